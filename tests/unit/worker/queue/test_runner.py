@@ -1,6 +1,7 @@
 """With a real Redis and a real model."""
 
 import logging
+import resource
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -271,15 +272,6 @@ def test_a_job_waits_for_a_disk_however_often_its_merging_fails(
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "is full (File too large)" in "".join(state.trouble("job").values())
     assert jobs.unfinished("job") == job
-
-
-def test_a_job_that_the_system_refuses_for_good_has_failed(runner: Runner, jobs: Jobs, new_job: NewJob) -> None:
-    job = new_job()
-    runner.label_chunk("job", 0)
-    (job.storage.root / "review.csv").mkdir()
-    for _ in range(MOST_MERGES):
-        runner.run_finish_process("job")
-    assert jobs.unfinished("job") is None
 
 
 def test_a_chunk_that_keeps_dying_without_a_photo_to_blame_is_told(

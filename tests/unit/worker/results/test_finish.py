@@ -23,7 +23,7 @@ from worker.job.receipt import (
     finished_receipt,
 )
 from worker.request import JobOptions
-from worker.results.finish import RESULT_FILE, finish_job
+from worker.results.finish import RESULT_FILE, finish_job, main
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
@@ -161,3 +161,10 @@ def test_photos_that_end_or_hang_their_decoder_are_left_out_of_the_page_and_end_
     page = job.storage.read(PAGE_FILE).decode()
     assert (page.count("data:image/jpeg;base64,"), page.count("no picture")) == (1, 4)
     assert not [entry for entry in job.storage.root.iterdir() if entry.name.startswith(".")]
+
+
+def test_a_refusal_of_the_system_that_no_wait_ends_is_none_of_the_storage(answered_job, capsys) -> None:
+    job = answered_job([sure("shoe")], ["A"])
+    (job.storage.root / REVIEW_FILE).mkdir()
+    assert main(str(job.storage.root.parent), job.storage.root.name) == 1
+    assert "The system refused" in capsys.readouterr().err
