@@ -172,7 +172,7 @@ def _check_same(request: SubmitRequest, earlier: Job, catalogue: Catalogue, mode
 
 def _header_words(request: SubmitRequest, earlier: Job) -> str:
     kept = (request.options.headers or []) == (earlier.spec.options.headers or [])
-    return "" if kept else "The job keeps the --header that it was submitted with; submit it as another --job."
+    return "" if kept else "The job keeps its first --header; pass another --job to send this one."
 
 
 def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, models: Iterable[JobModel]) -> Iterator[str]:
