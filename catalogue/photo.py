@@ -43,7 +43,7 @@ FAULTS: Final = {
 _NOT_OF_THE_PHOTO: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
 """With cancelled tasks, errors that fail no row: those of this machine, and those that end the work."""
 _LINES: Final = 60
-"""Characters kept of a traceback, the last ones: hosts and catalogues must not fill a disk with them."""
+"""Lines kept of a traceback, the last ones: hosts and catalogues must not fill a disk with them."""
 _UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
 _REMOTE: Final = frozenset({"http", "https", "s3"})
 _NOT_THERE: Final = frozenset({ImageFault.MISSING, ImageFault.REFUSED})

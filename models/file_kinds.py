@@ -49,7 +49,8 @@ _SCAN_SIZES: Final = (6, 8, 10, 12)
 _MOST_SEGMENTS: Final = 4096
 _PNG_START: Final = 8
 _NEEDED_CHUNKS: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"})
-_MOST_PROFILE: Final = 4 * 1024 * 1024
+MOST_PROFILE_BYTES: Final = 4 * 1024 * 1024
+"""Printers' colour profiles have up to 3 MB."""
 _TIFF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 
 
@@ -211,7 +212,7 @@ def png_without_extras(data: bytes) -> tuple[bytes, bytes | None]:
 def _inflated(compressed: bytes) -> bytes | None:
     inflater = zlib.decompressobj()
     try:
-        text = inflater.decompress(compressed, _MOST_PROFILE)
+        text = inflater.decompress(compressed, MOST_PROFILE_BYTES)
     except zlib.error:
         return None
     return None if inflater.unconsumed_tail else text

@@ -14,6 +14,7 @@ from collections.abc import Hashable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from importlib import import_module
+from math import ceil
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -23,7 +24,14 @@ from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, ConfigDict, Field
 
 from models.errors import ImageError, ImageFault
-from models.file_kinds import JPEG_END, is_interleaved, png_without_extras, unreadable_words, without_end
+from models.file_kinds import (
+    JPEG_END,
+    MOST_PROFILE_BYTES,
+    is_interleaved,
+    png_without_extras,
+    unreadable_words,
+    without_end,
+)
 from models.fit import Decode, Fit
 
 if TYPE_CHECKING:
@@ -72,8 +80,6 @@ _LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.Avif
 """Formats that Pillow's ``preinit`` leaves out: loaded if a photo has none of the others."""
 _PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _WHITE: Final = (255, 255, 255)
-_MOST_PROFILE_BYTES: Final = 4 * 1024 * 1024
-"""Printers' profiles have up to 3 MB."""
 
 
 class PreprocessSpec(BaseModel):
@@ -113,7 +119,7 @@ class EncodedPhoto:
                 return _squared(*self._decoded[_ONLY_WAY], spec)
         with opened(self._data) as image:
             if spec.decode is Decode.DCT:
-                image.draft(image.mode, _draft_size(image.size, spec))
+                _draft(image, _draft_size(image.size, spec))
             else:
                 afford(image)
             way = _way_of_decoding(image)
@@ -215,9 +221,16 @@ def _loaded_formats() -> list[str]:
 
 
 def afford(image: Image.Image) -> None:
-    """Have a JPEG of more than ``MAX_PIXELS``, which is not loaded yet, decoded at half its sides."""
+    """Have a JPEG of more than ``MAX_PIXELS``, which is not loaded yet, decoded at a half or a quarter of its sides."""
     if image.width * image.height > MAX_PIXELS:
-        image.draft(image.mode, (image.width // 2, image.height // 2))
+        _draft(image, image.size)
+
+
+def _draft(image: Image.Image, wanted: tuple[int, int]) -> None:
+    """Have a JPEG decoded at a part of its sides: at least as large as wanted, but for ``MAX_PIXELS``."""
+    width, height = image.size
+    part = next((part for part in (1, 2, 4) if ceil(width / part) * ceil(height / part) <= MAX_PIXELS), 8)
+    image.draft(image.mode, (min(wanted[0], width // part), min(wanted[1], height // part)))
 
 
 def whole_rgb(image: Image.Image) -> Image.Image:
@@ -230,7 +243,7 @@ def whole_rgb(image: Image.Image) -> Image.Image:
 
 def small_rgb(image: Image.Image, side: int, resample: Image.Resampling) -> Image.Image:
     """:func:`whole_rgb` in a square of ``side`` pixels, at no more memory than pixels for a network take."""
-    image.draft(image.mode, (side, side))
+    _draft(image, (side, side))
     small, profile = _upright_and_ready(image)
     small.thumbnail((side, side), resample)
     return _srgb(_opaque(small), profile)
@@ -411,7 +424,7 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
     """:func:`_transform`; kept for the last profiles, but for those that are larger than any usual one."""
-    if len(profile) > _MOST_PROFILE_BYTES:
+    if len(profile) > MOST_PROFILE_BYTES:
         return _transform(profile, mode)
     kept = _kept_transform(hashlib.sha256(profile).digest(), mode)
     if not kept:

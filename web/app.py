@@ -1,7 +1,6 @@
 """The application: routes, what they share, what stands before them; and the routes that belong to no page."""
 
 import asyncio
-import logging
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,7 +19,7 @@ from pages.render import style_sheet, table_script
 from web.metrics import Meter
 from web.responses import BEARER, PROBLEMS, Problem, add_problem_handlers, page
 from web.routes import api, jobs_api, jobs_page, models_page, review_page, try_page
-from web.security import LOGGED_IN, Connection, Gate, OnceAMinute, Sessions, client_of
+from web.security import LOGGED_IN, Connection, Gate, Sessions, client_of
 from web.settings import WebSettings
 from web.state import State, make_state
 
@@ -69,8 +68,6 @@ def create_server(settings: WebSettings) -> uvicorn.Server:
     app = create_app(settings)
     app.state.hangtag.reviews.store.check()
     config = uvicorn.Config(app, http=Connection, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
-    for logger in ("uvicorn.error", "asyncio"):
-        logging.getLogger(logger).addFilter(OnceAMinute())
     return uvicorn.Server(config)
 
 

@@ -31,7 +31,6 @@ _LONGEST_CELL: Final = 200
 _SIDE: Final = 96
 _CATALOGUE_S: Final = 15.0
 _WITHIN_S: Final = 6.0
-_DRAW_S: Final = 10.0
 _AT_ONCE: Final = 4
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
@@ -167,6 +166,7 @@ def preview(
     image_root: str | None = None,
     encoding: str | None = None,
     allow_hosts: Sequence[str] = (),
+    image_suffix: str | None = None,
 ) -> Preview:
     """Read the first rows and their photos, as labelling would; ``allow_hosts`` may be asked though they are private.
 
@@ -176,7 +176,14 @@ def preview(
     """
     try:
         catalogue = open_catalogue(
-            source, image_column, image_root, encoding, allow_hosts, confined=True, within_s=_CATALOGUE_S
+            source,
+            image_column,
+            image_root,
+            encoding,
+            allow_hosts,
+            image_suffix=image_suffix,
+            confined=True,
+            within_s=_CATALOGUE_S,
         )
     except NoImageColumnError as error:
         return Preview(tuple(error.columns), refused="Which column names the photo? Choose it.")
@@ -219,9 +226,8 @@ async def _small(photo: bytes | str | ImageError, draw: Callable[[bytes, int], A
     if not isinstance(photo, bytes):
         return photo
     try:
-        async with asyncio.timeout(_DRAW_S):
-            return data_uri(await draw(photo, _SIDE), "jpeg")
-    except TimeoutError:
-        return ImageError(f"It could not be decoded within {_DRAW_S:g} s.", ImageFault.TIMEOUT)
+        return data_uri(await draw(photo, _SIDE), "jpeg")
     except ImageError as error:
         return error
+    except HangtagError as error:  # such as a process that does not start
+        return ImageError(str(error), ImageFault.DOWNLOAD)

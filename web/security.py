@@ -137,7 +137,10 @@ class Connection(H11Protocol):
 
 
 class OnceAMinute(logging.Filter):
-    """Drops what a place in the code has logged within a minute, if visitors cause it; faults of ours stay."""
+    """Drops what a place in the code has logged within a minute: visitors may cause it.
+
+    Faults of ours stay: errors with a traceback, but for an ``OSError``, such as too many open files.
+    """
 
     def __init__(self) -> None:
         super().__init__()

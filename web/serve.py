@@ -1,6 +1,7 @@
 """Starts the server, or finds the one that runs, and opens a browser."""
 
 import json
+import logging
 import os
 import resource
 import signal
@@ -36,6 +37,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
     _check_extra()
     from models.bundle import read_manifest
     from web.app import create_server
+    from web.security import OnceAMinute
 
     check_allow_hosts(settings.allow_host or ())
     _check_results(settings.results or ())
@@ -47,6 +49,8 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
     with closing(_listener(settings, any_port=path is not None)) as listener:
         raise_limit_of_files()
         server = create_server(settings)
+        for logger in ("uvicorn.error", "asyncio"):
+            logging.getLogger(logger).addFilter(OnceAMinute())
         settings = replace(settings, port=listener.getsockname()[1])
         signal.signal(signal.SIGTERM, _end)  # the server puts it back, and calls it once it has ended
         Console().say(f"Hangtag is at {settings.url}{path or ''}")

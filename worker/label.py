@@ -17,7 +17,7 @@ from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import usable_cores
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
-from worker.job.job import Job, ModelPin, begin_retry, open_job, scratch_folder
+from worker.job.job import JOB_FILE, Job, ModelPin, begin_retry, open_job, scratch_folder
 from worker.job.model import (
     JobModel,
     begun_variant,
@@ -198,7 +198,16 @@ def _prepared_job(
             "--restart to throw that job away."
         )
         raise JobError(msg)
-    return job
+    return _with_headers(job, request.options.headers)
+
+
+def _with_headers(job: Job, headers: list[str] | None) -> Job:
+    """A job that goes on with the headers of this run: a token may have expired."""
+    if job.spec.options.headers == headers:
+        return job
+    spec = job.spec.model_copy(update={"options": replace(job.spec.options, headers=headers)})
+    job.storage.replace(JOB_FILE, spec.model_dump_json(indent=1).encode())
+    return Job(spec, job.storage)
 
 
 def _check_preprocessing(job: Job) -> None:

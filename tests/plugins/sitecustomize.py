@@ -1,9 +1,9 @@
-"""A Pillow plugin with three made-up formats whose decoders misbehave, as a damaged C decoder would.
+"""A Pillow plugin with four made-up formats whose decoders misbehave, as a damaged C decoder would.
 
 Put this folder on ``PYTHONPATH``: every Python process started from then on registers the formats. A file is of the one
 whose name it begins with: ``BOOM`` brings the decoding process down with SIGSEGV; ``HANG`` never ends and never lets go
 of the GIL, so that neither a thread nor a Python signal handler can stop it; ``QUIT`` ends the process as if
-all were well. All open as RGB images of 8×8 pixels.
+all were well; ``GROW`` is unreadable, if 3 GiB of memory can be had. All open as RGB images of 8×8 pixels.
 """
 
 import os
@@ -46,6 +46,15 @@ class QuitImageFile(_MadeUpFile):
         os._exit(0)
 
 
+class GrowImageFile(_MadeUpFile):
+    format = "HANGTAGGROW"
+    format_description = "decoding takes 3 GiB"
+
+    def load(self):
+        raise OSError(len(bytearray(3 * 1024**3)))
+
+
 Image.register_open(BoomImageFile.format, BoomImageFile, lambda prefix: prefix.startswith(b"BOOM"))
 Image.register_open(HangImageFile.format, HangImageFile, lambda prefix: prefix.startswith(b"HANG"))
+Image.register_open(GrowImageFile.format, GrowImageFile, lambda prefix: prefix.startswith(b"GROW"))
 Image.register_open(QuitImageFile.format, QuitImageFile, lambda prefix: prefix.startswith(b"QUIT"))

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from catalogue.writers import csv_lines, guarded, inert
+from catalogue.writers import csv_lines, guarded
 from models.whole_file import replace_file
 from trainer.request import TABLE_SUFFIXES
 
@@ -15,13 +15,13 @@ _QUOTED: Final = "file:///"
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a header and rows, of which no text starts a formula; who reads it back calls ``unguarded``."""
+    """Write a header and rows. No cell starts a formula; readers call ``unguarded``."""
     text = "".join(csv_lines(chain([header], map(guarded_cells, rows))))
     replace_file(path, text.encode(errors="surrogateescape"))
 
 
 def guarded_cells(row: Iterable[object]) -> list[object]:
-    """The cells of a row, of which none starts a formula."""
+    """The cells of a row. No cell starts a formula."""
     return [guarded(str(cell)) if isinstance(cell, str | Path) else cell for cell in row]
 
 
@@ -49,5 +49,4 @@ def path_in(data: Path, path: Path) -> str:
     """An absolute path, relative to the folder of its data; in full if the photo lies elsewhere."""
     folder = data_folder(data)
     place = path if path.is_relative_to(folder) else path.parent.resolve() / path.name
-    name = str(place.relative_to(folder) if place.is_relative_to(folder) else path)
-    return name if inert(name) == name else f"./{name}"
+    return str(place.relative_to(folder) if place.is_relative_to(folder) else path)

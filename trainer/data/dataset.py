@@ -50,10 +50,13 @@ class Split(StrEnum):
 _APART: Final = re.compile(r"[\W_]+")
 _AROUND: Final = r"(?:sets?|data|splits?|images?|imgs?|photos?|pictures?|samples?|[0-9])*+"
 _SPLIT_NAME: Final = re.compile(
-    rf"{_AROUND}(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id|idate|idation)?|dev(?:elopment)?)|"
-    rf"(?P<test>test(?:ing)?|holdout)){_AROUND}"
+    rf"{_AROUND}(?:(?P<train>train(?:ing)?)|(?P<val>val(?:id|ide|idate|idation)?|dev(?:elopment)?)|"
+    rf"(?P<test>test(?:ing|s)?|eval(?:uation)?|holdout)){_AROUND}"
 )
-_SPLIT_WORD: Final = re.compile(r"(?i)(?<![a-z])(?:train(?:ing)?|val(?:id(?:ation)?)?|dev|test(?:ing)?)")
+_SPLIT_WORD: Final = re.compile(
+    r"(?<![A-Za-z])(?i:train(?:ing)?|val(?:id(?:e|ation)?)?|dev|eval(?:uation)?|test(?:ing|s)?)"
+    r"(?:(?![^\W\d_])|(?<=[a-z])(?=[A-Z]))"
+)
 _UNHEARD: Final = re.compile(r"[\s_\u00ad\u200b-\u200d\ufeff-]+|(?<=\w{3})s$")
 """What makes no difference between names that sound alike."""
 _SEVERAL: Final = ("|", ";", ",", "/")
@@ -418,8 +421,8 @@ def taxonomy_of(dataset: Dataset, asked: Mapping[str, str] | None) -> Taxonomy |
     return Taxonomy(dataset.classes, parents)
 
 
-"""Characters of a URL that a message of its download shows."""
 _LONGEST: Final = 2000
+"""Characters of a URL that a message of its download shows."""
 _NAME: Final = 100
 """Characters of a URL's path that the name of its file shows."""
 _DIGITS: Final = 16

@@ -97,6 +97,7 @@ class PreviewForm(BaseModel):
     source: Annotated[str, StringConstraints(strip_whitespace=True, max_length=8000)] = ""
     image_column: Annotated[str, Field(max_length=1000)] = ""
     image_root: Annotated[str, StringConstraints(strip_whitespace=True, max_length=8000)] = ""
+    image_suffix: Annotated[str, StringConstraints(strip_whitespace=True, max_length=100)] = ""
     encoding: Annotated[str, Field(max_length=100)] = ""
     catalogue: UploadFile | None = None
 
@@ -106,7 +107,8 @@ async def show_preview(request: Request, state: State, form: Annotated[PreviewFo
     """The first rows of a catalogue: its columns, the one with the photos, and some photos."""
     places, file = state.runner.places, form.catalogue
     root = places.checked(form.image_root, "the image root") if form.image_root else None
-    options = (form.image_column or None, root, form.encoding or None, state.settings.allow_host or ())
+    hosts, suffix = state.settings.allow_host or (), form.image_suffix or None
+    options = (form.image_column or None, root, form.encoding or None, hosts, suffix)
     with ExitStack() as files:  # they go, even if the server ends meanwhile
         if file and file.filename:
             place = await run_in_threadpool(files.enter_context, uploaded(file.filename, file.file))

@@ -167,7 +167,7 @@ function newJob(form) {
     const name = event.target.name;
     if (["from", "catalogue", "source", "urls"].includes(name)) forget();
     if (name === "catalogue" && event.target.files.length && isCatalogue(event.target.files[0])) looked = look();
-    if (["image_column", "image_root", "encoding"].includes(name) && (preview.childElementCount || !refused.hidden)) looked = look();
+    if (["image_column", "image_root", "image_suffix", "encoding"].includes(name) && (preview.childElementCount || !refused.hidden)) looked = look();
   });
   start.addEventListener("click", async () => {
     if (starting) return;

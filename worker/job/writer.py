@@ -148,7 +148,10 @@ def _commit_new(storage: Storage, key: str, data: bytes) -> None:
 
 
 def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
-    """How a job differs from one that is there, such as ``--precision was 0.95, is 0.9``; empty if it does not."""
+    """How a job differs from one that is there, such as ``--precision was 0.95, is 0.9``; empty if it does not.
+
+    Headers do not count: a token changes no photo.
+    """
     hasher = _RowsHasher(catalogue.schema)
     for table in _chunk_tables(catalogue, job.chunk_rows):
         hasher.update(table)
@@ -163,8 +166,6 @@ def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question
     }
     changes = [f"{flag} was {_text(was)}, is {_text(now)}" for flag, (was, now) in values.items() if was != now]
     changes += _model_changes(job.questions, questions)
-    if (job.options.headers or []) != (options.headers or []):  # whose values may be passwords
-        changes.append("--header has changed")
     if rows != job.rows_digest:
         moved = f"it is of {job.source}, not {catalogue.source}"
         changes.insert(0, f"the rows of {job.source} have changed" if job.source == catalogue.source else moved)
@@ -200,7 +201,7 @@ def _digest(rows_digest: str, catalogue: Catalogue, questions: Sequence[Question
             [one.name, one.model.digest, one.model.variant, one.fallback and one.fallback.variant] for one in questions
         ],
         "options": [getattr(options, name) for name in _DECISIVE],
-        **{name: given for name in ("image_suffix", "headers") if (given := getattr(options, name))},
+        **({"image_suffix": options.image_suffix} if options.image_suffix else {}),
     }
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 

@@ -81,7 +81,7 @@ def submit(
         job = _write(request, jobs, rows, models)
     else:
         _check_same(request, earlier, rows, models)
-        job, words = earlier, [rows.column_words]
+        job, words = earlier, [rows.column_words, _header_words(request, earlier)]
     said = tuple(filter(None, (*(one.found.words for one in models), *words, *rows.remarks)))
     return Submitted(name, job, earlier is None, models, said, unseen_words)
 
@@ -168,6 +168,11 @@ def _check_same(request: SubmitRequest, earlier: Job, catalogue: Catalogue, mode
         moved = moved_words(earlier, models)
         msg = f"There is a job {request.name} already, and it is not this one: {other}.{moved} Pass another --job."
         raise JobError(msg)
+
+
+def _header_words(request: SubmitRequest, earlier: Job) -> str:
+    kept = (request.options.headers or []) == (earlier.spec.options.headers or [])
+    return "" if kept else "The job keeps its first --header; pass another --job to send this one."
 
 
 def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, models: Iterable[JobModel]) -> Iterator[str]:

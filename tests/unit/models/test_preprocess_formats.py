@@ -10,7 +10,16 @@ from pydantic import ValidationError
 
 from models.errors import ImageError, ImageFault
 from models.fit import Decode, Fit
-from models.preprocess import MAX_BYTES, PreprocessSpec, _draft_size, opened, preprocess, whole_pixels
+from models.preprocess import (
+    MAX_BYTES,
+    PreprocessSpec,
+    _draft_size,
+    afford,
+    opened,
+    preprocess,
+    small_rgb,
+    whole_pixels,
+)
 from tests.unit.models.pictures import PAD, SIZE, distance, encoded
 
 
@@ -120,11 +129,28 @@ def test_a_jpeg_that_lacks_pixels_is_unreadable_however_few(kind):
             preprocess(sound[:end], PAD)
 
 
-def of_size(side, **options):
+@pytest.mark.parametrize(("width", "height"), [(65_000, 800), (65_500, 764)])
+@pytest.mark.parametrize("fit", Fit)
+def test_a_long_jpeg_of_more_than_fifty_megapixels_is_read_for_any_network(width, height, fit):
+    photo = encoded(Image.new("L", (width, height)), "JPEG")
+    for decode in Decode:
+        spec = PreprocessSpec(size=1024, fit=fit, dct_floor=2, decode=decode)
+        assert preprocess(photo, spec).shape == (1024, 1024, 3)
+    with opened(photo) as image:
+        assert small_rgb(image, 1000, Image.Resampling.BOX).width == 1000
+
+
+def test_half_the_sides_of_a_jpeg_may_be_too_much():
+    with opened(of_size(65_535, 3051)) as image:
+        afford(image)
+        assert image.size == (16_384, 763)
+
+
+def of_size(side, height=None, **options):
     """The bytes of a JPEG whose header says that its sides are this long."""
     data = encoded(Image.new("RGB", (64, 64)), "JPEG", **options)
     frame = data.index(b"\xff\xc2" if options.get("progressive") else b"\xff\xc0") + 5
-    return data[:frame] + struct.pack(">HH", side, side) + data[frame + 4 :]
+    return data[:frame] + struct.pack(">HH", height or side, side) + data[frame + 4 :]
 
 
 def in_scans_of_a_colour(data):

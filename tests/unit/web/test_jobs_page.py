@@ -162,6 +162,8 @@ def test_the_form_asks_for_a_column_and_an_encoding_that_it_cannot_tell(shown: T
     assert '<option value="bildpfad">' in asked.text
     assert "first-rows" not in asked.text
     assert preview_of(shown, text, photo.parent, image_column="bildpfad").text.count("data:image/jpeg;base64,") == 1
+    ids = f"image\n{photo.stem}\n"
+    assert preview_of(shown, ids, photo.parent, image_suffix=" .jpg").text.count("data:image/jpeg;base64,") == 1
     sent = {"catalogue": ("preise.csv", f"image,titel\n{photo.name},Größe für Füße\n".encode("cp1252"))}
     asked = shown.post("/jobs/_preview", files=sent)
     assert "--encoding cp1252" in asked.text

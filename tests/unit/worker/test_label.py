@@ -80,6 +80,18 @@ def test_a_job_goes_on_with_its_variant(lighter: LabelRequest) -> None:
     assert run(replace(lighter, restart=True))[0].model.variant == "int8"
 
 
+@pytest.mark.rest
+def test_a_job_goes_on_with_the_headers_of_its_last_run(lighter: LabelRequest) -> None:
+    def with_token(token: str) -> LabelRequest:
+        return replace(lighter, options=JobOptions(headers=[f"Authorization: {token}"]))
+
+    first = run(with_token("OLD"))[0]
+    next((job_folder(lighter.output) / "parts").iterdir()).unlink()
+    assert run(with_token("NEW"))[0].job == first.job
+    kept = (job_folder(lighter.output) / "job.json").read_text()
+    assert ("OLD" in kept, "NEW" in kept) == (False, True)
+
+
 def test_what_cannot_be_carried_over_is_refused_before_anything_is_written(
     yesterday: LabelRequest, tmp_path: Path
 ) -> None:

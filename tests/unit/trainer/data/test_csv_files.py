@@ -44,10 +44,6 @@ def test_a_path_starts_at_its_data_whichever_way_that_was_named(tmp_path):
     assert path_in(tmp_path / "photos", tmp_path / "link" / "hat" / "1.jpg") == "hat/1.jpg"
 
 
-def test_a_path_in_the_data_starts_no_formula(tmp_path):
-    assert path_in(tmp_path, tmp_path / "=cmd" / "1.jpg") == "./=cmd/1.jpg"
-
-
 FORMULAS = ('=HYPERLINK("http://evil",A1)', "@SUM(1)", "+cmd|' /C calc'!A0", "-2+3", "'=1+1", "hat")
 
 

@@ -59,9 +59,20 @@ def test_split_folders_say_what_each_photo_is_for(lay, name):
 
 NAMES = {
     Split.TRAIN: ("train", "Training", "TRAINING_SET", "train-images", "train2017", "trainset", "01 train"),
-    Split.VAL: ("val", "Valid", "validation_set", "dev", "VALIDATE", "val_data"),
-    Split.TEST: ("Test", "Testing", "test_set", "test-photos", "TestImages", "hold-out"),
-    None: ("trainers", "tests", "valentine", "device", "contest", "hat", "", "model-train", "dataset" * 50),
+    Split.VAL: ("val", "Valid", "validation_set", "dev", "VALIDATE", "valide", "val_data"),
+    Split.TEST: ("Test", "Testing", "test_set", "test-photos", "TestImages", "hold-out", "tests", "eval", "Evaluation"),
+    None: (
+        "trainers",
+        "testers",
+        "valentine",
+        "medieval",
+        "device",
+        "contest",
+        "hat",
+        "",
+        "model-train",
+        "dataset" * 50,
+    ),
 }
 
 
@@ -203,6 +214,11 @@ def test_a_class_name_that_no_file_could_hold_is_refused(lay, name):
             "found seg_test, seg_train, named like a split",
         ),
         (("trainA/1.jpg", "testA/1.jpg", "trainB/1.jpg", "testB/1.jpg"), "found testA, testB, trainA, trainB, named"),
+        (("seg_train/hat/1.jpg", "seg_eval/hat/1.jpg"), "found seg_eval, seg_train, named like a split"),
+        (
+            ("learning/hat/1.jpg", "learning/vase/1.jpg", "eval/hat/1.jpg"),
+            r"beside \S*/eval, found learning; move them",
+        ),
         (("hat/1.jpg", "hat/test/2.jpg", "vase/1.jpg"), r"as \S*/hat/test/2.jpg is, found \S*/hat/1.jpg in none"),
         (("hat/train/1.jpg", "vase/1.jpg"), r"found \S*/vase/1.jpg in none"),
         (("train/hat/1.jpg", "train/vase/1.jpg", "_none/1.jpg"), r"into \S*/train/_none\."),
@@ -211,6 +227,10 @@ def test_a_class_name_that_no_file_could_hold_is_refused(lay, name):
 def test_a_folder_without_two_classes_of_photos_is_refused(lay, names, named):
     with pytest.raises(DataError, match=named):
         read_dataset(lay(*names))
+
+
+def test_classes_whose_names_begin_like_splits_are_classes(lay):
+    assert read_dataset(lay("Trainers/1.jpg", "Testers/1.jpg")).classes == ("Testers", "Trainers")
 
 
 @pytest.mark.parametrize("name", ["nowhere", "photos.zip"])

@@ -24,6 +24,7 @@ from worker.labelling.chunk import MAX_STRIKES
 from worker.queue.app import HangtagCelery
 from worker.queue.control import resume
 from worker.queue.metrics import CHUNKS, IMAGES
+from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import FINISH, RedisState
 from worker.queue.runner import MOST_MERGES, JobResources, LoadedModels, Runner
 from worker.request import USUAL_OPTIONS, JobOptions
@@ -238,7 +239,7 @@ def test_a_job_that_cannot_be_merged_is_told(
 
 
 def test_a_job_that_cannot_be_merged_has_failed_after_some_tries_until_a_person_resumes_it(
-    runner: Runner, client: redis.Redis, state: RedisState, jobs: Jobs, new_job: NewJob
+    runner: Runner, client: redis.Redis, reconciler: Reconciler, jobs: Jobs, new_job: NewJob
 ) -> None:
     job = new_job()
     job.storage.commit(part_key(0), b"no part")
@@ -250,7 +251,7 @@ def test_a_job_that_cannot_be_merged_has_failed_after_some_tries_until_a_person_
     assert (progress.state, progress.is_over, progress.done) == (JobState.FAILED, True, 8)
     assert "parts/000000.r0.parquet" in progress.reason
     assert resume(job) == 0
-    state.reset_backoff("job")
+    reconciler.supply("job")  # as hangtag jobs resume does
     assert (jobs.unfinished("job"), client.exists("hangtag:unmerged:job")) == (job, 0)
     job.storage.delete(part_key(0))
     runner.label_chunk("job", 0)

@@ -46,6 +46,8 @@ def test_a_job_is_written_with_its_model_once(request_of: SubmitRequest, jobs: J
     assert (spec.rows, spec.chunks, spec.chunk_rows) == (ROWS, 3, CHUNK_ROWS)
     assert (spec.priority, spec.image_root) == (Priority.HIGH, str(root))
     assert load(jobs.bundles.fetch(spec.model.digest)).digest == load(bundle).digest == spec.model.digest
+    newer = submit(changed(request, headers=["Authorization: NEW"]), jobs)
+    assert (newer.job, "keeps its first --header" in "".join(newer.words)) == (submitted.job, True)
 
 
 def list_photos(request: SubmitRequest, cells: list[str]) -> SubmitRequest:
