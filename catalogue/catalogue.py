@@ -21,7 +21,6 @@ from catalogue.readers import (
     read_list,
     read_names,
     read_parquet,
-    tidy_name,
 )
 from catalogue.text_file import text_file
 from catalogue.urls import (
@@ -42,7 +41,7 @@ from catalogue.urls import (
 )
 from models.errors import InputError
 from models.preprocess import IMAGE_SUFFIXES
-from models.text import number_of
+from models.text import label_text, number_of
 
 if TYPE_CHECKING:
     from catalogue.remote import UnnamedFile
@@ -267,8 +266,8 @@ def _image_root(place: str, hint: str) -> str:
 def _image_column(source: str, reader: Reader, name: str | None) -> str:
     schema = reader.schema
     if name is not None:
-        if tidy_name(name) in schema.names:
-            return tidy_name(name)
+        if label_text(name) in schema.names:
+            return label_text(name)
         msg = f"Expected a column {name!r} in {source}, {_found(schema, name)}"
         raise InputError(msg)
     if len(schema.names) == 1:
@@ -381,10 +380,6 @@ def _check_within(source: str, root: Path, cells: list[str]) -> None:
             "the folder that they are in as --image-root."
         )
         raise InputError(msg)
-
-
-def _leaves(path: str) -> bool:
-    return ".." in path or path.startswith("/")
 
 
 def _check_root(source: str, root: Path, cells: list[str]) -> None:

@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from catalogue.addresses import Addresses, CheckedNames, Lookup, checked_socket
-from catalogue.fetch import Fetch, Moved, Outcome, Received, Trouble, download_error, strong
+from catalogue.fetch import Fetch, Gzip, Moved, Outcome, Received, Trouble, download_error, strong
 from catalogue.photo import Limits
 from catalogue.urls import Scheme, Target, parse_url
 from models.errors import ImageError, ImageFault, JobError
@@ -30,8 +30,6 @@ _FORBIDDEN: Final = 403
 _GONE: Final = frozenset({404, 410})
 _PASSING: Final = frozenset({408, 425, 429})
 _SERVER_FAULT: Final = 500
-_GZIP: Final = frozenset({"gzip", "x-gzip"})
-_GZIP_ONLY: Final = 16
 _BUFFER: Final = 256 * 1024
 _LONGEST_AFTER_S: Final = 1e9
 """Seconds; the most that a ``Retry-After`` counts for: hundreds of digits would overflow."""
@@ -133,27 +131,26 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
 
 async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Received:
     coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
-    if coding not in {"identity", "", *_GZIP}:
+    if coding not in {"identity", "", *Gzip.CODINGS}:
         sent = f"its host sent it compressed ({one_line(coding, 60)})"
         raise download_error(fetch.url, f"{sent}, which was not asked for; let it send photos as they are")
     if answer.content_length:
         fetch.check(answer.content_length)
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | _GZIP_ONLY) if coding in _GZIP else None
+    gzip = Gzip() if coding in Gzip.CODINGS else None
     while chunk := await answer.content.readany():
-        if unpack:
-            await _add_unpacked(fetch, unpack, chunk)
+        if gzip:
+            await _add_unpacked(fetch, gzip, chunk)
         else:
             await fetch.add(chunk)
-    if unpack and not unpack.eof:
+    if gzip and not gzip.is_whole:
         raise download_error(fetch.url, "its host sent a gzip that is cut short; let it send photos as they are")
     return Received(fetch.whole(), strong(answer.headers.get("ETag")))
 
 
-async def _add_unpacked(fetch: Fetch, unpack: "zlib._Decompress", chunk: bytes) -> None:
+async def _add_unpacked(fetch: Fetch, gzip: Gzip, chunk: bytes) -> None:
     try:
-        while chunk and not unpack.eof:
-            await fetch.add(unpack.decompress(chunk, _BUFFER))  # a little at a time: it refuses what grows too large
-            chunk = unpack.unconsumed_tail
+        for piece in gzip.unpack(chunk):
+            await fetch.add(piece)  # refuses what grows too large
     except zlib.error as error:
         raise download_error(fetch.url, "its host sent a damaged gzip; let it send photos as they are") from error
 

@@ -2,8 +2,9 @@
 
 import asyncio
 import re
+import zlib
 from collections import deque
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -14,6 +15,9 @@ from models.errors import ImageError, ImageFault
 
 _FREE: Final = 256 * 1024
 """Bytes that each photo may take without waiting for memory; most are no larger."""
+_GZIP_ONLY: Final = zlib.MAX_WBITS | 16
+_PACKED: Final = 16 * 1024
+_UNPACKED: Final = 256 * 1024
 _TO_BLAME: Final = 2
 _HTTP_TO_HTTPS: Final = (80, 443)
 _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
@@ -61,6 +65,30 @@ def strong(etag: str | None) -> str | None:
 def download_error(url: str, came: str) -> ImageError:
     """The error for a photo that could not be downloaded; ``came`` continues the sentence after a comma."""
     return ImageError(f"Expected a photo at {url[:300]}, {came}.", ImageFault.DOWNLOAD)
+
+
+class Gzip:
+    """Unpacks a body's gzip as it comes, which may have several members (RFC 1952, 2.2); raises zlib.error."""
+
+    CODINGS: Final = frozenset({"gzip", "x-gzip"})
+
+    def __init__(self) -> None:
+        self._member = zlib.decompressobj(_GZIP_ONLY)
+
+    def unpack(self, packed: bytes) -> Iterator[bytes]:
+        """The bytes that the next bytes of the body hold, a little at a time: it may expand to anything."""
+        for start in range(0, len(packed), _PACKED):  # zlib copies the rest at each call
+            rest = packed[start : start + _PACKED]
+            while rest:
+                if self._member.eof:
+                    self._member = zlib.decompressobj(_GZIP_ONLY)
+                yield self._member.decompress(rest, _UNPACKED)
+                rest = self._member.unconsumed_tail or self._member.unused_data
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has ended with the end of a member."""
+        return self._member.eof
 
 
 class MemoryBudget:

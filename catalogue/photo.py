@@ -20,6 +20,7 @@ from catalogue.urls import (
     joined,
     other_names,
     parse_url,
+    paths_in,
     readable,
     scheme_of,
 )
@@ -128,11 +129,11 @@ def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
 
         if isinstance(error, CancelledError):
             raise
-        text, place = one_line(f"{type(error).__name__}: {error}", 300), readable(place)
+        text, place = one_line(f"{type(error).__name__}: {error}", 300), one_line(readable(place), 300)
         lines = "".join(traceback.format_exception(error)).split("\n")[-_LINES:]
         trace = "\n".join(one_line(line, 300) for line in lines)
-        log_event("photo_failed", logging.ERROR, photo=one_line(place, 300), error=text, traceback=trace)
-        msg = f"Expected a photo at {place[:300]}, got {text}; its traceback is in the log, please report it."
+        log_event("photo_failed", logging.ERROR, photo=place, error=text, traceback=trace)
+        msg = f"Expected a photo at {place}, got {text}; its traceback is in the log, please report it."
         raise ImageError(msg, fault) from error
 
 
@@ -155,7 +156,7 @@ class Cells:
         if not cell:
             msg = "Expected the path or the URL of a photo, the cell is empty."
             raise ImageError(msg, ImageFault.MISSING)
-        with fails_its_photo(ImageFault.REFUSED, repr(cell[:SHOWN])):
+        with fails_its_photo(ImageFault.REFUSED, cell):
             return self._place(cell)
 
     def _place(self, cell: str) -> ReadPhoto | Target:
@@ -169,7 +170,7 @@ class Cells:
         if scheme is None or scheme in _REMOTE:
             if scheme and cell.lstrip().startswith("//"):  # the host's own scheme is not known, so the root's is taken
                 cell = f"{'http' if (self._base or '').startswith('http:') else scheme}:{cell.lstrip()}"
-            return parse_url(cell if scheme else joined(self._base or "", cell))
+            return parse_url(cell if scheme else joined(self._base or "", next(iter(paths_in(cell)), cell)))
         if scheme == "data":
             return partial(photo_in, cell)
         got = f"{readable(cell)[:SHOWN]!r} of {scheme[:40]}"

@@ -4,11 +4,10 @@ import csv
 import json
 import os
 import re
-import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
@@ -20,7 +19,7 @@ from catalogue.text_file import TextFile, text_file
 from models.errors import InputError
 from models.photo import walk_files
 from models.preprocess import IMAGE_SUFFIXES
-from models.text import number_of
+from models.text import label_text, number_of
 
 BATCH_ROWS: Final = 4096
 BATCH_CHARACTERS: Final = 8 * 1024 * 1024
@@ -43,7 +42,8 @@ _OF_VIEWS: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()
 _DICTIONARY_PAGE: Final = 2
 _PREFIXES: Final = 7
 _USUAL_HEADER: Final = 1024
-_LONGEST_HEADER: Final = 16 * 1024 * 1024
+_LONGEST_HEADER: Final = 1024 * 1024
+_VARINT_BITS: Final = 64
 
 FREE_VALUES: Final = 10_000_000
 VALUES_A_BYTE: Final = 100
@@ -137,14 +137,9 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
     return Reader(schema, _string_batches(schema, records), remarks=[*unnamed, *remarks])
 
 
-def tidy_name(name: str) -> str:
-    """A column's name without blanks around it, in Unicode's NFC."""
-    return unicodedata.normalize("NFC", name.strip())
-
-
 def _tidy(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Columns' names as :func:`tidy_name` has them; and a remark if that changes one."""
-    tidy = list(map(tidy_name, names))
+    """Columns' names as :func:`models.text.label_text` has them; and a remark if that changes one."""
+    tidy = list(map(label_text, names))
     changed = [repr(new[:100]) for name, new in zip(names, tidy, strict=True) if new != name]
     words = f"Columns' names are taken without blanks around them and in Unicode's NFC: {', '.join(changed[:10])}."
     return tidy, [words] if changed else []
@@ -169,7 +164,7 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
         width = 0
         for cells in rows:
             width = width or _named_width(cells, remarks)
-            if len(cells) > width and not any(cells[width:]):
+            if len(cells) > width and not any(map(str.strip, cells[width:])):
                 del cells[width:]
             if cells and len(cells) != width:
                 msg = (
@@ -341,25 +336,25 @@ def _carried(field: pa.Field, classes: dict[str, str]) -> pa.Field:
     """The field of a type that Arrow can filter; a field of class numbers has the classes' names in its metadata."""
     kind = field.type
     top = pa.types.is_dictionary(kind) and not pa.types.is_nested(kind.value_type)
-    field = field.with_type(kind if top else _plain(kind))
+    field = field.with_type(kind if top else _without_views(kind))
     return field.with_metadata({CLASS_NAMES: classes[field.name]}) if field.name in classes else field
 
 
-def _plain(kind: pa.DataType) -> pa.DataType:
+def _without_views(kind: pa.DataType) -> pa.DataType:
     """A type without views, and without dictionaries inside other types."""
     match kind:
         case pa.DictionaryType():
-            kind = _plain(kind.value_type)
+            kind = _without_views(kind.value_type)
         case pa.StructType():
-            kind = pa.struct([field.with_type(_plain(field.type)) for field in kind])
+            kind = pa.struct([field.with_type(_without_views(field.type)) for field in kind])
         case pa.MapType():
-            kind = pa.map_(_plain(kind.key_type), _plain(kind.item_type))
+            kind = pa.map_(_without_views(kind.key_type), _without_views(kind.item_type))
         case pa.FixedSizeListType():
-            kind = pa.list_(_plain(kind.value_type), kind.list_size)
+            kind = pa.list_(_without_views(kind.value_type), kind.list_size)
         case pa.ListType():
-            kind = pa.list_(_plain(kind.value_type))
+            kind = pa.list_(_without_views(kind.value_type))
         case pa.LargeListType():
-            kind = pa.large_list(_plain(kind.value_type))
+            kind = pa.large_list(_without_views(kind.value_type))
     return _OF_VIEWS.get(kind, kind)
 
 
@@ -392,7 +387,11 @@ class _Column:
 def _measured_columns(path: Path, metadata: pq.FileMetaData, name: str) -> list[_Column]:
     """The columns as their pages say, since the footer may say anything."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
-    columns = ([group.column(number) for group in groups] for number in range(metadata.num_columns))
+    columns = [[group.column(number) for group in groups] for number in range(metadata.num_columns)]
+    size, most = sum(max(0, chunk.total_compressed_size) for chunk in chain(*columns)), path.stat().st_size
+    if size > most:  # pages of chunks that overlap would be read again and again
+        msg = f"{size:,} bytes of columns in a file of {most:,} bytes"
+        raise pa.ArrowInvalid(msg)
     with path.open("rb") as file:
         return [
             _measured(metadata.schema.column(number).path, _pages(file, chunks, name))
@@ -472,13 +471,15 @@ def _thrift_value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
     value = shift = 0
-    while True:
+    while shift < _VARINT_BITS:
         byte = data[at]
         at += 1
         value |= (byte & 127) << shift
         shift += 7
         if byte < 128:  # noqa: PLR2004
             return value, at
+    msg = f"a number of more than {_VARINT_BITS} bits in a page's header"
+    raise pa.ArrowInvalid(msg)
 
 
 def _check_expansion(columns: Sequence[_Column], values: int, file_bytes: int, name: str) -> None:
@@ -535,7 +536,7 @@ def _pieces(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
 
 def _unfolded_bytes(column: pa.Array) -> int:
     kind = column.type
-    if pa.types.is_dictionary(kind) and _is_text(kind.value_type):
+    if pa.types.is_dictionary(kind) and _is_text_or_bytes(kind.value_type):
         lengths = pc.binary_length(column.dictionary).take(column.indices)
         return int((pc.sum(lengths).as_py() or 0) + column.indices.nbytes)
     if pa.types.is_struct(kind):
@@ -548,6 +549,6 @@ def _unfolded_bytes(column: pa.Array) -> int:
     return int(column.nbytes)
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def _is_text_or_bytes(kind: pa.DataType) -> bool:
     types = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
     return any(is_type(kind) for is_type in types)

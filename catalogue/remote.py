@@ -17,6 +17,7 @@ from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, D
 from yarl import URL
 
 from catalogue.addresses import Addresses, CheckedNames, checked_socket, system_lookup
+from catalogue.fetch import Gzip
 from catalogue.urls import S3_SCHEME, parse_url, shown, suffix_of
 from models.errors import ImageError, InputError, JobError, MissingExtraError
 from models.photo import is_hidden
@@ -236,7 +237,7 @@ def _check_answer(answer: ClientResponse, wanted: _Download) -> None:
         msg = f"{status}; check the URL."
         raise InputError(msg)
     coding = _coding(answer)
-    if coding not in {"identity", "gzip"}:
+    if coding not in {"identity", *Gzip.CODINGS}:
         msg = f"{wanted.expected}, the host sent it compressed as {coding[:40]!r}; let it send the plain file."
         raise InputError(msg)
     if not (_says_its_end(answer) or suffix_of(wanted.url) == ".parquet"):  # which knows its own end
@@ -263,7 +264,7 @@ async def _keep(answer: ClientResponse, wanted: _Download) -> None:
     file.seek(0)
     file.truncate()
     count = 0
-    async for piece in _unpacked(answer, wanted) if _coding(answer) == "gzip" else _paced(answer, wanted):
+    async for piece in _unpacked(answer, wanted) if _coding(answer) in Gzip.CODINGS else _paced(answer, wanted):
         if not count and piece.lstrip().lower().startswith((b"<!doctype html", b"<html")):
             msg = f"{wanted.expected}, got a web page; is a sign-in needed?"
             raise InputError(msg)
@@ -279,17 +280,15 @@ async def _keep(answer: ClientResponse, wanted: _Download) -> None:
 
 
 async def _unpacked(answer: ClientResponse, wanted: _Download) -> AsyncIterator[bytes]:
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 16)  # gzip only
+    gzip = Gzip()
     try:
-        async for piece in _paced(answer, wanted):
-            packed = piece
-            while packed and not unpack.eof:
-                yield unpack.decompress(packed, _PIECE)  # a little at a time: it may expand to anything
-                packed = unpack.unconsumed_tail
+        async for packed in _paced(answer, wanted):
+            for piece in gzip.unpack(packed):
+                yield piece
     except zlib.error as error:
         msg = f"{wanted.expected}, the host sent a damaged gzip; let it send the plain file."
         raise InputError(msg) from error
-    if not unpack.eof:
+    if not gzip.is_whole:
         msg = f"{wanted.expected}, the host sent a gzip that is cut short; try later."
         raise _PassingError(msg)
 

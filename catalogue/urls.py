@@ -24,12 +24,13 @@ SHOWN: Final = 100
 """Characters of a cell that a message shows."""
 S3_SCHEME: Final = "s3://"
 SCHEMES: Final = (S3_SCHEME, "http://", "https://")
-_NO_SCHEME: Final = r"//[^/\s.][^/\s]*[.:\]][^/\s]*/"
+_NO_SCHEME: Final = r"//[^/\s.][^/\s]{0,300}[.:\]][^/\s]{0,300}/"
 _BASE64: Final = r"(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[A-Za-z0-9+/=\s]{60}"
 """The beginning of a JPEG, PNG, WebP or GIF in base64."""
 ELSEWHERE: Final = rf"^\s*(?:(?i:[a-z][a-z0-9+.-]*://|https?:\\|data:)|{_NO_SCHEME}|{_BASE64})"
 """The beginning of cells that are not paths: URLs, of any scheme or without one (``//host/``); data URIs; base64."""
 _NEXT_URL: Final = re.compile(r"[\s,;|](?:(?i:https?|s3):)?//[^/\s]")
+_NEXT_URL_OF_A_QUERY: Final = re.compile(r"\s(?:(?i:https?|s3):)?//[^/\s]")
 _NEXT_PATH: Final = re.compile(r"\.(?i:jpe?g|png|webp|gif|bmp|tiff?|avif)\s*[,;|\r\n]")
 _SEVERAL: Final = rf"{_NEXT_URL.pattern}|{_NEXT_PATH.pattern}|^\s*[\[{{\"]"
 """Where a second photo may begin in a cell, or how JSON begins."""
@@ -136,11 +137,12 @@ def photo_cells(
 ) -> list[str | None]:
     """The photo of each row, a path, URL or data URI: of several the first, and bytes as a data URI.
 
+    A cell that may be one path or several stays as it is: see :func:`other_names`.
     ``suffix`` is added to paths that do not end like an image's.
     """
     cells = _single_cells(column, errors)
     if _is_text(column.type) and pc.any(_maybe_several(column)).as_py():
-        cells = [cell and photos_in(cell)[0] for cell in cells]
+        cells = [cell if not cell or len(paths_in(cell)) > 1 else photos_in(cell)[0] for cell in cells]
     return [cell and _with_suffix(cell, suffix) for cell in cells] if suffix else cells
 
 
@@ -150,7 +152,13 @@ def _single_cells(
     kind = column.type
     if _is_list(kind):
         filled = pc.if_else(pc.greater(pc.list_value_length(column), 0), column, pa.scalar(None, kind))
-        return _single_cells(pc.list_element(filled, 0), errors)
+        cells = _single_cells(pc.list_element(filled, 0), errors)
+        if empty := [row for row, cell in enumerate(cells) if not cell]:
+            rest = column.take(pa.array(empty))
+            rows, others = pc.list_parent_indices(rest).to_pylist(), _single_cells(pc.list_flatten(rest), errors)
+            for row, cell in zip(rows, others, strict=True):
+                cells[empty[row]] = cells[empty[row]] or cell
+        return cells
     if pa.types.is_struct(kind):
         names = [name for name in _PHOTO_FIELDS if kind.get_field_index(name) >= 0]
         parts = (_single_cells(pc.struct_field(column, name), errors) for name in names)
@@ -200,29 +208,46 @@ def _maybe_several(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedA
 def rows_with_several(column: pa.Array) -> int:
     """How many rows of an image column name more than one photo."""
     if _is_list(column.type):
-        return int(pc.sum(pc.greater(pc.list_value_length(column), 1)).as_py() or 0)
+        rows = pc.list_parent_indices(column).filter(pc.list_flatten(column).is_valid())
+        return int(pc.sum(pc.greater(rows.value_counts().field("counts"), 1)).as_py() or 0)
     if not _is_text(column.type):
         return 0
     cells = cell_texts(column.filter(_maybe_several(column)))
-    return sum(len(photos_in(cell)) > 1 for cell in cells if cell)
+    return sum(len(paths_in(cell) or photos_in(cell)) > 1 for cell in cells if cell)
 
 
 def photos_in(cell: str) -> list[str]:
-    """The first photo of a cell and what follows it: a list in JSON, or with ``,``, ``;``, ``|`` or blanks between."""
+    """The first photo of a cell and what follows it: a list in JSON, or with ``,``, ``;``, ``|`` or blanks between.
+
+    In a URL's query only blanks are between photos.
+    """
     if scheme_of(cell) == "data":
         return [cell]
     text = cell.strip()
     if text.startswith(("[", "{", '"')) and len(text) <= _LONGEST_LIST:
         for as_json in (text, text.replace("'", '"')):  # Python writes lists with '
             with suppress(ValueError, RecursionError):
-                return list(_named(json.loads(as_json))) or [""]
-    if (url := _NEXT_URL.search(text)) and is_elsewhere(text):
+                value = json.loads(as_json)
+                return list(filter(None, _named(value))) or [cell if value else ""]
+    url = _NEXT_URL.search(text)
+    if url and "?" in text[: url.start()]:
+        url = _NEXT_URL_OF_A_QUERY.search(text, url.start())
+    if url and is_elsewhere(text):
         return [text[: url.start()].rstrip(_BETWEEN), text[url.start() + 1 :]]
-    if path := _NEXT_PATH.search(text):
-        rest = text[path.end() :].strip(_BETWEEN)
-        if not rest or PurePosixPath(rest).suffix.lower() in IMAGE_SUFFIXES:
-            return [text[: path.end() - 1].rstrip(), *filter(None, [rest])]
-    return [cell]
+    return paths_in(text) or [cell]
+
+
+def paths_in(cell: str) -> list[str]:
+    """The first path of a cell and what follows it, with ``,``, ``;`` or ``|`` between; empty if it names no several.
+
+    A path alone is one with such a mark behind it.
+    """
+    text = cell.strip()
+    path = _NEXT_PATH.search(text)
+    rest = text[path.end() :].strip(_BETWEEN) if path else ""
+    if not path or (rest and (is_elsewhere(text) or PurePosixPath(rest).suffix.lower() not in IMAGE_SUFFIXES)):
+        return []
+    return [text[: path.end() - 1].rstrip(), *filter(None, [rest])]
 
 
 def _named(value: object) -> Iterator[str]:
@@ -243,9 +268,12 @@ def _with_suffix(cell: str, suffix: str) -> str:
 
 
 def other_names(path: str) -> Iterator[str]:
-    """Names that a path without a file may mean: without blanks, backslashes or its first slash; in NFC or NFD."""
+    """Names that a path without a file may mean: without blanks, backslashes or its first slash; in NFC or NFD.
+
+    Of several paths it is the first one's.
+    """
     plain = path.strip()
-    names = [plain, plain.replace("\\", "/")]
+    names = [name for one in (plain, *paths_in(plain)[:1]) for name in (one, one.replace("\\", "/"))]
     names += [name.lstrip("/") for name in names]
     forms = [unicodedata.normalize(form, name) for form in ("NFC", "NFD") for name in names if not name.isascii()]
     yield from (name for name in dict.fromkeys([*names, *forms]) if name not in {"", path})
@@ -288,10 +316,13 @@ def shown(url: str) -> str:
 
 def readable(cell: str) -> str:
     """A cell for people: a URL as it is sent, without user, password, query and fragment, which may hold secrets."""
-    text = cell.strip()
-    if "://" not in text and not text.startswith("//"):
+    text = _slashed(cell.strip())
+    if scheme_of(text) == "data":
         return cell
-    return without_secrets(re.sub(r"\s", "%20", text))
+    is_url = "://" in text or text.startswith("//")
+    text = without_secrets(re.sub(r"\s", "%20", text)) if is_url else cell
+    path, _, query = text.partition("?")
+    return f"{path}?…" if "=" in query else text
 
 
 def folder_of(url: str) -> str:
@@ -328,9 +359,7 @@ def scheme_of(cell: str) -> str | None:
 
 def parse_url(text: str) -> Target:
     """Take a URL apart; may raise ImageError."""
-    text = text.strip()
-    if text[:7].lower().startswith(("http:\\", "https:\\")):  # browsers read it so, too
-        text = text.replace("\\", "/")
+    text = _slashed(text.strip())
     parts = _PARTS.match(text)
     if len(text) > _MAX_URL or _UNSENDABLE.search(text) or not parts:
         raise _refused_url(text, f"a URL of at most {_MAX_URL:,} printable characters")
@@ -339,6 +368,11 @@ def parse_url(text: str) -> Target:
     except ValueError:
         raise _refused_url(text, "http, https or s3") from None
     return _in_bucket(text) if scheme is Scheme.S3 else _on_host(text, scheme, parts[2], parts[3])
+
+
+def _slashed(text: str) -> str:
+    """A URL with backslashes as browsers read it."""
+    return text.replace("\\", "/") if text[:7].lower().startswith(("http:\\", "https:\\")) else text
 
 
 def _in_bucket(text: str) -> Target:
@@ -429,6 +463,9 @@ def checked_headers(headers: Sequence[str]) -> dict[str, str]:
             raise InputError(msg)
         if _OWN_HEADERS.fullmatch(name):
             msg = f"Expected a --header that Hangtag does not set itself, got {name}; leave it out."
+            raise InputError(msg)
+        if name.lower() in map(str.lower, pairs):
+            msg = f"Expected each --header once, got {name} twice; leave one out."
             raise InputError(msg)
         pairs[name] = value.strip()
     return pairs

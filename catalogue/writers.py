@@ -100,7 +100,7 @@ def writable(catalogue: Catalogue, suffix: str, group_column: str | None = None)
 
 
 def _check_carried(source: str, field: pa.Field) -> None:
-    """Refuse a type of which Arrow cannot take rows, as labelling does at its end."""
+    """Refuse types that Arrow cannot filter."""
     try:
         rows = pa.table([pa.nulls(2, field.type)], pa.schema([field.with_nullable(True)]))
         pq.write_table(rows.filter(pa.array([True, False])).take(pa.array([0])), io.BytesIO())

@@ -13,7 +13,9 @@ _ESCAPED_BYTES: Final = range(0xDC80, 0xDD00)
 """The surrogates that stand for a path's bytes that are not UTF-8 (PEP 383)."""
 _MOST_DIGITS: Final = 18
 _FILE_LINK: Final = re.compile(rb'(<a class="file") href="[^"]*"')
-_URL: Final = re.compile(r"(?<![^\s:'\"(])//([^/?#\s]*)((?:(?!://)[^?#\s])*)([?#]\S*)?")
+_URL: Final = re.compile(r"(?<![^\s:'\"(,;|])//([^/?#\s]*)((?:(?!://|[,;|]//)[^?#\s])*)([?#]\S*)?")
+_QUERY: Final = re.compile(r"\?[^?\s]*=\S*")
+"""Of a path that is joined to a URL somewhere else."""
 _MARKS: Final = "'\",;:.?!)]…"
 """Characters after a URL that belong to its sentence."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -29,16 +31,21 @@ def without_secrets(text: str) -> str:
 
     ``?…`` tells that a URL had more. Where a password goes on after a ``/`` or ``?``, all of it goes.
     """
-    return _URL.sub(_bare, text)
+    return _QUERY.sub(_without_query, _URL.sub(_bare, text))
 
 
 def _bare(url: re.Match[str]) -> str:
     authority, path, query = url.groups("")
     host, secret = authority.rpartition("@")[2], query.rstrip(_MARKS)
     port = host.partition(":")[2].rstrip(_MARKS)
-    if port and not port.isdecimal() and "@" in path + query:
+    left = (path + query).rpartition("/")[0] if port.isdecimal() else path + query  # but h:80/a@2x.jpg has no password
+    if port and "@" in left:
         host, path = "…", ""
     return f"//{host}{path}{'?…' if secret else ''}{query[len(secret) :]}"
+
+
+def _without_query(query: re.Match[str]) -> str:
+    return f"?…{query[0][len(query[0].rstrip(_MARKS)) :]}"
 
 
 def one_line(text: str, most: int) -> str:
@@ -57,7 +64,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def label_text(text: str) -> str:
-    """A label in the form that is compared everywhere: Unicode's composed form (NFC), without blanks at its ends."""
+    """A label or a column's name as it is compared everywhere: in Unicode's NFC, without blanks at its ends."""
     return unicodedata.normalize("NFC", text).strip()
 
 

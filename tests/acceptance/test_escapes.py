@@ -32,6 +32,8 @@ def test_secrets_of_urls_stay_in_the_cells(tmp_path: Path, catalogue: Path, bund
         "https://me:SECRET@h.invalid/a.jpg",
         "http://127.0.0.1:9/a.jpg?X-Amz-Signature=SECRET&a=1",
         "ftp://h/a?SECRET",
+        "hat.jpg?sig=SECRET",
+        "https:\\\\me:SECRET@h.invalid\\a.jpg",
     )
     source, output = tmp_path / "shop.csv", tmp_path / "labels.csv"
     source.write_text("\n".join(["image,label", f"{next(catalogue.rglob('*.webp'))},a", *(f"{url},b" for url in urls)]))

@@ -10,7 +10,7 @@ from typing import Final
 import pyarrow as pa
 
 from catalogue.catalogue import Catalogue, open_catalogue
-from catalogue.readers import CLASS_NAMES, JSON_FIELD, tidy_name
+from catalogue.readers import CLASS_NAMES, JSON_FIELD
 from catalogue.urls import cell_texts, is_bytes
 from catalogue.writers import unguarded
 from models.errors import DataError, InputError
@@ -85,7 +85,7 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
     The columns ``split``, ``group`` and ``sha256`` have these meanings unless they were named for something else.
     """
     label, group = asked.label_column, asked.group_column
-    asked = replace(asked, label_column=label and tidy_name(label), group_column=group and tidy_name(group))
+    asked = replace(asked, label_column=label and label_text(label), group_column=group and label_text(group))
     catalogue = open_catalogue(
         path,
         asked.image_column,
@@ -146,8 +146,8 @@ def _condition(catalogue: Catalogue, text: str) -> tuple[str, str]:
     if not equals:
         msg = f"Expected COLUMN=VALUE as --where, such as category=dress, got {text!r}."
         raise InputError(msg)
-    catalogue.check_column(tidy_name(column), "--where")
-    return tidy_name(column), label_text(value)
+    catalogue.check_column(label_text(column), "--where")
+    return label_text(column), label_text(value)
 
 
 def _check_plain(catalogue: Catalogue, name: str) -> None:

@@ -78,7 +78,12 @@ def test_base64_may_lack_what_comes_before_it_and_have_blanks_and_line_ends():
 
 @pytest.mark.parametrize("confined", [True, False])
 def test_a_photo_is_found_by_the_name_that_a_path_means(confined, tmp_path):
-    names = {"img\\hat.jpg": "img/hat.jpg", "/h/a/hat.jpg": "h/a/hat.jpg", " b.jpg ": "b.jpg"}
+    names = {
+        "a.jpg, red.jpg": "a.jpg",
+        "img\\hat.jpg": "img/hat.jpg",
+        "/h/a/hat.jpg": "h/a/hat.jpg",
+        " b.jpg ": "b.jpg",
+    }
     names |= {"H\u00fcte.jpg": "Hu\u0308te.jpg", "Bu\u0308ro.jpg": "B\u00fcro.jpg"}
     for name in names.values():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
@@ -88,8 +93,9 @@ def test_a_photo_is_found_by_the_name_that_a_path_means(confined, tmp_path):
         assert outcome_of(tmp_path, cell, confined=confined) == name.encode()
         assert cells.name(cell) == name
         assert cells.name(name) == name
-    (tmp_path / "img\\hat.jpg").write_text("the literal name")
-    assert outcome_of(tmp_path, "img\\hat.jpg", confined=confined) == b"the literal name"
+    for cell in ("img\\hat.jpg", "a.jpg, red.jpg"):
+        (tmp_path / cell).write_text("the literal name")
+        assert outcome_of(tmp_path, cell, confined=confined) == b"the literal name"
 
 
 def test_no_other_name_leads_out_of_the_root_or_tells_what_is_there(tmp_path):

@@ -220,6 +220,7 @@ AS_EXCEL_SAVES = {
     "a separator that is seldom": "sep=|\nsku|image\n1|a.jpg\n",
     "the same in quotes": '"sep=,"\nsku,image\n1,a.jpg\n',
     "columns without a name": "sku,image,,\r\n1,a.jpg,,\r\n",
+    "columns without a name but blanks": "sku,image, , \r\n1,a.jpg, , \r\n",
     "rows that are longer": "sku,image\r\n1,a.jpg,,\r\n",
     "blanks after commas": "sku, image\n1,a.jpg\n",
     "line ends of old Macs": "sku,image\r1,a.jpg\r",
@@ -231,6 +232,7 @@ def test_a_csv_is_read_as_excel_saves_it(tmp_path: Path, kind: str) -> None:
     reader = read_delimited(written(tmp_path, "csv", AS_EXCEL_SAVES[kind]))
     assert rows(reader) == [{"sku": "1", "image": "a.jpg"}]
     remarks = {"columns without a name": "The last 2 columns have no name", "blanks after commas": "'image'"}
+    remarks["columns without a name but blanks"] = remarks["columns without a name"]
     assert remarks.get(kind, "") in "".join(reader.remarks)
     assert bool(reader.remarks) == (kind in remarks)
 
@@ -362,3 +364,22 @@ def test_a_parquet_that_reads_as_fewer_rows_than_it_says_is_refused(tmp_path: Pa
     file.write_bytes(data.replace(counts, counts[:-1] + b"\x00"))  # the second column has no value
     with pytest.raises(InputError, match=r"Expected 2 rows in the Parquet file .*a\.parquet, 2 are missing"):
         list(read_parquet(file).batches)
+
+
+def test_a_parquet_whose_columns_overlap_is_refused_before_its_pages_are_read(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": [f"{row}.jpg" for row in range(20)]}), file, store_schema=False)
+    data, size = file.read_bytes(), varint(pq.ParquetFile(file).metadata.row_group(0).column(0).total_compressed_size)
+    start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    file.write_bytes(data[:start] + data[start:].replace(size, varint(8000, len(size))))
+    with pytest.raises(InputError, match="8,000 bytes of columns in a file of"):
+        read_parquet(file)
+
+
+def test_a_number_without_an_end_in_a_parquet_is_refused_at_once(tmp_path: Path) -> None:
+    file = tmp_path / "a.parquet"
+    pq.write_table(pa.table({"image": ["x" * 100_000]}), file, use_dictionary=False, compression="none")
+    data = file.read_bytes()
+    file.write_bytes(data[:5] + b"\xff" * 100_000 + data[100_005:])
+    with pytest.raises(InputError, match="a number of more than 64 bits"):
+        read_parquet(file)

@@ -52,8 +52,11 @@ def test_a_passing_fault_is_tried_again(server: ScriptedServer, fault: Answer) -
     assert fetched(server, server.url("/a.csv")) == DATA
 
 
-def test_a_catalogue_that_its_host_gzips_unasked_is_unpacked(server: ScriptedServer) -> None:
-    server.answers["/a.csv"] = [Answer(gzip.compress(DATA), headers=GZIPPED)]
+@pytest.mark.parametrize("coding", ["gzip", "x-gzip"])
+@pytest.mark.parametrize("cut", [0, 100], ids=["one member", "two members"])
+def test_a_catalogue_that_its_host_gzips_unasked_is_unpacked(server: ScriptedServer, cut: int, coding: str) -> None:
+    members = [gzip.compress(part) for part in (DATA[:cut], DATA[cut:]) if part]
+    server.answers["/a.csv"] = [Answer(b"".join(members), headers={"Content-Encoding": coding})]
     assert fetched(server, server.url("/a.csv")) == DATA
 
 
@@ -72,6 +75,8 @@ GONE_WRONG = {
     "compressed": (Answer(DATA, headers={"Content-Encoding": "br"}), InputError, "'br'"),
     "no gzip": (Answer(DATA, headers=GZIPPED), InputError, "damaged gzip"),
     "a gzip cut short": (Answer(gzip.compress(DATA)[:-9], headers=GZIPPED), JobError, "gzip that is cut short"),
+    "a gzip with more after it": (Answer(gzip.compress(DATA) + b"x", headers=GZIPPED), JobError, "gzip that is cut"),
+    "a gzip with a page after it": (Answer(gzip.compress(DATA) + DATA, headers=GZIPPED), InputError, "damaged gzip"),
     "a gzip that expands": (Answer(gzip.compress(bytes(10**7)), headers=GZIPPED), InputError, "1,000,000 bytes"),
     "in circles": (moved("/a.csv"), InputError, "5 times"),
     "to nowhere": (Answer(status=302), InputError, "redirected"),

@@ -3,11 +3,13 @@
 import base64
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogue.urls import (
+    ELSEWHERE,
     Scheme,
     checked_headers,
     checked_root,
@@ -182,8 +184,9 @@ SEVERAL = {
     "http://a.test/1|http://a.test/2": "http://a.test/1",
     "http://a.test/1.jpg\nhttp://a.test/2.jpg\n": "http://a.test/1.jpg",
     "//a.test/1.jpg; //a.test/2.jpg": "//a.test/1.jpg",
-    "/h/a/1.jpg,/h/b/2.jpg": "/h/a/1.jpg",
-    "1.jpg | 2.png": "1.jpg",
+    "/h/a/1.jpg,/h/b/2.jpg": "/h/a/1.jpg,/h/b/2.jpg",
+    "1.jpg | 2.png": "1.jpg | 2.png",
+    "http://a.test/1?w=1,2, http://a.test/2?w=1": "http://a.test/1?w=1,2",
     '["http://a.test/1.jpg", "http://a.test/2.jpg"]': "http://a.test/1.jpg",
     "['1.jpg', '2.jpg']": "1.jpg",
     '[{"src": "http://a.test/1.jpg"}, {"src": "http://a.test/2.jpg"}]': "http://a.test/1.jpg",
@@ -191,6 +194,12 @@ SEVERAL = {
 ONE = {
     '["http://a.test/1.jpg"]': "http://a.test/1.jpg",
     "[]": "",
+    '["", null, "1.jpg"]': "1.jpg",
+    '{"id": 1}': '{"id": 1}',
+    "[1]": "[1]",
+    "https://x/y?u=a,https://b/z.jpg": "https://x/y?u=a,https://b/z.jpg",
+    "https://x/a.jpg|size=1.png": "https://x/a.jpg|size=1.png",
+    "https://x/1.jpg,": "https://x/1.jpg",
     "1.jpg,": "1.jpg",
     "red, blue hat.jpg": "red, blue hat.jpg",
     "[new] hat.jpg": "[new] hat.jpg",
@@ -214,6 +223,15 @@ def test_lists_records_and_bytes_name_photos() -> None:
     lists = pa.array([["1.jpg", "2.jpg"], [], None, ["3.jpg"]])
     assert photo_cells(lists) == ["1.jpg", None, None, "3.jpg"]
     assert rows_with_several(lists) == 1
+    late = pa.array([[None, "1.jpg"], ["", "2.jpg", "3.jpg"], [None], None, ["4.jpg"]])
+    for column in (late, pa.chunked_array([late[:1], late[1:]]), late.cast(pa.large_list(pa.string()))):
+        assert photo_cells(column) == ["1.jpg", "2.jpg", None, None, "4.jpg"]
+    assert photo_cells(pa.array([None, [None, "1.jpg"], ["2.jpg", None]], pa.list_(pa.string(), 2))) == [
+        None,
+        "1.jpg",
+        "2.jpg",
+    ]
+    assert rows_with_several(pa.array([[None, "1.jpg"], ["2.jpg", "3.jpg"], None, []])) == 1
     records = pa.array([{"bytes": data, "path": "1.png"}, {"bytes": None, "path": "2.png"}, None])
     assert photo_cells(records) == [uri, "2.png", None]
     assert photo_cells(pa.array([[{"bytes": data}], []])) == [uri, None]
@@ -231,6 +249,7 @@ def test_a_path_may_mean_another_name() -> None:
     assert list(other_names("img/hat.jpg")) == []
     assert list(other_names(" img\\hat.jpg")) == ["img\\hat.jpg", "img/hat.jpg"]
     assert list(other_names("/h/a/hat.jpg")) == ["h/a/hat.jpg"]
+    assert list(other_names("a\\1.jpg, 2.jpg")) == ["a/1.jpg, 2.jpg", "a\\1.jpg", "a/1.jpg"]
     assert "Hu\u0308te.jpg" in other_names("H\u00fcte.jpg")
     assert "H\u00fcte.jpg" in other_names("Hu\u0308te.jpg")
 
@@ -249,9 +268,26 @@ def test_headers_are_checked_and_their_values_never_shown() -> None:
         with pytest.raises(InputError, match="--header") as refusal:
             checked_headers([header])
         assert "SECRET" not in str(refusal.value)
+    with pytest.raises(InputError, match="got cookie twice") as refusal:
+        checked_headers(["Cookie: SECRET", "cookie: SECRET"])
+    assert "SECRET" not in str(refusal.value)
+
+
+def test_a_cell_of_dots_is_told_from_a_url_in_linear_time() -> None:
+    for cell in (f"//a{'.' * 200_000}", f"//{'a.' * 100_000} /", f"//a{'.:' * 100_000}\n"):
+        assert scheme_of(cell) is None
+        assert not is_elsewhere(cell)
+    assert pc.match_substring_regex(pa.array(["//a.test/1.jpg", "//tmp/1.jpg"]), ELSEWHERE).to_pylist() == [True, False]
 
 
 CELLS = {
+    "img/hat.jpg?sv=1&sig=SECRET": "img/hat.jpg?…",
+    "https:\\\\user:SECRET@host\\x.jpg?sig=SECRET": "https://host/x.jpg?…",
+    "hat.jpg?a=1 &sig=SECRET": "hat.jpg?…",
+    "www.shop.com/x.jpg?sig=SECRET": "www.shop.com/x.jpg?…",
+    "https://a/1.jpg,//user:SECRET@b/2.jpg": "https://a/1.jpg,//b/2.jpg",
+    "https://user:12/SECRET@host/x": "https://…",
+    "data:,a?b=c": "data:,a?b=c",
     "https://h/a b.jpg?x=1 &sig=SECRET": "https://h/a%20b.jpg?…",
     "https://me:my SECRET@h/a.jpg": "https://h/a.jpg",
     " //me:SECRET@h/a.jpg#SECRET": "//h/a.jpg?…",
