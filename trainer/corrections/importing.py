@@ -17,11 +17,12 @@ from catalogue.readers import read_delimited
 from catalogue.urls import is_url
 from catalogue.writers import unguarded
 from models.errors import ImageError, InputError
+from models.photo import NONE
 from models.storage.storage import FolderStorage
 from models.taxonomy import PATH_MARK
 from models.text import label_text
 from trainer.corrections.store import Added, CorrectionStore, refuse_rows
-from trainer.corrections.votes import COLUMNS, PhotoVotes, Vote, parse_vote, resolve
+from trainer.corrections.votes import COLUMNS, PhotoVotes, Remark, Vote, parse_vote, resolve
 from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import file_sha256
 from trainer.run import Run
@@ -32,6 +33,8 @@ _FAST_CLOCK: Final = timedelta(days=1)
 _TOP_K: Final = "top_k"
 _CONFIDENCE: Final = re.compile(r" [0-9]\.[0-9]{2}(?:; |$)")
 """What follows each label that ``review.csv`` names."""
+_REMARKS: Final = {NONE: Remark.NOT_A_PRODUCT, **{remark.value: remark for remark in Remark if remark}}
+"""Answers in ``correct_label`` that are no class."""
 _ALIKE: Final = 0.8
 """Of difflib's ratio: ``hatt`` and ``hat`` have 0.86, ``boots`` and ``boats`` 0.8, ``hats`` and ``cats`` 0.75."""
 
@@ -267,4 +270,6 @@ def _answer(cells: Mapping[str, str]) -> dict[str, str] | None:
         return {**cells}
     best, answer = _best(cells), cells[CORRECT_LABEL].strip()
     before = cells.get("was") or (best[0] if best else cells.get("label", ""))
+    if remark := _REMARKS.get(answer.casefold().replace(" ", "_")):
+        return {**cells, "label": "", "remark": remark.value, "was": before}
     return {**cells, "label": answer, "was": before} if answer else None

@@ -56,7 +56,7 @@ def compared(
         reference_rows=reference.photos,
         warning=warning if large else None,
         finding=finding,
-        reference=reference,
+        reference=ReferenceAnswers(**{name: getattr(reference, name) for name in ReferenceAnswers.model_fields}),
     )
 
 

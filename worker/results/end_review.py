@@ -32,14 +32,15 @@ _FEWEST, _MANY = 5, 10
 _SHARE: Final = 100
 """A picture is under many rows from 10 on; in a job of less than 1,000 rows from 1% of them, but no fewer than 5."""
 _USUAL: Final = 0.95
-_ABOVE_USUAL: Final = 3
-"""All sizes of a shoe share a picture. So many is also three times the rows that 95% of the other pictures have."""
+_ABOVE_USUAL: Final = 2
+"""All sizes of a shoe share a picture. So many is also twice the rows that 95% of the other pictures have."""
 _MORE_THAN_SIZES: Final = 50
 _ABOVE_MEDIAN: Final = 10
 _QUARTER: Final = 4
 """No product has 50 sizes. So many rows are many if they are ten times the median, or a quarter of all rows."""
 _KNOWN: Final = 2
 """A picture that is up to twice as common as in the training photos is known."""
+_NO_PRODUCT: Final = frozenset({"-", "0", "n/a", "na", "nan", "none", "null", "unknown"})
 _HEX: Final = 16
 _SHOWN: Final = 5
 _AT_THE_END: Final = frozenset({ReviewReason.DISAGREEMENT, ReviewReason.REPEATED, ReviewReason.MIX})
@@ -119,33 +120,36 @@ def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
 
 
 def _repeated_pictures(job: Job) -> dict[int, Repeated]:
-    """Pictures under many rows; if a column names products, under many products."""
-    buckets = np.zeros(_BUCKETS, np.uint32)
+    """Pictures under many rows, or under many products; a picture of one product alone may be under any rows of it."""
+    of_rows, of_products = (np.zeros(_BUCKETS, np.uint32) for _ in range(2))
     for _, keys, products in _picture_rows(job):
-        once = keys if products is None else np.unique(np.stack([keys, products]), axis=1)[0]
-        np.add.at(buckets, _bucket(once), 1)
-    many = _many(buckets[buckets > 0], job.spec.rows)
-    if buckets.max() < many:
+        np.add.at(of_rows, _bucket(keys), 1)
+        np.add.at(of_products, _bucket(np.unique(np.stack([keys, products]), axis=1)[0]), 1)
+    many_rows, many_products = (_many(buckets[buckets > 0], job.spec.rows) for buckets in (of_rows, of_products))
+    suspects = (of_rows >= many_rows) | (of_products >= many_products)
+    if not suspects.any():
         return {}
-    rows, of_products, first = Counter[int](), defaultdict[int, set[int]](set), dict[int, int]()
+    rows, spread, first = Counter[int](), defaultdict[int, set[int]](set), dict[int, int]()
     for numbers, keys, products in _picture_rows(job):
-        suspects = buckets[_bucket(keys)] >= many
-        found, places, counts = np.unique(keys[suspects], return_index=True, return_counts=True)
+        chosen = suspects[_bucket(keys)]
+        found, places, counts = np.unique(keys[chosen], return_index=True, return_counts=True)
         rows.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
-        first = dict(zip(found.tolist(), numbers[suspects][places].tolist(), strict=True)) | first
-        if products is not None:
-            for key, product in np.unique(np.stack([keys, products])[:, suspects], axis=1).T.tolist():
-                of_products[key].add(product)
-    spread = {key: len(products) for key, products in of_products.items()} or rows
-    return {key: Repeated(rows[key], first[key]) for key, count in spread.items() if count >= many}
+        first = dict(zip(found.tolist(), numbers[chosen][places].tolist(), strict=True)) | first
+        for key, product in np.unique(np.stack([keys, products])[:, chosen], axis=1).T.tolist():
+            spread[key].add(product)
+    return {
+        key: Repeated(count, first[key])
+        for key, count in rows.items()
+        if len(spread[key]) > 1 and (count >= many_rows or len(spread[key]) >= many_products)
+    }
 
 
 def _bucket(keys: Keys) -> Rows:
     return (keys % np.uint64(_BUCKETS)).astype(np.intp)
 
 
-def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys | None]]:
-    """Of each chunk: the numbers of rows with an answer, from 0, the pictures, and the products if a column names them.
+def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys]]:
+    """Of each chunk: the numbers of rows with an answer, from 0, their pictures, and their products.
 
     All questions are about the same pictures. A row without a product is a product by itself.
     """
@@ -153,13 +157,12 @@ def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys | None]]:
     for chunk, (part, *_) in _chunks(job, ["sha256", "label"]):
         rows, keys = _pictures(part)
         numbers = rows + chunk * job.spec.chunk_rows
-        products = None
+        products = numbers.astype(np.uint64) + np.uint64(2**32)
         if column is not None:
             names = product_names(job.chunk_table(chunk, [column]), column).to_pylist()
-            of_rows = zip(numbers.tolist(), map(names.__getitem__, rows.tolist()), strict=True)
-            products = np.array(
-                [zlib.crc32(name.encode()) if name else 2**32 + row for row, name in of_rows], np.uint64
-            )
+            for place, row in enumerate(rows.tolist()):
+                if (name := names[row]) and name.strip().casefold() not in _NO_PRODUCT:
+                    products[place] = zlib.crc32(name.encode())
         yield numbers, keys, products
 
 

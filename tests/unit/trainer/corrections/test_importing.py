@@ -61,6 +61,16 @@ def test_of_a_review_csv_whose_correct_label_was_filled_the_filled_rows_speak(sh
     assert read.untimed[0].at == datetime.fromtimestamp(own_time, UTC)
 
 
+@pytest.mark.parametrize(
+    ("answer", "remark"),
+    [("_none", "not_a_product"), ("Not a product", "not_a_product"), ("more_than_one", "more_than_one"), ("none", "")],
+)
+def test_a_spreadsheet_can_say_that_a_photo_shows_no_product(sheet, answer: str, remark: str) -> None:
+    """A class may be called none, such as a pattern."""
+    (vote,) = read_review(sheet(FILLED, f"1,{answer},boots,0.99,repeated,,/p/1.jpg,1.jpg,9,{A},shop"), ANNA, NOW).votes
+    assert (vote.remark, vote.label) == (remark, "" if remark else answer)
+
+
 def test_a_path_of_windows_is_that_of_the_photo(sheet, tmp_path: Path) -> None:
     (tmp_path / "img").mkdir()
     (tmp_path / "img" / "1.jpg").touch()

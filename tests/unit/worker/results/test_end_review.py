@@ -80,6 +80,9 @@ def test_photos_that_cannot_be_read_stay_failed_however_often_they_come(answered
 def test_a_products_own_picture_may_be_under_many_rows(answered_job) -> None:
     own = [*map(str, range(6)), *["shirt"] * 8, *map(str, range(7))]
     assert finished(placeholder_job(answered_job, JobOptions(group_column="sku"), own)).repeated == ()
+    for few in ("0", "two"):  # no product, and a picture of two products
+        shared = [*map(str, range(1, 7)), *[few] * 4, *(["0"] * 4 if few == "0" else ["one"] * 4), *map(str, range(7))]
+        assert finished(placeholder_job(answered_job, JobOptions(group_column="sku"), shared)).repeated[0].rows == 8
     apart = placeholder_job(answered_job, JobOptions(group_column="sku"))
     receipt = finished(apart)
     assert [picture.rows for picture in receipt.repeated] == [8]
@@ -102,9 +105,10 @@ def test_pictures_that_are_all_under_several_rows_are_sizes_of_products(answered
         ([400, 400], 800, 201),
         ([1, 5], 6, 5),
         ([9], 9, 5),
-        ([12] * 99 + [40], 1228, 36),
-        ([1] * 70 + [12] * 30, 430, 36),
-        ([32] * 371, 11872, 96),
+        ([12] * 99 + [40], 1228, 24),
+        ([1] * 70 + [12] * 30, 430, 24),
+        ([40] * 22 + [119], 999, 80),
+        ([32] * 371, 11872, 64),
         ([2000] * 5, 10000, 2501),
     ],
 )
