@@ -161,7 +161,7 @@ class Cells:
 
     def _place(self, cell: str) -> ReadPhoto | Target:
         if not cell.isascii() and _UNPAIRED.search(cell):  # bytes that were not UTF-8 stand in it as lone surrogates
-            came = cell[:SHOWN].encode(errors="surrogateescape")
+            came = readable(cell)[:SHOWN].encode(errors="surrogateescape")
             msg = f"Expected the path or the URL of a photo in UTF-8, got {came!r}; save the catalogue in UTF-8."
             raise ImageError(msg, ImageFault.REFUSED)
         scheme = scheme_of(cell)

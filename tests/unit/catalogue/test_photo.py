@@ -131,6 +131,23 @@ def test_what_is_no_path_is_explained_in_a_short_sentence(cell, tmp_path):
     assert len(str(error)) < 400
 
 
+class _Broken(Cells):
+    def _place(self, cell):
+        raise ValueError
+
+
+def test_no_message_shows_a_part_of_a_secret(caplog):
+    cell = f"https://me:{'SECRET' * 50}@h/a.jpg"
+    for cells, text in ((_Broken("."), cell), (Cells("."), f"{cell}\udcff")):
+        with pytest.raises(ImageError) as refusal:
+            cells.place(text)
+        assert "SECRET" not in str(refusal.value) + caplog.text
+
+
+def test_of_several_paths_under_a_url_the_first_is_taken():
+    assert Cells("https://h/img").url("1.jpg, 2.jpg") == "https://h/img/1.jpg"
+
+
 def test_no_message_holds_a_screen_of_a_cell(tmp_path):
     for cell in (
         "x" * 10_000,
