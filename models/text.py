@@ -57,7 +57,7 @@ def one_line(text: str, most: int) -> str:
 
 
 def brief(text: str, most: int = 80) -> str:
-    """A text for a sentence, such as a label, of which a very long one loses its end."""
+    """A text, such as a label, for a sentence; a long one loses its end."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 

@@ -286,7 +286,7 @@ def _check_inner(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
         msg = (
             f"Expected class folders in {root}, found folders of the same name in several of them, such as {same[0]} "
             f"and {same[1]}; if the inner folders are the classes, put those of a name together and give the folder "
-            "that they are in; if the outer ones are, move the photos up into them, or list them in a table with image "
+            "around them; if the outer ones are, move the photos up into them, or list them in a table with image "
             "and label."
         )
         raise DataError(msg)
