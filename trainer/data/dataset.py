@@ -277,12 +277,14 @@ def _check_inner(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
     """A remark on folders in class folders; refuse them if several classes have the same, as they are the classes."""
     ways = [photo.path.parts[len(root.parts) :] for photo in photos]
     plain = {top for top, *rest in ways if len(rest) == 1}
-    inner = list(dict.fromkeys(way[:2] for way in ways if len(way) > 2 and not split_named(way[1])))  # noqa: PLR2004
+    deep = [way for way in ways if len(way) > 2 and not split_named(way[1])]  # noqa: PLR2004
+    inner, several = list(dict.fromkeys(way[:2] for way in deep)), len({way[1:-1] for way in deep}) > 1
     tops: defaultdict[str, list[str]] = defaultdict(list)
     for top, name in inner:
         if top not in plain:
             tops[name.casefold()].append(f"{top}/{name}")
-    if same := next((places for places in tops.values() if len(places) > 1), None):
+    same = next((places for places in tops.values() if len(places) > 1), None)
+    if same and several:  # hat/images and lamp/images are no two classes
         msg = (
             f"Expected class folders in {root}, found folders of the same name in several of them, such as {same[0]} "
             f"and {same[1]}; if the inner folders are the classes, put those of a name together and give the folder "

@@ -116,7 +116,8 @@ def test_splits_may_be_inside_classes(lay, around):
     [
         ("clothing/hat/1.jpg clothing/dress/1.jpg home/lamp/1.jpg", "clothing, such as clothing/dress,"),
         ("train/hat/old/1.jpg train/vase/1.jpg test/hat/old/2.jpg", "hat, such as hat/old,"),
-        ("hat/1.jpg hat/old/2.jpg vase/1.jpg vase/old/2.jpg", "hat, such as hat/old,"),
+        ("hat/1.jpg hat/old/2.jpg vase/1.jpg vase/old/2.jpg hat/new/3.jpg", "hat, such as hat/new,"),
+        ("hat/images/1.jpg vase/images/1.jpg", "hat, such as hat/images,"),
     ],
 )
 def test_folders_inside_classes_are_remarked(lay, files, such):
@@ -125,7 +126,7 @@ def test_folders_inside_classes_are_remarked(lay, files, such):
 
 @pytest.mark.parametrize("first", ["fold_1/hat", "fold_1/Hat", "photos-001/photos/hat", "train/part-1/hat"])
 def test_classes_one_folder_too_deep_are_refused(lay, first):
-    root = lay(*(f"{first.replace('1', number)}/{number}.jpg" for number in "12"))
+    root = lay(f"{first}/1.jpg", *(f"{first.replace('1', '2')[:-3]}{name}/1.jpg" for name in ("hat", "vase")))
     with pytest.raises(DataError, match=r"folders of the same name in several of them, such as .*1/.* and .*2/"):
         read_dataset(root)
 
