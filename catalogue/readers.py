@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, islice
+from itertools import chain, islice, repeat
 from pathlib import Path
 from typing import Any, BinaryIO, Final, TypeVar
 
@@ -161,19 +161,24 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
     csv.field_size_limit(MAX_CELL_BYTES)
     rows = csv.reader(islice(text.lines(newline=""), skip, None), delimiter=delimiter, strict=True)
     try:
-        width = 0
+        width = blank = 0
         for cells in rows:
             width = width or _named_width(cells, remarks)
+            if not cells:
+                blank += width == 1  # an empty cell, as Excel writes it; at the file's end it is no row
+                continue
             if len(cells) > width and not any(map(str.strip, cells[width:])):
                 del cells[width:]
-            if cells and len(cells) != width:
+            if len(cells) != width:
                 msg = (
                     f"Expected {number_of(width, 'cell')} in the record that ends at line {rows.line_num + skip} of "
                     f"{text.name}, got {len(cells)}; quote cells that hold {delimiter!r}, or name each column."
                 )
                 raise InputError(msg)
-            if cells:
-                yield cells
+            if blank:
+                yield from repeat([""], blank)
+                blank = 0
+            yield cells
     except csv.Error as error:
         msg = f"Expected CSV at line {rows.line_num + skip} of {text.name}, got {error}."
         raise InputError(msg) from error

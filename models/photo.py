@@ -19,6 +19,7 @@ _OF_SYSTEMS: Final = frozenset(
     {
         "__macosx",
         "@eadir",
+        "@__thumb",
         "#recycle",
         "@recycle",
         "$recycle.bin",

@@ -56,6 +56,11 @@ def one_line(text: str, most: int) -> str:
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in kept)
 
 
+def brief(text: str, most: int = 80) -> str:
+    """A text, such as a label, for a sentence; a long one loses its end."""
+    return text if len(text) <= most else f"{text[:most]}…"
+
+
 def _escape(match: re.Match[str]) -> str:
     code = ord(match[0])
     if code in _ESCAPED_BYTES:

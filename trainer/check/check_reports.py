@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from models.photo import NONE
-from models.text import number_of
+from models.text import brief, number_of
 from pages.text import rounded
 from trainer.check.checkup import UNUSABLE, Checkup, Issue
 from trainer.check.relations import Leak, LeakKind, label_count
@@ -77,20 +77,20 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
     disputed = [product for product, names in labels.items() if len(names) > 1]
     if disputed:
         stand = number_of(len(disputed), "product (column group) stands", "products (column group) stand")
-        doubts.append(f"{stand} under several labels, such as {disputed[0]}")
+        doubts.append(f"{stand} under several labels, such as {brief(disputed[0])}")
     return doubts
 
 
 def listed(names: Sequence[str]) -> str:
     """Names for a sentence: the first ten, and how many more there are."""
     more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
-    return ", ".join(names[:_MOST_NAMES]) + more
+    return ", ".join(map(brief, names[:_MOST_NAMES])) + more
 
 
 def property_sentences(checkup: Checkup) -> list[str]:
     """What holds for most of a class: ``shirt: light (97%), grey (61%)``."""
     return [
-        f"{label}: {', '.join(f'{issue} ({part:.0%})' for issue, part in issues.items())}"
+        f"{brief(label)}: {', '.join(f'{issue} ({part:.0%})' for issue, part in issues.items())}"
         for label, issues in checkup.photo_issues.properties.items()
     ]
 

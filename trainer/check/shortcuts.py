@@ -20,6 +20,8 @@ from sklearn.ensemble import ExtraTreesClassifier
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.tree import DecisionTreeClassifier
 
+from models.text import brief
+
 TOGETHER: Final = "the combination of size, shape, format and border"
 MOST_PHOTOS: Final = 20_000
 FOLDS: Final = 5
@@ -67,7 +69,7 @@ class Guess:
 
     def sentence(self) -> str:
         """What was found, for people: over all classes first, then the pair that stands out."""
-        one, other = self.pair
+        one, other = map(brief, self.pair)
         pair = f"tells {one} from {other} in {self.pair_accuracy:.0%}, by chance {self.pair_majority:.0%}"
         every = f"guesses the class of {self.accuracy:.0%} of the photos, by chance {self.majority:.0%}"
         if self.classes == len(self.pair):

@@ -22,7 +22,7 @@ from models.file_kinds import FIRST_BYTES, is_text
 from models.photo import NONE, is_hidden, walk_files
 from models.preprocess import IMAGE_SUFFIXES
 from models.taxonomy import PATH_MARK, Taxonomy
-from models.text import label_text, number_of, one_line
+from models.text import brief, label_text, number_of, one_line
 from models.whole_file import write_beside
 from trainer.data.csv_files import cell_path
 from trainer.data.table import TableRead, TableRow, read_table, with_leaves
@@ -191,7 +191,8 @@ def _read_place(root: Path) -> Dataset:
     photos = tuple(photo for part in parts for photo in part.photos)
     excluded = tuple(exclusion for part in parts for exclusion in part.excluded)
     names = [folder.name for part in parts for folder in _folders(part.source)]
-    notes = _merged(names)
+    inner = [note for part in parts for note in part.label_notes]
+    notes = (*inner[:1], *_merged(names))
     if strangers and photos and photos[0].split:
         notes = (f"splits are read inside the classes, such as {photos[0].path.relative_to(root).parent}", *notes)
     return Dataset(root, photos, excluded, _classes(map(label_text, names)), label_notes=notes)
@@ -238,7 +239,8 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
             message = f"Its name does not end like an image's: {file.name}"
             excluded.append(Exclusion(file, "not_an_image", message, label, split or inner))
     _check_whole(root, photos)
-    return Dataset(root, tuple(photos), tuple(excluded), _classes(labels.values()))
+    notes = _check_inner(root, photos)
+    return Dataset(root, tuple(photos), tuple(excluded), _classes(labels.values()), label_notes=notes)
 
 
 def _check_names(root: Path, names: Iterable[str]) -> None:
@@ -271,8 +273,30 @@ def _check_whole(root: Path, photos: Sequence[LabeledPhoto]) -> None:
         raise DataError(msg)
 
 
+def _check_inner(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
+    """A remark on folders in class folders; refuse them if several classes have the same, as they are the classes."""
+    ways = [photo.path.parts[len(root.parts) :] for photo in photos]
+    plain = {top for top, *rest in ways if len(rest) == 1}
+    deep = [way for way in ways if len(way) > 2 and not split_named(way[1])]  # noqa: PLR2004
+    inner, several = list(dict.fromkeys(way[:2] for way in deep)), len({way[1:-1] for way in deep}) > 1
+    tops: defaultdict[str, list[str]] = defaultdict(list)
+    for top, name in inner:
+        if top not in plain:
+            tops[name.casefold()].append(f"{top}/{name}")
+    same = next((places for places in tops.values() if len(places) > 1), None)
+    if same and several:  # hat/images and lamp/images are no two classes
+        msg = (
+            f"Expected class folders in {root}, found folders of the same name in several of them, such as {same[0]} "
+            f"and {same[1]}; if the inner folders are the classes, put those of a name together and give the folder "
+            "around them; if the outer ones are, move the photos up into them, or list them in a table with image "
+            "and label."
+        )
+        raise DataError(msg)
+    return tuple(f"folders inside {top}, such as {top}/{name}, are not classes of their own" for top, name in inner[:1])
+
+
 def _read_table(path: Path, asked: TableOptions) -> Dataset:
-    rows, table = read_table(path, asked)
+    rows, table = read_table(path, asked, split_named)
     name, beside = _CYCLE
     is_of_cycle = path.name == name and path.with_name(beside).is_file()
     merged = _merged(row.label for row in rows)
@@ -287,11 +311,12 @@ def _row_photo(path: Path, root: str, row: TableRow, cells: Cells) -> LabeledPho
     word, split = row.split.lower(), split_named(row.split)
     if word not in {"", OPEN, LEARN} and split is None:
         splits = ", ".join((*Split, OPEN, LEARN))
-        msg = f"Expected a split of {splits} in row {row.number} of {path}, got {row.split!r}."
+        msg = f"Expected a split of {splits} in row {row.number} of {path}, got {brief(row.split)!r}."
         raise DataError(msg)
     sha256 = row.sha256.lower() or None
     if sha256 and not _SHA256.fullmatch(sha256):
-        msg = f"Expected 64 hexadecimal digits under sha256 in row {row.number} of {path}, or nothing, got {sha256!r}."
+        got = brief(sha256)
+        msg = f"Expected 64 hexadecimal digits under sha256 in row {row.number} of {path}, or nothing, got {got!r}."
         raise DataError(msg)
     is_here = scheme_of(row.image) is None and not is_url(root)
     name = cells.name(row.image) if is_here else row.image
@@ -314,8 +339,8 @@ def _merged(names: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         spellings[label_text(name)].add(name)
     return tuple(
-        f"{len(forms)} spellings of {label!r} are one class: they differ in blanks at the ends, or in how Unicode "
-        "writes their letters"
+        f"{len(forms)} spellings of {brief(label)!r} are one class: they differ in blanks at the ends, or in how "
+        "Unicode writes their letters"
         for label, forms in sorted(spellings.items())
         if len(forms) > 1
     )
@@ -326,7 +351,7 @@ def _alike(classes: Sequence[str]) -> list[str]:
     for label in (NONE, *classes):
         alike[_UNHEARD.sub("", unicodedata.normalize("NFKC", label).casefold())].append(label)
     differ = "are different classes, whose names differ in capitals, blanks, hyphens or a last s only"
-    found = [", ".join(map(repr, labels)) for labels in alike.values() if len(labels) > 1]
+    found = [", ".join(repr(brief(label)) for label in labels) for labels in alike.values() if len(labels) > 1]
     return [f"{labels} {differ}; if they mean the same, give them one name" for labels in found[:_MOST_REMARKS]]
 
 
@@ -339,7 +364,8 @@ def _shared(classes: Sequence[str]) -> list[str]:
         common = max(Counter(part for label in classes for part in parts[label]).values(), default=0) > 1
         if several and (common or mark in "|;"):
             holds = number_of(len(several), "class name holds", "class names hold")
-            remarks.append(f"{holds} {mark!r}, such as {several[0]!r}; if those are several labels, keep one a photo")
+            such = f"such as {brief(several[0])!r}"
+            remarks.append(f"{holds} {mark!r}, {such}; if those are several labels, keep one a photo")
     return remarks
 
 
@@ -357,10 +383,10 @@ def _check_any(path: Path, dataset: Dataset) -> None:
         raise DataError(msg)
     broken = [name for name in dataset.classes if _UNWRITABLE.search(name)]
     if broken:
-        msg = f"Expected class names in UTF-8 without line breaks, got {broken[0]!r}; rename it."
+        msg = f"Expected class names in UTF-8 without line breaks, got {brief(broken[0])!r}; rename it."
         raise DataError(msg)
     if len(dataset.classes) < 2:  # noqa: PLR2004
-        found = f"one: {dataset.classes[0]}" if dataset.classes else f"none: {NONE} is no class"
+        found = f"one: {brief(dataset.classes[0])}" if dataset.classes else f"none: {NONE} is no class"
         msg = f"Expected at least two classes in {path}, found {found}."
         raise DataError(msg)
 

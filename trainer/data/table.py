@@ -1,13 +1,14 @@
 """A table of products, read as labelled photos: which of its columns and rows count."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from catalogue.catalogue import Catalogue, open_catalogue
 from catalogue.readers import CLASS_NAMES, JSON_FIELD
@@ -16,17 +17,20 @@ from catalogue.writers import unguarded
 from models.errors import DataError, InputError
 from models.photo import NONE
 from models.taxonomy import PATH_MARK
-from models.text import label_text, number_of, one_line
+from models.text import brief, label_text, number_of, one_line
 from trainer.request import TableOptions
 
 LABEL: Final = "label"
 _IMAGE: Final = "image"
 _GROUP: Final = "group"
+_SPLIT: Final = "split"
 _MOST_CLASSES: Final = 1000
 """More are hardly ever meant: the column holds prices, names or numbers of products."""
 _LONGEST: Final = 1000
 _SHORT: Final = 100
 _NAMED: Final = 5
+_MOST_WORDS: Final = 20
+"""More words for splits are in no column."""
 
 
 @dataclass(frozen=True)
@@ -79,10 +83,13 @@ class TableRead:
         return tuple(one_line(note, _LONGEST) for note in (*notes, *self.remarks))
 
 
-def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRead]:
+def read_table(
+    path: Path, asked: TableOptions, names_split: Callable[[str], object] = bool
+) -> tuple[list[TableRow], TableRead]:
     """Read the rows that have a label and meet all conditions.
 
-    The columns ``split``, ``group`` and ``sha256`` have these meanings unless they were named for something else.
+    The columns ``split``, ``group`` and ``sha256`` have these meanings, in capitals, too, unless they were named for
+    something else. ``names_split`` gives a cell's split, or None.
     """
     label, group = asked.label_column, asked.group_column
     asked = replace(asked, label_column=label and label_text(label), group_column=group and label_text(group))
@@ -96,8 +103,12 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
     )
     columns = _columns(catalogue, asked)
     conditions = [_condition(catalogue, text) for text in asked.where or ()]
-    for name in {*columns.values(), *(column for column, _ in conditions)}:
+    used = {*columns.values(), *(column for column, _ in conditions)}
+    for name in used:
         _check_plain(catalogue, name)
+    if _SPLIT not in columns:
+        others = [name for name in catalogue.schema.names if name not in {*used, catalogue.image_column}]
+        catalogue = replace(catalogue, batches=_with_splits_noted(catalogue, others, names_split))
     kept, chosen, rows = _chosen_rows(catalogue, columns, conditions)
     if not kept:
         msg = (
@@ -125,8 +136,10 @@ def read_table(path: Path, asked: TableOptions) -> tuple[list[TableRow], TableRe
 
 def _columns(catalogue: Catalogue, asked: TableOptions) -> dict[str, str]:
     """Fields of a row but for its photo → the table's columns; fields without a column are left out."""
-    label = asked.label_column or LABEL
-    if asked.label_column is None and LABEL not in catalogue.schema.names:
+    by_name = {name.lower(): name for name in reversed(catalogue.schema.names)}
+    by_name |= {name: name for name in catalogue.schema.names}  # of Split and split, split
+    label = asked.label_column or by_name.get(LABEL)
+    if label is None:
         names = one_line(", ".join(catalogue.schema.names), _LONGEST)
         msg = f"Which column of {catalogue.source} holds the label? Pass --label-column, one of: {names}."
         raise InputError(msg)
@@ -136,9 +149,35 @@ def _columns(catalogue: Catalogue, asked: TableOptions) -> dict[str, str]:
         msg = f"Expected a column of its own for the labels, got {label!r}, which photos or products have, too."
         raise InputError(msg)
     free = {*catalogue.schema.names} - {catalogue.image_column, label, asked.group_column}
-    own = {name: name for name in ("split", _GROUP, "sha256") if name in free}
+    own = {name: by_name[name] for name in (_SPLIT, _GROUP, "sha256") if by_name.get(name) in free}
     group = {} if asked.group_column is None else {_GROUP: asked.group_column}
     return {LABEL: label, **own, **group}
+
+
+def _with_splits_noted(
+    catalogue: Catalogue, columns: Iterable[str], names_split: Callable[[str], object]
+) -> Iterator[pa.RecordBatch]:
+    """The batches; at their end there is a remark on columns all of whose cells name splits, several of them."""
+    found: dict[str, dict[object, str]] = {name: {} for name in columns if _is_text(catalogue.schema.field(name).type)}
+    for batch in catalogue.batches:
+        for name in list(found):  # after the first batch, hardly ever one is left
+            texts = [text for text in pc.unique(batch.column(name)).to_pylist() if text and text.strip()]
+            splits = {names_split(text): text for text in texts[:_MOST_WORDS]}
+            found[name] |= splits
+            if None in splits or len(texts) > _MOST_WORDS:
+                del found[name]
+        yield batch
+    catalogue.remarks.extend(
+        f"the column {name!r} is ignored, though its cells name splits ({', '.join(words.values())}); to use them, "
+        f"call it {_SPLIT}"
+        for name, words in found.items()
+        if len(words) > 1
+    )
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    kind = kind.value_type if pa.types.is_dictionary(kind) else kind
+    return kind in {pa.string(), pa.large_string()}
 
 
 def _condition(catalogue: Catalogue, text: str) -> tuple[str, str]:
@@ -222,16 +261,16 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
     for row in rows:
         way = [name.strip() for name in row.label.split(PATH_MARK)]
         if len(way) > 1 and not all(way):
-            msg = f"Expected names around each {PATH_MARK!r} in row {row.number} of {source}, got {row.label!r}."
+            msg = f"Expected names around each {PATH_MARK!r} in row {row.number} of {source}, got {brief(row.label)!r}."
             raise DataError(msg)
         for parent, label in pairwise(way):
             if parents.setdefault(label, parent) != parent:
-                both = f"{label!r} is under {parents[label]!r} and {parent!r}"
-                return rows, {}, (f"labels are taken whole, such as {row.label!r}, and give no tree: {both}",)
+                both = f"{brief(label)!r} is under {brief(parents[label])!r} and {brief(parent)!r}"
+                return rows, {}, (f"labels are taken whole, such as {brief(row.label)!r}, and give no tree: {both}",)
         leaves[row.label] = way[-1]
     classes = {*leaves.values()} - {NONE}
     shared = set.intersection(*({*_above(parents, label)} for label in classes)) - classes if classes else set()
-    notes = tuple(f"all classes are under {name!r}, which is left out of the tree" for name in sorted(shared))
+    notes = tuple(f"all classes are under {brief(name)!r}, which is left out of the tree" for name in sorted(shared))
     tree = {label: up for label, up in parents.items() if up not in shared}
     return [replace(row, label=leaves[row.label]) for row in rows], tree, notes
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from models.errors import DataError
 from models.photo import NONE
-from models.text import number_of
+from models.text import brief, number_of
 from trainer.check.relations import Relations, is_placeholder
 from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto, Assignment, Candidate
@@ -109,26 +109,26 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
     products = [photo for photo in photos if photo.present and photo.label != NONE]
     trained = {photo.label for photo in products if photo.split is Split.TRAIN}
     untrained = {
-        place: Exclusion(photo.path, "class_not_trained", f"No photo of {photo.label} is for training")
+        place: Exclusion(photo.path, "class_not_trained", f"No photo of {brief(photo.label)} is for training")
         for place, photo in enumerate(photos)
         if photo.present and photo.label not in {*trained, NONE}
     }
     lost = Counter(photos[place].label for place in untrained)
     kept = _take_out(photos, untrained, earlier_groups)
     if len(trained) < 2:  # noqa: PLR2004
-        found = f"of {next(iter(trained))} only" if trained else "none"
-        others = f" of {', '.join(sorted(lost))}" if lost else ""
+        found = f"of {brief(next(iter(trained)))} only" if trained else "none"
+        others = f" of {', '.join(map(brief, sorted(lost)))}" if lost else ""
         msg = f"Expected training photos of at least two classes, found {found}; add training photos{others}."
         raise DataError(msg)
     if not any(photo.split is Split.VAL and photo.label in trained for photo in products):
         msg = (
             "Expected validation photos, found none, and no training photos can take their place: each of "
-            f"{', '.join(sorted(trained))} has only one picture or product in training, or all of them are in another "
-            "split, too; add photos."
+            f"{', '.join(map(brief, sorted(trained)))} has only one picture or product in training, or all of them are "
+            "in another split, too; add photos."
         )
         raise DataError(msg)
     notes = [
-        f"{label} is not learned: none of its {number_of(n, 'photo')} is for training"
+        f"{brief(label)} is not learned: none of its {number_of(n, 'photo')} is for training"
         for label, n in sorted(lost.items())
     ]
     return Assignment(kept, list(untrained.values()), (*notes, *_absences(kept)))
@@ -145,7 +145,7 @@ def _absences(photos: Sequence[AssignedPhoto]) -> list[str]:
         if len(lacking) == len(by_class):
             notes.append(f"no {split.word} photos of any class")
         elif lacking:
-            shown = [f"{label} ({_size(by_class[label])})" for label in lacking[:LISTED]]
+            shown = [f"{brief(label)} ({_size(by_class[label])})" for label in lacking[:LISTED]]
             more = f" and {len(lacking) - LISTED} more" if len(lacking) > LISTED else ""
             notes.append(f"no {split.word} photos of {', '.join(shown)}{more}")
     return notes

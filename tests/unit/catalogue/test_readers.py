@@ -383,3 +383,18 @@ def test_a_number_without_an_end_in_a_parquet_is_refused_at_once(tmp_path: Path)
     file.write_bytes(data[:5] + b"\xff" * 100_000 + data[100_005:])
     with pytest.raises(InputError, match="a number of more than 64 bits"):
         read_parquet(file)
+
+
+@pytest.mark.parametrize(
+    ("text", "cells"),
+    [
+        ("image\n\nimg/hat.jpg\n\n\nimg/lamp.jpg\n\n\n", ["", "img/hat.jpg", "", "", "img/lamp.jpg"]),
+        ("\nimage\r\na.jpg\r\n\r\nb.jpg", ["a.jpg", "", "b.jpg"]),
+        ('image\na.jpg\n""\n', ["a.jpg", ""]),
+        ("image,sku\na.jpg,1\n\nb.jpg,2\n", ["a.jpg", "b.jpg"]),
+    ],
+)
+def test_an_empty_line_of_one_column_is_a_row_but_not_at_the_end(tmp_path: Path, text: str, cells: list[str]) -> None:
+    (tmp_path / "c.csv").write_bytes(text.encode())
+    batches = read_delimited(tmp_path / "c.csv").batches
+    assert [cell for batch in batches for cell in batch.column("image").to_pylist()] == cells

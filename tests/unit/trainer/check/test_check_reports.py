@@ -97,6 +97,12 @@ def test_what_a_training_would_refuse_or_could_not_do(checkup):
     ]
 
 
+def test_a_label_of_thousands_of_letters_is_cut_in_a_sentence(checkup):
+    dataset = replace(checkup.dataset, classes=("red scarf " * 1500,))
+    doubt = doubt_sentences(replace(checkup, dataset=dataset))[0]
+    assert doubt == f"no usable photo of {'red scarf ' * 8}…: a model will not know it"
+
+
 TRAIN, VAL, TEST = Split.TRAIN, Split.VAL, Split.TEST
 
 

@@ -111,6 +111,38 @@ def test_splits_may_be_inside_classes(lay, around):
     assert read_dataset(root).notes[-1] == "splits are read inside the classes, such as hat/Testing"
 
 
+@pytest.mark.parametrize(
+    ("files", "such"),
+    [
+        ("clothing/hat/1.jpg clothing/dress/1.jpg home/lamp/1.jpg", "clothing, such as clothing/dress,"),
+        ("train/hat/old/1.jpg train/vase/1.jpg test/hat/old/2.jpg", "hat, such as hat/old,"),
+        ("hat/1.jpg hat/old/2.jpg vase/1.jpg vase/old/2.jpg hat/new/3.jpg", "hat, such as hat/new,"),
+        ("hat/images/1.jpg vase/images/1.jpg", "hat, such as hat/images,"),
+    ],
+)
+def test_folders_inside_classes_are_remarked(lay, files, such):
+    assert read_dataset(lay(*files.split())).notes == (f"folders inside {such} are not classes of their own",)
+
+
+@pytest.mark.parametrize("first", ["fold_1/hat", "fold_1/Hat", "photos-001/photos/hat", "train/part-1/hat"])
+def test_classes_one_folder_too_deep_are_refused(lay, first):
+    root = lay(f"{first}/1.jpg", *(f"{first.replace('1', '2')[:-3]}{name}/1.jpg" for name in ("hat", "vase")))
+    with pytest.raises(DataError, match=r"folders of the same name in several of them, such as .*1/.* and .*2/"):
+        read_dataset(root)
+
+
+def test_a_label_of_thousands_of_letters_is_cut_where_people_read_it(csv_file):
+    long = "hat;" * 4000
+    path = csv_file(f"image,label\n1.jpg,{long}\n2.jpg,{long.upper()}\n")
+    notes = read_dataset(path).notes
+    assert len(notes) == 2
+    assert max(map(len, notes)) < 400
+    path.write_text(f"image,label\n1.jpg,{long}\n")
+    with pytest.raises(DataError, match="at least two classes") as refusal:
+        read_dataset(path)
+    assert len(str(refusal.value)) < 400
+
+
 def test_a_table_may_name_a_class_like_a_split_but_not_all_of_them(csv_file):
     path = csv_file("image,label\n1.jpg,train\n2.jpg,car\n")
     assert read_dataset(path).classes == ("car", "train")
@@ -119,7 +151,13 @@ def test_a_table_may_name_a_class_like_a_split_but_not_all_of_them(csv_file):
         read_dataset(path)
 
 
-OF_SYSTEMS = ("__MACOSX/hat/._1.jpg", "@eaDir/1.jpg", "$RECYCLE.BIN/1.jpg", "System Volume Information/1.jpg")
+OF_SYSTEMS = (
+    "__MACOSX/hat/._1.jpg",
+    "@__thumb/1.jpg",
+    "@eaDir/1.jpg",
+    "$RECYCLE.BIN/1.jpg",
+    "System Volume Information/1.jpg",
+)
 
 
 @pytest.mark.parametrize("stray", [*OF_SYSTEMS, "train/@eaDir/1.jpg", "train/hat/@eaDir/1.jpg", "train/hat/Thumbs.db"])

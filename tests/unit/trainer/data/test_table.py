@@ -9,7 +9,7 @@ import pytest
 
 from catalogue.photo import photo_in
 from models.errors import DataError, ImageFault, InputError
-from trainer.data.dataset import read_dataset
+from trainer.data.dataset import read_dataset, split_named
 from trainer.data.table import TableRow, read_table
 from trainer.request import TableOptions
 
@@ -147,3 +147,30 @@ def test_a_column_is_named_with_blanks_around_it_or_without_in_training(tmp_path
         dataset = read_dataset(tmp_path / "a.csv", TableOptions(label_column=name))
         assert [photo.path for photo in dataset.photos] == [tmp_path / "a.jpg", tmp_path / "b.jpg"]
     assert "'image'" in dataset.notes[-1]
+
+
+def test_columns_are_found_in_capitals_and_the_exact_name_first(tmp_path):
+    (tmp_path / "t.csv").write_text("Image,Label,SPLIT,Group,group\na.jpg,hat,Train,x,1\nb.jpg,vase,Test,x,\n")
+    rows, _ = read_table(tmp_path / "t.csv", TableOptions())
+    assert rows == [TableRow(1, "a.jpg", "hat", "Train", "1"), TableRow(2, "b.jpg", "vase", "Test")]
+
+
+NOTE = "the column 'subset' is ignored, though its cells name splits (TRAIN, validation); to use them, call it split"
+
+
+@pytest.mark.parametrize("kind", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    ("cells", "asked", "note"),
+    [
+        (["TRAIN"] * 5000 + ["", "validation"], {}, (NOTE,)),
+        (["TRAIN", "validation", "shop"], {}, ()),
+        (["TRAIN", "training"], {}, ()),
+        (["TRAIN", "validation"], {"where": ("subset=TRAIN",)}, ("1 of 2 rows meet subset=TRAIN",)),
+    ],
+)
+def test_a_column_of_splits_with_another_name_is_remarked(table, kind, cells, asked, note):
+    rows = [
+        {"image": f"{n}.jpg", "label": f"{n % 2}" if not asked else "ab"[n], "subset": c} for n, c in enumerate(cells)
+    ]
+    _, read = read_table(table(kind, rows), TableOptions(**asked), split_named)
+    assert read.notes == note
