@@ -239,7 +239,7 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
             message = f"Its name does not end like an image's: {file.name}"
             excluded.append(Exclusion(file, "not_an_image", message, label, split or inner))
     _check_whole(root, photos)
-    notes = _check_inner(root, photos)
+    notes = _inner_notes(root, photos)
     return Dataset(root, tuple(photos), tuple(excluded), _classes(labels.values()), label_notes=notes)
 
 
@@ -273,26 +273,17 @@ def _check_whole(root: Path, photos: Sequence[LabeledPhoto]) -> None:
         raise DataError(msg)
 
 
-def _check_inner(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
-    """A remark on folders in class folders; refuse them if several classes have the same, as they are the classes."""
-    ways = [photo.path.parts[len(root.parts) :] for photo in photos]
-    plain = {top for top, *rest in ways if len(rest) == 1}
-    deep = [way for way in ways if len(way) > 2 and not split_named(way[1])]  # noqa: PLR2004
-    inner, several = list(dict.fromkeys(way[:2] for way in deep)), len({way[1:-1] for way in deep}) > 1
+def _inner_notes(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
+    """A remark on folders in class folders: a person may have meant them as the classes."""
+    deep = (photo.path.parts[len(root.parts) :] for photo in photos)
+    inner = dict.fromkeys(way[:2] for way in deep if len(way) > 2 and not split_named(way[1]))  # noqa: PLR2004
     tops: defaultdict[str, list[str]] = defaultdict(list)
     for top, name in inner:
-        if top not in plain:
-            tops[name.casefold()].append(f"{top}/{name}")
-    same = next((places for places in tops.values() if len(places) > 1), None)
-    if same and several:  # hat/images and lamp/images are no two classes
-        msg = (
-            f"Expected class folders in {root}, found folders of the same name in several of them, such as {same[0]} "
-            f"and {same[1]}; if the inner folders are the classes, put those of a name together and give the folder "
-            "around them; if the outer ones are, move the photos up into them, or list them in a table with image "
-            "and label."
-        )
-        raise DataError(msg)
-    return tuple(f"folders inside {top}, such as {top}/{name}, are not classes of their own" for top, name in inner[:1])
+        tops[name.casefold()].append(f"{top}/{name}")
+    if len(tops) > 1 and (same := next((places for places in tops.values() if len(places) > 1), None)):
+        meant = "if the inner folders are the classes, put folders of a name together, and give the folder around them"
+        return (f"{same[0]} and {same[1]} count as photos of two classes; {meant}",)
+    return tuple(f"folders inside {top}, such as {top}/{name}, are not classes of their own" for top, name in inner)[:1]
 
 
 def _read_table(path: Path, asked: TableOptions) -> Dataset:
