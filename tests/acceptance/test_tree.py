@@ -3,6 +3,7 @@
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -43,6 +44,15 @@ def shop(drawn: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def labelled(shop: Path, drawn: Path) -> tuple[Path, dict[str, Any]]:
+    """A result of the bundle, and its receipt."""
+    output = shop / "labels.parquet"
+    done = run_hangtag("label", drawn, "--model", shop / "bundle", "--out", output, "--workers", 1, "--json")
+    assert done.returncode == 0, done.stderr
+    return output, json.loads(done.stdout)
+
+
 def test_the_tree_is_kept_in_run_and_bundle(shop: Path) -> None:
     assert json.loads((shop / "run" / "args.json").read_text())["parents"] == dict(DEPARTMENTS)
     manifest = parse_file(Manifest, (shop / "bundle" / "manifest.json").read_bytes(), "manifest.json")
@@ -56,10 +66,10 @@ def test_the_tree_is_kept_in_run_and_bundle(shop: Path) -> None:
     assert all(row["answer"] in {row["predicted"], DEPARTMENTS[row["predicted"]]} for row in rows)
 
 
-def test_a_row_that_is_not_sure_of_its_class_gets_what_is_above_it(shop: Path, drawn: Path) -> None:
-    output = shop / "labels.parquet"
-    done = run_hangtag("label", drawn, "--model", shop / "bundle", "--out", output, "--workers", 1, "--json")
-    assert done.returncode == 0, done.stderr
+def test_a_row_that_is_not_sure_of_its_class_gets_what_is_above_it(
+    shop: Path, drawn: Path, labelled: tuple[Path, dict[str, Any]]
+) -> None:
+    output, receipt = labelled
     rows = pq.read_table(output).to_pylist()
     assert list(rows[0])[-2:] == ["label_level", "leaf_guess"]
     levels = {0: 0, 1: 0}
@@ -79,7 +89,6 @@ def test_a_row_that_is_not_sure_of_its_class_gets_what_is_above_it(shop: Path, d
         else:
             assert (row["label"], row["confidence"]) == (guess, confidence)
     assert min(levels.values()) > 5
-    receipt = json.loads(done.stdout)
     assert {int(level): count for level, count in receipt["by_level"].items()} == levels
     assert receipt["model"]["taxonomy"] == dict(DEPARTMENTS)
     told = receipt["drift"]["reference"]["by_label"]
@@ -92,8 +101,10 @@ def test_a_row_that_is_not_sure_of_its_class_gets_what_is_above_it(shop: Path, d
     assert (said["label"], said["label_level"]) == (rows[0]["label"], rows[0]["label_level"])
 
 
-def test_what_was_carried_over_keeps_its_level(shop: Path, drawn: Path, tmp_path: Path) -> None:
-    first = shop / "labels.parquet"
+def test_what_was_carried_over_keeps_its_level(
+    shop: Path, drawn: Path, labelled: tuple[Path, dict[str, Any]], tmp_path: Path
+) -> None:
+    first, _ = labelled
     again = tmp_path / "again.parquet"
     said = ("--model", shop / "bundle", "--workers", 1)
     done = run_hangtag("label", drawn, *said, "--out", again, "--previous", first, "--json")
