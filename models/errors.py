@@ -66,7 +66,7 @@ class DisagreementError(BundleError):
 
 
 class RegistryError(HangtagError):
-    """A registry that lacks what was asked for, or refuses a change."""
+    """A registry lacks a model or a version, or refuses a change."""
 
     exit_code = ExitCode.USAGE
 

@@ -169,7 +169,7 @@ def precision_targets(
 
 
 def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
-    """Groups of all parts, none of which is in two: groups are kept whole where photos are split."""
+    """Number the groups of all parts. Parts share no group: a split keeps each group whole."""
     first = np.cumsum([0, *(len(part.groups) for part in parts)])
     return np.concatenate([part.groups + start for part, start in zip(parts, first[:-1], strict=True)])
 

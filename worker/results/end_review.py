@@ -27,7 +27,7 @@ from worker.job.receipt import REVIEW_FILE, ClassMix, RepeatedPicture, finished_
 from worker.results.products import product_names, to_review
 
 _BUCKETS: Final = 2**22
-"""Pictures are first counted in buckets, in 16 MB. Only pictures in a full bucket are then counted one by one."""
+"""Pictures are first counted in buckets, by row and by product, in 32 MB. Those in full buckets are counted exactly."""
 _FEWEST, _MANY = 5, 10
 _SHARE: Final = 100
 """A picture is under many rows from 10 on; in a job of less than 1,000 rows from 1% of them, but no fewer than 5."""
