@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from trainer.judging.evaluate import Evaluation, Judged
     from trainer.judging.figures import ClassFigures, Figures, OutlierFigures
     from trainer.judging.measure import Measurement
-    from trainer.run import EpochFigures, RunArgs
+    from trainer.run import EpochFigures, Run, RunArgs
     from trainer.splits.prepare import Prepared
     from trainer.train import TrainResult
 
@@ -94,6 +94,26 @@ class TrainingScreen:
         for note in prepared.notes:
             self._console.print(f"  {escape(note)}", style="yellow", highlight=False)
         self._console.print(_plan(args), highlight=False)
+        if not args.is_frozen:
+            self._show_headings(args)
+
+    def goes_on(self, evaluation: "Evaluation", run: "Run", args: "RunArgs", seconds: float | None) -> None:
+        """What is there before a network is fine-tuned."""
+        self._clear()
+        figures = evaluation.figures_of(evaluation.shown)
+        if figures:
+            accuracy = _accuracy_text(figures, f"{number_of(figures.n, f'{evaluation.shown.word} photo')}:")
+            self._console.print(f"Without fine-tuning, {accuracy}: {escape(str(run.report))}", highlight=False)
+        time_left = f", about {rough_duration(seconds)}" if seconds else ""
+        folds = f" and {args.folds} folds" if args.folds else ""
+        self._console.print(
+            f"Now fine-tuning: {number_of(args.epochs, 'epoch')}{folds}{time_left}; it may bring more. Ctrl-C keeps "
+            "what is there.",
+            highlight=False,
+        )
+        self._show_headings(args)
+
+    def _show_headings(self, args: "RunArgs") -> None:
         folds = ", folds included" if args.folds else ""
         self._console.print(f"★ best on validation so far; left: time{folds}", style="dim", highlight=False)
         self._console.print(_HEADINGS, style="dim", highlight=False)
@@ -138,10 +158,10 @@ def _plan(args: "RunArgs") -> str:
     folds = f", {args.folds}-fold cross-validation" if args.cv else f", {args.folds} folds" if args.folds else ""
     number = "bfloat16" if args.bfloat16 else "float32"
     quicker = f", in {number}, which is faster here" if len(args.photos_per_s or ()) > 1 else ""
-    return (
-        f"{args.arch}{width} at {size}×{size} px, {escape(began)}, {number_of(args.epochs, 'epoch')}{limit}, batch "
-        f"{args.batch}{folds}{quicker}"
-    )
+    network = f"{args.arch}{width} at {size}×{size} px, {escape(began)}"
+    if args.is_frozen:
+        return f"{network}: a head on its features{folds}"
+    return f"{network}, {number_of(args.epochs, 'epoch')}{limit}, batch {args.batch}{folds}{quicker}"
 
 
 def _loss(loss: float) -> str:
@@ -204,7 +224,7 @@ def _show_result(result: "TrainResult", console: Console, *, as_json: bool) -> E
         lines.append(f"Look at: {escape(str(run.report))}")
     if result.interrupted:
         lines.append(f"[yellow]Interrupted. Go on with it: hangtag train --resume {quoted}[/yellow]")
-    else:
+    if result.evaluation and not (result.interrupted and not result.args.is_frozen):
         lines.append(f"[dim]Next: hangtag export {quoted}[/dim]")
     for line in lines:  # each in one piece, however long its path is: it is there to be copied
         console.print(line, highlight=False, soft_wrap=True)
@@ -316,6 +336,9 @@ def _show_accuracy(
         photos = number_of(evaluation.test.n, "photo")
         console.print(f"{_accuracy_text(evaluation.test, 'test')}, {photos}", highlight=False)
         console.print(f"(rely on the figure from {figures.n:,} photos: with more photos, less is chance)", style="dim")
+    if args.is_frozen:
+        console.print("Kept: a head on the pretrained features", highlight=False)
+        return
     last = ", the last" if args.best_epoch == args.epochs_done else ""
     console.print(f"Kept: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)
     if last and args.epochs_done > 1:

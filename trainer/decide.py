@@ -11,11 +11,12 @@ from typing import Final, TypeAlias
 import numpy as np
 import pyarrow as pa
 
+from models.errors import InputError
 from models.fit import Fit
 from models.text import number_of
 from pages.text import rough_duration
 from trainer.data.dataset import Split
-from trainer.judging.folds import FEW, FEWEST_EPOCHS, choose_folds
+from trainer.judging.folds import CV_FOLDS, FEW, FEWEST_EPOCHS, choose_folds
 from trainer.learning.recipe import balance_note, choose_balance, mean_cost, recipe_for
 from trainer.learning.training import pace_here, recipe_of
 from trainer.learning.training_step import Pace, has_bfloat16
@@ -37,6 +38,8 @@ _MORE_EPOCHS: Final = 3
 _WORTH_TIMING: Final = 500
 """Fewer steps are over before the timing of both number formats has paid."""
 _WORTH_TIMING_S: Final = 120
+_WORTH_FORETELLING: Final = 100
+"""Fewer steps of fine-tuning are over before a person has read how long they take."""
 _JUDGING: Final = 0.4
 """The time to judge a photo, as a share of the time to learn from it."""
 _SAVING_S: Final = 0.5
@@ -76,10 +79,16 @@ def decide(
     learned = Counter(photo.label for photo in prepared.of(Split.TRAIN))
     counts = [learned[name] for name in prepared.classes]
     batch = request.batch or recipe.batch
-    length = PRESETS[request.preset or Preset.GOOD].length
-    epochs = request.epochs or max(1, round(recipe.epochs_of(learned.total(), batch) * length))
     fold_weights = _fold_weights(request, weights)
-    folds, cv = _folds(request, prepared, epochs, without_weights=choice.arch.is_transfer and fold_weights == "none")
+    from_head = recipe.head_first and fold_weights is None
+    epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
+    folds, cv = _folds(
+        request,
+        prepared,
+        epochs,
+        from_head=from_head,
+        without_weights=choice.arch.is_transfer and fold_weights == "none",
+    )
     chosen = {
         "name": request.name or name,
         "data": request.data.resolve(),
@@ -121,12 +130,32 @@ def _fold_weights(request: TrainRequest, weights: str) -> str | None:
     return (request.fold_weights or NamedWeights.NONE.value) if of_a_run else None
 
 
-def _folds(request: TrainRequest, prepared: Prepared, epochs: int, *, without_weights: bool) -> tuple[int, bool]:
+def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
+    preset = request.preset or Preset.GOOD
+    if request.epochs == 0 and not from_head:
+        msg = "--epochs 0 fits a head on pretrained features; pass --epochs 1 or more, or a pretrained --arch."
+        raise InputError(msg)
+    if request.epochs is not None:
+        return request.epochs
+    if from_head and preset is Preset.QUICK:
+        return 0
+    return max(1, round(usual * PRESETS[preset].length))
+
+
+def _folds(
+    request: TrainRequest, prepared: Prepared, epochs: int, *, from_head: bool, without_weights: bool
+) -> tuple[int, bool]:
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
     folds = request.folds
     if folds is None:  # from nothing, and so shortly, a network that needs pretrained weights learns next to nothing
-        folds = 0 if without_weights else choose_folds(held, learned, epochs)
+        folds = 0 if without_weights else choose_folds(held, learned, epochs, from_head=from_head)
     return folds, folds > 0 and held + learned < FEW
+
+
+def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
+    """Of a run that is to be fine-tuned, the args until then: a head alone, judged by folds of heads."""
+    folds = CV_FOLDS if request.folds is None else request.folds
+    return args.model_copy(update={"epochs": 0, "folds": folds, "cv": folds > 0})
 
 
 def plan(
@@ -135,13 +164,16 @@ def plan(
     """Choose the quicker number format, and the epochs and folds that fit into the time.
 
     ``args`` are without a time limit; ``seconds`` are left for all networks, None without a limit. Steps are timed by
-    ``measure``, only if that may change something. Also returned: a sentence on what does not fit.
+    ``measure``, only if that may change something. Also returned: a sentence on what does not fit. No epoch may fit
+    into the time of a network that has a head already.
     """
     learned, held = (len(prepared.of(split)) for split in (Split.TRAIN, Split.VAL))
     usual = args.epochs
-    most = usual if seconds is None or request.epochs else usual * _MORE_EPOCHS
-    formats = _formats(args, math.ceil(learned / args.batch) * most)
-    if seconds is None and len(formats) == 1:
+    fixed = seconds is None or request.epochs or args.begins_frozen  # a head is fitted, and more epochs would overfit
+    most = usual if fixed else usual * _MORE_EPOCHS
+    steps = math.ceil(learned / args.batch) * most
+    formats = _formats(args, steps)
+    if seconds is None and len(formats) == 1 and not (args.begins_frozen and steps >= _WORTH_FORETELLING):
         return args, None
     pace = measure(args, formats)
     bfloat16 = pace.photos_per_s.get("bfloat16", 0.0) > pace.photos_per_s["float32"]
@@ -150,13 +182,25 @@ def plan(
         return args, None
     fitting = _epochs_in(seconds, args, learned, held, pace)
     folds = args.folds
-    if folds and fitting < min(usual, max(FEWEST_EPOCHS, usual // 2)):
-        args = args.model_copy(update={"folds": 0, "cv": False})
-        fitting = _epochs_in(seconds, args, learned, held, pace)
-    epochs = max(1, min(fitting, most))
+    if args.begins_frozen:  # its head has five folds: a promise that rests on fewer photos would be no gain
+        epochs = min(fitting, most) if 2 * fitting >= usual else 0
+    else:
+        if folds and fitting < min(usual, max(FEWEST_EPOCHS, usual // 2)):
+            args = args.model_copy(update={"folds": 0, "cv": False})
+            fitting = _epochs_in(seconds, args, learned, held, pace)
+        epochs = max(1, min(fitting, most))
     short = epochs < usual or folds != args.folds
     args = args.model_copy(update={"epochs": epochs, "short_of_time": short})
     return args, _what_fits(args, usual, held, without_folds=folds != args.folds) if short else None
+
+
+def foretold_s(args: RunArgs, prepared: Prepared) -> float | None:
+    """How long a network and its folds will train, in seconds, by the pace that was measured; None if none was."""
+    if not args.photos_per_s:
+        return None
+    pace = args.photos_per_s["bfloat16" if args.bfloat16 else "float32"]
+    photos = len(prepared.of(Split.TRAIN)) + _JUDGING * len(prepared.of(Split.VAL))
+    return photos / pace * args.epochs * (1 + args.cost_of_folds)
 
 
 def _formats(args: RunArgs, steps: int) -> list[str]:
@@ -174,7 +218,10 @@ def _epochs_in(seconds: float, args: RunArgs, learned: int, held: int, pace: Pac
 
 
 def _what_fits(args: RunArgs, usual: int, held: int, *, without_folds: bool) -> str:
+    limit = f"A time limit of {rough_duration(args.time_limit_s or 0)} leaves"
+    if not args.epochs:
+        return f"{limit} no room to fine-tune the network: the head on pretrained features is kept"
     room = [f"{args.epochs} of the usual {number_of(usual, 'epoch')}"] if args.epochs < usual else []
     if without_folds:
         room.append(f"no folds: a promise rests on {number_of(held, 'validation photo')} alone")
-    return f"A time limit of {rough_duration(args.time_limit_s or 0)} leaves room for {' and '.join(room)}"
+    return f"{limit} room for {' and '.join(room)}"

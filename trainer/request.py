@@ -213,7 +213,12 @@ class TrainOptions(BaseModel):
         Decode, typer.Option(help="dct: JPEGs are scaled while they are decoded, much faster for large ones.")
     ] = Decode.DCT
     epochs: Annotated[
-        int | None, typer.Option(min=1, help="Passes over the training photos. Default: what suits the network.")
+        int | None,
+        typer.Option(
+            min=0,
+            help="Passes over the training photos; 0: only a head on pretrained features. Default: what suits the "
+            "network.",
+        ),
     ] = None
     time_limit_s: Annotated[
         float | None,

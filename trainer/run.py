@@ -6,6 +6,7 @@ import fcntl
 import math
 import os
 import re
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class RunArgs(TrainRequest):
         short_of_time: whether the time limit allows fewer epochs or folds than suit the network.
         bfloat16: whether it learned in bfloat16; it is always judged in float32.
         photos_per_s: number format → photos a second, if that was timed.
-        best_epoch: of ``weights/best.keras``, from 1; None before the first has ended.
+        best_epoch: of ``weights/best.keras``, from 1; 0 of a head on frozen features; None before the first has ended.
         made_with: package → version.
     """
 
@@ -80,6 +81,16 @@ class RunArgs(TrainRequest):
     def pretrained(self) -> bool:
         """Whether the network began with weights that have learned from photos."""
         return self.weights != "none"
+
+    @property
+    def begins_frozen(self) -> bool:
+        """Whether a head is fitted first on pretrained features, which have not seen these photos."""
+        return self.arch.is_transfer and self.pretrained and self.fold_weights is None
+
+    @property
+    def is_frozen(self) -> bool:
+        """Whether that head is all there is: no epoch of fine-tuning."""
+        return self.epochs == 0
 
     @property
     def pools_folds(self) -> bool:
@@ -154,11 +165,27 @@ class Run:
         finally:
             os.close(folder)
 
+    def take_over(self, other: "Run") -> None:
+        """Replace network, figures and args with those of a run inside this one, which then is gone."""
+        self.forget_judgement()
+        shutil.rmtree(self.path / "folds", ignore_errors=True)
+        last = {self.confidence.name: 1, "args.json": 2}  # which make an export and a run of the folder
+        files = [file.relative_to(other.path) for file in other.path.rglob("*") if file.is_file()]
+        for file in sorted(files, key=lambda file: last.get(file.name, 0)):
+            (self.path / file).parent.mkdir(parents=True, exist_ok=True)
+            (other.path / file).replace(self.path / file)
+        shutil.rmtree(other.path)
+
     def forget_judgement(self) -> None:
         """Remove the judgement of a network that is no longer the best."""
         figures = (self.confidence, self.evaluation, self.class_figures, self.predictions, self.label_issues)
         for path in (*figures, self.report, self.model_card):
             path.unlink(missing_ok=True)
+
+    @property
+    def finetuning(self) -> "Run":
+        """A run that goes on from this one's head, and takes its place if it is better."""
+        return Run(self.path / "finetuning")
 
     def fold(self, number: int) -> "Run":
         """The run of a network that is trained without a part of the training photos; from 1."""
@@ -189,6 +216,10 @@ class Run:
         except ValidationError as error:
             msg = f"{self.path / 'args.json'} is damaged or of another version; train again."
             raise InputError(msg) from error
+
+    def read_args(self) -> RunArgs | None:
+        """As :meth:`args`; None where there is no run."""
+        return self.args() if (self.path / "args.json").is_file() else None
 
     def write_args(self, args: RunArgs) -> None:
         """Write ``args.json``, whole."""

@@ -1,6 +1,8 @@
 """One training, from labelled photos to a run folder."""
 
+import shutil
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -12,17 +14,17 @@ from models.photo import NONE
 from models.preprocess import PreprocessSpec
 from trainer.check.checkup import scan_photos
 from trainer.data.dataset import Split, fetch_photos, read_dataset, read_parents, taxonomy_of
-from trainer.data.photo_cache import PixelStore, StatisticsStore
-from trainer.decide import choose_fit, decide, plan
-from trainer.judging.evaluate import Evaluation
-from trainer.judging.folds import Progress, deadline_of_main, train_folds
+from trainer.data.photo_cache import FeatureStore, PixelStore, StatisticsStore
+from trainer.decide import choose_fit, decide, foretold_s, frozen_args, plan
+from trainer.judging.evaluate import Evaluation, is_better
+from trainer.judging.folds import Progress, deadline_of_main, fit_folds_of_heads, train_folds
 from trainer.learning.loop import FitView
-from trainer.learning.training import Training, new_network
-from trainer.learning.training_step import has_bfloat16
+from trainer.learning.training import Predictor, Training, head_figures, new_network
+from trainer.learning.training_step import has_bfloat16, save_network
 from trainer.networks.build import choose_network, weights_file
 from trainer.report.write import keep_for_export, write_report
 from trainer.request import NetworkChoice, TrainRequest, parse_weights
-from trainer.run import Run, RunArgs, RunState, check_free, read_history
+from trainer.run import Run, RunArgs, RunState, check_free, read_history, write_history
 from trainer.splits.assigned import read_splits, write_splits
 from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_excluded, restore, write_excluded
 
@@ -48,6 +50,9 @@ class TrainResult:
 class TrainingView(FitView, Progress, Protocol):
     """Shows the progress of a training."""
 
+    def goes_on(self, evaluation: Evaluation, run: Run, args: RunArgs, seconds: float | None) -> None:
+        """A head is fitted and judged, and its run is whole; fine-tuning with these args takes so long, if known."""
+
     def prepared(self, prepared: Prepared, args: RunArgs) -> None:
         """The data is ready."""
 
@@ -71,16 +76,19 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     prepared = prepare(dataset, scanned, store, statistics, options, view.advance)
     kept = tree.limited_to(prepared.classes) if tree else None  # classes without enough photos have gone
     args, balanced = decide(request, path.name, choice, fit, prepared, dict(kept.parents) if kept else None)
-    left = None if args.time_limit_s is None else _end(args.time_limit_s, began) - time.monotonic()
-    args, short = plan(request, args, prepared, left)
-    notes = (*prepared.notes, *filter(None, (stretched, balanced)))
-    prepared = replace(prepared, notes=(*notes, short) if short else notes)
+    prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
+    work = _Work(Run(path), store, cache, prepared, began, view)
+    if args.begins_frozen:
+        work.begin(frozen_args(request, args), finetuning=args)
+        with work.run.alone():
+            return work.fit_head_then(lambda left: plan(request, args, prepared, left))
+    args, short = plan(request, args, prepared, work.left(args))
+    work = replace(work, prepared=replace(prepared, notes=(*prepared.notes, *filter(None, (short,)))))
     network = new_network(args)
-    view.prepared(prepared, args)
-    run = Run(path)
-    _begin(run, prepared, args)
-    with run.alone():
-        return _train(_training(run, args, store, prepared), prepared, network, began, view)
+    view.prepared(work.prepared, args)
+    work.begin(args)
+    with work.run.alone():
+        return work.train(work.run, args, network)
 
 
 def _choose_network(request: TrainRequest, view: TrainingView) -> NetworkChoice:
@@ -105,19 +113,16 @@ def _end(limit: float, began: float) -> float:
 def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
     """Go on with a training that was stopped, from its last whole epoch; a complete one is only evaluated again."""
     with run.alone():
-        args, history = run.args(), read_history(run.history)
-        bfloat16 = args.bfloat16 and has_bfloat16()  # this may be another machine
-        now = {"epochs_done": len(history), "state": RunState.TRAINING, "bfloat16": bfloat16}
-        args = args.model_copy(update=now)
+        args, planned = run.args(), run.finetuning.read_args()
         store = PixelStore(cache, args.preprocess)
         photos = [photo for photo in read_splits(run.splits) if photo.present]
         restore(photos, store, view.advance)
         prepared = Prepared(photos, read_excluded(run.excluded), args.classes, run.notes())
-        view.prepared(prepared, args)
-        run.write_args(args)
-        network = new_network(args, begun=run.state.is_file())
-        began = time.monotonic() - _seconds_of(run, args.folds)
-        return _train(_training(run, args, store, prepared), prepared, network, began, view)
+        began = time.monotonic() - sum(_seconds_of(part, args.folds) for part in (run, run.finetuning))
+        work = _Work(run, store, cache, prepared, began, view)
+        if args.is_frozen:
+            return work.fit_head_then(lambda left: (planned, None))
+        return work.resume(run, args)
 
 
 def _seconds_of(run: Run, folds: int) -> float:
@@ -125,39 +130,120 @@ def _seconds_of(run: Run, folds: int) -> float:
     return sum(row.seconds for part in parts for row in read_history(part.history))
 
 
-def _training(run: Run, args: RunArgs, store: PixelStore, prepared: Prepared) -> Training:
-    learned, held = prepared.of(Split.TRAIN), prepared.of(Split.VAL)
-    return Training(args, store, learned, held, run, prepared.outliers(Split.TRAIN))
+@dataclass(frozen=True)
+class _Work:
+    run: Run
+    store: PixelStore
+    cache: Path
+    prepared: Prepared
+    began: float
+    view: TrainingView
 
+    def begin(self, args: RunArgs, finetuning: RunArgs | None = None) -> None:
+        """Write what a resume needs; ``args.json`` comes last, and makes a run of the folder."""
+        try:
+            self.run.path.mkdir(parents=True)  # by one training only, should two have looked at the photos meanwhile
+        except FileExistsError:
+            check_free(self.run.path)
+            raise
+        self.run.write_notes(self.prepared.notes)
+        write_splits(self.run.splits, self.prepared.photos)
+        write_excluded(self.run.excluded, self.prepared.excluded)
+        if finetuning and finetuning.epochs:
+            self.run.finetuning.write_args(finetuning)
+        self.run.write_args(args)
 
-def _begin(run: Run, prepared: Prepared, args: RunArgs) -> None:
-    """Write what a resume needs; ``args.json`` comes last, and makes a run of the folder."""
-    try:
-        run.path.mkdir(parents=True)  # by one training only, should two have looked at the photos meanwhile
-    except FileExistsError:
-        check_free(run.path)
-        raise
-    run.write_notes(prepared.notes)
-    write_splits(run.splits, prepared.photos)
-    write_excluded(run.excluded, prepared.excluded)
-    run.write_args(args)
+    def left(self, args: RunArgs) -> float | None:
+        """Seconds until all networks must be trained."""
+        return None if args.time_limit_s is None else _end(args.time_limit_s, self.began) - time.monotonic()
 
+    def training(self, run: Run, args: RunArgs) -> Training:
+        body = args.weights_sha256 if args.begins_frozen else None
+        return Training(
+            args,
+            self.store,
+            self.prepared.of(Split.TRAIN),
+            self.prepared.of(Split.VAL),
+            run,
+            self.prepared.outliers(Split.TRAIN),
+            FeatureStore(self.cache, args.preprocess, body) if body else None,
+        )
 
-def _train(
-    training: Training, prepared: Prepared, network: keras.Model, began: float, view: TrainingView
-) -> TrainResult:
-    """Train the network, which has the weights it begins with, then write everything that a run has."""
-    run, args = training.run, training.args
-    end = None if args.time_limit_s is None else _end(args.time_limit_s, began)
-    outcome = training.train(network, deadline_of_main(args, end), view)
-    folds = None if outcome.interrupted else train_folds(training, end, view)
-    state = RunState.INTERRUPTED if folds is None else RunState.COMPLETE
-    ended = {"state": state, "epochs_done": len(outcome.history), "best_epoch": outcome.best_epoch}
-    args = args.model_copy(update=ended)
-    keep_for_export(training)
-    evaluation = None
-    if outcome.history:
+    def fit_head_then(self, plan: Callable[[float | None], tuple[RunArgs | None, str | None]]) -> TrainResult:
+        """Fit a head on frozen features, judge it, write its run; then fine-tune, if that is planned."""
+        args = self.run.args().model_copy(update={"state": RunState.TRAINING})
+        self.view.prepared(self.prepared, args)
+        training = self.training(self.run, args)
+        predictor = training.predictor(new_network(args))
+        evaluation = self._judge_head(training, predictor)
+        planned, short = plan(self.left(args)) if self.run.finetuning.read_args() else (None, None)
+        if short:
+            self.view.note(short)
+        if planned is None or not planned.epochs:
+            return self._complete(args, evaluation)
+        self.run.finetuning.write_args(planned)
+        self.view.goes_on(evaluation, self.run, planned, foretold_s(planned, self.prepared))
+        return self._fine_tune(evaluation, planned)
+
+    def _judge_head(self, training: Training, predictor: Predictor) -> Evaluation:
+        began, run, photos = time.monotonic(), self.run, [*training.photos, *training.held, *training.outliers]
+        predictor.features([one.sha256 for one in photos], partial(self.view.advance, "Computing features"))
+        self.view.advance("Fitting the head", 0, 1)
+        strength = training.fit_head(predictor)
+        run.forget_judgement()
+        save_network(predictor.network, run.best)
         seconds = time.monotonic() - began
-        evaluation = write_report(replace(training, args=args), prepared, folds or [], seconds, view.advance)
-    run.write_args(args)
-    return TrainResult(run, args, evaluation)
+        write_history(run.history, [head_figures(training, predictor, seconds)])
+        folds = fit_folds_of_heads(training, predictor, strength, self.view)
+        keep_for_export(training)
+        args = training.args.model_copy(update={"best_epoch": 0})
+        run.write_args(args)
+        took = time.monotonic() - self.began
+        return write_report(replace(training, args=args), self.prepared, folds, took, self.view.advance, predictor)
+
+    def _complete(self, args: RunArgs, evaluation: Evaluation, state: RunState = RunState.COMPLETE) -> TrainResult:
+        args = args.model_copy(update={"state": state, "best_epoch": 0})
+        self.run.write_args(args)
+        if state is RunState.COMPLETE:
+            shutil.rmtree(self.run.finetuning.path, ignore_errors=True)
+        return TrainResult(self.run, args, evaluation)
+
+    def _fine_tune(self, head: Evaluation, args: RunArgs) -> TrainResult:
+        """Fine-tune in a run of its own, which takes the place of the head's if it is better out of fold."""
+        result = self.resume(self.run.finetuning, args)
+        if result.interrupted or result.evaluation is None:
+            return self._complete(self.run.args(), head, RunState.INTERRUPTED)
+        if not is_better(result.evaluation, head):
+            self.view.note("Fine-tuning was no better out of fold: the head on pretrained features is kept")
+            return self._complete(self.run.args(), head)
+        self.run.take_over(self.run.finetuning)
+        return TrainResult(self.run, result.args, result.evaluation)
+
+    def resume(self, run: Run, args: RunArgs) -> TrainResult:
+        history = read_history(run.history)
+        bfloat16 = args.bfloat16 and has_bfloat16()  # this may be another machine
+        now = {"epochs_done": len(history), "state": RunState.TRAINING, "bfloat16": bfloat16}
+        args = args.model_copy(update=now)
+        if run is self.run:
+            self.view.prepared(self.prepared, args)
+        run.write_args(args)
+        return self.train(run, args, new_network(args, begun=run.state.is_file()))
+
+    def train(self, run: Run, args: RunArgs, network: keras.Model) -> TrainResult:
+        """Train the network, which has the weights it begins with, then write everything that a run has."""
+        end = None if args.time_limit_s is None else _end(args.time_limit_s, self.began)
+        training = self.training(run, args)
+        outcome = training.train(network, deadline_of_main(args, end), self.view)
+        folds = None if outcome.interrupted else train_folds(training, end, self.view)
+        state = RunState.INTERRUPTED if folds is None else RunState.COMPLETE
+        ended = {"state": state, "epochs_done": len(outcome.history), "best_epoch": outcome.best_epoch}
+        args = args.model_copy(update=ended)
+        keep_for_export(training)
+        evaluation = None
+        if outcome.history:
+            seconds = time.monotonic() - self.began
+            evaluation = write_report(
+                replace(training, args=args), self.prepared, folds or [], seconds, self.view.advance
+            )
+        run.write_args(args)
+        return TrainResult(run, args, evaluation)

@@ -24,13 +24,15 @@ import pyarrow.parquet as pq
 
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec, fingerprint
-from models.whole_file import sync_file
+from models.whole_file import read_arrays, sync_file, write_arrays
 from trainer.data.image_statistics import COPY_SIDE, ImageStatistics
 from trainer.data.photo_files import FaultKind, PhotoFault, changed, holds
 from worker.labelling.process_pool import Death, ProcessPool
 
 STATISTICS_VERSION: Final = "1"
 """Raised whenever the statistics of the same bytes change."""
+FEATURES_VERSION: Final = "1"
+"""Raised whenever the features of the same pixels change."""
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
@@ -197,6 +199,38 @@ class PixelStore(_PhotoCache):
             shard, row = self._rows[sha256]
             place[:] = self._mapped[shard][row]
         return pixels
+
+
+class FeatureStore:
+    """Features of photos by a body that no training has changed, in a machine's cache; a file for each pass.
+
+    ``body`` is the SHA-256 of its weights. A damaged file counts for nothing.
+    """
+
+    def __init__(self, cache: Path, spec: PreprocessSpec, body: str) -> None:
+        self._folder = cache / "features" / f"{body[:16]}-{fingerprint(spec)[:16]}-{FEATURES_VERSION}"
+        self._files: dict[Path, dict[str, int]] = {}
+        for path in sorted(self._folder.glob("*.npz")):
+            with suppress(InputError):
+                names = read_arrays(path, "features of photos", "sha256s")["sha256s"]
+                self._files[path] = {name: row for row, name in enumerate(names.tolist())}
+
+    def take(self, sha256s: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
+        """Those of the photos that are here: SHA-256 → ``float32 (D,)``."""
+        found: dict[str, npt.NDArray[np.float32]] = {}
+        for path, rows in self._files.items():
+            if here := [name for name in sha256s if name in rows]:
+                with suppress(InputError):
+                    features = read_arrays(path, "features of photos", "features")["features"]
+                    found |= {name: features[rows[name]] for name in here}
+        return found
+
+    def add(self, features: Mapping[str, npt.NDArray[np.float32]]) -> None:
+        """Keep features, all of one pass."""
+        path = self._folder / f"{uuid.uuid4().hex[:12]}.npz"
+        names = list(features)
+        write_arrays(path, sha256s=np.array(names), features=np.stack([features[name] for name in names]))
+        self._files[path] = {name: row for row, name in enumerate(names)}
 
 
 class _Pass:

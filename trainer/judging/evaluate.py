@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Generic, NamedTuple, TypeVar
 
-import keras
 import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict
@@ -31,7 +30,7 @@ from trainer.judging.figures import (
     why_unproved,
 )
 from trainer.judging.folds import held_out, held_photos
-from trainer.learning.training import Predictions, Training, labels_of, predict
+from trainer.learning.training import Predictions, Predictor, Training, labels_of
 from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.prepare import Prepared
 
@@ -198,15 +197,23 @@ class CalibratedPredictions:
     outliers: OutlierFigures | None = None
 
 
+def is_better(one: Evaluation, other: Evaluation) -> bool:
+    """Whether a network is as good as another, or better, on photos that both have not learned from.
+
+    All photos out of fold count if both networks were judged on them, else validation.
+    """
+    judged = Judged.CV if one.cv and other.cv else Judged.VAL
+    ours, theirs = one.figures_of(judged), other.figures_of(judged)
+    return ours is not None and theirs is not None and ours.loss <= theirs.loss
+
+
 def judge(
-    network: keras.Model, training: Training, prepared: Prepared, folds: Sequence[HeldOutLogits]
+    predictor: Predictor, training: Training, prepared: Prepared, folds: Sequence[HeldOutLogits]
 ) -> CalibratedPredictions:
     """Judge a training's best network on the photos of validation and test, which it has not learned from."""
     photos = {split: found for split in (Split.VAL, Split.TEST) if (found := prepared.of(split))}
-    predictions = {
-        split: predict(network, [photo.sha256 for photo in found], training.store) for split, found in photos.items()
-    }
-    validation, distance = held_out(network, training, photos[Split.VAL], predictions[Split.VAL])
+    predictions = {split: predictor.predict([photo.sha256 for photo in found]) for split, found in photos.items()}
+    validation, distance = held_out(predictor, training, photos[Split.VAL], predictions[Split.VAL])
     confidence = fit_confidence(
         validation, distance.unknown, folds, cv=training.args.pools_folds, tree=training.args.tree
     )
@@ -218,7 +225,7 @@ def judge(
     if training.args.cv and out_of_fold:
         judged[Judged.CV] = out_of_fold
     outliers = [photo.sha256 for split in (Split.VAL, Split.TEST) for photo in prepared.outliers(split)]
-    strange = distance.head.score(predict(network, outliers, training.store).features)
+    strange = distance.head.score(predictor.features(outliers))
     known = np.concatenate([distance.head.score(found.features) for found in predictions.values()])
     figures = outlier_figures(strange, known, distance.limit)
     return CalibratedPredictions(judged, confidence, distance, out_of_fold, figures)

@@ -20,6 +20,7 @@ from trainer.data.csv_files import write_rows
 from trainer.run import RunArgs, RunState
 
 _TOP: Final = 5
+_LEAST: Final = 1e-12
 _CLASS_COLUMNS: Final = tuple(name + end for name in ("precision", "recall", "f1") for end in ("", "_low", "_high"))
 _FEWEST_SURE: Final = 10
 _SHARES_RIGHT: Final = (0.95, 0.9, 0.8)
@@ -46,7 +47,8 @@ class ClassFigures(BaseModel):
 class Figures(BaseModel):
     """The figures of one split; precision, recall and F1 are means over the classes that occur in it.
 
-    ``top5`` is None if there are no more than five classes; ``ece`` is the calibration error of the likeliest class.
+    ``top5`` is None if there are no more than five classes; ``ece`` is the calibration error of the likeliest class;
+    ``loss`` the mean cross-entropy.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -54,6 +56,7 @@ class Figures(BaseModel):
     n: int
     accuracy: float
     accuracy_95: Interval
+    loss: float
     top5: float | None
     precision: float
     recall: float
@@ -121,6 +124,7 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
         n=len(labels),
         accuracy=hits / len(labels),
         accuracy_95=proportion_interval(hits / effect, len(labels) / effect),
+        loss=float(-np.log(np.maximum(probabilities[np.arange(len(labels)), labels], _LEAST)).mean()),
         top5=_top5(probabilities, labels),
         precision=float(np.mean([f.precision for f in present])),
         recall=float(np.mean([f.recall for f in present])),

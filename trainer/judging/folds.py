@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
 
-import keras
 import numpy as np
 import numpy.typing as npt
 
@@ -15,7 +14,15 @@ from models.statistics.out_of_distribution import OutOfDistribution, fit_out_of_
 from models.statistics.thresholds import HeldOutLogits
 from models.whole_file import write_arrays
 from trainer.learning.recipe import recipe_for
-from trainer.learning.training import Predictions, Training, features_of, labels_of, new_network, predict
+from trainer.learning.training import (
+    Predictions,
+    Predictor,
+    Training,
+    apply_head,
+    fit_head,
+    labels_of,
+    new_network,
+)
 from trainer.request import NamedWeights
 from trainer.run import EpochFigures, RunArgs, read_history
 from trainer.splits.assigned import AssignedPhoto, group_numbers
@@ -26,7 +33,7 @@ _MOST_LEARNED: Final = 20_000
 """The most photos that the out-of-distribution score is fitted on."""
 FEW: Final = 1_500
 """With fewer photos, every fold's network is trained in full: a tenth of them is too few to validate on."""
-_CV_FOLDS: Final = 5
+CV_FOLDS: Final = 5
 _ENOUGH_HELD: Final = 1_500
 """With fewer validation photos a precision of 0.98 covers so few rows that folds are worth their time: a network with
 an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
@@ -35,12 +42,12 @@ FEWEST_EPOCHS: Final = 12
 """With fewer epochs folds learn too little to prove anything, above all in a third of them."""
 
 
-def choose_folds(held: int, learned: int, epochs: int) -> int:
+def choose_folds(held: int, learned: int, epochs: int, *, from_head: bool) -> int:
     """5 if there are few photos; else 2 if validation is small and the folds add more photos than it has."""
-    if epochs < FEWEST_EPOCHS:
+    if epochs < FEWEST_EPOCHS and not from_head:
         return 0
     if held + learned < FEW:
-        return _CV_FOLDS
+        return CV_FOLDS
     return _FOLDS if held < min(_ENOUGH_HELD, learned) else 0
 
 
@@ -77,22 +84,40 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
             network = new_network(args, begun=part.run.state.is_file())
             if part.train(network, until, view).interrupted:
                 return None
-            predictions = _predict(network, part)
+            # The last epoch predicts: to take its best by these very photos would flatter it.
+            predictor = Predictor(network, part.store)
+            predictions = _keep(part, predictor, predictor.predict([photo.sha256 for photo in part.held]))
         shutil.rmtree(part.run.best.parent, ignore_errors=True)  # its predictions are all that is needed of it
         folds.append(predictions)
     return folds
 
 
+def fit_folds_of_heads(
+    training: Training, predictor: Predictor, strength: float, progress: Progress
+) -> list[HeldOutLogits]:
+    """Fit a head for each fold on features that no training has changed, and keep its logits for the other photos."""
+    folds, parts = [], _divide(training)
+    units = predictor.network.get_layer("logits").units
+    for number, (learned, held) in enumerate(parts, 1):
+        progress.advance("Cross-validation", number - 1, len(parts))
+        part = replace(training, photos=learned, held=held, run=training.run.fold(number))
+        features = predictor.features([photo.sha256 for photo in learned])
+        head = fit_head(features, part.labels, units, strength, part.class_weights)
+        own = predictor.features([photo.sha256 for photo in held])
+        folds.append(_keep(part, predictor, Predictions(apply_head(head, own), own)))
+    return folds
+
+
 def held_out(
-    network: keras.Model, training: Training, photos: Sequence[AssignedPhoto], predictions: Predictions
+    predictor: Predictor, training: Training, photos: Sequence[AssignedPhoto], predictions: Predictions
 ) -> tuple[HeldOutLogits, OutOfDistribution]:
     """What a network predicted for photos that it has not learned from, and its out-of-distribution score."""
     chosen, others = (
         np.random.default_rng(training.args.seed).permutation(len(found))[:_MOST_LEARNED]
         for found in (training.photos, training.outliers)
     )
-    features = features_of(network, [training.photos[i].sha256 for i in chosen], training.store)
-    outliers = predict(network, [training.outliers[i].sha256 for i in others], training.store).features
+    features = predictor.features([training.photos[i].sha256 for i in chosen])
+    outliers = predictor.features([training.outliers[i].sha256 for i in others])
     score = fit_out_of_distribution(features, training.labels[chosen], predictions.features, outliers)
     known = score.head.score(predictions.features) <= score.limit
     labels = labels_of(photos, training.args.classes)
@@ -151,10 +176,8 @@ def _divide(training: Training) -> list[tuple[list[AssignedPhoto], list[Assigned
     return [(learned, held) for learned, held in parts if learned and held]
 
 
-def _predict(network: keras.Model, part: Training) -> HeldOutLogits:
-    # The last epoch predicts: to take its best by these very photos would flatter it.
-    predictions = predict(network, [photo.sha256 for photo in part.held], part.store)
-    held, _ = held_out(network, part, part.held, predictions)
+def _keep(part: Training, predictor: Predictor, predictions: Predictions) -> HeldOutLogits:
+    held, _ = held_out(predictor, part, part.held, predictions)
     write_arrays(part.run.answers, **vars(held))
     return held
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-import keras
 import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
@@ -19,7 +18,7 @@ from models.statistics.calibration import calibrated, fit_temperature
 from trainer.data.csv_files import path_in, write_rows
 from trainer.judging.evaluate import SplitPredictions
 from trainer.judging.folds import assign_folds
-from trainer.learning.training import Training, features_of, labels_of
+from trainer.learning.training import Predictor, Training, labels_of
 from trainer.splits.assigned import AssignedPhoto
 
 LEAST_ODDS: Final = 9.0
@@ -66,7 +65,7 @@ class LabelErrors:
     unlisted: str | None = None
 
 
-def find_label_errors(network: keras.Model, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
+def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
     """Ask small classifiers on the network's features, fitted without the photo in question; likeliest errors first.
 
     The features have seen the labels, but a network that is augmented and stopped in time remembers few of the wrong
@@ -84,7 +83,7 @@ def find_label_errors(network: keras.Model, training: Training, unseen: SplitPre
         part = [photos[place] for place in np.sort(places)]
         labels = labels_of(part, classes)
         guesses = out_of_fold(
-            features_of(network, [photo.sha256 for photo in part], training.store),
+            predictor.features([photo.sha256 for photo in part]),
             labels,
             [photo.group for photo in part],
             len(classes),

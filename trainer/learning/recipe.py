@@ -64,6 +64,7 @@ class Recipe:
         head_first: whether the head learns alone on the frozen body's features, before the whole is fine-tuned.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
         keep_norms: whether batch norms keep the statistics that they came with.
+        late_only: whether only the later half of the layers learns.
         bfloat16: whether it may learn in bfloat16; depthwise convolutions gain nothing by it.
     """
 
@@ -80,6 +81,7 @@ class Recipe:
     head_first: bool = False
     depth_rates: tuple[float, ...] = (1.0,)
     keep_norms: bool = False
+    late_only: bool = False
     bfloat16: bool = False
 
     def epochs_of(self, photos: int, batch: int) -> int:
@@ -115,6 +117,8 @@ _PRETRAINED: Final = replace(
     depth_rates=(0.3, 0.6, 1.0),
     keep_norms=True,
 )
+_LITE: Final = replace(_PRETRAINED, epochs=6, rate=3e-4, steps=150, depth_rates=(1.0,), average=0.05, late_only=True)
+"""Fine-tuning from a fitted head (Kumar et al. 2022): the features are good, and a random head would spoil them."""
 
 
 def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
@@ -123,6 +127,8 @@ def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
         return _SIMPLE
     if arch is Arch.CNN:
         return _CNN_AGAIN if pretrained else _CNN
+    if arch.value.startswith("efficientnet_lite"):
+        return _LITE
     return _PRETRAINED if pretrained else _FROM_NOTHING
 
 

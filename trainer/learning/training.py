@@ -1,7 +1,7 @@
 """Training one network, its head first where it has learned from other photos; and its predictions."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import pairwise
@@ -11,20 +11,22 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
+from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits
 
 from models.statistics.calibration import class_logits
 from models.whole_file import replace_file
-from trainer.data.photo_cache import PixelStore
+from trainer.data.photo_cache import FeatureStore, PixelStore
 from trainer.learning.batches import Batches
 from trainer.learning.loop import FitOutcome, FitView, Limits, ValidationPhotos, fit
 from trainer.learning.recipe import Recipe, class_weights, recipe_for
 from trainer.learning.training_step import Learner, Pace, measure_pace
 from trainer.networks.build import build_network
+from trainer.networks.efficientnet_lite import early_layers
 from trainer.request import Balance, NamedWeights, parse_weights
-from trainer.run import Run, RunArgs
+from trainer.run import EpochFigures, Run, RunArgs
 from trainer.splits.assigned import AssignedPhoto
 
 _CHUNK: Final = 128
@@ -39,41 +41,48 @@ class Predictions:
     features: npt.NDArray[np.float32]
 
 
-def predict(network: keras.Model, sha256s: Sequence[str], store: PixelStore, *, mirrored: bool = False) -> Predictions:
-    """Show photos to a network with layers named ``features`` and ``logits``, a few at a time.
+class Predictor:
+    """Shows photos to a network with layers named ``features`` and ``logits``; no photo twice.
 
-    With ``mirrored``, left and right are exchanged.
+    ``saved`` has features of the network's body on disk: only for a body that no training has changed.
     """
-    layers = [network.get_layer("logits").output, network.get_layer("features").output]
-    ask = _compiled(keras.Model(network.inputs, layers))
-    parts = [ask(pixels[:, :, ::-1] if mirrored else pixels) for pixels in _chunks(store, sha256s)]
-    if not parts:
-        return Predictions(*(np.zeros((0, max(2, layer.shape[-1])), np.float32) for layer in layers))
-    logits, features = (np.concatenate([part[i].numpy() for part in parts]) for i in (0, 1))
-    return Predictions(class_logits(logits), features)
 
+    def __init__(self, network: keras.Model, store: PixelStore, saved: FeatureStore | None = None) -> None:
+        self.network = network
+        self._store, self._saved = store, saved
+        self._body = _compiled(keras.Model(network.inputs, network.get_layer("features").output))
+        self._rows: dict[str, npt.NDArray[np.float32]] = {}
 
-def features_of(
-    network: keras.Model, sha256s: Sequence[str], store: PixelStore, *, mirrored: bool = False
-) -> npt.NDArray[np.float32]:
-    """What a network's last layer decides by, ``float32 (n, D)``; of photos with left and right exchanged, if asked."""
-    return predict(network, sha256s, store, mirrored=mirrored).features
+    def predict(self, sha256s: Sequence[str]) -> Predictions:
+        """What the network says of photos, in their order."""
+        features = self.features(sha256s)
+        return Predictions(apply_head(self.network.get_layer("logits").get_weights(), features), features)
 
+    def features(
+        self, sha256s: Sequence[str], advance: Callable[[int, int], None] = lambda done, total: None
+    ) -> npt.NDArray[np.float32]:
+        """What the last layer decides by, ``float32 (n, D)``; ``advance`` gets how many new photos are done, of all."""
+        if self._saved:
+            self._rows |= self._saved.take([sha256 for sha256 in sha256s if sha256 not in self._rows])
+        new = [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in self._rows]
+        for start in range(0, len(new), _CHUNK):
+            advance(start, len(new))
+            some = new[start : start + _CHUNK]
+            pixels = tf.cast(self._store.take(some), tf.float32)
+            self._rows |= zip(some, self._body(pixels).numpy(), strict=True)
+        if self._saved and new:
+            self._saved.add({sha256: self._rows[sha256] for sha256 in new})
+        width = self.network.get_layer("logits").input.shape[-1]
+        return np.array([self._rows[sha256] for sha256 in sha256s], np.float32).reshape(-1, width)
 
-def images_per_s(network: keras.Model, sha256s: Sequence[str], store: PixelStore) -> float:
-    """How many photos a network judges in a second, decoding not counted; at least one photo."""
-    ask = _compiled(network)
-    pixels = next(_chunks(store, sha256s))
-    ask(pixels)  # makes everything ready
-    began = time.monotonic()
-    for _ in range(_TIMED):
-        ask(pixels)
-    return _TIMED * len(pixels) / (time.monotonic() - began)
-
-
-def _chunks(store: PixelStore, sha256s: Sequence[str]) -> Iterator[tf.Tensor]:
-    for start in range(0, len(sha256s), _CHUNK):
-        yield tf.cast(store.take(sha256s[start : start + _CHUNK]), tf.float32)
+    def images_per_s(self, sha256s: Sequence[str]) -> float:
+        """How many photos the network judges in a second, decoding not counted; at least one photo."""
+        pixels = tf.cast(self._store.take(sha256s[:_CHUNK]), tf.float32)
+        self._body(pixels)  # makes everything ready
+        began = time.monotonic()
+        for _ in range(_TIMED):
+            self._body(pixels)
+        return _TIMED * len(pixels) / (time.monotonic() - began)
 
 
 def _compiled(model: keras.Model) -> Callable[[tf.Tensor], Any]:
@@ -110,6 +119,7 @@ def recipe_of(args: RunArgs) -> Recipe:
 def pace_here(args: RunArgs, formats: Sequence[str]) -> Pace:
     """How fast a run's network learns on this machine, in these number formats."""
     network, recipe = new_network(args, begun=True), recipe_of(args)
+    prepare_layers(network, recipe)
     groups = depth_groups(network, len(recipe.depth_rates))
     return measure_pace(network, recipe, groups, args.preprocess.size, args.batch, formats)
 
@@ -124,7 +134,8 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 class Training:
     """The training of one network, with its training photos, and validation photos to judge it by.
 
-    ``outliers`` show no product: the unknown score learns from them, the network does not.
+    ``outliers`` show no product: the unknown score learns from them, the network does not. ``features`` are those of
+    the body that the network begins with, on disk.
     """
 
     args: RunArgs
@@ -133,6 +144,7 @@ class Training:
     held: Sequence[AssignedPhoto]
     run: Run
     outliers: Sequence[AssignedPhoto] = ()
+    features: FeatureStore | None = None
 
     @cached_property
     def labels(self) -> npt.NDArray[np.intp]:
@@ -158,10 +170,9 @@ class Training:
         """
         args, recipe = self.args, recipe_of(self.args)
         if recipe.head_first and not self.run.state.is_file():
-            self._train_head(network)
-        if recipe.keep_norms:
-            freeze_norms(network)
-        learner = Learner(network, recipe, depth_groups(network, len(recipe.depth_rates)), self._class_weights())
+            self.fit_head(self.predictor(network))
+        prepare_layers(network, recipe)
+        learner = Learner(network, recipe, depth_groups(network, len(recipe.depth_rates)), self.class_weights)
         names = [photo.sha256 for photo in self.held]
         held = ValidationPhotos(
             lambda start, end: self.store.take(names[start:end]), labels_of(self.held, args.classes)
@@ -174,78 +185,118 @@ class Training:
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, last_is_best=True)
 
-    def _train_head(self, network: keras.Model) -> None:
-        chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
-        sha256s = [self.photos[i].sha256 for i in chosen]
-        both = [features_of(network, sha256s, self.store, mirrored=mirrored) for mirrored in (False, True)]
-        train_head(
-            network,
-            np.concatenate(both),
-            np.tile(self.labels[chosen], 2),
-            [self.photos[i].group for i in chosen] * 2,
-            seed=self.args.seed,
-            class_weights=self._class_weights(),
-        )
+    def predictor(self, network: keras.Model) -> Predictor:
+        """Shows photos to a network that has the weights it begins with."""
+        return Predictor(network, self.store, self.features)
 
-    def _class_weights(self) -> npt.NDArray[np.float32] | None:
+    def fit_head(self, predictor: Predictor) -> float:
+        """Fit the last layer alone, in place: a logistic regression on the body's features. Returns its strength."""
+        chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
+        features = predictor.features([self.photos[i].sha256 for i in chosen])
+        labels, groups = self.labels[chosen], [self.photos[i].group for i in chosen]
+        strength = best_strength(features, labels, groups, self.args.seed)
+        layer = predictor.network.get_layer("logits")
+        layer.set_weights(fit_head(features, labels, layer.units, strength, self.class_weights))
+        return strength
+
+    @cached_property
+    def class_weights(self) -> npt.NDArray[np.float32] | None:
+        """What a photo of each class counts ``(classes,)``; None if all count the same."""
         if self.args.balance is not Balance.WEIGHTS:
             return None
         return class_weights(np.bincount(self.labels, minlength=len(self.args.classes)).tolist())
 
 
-def train_head(
-    network: keras.Model,
+def head_figures(training: Training, predictor: Predictor, seconds: float) -> EpochFigures:
+    """The row of ``results.csv`` of a fitted head, as an epoch 0."""
+    figures: dict[str, float] = {}
+    for name, photos in (("train", training.photos), ("val", training.held)):
+        labels = labels_of(photos, training.args.classes)
+        logits = predictor.predict([photo.sha256 for photo in photos]).logits.astype(np.float64)
+        losses = logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]
+        figures |= {
+            f"{name}_loss": float(losses.mean()),
+            f"{name}_accuracy": float((logits.argmax(1) == labels).mean()),
+        }
+    size, pace = training.args.preprocess.size, len(training.photos) / max(seconds, 1e-9)
+    return EpochFigures(epoch=0, lr=0.0, size=size, seconds=seconds, images_per_s=pace, best=True, **figures)
+
+
+def fit_head(
     features: npt.NDArray[np.float32],
     labels: npt.NDArray[np.intp],
-    groups: Sequence[str],
-    *,
-    seed: int,
+    units: int,
+    strength: float,
     class_weights: npt.NDArray[np.float32] | None = None,
-) -> None:
-    """Fit a network's last layer alone, in place: a logistic regression on features ``float32 (n, D)`` of its body.
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Kernel ``(D, units)`` and bias ``(units,)`` of a logistic regression on features ``float32 (n, D)``.
 
-    Its penalty is chosen by cross-validation, with groups kept whole. Classes without photos stay unlikely.
+    ``strength`` is the inverse penalty. Classes without photos stay unlikely; of two classes there is one unit.
     """
     present = np.unique(labels)
+    kernel, bias = np.zeros((features.shape[1], units), np.float32), np.full(units, -np.log(len(labels)), np.float32)
     if len(present) == 1:
-        return
+        bias[:] = np.where(np.arange(units) + (units == 1) == present, -bias, bias)
+        return kernel, bias
     mean, spread = features.mean(axis=0), features.std(axis=0) + _LEAST_SPREAD
-    scaled, weights = (features - mean) / spread, None if class_weights is None else class_weights[labels]
-    with threadpool_limits(1):  # in such small products, threads wait for each other: 20 s became 1 on a busy machine
-        strength = _best_strength(scaled, labels, groups, seed)
-    fitted = _logistic(strength).fit(scaled, labels, weights)
-    kernel, bias = (np.array(array) for array in network.get_layer("logits").get_weights())
-    kernel[:], bias[:] = 0.0, fitted.intercept_.min() - np.log(len(labels))
-    rows = present if kernel.shape[1] > 1 else slice(None)
+    weights = None if class_weights is None else class_weights[labels]
+    with _one_thread():
+        fitted = _logistic(strength).fit((features - mean) / spread, labels, weights)
     coefficients, intercept = fitted.coef_, fitted.intercept_
-    if kernel.shape[1] > 1 and len(present) == 2:  # noqa: PLR2004 - one row for the second of two
+    if units > 1 and len(present) == 2:  # noqa: PLR2004 - one row for the second of two
         coefficients, intercept = np.stack([-coefficients[0], coefficients[0]]) / 2, np.array([-1, 1]) * intercept / 2
+    rows = present if units > 1 else slice(None)
+    bias += intercept.min()
     kernel[:, rows] = (coefficients / spread).T
     bias[rows] = intercept - coefficients @ (mean / spread)
-    network.get_layer("logits").set_weights([kernel, bias])
+    return kernel, bias
 
 
-def _best_strength(
+def apply_head(head: Sequence[npt.NDArray[np.float32]], features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+    """The class logits ``float32 (n, classes)`` of features, by a head's kernel and bias."""
+    kernel, bias = head
+    return class_logits(features @ kernel + bias)
+
+
+def best_strength(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> float:
     """The inverse penalty whose predictions for photos left out are best, by cross-entropy; else the strongest."""
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
-    features, labels, names = features[chosen], labels[chosen], np.array(groups)[chosen]
+    scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + _LEAST_SPREAD)
+    features, labels, names = scaled[chosen], labels[chosen], np.array(groups)[chosen]
     losses = np.zeros(len(_STRENGTHS))
     folds = min(_HEAD_FOLDS, len(set(names)))
-    for learned, held in GroupKFold(folds).split(features, labels, names) if folds > 1 else ():
-        present = np.unique(labels[learned])
-        known = np.isin(labels[held], present)
-        if len(present) > 1 and known.any():
-            for place, strength in enumerate(_STRENGTHS):
-                fitted = _logistic(strength).fit(features[learned], labels[learned])
-                said = fitted.predict_log_proba(features[held][known])
-                losses[place] -= said[np.arange(len(said)), np.searchsorted(fitted.classes_, labels[held][known])].sum()
+    with _one_thread():
+        for learned, held in GroupKFold(folds).split(features, labels, names) if folds > 1 else ():
+            present = np.unique(labels[learned])
+            known = np.isin(labels[held], present)
+            if len(present) > 1 and known.any():
+                for place, strength in enumerate(_STRENGTHS):
+                    fitted = _logistic(strength).fit(features[learned], labels[learned])
+                    found = fitted.predict_log_proba(features[held][known])
+                    losses[place] -= found[
+                        np.arange(len(found)), np.searchsorted(fitted.classes_, labels[held][known])
+                    ].sum()
     return _STRENGTHS[int(losses.argmin())]
 
 
 def _logistic(strength: float) -> LogisticRegression:
     return LogisticRegression(C=strength, max_iter=1_000, tol=1e-3)
+
+
+def _one_thread() -> threadpool_limits:
+    """In such small products, threads wait for each other: 20 s became 1 on a busy machine."""
+    return threadpool_limits(1)
+
+
+def prepare_layers(network: keras.Model, recipe: Recipe) -> None:
+    """Freeze the layers that a recipe leaves as they are."""
+    if recipe.late_only:
+        for layer in early_layers(network):
+            layer.trainable = False
+    if recipe.keep_norms:
+        freeze_norms(network)
 
 
 def freeze_norms(network: keras.Model) -> None:

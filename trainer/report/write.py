@@ -35,7 +35,7 @@ from trainer.data.dataset import Split
 from trainer.judging.evaluate import CalibratedPredictions, Evaluation, Judged, SplitPredictions, evaluate, judge
 from trainer.judging.figures import AchievedPrecision, ClassFigures, distances_text, weakest, write_classes
 from trainer.judging.label_errors import LabelErrors, find_label_errors, write_label_issues
-from trainer.learning.training import Training, images_per_s, labels_of
+from trainer.learning.training import Predictor, Training, labels_of
 from trainer.report.material import ReportMaterial, Speed
 from trainer.report.page import first_photos, heat_maps, report_page
 from trainer.run import EpochFigures, Run, read_history
@@ -155,18 +155,20 @@ def write_report(
     folds: Sequence[HeldOutLogits],
     seconds: float,
     advance: Callable[[str, int, int], None],
+    predictor: Predictor | None = None,
 ) -> Evaluation:
     """Judge the best network on validation and test, learn how sure it may be, and write it all down.
 
     ``folds`` holds other networks' predictions for training photos that they had not seen; ``seconds`` is the time that
-    the training took; ``advance`` is called with (what, done, total).
+    the training took; ``advance`` is called with (what, done, total); ``predictor`` is of the best network, if it is in
+    memory.
     """
     run, args, history = training.run, training.args, read_history(training.run.history)
-    network = keras.saving.load_model(run.best, compile=False)
+    predictor = predictor or Predictor(keras.saving.load_model(run.best, compile=False), training.store)
     advance("Judging", 0, _PARTS)
-    calibrated = judge(network, training, prepared, folds)
+    calibrated = judge(predictor, training, prepared, folds)
     advance("Looking for wrong labels", 1, _PARTS)
-    errors = find_label_errors(network, training, calibrated.out_of_fold)
+    errors = find_label_errors(predictor, training, calibrated.out_of_fold)
     write_label_issues(run.label_issues, errors.issues, Path(args.data))
     evaluation = _write_figures(training, calibrated, errors)
     advance("Drawing", 2, _PARTS)
@@ -180,10 +182,10 @@ def write_report(
         confidence=calibrated.confidence,
         evaluation=evaluation,
         issues=errors.issues,
-        speed=_speed(network, training, history, seconds),
+        speed=_speed(predictor, training, history, seconds),
         train_batch=first_photos(training),
         pixels=training.store.take,
-        heat=partial(heat_maps, network),
+        heat=partial(heat_maps, predictor.network),
     )
     advance("Writing the report", 3, _PARTS)
     _write_pages(run, material)
@@ -257,11 +259,11 @@ def _rows(split: Judged, judged: SplitPredictions, rules: Rules, data: Path) -> 
         yield image, split.value, photo.label, guess, f"{confidence:.6f}", unknown, status, *answer
 
 
-def _speed(network: keras.Model, training: Training, history: Sequence[EpochFigures], seconds: float) -> Speed:
+def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigures], seconds: float) -> Speed:
     return Speed(
-        parameters=network.count_params(),
+        parameters=predictor.network.count_params(),
         model_bytes=training.run.best.stat().st_size,
-        images_per_s=images_per_s(network, [photo.sha256 for photo in training.held], training.store),
+        images_per_s=predictor.images_per_s([photo.sha256 for photo in training.held]),
         threads=usable_cores(),
         train_seconds=seconds,
         waiting=sum(row.waiting * row.seconds for row in history) / sum(row.seconds for row in history),
