@@ -86,7 +86,7 @@ class TrainSettings(_Record):
     image_size: Annotated[int, Field(strict=True, ge=16, le=1024)] | None = None
     fit: Fit | None = None
     decode: Decode | None = None
-    epochs: Count | None = None
+    epochs: Annotated[int, Field(strict=True, ge=0)] | None = None
     batch: Count | None = None
     balance: Balance | None = None
     folds: Annotated[int, Field(strict=True, ge=0, le=10)] | None = None

@@ -18,7 +18,7 @@ from models.registry.history import CHALLENGER, What
 from models.registry.registry import report_files
 from models.whole_file import replace_file
 from trainer.data.dataset import read_dataset, read_parents
-from trainer.request import Arch, NamedWeights, TrainRequest, parse_duration
+from trainer.request import NamedWeights, TrainRequest, parse_duration
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import Contestant
 from trainer.retrain.cycle_folder import CycleStatus, Outcome, now_text
@@ -59,8 +59,9 @@ def _train_request(work: RunningCycle) -> TrainRequest:
     settings = work.config.train
     args = _of_champion(work, "args.json")
     champion = Run(args.parent).args() if args else None
-    arch = settings.arch or (champion.arch if champion else Arch.CNN)
+    arch = settings.arch or (champion.arch if champion else None)
     same = champion if champion is not None and champion.arch is arch else None
+    weights = _weights(work, same)
     return TrainRequest(
         data=work.folder.dataset,
         arch=arch,
@@ -71,8 +72,8 @@ def _train_request(work: RunningCycle) -> TrainRequest:
         epochs=settings.epochs,
         batch=settings.batch,
         splits=work.folder.earlier if work.folder.earlier.is_file() else None,
-        weights=_weights(work, fits=same is not None),
-        fold_weights=None if same is None else _weights_of_nobody(same),
+        weights=weights,
+        fold_weights=None if same is None or weights == same.weights else _weights_of_nobody(same),
         name=work.start.name,
         alpha=same.alpha if same else None,
         balance=settings.balance,
@@ -82,12 +83,18 @@ def _train_request(work: RunningCycle) -> TrainRequest:
     )
 
 
-def _weights(work: RunningCycle, *, fits: bool) -> str | None:
-    """The challenger's first weights: those of the settings, else the champion's if they ``fit`` its network."""
+def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
+    """The challenger's first weights: those of the settings, else of a ``champion`` of the same architecture.
+
+    A pretrained champion's challenger begins with the same pretrained weights, whose features no photo of ours has
+    changed: folds judge a head on them within seconds. Others begin with the champion's own weights.
+    """
     settings, best = work.config.train, _of_champion(work, "best.keras")
     if settings.weights is not None:
         why = f"[train] weights is {settings.weights}, which overrides warm_start" if best else ""
-    elif best and fits and settings.warm_start:
+    elif champion and champion.begins_frozen and (pretrained := _weights_of_nobody(champion)):
+        return pretrained
+    elif best and champion and settings.warm_start:
         return str(best)
     else:
         why = "the registry does not hold them, or they are of another architecture"
