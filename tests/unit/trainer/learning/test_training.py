@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from tests.unit.trainer.run_files import Diary, Killed, at, figures_of, kill, press_ctrl_c, same_weights
+from tests.unit.trainer.run_files import Diary, Killed, at, awaken, figures_of, kill, press_ctrl_c, same_weights
 from trainer.learning.training import Predictor, apply_head, best_strength, fit_head, head_figures, new_network
 from trainer.networks.build import build_network
 from trainer.request import Arch, NamedWeights
@@ -31,7 +31,7 @@ def head_says(head, features):
 @pytest.mark.parametrize("classes", [2, 4])
 def test_the_head_learns_and_the_body_stays(make_training, classes):
     training = make_training(labels=tuple(range(classes)) * 8, held=tuple(range(classes)), size=32)
-    network = network_for(classes)
+    network = awaken(network_for(classes), training.store.take([photo.sha256 for photo in training.photos]))
     head = {variable.path for variable in network.get_layer("logits").weights}
     before = {variable.path: np.array(variable) for variable in network.weights}
     predictor = Predictor(network, training.store)
