@@ -105,6 +105,7 @@ def test_without_epochs_a_head_is_fitted_and_judged_by_five_folds_and_its_run_is
     assert (diary.steps, diary.epochs) == ([], [])
 
 
+@pytest.mark.rest
 def test_a_second_training_computes_no_features_and_a_resumed_one_ends_with_the_same_files(
     head, request_of, tmp_path, session_cache
 ):
@@ -122,22 +123,6 @@ def test_a_second_training_computes_no_features_and_a_resumed_one_ends_with_the_
     assert same_weights(run.best, result.run.best)
 
 
-def test_the_heads_run_is_whole_before_fine_tuning_begins(head, request_of, tmp_path, session_cache):
-    seen = []
-
-    def look(evaluation, run, args, seconds):
-        seen.append((evaluation, read_training_run(run.path), contents(run.path), args))
-        kill()
-
-    with pytest.raises(Killed):
-        train(request_of(epochs=3, folds=0), tmp_path / "run", session_cache, Diary(on_goes_on=look))
-    ((evaluation, exported, files, args),) = seen
-    assert evaluation.val == head[0].evaluation.val, "the same head"
-    assert exported.confidence == Run(tmp_path / "run").read_confidence()
-    assert {name for name in files if not name.startswith("export/originals/")} == OF_A_HEAD
-    assert (args.epochs, Run(tmp_path / "run").args().epochs) == (3, 0)
-
-
 def test_epochs_of_nothing_need_pretrained_features(request_of, tmp_path, session_cache):
     request = request_of().model_copy(update={"arch": Arch.CNN, "alpha": None, "weights": None, "epochs": 0})
     with pytest.raises(InputError, match="--epochs 0 fits a head on pretrained features"):
@@ -145,6 +130,7 @@ def test_epochs_of_nothing_need_pretrained_features(request_of, tmp_path, sessio
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.rest
 def test_a_time_limit_without_room_keeps_the_head_and_says_so(request_of, tmp_path, session_cache):
     diary = Diary(on_goes_on=kill)
     result = train(request_of(time_limit_s=0.5, folds=0), tmp_path / "run", session_cache, diary)
@@ -192,15 +178,29 @@ def test_fine_tuning_that_is_better_takes_over_with_all_its_files(request_of, tm
     assert diary.notes == []
 
 
-def test_fine_tuning_that_is_worse_is_thrown_away(head, request_of, tmp_path, session_cache):
-    diary = Diary(on_goes_on=fine_tuned(colour_network(0.0)))
+def test_the_heads_run_is_whole_before_fine_tuning_begins_and_stays_if_that_is_worse(
+    head, request_of, tmp_path, session_cache
+):
+    seen = []
+
+    def look(evaluation, run, args, seconds):
+        exported = read_training_run(run.path)
+        assert exported.confidence == run.read_confidence()
+        seen.append((evaluation, contents(run.path), args.epochs, run.args().epochs))
+        fine_tuned(colour_network(0.0))(evaluation, run, args, seconds)
+
+    diary = Diary(on_goes_on=look)
     result = train(request_of(epochs=1, folds=0), tmp_path / "run", session_cache, diary)
-    assert same_weights(result.run.best, head[0].run.best)
-    assert (result.evaluation.val, result.args.state) == (head[0].evaluation.val, RunState.COMPLETE)
-    assert files_of(result.run.path) == OF_A_HEAD
     assert diary.notes == ["Fine-tuning was no better out of fold: the head on pretrained features is kept"]
+    ((evaluation, files, *epochs),) = seen
+    assert epochs == [1, 0]
+    assert contents(result.run.path, "args.json") == {name: files[name] for name in files if name != "args.json"}
+    assert files_of(result.run.path) == OF_A_HEAD
+    assert (result.evaluation, result.args.state) == (evaluation, RunState.COMPLETE)
+    assert same_weights(result.run.best, head[0].run.best), "the head is the same with folds and without"
 
 
+@pytest.mark.rest
 def test_a_resume_ends_a_change_of_networks_that_was_killed(request_of, tmp_path, session_cache):
     run, better = Run(tmp_path / "run"), colour_network()
     diary = Diary(on_goes_on=fine_tuned(better))
@@ -211,7 +211,8 @@ def test_a_resume_ends_a_change_of_networks_that_was_killed(request_of, tmp_path
     run.forget_judgement()
     run.write_args(whole.args.model_copy(update={"epochs": 0, "state": RunState.TRAINING, "best_epoch": 0}))
     result = resume(run, session_cache, Diary(on_goes_on=kill))
-    assert (result.args, result.evaluation) == (whole.args, whole.evaluation)
+    assert result.evaluation == whole.evaluation
+    assert (result.args.state, result.args.epochs, result.args.best_epoch) == (RunState.COMPLETE, 1, 1)
     assert same_weights(run.best, better)
     assert files_of(run.path) == FILES
 
