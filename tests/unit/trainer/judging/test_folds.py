@@ -2,6 +2,7 @@ import itertools
 import time
 from dataclasses import dataclass, field, replace
 
+import keras
 import numpy as np
 import pytest
 
@@ -76,14 +77,19 @@ def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_
         assert fold.known.mean() >= 0.75
 
 
-def test_each_training_photo_is_judged_once_by_a_head_that_saw_neither_it_nor_its_group(
-    make_training, logits_network, diary
-):
+def few_features(classes):
+    """A network that decides by the mean of each of 16 places in each colour."""
+    image = keras.Input((16, 16, 3), name="image")
+    features = keras.layers.Flatten(name="features")(keras.layers.AveragePooling2D(4)(image))
+    return keras.Model(image, keras.layers.Dense(classes, name="logits")(features))
+
+
+def test_each_training_photo_is_judged_once_by_a_head_that_saw_neither_it_nor_its_group(make_training, diary):
     """One photo is under the label of another class: the head of its own fold has not learned that from it."""
-    training = make_training(labels=(0, 1, 2) * 16, size=8, folds=FOLDS)
+    training = make_training(labels=(0, 1, 2) * 16, folds=FOLDS)
     wrong = replace(training.photos[4], label="c")
     training = replace(training, photos=[*training.photos[:4], wrong, *training.photos[5:]])
-    folds = fit_folds_of_heads(training, Predictor(logits_network((0.0,) * 3, size=8), training.store), 1.0, diary)
+    folds = fit_folds_of_heads(training, Predictor(few_features(3), training.store), 1.0, diary)
     for number, (fold, held) in enumerate(zip(folds, held_by_fold(training), strict=True), 1):
         assert np.array_equal(fold.labels, labels_of(held, training.args.classes))
         assert fold.groups.tolist() == group_numbers(held).tolist()
@@ -95,10 +101,10 @@ def test_each_training_photo_is_judged_once_by_a_head_that_saw_neither_it_nor_it
     assert photos == held_photos(training)
 
 
-def test_no_photo_passes_the_body_twice_whatever_is_asked_of_it(make_training, logits_network, diary):
+def test_no_photo_passes_the_body_twice_whatever_is_asked_of_it(make_training, diary):
     """Penalty, head, its folds, both splits, unknown score and label errors."""
-    training = make_training(labels=(0, 1) * 20, held=(0, 1) * 4, size=8, folds=FOLDS, cv=True)
-    predictor = training.predictor(logits_network((0.0, 0.0), size=8))
+    training = make_training(labels=(0, 1) * 20, held=(0, 1) * 4, folds=FOLDS, cv=True)
+    predictor = training.predictor(few_features(2))
     folds = fit_folds_of_heads(training, predictor, training.fit_head(predictor), diary)
     prepared = Prepared([*training.photos, *training.held], [], training.args.classes, ())
     judged = judge(predictor, training, prepared, folds)
