@@ -27,6 +27,7 @@ _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _UNREADABLE: Final = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
     *(BadZipFile, EOFError, struct.error),
+    DeprecationWarning,  # of an escape in a pickle's text, where warnings are errors
 )
 
 
