@@ -1,8 +1,8 @@
 """EfficientNet-Lite (Liu 2020): MobileNetV2's inverted residuals at EfficientNet's widths and depths (Tan & Le 2019).
 
 ReLU6 and no squeeze-and-excite, so that int8 loses little and every edge device can run it. Weights that have learned
-from ImageNet come as packages, with PyTorch's names. Their batch norms are folded into the convolutions when they are
-read: the maps are the same, and both labelling and fine-tuning are faster.
+from ImageNet come as packages (Apache-2.0), with PyTorch's names. Their batch norms are folded into the convolutions
+when they are read: the maps are the same, and labelling and fine-tuning are faster.
 """
 
 import hashlib
