@@ -57,13 +57,9 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
     """Build a network; its head is always random.
 
     ``weights`` of its body may be a file: a ``.weights.h5`` or legacy ``.h5`` of the body alone, a ``.keras`` model of
-<<<<<<< HEAD
-    the same architecture with any head, or a ``.pth`` of an EfficientNet-Lite. InputError: they cannot be had or do not fit.
-=======
     the same architecture with any head, or a ``.pth`` of an EfficientNet-Lite.
 
     InputError: they cannot be had or do not fit.
->>>>>>> nets
     """
     match arch:
         case Arch.CNN:
@@ -143,12 +139,8 @@ def _misfit(shapes: Shapes, expected: Shapes) -> str:
     more = (shapes - expected).total()
     if shapes > expected and more <= _HEAD_ARRAYS:
         return f"it has {more} arrays more, a classification top; pass the file without top."
-<<<<<<< HEAD
-    return f"it has {(shapes & expected).total()} of the {expected.total()} arrays; pass its own --arch."
-=======
     fitting = (shapes & expected).total()
     return f"it has {shapes.total()} arrays, {fitting} of the {expected.total()} among them; pass its own --arch."
->>>>>>> nets
 
 
 def _shapes_in(path: Path) -> Shapes:
