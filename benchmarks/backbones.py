@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from models.preprocess import Pixels
 
 NETWORKS = ("cnn", "mobilenet:0.25", "mobilenet:1", "mobilenet_v2:1", "mobilenet_v3_small:1", "mobilenet_v3_large:1")
-NETWORKS += ("efficientnet_v2_b0", "resnet50_v2")
+NETWORKS += ("efficientnet_v2_b0", "resnet50_v2", "efficientnet_lite0", "efficientnet_lite2")
 BATCH = 32
 ROUNDS = 5
 

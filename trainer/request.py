@@ -32,12 +32,15 @@ _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 class Arch(StrEnum):
     """A network that can be trained.
 
-    ``cnn`` is our efficient one; ``simple`` is the classic recipe of three convolution blocks. The others are families
-    of ``keras.applications``, which can start from what they learned on ImageNet.
+    ``cnn`` is our efficient one; ``simple`` is the classic recipe of three convolution blocks. The others can start
+    from what they learned on ImageNet: EfficientNet-Lite, and families of ``keras.applications``.
     """
 
     CNN = "cnn"
     SIMPLE = "simple"
+    EFFICIENTNET_LITE0 = "efficientnet_lite0"
+    EFFICIENTNET_LITE1 = "efficientnet_lite1"
+    EFFICIENTNET_LITE2 = "efficientnet_lite2"
     MOBILENET = "mobilenet"
     MOBILENET_V2 = "mobilenet_v2"
     MOBILENET_V3_SMALL = "mobilenet_v3_small"
@@ -49,6 +52,11 @@ class Arch(StrEnum):
     def is_transfer(self) -> bool:
         """Whether the architecture has ImageNet weights to start from."""
         return self not in {Arch.CNN, Arch.SIMPLE}
+
+    @property
+    def is_lite(self) -> bool:
+        """Whether it is an EfficientNet-Lite: its weights come as a package, its batch norms are folded."""
+        return self in {Arch.EFFICIENTNET_LITE0, Arch.EFFICIENTNET_LITE1, Arch.EFFICIENTNET_LITE2}
 
     @property
     def alphas(self) -> tuple[float, ...]:
@@ -176,8 +184,8 @@ class TrainOptions(BaseModel):
             metavar="ARCH",
             help="cnn: Hangtag's efficient network, with random weights. simple: the classic three blocks. The "
             "others have learned from ImageNet and are fine-tuned: "
-            f"{', '.join(arch for arch in Arch if arch.is_transfer)}. Default: the preset's pretrained network, if its "
-            "weights are here or can be downloaded, else cnn.",
+            f"{', '.join(arch for arch in Arch if arch.is_transfer)}. Default: the preset's EfficientNet-Lite, whose "
+            "weights are installed with Hangtag.",
         ),
     ] = None
     preset: Annotated[
@@ -199,7 +207,7 @@ class TrainOptions(BaseModel):
     image_size: Annotated[
         int | None,
         typer.Option(
-            min=16, max=1024, help="Side of the network's input, in pixels. Default: the preset's, 96 to 224."
+            min=16, max=1024, help="Side of the network's input, in pixels. Default: the preset's, 96 to 260."
         ),
     ] = None
     fit: Annotated[
@@ -290,8 +298,10 @@ class TrainRequest(TrainOptions):
     fold_weights: str | None = None
 
 
-_SIGNATURES: Final = (b"PK", b"\x89HDF")
-"""How a ``.keras`` and an HDF5 file begin."""
+_SIGNATURES: Final = (b"PK", b"\x89HDF", b"\x80\x02\x8a")
+"""How a ``.keras`` and a ``.pth`` file, an HDF5 file, and a ``.pth`` file of old begin."""
+TORCH_SUFFIXES: Final = frozenset({".pth", ".pt"})
+"""Endings of files that PyTorch wrote."""
 
 
 class NamedWeights(StrEnum):
@@ -321,7 +331,7 @@ def parse_weights(text: str) -> Weights:
         raise InputError(msg)
     with path.open("rb") as file:
         if not file.read(8).startswith(_SIGNATURES):
-            msg = f"Expected a file of weights (HDF5 or .keras), {path} is damaged or not one; get it again."
+            msg = f"Expected a file of weights (HDF5, .keras or .pth), {path} is damaged or not one; get it again."
             raise InputError(msg)
     return path
 
@@ -348,8 +358,18 @@ class NetworkChoice:
             having = ", ".join(other for other in Arch if other.is_transfer)
             msg = f"{self.arch} has no ImageNet weights; leave --weights out, or choose one of {having}."
             raise InputError(msg)
+        if self.weights is NamedWeights.NONE and self.arch.is_lite:
+            msg = (
+                f"{self.arch} has no batch norms, so it cannot learn from random weights; leave --weights none out, or "
+                "pass --arch cnn."
+            )
+            raise InputError(msg)
         if isinstance(self.weights, Path) and not self.arch.is_transfer and self.weights.suffix != ".keras":
             msg = f"{self.arch} starts from a .keras file only (a run's weights/best.keras, say), got {self.weights}."
+            raise InputError(msg)
+        if isinstance(self.weights, Path) and not self.arch.is_lite and self.weights.suffix in TORCH_SUFFIXES:
+            having = ", ".join(other for other in Arch if other.is_lite)
+            msg = f"{self.arch} starts from a file of Keras, got {self.weights}; a file of PyTorch is for {having}."
             raise InputError(msg)
 
     @property

@@ -17,12 +17,15 @@ SIZE = 64
 LONG = [
     pytest.param(("efficientnet_v2_b0", 3), marks=pytest.mark.proof),
 ]
-MATRIX = [("mobilenet", 2), ("mobilenet_v3_small", 5), *LONG]
+MATRIX = [("mobilenet", 2), ("mobilenet_v3_small", 5), ("efficientnet_lite0", 4), *LONG]
 
 
 @pytest.fixture(scope="module")
 def network(request: pytest.FixtureRequest) -> Any:
-    """Random weights, made to have opinions: norms that have seen photos, and logits as large as learned ones."""
+    """Random weights, made to have opinions: norms that have seen photos, and logits as large as learned ones.
+
+    Without norms: weights that have learned.
+    """
     from exporter.options import load_tensorflow
 
     load_tensorflow()
@@ -34,7 +37,8 @@ def network(request: pytest.FixtureRequest) -> Any:
     keras.utils.set_random_seed(7)
     arch, classes = request.param
     alpha = 0.25 if arch == "mobilenet" else None
-    made = build_network(Arch(arch), SIZE, classes, weights=NamedWeights.NONE, alpha=alpha)
+    weights = NamedWeights.IMAGENET if Arch(arch).is_lite else NamedWeights.NONE
+    made = build_network(Arch(arch), SIZE, classes, weights=weights, alpha=alpha)
     for layer in made.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0  # else values fade to a constant with depth, which cannot be quantized

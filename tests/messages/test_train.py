@@ -27,6 +27,9 @@ REFUSED = (
     "train shop --weights photos",
     "train shop --arch cnn --weights imagenet",
     "train shop --arch cnn --weights weights.h5",
+    "train shop --arch efficientnet_lite0 --weights none",
+    "train shop --arch resnet50_v2 --weights weights.pth",
+    "train shop --weights weights.pth",
     "train shop --arch resnet50_v2 --image-size 16",
     "train gone",
     "train photos",
@@ -55,6 +58,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         run.write_args(PAPER_ARGS.model_copy(update={"state": state}))
     Path("damaged/args.json").write_text("{}")
     Path("page.h5").write_text("<html>")
+    Path("weights.pth").write_bytes(b"\x80\x02\x8a\n and no more")
     Path("weights.h5").write_bytes(b"\x89HDF\r\n\x1a\n and no more")
     return tmp_path
 

@@ -127,7 +127,7 @@ def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
         return _SIMPLE
     if arch is Arch.CNN:
         return _CNN_AGAIN if pretrained else _CNN
-    if arch.value.startswith("efficientnet_lite"):
+    if arch.is_lite:
         return _LITE
     return _PRETRAINED if pretrained else _FROM_NOTHING
 

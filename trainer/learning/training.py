@@ -24,8 +24,8 @@ from trainer.learning.loop import FitOutcome, FitView, Limits, ValidationPhotos,
 from trainer.learning.recipe import Recipe, class_weights, recipe_for
 from trainer.learning.training_step import Learner, Pace, measure_pace
 from trainer.networks.build import build_network
-from trainer.networks.efficientnet_lite import early_layers
-from trainer.request import Balance, NamedWeights, parse_weights
+from trainer.networks.efficientnet_lite import late_layers
+from trainer.request import Arch, Balance, NamedWeights, parse_weights
 from trainer.run import EpochFigures, Run, RunArgs
 from trainer.splits.assigned import AssignedPhoto
 
@@ -293,8 +293,9 @@ def _one_thread() -> threadpool_limits:
 def prepare_layers(network: keras.Model, recipe: Recipe) -> None:
     """Freeze the layers that a recipe leaves as they are."""
     if recipe.late_only:
-        for layer in early_layers(network):
-            layer.trainable = False
+        late = late_layers(Arch(network.name), network)
+        for layer in network.layers:
+            layer.trainable = layer in late
     if recipe.keep_norms:
         freeze_norms(network)
 

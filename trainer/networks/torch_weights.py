@@ -1,112 +1,202 @@
 """PyTorch's files of weights (``.pth``), read without PyTorch: no code in such a file is ever run.
 
-A file is a pickle that names arrays, and the arrays' bytes: one after the other (until PyTorch 1.5), or as members of
-a ZIP archive (torch/serialization.py). The unpickler knows the few names that a dictionary of tensors needs.
+A file is a pickle that names tensors, and the tensors' bytes: one storage after the other (until PyTorch 1.5), or as
+members of a ZIP archive (``torch/serialization.py``).
 """
 
-import pickle
+import pickletools
 import struct
-from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
+from math import prod
+from operator import index
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple
-from zipfile import BadZipFile, ZipFile
+from typing import Any, Final, NamedTuple, TypeAlias
+from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
 import numpy.typing as npt
 
 from models.errors import InputError
 
+Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
+"""PyTorch's name → array."""
+
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
-_TYPES: Final = MappingProxyType(
-    {"FloatStorage": "<f4", "DoubleStorage": "<f8", "HalfStorage": "<f2", "LongStorage": "<i8", "IntStorage": "<i4"}
+_UNREADABLE: Final = (
+    *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
+    *(BadZipFile, EOFError, struct.error),
+    DeprecationWarning,  # of an escape in a pickle's text, where warnings are errors
 )
-Arrays = dict[str, npt.NDArray[Any]]
 
 
 def read_torch_weights(path: Path) -> Arrays:
-    """Read a dictionary of tensors, name → array; InputError where the file is damaged, or holds anything else."""
+    """Read a dictionary of tensors; InputError where the file is damaged, or holds anything else."""
     data = path.read_bytes()
     try:
-        weights = _read_zip(data) if data.startswith(b"PK") else _read_old(data)
-    except (pickle.UnpicklingError, EOFError, BadZipFile, KeyError, ValueError, TypeError, struct.error) as error:
-        msg = f"Expected weights that torch.save wrote in {path}, it is damaged or holds more than tensors ({error})."
+        weights, storages = (_read_zip if data.startswith(b"PK") else _read_old)(data)
+        for nested in ("state_dict", "model"):
+            weights = weights.get(nested, weights)
+        tensors = {name.removeprefix("module."): part for name, part in weights.items() if isinstance(part, _Tensor)}
+        _check(sum(prod(tensor.shape) for tensor in tensors.values()) <= len(data), "tensors larger than the file")
+        return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
+    except _UNREADABLE as error:
+        msg = (
+            f"Expected weights that torch.save wrote in {path}, it is damaged or holds more than tensors "
+            f"({str(error)[:100]}); get it again, or save the model's state_dict()."
+        )
         raise InputError(msg) from error
-    for nested in ("state_dict", "model"):
-        weights = weights.get(nested, weights) if isinstance(weights, Mapping) else {}
-    return {name: array for name, array in weights.items() if isinstance(array, np.ndarray)}
 
 
 class _Storage(NamedTuple):
-    """Numbers that a tensor shows a part of; in an old file they come after all tensors."""
-
-    values: npt.NDArray[Any]
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, data: BytesIO, numbers: Mapping[str, bytes] | None = None) -> None:
-        super().__init__(data)
-        self.storages: dict[str, _Storage] = {}
-        self._numbers = numbers
-
-    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - a function or a name
-        match module, name:
-            case "collections", "OrderedDict":
-                return OrderedDict
-            case "torch._utils", "_rebuild_tensor_v2":
-                return _tensor
-            case "torch", _ if name in _TYPES:
-                return name
-        msg = f"{module}.{name} is no tensor"
-        raise pickle.UnpicklingError(msg)
-
-    def persistent_load(self, pid: Sequence[Any]) -> _Storage:
-        _, kind, key, _, count, *_ = pid
-        if key not in self.storages:
-            if self._numbers is None:
-                values = np.zeros(count, _TYPES[kind])
-            else:
-                values = np.frombuffer(self._numbers[key], _TYPES[kind], count)
-            self.storages[key] = _Storage(values)
-        return self.storages[key]
+    key: str
+    dtype: np.dtype[Any]
 
 
-def _tensor(
-    storage: _Storage, offset: int, shape: Sequence[int], strides: Sequence[int], *_: object
-) -> npt.NDArray[Any]:
-    values, bytes_each = storage.values[offset:], storage.values.itemsize
-    last = sum((side - 1) * stride for side, stride in zip(shape, strides, strict=True))
-    if min(shape, default=1) > 0 and not 0 <= last < len(values):
-        msg = f"a tensor of shape {tuple(shape)} is larger than its numbers"
-        raise ValueError(msg)
-    return np.lib.stride_tricks.as_strided(values, shape, [stride * bytes_each for stride in strides])
+class _Tensor(NamedTuple):
+    """A part of a storage; offset and strides count numbers."""
+
+    storage: _Storage
+    offset: int
+    shape: tuple[int, ...]
+    strides: tuple[int, ...]
 
 
-def _read_old(data: bytes) -> Any:  # noqa: ANN401 - what a pickle holds
+def _read_old(data: bytes) -> tuple[Any, Mapping[str, memoryview]]:
     file = BytesIO(data)
-    if _Unpickler(file).load() != _MAGIC:
-        msg = "it does not begin as such a file does"
-        raise ValueError(msg)
-    for _ in ("version", "system"):
-        _Unpickler(file).load()
-    tensors = _Unpickler(file)
-    weights = tensors.load()
-    for key in _Unpickler(file).load():
-        values = tensors.storages[key].values
-        (count,) = struct.unpack("<q", file.read(8))
-        if count != len(values):
-            msg = f"{count} numbers where {len(values)} are named"
-            raise ValueError(msg)
-        values[:] = np.frombuffer(file.read(values.nbytes), values.dtype)
-    return weights
+    kinds: dict[str, np.dtype[Any]] = {}
+    magic, _version, _system, weights, keys = (_unpickle(file, kinds) for _ in range(5))
+    _check(magic == _MAGIC, "another beginning")
+    _check(all(isinstance(key, str) for key in keys), "a storage without a name")
+    storages, place = {}, file.tell()
+    for key in keys:
+        (count,) = struct.unpack_from("<q", data, place)
+        start, place = place + 8, place + 8 + count * kinds[key].itemsize
+        _check(start <= place <= len(data), "fewer bytes than numbers")
+        storages[key] = memoryview(data)[start:place]
+    return weights, storages
 
 
-def _read_zip(data: bytes) -> Any:  # noqa: ANN401
+def _read_zip(data: bytes) -> tuple[Any, Mapping[str, bytes]]:
     with ZipFile(BytesIO(data)) as archive:
-        (index,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
-        folder = index.removesuffix("data.pkl") + "data/"
-        names = [name for name in archive.namelist() if name.startswith(folder)]
-        numbers = {name.removeprefix(folder): archive.read(name) for name in names}
-        return _Unpickler(BytesIO(archive.read(index)), numbers).load()
+        members = archive.infolist()
+        _check(all(member.compress_type == ZIP_STORED for member in members), "compressed members")
+        _check(sum(member.file_size for member in members) <= len(data), "members larger than the file")
+        (pickled,) = [member.filename for member in members if member.filename.endswith("/data.pkl")]
+        folder = f"{pickled.removesuffix('.pkl')}/"
+        names = [member.filename for member in members if member.filename.startswith(folder)]
+        storages = {name.removeprefix(folder): archive.read(name) for name in names}
+        return _unpickle(BytesIO(archive.read(pickled)), {}), storages
+
+
+def _array(tensor: _Tensor, storage: bytes | memoryview) -> npt.NDArray[Any]:
+    values = np.frombuffer(storage, tensor.storage.dtype)
+    last = tensor.offset + sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True))
+    inside = min(tensor.offset, *tensor.shape, *tensor.strides, 0) >= 0 and last < len(values)
+    _check(inside, "a tensor that reaches outside its numbers")
+    strides = [stride * values.itemsize for stride in tensor.strides]
+    return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides)
+
+
+def _unpickle(file: BytesIO, kinds: dict[str, np.dtype[Any]]) -> Any:  # noqa: ANN401 - what a pickle holds
+    """Run a pickle on a stack of our own, which knows only the opcodes and names that a dictionary of tensors needs.
+
+    Python's unpickler takes all the memory that a file announces (CPython issue 115952). ``kinds`` gets each storage's
+    type.
+    """
+    stack: list[Any] = []
+    marks: list[int] = []
+    memo: dict[Any, Any] = {}
+    for opcode, argument, _ in pickletools.genops(file):
+        match opcode.name:
+            case "PROTO":
+                pass
+            case "MARK":
+                marks.append(len(stack))
+            case "BINPUT" | "LONG_BINPUT":
+                memo[argument] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(memo[argument])
+            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT" | "BINUNICODE":
+                stack.append(argument)
+            case "GLOBAL":
+                stack.append(_NAMES[argument])
+            case "BINPERSID":
+                stack.append(_storage(*stack.pop()))
+                kinds[stack[-1].key] = stack[-1].dtype
+            case "STOP":
+                return stack.pop()
+            case name:
+                count, make = _MAKES[name]
+                start = (marks.pop() if name in _SINCE_MARK else len(stack)) - count
+                stack[start:] = [make(*stack[start:])]
+    return None
+
+
+def _storage(_: object, dtype: np.dtype[Any], key: str, *__: object) -> _Storage:
+    _check(isinstance(dtype, np.dtype) and isinstance(key, str), "a storage without a type or name")
+    return _Storage(key, dtype)
+
+
+def _rebuild(storage: _Storage, offset: int, shape: Iterable[int], strides: Iterable[int], *_: object) -> _Tensor:
+    return _Tensor(storage, index(offset), tuple(map(index, shape)), tuple(map(index, strides)))
+
+
+def _empty() -> dict[Any, Any]:
+    return {}
+
+
+def _extended(items: list[Any], *more: object) -> list[Any]:
+    items.extend(more)
+    return items
+
+
+def _with_items(items: dict[Any, Any], *more: Any) -> dict[Any, Any]:  # noqa: ANN401
+    _check(all(isinstance(key, str | int) for key in more[::2]), "a key that is no name")
+    items.update(zip(more[::2], more[1::2], strict=True))
+    return items
+
+
+def _tuple(*items: object) -> tuple[object, ...]:
+    return items
+
+
+def _check(fine: bool, found: str) -> None:
+    if not fine:
+        raise ValueError(found)
+
+
+_NAMES: Final[Mapping[Any, Any]] = MappingProxyType(
+    {
+        "collections OrderedDict": _empty,
+        "torch._utils _rebuild_tensor_v2": _rebuild,
+        "torch FloatStorage": np.dtype("<f4"),
+        "torch DoubleStorage": np.dtype("<f8"),
+        "torch HalfStorage": np.dtype("<f2"),
+        "torch LongStorage": np.dtype("<i8"),
+        "torch IntStorage": np.dtype("<i4"),
+    }
+)
+_SINCE_MARK: Final = frozenset({"TUPLE", "APPENDS", "SETITEMS"})
+_MAKES: Final[Mapping[str, tuple[int, Callable[..., Any]]]] = MappingProxyType(
+    {
+        "NONE": (0, lambda: None),
+        "NEWTRUE": (0, lambda: True),
+        "NEWFALSE": (0, lambda: False),
+        "EMPTY_TUPLE": (0, tuple),
+        "EMPTY_LIST": (0, list),
+        "EMPTY_DICT": (0, dict),
+        "TUPLE1": (1, _tuple),
+        "TUPLE2": (2, _tuple),
+        "TUPLE3": (3, _tuple),
+        "TUPLE": (0, _tuple),
+        "APPEND": (2, _extended),
+        "APPENDS": (1, _extended),
+        "SETITEM": (3, _with_items),
+        "SETITEMS": (1, _with_items),
+        "REDUCE": (2, lambda function, arguments: function(*arguments)),
+        "BUILD": (2, lambda made, _: made),
+    }
+)
+"""Opcode → how many items it takes from the stack (besides all since a mark), and the function that joins them."""

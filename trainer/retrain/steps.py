@@ -99,8 +99,8 @@ def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
     else:
         why = "the registry does not hold them, or they are of another architecture"
     if why and settings.warm_start and work.start.champion_version:
-        champion = f"{work.start.name}@{work.start.champion_version}"
-        work.note(f"The challenger does not begin with the weights of {champion}: {why}.")
+        name = f"{work.start.name}@{work.start.champion_version}"
+        work.note(f"The challenger does not begin with the weights of {name}: {why}.")
     return settings.weights
 
 

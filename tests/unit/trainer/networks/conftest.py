@@ -6,7 +6,7 @@ import pytest
 
 from trainer.request import Arch
 
-QUICK = {Arch.CNN, Arch.SIMPLE, Arch.MOBILENET}
+QUICK = {Arch.CNN, Arch.SIMPLE, Arch.MOBILENET, Arch.EFFICIENTNET_LITE0}
 
 
 def by_speed(archs: Iterable[Arch]) -> list[Any]:
@@ -20,7 +20,7 @@ def arch(request: pytest.FixtureRequest) -> Arch:
     return request.param
 
 
-@pytest.fixture(scope="module", params=by_speed(arch for arch in Arch if arch.is_transfer))
+@pytest.fixture(scope="module", params=by_speed(arch for arch in Arch if arch.is_transfer and not arch.is_lite))
 def family(request: pytest.FixtureRequest) -> Arch:
     """Every one of ``keras.applications``."""
     return request.param

