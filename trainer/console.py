@@ -190,7 +190,8 @@ def resume_and_show(path: Path, *, as_json: bool) -> ExitCode:
     run = open_run(path)
     args = run.args()
     if args.state is RunState.COMPLETE:
-        console.print(f"The run is complete: {number_of(args.epochs_done, 'epoch')}.")
+        what = "a head on pretrained features" if args.is_frozen else number_of(args.epochs_done, "epoch")
+        console.print(f"The run is complete: {what}.")
     with _resumable(path), TrainingScreen(console) as screen:
         result = resume(run, default_cache(), screen)
     return _show_result(result, console, as_json=as_json)
@@ -255,7 +256,8 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console)
     figures = evaluation.figures_of(split)
     if figures is None:
         return
-    network = f"{args.folds} folds" if figures is evaluation.cv else f"Epoch {args.best_epoch}"
+    network = "The head" if args.is_frozen else f"Epoch {args.best_epoch}"
+    network = f"{args.folds} folds" if figures is evaluation.cv else network
     print_table(figures_table(figures, f"{network}, on {number_of(figures.n, f'{split.word} photo')}"), console)
     console.print()
     _show_precisions(evaluation, args, split, console)

@@ -95,6 +95,34 @@ def test_with_folds_the_time_left_is_that_of_all_networks(console) -> None:
     assert lines(console)[-1].split()[-1] == "9:48", "9 epochs, and 40 of five networks that each lack a fifth"
 
 
+def test_it_is_said_what_is_there_before_fine_tuning_and_what_may_come(console, tmp_path) -> None:
+    material, run = made(), Run(tmp_path / "run")
+    head = material.args.model_copy(update={"epochs": 0, "epochs_done": 0, "best_epoch": 0, "folds": 5, "cv": True})
+    tuned = material.args.model_copy(update={"epochs": 6, "epochs_done": 0, "folds": 2})
+    with TrainingScreen(console) as screen:
+        screen.prepared(Prepared([], [], ("dress", "hat"), ()), head)
+        screen.goes_on(material.evaluation, run, tuned, 480.0)
+        screen.epoch(epoch(1), 6)
+    _, plan, *said = " ".join(lines(console)).partition("random weights")
+    assert (
+        ": a head on its features, 5-fold cross-validation Without fine-tuning, 90 test photos: accuracy 0." in said[0]
+    )
+    assert "Now fine-tuning: 6 epochs and 2 folds, about 8 min; it may bring more. Ctrl-C keeps what is" in said[0]
+    assert str(run.report) in said[0].replace(" ", "")
+    assert lines(console)[-1].startswith("  1/6 ")
+    assert sum("★ best on validation" in line for line in lines(console)) == 1
+
+
+def test_a_head_that_was_kept_when_somebody_stopped_can_be_exported_or_gone_on_with(console, tmp_path) -> None:
+    material, run = made(state=RunState.INTERRUPTED), Run(tmp_path / "run")
+    args = material.args.model_copy(update={"epochs": 0, "epochs_done": 0, "best_epoch": 0})
+    assert _show_result(TrainResult(run, args, material.evaluation), console, as_json=False) is ExitCode.INTERRUPTED
+    said = "".join(lines(console))
+    assert "Kept: a head on the pretrained features" in said
+    assert f"hangtag train --resume {run.path}" in said
+    assert f"hangtag export {run.path}" in said
+
+
 @pytest.mark.parametrize(
     ("state", "code", "command"),
     [

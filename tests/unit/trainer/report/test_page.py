@@ -13,6 +13,7 @@ from trainer.data.dataset import Exclusion
 from trainer.judging.evaluate import CrossValidated, Judged, PerSplit
 from trainer.report.material import ReportMaterial
 from trainer.report.page import overlay, report_page
+from trainer.report.write import model_card
 from trainer.run import RunState
 
 EXCLUDED = [Exclusion(Path("/shop", f"{n}.jpg"), "label_conflict" if n else "truncated", "it ends") for n in range(5)]
@@ -154,6 +155,18 @@ def test_what_is_absent_reads_well() -> None:
         assert absent not in text
     assert "<polyline" not in part(html, "curves")
     assert part(html, "curves").count("<circle") == 7
+
+
+def test_a_head_on_frozen_features_has_no_curves_and_no_epochs() -> None:
+    material = made()
+    head = material.args.model_copy(update={"epochs": 0, "epochs_done": 0, "best_epoch": 0, "folds": 5})
+    html = report_page(replace(material, args=head, history=[replace(material.history[0], epoch=0)]))
+    text = Page(html).text
+    assert "3 classes; a head on pretrained features." in text
+    assert "6 heads" in text
+    assert 'id="curves"' not in html
+    assert "poch" not in text.replace("epochs 0", "")
+    assert "epoch" not in model_card(replace(material, args=head)).replace("| `epochs` | 0 |", "")
 
 
 def test_a_class_without_test_photos_says_so() -> None:

@@ -10,7 +10,8 @@ import pytest
 from models.errors import BusyError, DataError, StoppedError
 from models.fit import Decode, Fit
 from models.registry.history import CHAMPION, What
-from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
+from tests.paper_cycle import PAPER_ARGS, PaperShop, PaperView, extended, photo_rows, train_on_paper
+from trainer.request import Arch
 from trainer.retrain.config import CatalogueSettings, TrainSettings
 from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
@@ -57,6 +58,21 @@ def test_the_challenger_learns_as_the_champion_did_and_from_its_weights(shop: Pa
     assert Path(request.weights).read_bytes() == b"weights"
     assert (request.fold_weights, request.name, request.parents) == ("none", "shop", None)
     assert request.splits == shop.cycle() / "earlier.csv"
+
+
+def test_a_challenger_of_a_pretrained_champion_begins_with_the_same_pretrained_weights(
+    shop: PaperShop, tmp_path: Path
+) -> None:
+    """The champion's own have seen photos that folds of heads would be judged on."""
+    body, own = tmp_path / "body.weights.h5", shop.registry.training("shop", 1, "args.json")
+    body.touch()
+    changes = {"arch": Arch.MOBILENET, "alpha": 0.25, "weights": str(body)}
+    own.write_text(PAPER_ARGS.model_copy(update=changes).model_dump_json())
+    view = PaperView()
+    shop.run(view=view)
+    request = shop.requests[0]
+    assert (request.arch, request.alpha, request.weights) == (Arch.MOBILENET, 0.25, str(body))
+    assert (request.fold_weights, view.notes) == (None, [])
 
 
 @pytest.mark.parametrize(
