@@ -166,10 +166,10 @@ class Run:
             os.close(folder)
 
     def take_over(self, other: "Run") -> None:
-        """Replace network, figures and args with those of a run inside this one, which then is gone.
+        """Move network, figures and args of a run inside this one here, and remove that run.
 
-        The network goes first, and its figures follow: a kill leaves figures of no other network, and a second call
-        moves the rest.
+        The network comes first and its figures follow, so that a kill leaves no figures of another network; a second
+        call moves the rest.
         """
         if other.best.is_file():
             self.forget_judgement()

@@ -80,7 +80,7 @@ def head(request_of, tmp_path_factory, session_cache):
 
 
 def contents(folder, *without):
-    """All files but those of the fine-tuning."""
+    """The bytes of all files, but for the fine-tuning."""
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in files.items() if not name.startswith(("finetuning/", *without))}
 
