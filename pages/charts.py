@@ -129,8 +129,8 @@ def axis_over(values: Sequence[float], name: str) -> Axis:
     """An axis that holds the finite ones of some values, with a few round ticks."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
-    if low == high:
-        low, high = low - abs(low) / 2, high + (abs(high) / 2 or 1.0)
+    if math.isclose(low, high, abs_tol=_HAIR):  # a line of rounding errors would look like a mountain
+        low, high = low - abs(low) / 2, low + (abs(low) / 2 if abs(low) > _HAIR else 1.0)
     step = _step(high - low)
     first, last = math.floor(low / step + _HAIR), math.ceil(high / step - _HAIR)
     ticks = tuple(round(n * step, 12) for n in range(first, last + 1))

@@ -166,14 +166,21 @@ class Run:
             os.close(folder)
 
     def take_over(self, other: "Run") -> None:
-        """Replace network, figures and args with those of a run inside this one, which then is gone."""
-        self.forget_judgement()
-        shutil.rmtree(self.path / "folds", ignore_errors=True)
-        last = {self.confidence.name: 1, "args.json": 2}  # which make an export and a run of the folder
-        files = [file.relative_to(other.path) for file in other.path.rglob("*") if file.is_file()]
-        for file in sorted(files, key=lambda file: last.get(file.name, 0)):
-            (self.path / file).parent.mkdir(parents=True, exist_ok=True)
-            (other.path / file).replace(self.path / file)
+        """Replace network, figures and args with those of a run inside this one, which then is gone.
+
+        The network goes first, and its figures follow: a kill leaves figures of no other network, and a second call
+        moves the rest.
+        """
+        if other.best.is_file():
+            self.forget_judgement()
+            self.history.unlink(missing_ok=True)
+            shutil.rmtree(self.path / "folds", ignore_errors=True)
+        order = {other.best: -1, other.confidence: 1, other.path / "args.json": 2}  # the last make an export and a run
+        files = [file for file in other.path.rglob("*") if file.is_file()]
+        for file in sorted(files, key=lambda file: order.get(file, 0)):
+            place = self.path / file.relative_to(other.path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
         shutil.rmtree(other.path)
 
     def forget_judgement(self) -> None:

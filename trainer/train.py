@@ -113,7 +113,11 @@ def _end(limit: float, began: float) -> float:
 def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
     """Go on with a training that was stopped, from its last whole epoch; a complete one is only evaluated again."""
     with run.alone():
-        args, planned = run.args(), run.finetuning.read_args()
+        planned = run.finetuning.read_args()
+        if planned and planned.state is RunState.COMPLETE and not run.finetuning.best.is_file():
+            run.take_over(run.finetuning)  # it was killed in the middle
+            planned = None
+        args = run.args()
         store = PixelStore(cache, args.preprocess)
         photos = [photo for photo in read_splits(run.splits) if photo.present]
         restore(photos, store, view.advance)
@@ -205,6 +209,7 @@ class _Work:
         args = args.model_copy(update={"state": state, "best_epoch": 0})
         self.run.write_args(args)
         if state is RunState.COMPLETE:
+            (self.run.finetuning.path / "args.json").unlink(missing_ok=True)  # first: a half of it is no better network
             shutil.rmtree(self.run.finetuning.path, ignore_errors=True)
         return TrainResult(self.run, args, evaluation)
 

@@ -3,7 +3,7 @@ import re
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -24,6 +24,8 @@ def points(svg: str) -> list[tuple[float, float]]:
     return [tuple(map(float, pair.split(","))) for pair in re.findall(r'points="([^"]*)"', svg)[0].split()]
 
 
+@example([1.0986122886681096, 1.0986122886681098])
+@example([0.0, 1e-13])
 @given(st.lists(NUMBERS, min_size=1, max_size=20))
 def test_an_axis_holds_its_values_with_a_few_ticks(values) -> None:
     axis = axis_over(values, "")

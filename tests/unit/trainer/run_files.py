@@ -46,6 +46,7 @@ class Diary:
     on_advance: Callable[..., Any] = nothing
     on_step: Callable[..., Any] = nothing
     on_epoch: Callable[..., Any] = nothing
+    on_goes_on: Callable[..., Any] = nothing
     advanced: list = field(default_factory=list)
     steps: list = field(default_factory=list)
     epochs: list = field(default_factory=list)
@@ -70,6 +71,9 @@ class Diary:
 
     def note(self, text):
         self.notes.append(text)
+
+    def goes_on(self, evaluation, run, args, seconds):
+        self.on_goes_on(evaluation, run, args, seconds)
 
     @property
     def advanced_with(self):
@@ -117,6 +121,16 @@ def same_weights(one, other):
     """Whether two networks, or files of networks, have the same weights to the bit."""
     networks = [net if isinstance(net, keras.Model) else keras.saving.load_model(net) for net in (one, other)]
     return all(np.array_equal(a, b) for a, b in zip(*(net.get_weights() for net in networks), strict=True))
+
+
+def awaken(network, pixels):
+    """Have a random body with ReLU6 tell photos apart: batch norms keep all that they see between 0 and 6."""
+    for layer in network.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0  # what they see from now on is all that they know
+            layer.beta.assign(np.full(layer.beta.shape, 3.0))
+    keras.Model(network.inputs[0], network.output)(pixels.astype(np.float32), training=True)
+    return network
 
 
 def table(path):

@@ -57,7 +57,7 @@ def requested(monkeypatch):
 @pytest.mark.parametrize(
     "option",
     [
-        *[("--image-size", 15), ("--image-size", 1025), ("--epochs", 0), ("--batch-size", 0), ("--seed", -1)],
+        *[("--image-size", 15), ("--image-size", 1025), ("--epochs", -1), ("--batch-size", 0), ("--seed", -1)],
         *[("--seed", 2**31), ("--arch", "vgg"), ("--folds", 1), ("--folds", 11), ("--balance", "even")],
         *[("--fit", "squeeze"), ("--decode", "half"), ("--preset", "cheap"), ("--name", "../shop")],
     ],

@@ -4,13 +4,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from models.errors import InputError
 from models.fit import Fit
 from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Split
-from trainer.decide import choose_fit, decide, plan
+from trainer.decide import choose_fit, decide, foretold_s, frozen_args, plan
 from trainer.learning.training import new_network, pace_here
 from trainer.learning.training_step import Pace
-from trainer.request import Arch, Balance, NamedWeights, NetworkChoice, TrainRequest
+from trainer.request import Arch, Balance, NamedWeights, NetworkChoice, Preset, TrainRequest
 from trainer.run import RunArgs
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import Prepared
@@ -91,6 +92,37 @@ def test_folds_do_not_begin_with_the_weights_of_a_run(tmp_path, fold_weights, fo
     assert args.weights_sha256
 
 
+@pytest.fixture
+def body(tmp_path):
+    (tmp_path / "body.weights.h5").write_bytes(b"weights")
+    return NetworkChoice(Arch.MOBILENET, 64, tmp_path / "body.weights.h5")
+
+
+@pytest.mark.parametrize(
+    ("options", "ends", "folds", "folds_of_heads"),
+    [
+        ({}, False, 2, 5),
+        ({"preset": Preset.QUICK}, True, 2, 5),
+        ({"epochs": 0, "folds": 3}, True, 3, 3),
+        ({"epochs": 2, "folds": 0}, False, 0, 0),
+    ],
+)
+def test_a_pretrained_network_has_a_head_first_that_five_folds_judge(body, options, ends, folds, folds_of_heads):
+    args = decided(prepared(), body, **options)
+    assert (args.begins_frozen, args.is_frozen, args.folds) == (True, ends, folds)
+    head = frozen_args(TrainRequest(data=Path("photos"), **options), args)
+    assert (head.is_frozen, head.folds, head.cv) == (True, folds_of_heads, folds_of_heads > 0)
+
+
+@pytest.mark.parametrize("choice", [CNN, NetworkChoice(Arch.MOBILENET, 64, NamedWeights.NONE)])
+def test_a_network_that_begins_from_nothing_learns_in_epochs(choice):
+    with pytest.raises(InputError, match=r"--epochs 0 .* --epochs 1"):
+        decided(prepared(), choice, epochs=0)
+    args = decided(prepared(), choice, preset=Preset.QUICK)
+    assert args.epochs > 0
+    assert not args.begins_frozen
+
+
 def test_rare_classes_weigh_more_and_a_note_says_so():
     rare = prepared(40, 4, classes=("hat", "hat", "hat", "hat", "vase"))
     rare = replace(rare, classes=("hat", "vase"))
@@ -130,6 +162,24 @@ def test_folds_are_left_out_where_the_network_would_get_less_than_half_of_its_ep
     assert args.epochs == epochs
     assert args.short_of_time == (note is not None) == (epochs < 40)
     assert note is None or ("no folds" in note) == (folds == 0)
+
+
+@pytest.mark.parametrize(("seconds", "epochs"), [(600.0, 40), (130.0, 40), (80.0, 23), (50.0, 0), (1.0, 0)])
+def test_a_fitted_head_stays_where_fine_tuning_would_get_less_than_half_of_its_epochs(seconds, epochs):
+    """More epochs than usual would only overfit."""
+    args, note, _ = planned(seconds, folds=2, arch=Arch.MOBILENET, weights="imagenet")
+    assert (args.epochs, args.short_of_time) == (epochs, epochs < 40)
+    assert (note is None) == (epochs == 40)
+    assert bool(epochs) or "no room to fine-tune the network: the head on pretrained features is kept" in note
+
+
+def test_a_long_fine_tuning_is_foretold():
+    """1,600 photos an epoch and 200 to judge, at 1,000 a second, and a third of that for each half of a fold."""
+    args, note, timed = planned(None, folds=2, arch=Arch.MOBILENET, weights="imagenet")
+    assert (args.epochs, note, timed) == (40, None, ["float32"])
+    assert foretold_s(args, prepared()) == pytest.approx(1.68 * 40 * 4 / 3)
+    args, _, timed = planned(None, folds=2, arch=Arch.MOBILENET, weights="imagenet", epochs=3)
+    assert (timed, foretold_s(args, prepared())) == ([], None)
 
 
 @pytest.mark.parametrize(("bfloat16", "chosen"), [(990.0, False), (1_010.0, True)])

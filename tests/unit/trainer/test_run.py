@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import astuple
 from pathlib import Path
 
@@ -74,6 +75,44 @@ def test_confidence_that_is_damaged_or_absent_is_refused(run, text):
         run.confidence.write_text(text)
     with pytest.raises(InputError, match=f"{run.confidence}"):
         run.read_confidence()
+
+
+FIGURES = (
+    *("confidence.json", "evaluation.json", "classes.csv", "predictions.csv", "label_issues.csv"),
+    *("report.html", "README.md", "results.csv"),
+)
+FINE_TUNED = (
+    *("args.json", *FIGURES, "confusion_matrix.png", "export/val.npz", "export/unknown.npz", "folds/1/answers.npz"),
+    *("weights/best.keras", "weights/last.keras", "weights/state.npz"),
+)
+
+
+def fill(run, text, files):
+    for file in files:
+        (run.path / file).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / file).write_text(text)
+
+
+@pytest.mark.parametrize("stuck", FINE_TUNED)
+def test_a_kill_while_networks_change_leaves_figures_of_no_other_network_and_a_second_call_moves_the_rest(run, stuck):
+    """Of each file once: a folder lies where it goes."""
+    fill(run, "head", {*FINE_TUNED, "splits.csv", "folds/5/answers.npz"} - {"weights/state.npz", "weights/last.keras"})
+    fill(run.finetuning, "tuned", FINE_TUNED)
+    (run.path / stuck).unlink(missing_ok=True)
+    (run.path / stuck / "in the way").mkdir(parents=True)
+    if not stuck.startswith("folds"):  # the head's folds are removed
+        with pytest.raises(OSError, match="directory"):
+            run.take_over(run.finetuning)
+        network = run.best.read_text() if run.best.is_file() else "none"
+        left = {path.read_text() for name in FIGURES if (path := run.path / name).is_file()}
+        assert left <= {network}
+        assert not run.confidence.is_file() or run.evaluation.read_text() == run.confidence.read_text()
+        assert (run.finetuning.path / "args.json").is_file(), "what a resume goes by comes last"
+        shutil.rmtree(run.path / stuck)
+    run.take_over(run.finetuning)
+    files = {path.relative_to(run.path).as_posix(): path.read_text() for path in run.path.rglob("*") if path.is_file()}
+    assert files == dict.fromkeys(FINE_TUNED, "tuned") | {"splits.csv": "head"}
+    assert not run.finetuning.path.exists()
 
 
 HEADER = "epoch,train/loss,train/accuracy,val/loss,val/accuracy,lr,size,seconds,waiting,images_per_s"

@@ -9,7 +9,7 @@ from models.statistics.calibration import calibrated
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, UnknownLimit
 from models.statistics.intervals import proportion_interval
 from trainer.data.dataset import Split
-from trainer.judging.evaluate import Judged, SplitPredictions, evaluate
+from trainer.judging.evaluate import Judged, SplitPredictions, evaluate, is_better
 from trainer.judging.figures import outlier_figures, score
 from trainer.splits.assigned import AssignedPhoto
 
@@ -142,3 +142,16 @@ def test_what_was_measured_on_photos_without_a_product_stands_beside_the_limit()
     report = evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}, outliers=outliers)
     assert report.unknown.outliers == outliers
     assert report.val == evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}).val
+
+
+def test_of_two_networks_the_one_with_less_loss_is_better_out_of_fold_if_both_have_folds_else_on_validation():
+    def evaluated(val, cv=None):
+        parts = {Judged.VAL: val} | ({Judged.CV: replace(cv, unknown=None, known=None)} if cv else {})
+        return evaluate(CLASSES, CONFIDENCE, parts, folds=5)
+
+    good, poor = VAL, replace(VAL, probabilities=VAL.probabilities[:, ::-1])
+    assert is_better(evaluated(good), evaluated(poor))
+    assert not is_better(evaluated(poor), evaluated(good))
+    assert is_better(evaluated(good), evaluated(good)), "as good is enough"
+    assert is_better(evaluated(poor, cv=good), evaluated(good, cv=poor))
+    assert not is_better(evaluated(poor), evaluated(good, cv=poor))

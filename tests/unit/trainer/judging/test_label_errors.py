@@ -19,6 +19,7 @@ from trainer.judging.label_errors import (
     out_of_fold,
     write_label_issues,
 )
+from trainer.learning.training import Predictor
 from trainer.splits.assigned import AssignedPhoto
 
 CLASSES = ("hat", "lamp", "vase")
@@ -138,11 +139,11 @@ def test_networks_that_have_not_seen_the_photo_count_as_a_fourth_classifier():
 
 def test_a_photo_under_the_label_of_another_is_listed(make_training, logits_network):
     training = make_training(labels=(0, 1) * 40, held=(0, 1) * 10)
-    assert find_label_errors(logits_network(), training, None).issues == []
+    assert find_label_errors(Predictor(logits_network(), training.store), training, None).issues == []
     wrong, also_wrong = replace(training.photos[5], label="a"), replace(training.held[0], label="b")
     photos = [*training.photos[:5], wrong, *training.photos[6:]]
     training = replace(training, photos=photos, held=[also_wrong, *training.held[1:]])
-    errors = find_label_errors(logits_network(), training, None)
+    errors = find_label_errors(Predictor(logits_network(), training.store), training, None)
     assert {(issue.photo, issue.suggested) for issue in errors.issues} == {(wrong, "b"), (also_wrong, "a")}
     assert errors.unlisted is None
 
@@ -158,15 +159,16 @@ def test_fold_networks_are_asked_where_they_know_every_photo(make_training, logi
 
     def issues(count):
         unseen = SplitPredictions(both[:count], labels[:count], sure[:count], sure[:count], None)
-        return find_label_errors(logits_network(), training, unseen).issues
+        return find_label_errors(Predictor(logits_network(), training.store), training, unseen).issues
 
-    alone_ = find_label_errors(logits_network(), training, None).issues
+    alone_ = find_label_errors(Predictor(logits_network(), training.store), training, None).issues
     assert [issue.photo for issue in alone_] == [wrong]
     assert issues(len(both) - 1) == alone_
     assert issues(len(both)) == []  # a quarter of the opinions now says that the label is right
 
 
 def test_where_no_class_has_enough_photos_there_is_no_list_and_it_is_said_why(make_training, logits_network):
-    errors = find_label_errors(logits_network(), make_training(labels=(0, 1) * 3, held=(0, 1)), None)
+    training = make_training(labels=(0, 1) * 3, held=(0, 1))
+    errors = find_label_errors(Predictor(logits_network(), training.store), training, None)
     assert errors.issues == []
     assert errors.unlisted

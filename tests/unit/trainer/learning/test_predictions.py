@@ -2,7 +2,8 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.learning.training import features_of, predict
+from trainer.data.photo_cache import FeatureStore
+from trainer.learning.training import Predictor
 
 COUNT = 130
 
@@ -31,32 +32,59 @@ def said(network, layer, pixels):
     return keras.Model(network.inputs, network.get_layer(layer).output).predict(pixels, verbose=0)
 
 
-def test_every_photo_is_answered_in_the_order_asked_and_only_a_few_are_in_memory_at_a_time(store, names):
+def test_the_answers_are_keras_own_in_the_order_asked_and_only_a_few_photos_are_in_memory_at_a_time(store, names):
     network, pixels = network_of(3), store.take(names)
     store.taken.clear()
-    found = predict(network, names, store)
+    found = Predictor(network, store).predict(names)
     assert [len(some) for some in store.taken] == [128, 2]
     assert found.logits == pytest.approx(said(network, "logits", pixels), abs=1e-4)
     assert found.features == pytest.approx(said(network, "features", pixels), abs=1e-4)
     assert found.logits.dtype == found.features.dtype == np.float32
 
 
+def test_no_photo_is_shown_to_a_network_twice_and_a_new_head_needs_no_photo(store, names):
+    network = network_of(3)
+    predictor = Predictor(network, store)
+    predictor.features(names[:20])
+    predictor.predict(names[10:30] * 2)
+    network.get_layer("logits").set_weights([np.ones((80, 3)), np.zeros(3)])
+    found = predictor.predict(names[:30])
+    assert store.taken == [names[:20], names[20:30]]
+    assert found.logits == pytest.approx(np.repeat(found.features.sum(axis=1)[:, None], 3, axis=1), abs=1e-3)
+
+
 def test_two_classes_have_a_column_each(store, names):
     network = network_of(1)
-    found = predict(network, names, store).logits
+    found = Predictor(network, store).predict(names).logits
     assert found.shape == (COUNT, 2)
     assert not found[:, 0].any()
     assert found[:, 1:] == pytest.approx(said(network, "logits", store.take(names)), abs=1e-4)
 
 
 def test_no_photos_are_no_answers(store):
-    found = predict(network_of(1), [], store)
+    found = Predictor(network_of(1), store).predict([])
     assert (found.logits.shape, found.features.shape) == ((0, 2), (0, 80))
 
 
-def test_features_are_those_of_the_photos_or_of_their_mirror_images(store, names):
-    network, pixels = network_of(3), store.take(names)
-    assert features_of(network, names, store) == pytest.approx(said(network, "features", pixels), abs=1e-4)
-    mirrored = features_of(network, names, store, mirrored=True)
-    assert mirrored == pytest.approx(said(network, "features", pixels[:, :, ::-1]), abs=1e-4)
-    assert not np.allclose(mirrored, features_of(network, names, store))
+def test_features_on_disk_are_used_by_another_head_and_a_damaged_file_counts_for_nothing(store, names, tmp_path):
+    """Some photos are new each time; only features of the same weights and pixels are taken."""
+
+    def features(asked, body="a" * 64, units=3):
+        store.taken.clear()
+        return Predictor(network_of(units), store, FeatureStore(tmp_path, store.spec, body)).features(asked)
+
+    first = features(names[:8])
+    assert np.array_equal(features(names[:10], units=5)[:8], first)
+    assert store.taken == [names[8:10]]
+    features(names[:10])
+    assert store.taken == []
+    features(names[:2], body="b" * 64)
+    assert store.taken == [names[:2]]
+    for path in tmp_path.glob("features/aaaa*/*.npz"):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 255
+        path.write_bytes(data)
+    assert features(names[:8]) == pytest.approx(first, abs=1e-5)
+    assert store.taken == [names[:8]]
+    features(names[:8])
+    assert store.taken == []

@@ -4,8 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from tests.unit.trainer.run_files import Diary, Killed, at, figures_of, kill, press_ctrl_c, same_weights
-from trainer.learning.training import new_network, train_head
+from tests.unit.trainer.run_files import Diary, Killed, at, awaken, figures_of, kill, press_ctrl_c, same_weights
+from trainer.learning.training import Predictor, apply_head, best_strength, fit_head, head_figures, new_network
 from trainer.networks.build import build_network
 from trainer.request import Arch, NamedWeights
 from trainer.run import Run
@@ -24,42 +24,37 @@ def features_and_labels(classes, count=60):
     return (places[labels] + 0.5 * rng.normal(size=(count, 256))).astype(np.float32), labels
 
 
-def trained_head(network, features, labels, class_weights=None, seed=0):
-    groups = [str(place) for place in range(len(labels))]
-    train_head(network, features, labels, groups, seed=seed, class_weights=class_weights)
-    return network
-
-
-def head_says(network, features):
-    kernel, bias = network.get_layer("logits").get_weights()
-    logits = features @ kernel + bias
-    return (logits[:, 0] > 0).astype(int) if logits.shape[1] == 1 else logits.argmax(axis=1)
+def head_says(head, features):
+    return apply_head(head, features).argmax(axis=1)
 
 
 @pytest.mark.parametrize("classes", [2, 4])
-def test_the_head_learns_and_the_body_stays(classes):
-    network = network_for(classes)
+def test_the_head_learns_and_the_body_stays(make_training, classes):
+    training = make_training(labels=tuple(range(classes)) * 8, held=tuple(range(classes)), size=32)
+    network = awaken(network_for(classes), training.store.take([photo.sha256 for photo in training.photos]))
     head = {variable.path for variable in network.get_layer("logits").weights}
     before = {variable.path: np.array(variable) for variable in network.weights}
-    features, labels = features_and_labels(classes)
-    trained_head(network, features, labels)
+    predictor = Predictor(network, training.store)
+    training.fit_head(predictor)
     changed = {v.path for v in network.weights if not np.array_equal(np.array(v), before[v.path])}
     assert changed == head
-    assert (head_says(network, features) == labels).mean() > 0.95
-    pixels = np.random.default_rng(1).integers(0, 256, (4, 32, 32, 3)).astype(np.float32)
-    both = keras.Model(network.inputs[0], [network.get_layer("features").output, network.outputs[0]])
-    seen, probabilities = (np.asarray(part) for part in both(pixels))
+    figures = head_figures(training, predictor, 2.0)
+    assert figures.train_accuracy > 0.9
+    pixels = training.store.take([photo.sha256 for photo in training.photos])
+    probabilities = network.predict(pixels, verbose=0)
     likeliest = probabilities[:, 0] > 0.5 if classes == 2 else probabilities.argmax(axis=1)
-    assert np.array_equal(likeliest, head_says(network, seen))
+    assert np.mean(likeliest == training.labels) == figures.train_accuracy
+    right = probabilities if classes > 2 else np.hstack([1 - probabilities, probabilities])
+    assert figures.train_loss == pytest.approx(-np.log(right[range(len(pixels)), training.labels]).mean(), rel=1e-3)
 
 
 def test_a_class_without_photos_is_never_said():
-    """Of three classes, photos of two; of two, photos of one, from which nothing is learned."""
+    """Of three classes, photos of two; of two, photos of one."""
     features, labels = features_and_labels(2)
-    assert set(head_says(trained_head(network_for(3), features, labels * 2), features)) == {0, 2}
-    network = network_for(2)
-    before = network.get_layer("logits").get_weights()
-    assert np.array_equal(trained_head(network, features, labels * 0).get_layer("logits").get_weights()[0], before[0])
+    assert set(head_says(fit_head(features, labels * 2, 3, 1.0), features)) == {0, 2}
+    for only in (0, 1):
+        assert set(head_says(fit_head(features, labels * 0 + only, 1, 1.0), features)) == {only}
+        assert set(head_says(fit_head(features, labels * 0 + only, 3, 1.0), features)) == {only}
 
 
 def test_the_penalty_is_chosen_on_other_groups():
@@ -68,18 +63,16 @@ def test_the_penalty_is_chosen_on_other_groups():
     groups = np.repeat(np.arange(40), 4)
     labels, own = groups % 2, rng.normal(size=(40, 256))[groups]
     signal = (own + 0.01 * rng.normal(size=own.shape)).astype(np.float32)
-    network = network_for(2)
-    train_head(network, signal, labels, [str(group) for group in groups], seed=0)
-    assert np.abs(network.get_layer("logits").get_weights()[0]).max() < 0.05
+    together, apart = ([str(name) for name in names] for names in (groups, range(160)))
+    assert best_strength(signal, labels, together, 0) < best_strength(signal, labels, apart, 0)
 
 
 @pytest.mark.parametrize("group_of", [lambda label: "one", str], ids=["all", "each class"])
 def test_photos_of_one_group_still_teach_the_head(group_of):
     """Where each class is one product, no photo of a class that the others have can be left out."""
     features, labels = features_and_labels(3, 9)
-    network = network_for(3)
-    train_head(network, features, labels, [group_of(label) for label in labels], seed=0)
-    assert (head_says(network, features) == labels).mean() > 0.9
+    strength = best_strength(features, labels, [group_of(label) for label in labels], 0)
+    assert (head_says(fit_head(features, labels, 3, strength), features) == labels).mean() > 0.9
 
 
 @pytest.fixture

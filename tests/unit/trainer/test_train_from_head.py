@@ -1,0 +1,242 @@
+"""A training of a pretrained network: a head on frozen features first, then fine-tuning in a run of its own."""
+
+import shutil
+from dataclasses import replace
+
+import keras
+import numpy as np
+import pytest
+from PIL import Image
+
+from exporter.training_run import read_training_run
+from models.errors import InputError
+from models.fit import Fit
+from tests.unit.trainer.run_files import (
+    FILES,
+    Diary,
+    Killed,
+    arrays,
+    at,
+    awaken,
+    best_logits,
+    files_of,
+    kill,
+    press_ctrl_c,
+    same_weights,
+    splits_of,
+)
+from trainer.data.dataset import Split
+from trainer.learning.training import depth_groups, new_network, prepare_layers, recipe_of
+from trainer.learning.training_step import Learner, save_network
+from trainer.networks.architectures import published_body
+from trainer.request import Arch, TrainRequest
+from trainer.run import EpochFigures, Run, RunState, read_history, write_history
+from trainer.train import resume, train
+
+COLOURS = {"blue": (40, 60, 220), "green": (40, 220, 60), "red": (220, 60, 40)}
+FOLDS = {f"folds/{n}/answers.npz" for n in range(1, 6)}
+OF_A_HEAD = FILES - {"weights/last.keras", "weights/state.npz"}
+
+
+def body_file(path, pixels):
+    body = published_body(Arch.MOBILENET, 32, 0.25)
+    if pixels is not None:
+        awaken(body, pixels)
+    body.save_weights(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def colours(tmp_path_factory):
+    """Class folders of photos of noise in their classes' colours."""
+    folder, rng = tmp_path_factory.mktemp("colours") / "photos", np.random.default_rng(7)
+    for name, colour in COLOURS.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(14):
+            noise = np.kron(rng.integers(-40, 36, (8, 8, 3)), np.ones((4, 4, 1)))
+            Image.fromarray((colour + noise).astype(np.uint8)).save(folder / name / f"{number}.png")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def request_of(colours, tmp_path_factory):
+    """A request that begins with weights whose features tell the colours apart, or tell nothing."""
+    pixels = np.stack([np.array(Image.open(path)) for path in sorted(colours.rglob("*.png"))])
+    folder = tmp_path_factory.mktemp("bodies")
+    bodies = {True: body_file(folder / "good.weights.h5", pixels), False: body_file(folder / "poor.weights.h5", None)}
+
+    def make(*, good=True, **changes):
+        usual = {"arch": Arch.MOBILENET, "alpha": 0.25, "image_size": 32, "fit": Fit.PAD, "batch": 16, "seed": 1}
+        return TrainRequest(data=colours, weights=str(bodies[good]), **usual | changes)
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def head(request_of, tmp_path_factory, session_cache):
+    """The result of a training that ends with the head, and its diary; not to be changed."""
+    diary = Diary()
+    return train(request_of(epochs=0), tmp_path_factory.mktemp("head") / "run", session_cache, diary), diary
+
+
+def contents(folder, *without):
+    """All files but those of the fine-tuning."""
+    files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
+    return {name: path.read_bytes() for name, path in files.items() if not name.startswith(("finetuning/", *without))}
+
+
+def test_without_epochs_a_head_is_fitted_and_judged_by_five_folds_and_its_run_is_whole(head):
+    result, diary = head
+    run, args = result.run, result.args
+    assert files_of(run.path) == OF_A_HEAD | FOLDS
+    assert (args.state, args.epochs, args.best_epoch, args.folds) == (RunState.COMPLETE, 0, 0, 5)
+    assert run.args() == args
+    (row,) = read_history(run.history)
+    assert (row.epoch, row.lr) == (0, 0.0)
+    pixels, labels = arrays(run.path / "export" / "val.npz")
+    assert (best_logits(run, pixels).argmax(axis=1) == labels).mean() == pytest.approx(row.val_accuracy)
+    learned = [photo for split in (Split.TRAIN, Split.VAL) for photo in splits_of(run, split)]
+    evaluation = result.evaluation
+    assert (evaluation.cv.n, evaluation.cv.folds) == (len(learned), 5)
+    assert evaluation.cv.accuracy > 0.9
+    assert run.read_confidence().rows == len(learned)
+    assert len(read_training_run(run.path).folds) == 5
+    assert ("Computing features", 0, len(learned)) in diary.advanced
+    assert (diary.steps, diary.epochs) == ([], [])
+
+
+@pytest.mark.rest
+def test_a_second_training_computes_no_features_and_a_resumed_one_ends_with_the_same_files(
+    head, request_of, tmp_path, session_cache
+):
+    """Killed at its first judgement, so that nothing but the splits and the args was left."""
+    result, _ = head
+    diary = Diary(on_advance=at("Judging", kill))
+    with pytest.raises(Killed):
+        train(request_of(epochs=0), tmp_path / "run", session_cache, diary)
+    assert "Computing features" not in diary.advanced_with
+    run = Run(tmp_path / "run")
+    assert run.args().state is RunState.TRAINING
+    assert resume(run, session_cache, Diary()).evaluation == result.evaluation
+    clock = ("report.html", "README.md", "results.csv", "weights/", "args.json")
+    assert contents(run.path, *clock) == contents(result.run.path, *clock)
+    assert same_weights(run.best, result.run.best)
+
+
+def test_epochs_of_nothing_need_pretrained_features(request_of, tmp_path, session_cache):
+    request = request_of().model_copy(update={"arch": Arch.CNN, "alpha": None, "weights": None, "epochs": 0})
+    with pytest.raises(InputError, match="--epochs 0 fits a head on pretrained features"):
+        train(request, tmp_path / "run", session_cache, Diary())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.rest
+def test_a_time_limit_without_room_keeps_the_head_and_says_so(request_of, tmp_path, session_cache):
+    diary = Diary(on_goes_on=kill)
+    result = train(request_of(time_limit_s=0.5, folds=0), tmp_path / "run", session_cache, diary)
+    assert [note for note in diary.notes if "leaves no room to fine-tune" in note] == diary.notes
+    assert len(diary.notes) == 1
+    assert (result.args.state, result.args.best_epoch) == (RunState.COMPLETE, 0)
+    assert files_of(result.run.path) == OF_A_HEAD
+
+
+def fine_tuned(network):
+    """Leaves a fine-tuning of one epoch that is over, with this network."""
+
+    def leave(evaluation, run, args, seconds):
+        own, recipe, tuned = new_network(args), recipe_of(args), run.finetuning
+        prepare_layers(own, recipe)
+        learner = Learner(own, recipe, depth_groups(own, len(recipe.depth_rates)))
+        save_network(network, tuned.best)
+        write_history(tuned.history, [EpochFigures(1, 1.0, 0.5, 1.0, 0.5, 0.0, size=32, seconds=1.0, best=True)])
+        np.savez(tuned.state, **learner.state(), progress=1.0, epoch=1)
+
+    return leave
+
+
+def colour_network(sharpness=1 / 20):
+    """Tells the three colours apart by the mean of all pixels; with no sharpness it says that all are as likely."""
+    image = keras.Input((32, 32, 3), name="image")
+    features = keras.layers.GlobalAveragePooling2D(name="features")(image)
+    logits = keras.layers.Dense(3, name="logits")
+    network = keras.Model(image, keras.layers.Activation("softmax", name="probabilities")(logits(features)))
+    logits.set_weights([np.eye(3, dtype=np.float32)[::-1] * sharpness, np.zeros(3)])
+    return network
+
+
+def test_fine_tuning_that_is_better_takes_over_with_all_its_files(request_of, tmp_path, session_cache):
+    better, heads = colour_network(), []
+    diary = Diary(on_goes_on=lambda *of: (heads.append(of[0]), fine_tuned(better)(*of)))
+    result = train(request_of(good=False, epochs=1, folds=0), tmp_path / "run", session_cache, diary)
+    run = result.run
+    assert same_weights(run.best, better)
+    assert result.evaluation.val.accuracy == 1.0 > heads[0].val.accuracy
+    assert (result.args.epochs, result.args.best_epoch, result.args.state) == (1, 1, RunState.COMPLETE)
+    assert (run.args(), run.evaluation.read_text()) == (result.args, result.evaluation.model_dump_json(indent=1))
+    assert files_of(run.path) == FILES
+    assert [row.epoch for row in read_history(run.history)] == [1]
+    assert diary.notes == []
+
+
+def test_the_heads_run_is_whole_before_fine_tuning_begins_and_stays_if_that_is_worse(
+    head, request_of, tmp_path, session_cache
+):
+    seen = []
+
+    def look(evaluation, run, args, seconds):
+        exported = read_training_run(run.path)
+        assert exported.confidence == run.read_confidence()
+        seen.append((evaluation, contents(run.path), args.epochs, run.args().epochs))
+        fine_tuned(colour_network(0.0))(evaluation, run, args, seconds)
+
+    diary = Diary(on_goes_on=look)
+    result = train(request_of(epochs=1, folds=0), tmp_path / "run", session_cache, diary)
+    assert diary.notes == ["Fine-tuning was no better out of fold: the head on pretrained features is kept"]
+    ((evaluation, files, *epochs),) = seen
+    assert epochs == [1, 0]
+    assert contents(result.run.path, "args.json") == {name: files[name] for name in files if name != "args.json"}
+    assert files_of(result.run.path) == OF_A_HEAD
+    assert (result.evaluation, result.args.state) == (evaluation, RunState.COMPLETE)
+    assert same_weights(result.run.best, head[0].run.best), "the head is the same with folds and without"
+
+
+@pytest.mark.rest
+def test_a_resume_ends_a_change_of_networks_that_was_killed(request_of, tmp_path, session_cache):
+    run, better = Run(tmp_path / "run"), colour_network()
+    diary = Diary(on_goes_on=fine_tuned(better))
+    whole = train(request_of(good=False, epochs=1, folds=0), run.path, session_cache, diary)
+    shutil.copytree(run.path, run.finetuning.path)
+    for name in ("weights/best.keras", "results.csv", "splits.csv", "excluded.csv", "notes.txt"):
+        (run.finetuning.path / name).unlink()
+    run.forget_judgement()
+    run.write_args(whole.args.model_copy(update={"epochs": 0, "state": RunState.TRAINING, "best_epoch": 0}))
+    result = resume(run, session_cache, Diary(on_goes_on=kill))
+    assert result.evaluation == whole.evaluation
+    assert (result.args.state, result.args.epochs, result.args.best_epoch) == (RunState.COMPLETE, 1, 1)
+    assert same_weights(run.best, better)
+    assert files_of(run.path) == FILES
+
+
+@pytest.mark.rest
+def test_ctrl_c_while_fine_tuning_keeps_the_head_and_a_resume_ends_as_if_never_stopped(
+    request_of, tmp_path, session_cache
+):
+    """With two folds; stopped in the second of its epochs and again in a fold."""
+    request, kept = request_of(epochs=2, folds=2), []
+    unbroken = Diary()
+    whole = train(request, tmp_path / "whole", session_cache, unbroken)
+    diary = Diary(on_goes_on=lambda *of: kept.append(contents(of[1].path)), on_epoch=at(1, press_ctrl_c))
+    result = train(request, tmp_path / "run", session_cache, diary)
+    run = result.run
+    assert (result.interrupted, result.args.is_frozen) == (True, True)
+    for stop in (at("Cross-validation, network 2 of 2", press_ctrl_c), None):
+        assert run.args().state is RunState.INTERRUPTED
+        assert contents(run.path, "args.json") == {k: v for k, v in kept[-1].items() if k != "args.json"}
+        assert len(read_training_run(run.path).folds) == 2
+        diary = replace(diary, on_epoch=lambda *_: None, on_advance=stop or (lambda *_: None))
+        result = resume(run, session_cache, diary)
+    assert [row.train_loss for row in diary.epochs] == [row.train_loss for row in unbroken.epochs]
+    assert (result.args.state, result.args.epochs) == (RunState.COMPLETE, whole.args.epochs)
+    assert same_weights(run.best, whole.run.best)
+    assert result.evaluation == whole.evaluation
+    assert files_of(run.path) == files_of(whole.run.path)
