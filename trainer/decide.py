@@ -22,7 +22,7 @@ from trainer.learning.training import pace_here, recipe_of
 from trainer.learning.training_step import Pace, has_bfloat16
 from trainer.networks.architectures import PRESETS
 from trainer.networks.build import weights_file
-from trainer.request import NamedWeights, NetworkChoice, Preset, TrainRequest
+from trainer.request import Arch, NamedWeights, NetworkChoice, Preset, TrainRequest
 from trainer.run import RunArgs
 from trainer.splits.prepare import Prepared
 
@@ -79,7 +79,7 @@ def decide(
     learned = Counter(photo.label for photo in prepared.of(Split.TRAIN))
     counts = [learned[name] for name in prepared.classes]
     batch = request.batch or recipe.batch
-    fold_weights = _fold_weights(request, weights)
+    fold_weights = _fold_weights(request, choice.arch, weights)
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     folds, cv = _folds(
@@ -124,10 +124,11 @@ def _sha256(choice: NetworkChoice) -> str | None:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
-def _fold_weights(request: TrainRequest, weights: str) -> str | None:
+def _fold_weights(request: TrainRequest, arch: Arch, weights: str) -> str | None:
     """The weights for folds: a run's network may have seen the very photos that a fold is judged on."""
-    of_a_run = Path(weights).suffix == ".keras"
-    return (request.fold_weights or NamedWeights.NONE.value) if of_a_run else None
+    if Path(weights).suffix != ".keras":
+        return None
+    return request.fold_weights or (NamedWeights.IMAGENET if arch.is_lite else NamedWeights.NONE).value
 
 
 def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:

@@ -9,6 +9,7 @@ from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from threadpoolctl import threadpool_limits
 
 from models.statistics.out_of_distribution import OutOfDistribution, fit_out_of_distribution
 from models.statistics.thresholds import HeldOutLogits
@@ -118,8 +119,9 @@ def held_out(
     )
     features = predictor.features([training.photos[i].sha256 for i in chosen])
     outliers = predictor.features([training.outliers[i].sha256 for i in others])
-    score = fit_out_of_distribution(features, training.labels[chosen], predictions.features, outliers)
-    known = score.head.score(predictions.features) <= score.limit
+    with threadpool_limits(1):  # quicker than two threads, which wait for each other
+        score = fit_out_of_distribution(features, training.labels[chosen], predictions.features, outliers)
+        known = score.head.score(predictions.features) <= score.limit
     labels = labels_of(photos, training.args.classes)
     return HeldOutLogits(predictions.logits, labels, known, group_numbers(photos)), score
 

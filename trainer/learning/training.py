@@ -160,7 +160,7 @@ class Training:
             classes=len(self.args.classes),
             batch=self.args.batch,
             seed=self.args.seed,
-            augmentation=recipe_of(self.args).augmentation,
+            augmentation=None if self.args.is_frozen else recipe_of(self.args).augmentation,
         )
 
     def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:

@@ -188,7 +188,7 @@ def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[Netw
     """
     plan = PRESETS[request.preset or Preset.GOOD]
     weights = parse_weights(request.weights) if request.weights else None
-    if isinstance(weights, Path) and request.alpha is None and (request.arch is None or request.arch.alphas):
+    if isinstance(weights, Path) and (request.arch is None or (request.arch.alphas and request.alpha is None)):
         arch, alpha = network_of(weights, request.arch)
         choice = _choice(arch, weights, plan, request.model_copy(update={"alpha": alpha}))
         return choice, None if request.arch else _begin_with(choice, f"its weights are {weights}")

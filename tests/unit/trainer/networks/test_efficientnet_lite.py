@@ -73,6 +73,11 @@ def test_maps_are_those_of_the_network_with_batch_norms(body, arrays, pixels):
     assert not [layer for layer in body.layers if isinstance(layer, keras.layers.BatchNormalization)]
 
 
+def test_pixels_are_scaled_as_the_network_was_trained(body):
+    scaled = body.get_layer("scaling")(np.array([[0.0, 127.0, 255.0]]))
+    assert np.asarray(scaled) == pytest.approx(np.array([[-127 / 128, 0, 1]]))
+
+
 DRAWN = {
     "clock": {409: "analog clock", 892: "wall clock"},
     "hat": {515: "cowboy hat", 808: "sombrero"},

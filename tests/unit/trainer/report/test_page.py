@@ -163,7 +163,7 @@ def test_a_head_on_frozen_features_has_no_curves_and_no_epochs() -> None:
     html = report_page(replace(material, args=head, history=[replace(material.history[0], epoch=0)]))
     text = Page(html).text
     assert "3 classes; a head on pretrained features." in text
-    assert "6 heads" in text
+    assert "of training, with 5 folds" in text
     assert 'id="curves"' not in html
     assert "poch" not in text.replace("epochs 0", "")
     assert "epoch" not in model_card(replace(material, args=head)).replace("| `epochs` | 0 |", "")
