@@ -10,7 +10,7 @@ has epochs of smaller photos, which are measured apart.
 
 TensorFlow's thread that tunes a dataset holds up the end of an epoch until it wakes, up to 20 s after the epoch began.
 Hangtag has none. Keras's dataset is measured with it, begun anew each epoch as ``fit`` does, and in an iterator that
-never ends; where Hangtag learns in bfloat16, also as Keras learns, in float32.
+never ends.
 """
 
 import argparse
@@ -20,7 +20,6 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +29,6 @@ if TYPE_CHECKING:
     from trainer.learning.recipe import Augmentation
     from trainer.learning.training_step import Learner
 
-
-_IN_FLOAT32 = "the same, in float32 as Keras learns"
 
 Change = Callable[[Any, Any, Any], Any]
 """Pixels, targets and the number of the batch → pixels and targets."""
@@ -71,14 +68,13 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     from trainer.learning.batches import Batches
     from trainer.learning.recipe import recipe_for
     from trainer.learning.training import depth_groups
-    from trainer.learning.training_step import Learner, has_bfloat16
+    from trainer.learning.training_step import Learner
     from trainer.networks.build import build_network
     from trainer.request import Arch, NamedWeights
     from trainer.splits.prepare import decode_all
 
     arch = Arch(asked.arch)
     recipe = recipe_for(arch, pretrained=False)
-    recipe = replace(recipe, bfloat16=recipe.bfloat16 and has_bfloat16())
     store = PixelStore(folder / "pixels", PreprocessSpec(size=asked.size))
     began = time.monotonic()
     readable, _ = decode_all(read_dataset(photos).photos, store)
@@ -88,7 +84,6 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     keras.utils.set_random_seed(0)
     network = build_network(arch, asked.size, len(classes), weights=NamedWeights.NONE, alpha=None)
     learner = Learner(network, recipe, depth_groups(network, 1))
-    exact = Learner(network, replace(recipe, bfloat16=False), depth_groups(network, 1))
     augmentation = None if asked.augment == "none" else recipe.augmentation
     changed = _by_layers if asked.augment == "layers" else _by_hangtag
     batches = Batches(
@@ -105,26 +100,24 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     endless = iter(keras_photos.repeat())
     feeds: dict[str, Callable[[int], Any]] = {
         "Keras image_dataset_from_directory": lambda epoch: keras_photos,
-        _IN_FLOAT32: lambda epoch: keras_photos,
         "the same, in one endless iterator": lambda epoch: endless,
         "Hangtag": lambda epoch: batches.epoch(epoch, asked.size),
         **{
             f"Hangtag, its epochs at {size} px": lambda epoch, size=size: batches.epoch(epoch, size) for size in smaller
         },
     }
-    learners = {name: exact if name == _IN_FLOAT32 else learner for name in feeds}
-    _print(_timed(feeds, learners, batches.steps, asked.epochs), len(readable), decoded)
+    _print(_timed(feeds, learner, batches.steps, asked.epochs), len(readable), decoded)
 
 
 def _timed(
-    feeds: dict[str, Callable[[int], Any]], learners: dict[str, Any], steps: int, epochs: int
+    feeds: dict[str, Callable[[int], Any]], learner: "Learner", steps: int, epochs: int
 ) -> dict[str, list[float]]:
     """Seconds of each epoch of each feed, in turns."""
     seconds: dict[str, list[float]] = {name: [] for name in feeds}
     for epoch in range(epochs):
         for name, feed in feeds.items():
             began = time.monotonic()
-            waited = sum(_steps(learners[name], feed(epoch), steps))
+            waited = sum(_steps(learner, feed(epoch), steps))
             seconds[name].append(time.monotonic() - began)
             print(f"epoch {epoch + 1}: {name} {seconds[name][-1]:.2f} s, waited {waited:.2f} s", file=sys.stderr)
     return seconds

@@ -156,12 +156,10 @@ def _plan(args: "RunArgs") -> str:
     width = f" {args.alpha:g}" if args.alpha else ""
     limit = f" in at most {rough_duration(args.time_limit_s)}" if args.time_limit_s else ""
     folds = f", {args.folds}-fold cross-validation" if args.cv else f", {args.folds} folds" if args.folds else ""
-    number = "bfloat16" if args.bfloat16 else "float32"
-    quicker = f", in {number}, which is faster here" if len(args.photos_per_s or ()) > 1 else ""
     network = f"{args.arch}{width} at {size}×{size} px, {escape(began)}"
     if args.is_frozen:
         return f"{network}: a head on its features{folds}"
-    return f"{network}, {number_of(args.epochs, 'epoch')}{limit}, batch {args.batch}{folds}{quicker}"
+    return f"{network}, {number_of(args.epochs, 'epoch')}{limit}, batch {args.batch}{folds}"
 
 
 def _loss(loss: float) -> str:

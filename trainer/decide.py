@@ -1,9 +1,9 @@
-"""What Hangtag decides where a request leaves it open: fit, epochs, folds, number format, what fits into the time."""
+"""What Hangtag decides where a request leaves it open: fit, epochs, folds, what fits into the time."""
 
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -19,14 +19,14 @@ from trainer.data.dataset import Split
 from trainer.judging.folds import CV_FOLDS, FEW, FEWEST_EPOCHS, choose_folds
 from trainer.learning.recipe import balance_note, choose_balance, mean_cost, recipe_for
 from trainer.learning.training import pace_here, recipe_of
-from trainer.learning.training_step import Pace, has_bfloat16
+from trainer.learning.training_step import Pace
 from trainer.networks.architectures import PRESETS
 from trainer.networks.build import weights_file
 from trainer.request import Arch, NamedWeights, NetworkChoice, Preset, TrainRequest
 from trainer.run import RunArgs
 from trainer.splits.prepare import Prepared
 
-Measure: TypeAlias = Callable[[RunArgs, Sequence[str]], Pace]
+Measure: TypeAlias = Callable[[RunArgs], Pace]
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _ONE_SHAPE: Final = 0.1
 """Photos whose width by height differs from the median by at most this share have one shape."""
@@ -35,9 +35,6 @@ _LITTLE_WHITE: Final = 0.1
 """Less of the square than this is not worth distorting photos for."""
 _MORE_EPOCHS: Final = 3
 """With a time limit, how many times the usual epochs a fast machine may fit into it."""
-_WORTH_TIMING: Final = 500
-"""Fewer steps are over before the timing of both number formats has paid."""
-_WORTH_TIMING_S: Final = 120
 _WORTH_FORETELLING: Final = 100
 """Fewer steps of fine-tuning are over before a person has read how long they take."""
 _JUDGING: Final = 0.4
@@ -162,7 +159,7 @@ def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
 def plan(
     request: TrainRequest, args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """Choose the quicker number format, and the epochs and folds that fit into the time.
+    """Choose the epochs and folds that fit into the time.
 
     ``args`` are without a time limit; ``seconds`` are left for all networks, None without a limit. Steps are timed by
     ``measure``, only if that may change something. Also returned: a sentence on what does not fit. No epoch may fit
@@ -173,12 +170,10 @@ def plan(
     fixed = seconds is None or request.epochs or args.begins_frozen  # a head is fitted, and more epochs would overfit
     most = usual if fixed else usual * _MORE_EPOCHS
     steps = math.ceil(learned / args.batch) * most
-    formats = _formats(args, steps)
-    if seconds is None and len(formats) == 1 and not (args.begins_frozen and steps >= _WORTH_FORETELLING):
+    if seconds is None and not (args.begins_frozen and steps >= _WORTH_FORETELLING):
         return args, None
-    pace = measure(args, formats)
-    bfloat16 = pace.photos_per_s.get("bfloat16", 0.0) > pace.photos_per_s["float32"]
-    args = args.model_copy(update={"bfloat16": bfloat16, "photos_per_s": pace.photos_per_s})
+    pace = measure(args)
+    args = args.model_copy(update={"photos_per_s": pace.photos_per_s})
     if seconds is None:
         return args, None
     fitting = _epochs_in(seconds, args, learned, held, pace)
@@ -199,21 +194,14 @@ def foretold_s(args: RunArgs, prepared: Prepared) -> float | None:
     """How long a network and its folds will train, in seconds, by the pace that was measured; None if none was."""
     if not args.photos_per_s:
         return None
-    pace = args.photos_per_s["bfloat16" if args.bfloat16 else "float32"]
     photos = len(prepared.of(Split.TRAIN)) + _JUDGING * len(prepared.of(Split.VAL))
-    return photos / pace * args.epochs * (1 + args.cost_of_folds)
-
-
-def _formats(args: RunArgs, steps: int) -> list[str]:
-    worth_it = steps >= _WORTH_TIMING and (args.time_limit_s or math.inf) >= _WORTH_TIMING_S
-    gains = recipe_for(args.arch, pretrained=args.pretrained).bfloat16
-    return ["float32", "bfloat16"] if worth_it and gains and has_bfloat16() else ["float32"]
+    return photos / args.photos_per_s * args.epochs * (1 + args.cost_of_folds)
 
 
 def _epochs_in(seconds: float, args: RunArgs, learned: int, held: int, pace: Pace) -> int:
     recipe = recipe_of(args)
     photos = learned * mean_cost(0.0, recipe.stages) + held * _JUDGING
-    epoch_s = photos / pace.photos_per_s["bfloat16" if args.bfloat16 else "float32"] + _SAVING_S
+    epoch_s = photos / pace.photos_per_s + _SAVING_S
     begin_s = pace.compile_s * (1 + len(recipe.stages)) + (epoch_s if recipe.head_first else 0.0)
     return int((seconds - begin_s * (1 + args.folds)) / (epoch_s * (1 + args.cost_of_folds)))
 

@@ -45,8 +45,7 @@ class RunArgs(TrainRequest):
         classes: names; the position is the class's index.
         cv: whether each fold's network is trained for as long as the network itself, and figures are of them, too.
         short_of_time: whether the time limit allows fewer epochs or folds than suit the network.
-        bfloat16: whether it learned in bfloat16; it is always judged in float32.
-        photos_per_s: number format → photos a second, if that was timed.
+        photos_per_s: photos that it learned from in a second, if that was timed.
         best_epoch: of ``weights/best.keras``, from 1; 0 of a head on frozen features; None before the first has ended.
         made_with: package → version.
     """
@@ -65,8 +64,7 @@ class RunArgs(TrainRequest):
     weights_sha256: str | None = None
     cv: bool = False
     short_of_time: bool = False
-    bfloat16: bool = False
-    photos_per_s: dict[str, float] | None = None
+    photos_per_s: float | None = None
     state: RunState = RunState.TRAINING
     epochs_done: int = 0
     best_epoch: int | None = None

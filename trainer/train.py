@@ -20,7 +20,7 @@ from trainer.judging.evaluate import Evaluation, is_better
 from trainer.judging.folds import Progress, deadline_of_main, fit_folds_of_heads, train_folds
 from trainer.learning.loop import FitView
 from trainer.learning.training import Predictor, Training, head_figures, new_network
-from trainer.learning.training_step import has_bfloat16, save_network
+from trainer.learning.training_step import save_network
 from trainer.networks.build import choose_network, weights_file
 from trainer.report.write import keep_for_export, write_report
 from trainer.request import NetworkChoice, TrainRequest, parse_weights
@@ -226,8 +226,7 @@ class _Work:
 
     def resume(self, run: Run, args: RunArgs) -> TrainResult:
         history = read_history(run.history)
-        bfloat16 = args.bfloat16 and has_bfloat16()  # this may be another machine
-        now = {"epochs_done": len(history), "state": RunState.TRAINING, "bfloat16": bfloat16}
+        now = {"epochs_done": len(history), "state": RunState.TRAINING}
         args = args.model_copy(update=now)
         if run is self.run:
             self.view.prepared(self.prepared, args)

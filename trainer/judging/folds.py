@@ -102,8 +102,8 @@ def fit_folds_of_heads(
     for number, (learned, held) in enumerate(parts, 1):
         progress.advance("Cross-validation", number - 1, len(parts))
         part = replace(training, photos=learned, held=held, run=training.run.fold(number))
-        features = predictor.features([photo.sha256 for photo in learned])
-        head = fit_head(features, part.labels, units, strength, part.class_weights)
+        features, labels, _ = part.head_rows(predictor)
+        head = fit_head(features, labels, units, strength, part.class_weights)
         own = predictor.features([photo.sha256 for photo in held])
         folds.append(_keep(part, predictor, Predictions(apply_head(head, own), own)))
     return folds

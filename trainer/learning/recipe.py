@@ -65,7 +65,6 @@ class Recipe:
         depth_rates: what the rate is multiplied by in early, middle and late layers.
         keep_norms: whether batch norms keep the statistics that they came with.
         late_only: whether only the later half of the layers learns.
-        bfloat16: whether it may learn in bfloat16; depthwise convolutions gain nothing by it.
     """
 
     epochs: int
@@ -82,7 +81,6 @@ class Recipe:
     depth_rates: tuple[float, ...] = (1.0,)
     keep_norms: bool = False
     late_only: bool = False
-    bfloat16: bool = False
 
     def epochs_of(self, photos: int, batch: int) -> int:
         """How many epochs a training on this many photos has, unless a person says."""
@@ -98,14 +96,11 @@ _CNN: Final = Recipe(
     augmentation=Augmentation(zoom=(0.65, 1.12), stretch=0.15, colour=0.3, erase=0.25),
     stages=(Stage(until=0.35, scale=0.5), Stage(until=0.7, scale=0.75)),
     steps=640,
-    bfloat16=True,
 )
 _CNN_AGAIN: Final = replace(_CNN, epochs=30, steps=320)
 """The recipe for training from a network's own weights: as from scratch, in half the time."""
-_SIMPLE: Final = Recipe(epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0, bfloat16=True)
-_FROM_NOTHING: Final = replace(
-    _CNN, epochs=40, weight_decay=0.05, augmentation=Augmentation(), stages=(), steps=0, bfloat16=False
-)
+_SIMPLE: Final = Recipe(epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0)
+_FROM_NOTHING: Final = replace(_CNN, epochs=40, weight_decay=0.05, augmentation=Augmentation(), stages=(), steps=0)
 _PRETRAINED: Final = replace(
     _FROM_NOTHING,
     epochs=40,

@@ -95,7 +95,7 @@ def _compiled(model: keras.Model) -> Callable[[tf.Tensor], Any]:
 _HEAD_PHOTOS: Final = 20_000
 """At most this many photos train the head alone: their features are held in memory."""
 _CROSS_VALIDATED: Final = 2_000
-"""The most features (each photo has two) that the penalty of the head is chosen on."""
+"""The most photos that the penalty of the head is chosen on."""
 _HEAD_FOLDS: Final = 5
 _STRENGTHS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _LEAST_SPREAD: Final = 1e-6
@@ -113,15 +113,15 @@ def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
 
 def recipe_of(args: RunArgs) -> Recipe:
     """How a run's network learns."""
-    return replace(recipe_for(args.arch, pretrained=args.pretrained), bfloat16=args.bfloat16)
+    return recipe_for(args.arch, pretrained=args.pretrained)
 
 
-def pace_here(args: RunArgs, formats: Sequence[str]) -> Pace:
-    """How fast a run's network learns on this machine, in these number formats."""
+def pace_here(args: RunArgs) -> Pace:
+    """How fast a run's network learns on this machine."""
     network, recipe = new_network(args, begun=True), recipe_of(args)
     prepare_layers(network, recipe)
     groups = depth_groups(network, len(recipe.depth_rates))
-    return measure_pace(network, recipe, groups, args.preprocess.size, args.batch, formats)
+    return measure_pace(network, recipe, groups, args.preprocess.size, args.batch)
 
 
 def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.NDArray[np.intp]:
@@ -189,11 +189,15 @@ class Training:
         """Shows photos to a network that has the weights it begins with."""
         return Predictor(network, self.store, self.features)
 
-    def fit_head(self, predictor: Predictor) -> float:
-        """Fit the last layer alone, in place: a logistic regression on the body's features. Returns its strength."""
+    def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
+        """Features, labels and groups of the photos that a head is fitted on; of many, some."""
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         features = predictor.features([self.photos[i].sha256 for i in chosen])
-        labels, groups = self.labels[chosen], [self.photos[i].group for i in chosen]
+        return features, self.labels[chosen], [self.photos[i].group for i in chosen]
+
+    def fit_head(self, predictor: Predictor) -> float:
+        """Fit the last layer alone, in place: a logistic regression on the body's features. Returns its strength."""
+        features, labels, groups = self.head_rows(predictor)
         strength = best_strength(features, labels, groups, self.args.seed)
         layer = predictor.network.get_layer("logits")
         layer.set_weights(fit_head(features, labels, layer.units, strength, self.class_weights))

@@ -3,8 +3,8 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, replace
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,15 +20,7 @@ from trainer.learning.recipe import Recipe
 State = dict[str, npt.NDArray[Any]]
 """All that a training needs to resume as if it had never stopped."""
 _CHUNK: Final = 128
-_INSTRUCTIONS: Final = {"avx512_bf16", "amx_bf16"}
 _TIMED: Final = 4
-_ROUNDED: Final = (
-    keras.layers.Conv2D,
-    keras.layers.BatchNormalization,
-    keras.layers.ReLU,
-    keras.layers.Add,
-    keras.layers.MaxPooling2D,
-)
 
 
 class Learner:
@@ -111,8 +103,7 @@ class Learner:
         self, pixels: tf.Tensor, targets: tf.Tensor, rate: tf.Tensor, keep: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
-            with in_bfloat16(self.network) if self._recipe.bfloat16 else nullcontext():
-                logits = self._logits(pixels, training=True)
+            logits = self._logits(pixels, training=True)
             loss = tf.reduce_mean(self._losses(targets, logits))
         gradients = tape.gradient(loss, [[v.value for v in group] for _, _, group in self._optimizers])
         for (optimizer, times, group), found in zip(self._optimizers, gradients, strict=True):
@@ -157,24 +148,11 @@ def _optimizer(recipe: Recipe, variables: Sequence[keras.Variable]) -> keras.Opt
     return optimizer
 
 
-def has_bfloat16(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor has instructions for bfloat16, as Linux tells, and there is no GPU to do the work.
-
-    It need not be quicker with them: :func:`measure_pace`.
-    """
-    try:
-        text = cpuinfo.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return False
-    flags = {flag for line in text.splitlines() if line.startswith("flags") for flag in line.split()}
-    return bool(flags & _INSTRUCTIONS) and not tf.config.list_physical_devices("GPU")
-
-
 @dataclass(frozen=True)
 class Pace:
-    """Photos of full size a second by number format, and the seconds to get ready for another size."""
+    """Photos of full size that a network learns from in a second, and the seconds to get ready for another size."""
 
-    photos_per_s: dict[str, float]
+    photos_per_s: float
     compile_s: float
 
 
@@ -184,43 +162,22 @@ def measure_pace(
     groups: Sequence[Sequence[keras.Variable]],
     size: int,
     batch: int,
-    formats: Sequence[str] = ("float32", "bfloat16"),
     clock: Callable[[], float] = time.perf_counter,
 ) -> Pace:
-    """Time training steps in number formats, each by the quickest of four, in turns; the first step of each compiles.
+    """Time training steps, by the quickest of four after the first, which compiles.
 
     The network is changed: its batch norms see noise of ``(batch, size, size, 3)``. Pass one to throw away.
     """
     chance = np.random.default_rng(0)
     pixels = tf.constant(chance.uniform(0.0, 255.0, (batch, size, size, 3)).astype(np.float32))
     targets = tf.zeros((batch, network.output_shape[-1]))
-    learners = {name: Learner(network, replace(recipe, bfloat16=name == "bfloat16"), groups) for name in formats}
-    seconds: dict[str, list[float]] = {name: [] for name in formats}
+    learner, seconds = Learner(network, recipe, groups), []
     for _ in range(1 + _TIMED):
-        for name, learner in learners.items():
-            began = clock()
-            float(learner.step(pixels, targets, 0.0, 0.0)[0])  # waits for it
-            seconds[name].append(clock() - began)
-    photos_per_s = {name: batch / min(steps) for name, (_, *steps) in seconds.items()}
-    return Pace(photos_per_s, max(first - min(steps) for first, *steps in seconds.values()))
-
-
-@contextmanager
-def in_bfloat16(network: keras.Model) -> Iterator[None]:
-    """Within the block, the network's convolutions and the layers between them compute in bfloat16.
-
-    Weights, optimizers, averages, losses and the head stay in float32 (Micikevicius et al. 2018). What a
-    :func:`tf.function` traces within the block stays so; afterwards the network is as it was.
-    """
-    layers = [layer for layer in network.layers if isinstance(layer, _ROUNDED)]
-    own = [layer.dtype_policy for layer in layers]
-    for layer in layers:
-        layer.dtype_policy = "mixed_bfloat16"
-    try:
-        yield
-    finally:
-        for layer, policy in zip(layers, own, strict=True):
-            layer.dtype_policy = policy
+        began = clock()
+        float(learner.step(pixels, targets, 0.0, 0.0)[0])  # waits for it
+        seconds.append(clock() - began)
+    first, *steps = seconds
+    return Pace(batch / min(steps), first - min(steps))
 
 
 def save_network(network: keras.Model, path: Path) -> None:

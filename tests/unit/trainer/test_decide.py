@@ -134,13 +134,13 @@ def test_rare_classes_weigh_more_and_a_note_says_so():
 REQUEST = TrainRequest(data=Path("photos"))
 
 
-def planned(seconds: float | None, request: TrainRequest = REQUEST, bfloat16: float = 0.0, **changes: object):
-    """With steps of 1,000 photos a second in float32, and 2 s to compile for each of three sizes."""
+def planned(seconds: float | None, request: TrainRequest = REQUEST, **changes: object):
+    """With steps of 1,000 photos a second, and 2 s to compile for each of three sizes."""
     timed = []
 
-    def measure(args: RunArgs, formats: list[str]) -> Pace:
-        timed.extend(formats)
-        return Pace({"float32": 1_000.0} | ({"bfloat16": bfloat16} if "bfloat16" in formats else {}), 2.0)
+    def measure(args: RunArgs) -> Pace:
+        timed.append(args)
+        return Pace(1_000.0, 2.0)
 
     args = ARGS.model_copy(update={"time_limit_s": seconds} | changes)
     return *plan(request, args, prepared(), seconds, measure), timed
@@ -157,7 +157,7 @@ def test_without_a_time_limit_and_with_few_steps_nothing_is_timed():
 def test_folds_are_left_out_where_the_network_would_get_less_than_half_of_its_epochs(seconds, epochs, folds):
     """Of 40 that are usual; a fast machine trains up to three times as many."""
     args, note, timed = planned(seconds, folds=2)
-    assert timed == ["float32"] or len(timed) == 2
+    assert len(timed) == 1
     assert args.folds == folds
     assert args.epochs == epochs
     assert args.short_of_time == (note is not None) == (epochs < 40)
@@ -176,26 +176,14 @@ def test_a_fitted_head_stays_where_fine_tuning_would_get_less_than_half_of_its_e
 def test_a_long_fine_tuning_is_foretold():
     """1,600 photos an epoch and 200 to judge, at 1,000 a second, and a third of that for each half of a fold."""
     args, note, timed = planned(None, folds=2, arch=Arch.MOBILENET, weights="imagenet")
-    assert (args.epochs, note, timed) == (40, None, ["float32"])
+    assert (args.epochs, note, len(timed)) == (40, None, 1)
     assert foretold_s(args, prepared()) == pytest.approx(1.68 * 40 * 4 / 3)
     args, _, timed = planned(None, folds=2, arch=Arch.MOBILENET, weights="imagenet", epochs=3)
     assert (timed, foretold_s(args, prepared())) == ([], None)
 
 
-@pytest.mark.parametrize(("bfloat16", "chosen"), [(990.0, False), (1_010.0, True)])
-def test_a_training_is_in_the_quicker_number_format(bfloat16, chosen):
-    args, _, timed = planned(None, epochs=100, bfloat16=bfloat16)
-    if len(timed) == 2:  # the processor has both
-        assert args.bfloat16 is chosen
-        assert args.photos_per_s == {"float32": 1_000.0, "bfloat16": bfloat16}
-    _, _, timed = planned(119.0, epochs=100, bfloat16=bfloat16)
-    assert timed == ["float32"], "there is too little time to time both"
-    _, _, timed = planned(None, epochs=100, arch=Arch.MOBILENET, bfloat16=bfloat16)
-    assert timed == [], "depthwise convolutions gain nothing"
-
-
 def test_timing_leaves_nothing_behind():
     args = ARGS.model_copy(update={"arch": Arch.SIMPLE, "image_size": 16, "batch": 8})
     before = new_network(args).get_weights()
-    assert pace_here(args, ["float32"]).photos_per_s["float32"] > 0
+    assert pace_here(args).photos_per_s > 0
     assert all((one == other).all() for one, other in zip(before, new_network(args).get_weights(), strict=True))

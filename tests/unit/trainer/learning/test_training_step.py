@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from models.errors import InputError
 from tests.unit.trainer.learning.steady import STEADY
-from trainer.learning.training_step import Learner, has_bfloat16, measure_pace
+from trainer.learning.training_step import Learner, measure_pace
 
 RECIPE = replace(STEADY, epochs=1, batch=8, rate=1e-2)
 
@@ -151,41 +151,11 @@ def test_the_state_of_another_network_is_refused():
         learner_of(forgetful()).restore(state)
 
 
-def test_a_step_in_bfloat16_is_nearly_a_step_in_float32_and_judges_in_float32(pixels):
-    ends, losses = [], []
-    for bfloat16 in (False, True):
-        network = forgetful()
-        learner = learner_of(network, bfloat16=bfloat16)
-        keras.utils.set_random_seed(1)
-        losses.append([step(learner, pixels, eye(8))[0] for _ in range(3)])
-        ends.append(learner.logits(pixels.astype(np.uint8)))
-        assert {layer.dtype_policy.name for layer in network.layers} == {"float32"}
-    assert losses[0] != losses[1]
-    assert losses[0] == pytest.approx(losses[1], rel=0.05)
-    assert ends[1].dtype == np.float32
-
-
-@pytest.mark.parametrize(
-    ("text", "has"),
-    [
-        ("flags\t\t: fpu avx2 avx512_bf16 sse\n", True),
-        ("processor\t: 0\nflags : amx_bf16\n", True),
-        ("flags\t\t: fpu avx2 avx512f\n", False),
-        ("model name : avx512_bf16\n", False),
-        ("", False),
-    ],
-)
-def test_a_processor_says_in_its_flags_whether_it_has_bfloat16(tmp_path, text, has):
-    (tmp_path / "cpuinfo").write_text(text)
-    assert has_bfloat16(tmp_path / "cpuinfo") is has
-
-
-def test_number_formats_are_timed_in_turns_by_their_quickest_step_and_the_first_one_compiles():
-    """Eight photos a step; steps take these seconds, float32 and bfloat16 by turns."""
-    took = [9.0, 5.1, 2.0, 4.0, 1.0, 8.0, 3.0, 4.0, 2.0, 5.0]
+def test_the_quickest_step_is_the_pace_and_the_first_one_compiles():
+    """Eight photos a step."""
+    took = [9.0, 2.0, 1.0, 3.0, 2.0]
     times = iter([time for second in took for time in (0.0, second)])
     network = forgetful()
     pace = measure_pace(network, RECIPE, [network.trainable_variables], 16, 8, clock=lambda: next(times))
-    assert pace.photos_per_s == {"float32": 8 / 1.0, "bfloat16": 8 / 4.0}
-    assert pace.compile_s == 8.0
+    assert (pace.photos_per_s, pace.compile_s) == (8.0, 8.0)
     assert next(times, None) is None
