@@ -204,6 +204,8 @@ def _resumable(run: Path) -> Iterator[None]:
             msg = "Stopped before the training began; only the cache was written."
             raise StoppedError(msg) from stopped
         so_far = "before all was written" if (run / "weights" / "state.npz").is_file() else "before an epoch had ended"
+        if (run / "finetuning").is_dir() and (run / "confidence.json").is_file():
+            so_far = "while the network was fine-tuned, and its head is kept"
         msg = f"Stopped {so_far}; go on with: hangtag train --resume {shlex.quote(str(run))}"
         raise StoppedError(msg) from stopped
 

@@ -22,7 +22,7 @@ from trainer.learning.training import pace_here, recipe_of
 from trainer.learning.training_step import Pace
 from trainer.networks.architectures import PRESETS
 from trainer.networks.build import weights_file
-from trainer.request import Arch, NamedWeights, NetworkChoice, Preset, TrainRequest
+from trainer.request import Arch, NamedWeights, NetworkChoice, Preset, TrainRequest, parse_weights
 from trainer.run import RunArgs
 from trainer.splits.prepare import Prepared
 
@@ -111,6 +111,14 @@ def decide(
         made_with={package: version(package) for package in _PACKAGES},
     )
     return args, balance_note(counts, request.balance)
+
+
+def check_weights(args: RunArgs) -> None:
+    """Raise an InputError if the file of first weights has changed: the cache has features of the earlier ones."""
+    choice = NetworkChoice(args.arch, args.image_size, parse_weights(args.weights), args.alpha)
+    if _sha256(choice) != args.weights_sha256:
+        msg = f"Expected the weights that the run began with ({args.weights}), the file has changed; train again."
+        raise InputError(msg)
 
 
 def _sha256(choice: NetworkChoice) -> str | None:

@@ -15,7 +15,7 @@ from models.preprocess import PreprocessSpec
 from trainer.check.checkup import scan_photos
 from trainer.data.dataset import Split, fetch_photos, read_dataset, read_parents, taxonomy_of
 from trainer.data.photo_cache import FeatureStore, PixelStore, StatisticsStore
-from trainer.decide import choose_fit, decide, foretold_s, frozen_args, plan
+from trainer.decide import check_weights, choose_fit, decide, foretold_s, frozen_args, plan
 from trainer.judging.evaluate import Evaluation, is_better
 from trainer.judging.folds import Progress, deadline_of_main, fit_folds_of_heads, train_folds
 from trainer.learning.loop import FitView
@@ -177,8 +177,9 @@ class _Work:
         """Fit a head on frozen features, judge it, write its run; then fine-tune, if that is planned."""
         args = self.run.args().model_copy(update={"state": RunState.TRAINING})
         self.view.prepared(self.prepared, args)
-        training = self.training(self.run, args)
-        predictor = training.predictor(new_network(args))
+        training, network = self.training(self.run, args), new_network(args)
+        check_weights(args)
+        predictor = training.predictor(network)
         evaluation = self._judge_head(training, predictor)
         planned, short = plan(self.left(args)) if self.run.finetuning.read_args() else (None, None)
         if short:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from models.errors import ExitCode
+from models.errors import ExitCode, StoppedError
 from tests.unit.trainer.report.materials import made
 from tests.unit.trainer.run_files import ARGS
-from trainer.console import TrainingScreen, _show_result, show_evaluation
+from trainer.console import TrainingScreen, _resumable, _show_result, show_evaluation
 from trainer.data.dataset import Split
 from trainer.report.material import ReportMaterial
 from trainer.run import EpochFigures, Run, RunState
@@ -109,6 +109,23 @@ def test_it_is_said_what_is_there_before_fine_tuning_and_what_may_come(console, 
     assert str(run.report) in said.replace(" ", "")
     assert lines(console)[-1].startswith("  1/6 ")
     assert sum("★ best on validation" in line for line in lines(console)) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        ((), "before the training began"),
+        (("args.json",), "before an epoch had ended"),
+        (("weights/state.npz", "confidence.json"), "before all was written"),
+        (("confidence.json", "finetuning/weights/state.npz"), "its head is kept; go on with: hangtag train --resume"),
+    ],
+)
+def test_who_presses_ctrl_c_twice_is_told_what_is_kept(tmp_path, files, said) -> None:
+    for file in files:
+        (tmp_path / "run" / file).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "run" / file).touch()
+    with pytest.raises(StoppedError, match=said), _resumable(tmp_path / "run"):
+        raise KeyboardInterrupt
 
 
 def test_a_head_that_was_kept_when_somebody_stopped_can_be_exported_or_gone_on_with(console, tmp_path) -> None:

@@ -123,6 +123,18 @@ def test_a_second_training_computes_no_features_and_a_resumed_one_ends_with_the_
     assert same_weights(run.best, result.run.best)
 
 
+@pytest.mark.rest
+def test_a_resume_with_other_weights_in_the_file_is_refused(head, request_of, tmp_path, session_cache):
+    """Features on disk are of the earlier ones."""
+    run, body = Run(shutil.copytree(head[0].run.path, tmp_path / "run")), tmp_path / "body.weights.h5"
+    run.write_args(run.args().model_copy(update={"weights": str(body)}))
+    before = contents(run.path)
+    shutil.copyfile(request_of(good=False).weights, body)
+    with pytest.raises(InputError, match=r"body\.weights\.h5\), the file has changed"):
+        resume(run, session_cache, Diary())
+    assert contents(run.path) == before
+
+
 def test_epochs_of_nothing_need_pretrained_features(request_of, tmp_path, session_cache):
     request = request_of().model_copy(update={"arch": Arch.CNN, "alpha": None, "weights": None, "epochs": 0})
     with pytest.raises(InputError, match="--epochs 0 fits a head on pretrained features"):
