@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 import keras
 
+from models.errors import DataError
 from models.photo import NONE
 from models.preprocess import PreprocessSpec
 from trainer.check.checkup import scan_photos
@@ -216,7 +217,11 @@ class _Work:
 
     def _fine_tune(self, head: Evaluation, args: RunArgs) -> TrainResult:
         """Fine-tune in a run of its own, which takes the place of the head's if it is better out of fold."""
-        result = self.resume(self.run.finetuning, args)
+        try:
+            result = self.resume(self.run.finetuning, args)
+        except DataError as diverged:
+            self.view.note(f"{diverged} The head on pretrained features is kept.")
+            return self._complete(self.run.args(), head)
         if result.interrupted or result.evaluation is None:
             return self._complete(self.run.args(), head, RunState.INTERRUPTED)
         if not is_better(result.evaluation, head):
@@ -243,9 +248,9 @@ class _Work:
         state = RunState.INTERRUPTED if folds is None else RunState.COMPLETE
         ended = {"state": state, "epochs_done": len(outcome.history), "best_epoch": outcome.best_epoch}
         args = args.model_copy(update=ended)
-        keep_for_export(training)
         evaluation = None
-        if outcome.history:
+        if outcome.history and (run is self.run or state is RunState.COMPLETE):  # a head stands in for half a network
+            keep_for_export(training)
             seconds = time.monotonic() - self.began
             evaluation = write_report(
                 replace(training, args=args), self.prepared, folds or [], seconds, self.view.advance
