@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from models.statistics.calibration import class_logits
 from models.whole_file import replace_file
-from trainer.data.photo_cache import FeatureStore, PixelStore
+from trainer.data.photo_cache import SHARD, FeatureStore, PixelStore
 from trainer.learning.batches import Batches
 from trainer.learning.loop import FitOutcome, FitView, Limits, ValidationPhotos, fit
 from trainer.learning.recipe import Recipe, class_weights, recipe_for
@@ -58,22 +58,25 @@ class Predictor:
         features = self.features(sha256s)
         return Predictions(apply_head(self.network.get_layer("logits").get_weights(), features), features)
 
-    def features(
-        self, sha256s: Sequence[str], advance: Callable[[int, int], None] = lambda done, total: None
-    ) -> npt.NDArray[np.float32]:
-        """What the last layer decides by, ``float32 (n, D)``; ``advance`` gets how many new photos are done, of all."""
-        if self._saved:
-            self._rows |= self._saved.take([sha256 for sha256 in sha256s if sha256 not in self._rows])
-        new = [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in self._rows]
-        for start in range(0, len(new), _CHUNK):
-            advance(start, len(new))
-            some = new[start : start + _CHUNK]
-            pixels = tf.cast(self._store.take(some), tf.float32)
-            self._rows |= zip(some, self._body(pixels).numpy(), strict=True)
-        if self._saved and new:
-            self._saved.add({sha256: self._rows[sha256] for sha256 in new})
+    def features(self, sha256s: Sequence[str]) -> npt.NDArray[np.float32]:
+        """What the last layer decides by, ``float32 (n, D)``."""
+        self.compute(sha256s)
         width = self.network.get_layer("logits").input.shape[-1]
         return np.array([self._rows[sha256] for sha256 in sha256s], np.float32).reshape(-1, width)
+
+    def compute(self, sha256s: Sequence[str], advance: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Show the network the photos that it has not seen; ``advance`` gets how many are done, of all."""
+        new = [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in self._rows]
+        if self._saved and new:
+            self._rows |= self._saved.take(new)
+            new = [sha256 for sha256 in new if sha256 not in self._rows]
+        for start in range(0, len(new), _CHUNK):
+            advance(start, len(new))
+            end = min(start + _CHUNK, len(new))
+            pixels = tf.cast(self._store.take(new[start:end]), tf.float32)
+            self._rows |= zip(new[start:end], self._body(pixels).numpy(), strict=True)
+            if self._saved and (end % SHARD == 0 or end == len(new)):  # so that a kill costs little
+                self._saved.add({sha256: self._rows[sha256] for sha256 in new[(end - 1) // SHARD * SHARD : end]})
 
     def images_per_s(self, sha256s: Sequence[str]) -> float:
         """How many photos the network judges in a second, decoding not counted; at least one photo."""

@@ -101,7 +101,8 @@ def test_without_epochs_a_head_is_fitted_and_judged_by_five_folds_and_its_run_is
     assert evaluation.cv.accuracy > 0.8
     assert run.read_confidence().rows == len(learned)
     assert len(read_training_run(run.path).folds) == 5
-    assert ("Computing features", 0, len(learned)) in diary.advanced
+    photos = len(learned) + len(splits_of(run, Split.TEST))
+    assert ("Computing features", 0, photos) in diary.advanced
     assert (diary.steps, diary.epochs) == ([], [])
 
 
@@ -150,6 +151,17 @@ def test_a_time_limit_without_room_keeps_the_head_and_says_so(request_of, tmp_pa
     assert len(diary.notes) == 1
     assert (result.args.state, result.args.best_epoch) == (RunState.COMPLETE, 0)
     assert files_of(result.run.path) == OF_A_HEAD
+
+
+@pytest.mark.rest
+def test_a_resume_plans_fine_tuning_by_the_time_that_is_left(request_of, tmp_path, session_cache):
+    """Killed before it was planned."""
+    request = request_of(time_limit_s=0.5, folds=0)
+    with pytest.raises(Killed):
+        train(request, tmp_path / "run", session_cache, Diary(on_advance=at("Judging", kill)))
+    diary = Diary(on_goes_on=kill)
+    assert resume(Run(tmp_path / "run"), session_cache, diary).args.state is RunState.COMPLETE
+    assert [note for note in diary.notes if "leaves no room to fine-tune" in note]
 
 
 def fine_tuned(network):
