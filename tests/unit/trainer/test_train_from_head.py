@@ -25,7 +25,7 @@ from tests.unit.trainer.run_files import (
     splits_of,
 )
 from trainer.data.dataset import Split
-from trainer.learning.training import depth_groups, new_network, prepare_layers, recipe_of
+from trainer.learning.training import new_network, prepare_layers, recipe_of
 from trainer.learning.training_step import Learner, save_network
 from trainer.networks.architectures import published_body
 from trainer.request import Arch, TrainRequest
@@ -169,8 +169,7 @@ def fine_tuned(network):
 
     def leave(evaluation, run, args, seconds):
         own, recipe, tuned = new_network(args), recipe_of(args), run.finetuning
-        prepare_layers(own, recipe)
-        learner = Learner(own, recipe, depth_groups(own, len(recipe.depth_rates)))
+        learner = Learner(own, recipe, prepare_layers(own, recipe))
         save_network(network, tuned.best)
         write_history(tuned.history, [EpochFigures(1, 1.0, 0.5, 1.0, 0.5, 0.0, size=32, seconds=1.0, best=True)])
         np.savez(tuned.state, **learner.state(), progress=1.0, epoch=1)
