@@ -100,10 +100,9 @@ def _array(tensor: _Tensor, storage: bytes | memoryview) -> npt.NDArray[Any]:
 
 
 def _unpickle(file: BytesIO, kinds: dict[str, np.dtype[Any]]) -> Any:  # noqa: ANN401 - what a pickle holds
-    """Run a pickle on a stack of our own, which knows only the opcodes and names that a dictionary of tensors needs.
+    """Run a pickle that has only the opcodes and names of a dictionary of tensors; ``kinds`` gets each storage's type.
 
-    Python's unpickler takes all the memory that a file announces (CPython issue 115952). ``kinds`` gets each storage's
-    type.
+    Python's unpickler reserves as much memory as a file announces (CPython issue 115952).
     """
     stack: list[Any] = []
     marks: list[int] = []
