@@ -88,7 +88,7 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # From nothing they learn too little in a third of few epochs; networks made for pretrained weights, in any third.
+    # From random weights, few epochs prove nothing, nor does a third of them where weights should be pretrained.
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     chosen = {
