@@ -39,6 +39,8 @@ _ENOUGH_HELD: Final = 1_500
 """With fewer validation photos a precision of 0.98 covers so few rows that folds are worth their time: a network with
 an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
 _FOLDS: Final = 2
+_WATCHED: Final = 256
+"""The most photos that a fold's network is validated on after each epoch: no epoch is chosen by them."""
 FEWEST_EPOCHS: Final = 12
 """With fewer epochs folds learn too little to prove anything, above all in a third of them."""
 
@@ -83,7 +85,7 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
         predictions = _kept(part)
         if predictions is None:
             network = new_network(args, begun=part.run.state.is_file())
-            if part.train(network, until, view).interrupted:
+            if replace(part, held=held[:_WATCHED]).train(network, until, view).interrupted:
                 return None
             # The last epoch predicts: to take its best by these very photos would flatter it.
             predictor = Predictor(network, part.store)
