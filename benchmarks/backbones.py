@@ -106,14 +106,12 @@ def _trained(network: "keras.Model", pixels: "Pixels") -> float:
     import tensorflow as tf
 
     from trainer.learning.recipe import recipe_for
-    from trainer.learning.training import depth_groups, freeze_norms
+    from trainer.learning.training import prepare_layers
     from trainer.learning.training_step import Learner
 
     arch = Arch(network.name)
     recipe = recipe_for(arch, pretrained=arch.is_transfer)
-    if recipe.keep_norms:
-        freeze_norms(network)
-    learner = Learner(network, recipe, depth_groups(network, len(recipe.depth_rates)))
+    learner = Learner(network, recipe, prepare_layers(network, recipe))
     photos, targets = tf.cast(pixels, tf.float32), tf.one_hot(np.arange(len(pixels)) % 10, 10)
     seconds = []
     for _ in range(ROUNDS):

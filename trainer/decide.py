@@ -16,7 +16,6 @@ from models.fit import Fit
 from models.text import number_of
 from pages.text import rough_duration
 from trainer.data.dataset import Split
-from trainer.judging.folds import CV_FOLDS, FEW, FEWEST_EPOCHS, choose_folds
 from trainer.learning.recipe import balance_note, choose_balance, mean_cost, recipe_for
 from trainer.learning.training import pace_here, recipe_of
 from trainer.learning.training_step import Pace
@@ -28,6 +27,15 @@ from trainer.splits.prepare import Prepared
 
 Measure: TypeAlias = Callable[[RunArgs], Pace]
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
+_FEW: Final = 1_500
+"""With fewer photos, every fold's network is trained in full: a tenth of them is too few to validate on."""
+_CV_FOLDS: Final = 5
+_FOLDS: Final = 2
+_ENOUGH_HELD: Final = 1_500
+"""With fewer validation photos a precision of 0.98 covers so few rows that folds are worth their time: a network with
+an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
+_FEWEST_EPOCHS: Final = 12
+"""With fewer epochs folds that begin from nothing learn too little to prove anything."""
 _ONE_SHAPE: Final = 0.1
 """Photos whose width by height differs from the median by at most this share have one shape."""
 _NEARLY_ALL: Final = 0.9
@@ -79,13 +87,10 @@ def decide(
     fold_weights = _fold_weights(request, choice.arch, weights)
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
-    folds, cv = _folds(
-        request,
-        prepared,
-        epochs,
-        from_head=from_head,
-        without_weights=choice.arch.is_transfer and fold_weights == "none",
-    )
+    begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
+    # From nothing they learn too little in a third of few epochs; networks made for pretrained weights, in any third.
+    in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
+    folds, cv = _folds(request, prepared, in_vain=in_vain)
     chosen = {
         "name": request.name or name,
         "data": request.data.resolve(),
@@ -148,77 +153,92 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
     return max(1, round(usual * PRESETS[preset].length))
 
 
-def _folds(
-    request: TrainRequest, prepared: Prepared, epochs: int, *, from_head: bool, without_weights: bool
-) -> tuple[int, bool]:
+def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
+    """5 if there are few photos; else 2 if validation is small and the folds add more photos than it has."""
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
-    folds = request.folds
-    if folds is None:  # from nothing, and so shortly, a network that needs pretrained weights learns next to nothing
-        folds = 0 if without_weights else choose_folds(held, learned, epochs, from_head=from_head)
-    return folds, folds > 0 and held + learned < FEW
+    few, folds = held + learned < _FEW, request.folds
+    if folds is None:
+        enough = held >= min(_ENOUGH_HELD, learned)
+        folds = 0 if in_vain else _CV_FOLDS if few else 0 if enough else _FOLDS
+    return folds, folds > 0 and few
 
 
 def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
     """Of a run that is to be fine-tuned, the args until then: a head alone, judged by folds of heads."""
-    folds = CV_FOLDS if request.folds is None else request.folds
-    return args.model_copy(update={"epochs": 0, "folds": folds, "cv": folds > 0})
+    folds = _CV_FOLDS if request.folds is None else request.folds
+    return args.model_copy(update={"epochs": 0, "best_epoch": 0, "folds": folds, "cv": folds > 0})
 
 
 def plan(
     request: TrainRequest, args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """Choose the epochs and folds that fit into the time.
+    """Choose the epochs and folds that fit into the time; also returned: a sentence on what does not fit.
 
     ``args`` are without a time limit; ``seconds`` are left for all networks, None without a limit. Steps are timed by
-    ``measure``, only if that may change something. Also returned: a sentence on what does not fit. No epoch may fit
-    into the time of a network that has a head already.
+    ``measure``, only if that may change something.
     """
-    learned, held = (len(prepared.of(split)) for split in (Split.TRAIN, Split.VAL))
-    usual = args.epochs
-    fixed = seconds is None or request.epochs or args.begins_frozen  # a head is fitted, and more epochs would overfit
-    most = usual if fixed else usual * _MORE_EPOCHS
-    steps = math.ceil(learned / args.batch) * most
-    if seconds is None and not (args.begins_frozen and steps >= _WORTH_FORETELLING):
-        return args, None
-    pace = measure(args)
-    args = args.model_copy(update={"photos_per_s": pace.photos_per_s})
     if seconds is None:
         return args, None
-    fitting = _epochs_in(seconds, args, learned, held, pace)
-    folds = args.folds
-    if args.begins_frozen:  # its head has five folds: a promise that rests on fewer photos would be no gain
-        epochs = min(fitting, most) if 2 * fitting >= usual else 0
-    else:
-        if folds and fitting < min(usual, max(FEWEST_EPOCHS, usual // 2)):
-            args = args.model_copy(update={"folds": 0, "cv": False})
-            fitting = _epochs_in(seconds, args, learned, held, pace)
-        epochs = max(1, min(fitting, most))
-    short = epochs < usual or folds != args.folds
-    args = args.model_copy(update={"epochs": epochs, "short_of_time": short})
-    return args, _what_fits(args, usual, held, without_folds=folds != args.folds) if short else None
+    args, pace = _timed(args, measure)
+    usual, held = args.epochs, len(prepared.of(Split.VAL))
+    fitting, without_folds = _epochs_in(seconds, args, prepared, pace), False
+    if args.folds and fitting < min(usual, max(_FEWEST_EPOCHS, usual // 2)):
+        args, without_folds = args.model_copy(update={"folds": 0, "cv": False}), True
+        fitting = _epochs_in(seconds, args, prepared, pace)
+    epochs = max(1, min(fitting, usual if request.epochs else usual * _MORE_EPOCHS))
+    room = [f"{epochs} of the usual {number_of(usual, 'epoch')}"] if epochs < usual else []
+    if without_folds:
+        room.append(f"no folds: a promise rests on {number_of(held, 'validation photo')} alone")
+    return _fitted(args, epochs, f"room for {' and '.join(room)}" if room else None)
+
+
+def plan_finetuning(
+    args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
+) -> tuple[RunArgs, str | None]:
+    """As :func:`plan`, of a network that has a head: no epoch, if less than half of the usual ones fit.
+
+    Its folds stay, since the head has some: a promise that rests on fewer photos would be no gain.
+    """
+    usual = args.epochs
+    steps = math.ceil(len(prepared.of(Split.TRAIN)) / args.batch) * usual
+    if seconds is None:
+        return _timed(args, measure)[0] if steps >= _WORTH_FORETELLING else args, None
+    fitting = 0
+    if seconds > 0:
+        args, pace = _timed(args, measure)
+        fitting = min(usual, _epochs_in(seconds, args, prepared, pace))
+    if 2 * fitting < usual:
+        return _fitted(args, 0, "no room to fine-tune the network: the head on pretrained features is kept")
+    few = f"room for {fitting} of the usual {number_of(usual, 'epoch')}" if fitting < usual else None
+    return _fitted(args, fitting, few)
+
+
+def _timed(args: RunArgs, measure: Measure) -> tuple[RunArgs, Pace]:
+    pace = measure(args)
+    return args.model_copy(update={"photos_per_s": pace.photos_per_s}), pace
+
+
+def _fitted(args: RunArgs, epochs: int, left: str | None) -> tuple[RunArgs, str | None]:
+    """With the epochs that fit; ``left`` is what the time limit leaves, if that is less than usual."""
+    args = args.model_copy(update={"epochs": epochs, "short_of_time": args.short_of_time or left is not None})
+    return args, left and f"A time limit of {rough_duration(args.time_limit_s or 0)} leaves {left}"
 
 
 def foretold_s(args: RunArgs, prepared: Prepared) -> float | None:
     """How long a network and its folds will train, in seconds, by the pace that was measured; None if none was."""
     if not args.photos_per_s:
         return None
-    photos = len(prepared.of(Split.TRAIN)) + _JUDGING * len(prepared.of(Split.VAL))
-    return photos / args.photos_per_s * args.epochs * (1 + args.cost_of_folds)
+    return _photos_of_epoch(args, prepared) / args.photos_per_s * args.epochs * (1 + args.cost_of_folds)
 
 
-def _epochs_in(seconds: float, args: RunArgs, learned: int, held: int, pace: Pace) -> int:
+def _epochs_in(seconds: float, args: RunArgs, prepared: Prepared, pace: Pace) -> int:
     recipe = recipe_of(args)
-    photos = learned * mean_cost(0.0, recipe.stages) + held * _JUDGING
-    epoch_s = photos / pace.photos_per_s + _SAVING_S
+    epoch_s = _photos_of_epoch(args, prepared) / pace.photos_per_s + _SAVING_S
     begin_s = pace.compile_s * (1 + len(recipe.stages)) + (epoch_s if recipe.head_first else 0.0)
     return int((seconds - begin_s * (1 + args.folds)) / (epoch_s * (1 + args.cost_of_folds)))
 
 
-def _what_fits(args: RunArgs, usual: int, held: int, *, without_folds: bool) -> str:
-    limit = f"A time limit of {rough_duration(args.time_limit_s or 0)} leaves"
-    if not args.epochs:
-        return f"{limit} no room to fine-tune the network: the head on pretrained features is kept"
-    room = [f"{args.epochs} of the usual {number_of(usual, 'epoch')}"] if args.epochs < usual else []
-    if without_folds:
-        room.append(f"no folds: a promise rests on {number_of(held, 'validation photo')} alone")
-    return f"{limit} room for {' and '.join(room)}"
+def _photos_of_epoch(args: RunArgs, prepared: Prepared) -> float:
+    """How many photos an epoch learns from, in photos of full size; one that is judged costs less."""
+    learned, held = (len(prepared.of(split)) for split in (Split.TRAIN, Split.VAL))
+    return learned * mean_cost(0.0, recipe_of(args).stages) + held * _JUDGING

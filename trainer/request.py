@@ -254,8 +254,9 @@ class TrainOptions(BaseModel):
             metavar="0|2-10",
             help="Train this many more networks, each without a part of the photos: thresholds then rest on all "
             "networks. With fewer than 1,500 photos each is trained in full, and figures are of all photos but test "
-            "photos (cross-validation); else for a third of the epochs. Default, with 12 epochs or more: 5 below "
-            "1,500 photos, 2 if fewer than 1,500 are for validation, else 0.",
+            "photos (cross-validation); else for a third of the epochs. Default: 5 below 1,500 photos and for a head "
+            "on pretrained features, 2 if fewer than 1,500 photos are for validation, else 0; 0 for fewer than 12 "
+            "epochs from random weights.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0

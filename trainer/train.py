@@ -2,7 +2,6 @@
 
 import shutil
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -16,11 +15,11 @@ from models.preprocess import PreprocessSpec
 from trainer.check.checkup import scan_photos
 from trainer.data.dataset import Split, fetch_photos, read_dataset, read_parents, taxonomy_of
 from trainer.data.photo_cache import FeatureStore, PixelStore, StatisticsStore
-from trainer.decide import check_weights, choose_fit, decide, foretold_s, frozen_args, plan
+from trainer.decide import check_weights, choose_fit, decide, foretold_s, frozen_args, plan, plan_finetuning
 from trainer.judging.evaluate import Evaluation, is_better
 from trainer.judging.folds import Progress, deadline_of_main, fit_folds_of_heads, train_folds
 from trainer.learning.loop import FitView
-from trainer.learning.training import Predictor, Training, head_figures, new_network
+from trainer.learning.training import Training, head_figures, new_network
 from trainer.learning.training_step import save_network
 from trainer.networks.build import choose_network, weights_file
 from trainer.report.write import keep_for_export, write_report
@@ -82,7 +81,7 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     if args.begins_frozen:
         work.begin(frozen_args(request, args), finetuning=args)
         with work.run.alone():
-            return work.fit_head_then(lambda left: plan(request, args, prepared, left))
+            return work.fit_head_first()
     args, short = plan(request, args, prepared, work.left(args))
     work = replace(work, prepared=replace(prepared, notes=(*prepared.notes, *filter(None, (short,)))))
     network = new_network(args)
@@ -106,18 +105,12 @@ def _choose_network(request: TrainRequest, view: TrainingView) -> NetworkChoice:
     return choice
 
 
-def _end(limit: float, began: float) -> float:
-    """By when all networks must be trained, by :func:`time.monotonic`; what follows takes some time, too."""
-    return began + max(limit / 2, limit * (1 - _AFTERWARDS) - _AFTERWARDS_S)
-
-
 def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
     """Go on with a training that was stopped, from its last whole epoch; a complete one is only evaluated again."""
     with run.alone():
-        planned = run.finetuning.read_args()
-        if planned and planned.state is RunState.COMPLETE and not run.finetuning.best.is_file():
+        tuned = run.finetuning.read_args()
+        if tuned and tuned.state is RunState.COMPLETE and not run.finetuning.best.is_file():
             run.take_over(run.finetuning)  # it was killed in the middle
-            planned = None
         args = run.args()
         store = PixelStore(cache, args.preprocess)
         photos = [photo for photo in read_splits(run.splits) if photo.present]
@@ -125,9 +118,7 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
         prepared = Prepared(photos, read_excluded(run.excluded), args.classes, run.notes())
         began = time.monotonic() - sum(_seconds_of(part, args.folds) for part in (run, run.finetuning))
         work = _Work(run, store, cache, prepared, began, view)
-        if args.is_frozen:
-            return work.fit_head_then(lambda left: (planned, None))
-        return work.resume(run, args)
+        return work.fit_head_first() if args.is_frozen else work.go_on(run, args)
 
 
 def _seconds_of(run: Run, folds: int) -> float:
@@ -158,9 +149,14 @@ class _Work:
             self.run.finetuning.write_args(finetuning)
         self.run.write_args(args)
 
+    def end(self, args: RunArgs) -> float | None:
+        """By when all networks must be trained, by :func:`time.monotonic`; what follows takes some time, too."""
+        limit = args.time_limit_s
+        return None if limit is None else self.began + max(limit / 2, limit * (1 - _AFTERWARDS) - _AFTERWARDS_S)
+
     def left(self, args: RunArgs) -> float | None:
-        """Seconds until all networks must be trained."""
-        return None if args.time_limit_s is None else _end(args.time_limit_s, self.began) - time.monotonic()
+        end = self.end(args)
+        return None if end is None else end - time.monotonic()
 
     def training(self, run: Run, args: RunArgs) -> Training:
         body = args.weights_sha256 if args.begins_frozen else None
@@ -174,65 +170,65 @@ class _Work:
             FeatureStore(self.cache, args.preprocess, body) if body else None,
         )
 
-    def fit_head_then(self, plan: Callable[[float | None], tuple[RunArgs | None, str | None]]) -> TrainResult:
-        """Fit a head on frozen features, judge it, write its run; then fine-tune, if that is planned."""
+    def fit_head_first(self) -> TrainResult:
+        """Fit a head on frozen features and judge it, so that its run is whole; then fine-tune, if that is planned."""
         args = self.run.args().model_copy(update={"state": RunState.TRAINING})
         self.view.prepared(self.prepared, args)
-        training, network = self.training(self.run, args), new_network(args)
         check_weights(args)
-        predictor = training.predictor(network)
-        evaluation = self._judge_head(training, predictor)
-        planned, short = plan(self.left(args)) if self.run.finetuning.read_args() else (None, None)
-        if short:
-            self.view.note(short)
+        self.run.write_args(args)
+        head = self._judge_head(self.training(self.run, args))
+        planned, begun = self.run.finetuning.read_args(), self.run.finetuning.state.is_file()
+        if planned and not begun:
+            planned, short = plan_finetuning(planned, self.prepared, self.left(planned))
+            if short:
+                self.view.note(short)
         if planned is None or not planned.epochs:
-            return self._complete(args, evaluation)
+            return self._keep_head(head)
         self.run.finetuning.write_args(planned)
-        self.view.goes_on(evaluation, self.run, planned, foretold_s(planned, self.prepared))
-        return self._fine_tune(evaluation, planned)
+        self.view.goes_on(head, self.run, planned, foretold_s(planned, self.prepared))
+        return self._fine_tune(head, planned)
 
-    def _judge_head(self, training: Training, predictor: Predictor) -> Evaluation:
-        began, run, photos = time.monotonic(), self.run, [*training.photos, *training.held, *training.outliers]
-        predictor.features([one.sha256 for one in photos], partial(self.view.advance, "Computing features"))
+    def _judge_head(self, training: Training) -> Evaluation:
+        began, run = time.monotonic(), self.run
+        predictor = training.predictor(new_network(training.args))
+        photos = [photo.sha256 for photo in self.prepared.photos if photo.present]
+        predictor.compute(photos, partial(self.view.advance, "Computing features"))
         self.view.advance("Fitting the head", 0, 1)
         strength = training.fit_head(predictor)
         run.forget_judgement()
         save_network(predictor.network, run.best)
-        seconds = time.monotonic() - began
-        write_history(run.history, [head_figures(training, predictor, seconds)])
+        write_history(run.history, [head_figures(training, predictor, time.monotonic() - began)])
         folds = fit_folds_of_heads(training, predictor, strength, self.view)
         keep_for_export(training)
-        args = training.args.model_copy(update={"best_epoch": 0})
-        run.write_args(args)
         took = time.monotonic() - self.began
-        return write_report(replace(training, args=args), self.prepared, folds, took, self.view.advance, predictor)
+        return write_report(training, self.prepared, folds, took, self.view.advance, predictor)
 
-    def _complete(self, args: RunArgs, evaluation: Evaluation, state: RunState = RunState.COMPLETE) -> TrainResult:
-        args = args.model_copy(update={"state": state, "best_epoch": 0})
+    def _keep_head(self, head: Evaluation, state: RunState = RunState.COMPLETE) -> TrainResult:
+        args = self.run.args().model_copy(update={"state": state})
         self.run.write_args(args)
         if state is RunState.COMPLETE:
             (self.run.finetuning.path / "args.json").unlink(missing_ok=True)  # first: a half of it is no better network
             shutil.rmtree(self.run.finetuning.path, ignore_errors=True)
-        return TrainResult(self.run, args, evaluation)
+        return TrainResult(self.run, args, head)
 
     def _fine_tune(self, head: Evaluation, args: RunArgs) -> TrainResult:
         """Fine-tune in a run of its own, which takes the place of the head's if it is better out of fold."""
         try:
-            result = self.resume(self.run.finetuning, args)
+            result = self.go_on(self.run.finetuning, args)
         except DataError as diverged:
             self.view.note(f"{diverged} The head on pretrained features is kept.")
-            return self._complete(self.run.args(), head)
+            return self._keep_head(head)
         if result.interrupted or result.evaluation is None:
-            return self._complete(self.run.args(), head, RunState.INTERRUPTED)
+            return self._keep_head(head, RunState.INTERRUPTED)
         if not is_better(result.evaluation, head):
             self.view.note("Fine-tuning was no better out of fold: the head on pretrained features is kept")
-            return self._complete(self.run.args(), head)
+            return self._keep_head(head)
         self.run.take_over(self.run.finetuning)
         return TrainResult(self.run, result.args, result.evaluation)
 
-    def resume(self, run: Run, args: RunArgs) -> TrainResult:
-        history = read_history(run.history)
-        now = {"epochs_done": len(history), "state": RunState.TRAINING}
+    def go_on(self, run: Run, args: RunArgs) -> TrainResult:
+        """Train from the last whole epoch of a run, if there is one."""
+        now = {"epochs_done": len(read_history(run.history)), "state": RunState.TRAINING}
         args = args.model_copy(update=now)
         if run is self.run:
             self.view.prepared(self.prepared, args)
@@ -241,8 +237,7 @@ class _Work:
 
     def train(self, run: Run, args: RunArgs, network: keras.Model) -> TrainResult:
         """Train the network, which has the weights it begins with, then write everything that a run has."""
-        end = None if args.time_limit_s is None else _end(args.time_limit_s, self.began)
-        training = self.training(run, args)
+        training, end = self.training(run, args), self.end(args)
         outcome = training.train(network, deadline_of_main(args, end), self.view)
         folds = None if outcome.interrupted else train_folds(training, end, self.view)
         state = RunState.INTERRUPTED if folds is None else RunState.COMPLETE
@@ -250,10 +245,9 @@ class _Work:
         args = args.model_copy(update=ended)
         evaluation = None
         if outcome.history and (run is self.run or state is RunState.COMPLETE):  # a head stands in for half a network
+            training = replace(training, args=args)
             keep_for_export(training)
-            seconds = time.monotonic() - self.began
-            evaluation = write_report(
-                replace(training, args=args), self.prepared, folds or [], seconds, self.view.advance
-            )
+            took = time.monotonic() - self.began
+            evaluation = write_report(training, self.prepared, folds or [], took, self.view.advance)
         run.write_args(args)
         return TrainResult(run, args, evaluation)

@@ -32,26 +32,8 @@ Indices = npt.NDArray[np.intp]
 
 _MOST_LEARNED: Final = 20_000
 """The most photos that the out-of-distribution score is fitted on."""
-FEW: Final = 1_500
-"""With fewer photos, every fold's network is trained in full: a tenth of them is too few to validate on."""
-CV_FOLDS: Final = 5
-_ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos a precision of 0.98 covers so few rows that folds are worth their time: a network with
-an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
-_FOLDS: Final = 2
 _WATCHED: Final = 256
 """The most photos that a fold's network is validated on after each epoch: no epoch is chosen by them."""
-FEWEST_EPOCHS: Final = 12
-"""With fewer epochs folds learn too little to prove anything, above all in a third of them."""
-
-
-def choose_folds(held: int, learned: int, epochs: int, *, from_head: bool) -> int:
-    """5 if there are few photos; else 2 if validation is small and the folds add more photos than it has."""
-    if epochs < FEWEST_EPOCHS and not from_head:
-        return 0
-    if held + learned < FEW:
-        return CV_FOLDS
-    return _FOLDS if held < min(_ENOUGH_HELD, learned) else 0
 
 
 def deadline_of_main(args: RunArgs, end: float | None) -> float | None:

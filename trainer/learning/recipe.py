@@ -61,9 +61,9 @@ class Recipe:
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
         average: time constant of the running average of the weights, as a share of the training; 0 for none.
         stages: with smaller photos, in order; the rest of the training has full size.
-        head_first: whether the head learns alone on the frozen body's features, before the whole is fine-tuned.
+        head_first: whether the head learns alone on the frozen body's features, before the body is fine-tuned, whose
+            batch norms stay as they are.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
-        keep_norms: whether batch norms keep the statistics that they came with.
         late_only: whether only the later half of the layers learns.
     """
 
@@ -79,7 +79,6 @@ class Recipe:
     steps: int = 0
     head_first: bool = False
     depth_rates: tuple[float, ...] = (1.0,)
-    keep_norms: bool = False
     late_only: bool = False
 
     def epochs_of(self, photos: int, batch: int) -> int:
@@ -110,7 +109,6 @@ _PRETRAINED: Final = replace(
     steps=300,
     head_first=True,
     depth_rates=(0.3, 0.6, 1.0),
-    keep_norms=True,
 )
 _LITE: Final = replace(_PRETRAINED, epochs=5, rate=3e-4, steps=90, depth_rates=(1.0,), average=0.05, late_only=True)
 """Fine-tuning from a fitted head (Kumar et al. 2022): the features are good, and a random head would spoil them."""

@@ -3,9 +3,9 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import pairwise
-from typing import Any, Final
+from typing import Final
 
 import keras
 import numpy as np
@@ -18,12 +18,12 @@ from threadpoolctl import threadpool_limits
 
 from models.statistics.calibration import class_logits
 from models.whole_file import replace_file
-from trainer.data.photo_cache import FeatureStore, PixelStore
+from trainer.data.photo_cache import SHARD, FeatureStore, PixelStore
 from trainer.learning.batches import Batches
 from trainer.learning.loop import FitOutcome, FitView, Limits, ValidationPhotos, fit
 from trainer.learning.recipe import Recipe, class_weights, recipe_for
 from trainer.learning.training_step import Learner, Pace, measure_pace
-from trainer.networks.build import build_network
+from trainer.networks.build import build_network, features_model
 from trainer.networks.efficientnet_lite import late_layers
 from trainer.request import Arch, Balance, NamedWeights, parse_weights
 from trainer.run import EpochFigures, Run, RunArgs
@@ -31,6 +31,13 @@ from trainer.splits.assigned import AssignedPhoto
 
 _CHUNK: Final = 128
 _TIMED: Final = 3
+_HEAD_PHOTOS: Final = 20_000
+"""At most this many photos train the head alone: their features are held in memory."""
+_CROSS_VALIDATED: Final = 2_000
+"""The most photos that the penalty of the head is chosen on."""
+_HEAD_FOLDS: Final = 5
+_STRENGTHS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+_LEAST_SPREAD: Final = 1e-6
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class Predictor:
     def __init__(self, network: keras.Model, store: PixelStore, saved: FeatureStore | None = None) -> None:
         self.network = network
         self._store, self._saved = store, saved
-        self._body = _compiled(keras.Model(network.inputs, network.get_layer("features").output))
+        self._body = tf.function(partial(features_model(network), training=False), reduce_retracing=True)
         self._rows: dict[str, npt.NDArray[np.float32]] = {}
 
     def predict(self, sha256s: Sequence[str]) -> Predictions:
@@ -58,22 +65,25 @@ class Predictor:
         features = self.features(sha256s)
         return Predictions(apply_head(self.network.get_layer("logits").get_weights(), features), features)
 
-    def features(
-        self, sha256s: Sequence[str], advance: Callable[[int, int], None] = lambda done, total: None
-    ) -> npt.NDArray[np.float32]:
-        """What the last layer decides by, ``float32 (n, D)``; ``advance`` gets how many new photos are done, of all."""
-        if self._saved:
-            self._rows |= self._saved.take([sha256 for sha256 in sha256s if sha256 not in self._rows])
-        new = [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in self._rows]
-        for start in range(0, len(new), _CHUNK):
-            advance(start, len(new))
-            some = new[start : start + _CHUNK]
-            pixels = tf.cast(self._store.take(some), tf.float32)
-            self._rows |= zip(some, self._body(pixels).numpy(), strict=True)
-        if self._saved and new:
-            self._saved.add({sha256: self._rows[sha256] for sha256 in new})
+    def features(self, sha256s: Sequence[str]) -> npt.NDArray[np.float32]:
+        """What the last layer decides by, ``float32 (n, D)``."""
+        self.compute(sha256s)
         width = self.network.get_layer("logits").input.shape[-1]
         return np.array([self._rows[sha256] for sha256 in sha256s], np.float32).reshape(-1, width)
+
+    def compute(self, sha256s: Sequence[str], advance: Callable[[int, int], None] = lambda done, total: None) -> None:
+        """Show the network the photos that it has not seen; ``advance`` gets how many are done, of all."""
+        new = [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in self._rows]
+        if self._saved and new:
+            self._rows |= self._saved.take(new)
+            new = [sha256 for sha256 in new if sha256 not in self._rows]
+        for start in range(0, len(new), _CHUNK):
+            advance(start, len(new))
+            end = min(start + _CHUNK, len(new))
+            pixels = tf.cast(self._store.take(new[start:end]), tf.float32)
+            self._rows |= zip(new[start:end], self._body(pixels).numpy(), strict=True)
+            if self._saved and (end % SHARD == 0 or end == len(new)):  # so that a kill costs little
+                self._saved.add({sha256: self._rows[sha256] for sha256 in new[(end - 1) // SHARD * SHARD : end]})
 
     def images_per_s(self, sha256s: Sequence[str]) -> float:
         """How many photos the network judges in a second, decoding not counted; at least one photo."""
@@ -83,22 +93,6 @@ class Predictor:
         for _ in range(_TIMED):
             self._body(pixels)
         return _TIMED * len(pixels) / (time.monotonic() - began)
-
-
-def _compiled(model: keras.Model) -> Callable[[tf.Tensor], Any]:
-    compiled: Callable[[tf.Tensor], Any] = tf.function(
-        lambda pixels: model(pixels, training=False), reduce_retracing=True
-    )
-    return compiled
-
-
-_HEAD_PHOTOS: Final = 20_000
-"""At most this many photos train the head alone: their features are held in memory."""
-_CROSS_VALIDATED: Final = 2_000
-"""The most photos that the penalty of the head is chosen on."""
-_HEAD_FOLDS: Final = 5
-_STRENGTHS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-_LEAST_SPREAD: Final = 1e-6
 
 
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
@@ -119,9 +113,7 @@ def recipe_of(args: RunArgs) -> Recipe:
 def pace_here(args: RunArgs) -> Pace:
     """How fast a run's network learns on this machine."""
     network, recipe = new_network(args, begun=True), recipe_of(args)
-    prepare_layers(network, recipe)
-    groups = depth_groups(network, len(recipe.depth_rates))
-    return measure_pace(network, recipe, groups, args.preprocess.size, args.batch)
+    return measure_pace(network, recipe, prepare_layers(network, recipe), args.preprocess.size, args.batch)
 
 
 def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.NDArray[np.intp]:
@@ -171,8 +163,7 @@ class Training:
         args, recipe = self.args, recipe_of(self.args)
         if recipe.head_first and not self.run.state.is_file():
             self.fit_head(self.predictor(network))
-        prepare_layers(network, recipe)
-        learner = Learner(network, recipe, depth_groups(network, len(recipe.depth_rates)), self.class_weights)
+        learner = Learner(network, recipe, prepare_layers(network, recipe), self.class_weights)
         names = [photo.sha256 for photo in self.held]
         held = ValidationPhotos(
             lambda start, end: self.store.take(names[start:end]), labels_of(self.held, args.classes)
@@ -244,7 +235,7 @@ def fit_head(
         return kernel, bias
     mean, spread = features.mean(axis=0), features.std(axis=0) + _LEAST_SPREAD
     weights = None if class_weights is None else class_weights[labels]
-    with _one_thread():
+    with threadpool_limits(1):  # in such small products, threads wait for each other
         fitted = _logistic(strength).fit((features - mean) / spread, labels, weights)
     coefficients, intercept = fitted.coef_, fitted.intercept_
     if units > 1 and len(present) == 2:  # noqa: PLR2004 - one row for the second of two
@@ -271,7 +262,7 @@ def best_strength(
     features, labels, names = scaled[chosen], labels[chosen], np.array(groups)[chosen]
     losses = np.zeros(len(_STRENGTHS))
     folds = min(_HEAD_FOLDS, len(set(names)))
-    with _one_thread():
+    with threadpool_limits(1):
         for learned, held in GroupKFold(folds).split(features, labels, names) if folds > 1 else ():
             present = np.unique(labels[learned])
             known = np.isin(labels[held], present)
@@ -289,29 +280,17 @@ def _logistic(strength: float) -> LogisticRegression:
     return LogisticRegression(C=strength, max_iter=1_000, tol=1e-3)
 
 
-def _one_thread() -> threadpool_limits:
-    """In such small products, threads wait for each other: 20 s became 1 on a busy machine."""
-    return threadpool_limits(1)
+def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Variable]]:
+    """Freeze the layers that a recipe leaves as they are; returns the variables that learn, from early to late.
 
-
-def prepare_layers(network: keras.Model, recipe: Recipe) -> None:
-    """Freeze the layers that a recipe leaves as they are."""
-    if recipe.late_only:
-        late = late_layers(Arch(network.name), network)
-        for layer in network.layers:
-            layer.trainable = layer in late
-    if recipe.keep_norms:
-        freeze_norms(network)
-
-
-def freeze_norms(network: keras.Model) -> None:
-    """Keep every batch norm as it is: small batches would spoil statistics that were learned on millions of photos.
-
-    Layer norms have no statistics, and learn.
+    Of pretrained networks every batch norm stays: small batches would spoil statistics that were learned on millions
+    of photos. Layer norms have no statistics, and learn.
     """
+    late = late_layers(Arch(network.name), network) if recipe.late_only else network.layers
     for layer in network.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
+        rests = recipe.head_first and isinstance(layer, keras.layers.BatchNormalization)
+        layer.trainable = layer in late and not rests
+    return depth_groups(network, len(recipe.depth_rates))
 
 
 def depth_groups(network: keras.Model, parts: int = 3) -> list[list[keras.Variable]]:

@@ -37,11 +37,10 @@ class Learner:
         recipe: Recipe,
         groups: Sequence[Sequence[keras.Variable]],
         class_weights: npt.NDArray[np.float32] | None = None,
-        logits: keras.Model | None = None,
     ) -> None:
         self.network = network
         self._recipe = recipe
-        self._logits = logits or keras.Model(network.inputs, network.get_layer("logits").output)
+        self._logits = keras.Model(network.inputs, network.get_layer("logits").output)
         paired = zip(groups, recipe.depth_rates, strict=True)
         self._optimizers = [(_optimizer(recipe, group), times, group) for group, times in paired if group]
         self._binary = self._logits.output_shape[-1] == 1

@@ -4,13 +4,13 @@ A file is a pickle that names tensors, and the tensors' bytes: one storage after
 members of a ZIP archive (``torch/serialization.py``).
 """
 
-import pickletools
 import struct
 from collections.abc import Callable, Iterable, Mapping
 from io import BytesIO
 from math import prod
 from operator import index
 from pathlib import Path
+from pickletools import genops, markobject
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, TypeAlias
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
@@ -100,15 +100,14 @@ def _array(tensor: _Tensor, storage: bytes | memoryview) -> npt.NDArray[Any]:
 
 
 def _unpickle(file: BytesIO, kinds: dict[str, np.dtype[Any]]) -> Any:  # noqa: ANN401 - what a pickle holds
-    """Run a pickle on a stack of our own, which knows only the opcodes and names that a dictionary of tensors needs.
+    """Run a pickle that has only the opcodes and names of a dictionary of tensors; ``kinds`` gets each storage's type.
 
-    Python's unpickler takes all the memory that a file announces (CPython issue 115952). ``kinds`` gets each storage's
-    type.
+    Python's unpickler reserves as much memory as a file announces (CPython issue 115952).
     """
     stack: list[Any] = []
     marks: list[int] = []
     memo: dict[Any, Any] = {}
-    for opcode, argument, _ in pickletools.genops(file):
+    for opcode, argument, _ in genops(file):
         match opcode.name:
             case "PROTO":
                 pass
@@ -128,8 +127,9 @@ def _unpickle(file: BytesIO, kinds: dict[str, np.dtype[Any]]) -> Any:  # noqa: A
             case "STOP":
                 return stack.pop()
             case name:
-                count, make = _MAKES[name]
-                start = (marks.pop() if name in _SINCE_MARK else len(stack)) - count
+                needs, make = opcode.stack_before, _MAKES[name]
+                since_mark = markobject in needs
+                start = marks.pop() - needs.index(markobject) if since_mark else len(stack) - len(needs)
                 stack[start:] = [make(*stack[start:])]
     return None
 
@@ -143,10 +143,6 @@ def _rebuild(storage: _Storage, offset: int, shape: Iterable[int], strides: Iter
     return _Tensor(storage, index(offset), tuple(map(index, shape)), tuple(map(index, strides)))
 
 
-def _empty() -> dict[Any, Any]:
-    return {}
-
-
 def _extended(items: list[Any], *more: object) -> list[Any]:
     items.extend(more)
     return items
@@ -158,10 +154,6 @@ def _with_items(items: dict[Any, Any], *more: Any) -> dict[Any, Any]:  # noqa: A
     return items
 
 
-def _tuple(*items: object) -> tuple[object, ...]:
-    return items
-
-
 def _check(fine: bool, found: str) -> None:
     if not fine:
         raise ValueError(found)
@@ -169,7 +161,7 @@ def _check(fine: bool, found: str) -> None:
 
 _NAMES: Final[Mapping[Any, Any]] = MappingProxyType(
     {
-        "collections OrderedDict": _empty,
+        "collections OrderedDict": lambda: {},  # noqa: PIE807 - of no items, whose hash may crash Python
         "torch._utils _rebuild_tensor_v2": _rebuild,
         "torch FloatStorage": np.dtype("<f4"),
         "torch DoubleStorage": np.dtype("<f8"),
@@ -178,25 +170,18 @@ _NAMES: Final[Mapping[Any, Any]] = MappingProxyType(
         "torch IntStorage": np.dtype("<i4"),
     }
 )
-_SINCE_MARK: Final = frozenset({"TUPLE", "APPENDS", "SETITEMS"})
-_MAKES: Final[Mapping[str, tuple[int, Callable[..., Any]]]] = MappingProxyType(
+_MAKES: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
     {
-        "NONE": (0, lambda: None),
-        "NEWTRUE": (0, lambda: True),
-        "NEWFALSE": (0, lambda: False),
-        "EMPTY_TUPLE": (0, tuple),
-        "EMPTY_LIST": (0, list),
-        "EMPTY_DICT": (0, dict),
-        "TUPLE1": (1, _tuple),
-        "TUPLE2": (2, _tuple),
-        "TUPLE3": (3, _tuple),
-        "TUPLE": (0, _tuple),
-        "APPEND": (2, _extended),
-        "APPENDS": (1, _extended),
-        "SETITEM": (3, _with_items),
-        "SETITEMS": (1, _with_items),
-        "REDUCE": (2, lambda function, arguments: function(*arguments)),
-        "BUILD": (2, lambda made, _: made),
+        "NONE": lambda: None,
+        "NEWTRUE": lambda: True,
+        "NEWFALSE": lambda: False,
+        "EMPTY_LIST": list,
+        "EMPTY_DICT": dict,
+        **dict.fromkeys(("EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "TUPLE"), lambda *items: items),
+        **dict.fromkeys(("APPEND", "APPENDS"), _extended),
+        **dict.fromkeys(("SETITEM", "SETITEMS"), _with_items),
+        "REDUCE": lambda function, arguments: function(*arguments),
+        "BUILD": lambda made, _: made,
     }
 )
-"""Opcode → how many items it takes from the stack (besides all since a mark), and the function that joins them."""
+"""Opcode → the function that joins the items it takes from the stack."""

@@ -8,7 +8,7 @@ from models.errors import InputError
 from models.fit import Fit
 from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Split
-from trainer.decide import choose_fit, decide, foretold_s, frozen_args, plan
+from trainer.decide import choose_fit, decide, foretold_s, frozen_args, plan, plan_finetuning
 from trainer.learning.training import new_network, pace_here
 from trainer.learning.training_step import Pace
 from trainer.request import Arch, Balance, NamedWeights, NetworkChoice, Preset, TrainRequest
@@ -80,13 +80,18 @@ def test_with_few_photos_folds_are_trained_in_full(learned, held, options, folds
 
 
 @pytest.mark.parametrize(
-    ("fold_weights", "folds", "begins"), [(None, 0, "none"), ("imagenet", 2, "imagenet"), ("none", 0, "none")]
+    ("arch", "fold_weights", "folds", "begins"),
+    [
+        (Arch.MOBILENET, None, 0, "none"),
+        (Arch.MOBILENET, "imagenet", 2, "imagenet"),
+        (Arch.MOBILENET, "none", 0, "none"),
+        (Arch.EFFICIENTNET_LITE0, None, 2, "imagenet"),
+    ],
 )
-def test_folds_do_not_begin_with_the_weights_of_a_run(tmp_path, fold_weights, folds, begins):
-    """Nor with random ones, and so shortly, where the network needs pretrained ones."""
+def test_folds_do_not_begin_with_the_weights_of_a_run(tmp_path, arch, fold_weights, folds, begins):
+    """Nor with random ones, and so shortly, where the network needs pretrained ones; from a head, few epochs do."""
     (tmp_path / "best.keras").write_bytes(b"PK weights")
-    choice = NetworkChoice(Arch.MOBILENET, 64, tmp_path / "best.keras")
-    args = decided(prepared(), choice, fold_weights=fold_weights)
+    args = decided(prepared(), NetworkChoice(arch, 64, tmp_path / "best.keras"), fold_weights=fold_weights)
     assert (args.folds, args.fold_weights) == (folds, begins)
     assert args.weights == str(tmp_path / "best.keras")
     assert args.weights_sha256
@@ -143,6 +148,8 @@ def planned(seconds: float | None, request: TrainRequest = REQUEST, **changes: o
         return Pace(1_000.0, 2.0)
 
     args = ARGS.model_copy(update={"time_limit_s": seconds} | changes)
+    if args.begins_frozen:
+        return *plan_finetuning(args, prepared(), seconds, measure), timed
     return *plan(request, args, prepared(), seconds, measure), timed
 
 
@@ -164,11 +171,11 @@ def test_folds_are_left_out_where_the_network_would_get_less_than_half_of_its_ep
     assert note is None or ("no folds" in note) == (folds == 0)
 
 
-@pytest.mark.parametrize(("seconds", "epochs"), [(600.0, 40), (130.0, 40), (80.0, 23), (50.0, 0), (1.0, 0)])
+@pytest.mark.parametrize(("seconds", "epochs"), [(600.0, 40), (130.0, 40), (80.0, 23), (50.0, 0), (-1.0, 0)])
 def test_a_fitted_head_stays_where_fine_tuning_would_get_less_than_half_of_its_epochs(seconds, epochs):
-    """More epochs than usual would only overfit."""
-    args, note, _ = planned(seconds, folds=2, arch=Arch.MOBILENET, weights="imagenet")
-    assert (args.epochs, args.short_of_time) == (epochs, epochs < 40)
+    """More epochs than usual would only overfit; once the time is over, nothing is timed."""
+    args, note, timed = planned(seconds, folds=2, arch=Arch.MOBILENET, weights="imagenet")
+    assert (args.epochs, args.short_of_time, len(timed)) == (epochs, epochs < 40, seconds > 0)
     assert (note is None) == (epochs == 40)
     assert bool(epochs) or "no room to fine-tune the network: the head on pretrained features is kept" in note
 

@@ -25,7 +25,7 @@ from tests.unit.trainer.run_files import (
     splits_of,
 )
 from trainer.data.dataset import Split
-from trainer.learning.training import depth_groups, new_network, prepare_layers, recipe_of
+from trainer.learning.training import new_network, prepare_layers, recipe_of
 from trainer.learning.training_step import Learner, save_network
 from trainer.networks.architectures import published_body
 from trainer.request import Arch, TrainRequest
@@ -101,7 +101,8 @@ def test_without_epochs_a_head_is_fitted_and_judged_by_five_folds_and_its_run_is
     assert evaluation.cv.accuracy > 0.8
     assert run.read_confidence().rows == len(learned)
     assert len(read_training_run(run.path).folds) == 5
-    assert ("Computing features", 0, len(learned)) in diary.advanced
+    photos = len(learned) + len(splits_of(run, Split.TEST))
+    assert ("Computing features", 0, photos) in diary.advanced
     assert (diary.steps, diary.epochs) == ([], [])
 
 
@@ -152,13 +153,23 @@ def test_a_time_limit_without_room_keeps_the_head_and_says_so(request_of, tmp_pa
     assert files_of(result.run.path) == OF_A_HEAD
 
 
+@pytest.mark.rest
+def test_a_resume_plans_fine_tuning_by_the_time_that_is_left(request_of, tmp_path, session_cache):
+    """Killed before it was planned."""
+    request = request_of(time_limit_s=0.5, folds=0)
+    with pytest.raises(Killed):
+        train(request, tmp_path / "run", session_cache, Diary(on_advance=at("Judging", kill)))
+    diary = Diary(on_goes_on=kill)
+    assert resume(Run(tmp_path / "run"), session_cache, diary).args.state is RunState.COMPLETE
+    assert [note for note in diary.notes if "leaves no room to fine-tune" in note]
+
+
 def fine_tuned(network):
     """Leaves a fine-tuning of one epoch that is over, with this network."""
 
     def leave(evaluation, run, args, seconds):
         own, recipe, tuned = new_network(args), recipe_of(args), run.finetuning
-        prepare_layers(own, recipe)
-        learner = Learner(own, recipe, depth_groups(own, len(recipe.depth_rates)))
+        learner = Learner(own, recipe, prepare_layers(own, recipe))
         save_network(network, tuned.best)
         write_history(tuned.history, [EpochFigures(1, 1.0, 0.5, 1.0, 0.5, 0.0, size=32, seconds=1.0, best=True)])
         np.savez(tuned.state, **learner.state(), progress=1.0, epoch=1)

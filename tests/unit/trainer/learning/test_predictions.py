@@ -2,7 +2,7 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.data.photo_cache import FeatureStore
+from trainer.data.photo_cache import SHARD, FeatureStore
 from trainer.learning.training import Predictor
 
 COUNT = 130
@@ -88,3 +88,17 @@ def test_features_on_disk_are_used_by_another_head_and_a_damaged_file_counts_for
     assert store.taken == [names[:8]]
     features(names[:8])
     assert store.taken == []
+
+
+def test_of_many_photos_features_are_kept_while_the_others_are_computed(make_store, tmp_path):
+    store, names = make_store(np.zeros((SHARD + 1, 16, 16, 3), np.uint8)), [str(i) for i in range(SHARD + 1)]
+
+    def stop(done, total):
+        if done == SHARD:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        Predictor(network_of(3), store, FeatureStore(tmp_path, store.spec, "a" * 64)).compute(names, stop)
+    store.taken.clear()
+    Predictor(network_of(3), store, FeatureStore(tmp_path, store.spec, "a" * 64)).compute(names)
+    assert store.taken == [names[SHARD:]]

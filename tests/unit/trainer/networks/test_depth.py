@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 
-from trainer.learning.training import depth_groups, freeze_norms
+from trainer.learning.recipe import recipe_for
+from trainer.learning.training import depth_groups, prepare_layers
 from trainer.networks.build import features_model
 from trainer.report.page import last_spatial_layer
 from trainer.request import Arch
@@ -33,7 +36,7 @@ def test_pooled_heat_maps_are_the_features(random_network, pixels):
 
 
 def test_frozen_norms_stay_as_they_are_in_training(cnn, pixels):
-    freeze_norms(cnn)
+    prepare_layers(cnn, replace(recipe_for(Arch.CNN, pretrained=False), head_first=True))
     cnn.compile("sgd", "categorical_crossentropy")
     norms = [layer for layer in cnn.layers if isinstance(layer, keras.layers.BatchNormalization)]
     before = [[values.copy() for values in layer.get_weights()] for layer in norms]
