@@ -9,18 +9,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from hangtag.demo import run_demo
-from hangtag.python import train
 from tests.command import clean_environment, one_line, run_hangtag
 from worker.job.receipt import QuestionsReceipt
 from worker.queue.private_redis import PrivateRedis
 
 
 @pytest.mark.first
-def test_the_demo_ends_with_pages_and_how_to_review(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_demo_ends_with_pages_and_how_to_review(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
-    monkeypatch.setattr("hangtag.demo.train", lambda *words, **options: train(*words, **options | {"folds": 0}))
     run_demo(out, 60, queued=False, new_photos=40, epochs=1)
     page = (out / "index.html").read_text()
     assert page.count("data:image/png;base64,") == 2

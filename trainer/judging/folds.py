@@ -32,6 +32,8 @@ Indices = npt.NDArray[np.intp]
 
 _MOST_LEARNED: Final = 20_000
 """The most photos that the out-of-distribution score is fitted on."""
+_WATCHED: Final = 256
+"""The most photos that a fold's network is validated on after each epoch: no epoch is chosen by them."""
 
 
 def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
@@ -65,7 +67,7 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
         predictions = _kept(part)
         if predictions is None:
             network = new_network(args, begun=part.run.state.is_file())
-            if part.train(network, until, view).interrupted:
+            if replace(part, held=held[:_WATCHED]).train(network, until, view).interrupted:
                 return None
             # The last epoch predicts: to take its best by these very photos would flatter it.
             predictor = Predictor(network, part.store)

@@ -110,7 +110,7 @@ _PRETRAINED: Final = replace(
     head_first=True,
     depth_rates=(0.3, 0.6, 1.0),
 )
-_LITE: Final = replace(_PRETRAINED, epochs=6, rate=3e-4, steps=90, depth_rates=(1.0,), average=0.05, late_only=True)
+_LITE: Final = replace(_PRETRAINED, epochs=5, rate=3e-4, steps=90, depth_rates=(1.0,), average=0.05, late_only=True)
 """Fine-tuning from a fitted head (Kumar et al. 2022): the features are good, and a random head would spoil them."""
 
 
