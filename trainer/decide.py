@@ -219,7 +219,7 @@ def _timed(args: RunArgs, measure: Measure) -> tuple[RunArgs, Pace]:
 
 
 def _fitted(args: RunArgs, epochs: int, left: str | None) -> tuple[RunArgs, str | None]:
-    """With the epochs that fit; ``left`` is what the time limit leaves, if that is less than usual."""
+    """Args with the epochs that fit, and a sentence for a person; ``left``: what the time limit leaves, if too little."""
     args = args.model_copy(update={"epochs": epochs, "short_of_time": args.short_of_time or left is not None})
     return args, left and f"A time limit of {rough_duration(args.time_limit_s or 0)} leaves {left}"
 
@@ -239,6 +239,6 @@ def _epochs_in(seconds: float, args: RunArgs, prepared: Prepared, pace: Pace) ->
 
 
 def _photos_of_epoch(args: RunArgs, prepared: Prepared) -> float:
-    """How many photos an epoch learns from, in photos of full size; one that is judged costs less."""
+    """The cost of an epoch, validation included, in training photos of full size."""
     learned, held = (len(prepared.of(split)) for split in (Split.TRAIN, Split.VAL))
     return learned * mean_cost(0.0, recipe_of(args).stages) + held * _JUDGING
