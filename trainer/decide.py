@@ -32,7 +32,7 @@ _FEW: Final = 1_500
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos a precision of 0.98 covers so few rows that folds are worth their time: a network with
+"""With fewer validation photos, folds are worth their time, since a precision of 0.98 covers few rows: a network with
 an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
 _FEWEST_EPOCHS: Final = 12
 """With fewer epochs folds that begin from nothing learn too little to prove anything."""
@@ -52,9 +52,9 @@ _SAVING_S: Final = 0.5
 
 
 def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | None]:
-    """How photos fill the square, and a note for a person if they are stretched and nobody asked for that.
+    """How photos fill the square, and a note for a person if Hangtag decides to stretch them.
 
-    Photos of one shape are stretched: all are squeezed alike, and none of the square is left white.
+    Photos of one shape are stretched: all are squeezed alike, and the square has no white.
     """
     if requested is not None or not len(statistics):
         return requested or Fit.PAD, None
@@ -88,7 +88,7 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # From random weights, few epochs prove nothing, nor does a third of them where weights should be pretrained.
+    # Folds that begin with random weights need many epochs; those of pretrained architectures would need all of them.
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     chosen = {
@@ -219,7 +219,7 @@ def _timed(args: RunArgs, measure: Measure) -> tuple[RunArgs, Pace]:
 
 
 def _fitted(args: RunArgs, epochs: int, left: str | None) -> tuple[RunArgs, str | None]:
-    """With the epochs that fit; ``left`` is what the time limit leaves, if that is less than usual."""
+    """Args with the epochs that fit, and a sentence for a person on what the time limit has ``left``, if too little."""
     args = args.model_copy(update={"epochs": epochs, "short_of_time": args.short_of_time or left is not None})
     return args, left and f"A time limit of {rough_duration(args.time_limit_s or 0)} leaves {left}"
 
@@ -239,6 +239,6 @@ def _epochs_in(seconds: float, args: RunArgs, prepared: Prepared, pace: Pace) ->
 
 
 def _photos_of_epoch(args: RunArgs, prepared: Prepared) -> float:
-    """How many photos an epoch learns from, in photos of full size; one that is judged costs less."""
+    """The cost of an epoch, validation included, in training photos of full size."""
     learned, held = (len(prepared.of(split)) for split in (Split.TRAIN, Split.VAL))
     return learned * mean_cost(0.0, recipe_of(args).stages) + held * _JUDGING

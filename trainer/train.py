@@ -215,8 +215,11 @@ class _Work:
         """Fine-tune in a run of its own, which takes the place of the head's if it is better out of fold."""
         try:
             result = self.go_on(self.run.finetuning, args)
-        except DataError as diverged:
-            self.view.note(f"{diverged} The head on pretrained features is kept.")
+        except DataError:  # it diverged
+            self.view.note(
+                "Fine-tuning diverged: the head on pretrained features is kept. Another --seed or a larger "
+                "--batch-size may help"
+            )
             return self._keep_head(head)
         if result.interrupted or result.evaluation is None:
             return self._keep_head(head, RunState.INTERRUPTED)

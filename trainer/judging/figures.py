@@ -24,6 +24,7 @@ _LEAST: Final = 1e-12
 _CLASS_COLUMNS: Final = tuple(name + end for name in ("precision", "recall", "f1") for end in ("", "_low", "_high"))
 _FEWEST_SURE: Final = 10
 _SHARES_RIGHT: Final = (0.95, 0.9, 0.8)
+_WEAK: Final = 5
 
 Probabilities = npt.NDArray[np.float32]
 Labels = npt.NDArray[np.integer]
@@ -266,9 +267,6 @@ def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArr
     sure = [one for one in found if one.photos >= _FEWEST_SURE]
     kept = (one for share in _SHARES_RIGHT for one in sure if one.right >= share * one.photos)
     return next(kept, None)
-
-
-_WEAK = 5
 
 
 def levels_text(achieved: AchievedPrecision) -> str:

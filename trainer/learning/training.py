@@ -34,7 +34,7 @@ _TIMED: Final = 3
 _HEAD_PHOTOS: Final = 20_000
 """At most this many photos train the head alone: their features are held in memory."""
 _CROSS_VALIDATED: Final = 2_000
-"""The most photos that the penalty of the head is chosen on."""
+"""At most this many photos choose the penalty of the head."""
 _HEAD_FOLDS: Final = 5
 _STRENGTHS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _LEAST_SPREAD: Final = 1e-6
@@ -126,8 +126,8 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 class Training:
     """The training of one network, with its training photos, and validation photos to judge it by.
 
-    ``outliers`` show no product: the unknown score learns from them, the network does not. ``features`` are those of
-    the body that the network begins with, on disk.
+    ``outliers`` show no product: the unknown score learns from them, the network does not. ``features`` has, on
+    disk, features of the body that the network begins with.
     """
 
     args: RunArgs

@@ -25,7 +25,12 @@ from models.whole_file import replace_file
 from trainer.networks.efficientnet_lite import lite_body
 from trainer.request import Arch, NetworkChoice, Preset
 
+Downloaded: TypeAlias = Callable[[int, int | None], None]
+"""Gets the bytes that have come and how many there will be; None where the server does not say."""
 _DROPOUT: Final = 0.2
+_KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"
+_TIMEOUT_S: Final = 10.0
+_CHUNK: Final = 1 << 16
 
 
 @dataclass(frozen=True)
@@ -145,13 +150,6 @@ _FAMILIES: Final[Mapping[Arch, tuple[Any, Any, dict[str, Any]]]] = MappingProxyT
 def _with_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
     units, activation = (1, "sigmoid") if classes == 2 else (classes, "softmax")  # noqa: PLR2004 - binary
     return layers.Activation(activation, name="probabilities")(layers.Dense(units, name="logits")(x))
-
-
-Downloaded: TypeAlias = Callable[[int, int | None], None]
-"""Gets the bytes that have come and how many there will be; None where the server does not say."""
-_KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"
-_TIMEOUT_S: Final = 10.0
-_CHUNK: Final = 1 << 16
 
 
 @dataclass(frozen=True)

@@ -23,13 +23,7 @@ from trainer.networks.architectures import (
     simple,
     transfer,
 )
-from trainer.networks.efficientnet_lite import (
-    NotInstalledError,
-    load_folded,
-    package_of,
-    packaged_weights,
-    read_folded,
-)
+from trainer.networks.efficientnet_lite import NotInstalledError, package_of, packaged_weights, read_folded
 from trainer.request import (
     TORCH_SUFFIXES,
     Arch,
@@ -126,7 +120,9 @@ def _published(file: Path, choice: NetworkChoice) -> keras.Model:
         raise InputError(msg)
     try:
         if file.suffix in TORCH_SUFFIXES:
-            load_folded(body, read_folded(file))
+            folded = read_folded(file)
+            for layer in (layer for layer in body.layers if layer.weights):
+                layer.set_weights(folded[layer.name])
         else:
             body.load_weights(file)
     except (OSError, ValueError, KeyError) as error:

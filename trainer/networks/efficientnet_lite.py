@@ -159,13 +159,6 @@ def _fold(arrays: Arrays, layer: str, norm: str) -> Iterator[npt.NDArray[np.floa
     yield (shift - mean * gain).astype(np.float32)
 
 
-def load_folded(body: keras.Model, folded: Folded) -> None:
-    """Give a body the layers of a file; KeyError or ValueError: they do not fit."""
-    for layer in body.layers:
-        if layer.weights:
-            layer.set_weights(folded[layer.name])
-
-
 class NotInstalledError(InputError):
     """The package that holds a network's weights is not installed."""
 

@@ -226,6 +226,19 @@ def test_fine_tuning_that_is_worse_is_thrown_away(head, request_of, tmp_path, se
 
 
 @pytest.mark.rest
+def test_fine_tuning_that_diverges_keeps_the_head(request_of, tmp_path, session_cache):
+    body = shutil.copyfile(request_of().weights, tmp_path / "body.weights.h5")
+    spoilt = published_body(Arch.MOBILENET, 32, 0.25)
+    spoilt.set_weights([np.full_like(array, np.nan) for array in spoilt.get_weights()])
+    request = request_of(epochs=1, folds=0).model_copy(update={"weights": str(body)})
+    diary = Diary(on_goes_on=lambda *_: spoilt.save_weights(body))
+    result = train(request, tmp_path / "run", session_cache, diary)
+    assert ["Fine-tuning diverged: the head" in note for note in diary.notes] == [True]
+    assert (result.args.state, result.args.is_frozen) == (RunState.COMPLETE, True)
+    assert files_of(result.run.path) == OF_A_HEAD
+
+
+@pytest.mark.rest
 def test_a_resume_ends_a_change_of_networks_that_was_killed(request_of, tmp_path, session_cache):
     run, better = Run(tmp_path / "run"), colour_network()
     diary = Diary(on_goes_on=fine_tuned(better))
