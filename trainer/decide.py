@@ -144,7 +144,10 @@ def _fold_weights(request: TrainRequest, arch: Arch, weights: str) -> str | None
 def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
     preset = request.preset or Preset.GOOD
     if request.epochs == 0 and not from_head:
-        msg = "--epochs 0 fits a head on pretrained features; pass --epochs 1 or more, or a pretrained --arch."
+        msg = (
+            "--epochs 0 fits a head on pretrained features, not on random weights or a run's (best.keras); pass "
+            "--epochs 1 or more, or a pretrained --arch without such --weights."
+        )
         raise InputError(msg)
     if request.epochs is not None:
         return request.epochs
