@@ -25,7 +25,7 @@ from models.terminal import Console, print_table
 from models.text import number_of
 from pages.text import rough_duration, rounded
 from trainer.data.dataset import Split
-from trainer.request import USUAL_COLUMNS, TableOptions, TrainRequest
+from trainer.request import USUAL_COLUMNS, Preset, TableOptions, TrainRequest
 from trainer.run import RunState, check_free, open_run
 
 if TYPE_CHECKING:
@@ -203,7 +203,7 @@ def _resumable(run: Path) -> Iterator[None]:
         if not run.exists():
             msg = "Stopped before the training began; only the cache was written."
             raise StoppedError(msg) from stopped
-        so_far = "before all was written" if (run / "weights" / "state.npz").is_file() else "before an epoch had ended"
+        so_far = "before all was written" if (run / "weights" / "state.npz").is_file() else "before there was a result"
         if (run / "finetuning").is_dir() and (run / "confidence.json").is_file():
             so_far = "while the network was fine-tuned, and its head is kept"
         msg = f"Stopped {so_far}; go on with: hangtag train --resume {shlex.quote(str(run))}"
@@ -339,7 +339,8 @@ def _show_accuracy(
         console.print(f"{_accuracy_text(evaluation.test, 'test')}, {photos}", highlight=False)
         console.print(f"(rely on the figure from {figures.n:,} photos: with more photos, less is chance)", style="dim")
     if args.is_frozen:
-        console.print("Kept: a head on the pretrained features", highlight=False)
+        more = "; to fine-tune the network, train without --preset quick" if args.preset is Preset.QUICK else ""
+        console.print(f"Kept: a head on the pretrained features{more}", highlight=False)
         return
     last = ", the last" if args.best_epoch == args.epochs_done else ""
     console.print(f"Kept: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)

@@ -17,6 +17,7 @@ from models.statistics.thresholds import fewest_own_rows, fewest_rows, label_lev
 from models.taxonomy import REVIEW, Taxonomy, level_name
 from models.text import number_of
 from trainer.data.csv_files import write_rows
+from trainer.request import Preset
 from trainer.run import RunArgs, RunState
 
 _TOP: Final = 5
@@ -342,6 +343,10 @@ def advice_for_promise(args: RunArgs, *, folds_may_prove: bool) -> str:
     ways = ["label more photos"]
     if args.state is RunState.INTERRUPTED:
         ways.insert(0, "go on with the training")
+    elif args.is_frozen and args.preset is Preset.QUICK:
+        ways.insert(0, "train without --preset quick, which fine-tunes the network")
+    elif args.is_frozen and args.time_limit_s is not None:
+        ways.insert(0, "allow more time, so that the network can be fine-tuned")
     elif args.ended_by_time:
         ways.insert(0, f"allow more time ({number_of(args.epochs_done, 'epoch')} fitted into --time-limit)")
     if args.state is not RunState.INTERRUPTED and not args.folds and folds_may_prove:

@@ -13,7 +13,9 @@ from tests.unit.trainer.report.materials import made
 from tests.unit.trainer.run_files import ARGS
 from trainer.console import TrainingScreen, _resumable, _show_result, show_evaluation
 from trainer.data.dataset import Split
+from trainer.judging.figures import advice_for_promise
 from trainer.report.material import ReportMaterial
+from trainer.request import Preset
 from trainer.run import EpochFigures, Run, RunState
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import Prepared
@@ -115,7 +117,7 @@ def test_it_is_said_what_is_there_before_fine_tuning_and_what_may_come(console, 
     ("files", "said"),
     [
         ((), "before the training began"),
-        (("args.json",), "before an epoch had ended"),
+        (("args.json",), "before there was a result"),
         (("weights/state.npz", "confidence.json"), "before all was written"),
         (("confidence.json", "finetuning/weights/state.npz"), "its head is kept; go on with: hangtag train --resume"),
     ],
@@ -136,6 +138,19 @@ def test_a_head_that_was_kept_when_somebody_stopped_can_be_exported_or_gone_on_w
     assert "Kept: a head on the pretrained features" in said
     assert f"hangtag train --resume {run.path}" in said
     assert f"hangtag export {run.path}" in said
+
+
+@pytest.mark.parametrize(
+    ("changes", "way"),
+    [
+        ({"preset": Preset.QUICK}, "train without --preset quick"),
+        ({"time_limit_s": 20.0}, "allow more time, so that the network can be fine-tuned"),
+        ({"state": RunState.INTERRUPTED}, "go on with the training"),
+    ],
+)
+def test_the_advice_for_a_promise_names_fine_tuning_where_there_was_none(changes, way) -> None:
+    args = made().args.model_copy(update={"epochs": 0, "state": RunState.COMPLETE, "time_limit_s": None} | changes)
+    assert advice_for_promise(args, folds_may_prove=False).startswith(f"For a promise, {way}")
 
 
 @pytest.mark.parametrize(
