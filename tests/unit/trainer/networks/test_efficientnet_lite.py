@@ -141,6 +141,7 @@ def pth(tmp_path):
     return write
 
 
+@pytest.mark.rest
 @pytest.mark.parametrize(("name", "kind"), [("own.pth", "zip"), ("own.pt", "old")])
 def test_a_file_of_ones_own_with_another_head_is_taken(pth, arrays, name, kind):
     own = {name: array * 2 if name == "_bn1.weight" else array for name, array in arrays.items()}
@@ -213,6 +214,7 @@ def test_a_package_that_is_not_installed_is_named(monkeypatch):
         packaged_weights(Arch.EFFICIENTNET_LITE1)
 
 
+@pytest.mark.rest
 def test_lite2_has_the_weights_of_its_package(random_network, pixels):
     try:
         file = packaged_weights(LITE2)

@@ -113,6 +113,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.rest
 @pytest.mark.parametrize("data", HOSTILE.values(), ids=HOSTILE)
 def test_a_hostile_pickle_is_refused_without_much_memory(data, tmp_path):
     path = tmp_path / "weights.pth"
