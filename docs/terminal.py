@@ -23,9 +23,9 @@ SMALL_GAP: Final = 3
 SHOWN: Final = {
     "train": (
         r"^[\d,]+ photos,",
-        *(r"^ +(epoch) ", r"^ *1/\d+", r"^ *(\d+)/\1 "),
+        r"^efficientnet_lite0 at",
         *("--precision", r"^│ +0\.9[0157] "),
-        r"^test accuracy",
+        *(r"^out-of-fold accuracy", r"^test accuracy"),
     ),
     "export": (r"largest difference", r"^│ probabilities", r"^Bundle"),
     "label": (r"│ labeled", r"│ review", r"│ +not sure", r"│ +unlike", r"│ failed", r"^At least"),
@@ -47,7 +47,11 @@ def main(photos: Path, new: Path, folder: Path) -> None:
     bundle = f"bundles/{photos.name}"
     lines: list[tuple[str, str]] = []
     for name, command, words in (
-        ("train", f"hangtag train {photos.name}/", ["train", str(photos.absolute())]),
+        (
+            "train",
+            f"hangtag train {photos.name}/ --preset quick",
+            ["train", str(photos.absolute()), "--preset", "quick"],
+        ),
         ("export", f"hangtag export runs/train/{photos.name}", ["export", f"runs/train/{photos.name}"]),
         (
             "label",
