@@ -57,7 +57,7 @@ PRESETS: Final[Mapping[Preset, Plan]] = MappingProxyType(
         Preset.BEST: Plan({Arch.EFFICIENTNET_LITE2: 260, Arch.EFFICIENTNET_LITE0: 224}, size=160, length=1.5),
     }
 )
-"""ImageNet top-1 accuracy: 75.1% (Lite0 at 224 px), 77.6% (Lite2 at 260 px). docs/measurements.md has Lite0 at other sizes."""
+"""ImageNet top-1 accuracy: 75.1% (Lite0 at 224 px), 77.6% (Lite2 at 260 px)."""
 
 
 def cnn(classes: int) -> keras.Model:
