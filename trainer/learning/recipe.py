@@ -55,7 +55,8 @@ class Recipe:
     """What decides how a network learns.
 
     Attributes:
-        epochs: the fewest passes over the photos; few photos take more, for at least ``steps`` steps.
+        epochs: the fewest passes over the photos; few photos take more, for at least ``steps`` steps, but not more than
+            ``most_epochs``.
         weight_decay: of AdamW (Loshchilov & Hutter 2019).
         cosine: whether the rate rises over the first tenth and falls to nothing along a cosine, or stays.
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
@@ -77,13 +78,15 @@ class Recipe:
     augmentation: Augmentation | None = None
     stages: tuple[Stage, ...] = ()
     steps: int = 0
+    most_epochs: int = 10_000
     head_first: bool = False
     depth_rates: tuple[float, ...] = (1.0,)
     late_only: bool = False
 
     def epochs_of(self, photos: int, batch: int) -> int:
         """How many epochs a training on this many photos has, unless a person says."""
-        return max(self.epochs, math.ceil(self.steps / max(1, photos // min(batch, photos))))
+        for_steps = math.ceil(self.steps / max(1, photos // min(batch, photos)))
+        return max(self.epochs, min(self.most_epochs, for_steps))
 
 
 _CNN: Final = Recipe(
@@ -110,7 +113,17 @@ _PRETRAINED: Final = replace(
     head_first=True,
     depth_rates=(0.3, 0.6, 1.0),
 )
-_LITE: Final = replace(_PRETRAINED, epochs=5, rate=3e-4, steps=90, depth_rates=(1.0,), average=0.05, late_only=True)
+_LITE: Final = replace(
+    _PRETRAINED,
+    epochs=5,
+    batch=16,
+    rate=3e-4,
+    steps=360,
+    most_epochs=40,
+    depth_rates=(1.0,),
+    average=0.05,
+    late_only=True,
+)
 """Fine-tuning from a fitted head (Kumar et al. 2022): the features are good, and a random head would spoil them."""
 
 
