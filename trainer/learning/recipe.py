@@ -115,7 +115,7 @@ _PRETRAINED: Final = replace(
 )
 _LITE: Final = replace(
     _PRETRAINED,
-    epochs=5,
+    epochs=6,
     batch=16,
     rate=3e-4,
     steps=360,
