@@ -196,7 +196,7 @@ class Histograms(HistogramCollector):
     """Histograms of the absolute values of activations."""
 
     def collect_absolute_value(self, name_to_arr: Mapping[str, list[npt.NDArray[np.float32]]]) -> None:
-        """Count values; ONNX Runtime's own sorts them all to do so, which took most of an export's time."""
+        """Count values; ONNX Runtime's own sorts them all to do so: two fifths of an export's time."""
         for name, (values,) in name_to_arr.items():
             sizes, least, most = np.abs(values).ravel(), values.min(), values.max()
             edges = np.linspace(0.0, sizes.max() or 1.0, _BINS + 1, dtype=np.float32)
