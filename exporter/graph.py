@@ -37,7 +37,9 @@ def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = No
     """
     ends = network_ends(network)
 
-    @tf.function(input_signature=[tf.TensorSpec([None, size, size, 3], tf.uint8, name="image")])  # type: ignore[untyped-decorator]
+    signature = [tf.TensorSpec([None, size, size, 3], tf.uint8, name="image")]
+
+    @tf.function(input_signature=signature, autograph=False)  # type: ignore[untyped-decorator]
     def outputs(image: tf.Tensor) -> list[tf.Tensor]:
         features, logits = ends(tf.cast(image, tf.float32), training=False)
         columns = tf.identity(logits) if logits.shape[1] > 1 else tf.concat([tf.zeros_like(logits), logits], axis=1)

@@ -8,13 +8,14 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.calibrate import HistogramCollector, create_calibrator, save_tensors_data
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from exporter.cost import Drop, Float32, speed_gain
@@ -33,6 +34,7 @@ _QUANTIZED: Final = (
 """Operators for which ONNX Runtime has integer kernels that are worth using. ``Relu`` and ``Clip`` after a quantized
 operator vanish: its range then ends where theirs does. Left out, most of a range would go to values that ReLU6 cuts."""
 _PERCENTILE: Final = 99.99
+_BINS: Final = 2048
 _AT_ONCE: Final = 8
 _SILENT: Final = 4
 
@@ -97,7 +99,7 @@ class Quantizer:
         self._scratch = scratch
         self._pixels = pixels[: max(_AT_ONCE, len(pixels) // _AT_ONCE * _AT_ONCE)]
         self.photos = len(self._pixels)
-        self._folded = scratch / "folded.onnx"
+        self._folded, self._ranges = scratch / "folded.onnx", scratch / "ranges.json"
         plain = scratch / "plain.onnx"
         onnx.save(model, plain)
         with _tools():
@@ -118,15 +120,26 @@ class Quantizer:
         nodes = set(self.body[start:])
         place = self._scratch / "quantized.onnx"
         with _tools():
+            if not self._ranges.exists():
+                self._find_ranges()
             self._write(place, nodes)
             self._check_float(place, left)
         return onnx.load(place)
+
+    def _find_ranges(self) -> None:
+        """A few photos at a time: every layer's outputs are kept until they have been counted."""
+        augmented = str(self._scratch / "augmented.onnx")
+        calibrator = create_calibrator(self._folded, _QUANTIZED, augmented, CalibrationMethod.Percentile)
+        calibrator.collector = Histograms("percentile", True, _BINS, _BINS, _PERCENTILE, None)
+        for start in range(0, self.photos, _AT_ONCE):
+            calibrator.collect_data(_Reader(iter([{"image": self._pixels[start : start + _AT_ONCE]}])))
+        save_tensors_data(calibrator.compute_data(), self._ranges)
 
     def _write(self, place: Path, nodes: Collection[str]) -> None:
         quantize_static(
             str(self._folded),
             str(place),
-            _Reader(self._pixels),
+            None,
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTIZED),
             per_channel=True,
@@ -135,11 +148,9 @@ class Quantizer:
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in nodes],
             calibrate_method=CalibrationMethod.Percentile,
-            calibration_cache_path=self._scratch / "ranges.json",
+            calibration_cache_path=self._ranges,
             extra_options={
-                "CalibPercentile": _PERCENTILE,
-                "CalibStridedMinMax": min(_AT_ONCE, self.photos),
-                "TensorQuantOverrides": {weights: [_EIGHT_BITS] for weights in _depthwise_weights(self.folded)},
+                "TensorQuantOverrides": {weights: [_EIGHT_BITS] for weights in _depthwise_weights(self.folded)}
             },
         )
 
@@ -174,21 +185,26 @@ def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
 
 
 class _Reader(CalibrationDataReader):
-    """Feeds photos a few at a time: every layer's outputs are kept until their range has been computed."""
+    def __init__(self, batches: Iterator[dict[str, Pixels]]) -> None:
+        self._batches = batches
 
-    def __init__(self, pixels: Pixels) -> None:
-        self._pixels = pixels
-        self._waiting: Iterator[Pixels] = iter([pixels])
+    def get_next(self) -> dict[str, Pixels] | None:
+        return next(self._batches, None)
 
-    def __len__(self) -> int:
-        return len(self._pixels)
 
-    def set_range(self, start_index: int, end_index: int) -> None:
-        self._waiting = iter([self._pixels[start_index:end_index]])
+class Histograms(HistogramCollector):
+    """Histograms of the absolute values of activations."""
 
-    def get_next(self) -> dict[str, npt.NDArray[np.uint8]] | None:
-        batch: Any = next(self._waiting, None)
-        return None if batch is None else {"image": batch}
+    def collect_absolute_value(self, name_to_arr: Mapping[str, list[npt.NDArray[np.float32]]]) -> None:
+        """Count values; ONNX Runtime's own sorts them all to do so: two fifths of an export's time."""
+        for name, (values,) in name_to_arr.items():
+            sizes, least, most = np.abs(values).ravel(), values.min(), values.max()
+            edges = np.linspace(0.0, sizes.max() or 1.0, _BINS + 1, dtype=np.float32)
+            before, edges, *ends = self.histogram_dict.get(name, (np.zeros(_BINS, np.int64), edges, least, most))
+            counts = np.bincount((sizes / edges[1]).astype(np.int64), minlength=len(before))
+            counts[: len(before)] += before
+            edges = np.arange(len(counts) + 1, dtype=np.float32) * edges[1]
+            self.histogram_dict[name] = (counts, edges, min(ends[0], least), max(ends[1], most))
 
 
 @contextmanager

@@ -14,7 +14,6 @@ from worker.job.receipt import QuestionsReceipt
 from worker.queue.private_redis import PrivateRedis
 
 
-@pytest.mark.first
 def test_the_demo_ends_with_pages_and_how_to_review(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "demo"
     run_demo(out, 60, queued=False, new_photos=40, epochs=1)

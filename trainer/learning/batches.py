@@ -73,6 +73,7 @@ class Batches:
         options = tf.data.Options()
         options.autotune.enabled = False
 
+        @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
         def prepare(pixels: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             photos = tf.cast(pixels, tf.float32)
             if self._augmentation is None:

@@ -57,7 +57,8 @@ class Predictor:
     def __init__(self, network: keras.Model, store: PixelStore, saved: FeatureStore | None = None) -> None:
         self.network = network
         self._store, self._saved = store, saved
-        self._body = tf.function(partial(features_model(network), training=False), reduce_retracing=True)
+        body = partial(features_model(network), training=False)
+        self._body = tf.function(body, reduce_retracing=True, autograph=False)
         self._rows: dict[str, npt.NDArray[np.float32]] = {}
 
     def predict(self, sha256s: Sequence[str]) -> Predictions:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,8 +48,9 @@ class Learner:
         self._class_weights = None if class_weights is None else tf.constant(class_weights)
         self._average = [tf.Variable(v.value, trainable=False) for v in self._averaged_variables()]
         self._steps = 0
-        self._step = tf.function(self._one_step, reduce_retracing=False)
-        self._answer = tf.function(lambda pixels: self._logits(pixels, training=False), reduce_retracing=True)
+        self._step = tf.function(self._one_step, reduce_retracing=False, autograph=False)
+        answer = partial(self._logits, training=False)
+        self._answer = tf.function(answer, reduce_retracing=True, autograph=False)
 
     def step(self, pixels: tf.Tensor, targets: tf.Tensor, rate: float, share: float) -> tuple[tf.Tensor, tf.Tensor]:
         """Learn from a batch: the mean loss, and the share of photos that were guessed right, before the step.

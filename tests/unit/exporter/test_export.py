@@ -260,7 +260,7 @@ def test_a_network_that_went_astray_is_not_published(export_run, make_network, m
     assert list(tmp_path.iterdir()) == [run]
 
 
-def test_an_edge_graph_that_disagrees_is_not_published(export_run, small_run, tmp_path, monkeypatch):
+def test_an_edge_graph_that_disagrees_is_not_published(export_run, make_network, make_run, tmp_path, monkeypatch):
     from exporter import export
     from exporter.edge.build import edge_graph
     from exporter.proof import DisprovedError
@@ -270,12 +270,13 @@ def test_an_edge_graph_that_disagrees_is_not_published(export_run, small_run, tm
         spec = metadata.preprocess.model_copy(update={"fit": Fit.STRETCH})
         return edge_graph(model, metadata.model_copy(update={"preprocess": spec}))
 
+    run = make_run(make_network("simple", 3))
     monkeypatch.setattr(export, "edge_graph", stretched)
     with pytest.raises(DisprovedError, match="edge graph of float32") as caught:
-        export_run(small_run, tmp_path / "bundle", ExportOptions(edge=True))
+        export_run(run, tmp_path / "bundle", ExportOptions(edge=True))
     assert isinstance(caught.value, ParityError)
     assert not caught.value.proof.passed
-    assert list(tmp_path.iterdir()) == []
+    assert list(tmp_path.iterdir()) == [run]
 
 
 def test_a_bundle_that_does_not_repeat_its_golden_samples_is_not_published(

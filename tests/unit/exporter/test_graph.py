@@ -4,7 +4,7 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from exporter.graph import with_half_weights
+from exporter.graph import with_half_weights, with_probabilities
 from models.errors import ParityError
 from models.manifest import METADATA_KEY, ModelMetadata, parse_file
 from tests.keras_to_onnx import convert
@@ -17,8 +17,15 @@ def network(request, make_network):
 
 
 @pytest.fixture(scope="module")
-def model(network):
-    return convert(network, 32)
+def logits_model(network):
+    from exporter.graph import to_logits
+
+    return to_logits(network, 32)
+
+
+@pytest.fixture(scope="module")
+def model(logits_model):
+    return with_probabilities(logits_model, 1.0)
 
 
 def session(model):
@@ -60,7 +67,7 @@ def test_the_opset_is_18_and_nothing_else_is_needed(model):
 
 
 @pytest.mark.parametrize("temperature", [2.0, 0.5])
-def test_logits_are_divided_by_the_temperature(network, pixels, temperature):
+def test_logits_are_divided_by_the_temperature(network, logits_model, pixels, temperature):
     import keras
 
     before = keras.Model(network.inputs, network.get_layer("logits").output)
@@ -68,7 +75,7 @@ def test_logits_are_divided_by_the_temperature(network, pixels, temperature):
     columns = np.concatenate([np.zeros_like(logits), logits], axis=1) if logits.shape[1] == 1 else logits
     scaled = np.exp(columns / temperature - (columns / temperature).max(axis=1, keepdims=True))
     expected = scaled / scaled.sum(axis=1, keepdims=True)
-    assert np.abs(onnx_scores(convert(network, 32, temperature), pixels) - expected).max() <= 1e-4
+    assert np.abs(onnx_scores(with_probabilities(logits_model, temperature), pixels) - expected).max() <= 1e-4
 
 
 def test_a_layer_that_onnx_does_not_have_is_refused(make_network):
@@ -109,7 +116,8 @@ def with_an_input_more(graph):
 
 def with_a_learning_norm(graph):
     names = ["scale", "bias", "mean", "variance"]
-    graph.initializer.extend(onnx.numpy_helper.from_array(np.ones(3, np.float32), name) for name in names)
+    ones = np.ones(graph.output[0].type.tensor_type.shape.dim[1].dim_value, np.float32)
+    graph.initializer.extend(onnx.numpy_helper.from_array(ones, name) for name in names)
     outputs = ["normed", "new_mean", "new_variance"]
     graph.node.append(
         onnx.helper.make_node("BatchNormalization", ["logits", *names], outputs, name="norm", training_mode=1)
@@ -124,10 +132,10 @@ def with_a_learning_norm(graph):
         (with_a_learning_norm, r"norm \(training only\)"),
     ],
 )
-def test_what_only_training_has_and_inputs_too_many_are_refused_by_name(make_network, spoil, named):
-    from exporter.graph import check_plain, to_logits
+def test_what_only_training_has_and_inputs_too_many_are_refused_by_name(to_logits, spoil, named):
+    from exporter.graph import check_plain
 
-    model = to_logits(make_network("simple", 3), 32)
+    model = onnx.ModelProto.FromString(to_logits.SerializeToString())
     check_plain(model)
     spoil(model.graph)
     with pytest.raises(ParityError, match=named):

@@ -178,9 +178,10 @@ def test_the_model_of_another_network_or_temperature_is_no_proof(parity, make_ne
 
 
 def test_another_unknown_score_is_no_proof(parity, make_network, pixels):
-    network = make_network("cnn", 3)
-    chance = np.random.default_rng(3)
-    head = DistanceHead(*(chance.normal(size=shape).astype(np.float32) for shape in (320, (320, 4), (3, 4), (320, 0))))
+    network = make_network("simple", 3)
+    chance, size = np.random.default_rng(3), network.get_layer("features").output.shape[-1]
+    shapes = (size, (size, 4), (3, 4), (size, 0))
+    head = DistanceHead(*(chance.normal(size=shape).astype(np.float32) for shape in shapes))
     model = convert(network, 32, 1.0, head).SerializeToString()
     assert all(found.passed for found in parity.prove(network, model, pixels, metadata(1.0, 5.0), head))
     elsewhere = replace(head, centres=head.centres + np.float32(1.0))

@@ -3,8 +3,9 @@ import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization.calibrate import HistogramCollector
 
-from exporter.int8 import QuantizeError, Quantizer, body_nodes
+from exporter.int8 import Histograms, QuantizeError, Quantizer, body_nodes
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +110,25 @@ def test_nothing_but_standard_operators_and_the_same_ends(quantizer, quantized, 
     check_plain(quantized)
     assert [value.name for value in quantized.graph.output] == [value.name for value in to_logits.graph.output]
     assert "BatchNormalization" not in operators(quantizer.folded)
+
+
+@pytest.mark.parametrize("shape", ["any", "cut at zero", "larger by and by", "nothing at first"])
+def test_ranges_are_those_of_onnx_runtime_s_own_histograms(shape):
+    rng = np.random.default_rng(1)
+    batches = [rng.normal(size=(8, 9, 9, 4)).astype(np.float32) for _ in range(4)]
+    change = {
+        "any": lambda number, values: values,
+        "cut at zero": lambda number, values: np.clip(values, 0.0, 1.0),
+        "larger by and by": lambda number, values: values * 2**number,
+        "nothing at first": lambda number, values: values * min(number, 1),
+    }[shape]
+    found = []
+    for kind in (HistogramCollector, Histograms):
+        collector = kind("percentile", True, 2048, 2048, 99.99, None)
+        for number, values in enumerate(batches):
+            collector.collect({"x": [change(number, values)]})
+        found.append(np.array(collector.compute_collection_result()["x"][:2]))
+    assert found[1] == pytest.approx(found[0], abs=float(np.ptp(found[0])) / 500)
 
 
 def test_the_tools_say_nothing(quantizer, capfd):

@@ -98,7 +98,7 @@ def test_a_cut_file_is_told(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"\x89HDF\r\n\x1a\n and no more")
     with pytest.raises(InputError, match=f"{path}"):
-        start(path)
+        start(path, Arch.SIMPLE, None)
 
 
 def choose(get=weights_file, **options):

@@ -44,6 +44,9 @@ def test_the_message_of_a_failed_row_can_be_written_and_shown(text: str) -> None
         row = failed_row(ImageError(message), None, "shop/1")
         assert (row.error_message or "").isprintable()
         results_table([row])
+
+
+def test_a_message_of_megabytes_is_cut() -> None:
     assert len(failed_row(ImageError("a" * 10_000_000), None, "shop/1").error_message or "") == 2000
 
 
