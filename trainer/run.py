@@ -262,6 +262,7 @@ class EpochFigures:
         size: side of its training photos in pixels.
         waiting: share of the steps' time in which the network waited for photos.
         images_per_s: training photos a second, validation left out.
+        compile_s: what its first step took longer than the others.
         best: whether its network became ``best.keras``.
     """
 
@@ -275,6 +276,7 @@ class EpochFigures:
     seconds: float = 0.0
     waiting: float = 0.0
     images_per_s: float = 0.0
+    compile_s: float = 0.0
     best: bool = False
 
 
@@ -282,7 +284,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
     {
         re.sub("^(train|val)_", r"\1/", field.name): (field.name, int if field.type is int else float)
         for field in dataclasses.fields(EpochFigures)
-        if field.name != "best"
+        if field.name not in {"compile_s", "best"}
     }
 )
 """Heading, such as ``train/loss`` → field and its type."""

@@ -45,6 +45,25 @@ _TYPES: Final = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: p
 _STATISTICS_COLUMNS: Final = [(field.name, _TYPES[field.type]) for field in fields(ImageStatistics)]  # type: ignore[index]
 
 
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise _gone(folder) from error
+    except OSError as error:
+        msg = f"Expected to write the photo cache in {folder}, {error.strerror}; make room, or set XDG_CACHE_HOME."
+        raise InputError(msg) from error
+
+
+def _gone(folder: Path) -> InputError:
+    msg = (
+        f"Expected the photo cache in {folder}, something has removed it; keep it from cleaning up there, and run it "
+        "again."
+    )
+    return InputError(msg)
+
+
 class _PhotoCache:
     _columns: Sequence[tuple[str, pa.DataType]] = ()
 
@@ -80,7 +99,7 @@ class _PhotoCache:
         for start in range(0, len(new), self._shard):
             self._add_shard(new[start : start + self._shard], workers, on_photo)
         if any(self.lacks(sha256) for sha256, _ in new):
-            raise self._gone()
+            raise _gone(self._folder)
 
     @property
     def _array_bytes(self) -> int:
@@ -91,15 +110,15 @@ class _PhotoCache:
         arrays, index = shard.with_suffix(f"{_ARRAYS}.tmp"), shard.with_suffix(f"{_INDEX}.tmp")
         one_pass = _Pass(files, self._timeout_s, on_photo)
         try:
-            with self._writing():  # room for all of it now: a disk that fills up later would kill us
-                self._folder.mkdir(parents=True, exist_ok=True)
+            self._make_folder()
+            with _writing(self._folder):  # room for all of it now: a disk that fills up later would kill us
                 with arrays.open("wb") as file:
                     os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
             try:
                 one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
             finally:  # whatever ends it, what has been decoded is kept, and no room for what was not
                 if done := max((row for row, record in enumerate(one_pass.records, start=1) if record), default=0):
-                    with self._writing():
+                    with _writing(self._folder):
                         pq.write_table(pa.Table.from_pylist(one_pass.records[:done], self._schema), index)
                         os.truncate(arrays, done * self._array_bytes)
                         sync_file(arrays)
@@ -113,23 +132,15 @@ class _PhotoCache:
         self._open_shard(shard.with_suffix(_INDEX))
         self._passing.update(one_pass.passing)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _make_folder(self) -> None:
         try:
-            yield
-        except FileNotFoundError as error:
-            raise self._gone() from error
+            self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            to_do = "make room, or set XDG_CACHE_HOME"
-            msg = f"Expected to write the photo cache in {self._folder}, {error.strerror}; {to_do}."
+            msg = (
+                f"Expected a folder for the photo cache, {self._folder} cannot be made ({error.strerror}); set "
+                "XDG_CACHE_HOME to a folder in which files can be made."
+            )
             raise InputError(msg) from error
-
-    def _gone(self) -> InputError:
-        msg = (
-            f"Expected the photo cache in {self._folder}, something has removed it; keep it from cleaning up "
-            "there, and run it again."
-        )
-        return InputError(msg)
 
     def _open_shard(self, index: Path) -> None:
         arrays = index.with_suffix(_ARRAYS)
@@ -170,7 +181,7 @@ class StatisticsStore(_PhotoCache):
     def copies(self, sha256s: Sequence[str]) -> Pixels:
         """The small copies of some photos, ``uint8 (n, 64, 64, 3)``, in the order asked."""
         pixels = np.empty((len(sha256s), COPY_SIDE, COPY_SIDE, 3), np.uint8)
-        with self._writing(), ExitStack() as stack:
+        with _writing(self._folder), ExitStack() as stack:
             files: dict[int, int] = {}
             for place, sha256 in zip(pixels, sha256s, strict=True):
                 shard, row = self._rows[sha256]
@@ -229,7 +240,8 @@ class FeatureStore:
         """Keep features, all of one pass."""
         path = self._folder / f"{uuid.uuid4().hex[:12]}.npz"
         names = list(features)
-        write_arrays(path, sha256s=np.array(names), features=np.stack([features[name] for name in names]))
+        with _writing(self._folder):
+            write_arrays(path, sha256s=np.array(names), features=np.stack([features[name] for name in names]))
         self._files[path] = {name: row for row, name in enumerate(names)}
 
 

@@ -185,6 +185,7 @@ class _Loop:
             seconds=seconds,
             waiting=steps.waited_s / trained,
             images_per_s=self.batches.steps * self.batches.batch / trained,
+            compile_s=sum(steps.seconds) - steps.steady_s,
         )
         best = self.is_through() or all(epoch_rank(figures) > epoch_rank(row) for row in self.history)
         return replace(figures, best=best)

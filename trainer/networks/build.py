@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import h5py
 import keras
@@ -106,7 +106,8 @@ def features_model(network: keras.Model) -> keras.Model:
 
 def _whole_model(path: Path) -> keras.Model:
     try:
-        return keras.saving.load_model(path, compile=False)
+        with ZipFile(path):  # Keras says of another file that it is not there
+            return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         msg = f"Expected a Keras model in {path}, it is damaged or needs code of its own ({error}); pass another file."
         raise InputError(msg) from error
