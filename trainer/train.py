@@ -79,9 +79,10 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     work = _Work(Run(path), store, cache, prepared, began, view)
     if args.begins_frozen:
+        network = new_network(args)  # which refuses weights that do not fit, before there is a run
         work.begin(frozen_args(request, args), finetuning=args)
         with work.run.alone():
-            return work.fit_head_first()
+            return work.fit_head_first(network)
     args, short = plan(request, args, prepared, work.left(args))
     work = replace(work, prepared=replace(prepared, notes=(*prepared.notes, *filter(None, (short,)))))
     network = new_network(args)
@@ -124,7 +125,7 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
         prepared = Prepared(photos, read_excluded(run.excluded), args.classes, run.notes())
         began = time.monotonic() - _seconds_of(run) - _seconds_of(run.finetuning)
         work = _Work(run, store, cache, prepared, began, view)
-        return work.fit_head_first() if args.is_frozen else work.go_on(run, args)
+        return work.fit_head_first(new_network(args)) if args.is_frozen else work.go_on(run, args)
 
 
 def _seconds_of(run: Run) -> float:
@@ -177,13 +178,13 @@ class _Work:
             FeatureStore(self.cache, args.preprocess, body) if body else None,
         )
 
-    def fit_head_first(self) -> TrainResult:
+    def fit_head_first(self, network: keras.Model) -> TrainResult:
         """Fit a head on frozen features and judge it, so that its run is whole; then fine-tune, if that is planned."""
         args = self.run.args().model_copy(update={"state": RunState.TRAINING})
         self.view.prepared(self.prepared, args)
         check_weights(args)
         self.run.write_args(args)
-        head = self._judge_head(self.training(self.run, args))
+        head = self._judge_head(self.training(self.run, args), network)
         planned, begun = self.run.finetuning.read_args(), self.run.finetuning.state.is_file()
         if planned and begun:
             planned = planned.model_copy(update={"epochs_done": len(read_history(self.run.finetuning.history))})
@@ -198,9 +199,9 @@ class _Work:
         self.view.goes_on(head, self.run, planned, seconds)
         return self._fine_tune(head, planned)
 
-    def _judge_head(self, training: Training) -> Evaluation:
+    def _judge_head(self, training: Training, network: keras.Model) -> Evaluation:
         began, run = time.monotonic(), self.run
-        predictor = training.predictor(new_network(training.args))
+        predictor = training.predictor(network)
         photos = [photo.sha256 for photo in self.prepared.photos if photo.present]
         predictor.compute(photos, partial(self.view.advance, "Computing features"))
         self.view.advance("Fitting the head", 0, 1)

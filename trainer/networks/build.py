@@ -137,7 +137,7 @@ def _misfit(shapes: Shapes, expected: Shapes) -> str:
     if shapes > expected and more <= _HEAD_ARRAYS:
         return f"it has {more} arrays more, a classification top; pass the file without top."
     fitting = (shapes & expected).total()
-    return f"it has {shapes.total()} arrays, {fitting} of the {expected.total()} among them; pass its own --arch."
+    return f"it has {shapes.total()} arrays, {fitting} of the {expected.total()} expected; pass its own --arch."
 
 
 def _shapes_in(path: Path) -> Shapes:
