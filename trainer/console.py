@@ -104,14 +104,10 @@ class TrainingScreen:
         if figures:
             accuracy = _accuracy_text(figures, f"{number_of(figures.n, f'{evaluation.shown.word} photo')}:")
             self._console.print(f"Without fine-tuning, {accuracy}: {escape(str(run.report))}", highlight=False)
-        done = f" ({args.epochs_done} done)" if args.epochs_done else ""
-        time_left = f", about {rough_duration(seconds)}" if seconds else ""
-        folds = f" and {args.folds} folds" if args.folds else ""
-        self._console.print(
-            f"Now fine-tuning: {number_of(args.epochs, 'epoch')}{done}{folds}{time_left}; it may bring more. Ctrl-C keeps "
-            "what is there.",
-            highlight=False,
-        )
+        work = number_of(args.epochs, "epoch") + (f" ({args.epochs_done} done)" if args.epochs_done else "")
+        work += f" and {args.folds} folds" if args.folds else ""
+        work += f", about {rough_duration(seconds)}" if seconds else ""
+        self._console.print(f"Now fine-tuning: {work}; it may bring more. Ctrl-C keeps what is there.", highlight=False)
         self._show_headings(args)
 
     def _show_headings(self, args: "RunArgs") -> None:

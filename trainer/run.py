@@ -135,7 +135,7 @@ class Run:
 
     best = _Inside("weights/best.keras")  # of the best epoch: the last, once the rate has fallen to nothing
     last = _Inside("weights/last.keras")  # of the last whole epoch
-    state = _Inside("weights/state.npz")  # all that ``--resume`` goes on from, after the last whole epoch
+    state = _Inside("weights/state.npz")  # what ``--resume`` needs, after the last whole epoch
     splits = _Inside("splits.csv")  # which photo was used for what
     excluded = _Inside("excluded.csv")  # which files were set aside, and why
     history = _Inside("results.csv")  # a row an epoch

@@ -35,7 +35,7 @@ _FACTS: Final = {
     Issue.EXIF_ROTATED: "orientation {orientation}",
     Issue.CMYK: "{mode}",
 }
-"""What a tile shows in addition to the score: columns of :class:`trainer.data.image_statistics.ImageStatistics`."""
+"""What a tile shows in addition to the score: columns of :class:`trainer.data.photo_files.ImageStatistics`."""
 
 _Couple = tuple[int, int, str]
 """The places of two photos, and what they have to do with each other."""

@@ -25,8 +25,7 @@ import pyarrow.parquet as pq
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec, fingerprint
 from models.whole_file import read_arrays, sync_file, write_arrays
-from trainer.data.image_statistics import COPY_SIDE, ImageStatistics
-from trainer.data.photo_files import FaultKind, PhotoFault, changed, holds
+from trainer.data.photo_files import COPY_SIDE, FaultKind, ImageStatistics, PhotoFault, changed, holds
 from worker.labelling.process_pool import Death, ProcessPool
 
 STATISTICS_VERSION: Final = "1"
@@ -91,9 +90,9 @@ class _PhotoCache:
         return PhotoFault(FaultKind(kind), self._tables[shard]["message"][row].as_py()) if kind else None
 
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
-        """Decode the files (SHA-256 → path) that the cache lacks; whatever ends it, what has been decoded is kept.
+        """Decode the files (SHA-256 → path) that the cache lacks. An error or a kill loses no decoded photo.
 
-        A file that has other bytes by now is a fault, and what is found is kept under the SHA-256 of what was decoded.
+        A file that has changed since it was hashed is a fault; its decoded photo is kept under the new SHA-256.
         """
         new = [(sha256, path) for sha256, path in files.items() if self.lacks(sha256)]
         for start in range(0, len(new), self._shard):
@@ -111,12 +110,12 @@ class _PhotoCache:
         one_pass = _Pass(files, self._timeout_s, on_photo)
         try:
             self._make_folder()
-            with _writing(self._folder):  # room for all of it now: a disk that fills up later would kill us
-                with arrays.open("wb") as file:
-                    os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
+            with _writing(self._folder), arrays.open("wb") as file:
+                # Room for all of it now: a disk that fills up later would kill us.
+                os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
             try:
                 one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
-            finally:  # whatever ends it, what has been decoded is kept, and no room for what was not
+            finally:  # decoded photos are kept, and no room for others
                 if done := max((row for row, record in enumerate(one_pass.records, start=1) if record), default=0):
                     with _writing(self._folder):
                         pq.write_table(pa.Table.from_pylist(one_pass.records[:done], self._schema), index)
@@ -171,7 +170,7 @@ class StatisticsStore(_PhotoCache):
         super().__init__(cache / "looks" / version, COPY_SIDE, timeout_s, shard)
 
     def statistics(self, sha256s: Sequence[str]) -> pa.Table:
-        """A row for each usable photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`."""
+        """A row for each usable photo, with the columns of :class:`trainer.data.photo_files.ImageStatistics`."""
         starts = np.cumsum([0, *map(len, self._tables)])
         places = [int(starts[shard]) + row for shard, row in map(self._rows.__getitem__, sha256s)]
         if not places:

@@ -145,7 +145,7 @@ def out_of_fold(
     seed: int,
     unseen: Floats | None = None,
 ) -> Floats:
-    """Predict each photo by three small classifiers learned from the photos of other folds: the mean of what they say.
+    """Predict each photo by the mean of three small classifiers, which learned from the photos of other folds.
 
     They are linear discriminant analysis, logistic regression and the nearest neighbours, on features that are
     standardised after a signed square root (Perronnin et al. 2010), with one temperature each (Guo et al. 2017).
@@ -156,8 +156,7 @@ def out_of_fold(
     probabilities ``(n, classes)`` of networks that were trained without the photo: a fourth classifier.
 
     Returns:
-        ``float32 (n, classes)``. A class is exactly 0 where the other folds had no photo of it, and above 0 wherever it
-        was learned.
+        ``float32 (n, classes)``. A class is exactly 0 where the other folds had no photo of it, else above 0.
     """
     folds, standard = assign_folds(labels, groups, seed, FOLDS), _standardised(features)
     voices = np.zeros((3, len(labels), classes), np.float32)

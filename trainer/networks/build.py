@@ -76,10 +76,9 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
 
 
 def _forget_soon(network: keras.Model) -> None:
-    """Let batch norms follow what they see.
+    """Let the statistics of batch norms change faster.
 
-    Keras's MobileNetV2 and V3 keep 0.999 of their statistics at each step: after 500 steps these are still half of what
-    they began with.
+    Keras's MobileNetV2 and V3 keep 0.999 of them at each step: after 500 steps, half is still the initial value.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -217,7 +216,7 @@ def _of_preset(plan: Plan, request: TrainRequest, get: Get) -> tuple[NetworkChoi
 
 
 def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None]:
-    """The architecture and alpha that a file's weights are of, by the model's name and the shapes of its arrays.
+    """The architecture and alpha of a file's weights, by the model's name and the shapes of its arrays.
 
     If ``arch`` is given, only its widths are tried.
     """
