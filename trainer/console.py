@@ -417,7 +417,10 @@ def _as_json(measurement: "Measurement") -> dict[str, Any]:
 
 
 def _show_left_out(measurement: "Measurement", console: Console) -> None:
-    left_out = ((measurement.unread, "could not be read"), (measurement.learned_from, "the run has learned from"))
+    left_out = (
+        (len(measurement.left_out), "could not be read"),
+        (measurement.learned_from, "the run has learned from"),
+    )
     for count, why in left_out:
         if count:
             console.print(f"Not counted: {number_of(count, 'photo')} that {why}", style="yellow")

@@ -105,17 +105,12 @@ def find_label_issues(
     (Northcutt, Jiang & Chuang 2021) found fewer (docs/measurements.md). A probability of exactly 0 means that the class
     was not learned there: a photo is not judged where that is its label.
     """
-    labels, likeliest = labels_of(photos, classes), probabilities.argmax(axis=1)
+    likeliest, best = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
+    own = probabilities[np.arange(len(photos)), labels_of(photos, classes)]
+    doubted = np.flatnonzero((own > 0) & (best >= LEAST_ODDS * own))
     return _ranked(
-        LabelIssue(photos[i], classes[likeliest[i]], float(probabilities[i, labels[i]]), float(probabilities[i].max()))
-        for i in np.flatnonzero(_odds(probabilities, labels) >= LEAST_ODDS).tolist()
+        LabelIssue(photos[i], classes[likeliest[i]], float(own[i]), float(best[i])) for i in doubted.tolist()
     )
-
-
-def _odds(probabilities: Floats, labels: Indices) -> Floats:
-    """How many times as likely as its label each photo's likeliest class is ``(n,)``; 0 if it cannot be judged."""
-    own, best = probabilities[np.arange(len(labels)), labels], probabilities.max(axis=1, initial=0)
-    return np.asarray(np.divide(best, own, out=np.zeros_like(own), where=own > 0))
 
 
 def _ranked(issues: Iterable[LabelIssue]) -> list[LabelIssue]:

@@ -20,7 +20,7 @@ from trainer.learning.recipe import Recipe, cost_at, mean_cost, rate_at, scale_a
 from trainer.learning.training_step import Learner, save_network
 from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, write_history
 
-_STOPPING: Final = "Stopping; the running epoch is not kept. Press Ctrl-C again to quit without a report."
+_STOPPING: Final = "Stopping; the running epoch is not kept. Ctrl-C again quits at once, without a new report."
 _HELD_CHUNK: Final = 1024
 _MULTIPLE: Final = 16
 """Sides of smaller photos are multiples of this, so that no stride leaves a remainder."""

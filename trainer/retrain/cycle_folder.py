@@ -17,6 +17,7 @@ from models.errors import ExitCode, InputError
 from models.statistics.intervals import Interval
 from models.text import numbered
 from models.whole_file import replace_file
+from trainer.run import Inside
 from worker.catalogue_diff import CatalogueFigures
 
 COLLECTING: Final = ".collecting"
@@ -301,35 +302,27 @@ class CatalogueDiff(CatalogueFigures, frozen=True):
     changed_share_95: Interval
 
 
-class _File:
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __get__(self, folder: "CycleFolder", owner: type) -> Path:
-        return folder.path / self.name
-
-
 @dataclass(frozen=True)
 class CycleFolder:
     """The folder of one cycle. A file in it is whole or absent; a step whose file is there is done."""
 
     path: Path
 
-    dataset = _File("dataset.csv")  # photos and labels that it learns from
-    collected = _File("collected.json")  # Collected
-    earlier = _File("earlier.csv")  # the splits that it extends, as they were when it began; absent without any
-    start = _File("cycle.json")
-    run = _File("run")  # the challenger's training
-    splits = _File("splits.csv")  # that the next cycle extends; they outlive the run
-    bundle = _File("bundle")  # the challenger
-    comparison = _File("comparison.json")  # Comparison
-    catalogue = _File("catalogue.json")  # CatalogueDiff
-    rows = _File("catalogue")  # the catalogue's rows that are compared, and both models' labels
-    verdict = _File("verdict.json")  # Verdict
-    published = _File("published.json")  # the challenger's version
-    seconds = _File("seconds.json")  # how long each step took
-    report = _File("report.html")
-    outcome = _File("outcome.json")  # the last file: a cycle with it is over
+    dataset = Inside("dataset.csv")  # photos and labels that it learns from
+    collected = Inside("collected.json")  # Collected
+    earlier = Inside("earlier.csv")  # the splits that it extends, as they were when it began; absent without any
+    start = Inside("cycle.json")
+    run = Inside("run")  # the challenger's training
+    splits = Inside("splits.csv")  # that the next cycle extends; they outlive the run
+    bundle = Inside("bundle")  # the challenger
+    comparison = Inside("comparison.json")  # Comparison
+    catalogue = Inside("catalogue.json")  # CatalogueDiff
+    rows = Inside("catalogue")  # the catalogue's rows that are compared, and both models' labels
+    verdict = Inside("verdict.json")  # Verdict
+    published = Inside("published.json")  # the challenger's version
+    seconds = Inside("seconds.json")  # how long each step took
+    report = Inside("report.html")
+    outcome = Inside("outcome.json")  # the last file: a cycle with it is over
 
     def write(self, path: Path, record: BaseModel) -> None:
         """Write a record as JSON, whole."""

@@ -175,15 +175,8 @@ class CycleTools:
 
 
 def _sample_options(settings: CatalogueSettings, renamed: Mapping[str, str]) -> SampleOptions:
-    return SampleOptions(
-        settings.image_column,
-        settings.image_root,
-        settings.image_suffix,
-        settings.encoding,
-        settings.allow_hosts,
-        settings.headers,
-        dict(renamed),
-    )
+    of_source = (settings.image_column, settings.image_root, settings.image_suffix, settings.encoding)
+    return SampleOptions(*of_source, settings.allow_hosts, settings.headers, dict(renamed))
 
 
 @dataclass(frozen=True)

@@ -148,6 +148,12 @@ def test_epochs_of_nothing_need_pretrained_features(request_of, tmp_path, sessio
     assert not (tmp_path / "run").exists()
 
 
+def test_weights_that_do_not_fit_leave_no_run(request_of, tmp_path, session_cache):
+    with pytest.raises(InputError, match="does not fit mobilenet of width"):
+        train(request_of(alpha=0.5), tmp_path / "run", session_cache, Diary())
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.rest
 def test_a_time_limit_without_room_keeps_the_head_and_says_so(request_of, tmp_path, session_cache):
     diary = Diary(on_goes_on=kill)
