@@ -28,7 +28,7 @@ on 30 let one pass; on thousands, what is measured counts (benchmarks/int8_judgi
 _CHEAPEST: Final = 0.05
 """The least that a changed label is taken to cost: confidences of a network that has hardly learned all but tie."""
 _TELLING: Final = 20.0
-"""An interval of more points between its ends tells nothing of what a variant costs."""
+"""Points from end to end; a wider interval leaves open what a variant costs."""
 _NEAREST: Final = 0.25
 _FEWEST: Final = 20
 """The moves that count are those of a quarter of the photos, 20 at least: those with the smallest leads."""

@@ -74,7 +74,7 @@ def _praise(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, cpu: str)
     cost, (low, high) = facts.cost, facts.cost.points_95
     measured = f"({cost.seen}, 95% interval of the loss: {low:.2f} to {high:.2f})"
     if not cost.is_telling:
-        measured = f"as far as its logits tell; {cost.photos} validation photos are too few to measure it"
+        measured = f"by its logits; {cost.photos} validation photos are too few to measure it"
     praise = f"int8 is {facts.speed:.2f} times as fast as float32 {way} on {cpu}, and {cost.words} {measured}"
     if promise := int8.metadata.precision:
         praise += (

@@ -375,7 +375,7 @@ class NetworkChoice:
 
     @property
     def has_pretrained_body(self) -> bool:
-        """Whether its features are pretrained, and not those of a run, which may have learned from these photos."""
+        """Whether its features are pretrained; those of a run do not count, since it may know these photos."""
         of_run = isinstance(self.weights, Path) and self.weights.suffix == ".keras"
         return self.arch.is_transfer and self.weights is not NamedWeights.NONE and not of_run
 

@@ -120,7 +120,7 @@ class RunArgs(TrainRequest):
 
 
 class Inside:
-    """A path in a folder: that of the object whose attribute it is."""
+    """A path under its object's ``path``."""
 
     def __init__(self, path: str) -> None:
         self._path = path

@@ -97,7 +97,7 @@ def _confidence_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> s
     number, (share, before) = max(enumerate(zip(*shares, strict=True)), key=lambda one: abs(one[1][0] - one[1][1]))
     edges = f"{number / BINS:.2f} and {(number + 1) / BINS:.2f}"
     return (
-        f"its confidence is {here:.2f} on average, as it was, but between {edges} for {share:.0%} of them, and was for "
+        f"its confidence is still {here:.2f} on average, but between {edges} for {share:.0%} of them, and was for "
         f"{before:.0%}"
     )
 
