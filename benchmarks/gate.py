@@ -31,8 +31,8 @@ from models.statistics.fixed_sequence import proved_rows
 from trainer.data.dataset import Split
 from trainer.retrain.compare_predictions import ModelPredictions, compare_calibration, compare_predictions
 from trainer.retrain.config import ClassMap, GateSettings
+from trainer.retrain.cycle_folder import Comparison, Footprint
 from trainer.retrain.gate import judge
-from trainer.retrain.records import Comparison, Footprint
 from trainer.splits.assigned import AssignedPhoto
 
 CLASSES = 10

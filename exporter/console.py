@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from exporter.variant import Int8Facts, MadeVariant
 
 _TOO_FEW: Final = "[yellow]?[/yellow]"
-_TELLING: Final = 20.0
-"""An interval of more points between its ends tells nothing of what int8 costs."""
 
 
 def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json: bool) -> None:
@@ -118,7 +116,7 @@ def _int8(facts: "Int8Facts") -> Table:
     caption = "Times as fast: the network alone, and with decoding from a photo's file; on one thread."
     cost, (low, high) = facts.cost, facts.cost.points_95
     mark = _mark(passed=True)
-    if high - low > _TELLING:
+    if not cost.is_telling:
         caption, mark = f"{caption}\n{_TOO_FEW}: too few photos to tell what it costs.", _TOO_FEW
     table = _table("int8 against float32", caption, *headings)
     table.add_row("float32", f"{cost.reference:.3f}")

@@ -27,6 +27,8 @@ _WORTH: Final = 500
 on 30 let one pass; on thousands, what is measured counts (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
 """The least that a changed label is taken to cost: confidences of a network that has hardly learned all but tie."""
+_TELLING: Final = 20.0
+"""Points from end to end; a wider interval leaves open what a variant costs."""
 _NEAREST: Final = 0.25
 _FEWEST: Final = 20
 """The moves that count are those of a quarter of the photos, 20 at least: those with the smallest leads."""
@@ -60,16 +62,25 @@ class Drop:
         """What it is expected to lose, or to gain."""
         return f"{'gains' if self.estimate < 0 else 'loses'} about {abs(self.estimate):.2f} points of accuracy"
 
+    @property
+    def is_telling(self) -> bool:
+        """Whether the photos are enough to measure what it costs."""
+        low, high = self.points_95
+        return high - low <= _TELLING
+
+    @property
+    def seen(self) -> str:
+        """What it lost, or gained, on the photos."""
+        return f"{abs(self.points):.2f} {'gained' if self.points < 0 else 'lost'} on {self.photos} validation photos"
+
     def too_much(self, allowed: float) -> str | None:
         """What it loses and may lose, in words; None if it loses no more than ``allowed`` points."""
         if self.estimate <= allowed:
             return None
         low, high = self.points_95
-        seen = f"{abs(self.points):.2f} {'gained' if self.points < 0 else 'lost'}"
         return (
             f"it {self.words}, and {allowed:g} are allowed ({1 - self.agreement:.1%} of {self.compared} photos change "
-            f"their label; {seen} on {self.photos} validation photos, 95% interval of the loss: {low:.2f} to "
-            f"{high:.2f})"
+            f"their label; {self.seen}, 95% interval of the loss: {low:.2f} to {high:.2f})"
         )
 
 

@@ -72,10 +72,10 @@ def _no_default(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, max_d
 def _praise(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, cpu: str) -> str:
     way = "in the network" if facts.whole_gain is None else "from file to label"
     cost, (low, high) = facts.cost, facts.cost.points_95
-    praise = (
-        f"int8 is {facts.speed:.2f} times as fast as float32 {way} on {cpu}, and {cost.words} ({cost.points:.2f} lost "
-        f"on {cost.photos} validation photos, 95%: {low:.2f} to {high:.2f})"
-    )
+    measured = f"({cost.seen}, 95% interval of the loss: {low:.2f} to {high:.2f})"
+    if not cost.is_telling:
+        measured = f"by its logits; {cost.photos} validation photos are too few to measure it"
+    praise = f"int8 is {facts.speed:.2f} times as fast as float32 {way} on {cpu}, and {cost.words} {measured}"
     if promise := int8.metadata.precision:
         praise += (
             f"; at the precision of {precision_text(promise)} that it promises it labels {int8.coverage:.1%} of the "

@@ -18,8 +18,7 @@ from trainer.data.dataset import Split
 from trainer.request import Arch, Balance
 from trainer.retrain.config import CatalogueSettings, GateSettings, RetrainConfig
 from trainer.retrain.cycle import CycleOptions, retrain
-from trainer.retrain.cycle_folder import Outcome
-from trainer.retrain.records import CatalogueDiff, Check, Collected, Comparison, Footprint, Verdict
+from trainer.retrain.cycle_folder import CatalogueDiff, Check, Collected, Comparison, Footprint, Outcome, Verdict
 from trainer.retrain.tools import CycleTools
 from trainer.run import Run, RunArgs, RunState
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits

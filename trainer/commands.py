@@ -7,11 +7,11 @@ from typing import Annotated
 
 import typer
 
-from models.errors import ExitCode, MissingExtraError
+from models.errors import ExitCode, InputError, MissingExtraError
 from models.options import RegistryOption, takes
 from models.reference import DEFAULT_REGISTRY, find_model
 from trainer.corrections.commands import register as register_corrections
-from trainer.request import DATA_HELP, TableOptions, TrainOptions, TrainRequest
+from trainer.request import DATA_HELP, TableOptions, TrainOptions, TrainRequest, parse_weights
 from worker.queue.options import RedisOption, logs_json, queue_settings
 
 
@@ -141,7 +141,13 @@ def train_command(
     if data is None:
         msg = "give DATA to start a run, or --resume RUN to go on with one"
         raise typer.BadParameter(msg)
-    weights = options.weights or (os.environ.get("HANGTAG_WEIGHTS") if options.arch is None else None)
+    weights = options.weights
+    if weights is None and options.arch is None and (weights := os.environ.get("HANGTAG_WEIGHTS")):
+        try:
+            parse_weights(weights)
+        except InputError as error:
+            msg = f"HANGTAG_WEIGHTS: {error}"
+            raise InputError(msg) from error
     request = TrainRequest(**dict(options) | {"weights": weights}, data=data, table=table)
     stem = data.resolve().stem
     run = out / (options.name or (f"{stem}-{options.arch}" if options.arch else stem))

@@ -104,13 +104,10 @@ class TrainingScreen:
         if figures:
             accuracy = _accuracy_text(figures, f"{number_of(figures.n, f'{evaluation.shown.word} photo')}:")
             self._console.print(f"Without fine-tuning, {accuracy}: {escape(str(run.report))}", highlight=False)
-        time_left = f", about {rough_duration(seconds)}" if seconds else ""
-        folds = f" and {args.folds} folds" if args.folds else ""
-        self._console.print(
-            f"Now fine-tuning: {number_of(args.epochs, 'epoch')}{folds}{time_left}; it may bring more. Ctrl-C keeps "
-            "what is there.",
-            highlight=False,
-        )
+        work = number_of(args.epochs, "epoch") + (f" ({args.epochs_done} done)" if args.epochs_done else "")
+        work += f" and {args.folds} folds" if args.folds else ""
+        work += f", about {rough_duration(seconds)}" if seconds else ""
+        self._console.print(f"Now fine-tuning: {work}; it may bring more. Ctrl-C keeps what is there.", highlight=False)
         self._show_headings(args)
 
     def _show_headings(self, args: "RunArgs") -> None:
@@ -132,7 +129,7 @@ class TrainingScreen:
         """A line for an epoch that is done."""
         self._clear()
         self._epochs_done = figures.epoch
-        self._seconds.append(figures.seconds)
+        self._seconds.append(figures.seconds - figures.compile_s)
         left = epochs * (1 + self._folds) - figures.epoch
         minutes, seconds = divmod(int(mean(self._seconds[-5:]) * left), 60)
         self._console.print(
@@ -227,6 +224,10 @@ def _show_result(result: "TrainResult", console: Console, *, as_json: bool) -> E
         lines.append(f"[yellow]Interrupted. Go on with it: hangtag train --resume {quoted}[/yellow]")
     if result.evaluation and not (result.interrupted and not result.args.is_frozen):
         lines.append(f"[dim]Next: hangtag export {quoted}[/dim]")
+    if result.args.is_frozen and result.args.preset is Preset.QUICK:
+        name = f"--name {escape(shlex.quote(f'{run.path.name}-good'))}"
+        same = f"--preset good --image-size {result.args.image_size} {name}"
+        lines.append(f"[dim]To fine-tune the network, from these features: the same command with {same}[/dim]")
     for line in lines:  # each in one piece, however long its path is: it is there to be copied
         console.print(line, highlight=False, soft_wrap=True)
     return ExitCode.INTERRUPTED if result.interrupted else ExitCode.OK
@@ -339,8 +340,7 @@ def _show_accuracy(
         console.print(f"{_accuracy_text(evaluation.test, 'test')}, {photos}", highlight=False)
         console.print(f"(rely on the figure from {figures.n:,} photos: with more photos, less is chance)", style="dim")
     if args.is_frozen:
-        more = "; to fine-tune the network, train without --preset quick" if args.preset is Preset.QUICK else ""
-        console.print(f"Kept: a head on the pretrained features{more}", highlight=False)
+        console.print("Kept: a head on the pretrained features", highlight=False)
         return
     last = ", the last" if args.best_epoch == args.epochs_done else ""
     console.print(f"Kept: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)
@@ -417,7 +417,10 @@ def _as_json(measurement: "Measurement") -> dict[str, Any]:
 
 
 def _show_left_out(measurement: "Measurement", console: Console) -> None:
-    left_out = ((measurement.unread, "could not be read"), (measurement.learned_from, "the run has learned from"))
+    left_out = (
+        (len(measurement.left_out), "could not be read"),
+        (measurement.learned_from, "the run has learned from"),
+    )
     for count, why in left_out:
         if count:
             console.print(f"Not counted: {number_of(count, 'photo')} that {why}", style="yellow")

@@ -325,7 +325,7 @@ def parse_weights(text: str) -> Weights:
         return NamedWeights(text)
     path = Path(text)
     if path.is_dir():
-        msg = f"Expected a file of weights, {path} is a folder; of a run give {path / 'weights' / 'best.keras'}."
+        msg = f"Expected a file of weights, {path} is a folder; of a run give the file weights/best.keras in it."
         raise InputError(msg)
     if not path.is_file():
         msg = f"Expected imagenet, none or a file of weights, got {text}, and there is no such file."
@@ -372,6 +372,12 @@ class NetworkChoice:
             having = ", ".join(other for other in Arch if other.is_lite)
             msg = f"{self.arch} starts from a file of Keras, got {self.weights}; a file of PyTorch is for {having}."
             raise InputError(msg)
+
+    @property
+    def has_pretrained_body(self) -> bool:
+        """Whether its features are pretrained; those of a run do not count, since it may know these photos."""
+        of_run = isinstance(self.weights, Path) and self.weights.suffix == ".keras"
+        return self.arch.is_transfer and self.weights is not NamedWeights.NONE and not of_run
 
     @property
     def width(self) -> float:

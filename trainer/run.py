@@ -119,12 +119,15 @@ class RunArgs(TrainRequest):
         return Taxonomy(self.classes, dict(self.parents)) if self.parents else None
 
 
-class _Inside:
+class Inside:
+    """A path under its object's ``path``."""
+
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def __get__(self, run: "Run", owner: type["Run"]) -> Path:
-        return run.path / self._path
+    def __get__(self, folder: Any, owner: type) -> Path:  # noqa: ANN401 - of a run or of a cycle
+        place: Path = folder.path / self._path
+        return place
 
 
 @dataclass(frozen=True)
@@ -133,22 +136,22 @@ class Run:
 
     path: Path
 
-    best = _Inside("weights/best.keras")  # of the best epoch: the last, once the rate has fallen to nothing
-    last = _Inside("weights/last.keras")  # of the last whole epoch
-    state = _Inside("weights/state.npz")  # all that ``--resume`` goes on from, after the last whole epoch
-    splits = _Inside("splits.csv")  # which photo was used for what
-    excluded = _Inside("excluded.csv")  # which files were set aside, and why
-    history = _Inside("results.csv")  # a row an epoch
-    evaluation = _Inside("evaluation.json")  # figures on validation and test
-    class_figures = _Inside("classes.csv")  # the figures of each class
-    confidence = _Inside("confidence.json")  # temperature, thresholds and limits: a Confidence
-    unknown = _Inside("export/unknown.npz")  # the arrays that compute the out-of-distribution score
-    predictions = _Inside("predictions.csv")  # a row for each photo of validation and test
-    label_issues = _Inside("label_issues.csv")  # photos whose label is likely wrong
-    report = _Inside("report.html")
-    model_card = _Inside("README.md")
-    answers = _Inside("answers.npz")  # a fold's predictions for the photos that its network was trained without
-    originals = _Inside("export/originals")  # validation photos as they were, for the bundle's golden samples
+    best = Inside("weights/best.keras")  # of the best epoch: the last, once the rate has fallen to nothing
+    last = Inside("weights/last.keras")  # of the last whole epoch
+    state = Inside("weights/state.npz")  # what ``--resume`` needs, after the last whole epoch
+    splits = Inside("splits.csv")  # which photo was used for what
+    excluded = Inside("excluded.csv")  # which files were set aside, and why
+    history = Inside("results.csv")  # a row an epoch
+    evaluation = Inside("evaluation.json")  # figures on validation and test
+    class_figures = Inside("classes.csv")  # the figures of each class
+    confidence = Inside("confidence.json")  # temperature, thresholds and limits: a Confidence
+    unknown = Inside("export/unknown.npz")  # the arrays that compute the out-of-distribution score
+    predictions = Inside("predictions.csv")  # a row for each photo of validation and test
+    label_issues = Inside("label_issues.csv")  # photos whose label is likely wrong
+    report = Inside("report.html")
+    model_card = Inside("README.md")
+    answers = Inside("answers.npz")  # a fold's predictions for the photos that its network was trained without
+    originals = Inside("export/originals")  # validation photos as they were, for the bundle's golden samples
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -262,6 +265,7 @@ class EpochFigures:
         size: side of its training photos in pixels.
         waiting: share of the steps' time in which the network waited for photos.
         images_per_s: training photos a second, validation left out.
+        compile_s: what its first step took longer than the others.
         best: whether its network became ``best.keras``.
     """
 
@@ -275,6 +279,7 @@ class EpochFigures:
     seconds: float = 0.0
     waiting: float = 0.0
     images_per_s: float = 0.0
+    compile_s: float = 0.0
     best: bool = False
 
 
@@ -282,7 +287,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
     {
         re.sub("^(train|val)_", r"\1/", field.name): (field.name, int if field.type is int else float)
         for field in dataclasses.fields(EpochFigures)
-        if field.name != "best"
+        if field.name not in {"compile_s", "best"}
     }
 )
 """Heading, such as ``train/loss`` → field and its type."""

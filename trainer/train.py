@@ -9,7 +9,7 @@ from typing import Final, Protocol
 
 import keras
 
-from models.errors import DataError
+from models.errors import DataError, InputError
 from models.photo import NONE
 from models.preprocess import PreprocessSpec
 from trainer.check.checkup import scan_photos
@@ -79,9 +79,10 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     work = _Work(Run(path), store, cache, prepared, began, view)
     if args.begins_frozen:
+        network = new_network(args)  # which refuses weights that do not fit, before there is a run
         work.begin(frozen_args(request, args), finetuning=args)
         with work.run.alone():
-            return work.fit_head_first()
+            return work.fit_head_first(network)
     args, short = plan(request, args, prepared, work.left(args))
     work = replace(work, prepared=replace(prepared, notes=(*prepared.notes, *filter(None, (short,)))))
     network = new_network(args)
@@ -98,6 +99,12 @@ def _choose_network(request: TrainRequest, view: TrainingView) -> NetworkChoice:
         )
 
     choice, why = choose_network(request, download)
+    if request.epochs == 0 and not choice.has_pretrained_body:
+        msg = (
+            "--epochs 0 fits a head on pretrained features, not on random weights or a run's (best.keras); pass "
+            "--epochs 1 or more, or a pretrained --arch without such --weights."
+        )
+        raise InputError(msg)
     if request.fold_weights:
         download(replace(choice, weights=parse_weights(request.fold_weights)))
     if why:
@@ -116,14 +123,15 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
         photos = [photo for photo in read_splits(run.splits) if photo.present]
         restore(photos, store, view.advance)
         prepared = Prepared(photos, read_excluded(run.excluded), args.classes, run.notes())
-        began = time.monotonic() - sum(_seconds_of(part, args.folds) for part in (run, run.finetuning))
+        began = time.monotonic() - _seconds_of(run) - _seconds_of(run.finetuning)
         work = _Work(run, store, cache, prepared, began, view)
-        return work.fit_head_first() if args.is_frozen else work.go_on(run, args)
+        return work.fit_head_first(new_network(args)) if args.is_frozen else work.go_on(run, args)
 
 
-def _seconds_of(run: Run, folds: int) -> float:
-    parts = (run, *(run.fold(number) for number in range(1, folds + 1)))
-    return sum(row.seconds for part in parts for row in read_history(part.history))
+def _seconds_of(run: Run) -> float:
+    """Spent on the epochs of a network and its folds by earlier processes."""
+    histories = (run.history, *run.path.glob("folds/*/results.csv"))
+    return sum(row.seconds for history in histories for row in read_history(history))
 
 
 @dataclass(frozen=True)
@@ -170,27 +178,30 @@ class _Work:
             FeatureStore(self.cache, args.preprocess, body) if body else None,
         )
 
-    def fit_head_first(self) -> TrainResult:
+    def fit_head_first(self, network: keras.Model) -> TrainResult:
         """Fit a head on frozen features and judge it, so that its run is whole; then fine-tune, if that is planned."""
         args = self.run.args().model_copy(update={"state": RunState.TRAINING})
         self.view.prepared(self.prepared, args)
         check_weights(args)
         self.run.write_args(args)
-        head = self._judge_head(self.training(self.run, args))
+        head = self._judge_head(self.training(self.run, args), network)
         planned, begun = self.run.finetuning.read_args(), self.run.finetuning.state.is_file()
-        if planned and not begun:
+        if planned and begun:
+            planned = planned.model_copy(update={"epochs_done": len(read_history(self.run.finetuning.history))})
+        elif planned:
             planned, short = plan_finetuning(planned, self.prepared, self.left(planned))
             if short:
                 self.view.note(short)
         if planned is None or not planned.epochs:
             return self._keep_head(head)
         self.run.finetuning.write_args(planned)
-        self.view.goes_on(head, self.run, planned, foretold_s(planned, self.prepared))
+        seconds = None if begun else foretold_s(planned, self.prepared)
+        self.view.goes_on(head, self.run, planned, seconds)
         return self._fine_tune(head, planned)
 
-    def _judge_head(self, training: Training) -> Evaluation:
+    def _judge_head(self, training: Training, network: keras.Model) -> Evaluation:
         began, run = time.monotonic(), self.run
-        predictor = training.predictor(new_network(training.args))
+        predictor = training.predictor(network)
         photos = [photo.sha256 for photo in self.prepared.photos if photo.present]
         predictor.compute(photos, partial(self.view.advance, "Computing features"))
         self.view.advance("Fitting the head", 0, 1)
@@ -200,7 +211,7 @@ class _Work:
         write_history(run.history, [head_figures(training, predictor, time.monotonic() - began)])
         folds = fit_folds_of_heads(training, predictor, strength, self.view)
         keep_for_export(training)
-        took = time.monotonic() - self.began
+        took = time.monotonic() - self.began - _seconds_of(run.finetuning)
         return write_report(training, self.prepared, folds, took, self.view.advance, predictor)
 
     def _keep_head(self, head: Evaluation, state: RunState = RunState.COMPLETE) -> TrainResult:

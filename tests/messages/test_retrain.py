@@ -21,7 +21,7 @@ from tests.unit.trainer.retrain.made_up import (
 )
 from tests.unit.trainer.retrain.test_config import CASES, written
 from trainer.retrain.collect import collected_notes
-from trainer.retrain.records import Calibration, Collected, Comparison, Correction, Footprint, Verdict
+from trainer.retrain.cycle_folder import Calibration, Collected, Comparison, Correction, Footprint, Verdict
 
 FEW = {"hat": a_class(), "lamp": a_class(photos=2, before=1.0, spread=60), "vase": new_class(0.0, photos=0)}
 LOST = {"hat": a_class(4.0), "dress": a_class(-15.3, 10.7, before=0.921), "vase": a_class(-20, 15)}

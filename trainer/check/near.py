@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 
 from models.preprocess import Pixels
 from trainer.check.alignment import Floats, PairFit, fit_pairs, shrunk
-from trainer.data.image_statistics import COPY_SIDE
+from trainer.data.photo_files import COPY_SIDE
 
 Places = npt.NDArray[np.intp]
 Take = Callable[[Places], Pixels]

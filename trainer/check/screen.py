@@ -22,6 +22,7 @@ from models.whole_file import replace_file
 from pages.render import near
 from trainer.check.check_reports import (
     SHORTCUT_ADVICE,
+    check_page,
     check_summary,
     doubt_sentences,
     json_of,
@@ -32,7 +33,6 @@ from trainer.check.check_reports import (
     write_check_csv,
 )
 from trainer.check.checkup import GRAVE, Checkup, Issue, check_up
-from trainer.check.page import check_page
 from trainer.check.quarantine import bring_back, make_outside, quarantine
 from trainer.data.dataset import Dataset, fetch_photos, read_dataset
 from trainer.data.photo_cache import StatisticsStore

@@ -25,8 +25,7 @@ import pyarrow.parquet as pq
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec, fingerprint
 from models.whole_file import read_arrays, sync_file, write_arrays
-from trainer.data.image_statistics import COPY_SIDE, ImageStatistics
-from trainer.data.photo_files import FaultKind, PhotoFault, changed, holds
+from trainer.data.photo_files import COPY_SIDE, FaultKind, ImageStatistics, PhotoFault, changed, holds
 from worker.labelling.process_pool import Death, ProcessPool
 
 STATISTICS_VERSION: Final = "1"
@@ -43,6 +42,25 @@ _INDEX: Final = ".parquet"
 _FAULT_COLUMNS: Final = [("sha256", pa.string()), ("kind", pa.string()), ("message", pa.string())]
 _TYPES: Final = {str: pa.string(), int: pa.int64(), float: pa.float64(), bool: pa.bool_()}
 _STATISTICS_COLUMNS: Final = [(field.name, _TYPES[field.type]) for field in fields(ImageStatistics)]  # type: ignore[index]
+
+
+@contextmanager
+def _writing(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise _gone(folder) from error
+    except OSError as error:
+        msg = f"Expected to write the photo cache in {folder}, {error.strerror}; make room, or set XDG_CACHE_HOME."
+        raise InputError(msg) from error
+
+
+def _gone(folder: Path) -> InputError:
+    msg = (
+        f"Expected the photo cache in {folder}, something has removed it; keep it from cleaning up there, and run it "
+        "again."
+    )
+    return InputError(msg)
 
 
 class _PhotoCache:
@@ -72,15 +90,15 @@ class _PhotoCache:
         return PhotoFault(FaultKind(kind), self._tables[shard]["message"][row].as_py()) if kind else None
 
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
-        """Decode the files (SHA-256 → path) that the cache lacks; whatever ends it, what has been decoded is kept.
+        """Decode the files (SHA-256 → path) that the cache lacks. An error or a kill loses no decoded photo.
 
-        A file that has other bytes by now is a fault, and what is found is kept under the SHA-256 of what was decoded.
+        A file that has changed since it was hashed is a fault; its decoded photo is kept under the new SHA-256.
         """
         new = [(sha256, path) for sha256, path in files.items() if self.lacks(sha256)]
         for start in range(0, len(new), self._shard):
             self._add_shard(new[start : start + self._shard], workers, on_photo)
         if any(self.lacks(sha256) for sha256, _ in new):
-            raise self._gone()
+            raise _gone(self._folder)
 
     @property
     def _array_bytes(self) -> int:
@@ -91,15 +109,15 @@ class _PhotoCache:
         arrays, index = shard.with_suffix(f"{_ARRAYS}.tmp"), shard.with_suffix(f"{_INDEX}.tmp")
         one_pass = _Pass(files, self._timeout_s, on_photo)
         try:
-            with self._writing():  # room for all of it now: a disk that fills up later would kill us
-                self._folder.mkdir(parents=True, exist_ok=True)
-                with arrays.open("wb") as file:
-                    os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
+            self._make_folder()
+            with _writing(self._folder), arrays.open("wb") as file:
+                # Room for all of it now: a disk that fills up later would kill us.
+                os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
             try:
                 one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
-            finally:  # whatever ends it, what has been decoded is kept, and no room for what was not
+            finally:  # decoded photos are kept, and no room for others
                 if done := max((row for row, record in enumerate(one_pass.records, start=1) if record), default=0):
-                    with self._writing():
+                    with _writing(self._folder):
                         pq.write_table(pa.Table.from_pylist(one_pass.records[:done], self._schema), index)
                         os.truncate(arrays, done * self._array_bytes)
                         sync_file(arrays)
@@ -113,23 +131,15 @@ class _PhotoCache:
         self._open_shard(shard.with_suffix(_INDEX))
         self._passing.update(one_pass.passing)
 
-    @contextmanager
-    def _writing(self) -> Iterator[None]:
+    def _make_folder(self) -> None:
         try:
-            yield
-        except FileNotFoundError as error:
-            raise self._gone() from error
+            self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            to_do = "make room, or set XDG_CACHE_HOME"
-            msg = f"Expected to write the photo cache in {self._folder}, {error.strerror}; {to_do}."
+            msg = (
+                f"Expected a folder for the photo cache, {self._folder} cannot be made ({error.strerror}); set "
+                "XDG_CACHE_HOME to a folder in which files can be made."
+            )
             raise InputError(msg) from error
-
-    def _gone(self) -> InputError:
-        msg = (
-            f"Expected the photo cache in {self._folder}, something has removed it; keep it from cleaning up "
-            "there, and run it again."
-        )
-        return InputError(msg)
 
     def _open_shard(self, index: Path) -> None:
         arrays = index.with_suffix(_ARRAYS)
@@ -160,7 +170,7 @@ class StatisticsStore(_PhotoCache):
         super().__init__(cache / "looks" / version, COPY_SIDE, timeout_s, shard)
 
     def statistics(self, sha256s: Sequence[str]) -> pa.Table:
-        """A row for each usable photo, with the columns of :class:`trainer.data.image_statistics.ImageStatistics`."""
+        """A row for each usable photo, with the columns of :class:`trainer.data.photo_files.ImageStatistics`."""
         starts = np.cumsum([0, *map(len, self._tables)])
         places = [int(starts[shard]) + row for shard, row in map(self._rows.__getitem__, sha256s)]
         if not places:
@@ -170,7 +180,7 @@ class StatisticsStore(_PhotoCache):
     def copies(self, sha256s: Sequence[str]) -> Pixels:
         """The small copies of some photos, ``uint8 (n, 64, 64, 3)``, in the order asked."""
         pixels = np.empty((len(sha256s), COPY_SIDE, COPY_SIDE, 3), np.uint8)
-        with self._writing(), ExitStack() as stack:
+        with _writing(self._folder), ExitStack() as stack:
             files: dict[int, int] = {}
             for place, sha256 in zip(pixels, sha256s, strict=True):
                 shard, row = self._rows[sha256]
@@ -229,7 +239,8 @@ class FeatureStore:
         """Keep features, all of one pass."""
         path = self._folder / f"{uuid.uuid4().hex[:12]}.npz"
         names = list(features)
-        write_arrays(path, sha256s=np.array(names), features=np.stack([features[name] for name in names]))
+        with _writing(self._folder):
+            write_arrays(path, sha256s=np.array(names), features=np.stack([features[name] for name in names]))
         self._files[path] = {name: row for row, name in enumerate(names)}
 
 

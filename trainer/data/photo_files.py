@@ -1,4 +1,8 @@
-"""Photos' files: the SHA-256 that each is known by whatever its name, and the faults of those that are no photo."""
+"""Photos' files: the SHA-256 that each is known by, the faults of those that are no photo, and what a photo shows.
+
+The scores use cleanvision's quantities, so that people who know it find the same words and nearly the same numbers:
+https://github.com/cleanlab/cleanvision. Brightness is that of at most ``SAMPLED`` pixels, evenly spread.
+"""
 
 import hashlib
 from collections.abc import Callable, Sequence
@@ -6,15 +10,29 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from models.errors import ImageError
-from models.file_kinds import FIRST_BYTES, other_kind, photo_format, to_save
+import numpy as np
+from PIL import Image, ImageChops, ImageFilter, ImageStat
+
+from models.errors import ImageError, ImageFault
+from models.file_kinds import ENDS_EARLY, FIRST_BYTES, other_kind, photo_format, to_save
 from models.photo import read_photo
+from models.preprocess import Pixels, afford, opened, orientation_of, whole_rgb
 
 if TYPE_CHECKING:  # it loads PyArrow, which would take memory from the processes that decode
     from trainer.data.dataset import LabeledPhoto
 
+COPY_SIDE: Final = 64
+"""Side of the small copy, into which a photo of any shape is stretched."""
+SAMPLED: Final = 1 << 19
+_BLUR_SIDE: Final = 64
+_STEPS_SIDE: Final = 512
+_STEEP_SHARE: Final = 0.001
+_GREY_SPREAD: Final = 4
+_CAMERA_TAGS: Final = frozenset({0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8769, 0x8825})
+"""EXIF tags that TIFF itself does not need: maker, model, software, date, artist, and pointers to more EXIF and GPS."""
+_BRIGHTNESS: Final = np.array([0.241, 0.691, 0.068], np.float32)
 _THREADS: Final = 8
 _AT_A_TIME: Final = 1024
 _MEANT_FOR_PHOTOS: Final = frozenset(
@@ -111,3 +129,139 @@ def stray_fault(path: Path) -> PhotoFault | None:
     if suffix in _MEANT_FOR_PHOTOS:
         return PhotoFault(FaultKind.UNSUPPORTED, other_kind(data) or to_save(f"a file of the kind {suffix}"))
     return None
+
+
+@dataclass(frozen=True)
+class ImageStatistics:
+    """What is known of a photo that can be read.
+
+    Attributes:
+        format, mode: Pillow's names of the file's format and of its pixel format.
+        width, height: in pixels, once upright.
+        orientation: the EXIF tag; 1 if there is none.
+        exif: whether there are EXIF tags at all; in a TIFF, which is made of tags, those that cameras and editors add.
+        grey: whether no pixel of the small copy has a colour.
+        brightness_5, brightness_99: the perceived brightness, 0 to 1, that 5% or 99% of the pixels do not reach.
+        entropy: of the histograms, in bits.
+        edges, histogram_spread: standard deviations of the edges and of the grey histogram, at 64 px.
+        steepest: what one in a thousand steps between neighbouring pixels reaches, 0 to 255, in any colour, at 512 to
+            1,023 px.
+        border_red, border_green, border_blue: mean of the outermost pixels, 0 to 255.
+        pixels: digest of all pixels; equal for the same picture in another lossless file.
+    """
+
+    format: str
+    mode: str
+    width: int
+    height: int
+    bytes: int
+    orientation: int
+    exif: bool
+    animated: bool
+    transparent: bool
+    grey: bool
+    brightness_5: float
+    brightness_99: float
+    entropy: float
+    edges: float
+    histogram_spread: float
+    steepest: int
+    border_red: float
+    border_green: float
+    border_blue: float
+    pixels: str
+
+
+def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
+    """The statistics of a photo, given the bytes of its file, and its small copy ``uint8 (64, 64, 3)``."""
+    with opened(data) as image:
+        size = image.size
+        afford(image)
+        stored = _stored(image)
+        whole = whole_rgb(image)
+        small = np.asarray(whole.resize((COPY_SIDE, COPY_SIDE), Image.Resampling.BILINEAR))
+        transparent = image.has_transparency_data and _shines_through(image)
+        width, height = size if (size[0] < size[1]) == (whole.width < whole.height) else size[::-1]
+        found = {
+            **stored,
+            **_seen(whole),
+            "width": width,
+            "height": height,
+            "transparent": transparent,
+            "animated": _is_animated(image),
+        }
+        pixels = hashlib.blake2b(str(whole.size).encode() + whole.tobytes(), digest_size=16).hexdigest()
+    grey = int(np.ptp(small.astype(np.int16), axis=2).max()) <= _GREY_SPREAD
+    border = np.concatenate([small[0], small[-1], small[1:-1, 0], small[1:-1, -1]]).mean(axis=0)
+    red, green, blue = (round(float(value), 1) for value in border)
+    found.update(border_red=red, border_green=green, border_blue=blue, grey=grey, pixels=pixels, bytes=len(data))
+    return ImageStatistics(**found), small
+
+
+def _stored(image: Image.Image) -> dict[str, Any]:
+    if image.format != "TIFF":  # which Pillow turns upright as it loads it, and forgets that it was turned
+        image.load()  # or a damaged PNG would be decoded as far as it goes, in search of EXIF behind its pixels
+    try:
+        tags = set(image.getexif())
+    except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds on a damaged block, which says nothing of the photo
+        tags = set()
+    return {
+        "format": "JPEG" if image.format == "MPO" else str(image.format),  # what phones call a JPEG with a preview
+        "mode": image.mode,
+        "orientation": orientation_of(image),
+        "exif": bool(tags & _CAMERA_TAGS if image.format == "TIFF" else tags),
+    }
+
+
+def _is_animated(image: Image.Image) -> bool:
+    """Whether there is a second picture that can be read; called last, since seeking spoils a damaged file."""
+    try:
+        return image.format != "MPO" and bool(getattr(image, "is_animated", False))
+    except Exception:  # noqa: BLE001 - the first picture is whole, and Pillow raises a dozen kinds on damaged bytes
+        return False
+
+
+def _shines_through(image: Image.Image) -> bool:
+    if image.mode.startswith("I"):
+        return bool((np.asarray(image) == image.info["transparency"]).any())
+    alpha = np.asarray(image.convert("RGBA").getchannel("A"))
+    return int(alpha.min()) < 255  # noqa: PLR2004 - opaque
+
+
+def _seen(image: Image.Image) -> dict[str, Any]:
+    pixels = np.asarray(image).reshape(-1, 3)
+    sampled = pixels[:: -(-len(pixels) // SAMPLED)].astype(np.float32)
+    sampled *= sampled
+    low, high = np.percentile(np.sqrt(sampled @ _BRIGHTNESS) / 255, [5, 99])
+    ratio = max(1.0, max(image.size) / _BLUR_SIDE)
+    reduced = (
+        image.resize((max(1, int(image.width // ratio)), max(1, int(image.height // ratio)))) if ratio > 1 else image
+    )
+    grey = reduced.convert("L")
+    return {
+        "brightness_5": round(float(low), 4),
+        "brightness_99": round(float(high), 4),
+        "entropy": round(float(image.entropy()), 4),
+        "edges": round(float(np.sqrt(ImageStat.Stat(grey.filter(ImageFilter.FIND_EDGES)).var[0])), 4),
+        "histogram_spread": round(float(np.std(grey.histogram())), 4),
+        "steepest": _steepest(image.reduce(max(1, max(image.size) // _STEPS_SIDE))),
+    }
+
+
+def _steepest(image: Image.Image) -> int:
+    width, height = image.size
+    steps = np.zeros(256, np.int64)
+    for left, top in ((1, 0), (0, 1)):
+        shifted, kept = image.crop((left, top, width, height)), image.crop((0, 0, width - left, height - top))
+        steps += np.reshape(ImageChops.difference(shifted, kept).histogram(), (3, 256)).sum(axis=0)
+    reached = steps[::-1].cumsum()[::-1] >= _STEEP_SHARE * steps.sum()
+    return int(np.flatnonzero(reached)[-1])
+
+
+def fault_of(data: bytes, error: ImageError) -> PhotoFault:
+    """The fault of a photo, given its bytes and the error that decoding raised."""
+    if error.fault is not ImageFault.UNREADABLE:
+        return PhotoFault(FaultKind(error.fault), str(error))
+    if str(error) == ENDS_EARLY:
+        return PhotoFault(FaultKind.TRUNCATED, ENDS_EARLY)
+    return unsupported_fault(data) or PhotoFault(FaultKind.UNREADABLE, str(error))

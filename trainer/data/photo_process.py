@@ -20,7 +20,7 @@ from models.errors import ImageError
 from models.photo import read_photo
 from models.preprocess import PreprocessSpec, preprocess
 from models.process import reuse_memory
-from trainer.data.image_statistics import fault_of, measure_photo
+from trainer.data.photo_files import fault_of, measure_photo
 from worker.labelling.process_pool import take_streams
 
 MEMORY_BYTES: Final = 4 * 1024**3

@@ -7,7 +7,6 @@ from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict
 
 from models.statistics.calibration import calibrated, expected_calibration_error
 from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget
@@ -19,6 +18,7 @@ from trainer.judging.figures import (
     AchievedPrecision,
     Figures,
     OutlierFigures,
+    Record,
     SurestPhotos,
     distances,
     group_effect,
@@ -50,11 +50,7 @@ class Judged(StrEnum):
         return {"val": "validation", "cv": "out-of-fold", "test": "test"}[self.value]
 
 
-class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True)
-
-
-class PerSplit(_Record, Generic[T]):
+class PerSplit(Record, Generic[T]):
     """A value each for validation, for test, and for all photos out of fold; None if there are no such photos."""
 
     val: T | None
@@ -67,7 +63,7 @@ class PerSplit(_Record, Generic[T]):
         return found
 
 
-class UnknownFigures(_Record):
+class UnknownFigures(Record):
     """The limit of "not one of my products", and the share of each split's photos that it sends to review.
 
     ``outliers`` is None without photos under ``_none`` to measure it on.
@@ -95,7 +91,7 @@ class LevelRow(NamedTuple):
     found: AchievedPrecision | None
 
 
-class Evaluation(_Record):
+class Evaluation(Record):
     """The contents of ``evaluation.json``.
 
     Attributes:

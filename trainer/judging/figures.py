@@ -32,10 +32,14 @@ Labels = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.int64]
 
 
-class ClassFigures(BaseModel):
-    """The figures of one class, with 95% intervals; ``support`` is how many photos it has."""
+class Record(BaseModel):
+    """A part of ``evaluation.json``."""
 
     model_config = ConfigDict(frozen=True)
+
+
+class ClassFigures(Record):
+    """The figures of one class, with 95% intervals; ``support`` is how many photos it has."""
 
     precision: float
     precision_95: Interval
@@ -46,14 +50,12 @@ class ClassFigures(BaseModel):
     support: int
 
 
-class Figures(BaseModel):
+class Figures(Record):
     """The figures of one split; precision, recall and F1 are means over the classes that occur in it.
 
     ``top5`` is None if there are no more than five classes; ``ece`` is the calibration error of the likeliest class;
     ``loss`` the mean cross-entropy.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     n: int
     accuracy: float
@@ -67,7 +69,7 @@ class Figures(BaseModel):
     classes: dict[str, ClassFigures]
 
 
-class AchievedPrecision(BaseModel):
+class AchievedPrecision(Record):
     """What a target precision achieves on a split.
 
     Attributes:
@@ -77,8 +79,6 @@ class AchievedPrecision(BaseModel):
             above it.
     """
 
-    model_config = ConfigDict(frozen=True)
-
     coverage: float
     automatic: int
     wrong: int
@@ -87,14 +87,12 @@ class AchievedPrecision(BaseModel):
     levels: "tuple[AchievedPrecision, ...]" = ()
 
 
-class OutlierFigures(BaseModel):
+class OutlierFigures(Record):
     """How the unknown score does on ``n`` photos that show no product and were not learned from.
 
     ``caught`` is the share beyond the limit; ``auroc`` how likely such a photo has a higher score than one of a
     product.
     """
-
-    model_config = ConfigDict(frozen=True)
 
     n: int
     caught: float
@@ -102,10 +100,8 @@ class OutlierFigures(BaseModel):
     auroc: float
 
 
-class SurestPhotos(BaseModel):
+class SurestPhotos(Record):
     """How the surest of ``of`` photos did: those whose confidence is ``threshold`` or more. It proves nothing."""
-
-    model_config = ConfigDict(frozen=True)
 
     threshold: float
     photos: int

@@ -105,17 +105,12 @@ def find_label_issues(
     (Northcutt, Jiang & Chuang 2021) found fewer (docs/measurements.md). A probability of exactly 0 means that the class
     was not learned there: a photo is not judged where that is its label.
     """
-    labels, likeliest = labels_of(photos, classes), probabilities.argmax(axis=1)
+    likeliest, best = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
+    own = probabilities[np.arange(len(photos)), labels_of(photos, classes)]
+    doubted = np.flatnonzero((own > 0) & (best >= LEAST_ODDS * own))
     return _ranked(
-        LabelIssue(photos[i], classes[likeliest[i]], float(probabilities[i, labels[i]]), float(probabilities[i].max()))
-        for i in np.flatnonzero(_odds(probabilities, labels) >= LEAST_ODDS).tolist()
+        LabelIssue(photos[i], classes[likeliest[i]], float(own[i]), float(best[i])) for i in doubted.tolist()
     )
-
-
-def _odds(probabilities: Floats, labels: Indices) -> Floats:
-    """How many times as likely as its label each photo's likeliest class is ``(n,)``; 0 if it cannot be judged."""
-    own, best = probabilities[np.arange(len(labels)), labels], probabilities.max(axis=1, initial=0)
-    return np.asarray(np.divide(best, own, out=np.zeros_like(own), where=own > 0))
 
 
 def _ranked(issues: Iterable[LabelIssue]) -> list[LabelIssue]:
@@ -145,7 +140,7 @@ def out_of_fold(
     seed: int,
     unseen: Floats | None = None,
 ) -> Floats:
-    """Predict each photo by three small classifiers learned from the photos of other folds: the mean of what they say.
+    """Predict each photo by the mean of three small classifiers, which learned from the photos of other folds.
 
     They are linear discriminant analysis, logistic regression and the nearest neighbours, on features that are
     standardised after a signed square root (Perronnin et al. 2010), with one temperature each (Guo et al. 2017).
@@ -156,8 +151,7 @@ def out_of_fold(
     probabilities ``(n, classes)`` of networks that were trained without the photo: a fourth classifier.
 
     Returns:
-        ``float32 (n, classes)``. A class is exactly 0 where the other folds had no photo of it, and above 0 wherever it
-        was learned.
+        ``float32 (n, classes)``. A class is exactly 0 where the other folds had no photo of it, else above 0.
     """
     folds, standard = assign_folds(labels, groups, seed, FOLDS), _standardised(features)
     voices = np.zeros((3, len(labels), classes), np.float32)

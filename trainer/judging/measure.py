@@ -35,7 +35,7 @@ from trainer.judging.figures import (
     score,
 )
 from trainer.request import USUAL_COLUMNS, TableOptions
-from trainer.run import Run, open_run
+from trainer.run import open_run
 from trainer.splits.assigned import read_splits
 from trainer.splits.prepare import decode_all
 
@@ -75,11 +75,6 @@ class Measurement:
     distances: Mapping[int, int] = field(default_factory=dict)
     precision: float | None = None
     achieved: AchievedPrecision | None = None
-
-    @property
-    def unread(self) -> int:
-        """How many photos could not be fetched or read."""
-        return len(self.left_out)
 
 
 def measure(
@@ -196,11 +191,9 @@ def _open_run(path: Path) -> _Model:
         probabilities = calibrated(class_logits(logits), sure.temperature)
         return Scores(probabilities, head.score(features))
 
-    learned_from = _learned_from(run)
+    learned_from = frozenset(
+        one.sha256 for one in read_splits(run.splits) if one.present and one.split is not Split.TEST
+    )
     return _Model(
         scores, args.preprocess, args.classes, sure.unknown, sure.targets, sure.precision, args.tree, learned_from
     )
-
-
-def _learned_from(run: Run) -> frozenset[str]:
-    return frozenset(one.sha256 for one in read_splits(run.splits) if one.present and one.split is not Split.TEST)

@@ -20,7 +20,7 @@ from trainer.learning.recipe import Recipe, cost_at, mean_cost, rate_at, scale_a
 from trainer.learning.training_step import Learner, save_network
 from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, write_history
 
-_STOPPING: Final = "Stopping; the running epoch is not kept. Press Ctrl-C again to quit without a report."
+_STOPPING: Final = "Stopping; the running epoch is not kept. Ctrl-C again quits at once, without a new report."
 _HELD_CHUNK: Final = 1024
 _MULTIPLE: Final = 16
 """Sides of smaller photos are multiples of this, so that no stride leaves a remainder."""
@@ -185,6 +185,7 @@ class _Loop:
             seconds=seconds,
             waiting=steps.waited_s / trained,
             images_per_s=self.batches.steps * self.batches.batch / trained,
+            compile_s=sum(steps.seconds) - steps.steady_s,
         )
         best = self.is_through() or all(epoch_rank(figures) > epoch_rank(row) for row in self.history)
         return replace(figures, best=best)

@@ -5,7 +5,7 @@ The files of the families' ImageNet weights are downloaded once.
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
 from http.client import HTTPException, HTTPResponse
@@ -121,30 +121,25 @@ def published_body(arch: Arch, size: int, alpha: float) -> keras.Model:
     image = keras.Input((size, size, 3), name="image")
     if arch.is_lite:
         return lite_body(arch, image)
-    make, scale, options = _FAMILIES[arch]
-    options = {**options, "alpha": alpha} if arch.alphas else options
-    return make(include_top=False, weights=None, input_tensor=scale(image), input_shape=(size, size, 3), **options)
+    make, scales_itself = _FAMILIES[arch]
+    options: dict[str, Any] = {"alpha": alpha} if arch.alphas else {}
+    if scales_itself:
+        options["include_preprocessing"] = True
+    scaled = image if scales_itself else layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(image)
+    return make(include_top=False, weights=None, input_tensor=scaled, input_shape=(size, size, 3), **options)
 
 
-def _to_plus_minus_one(image: keras.KerasTensor) -> keras.KerasTensor:
-    return layers.Rescaling(1 / 127.5, offset=-1.0, name="scaling")(image)
-
-
-def _as_it_is(image: keras.KerasTensor) -> keras.KerasTensor:
-    return image
-
-
-_SCALES_ITSELF: Final = {"include_preprocessing": True}
-_FAMILIES: Final[Mapping[Arch, tuple[Any, Any, dict[str, Any]]]] = MappingProxyType(
+_FAMILIES: Final[Mapping[Arch, tuple[Any, bool]]] = MappingProxyType(
     {
-        Arch.MOBILENET: (applications.MobileNet, _to_plus_minus_one, {}),
-        Arch.MOBILENET_V2: (applications.MobileNetV2, _to_plus_minus_one, {}),
-        Arch.MOBILENET_V3_SMALL: (applications.MobileNetV3Small, _as_it_is, _SCALES_ITSELF),
-        Arch.MOBILENET_V3_LARGE: (applications.MobileNetV3Large, _as_it_is, _SCALES_ITSELF),
-        Arch.EFFICIENTNET_V2_B0: (applications.EfficientNetV2B0, _as_it_is, _SCALES_ITSELF),
-        Arch.RESNET50_V2: (applications.ResNet50V2, _to_plus_minus_one, {}),
+        Arch.MOBILENET: (applications.MobileNet, False),
+        Arch.MOBILENET_V2: (applications.MobileNetV2, False),
+        Arch.MOBILENET_V3_SMALL: (applications.MobileNetV3Small, True),
+        Arch.MOBILENET_V3_LARGE: (applications.MobileNetV3Large, True),
+        Arch.EFFICIENTNET_V2_B0: (applications.EfficientNetV2B0, True),
+        Arch.RESNET50_V2: (applications.ResNet50V2, False),
     }
 )
+"""Keras's function for each, and whether its network scales pixels itself."""
 
 
 def _with_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
@@ -171,48 +166,28 @@ def models_folder() -> Path:
 
 
 def imagenet_file(choice: NetworkChoice) -> ImageNetFile:
-    """The file for an architecture of ``keras.applications``.
-
-    Of those that were trained at several sizes, the one nearest to the network's is taken.
-    """
+    """The file for an architecture of ``keras.applications``; of several sizes, the one nearest to the network's."""
+    alpha, sizes = choice.width, [128, 160, 192, 224]
     match choice.arch:
         case Arch.MOBILENET:
-            return _mobilenet(choice.width, choice.size)
-        case Arch.MOBILENET_V2:
-            return _mobilenet_v2(choice.width, choice.size)
-        case Arch.MOBILENET_V3_SMALL | Arch.MOBILENET_V3_LARGE:
-            model = f"{choice.arch.rpartition('_')[2]}_224_{choice.width}_float"
-            url = f"{mobilenet_v3.BASE_WEIGHT_PATH}weights_mobilenet_v3_{model}_no_top_v2.h5"
-            return ImageNetFile(url, mobilenet_v3.WEIGHTS_HASHES[model][1])
-    return _FILES[choice.arch]
+            model = f"{ {0.25: '2_5', 0.5: '5_0', 0.75: '7_5', 1.0: '1_0'}[alpha] }_{_nearest(choice.size, sizes)}"
+            return ImageNetFile(f"{mobilenet.BASE_WEIGHT_PATH}mobilenet_{model}_tf_no_top.h5")
+        case Arch.MOBILENET_V2:  # Keras asks for wide ones at any size; they are published at 224 only (issue 16452)
+            model = f"{_KERNELS}_{alpha}_{_nearest(choice.size, [96, *sizes]) if alpha <= 1 else 224}"
+            return ImageNetFile(f"{mobilenet_v2.BASE_WEIGHT_PATH}mobilenet_v2_{model}_no_top.h5")
+        case Arch.EFFICIENTNET_V2_B0:
+            url = f"{efficientnet_v2.BASE_WEIGHTS_PATH}efficientnetv2-b0_notop.h5"
+            return ImageNetFile(url, efficientnet_v2.WEIGHTS_HASHES["b0"][1])
+        case Arch.RESNET50_V2:
+            url = f"{resnet.BASE_WEIGHTS_PATH}resnet50v2_{_KERNELS}_notop.h5"
+            return ImageNetFile(url, resnet.WEIGHTS_HASHES["resnet50v2"][1])
+    model = f"{choice.arch.rpartition('_')[2]}_224_{alpha}_float"
+    url = f"{mobilenet_v3.BASE_WEIGHT_PATH}weights_mobilenet_v3_{model}_no_top_v2.h5"
+    return ImageNetFile(url, mobilenet_v3.WEIGHTS_HASHES[model][1])
 
 
-_FILES: Final[Mapping[Arch, ImageNetFile]] = MappingProxyType(
-    {
-        Arch.EFFICIENTNET_V2_B0: ImageNetFile(
-            f"{efficientnet_v2.BASE_WEIGHTS_PATH}efficientnetv2-b0_notop.h5", efficientnet_v2.WEIGHTS_HASHES["b0"][1]
-        ),
-        Arch.RESNET50_V2: ImageNetFile(
-            f"{resnet.BASE_WEIGHTS_PATH}resnet50v2_{_KERNELS}_notop.h5", resnet.WEIGHTS_HASHES["resnet50v2"][1]
-        ),
-    }
-)
-
-
-def _mobilenet(alpha: float, size: int) -> ImageNetFile:
-    spelled = {0.25: "2_5", 0.5: "5_0", 0.75: "7_5", 1.0: "1_0"}[alpha]
-    trained_at = _nearest(size, (128, 160, 192, 224))
-    return ImageNetFile(f"{mobilenet.BASE_WEIGHT_PATH}mobilenet_{spelled}_{trained_at}_tf_no_top.h5")
-
-
-def _mobilenet_v2(alpha: float, size: int) -> ImageNetFile:
-    """Keras asks for the wide ones at any size, but they are published at 224 only (keras issue 16452)."""
-    trained_at = _nearest(size, (96, 128, 160, 192, 224)) if alpha <= 1 else 224
-    return ImageNetFile(f"{mobilenet_v2.BASE_WEIGHT_PATH}mobilenet_v2_{_KERNELS}_{alpha}_{trained_at}_no_top.h5")
-
-
-def _nearest(size: int, sizes: tuple[int, ...]) -> int:
-    return min(sizes, key=lambda published: abs(published - size))
+def _nearest(size: int, published: Sequence[int]) -> int:
+    return min(published, key=lambda one: abs(one - size))
 
 
 def fetch(

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, TypeAlias
-from zipfile import BadZipFile
+from zipfile import BadZipFile, ZipFile
 
 import h5py
 import keras
@@ -76,10 +76,9 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
 
 
 def _forget_soon(network: keras.Model) -> None:
-    """Let batch norms follow what they see.
+    """Let the statistics of batch norms change faster.
 
-    Keras's MobileNetV2 and V3 keep 0.999 of their statistics at each step: after 500 steps these are still half of what
-    they began with.
+    Keras's MobileNetV2 and V3 keep 0.999 of them at each step: after 500 steps, half is still the initial value.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -106,7 +105,8 @@ def features_model(network: keras.Model) -> keras.Model:
 
 def _whole_model(path: Path) -> keras.Model:
     try:
-        return keras.saving.load_model(path, compile=False)
+        with ZipFile(path):  # Keras says of another file that it is not there
+            return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         msg = f"Expected a Keras model in {path}, it is damaged or needs code of its own ({error}); pass another file."
         raise InputError(msg) from error
@@ -136,7 +136,7 @@ def _misfit(shapes: Shapes, expected: Shapes) -> str:
     if shapes > expected and more <= _HEAD_ARRAYS:
         return f"it has {more} arrays more, a classification top; pass the file without top."
     fitting = (shapes & expected).total()
-    return f"it has {shapes.total()} arrays, {fitting} of the {expected.total()} among them; pass its own --arch."
+    return f"it has {shapes.total()} arrays, {fitting} of the {expected.total()} expected; pass its own --arch."
 
 
 def _shapes_in(path: Path) -> Shapes:
@@ -216,7 +216,7 @@ def _of_preset(plan: Plan, request: TrainRequest, get: Get) -> tuple[NetworkChoi
 
 
 def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None]:
-    """The architecture and alpha that a file's weights are of, by the model's name and the shapes of its arrays.
+    """The architecture and alpha of a file's weights, by the model's name and the shapes of its arrays.
 
     If ``arch`` is given, only its widths are tried.
     """

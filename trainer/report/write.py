@@ -63,7 +63,7 @@ def model_card(material: ReportMaterial) -> str:
         asked=f" --precision {material.ruling.precision:.2f}" if material.ruling else "",
         figures=list(_figures(material)),
         ece_before=material.evaluation.ece_before.of(split),
-        by_class=_by_class(classes),
+        by_class=list(_by_class(classes)),
         targets=_targets(material),
         levels=_levels(material),
         away=distances_text(away.of(material.split) or {}) if (away := material.evaluation.distances) else "",
@@ -96,17 +96,11 @@ def _figures(material: ReportMaterial) -> Iterator[tuple[str, ...]]:
             yield split.word, f"{one.n:,}", accuracy, *means, top5, f"{one.ece:.3f}"
 
 
-def _three(figures: ClassFigures) -> tuple[str, str, str]:
-    return (
-        f"{percent(figures.precision)} ({between(figures.precision_95)})",
-        f"{percent(figures.recall)} ({between(figures.recall_95)})",
-        f"{percent(figures.f1)} ({between(figures.f1_95)})",
-    )
-
-
-def _by_class(classes: Mapping[str, ClassFigures]) -> list[tuple[str, ...]]:
-    order = sorted((one.f1, name) for name, one in classes.items() if one.support)
-    return [(name, f"{classes[name].support:,}", *_three(classes[name])) for _, name in order]
+def _by_class(classes: Mapping[str, ClassFigures]) -> Iterator[tuple[str, ...]]:
+    for name, one in sorted(classes.items(), key=lambda item: (item[1].f1, item[0])):
+        if one.support:
+            rates = ((one.precision, one.precision_95), (one.recall, one.recall_95), (one.f1, one.f1_95))
+            yield name, f"{one.support:,}", *(f"{percent(rate)} ({between(interval)})" for rate, interval in rates)
 
 
 def _targets(material: ReportMaterial) -> list[tuple[str, ...]]:

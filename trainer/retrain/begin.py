@@ -17,8 +17,7 @@ from trainer.data.dataset import Split
 from trainer.request import Arch
 from trainer.retrain.collect import collected_notes
 from trainer.retrain.config import RetrainConfig
-from trainer.retrain.cycle_folder import COLLECTING, CycleFolder, Cycles, CycleStart, now_text
-from trainer.retrain.records import Collected
+from trainer.retrain.cycle_folder import COLLECTING, Collected, CycleFolder, Cycles, CycleStart, now_text
 from trainer.retrain.tools import CycleTools
 from trainer.splits.assigned import AssignedPhoto, read_splits
 

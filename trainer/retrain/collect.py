@@ -22,8 +22,7 @@ from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import LEARN, OPEN, Dataset, LabeledPhoto, fetch_photos, read_dataset
 from trainer.data.photo_files import file_sha256
 from trainer.retrain.config import ClassMap, RetrainConfig
-from trainer.retrain.cycle_folder import CycleFolder
-from trainer.retrain.records import Collected, Correction
+from trainer.retrain.cycle_folder import Collected, Correction, CycleFolder
 from trainer.splits.assigned import AssignedPhoto
 
 _THREADS: Final = 8

@@ -20,7 +20,7 @@ from trainer.data.dataset import Split
 from trainer.data.photo_cache import PixelStore
 from trainer.retrain.compare_predictions import ModelPredictions, compare_predictions
 from trainer.retrain.config import ClassMap
-from trainer.retrain.records import Comparison, Footprint
+from trainer.retrain.cycle_folder import Comparison, Footprint
 from trainer.splits.assigned import AssignedPhoto, read_splits
 
 _ROUNDS: Final = 60

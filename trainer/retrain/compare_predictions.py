@@ -13,7 +13,7 @@ import numpy.typing as npt
 from models.statistics.calibration import mass_bins
 from models.statistics.intervals import MISTRUST, RESAMPLES, compare_pairs, design_effect, proportion_interval
 from trainer.retrain.config import ClassMap
-from trainer.retrain.records import (
+from trainer.retrain.cycle_folder import (
     AutomaticLabels,
     Automation,
     Brier,

@@ -161,8 +161,7 @@ class ClassMap(_Record):
         """Check the map against the champion's labels, before anybody trains for hours with a typo in it.
 
         A map stays in its file when the renamed model is the champion, since photos may still lie in folders of the old
-        name. So a rename whose new name the champion knows is taken for done, and so is a drop of what it does not
-        know.
+        name. So a rename is done if the champion knows the new name, and a drop if it lacks the class.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():

@@ -12,7 +12,7 @@ from models.statistics.intervals import MISTRUST, Interval, difference_interval,
 from models.text import number_of
 from pages.text import between, percent
 from trainer.retrain.config import GateSettings
-from trainer.retrain.records import AutomaticLabels, CatalogueDiff, Check, Comparison, PairedAccuracy, Verdict
+from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, Comparison, PairedAccuracy, Verdict
 
 COARSE_POINTS: Final = 5.0
 """Points; a test that could not find a smaller difference than this is called small."""

@@ -17,17 +17,19 @@ from pages.text import percent
 from pages.tiles import photo_uri
 from trainer.data.csv_files import path_cell
 from trainer.data.dataset import Split
-from trainer.retrain.cycle_folder import CycleFolder, CycleStart, Outcome
-from trainer.retrain.gate import points_between
-from trainer.retrain.records import (
+from trainer.retrain.cycle_folder import (
     CatalogueDiff,
     Collected,
     Comparison,
     Correction,
+    CycleFolder,
+    CycleStart,
+    Outcome,
     PairedAccuracy,
     TestChange,
     Verdict,
 )
+from trainer.retrain.gate import points_between
 from trainer.splits.assigned import AssignedPhoto, read_splits
 
 _MOST_CLASSES: Final = 40

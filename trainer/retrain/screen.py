@@ -15,8 +15,7 @@ from models.terminal import Console, print_table
 from trainer.console import TrainingScreen
 from trainer.retrain.config import RetrainConfig, read_config
 from trainer.retrain.cycle import CycleOptions, retrain
-from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, Outcome
-from trainer.retrain.records import Verdict
+from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, Outcome, Verdict
 
 
 def retrain_and_show(path: Path, *, when: Literal["data", "drift"], restart: bool, as_json: bool) -> ExitCode:

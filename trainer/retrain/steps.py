@@ -21,8 +21,7 @@ from trainer.data.dataset import read_dataset, read_parents
 from trainer.request import NamedWeights, TrainRequest, parse_duration
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import Contestant
-from trainer.retrain.cycle_folder import CycleStatus, Outcome, now_text
-from trainer.retrain.records import CatalogueDiff, Collected, Comparison, Verdict
+from trainer.retrain.cycle_folder import CatalogueDiff, Collected, Comparison, CycleStatus, Outcome, Verdict, now_text
 from trainer.retrain.tools import RunningCycle
 from trainer.run import Run, RunArgs, RunState
 from trainer.splits.assigned import read_splits

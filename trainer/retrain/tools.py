@@ -22,9 +22,8 @@ from models.statistics.intervals import proportion_interval
 from trainer.retrain.collect import collect
 from trainer.retrain.compare import compare
 from trainer.retrain.config import CatalogueSettings, RetrainConfig
-from trainer.retrain.cycle_folder import CycleFolder, CycleStart, Outcome
+from trainer.retrain.cycle_folder import CatalogueDiff, Comparison, CycleFolder, CycleStart, Outcome
 from trainer.retrain.gate import judge
-from trainer.retrain.records import CatalogueDiff, Comparison
 from trainer.retrain.report import write_report
 from worker.catalogue_diff import SampleOptions, diff_catalogue, draw_sample
 from worker.results.drift import drifted_jobs
@@ -176,15 +175,8 @@ class CycleTools:
 
 
 def _sample_options(settings: CatalogueSettings, renamed: Mapping[str, str]) -> SampleOptions:
-    return SampleOptions(
-        settings.image_column,
-        settings.image_root,
-        settings.image_suffix,
-        settings.encoding,
-        settings.allow_hosts,
-        settings.headers,
-        dict(renamed),
-    )
+    of_source = (settings.image_column, settings.image_root, settings.image_suffix, settings.encoding)
+    return SampleOptions(*of_source, settings.allow_hosts, settings.headers, dict(renamed))
 
 
 @dataclass(frozen=True)

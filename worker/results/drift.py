@@ -86,12 +86,20 @@ def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
 
 
 def _confidence_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    """The mean confidences, estimated from the middles of the bins."""
+    """The mean confidences, estimated from the middles of the bins; if they are alike, the bin that differs most."""
     middles = [(number + 0.5) / BINS for number in range(BINS)]
     here, there = (
         sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (found, reference)
     )
-    return f"its confidence is {here:.2f} on average, and was {there:.2f}"
+    if f"{here:.2f}" != f"{there:.2f}":
+        return f"its confidence is {here:.2f} on average, and was {there:.2f}"
+    shares = [[count / answers.photos for count in answers.confidence_histogram] for answers in (found, reference)]
+    number, (share, before) = max(enumerate(zip(*shares, strict=True)), key=lambda one: abs(one[1][0] - one[1][1]))
+    edges = f"{number / BINS:.2f} and {(number + 1) / BINS:.2f}"
+    return (
+        f"its confidence is still {here:.2f} on average, but between {edges} for {share:.0%} of them, and was for "
+        f"{before:.0%}"
+    )
 
 
 def _label_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:

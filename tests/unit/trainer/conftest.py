@@ -13,7 +13,7 @@ from models.preprocess import PreprocessSpec
 from tests.conftest import small_request
 from tests.unit.trainer.run_files import ARGS, Diary
 from trainer.data.dataset import Split
-from trainer.data.image_statistics import fault_of, measure_photo
+from trainer.data.photo_files import fault_of, measure_photo
 from trainer.judging.evaluate import Evaluation
 from trainer.learning.training import Training
 from trainer.request import Arch, TrainRequest

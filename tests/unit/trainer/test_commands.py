@@ -99,6 +99,14 @@ def test_the_request_is_what_the_options_say(requested):
     )
 
 
+def test_weights_that_the_environment_names_are_refused_by_its_name():
+    ended = run_hangtag("train", "photos", env=clean_environment(HANGTAG_WEIGHTS="no-such.pth"))
+    assert ended.returncode == ExitCode.USAGE
+    assert ended.stderr.endswith(
+        "HANGTAG_WEIGHTS: Expected imagenet, none or a file of weights, got no-such.pth, and there is no such file.\n"
+    )
+
+
 @pytest.mark.rest
 def test_ctrl_c_leaves_a_usable_run_that_can_be_resumed(training, tmp_path):
     run = tmp_path / "runs" / "train" / "photos-simple"

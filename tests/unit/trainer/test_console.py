@@ -97,6 +97,14 @@ def test_with_folds_the_time_left_is_that_of_all_networks(console) -> None:
     assert lines(console)[-1].split()[-1] == "9:48", "9 epochs, and 40 of five networks that each lack a fifth"
 
 
+def test_the_time_left_counts_no_epoch_as_long_as_the_first_which_compiles_the_network(console) -> None:
+    first = replace(epoch(1), compile_s=60)
+    assert [line.split()[-1] for line in epochs(console, [first, replace(epoch(2), seconds=30)], 11)[2:]] == [
+        "5:00",
+        "4:30",
+    ]
+
+
 def test_it_is_said_what_is_there_before_fine_tuning_and_what_may_come(console, tmp_path) -> None:
     material, run = made(), Run(tmp_path / "run")
     head = material.args.model_copy(update={"epochs": 0, "epochs_done": 0, "best_epoch": 0, "folds": 5, "cv": True})
@@ -105,12 +113,14 @@ def test_it_is_said_what_is_there_before_fine_tuning_and_what_may_come(console, 
         screen.prepared(Prepared([], [], ("dress", "hat"), ()), head)
         screen.goes_on(material.evaluation, run, tuned, 480.0)
         screen.epoch(epoch(1), 6)
+        screen.goes_on(material.evaluation, run, tuned.model_copy(update={"epochs_done": 1}), None)
     said = " ".join(lines(console)).partition("random weights")[2]
     assert ": a head on its features, 5-fold cross-validation Without fine-tuning, 90 test photos: accuracy 0." in said
     assert "Now fine-tuning: 6 epochs and 2 folds, about 8 min; it may bring more. Ctrl-C keeps what is" in said
     assert str(run.report) in said.replace(" ", "")
-    assert lines(console)[-1].startswith("  1/6 ")
-    assert sum("★ best on validation" in line for line in lines(console)) == 1
+    assert "Now fine-tuning: 6 epochs (1 done) and 2 folds; it may" in said, "after a resume"
+    assert sum(line.startswith("  1/6 ") for line in lines(console)) == 1
+    assert sum("★ best on validation" in line for line in lines(console)) == 2
 
 
 @pytest.mark.parametrize(
@@ -138,6 +148,14 @@ def test_a_head_that_was_kept_when_somebody_stopped_can_be_exported_or_gone_on_w
     assert "Kept: a head on the pretrained features" in said
     assert f"hangtag train --resume {run.path}" in said
     assert f"hangtag export {run.path}" in said
+
+
+def test_a_quick_training_ends_with_how_to_fine_tune_from_its_features(console, tmp_path) -> None:
+    material, run = made(), Run(tmp_path / "my run")
+    args = material.args.model_copy(update={"epochs": 0, "preset": Preset.QUICK, "image_size": 224})
+    _show_result(TrainResult(run, args, material.evaluation), console, as_json=False)
+    same = "the same command with --preset good --image-size 224 --name 'my run-good'"
+    assert lines(console)[-1] == f"To fine-tune the network, from these features: {same}"
 
 
 @pytest.mark.parametrize(

@@ -137,9 +137,20 @@ def test_a_resume_with_other_weights_in_the_file_is_refused(head, request_of, tm
 
 
 def test_epochs_of_nothing_need_pretrained_features(request_of, tmp_path, session_cache):
-    request = request_of().model_copy(update={"arch": Arch.CNN, "alpha": None, "weights": None, "epochs": 0})
-    with pytest.raises(InputError, match=r"--epochs 0 fits a head on pretrained features, .* or a run's \(best"):
-        train(request, tmp_path / "run", session_cache, Diary())
+    """A run's network is refused before a line says that it is begun with, and before photos are decoded."""
+    of_run, diary = tmp_path / "best.keras", Diary()
+    keras.Model(*[keras.Input((32, 32, 3))] * 2).save(of_run)
+    for changes in ({"arch": Arch.CNN, "alpha": None, "weights": None}, {"weights": str(of_run)}):
+        request = request_of().model_copy(update={"epochs": 0} | changes)
+        with pytest.raises(InputError, match=r"--epochs 0 fits a head on pretrained features, .* or a run's \(best"):
+            train(request, tmp_path / "run", session_cache, diary)
+    assert (diary.notes, diary.advanced) == ([], [])
+    assert not (tmp_path / "run").exists()
+
+
+def test_weights_that_do_not_fit_leave_no_run(request_of, tmp_path, session_cache):
+    with pytest.raises(InputError, match="does not fit mobilenet of width"):
+        train(request_of(alpha=0.5), tmp_path / "run", session_cache, Diary())
     assert not (tmp_path / "run").exists()
 
 
@@ -162,6 +173,16 @@ def test_a_resume_plans_fine_tuning_by_the_time_that_is_left(request_of, tmp_pat
     diary = Diary(on_goes_on=kill)
     assert resume(Run(tmp_path / "run"), session_cache, diary).args.state is RunState.COMPLETE
     assert [note for note in diary.notes if "leaves no room to fine-tune" in note]
+
+
+@pytest.mark.rest
+def test_a_heads_report_does_not_count_the_seconds_of_fine_tuning(head, tmp_path, session_cache):
+    run = Run(shutil.copytree(head[0].run.path, tmp_path / "run"))
+    epochs = [EpochFigures(1, 1.0, 0.5, 1.0, 0.5, 0.0, size=32, seconds=36_000.0)]
+    write_history(run.finetuning.history, epochs)
+    write_history(run.finetuning.fold(1).history, epochs)
+    resume(run, session_cache, Diary())
+    assert "hours" not in run.model_card.read_text()
 
 
 def fine_tuned(network):

@@ -12,8 +12,7 @@ from trainer.check.near import NearPair
 from trainer.check.relations import Leak, LeakKind, Relations
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
-from trainer.data.image_statistics import ImageStatistics
-from trainer.data.photo_files import FaultKind, PhotoFault
+from trainer.data.photo_files import FaultKind, ImageStatistics, PhotoFault
 
 ORDINARY = ImageStatistics(
     *("JPEG", "RGB", 400, 300, 20_000, 1),  # up to the orientation

@@ -4,9 +4,9 @@ import pytest
 
 from models.errors import DataError
 from models.photo import NONE
+from trainer.check.check_reports import check_page
 from trainer.check.checkup import Issue, check_up
 from trainer.check.near import NearPair
-from trainer.check.page import check_page
 from trainer.data.dataset import read_dataset
 from trainer.data.photo_cache import StatisticsStore
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from trainer.check.near import find_near, joined
-from trainer.data.image_statistics import COPY_SIDE
+from trainer.data.photo_files import COPY_SIDE
 from trainer.sample.photo import draw_photo
 from trainer.sample.products import PRODUCTS
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from tests.html_page import Page, check_harmless
+from trainer.check.check_reports import check_page
 from trainer.check.checkup import Checkup, Issue, check_up
-from trainer.check.page import check_page
 from trainer.check.shortcuts import Guess
 from trainer.data.dataset import read_dataset
 from trainer.data.photo_cache import StatisticsStore

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms, ImageDraw, ImageFilter
 
-from trainer.data.image_statistics import COPY_SIDE, SAMPLED, measure_photo
+from trainer.data.photo_files import COPY_SIDE, SAMPLED, measure_photo
 
 ORIENTATION = 0x0112
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -9,9 +9,8 @@ from PIL import Image
 
 from models.errors import InputError
 from models.preprocess import PreprocessSpec, preprocess
-from trainer.data.image_statistics import ImageStatistics, measure_photo
-from trainer.data.photo_cache import PixelStore, StatisticsStore
-from trainer.data.photo_files import FaultKind
+from trainer.data.photo_cache import FeatureStore, PixelStore, StatisticsStore
+from trainer.data.photo_files import FaultKind, ImageStatistics, measure_photo
 
 SPEC = PreprocessSpec(size=16)
 HASTY_S = 0.5
@@ -185,17 +184,27 @@ def test_a_cache_that_a_cleaner_takes_meanwhile_is_an_error_with_what_to_do(root
     assert added("statistics", root, path)[1] == 1, "the next one decodes it again"
 
 
-@pytest.mark.parametrize("in_the_way", ["a file", "a folder without files"])
-def test_a_cache_that_cannot_be_written_to_is_told(root, picture, in_the_way):
-    if in_the_way == "a file":
-        root.write_text("where the folder should be")
-    else:
-        added("pixels", root, picture("a.png", 1))
-        (folder,) = root.glob("*/*")
-        folder.rename(root / "kept")
-        folder.symlink_to("/proc/self/fd")  # a folder in which no file can be made, not even by root
+def test_a_cache_in_which_no_file_can_be_made_is_told(root, picture):
+    added("pixels", root, picture("a.png", 1))
+    (folder,) = root.glob("*/*")
+    folder.rename(root / "kept")
+    folder.symlink_to("/proc/self/fd")  # where not even root can make a file
     with pytest.raises(InputError, match="photo cache"):
         added("pixels", root, picture("b.png", 2))
+
+
+@pytest.mark.parametrize(("place", "why"), [("/proc/nowhere", "No such file"), ("file/cache", "Not a directory")])
+def test_a_cache_whose_folder_cannot_be_made_is_told_with_why(tmp_path, picture, place, why):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=rf"{place}.* cannot be made \({why}.*\); set XDG_CACHE_HOME"):
+        added("pixels", tmp_path / place, picture("b.png", 2))
+
+
+def test_features_that_cannot_be_written_are_told(tmp_path):
+    (tmp_path / "file").touch()
+    store = FeatureStore(tmp_path / "file", PreprocessSpec(size=32), "0" * 64)
+    with pytest.raises(InputError, match=r"photo cache in .*, Not a directory; make room, or set XDG_CACHE_HOME"):
+        store.add({"1": np.zeros(3, np.float32)})
 
 
 @pytest.mark.usefixtures("misbehaving_plugin")

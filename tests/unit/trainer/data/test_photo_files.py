@@ -12,8 +12,7 @@ from PIL import Image
 from models.errors import ImageError
 from models.preprocess import MAX_BYTES, PreprocessSpec, preprocess
 from trainer.data.dataset import LabeledPhoto
-from trainer.data.image_statistics import fault_of, measure_photo
-from trainer.data.photo_files import FaultKind, hash_photos, stray_fault, unsupported_fault
+from trainer.data.photo_files import FaultKind, fault_of, hash_photos, measure_photo, stray_fault, unsupported_fault
 
 
 def test_a_file_that_cannot_be_read_or_has_other_bytes_than_were_labelled_is_apart(tmp_path):

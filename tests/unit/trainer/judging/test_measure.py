@@ -65,7 +65,7 @@ def test_a_run_is_measured_on_photos_that_it_has_not_learned_from(trained, catal
 
 def test_a_bundle_is_measured_on_every_photo_but_the_unreadable_ones(exported, catalogue, measured):
     found = measured(exported, catalogue)
-    assert (found.unread, found.learned_from, found.whole) == (2, None, True)
+    assert (len(found.left_out), found.learned_from, found.whole) == (2, None, True)
     assert found.figures.n == sum(row.support for row in found.figures.classes.values()) == 245
 
 
@@ -75,7 +75,7 @@ def test_the_test_split_is_what_counts_where_there_is_one(trained, sure_run, exp
     table.write_text("\n".join(["image,label,split", *rows]))
     found = measured(exported, table)
     assert agree(found.figures, measured(sure_run, catalogue).figures)
-    assert (found.unread, found.whole) == (0, False)
+    assert (len(found.left_out), found.whole) == (0, False)
 
 
 def test_a_class_that_the_model_does_not_know_is_refused_naming_those_it_knows(exported, some_photos, measured):
@@ -89,7 +89,7 @@ def test_a_photo_that_kills_its_decoder_is_one_that_could_not_be_read(exported, 
     before = measured(exported, some_photos)
     (some_photos / "hat" / "bad.jpg").write_bytes(b"BOOM")
     after = measured(exported, some_photos)
-    assert (before.unread, after.unread) == (0, 1)
+    assert (len(before.left_out), len(after.left_out)) == (0, 1)
     assert before.figures == after.figures
 
 
@@ -120,7 +120,7 @@ def test_photos_without_a_product_are_in_no_figure_but_their_own(sure_run, expor
     plain = measured(exported, some_photos)
     draw_charts(some_photos / NONE, 12, seed=4)
     found, of_run = measured(exported, some_photos), measured(sure_run, some_photos)
-    assert (found.figures, found.unread, plain.outliers) == (plain.figures, 0, None)
+    assert (found.figures, len(found.left_out), plain.outliers) == (plain.figures, 0, None)
     assert found.outliers.caught == of_run.outliers.caught
     assert found.outliers.n == of_run.outliers.n == 12
     assert found.outliers.auroc == pytest.approx(of_run.outliers.auroc, abs=0.05)

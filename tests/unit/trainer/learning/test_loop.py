@@ -23,7 +23,7 @@ def test_every_epoch_is_in_results_csv_and_told_with_its_figures(fit_once, run):
     view = Diary()
     outcome = fit_once(epochs=3, view=view)
     assert view.epochs == outcome.history
-    assert [astuple(row)[:-1] for row in read_history(run.history)] == [astuple(row)[:-1] for row in outcome.history]
+    assert [astuple(row)[:-2] for row in read_history(run.history)] == [astuple(row)[:-2] for row in outcome.history]
     assert [(row.epoch, row.best) for row in outcome.history] == [(1, True), (2, True), (3, True)]
     assert not outcome.interrupted
     for row in outcome.history:
@@ -156,6 +156,20 @@ def test_epochs_that_are_slower_than_planned_are_fewer_and_the_schedule_ends_in_
     assert len(puppet.rates) == len(outcome.history) * steps
     assert view.expected[-1] == len(outcome.history)
     assert {row.size % 16 for row in outcome.history} == {0}
+
+
+def test_the_time_in_which_the_first_step_compiles_the_network_is_told_apart(run):
+    clock = Clock()
+    puppet = Puppet(clock, 32, steps=4, full_step_s=3)
+    learn = puppet.step
+
+    def slow_at_first(*batch):
+        clock.now += 0 if puppet.rates else 60
+        return learn(*batch)
+
+    puppet.step = slow_at_first
+    rows = fit(puppet, STEADY, puppet, NOTHING, run, Limits(2, clock=clock), Diary()).history
+    assert [(row.seconds, row.compile_s) for row in rows] == [(72.0, 60.0), (12.0, 0.0)]
 
 
 def test_waiting_is_the_share_of_time_in_which_there_are_no_photos(run):

@@ -42,9 +42,11 @@ def test_a_file_named_like_a_name_is_written_as_a_path(tmp_path, monkeypatch):
     assert parse_weights("./imagenet") == Path("imagenet")
 
 
-@pytest.mark.parametrize("text", ["ImageNet", "no-such.h5", ".", "page.h5"])
+@pytest.mark.parametrize("text", ["ImageNet", "no-such.h5", "a-run", "page.h5"])
 def test_what_is_neither_a_name_nor_a_file_of_weights_is_refused(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("page.h5").write_bytes(b"<html>")
-    with pytest.raises(InputError, match=text):
+    Path("a-run").mkdir()
+    with pytest.raises(InputError) as refused:
         parse_weights(text)
+    assert str(refused.value).count(text) == 1

@@ -112,7 +112,7 @@ def test_the_matrix_counts_the_photos(shop, html) -> None:
 def test_the_share_beyond_the_limit_is_said(shop, html) -> None:
     beyond = (shop.judged[Judged.TEST].unknown > np.float32(-3.2)).mean()
     assert 0 < beyond < 1
-    assert "What is above -3.2 goes to a person: of new photos of the classes, about 4.4%." in said(html, "unknown")
+    assert "A photo above -3.2 goes to a person; of new photos of the classes, about 4.4% do." in said(html, "unknown")
     assert f"Of the test photos it sends {beyond:.1%}." in said(html, "unknown")
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from trainer.data.dataset import Split
 from trainer.retrain.compare_predictions import ModelPredictions
-from trainer.retrain.records import Footprint
+from trainer.retrain.cycle_folder import Footprint
 from trainer.splits.assigned import AssignedPhoto
 
 

@@ -1,8 +1,7 @@
 """Made-up comparisons, and what the gate says of them."""
 
 from trainer.retrain.config import GateSettings
-from trainer.retrain.gate import judge
-from trainer.retrain.records import (
+from trainer.retrain.cycle_folder import (
     AutomaticLabels,
     Automation,
     Brier,
@@ -14,6 +13,7 @@ from trainer.retrain.records import (
     PairedAccuracy,
     Verdict,
 )
+from trainer.retrain.gate import judge
 
 
 def a_class(points=0.0, spread=6.0, photos=37, before=0.9):

@@ -6,15 +6,18 @@ from pathlib import Path
 
 from tests.unit.trainer.retrain.made_up import automatic, automation, catalogue, comparison, new_class
 from trainer.data.dataset import Split
-from trainer.retrain.cycle_folder import CycleFolder, CycleStart, CycleStatus, Outcome
-from trainer.retrain.records import (
+from trainer.retrain.cycle_folder import (
     Calibration,
     CatalogueDiff,
     Check,
     Collected,
     Comparison,
     Correction,
+    CycleFolder,
+    CycleStart,
+    CycleStatus,
     Footprint,
+    Outcome,
     PairedAccuracy,
     TestChange,
     Verdict,

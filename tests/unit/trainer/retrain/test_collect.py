@@ -10,7 +10,7 @@ from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from trainer.data.dataset import read_dataset
 from trainer.retrain.collect import collect, collected_notes
 from trainer.retrain.config import ClassMap, GateSettings, RetrainConfig, TrainSettings
-from trainer.retrain.records import Collected
+from trainer.retrain.cycle_folder import Collected
 
 HEAD = "image,sha256,label,was,reviewer,model,at,remark\n"
 

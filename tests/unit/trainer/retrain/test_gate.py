@@ -19,7 +19,7 @@ from tests.unit.trainer.retrain.made_up import (
     named,
     new_class,
 )
-from trainer.retrain.records import Calibration, Footprint
+from trainer.retrain.cycle_folder import Calibration, Footprint
 
 
 def test_a_better_challenger_passes_and_every_check_has_its_figure_and_limit():

@@ -8,8 +8,7 @@ from PIL import Image
 from models.errors import InputError
 from tests.html_page import NASTY, Page, check_harmless
 from tests.unit.trainer.retrain.reported_cycles import PIXEL, ReportedCycle, first, outcome, promoted, refused
-from trainer.retrain.cycle_folder import CycleStatus
-from trainer.retrain.records import Check, Verdict
+from trainer.retrain.cycle_folder import Check, CycleStatus, Verdict
 from trainer.retrain.report import write_report
 
 

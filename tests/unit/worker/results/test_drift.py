@@ -114,6 +114,17 @@ def test_rows_are_compared_though_their_mean_is_that_of_the_photos() -> None:
     assert "by rows, its confidence" in compared(photos, known, rows).warning
 
 
+def test_confidences_of_one_mean_are_told_apart_by_the_bin_that_differs_most() -> None:
+    alike, apart = [0] * 20, [0] * 20
+    alike[10] = alike[12] = 100
+    apart[4] = apart[18] = 100
+    known, found = (
+        ReferenceAnswers(confidence_histogram=tuple(bins), by_label={"boots": 200}) for bins in (alike, apart)
+    )
+    words = "its confidence is still 0.57 on average, but between 0.20 and 0.25 for 50% of them, and was for 0%"
+    assert f"{words} (PSI" in compared(found, known).warning
+
+
 @pytest.mark.parametrize("photos", [1, 5, 29])
 def test_of_few_photos_nothing_is_said(photos: int) -> None:
     random = np.random.default_rng(6)
