@@ -16,7 +16,7 @@ from models.fit import Fit
 from models.text import number_of
 from pages.text import rough_duration
 from trainer.data.dataset import Split
-from trainer.learning.recipe import balance_note, choose_balance, mean_cost, recipe_for
+from trainer.learning.recipe import MANY_PHOTOS, balance_note, choose_balance, mean_cost, recipe_for
 from trainer.learning.training import pace_here, recipe_of
 from trainer.learning.training_step import Pace
 from trainer.networks.architectures import PRESETS
@@ -27,8 +27,6 @@ from trainer.splits.prepare import Prepared
 
 Measure: TypeAlias = Callable[[RunArgs], Pace]
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
-_FEW: Final = 1_500
-"""With fewer photos, every fold's network is trained in full: a tenth of them is too few to validate on."""
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
@@ -83,7 +81,7 @@ def decide(
     recipe = recipe_for(choice.arch, pretrained=choice.weights is not NamedWeights.NONE)
     learned = Counter(photo.label for photo in prepared.of(Split.TRAIN))
     counts = [learned[name] for name in prepared.classes]
-    batch = request.batch or recipe.batch
+    batch = request.batch or recipe.batch_of(learned.total())
     fold_weights = _fold_weights(request, choice.arch, weights)
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
@@ -143,12 +141,6 @@ def _fold_weights(request: TrainRequest, arch: Arch, weights: str) -> str | None
 
 def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
     preset = request.preset or Preset.GOOD
-    if request.epochs == 0 and not from_head:
-        msg = (
-            "--epochs 0 fits a head on pretrained features, not on random weights or a run's (best.keras); pass "
-            "--epochs 1 or more, or a pretrained --arch without such --weights."
-        )
-        raise InputError(msg)
     if request.epochs is not None:
         return request.epochs
     if from_head and preset is Preset.QUICK:
@@ -159,7 +151,7 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
 def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
     """5 if there are few photos; else 2 if validation is small and the folds add more photos than it has."""
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
-    few, folds = held + learned < _FEW, request.folds
+    few, folds = held + learned < MANY_PHOTOS, request.folds
     if folds is None:
         enough = held >= min(_ENOUGH_HELD, learned)
         folds = 0 if in_vain else _CV_FOLDS if few else 0 if enough else _FOLDS

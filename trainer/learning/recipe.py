@@ -15,6 +15,10 @@ _WARM_UP: Final = 0.1
 _WHATEVER_SIZE: Final = 0.2
 """Share of an epoch's time that photos of any size take; the rest grows with their area."""
 
+MANY_PHOTOS: Final = 1_500
+"""With fewer, a training needs more epochs, and every fold's network is trained in full, since a tenth of the photos is
+too few to validate on."""
+
 _MOST_EVEN: Final = 3.0
 """Up to this ratio between the largest and the smallest class nothing is done, unless a person says so."""
 MOST_WEIGHT: Final = 20.0
@@ -62,6 +66,7 @@ class Recipe:
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
         average: time constant of the running average of the weights, as a share of the training; 0 for none.
         stages: with smaller photos, in order; the rest of the training has full size.
+        large_batch: instead of ``batch``, from ``MANY_PHOTOS`` on; the rate grows with its square root.
         head_first: whether the head learns alone on the frozen body's features, before the body is fine-tuned, whose
             batch norms stay as they are.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
@@ -79,14 +84,25 @@ class Recipe:
     stages: tuple[Stage, ...] = ()
     steps: int = 0
     most_epochs: int = 10_000
+    large_batch: int | None = None
     head_first: bool = False
     depth_rates: tuple[float, ...] = (1.0,)
     late_only: bool = False
 
+    def batch_of(self, photos: int) -> int:
+        """How many photos a step learns from, unless a person says."""
+        return self.large_batch if self.large_batch and photos >= MANY_PHOTOS else self.batch
+
     def epochs_of(self, photos: int, batch: int) -> int:
         """How many epochs a training on this many photos has, unless a person says."""
+        if photos >= MANY_PHOTOS:
+            return self.epochs
         for_steps = math.ceil(self.steps / max(1, photos // min(batch, photos)))
         return max(self.epochs, min(self.most_epochs, for_steps))
+
+    def with_batch(self, batch: int) -> "Recipe":
+        """The recipe at another batch, by the square root rule for Adam (Malladi et al. 2022)."""
+        return replace(self, batch=batch, rate=self.rate * math.sqrt(batch / self.batch)) if self.large_batch else self
 
 
 _CNN: Final = Recipe(
@@ -120,6 +136,7 @@ _LITE: Final = replace(
     rate=3e-4,
     steps=360,
     most_epochs=40,
+    large_batch=64,
     depth_rates=(1.0,),
     average=0.05,
     late_only=True,

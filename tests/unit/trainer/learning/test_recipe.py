@@ -33,11 +33,21 @@ def test_the_rate_begins_and_ends_at_nothing_and_is_highest_after_the_first_tent
         (Arch.CNN, False, 30, 640),
         (Arch.CNN, True, 300, 80),
         (Arch.MOBILENET, False, 300, 40),
+        (Arch.EFFICIENTNET_LITE0, True, 3_000, 6),
+        (Arch.EFFICIENTNET_LITE0, True, 240, 24),
+        (Arch.EFFICIENTNET_LITE0, True, 20, 40),
     ],
 )
 def test_few_photos_get_steps_enough(arch, pretrained, photos, epochs):
     recipe = recipe_for(arch, pretrained=pretrained)
     assert recipe.epochs_of(photos, recipe.batch) == epochs
+
+
+def test_fine_tuning_of_many_photos_takes_a_larger_batch_at_a_higher_rate():
+    recipe = recipe_for(Arch.EFFICIENTNET_LITE0, pretrained=True)
+    assert (recipe.batch_of(1_499), recipe.batch_of(1_500)) == (16, 64)
+    assert recipe.with_batch(64).rate == pytest.approx(2 * recipe.rate)
+    assert COSINE.with_batch(16) == COSINE
 
 
 @pytest.mark.parametrize(("progress", "cost"), [(0.0, 0.7), (0.25, 0.8), (0.5, 1.0), (0.75, 1.0), (1.0, 1.0)])
