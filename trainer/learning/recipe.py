@@ -66,7 +66,7 @@ class Recipe:
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
         average: time constant of the running average of the weights, as a share of the training; 0 for none.
         stages: with smaller photos, in order; the rest of the training has full size.
-        large_batch: instead of ``batch``, from ``MANY_PHOTOS`` on; the rate grows with its square root.
+        large_batch: instead of ``batch``, from ``MANY_PHOTOS`` on.
         head_first: whether the head learns alone on the frozen body's features, before the body is fine-tuned, whose
             batch norms stay as they are.
         depth_rates: what the rate is multiplied by in early, middle and late layers.
@@ -100,10 +100,6 @@ class Recipe:
         for_steps = math.ceil(self.steps / max(1, photos // min(batch, photos)))
         return max(self.epochs, min(self.most_epochs, for_steps))
 
-    def with_batch(self, batch: int) -> "Recipe":
-        """The recipe at another batch, by the square root rule for Adam (Malladi et al. 2022)."""
-        return replace(self, batch=batch, rate=self.rate * math.sqrt(batch / self.batch)) if self.large_batch else self
-
 
 _CNN: Final = Recipe(
     epochs=60,
@@ -136,7 +132,7 @@ _LITE: Final = replace(
     rate=3e-4,
     steps=360,
     most_epochs=40,
-    large_batch=64,
+    large_batch=32,
     depth_rates=(1.0,),
     average=0.05,
     late_only=True,

@@ -108,7 +108,7 @@ def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
 
 def recipe_of(args: RunArgs) -> Recipe:
     """How a run's network learns."""
-    return recipe_for(args.arch, pretrained=args.pretrained).with_batch(args.batch)
+    return recipe_for(args.arch, pretrained=args.pretrained)
 
 
 def pace_here(args: RunArgs) -> Pace:
