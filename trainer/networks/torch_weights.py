@@ -4,15 +4,15 @@ A file is a pickle that names tensors, and the tensors' bytes: one storage after
 members of a ZIP archive (``torch/serialization.py``).
 """
 
+import pickle
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from io import BytesIO
 from math import prod
 from operator import index
 from pathlib import Path
-from pickletools import genops, markobject
 from types import MappingProxyType
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, ClassVar, Final, NamedTuple, TypeAlias
 from zipfile import ZIP_STORED, BadZipFile, ZipFile
 
 import numpy as np
@@ -23,10 +23,12 @@ from models.errors import InputError
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 """PyTorch's name → array."""
 
+_OPCODES: Final = b"\x80.(cRbQqrhjNJKM\x88\x89\x8aGX]ae)\x85\x86\x87t}su"
+"""Those of pickle's opcodes that a dictionary of tensors needs."""
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _UNREADABLE: Final = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
-    *(BadZipFile, EOFError, struct.error),
+    *(BadZipFile, EOFError, struct.error, pickle.UnpicklingError),
     DeprecationWarning,  # of an escape in a pickle's text, where warnings are errors
 )
 
@@ -66,7 +68,7 @@ class _Tensor(NamedTuple):
 def _read_old(data: bytes) -> tuple[Any, Mapping[str, memoryview]]:
     file = BytesIO(data)
     kinds: dict[str, np.dtype[Any]] = {}
-    magic, _version, _system, weights, keys = (_unpickle(file, kinds) for _ in range(5))
+    magic, _version, _system, weights, keys = (_Unpickler(file, kinds).load() for _ in range(5))
     _check(magic == _MAGIC, "another beginning")
     _check(all(isinstance(key, str) for key in keys), "a storage without a name")
     storages, place = {}, file.tell()
@@ -87,7 +89,7 @@ def _read_zip(data: bytes) -> tuple[Any, Mapping[str, bytes]]:
         folder = f"{pickled.removesuffix('.pkl')}/"
         names = [member.filename for member in members if member.filename.startswith(folder)]
         storages = {name.removeprefix(folder): archive.read(name) for name in names}
-        return _unpickle(BytesIO(archive.read(pickled)), {}), storages
+        return _Unpickler(BytesIO(archive.read(pickled)), {}).load(), storages
 
 
 def _array(tensor: _Tensor, storage: bytes | memoryview) -> npt.NDArray[Any]:
@@ -99,39 +101,31 @@ def _array(tensor: _Tensor, storage: bytes | memoryview) -> npt.NDArray[Any]:
     return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides)
 
 
-def _unpickle(file: BytesIO, kinds: dict[str, np.dtype[Any]]) -> Any:  # noqa: ANN401 - what a pickle holds
-    """Run a pickle that has only the opcodes and names of a dictionary of tensors; ``kinds`` gets each storage's type.
+class _Dict(dict[Any, Any]):
+    def __setitem__(self, key: object, value: object) -> None:
+        _check(isinstance(key, str | int), "a key that is no name")  # the hash of nested tuples may crash Python
+        super().__setitem__(key, value)
 
-    Python's unpickler reserves as much memory as a file announces (CPython issue 115952).
-    """
-    stack: list[Any] = []
-    marks: list[int] = []
-    memo: dict[Any, Any] = {}
-    for opcode, argument, _ in genops(file):
-        match opcode.name:
-            case "PROTO":
-                pass
-            case "MARK":
-                marks.append(len(stack))
-            case "BINPUT" | "LONG_BINPUT":
-                memo[argument] = stack[-1]
-            case "BINGET" | "LONG_BINGET":
-                stack.append(memo[argument])
-            case "BININT" | "BININT1" | "BININT2" | "LONG1" | "BINFLOAT" | "BINUNICODE":
-                stack.append(argument)
-            case "GLOBAL":
-                stack.append(_NAMES[argument])
-            case "BINPERSID":
-                stack.append(_storage(*stack.pop()))
-                kinds[stack[-1].key] = stack[-1].dtype
-            case "STOP":
-                return stack.pop()
-            case name:
-                needs, make = opcode.stack_before, _MAKES[name]
-                since_mark = markobject in needs
-                start = marks.pop() - needs.index(markobject) if since_mark else len(stack) - len(needs)
-                stack[start:] = [make(*stack[start:])]
-    return None
+
+class _Unpickler(pickle._Unpickler):  # the one in C reserves as much as a file announces (CPython issue 115952)
+    """Reads a dictionary of tensors; ``kinds`` gets each storage's type. Other opcodes and names are refused."""
+
+    dispatch: ClassVar[Any] = {code: pickle._Unpickler.dispatch[code] for code in _OPCODES} | {
+        pickle.EMPTY_DICT[0]: lambda self: self.append(_Dict()),
+        pickle.BUILD[0]: lambda self: self.stack.pop(),
+    }
+
+    def __init__(self, file: BytesIO, kinds: dict[str, np.dtype[Any]]) -> None:
+        super().__init__(file)
+        self._kinds = kinds
+
+    def find_class(self, module: str, name: str) -> Any:  # noqa: ANN401 - what a pickle may name
+        return _NAMES[f"{module} {name}"]
+
+    def persistent_load(self, pid: Any) -> "_Storage":  # noqa: ANN401
+        storage = _storage(*pid)
+        self._kinds[storage.key] = storage.dtype
+        return storage
 
 
 def _storage(_: object, dtype: np.dtype[Any], key: str, *__: object) -> _Storage:
@@ -143,17 +137,6 @@ def _rebuild(storage: _Storage, offset: int, shape: Iterable[int], strides: Iter
     return _Tensor(storage, index(offset), tuple(map(index, shape)), tuple(map(index, strides)))
 
 
-def _extended(items: list[Any], *more: object) -> list[Any]:
-    items.extend(more)
-    return items
-
-
-def _with_items(items: dict[Any, Any], *more: Any) -> dict[Any, Any]:  # noqa: ANN401
-    _check(all(isinstance(key, str | int) for key in more[::2]), "a key that is no name")
-    items.update(zip(more[::2], more[1::2], strict=True))
-    return items
-
-
 def _check(fine: bool, found: str) -> None:
     if not fine:
         raise ValueError(found)
@@ -161,7 +144,7 @@ def _check(fine: bool, found: str) -> None:
 
 _NAMES: Final[Mapping[Any, Any]] = MappingProxyType(
     {
-        "collections OrderedDict": lambda: {},  # noqa: PIE807 - of no items, whose hash may crash Python
+        "collections OrderedDict": _Dict,
         "torch._utils _rebuild_tensor_v2": _rebuild,
         "torch FloatStorage": np.dtype("<f4"),
         "torch DoubleStorage": np.dtype("<f8"),
@@ -170,18 +153,3 @@ _NAMES: Final[Mapping[Any, Any]] = MappingProxyType(
         "torch IntStorage": np.dtype("<i4"),
     }
 )
-_MAKES: Final[Mapping[str, Callable[..., Any]]] = MappingProxyType(
-    {
-        "NONE": lambda: None,
-        "NEWTRUE": lambda: True,
-        "NEWFALSE": lambda: False,
-        "EMPTY_LIST": list,
-        "EMPTY_DICT": dict,
-        **dict.fromkeys(("EMPTY_TUPLE", "TUPLE1", "TUPLE2", "TUPLE3", "TUPLE"), lambda *items: items),
-        **dict.fromkeys(("APPEND", "APPENDS"), _extended),
-        **dict.fromkeys(("SETITEM", "SETITEMS"), _with_items),
-        "REDUCE": lambda function, arguments: function(*arguments),
-        "BUILD": lambda made, _: made,
-    }
-)
-"""Opcode → the function that joins the items it takes from the stack."""
