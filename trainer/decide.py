@@ -76,7 +76,7 @@ def decide(
     prepared: Prepared,
     parents: Mapping[str, str] | None,
 ) -> tuple[RunArgs, str | None]:
-    """The args of a run named ``name``, as they are without a time limit, and a note for a person on rare classes."""
+    """Args of the run ``name`` without a time limit, and a note for a person on rare classes."""
     weights = str(choice.weights.resolve() if isinstance(choice.weights, Path) else choice.weights)
     recipe = recipe_for(choice.arch, pretrained=choice.weights is not NamedWeights.NONE)
     learned = Counter(photo.label for photo in prepared.of(Split.TRAIN))
@@ -86,7 +86,7 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # Folds that begin with random weights need many epochs; those of pretrained architectures would need all of them.
+    # Folds from random weights need many epochs, and those of a pretrained architecture more than it has.
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     chosen = {
@@ -133,7 +133,7 @@ def _sha256(choice: NetworkChoice) -> str | None:
 
 
 def _fold_weights(request: TrainRequest, arch: Arch, weights: str) -> str | None:
-    """The weights for folds: a run's network may have seen the very photos that a fold is judged on."""
+    """The weights that folds begin with: a run's network may have seen the photos of a fold."""
     if Path(weights).suffix != ".keras":
         return None
     return request.fold_weights or (NamedWeights.IMAGENET if arch.is_lite else NamedWeights.NONE).value

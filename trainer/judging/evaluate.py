@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class Judged(StrEnum):
-    """The photos that figures are of, by their field in ``evaluation.json``."""
+    """Which photos figures describe, by their field in ``evaluation.json``."""
 
     VAL = "val"
     CV = "cv"
@@ -162,8 +162,8 @@ class SplitPredictions:
     Attributes:
         labels: class indices ``(n,)``.
         logits: before the temperature, ``float32 (n, classes)``; ``probabilities`` are calibrated.
-        unknown: the out-of-distribution score ``float32 (n,)``; None where each fold has its own, or none.
-        known: whether that is within the limit of its fold, ``(n,)``; None where the model's own limit decides.
+        unknown: the out-of-distribution score ``float32 (n,)``; None if each fold has its own.
+        known: whether that is within the limit of its fold, ``(n,)``; None: the limit of the model decides.
     """
 
     photos: Sequence[AssignedPhoto]
@@ -246,7 +246,7 @@ def _judged(
 def _out_of_fold(
     training: Training, parts: Sequence[HeldOutLogits], validation: Sequence[AssignedPhoto], confidence: Confidence
 ) -> SplitPredictions:
-    """All photos but test photos; those of validation are predicted by the network itself."""
+    """All photos but test photos; the network itself predicts validation photos."""
     logits = np.concatenate([part.logits for part in parts])
     return SplitPredictions(
         photos=[*held_photos(training), *validation],

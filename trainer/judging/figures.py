@@ -198,7 +198,7 @@ def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
 def outlier_figures(
     scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
 ) -> OutlierFigures | None:
-    """Compare the unknown scores ``(n,)`` of photos that show no product with those of products; None if n is 0."""
+    """Compare unknown scores ``(n,)`` of photos without a product with scores of products; None if n is 0."""
     if not len(scores):
         return None
     count, caught = len(scores), len(scores) - int((scores <= limit).sum())
@@ -250,9 +250,9 @@ def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int
 
 
 def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:
-    """The most photos, 10 at least, of which 95% are right, or else 90% or 80%; None if there are no such.
+    """The lowest threshold, in two decimals, above which 95% of the photos are right, or else 90% or 80%.
 
-    They are those that a threshold of two decimals lets through, within the limit of the unknown score (``known``).
+    At least 10 photos must be above it, within the limit of the unknown score (``known``); None if no threshold does.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     found = []
@@ -352,6 +352,6 @@ def advice_for_promise(args: RunArgs, *, folds_may_prove: bool) -> str:
 
 
 def weakest(figures: Figures, most: int = _WEAK) -> list[str]:
-    """The classes that are found least often, worst first; those that are always found are not among them."""
+    """Classes with the lowest recall, worst first; no class with a recall of 1."""
     missed = [(one.recall, name) for name, one in figures.classes.items() if one.support and one.recall < 1.0]
     return [name for _, name in sorted(missed)[:most]]

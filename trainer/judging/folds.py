@@ -31,9 +31,9 @@ from trainer.splits.assigned import AssignedPhoto, group_numbers
 Indices = npt.NDArray[np.intp]
 
 _MOST_LEARNED: Final = 20_000
-"""The most photos that the out-of-distribution score is fitted on."""
+"""At most this many photos fit the out-of-distribution score."""
 _WATCHED: Final = 256
-"""The most photos that a fold's network is validated on after each epoch: no epoch is chosen by them."""
+"""At most this many photos validate a fold's network after each epoch: they choose no epoch."""
 
 
 def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
@@ -72,7 +72,7 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
             # The last epoch predicts: to take its best by these very photos would flatter it.
             predictor = Predictor(network, part.store)
             predictions = _keep(part, predictor, predictor.predict([photo.sha256 for photo in part.held]))
-        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # its predictions are all that is needed of it
+        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only its predictions are needed
         folds.append(predictions)
     return folds
 
@@ -137,7 +137,7 @@ def held_photos(training: Training) -> list[AssignedPhoto]:
 
 
 def _args_of_a_fold(training: Training) -> RunArgs:
-    """With a time limit, its epochs are a share of those that the network itself had."""
+    """With a time limit, a fold has a share of the epochs that the network itself completed."""
     args = training.args
     epochs, weights = args.epochs, args.fold_weights or args.weights
     if args.time_limit_s is not None:

@@ -28,7 +28,7 @@ _COLUMNS: Final = ("image", "split", "label", "suggested", "score", "label_proba
 _TOGETHER: Final = 20_000
 """The most photos that are compared with each other: their features are held in memory."""
 _AGREED: Final = 0.5
-"""If predictions agree with a smaller share of the labels, they say nothing of the others."""
+"""Predictions that agree with a smaller share of the labels cannot judge the others."""
 _SHRINKAGE: Final = 0.3
 """Of the covariance, towards independent features: the best of 0.1, 0.3 and 0.6 on clothing photos."""
 _STRENGTH: Final = 0.01

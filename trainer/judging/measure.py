@@ -86,7 +86,7 @@ def measure(
 ) -> Measurement:
     """Measure a run, a bundle or a lone ONNX file.
 
-    The test split of the data counts where there is one, else all photos; those that a run has learned from do not.
+    The test split of the data counts if there is one, else all photos. A run's own training photos do not count.
     For the intervals, files of the same bytes and photos of one product belong together.
     """
     advance("Loading", 0, 1)
@@ -161,7 +161,7 @@ def _open_model(path: Path) -> _Model:
     if not path.is_file() and not (path / MANIFEST_FILE).is_file():
         msg = (
             f"Expected a run (a folder with args.json), a bundle (a folder with {MANIFEST_FILE}) or an .onnx file "
-            f"at {path}, found none of them; check the path."
+            f"at {path}, got something else; check the path."
         )
         raise InputError(msg)
     classifier = load(path)

@@ -14,7 +14,7 @@ from trainer.data.photo_cache import PixelStore
 from trainer.learning.recipe import Augmentation
 
 _SEEDS: Final = 1_000_003
-"""Keeps the epochs of one seed apart from those of the next."""
+"""Keeps the epochs of different seeds apart."""
 _AHEAD: Final = 2
 _SIDES: Final = (0.15, 0.5)
 _GREY: Final = 127.5
@@ -145,7 +145,7 @@ def _moved(pixels: tf.Tensor, size: int, how: Augmentation, draw: _Draw) -> tf.T
     right, below = zoom * stretch, zoom / stretch
     a, b = mirrored * tf.cos(angle) * right, -tf.sin(angle) * below
     c, d = mirrored * tf.sin(angle) * right, tf.cos(angle) * below
-    middle, goal = (side - 1.0) / 2.0, (size - 1.0) / 2.0  # places are those of pixels' centres, from 0
+    middle, goal = (side - 1.0) / 2.0, (size - 1.0) / 2.0  # centres of pixels, from 0
     x = middle + side * draw.each(-how.shift, how.shift) - (a + b) * goal
     y = middle + side * draw.each(-how.shift, how.shift) - (c + d) * goal
     nothing = tf.zeros_like(zoom)

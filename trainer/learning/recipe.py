@@ -20,7 +20,7 @@ MANY_PHOTOS: Final = 1_500
 too few to validate on."""
 
 _MOST_EVEN: Final = 3.0
-"""Up to this ratio between the largest and the smallest class nothing is done, unless a person says so."""
+"""Classes are balanced if the largest has more than this many times the photos of the smallest."""
 MOST_WEIGHT: Final = 20.0
 """The largest weight of a photo, relative to the largest class, so that no photo dominates a batch."""
 
@@ -182,14 +182,14 @@ def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
 
 
 def choose_balance(counts: Sequence[int], wished: Balance | None) -> Balance:
-    """What a person asked for; else weights if the sizes of classes differ more than threefold."""
+    """The balance that a person chose; else weights if the sizes of classes differ more than threefold."""
     if wished is not None:
         return wished
     return Balance.WEIGHTS if _ratio(counts) > _MOST_EVEN else Balance.NONE
 
 
 def balance_note(counts: Sequence[int], wished: Balance | None) -> str | None:
-    """What to tell a person of a choice that Hangtag made; None if nothing is done, or the person chose."""
+    """A note for a person if Hangtag chose weights; else None."""
     if wished is not None or choose_balance(counts, wished) is Balance.NONE:
         return None
     return (

@@ -182,7 +182,7 @@ class Training:
         return Predictor(network, self.store, self.features)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
-        """Features, labels and groups of the photos that a head is fitted on; of many, some."""
+        """Features, labels and groups of the photos that fit a head; of many photos, a sample."""
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         features = predictor.features([self.photos[i].sha256 for i in chosen])
         return features, self.labels[chosen], [self.photos[i].group for i in chosen]
@@ -282,7 +282,7 @@ def _logistic(strength: float) -> LogisticRegression:
 
 
 def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Variable]]:
-    """Freeze the layers that a recipe leaves as they are; returns the variables that learn, from early to late.
+    """Freeze the layers that a recipe does not train; returns the other variables, from early to late.
 
     Of pretrained networks every batch norm stays: small batches would spoil statistics that were learned on millions
     of photos. Layer norms have no statistics, and learn.

@@ -19,7 +19,7 @@ from models.whole_file import replacing
 from trainer.learning.recipe import Recipe
 
 State = dict[str, npt.NDArray[Any]]
-"""All that a training needs to resume as if it had never stopped."""
+"""What a training needs to resume exactly."""
 _CHUNK: Final = 128
 _TIMED: Final = 4
 
@@ -27,9 +27,9 @@ _TIMED: Final = 4
 class Learner:
     """A network, its optimizers and the running average of its weights (Polyak & Juditsky 1992).
 
-    Late in a training the average is what the weights swing around. The network ends in layers named ``logits`` and
+    The network ends in layers named ``logits`` and
     ``probabilities``; ``groups`` are the variables that learn, one group for each of the recipe's ``depth_rates``;
-    ``class_weights`` is what a photo of each class counts, ``float32 (classes,)``.
+    ``class_weights`` are ``float32 (classes,)``.
     """
 
     def __init__(

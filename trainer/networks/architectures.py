@@ -26,7 +26,7 @@ from trainer.networks.efficientnet_lite import lite_body
 from trainer.request import Arch, NetworkChoice, Preset
 
 Downloaded: TypeAlias = Callable[[int, int | None], None]
-"""Gets the bytes that have come and how many there will be; None where the server does not say."""
+"""Gets the bytes received and the total, or None if the server does not send it."""
 _DROPOUT: Final = 0.2
 _KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"
 _TIMEOUT_S: Final = 10.0
@@ -109,7 +109,7 @@ def simple(size: int, classes: int) -> keras.Model:
 
 
 def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
-    """A network that can be pretrained, of 32 px or more; ``alpha`` is the width of those that have one."""
+    """A network that can be pretrained, of 32 px or more; ``alpha`` is the width, if it has one."""
     body = published_body(arch, size, alpha)
     features = layers.GlobalAveragePooling2D(name="features")(body.output)
     x = layers.Dropout(_DROPOUT, name="dropout")(features)
@@ -195,8 +195,8 @@ def fetch(
 ) -> Path:
     """Where a file is, for the network ``wanted_by``; it is downloaded if it is not there yet.
 
-    Nothing is kept of a download that breaks off. InputError: it did not come whole, there was no answer within
-    ``timeout_s``, or it is not what was published.
+    A download that breaks off leaves no file. InputError: it broke off, the server did not answer within
+    ``timeout_s``, or the file is not the published one.
     """
     path = folder / file.name
     if path.is_file():

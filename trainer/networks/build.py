@@ -239,8 +239,8 @@ def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None
             if body <= shapes:
                 return one, alpha
     msg = (
-        f"Expected weights of {', '.join(archs)} in {file}, they fit none of these in a published width; pass their "
-        "--arch."
+        f"Expected weights of {', '.join(archs)} in {file}, they do not fit any of these at a published width; "
+        "pass their --arch."
     )
     raise InputError(msg)
 

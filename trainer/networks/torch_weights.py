@@ -24,7 +24,7 @@ Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 """PyTorch's name → array."""
 
 _OPCODES: Final = b"\x80.(cRbQqrhjNJKM\x88\x89\x8aGX]ae)\x85\x86\x87t}su"
-"""Those of pickle's opcodes that a dictionary of tensors needs."""
+"""The opcodes of pickle that a dictionary of tensors needs."""
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _UNREADABLE: Final = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
