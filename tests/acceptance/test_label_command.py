@@ -159,7 +159,7 @@ def test_a_part_that_another_job_left_is_never_used(tmp_path: Path, catalogue: P
     for name, chosen in (("a", photos[:4]), ("b", photos[4:8])):
         (tmp_path / f"{name}.txt").write_text("\n".join(chosen))
         assert run(tmp_path / f"{name}.txt", bundle, tmp_path / f"{name}.parquet").returncode == 0
-    part = "parts/000000.r0.parquet"
+    part = "parts/000000.r0.arrow"
     (tmp_path / "a.parquet.job" / part).replace(tmp_path / "b.parquet.job" / part)
     expected = results(tmp_path / "b.parquet")
     (tmp_path / "b.parquet").unlink()

@@ -117,7 +117,7 @@ class QueuedJob:
     def assert_right_once(self, expected: list[Row]) -> None:
         """The result is what is expected; no chunk is without a part, and none has two."""
         assert_same(self.rows(), expected)
-        assert sorted(self.parts()) == [f"{chunk:06d}.r0.parquet" for chunk in range(self.chunks)]
+        assert sorted(self.parts()) == [f"{chunk:06d}.r0.arrow" for chunk in range(self.chunks)]
 
     def in_hand(self) -> list[InHand]:
         keys = [key for key in self.client.scan_iter(f"hangtag:lease:{self.name}:*") if not key.endswith(":-1")]

@@ -16,8 +16,7 @@ from models.errors import InputError
 from models.text import label_text
 from trainer.corrections.votes import PhotoVotes
 from worker.job.job import Job
-from worker.job.parts import WORST, Status, result_schema
-from worker.results.merge import worst_status
+from worker.job.parts import WORST, Status, result_schema, worst_status
 
 _ADDED: Final = ("reviewed_by", "was", "remark")
 _APART: Final = "hangtag_"

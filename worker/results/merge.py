@@ -21,15 +21,14 @@ from models.errors import JobError
 from models.whole_file import replacing, sync_file
 from worker.job.job import Job, images_of, shown_cell
 from worker.job.parts import (
-    PART_SCHEMA,
     REVIEW_FIRST,
     REVIEW_LAST,
-    SEVERITY,
     THUMBNAIL,
     WORST,
     Status,
     result_columns,
     result_schema,
+    worst_results,
 )
 from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
 from worker.results.end_review import EndReview, find_end_reviews, shown_pictures
@@ -310,25 +309,6 @@ def _added_fields(job: Job, names: Sequence[Sequence[str]]) -> Iterator[pa.Field
         yield from (fields.field(name).with_name(question.spec.options.prefix + name) for name in own)
     if job.spec.named:
         yield pa.field(job.spec.options.prefix + WORST, pa.string())
-
-
-def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
-    """What is counted of rows with several results, as a part holds it: the worst status and the first error."""
-    first = parts[0]
-    known = {
-        "status": worst_status([part.column("status") for part in parts]),
-        "error": pc.coalesce(*(part.column("error") for part in parts)),
-        "error_message": pc.coalesce(*(part.column("error_message") for part in parts)),
-    }
-    columns = [known[field.name] if field.name in known else pa.nulls(len(first), field.type) for field in PART_SCHEMA]
-    return pa.table(columns, PART_SCHEMA).replace_schema_metadata(first.schema.metadata)
-
-
-def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
-    """The worst status of each row, of those of its questions."""
-    names = pa.array(sorted(SEVERITY, key=SEVERITY.__getitem__), pa.string())
-    ranks = [pc.index_in(column, value_set=names) for column in columns]
-    return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
 
 
 def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
