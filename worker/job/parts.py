@@ -69,7 +69,7 @@ JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
 PHOTOS_KEY: Final = b"hangtag.photos"
 _CHECKSUM_BYTES: Final = 4
-_DAMAGED: Final = (pa.ArrowException, OSError, KeyError, ValueError)
+_DAMAGED: Final = (pa.ArrowException, OSError, ValueError)
 _PART_NAME: Final = re.compile(r"([0-9]{6,18})\.r([0-9]{1,9})\.arrow")
 
 
@@ -314,35 +314,34 @@ def _in_part(question: str, column: str) -> str:
     return f"{question}_{column}" if question else column
 
 
-def read_part(
-    storage: Storage, key: str, job: str, rows: int, columns: list[str] | None = None, question: str = ""
-) -> pa.Table:
-    """Read a part, or some of its columns; one of another job is removed and refused, one that is damaged refused."""
-    return read_answers(storage, key, job, rows, columns, [question])[0]
-
-
-def read_answers(
-    storage: Storage, key: str, job: str, rows: int, columns: list[str] | None, questions: Sequence[str]
-) -> list[pa.Table]:
-    """:func:`read_part` for several questions of a job, in one reading."""
-    names = columns or PART_SCHEMA.names
-    wanted = [[_in_part(question, name) for name in names] for question in questions]
+def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
+    """All columns of a part; one of another job is removed and refused, one that is damaged refused."""
     data = storage.read(key)
     try:
         table = _stream(data).read_all()
-        if (table.schema.metadata or {}).get(JOB_KEY) != job.encode():
-            storage.delete(key)
-            msg = f"{key} was left by another job and has been removed; run the same command again."
-            raise JobError(msg)
-        answers = [table.select(each) for each in wanted]
     except _DAMAGED as error:
-        msg = f"{key} in {storage.place} is damaged ({error}); delete it and go on."
-        raise JobError(msg) from error
-    if table.num_rows != rows:
-        rows_held = number_of(table.num_rows, "row")
-        msg = f"{key} in {storage.place} holds {rows_held}, but its chunk has {rows}; delete it and go on."
+        raise _damaged(storage, key, f"is damaged ({error})") from error
+    if (table.schema.metadata or {}).get(JOB_KEY) != job.encode():
+        storage.delete(key)
+        msg = f"{key} was left by another job and has been removed; run the same command again."
         raise JobError(msg)
-    return [answer.rename_columns(names).replace_schema_metadata(table.schema.metadata) for answer in answers]
+    if table.num_rows != rows:
+        raise _damaged(storage, key, f"holds {number_of(table.num_rows, 'row')}, but its chunk has {rows}")
+    return table
+
+
+def _damaged(storage: Storage, key: str, how: str) -> JobError:
+    return JobError(f"{key} in {storage.place} {how}; delete it and go on.")
+
+
+def answers_of(part: pa.Table, questions: Sequence[str], columns: list[str] | None = None) -> list[pa.Table]:
+    """The results of each question in a part, or in several; all columns, or some."""
+    names = columns or PART_SCHEMA.names
+    schema = pa.schema([PART_SCHEMA.field(name) for name in names], part.schema.metadata)
+    return [
+        pa.Table.from_arrays([part.column(_in_part(question, name)) for name in names], schema=schema)
+        for question in questions
+    ]
 
 
 def part_work(schema: pa.Schema) -> PartWork:
@@ -356,8 +355,7 @@ def read_work(storage: Storage, key: str) -> PartWork:
     try:
         return part_work(_stream(data).schema)
     except (*_DAMAGED, TypeError) as error:
-        msg = f"{key} in {storage.place} is damaged ({error}); delete it and go on."
-        raise JobError(msg) from error
+        raise _damaged(storage, key, f"is damaged ({error})") from error
 
 
 def photo_work(schema: pa.Schema) -> PhotoWork:

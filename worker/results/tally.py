@@ -1,9 +1,10 @@
 """Counts over the parts of a job, which become its receipt; memory does not grow with the rows."""
 
-import math
 from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import itemgetter
 from random import Random
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from models.errors import ImageFault
 from models.text import without_secrets
 from worker.job.job import Job, images_at, shown_cell
 from worker.job.model import read_note
-from worker.job.parts import PhotoWork, Status, part_work, photo_work, with_leaves
+from worker.job.parts import Cells, PhotoWork, Status, part_work, photo_work, with_leaves
 from worker.job.receipt import (
     GROUPS_FILE,
     OF_QUESTIONS,
@@ -36,6 +37,8 @@ from worker.job.receipt import (
 )
 from worker.results.drift import compared
 
+Images = Callable[[pa.Array], list[str | None]]
+"""Gives the image cells of rows of a batch, by their numbers in it."""
 MOST: Final = 20_000
 _HIGHEST: Final = "g"
 """Sorts after every hexadecimal number."""
@@ -62,9 +65,9 @@ class DistinctPhotos:
         self._histogram = np.zeros(BINS, np.int64)
 
     def add(self, results: pa.Table) -> None:
-        """Take in the results of a chunk, of which the likeliest class and its confidence count."""
+        """Take in the results of some rows, of which the likeliest class and its confidence count."""
         answers = with_leaves(results).select(["sha256", "label", "confidence"]).drop_null()
-        self._labels.update(answers.column("label").to_pylist())
+        _count(self._labels, answers.column("label"))
         self._histogram += confidence_histogram(answers.column("confidence").to_numpy())
         answers = answers.filter(pc.less_equal(answers.column("sha256"), self._limit))
         rows = zip(*(column.to_pylist() for column in answers.columns), strict=True)
@@ -96,22 +99,27 @@ class LeastSure:
         self._kept: defaultdict[str, list[tuple[float, int, str]]] = defaultdict(list)
 
     def add(self, part: pa.Table, first: int) -> None:
-        """Take in the results of a chunk, whose first row has this number in the catalogue, from 0."""
-        doubtful = pc.equal(part.column("status"), Status.REVIEW)
-        numbers = (pc.indices_nonzero(doubtful).to_numpy() + first).tolist()
-        found = part.filter(doubtful)
-        columns = (found.column(name).to_pylist() for name in ("reason", "label", "confidence"))
-        for number, reason, label, confidence in zip(numbers, *columns, strict=True):
-            if label is not None:
-                self.counts[label] += 1
-                self._keep(label, (-1.0 if math.isnan(confidence) else confidence, number, reason))
-
-    def _keep(self, label: str, row: tuple[float, int, str]) -> None:
-        kept = self._kept[label]
-        kept.append(row)
-        if len(kept) > 4 * _EACH:
-            kept.sort()
-            del kept[_EACH:]
+        """Take in the results of the next rows, the first of which has this number in the catalogue, from 0."""
+        doubtful = pc.and_(pc.equal(part.column("status"), Status.REVIEW), part.column("label").is_valid())
+        numbers = pc.indices_nonzero(doubtful).to_numpy().astype(np.int64) + first
+        found = part.select(["label", "confidence", "reason"]).filter(doubtful)
+        _count(self.counts, found.column("label"))
+        confidence = pc.if_else(
+            pc.is_null(found.column("confidence"), nan_is_null=True), -1.0, found.column("confidence")
+        )
+        confidence, labels = confidence.to_numpy(), pc.rank(found.column("label"), tiebreaker="min").to_numpy()
+        order = np.lexsort((numbers, confidence, labels))
+        _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
+        chosen = order[np.arange(len(order)) - np.repeat(starts, counts) < _EACH]
+        texts = (found.column(name).take(chosen).to_pylist() for name in ("label", "reason"))
+        for label, reason, sure, number in zip(
+            *texts, confidence[chosen].tolist(), numbers[chosen].tolist(), strict=True
+        ):
+            kept = self._kept[label]
+            kept.append((sure, number, reason))
+            if len(kept) > 4 * _EACH:
+                kept.sort()
+                del kept[_EACH:]
 
     def shown(self, job: Job) -> dict[str, tuple[SampleRow, ...]]:
         """Six rows at most of each of the twelve labels with most rows to review; the least sure first."""
@@ -128,7 +136,7 @@ class LeastSure:
 
 @dataclass
 class Tally:
-    """Counts over a job's parts, a part at a time; memory does not grow with the rows. ``sample`` rows did not fail."""
+    """Counts over a job's results, a batch at a time; memory does not grow with the rows."""
 
     rows: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
@@ -139,7 +147,6 @@ class Tally:
     examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
     histogram: np.ndarray[tuple[int], np.dtype[np.int64]] = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
-    sample: list[SampleRow] = field(default_factory=list)
     failed_sample: list[SampleRow] = field(default_factory=list)
     hosts: Counter[str] = field(default_factory=Counter)
     processes: set[str] = field(default_factory=set)
@@ -150,54 +157,69 @@ class Tally:
     least_sure: LeastSure = field(default_factory=LeastSure)
     repeated: tuple[RepeatedPicture, ...] = ()
     mix: ClassMix | None = None
-    _readable: int = 0
+    _drawn: list[tuple[float, SampleRow]] = field(default_factory=list)
     _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - which photos to show is no secret
 
-    def add(self, part: pa.Table, images: list[str | None]) -> None:
-        """Count the results of one chunk, with its rows' photos; chunks come in order."""
-        self._count_work(part)
-        self.by_status.update(part.column("status").to_pylist())
-        self.by_label.update(part.column("label").drop_null().to_pylist())
-        levels = part.column("label_level").filter(pc.equal(part.column("status"), Status.LABELED))
-        self.by_level.update(levels.drop_null().to_pylist())
-        self.reasons.update(part.column("reason").drop_null().to_pylist())
-        confidence = part.column("confidence").drop_null().to_numpy()
-        self.histogram += confidence_histogram(confidence)
+    def add(self, part: pa.Table, images: Images, schemas: Sequence[pa.Schema]) -> None:
+        """Count the results of the next rows; ``schemas`` are those of their parts."""
+        for schema in schemas:
+            self._count_work(schema)
+        labeled = pc.equal(part.column("status"), Status.LABELED)
+        _count(self.by_status, part.column("status"))
+        _count(self.by_label, part.column("label"))
+        _count(self.by_level, part.column("label_level").filter(labeled))
+        _count(self.reasons, part.column("reason"))
+        self.histogram += confidence_histogram(part.column("confidence").drop_null().to_numpy())
         self.distinct.add(part)
         self.least_sure.add(part, self.rows)
-        faults = zip(part.column("error").to_pylist(), part.column("error_message").to_pylist(), strict=True)
-        for number, (kind, message) in enumerate(faults):
-            if kind is None:
-                self._consider(part, number, images[number])
-            else:
-                image = shown_cell(images[number])
-                image = image and readable(image)
-                image = image and (image if len(image) <= _LONGEST_IMAGE else f"{image[:SHOWN]}…")
-                example = ErrorExample(row=self.rows + number + 1, image=image, message=without_secrets(message))
-                self._count_error(kind, example)
+        self._draw(part, images)
+        self._show_errors(part, images)
         self.rows += part.num_rows
 
-    def _count_work(self, part: pa.Table) -> None:
-        work = part_work(part.schema)
+    def _count_work(self, schema: pa.Schema) -> None:
+        work = part_work(schema)
         self.hosts[work.worker.rpartition(":")[0]] += work.rows
         self.processes.add(work.worker)
         self.deaths += work.deaths
         self.busy_s += work.seconds
-        self.photos.update(photo_work(part.schema).model_dump())
+        self.photos.update(photo_work(schema).model_dump())
 
-    def _consider(self, part: pa.Table, number: int, image: str | None) -> None:
-        """Vitter, "Random sampling with a reservoir", algorithm R (1985)."""
-        self._readable += 1
-        place = len(self.sample) if len(self.sample) < _SAMPLE else self._random.randrange(self._readable)
-        if place < _SAMPLE:
-            self.sample[place : place + 1] = [_sample_row(part, number, image)]
+    def _draw(self, part: pa.Table, images: Images) -> None:
+        """Keep the rows with the lowest random numbers, whatever the batches."""
+        readable = np.flatnonzero(part.column("error").is_null().to_numpy())
+        drawn = np.array([self._random.random() for _ in readable])
+        lowest = np.argsort(drawn)[:_SAMPLE]
+        numbers = pa.array(readable[lowest])
+        cells = part.select(["label", "confidence", "status", "reason"]).take(numbers).to_pylist()
+        rows = map(_sample_row, cells, images(numbers))
+        self._drawn += zip(drawn[lowest].tolist(), rows, strict=True)
+        self._drawn.sort(key=itemgetter(0))
+        del self._drawn[_SAMPLE:]
 
-    def _count_error(self, kind: str, example: ErrorExample) -> None:
-        self.errors[kind] += 1
-        if self.errors[kind] <= _EXAMPLES:
-            self.examples.setdefault(kind, []).append(example)
-        if len(self.failed_sample) < _SAMPLE_FAILED:
-            self.failed_sample.append(SampleRow(example.image, Status.FAILED, None, None, kind))
+    @property
+    def sample(self) -> list[SampleRow]:
+        """Rows that did not fail, drawn at random."""
+        return [row for _, row in self._drawn]
+
+    def _show_errors(self, part: pa.Table, images: Images) -> None:
+        errors = part.column("error")
+        failed = np.flatnonzero(errors.is_valid().to_numpy())
+        shown = set(failed[: _SAMPLE_FAILED - len(self.failed_sample)].tolist())
+        for kind in errors.drop_null().unique().to_pylist():
+            of_kind = pc.indices_nonzero(pc.fill_null(pc.equal(errors, kind), False))
+            shown.update(of_kind[: _EXAMPLES - min(_EXAMPLES, self.errors[kind])].to_pylist())
+        numbers = pa.array(sorted(shown), pa.int64())
+        kinds, messages = (part.column(name).take(numbers).to_pylist() for name in ("error", "error_message"))
+        for number, kind, message, cell in zip(numbers.to_pylist(), kinds, messages, images(numbers), strict=True):
+            image = shown_cell(cell)
+            image = image and readable(image)
+            image = image and (image if len(image) <= _LONGEST_IMAGE else f"{image[:SHOWN]}…")
+            example = ErrorExample(row=self.rows + number + 1, image=image, message=without_secrets(message))
+            if len(examples := self.examples.setdefault(kind, [])) < _EXAMPLES:
+                examples.append(example)
+            if len(self.failed_sample) < _SAMPLE_FAILED:
+                self.failed_sample.append(SampleRow(image, Status.FAILED, None, None, kind))
+        _count(self.errors, errors)
 
     def receipt(
         self, job: Job, output: str, run: RunFigures, retry: int = 0, groups: GroupCounts | None = None
@@ -253,7 +275,13 @@ class Tally:
         }
 
 
-def _sample_row(part: pa.Table, number: int, image: str | None) -> SampleRow:
-    row = part.slice(number, 1).to_pylist()[0]
-    reason = ReviewReason(row["reason"]) if row["reason"] else None
-    return SampleRow(image, Status(row["status"]), row["label"], row["confidence"], None, reason)
+def _count(counter: Counter[Any], column: pa.ChunkedArray) -> None:
+    """Count the values of a column, in the order in which they first appear; nulls do not count."""
+    found = column.drop_null().value_counts()
+    for value, count in zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True):
+        counter[value] += count
+
+
+def _sample_row(cells: Cells, image: str | None) -> SampleRow:
+    reason = cells["reason"] and ReviewReason(cells["reason"])
+    return SampleRow(image, Status(cells["status"]), cells["label"], cells["confidence"], None, reason)

@@ -26,7 +26,7 @@ def part(*rows: tuple[str | None, float | None, str, str | None], reasons: Seque
 
 
 def add(tally: Tally, results: pa.Table) -> None:
-    tally.add(results, [f"{i}.jpg" for i in range(len(results))])
+    tally.add(results, lambda rows: [f"{row}.jpg" for row in rows], [results.schema])
 
 
 def test_counts_are_over_all_parts() -> None:
@@ -73,7 +73,8 @@ def test_the_sample_is_spread_over_all_rows() -> None:
     tally = Tally()
     for number in range(300):
         results = part(("shoe", 0.99, "labeled", None), (None, None, "failed", "missing"))
-        tally.add(results, [f"{number}.jpg", f"gone-{number}.jpg"])
+        images = [f"{number}.jpg", f"gone-{number}.jpg"]
+        tally.add(results, lambda rows, images=images: [images[row.as_py()] for row in rows], [results.schema])
     shown = [int(row.image.split(".")[0]) for row in tally.sample]
     assert len(shown) == len(set(shown)) == 48
     assert min(shown) < 50
