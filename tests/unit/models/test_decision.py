@@ -144,3 +144,18 @@ def test_a_row_is_labelled_at_the_level_that_was_proved(rows):
     levels = label_levels(scores, known, IN_TREE.thresholds, IN_TREE.nodes, TREE)
     found = IN_TREE.decide(Scores(scores, None), 1).rows()
     assert [REVIEW if one.review else one.label_level for one in found] == levels.tolist()
+
+
+ROWS = st.lists(st.lists(st.just(math.nan) | st.floats(0, 1, width=32), min_size=4, max_size=4), min_size=1, max_size=6)
+
+
+@given(rows=ROWS, unknown=st.lists(st.just(math.nan) | st.floats(0, 4, width=32), min_size=6, max_size=6))
+@pytest.mark.parametrize("rules", [IN_TREE, Rules(TREE.classes, (0.9, None, 0.5, 0.9), 2.0)])
+def test_photos_are_decided_together_as_each_would_be_alone(rules, rows, unknown):
+    scores = Scores(np.array(rows, np.float32), np.array(unknown[: len(rows)], np.float32))
+    together = rules.decide(scores, 3).rows()
+    alone = [
+        rules.decide(Scores(scores.probabilities[row : row + 1], scores.unknown[row : row + 1]), 3).rows()[0]
+        for row in range(len(rows))
+    ]
+    assert list(map(repr, together)) == list(map(repr, alone))  # NaN is not equal to itself

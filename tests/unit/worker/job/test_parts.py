@@ -1,19 +1,31 @@
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.decision import ReviewReason
+from models.decision import ReviewReason, Rules
 from models.errors import ImageError, ImageFault, JobError
 from models.storage.storage import FolderStorage
-from tests.row_results import RowResult, failed_row, part_bytes, results_of, results_table, stream_of, table_of
+from tests.row_results import (
+    RowResult,
+    cells_of,
+    failed_row,
+    part_bytes,
+    results_of,
+    results_table,
+    stream_of,
+    table_of,
+)
 from worker.job.parts import (
     PART_SCHEMA,
+    Columns,
     PhotoWork,
     Status,
+    failed_cells,
     latest_parts,
     part_key,
     photos_text,
@@ -122,6 +134,39 @@ def test_damage_of_a_part_is_noticed(tmp_path_factory: pytest.TempPathFactory, d
         for read in (lambda: read_part(storage, part_key(0), "cafe", 100), lambda: read_work(storage, part_key(0))):
             with pytest.raises(JobError, match=r"000000\.r0\.arrow .* is damaged"):
                 read()
+
+
+RULES = Rules(("hat", "shoe"), (0.5, 0.75), unknown_limit=2.0)
+KINDS = st.sampled_from(["seen", "failed", "carried", "kept"])
+
+
+@given(kinds=st.lists(KINDS, max_size=12), data=st.data())
+def test_a_chunk_has_its_rows_in_order_whatever_became_of_each_and_whenever(kinds, data) -> None:
+    columns = Columns(len(kinds), RULES, "shop/1", top_k=2)
+    expected = [None] * len(kinds)
+    for row in data.draw(st.permutations(range(len(kinds)))):
+        sha256, etag = f"{row:064x}", f'"{row}"' if row % 2 else None
+        carried = replace(ROW, sha256=sha256, etag=etag, model="shop/1", reason=ReviewReason.UNKNOWN, unknown=2.5)
+        assert not columns.is_whole
+        match kinds[row]:
+            case "seen":
+                columns.put(row, (np.array([0.25, 0.75], np.float32), row / 4), sha256, etag)
+                reason = ReviewReason.UNKNOWN if row / 4 > 2.0 else None
+                best = (("shoe", 0.75), ("hat", 0.25))
+                expected[row] = RowResult("shoe", 0.75, Status.REVIEW if reason else Status.LABELED, None, None, best,
+                    sha256, "shop/1", reason, etag, unknown=row / 4)  # fmt: skip
+            case "failed":
+                columns.put(row, failed_cells(ImageError("No photo.", ImageFault.UNREADABLE)), sha256, etag)
+                expected[row] = replace(failed_row(ImageError("No photo."), sha256, "shop/1"), etag=etag)
+            case "carried":
+                columns.put(row, cells_of(carried), sha256, etag)
+                expected[row] = carried
+            case "kept":
+                columns.keep(row, results_table([carried]).to_pylist()[0])
+                expected[row] = carried
+    assert columns.is_whole
+    assert columns.table().schema == PART_SCHEMA
+    assert results_of(columns.table()) == expected
 
 
 def test_the_work_on_photos_is_told_in_a_line() -> None:

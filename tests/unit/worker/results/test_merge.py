@@ -190,3 +190,17 @@ def test_a_killed_process_leaves_nothing_and_held_little_in_memory(tmp_path: Pat
     process.communicate()
     assert grown_kib < 80 * 1024, "of 200 MB"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5, 1000])
+def test_batches_are_all_rows_once_in_order(answered_job, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr("worker.job.job.BATCH_ROWS", at_once)
+    answers = [sure(f"class {row}") for row in range(11)]
+    job = answered_job(answers, list(range(11)), chunk_rows=2)
+    batches = list(job.batches(["label"], ["sku"]))
+    assert [batch.first for batch in batches] == list(range(0, 11, max(2, at_once // 2 * 2)))
+    assert [label for batch in batches for label in batch.answers[0].column("label").to_pylist()] == [
+        answer.label for answer in answers
+    ]
+    assert [sku for batch in batches for sku in batch.rows.column("sku").to_pylist()] == list(range(11))
+    assert sum(len(batch.schemas) for batch in batches) == job.spec.chunks
