@@ -97,7 +97,7 @@ class QueuedJob:
 
     def parts(self) -> dict[str, int]:
         """Name → when it was written, in nanoseconds, of each part."""
-        return {part.name: part.stat().st_mtime_ns for part in (self.folder / "parts").glob("[!.]*.parquet")}
+        return {part.name: part.stat().st_mtime_ns for part in (self.folder / "parts").glob("[!.]*.arrow")}
 
     def wait_for_parts(self, count: int, within_s: float = 30.0) -> None:
         """Wait until so many chunks are done, and see that the job has not ended meanwhile."""

@@ -173,7 +173,7 @@ LABELLED, LABELLED_ROW = "labelled.png", 20
 
 
 def parts_of_retry(job: QueuedJob, number: int) -> list[str]:
-    return sorted(name for name in job.parts() if name.endswith(f".r{number}.parquet"))
+    return sorted(name for name in job.parts() if name.endswith(f".r{number}.arrow"))
 
 
 def put_in_place(cluster: Cluster, name: str, photo: Path) -> None:

@@ -1,6 +1,6 @@
 """Counts over the parts of a job, which become its receipt; memory does not grow with the rows."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -19,7 +19,7 @@ from models.errors import ImageFault
 from models.text import without_secrets
 from worker.job.job import Job, images_at, shown_cell
 from worker.job.model import read_note
-from worker.job.parts import Cells, PhotoWork, Status, part_work, photo_work, with_leaves
+from worker.job.parts import PART_SCHEMA, Cells, PhotoWork, Status, part_work, photo_work, with_leaves
 from worker.job.receipt import (
     GROUPS_FILE,
     OF_QUESTIONS,
@@ -40,6 +40,7 @@ from worker.results.drift import compared
 Images = Callable[[pa.Array], list[str | None]]
 """Gives the image cells of rows of a batch, by their numbers in it."""
 MOST: Final = 20_000
+_ANSWER: Final = ["sha256", "label", "confidence"]
 _HIGHEST: Final = "g"
 """Sorts after every hexadecimal number."""
 _EXAMPLES: Final = 5
@@ -59,26 +60,27 @@ class DistinctPhotos:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept: dict[str, tuple[str, float]] = {}
+        self._kept = pa.schema([PART_SCHEMA.field(name) for name in _ANSWER]).empty_table()
         self._limit = _HIGHEST
         self._labels = Counter[str]()
         self._histogram = np.zeros(BINS, np.int64)
 
     def add(self, results: pa.Table) -> None:
         """Take in the results of some rows, of which the likeliest class and its confidence count."""
-        answers = with_leaves(results).select(["sha256", "label", "confidence"]).drop_null()
+        answers = with_leaves(results).select(_ANSWER).drop_null()
         _count(self._labels, answers.column("label"))
         self._histogram += confidence_histogram(answers.column("confidence").to_numpy())
-        answers = answers.filter(pc.less_equal(answers.column("sha256"), self._limit))
-        rows = zip(*(column.to_pylist() for column in answers.columns), strict=True)
-        self._kept.update((sha256, (label, confidence)) for sha256, label, confidence in rows)
-        if len(self._kept) > 2 * self._most:
-            self._shrink()
+        low = answers.filter(pc.less_equal(answers.column("sha256"), self._limit))
+        self._kept = pa.concat_tables([self._kept, low])
+        if len(self._kept) > 4 * self._most:
+            self._kept = self._lowest()
+            if len(self._kept) == self._most:
+                self._limit = self._kept.column("sha256")[-1].as_py()
 
-    def _shrink(self) -> None:
-        lowest = sorted(self._kept)[: self._most]
-        self._kept = {sha256: self._kept[sha256] for sha256 in lowest}
-        self._limit = lowest[-1]
+    def _lowest(self) -> pa.Table:
+        firsts = [(name, "first") for name in _ANSWER[1:]]
+        each = self._kept.group_by("sha256", use_threads=False).aggregate(firsts).sort_by("sha256")
+        return each.slice(0, self._most).rename_columns(_ANSWER).combine_chunks()
 
     def of_rows(self) -> ReferenceAnswers:
         """The model's answers on all rows, whose photos may be the same."""
@@ -86,9 +88,8 @@ class DistinctPhotos:
 
     def answers(self) -> ReferenceAnswers:
         """The model's answers on these photos."""
-        if len(self._kept) > self._most:
-            self._shrink()
-        return answers_of((label for label, _ in self._kept.values()), [sure for _, sure in self._kept.values()])
+        _, labels, confidences = (column.to_pylist() for column in self._lowest().columns)
+        return answers_of(labels, confidences)
 
 
 class LeastSure:
@@ -96,41 +97,35 @@ class LeastSure:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self._kept: defaultdict[str, list[tuple[float, int, str]]] = defaultdict(list)
+        fields = [PART_SCHEMA.field("label"), PART_SCHEMA.field("confidence"), ("row", pa.int64())]
+        self._kept = pa.schema([*fields, PART_SCHEMA.field("reason")]).empty_table()
 
     def add(self, part: pa.Table, first: int) -> None:
         """Take in the results of the next rows, the first of which has this number in the catalogue, from 0."""
+        confidence = part.column("confidence")
+        known = pc.if_else(pc.is_null(confidence, nan_is_null=True), pa.scalar(-1.0, pa.float32()), confidence)
+        columns = [part.column("label"), known, np.arange(first, first + len(part)), part.column("reason")]
         doubtful = pc.and_(pc.equal(part.column("status"), Status.REVIEW), part.column("label").is_valid())
-        numbers = pc.indices_nonzero(doubtful).to_numpy().astype(np.int64) + first
-        found = part.select(["label", "confidence", "reason"]).filter(doubtful)
-        _count(self.counts, found.column("label"))
-        confidence = pc.if_else(
-            pc.is_null(found.column("confidence"), nan_is_null=True), -1.0, found.column("confidence")
-        )
-        confidence, labels = confidence.to_numpy(), pc.rank(found.column("label"), tiebreaker="min").to_numpy()
-        order = np.lexsort((numbers, confidence, labels))
-        _, starts, counts = np.unique(labels[order], return_index=True, return_counts=True)
-        chosen = order[np.arange(len(order)) - np.repeat(starts, counts) < _EACH]
-        texts = (found.column(name).take(chosen).to_pylist() for name in ("label", "reason"))
-        for label, reason, sure, number in zip(
-            *texts, confidence[chosen].tolist(), numbers[chosen].tolist(), strict=True
-        ):
-            kept = self._kept[label]
-            kept.append((sure, number, reason))
-            if len(kept) > 4 * _EACH:
-                kept.sort()
-                del kept[_EACH:]
+        rows = pa.table(columns, self._kept.schema).filter(doubtful)
+        _count(self.counts, rows.column("label"))
+        rows = pa.concat_tables([self._kept, rows]).sort_by([(name, "ascending") for name in rows.column_names[:3]])
+        rank = pc.rank(rows.column("label"), tiebreaker="first").to_numpy()
+        lowest = pc.rank(rows.column("label"), tiebreaker="min").to_numpy()
+        self._kept = rows.filter(pa.array(rank - lowest < _EACH))
 
     def shown(self, job: Job) -> dict[str, tuple[SampleRow, ...]]:
         """Six rows at most of each of the twelve labels with most rows to review; the least sure first."""
-        rows = {label: sorted(self._kept[label])[:_EACH] for label, _ in self.counts.most_common(_MOST_LABELS)}
-        images = images_at(job, [number for kept in rows.values() for _, number, _ in kept])
+        labels = [label for label, _ in self.counts.most_common(_MOST_LABELS)]
+        found = {label: self._kept.filter(pc.equal(self._kept.column("label"), label)).to_pylist() for label in labels}
+        images = images_at(job, [row["row"] for rows in found.values() for row in rows])
         return {
             label: tuple(
-                SampleRow(images[number], Status.REVIEW, label, max(0.0, confidence), None, ReviewReason(reason))
-                for confidence, number, reason in kept
+                _sample_row(
+                    {**row, "status": Status.REVIEW, "confidence": max(0.0, row["confidence"])}, images[row["row"]]
+                )
+                for row in rows
             )
-            for label, kept in rows.items()
+            for label, rows in found.items()
         }
 
 

@@ -93,7 +93,7 @@ def test_of_each_chunk_the_highest_retry_counts(retries: dict[int, set[int]]) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["", "17.r0.arrow", "000017.parquet", "000017.r.arrow", "000017.r0.arrow.tmp", ".000017.r0.arrow"]
+    "name", ["", "17.r0.arrow", "000017.arrow", "000017.r.arrow", "000017.r0.arrow.tmp", ".000017.r0.arrow"]
 )
 def test_what_is_no_part_does_not_count(name: str) -> None:
     assert latest_parts([name, "000003.r0.arrow"]) == {3: 0}
