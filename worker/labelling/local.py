@@ -12,7 +12,7 @@ import select
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -94,9 +94,8 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
         if job is None:
             msg = f"Expected a job in {asked['job']}, found none."
             raise JobError(msg)
-        known = {(one.digest, one.metadata.variant): one for one in loaded}
         classifiers = [
-            load_job_model(question, partial(_load, known, Path(model), asked["verified"]))
+            load_job_model(question, partial(load_or_take, loaded, Path(model), asked["verified"]))
             for question, model in zip(job.questions, asked["models"], strict=True)
         ]
         _serve(job, classifiers, replies)
@@ -113,15 +112,14 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
     return 0
 
 
-def _load(
-    known: Mapping[tuple[str, str], Classifier], path: Path, verified: bool, pin: ModelPin, options: JobOptions
+def load_or_take(
+    loaded: Iterable[Classifier], path: Path, verified: bool, pin: ModelPin, options: JobOptions
 ) -> Classifier:
-    found = known.get((pin.digest, pin.variant))
-    return (
-        found.asking(options.precision, options.threshold)
-        if found
-        else load_pinned(path, pin, options, verified=verified)
-    )
+    """A job's pinned model, one of the ``loaded`` ones if it is among them."""
+    for one in loaded:
+        if (one.digest, one.metadata.variant) == (pin.digest, pin.variant):
+            return one.asking(options.precision, options.threshold)
+    return load_pinned(path, pin, options, verified=verified)
 
 
 def _serve(job: Job, classifiers: Sequence[Classifier], replies: TextIO) -> None:
