@@ -174,9 +174,9 @@ class Labeller:
     def step(self) -> None:
         """Take the next photo and process it; if none arrives in time, label the batch as it is."""
         self._guard.before_photo()
-        if self._commits:
-            self._report(0.0 if self._open else _WAIT_S)
         waits = any(question.batch for question in self._questions)
+        if self._commits and not waits:
+            self._report(0.0 if self._open else _WAIT_S)
         photo = self._photos.take(_LINGER_S if waits else _WAIT_S) if self._awaited else None
         if photo is not None:
             self._awaited -= 1
