@@ -128,7 +128,7 @@ def _log_lost(place: str, error: Exception) -> None:
 
 
 class EarlierResults:
-    """The results of one question: the previous job's, and those that this process has found; in one thread.
+    """The results of one question: the previous job's, and this process's own; used in one thread.
 
     The previous job's come first: whether a row is carried over must not depend on which row came before.
     """
@@ -175,15 +175,15 @@ class EarlierResults:
 
 
 def open_earlier_results(job: Job) -> EarlierResults:
-    """The previous job's results, and a place for those of this process.
+    """The results that a question of a job has at its start: the previous job's.
 
-    A failure is logged and nothing is found then, so that rows are labelled again.
+    A failure is logged; then rows are labelled again.
     """
     return EarlierResults(_open_previous(job))
 
 
 def _open_previous(job: Job) -> PreviousResults | None:
-    """The results that a job may take over, if any; those of a job in S3 are copied to a file without a name."""
+    """The results that a job may take over, if any; a job in S3 has its file copied here, without a name."""
     try:
         if not job.storage.exists(PREVIOUS_FILE):
             return None

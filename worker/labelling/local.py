@@ -80,7 +80,7 @@ class _Strikes:
 
 
 def main(loaded: Sequence[Classifier] = ()) -> int:
-    """Label chunks until there are no more; ``loaded`` models are those of the process that this one is a fork of."""
+    """Label chunks until there are no more; a fork has the models that its parent has ``loaded``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     reuse_memory()

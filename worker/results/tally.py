@@ -101,7 +101,7 @@ class LeastSure:
         self._kept = pa.schema([*fields, PART_SCHEMA.field("reason")]).empty_table()
 
     def add(self, part: pa.Table, first: int) -> None:
-        """Take in the results of the next rows, the first of which has this number in the catalogue, from 0."""
+        """Take in the results of the next rows; ``first`` is the number of their first in the catalogue, from 0."""
         confidence = part.column("confidence")
         known = pc.if_else(pc.is_null(confidence, nan_is_null=True), pa.scalar(-1.0, pa.float32()), confidence)
         columns = [part.column("label"), known, np.arange(first, first + len(part)), part.column("reason")]
@@ -156,7 +156,7 @@ class Tally:
     _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - which photos to show is no secret
 
     def add(self, part: pa.Table, images: Images, schemas: Sequence[pa.Schema]) -> None:
-        """Count the results of the next rows; ``schemas`` are those of their parts."""
+        """Count the results of the next rows; ``schemas``: their parts'."""
         for schema in schemas:
             self._count_work(schema)
         labeled = pc.equal(part.column("status"), Status.LABELED)
@@ -180,7 +180,7 @@ class Tally:
         self.photos.update(photo_work(schema).model_dump())
 
     def _draw(self, part: pa.Table, images: Images) -> None:
-        """Keep the rows with the lowest random numbers, whatever the batches."""
+        """Keep the rows with the lowest random numbers; batches make no difference."""
         readable = np.flatnonzero(part.column("error").is_null().to_numpy())
         drawn = np.array([self._random.random() for _ in readable])
         lowest = np.argsort(drawn)[:_SAMPLE]
