@@ -178,5 +178,5 @@ def _photo(row: Mapping[str, Any], root: Path) -> LabelledPhoto:
     if row["status"] == "failed":
         return LabelledPhoto(None, "failed", row["image"], f"failed: {cells('error')[0]}")
     sure, reasons = min(cells("confidence")), [ReviewReason(reason).words for reason in cells("reason")]
-    photo = PagePhoto(root / row["image"])
+    photo = PagePhoto.of(root / row["image"])
     return LabelledPhoto(photo, row["status"], ", ".join(cells("label")), f"{row['status']} {sure:.1%}", *reasons[:1])

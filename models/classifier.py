@@ -99,7 +99,7 @@ class EdgeModel:
                 f"{answer.confidence:.6f}; export it again."
             )
             raise BundleError(msg)
-        (decided,) = self._rules.decide(answer.as_scores(), top_k=1)
+        (decided,) = self._rules.decide(answer.as_scores(), top_k=1).rows()
         if answer.review != decided.review:
             msg = (
                 f"Expected review to be {not answer.review} where the edge graph of {self.metadata.variant} says "
@@ -145,6 +145,7 @@ class Classifier:
     Its session has an input ``image`` and outputs ``probabilities`` and, where the metadata has a limit, ``unknown``.
 
     Attributes:
+        rules: what turns scores into labels and reviews.
         digest: SHA-256 of the bundle's manifest, or of the lone ONNX file.
         precision: the promised precision in use, if any: by default the model's own.
         threshold: the confidence from which photos need no review instead, if any.
@@ -161,7 +162,7 @@ class Classifier:
         threshold: float | None = None,
     ) -> None:
         self._session = session
-        self._rules = rules_of(metadata, precision, threshold)
+        self.rules = rules_of(metadata, precision, threshold)
         self.metadata = metadata
         self.digest = digest
         own = metadata.precision if threshold is None else None
@@ -182,16 +183,16 @@ class Classifier:
     @property
     def all_to_review(self) -> bool:
         """Whether every photo goes to review, since no class has a promised precision or an asked-for threshold."""
-        return self._rules.all_to_review
+        return self.rules.all_to_review
 
     @property
     def thresholds(self) -> Thresholds:
         """The confidence from which each class needs no review, in the order of the labels; None: always review."""
-        return self._rules.thresholds
+        return self.rules.thresholds
 
     def threshold_of(self, label: str) -> float | None:
         """The threshold of a class, or of a node above the classes."""
-        return self._rules.nodes[label] if label in self._rules.nodes else self.thresholds[self.labels.index(label)]
+        return self.rules.nodes[label] if label in self.rules.nodes else self.thresholds[self.labels.index(label)]
 
     def asking(self, precision: float | None, threshold: float | None) -> "Classifier":
         """The same network under another promise, or with a threshold instead; InputError as for the class."""
@@ -223,7 +224,7 @@ class Classifier:
 
     def decide(self, scores: Scores, top_k: int = 3) -> list[Prediction]:
         """Turn scores into predictions; of equal probabilities the earlier class's wins."""
-        return self._rules.decide(scores, top_k)
+        return self.rules.decide(scores, top_k).rows()
 
     @overload
     def classify(self, images: ImageInput, top_k: int = 3) -> Prediction: ...

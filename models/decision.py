@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -55,6 +56,11 @@ class ReviewReason(StrEnum):
         }[self]
 
 
+REASONS: Final = (None, ReviewReason.THRESHOLD, ReviewReason.UNKNOWN)
+"""What a model may say of a photo: that nobody needs to look, or why somebody should."""
+_SURE, _UNSURE, _UNKNOWN = range(3)
+
+
 @dataclass(frozen=True)
 class Scores:
     """A network's scores of some photos.
@@ -97,6 +103,51 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Decisions:
+    """What the model says of ``n`` photos, as columns; a :class:`Prediction` is a row of them.
+
+    Attributes:
+        names: what the model can say: its classes, then the nodes above them.
+        label: ``(n,)``, the place of the label among ``names``.
+        confidence: ``float32 (n,)``.
+        reason: ``(n,)``, the place of the reason among ``REASONS``.
+        best: ``(n, top_k)``, the places of the likeliest classes, best first.
+        best_probabilities: ``float32 (n, top_k)``.
+        unknown: ``float32 (n,)``; None if the model has no out-of-distribution score.
+        level: ``int8 (n,)``, the level of the label; None without a tree.
+    """
+
+    names: tuple[str, ...]
+    label: npt.NDArray[np.intp]
+    confidence: Probabilities
+    reason: npt.NDArray[np.intp]
+    best: npt.NDArray[np.intp]
+    best_probabilities: Probabilities
+    unknown: npt.NDArray[np.float32] | None
+    level: npt.NDArray[np.int8] | None
+
+    def rows(self) -> list[Prediction]:
+        """A prediction for each photo."""
+        nothing = [None] * len(self.label)
+        columns = (self.label, self.confidence, self.reason, self.best, self.best_probabilities)
+        unknown = nothing if self.unknown is None else self.unknown.tolist()
+        level = nothing if self.level is None else self.level.tolist()
+        rows = zip(*(column.tolist() for column in columns), unknown, level, strict=True)
+        return [
+            Prediction(
+                label=self.names[label],
+                confidence=confidence,
+                reason=REASONS[reason],
+                top_k=tuple((self.names[place], value) for place, value in zip(best, values, strict=True)),
+                unknown=score,
+                label_level=height,
+                leaf_guess=None if height is None else self.names[best[0]],
+            )
+            for label, confidence, reason, best, values, score, height in rows
+        ]
+
+
+@dataclass(frozen=True)
 class Rules:
     """The rules that turn scores into labels and reviews.
 
@@ -117,43 +168,39 @@ class Rules:
         """Whether neither a class nor a node above has a threshold, so that every photo goes to review."""
         return all(threshold is None for threshold in (*self.thresholds, *self.nodes.values()))
 
-    def decide(self, scores: Scores, top_k: int) -> list[Prediction]:
-        """A prediction for each photo; of equal probabilities the earlier class's wins."""
-        order = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :top_k]
-        best = np.take_along_axis(scores.probabilities, order, axis=1).tolist()
-        unknown = [None] * len(order) if scores.unknown is None else scores.unknown.tolist()
-        predictions = [self._prediction(*row) for row in zip(order.tolist(), best, unknown, strict=True)]
-        if self.tree is None:
-            return predictions
-        sums = self.tree.probabilities(scores.probabilities)
-        return [self._in_tree(self.tree, *pair) for pair in zip(predictions, sums, strict=True)]
+    @cached_property
+    def _limits(self) -> Probabilities:
+        """The threshold of each class, then of each node; NaN where it has none, which no confidence reaches."""
+        above = map(self.nodes.get, self.tree.nodes) if self.tree else ()
+        return np.array([*self.thresholds, *above], np.float32)
 
-    def _prediction(self, classes: list[int], best: list[float], unknown: float | None) -> Prediction:
-        return Prediction(
-            label=self.labels[classes[0]],
-            confidence=best[0],
-            reason=self._reason(best[0], self.thresholds[classes[0]], unknown),
-            top_k=tuple((self.labels[number], value) for number, value in zip(classes, best, strict=True)),
-            unknown=unknown,
-        )
+    def decide(self, scores: Scores, top_k: int) -> Decisions:
+        """Decide on all photos at once; of equal probabilities the earlier class's wins.
 
-    def _in_tree(self, tree: Taxonomy, prediction: Prediction, sums: Probabilities) -> Prediction:
-        guess = prediction.label
-        prediction = replace(prediction, label_level=0, leaf_guess=guess)
-        if prediction.reason is not ReviewReason.THRESHOLD:
-            return prediction
-        for node in tree.ancestors(guess):
-            confidence = float(sums[tree.nodes.index(node)])
-            if self._reason(confidence, self.nodes.get(node), None) is None:
-                return replace(prediction, label=node, confidence=confidence, reason=None, label_level=tree.level[node])
-        return prediction
+        A score or confidence that is NaN always goes to review.
+        """
+        best = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :top_k]
+        values = np.take_along_axis(scores.probabilities, best, axis=1)
+        label, confidence = best[:, 0], values[:, 0]
+        reason = np.where(confidence >= self._limits[label], _SURE, _UNSURE)
+        if self.unknown_limit is not None and scores.unknown is not None:
+            known = scores.unknown.astype(np.float64) <= self.unknown_limit
+            reason = np.where(known, reason, _UNKNOWN)
+        decisions = Decisions(self.labels, label, confidence, reason, best, values, scores.unknown, None)
+        return decisions if self.tree is None else self._in_tree(self.tree, decisions, scores.probabilities)
 
-    def _reason(self, confidence: float, threshold: float | None, unknown: float | None) -> ReviewReason | None:
-        """Why a person should look, if at all. A score or confidence that is NaN always goes to review."""
-        if self.unknown_limit is not None and unknown is not None and not unknown <= self.unknown_limit:
-            return ReviewReason.UNKNOWN
-        sure = threshold is not None and confidence >= float(np.float32(threshold))
-        return None if sure else ReviewReason.THRESHOLD
+    def _in_tree(self, tree: Taxonomy, flat: Decisions, probabilities: Probabilities) -> Decisions:
+        """Where the likeliest class is not sure enough, the lowest node above it that is."""
+        label, confidence, reason = flat.label.copy(), flat.confidence.copy(), flat.reason.copy()
+        level, sums = np.zeros(len(label), np.int8), tree.probabilities(probabilities)
+        for height, node in enumerate(tree.above[flat.label].T, start=1):
+            limits = self._limits[len(self.labels) + node]
+            sum_of = sums[np.arange(len(node)), node]
+            found = (reason == _UNSURE) & (node >= 0) & (sum_of >= limits)
+            label[found], confidence[found] = len(self.labels) + node[found], sum_of[found]
+            reason[found], level[found] = _SURE, height
+        names = (*self.labels, *tree.nodes)
+        return replace(flat, names=names, label=label, confidence=confidence, reason=reason, level=level)
 
 
 def rules_of(metadata: "ModelMetadata", precision: float | None = None, threshold: float | None = None) -> Rules:

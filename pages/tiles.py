@@ -5,9 +5,8 @@ import io
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 from PIL import Image
 
@@ -22,21 +21,20 @@ _SMALL_BYTES: Final = 3_000
 _QUALITIES: Final = (80, 60, 40, 20, 5)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class PagePhoto:
-    """A photo of a page, by its path or its bytes; it is encoded once, however often pages show it."""
+    """A photo of a page as JPEGs, of about 8 kB and of 3 kB at most; None if it cannot be read."""
 
-    source: Path | bytes
+    uri: str | None
+    small_uri: str | None
 
-    @cached_property
-    def uri(self) -> str | None:
-        """The photo as a JPEG of about 8 kB; None if it cannot be read."""
-        return photo_uri(self.source, _SIDE)
-
-    @cached_property
-    def small_uri(self) -> str | None:
-        """The photo as a JPEG of 3 kB at most; None if it cannot be read."""
-        return photo_uri(self.source, _SMALL_SIDE, _SMALL_BYTES)
+    @classmethod
+    def of(cls, photo: Path | bytes) -> Self:
+        """The photo of a file, by its path or its bytes."""
+        whole = thumbnail(photo, _SIDE)
+        if whole is None:
+            return cls(None, None)
+        return cls(jpeg_uri(whole), jpeg_uri(whole.resize((_SMALL_SIDE,) * 2, reducing_gap=2.0), _SMALL_BYTES))
 
 
 @dataclass(frozen=True)

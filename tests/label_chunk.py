@@ -1,17 +1,16 @@
 """One chunk of a job, labelled as a process of its own would; and a model without a network for it."""
 
-from collections.abc import Sequence
 from contextlib import closing
 from types import SimpleNamespace
 
 import numpy as np
 
 from models.classifier import Classifier
-from models.decision import Prediction
+from models.decision import Rules, Scores
 from models.preprocess import Pixels, PreprocessSpec
 from worker.job.job import Job, photos_of
 from worker.labelling.chunk import Finished
-from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResults
+from worker.labelling.earlier_results import EarlierResults
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
 
 
@@ -29,12 +28,12 @@ def run_chunk(
     chunk: int,
     classifier: Classifier,
     guard: Guard | None = None,
-    known: EarlierResults = NO_EARLIER_RESULTS,
+    known: EarlierResults | None = None,
 ) -> bool:
     finished: list[Finished] = []
     with (
         closing(photos_of(job)) as photos,
-        Labeller(job, [Asked(classifier, known)], photos, finished.append, guard) as one,
+        Labeller(job, [Asked(classifier, known or EarlierResults())], photos, finished.append, guard) as one,
     ):
         run_chunks(one, OneChunk(chunk))
     return finished[0].committed
@@ -44,8 +43,7 @@ class PaperModel:
     reference = "shop/1/float32@aaaaaaaaaaaa"
     metadata = SimpleNamespace(preprocess=PreprocessSpec(size=32))
 
-    def score(self, pixels: Pixels) -> Pixels:
-        return np.ones(len(pixels))
+    rules = Rules(("shoe",), (0.5,), unknown_limit=None)
 
-    def decide(self, scores: Pixels, top_k: int) -> Sequence[Prediction]:
-        return [Prediction("shoe", 0.75, None, (("shoe", 0.75),))] * len(scores)
+    def score(self, pixels: Pixels) -> Scores:
+        return Scores(np.full((len(pixels), 1), 0.75, np.float32), None)

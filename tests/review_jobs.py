@@ -13,8 +13,9 @@ from catalogue.catalogue import open_catalogue
 from models.decision import ReviewReason
 from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
+from tests.row_results import RowResult, failed_row, part_bytes
 from worker.job.job import QUESTIONS, Job, ModelPin, Question
-from worker.job.parts import RowResult, Status, failed_row, part_bytes, part_key
+from worker.job.parts import Status, part_key
 from worker.job.writer import create_job
 from worker.request import JobOptions
 

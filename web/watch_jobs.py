@@ -18,9 +18,8 @@ from web.jobs import JobIndex, NoSuchJobError, WebJob
 from web.review.unanswered import AnsweredPhotos, UnansweredRows
 from web.run_jobs import JobRunner
 from worker.job.job import NO_RETRY, RETRYABLE, Job
-from worker.job.parts import latest_parts, part_key, part_work
+from worker.job.parts import latest_parts, part_key, part_work, worst_results
 from worker.job.receipt import ErrorExample, JobReceipt, Receipt, job_receipt
-from worker.results.merge import worst_results
 from worker.results.progress import JobProgress, JobState, ProgressReader
 
 _AT_ONCE: Final = 16

@@ -14,8 +14,7 @@ from worker.queue.options import JsonOption, RedisOption
 from worker.registry.commands import MODELS
 from worker.request import JobOptions, LabelRequest, SourceArgument
 
-_EARLY: Final = 4
-"""How many labelling processes start while the catalogue is still read; a small one has no use for more."""
+_DRAWING: Final = 2
 
 
 def register(app: typer.Typer) -> None:
@@ -69,14 +68,12 @@ def label_command(
     """
     from models.session import load_runtime
     from worker.console import label_with_progress
-    from worker.labelling.local import main
     from worker.labelling.process_pool import LABELLING, ProcessPool
     from worker.results.receipt_page import DRAWING, draw
 
     load_runtime()
-    with ProcessPool(LABELLING, workers or usable_cores()) as processes, ProcessPool(DRAWING, 1) as drawing:
-        processes.fork(main, _EARLY)
-        drawing.fork(draw, 1)
+    with ProcessPool(LABELLING, workers or usable_cores()) as processes, ProcessPool(DRAWING, _DRAWING) as drawing:
+        drawing.fork(draw, _DRAWING)
         request = LabelRequest(
             source,
             models_given(model),

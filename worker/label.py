@@ -4,42 +4,50 @@ import fcntl
 import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
 from catalogue.catalogue import Catalogue
 from catalogue.urls import check_allow_hosts, checked_headers, is_url
 from catalogue.writers import check_output
+from models.classifier import Classifier
 from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import usable_cores
 from models.storage.storage import FolderStorage
 from models.whole_file import open_lock
+from pages.render import prepare
 from worker.job.job import JOB_FILE, Job, ModelPin, begin_retry, open_job, scratch_folder
 from worker.job.model import (
     JobModel,
     begun_variant,
     choose_model,
+    load_verified,
     moved_words,
     note_models,
+    pin_of,
     questions_of,
-    verified_pin,
 )
 from worker.job.receipt import OF_QUESTIONS, JobReceipt, RunFigures, job_receipt
 from worker.job.writer import create_job, differences, requested_catalogue
 from worker.labelling.earlier_results import terms_of
-from worker.labelling.local import run_pool
+from worker.labelling.local import main, run_pool
 from worker.labelling.previous import carry_over, check_done
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.request import LabelRequest
 from worker.results.finish import RESULT_FILE, end_job
 from worker.results.merge import merge_job, upload_lists
+from worker.results.receipt_page import TEMPLATE
 
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
 LOCK_FILE: Final = "lock"
+_EARLY: Final = 4
+"""How many labelling processes start while the catalogue is still read; a small one has no use for more."""
 
 
 def label(
@@ -52,8 +60,8 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``on_model`` is called with each pinned model when work begins, ``say`` with sentences for a person. ``processes``,
-    and ``drawing`` for the page's pictures, may have been started early. The receipt is in
+    ``on_model`` is called with each pinned model when work begins, ``say`` with sentences for a person. ``processes``
+    may become forks of this process, which have the models; ``drawing`` are for the page's pictures. The receipt is in
     ``<output>.job/receipt.json``, too.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
@@ -61,7 +69,11 @@ def label(
     checked_headers(request.options.headers or ())
     folder = job_folder(request.output)
     begun = None if request.restart else open_job(FolderStorage(folder))
-    models = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
+    found = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
+    models = [one for one, _ in found]
+    if processes:
+        processes.fork(partial(main, [classifier for _, classifier in found]), _EARLY)
+    del found  # what was loaded; other processes have it now
     trees = [one.name for one in models if one.pin.taxonomy]
     catalogue = requested_catalogue(request, request.output.suffix.lower(), trees)
     if catalogue.column_words:
@@ -127,13 +139,14 @@ def earlier_job(result: Path) -> Job:
 
 def _verified(
     request: LabelRequest, name: str, model: Path | str, begun: Job | None, say: Callable[[str], None]
-) -> JobModel:
+) -> tuple[JobModel, Classifier]:
     unfinished = _unfinished(request, begun)
     found, words = choose_model(model, request.options.registry, unfinished.question(name) if unfinished else None)
     if words:
         say(words)
     variant = begun_variant(request.options.variant, begun.question(name) if begun else None, found.path)
-    return JobModel(name, found, verified_pin(found.path, replace(request.options, variant=variant), say))
+    classifier = load_verified(found.path, replace(request.options, variant=variant), say)
+    return JobModel(name, found, pin_of(found.path, classifier)), classifier
 
 
 def _unfinished(request: LabelRequest, begun: Job | None) -> Job | None:
@@ -251,7 +264,9 @@ def run_job(
         on_progress(done, job.spec.rows)
 
     start = time.monotonic()
-    restarts = run_pool(job, models, processes, advance, verified=verified)
+    with ThreadPoolExecutor(1) as meanwhile:
+        meanwhile.submit(prepare, TEMPLATE)
+        restarts = run_pool(job, models, processes, advance, verified=verified)
     seconds = time.monotonic() - start
     run = RunFigures(images=to_do, seconds=seconds, workers=workers, restarts=restarts)
     with scratch_folder(job.storage) as scratch:

@@ -59,12 +59,12 @@ def test_a_killed_run_goes_on_and_gives_the_same_output(tmp_path: Path, long_lis
     assert run(long_list, bundle, clean).returncode == 0
     process = started(long_list, bundle, killed, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     parts = killed.with_name(killed.name + ".job") / "parts"
-    while process.poll() is None and (not parts.is_dir() or len(list(parts.glob("*.parquet"))) < 4):
+    while process.poll() is None and (not parts.is_dir() or len(list(parts.glob("*.arrow"))) < 4):
         os.sched_yield()
     process.kill()
     process.wait()
     assert not killed.exists()
-    done_before = {part.name: part.stat().st_mtime_ns for part in parts.glob("*.parquet")}
+    done_before = {part.name: part.stat().st_mtime_ns for part in parts.glob("*.arrow")}
     assert len(done_before) >= 4
     assert run(long_list, bundle, killed).returncode == 0
     assert pq.read_table(killed).equals(pq.read_table(clean))
@@ -159,7 +159,7 @@ def test_a_part_that_another_job_left_is_never_used(tmp_path: Path, catalogue: P
     for name, chosen in (("a", photos[:4]), ("b", photos[4:8])):
         (tmp_path / f"{name}.txt").write_text("\n".join(chosen))
         assert run(tmp_path / f"{name}.txt", bundle, tmp_path / f"{name}.parquet").returncode == 0
-    part = "parts/000000.r0.parquet"
+    part = "parts/000000.r0.arrow"
     (tmp_path / "a.parquet.job" / part).replace(tmp_path / "b.parquet.job" / part)
     expected = results(tmp_path / "b.parquet")
     (tmp_path / "b.parquet").unlink()

@@ -141,11 +141,11 @@ def test_a_run_that_is_killed_again_and_again_gives_the_same_result(
     parts = tmp_path / "killed.parquet.job" / "parts"
     for more in (1, 4):
         with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
-            while process.poll() is None and (not parts.is_dir() or len(list(parts.glob("*.parquet"))) < more):
+            while process.poll() is None and (not parts.is_dir() or len(list(parts.glob("*.arrow"))) < more):
                 os.sched_yield()
             process.kill()
         assert not killed.exists()
-    before = {part.name: part.stat().st_mtime_ns for part in parts.glob("*.parquet")}
+    before = {part.name: part.stat().st_mtime_ns for part in parts.glob("*.arrow")}
     assert run(source, two, killed).returncode == 0
     assert pq.read_table(killed).equals(pq.read_table(clean))
     assert all((parts / name).stat().st_mtime_ns == time for name, time in before.items())

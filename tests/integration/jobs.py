@@ -97,7 +97,7 @@ class QueuedJob:
 
     def parts(self) -> dict[str, int]:
         """Name → when it was written, in nanoseconds, of each part."""
-        return {part.name: part.stat().st_mtime_ns for part in (self.folder / "parts").glob("[!.]*.parquet")}
+        return {part.name: part.stat().st_mtime_ns for part in (self.folder / "parts").glob("[!.]*.arrow")}
 
     def wait_for_parts(self, count: int, within_s: float = 30.0) -> None:
         """Wait until so many chunks are done, and see that the job has not ended meanwhile."""
@@ -117,7 +117,7 @@ class QueuedJob:
     def assert_right_once(self, expected: list[Row]) -> None:
         """The result is what is expected; no chunk is without a part, and none has two."""
         assert_same(self.rows(), expected)
-        assert sorted(self.parts()) == [f"{chunk:06d}.r0.parquet" for chunk in range(self.chunks)]
+        assert sorted(self.parts()) == [f"{chunk:06d}.r0.arrow" for chunk in range(self.chunks)]
 
     def in_hand(self) -> list[InHand]:
         keys = [key for key in self.client.scan_iter(f"hangtag:lease:{self.name}:*") if not key.endswith(":-1")]

@@ -173,7 +173,7 @@ LABELLED, LABELLED_ROW = "labelled.png", 20
 
 
 def parts_of_retry(job: QueuedJob, number: int) -> list[str]:
-    return sorted(name for name in job.parts() if name.endswith(f".r{number}.parquet"))
+    return sorted(name for name in job.parts() if name.endswith(f".r{number}.arrow"))
 
 
 def put_in_place(cluster: Cluster, name: str, photo: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_retry_changes_the_rows_that_failed_and_no_others(
     receipt = job.wait_for_end()
     assert receipt.retry == 1
     assert receipt.run.images == len(MISSING)
-    assert parts_of_retry(job, 1) == ["000000.r1.parquet", "000002.r1.parquet"]
+    assert parts_of_retry(job, 1) == ["000000.r1.arrow", "000002.r1.arrow"]
     assert parts.items() <= job.parts().items()
     second = job.rows()
     for name, row in found.items():
@@ -231,7 +231,7 @@ def test_a_retry_changes_the_rows_that_failed_and_no_others(
     put_in_place(cluster, last, catalogue / good[row])
     assert "1 missing" in try_again(cluster, job)
     assert job.wait_for_end().retry == 2
-    assert parts_of_retry(job, 2) == ["000002.r2.parquet"]
+    assert parts_of_retry(job, 2) == ["000002.r2.arrow"]
     third = job.rows()
     assert_same([third[row]], [{"image": str(cluster.folder / last), **truth[good[row]]}])
     assert [r for n, r in enumerate(third) if n != row] == [r for n, r in enumerate(second) if n != row]

@@ -64,7 +64,7 @@ def edge_says(edge_bundle: Path) -> EdgeSays:
     def says(photos: list[Path]) -> list[Prediction]:
         answers = [edge.run(whole_pixels(photo.read_bytes())) for photo in photos]
         rows = np.stack([answer.probabilities for answer in answers])
-        return rules.decide(Scores(rows, np.array([answer.unknown for answer in answers], np.float32)), top_k=1)
+        return rules.decide(Scores(rows, np.array([answer.unknown for answer in answers], np.float32)), top_k=1).rows()
 
     return says
 

@@ -62,7 +62,7 @@ def test_a_killed_workers_chunks_are_answered_whole_by_another(
     receipt = job.wait_for_all_answers()
     assert isinstance(receipt, QuestionsReceipt)
     assert receipt.work.deaths == 1
-    assert sorted(job.parts()) == [f"{chunk:06d}.r0.parquet" for chunk in range(job.chunks)]
+    assert sorted(job.parts()) == [f"{chunk:06d}.r0.arrow" for chunk in range(job.chunks)]
     assert [row["image"] for row in job.rows()] == names
     for question, truth in truths.items():
         assert_same(answers(job.rows(), question), [truth[name] for name in names])

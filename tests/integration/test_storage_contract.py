@@ -87,7 +87,7 @@ def test_a_key_that_is_not_there(storage: Storage) -> None:
 
 def test_entries_have_names_and_times(storage: Storage) -> None:
     before = time.time() - 1  # S3 counts whole seconds
-    keys = [f"{number:06d}.r0.parquet" for number in range(2 * PAGE_KEYS + 1)]
+    keys = [f"{number:06d}.r0.arrow" for number in range(2 * PAGE_KEYS + 1)]
     for key in keys:
         storage.commit(f"parts/{key}", b"")
     storage.commit("partsofothers/a", b"")

@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 
 from models.classifier import load
 from models.preprocess import VERSION
 from models.registry.registry import Registry
 from tests.paper_bundle import shop_registry
+from tests.row_results import table_of
 from tests.until import until
 from worker.job.parts import part_work
 from worker.job.receipt import finished_receipt
@@ -43,7 +43,7 @@ def test_it_labels_without_tensorflow_and_ends_when_told(
     job.wait_for_end()
     assert_same(job.rows(), expected(names))
     memory = [mapped(pid) for pid in worker.pids()]
-    assert len({part_work(pq.read_schema(part)).worker for part in (job.folder / "parts").iterdir()}) == 2
+    assert len({part_work(table_of(part.read_bytes()).schema).worker for part in (job.folder / "parts").iterdir()}) == 2
     assert any("onnxruntime" in text for text in memory)
     assert not any(library in text for text in memory for library in ("tensorflow", "h5py"))
     until(cluster.is_idle, "the last message is acknowledged")

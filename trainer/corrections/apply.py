@@ -27,11 +27,11 @@ from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import PhotoVotes, resolve
 from worker.job.job import Job, open_job, scratch_folder
 from worker.job.jobs import Jobs
-from worker.job.parts import WORST, Status, result_schema
+from worker.job.parts import WORST, Status, result_schema, worst_status
 from worker.job.receipt import Audit, job_receipt
 from worker.label import job_folder
 from worker.results.finish import RESULT_FILE
-from worker.results.merge import in_runs, worst_status
+from worker.results.merge import in_runs
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _COPY: Final = ".corrected"

@@ -244,7 +244,7 @@ def write_predictions(
 
 
 def _rows(split: Judged, judged: SplitPredictions, rules: Rules, data: Path) -> Iterator[Sequence[object]]:
-    decided = rules.decide(Scores(judged.probabilities, judged.unknown), top_k=1)
+    decided = rules.decide(Scores(judged.probabilities, judged.unknown), top_k=1).rows()
     for photo, found in zip(judged.photos, decided, strict=True):
         image, unknown = path_in(data, photo.path), "" if found.unknown is None else f"{found.unknown:.6g}"
         status = "review" if found.review else "labeled"

@@ -9,14 +9,14 @@ import shutil
 import tempfile
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -30,13 +30,26 @@ from models.errors import ImageFault, InputError, JobError
 from models.storage.storage import Storage
 from models.text import numbered
 from models.whole_file import naming_full_disk
-from worker.job.parts import latest_parts, part_key, read_answers, read_part
+from worker.job.parts import answers_of, latest_parts, part_key, read_part
 from worker.request import JobOptions, Priority
 
 if TYPE_CHECKING:
     from catalogue.addresses import Lookup
 
 CHUNKS_PER_FILE: Final = 256
+BATCH_ROWS: Final = 16_384
+
+
+class Batch(NamedTuple):
+    """Rows of consecutive chunks: the number of the first, from 0; a table of results for each of the job's questions.
+
+    ``rows`` are the catalogue's, ``schemas`` those of the parts.
+    """
+
+    first: int
+    answers: list[pa.Table]
+    rows: pa.Table
+    schemas: list[pa.Schema]
 
 
 class _Record(BaseModel):
@@ -273,19 +286,43 @@ class Job:
 
     def chunk_table(self, chunk: int, columns: list[str] | None = None) -> pa.Table:
         """The catalogue rows of a chunk."""
-        number, group = divmod(chunk, self.spec.chunks_per_file)
+        return self._rows(range(chunk, chunk + 1), columns)
+
+    def _rows(self, chunks: range, columns: Sequence[str] | None) -> pa.Table:
+        """The catalogue rows of chunks in one file."""
+        number, group = divmod(chunks[0], self.spec.chunks_per_file)
         file, reading = _rows_file(self.home, rows_key(number), self._whole_id)
         with reading:
-            return file.read_row_group(group, columns, use_threads=False)
+            return file.read_row_groups(range(group, group + len(chunks)), columns, use_threads=False)
 
     def part(self, chunk: int, key: str, columns: list[str] | None = None) -> pa.Table:
         """The results in a part, or some of their columns; of several models, only a question has results."""
-        return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk), columns, self.name)
+        return answers_of(self._part_table(chunk, key), [self.name], columns)[0]
 
     def answers(self, chunk: int, key: str, columns: list[str] | None = None) -> list[pa.Table]:
         """:meth:`part` of each of its :attr:`questions`, in one reading."""
-        names = [question.name for question in self.questions]
-        return read_answers(self.home, key, self._whole_id, self.rows_in_chunk(chunk), columns, names)
+        return answers_of(self._part_table(chunk, key), [question.name for question in self.questions], columns)
+
+    def _part_table(self, chunk: int, key: str) -> pa.Table:
+        return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk))
+
+    def batches(self, results: list[str] | None = None, columns: Sequence[str] | None = None) -> Iterator[Batch]:
+        """All rows with their results in order, thousands at a time; some of their columns, or all. Raises JobError."""
+        keys, names, each = self.part_keys(), [question.name for question in self.questions], self.spec.chunks_per_file
+        if missing := [chunk for chunk in range(self.spec.chunks) if chunk not in keys]:
+            msg = f"Chunk {missing[0]} has no part; run the same command again."
+            raise JobError(msg)
+        for start in range(0, self.spec.chunks, each):  # a file of rows is small enough to be held in memory
+            whole = range(start, min(start + each, self.spec.chunks))
+            for chunks in (whole[at : at + self._at_once] for at in range(0, len(whole), self._at_once)):
+                parts = [self._part_table(chunk, keys[chunk]) for chunk in chunks]
+                answers = [one.combine_chunks() for one in answers_of(pa.concat_tables(parts), names, results)]
+                first = chunks[0] * self.spec.chunk_rows
+                yield Batch(first, answers, self._rows(chunks, columns), [part.schema for part in parts])
+
+    @property
+    def _at_once(self) -> int:
+        return max(1, BATCH_ROWS // self.spec.chunk_rows)
 
     def part_keys(self) -> dict[int, str]:
         """Chunk → key of its part, the latest retry's, for every chunk that has one."""

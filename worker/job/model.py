@@ -82,7 +82,7 @@ def verified_pin(
     A variant ``auto`` is the bundle's default, or float32 if that disagrees with its samples here, which ``say`` is
     told.
     """
-    return _pin(model, load_verified(model, options, say))
+    return pin_of(model, load_verified(model, options, say))
 
 
 def rule_words(pin: ModelPin, model: Path) -> str:
@@ -97,10 +97,11 @@ def fallback_pin(model: Path, pin: ModelPin, options: JobOptions) -> ModelPin | 
         return None
     if FLOAT32 not in read_manifest(model).manifest.variants:
         return None
-    return _pin(model, _load(model, replace(options, variant=FLOAT32)))
+    return pin_of(model, _load(model, replace(options, variant=FLOAT32)))
 
 
-def _pin(model: Path, classifier: Classifier) -> ModelPin:
+def pin_of(model: Path, classifier: Classifier) -> ModelPin:
+    """The pin of a model that was loaded from that path."""
     return ModelPin(
         path=str(model.resolve()),
         reference=classifier.reference,

@@ -1,19 +1,18 @@
-"""The columns of a result, the result of a row, and parts: the results of a chunk as a Parquet file."""
+"""The columns of a result, and parts: the results of a chunk as an Arrow stream with a checksum."""
 
-import io
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from pydantic import BaseModel
 
-from models.decision import Prediction, ReviewReason
+from models.decision import REASONS, Probabilities, Rules, Scores
 from models.errors import ImageError, JobError
 from models.storage.storage import Storage
 from models.text import number_of, one_line
@@ -69,7 +68,9 @@ _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
 PHOTOS_KEY: Final = b"hangtag.photos"
-_PART_NAME: Final = re.compile(r"([0-9]{6,18})\.r([0-9]{1,9})\.parquet")
+_CHECKSUM_BYTES: Final = 4
+_DAMAGED: Final = (pa.ArrowException, OSError, ValueError)
+_PART_NAME: Final = re.compile(r"([0-9]{6,18})\.r([0-9]{1,9})\.arrow")
 
 
 def result_schema(*, tree: bool) -> pa.Schema:
@@ -89,52 +90,85 @@ SEVERITY: Final = {Status.LABELED: 0, Status.REVIEW: 1, Status.FAILED: 2}
 """The worst status of several has the highest number."""
 
 
-@dataclass(frozen=True)
-class RowResult:
-    """One row's result; the fields are the columns of :data:`PART_SCHEMA`."""
-
-    label: str | None
-    confidence: float | None
-    status: Status
-    error: str | None
-    error_message: str | None
-    top_k: tuple[tuple[str, float], ...] | None
-    sha256: str | None
-    model: str
-    reason: ReviewReason | None = None
-    etag: str | None = None
-    label_level: int | None = None
-    leaf_guess: str | None = None
-    unknown: float | None = None
+Scored = tuple[Probabilities, float]
+"""A photo's probabilities, ``float32 (classes,)``, and its out-of-distribution score, NaN without one."""
+Cells = dict[str, Any]
+"""The cells of a row of a part, by column; a column that is missing is null."""
 
 
-def labeled_row(said: Prediction, sha256: str, model: str) -> RowResult:
-    """The result of a photo that the model has seen."""
-    status = Status.REVIEW if said.review else Status.LABELED
-    cells = (said.label, said.confidence, status, None, None, said.top_k, sha256, model, said.reason)
-    return RowResult(*cells, None, said.label_level, said.leaf_guess, said.unknown)
+_REASONS: Final = pa.array(REASONS, pa.string())
+_STATUS_OF_REASON: Final = pa.array([Status.REVIEW if reason else Status.LABELED for reason in REASONS], pa.string())
 
 
-def failed_row(error: ImageError, sha256: str | None, model: str) -> RowResult:
-    """The result of a photo that could not be decoded."""
+class Columns:
+    """The results of a chunk's rows for one question, as they come; all that the model has seen are decided at once."""
+
+    def __init__(self, rows: int, rules: Rules, model: str, top_k: int) -> None:
+        self._rules, self._model, self._top_k = rules, model, top_k
+        self._probabilities = np.empty((rows, len(rules.labels)), np.float32)
+        self._unknown = np.empty(rows, np.float32)
+        self._sha256: list[str | None] = [None] * rows
+        self._etag: list[str | None] = [None] * rows
+        self._cells: dict[int, Cells] = {}
+        self._left = rows
+
+    def put(self, row: int, result: Scored | Cells, sha256: str | None, etag: str | None) -> None:
+        """Note the result of a row that has none yet."""
+        self._left -= 1
+        if isinstance(result, dict):
+            self._cells[row] = {**result, "sha256": sha256, "etag": etag, "model": self._model}
+        else:
+            self._probabilities[row], self._unknown[row] = result
+            self._sha256[row], self._etag[row] = sha256, etag
+
+    def keep(self, row: int, cells: Cells) -> None:
+        """Note a row as an earlier part has it."""
+        self._left -= 1
+        self._cells[row] = cells
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every row has its result."""
+        return not self._left
+
+    def table(self) -> pa.Table:
+        """All results in order, with the columns of :data:`PART_SCHEMA`."""
+        rows = range(len(self._sha256))
+        if not self._cells:
+            return self._decided(rows)
+        others, seen = sorted(self._cells), [row for row in rows if row not in self._cells]
+        given = pa.Table.from_pylist([self._cells[row] for row in others], PART_SCHEMA)
+        return pa.concat_tables([self._decided(seen), given]).take(np.argsort(seen + others))
+
+    def _decided(self, rows: "list[int] | range") -> pa.Table:
+        unknown = self._unknown[rows] if self._rules.unknown_limit is not None else None
+        found = self._rules.decide(Scores(self._probabilities[rows], unknown), self._top_k)
+        count = len(found.label)
+        names, reason = pa.array(found.names, pa.string()), pa.array(found.reason)
+        offsets = pa.array(np.arange(count + 1, dtype=np.int32) * np.int32(found.best.shape[1]))
+        best = [names.take(pa.array(found.best.ravel())), pa.array(found.best_probabilities.ravel())]
+        columns = {
+            "label": names.take(pa.array(found.label)),
+            "confidence": pa.array(found.confidence),
+            "status": _STATUS_OF_REASON.take(reason),
+            "reason": _REASONS.take(reason),
+            "top_k": pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(best, ["label", "confidence"])),
+            "sha256": pa.array([self._sha256[row] for row in rows], pa.string()),
+            "model": pa.repeat(self._model, count),
+            "etag": pa.array([self._etag[row] for row in rows], pa.string()),
+        }
+        if found.unknown is not None:
+            columns["unknown"] = pa.array(found.unknown)
+        if found.level is not None:
+            columns |= {"label_level": pa.array(found.level), "leaf_guess": names.take(pa.array(found.best[:, 0]))}
+        arrays = [columns.get(field.name, pa.nulls(count, field.type)) for field in PART_SCHEMA]
+        return pa.Table.from_arrays(arrays, schema=PART_SCHEMA)
+
+
+def failed_cells(error: ImageError) -> Cells:
+    """The result of a photo that could not be had or decoded."""
     message = one_line(str(error), _LONGEST_MESSAGE)  # cells, paths and hosts put anything into it
-    return RowResult(None, None, Status.FAILED, error.fault.value, message, None, sha256, model)
-
-
-def results_table(rows: Sequence[RowResult]) -> pa.Table:
-    """Results as a table of :data:`PART_SCHEMA`, in the order given."""
-    return pa.Table.from_pylist(list(map(vars, rows)), PART_SCHEMA)
-
-
-def results_of(table: pa.Table) -> list[RowResult]:
-    """The inverse of :func:`results_table`."""
-    results = []
-    for row in table.to_pylist():
-        best = row["top_k"]
-        top_k = None if best is None else tuple((entry["label"], entry["confidence"]) for entry in best)
-        reason = row["reason"] and ReviewReason(row["reason"])
-        results.append(RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k, "reason": reason}))
-    return results
+    return {"status": Status.FAILED.value, "error": error.fault.value, "error_message": message}
 
 
 def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray]:
@@ -205,7 +239,7 @@ NO_PHOTO_WORK: Final = PhotoWork()
 
 def part_key(chunk: int, retry: int = 0) -> str:
     """Key of the part that holds a chunk's results."""
-    return f"parts/{chunk:06d}.r{retry}.parquet"
+    return f"parts/{chunk:06d}.r{retry}.arrow"
 
 
 def latest_parts(names: Iterable[str]) -> dict[int, int]:
@@ -221,68 +255,93 @@ def latest_parts(names: Iterable[str]) -> dict[int, int]:
     return latest
 
 
-def worst_of(results: Sequence[RowResult]) -> RowResult:
-    """The result that says the status of a row with several: failed before review before labeled, then the first."""
-    return max(results, key=lambda result: SEVERITY[result.status])
+def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
+    """What is counted of rows with several results, as a part holds it: the worst status and the first error."""
+    first = parts[0]
+    known = {
+        "status": worst_status([part.column("status") for part in parts]),
+        "error": pc.coalesce(*(part.column("error") for part in parts)),
+        "error_message": pc.coalesce(*(part.column("error_message") for part in parts)),
+    }
+    columns = [known[field.name] if field.name in known else pa.nulls(len(first), field.type) for field in PART_SCHEMA]
+    return pa.table(columns, PART_SCHEMA).replace_schema_metadata(first.schema.metadata)
+
+
+def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
+    """The worst status of each row, of those of its questions."""
+    names = pa.array(sorted(SEVERITY, key=SEVERITY.__getitem__), pa.string())
+    ranks = [pc.index_in(column, value_set=names) for column in columns]
+    return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
 
 
 def part_bytes(
-    rows: Sequence[RowResult] | Mapping[str, Sequence[RowResult]],
+    answers: Mapping[str, pa.Table],
     job: str,
     worker: str,
     seconds: float,
     deaths: int,
     photos: PhotoWork = NO_PHOTO_WORK,
 ) -> bytes:
-    """A part as the bytes of a Parquet file; ``rows`` are those of each question if the job has named models."""
-    answers = rows if isinstance(rows, Mapping) else {"": rows}
-    by_row = list(zip(*answers.values(), strict=True))
-    failed = sum(worst_of(results).status is Status.FAILED for results in by_row)
-    work = PartWork(worker=worker, seconds=round(seconds, 3), deaths=deaths, rows=len(by_row), failed=failed)
+    """A part as the bytes of a file: the results of each question, whose name is empty if it is the only one."""
+    status = worst_status([results.column("status") for results in answers.values()])
+    failed = pc.sum(pc.equal(status, Status.FAILED)).as_py()
+    work = PartWork(worker=worker, seconds=round(seconds, 3), deaths=deaths, rows=len(status), failed=failed)
     facts = {JOB_KEY: job, WORK_KEY: work.model_dump_json(), PHOTOS_KEY: photos.model_dump_json()}
-    buffer = io.BytesIO()
-    # So few rows have nothing to gain from dictionaries and statistics, which take a third of the time to write.
-    columns = [column for results in answers.values() for column in results_table(results).columns]
+    columns = [column for results in answers.values() for column in results.columns]
     fields = [field.with_name(_in_part(name, field.name)) for name in answers for field in PART_SCHEMA]
     table = pa.Table.from_arrays(columns, schema=pa.schema(fields, facts))
-    pq.write_table(table, buffer, compression="zstd", use_dictionary=False, write_statistics=False)
-    return buffer.getvalue()
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data + _checksum(data)
+
+
+def _checksum(data: bytes | memoryview) -> bytes:
+    return zlib.crc32(data).to_bytes(_CHECKSUM_BYTES)
+
+
+def _stream(data: bytes) -> pa.RecordBatchStreamReader:
+    """The results of a part's bytes; a checksum that differs raises ``ValueError``, since Arrow trusts its files."""
+    whole = memoryview(data)[:-_CHECKSUM_BYTES]
+    if _checksum(whole) != data[-_CHECKSUM_BYTES:]:
+        msg = "its checksum differs"
+        raise ValueError(msg)
+    return pa.ipc.open_stream(pa.py_buffer(whole))
 
 
 def _in_part(question: str, column: str) -> str:
     return f"{question}_{column}" if question else column
 
 
-def read_part(
-    storage: Storage, key: str, job: str, rows: int, columns: list[str] | None = None, question: str = ""
-) -> pa.Table:
-    """Read a part, or some of its columns; one of another job is removed and refused, one that is damaged refused."""
-    return read_answers(storage, key, job, rows, columns, [question])[0]
-
-
-def read_answers(
-    storage: Storage, key: str, job: str, rows: int, columns: list[str] | None, questions: Sequence[str]
-) -> list[pa.Table]:
-    """:func:`read_part` for several questions of a job, in one reading."""
-    names = columns or PART_SCHEMA.names
-    wanted = [[_in_part(question, name) for name in names] for question in questions]
+def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
+    """All columns of a part; one of another job is removed and refused, one that is damaged refused."""
     data = storage.read(key)
     try:
-        file = pq.ParquetFile(io.BytesIO(data))
-        if (file.schema_arrow.metadata or {}).get(JOB_KEY) != job.encode():
-            storage.delete(key)
-            msg = f"{key} was left by another job and has been removed; run the same command again."
-            raise JobError(msg)
-        table = file.read([name for each in wanted for name in each], use_threads=False)  # too small for threads
-        answers = [table.select(each) for each in wanted]
-    except (pa.ArrowException, OSError, KeyError) as error:
-        msg = f"{key} in {storage.place} is damaged ({error}); delete it and go on."
-        raise JobError(msg) from error
-    if table.num_rows != rows:
-        rows_held = number_of(table.num_rows, "row")
-        msg = f"{key} in {storage.place} holds {rows_held}, but its chunk has {rows}; delete it and go on."
+        table = _stream(data).read_all()
+    except _DAMAGED as error:
+        raise _damaged(storage, key, f"is damaged ({error})") from error
+    if (table.schema.metadata or {}).get(JOB_KEY) != job.encode():
+        storage.delete(key)
+        msg = f"{key} was left by another job and has been removed; run the same command again."
         raise JobError(msg)
-    return [answer.rename_columns(names).replace_schema_metadata(table.schema.metadata) for answer in answers]
+    if table.num_rows != rows:
+        raise _damaged(storage, key, f"holds {number_of(table.num_rows, 'row')}, but its chunk has {rows}")
+    return table
+
+
+def _damaged(storage: Storage, key: str, how: str) -> JobError:
+    return JobError(f"{key} in {storage.place} {how}; delete it and go on.")
+
+
+def answers_of(part: pa.Table, questions: Sequence[str], columns: list[str] | None = None) -> list[pa.Table]:
+    """The results of each question in a part, or in several; all columns, or some."""
+    names = columns or PART_SCHEMA.names
+    schema = pa.schema([PART_SCHEMA.field(name) for name in names], part.schema.metadata)
+    return [
+        pa.Table.from_arrays([part.column(_in_part(question, name)) for name in names], schema=schema)
+        for question in questions
+    ]
 
 
 def part_work(schema: pa.Schema) -> PartWork:
@@ -291,8 +350,12 @@ def part_work(schema: pa.Schema) -> PartWork:
 
 
 def read_work(storage: Storage, key: str) -> PartWork:
-    """The work behind the part under a key."""
-    return part_work(pq.read_schema(storage.source(key)))
+    """The work behind the part under a key; JobError if it is damaged."""
+    data = storage.read(key)
+    try:
+        return part_work(_stream(data).schema)
+    except (*_DAMAGED, TypeError) as error:
+        raise _damaged(storage, key, f"is damaged ({error})") from error
 
 
 def photo_work(schema: pa.Schema) -> PhotoWork:

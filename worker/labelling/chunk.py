@@ -1,6 +1,7 @@
 """One chunk of a job in hand: its rows so far, its photos decoded, a marker for a process that dies, and its part."""
 
 import json
+import mmap
 import os
 import resource
 import signal
@@ -9,23 +10,33 @@ import subprocess
 import sys
 import time
 import uuid
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
-import pyarrow as pa
 
 from catalogue.photo import Wanted, fails_its_photo
+from models.decision import Rules
 from models.errors import ImageError, ImageFault
 from models.preprocess import EncodedPhoto, Pixels, PreprocessSpec, preprocess
 from models.process import python_command, python_environment
 from models.storage.storage import Storage
 from worker.job.job import RETRYABLE, Job
-from worker.job.parts import NO_PHOTO_WORK, PhotoWork, RowResult, part_bytes, part_key, photo_work, results_of, worst_of
+from worker.job.parts import (
+    NO_PHOTO_WORK,
+    Cells,
+    Columns,
+    PhotoWork,
+    Scored,
+    part_bytes,
+    part_key,
+    photo_work,
+    worst_results,
+)
 from worker.labelling.process_pool import take_streams
 
 REFUSED = 3
@@ -128,11 +139,11 @@ class Decoder:
 
 @dataclass(frozen=True)
 class Finished:
-    """A chunk that has its part; ``rows`` are its results, or none if the part was there before."""
+    """A chunk that has its part; ``outcomes`` counts rows by status and error: none if the part was there before."""
 
     chunk: int
     committed: bool
-    rows: tuple[RowResult, ...]
+    outcomes: Counter[tuple[str, str | None]]
     seconds: float
     photos: PhotoWork
 
@@ -143,21 +154,15 @@ class OpenChunk:
     In a retry, only failed rows that may pass another time are labelled again, and the earlier part's work counts, too.
     """
 
-    def __init__(self, job: Job, number: int) -> None:
+    def __init__(self, job: Job, number: int, models: Sequence[tuple[Rules, str]]) -> None:
         self._start = time.monotonic()
         self._job = job
         self.number = number
         retry = job.retry().wanted(number)
         self._key = part_key(number, retry)
         images = job.chunk_images(number)
-        earlier = job.earlier_part(number, retry)
-        answers = job.answers(number, earlier) if earlier else []
-        kept = _rows_to_keep(answers)
-        self._before = photo_work(answers[0].schema) if answers else NO_PHOTO_WORK
-        self._rows: list[dict[int, RowResult]] = [
-            {row: results[place] for row, results in kept.items()} for place in range(len(job.questions))
-        ]
-        self._size = len(images)
+        self._columns = [Columns(len(images), *model, job.spec.options.top_k) for model in models]
+        kept = self._keep(job, job.earlier_part(number, retry))
         self._wanted = [Wanted(number, row, cell) for row, cell in enumerate(images) if row not in kept]
         self._earlier = earlier_attempts(job.storage, number)
         self._open = ExitStack()
@@ -165,44 +170,50 @@ class OpenChunk:
         self.decoder = Decoder(note, job.spec.options.timeout_s, self._earlier.rows)
         self.effort: defaultdict[str, float] = defaultdict(float)
 
+    def _keep(self, job: Job, earlier: str | None) -> set[int]:
+        """Take over the rows of the chunk's earlier part that a retry keeps; returns their numbers."""
+        answers = job.answers(self.number, earlier) if earlier else []
+        self._before = photo_work(answers[0].schema) if answers else NO_PHOTO_WORK
+        rows = enumerate(zip(*(part.to_pylist() for part in answers), strict=True))
+        kept = {row: cells for row, cells in rows if not any(one["error"] in RETRYABLE for one in cells)}
+        for row, cells in kept.items():
+            for columns, one in zip(self._columns, cells, strict=True):
+                columns.keep(row, one)
+        return set(kept)
+
     def take_wanted(self) -> list[Wanted]:
         """The photos that the chunk needs; a second call returns none, since cells may hold whole photos."""
         wanted, self._wanted = self._wanted, []
         return wanted
 
-    def settle(self, row: int, result: RowResult, question: int) -> None:
+    def settle(self, row: int, result: Scored | Cells, question: int, sha256: str | None, etag: str | None) -> None:
         """Note the result of a row; ``question`` is its place among the job's."""
-        self._rows[question][row] = result
+        self._columns[question].put(row, result, sha256, etag)
 
     @property
     def is_whole(self) -> bool:
         """Whether every row has its results."""
-        return all(len(rows) == self._size for rows in self._rows)
+        return all(columns.is_whole for columns in self._columns)
 
     def commit(self) -> Finished:
         """Commit the part of a whole chunk; harmless where it was done elsewhere meanwhile. Any thread may call it."""
-        answers = [[rows[number] for number in range(self._size)] for rows in self._rows]
-        named = {question.name: rows for question, rows in zip(self._job.questions, answers, strict=True)}
+        names = [question.name for question in self._job.questions]
+        answers = dict(zip(names, (columns.table() for columns in self._columns), strict=True))
         photos = PhotoWork.model_validate({name: round(value, 4) for name, value in self.effort.items()})
         seconds = time.monotonic() - self._start
         worker = f"{socket.gethostname()}:{os.getpid()}"
         with self._open:  # its marker goes, whatever happens
             work = self._before.plus(photos)
-            data = part_bytes(named, self._job.spec.id, worker, seconds, self._earlier.deaths, work)
+            data = part_bytes(answers, self._job.spec.id, worker, seconds, self._earlier.deaths, work)
             committed = self._job.storage.commit(self._key, data)
         forget_attempts(self._job.storage, self.number)
-        rows = tuple(map(worst_of, zip(*answers, strict=True)))
-        return Finished(self.number, committed, rows, seconds, photos)
+        worst = worst_results(list(answers.values()))
+        outcomes = Counter(zip(worst.column("status").to_pylist(), worst.column("error").to_pylist(), strict=True))
+        return Finished(self.number, committed, outcomes, seconds, photos)
 
     def give_up(self) -> None:
         """Give the chunk up, at a moment when no row is being decoded."""
         self._open.close()
-
-
-def _rows_to_keep(answers: Iterable[pa.Table]) -> dict[int, tuple[RowResult, ...]]:
-    """The rows of the chunk's earlier part that a retry keeps, with the result of each question."""
-    rows = zip(*map(results_of, answers), strict=True)
-    return {number: row for number, row in enumerate(rows) if not any(one.error in RETRYABLE for one in row)}
 
 
 def is_done(job: Job, chunk: int) -> bool:
@@ -219,15 +230,16 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     marker = folder / f"{chunk:06d}.{uuid.uuid4().hex[:12]}"
-    handle = os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-
-    def note(row: int | None) -> None:
-        os.pwrite(handle, f"{'' if row is None else row:<{_WIDTH}}".encode(), 0)
-
     try:
-        yield note
+        with marker.open("x+b", buffering=0) as file:
+            file.write(b" " * _WIDTH)  # a full disk says so here, and not by a signal later
+            with mmap.mmap(file.fileno(), _WIDTH) as noted:
+
+                def note(row: int | None) -> None:
+                    noted[:] = b"%-*d" % (_WIDTH, row) if row is not None else b" " * _WIDTH
+
+                yield note
     finally:
-        os.close(handle)
         marker.unlink(missing_ok=True)
 
 

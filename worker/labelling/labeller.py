@@ -1,11 +1,12 @@
 """Turns a job's chunks into parts: photos are taken as they arrive, and labelled in batches across chunks."""
 
 import hashlib
+import math
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
-from itertools import chain
+from dataclasses import dataclass, field
 from typing import Final, Protocol, Self
 
 import numpy as np
@@ -16,15 +17,12 @@ from models.classifier import BATCH, Classifier
 from models.errors import ImageError, ImageFault
 from models.preprocess import Pixels, PreprocessSpec
 from worker.job.job import RETRYABLE, Job
-from worker.job.parts import NO_PHOTO_WORK, RowResult, failed_row, labeled_row
+from worker.job.parts import NO_PHOTO_WORK, Cells, Scored, failed_cells
 from worker.labelling.chunk import Finished, OpenChunk, is_done
-from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResult, EarlierResults, LabelledRow
+from worker.labelling.earlier_results import EarlierResults, Known
 
 _LINGER_S: Final = 0.01
 """How long a batch that is not full waits for another photo."""
-
-_KEEP: Final = 32
-"""How many new results are kept for other processes at once: a transaction a batch took longer than its rows."""
 
 _WAIT_S: Final = 0.2
 _MOST_CHUNKS: Final = 3
@@ -61,51 +59,33 @@ class Asked:
     """A question of the job: the model that answers it, and what is known of its answers."""
 
     classifier: Classifier
-    known: EarlierResults = NO_EARLIER_RESULTS
+    known: EarlierResults = field(default_factory=EarlierResults)
 
 
 class _Question:
     """A question of the job, with its batch: the photos that it wants labelled, and their pixels."""
 
-    def __init__(self, place: int, asked: Asked, top_k: int) -> None:
+    def __init__(self, place: int, asked: Asked) -> None:
         self.place = place
         self.known = asked.known
-        self.reference = asked.classifier.reference
+        self.model = (asked.classifier.rules, asked.classifier.reference)
         self.spec = asked.classifier.metadata.preprocess
         self.batch: dict[str, list[Photo]] = {}
         self._classifier = asked.classifier
-        self._top_k = top_k
         self._pixels = np.empty((BATCH, self.spec.size, self.spec.size, 3), np.uint8)
-        self._unkept: dict[str, list[LabelledRow]] = {}
-
-    def find(self, sha256: str) -> EarlierResult | None:
-        """The result of a photo with these bytes, if there is one."""
-        fresh = self._unkept.get(sha256)
-        return EarlierResult(fresh[0].result, carried=False) if fresh else self.known.find(sha256)
 
     def add(self, sha256: str, photo: Photo, pixels: Pixels) -> None:
         """Put a photo into the batch."""
         self._pixels[len(self.batch)] = pixels
         self.batch[sha256] = [photo]
 
-    def label(self) -> list[tuple[Photo, RowResult]]:
+    def label(self) -> list[tuple[str, list[Photo], Scored]]:
         """Label the batch, which is empty then."""
         batch, self.batch = self.batch, {}
         scores = self._classifier.score(self._pixels[: len(batch)])
-        done: list[tuple[Photo, RowResult]] = []
-        for (sha256, photos), said in zip(batch.items(), self._classifier.decide(scores, self._top_k), strict=True):
-            row = labeled_row(said, sha256, self.reference)
-            rows = [replace(row, etag=photo.etag) if photo.etag else row for photo in photos]
-            self._unkept[sha256] = [LabelledRow(row, photo.url) for row, photo in zip(rows, photos, strict=True)]
-            done += zip(photos, rows, strict=True)
-        if len(self._unkept) >= _KEEP:
-            self.keep()
-        return done
-
-    def keep(self) -> None:
-        """Let other processes know the new results; one that is killed before has at most ``_KEEP`` to find again."""
-        self.known.add(chain.from_iterable(self._unkept.values()))
-        self._unkept = {}
+        unknown = [math.nan] * len(batch) if scores.unknown is None else scores.unknown.tolist()
+        results = zip(scores.probabilities, unknown, strict=True)
+        return [(sha256, photos, result) for (sha256, photos), result in zip(batch.items(), results, strict=True)]
 
 
 class Labeller:
@@ -127,7 +107,7 @@ class Labeller:
         ahead: bool = False,
     ) -> None:
         self._job = job
-        self._questions = [_Question(place, one, job.spec.options.top_k) for place, one in enumerate(asked)]
+        self._questions = [_Question(place, one) for place, one in enumerate(asked)]
         self._photos = photos
         self._on_finished = on_finished
         self._guard = guard or Guard()
@@ -153,8 +133,6 @@ class Labeller:
                 self._on_finished(commit.result())
         for number in chunks:
             self._photos.forget(number)
-        for question in self._questions:
-            question.keep()
 
     @property
     def busy(self) -> bool:
@@ -177,9 +155,9 @@ class Labeller:
     def begin(self, number: int) -> None:
         """Take a chunk in hand; one that is done already is finished at once."""
         if is_done(self._job, number):
-            self._on_finished(Finished(number, committed=False, rows=(), seconds=0.0, photos=NO_PHOTO_WORK))
+            self._on_finished(Finished(number, False, Counter(), 0.0, NO_PHOTO_WORK))
             return
-        chunk = OpenChunk(self._job, number)
+        chunk = OpenChunk(self._job, number, [question.model for question in self._questions])
         self._open[number] = chunk
         self._rows += self._job.rows_in_chunk(number)
         wanted = chunk.take_wanted()
@@ -196,9 +174,9 @@ class Labeller:
     def step(self) -> None:
         """Take the next photo and process it; if none arrives in time, label the batch as it is."""
         self._guard.before_photo()
-        if self._commits:
-            self._report(0.0 if self._open else _WAIT_S)
         waits = any(question.batch for question in self._questions)
+        if self._commits and not waits:
+            self._report(0.0 if self._open else _WAIT_S)
         photo = self._photos.take(_LINGER_S if waits else _WAIT_S) if self._awaited else None
         if photo is not None:
             self._awaited -= 1
@@ -218,43 +196,38 @@ class Labeller:
                 if error.fault is ImageFault.MISSING:
                     self._guard.photo_missing()
                 for question in self._questions:
-                    self._settle(photo, failed_row(error, None, question.reference), question)
+                    self._settle(photo, failed_cells(error), question, None)
             case bytes() as data:
                 self._see_bytes(photo, chunk, data)
             case None:
                 self._see_unchanged(photo, chunk)
 
     def _see_unchanged(self, photo: Photo, chunk: OpenChunk) -> None:
-        known = [question.known.at(photo.url or "", photo.etag or "") for question in self._questions]
-        results = [one for one in known if one is not None]
-        if len(results) < len(known) or len({one.result.sha256 for one in results}) > 1:
+        found = [question.known.at(photo.url or "", photo.etag or "") for question in self._questions]
+        known = [one for one in found if one is not None]
+        if len(known) < len(found) or len({one.sha256 for one in known}) > 1:
             self._photos.want([photo.wanted], {})  # it was known when the host was asked, and is not any more
             self._awaited += 1
             return
         chunk.effort["unchanged"] += 1
-        _count_known(chunk, results)
-        for question, one in zip(self._questions, results, strict=True):
-            self._take_over(photo, one, question)
+        self._take_over(photo, chunk, dict(zip(self._questions, known, strict=True)))
 
     def _see_bytes(self, photo: Photo, chunk: OpenChunk, data: bytes) -> None:
         sha256 = hashlib.sha256(data).hexdigest()
-        taken: list[tuple[_Question, EarlierResult]] = []
+        taken: dict[_Question, Known] = {}
         unknown: list[_Question] = []
         for question in self._questions:
             if sha256 in question.batch:
                 question.batch[sha256].append(photo)
-            elif known := question.find(sha256):
-                taken.append((question, known))
+            elif known := question.known.find(sha256):
+                taken[question] = known
             else:
                 unknown.append(question)
         if unknown:
             decoded = _decoded(photo, chunk, data, [question.spec for question in unknown])
         elif len(taken) < len(self._questions):
             chunk.effort["repeated"] += 1  # it waits in a batch
-        else:
-            _count_known(chunk, [known for _, known in taken])
-        for question, known in taken:
-            self._take_over(photo, known, question)
+        self._take_over(photo, chunk, taken)
         for question in unknown:
             outcome = decoded[question.spec]
             if isinstance(outcome, ImageError):
@@ -262,17 +235,19 @@ class Labeller:
             else:
                 question.add(sha256, photo, outcome)
 
-    def _take_over(self, photo: Photo, known: EarlierResult, question: _Question) -> None:
-        row = replace(known.result, etag=photo.etag)
-        if photo.url and photo.etag:
-            question.known.add([LabelledRow(row, photo.url)])
-        self._settle(photo, row, question)
+    def _take_over(self, photo: Photo, chunk: OpenChunk, known: Mapping[_Question, Known]) -> None:
+        if len(known) == len(self._questions):
+            chunk.effort["carried" if all(one.carried for one in known.values()) else "repeated"] += 1
+        for question, one in known.items():
+            if photo.url and photo.etag:
+                question.known.add(one.sha256, one.result, [(photo.url, photo.etag)])
+            self._settle(photo, one.result, question, one.sha256)
 
     def _fail(self, photo: Photo, sha256: str, error: ImageError, question: _Question) -> None:
-        row = replace(failed_row(error, sha256, question.reference), etag=photo.etag)
+        cells = failed_cells(error)
         if error.fault not in RETRYABLE:
-            question.known.add([LabelledRow(row, photo.url)])
-        self._settle(photo, row, question)
+            question.known.add(sha256, cells, ())
+        self._settle(photo, cells, question, sha256)
 
     def _label(self, question: _Question) -> None:
         start = time.perf_counter()
@@ -281,12 +256,14 @@ class Labeller:
         seconds = (time.perf_counter() - start) / len(first)
         for number in first:
             self._open[number].effort["inference_s"] += seconds
-        for photo, row in done:
-            self._settle(photo, row, question)
+        for sha256, photos, result in done:
+            question.known.add(sha256, result, [(photo.url, photo.etag) for photo in photos])
+            for photo in photos:
+                self._settle(photo, result, question, sha256)
 
-    def _settle(self, photo: Photo, result: RowResult, question: _Question) -> None:
+    def _settle(self, photo: Photo, result: Scored | Cells, question: _Question, sha256: str | None) -> None:
         chunk = self._open[photo.wanted.chunk]
-        chunk.settle(photo.wanted.row, result, question.place)
+        chunk.settle(photo.wanted.row, result, question.place, sha256, photo.etag if sha256 else None)
         self._finish_if_whole(chunk)
 
     def _finish_if_whole(self, chunk: OpenChunk) -> None:
@@ -298,13 +275,11 @@ class Labeller:
 
     def _report(self, timeout_s: float) -> None:
         """Tell of the chunks that have their parts by now, or as soon as one has."""
-        done, self._commits = wait(self._commits, timeout_s, FIRST_COMPLETED)
-        for commit in done:
+        if timeout_s:
+            wait(self._commits, timeout_s, FIRST_COMPLETED)
+        for commit in [commit for commit in self._commits if commit.done()]:
+            self._commits.remove(commit)
             self._on_finished(commit.result())
-
-
-def _count_known(chunk: OpenChunk, known: Sequence[EarlierResult]) -> None:
-    chunk.effort["carried" if all(one.carried for one in known) else "repeated"] += 1
 
 
 def _decoded(

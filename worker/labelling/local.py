@@ -12,7 +12,7 @@ import select
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
@@ -22,12 +22,13 @@ from models.classifier import Classifier
 from models.errors import DISK_FULL, ExitCode, HangtagError, JobError, system_words
 from models.process import reuse_memory
 from models.storage.storage import FolderStorage
-from worker.job.job import Job, open_job, photos_of
+from worker.job.job import Job, ModelPin, open_job, photos_of
 from worker.job.model import load_job_model, load_pinned
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts
 from worker.labelling.earlier_results import open_earlier_results
 from worker.labelling.labeller import Asked, Labeller, run_chunks
 from worker.labelling.process_pool import Death, ProcessPool, take_streams
+from worker.request import JobOptions
 
 _PIECE: Final = 65_536
 
@@ -78,8 +79,8 @@ class _Strikes:
         return grown
 
 
-def main() -> int:
-    """Label chunks until there are no more."""
+def main(loaded: Sequence[Classifier] = ()) -> int:
+    """Label chunks until there are no more; a fork has the models that its parent has ``loaded``."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     reuse_memory()
@@ -94,7 +95,7 @@ def main() -> int:
             msg = f"Expected a job in {asked['job']}, found none."
             raise JobError(msg)
         classifiers = [
-            load_job_model(question, partial(load_pinned, Path(model), verified=asked["verified"]))
+            load_job_model(question, partial(load_or_take, loaded, Path(model), asked["verified"]))
             for question, model in zip(job.questions, asked["models"], strict=True)
         ]
         _serve(job, classifiers, replies)
@@ -109,6 +110,16 @@ def main() -> int:
         _say(replies, {"refused": system_words(error), "exit_code": int(ExitCode.FAILURE)})
         return int(ExitCode.FAILURE)
     return 0
+
+
+def load_or_take(
+    loaded: Iterable[Classifier], path: Path, verified: bool, pin: ModelPin, options: JobOptions
+) -> Classifier:
+    """A job's pinned model, one of the ``loaded`` ones if it is among them."""
+    for one in loaded:
+        if (one.digest, one.metadata.variant) == (pin.digest, pin.variant):
+            return one.asking(options.precision, options.threshold)
+    return load_pinned(path, pin, options, verified=verified)
 
 
 def _serve(job: Job, classifiers: Sequence[Classifier], replies: TextIO) -> None:

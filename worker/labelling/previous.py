@@ -5,14 +5,13 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from catalogue.photo import Cells
 from models.errors import JobError
 from models.storage.storage import Storage
 from worker.job.job import Job, scratch_folder
-from worker.job.parts import results_of
-from worker.labelling.earlier_results import PREVIOUS_FILE, LabelledRow, Terms, put_results, terms_of
+from worker.labelling.earlier_results import PREVIOUS_FILE, Terms, put_results, terms_of
 
 _TABLES: Final = """
 PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768;
@@ -73,23 +72,25 @@ def _write_results(previous: Job, file: Path, terms: Terms) -> int:
         connection.execute("BEGIN")
         with connection:
             connection.execute("INSERT INTO about VALUES (?)", (json.dumps(terms),))
-            for rows in _chunks(previous):
-                put_results(connection, rows)
+            for rows, urls in _chunks(previous):
+                put_results(connection, rows, urls)
         connection.executescript(_KEYS)
         return int(connection.execute("SELECT COUNT(*) FROM photo").fetchone()[0])
 
 
-def _chunks(job: Job) -> Iterator[list[LabelledRow]]:
+def _chunks(job: Job) -> Iterator[tuple[list[dict[str, Any]], list[str | None]]]:
+    """The results of each chunk, and where its photos came from over a network, if a host gave an ETag."""
     keys = job.part_keys()
     cells = Cells(job.spec.image_root, confined=job.spec.confined)
     for chunk in range(job.spec.chunks):
         try:
-            results = results_of(job.part(chunk, keys[chunk]))
+            results = job.part(chunk, keys[chunk])
         except (KeyError, FileNotFoundError, JobError) as error:
             msg = (
                 f"Expected all results of {job.storage.place}, the job to carry over from, but those of chunk {chunk} "
                 f"are gone or damaged ({error}); leave out --previous."
             )
             raise JobError(msg) from error
-        images = job.chunk_images(chunk) if any(result.etag for result in results) else [None] * len(results)
-        yield [LabelledRow(result, cells.url(cell)) for result, cell in zip(results, images, strict=True)]
+        fetched = results.column("etag").null_count < len(results)
+        images = job.chunk_images(chunk) if fetched else [None] * len(results)
+        yield results.to_pylist(), list(map(cells.url, images))

@@ -74,11 +74,11 @@ def count_outcome(outcome: str) -> None:
         CHUNKS.labels(outcome).inc()
 
 
-def count_chunk(seconds: float, rows: Tally[tuple[Status, str | None]], photos: PhotoWork) -> None:
+def count_chunk(seconds: float, rows: Tally[tuple[str, str | None]], photos: PhotoWork) -> None:
     """Count a chunk that this process has committed ``seconds`` after taking it: its rows by status and error."""
     with _fails_no_chunk():
         for (status, error), count in rows.items():
-            IMAGES.labels(status.value, error or "").inc(count)
+            IMAGES.labels(status, error or "").inc(count)
         for work in _PHOTO_WORK:
             PHOTOS.labels(work).inc(getattr(photos, work))
         BYTES.inc(photos.bytes)

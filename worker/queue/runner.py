@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import cached_property, partial
@@ -254,14 +254,13 @@ def _check_deaths(job: Job, chunk: int) -> None:
 
 def _report_chunk(job: str, done: Finished) -> None:
     photos = done.photos
-    rows = Counter((row.status, row.error) for row in done.rows)
-    count_chunk(done.seconds, rows, photos)
+    count_chunk(done.seconds, done.outcomes, photos)
     log_event(
         "chunk_done",
         job=job,
         chunk=done.chunk,
-        rows=len(done.rows),
-        failed=sum(count for (status, _), count in rows.items() if status is Status.FAILED),
+        rows=done.outcomes.total(),
+        failed=sum(count for (status, _), count in done.outcomes.items() if status == Status.FAILED),
         downloaded=photos.downloaded,
         repeated=photos.repeated,
         carried=photos.carried,

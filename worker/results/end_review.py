@@ -7,7 +7,7 @@ than promised (:class:`models.drift.LabelShift`): then the least sure ones are n
 
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -97,19 +97,14 @@ def find_end_reviews(job: Job) -> list[EndReview]:
         reviews.append(EndReview(_unusual(pictures, note, job.spec.rows)))
         shifts.append(_label_shift(question, note))
     if any(shifts):
-        for _, parts in _chunks(job, _COLUMNS):
-            for shift, part, review in zip(shifts, parts, reviews, strict=True):
+        for batch in job.batches(list(_COLUMNS), ()):
+            for shift, part, review in zip(shifts, batch.answers, reviews, strict=True):
                 if shift:
                     _count_answers(shift, part, review)
     return [
         replace(review, mix=_class_mix(shift, question)) if shift else review
         for review, question, shift in zip(reviews, job.questions, shifts, strict=True)
     ]
-
-
-def _chunks(job: Job, columns: Sequence[str]) -> Iterator[tuple[int, list[pa.Table]]]:
-    for chunk, key in sorted(job.part_keys().items()):
-        yield chunk, job.answers(chunk, key, list(columns))
 
 
 def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
@@ -122,9 +117,10 @@ def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
 def _repeated_pictures(job: Job) -> dict[int, Repeated]:
     """Pictures under many rows, or under many products; a picture of one product alone may be under any rows of it."""
     of_rows, of_products = (np.zeros(_BUCKETS, np.uint32) for _ in range(2))
-    for _, keys, products in _picture_rows(job):
+    for numbers, keys, products in _picture_rows(job):
+        chunks = (numbers // job.spec.chunk_rows).astype(np.uint64)
         np.add.at(of_rows, _bucket(keys), 1)
-        np.add.at(of_products, _bucket(np.unique(np.stack([keys, products]), axis=1)[0]), 1)
+        np.add.at(of_products, _bucket(np.unique(np.stack([keys, products, chunks]), axis=1)[0]), 1)
     many_rows, many_products = (_many(buckets[buckets > 0], job.spec.rows) for buckets in (of_rows, of_products))
     suspects = (of_rows >= many_rows) | (of_products >= many_products)
     if not suspects.any():
@@ -149,21 +145,25 @@ def _bucket(keys: Keys) -> Rows:
 
 
 def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys]]:
-    """Of each chunk: the numbers of rows with an answer, from 0, their pictures, and their products.
+    """Of each batch: the numbers of rows with an answer, from 0, their pictures, and their products.
 
     All questions are about the same pictures. A row without a product is a product by itself.
     """
     column = job.spec.options.group_column
-    for chunk, (part, *_) in _chunks(job, ["sha256", "label"]):
-        rows, keys = _pictures(part)
-        numbers = rows + chunk * job.spec.chunk_rows
+    for batch in job.batches(["sha256", "label"], [column] if column else ()):
+        rows, keys = _pictures(batch.answers[0])
+        numbers = rows + batch.first
         products = numbers.astype(np.uint64) + np.uint64(2**32)
         if column is not None:
-            names = product_names(job.chunk_table(chunk, [column]), column).to_pylist()
-            for place, row in enumerate(rows.tolist()):
-                if (name := names[row]) and name.strip().casefold() not in _NO_PRODUCT:
-                    products[place] = zlib.crc32(name.encode())
+            names = product_names(batch.rows, column).combine_chunks().dictionary_encode()
+            known = [_product_key(name) for name in names.dictionary.to_pylist()]
+            named = pa.array(known, pa.uint64()).take(names.indices).take(pa.array(rows))
+            products = pc.coalesce(named, pa.array(products)).to_numpy()
         yield numbers, keys, products
+
+
+def _product_key(name: str) -> int | None:
+    return None if name.strip().casefold() in _NO_PRODUCT else zlib.crc32(name.encode())
 
 
 def _many(counts: npt.NDArray[np.uint32], rows: int) -> int:

@@ -14,7 +14,6 @@ from worker.job.job import QUESTIONS, Job, Retry, scratch_folder
 from worker.job.jobs import Jobs
 from worker.job.parts import latest_parts, part_key, read_work
 from worker.job.receipt import PAGE_FILE, RECEIPT_FILE, JobReceipt, RunFigures, job_receipt, started_at
-from worker.labelling.earlier_results import forget_local_cache
 from worker.labelling.process_pool import ProcessPool
 from worker.results.merge import Merged, merge_job, upload_lists
 from worker.results.receipt_page import DRAWING, draw, question_pages, questions_page
@@ -48,7 +47,7 @@ def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
 def end_job(
     job: Job, output: str, run: RunFigures, merged: Merged, retry: int, drawing: ProcessPool | None = None
 ) -> JobReceipt:
-    """Write the receipts of a job that is merged into ``output``, the whole job's last, and forget its cache."""
+    """Write the receipts of a job that is merged into ``output``, the whole job's last."""
     merges = merged.questions or (merged,)
     receipts = [
         own.tally.receipt(question, output, run, retry, own.groups)
@@ -57,7 +56,6 @@ def end_job(
     pages = question_pages(job, receipts, merges, drawing)
     for question, receipt, page in zip(job.questions, receipts, pages, strict=True):
         _write_receipt(question, page, receipt)
-        forget_local_cache(question)
     if not job.spec.named:
         return receipts[0]
     named = {question.name: receipt for question, receipt in zip(job.questions, receipts, strict=True)}

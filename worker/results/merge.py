@@ -6,9 +6,11 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -19,17 +21,16 @@ from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, inert, open_wr
 from models.decision import ReviewReason
 from models.errors import JobError
 from models.whole_file import replacing, sync_file
-from worker.job.job import Job, images_of, shown_cell
+from worker.job.job import Batch, Job, images_of, shown_cell
 from worker.job.parts import (
-    PART_SCHEMA,
     REVIEW_FIRST,
     REVIEW_LAST,
-    SEVERITY,
     THUMBNAIL,
     WORST,
     Status,
     result_columns,
     result_schema,
+    worst_results,
 )
 from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
 from worker.results.end_review import EndReview, find_end_reviews, shown_pictures
@@ -56,18 +57,17 @@ class ReviewList:
         )
 
     def add(self, part: pa.Table, rows: pa.Table) -> None:
-        """Take the doubtful rows of a chunk; chunks come in order."""
+        """Take the doubtful rows among the next ones."""
         doubtful = pc.equal(part.column("status"), Status.REVIEW)
-        if pc.any(doubtful).as_py():
-            numbers = (pc.indices_nonzero(doubtful).to_numpy() + (self._rows + 1)).tolist()
+        numbers = (pc.indices_nonzero(doubtful).to_numpy() + (self._rows + 1)).tolist()
+        self._rows += part.num_rows
+        if numbers:
             results = part.filter(doubtful)
-            lines = self._lines(numbers, results, rows.filter(doubtful))
             confidence = results.column("confidence")  # one that is no number comes first, as the least sure
             unsure = pc.if_else(pc.is_null(confidence, nan_is_null=True), -1.0, confidence)
             order = pc.if_else(pc.equal(results.column("reason"), ReviewReason.REPEATED), -2.0, unsure).to_pylist()
-            doubts = zip(order, numbers, lines, strict=True)
+            doubts = zip(order, numbers, self._lines(numbers, results, rows.filter(doubtful)), strict=True)
             self._database.executemany("INSERT INTO doubt VALUES (?, ?, ?)", doubts)
-        self._rows += part.num_rows
 
     def write(self, file: Path) -> None:
         """Write all doubtful rows into a new file."""
@@ -91,10 +91,7 @@ class ReviewList:
         label, confidence, reason, sha256, model = (
             text_cells(results.column(name)) for name in ("label", "confidence", "reason", "sha256", "model")
         )
-        best = [
-            "; ".join(f"{entry['label']} {entry['confidence']:.2f}" for entry in top_k)
-            for top_k in results.column("top_k").to_pylist()
-        ]
+        best = _best_texts(results.column("top_k").combine_chunks())
         images = images_of(self._job, rows)
         places, unanswered = list(map(self._place, images)), [None] * len(numbers)
         first: Sequence[Sequence[object]] = (numbers, unanswered, label, confidence, reason, best, places)
@@ -137,6 +134,13 @@ def _catalogue_names(job: Job) -> dict[str, str]:
     return names
 
 
+def _best_texts(top_k: pa.ListArray) -> list[str]:
+    entries, ends = top_k.flatten(), np.cumsum(pc.list_value_length(top_k).to_numpy()).tolist()
+    labels, confidences = (pc.struct_field(entries, name).to_pylist() for name in ("label", "confidence"))
+    texts = [f"{label} {confidence:.2f}" for label, confidence in zip(labels, confidences, strict=True)]
+    return ["; ".join(texts[start:end]) for start, end in zip([0, *ends], ends, strict=False)]
+
+
 def _texts(column: pa.ChunkedArray) -> list[object]:
     """A column's cells, long ones shortened; one that only Parquet can express is empty."""
     try:
@@ -154,7 +158,6 @@ def _shortened(cell: object) -> object:
 
 ROW_GROUP: Final = 65_536
 ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
-BATCH_ROWS: Final = 16_384
 _VOTES: Final = ["label", "confidence", "status", "top_k", "reason", "sha256", "label_level", "leaf_guess"]
 _CACHE_KIB: Final = 16 * 1024
 
@@ -199,19 +202,23 @@ class _Merging:
         if self._column is not None and store is not None:
             self._groups = write_by_group(question, self._column, store, folder / GROUPS_FILE)
 
-    def take(self, part: pa.Table, rows: pa.Table) -> pa.Table:
-        """Count the results of a chunk, once the rows to review at the end are in it."""
+    def take(self, part: pa.Table, batch: Batch) -> pa.Table:
+        """Count the results of a batch, once the rows to review at the end are in it."""
         part = self._end.apply(part)
         if self._column and self._store and self._groups and self._groups.disagreeing:
-            part = disagreement_to_review(self._store, self._column, part, rows)
-        self._tally.add(part, images_of(self._question, rows))
-        self._review.add(part, rows)
+            part = disagreement_to_review(self._store, self._column, part, batch.rows)
+        self._tally.add(part, partial(_images, self._question, batch), batch.schemas)
+        self._review.add(part, batch.rows)
         return part
 
     def merged(self) -> Merged:
         """What was counted; the list of doubtful rows is written."""
         self._review.write(self._folder / REVIEW_FILE)
         return Merged(self._tally, self._groups, self._tally.least_sure.shown(self._question))
+
+
+def _images(question: Job, batch: Batch, rows: pa.Array) -> list[str | None]:
+    return images_of(question, batch.rows.select([question.spec.image_column]).take(rows))
 
 
 def _list_folder(question: Job, folder: Path) -> Path:
@@ -224,7 +231,7 @@ def _list_folder(question: Job, folder: Path) -> Path:
 def _gather_votes(
     job: Job, folders: Sequence[Path], reviews: Sequence[EndReview], files: ExitStack
 ) -> Sequence[ProductStore | None]:
-    """The votes of all rows for each question, gathered several chunks at a time; None without a group column."""
+    """The votes of all rows for each question; None without a group column."""
     column = job.spec.options.group_column
     if column is None:
         return [None] * len(folders)
@@ -232,16 +239,10 @@ def _gather_votes(
         ProductStore(files.enter_context(scratch_database(folder)), question.model.taxonomy or {})
         for folder, question in zip(folders, job.questions, strict=True)
     ]
-    held: list[tuple[list[pa.Table], pa.Table]] = []
-    count = 0
-    for chunk, (parts, rows) in enumerate(read_chunks(job, _VOTES, [column]), start=1):
-        held.append(([end.apply(part) for end, part in zip(reviews, parts, strict=True)], rows))
-        count += len(rows)
-        if count >= BATCH_ROWS or chunk == job.spec.chunks:
-            names = product_names(pa.concat_tables([rows for _, rows in held]), column)
-            for place, store in enumerate(stores):
-                store.add(pa.concat_tables([parts[place] for parts, _ in held]), names)
-            held, count = [], 0
+    for batch in job.batches(_VOTES, [column]):
+        names = product_names(batch.rows, column)
+        for store, end, part in zip(stores, reviews, batch.answers, strict=True):
+            store.add(end.apply(part), names)
     return stores
 
 
@@ -284,14 +285,14 @@ def _write_result(job: Job, output: Path, merging: Sequence[_Merging], whole: Ta
     harmless = frozenset(schema.names if options.excel_safe else schema.names[len(catalogue) :])
 
     def joined() -> Iterator[pa.Table]:
-        for parts, rows in read_chunks(job):
-            taken = [one.take(part, rows) for one, part in zip(merging, parts, strict=True)]
+        for batch in job.batches():
+            taken = [one.take(part, batch) for one, part in zip(merging, batch.answers, strict=True)]
             columns = [column for part, own in zip(taken, names, strict=True) for column in result_columns(part, own)]
             if job.spec.named:
                 worst = worst_results(taken)
-                whole.add(worst, images_of(job, rows))
+                whole.add(worst, partial(_images, job, batch), batch.schemas)
                 columns.append(worst.column("status"))
-            yield pa.Table.from_arrays([*rows.columns, *columns], schema=schema)
+            yield pa.Table.from_arrays([*batch.rows.columns, *columns], schema=schema)
 
     with replacing(output) as temporary:
         with open_writer(temporary, output.suffix.lower(), schema, harmless, mark=options.excel_safe) as write:
@@ -312,27 +313,8 @@ def _added_fields(job: Job, names: Sequence[Sequence[str]]) -> Iterator[pa.Field
         yield pa.field(job.spec.options.prefix + WORST, pa.string())
 
 
-def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
-    """What is counted of rows with several results, as a part holds it: the worst status and the first error."""
-    first = parts[0]
-    known = {
-        "status": worst_status([part.column("status") for part in parts]),
-        "error": pc.coalesce(*(part.column("error") for part in parts)),
-        "error_message": pc.coalesce(*(part.column("error_message") for part in parts)),
-    }
-    columns = [known[field.name] if field.name in known else pa.nulls(len(first), field.type) for field in PART_SCHEMA]
-    return pa.table(columns, PART_SCHEMA).replace_schema_metadata(first.schema.metadata)
-
-
-def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
-    """The worst status of each row, of those of its questions."""
-    names = pa.array(sorted(SEVERITY, key=SEVERITY.__getitem__), pa.string())
-    ranks = [pc.index_in(column, value_set=names) for column in columns]
-    return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
-
-
 def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Join tables to runs of ``ROW_GROUP`` rows: a row group a chunk would make a long footer and a slow file.
+    """Join tables to runs of ``ROW_GROUP`` rows: a row group a batch would make a long footer and a slow file.
 
     Runs are shorter where rows are large, as those are that hold their photos.
     """
@@ -346,15 +328,3 @@ def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
             held, count, size = [], 0, 0
     if held:
         yield pa.concat_tables(held).combine_chunks()
-
-
-def read_chunks(
-    job: Job, results: list[str] | None = None, columns: list[str] | None = None
-) -> Iterator[tuple[list[pa.Table], pa.Table]]:
-    """The results of each chunk, a table for each of the job's questions, and its catalogue rows; in order."""
-    keys = job.part_keys()
-    for chunk in range(job.spec.chunks):
-        if chunk not in keys:
-            msg = f"Chunk {chunk} has no part; run the same command again."
-            raise JobError(msg)
-        yield job.answers(chunk, keys[chunk], results), job.chunk_table(chunk, columns)

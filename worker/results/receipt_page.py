@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
+from dataclasses import asdict
 from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, Final
@@ -23,7 +24,7 @@ from models.errors import HangtagError, JobError
 from models.registry.registry import TRAINING
 from models.storage.storage import FolderStorage
 from pages.render import near, prepare, render
-from pages.tiles import LabelledPhoto, PagePhoto, failed_last, thumbnail
+from pages.tiles import LabelledPhoto, PagePhoto, failed_last
 from worker.job.job import Job, ModelPin, photos_of, scratch_folder
 from worker.job.parts import Status, photos_text
 from worker.job.receipt import (
@@ -40,9 +41,8 @@ from worker.results.merge import Merged
 
 DRAWING: Final = ("worker.results.receipt_page",)
 """What drawing processes run."""
-_TEMPLATE: Final = "receipt.html"
+TEMPLATE: Final = "receipt.html"
 _WITHIN_S: Final = 15.0
-_SIDE: Final = 200
 _ALL_S: Final = 60.0
 _ONE_S: Final = 10.0
 """At most: a page waits for one photo that hangs after the others are done."""
@@ -54,7 +54,7 @@ def question_pages(
     """The page of each question, whose photos are fetched and drawn once for all."""
     rows = [row for merged in merges for row in _rows_shown(merged)]
     with ThreadPoolExecutor(1) as meanwhile:
-        meanwhile.submit(prepare, _TEMPLATE)  # while photos are fetched and drawn
+        meanwhile.submit(prepare, TEMPLATE)  # while photos are fetched and drawn
         photos = small_photos(job, (row.image for row in rows if row.status is not Status.FAILED), drawing)
     return [
         _question_page(receipt, merged, photos, question)
@@ -98,7 +98,7 @@ def receipt_page(
 ) -> str:
     """A page with all that is in a merged job's receipt, with photos and doubtful rows."""
     return render(
-        _TEMPLATE,
+        TEMPLATE,
         receipt=receipt,
         source=PurePath(receipt.source).name,
         meanings=_meanings(receipt.model),
@@ -162,7 +162,7 @@ def small_photos(
                 file.write_bytes(data)
                 cell_of[file] = cell
         drawn = draw_apart(cell_of, job.spec.options.timeout_s, drawing)
-        return {cell_of[file]: PagePhoto(file.read_bytes()) for file in drawn}
+        return {cell: drawn[file] for file, cell in cell_of.items() if file in drawn}
 
 
 def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iterator[tuple[str, bytes]]:
@@ -179,13 +179,12 @@ def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iter
                 yield photo.wanted.cell, photo.outcome
 
 
-def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None = None) -> list[Path]:
-    """Make files of photos small pictures, overwritten as BMP; returns those that are pictures now.
+def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None) -> dict[Path, PagePhoto]:
+    """Draw files of photos for a page, in ``processes``, which may have been started early.
 
-    Left out are photos that cannot be read, kill their process or take too long, and those left after a minute. One
-    process of ``processes``, which may have been started early, draws.
+    Left out are photos that cannot be read, kill their process or take too long, and those left after a minute.
     """
-    drawn: list[Path] = []
+    drawn: dict[Path, PagePhoto] = {}
     until = time.monotonic() + _ALL_S
 
     def go_on(_: Death | None = None) -> bool:
@@ -195,8 +194,8 @@ def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool |
         return False  # a photo that killed its process is not given to another
 
     def note(line: str, reply: dict[str, Any]) -> None:
-        if reply["drawn"]:
-            drawn.append(Path(json.loads(line)[0]))
+        if reply["uri"]:
+            drawn[Path(json.loads(line)[0])] = PagePhoto(reply["uri"], reply["small_uri"])
         go_on()
 
     with suppress(JobError, OSError), processes or ProcessPool(DRAWING, 1) as ready:
@@ -213,11 +212,9 @@ def draw() -> int:
         for line in sys.stdin:
             file, timeout_s = json.loads(line)
             signal.setitimer(signal.ITIMER_REAL, timeout_s)
-            picture = thumbnail(Path(file), _SIDE)
+            photo = PagePhoto.of(Path(file))
             signal.setitimer(signal.ITIMER_REAL, 0)
-            if picture:
-                picture.save(file, "BMP")
-            replies.write(json.dumps({"drawn": picture is not None}) + "\n")
+            replies.write(json.dumps(asdict(photo)) + "\n")
     return 0
 
 

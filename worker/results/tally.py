@@ -1,9 +1,10 @@
 """Counts over the parts of a job, which become its receipt; memory does not grow with the rows."""
 
-import math
-from collections import Counter, defaultdict
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from operator import itemgetter
 from random import Random
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from models.errors import ImageFault
 from models.text import without_secrets
 from worker.job.job import Job, images_at, shown_cell
 from worker.job.model import read_note
-from worker.job.parts import PhotoWork, Status, part_work, photo_work, with_leaves
+from worker.job.parts import PART_SCHEMA, Cells, PhotoWork, Status, part_work, photo_work, with_leaves
 from worker.job.receipt import (
     GROUPS_FILE,
     OF_QUESTIONS,
@@ -36,7 +37,10 @@ from worker.job.receipt import (
 )
 from worker.results.drift import compared
 
+Images = Callable[[pa.Array], list[str | None]]
+"""Gives the image cells of rows of a batch, by their numbers in it."""
 MOST: Final = 20_000
+_ANSWER: Final = ["sha256", "label", "confidence"]
 _HIGHEST: Final = "g"
 """Sorts after every hexadecimal number."""
 _EXAMPLES: Final = 5
@@ -56,26 +60,27 @@ class DistinctPhotos:
 
     def __init__(self, most: int = MOST) -> None:
         self._most = most
-        self._kept: dict[str, tuple[str, float]] = {}
+        self._kept = pa.schema([PART_SCHEMA.field(name) for name in _ANSWER]).empty_table()
         self._limit = _HIGHEST
         self._labels = Counter[str]()
         self._histogram = np.zeros(BINS, np.int64)
 
     def add(self, results: pa.Table) -> None:
-        """Take in the results of a chunk, of which the likeliest class and its confidence count."""
-        answers = with_leaves(results).select(["sha256", "label", "confidence"]).drop_null()
-        self._labels.update(answers.column("label").to_pylist())
+        """Take in the results of some rows, of which the likeliest class and its confidence count."""
+        answers = with_leaves(results).select(_ANSWER).drop_null()
+        _count(self._labels, answers.column("label"))
         self._histogram += confidence_histogram(answers.column("confidence").to_numpy())
-        answers = answers.filter(pc.less_equal(answers.column("sha256"), self._limit))
-        rows = zip(*(column.to_pylist() for column in answers.columns), strict=True)
-        self._kept.update((sha256, (label, confidence)) for sha256, label, confidence in rows)
-        if len(self._kept) > 2 * self._most:
-            self._shrink()
+        low = answers.filter(pc.less_equal(answers.column("sha256"), self._limit))
+        self._kept = pa.concat_tables([self._kept, low])
+        if len(self._kept) > 4 * self._most:
+            self._kept = self._lowest()
+            if len(self._kept) == self._most:
+                self._limit = self._kept.column("sha256")[-1].as_py()
 
-    def _shrink(self) -> None:
-        lowest = sorted(self._kept)[: self._most]
-        self._kept = {sha256: self._kept[sha256] for sha256 in lowest}
-        self._limit = lowest[-1]
+    def _lowest(self) -> pa.Table:
+        firsts = [(name, "first") for name in _ANSWER[1:]]
+        each = self._kept.group_by("sha256", use_threads=False).aggregate(firsts).sort_by("sha256")
+        return each.slice(0, self._most).rename_columns(_ANSWER).combine_chunks()
 
     def of_rows(self) -> ReferenceAnswers:
         """The model's answers on all rows, whose photos may be the same."""
@@ -83,9 +88,8 @@ class DistinctPhotos:
 
     def answers(self) -> ReferenceAnswers:
         """The model's answers on these photos."""
-        if len(self._kept) > self._most:
-            self._shrink()
-        return answers_of((label for label, _ in self._kept.values()), [sure for _, sure in self._kept.values()])
+        _, labels, confidences = (column.to_pylist() for column in self._lowest().columns)
+        return answers_of(labels, confidences)
 
 
 class LeastSure:
@@ -93,42 +97,41 @@ class LeastSure:
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
-        self._kept: defaultdict[str, list[tuple[float, int, str]]] = defaultdict(list)
+        fields = [PART_SCHEMA.field("label"), PART_SCHEMA.field("confidence"), ("row", pa.int64())]
+        self._kept = pa.schema([*fields, PART_SCHEMA.field("reason")]).empty_table()
 
     def add(self, part: pa.Table, first: int) -> None:
-        """Take in the results of a chunk, whose first row has this number in the catalogue, from 0."""
-        doubtful = pc.equal(part.column("status"), Status.REVIEW)
-        numbers = (pc.indices_nonzero(doubtful).to_numpy() + first).tolist()
-        found = part.filter(doubtful)
-        columns = (found.column(name).to_pylist() for name in ("reason", "label", "confidence"))
-        for number, reason, label, confidence in zip(numbers, *columns, strict=True):
-            if label is not None:
-                self.counts[label] += 1
-                self._keep(label, (-1.0 if math.isnan(confidence) else confidence, number, reason))
-
-    def _keep(self, label: str, row: tuple[float, int, str]) -> None:
-        kept = self._kept[label]
-        kept.append(row)
-        if len(kept) > 4 * _EACH:
-            kept.sort()
-            del kept[_EACH:]
+        """Take in the results of the next rows; ``first`` is the number of their first in the catalogue, from 0."""
+        confidence = part.column("confidence")
+        known = pc.if_else(pc.is_null(confidence, nan_is_null=True), pa.scalar(-1.0, pa.float32()), confidence)
+        columns = [part.column("label"), known, np.arange(first, first + len(part)), part.column("reason")]
+        doubtful = pc.and_(pc.equal(part.column("status"), Status.REVIEW), part.column("label").is_valid())
+        rows = pa.table(columns, self._kept.schema).filter(doubtful)
+        _count(self.counts, rows.column("label"))
+        rows = pa.concat_tables([self._kept, rows]).sort_by([(name, "ascending") for name in rows.column_names[:3]])
+        rank = pc.rank(rows.column("label"), tiebreaker="first").to_numpy()
+        lowest = pc.rank(rows.column("label"), tiebreaker="min").to_numpy()
+        self._kept = rows.filter(pa.array(rank - lowest < _EACH))
 
     def shown(self, job: Job) -> dict[str, tuple[SampleRow, ...]]:
         """Six rows at most of each of the twelve labels with most rows to review; the least sure first."""
-        rows = {label: sorted(self._kept[label])[:_EACH] for label, _ in self.counts.most_common(_MOST_LABELS)}
-        images = images_at(job, [number for kept in rows.values() for _, number, _ in kept])
+        labels = [label for label, _ in self.counts.most_common(_MOST_LABELS)]
+        found = {label: self._kept.filter(pc.equal(self._kept.column("label"), label)).to_pylist() for label in labels}
+        images = images_at(job, [row["row"] for rows in found.values() for row in rows])
         return {
             label: tuple(
-                SampleRow(images[number], Status.REVIEW, label, max(0.0, confidence), None, ReviewReason(reason))
-                for confidence, number, reason in kept
+                _sample_row(
+                    {**row, "status": Status.REVIEW, "confidence": max(0.0, row["confidence"])}, images[row["row"]]
+                )
+                for row in rows
             )
-            for label, kept in rows.items()
+            for label, rows in found.items()
         }
 
 
 @dataclass
 class Tally:
-    """Counts over a job's parts, a part at a time; memory does not grow with the rows. ``sample`` rows did not fail."""
+    """Counts over a job's results, a batch at a time; memory does not grow with the rows."""
 
     rows: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
@@ -139,7 +142,6 @@ class Tally:
     examples: dict[str, list[ErrorExample]] = field(default_factory=dict)
     histogram: np.ndarray[tuple[int], np.dtype[np.int64]] = field(default_factory=lambda: np.zeros(BINS, np.int64))
 
-    sample: list[SampleRow] = field(default_factory=list)
     failed_sample: list[SampleRow] = field(default_factory=list)
     hosts: Counter[str] = field(default_factory=Counter)
     processes: set[str] = field(default_factory=set)
@@ -150,54 +152,69 @@ class Tally:
     least_sure: LeastSure = field(default_factory=LeastSure)
     repeated: tuple[RepeatedPicture, ...] = ()
     mix: ClassMix | None = None
-    _readable: int = 0
+    _drawn: list[tuple[float, SampleRow]] = field(default_factory=list)
     _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - which photos to show is no secret
 
-    def add(self, part: pa.Table, images: list[str | None]) -> None:
-        """Count the results of one chunk, with its rows' photos; chunks come in order."""
-        self._count_work(part)
-        self.by_status.update(part.column("status").to_pylist())
-        self.by_label.update(part.column("label").drop_null().to_pylist())
-        levels = part.column("label_level").filter(pc.equal(part.column("status"), Status.LABELED))
-        self.by_level.update(levels.drop_null().to_pylist())
-        self.reasons.update(part.column("reason").drop_null().to_pylist())
-        confidence = part.column("confidence").drop_null().to_numpy()
-        self.histogram += confidence_histogram(confidence)
+    def add(self, part: pa.Table, images: Images, schemas: Sequence[pa.Schema]) -> None:
+        """Count the results of the next rows; ``schemas``: their parts'."""
+        for schema in schemas:
+            self._count_work(schema)
+        labeled = pc.equal(part.column("status"), Status.LABELED)
+        _count(self.by_status, part.column("status"))
+        _count(self.by_label, part.column("label"))
+        _count(self.by_level, part.column("label_level").filter(labeled))
+        _count(self.reasons, part.column("reason"))
+        self.histogram += confidence_histogram(part.column("confidence").drop_null().to_numpy())
         self.distinct.add(part)
         self.least_sure.add(part, self.rows)
-        faults = zip(part.column("error").to_pylist(), part.column("error_message").to_pylist(), strict=True)
-        for number, (kind, message) in enumerate(faults):
-            if kind is None:
-                self._consider(part, number, images[number])
-            else:
-                image = shown_cell(images[number])
-                image = image and readable(image)
-                image = image and (image if len(image) <= _LONGEST_IMAGE else f"{image[:SHOWN]}…")
-                example = ErrorExample(row=self.rows + number + 1, image=image, message=without_secrets(message))
-                self._count_error(kind, example)
+        self._draw(part, images)
+        self._show_errors(part, images)
         self.rows += part.num_rows
 
-    def _count_work(self, part: pa.Table) -> None:
-        work = part_work(part.schema)
+    def _count_work(self, schema: pa.Schema) -> None:
+        work = part_work(schema)
         self.hosts[work.worker.rpartition(":")[0]] += work.rows
         self.processes.add(work.worker)
         self.deaths += work.deaths
         self.busy_s += work.seconds
-        self.photos.update(photo_work(part.schema).model_dump())
+        self.photos.update(photo_work(schema).model_dump())
 
-    def _consider(self, part: pa.Table, number: int, image: str | None) -> None:
-        """Vitter, "Random sampling with a reservoir", algorithm R (1985)."""
-        self._readable += 1
-        place = len(self.sample) if len(self.sample) < _SAMPLE else self._random.randrange(self._readable)
-        if place < _SAMPLE:
-            self.sample[place : place + 1] = [_sample_row(part, number, image)]
+    def _draw(self, part: pa.Table, images: Images) -> None:
+        """Keep the rows with the lowest random numbers; batches make no difference."""
+        readable = np.flatnonzero(part.column("error").is_null().to_numpy())
+        drawn = np.array([self._random.random() for _ in readable])
+        lowest = np.argsort(drawn)[:_SAMPLE]
+        numbers = pa.array(readable[lowest])
+        cells = part.select(["label", "confidence", "status", "reason"]).take(numbers).to_pylist()
+        rows = map(_sample_row, cells, images(numbers))
+        self._drawn += zip(drawn[lowest].tolist(), rows, strict=True)
+        self._drawn.sort(key=itemgetter(0))
+        del self._drawn[_SAMPLE:]
 
-    def _count_error(self, kind: str, example: ErrorExample) -> None:
-        self.errors[kind] += 1
-        if self.errors[kind] <= _EXAMPLES:
-            self.examples.setdefault(kind, []).append(example)
-        if len(self.failed_sample) < _SAMPLE_FAILED:
-            self.failed_sample.append(SampleRow(example.image, Status.FAILED, None, None, kind))
+    @property
+    def sample(self) -> list[SampleRow]:
+        """Rows that did not fail, drawn at random."""
+        return [row for _, row in self._drawn]
+
+    def _show_errors(self, part: pa.Table, images: Images) -> None:
+        errors = part.column("error")
+        failed = np.flatnonzero(errors.is_valid().to_numpy())
+        shown = set(failed[: _SAMPLE_FAILED - len(self.failed_sample)].tolist())
+        for kind in errors.drop_null().unique().to_pylist():
+            of_kind = pc.indices_nonzero(pc.fill_null(pc.equal(errors, kind), False))
+            shown.update(of_kind[: _EXAMPLES - min(_EXAMPLES, self.errors[kind])].to_pylist())
+        numbers = pa.array(sorted(shown), pa.int64())
+        kinds, messages = (part.column(name).take(numbers).to_pylist() for name in ("error", "error_message"))
+        for number, kind, message, cell in zip(numbers.to_pylist(), kinds, messages, images(numbers), strict=True):
+            image = shown_cell(cell)
+            image = image and readable(image)
+            image = image and (image if len(image) <= _LONGEST_IMAGE else f"{image[:SHOWN]}…")
+            example = ErrorExample(row=self.rows + number + 1, image=image, message=without_secrets(message))
+            if len(examples := self.examples.setdefault(kind, [])) < _EXAMPLES:
+                examples.append(example)
+            if len(self.failed_sample) < _SAMPLE_FAILED:
+                self.failed_sample.append(SampleRow(image, Status.FAILED, None, None, kind))
+        _count(self.errors, errors)
 
     def receipt(
         self, job: Job, output: str, run: RunFigures, retry: int = 0, groups: GroupCounts | None = None
@@ -253,7 +270,13 @@ class Tally:
         }
 
 
-def _sample_row(part: pa.Table, number: int, image: str | None) -> SampleRow:
-    row = part.slice(number, 1).to_pylist()[0]
-    reason = ReviewReason(row["reason"]) if row["reason"] else None
-    return SampleRow(image, Status(row["status"]), row["label"], row["confidence"], None, reason)
+def _count(counter: Counter[Any], column: pa.ChunkedArray) -> None:
+    """Count the values of a column, in the order in which they first appear; nulls do not count."""
+    found = column.drop_null().value_counts()
+    for value, count in zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True):
+        counter[value] += count
+
+
+def _sample_row(cells: Cells, image: str | None) -> SampleRow:
+    reason = cells["reason"] and ReviewReason(cells["reason"])
+    return SampleRow(image, Status(cells["status"]), cells["label"], cells["confidence"], None, reason)

@@ -4,7 +4,6 @@ import io
 from contextlib import closing
 from pathlib import Path
 
-import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -16,6 +15,7 @@ from tests.integration.made_up_answers import made_up_answers
 from tests.integration.s3_server import lead_to
 from tests.label_chunk import PaperModel
 from tests.photo_jobs import only_question
+from tests.row_results import read_part_file
 from worker.job.job import Job, photos_of
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
@@ -73,7 +73,7 @@ def labelled(tmp_path: Path, urls: list[str], place: str) -> list[dict]:
         run_chunks(labeller, AllChunks(job))
     assert sorted(done.chunk for done in finished) == list(range(job.spec.chunks))
     keys = job.part_keys()
-    return [row for chunk in sorted(keys) for row in pq.read_table(job.storage.source(keys[chunk])).to_pylist()]
+    return [row for chunk in sorted(keys) for row in read_part_file(job.storage, keys[chunk]).to_pylist()]
 
 
 def check(rows: list[dict], count: int) -> None:

@@ -21,9 +21,10 @@ from catalogue.writers import check_output, csv_lines, guarded, inert, unguarded
 from models.errors import ImageFault, InputError
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import only_question, take_all
+from tests.row_results import part_bytes
 from tests.unit.worker.answers import sure
 from worker.job.job import Job, photos_of
-from worker.job.parts import part_bytes, part_key
+from worker.job.parts import part_key
 from worker.job.writer import create_job
 from worker.results.merge import merge_job
 

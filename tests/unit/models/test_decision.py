@@ -18,12 +18,12 @@ STRICT = Rules(LABELS, (0.5, 0.9, None), unknown_limit=2.0)
 
 def reason(rules, row, unknown=None):
     scores = Scores(np.array([row], np.float32), None if unknown is None else np.array([unknown], np.float32))
-    return rules.decide(scores, 1)[0].reason
+    return rules.decide(scores, 1).rows()[0].reason
 
 
 @given(row=st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3), top_k=st.integers(1, 5))
 def test_the_likeliest_classes_come_first(row, top_k):
-    (prediction,) = RULES.decide(Scores(np.array([row], np.float32), None), top_k)
+    (prediction,) = RULES.decide(Scores(np.array([row], np.float32), None), top_k).rows()
     assert [confidence for _, confidence in prediction.top_k] == sorted(row, reverse=True)[:top_k]
     assert all(row[LABELS.index(label)] == confidence for label, confidence in prediction.top_k)
     assert prediction.top_k[0] == (prediction.label, prediction.confidence)
@@ -32,7 +32,7 @@ def test_the_likeliest_classes_come_first(row, top_k):
 def test_equal_probabilities_go_to_the_earlier_class():
     labels = tuple(f"class {i}" for i in range(200))
     many = Rules(labels, (0.5,) * 200, None)
-    (prediction,) = many.decide(Scores(np.full((1, 200), 1 / 200, np.float32), None), 200)
+    (prediction,) = many.decide(Scores(np.full((1, 200), 1 / 200, np.float32), None), 200).rows()
     assert tuple(label for label, _ in prediction.top_k) == labels
 
 
@@ -124,14 +124,16 @@ IN_TREE = Rules(TREE.classes, (0.9, None, 0.5, 0.9), 2.0, TREE, {"shoes": 0.8, "
     ],
 )
 def test_the_lowest_node_that_is_sure_enough_is_the_label(row, label, level, confidence, review):
-    (found,) = IN_TREE.decide(Scores(np.array([row], np.float32), None), 2)
+    (found,) = IN_TREE.decide(Scores(np.array([row], np.float32), None), 2).rows()
     assert (found.label, found.label_level, found.review) == (label, level, review)
     assert found.confidence == pytest.approx(confidence)
     assert found.leaf_guess == found.top_k[0][0] == TREE.classes[int(np.argmax(row))]
 
 
 def test_what_is_unlike_the_products_goes_to_review_whatever_the_tree_says():
-    (found,) = IN_TREE.decide(Scores(np.array([[0.6, 0.1, 0.05, 0.25]], np.float32), np.array([2.1], np.float32)), 1)
+    (found,) = IN_TREE.decide(
+        Scores(np.array([[0.6, 0.1, 0.05, 0.25]], np.float32), np.array([2.1], np.float32)), 1
+    ).rows()
     assert (found.label, found.reason) == ("boots", ReviewReason.UNKNOWN)
 
 
@@ -140,5 +142,20 @@ def test_a_row_is_labelled_at_the_level_that_was_proved(rows):
     scores = np.array([np.divide(row, max(1.0, sum(row))) for row in rows], np.float32)
     known = np.ones(len(scores), np.bool_)
     levels = label_levels(scores, known, IN_TREE.thresholds, IN_TREE.nodes, TREE)
-    found = IN_TREE.decide(Scores(scores, None), 1)
+    found = IN_TREE.decide(Scores(scores, None), 1).rows()
     assert [REVIEW if one.review else one.label_level for one in found] == levels.tolist()
+
+
+ROWS = st.lists(st.lists(st.just(math.nan) | st.floats(0, 1, width=32), min_size=4, max_size=4), min_size=1, max_size=6)
+
+
+@given(rows=ROWS, unknown=st.lists(st.just(math.nan) | st.floats(0, 4, width=32), min_size=6, max_size=6))
+@pytest.mark.parametrize("rules", [IN_TREE, Rules(TREE.classes, (0.9, None, 0.5, 0.9), 2.0)])
+def test_photos_are_decided_together_as_each_would_be_alone(rules, rows, unknown):
+    scores = Scores(np.array(rows, np.float32), np.array(unknown[: len(rows)], np.float32))
+    together = rules.decide(scores, 3).rows()
+    alone = [
+        rules.decide(Scores(scores.probabilities[row : row + 1], scores.unknown[row : row + 1]), 3).rows()[0]
+        for row in range(len(rows))
+    ]
+    assert list(map(repr, together)) == list(map(repr, alone))  # NaN is not equal to itself

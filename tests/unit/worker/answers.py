@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from models.decision import ReviewReason
 from models.errors import ImageError, ImageFault
-from worker.job.parts import RowResult, Status, failed_row
+from tests.row_results import RowResult, failed_row
+from worker.job.parts import Status
 
 PHOTO = "5" * 64
 MODEL = "shop/1/float32@aaaaaaaaaaaa"

@@ -11,9 +11,10 @@ from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
 from models.terminal import Console
 from tests.photo_jobs import only_question
+from tests.row_results import RowResult, failed_row, part_bytes
 from tests.unit.worker.answers import MODEL, failed, sure
 from worker.console import print_receipt, retry_words, unfound_words
-from worker.job.parts import PhotoWork, RowResult, failed_row, part_bytes, part_key
+from worker.job.parts import PhotoWork, part_key
 from worker.job.receipt import JobReceipt
 from worker.job.writer import create_job
 from worker.results.finish import finish_job

@@ -13,9 +13,10 @@ import pytest
 
 from models.classifier import load
 from models.errors import ImageError, JobError
+from tests.row_results import RowResult, results_table
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from worker.catalogue_diff import SampleOptions, diff_catalogue, row_labels
-from worker.job.parts import RowResult, Status, results_table
+from worker.job.parts import Status
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
 BROKEN = {"broken.jpg": b"no photo", "boom.jpg": b"BOOM"}
@@ -81,7 +82,7 @@ def test_of_a_label_above_classes_the_likeliest_class_is_compared(tmp_path: Path
 
 def first_parts(folder: Path) -> dict[Path, int]:
     """Parts of the labelling jobs, each with the time when it was written; failed rows are tried again in others."""
-    return {file: file.stat().st_mtime_ns for file in folder.rglob("parts/*.r0.parquet")}
+    return {file: file.stat().st_mtime_ns for file in folder.rglob("parts/*.r0.arrow")}
 
 
 @pytest.mark.usefixtures("_photos_that_crash")

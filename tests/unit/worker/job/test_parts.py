@@ -1,29 +1,36 @@
-import io
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.decision import ReviewReason
+from models.decision import ReviewReason, Rules
 from models.errors import ImageError, ImageFault, JobError
 from models.storage.storage import FolderStorage
+from tests.row_results import (
+    RowResult,
+    cells_of,
+    failed_row,
+    part_bytes,
+    results_of,
+    results_table,
+    stream_of,
+    table_of,
+)
 from worker.job.parts import (
     PART_SCHEMA,
+    Columns,
     PhotoWork,
-    RowResult,
     Status,
-    failed_row,
+    failed_cells,
     latest_parts,
-    part_bytes,
     part_key,
     photos_text,
     read_part,
-    results_of,
-    results_table,
+    read_work,
     with_leaves,
 )
 
@@ -89,14 +96,14 @@ def test_of_each_chunk_the_highest_retry_counts(retries: dict[int, set[int]]) ->
 
 
 @pytest.mark.parametrize(
-    "name", ["", "17.r0.parquet", "000017.parquet", "000017.r.parquet", "000017.r0.parquet.tmp", ".000017.r0.parquet"]
+    "name", ["", "17.r0.arrow", "000017.arrow", "000017.r.arrow", "000017.r0.arrow.tmp", ".000017.r0.arrow"]
 )
 def test_what_is_no_part_does_not_count(name: str) -> None:
-    assert latest_parts([name, "000003.r0.parquet"]) == {3: 0}
+    assert latest_parts([name, "000003.r0.arrow"]) == {3: 0}
 
 
 def test_the_format_on_disk_is_this_one() -> None:
-    schema = pq.read_schema(io.BytesIO(part_of(ROW, FAILED, ROW)))
+    schema = table_of(part_of(ROW, FAILED, ROW)).schema
     assert schema.remove_metadata() == PART_SCHEMA
     assert schema.metadata == {
         b"hangtag.job": b"cafe",
@@ -104,17 +111,13 @@ def test_the_format_on_disk_is_this_one() -> None:
         b"hangtag.photos": b'{"downloaded":0,"unchanged":0,"bytes":0,"decoded":3,"repeated":0,"carried":0,'
         b'"download_s":0.0,"decode_s":0.25,"inference_s":0.0}',
     }
-    assert part_key(17) == "parts/000017.r0.parquet"
-    assert part_key(1_234_567, 3) == "parts/1234567.r3.parquet"
+    assert part_key(17) == "parts/000017.r0.arrow"
+    assert part_key(1_234_567, 3) == "parts/1234567.r3.arrow"
 
 
 @pytest.mark.parametrize("data", [part_of(ROW, job="beef"), None], ids=["of another job", "of no job"])
 def test_a_part_that_is_not_the_jobs_is_removed(tmp_path: Path, data: bytes | None) -> None:
-    if data is None:
-        buffer = io.BytesIO()
-        pq.write_table(pa.table({"label": ["shoe"]}), buffer)
-        data = buffer.getvalue()
-    storage = written(tmp_path, data)
+    storage = written(tmp_path, data or stream_of(pa.table({"label": ["shoe"]})))
     with pytest.raises(JobError, match=r"000000\.r0"):
         read_part(storage, part_key(0), "cafe", 1)
     assert not storage.exists(part_key(0))
@@ -128,14 +131,45 @@ SPOILT = st.tuples(st.integers(0, len(DATA) - 33), st.binary(min_size=32, max_si
 
 
 @given(CUT | SPOILT)
-def test_a_damaged_part_raises_job_errors_only(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
+def test_damage_of_a_part_is_noticed(tmp_path_factory: pytest.TempPathFactory, data: bytes) -> None:
     storage = written(tmp_path_factory.mktemp("part"), data)
-    try:
-        table = read_part(storage, part_key(0), "cafe", 100)
-    except JobError:
-        pass
-    else:
-        assert table.num_rows == 100, "damage that no reader can see"
+    if data != DATA:
+        for read in (lambda: read_part(storage, part_key(0), "cafe", 100), lambda: read_work(storage, part_key(0))):
+            with pytest.raises(JobError, match=r"000000\.r0\.arrow .* is damaged"):
+                read()
+
+
+RULES = Rules(("hat", "shoe"), (0.5, 0.75), unknown_limit=2.0)
+KINDS = st.sampled_from(["seen", "failed", "carried", "kept"])
+
+
+@given(kinds=st.lists(KINDS, max_size=12), data=st.data())
+def test_a_chunk_has_its_rows_in_order_whatever_became_of_each_and_whenever(kinds, data) -> None:
+    columns = Columns(len(kinds), RULES, "shop/1", top_k=2)
+    expected = [None] * len(kinds)
+    for row in data.draw(st.permutations(range(len(kinds)))):
+        sha256, etag = f"{row:064x}", f'"{row}"' if row % 2 else None
+        carried = replace(ROW, sha256=sha256, etag=etag, model="shop/1", reason=ReviewReason.UNKNOWN, unknown=2.5)
+        assert not columns.is_whole
+        match kinds[row]:
+            case "seen":
+                columns.put(row, (np.array([0.25, 0.75], np.float32), row / 4), sha256, etag)
+                reason = ReviewReason.UNKNOWN if row / 4 > 2.0 else None
+                best = (("shoe", 0.75), ("hat", 0.25))
+                expected[row] = RowResult("shoe", 0.75, Status.REVIEW if reason else Status.LABELED, None, None, best,
+                    sha256, "shop/1", reason, etag, unknown=row / 4)  # fmt: skip
+            case "failed":
+                columns.put(row, failed_cells(ImageError("No photo.", ImageFault.UNREADABLE)), sha256, etag)
+                expected[row] = replace(failed_row(ImageError("No photo."), sha256, "shop/1"), etag=etag)
+            case "carried":
+                columns.put(row, cells_of(carried), sha256, etag)
+                expected[row] = carried
+            case "kept":
+                columns.keep(row, results_table([carried]).to_pylist()[0])
+                expected[row] = carried
+    assert columns.is_whole
+    assert columns.table().schema == PART_SCHEMA
+    assert results_of(columns.table()) == expected
 
 
 def test_the_work_on_photos_is_told_in_a_line() -> None:

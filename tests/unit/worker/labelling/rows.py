@@ -1,16 +1,35 @@
 """Results to know, of photos that nobody has seen."""
 
 import hashlib
+from typing import NamedTuple
 
 from hypothesis import strategies as st
 
 from models.decision import ReviewReason
 from models.errors import ImageFault
+from tests.row_results import RowResult, cells_of
 from worker.job.job import RETRYABLE
-from worker.job.parts import RowResult, Status
-from worker.labelling.earlier_results import LabelledRow
+from worker.job.parts import Status
+from worker.labelling.earlier_results import EarlierResults, Known
 
 MODEL = "shop/1/float32@aaaaaaaaaaaa"
+
+
+class LabelledRow(NamedTuple):
+    """A result, and where its photo came from, if over a network."""
+
+    result: RowResult
+    url: str | None
+
+
+def known_of(result: RowResult, *, carried: bool = False) -> Known:
+    """What is known of a photo with such a result."""
+    return Known(result.sha256 or "", cells_of(result), carried)
+
+
+def add(known: EarlierResults, *rows: LabelledRow) -> None:
+    for row in rows:
+        known.add(row.result.sha256 or "", cells_of(row.result), [(row.url, row.result.etag)])
 
 
 def sha256_of(number: int) -> str:

@@ -1,21 +1,20 @@
 import shutil
 from pathlib import Path
 
-import pyarrow.parquet as pq
-
 from catalogue.catalogue import open_catalogue
 from models.classifier import load
 from models.errors import ImageFault
 from models.storage.storage import FolderStorage
 from tests.label_chunk import PaperModel, run_chunk
 from tests.photo_jobs import only_question
+from tests.row_results import read_part_file
 from worker.job.job import commit_retry
 from worker.job.writer import create_job
 from worker.labelling.chunk import attempt_on, earlier_attempts, forget_attempts
 
 
 def read_part(job, chunk: int) -> list[dict]:
-    return pq.read_table(job.storage.root / job.part_keys()[chunk]).to_pylist()
+    return read_part_file(job.storage, job.part_keys()[chunk]).to_pylist()
 
 
 def test_every_kind_of_bad_cell_is_a_failed_row(make_job, tmp_path: Path, catalogue: Path, bundle: Path) -> None:
@@ -88,7 +87,7 @@ def test_a_retry_keeps_the_rows_of_the_part_before_it_and_does_all_of_one_that_a
     job.storage.delete(job.part_keys()[0])
     commit_retry(job.storage, 1, [0], 1)
     run_chunk(job, 0, load(bundle))
-    assert job.storage.names("parts") == ["000000.r1.parquet"]
+    assert job.storage.names("parts") == ["000000.r1.arrow"]
     kept = read_part(job, 0)[0]
     first.rename(late)  # the first row would be missing if it were done again
     commit_retry(job.storage, 2, [0], 1)

@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from threading import Event
 
-import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -22,12 +21,13 @@ from models.errors import ImageError, ImageFault
 from models.preprocess import Pixels
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import only_question
+from tests.row_results import read_part_file
 from worker.job.job import Job
 from worker.job.model import verified_pin
-from worker.job.parts import RowResult, Status, part_key, photo_work
+from worker.job.parts import part_key, photo_work
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
-from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResult, EarlierResults, LabelledRow
+from worker.labelling.earlier_results import EarlierResults
 from worker.labelling.labeller import Asked, Labeller, run_chunks
 
 
@@ -79,33 +79,6 @@ class Photos(dict[str, bytes]):
         return f"{len(self)} photos"
 
 
-class Memory:
-    """Knows what it is told, and what was told before."""
-
-    def __init__(
-        self, earlier: Mapping[str, EarlierResult] | None = None, etags: Mapping[str, str] | None = None
-    ) -> None:
-        self.by_sha256: dict[str, EarlierResult] = dict(earlier or {})
-        self.etags_of = dict(etags or {})
-        self.at_etag: dict[tuple[str, str], EarlierResult] = {}
-
-    def find(self, sha256: str) -> EarlierResult | None:
-        return self.by_sha256.get(sha256)
-
-    def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
-        return {url: self.etags_of[url] for url in urls if url in self.etags_of}
-
-    def at(self, url: str, etag: str) -> EarlierResult | None:
-        return self.at_etag.get((url, etag))
-
-    def add(self, rows: Iterable[LabelledRow]) -> None:
-        for row in rows:
-            self.by_sha256[row.result.sha256 or ""] = EarlierResult(row.result, carried=False)
-
-    def close(self) -> None:
-        pass
-
-
 class Chunks:
     """A feed of chunks that are all there."""
 
@@ -141,19 +114,15 @@ def job_of(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
     return make
 
 
-def labelled(job: Job, model: Classifier, post: Post, known: EarlierResults = NO_EARLIER_RESULTS) -> list[Finished]:
+def labelled(job: Job, model: Classifier, post: Post, known: EarlierResults | None = None) -> list[Finished]:
     finished: list[Finished] = []
-    with Labeller(job, [Asked(model, known)], post, finished.append) as labeller:
+    with Labeller(job, [Asked(model, known or EarlierResults())], post, finished.append) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     return finished
 
 
 def rows_of(job: Job) -> list[dict]:
-    return [
-        row
-        for chunk in range(job.spec.chunks)
-        for row in pq.read_table(job.storage.source(part_key(chunk))).to_pylist()
-    ]
+    return [row for chunk in range(job.spec.chunks) for row in read_part_file(job.storage, part_key(chunk)).to_pylist()]
 
 
 @settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -172,14 +141,21 @@ def test_neither_order_nor_pauses_change_a_row(order, gaps, job_of, model, photo
             assert row["etag"] == f'"{cell}"'
 
 
-def result_of(label: str, sha256: str) -> RowResult:
-    return RowResult(label, 0.75, Status.LABELED, None, None, ((label, 0.75),), sha256, "shop/1")
+class Forgetful(EarlierResults):
+    """Knows ETags of photos that it has forgotten."""
+
+    def __init__(self, etags: Mapping[str, str]) -> None:
+        super().__init__()
+        self._etags = etags
+
+    def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
+        return self._etags
 
 
 def test_what_was_unchanged_and_is_known_no_more_is_asked_for_again(job_of, model, photos) -> None:
     cell = next(iter(photos))
     job, post = job_of([cell]), Post(photos)
-    labelled(job, model, post, Memory(etags={cell: '"a1"'}))
+    labelled(job, model, post, Forgetful({cell: '"a1"'}))
     assert post.asked == [(cell, '"a1"'), (cell, None)]
     assert rows_of(job)[0]["label"] == model.classify(photos[cell]).label
 
@@ -187,7 +163,7 @@ def test_what_was_unchanged_and_is_known_no_more_is_asked_for_again(job_of, mode
 def test_a_part_says_what_its_photos_took(job_of, model, photos) -> None:
     job = job_of(list(photos))
     (done,) = labelled(job, model, Post(photos))
-    found = photo_work(pq.read_schema(job.storage.source(part_key(0))))
+    found = photo_work(read_part_file(job.storage, part_key(0)).schema)
     assert found == done.photos
     assert (found.downloaded, found.bytes, found.download_s, found.decoded) == (12, 12 * 7, 12 * 0.5, 12)
     assert found.decode_s > 0
@@ -218,7 +194,7 @@ class Batches:
 
     def __init__(self, model: Classifier) -> None:
         self._model = model
-        self.metadata, self.reference, self.decide = model.metadata, model.reference, model.decide
+        self.metadata, self.reference, self.rules = model.metadata, model.reference, model.rules
         self.sizes: list[int] = []
 
     def score(self, pixels: Pixels) -> Scores:
@@ -244,14 +220,14 @@ def on_disk(bring: Mapping[str, bytes | ImageError]) -> Post:
 def test_batches_are_full_across_chunks_where_the_next_is_asked_for_ahead(
     job_of, model, many, *, ahead: bool, sizes: list[int]
 ) -> None:
-    job, noted, finished, memory = job_of(list(many)), Batches(model), [], Memory()
+    job, noted, finished, memory = job_of(list(many)), Batches(model), [], EarlierResults()
     with Labeller(job, [Asked(noted, memory)], on_disk(many), finished.append, ahead=ahead) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     assert noted.sizes == sizes
     assert sorted(done.chunk for done in finished) == [0, 1, 2]
     expected = [None if isinstance(data, ImageError) else model.classify(data).label for data in many.values()]
     assert [row["label"] for row in rows_of(job)] == expected
-    assert len(memory.by_sha256) == 39
+    assert all(memory.find(row["sha256"]) for row in rows_of(job) if row["sha256"])
 
 
 def test_while_a_part_is_committed_the_next_photos_are_labelled(job_of, model, many) -> None:

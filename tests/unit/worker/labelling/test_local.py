@@ -1,9 +1,14 @@
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
-from worker.labelling.local import LineFeed
+from models.classifier import load
+from models.errors import HangtagError
+from worker.job.model import pin_of
+from worker.labelling.local import LineFeed, load_or_take
+from worker.request import JobOptions
 
 
 @pytest.fixture
@@ -36,3 +41,14 @@ def test_it_asks_for_more_once_until_more_comes(pipe: tuple[int, int]) -> None:
     os.write(writing, b"2\n")
     assert [feed.next(wait=False), feed.next(wait=False), len(asked)] == [2, None, 2]
     os.close(writing)
+
+
+def test_a_fork_takes_the_model_that_it_has_and_no_other(sure_bundle: Path, tmp_path: Path) -> None:
+    loaded, gone = load(sure_bundle), tmp_path / "gone"
+    options = JobOptions(threshold=0.5)
+    pin = pin_of(sure_bundle, load(sure_bundle, threshold=0.5))
+    taken = load_or_take([loaded], gone, True, pin, options)
+    assert (taken.digest, taken.threshold, taken.precision) == (loaded.digest, 0.5, None)
+    for other in (pin.model_copy(update={"digest": "0" * 64}), pin.model_copy(update={"variant": "int8"})):
+        with pytest.raises((HangtagError, OSError)):
+            load_or_take([loaded], gone, True, other, options)

@@ -1,27 +1,30 @@
+import os
+import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from catalogue.catalogue import open_catalogue
 from models.errors import ImageFault, JobError
 from tests.photo_jobs import only_question
+from tests.row_results import RowResult, part_bytes
 from worker.job.job import Job, ModelPin
 from worker.job.jobs import Jobs
-from worker.job.parts import part_bytes, part_key
+from worker.job.parts import part_key
 from worker.job.writer import create_job
 from worker.labelling.earlier_results import (
     PREVIOUS_FILE,
-    EarlierResult,
-    LabelledRow,
-    forget_local_cache,
+    Known,
     open_earlier_results,
     terms_of,
 )
 from worker.labelling.previous import carry_over
 from worker.request import JobOptions
 
-from .rows import MODEL, failed, labelled, sha256_of
+from .rows import MODEL, LabelledRow, add, failed, known_of, labelled, results, sha256_of
 
 PIN = ModelPin(path="/models/shop", reference=MODEL, variant="float32", digest="a" * 64, precision=0.98)
 DoneJob = Callable[..., Job]
@@ -48,13 +51,12 @@ def finish(job: Job, rows: Sequence[LabelledRow]) -> Job:
     return job
 
 
-def found(job: Job, *numbers: int) -> list[EarlierResult | None]:
+def found(job: Job, *numbers: int) -> list[Known | None]:
     known = open_earlier_results(job)
     try:
         return [known.find(sha256_of(number)) for number in numbers]
     finally:
         known.close()
-        forget_local_cache(job)
 
 
 def terms(job: Job) -> dict[str, object]:
@@ -65,24 +67,23 @@ def test_what_an_earlier_job_labelled_is_carried_over(new_job: DoneJob) -> None:
     rows = [labelled(number) for number in range(4)] + [failed(4, ImageFault.UNREADABLE)]
     earlier, job = finish(new_job("earlier"), rows), new_job("job")
     assert f"one of the 5 of {earlier.storage.place} are" in carry_over(earlier, job.storage, terms(job))
-    assert found(job, *range(6)) == [EarlierResult(row.result, carried=True) for row in rows] + [None]
+    assert found(job, *range(6)) == [known_of(row.result, carried=True) for row in rows] + [None]
 
 
 def test_whether_a_row_is_carried_does_not_depend_on_the_rows_before_it(new_job: DoneJob) -> None:
     earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
     carry_over(earlier, job.storage, terms(job))
     known = open_earlier_results(job)
-    known.add([labelled(1), labelled(2)])
+    add(known, labelled(1), labelled(2))
     assert [known.find(sha256_of(number)).carried for number in (1, 2)] == [True, False]
     known.close()
-    forget_local_cache(job)
 
 
 def test_what_was_carried_over_is_carried_on(new_job: DoneJob) -> None:
     first, second, third = (new_job(name) for name in ("first", "second", "third"))
     finish(first, [labelled(number) for number in range(5)])
     carry_over(first, second.storage, terms(second))
-    finish(second, [LabelledRow(known.result, None) for known in found(second, *range(5)) if known])
+    finish(second, [labelled(number) for number in range(5) if found(second, number) != [None]])
     carry_over(second, third.storage, terms(third))
     assert found(third, *range(5)) == found(second, *range(5))
     assert None not in found(third, *range(5))
@@ -119,11 +120,41 @@ def test_photos_are_carried_by_what_their_host_called_them(new_job: DoneJob) -> 
     known = open_earlier_results(job)
     urls = [f"http://shop.example/{number}.jpg" for number in range(6)]
     assert known.etags(urls) == {url: f'"{number}"' for number, url in enumerate(urls[:4])}
-    assert known.at(urls[2], '"2"') == EarlierResult(rows[2].result, carried=True)
-    known.add([labelled(7, urls[2], '"new"')])
+    assert known.at(urls[2], '"2"') == known_of(rows[2].result, carried=True)
+    add(known, labelled(7, urls[2], '"new"'))
     assert known.etags(urls[2:3]) == {urls[2]: '"new"'}
     known.close()
-    forget_local_cache(job)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "no database": lambda file: file.write_bytes(b"no database" * 1_000),
+    "empty": lambda file: file.write_bytes(b""),
+    "cut": lambda file: os.truncate(file, 5_000),
+    "pages spoilt": lambda file: file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 4096 * 8),
+    "results spoilt": lambda file: file.write_bytes(file.read_bytes().replace(b'"labeled"', b'"labelex"')),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_from_what_is_damaged_nothing_is_carried(new_job: DoneJob, damage: str, caplog) -> None:
+    earlier = finish(new_job("earlier", 300, chunk_rows=100), [labelled(number) for number in range(300)])
+    job = new_job("job")
+    carry_over(earlier, job.storage, terms(job))
+    DAMAGES[damage](job.storage.on_disk(PREVIOUS_FILE))
+    assert found(job, 1, 2) == [None, None]
+    assert [record.event for record in caplog.records] == ["known_photos_lost"]
+
+
+@given(rows=st.lists(results, min_size=1, max_size=20, unique_by=lambda row: row.sha256))
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=20)
+def test_what_is_carried_is_as_it_was(new_job: DoneJob, tmp_path: Path, rows: list[RowResult]) -> None:
+    name = uuid.uuid4().hex
+    earlier = new_job(f"earlier-{name}", len(rows))
+    job = new_job(name)
+    carry_over(finish(earlier, [LabelledRow(row, None) for row in rows]), job.storage, terms(job))
+    known = open_earlier_results(job)
+    assert [known.find(row.sha256) for row in rows] == [known_of(row, carried=True) for row in rows]
+    known.close()
 
 
 def test_a_damaged_part_is_told_and_nothing_is_left(new_job: DoneJob) -> None:

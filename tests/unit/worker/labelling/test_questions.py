@@ -1,10 +1,10 @@
 """Several questions of each photo: each is answered as its model alone would, whatever the others know or want."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,19 +12,20 @@ from PIL import Image
 
 from catalogue.catalogue import open_catalogue
 from catalogue.photos import Photos
-from models.decision import Prediction
+from models.decision import Decisions, Scores
 from models.errors import ImageFault
 from models.fit import Fit
 from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.storage.storage import FolderStorage
-from tests.unit.worker.labelling.test_labeller import Chunks, Memory, Post, result_of
+from tests.unit.worker.labelling.test_labeller import Chunks, Post
 from worker.job.job import Job, ModelPin, Question, commit_retry, photos_of
-from worker.job.parts import Status, part_key
+from worker.job.parts import part_key
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
-from worker.labelling.earlier_results import NO_EARLIER_RESULTS, EarlierResult, EarlierResults
+from worker.labelling.earlier_results import EarlierResults, Known
 from worker.labelling.labeller import Asked, Labeller, run_chunks
 
+NOTHING: Mapping[tuple[str, str], str] = MappingProxyType({})
 SPECS = {
     "small": PreprocessSpec(size=16),
     "large": PreprocessSpec(size=128),
@@ -33,21 +34,54 @@ SPECS = {
 }
 
 
+class Digests:
+    """Rules by which a photo's label is the SHA-256 that its scores are the bytes of."""
+
+    labels = ("",) * 32
+    unknown_limit = None
+
+    def decide(self, scores: Scores, top_k: int) -> Decisions:
+        names = tuple(bytes(row.astype(np.uint8)).hex() for row in scores.probabilities)
+        places = np.arange(len(names))
+        sure = np.full(len(names), 0.75, np.float32)
+        return Decisions(names, places, sure, 0 * places, places[:, np.newaxis], sure[:, np.newaxis], None, None)
+
+
 class PixelModel:
     """A model whose label is the SHA-256 of the pixels that it was given."""
+
+    rules = Digests()
 
     def __init__(self, name: str) -> None:
         self.reference = f"{name}/1/float32@aaaaaaaaaaaa"
         self.metadata = SimpleNamespace(preprocess=SPECS[name])
         self.photos = 0
 
-    def score(self, pixels: Pixels) -> Pixels:
+    def score(self, pixels: Pixels) -> Scores:
         self.photos += len(pixels)
-        return pixels.copy()
+        digests = [list(hashlib.sha256(photo.tobytes()).digest()) for photo in pixels]
+        return Scores(np.array(digests, np.float32), None)
 
-    def decide(self, scores: Pixels, top_k: int) -> Sequence[Prediction]:
-        labels = [hashlib.sha256(photo.tobytes()).hexdigest() for photo in scores]
-        return [Prediction(label, 0.75, None, ((label, 0.75),)) for label in labels]
+
+class Before:
+    """What the previous job knows: photos by their bytes, and by what their hosts call them."""
+
+    def __init__(
+        self, label: str, sha256s: Sequence[str] = (), places: Mapping[tuple[str, str], str] = NOTHING
+    ) -> None:
+        self._cells = {"label": label, "status": "labeled", "confidence": 0.75}
+        self._sha256s = sha256s
+        self.places = dict(places)
+
+    def find(self, sha256: str) -> Known | None:
+        return Known(sha256, self._cells, carried=True) if sha256 in self._sha256s else None
+
+    def at(self, url: str, etag: str) -> Known | None:
+        sha256 = self.places.get((url, etag))
+        return sha256 and Known(sha256, self._cells, carried=True)
+
+    def etags(self, urls: Sequence[str]) -> dict[str, str]:
+        return dict(self.places.keys())
 
 
 def pin(name: str) -> ModelPin:
@@ -66,7 +100,7 @@ def labelled(
 ) -> tuple[list[Finished], dict[str, PixelModel]]:
     finished: list[Finished] = []
     models = {question.name: PixelModel(question.name) for question in job.questions}
-    asked = [Asked(model, (known or {}).get(name, NO_EARLIER_RESULTS)) for name, model in models.items()]
+    asked = [Asked(model, (known or {}).get(name, EarlierResults())) for name, model in models.items()]
     with closing(photos or photos_of(job)) as source, Labeller(job, asked, source, finished.append) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     return finished, models
@@ -112,18 +146,16 @@ def test_each_question_is_answered_as_by_its_model_alone(tmp_path: Path, photos:
         assert models[name].photos == 20
     assert sum(done.photos.decoded for done in finished) == 22
     assert sum(done.photos.repeated for done in finished) == 2
-    assert job.storage.names("parts") == ["000000.r0.parquet", "000001.r0.parquet"], "a part has all questions"
-    assert sum(row.status is Status.FAILED for done in finished for row in done.rows) == 3
+    assert job.storage.names("parts") == ["000000.r0.arrow", "000001.r0.arrow"], "a part has all questions"
+    assert sum(done.outcomes["failed", error] for done in finished for error in ("missing", "unreadable")) == 3
 
 
 def test_what_one_question_knows_is_asked_of_the_others_only(tmp_path: Path, photos: dict[str, bytes]) -> None:
     cells = ["0.jpg", "1.jpg", "2.jpg"]
     sha256 = {cell: hashlib.sha256(photos[cell]).hexdigest() for cell in cells}
     known = {
-        "small": Memory(
-            {sha256[cell]: EarlierResult(result_of("carried", sha256[cell]), carried=True) for cell in cells}
-        ),
-        "large": Memory({sha256["0.jpg"]: EarlierResult(result_of("carried", sha256["0.jpg"]), carried=True)}),
+        "small": EarlierResults(Before("carried", [*sha256.values()])),
+        "large": EarlierResults(Before("carried", [sha256["0.jpg"]])),
     }
     job = job_of(tmp_path, cells, ["small", "large"])
     (done,), models = labelled(job, known=known)
@@ -139,16 +171,14 @@ def test_a_host_is_asked_for_changes_only_where_all_know_the_same_bytes(
     names = [f"https://shop.example/{number}.jpg" for number in range(4)]
     data = {name: photos[name.rpartition("/")[2]] for name in names}
 
-    def memory(*etags: str, sha256: str = "5" * 64) -> Memory:
-        found = Memory(etags=dict(zip(names, etags, strict=False)))
-        found.at_etag = {key: EarlierResult(result_of("old", sha256), carried=True) for key in found.etags_of.items()}
-        return found
+    def before(*etags: str) -> Before:
+        return Before("old", places=dict.fromkeys(zip(names, etags, strict=False), "5" * 64))
 
     post = Post(data)
     job = job_of(tmp_path, names, ["small", "large"])
-    known = {"small": memory('"a"', '"b"', '"c"'), "large": memory('"a"', '"other"', '"c"')}
-    known["large"].at_etag[names[2], '"c"'] = EarlierResult(result_of("old", "6" * 64), carried=True)
-    labelled(job, post, known)
+    known = {"small": before('"a"', '"b"', '"c"'), "large": before('"a"', '"other"', '"c"')}
+    known["large"].places[names[2], '"c"'] = "6" * 64
+    labelled(job, post, {name: EarlierResults(one) for name, one in known.items()})
     assert post.asked == [*zip(names, ['"a"', None, '"c"', None], strict=True), (names[2], None)]
     assert [row["label"] == "old" for row in rows_of(job, "small")] == [True, False, False, False]
     assert [row["sha256"] for row in rows_of(job, "small")] == [row["sha256"] for row in rows_of(job, "large")]

@@ -15,6 +15,7 @@ from models.classifier import Classifier
 from models.errors import DisagreementError, JobError
 from models.process import Owner
 from models.storage.storage import FolderStorage
+from tests.row_results import read_part_file
 from worker.job.job import CANCELLED, Job, ModelPin
 from worker.job.jobs import BundleStore, Jobs
 from worker.job.model import verified_pin
@@ -54,7 +55,7 @@ def disagreeing(app: HangtagCelery, jobs: Jobs, pauses: list[float]) -> Iterator
 
 def variants_of(job: Job, chunk: int) -> set[str]:
     """The variants that a chunk's rows say they are of."""
-    rows = pq.read_table(job.storage.source(part_key(chunk))).to_pylist()
+    rows = read_part_file(job.storage, part_key(chunk)).to_pylist()
     return {row["model"].rpartition("/")[2].partition("@")[0] for row in rows}
 
 
@@ -76,8 +77,8 @@ def test_chunks_are_labelled_and_with_the_last_one_the_merging_is_queued(
     runner.label_chunk("job", 1)
     assert waiting(client) == [FINISH]
     assert client.keys("hangtag:*") == [f"hangtag:sent:job:{FINISH}"]
-    assert parts(job) == ["000000.r0.parquet", "000001.r0.parquet", "000002.r0.parquet"]
-    rows = pq.read_table(job.storage.source(part_key(0))).to_pylist()
+    assert parts(job) == ["000000.r0.arrow", "000001.r0.arrow", "000002.r0.arrow"]
+    rows = read_part_file(job.storage, part_key(0)).to_pylist()
     assert len(rows) == 256
     assert {row["status"] for row in rows} <= {"labeled", "review"}
 
@@ -104,7 +105,7 @@ def test_where_the_first_worker_agrees_one_that_disagrees_leaves_the_job_to_it(
     job = new_job(300, model=int8_bundle)
     runner.label_chunk("job", 0)
     disagreeing.label_chunk("job", 1)
-    assert parts(job) == ["000000.r0.parquet"]
+    assert parts(job) == ["000000.r0.arrow"]
     assert "this machine's probabilities differ" in next(iter(state.trouble("job").values()))
     runner.label_chunk("job", 1)
     assert [variants_of(job, chunk) for chunk in (0, 1)] == [{"int8"}] * 2
@@ -234,7 +235,7 @@ def test_a_job_that_cannot_be_merged_is_told(
     job.storage.commit(part_key(0), b"no part")
     runner.run_finish_process("job")
     assert finished_receipt(job) is None
-    assert "parts/000000.r0.parquet" in "".join(state.trouble("job").values())
+    assert "parts/000000.r0.arrow" in "".join(state.trouble("job").values())
     assert client.exists(f"hangtag:sent:job:{FINISH}")
 
 
@@ -251,7 +252,7 @@ def test_a_job_that_cannot_be_merged_has_failed_after_some_tries_until_a_person_
     assert jobs.unfinished("job") is None, "workers leave it alone"
     progress = ProgressReader(job).read()
     assert (progress.state, progress.is_over, progress.done) == (JobState.FAILED, True, 8)
-    assert "parts/000000.r0.parquet" in progress.reason
+    assert "parts/000000.r0.arrow" in progress.reason
     assert resume(job) == 0
     reconciler.supply("job")  # as hangtag jobs resume does
     assert (jobs.unfinished("job"), client.exists("hangtag:unmerged:job")) == (job, 0)
@@ -290,7 +291,7 @@ def test_a_chunk_that_keeps_dying_without_a_photo_to_blame_is_told(
     assert parts(job) == []
     assert f"{MAX_STRIKES} times" in "".join(state.trouble("job").values())
     runner.label_chunk("job", 0)
-    assert parts(job) == ["000000.r0.parquet"]
+    assert parts(job) == ["000000.r0.arrow"]
 
 
 def test_a_photo_at_which_something_unforeseen_happens_fails_alone(
@@ -299,7 +300,7 @@ def test_a_photo_at_which_something_unforeseen_happens_fails_alone(
     (photos / "3.png").write_bytes(panicking_photo)
     job = new_job()
     runner.label_chunk("job", 0)
-    rows = pq.read_table(job.storage.source(part_key(0))).to_pylist()
+    rows = read_part_file(job.storage, part_key(0)).to_pylist()
     assert [row["error"] for row in rows] == [None] * 3 + ["unreadable"] + [None] * 4
     assert state.trouble("job") == {}
 

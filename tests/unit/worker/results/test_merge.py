@@ -14,6 +14,7 @@ from models.classifier import load
 from models.decision import ReviewReason
 from models.errors import JobError
 from tests.label_chunk import run_chunk
+from tests.row_results import read_part_file, stream_of
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.job import Job
 from worker.job.parts import RESULT_SCHEMA
@@ -114,8 +115,8 @@ def test_a_missing_part_is_an_error_and_leaves_no_output(done_job, tmp_path: Pat
 
 def test_a_part_with_a_row_too_few_is_an_error(done_job, tmp_path: Path) -> None:
     job, _ = done_job
-    part = job.storage.root / job.part_keys()[1]
-    pq.write_table(pq.read_table(part).slice(1), part)
+    key = job.part_keys()[1]
+    job.storage.replace(key, stream_of(read_part_file(job.storage, key).slice(1)))
     with pytest.raises(JobError, match=r"1 row.* 2"):
         merged(job, tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
@@ -189,3 +190,17 @@ def test_a_killed_process_leaves_nothing_and_held_little_in_memory(tmp_path: Pat
     process.communicate()
     assert grown_kib < 80 * 1024, "of 200 MB"
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 5, 1000])
+def test_batches_are_all_rows_once_in_order(answered_job, monkeypatch: pytest.MonkeyPatch, at_once: int) -> None:
+    monkeypatch.setattr("worker.job.job.BATCH_ROWS", at_once)
+    answers = [sure(f"class {row}") for row in range(11)]
+    job = answered_job(answers, list(range(11)), chunk_rows=2)
+    batches = list(job.batches(["label"], ["sku"]))
+    assert [batch.first for batch in batches] == list(range(0, 11, max(2, at_once // 2 * 2)))
+    assert [label for batch in batches for label in batch.answers[0].column("label").to_pylist()] == [
+        answer.label for answer in answers
+    ]
+    assert [sku for batch in batches for sku in batch.rows.column("sku").to_pylist()] == list(range(11))
+    assert sum(len(batch.schemas) for batch in batches) == job.spec.chunks

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from models.decision import ReviewReason
+from tests.row_results import RowResult, results_table
 from tests.unit.worker.answers import MODEL, failed, sure, unsure
 from worker.job.job import Job
-from worker.job.parts import RowResult, Status, results_table
+from worker.job.parts import Status
 from worker.job.receipt import GROUPS_FILE, GroupCounts
 from worker.request import JobOptions
 from worker.results.merge import Merged, merge_job, scratch_database

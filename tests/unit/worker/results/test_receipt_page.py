@@ -1,3 +1,4 @@
+import base64
 import io
 import re
 import socket
@@ -23,10 +24,9 @@ from worker.job.receipt import (
     ModelName,
     Receipt,
     RunFigures,
-    SampleRow,
     WorkFigures,
 )
-from worker.results.receipt_page import receipt_page, sheet_photo, small_photos
+from worker.results.receipt_page import receipt_page, small_photos
 
 WITHIN_S = 0.5
 SOON_S = 5.0
@@ -133,7 +133,9 @@ def test_nothing_in_a_catalogue_becomes_markup() -> None:
 def test_photos_are_in_the_page_failed_ones_last(photo: Path) -> None:
     photos = [
         LabelledPhoto(None, Status.FAILED, "gone.jpg", "failed: missing"),
-        LabelledPhoto(photo and PagePhoto(photo), Status.REVIEW, "кеды", "review 98.0%", "unlike what the model knows"),
+        LabelledPhoto(
+            photo and PagePhoto.of(photo), Status.REVIEW, "кеды", "review 98.0%", "unlike what the model knows"
+        ),
     ]
     html = receipt_page(receipt(), photos)
     assert html.count("data:image/jpeg;base64,") == html.count("no picture") == 1
@@ -142,20 +144,12 @@ def test_photos_are_in_the_page_failed_ones_last(photo: Path) -> None:
     assert "Some of the photos" not in text_of()
 
 
-def test_a_photo_that_several_questions_show_is_encoded_once(photo: Path) -> None:
-    photos = {"a.jpg": PagePhoto(photo)}
-    rows = [SampleRow("a.jpg", Status.LABELED, label, 0.9, None) for label in ("shoe", "red")]
-    kind, colour = (sheet_photo(row, photos) for row in rows)
-    assert kind.uri
-    assert kind.uri is colour.uri
-    assert kind.small_uri is colour.small_uri
-
-
 def test_photos_come_small_and_those_that_cannot_be_read_not_at_all(photo: Path) -> None:
     (photo.parent / "damaged.jpg").write_bytes(b"no photo")
     found = small_photos(photo_job(photo.parent), [photo.name, None, "", photo.name, "damaged.jpg", "gone.jpg"])
     assert list(found) == [photo.name]
-    assert Image.open(io.BytesIO(found[photo.name].source)).size == (200, 200)
+    for uri, side in ((found[photo.name].uri, 200), (found[photo.name].small_uri, 112)):
+        assert Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).size == (side, side)
 
 
 @pytest.mark.parametrize("confined", [True, False])

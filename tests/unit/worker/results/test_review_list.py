@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from models.decision import ReviewReason
 from tests.unit.worker.answers import failed, photo, sure, unsure
 from worker.job.job import Job
-from worker.results.merge import ReviewList, read_chunks, scratch_database
+from worker.results.merge import ReviewList, scratch_database
 
 UNKNOWN = ReviewReason.UNKNOWN
 NAN = float("nan")
@@ -28,8 +28,8 @@ row,correct_label,label,confidence,reason,top_k,thumbnail,image,sku,sha256,model
 def written(job: Job, folder: Path) -> str:
     with scratch_database(folder) as database:
         review = ReviewList(database, job)
-        for (part,), rows in read_chunks(job):
-            review.add(part, rows)
+        for batch in job.batches():
+            review.add(batch.answers[0], batch.rows)
         review.write(folder / "review.csv")
     return (folder / "review.csv").read_text(encoding="utf-8")
 

@@ -1,17 +1,16 @@
 """Counts over the parts of a job: memory does not grow with the rows."""
 
 import hashlib
-import io
 from collections.abc import Sequence
 from itertools import zip_longest
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 from hypothesis import given
 from hypothesis import strategies as st
 
 from models.drift import ReferenceAnswers
-from worker.job.parts import NO_PHOTO_WORK, PART_SCHEMA, PhotoWork, part_bytes, results_of
+from tests.row_results import part_bytes, results_of, table_of
+from worker.job.parts import NO_PHOTO_WORK, PART_SCHEMA, PhotoWork
 from worker.job.receipt import RunFigures
 from worker.results.tally import DistinctPhotos, LeastSure, Tally
 
@@ -23,11 +22,11 @@ def part(*rows: tuple[str | None, float | None, str, str | None], reasons: Seque
         for (label, confidence, status, error), reason in zip_longest(rows, reasons)
     ]
     table = pa.Table.from_pylist([{**dict.fromkeys(PART_SCHEMA.names), **row} for row in cells], PART_SCHEMA)
-    return pq.read_table(io.BytesIO(part_bytes(results_of(table), "job", "shop-7:42", 0.5, deaths=1)))
+    return table_of(part_bytes(results_of(table), "job", "shop-7:42", 0.5, deaths=1))
 
 
 def add(tally: Tally, results: pa.Table) -> None:
-    tally.add(results, [f"{i}.jpg" for i in range(len(results))])
+    tally.add(results, lambda rows: [f"{row}.jpg" for row in rows], [results.schema])
 
 
 def test_counts_are_over_all_parts() -> None:
@@ -63,7 +62,7 @@ def test_reasons_and_work_are_added_up_over_parts(make_job, catalogue) -> None:
         results_of(part(("shoe", 0.4, "review", None), ("hat", 0.9, "labeled", None), reasons=("unknown",))),
     )
     for work in (PhotoWork(carried=3, decode_s=0.12), PhotoWork(carried=1, repeated=2, decode_s=0.1), NO_PHOTO_WORK):
-        add(tally, pq.read_table(io.BytesIO(part_bytes(rows, "job", "shop-7:42", 0.5, 1, work))))
+        add(tally, table_of(part_bytes(rows, "job", "shop-7:42", 0.5, 1, work)))
     receipt = tally.receipt(make_job(catalogue), "out.csv", RunFigures(images=1, seconds=0.5, workers=2, restarts=0))
     assert receipt.photos == PhotoWork(carried=4, repeated=2, decode_s=0.2)
     assert receipt.review_reasons == {"unknown": 3}
@@ -74,7 +73,8 @@ def test_the_sample_is_spread_over_all_rows() -> None:
     tally = Tally()
     for number in range(300):
         results = part(("shoe", 0.99, "labeled", None), (None, None, "failed", "missing"))
-        tally.add(results, [f"{number}.jpg", f"gone-{number}.jpg"])
+        images = [f"{number}.jpg", f"gone-{number}.jpg"]
+        tally.add(results, lambda rows, images=images: [images[row.as_py()] for row in rows], [results.schema])
     shown = [int(row.image.split(".")[0]) for row in tally.sample]
     assert len(shown) == len(set(shown)) == 48
     assert min(shown) < 50

@@ -1,0 +1,90 @@
+"""Results of single rows, and parts made of them: for tests, which think in rows."""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pyarrow as pa
+
+from models.decision import ReviewReason
+from models.errors import ImageError
+from models.storage.storage import Storage
+from worker.job import parts
+from worker.job.parts import NO_PHOTO_WORK, PART_SCHEMA, PhotoWork, Status, failed_cells
+
+
+@dataclass(frozen=True)
+class RowResult:
+    """One row's result; the fields are the columns of ``PART_SCHEMA``."""
+
+    label: str | None
+    confidence: float | None
+    status: Status
+    error: str | None
+    error_message: str | None
+    top_k: tuple[tuple[str, float], ...] | None
+    sha256: str | None
+    model: str
+    reason: ReviewReason | None = None
+    etag: str | None = None
+    label_level: int | None = None
+    leaf_guess: str | None = None
+    unknown: float | None = None
+
+
+def failed_row(error: ImageError, sha256: str | None, model: str) -> RowResult:
+    found = failed_cells(error)
+    return RowResult(None, None, Status.FAILED, found["error"], found["error_message"], None, sha256, model)
+
+
+def cells_of(row: RowResult) -> dict[str, Any]:
+    """The cells that follow from the photo's bytes."""
+    cells = results_table([row]).to_pylist()[0]
+    return {name: cell for name, cell in cells.items() if name not in {"sha256", "model", "etag"}}
+
+
+def results_table(rows: Sequence[RowResult]) -> pa.Table:
+    return pa.Table.from_pylist(list(map(vars, rows)), PART_SCHEMA)
+
+
+def results_of(table: pa.Table) -> list[RowResult]:
+    """The inverse of :func:`results_table`."""
+    results = []
+    for row in table.to_pylist():
+        best = row["top_k"]
+        top_k = None if best is None else tuple((entry["label"], entry["confidence"]) for entry in best)
+        reason = row["reason"] and ReviewReason(row["reason"])
+        results.append(RowResult(**{**row, "status": Status(row["status"]), "top_k": top_k, "reason": reason}))
+    return results
+
+
+def part_bytes(
+    rows: Sequence[RowResult] | Mapping[str, Sequence[RowResult]],
+    job: str,
+    worker: str,
+    seconds: float,
+    deaths: int,
+    photos: PhotoWork = NO_PHOTO_WORK,
+) -> bytes:
+    answers = rows if isinstance(rows, Mapping) else {"": rows}
+    tables = {name: results_table(results) for name, results in answers.items()}
+    return parts.part_bytes(tables, job, worker, seconds, deaths, photos)
+
+
+def read_part_file(storage: Storage, key: str) -> pa.Table:
+    """All columns of a part, whatever job it is of."""
+    return table_of(storage.read(key))
+
+
+def table_of(part: bytes) -> pa.Table:
+    return pa.ipc.open_stream(part).read_all()
+
+
+def stream_of(table: pa.Table) -> bytes:
+    """A part of any table, with its checksum."""
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    data: bytes = sink.getvalue().to_pybytes()
+    return data + zlib.crc32(data).to_bytes(4)
