@@ -2,8 +2,8 @@
 
     python benchmarks/same_labels.py BEFORE AFTER --model BUNDLE --photos FOLDER [--photos FOLDER]
 
-``BEFORE`` and ``AFTER`` are checkouts; this Python runs both. Every file of the folders is a row, whatever its name.
-Exit status 1 if a row differs.
+``BEFORE`` and ``AFTER`` are checkouts; this Python runs both. Every file of the folders is a row. Exit status 1 if a
+row differs.
 """
 
 import argparse
@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 
 def main() -> int:
-    """Print the number of rows, of failed ones among them, and of different ones, for each variant."""
+    """Print the number of rows, failed rows and different rows for each variant."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
