@@ -1,4 +1,4 @@
-"""Lists of photos, the jobs that label them, and what must come out of those."""
+"""Lists of photos, jobs that label them, and their expected results."""
 
 import os
 import signal
@@ -41,7 +41,7 @@ def write_list(file: Path, names: list[str]) -> Path:
 
 
 def assert_same(found: list[Row], expected: list[Row]) -> None:
-    """Every cell is the same; probabilities may differ in their last digits, since batches are cut otherwise."""
+    """All cells are equal; probabilities may differ in their last digits, because batches are cut differently."""
     assert [_exact(row) for row in found] == [_exact(row) for row in expected]
     for one, other in zip(found, expected, strict=True):
         for a, b in zip(_floats(one), _floats(other), strict=True):
@@ -59,7 +59,7 @@ def _floats(row: Row) -> list[float]:
 
 
 def relabelled(row: Row, labels: dict[str, str], model: str) -> Row:
-    """What a model says of a photo that gives each of the labels another name."""
+    """The row of a model with other names for the same labels."""
     if row["label"] is None:
         return {**row, "model": model}
     top_k = [{**best, "label": labels[best["label"]]} for best in row["top_k"]]
@@ -96,11 +96,11 @@ class QueuedJob:
         return self.job.spec.chunks
 
     def parts(self) -> dict[str, int]:
-        """Name → when it was written, in nanoseconds, of each part."""
+        """Name of each part → its modification time in nanoseconds."""
         return {part.name: part.stat().st_mtime_ns for part in (self.folder / "parts").glob("[!.]*.parquet")}
 
     def wait_for_parts(self, count: int, within_s: float = 30.0) -> None:
-        """Wait until so many chunks are done, and see that the job has not ended meanwhile."""
+        """Wait until ``count`` chunks are done, and check that the job has not ended."""
         until(lambda: len(self.parts()) >= count, f"{self.name} has {count} parts", within_s)
         assert len(self.parts()) < self.chunks, "the job was over before anything could happen to it"
 
@@ -115,7 +115,7 @@ class QueuedJob:
         return rows
 
     def assert_right_once(self, expected: list[Row]) -> None:
-        """The result is what is expected; no chunk is without a part, and none has two."""
+        """The rows are the expected ones, and each chunk has exactly one part."""
         assert_same(self.rows(), expected)
         assert sorted(self.parts()) == [f"{chunk:06d}.r0.parquet" for chunk in range(self.chunks)]
 
@@ -126,7 +126,7 @@ class QueuedJob:
         return [InHand(int(key.rpartition(":")[2]), Owner.from_json(text).pid) for key, text in leases if text]
 
     def freeze_one(self) -> InHand:
-        """Stop a process (SIGSTOP) that has a good part of a chunk still before it, and name both."""
+        """Stop a process (SIGSTOP) early in a chunk, and return both."""
         return until(self._frozen, f"a process is early in a chunk of {self.name}")
 
     def _frozen(self) -> InHand | None:
@@ -138,7 +138,7 @@ class QueuedJob:
         return None
 
     def _is_early(self, held: InHand) -> bool:
-        """Whether the marker of the only try at the chunk names one of its first rows."""
+        """Whether the chunk is at its first try, with a marker on one of its first rows."""
         texts = []
         for marker in (self.folder / "inhand").glob(f"{held.chunk:06d}.*"):
             with suppress(FileNotFoundError):  # its chunk was done just before the process was stopped

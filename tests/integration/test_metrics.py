@@ -1,4 +1,4 @@
-"""What a worker says of itself while it works, and when things go wrong."""
+"""A worker's metrics while it works, and after failures."""
 
 import os
 import signal
@@ -49,7 +49,7 @@ class Watched:
 
 @pytest.fixture
 def names(catalogue: Path) -> list[str]:
-    """Seven chunks, with photos that are missing and one that is none."""
+    """Seven chunks, with missing photos and one file that is not a photo."""
     return [*photo_names(catalogue, 1600), "nobody.png", "nowhere.png"]
 
 

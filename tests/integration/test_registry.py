@@ -1,4 +1,4 @@
-"""A registry that several processes use at once, and whose processes are killed."""
+"""A registry that several processes use at once; some of them are killed."""
 
 import json
 import os
@@ -97,7 +97,7 @@ def ended() -> Iterator[Callable[..., int]]:
 
 
 def whole(registry: Registry) -> dict[int, set[str]]:
-    """Version → the files in its folder; what a kill left half written has a hidden name."""
+    """Version → the files in its folder; incomplete files of killed processes have hidden names."""
     folder = registry.model_storage(MODEL).on_disk("")
     return {
         int(version.name): {

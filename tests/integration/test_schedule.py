@@ -1,4 +1,4 @@
-"""A real beat, a real train worker and a real Redis: cycles run, whatever dies or forgets."""
+"""A real beat, a real train worker and a real Redis: cycles run after any of them dies or loses its data."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What both storages do alike: a folder, and a folder in S3."""
+"""The shared behaviour of both storages: a folder, and a folder in S3."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,4 @@
-"""Review in real browsers: by keyboard, by several people at once, with a server that dies."""
+"""Review in real browsers: by keyboard, by several people at once, with a crashing server."""
 
 import re
 from collections import Counter
@@ -62,7 +62,7 @@ def mortal_reviewer(mortal_job: DrawnJob, open_page: OpenPage, complaints: Compl
 def labels_in_corrected(page: Page) -> dict[str, str]:
     page.locator("summary", has_text="More").press("Enter")
     page.locator(".menu").get_by_role("link", name="Back to the job").press("Enter")
-    page.wait_for_load_state()  # keys are heard once the page's script has run
+    page.wait_for_load_state()  # keys work once the page's script has run
     page.get_by_role("button", name="Apply corrections").press("a")
     with page.expect_download() as coming:
         page.get_by_role("link", name="Corrected result").press("Enter")
@@ -255,7 +255,7 @@ def test_a_photo_that_was_lost_on_its_way_to_the_page_comes_again(
     def lose(route: Route) -> None:
         if lost:
             return route.continue_()
-        lost.append(route.fetch())  # the server keeps the photo for this page, which never hears of it
+        lost.append(route.fetch())  # the server reserves the photo for this page, but the answer is lost
         return route.abort()
 
     reviewer.page.route("**/questions?*", lose)

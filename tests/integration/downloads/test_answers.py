@@ -1,4 +1,4 @@
-"""Photos from web servers that do all that web servers do."""
+"""Photos from misbehaving web servers."""
 
 import gzip
 from dataclasses import replace
@@ -107,7 +107,7 @@ def test_a_redirect_leads_nowhere_it_must_not(to, tmp_path, server):
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe"])
 def test_an_allowed_name_that_leads_to_metadata_is_never_asked(address, tmp_path, server):
-    """Neither by a cell nor by a redirect of a host that is allowed, too."""
+    """Through a cell, and through a redirect of another allowed host."""
     there = f"http://shop.test:{server.port}/latest/"
     allowed = (server.place, f"shop.test:{server.port}")
     with photos(tmp_path, *allowed, lookup=lambda _: [address]) as source:
@@ -204,7 +204,7 @@ def test_a_body_that_would_fill_the_memory_is_not_read_on(kind, tmp_path, server
 
 
 def test_a_name_that_leads_elsewhere_the_second_time_is_refused_then(tmp_path, server):
-    """Whoever looks a name up twice, once to check it and once to connect, goes where he must not."""
+    """A client that looks the name up once to check it and again to connect would reach a forbidden address."""
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])
     server.otherwise(whole(headers="Connection: close\r\n"))
     url = f"http://shop.test:{server.port}/"

@@ -1,4 +1,4 @@
-"""What is fetched when, and how often."""
+"""The order of downloads, and how often each photo is fetched."""
 
 from dataclasses import replace
 
@@ -67,7 +67,7 @@ def test_what_is_forgotten_does_not_come_until_it_is_wanted_again(tmp_path, serv
         gate.set()
         came = take_all(source, 2)
         assert [(photo.wanted.chunk, photo.wanted.cell) for photo in came] == [(0, alone), (1, shared)]
-        assert source.take(30.0) is None, "nothing is waited for where nothing is wanted"
+        assert source.take(30.0) is None, "without wanted photos, take does not wait"
 
 
 def test_proxies_of_the_environment_are_not_used(tmp_path, server, monkeypatch):

@@ -1,4 +1,4 @@
-"""``make bench`` and ``make bench-quick``: how they measure and judge, and what is committed of them."""
+"""``make bench`` and ``make bench-quick``: measuring, judging, and the committed results."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def test_a_loss_of_15_percent_in_all_turns_is_a_loss() -> None:
     "turns_now",
     [
         pytest.param([0.80, 0.81, 0.82], id="a tenth less"),
-        pytest.param([0.50, 0.74, 0.95], id="two slow turns, one as it was"),
+        pytest.param([0.50, 0.74, 0.95], id="two slow turns, one unchanged"),
         pytest.param([1.5, 1.6, 1.7], id="a gain"),
     ],
 )

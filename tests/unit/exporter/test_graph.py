@@ -168,7 +168,7 @@ def test_large_arrays_take_half_the_room_and_are_nearly_the_same():
     onnx.checker.check_model(smaller, full_check=True)
     assert smaller.ByteSize() < 0.55 * model.ByteSize()
     assert np.abs(result(smaller) - SMALL).max() <= 3 * 2**-11
-    assert result(model).tolist() == SMALL.tolist(), "the model itself is left as it was"
+    assert result(model).tolist() == SMALL.tolist(), "the model itself has not changed"
 
 
 @pytest.mark.parametrize("array", [SMALL * 1e6, SMALL * np.inf], ids=["too large", "infinite"])

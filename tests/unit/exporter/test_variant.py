@@ -95,7 +95,7 @@ def test_one_photo_of_thirty_on_the_other_side_of_the_limit_refuses_no_variant(v
 
 
 def test_folds_prove_nothing_of_a_variant_that_labels_otherwise(variant, float32, trained):
-    """The folds' networks compute in float32, whose labels are rolled here."""
+    """The folds' networks compute in float32; this test shifts float32's labels."""
     run = replace(trained, folds=(surely(len(trained.classes), 500),))
     rolled = replace(float32.scores, probabilities=np.roll(float32.scores.probabilities, 1, axis=1))
     alike, other = (

@@ -92,7 +92,7 @@ def test_what_is_named_and_not_there_is_one_line_and_status_2(words: str, tmp_pa
 
 
 def said(code: str, *arguments: object, **environment: str) -> str:
-    """What a fresh process prints last."""
+    """The last line that a fresh process prints."""
     env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"} | environment
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.split("\n")[-2]

@@ -131,7 +131,7 @@ def test_options_are_refused_as_the_command_refuses_them(bundle, few, options, n
 
 @pytest.mark.rest
 def test_the_notebook_runs_from_its_first_cell_to_its_last(drawn, small_run, tmp_path, monkeypatch):
-    """Its training is one that other tests have done; all else is done here."""
+    """It reuses a training of other tests; everything else runs here."""
     (tmp_path / "photos").symlink_to(drawn)
     trained = []
 
@@ -145,7 +145,7 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(drawn, small_run, tmp
     names = {}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
-            exec(cell["source"], names)  # noqa: S102 - it is what the notebook tells a reader to run
+            exec(cell["source"], names)  # noqa: S102 - a cell of our own notebook
 
     assert trained[0].time_limit_s == 900
     assert names["labels"].receipt.rows == names["labels"].table().num_rows > 200

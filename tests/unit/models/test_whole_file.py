@@ -51,7 +51,7 @@ def test_a_lock_is_no_link_and_empties_nothing(tmp_path: Path, victim: Path) -> 
 
 
 def losing_the_reply(temporary: Path, final: Path) -> None:
-    """Act like NFS when it makes the link, loses the reply and asks again."""
+    """Act like NFS that makes the link, loses the reply and tries again."""
     os.link(temporary, final)
     os.link(temporary, final)
 

@@ -1,4 +1,4 @@
-"""What is said of a training on a terminal of 80 columns."""
+"""A training's output on a terminal of 80 columns."""
 
 import io
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def evaluated(material: ReportMaterial, console: Console) -> list[str]:
 
 
 def epochs(console: Console, rows: Sequence[EpochFigures], of: int) -> list[str]:
-    """Two lines of headings and a line for each epoch, and what is said at the end."""
+    """Two lines of headings, a line for each epoch, and the final lines."""
     photos = [AssignedPhoto(Path("1.jpg"), "hat", Split.TRAIN, "1", "1")]
     args = made().args.model_copy(update={"epochs": of})
     with TrainingScreen(console) as screen:

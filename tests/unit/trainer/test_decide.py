@@ -88,7 +88,7 @@ def test_with_few_photos_folds_are_trained_in_full(learned, held, options, folds
     ],
 )
 def test_folds_do_not_begin_with_the_weights_of_a_run(tmp_path, arch, fold_weights, folds, begins):
-    """Nor with random ones, and so shortly, where the network needs pretrained ones; from a head, few epochs do."""
+    """Folds are too short for random weights if the network needs pretrained ones; from a head, few epochs suffice."""
     (tmp_path / "best.keras").write_bytes(b"PK weights")
     args = decided(prepared(), NetworkChoice(arch, 64, tmp_path / "best.keras"), fold_weights=fold_weights)
     assert (args.folds, args.fold_weights) == (folds, begins)
@@ -137,7 +137,7 @@ REQUEST = TrainRequest(data=Path("photos"))
 
 
 def planned(seconds: float | None, request: TrainRequest = REQUEST, **changes: object):
-    """With steps of 1,000 photos a second, and 2 s to compile for each of three sizes."""
+    """Plan with 1,000 photos a second, and 2 s to compile for each of three sizes."""
     timed = []
 
     def measure(args: RunArgs) -> Pace:
@@ -159,7 +159,7 @@ def test_without_a_time_limit_and_with_few_steps_nothing_is_timed():
     ("seconds", "epochs", "folds"), [(600.0, 120, 2), (130.0, 50, 2), (80.0, 28, 2), (60.0, 32, 0), (1.0, 1, 0)]
 )
 def test_folds_are_left_out_where_the_network_would_get_less_than_half_of_its_epochs(seconds, epochs, folds):
-    """Of 40 that are usual; a fast machine trains up to three times as many."""
+    """40 epochs are usual; a fast machine trains up to three times as many."""
     args, note, timed = planned(seconds, folds=2)
     assert len(timed) == 1
     assert args.folds == folds
@@ -170,7 +170,7 @@ def test_folds_are_left_out_where_the_network_would_get_less_than_half_of_its_ep
 
 @pytest.mark.parametrize(("seconds", "epochs"), [(600.0, 40), (130.0, 40), (80.0, 23), (50.0, 0), (-1.0, 0)])
 def test_a_fitted_head_stays_where_fine_tuning_would_get_less_than_half_of_its_epochs(seconds, epochs):
-    """More epochs than usual would only overfit; once the time is over, nothing is timed."""
+    """More epochs than usual would only overfit; after the time limit, no step is timed."""
     args, note, timed = planned(seconds, folds=2, arch=Arch.MOBILENET, weights="imagenet")
     assert (args.epochs, args.short_of_time, len(timed)) == (epochs, epochs < 40, seconds > 0)
     assert (note is None) == (epochs == 40)

@@ -35,7 +35,7 @@ def changed(request: TrainRequest, **changes):
 
 
 def prepared_for(request, run, cache):
-    """What a training would learn from, and its args; it is killed before it learns."""
+    """A training's prepared data and args; the training is killed before it learns."""
     seen = []
 
     def note_and_kill(*prepared):
@@ -110,7 +110,7 @@ def test_a_network_that_does_not_exist_is_refused_before_any_photo_is_looked_at(
 def test_a_cross_validated_training_tells_of_every_photo_but_test_photos(
     binary, two_classes, catalogue, tmp_path, session_cache, diary
 ):
-    """One of its three classes has a single photo, so that rare classes weigh more."""
+    """One of its three classes has a single photo, so that rare classes get larger weights."""
     data = tmp_path / "uneven"
     shutil.copytree(two_classes / "hat", data / "hat")
     for name, count in (("vase", 4), ("cushion", 1)):

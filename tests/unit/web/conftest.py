@@ -1,4 +1,4 @@
-"""What the page's tests share: servers in this process, in folders of the test's own."""
+"""Fixtures for the page's tests: servers in this process, with a test's own folders."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -39,5 +39,5 @@ def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def with_token(token_file: Path) -> dict[str, Any]:
-    """Settings of a server that other machines reach."""
+    """Settings of a server for other machines."""
     return {"host": "0.0.0.0", "token_file": token_file}  # noqa: S104 - nothing listens there

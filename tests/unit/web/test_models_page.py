@@ -1,4 +1,4 @@
-"""The pages of models: what they show of a registry, and who may change what."""
+"""The pages of models: the shown registry, and the rights to change it."""
 
 import getpass
 import re
@@ -39,7 +39,7 @@ def client(registry: Registry) -> TestClient:
 
 
 def text_of(client: TestClient, path: str) -> str:
-    """What a page says, tags left out."""
+    """A page's text without tags."""
     answer = client.get(path, headers={"accept": "text/html"})
     assert answer.status_code == 200, answer.text
     return " ".join(re.sub(r"<[^>]+>", " ", answer.text).split())

@@ -1,4 +1,4 @@
-"""Pictures of rows: from where labelling reads them, upright, small, and within the limits of decoding."""
+"""Pictures of rows: read like photos to label, upright, small, and within the limits of decoding."""
 
 import asyncio
 import io

@@ -92,7 +92,7 @@ def test_the_first_layers_stay_in_floating_point_and_the_others_compute_with_int
 
 
 def test_a_convolution_that_onnx_runtime_quantizes_by_itself_is_an_error(depthwise):
-    """Between integer layers it does so with a float one."""
+    """ONNX Runtime does so with a float layer between integer layers."""
     body, layers = depthwise.body, depthwise.layers
     victim = layers[1]
     try:
@@ -158,7 +158,7 @@ def convolved(photos, filters, group):
 @pytest.mark.parametrize("channels", [8, 12, 16, 40, 64])
 @pytest.mark.parametrize(("group", "largest"), [("depthwise", 127), ("one", 64)])
 def test_the_largest_weights_are_added_up_exactly_on_this_processor(channels, group, largest):
-    """Whatever it has: without VNNI the sum of two products of eight bits is cut off at 16 bits, but not in these."""
+    """Processors without VNNI cut the sum of two 8-bit products off at 16 bits; these weights stay below."""
     groups = channels if group == "depthwise" else 1
     chance = np.random.default_rng(channels)
     photos = chance.choice([0, 254, 255, 255], (2, channels, 9, 9)).astype(np.uint8)

@@ -71,7 +71,7 @@ def test_too_few_training_photos_are_refused(keep):
 
 @pytest.mark.rest
 def test_a_block_is_not_cut_in_two(keep, make_network, says):
-    """MobileNetV3's second convolution is in a block that adds what the first one gave: it cannot be float alone."""
+    """MobileNetV3's second convolution is in a block that adds the first one's output: it cannot be float alone."""
     from exporter.graph import to_logits
 
     few = keep(32)

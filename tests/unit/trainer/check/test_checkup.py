@@ -13,7 +13,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 @pytest.fixture
 def shop(tmp_path, tiles):
-    """Two photos and a CSV that names them, and files that are not there."""
+    """Two photos and a CSV that names them and missing files."""
     tiles(1).save(tmp_path / "a.png")
     tiles(2).save(tmp_path / "b.png")
 
@@ -26,7 +26,7 @@ def shop(tmp_path, tiles):
 
 
 def ignored(_what, _done, _total):
-    """Nobody listens."""
+    """Ignore progress."""
 
 
 def test_a_file_that_is_not_there_is_missing_and_the_others_are_looked_at_once(shop, tmp_path):
@@ -46,7 +46,7 @@ def test_where_no_photo_can_be_used_nothing_is_checked(shop, tmp_path):
 
 @pytest.fixture
 def related(checkup):
-    """The same photos, related in another way."""
+    """The same photos with other relations."""
 
     def by(**changes):
         return replace(checkup, relations=replace(checkup.relations, **changes))
@@ -89,7 +89,7 @@ def test_the_twin_is_what_explains_a_photo_best(checkup, related):
 
 
 def test_photos_without_a_product_are_compared_and_of_no_class(tmp_path, tiles):
-    """All hats are PNGs, all vases too; what is no product are BMPs."""
+    """All hats and vases are PNGs; photos without a product are BMPs."""
     for number in range(90):
         label, suffix = (("hat", "png"), ("vase", "png"), (NONE, "bmp"))[number % 3]
         (tmp_path / "photos" / label).mkdir(parents=True, exist_ok=True)

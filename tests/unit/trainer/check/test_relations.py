@@ -12,7 +12,7 @@ TRAIN, VAL, TEST = Split
 
 @dataclass
 class Store:
-    """A StatisticsStore of photos whose pictures are named by letters; a primed letter is the same saved again."""
+    """A StatisticsStore of pictures named by letters; a primed letter is the same picture saved again."""
 
     pictures: list
 

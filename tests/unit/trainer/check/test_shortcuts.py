@@ -10,7 +10,7 @@ ROWS = 400
 
 
 def looks(**changed):
-    """Photos whose every accident is drawn at random, but for the columns given."""
+    """Photos with random statistics, except the given columns."""
     rng = np.random.default_rng(0)
     columns = {
         "format": np.array(["JPEG"] * ROWS),
@@ -84,7 +84,7 @@ def test_of_eighty_one_classes_that_accidents_do_not_tell_apart_no_pair_is_named
 
 
 def many(**changed):
-    """Eighty-one classes of a dozen photos whose products differ in colour, texture and shape; nothing else does."""
+    """Eighty-one classes of a dozen photos; they differ only in their products' colour, texture and shape."""
     rng, kinds = np.random.default_rng(5), np.arange(81 * 12) % 81
     own = rng.uniform(0, 255, (81, 3))[kinds] + rng.normal(0, 15, (len(kinds), 3))
     columns = {
@@ -118,7 +118,7 @@ def test_of_eighty_one_classes_the_one_with_an_accident_of_its_own_is_named():
 
 
 def test_neither_the_order_of_photos_nor_the_names_of_groups_change_a_verdict():
-    """Check and training list the same photos in orders of their own."""
+    """Check and training list the same photos in different orders."""
     rng = np.random.default_rng(1)
     table, labels, groups = looks(), labels_of("hat", "lamp", "vase"), np.arange(ROWS) // 2
     paths = [Path(f"{row}.jpg") for row in range(ROWS)]
@@ -130,7 +130,7 @@ def test_neither_the_order_of_photos_nor_the_names_of_groups_change_a_verdict():
 
 
 def test_copies_of_one_picture_do_not_prove_a_shortcut():
-    """Each class has one picture twenty times over: its size is known by heart, and by nobody who has not seen it."""
+    """Each class has twenty copies of one picture: its size tells the class of copies only, not of new pictures."""
     groups = np.arange(ROWS) // 20
     rng = np.random.default_rng(2)
     width = rng.permutation(np.arange(20) * 10 + 300)[groups]

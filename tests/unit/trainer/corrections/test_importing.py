@@ -66,7 +66,7 @@ def test_of_a_review_csv_whose_correct_label_was_filled_the_filled_rows_speak(sh
     [("_none", "not_a_product"), ("Not a product", "not_a_product"), ("more_than_one", "more_than_one"), ("none", "")],
 )
 def test_a_spreadsheet_can_say_that_a_photo_shows_no_product(sheet, answer: str, remark: str) -> None:
-    """A class may be called none, such as a pattern."""
+    """A class may be called none: no pattern, for example."""
     (vote,) = read_review(sheet(FILLED, f"1,{answer},boots,0.99,repeated,,/p/1.jpg,1.jpg,9,{A},shop"), ANNA, NOW).votes
     assert (vote.remark, vote.label) == (remark, "" if remark else answer)
 
@@ -212,7 +212,7 @@ def test_a_new_label_that_looks_like_a_known_one_is_refused_with_the_whole_file(
 
 
 def test_guesses_are_read_in_a_time_that_grows_with_their_length_alone(tmp_path: Path) -> None:
-    long = "x" * 1_000_000  # of which a search from each place on would not end
+    long = "x" * 1_000_000  # a search from each character would take forever
     head, names = "image,top_k,label,correct_label\n", f"{long}; {long} 0.5; boots 0.60; hat 0.40"
     (vote,) = imported(tmp_path, f"{head}1.jpg,{long},hat,boots\n").added.votes
     assert vote.was == "hat"

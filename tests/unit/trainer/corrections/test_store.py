@@ -1,4 +1,4 @@
-"""What every tear, lock and foreign hand may do to the file of corrections."""
+"""The file of corrections with torn lines, locks and foreign edits."""
 
 import os
 import subprocess

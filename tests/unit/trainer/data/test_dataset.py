@@ -10,7 +10,7 @@ from trainer.data.dataset import LabeledPhoto, Split, read_dataset, split_named
 
 @pytest.fixture
 def lay(tmp_path):
-    """Lays empty files out; what is in a file does not matter yet when a dataset is read."""
+    """Makes empty files: reading a dataset does not read the photos."""
 
     def lay_files(*names):
         for name in names:

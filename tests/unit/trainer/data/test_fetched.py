@@ -1,4 +1,4 @@
-"""Labelled photos from elsewhere: fetched once, from where they may be, or left out with the reason."""
+"""Labelled photos behind URLs: fetched once, from allowed hosts only, or left out with the reason."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ def server():
 
 @pytest.fixture
 def photo(tmp_path, tiles):
-    """Bytes of a photo of its own for each seed."""
+    """Bytes of a photo, different for each seed."""
 
     def drawn(seed):
         tiles(seed).save(tmp_path / "drawn.png")
@@ -83,7 +83,7 @@ def test_what_cannot_be_had_says_why_and_not_what_its_url_is_signed_with(fetch, 
     assert "the cell is empty" in said[3]
     assert not any("SECRET" in message for message in said)
     server.answers["/gone"] = [Answer(photo(2))]
-    assert fetch(*cells)[1].error is None  # what failed is asked for again
+    assert fetch(*cells)[1].error is None  # failed photos are requested again
 
 
 def test_private_addresses_are_refused_unless_they_are_allowed(fetch, server, photo):

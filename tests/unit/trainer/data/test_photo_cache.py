@@ -30,7 +30,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def picture(tmp_path):
-    """Saves a picture whose pixels depend on the seed alone; the name's ending chooses the format."""
+    """Saves a picture with pixels from the seed; the name's ending chooses the format."""
 
     def save(name, seed=0):
         path = tmp_path / "photos" / name
@@ -43,7 +43,7 @@ def picture(tmp_path):
 
 @pytest.fixture
 def spoiled(tmp_path):
-    """Saves bytes that are no photo."""
+    """Saves bytes that are not a photo."""
 
     def save(name, data):
         path = tmp_path / name
@@ -62,7 +62,7 @@ def opened(kind, root, **options):
 
 
 def added(kind, root, *paths, **options):
-    """A store that holds these files, and how many of them it had to decode."""
+    """A store with these files, and the number of files that it decoded."""
     store, told = opened(kind, root, **options), []
     store.add({sha256(path): path for path in paths}, 2, lambda: told.append(1))
     return store, len(told)
@@ -79,7 +79,7 @@ def arrays(store, *paths):
 
 
 def holds(store, *paths):
-    """Whether a store has these files as they are decoded, in this order."""
+    """Whether a store has the decoded pixels of these files, in this order."""
     decode = (lambda data: measure_photo(data)[1]) if isinstance(store, StatisticsStore) else preprocessed
     usable = all(store.fault(sha256(path)) is None for path in paths)
     return usable and np.array_equal(arrays(store, *paths), np.stack([decode(path.read_bytes()) for path in paths]))

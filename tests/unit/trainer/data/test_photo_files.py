@@ -1,4 +1,4 @@
-"""The SHA-256 of photos' files, and what is wrong with those that cannot be used."""
+"""The SHA-256 of photos' files, and the faults of unusable files."""
 
 import hashlib
 import os

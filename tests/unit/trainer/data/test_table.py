@@ -1,4 +1,4 @@
-"""Tables of products as labelled photos: columns, conditions, rows that are left out."""
+"""Tables of products as labelled photos: columns, conditions, left-out rows."""
 
 import json
 from dataclasses import replace

@@ -34,7 +34,7 @@ VAL, TEST = judged(), judged(4)
 
 
 def sure_of(logit):
-    """What the model says of a row with this logit and 0."""
+    """The model's probability for a row with this logit and 0."""
     return float(1 / (1 + np.exp(-logit / TEMPERATURE)))
 
 
@@ -69,7 +69,7 @@ def test_figures_are_of_calibrated_probabilities(report):
 
 
 def test_what_a_target_came_to(report):
-    """Of validation, rows 0, 1 (wrong) and 2 are sure enough; so is row 5, but it is unknown."""
+    """In validation, rows 0, 1 (wrong) and 2 are sure enough; so is row 5, but it is unknown."""
     found = report.coverage_at_precision
     assert list(found) == ["0.90", "0.95", "0.97", "0.98", "0.99"]
     val, test = found["0.98"].val, found["0.98"].test
@@ -129,7 +129,7 @@ def test_the_file_is_as_documented():
 
 
 def rounded(value):
-    """The same with six digits, which every machine agrees on."""
+    """The value with six digits, which are equal on every machine."""
     if isinstance(value, dict):
         return {key: rounded(inner) for key, inner in value.items()}
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""What tests of fitting begin with."""
+"""Materials for tests of fitting."""
 
 import numpy as np
 

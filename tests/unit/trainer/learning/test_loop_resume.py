@@ -25,7 +25,7 @@ LIVELY = replace(
 
 
 def lively_network():
-    """Has all that a state has to hold; takes photos of any size."""
+    """A network with every kind of state, for photos of any size."""
     keras.utils.set_random_seed(5)
     image = keras.Input((None, None, 3), name="image")
     x = keras.layers.Conv2D(8, 3, strides=4)(keras.layers.Rescaling(1 / 255)(image))

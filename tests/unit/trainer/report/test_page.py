@@ -25,7 +25,7 @@ ANCHORS = [
 
 @pytest.fixture(scope="module")
 def shop() -> ReportMaterial:
-    """With calibration errors that can be told apart."""
+    """A material with clearly different calibration errors."""
     material = made(excluded=EXCLUDED, notes=("12 photos repeat another",), noise_level=2.5)
     errors = {
         "ece_before": PerSplit(val=0.083, test=0.064),
@@ -127,7 +127,7 @@ def cross_validated(shop):
 
 
 def test_mistakes_out_of_fold_have_no_heat_of_a_network_that_did_not_make_them(cross_validated) -> None:
-    """The network that is kept has learned from these photos, and what it sees in them is not why a fold's erred."""
+    """The kept network has learned from these photos, and its heat map does not explain a fold's mistake."""
     html = report_page(cross_validated)
     tiles = re.findall(r"<figure.*?</figure>", part(html, "mistakes"), re.DOTALL)
     assert tiles
@@ -205,7 +205,7 @@ def test_many_classes_are_a_picture_and_the_worst() -> None:
 
 @pytest.mark.parametrize(("each", "out_of_fold", "advised"), [(30, 0, True), (30, 400, False), (3, 0, False)])
 def test_without_a_promise_it_is_said_what_may_bring_one(each, out_of_fold, advised) -> None:
-    """Nine validation photos cannot bear out what folds prove."""
+    """Nine validation photos are too few to confirm the folds' proof."""
     material = made(each=each, ruling=None)
     confidence = material.confidence.model_copy(update={"out_of_fold": out_of_fold})
     args = material.args.model_copy(update={"folds": 2 if out_of_fold else 0})

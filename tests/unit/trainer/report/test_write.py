@@ -9,7 +9,7 @@ from trainer.splits.assigned import group_numbers
 
 
 def with_files(training, folder, suffix=".PNG"):
-    """The training, with a file for each photo that is held back."""
+    """The training, with a file for each held-out photo."""
     folder.mkdir()
     held = []
     for photo in training.held:

@@ -66,7 +66,7 @@ image_root = "images"
 
 
 def test_paths_start_at_the_files_own_folder_and_those_of_a_cycle_that_has_begun_stay(tmp_path: Path) -> None:
-    """Whatever the current folder is: cron has another. URLs and the names of weights are no paths."""
+    """The current folder does not matter: cron has another. URLs and names of weights are not paths."""
     config = read_config(written(tmp_path, PLACES))
     assert (config.data, config.folder) == (tmp_path / "photos", tmp_path / "retraining" / "shop")
     assert (config.registry, config.train.weights) == (str(tmp_path / "models"), str(tmp_path / "body.weights.h5"))

@@ -63,7 +63,7 @@ def test_the_challenger_learns_as_the_champion_did_and_from_its_weights(shop: Pa
 def test_a_challenger_of_a_pretrained_champion_begins_with_the_same_pretrained_weights(
     shop: PaperShop, tmp_path: Path
 ) -> None:
-    """The champion's own have seen photos that folds of heads would be judged on."""
+    """The champion's own weights have seen photos that would judge the folds of heads."""
     body, own = tmp_path / "body.weights.h5", shop.registry.training("shop", 1, "args.json")
     body.touch()
     changes = {"arch": Arch.MOBILENET, "alpha": 0.25, "weights": str(body)}
@@ -87,7 +87,7 @@ def test_a_challenger_of_a_pretrained_champion_begins_with_the_same_pretrained_w
 def test_it_is_said_why_a_challenger_does_not_begin_with_the_champions_weights(
     shop: PaperShop, train: dict[str, object], note: str | None
 ) -> None:
-    """But a cold start that the settings ask for is no news."""
+    """But a cold start that the settings request is not reported."""
     view, settings = PaperView(), TrainSettings(**train)
     shop.run(config=shop.asked(train=settings), view=view)
     assert shop.requests[0].weights == settings.weights

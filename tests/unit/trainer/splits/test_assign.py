@@ -106,7 +106,7 @@ def test_old_photos_that_turn_out_alike_stay_and_leak_until_the_twin_is_put_out_
 
 
 def shared_out(sizes, placed=None, groups=0, open_splits=tuple(Split)):
-    """Splits of groups of one class, which has some photos in place."""
+    """Splits for groups of one class, some of whose photos already have a split."""
     return share_out(sizes, placed or {}, groups, open_splits)
 
 

@@ -32,7 +32,7 @@ def photos(tmp_path):
 
 @pytest.fixture
 def cache(tmp_path):
-    """A cache that all tests share: the same photos come again and again."""
+    """A cache for all tests, because they use the same photos."""
     return tmp_path.parent / "cache"
 
 
@@ -43,7 +43,7 @@ def empty_cache(tmp_path):
 
 @dataclass
 class Told:
-    """Steps of the preparation, as it tells of them."""
+    """The reported steps of the preparation."""
 
     steps: dict = field(default_factory=dict)
 
@@ -68,7 +68,7 @@ def prepared(photos, cache, told=None, **wishes):
 
 
 def given(photos, folder):
-    """The photos as a given training split, and an empty test split of hats."""
+    """The photos in a training folder, and an empty test folder of hats."""
     shutil.copytree(photos, folder / "train")
     (folder / "test" / "hat").mkdir(parents=True)
     return folder
@@ -115,7 +115,7 @@ def test_a_second_training_looks_at_and_decodes_only_what_is_new(photos, empty_c
 
 @dataclass
 class Replacing(Told):
-    """Gives a file other bytes once a step has come to its end."""
+    """Replaces a file's bytes at the end of a step."""
 
     step: str = ""
     path: Path = Path()

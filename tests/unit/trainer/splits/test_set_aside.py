@@ -16,7 +16,7 @@ TRAIN, VAL, TEST = Split
 
 
 def photos_of(classes):
-    """Photos of {label: splits}, each a group of its own."""
+    """Photos of {label: splits}, each in its own group."""
     return [
         AssignedPhoto(Path(f"{label}{i}"), label, split, f"{label}{i}", f"{label}{i}")
         for label, splits in classes.items()

@@ -29,7 +29,7 @@ def test_a_photo_is_one_question_however_many_rows_have_it(tmp_path: Path) -> No
 
 
 def test_of_a_label_above_classes_the_likeliest_class_is_asked_about(tmp_path: Path, clock: Clock) -> None:
-    """As an audit asks about rows that were labelled; the row is right if its label is above the answer."""
+    """An audit asks about labelled rows; a row is right if its label is a parent of the answer."""
     pin = PIN.model_copy(update={"taxonomy": {"boots": "worn", "hats": "worn"}})
     rows = [Row(n, "boots", 0.5, Status.LABELED, above="worn") for n in range(3)]
     result = labelled_job(tmp_path / "shop", rows, pin=pin)

@@ -1,4 +1,4 @@
-"""Which question is asked of whom."""
+"""Which reviewer gets which question."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -114,7 +114,7 @@ def test_it_counts_questions_rows_and_right_guesses(make_queue: MakeQueue, clock
 def test_the_speed_leaves_pauses_out(make_queue: MakeQueue, clock: Clock) -> None:
     queue = make_queue(doubtful(100))
     for n in range(21):
-        clock.now += 2  # and one that a vote takes
+        clock.now += 2  # and the time of a vote
         if n == 10:
             clock.now += 3600
         queue.add(vote(clock, n, "boots"))
