@@ -105,7 +105,7 @@ def empty(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.
     return environment
 
 
-def test_an_empty_environment_labels_with_what_the_wheel_says_that_it_needs(
+def test_an_empty_environment_labels_with_the_wheels_dependencies(
     empty: Environment, catalogue: Path, bundle: Path, tmp_path: Path
 ) -> None:
     assert "No broken requirements" in empty.pip("check")

@@ -247,7 +247,7 @@ READ_PHOTO = """(async (data) => {{
 }})("{data}")"""
 
 
-def test_a_page_says_the_labels_and_when_a_person_should_look(
+def test_the_page_shows_labels_and_needed_reviews(
     page: Page, edge_bundle: Path, edge_says: EdgeSays, ordinary: list[Path]
 ) -> None:
     cards, expected = page.choose(ordinary), edge_says(ordinary)
@@ -267,7 +267,9 @@ def test_every_pixel_is_hangtags(page: Page, ordinary: list[Path], odd: list[Pat
         assert np.abs(ours - theirs).max() <= rounding, photo.name
 
 
-def test_what_is_no_photo_is_said_and_the_next_is_labelled(page: Page, ordinary: list[Path], tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_photo_is_reported_and_the_next_labelled(
+    page: Page, ordinary: list[Path], tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photo")
     first, second = page.choose([broken, ordinary[0]])

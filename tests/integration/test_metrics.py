@@ -53,9 +53,7 @@ def names(catalogue: Path) -> list[str]:
     return [*photo_names(catalogue, 1600), "nobody.png", "nowhere.png"]
 
 
-def test_what_a_worker_tells_during_a_job_and_after_it_is_what_the_receipt_says(
-    cluster: Cluster, job: QueuedJob
-) -> None:
+def test_metrics_during_and_after_a_job_agree_with_its_receipt(cluster: Cluster, job: QueuedJob) -> None:
     worker = Watched(cluster)
     held = job.freeze_one()
     rest = job.job.spec.rows - job.job.rows_in_chunk(held.chunk)

@@ -62,7 +62,7 @@ def converted(network: Any) -> Any:
 
 
 @pytest.mark.parametrize("network", MATRIX, indirect=True, ids=str)
-def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: Any, converted: Any) -> None:
+def test_onnx_runtime_and_the_edge_graph_agree_with_keras(network: Any, converted: Any) -> None:
     from exporter.edge.build import edge_graph
     from exporter.graph import add_metadata, with_probabilities
     from exporter.parity import compare, keras_outputs, onnx_scores

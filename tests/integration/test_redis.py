@@ -91,7 +91,7 @@ def test_a_worker_waits_for_a_redis_whose_memory_is_full(cluster: Cluster, job: 
     job.assert_right_once(expected(names))
 
 
-def test_a_process_in_anothers_place_holds_no_connection_of_its_parents(cluster: Cluster, job: QueuedJob) -> None:
+def test_a_replacement_process_holds_no_connection_of_its_parent(cluster: Cluster, job: QueuedJob) -> None:
     """Otherwise the parent would get events of its lost connection again and again, and use half a core."""
     worker = cluster.worker(slots=1)
     held = job.freeze_one()

@@ -126,7 +126,7 @@ def test_a_server_that_cannot_be_trusted_is_refused_at_once(
         assert not jobs.exists()
 
 
-def test_other_machines_reach_redis_as_compose_starts_it_with_the_secrets_that_the_script_makes(
+def test_other_machines_reach_the_redis_of_compose_with_the_scripts_secrets(
     tls_installed: None, tmp_path: Path
 ) -> None:
     secrets = tmp_path / "secrets"

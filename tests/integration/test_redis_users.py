@@ -55,7 +55,7 @@ def used_commands(admin: redis.Redis) -> set[str]:
     return {name.removeprefix("cmdstat_") for name in admin.info("commandstats")}
 
 
-def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
+def test_a_job_with_every_failure_needs_exactly_these_rights(
     cluster: Cluster, admin: redis.Redis, catalogue: Path, bundle: Path, names: list[str], truth
 ) -> None:
     """The model is missing for a while, a process is killed, and a photo hangs until SIGTERM to its worker."""

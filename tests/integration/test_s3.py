@@ -46,7 +46,7 @@ def test_a_large_file_whose_answer_breaks_off_comes_whole(s3: S3Server, bucket: 
     assert pa.Table.from_batches(list(catalogue.batches)).equals(table)
 
 
-def test_a_file_whose_answer_says_nothing_of_its_length_and_breaks_off_comes_whole(s3: S3Server, bucket: str) -> None:
+def test_a_cut_answer_without_a_length_is_read_completely(s3: S3Server, bucket: str) -> None:
     s3.put(f"/{bucket}/a.txt", b"a.jpg\nb.jpg")
     s3.fail(Fault("GET", Kind.CUT_SHORT_UNSIZED))
     assert rows(open_catalogue(f"s3://{bucket}/a.txt")) == [{"image": "a.jpg"}, {"image": "b.jpg"}]
@@ -127,7 +127,7 @@ def test_what_may_pass_is_tried_again(fault, source, s3, photo):
     assert s3.faults_left() == 0
 
 
-def test_a_bucket_that_nobody_can_have_fails_its_row_only(source, photo):
+def test_an_impossible_bucket_name_fails_only_its_row(source, photo):
     """S3's rules for some kinds of bucket names are checked before a request is sent."""
     source.want(wanted(f"s3://{'a' * 55}--op-s3/a.jpg", photo), {})
     bad, good = take_all(source, 2)

@@ -151,7 +151,7 @@ def test_it_holds_what_labels_and_nothing_that_trains(image: Image) -> None:
     assert "--workers" in shown.stdout
 
 
-def test_a_worker_of_it_labels_as_another_user_who_may_write_nothing_but_its_own(
+def test_the_images_worker_labels_as_a_user_who_can_write_only_to_its_own_folders(
     image: Image, redis_installed: None, tmp_path: Path, catalogue: Path, bundle: Path, truth
 ) -> None:
     photos, model, jobs = image.root / "photos", image.root / "bundle", image.own / "jobs"

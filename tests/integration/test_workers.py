@@ -274,7 +274,7 @@ def test_a_worker_without_redis_says_so_in_one_line_and_waits(cluster: Cluster) 
     assert "Cannot connect" not in worker.log.read_text()
 
 
-def test_a_worker_with_a_wrong_password_says_so_and_shows_none(cluster: Cluster) -> None:
+def test_a_worker_reports_a_wrong_password_without_showing_it(cluster: Cluster) -> None:
     worker = cluster.early_worker(f"redis://somebody:secret@127.0.0.1:{cluster.server.port}/0")
     until(lambda: worker.events("waiting_for_redis") or not worker.alive, "the worker says what it waits for")
     (told,) = worker.events("waiting_for_redis")

@@ -127,7 +127,7 @@ def test_everything_is_reached_by_tab_and_shows_where_it_is(opened: Opened) -> N
     assert page.evaluate(CLICKABLE) == []
 
 
-def test_nobody_is_kept_out_by_light_dark_or_a_small_screen(opened: Opened) -> None:
+def test_pages_are_accessible_in_light_dark_and_on_small_screens(opened: Opened) -> None:
     page = opened.page
     for look, (scheme, width, rules) in LOOKS.items():
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")

@@ -84,7 +84,7 @@ def test_five_hundred_rows_go_to_workers_and_are_watched_to_their_end(
     expect(page.locator("#photo img")).to_be_visible()
 
 
-def test_the_form_asks_for_what_it_cannot_guess_and_says_when_nobody_answers(
+def test_the_form_asks_for_unguessable_settings_and_reports_a_dead_server(
     start_server: StartServer, drawn: Path, bundle: Path, open_page: OpenPage, tmp_path: Path, complaints: Complaints
 ) -> None:
     for provoked in ("400", "ERR_CONNECTION_REFUSED"):

@@ -161,9 +161,7 @@ def test_two_people_and_a_second_tab_get_no_row_twice(
     assert Counter(vote.reviewer for vote in job.votes()) == {"Ada": 24, "Bo": 12}
 
 
-def test_a_grid_confirms_all_but_those_that_are_marked_and_one_undo_takes_it_back(
-    reviewer: ReviewPage, job: DrawnJob
-) -> None:
+def test_a_grid_confirms_unmarked_photos_and_one_undo_reverts_it(reviewer: ReviewPage, job: DrawnJob) -> None:
     page = reviewer.page
     page.get_by_label("Class", exact=True).select_option("hats")
     page.keyboard.press("g")
@@ -226,9 +224,7 @@ def test_answers_outlive_a_browser_that_is_closed_while_the_server_is_away(
     assert {photo[:16] for photo in mortal_job.labels()} == set(answered)
 
 
-def test_who_answered_on_while_the_server_was_away_is_asked_all_the_others(
-    mortal_reviewer: ReviewPage, mortal_job: DrawnJob
-) -> None:
+def test_after_an_outage_a_reviewer_gets_all_other_questions(mortal_reviewer: ReviewPage, mortal_job: DrawnJob) -> None:
     reviewer = mortal_reviewer
     reviewer.answer("Enter")
     reviewer.is_saved()
@@ -264,7 +260,7 @@ def test_a_photo_that_was_lost_on_its_way_to_the_page_comes_again(
     expect(reviewer.page.locator("#end-title")).to_have_text("Nothing is left to ask you")
 
 
-def test_answers_that_the_server_cannot_store_are_kept_and_the_reason_is_said(
+def test_answers_that_the_server_cannot_store_are_kept_with_the_reason(
     reviewer: ReviewPage, job: DrawnJob, complaints: Complaints
 ) -> None:
     complaints.expect("status of 507")

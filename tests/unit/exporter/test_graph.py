@@ -132,7 +132,7 @@ def with_a_learning_norm(graph):
         (with_a_learning_norm, r"norm \(training only\)"),
     ],
 )
-def test_what_only_training_has_and_inputs_too_many_are_refused_by_name(to_logits, spoil, named):
+def test_training_only_layers_and_extra_inputs_are_refused_by_name(to_logits, spoil, named):
     from exporter.graph import check_plain
 
     model = onnx.ModelProto.FromString(to_logits.SerializeToString())

@@ -111,7 +111,7 @@ def test_photos_of_one_product_prove_about_as_much_as_one_photo(variant, trained
     assert one == 1
 
 
-def test_rows_out_of_fold_count_as_a_variants_own_where_they_count_as_float32s(variant, trained):
+def test_out_of_fold_rows_count_for_a_variant_if_they_count_for_float32(variant, trained):
     run = replace(trained, folds=(surely(len(trained.classes), 5000),))
     alone, pooled = (variant(replace(run, pools_folds=pools)).metadata for pools in (False, True))
     assert alone.targets[0].coverage < 0.9

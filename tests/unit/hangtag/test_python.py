@@ -106,7 +106,7 @@ def test_an_export_of_a_run_is_a_bundle_that_can_be_loaded(small_run):
     assert hangtag.load(made).labels
 
 
-def test_a_dash_begins_a_path_an_option_that_is_none_is_left_out_and_a_list_is_given_again_and_again(bundle, few):
+def test_paths_may_begin_with_a_dash_none_omits_an_option_and_lists_repeat_it(bundle, few):
     few.rename("-few")
     made = hangtag.label("-few", bundle, "out.csv", workers=None, allow_host=["a.example:80", "b.example:80"])
     assert made.receipt.rows == 6

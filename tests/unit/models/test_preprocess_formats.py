@@ -209,7 +209,7 @@ SPARED = {
 
 @pytest.mark.parametrize("place", [33, len(PNG) - 12], ids=["before the pixels", "after them"])
 @pytest.mark.parametrize("spared", SPARED)
-def test_a_png_is_read_whatever_is_wrong_with_what_its_picture_does_not_need(spared, place):
+def test_a_png_is_read_despite_faults_in_chunks_that_its_picture_does_not_need(spared, place):
     odd = PNG[:place] + SPARED[spared] + PNG[place:]
     assert np.array_equal(whole_pixels(odd), whole_pixels(PNG))
     with pytest.raises(ImageError):

@@ -52,7 +52,7 @@ def test_photos_of_one_shape_are_stretched_unless_somebody_says_otherwise(shapes
     assert note is None or ("90%" in note and "25%" in note)
 
 
-def test_what_is_open_is_decided_and_what_is_asked_for_stays():
+def test_open_options_are_decided_and_given_ones_stay():
     args = decided(prepared())
     assert (args.name, args.arch, args.image_size, args.weights) == ("shop", Arch.CNN, 64, "none")
     assert (args.epochs, args.batch, args.balance, args.folds, args.cv) == (60, 64, Balance.NONE, 2, False)
@@ -158,7 +158,7 @@ def test_without_a_time_limit_and_with_few_steps_nothing_is_timed():
 @pytest.mark.parametrize(
     ("seconds", "epochs", "folds"), [(600.0, 120, 2), (130.0, 50, 2), (80.0, 28, 2), (60.0, 32, 0), (1.0, 1, 0)]
 )
-def test_folds_are_left_out_where_the_network_would_get_less_than_half_of_its_epochs(seconds, epochs, folds):
+def test_folds_are_left_out_if_the_network_gets_less_than_half_of_its_epochs(seconds, epochs, folds):
     """40 epochs are usual; a fast machine trains up to three times as many."""
     args, note, timed = planned(seconds, folds=2)
     assert len(timed) == 1
@@ -169,7 +169,7 @@ def test_folds_are_left_out_where_the_network_would_get_less_than_half_of_its_ep
 
 
 @pytest.mark.parametrize(("seconds", "epochs"), [(600.0, 40), (130.0, 40), (80.0, 23), (50.0, 0), (-1.0, 0)])
-def test_a_fitted_head_stays_where_fine_tuning_would_get_less_than_half_of_its_epochs(seconds, epochs):
+def test_a_fitted_head_stays_if_fine_tuning_gets_less_than_half_of_its_epochs(seconds, epochs):
     """More epochs than usual would only overfit; after the time limit, no step is timed."""
     args, note, timed = planned(seconds, folds=2, arch=Arch.MOBILENET, weights="imagenet")
     assert (args.epochs, args.short_of_time, len(timed)) == (epochs, epochs < 40, seconds > 0)

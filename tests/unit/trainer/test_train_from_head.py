@@ -107,7 +107,7 @@ def test_without_epochs_a_head_is_fitted_and_judged_by_five_folds_and_its_run_is
 
 
 @pytest.mark.rest
-def test_a_second_training_computes_no_features_and_a_resumed_one_ends_with_the_same_files(
+def test_a_second_training_reuses_features_and_a_resumed_one_ends_with_the_same_files(
     head, request_of, tmp_path, session_cache
 ):
     """Killed at its first judgement, with only the splits and the args on disk."""
@@ -208,9 +208,7 @@ def colour_network(sharpness=1 / 20):
     return network
 
 
-def test_the_heads_run_is_whole_before_a_better_fine_tuning_takes_over_with_all_its_files(
-    request_of, tmp_path, session_cache
-):
+def test_the_heads_run_is_complete_until_a_better_fine_tuning_replaces_all_files(request_of, tmp_path, session_cache):
     better, seen = colour_network(), []
 
     def look(evaluation, run, args, seconds):
@@ -277,7 +275,7 @@ def test_a_resume_ends_a_change_of_networks_that_was_killed(request_of, tmp_path
 
 
 @pytest.mark.rest
-def test_ctrl_c_while_fine_tuning_keeps_the_head_and_a_resume_ends_as_if_never_stopped(
+def test_ctrl_c_in_fine_tuning_keeps_the_head_and_a_resume_ends_like_an_unstopped_run(
     request_of, tmp_path, session_cache
 ):
     request, unbroken, kept = request_of(epochs=2, folds=0), Diary(), []

@@ -31,7 +31,7 @@ from trainer.train import resume, train
 
 
 @pytest.mark.rest
-def test_a_training_that_was_killed_and_resumed_ends_as_one_that_was_never_stopped(trained, tmp_path, session_cache):
+def test_a_killed_and_resumed_training_ends_like_an_unstopped_one(trained, tmp_path, session_cache):
     """To the bit, for cnn with its defaults: augmentation, dropout, batch norm, averages, schedule."""
     run, seen = Run(tmp_path / "killed"), []
     diary = Diary(on_prepared=lambda *prepared: seen.append(prepared), on_epoch=at(2, kill))
@@ -56,7 +56,7 @@ def test_a_training_that_was_killed_and_resumed_ends_as_one_that_was_never_stopp
 
 
 @pytest.mark.rest
-def test_a_training_that_is_stopped_again_and_again_leaves_what_it_can_and_goes_on(
+def test_a_training_stopped_several_times_leaves_its_results_and_continues(
     binary, two_classes, tmp_path, session_cache
 ):
     """Stopped in the first epoch, after the second and in a fold; the photos are deleted after the first stop."""
@@ -107,9 +107,7 @@ def run_copy(trained, tmp_path):
 
 
 @pytest.mark.rest
-def test_a_complete_run_is_only_evaluated_again_by_its_best_network_from_photos_decoded_again(
-    run_copy, trained, tmp_path, diary
-):
+def test_resuming_a_complete_run_only_evaluates_it_again(run_copy, trained, tmp_path, diary):
     build_network(Arch.CNN, 32, len(CLASSES), weights=NamedWeights.NONE, alpha=None).save(run_copy.best)
     pixels, labels = arrays(trained.path / "export" / "val.npz")
     result = resume(run_copy, tmp_path / "empty", diary)

@@ -211,7 +211,7 @@ def test_what_cannot_be_used_is_a_problem_document(
     assert problem(client.post("/v1/classify", **sent), status)
 
 
-def test_ready_once_the_model_answers_and_without_one_that_is_meant(
+def test_ready_once_the_model_answers_or_if_no_model_is_set(
     client: TestClient, serve: Serve, photo: bytes, bundle: Path
 ) -> None:
     answers(client.post("/v1/classify", content=photo, headers=JPEG))

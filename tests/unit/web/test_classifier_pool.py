@@ -217,7 +217,7 @@ def test_a_server_that_ends_answers_those_who_wait(
     assert raised.value.status == 503
 
 
-def test_one_heat_map_is_made_at_a_time_and_gives_way_to_others_between_small_batches(
+def test_one_heat_map_runs_at_a_time_and_lets_requests_pass_between_batches(
     make: Make, metrics: WebMetrics, run: Run, photos: list[bytes]
 ) -> None:
     pool = make()

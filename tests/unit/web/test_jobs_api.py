@@ -46,7 +46,7 @@ def full_disk(client: TestClient) -> Iterator[None]:
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_finished_job_is_shown_with_its_files_and_what_it_cannot_do(client: TestClient, tmp_path: Path) -> None:
+def test_a_finished_job_is_shown_with_its_files_and_forbidden_actions(client: TestClient, tmp_path: Path) -> None:
     result = labelled_job(tmp_path / "shop", [*doubtful(3), Row(9, status=Status.FAILED)])
     finish_job(open_job(FolderStorage(job_folder(result))))
     (tmp_path / "jobs").mkdir()

@@ -125,7 +125,7 @@ def test_other_files_of_a_job_cannot_be_downloaded(shown: TestClient, id: str, w
 
 
 @pytest.mark.parametrize("path", ["/jobs/gone", "/jobs/gone/receipt", "/jobs/gone/files/result"])
-def test_a_job_that_is_not_there_is_said_to_be_missing(shown: TestClient, path: str) -> None:
+def test_an_unknown_job_is_reported_as_missing(shown: TestClient, path: str) -> None:
     answer = shown.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 

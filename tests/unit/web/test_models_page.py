@@ -197,7 +197,7 @@ def test_the_card_of_a_real_bundle(tmp_path: Path, int8_bundle: Path) -> None:
     assert f"int8 is the default: {BECAUSE}." in text
 
 
-def test_markdown_of_others_brings_no_html_no_link_and_no_picture() -> None:
+def test_foreign_markdown_adds_no_html_link_or_picture() -> None:
     html = card_html(
         "# A\n\n<script>alert(1)</script> <img src=x onerror=alert(1)>\n\n[a](javascript:alert(1)) "
         "![b](http://evil.example/x.png) <http://evil.example>\n\n| a | b |\n| - | -: |\n| `<b>` | 1 |\n"

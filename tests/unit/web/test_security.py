@@ -144,7 +144,7 @@ def session_of(client: TestClient) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_no_script_and_no_other_site_gets_the_cookie_and_behind_tls_it_is_sent_by_tls_only(
+def test_the_cookie_is_hidden_from_scripts_and_other_sites_and_secure_behind_tls(
     public: TestClient, scheme: str
 ) -> None:
     public.base_url = f"{scheme}://127.0.0.1:8800"
@@ -336,7 +336,7 @@ def test_a_connection_without_a_whole_request_is_ended_after_seconds(connect: An
     assert (wire.is_open, asking.is_open) == (False, True)
 
 
-def test_a_client_that_takes_nothing_of_its_answer_is_let_go(connect: Any, loop: Loop) -> None:
+def test_a_client_that_reads_no_answer_is_disconnected(connect: Any, loop: Loop) -> None:
     connection, wire = connect(REQUEST + b"token=abc")
     connection.pause_writing()
     loop.pass_s(59)
@@ -348,7 +348,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_let_go(connect: Any, loop:
     assert not wire.is_open
 
 
-def test_of_too_many_connections_the_oldest_that_waits_for_its_client_is_ended(
+def test_too_many_connections_end_the_oldest_that_waits_for_its_client(
     connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("web.security._CONNECTIONS", 3)

@@ -69,9 +69,7 @@ def with_errors(guesses, errors, label):
         ),
     ],
 )  # fmt: skip
-def test_all_classes_are_proved_together_but_for_those_that_are_refused(
-    sizes, errors, precision, thresholds, coverages
-):
+def test_all_classes_except_refused_ones_are_proved_together(sizes, errors, precision, thresholds, coverages):
     guesses = np.repeat([0, 1, 2], sizes)
     labels = with_errors(guesses, *errors) if errors else guesses
     target = at(targets_of(sure(guesses, 0.9), labels), precision)
@@ -92,7 +90,7 @@ def test_a_target_covers_no_less_than_a_stricter_one(rows, seed, boast, wrong_la
     assert coverages == sorted(coverages, reverse=True)
 
 
-def test_where_anything_is_promised_there_is_a_default():
+def test_every_set_with_a_promise_has_a_default():
     """81 classes and 300 rows, the surest of them mislabelled: two walks made no promise in 60 of 100 of these sets."""
     defaults = []
     for seed in range(20):
@@ -202,7 +200,7 @@ def test_coverage_is_of_the_networks_own_rows_whoever_proves_it():
     assert target.coverage != automatic(other.probabilities, other.known, target.thresholds).mean()
 
 
-def test_what_other_networks_prove_is_not_believed_against_the_networks_own_rows():
+def test_other_networks_proofs_do_not_count_against_the_networks_own_rows():
     guesses = np.zeros(200, int)
     own = rows_of(sure(guesses, 0.99), np.arange(200) % 2)
     others = rows_of(sure(np.zeros(5000, int), 0.99), np.zeros(5000, int))
@@ -268,7 +266,7 @@ def sure_rows(scores):
 
 
 @pytest.mark.parametrize("cv", [True, pytest.param(False, marks=pytest.mark.rest)])
-def test_expected_coverage_reckons_with_what_the_unknown_limit_sends_away_of_new_photos(cv):
+def test_expected_coverage_leaves_out_new_photos_above_the_unknown_limit(cv):
     rng = np.random.default_rng(0)
     expected, came = [], []
     for _ in range(200):

@@ -72,7 +72,7 @@ def test_photos_with_an_issue_the_worst_first(checkup, issue, places):
     assert checkup.places(issue) == places
 
 
-def test_the_liker_a_near_duplicate_the_lower_its_score_and_the_same_pixels_share_it(related):
+def test_closer_near_duplicates_have_lower_scores_and_equal_pixels_equal_ones(related):
     found = related(exact=((0, 6),), near=(NearPair(2, 5, 0.97), NearPair(5, 6, 1.0), NearPair(3, 4, -0.2)))
     scores = found.scores[Issue.NEAR_DUPLICATE]
     assert scores[2] == pytest.approx(0.03)
@@ -102,7 +102,7 @@ def test_photos_without_a_product_are_compared_and_of_no_class(tmp_path, tiles):
     assert not any(guess.is_shortcut or NONE in guess.pair for guess in found.guesses)
 
 
-def test_where_only_photos_of_no_product_can_be_used_nothing_is_guessed(tmp_path, tiles):
+def test_without_usable_photos_of_products_no_shortcut_is_judged(tmp_path, tiles):
     for label in ("hat", "vase"):
         (tmp_path / "photos" / label).mkdir(parents=True)
         (tmp_path / "photos" / label / "page.jpg").write_text("<html>")

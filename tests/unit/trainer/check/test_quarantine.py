@@ -118,7 +118,7 @@ def test_a_file_that_cannot_be_moved_is_named_and_the_others_come_back(photos, t
         ("test/hat/4.png", "train/vase/wrong.png", "train/vase/wrong.png"),
     ],
 )
-def test_of_a_leak_or_a_conflict_across_splits_the_training_photo_alone_goes(tmp_path, draw, source, copy, goes):
+def test_a_leak_or_conflict_across_splits_moves_only_the_training_photo(tmp_path, draw, source, copy, goes):
     photos = tmp_path / "photos"
     for seed in range(6):
         draw(photos / ("train", "test")[seed // 4] / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)

@@ -57,7 +57,7 @@ ODD = np.arange(ROWS) % 2
         ("border colour", {"border_blue": np.where(ODD, 250.0, 200.0)}),
     ],
 )
-def test_an_accident_that_goes_with_the_class_is_found_by_itself_and_in_combination(feature, columns):
+def test_a_shortcut_is_found_alone_and_in_combination(feature, columns):
     found = guesses(looks(**columns), labels_of("hat", "vase"))
     assert found[feature].is_shortcut
     assert found[feature].accuracy == 1
@@ -70,7 +70,7 @@ def test_an_accident_that_goes_with_the_class_is_found_by_itself_and_in_combinat
 MANY = [f"c{number:02}" for number in range(81)]
 
 
-def test_of_eighty_one_classes_that_accidents_do_not_tell_apart_no_pair_is_named():
+def test_no_pair_of_eighty_one_classes_without_shortcuts_is_named():
     rng, rows = np.random.default_rng(4), 81 * 12
     drawn = {
         "format": rng.choice(["JPEG", "PNG"], rows),
@@ -109,7 +109,7 @@ def test_no_pair_is_named_of_products_that_differ_in_colour():
     assert " from " not in found.sentence()
 
 
-def test_of_eighty_one_classes_the_one_with_an_accident_of_its_own_is_named():
+def test_the_one_class_of_eighty_one_with_a_shortcut_is_named():
     found = many(format=np.where(np.arange(81 * 12) % 81 == 17, "PNG", "JPEG"))["file format"]
     assert found.is_shortcut
     assert found.sentence().startswith("file format alone guesses the class of 2% of the photos, by chance 1%, and")

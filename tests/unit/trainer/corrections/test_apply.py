@@ -45,7 +45,7 @@ def counts(done: CorrectedResult) -> dict[str, int]:
     return {name: getattr(done, name) for name in COUNTS}
 
 
-def test_a_copy_has_what_reviewers_agree_on_and_all_else_as_it_was(tmp_path: Path, store: CorrectionStore) -> None:
+def test_a_copy_has_the_agreed_answers_and_is_otherwise_unchanged(tmp_path: Path, store: CorrectionStore) -> None:
     labels = finished(tmp_path)
     assert labels.result is not None
     before, data = rows_of(labels.result), labels.result.read_bytes()

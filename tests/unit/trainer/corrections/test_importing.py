@@ -40,7 +40,7 @@ FILLED = "row,correct_label,label,confidence,reason,top_k,thumbnail,image,price,
 
 
 @pytest.mark.parametrize("excel", [False, True])
-def test_of_a_review_csv_whose_correct_label_was_filled_the_filled_rows_speak(sheet, *, excel: bool) -> None:
+def test_only_rows_of_a_review_csv_with_a_correct_label_count(sheet, *, excel: bool) -> None:
     path = sheet(
         FILLED,
         f"1,shoes,boots,0.52,threshold,boots 0.52; hats 0.31,/p/1.jpg,1.jpg,9,{A},shop 1.0",
@@ -113,7 +113,7 @@ def imported(folder: Path, text: str, **options):
     )
 
 
-def test_a_vote_that_names_a_path_gets_the_sha256_of_what_is_there(tmp_path: Path) -> None:
+def test_a_vote_with_a_path_gets_the_sha256_of_its_file(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.jpg").write_bytes(b"one")
     done = imported(tmp_path, "image,label\nphotos/1.jpg,hats\nphotos/2.jpg,boots\n")
@@ -166,7 +166,7 @@ def test_a_label_above_classes_is_no_answer(tmp_path: Path) -> None:
     ("into", "written"),
     [("corrections.csv", "corrections-colour.csv"), ("corrections-colour.csv", "corrections-colour.csv")],
 )
-def test_answers_to_a_question_go_where_those_of_its_page_are(tmp_path: Path, into: str, written: str) -> None:
+def test_imported_answers_to_a_question_go_to_the_file_of_its_page(tmp_path: Path, into: str, written: str) -> None:
     model = SPEC.model.model_copy(update={"taxonomy": {"boots": "shoes", "sandals": "shoes"}})
     asked = (Question(name="category", model=SPEC.model), Question(name="colour", model=model))
     spec = SPEC.model_copy(update={"image_root": str(tmp_path), "questions": asked})

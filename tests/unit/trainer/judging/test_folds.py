@@ -101,7 +101,7 @@ def test_each_training_photo_is_judged_once_by_a_head_that_saw_neither_it_nor_it
     assert photos == held_photos(training)
 
 
-def test_no_photo_passes_the_body_twice_whatever_is_asked_of_it(make_training, diary):
+def test_each_photo_passes_the_body_once(make_training, diary):
     """Penalty, head, its folds, both splits, unknown score and label errors."""
     training = make_training(labels=(0, 1) * 20, held=(0, 1) * 4, folds=FOLDS, cv=True)
     predictor = training.predictor(few_features(2))
@@ -113,7 +113,7 @@ def test_no_photo_passes_the_body_twice_whatever_is_asked_of_it(make_training, d
     assert sorted(taken) == sorted(names(prepared.photos))
 
 
-def test_a_fold_leaves_its_answers_and_figures_and_no_weights_and_is_taken_from_disk_again(make_training, diary):
+def test_a_fold_leaves_answers_and_figures_without_weights_and_is_reused(make_training, diary):
     training = make_training(folds=2, epochs=3)
     first = train_folds(training, None, diary)
     assert diary.advanced_with == ["Fold 1 of 2", "Fold 2 of 2"]
@@ -169,9 +169,7 @@ def test_a_network_beside_folds_has_the_share_of_time_that_it_takes(make_trainin
 
 
 @pytest.mark.rest
-def test_cross_validated_networks_are_trained_in_full_and_within_a_time_limit_for_as_long_as_the_network_was(
-    make_training, diary
-):
+def test_cross_validated_networks_train_in_full_or_as_long_as_the_network_did(make_training, diary):
     """Even after the time limit, each is trained for an epoch."""
     training = make_training(epochs=2, cv=True, folds=2)
     training.run.path.mkdir()

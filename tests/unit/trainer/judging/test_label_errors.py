@@ -167,7 +167,7 @@ def test_fold_networks_are_asked_where_they_know_every_photo(make_training, logi
     assert issues(len(both)) == []  # a quarter of the opinions now confirms the label
 
 
-def test_where_no_class_has_enough_photos_there_is_no_list_and_it_is_said_why(make_training, logits_network):
+def test_without_a_class_with_enough_photos_the_reason_replaces_the_list(make_training, logits_network):
     training = make_training(labels=(0, 1) * 3, held=(0, 1))
     errors = find_label_errors(Predictor(logits_network(), training.store), training, None)
     assert errors.issues == []

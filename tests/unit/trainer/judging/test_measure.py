@@ -93,7 +93,7 @@ def test_a_photo_that_kills_its_decoder_is_one_that_could_not_be_read(exported, 
     assert before.figures == after.figures
 
 
-def test_a_table_is_measured_and_what_was_left_out_is_told(exported, some_photos, measured, tmp_path, capsys):
+def test_a_table_is_measured_and_left_out_rows_are_reported(exported, some_photos, measured, tmp_path, capsys):
     """``--json`` prints the figures, the achieved precision, how the table was read, and left-out rows."""
     files = sorted(some_photos.rglob("*.*"))
     cells = [(str(file), file.parent.name) for file in files] + [("", "hat"), ("gone.jpg", "vase"), ("b.jpg", "")]

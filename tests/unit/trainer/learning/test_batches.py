@@ -47,14 +47,14 @@ def test_an_epoch_is_whole_batches_and_never_none(batches, batch, steps, shown):
     assert [len(targets) for _, targets in made.epoch(0, 16).as_numpy_iterator()] == [shown // steps] * steps
 
 
-def test_no_photo_comes_twice_in_an_epoch_and_the_order_differs_between_epochs_and_seeds(batches):
+def test_an_epoch_has_each_photo_once_in_an_order_of_its_own(batches):
     assert len(set(seen(batches())[1])) == 8
     orders = [tuple(seen(batches(10, seed), epoch)[1]) for seed in (3, 4) for epoch in (0, 1)]
     assert len(set(orders)) == 4
 
 
 @pytest.mark.parametrize("augmentation", [None, Augmentation(erase=0.5)])
-def test_an_epoch_is_the_same_for_its_seed_whatever_was_seen_before(batches, augmentation):
+def test_an_epoch_depends_only_on_its_seed(batches, augmentation):
     unbroken = batches(augmentation=augmentation)
     epochs = [seen(unbroken, epoch) for epoch in range(3)]
     assert same(seen(batches(augmentation=augmentation), 2), epochs[2])

@@ -47,7 +47,7 @@ def test_where_the_rate_has_fallen_to_nothing_the_last_epoch_is_the_best(fit_onc
         assert -math.log(1 - second) == pytest.approx(outcome.history[epoch - 1].val_loss, rel=1e-4)
 
 
-def test_a_better_epoch_alone_takes_away_what_was_known_of_the_best_network(fit_once, run):
+def test_only_a_better_epoch_removes_the_best_networks_figures(fit_once, run):
     run.path.mkdir()
     figures = (run.confidence, run.evaluation, run.class_figures, run.predictions, run.label_issues)
     judged = (*figures, run.report, run.model_card)
@@ -158,7 +158,7 @@ def test_epochs_that_are_slower_than_planned_are_fewer_and_the_schedule_ends_in_
     assert {row.size % 16 for row in outcome.history} == {0}
 
 
-def test_the_time_in_which_the_first_step_compiles_the_network_is_told_apart(run):
+def test_the_first_steps_compilation_is_timed_separately(run):
     clock = Clock()
     puppet = Puppet(clock, 32, steps=4, full_step_s=3)
     learn = puppet.step

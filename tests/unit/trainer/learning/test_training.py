@@ -103,7 +103,7 @@ def test_a_pretrained_training_resumes_to_the_bit(pretrained, diary):
     assert broken.run.last.is_file()
 
 
-def test_the_judgement_of_an_early_epoch_goes_when_a_cross_validated_training_takes_the_last(make_training, diary):
+def test_an_early_epochs_judgement_is_removed_when_the_last_epoch_is_kept(make_training, diary):
     """Validation photos have wrong labels: the first epoch stays the best on them, and Ctrl-C judges it."""
     training = make_training(epochs=4, cv=True)
     others = {"a": "b", "b": "c", "c": "a"}

@@ -93,7 +93,7 @@ def test_weights_decay_and_biases_and_norms_do_not(pixels):
     assert shrunk == {"kernel"}
 
 
-def test_early_layers_move_less_and_what_is_in_no_group_stays(pixels):
+def test_early_layers_move_less_and_layers_in_no_group_stay(pixels):
     """Adam's first step moves each weight with a gradient by the rate."""
     for early_learns in (True, False):
         network = forgetful()

@@ -57,9 +57,7 @@ def test_batch_norms_of_a_network_from_nothing_soon_leave_their_start(random_net
 
 
 @pytest.mark.parametrize(("arch", "size"), [(Arch.CNN, 32), (Arch.SIMPLE, 32), (Arch.MOBILENET, 64)])
-def test_a_run_is_gone_on_from_with_another_head_and_where_maps_are_pooled_another_size(
-    random_network, arch, size, tmp_path
-):
+def test_a_new_run_may_change_the_head_and_with_pooled_maps_the_size(random_network, arch, size, tmp_path):
     before = random_network(arch, classes=2, size=size)
     before.save(tmp_path / "best.keras")
     network = start(tmp_path / "best.keras", arch, None)

@@ -128,7 +128,7 @@ def test_what_came_damaged_is_refused_and_not_kept(server, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["gone.h5", "cut.h5"])
-def test_what_does_not_come_whole_is_told_with_where_to_put_it(server, tmp_path, name):
+def test_an_incomplete_download_is_reported_with_the_place_for_the_file(server, tmp_path, name):
     url = f"{server.url}/{name}"
     with pytest.raises(InputError) as caught:
         fetch(ImageNetFile(url), tmp_path, "mobilenet")

@@ -78,7 +78,7 @@ def test_every_section_is_there_and_linked_to(html) -> None:
     assert links == ANCHORS
 
 
-def test_mistakes_are_shown_the_surest_first_with_the_heat_of_what_was_said(shop) -> None:
+def test_mistakes_are_shown_surest_first_with_the_predictions_heat_map(shop) -> None:
     judged, asked = shop.judged[Judged.TEST], []
 
     def heat(pixels, classes):
@@ -126,7 +126,7 @@ def cross_validated(shop):
     return material
 
 
-def test_mistakes_out_of_fold_have_no_heat_of_a_network_that_did_not_make_them(cross_validated) -> None:
+def test_out_of_fold_mistakes_have_no_heat_map_of_another_network(cross_validated) -> None:
     """The kept network has learned from these photos, and its heat map does not explain a fold's mistake."""
     html = report_page(cross_validated)
     tiles = re.findall(r"<figure.*?</figure>", part(html, "mistakes"), re.DOTALL)
@@ -204,7 +204,7 @@ def test_many_classes_are_a_picture_and_the_worst() -> None:
 
 
 @pytest.mark.parametrize(("each", "out_of_fold", "advised"), [(30, 0, True), (30, 400, False), (3, 0, False)])
-def test_without_a_promise_it_is_said_what_may_bring_one(each, out_of_fold, advised) -> None:
+def test_a_report_without_a_promise_advises_how_to_get_one(each, out_of_fold, advised) -> None:
     """Nine validation photos are too few to confirm the folds' proof."""
     material = made(each=each, ruling=None)
     confidence = material.confidence.model_copy(update={"out_of_fold": out_of_fold})
@@ -227,7 +227,7 @@ def test_heat_colours_what_is_hot_and_leaves_the_rest_grey() -> None:
     np.testing.assert_allclose(seen[4:, 4:, 0], grey[4:, 4:], atol=1)
 
 
-def test_of_a_tree_each_level_and_how_far_off_errors_are_is_told() -> None:
+def test_a_trees_levels_and_the_distance_of_errors_are_shown() -> None:
     material = in_tree(made())
     section = part(report_page(material), "thresholds")
     levels = section[section.index("By level of the tree") : section.index("By class")]

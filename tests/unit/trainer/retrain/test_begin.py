@@ -88,7 +88,7 @@ def folders(shop: PaperShop) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
-def test_a_catalogue_that_cannot_be_used_is_said_before_the_training(shop: PaperShop) -> None:
+def test_an_unusable_catalogue_is_reported_before_the_training(shop: PaperShop) -> None:
     config = shop.asked(catalogue=CatalogueSettings(source="rows.csv"))
 
     def away(*of: object) -> None:

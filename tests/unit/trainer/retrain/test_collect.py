@@ -202,7 +202,7 @@ def test_what_reviewers_call_no_product_is_learned_from_as_such(shop: Shop) -> N
     assert not any("New class" in line for line in collected_notes(collected, {"boots", "hats"}))
 
 
-def test_a_table_is_collected_with_its_columns_and_what_it_lacks_is_said(shop: Shop) -> None:
+def test_a_table_is_collected_with_its_columns_and_missing_photos_are_reported(shop: Shop) -> None:
     """Photos behind URLs are fetched; a failed photo keeps its row, so that a training counts it."""
     with open_scripted_server() as server:
         server.answers = {"/1.jpg": [Answer(b"\xff\xd8 one")], "/2.jpg": [Answer(status=404)]}

@@ -106,7 +106,7 @@ def test_nothing_moves_while_photos_come_and_are_corrected(cycles: Cycles, given
     assert not {photo.sha256 for photo in second.of(Split.TRAIN)} & {photo.sha256 for photo in first.of(Split.TEST)}
 
 
-def test_a_file_that_is_replaced_while_a_cycle_is_paused_gets_neither_label_nor_correction(cycles: Cycles) -> None:
+def test_a_file_replaced_during_a_pause_gets_no_label_or_correction(cycles: Cycles) -> None:
     labelled = cycles.folder / "data" / "hat" / "0.png"
     corrected, added = cycles.folder / "data" / "hat" / "2.png", cycles.folder / "catalogue" / "90.png"
     cycles.correct(corrected, "vase")
@@ -132,7 +132,7 @@ def test_a_first_cycle_takes_photos_that_only_reviewers_know_beside_given_splits
     assert "again.bmp" not in splits
 
 
-def test_a_photo_that_goes_back_to_the_catalogue_and_into_the_data_stays_in_its_split(cycles: Cycles) -> None:
+def test_a_photo_moved_to_the_catalogue_and_back_stays_in_its_split(cycles: Cycles) -> None:
     added = draw(cycles.folder / "catalogue" / "90.png", 90)
     cycles.run()
     cycles.correct(added, "vase")
@@ -144,7 +144,7 @@ def test_a_photo_that_goes_back_to_the_catalogue_and_into_the_data_stays_in_its_
     assert moved.split is split
 
 
-def test_photos_that_a_review_brought_are_learned_from_and_measure_nothing(cycles: Cycles) -> None:
+def test_reviewed_photos_are_only_for_training(cycles: Cycles) -> None:
     first = cycles.run()
     tested = next(photo for photo in first.photos if photo.split is Split.TEST)
     for seed in range(100, 130):

@@ -47,7 +47,7 @@ def test_two_real_bundles_on_the_runs_own_test_photos(small_run, sure_export, bu
     assert judge(GateSettings(), found, None).checks
 
 
-def test_both_are_asked_for_the_precision_that_the_champion_keeps(
+def test_both_models_are_compared_at_the_champions_precision(
     small_run, unsure_bundle, sure_bundle, reference_photos, session_cache, tmp_path
 ):
     """The same network twice: one is set to 0.90, the other to 0.98."""

@@ -84,9 +84,7 @@ def test_a_challenger_of_a_pretrained_champion_begins_with_the_same_pretrained_w
         ({"warm_start": False, "weights": "none"}, None),
     ],
 )
-def test_it_is_said_why_a_challenger_does_not_begin_with_the_champions_weights(
-    shop: PaperShop, train: dict[str, object], note: str | None
-) -> None:
+def test_the_reason_for_a_cold_start_is_reported(shop: PaperShop, train: dict[str, object], note: str | None) -> None:
     """But a cold start that the settings request is not reported."""
     view, settings = PaperView(), TrainSettings(**train)
     shop.run(config=shop.asked(train=settings), view=view)
@@ -200,7 +198,7 @@ def keep_tree(shop: PaperShop) -> None:
         ({"boots": "shoes"}, "boots,sold\nhats,\nscarves,\n", {"boots": "sold", "hats": "", "scarves": ""}),
     ],
 )
-def test_a_tree_of_the_settings_overrules_that_of_the_data_and_that_overrules_the_champions(
+def test_the_settings_tree_overrules_the_datas_and_this_the_champions(
     shop: PaperShop, tmp_path: Path, stated: dict[str, str], in_settings: str, parents: dict[str, str]
 ) -> None:
     def collect(config, folder, *of):
@@ -216,7 +214,7 @@ def test_a_tree_of_the_settings_overrules_that_of_the_data_and_that_overrules_th
     assert shop.requests[-1].parents == parents
 
 
-def test_the_comparison_is_told_which_test_photos_the_champion_was_chosen_on(shop: PaperShop) -> None:
+def test_the_comparison_knows_the_test_photos_that_chose_the_champion(shop: PaperShop) -> None:
     compared = []
     compare = shop.tools().compare
 

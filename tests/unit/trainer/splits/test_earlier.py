@@ -80,7 +80,7 @@ TESTED = LabeledPhoto(Path("tested"), "hat", TEST)
 
 
 @pytest.mark.parametrize(("place", "sha256"), [("a", "1"), ("a", "2"), ("train/a", "1")])
-def test_another_split_than_it_had_is_refused_with_what_to_do(place, sha256):
+def test_a_changed_split_is_refused_with_advice(place, sha256):
     with pytest.raises(
         DataError,
         match=f"Expected {place} in test, as in the earlier training, got train; give it test again, or train without",

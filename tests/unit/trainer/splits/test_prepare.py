@@ -74,7 +74,7 @@ def given(photos, folder):
     return folder
 
 
-def test_of_a_table_products_stay_together_and_what_cannot_be_had_is_set_aside_with_its_reason(photos, cache):
+def test_a_tables_products_stay_together_and_unusable_rows_are_set_aside_with_reasons(photos, cache):
     """Two photos a product; the last rows have no photo, no file and no label."""
     files = sorted(photos.rglob("*.png"))
     rows = [f"{file.relative_to(photos)},{file.parent.name},P{n // 2}" for n, file in enumerate(files)]
@@ -98,14 +98,14 @@ def test_of_a_table_products_stay_together_and_what_cannot_be_had_is_set_aside_w
     )
 
 
-def test_every_photo_of_a_clean_folder_is_used_and_there_is_nothing_to_say(photos, cache):
+def test_every_photo_of_a_clean_folder_is_used_without_notes(photos, cache):
     data = prepared(photos, cache)
     assert sorted(p.path for p in data.photos) == sorted(photos.rglob("*.png"))
     assert (data.classes, data.excluded, data.notes) == (("hat", "vase"), [], ())
     assert {len(data.of(split)) for split in Split} == {2, 8}
 
 
-def test_a_second_training_looks_at_and_decodes_only_what_is_new(photos, empty_cache):
+def test_a_second_training_reads_and_decodes_only_new_photos(photos, empty_cache):
     prepared(photos, empty_cache)
     draw(photos / "hat" / "new.png", 99)
     told = Told()
