@@ -114,7 +114,6 @@ def _bulk(material: Material, arguments: argparse.Namespace, show: Callable[[str
 
 
 def _quick(show: Callable[[str], None]) -> int:
-    """Return the exit status."""
     if not RESULTS.exists():
         sys.exit(f"Expected {RESULTS.name} to compare with; `make bench` writes it.")
     committed = json.loads(RESULTS.read_text())["parts"]["guard"]

@@ -73,7 +73,6 @@ def _table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str
 
 
 def _range(field: str, digits: int = 0) -> str:
-    """The format string of a spread."""
     median, low, high = (f"{{{field}[{which}]:,.{digits}f}}" for which in ("median", "low", "high"))
     return f"{median} ({low} to {high})"
 

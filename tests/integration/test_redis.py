@@ -77,7 +77,7 @@ def test_a_redis_that_remembers_goes_on_where_it_was(
 
 
 def test_a_worker_waits_for_a_redis_whose_memory_is_full(cluster: Cluster, job: QueuedJob, names, expected) -> None:
-    """At the worker's start, and in the middle of a job."""
+    """At its start, and in the middle of a job."""
     cluster.client.config_set("maxmemory", "1kb")
     worker = cluster.early_worker()
     for times in (1, 2):

@@ -20,7 +20,6 @@ def _here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def few(drawn, tmp_path):
-    """Six photos of two classes."""
     for folder in ("hat", "vase"):
         (tmp_path / "few" / folder).mkdir(parents=True)
         for photo in sorted((drawn / folder).glob("*.jpg"))[:3]:

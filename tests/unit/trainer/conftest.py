@@ -56,8 +56,6 @@ def diary():
 
 @dataclass(frozen=True)
 class Trained:
-    """A finished training."""
-
     path: Path
     request: TrainRequest
     evaluation: Evaluation
@@ -173,7 +171,6 @@ def binary(two_classes):
 
 @pytest.fixture(scope="session")
 def encode():
-    """An image as the bytes of a file."""
 
     def save(image, file_format="PNG", **options):
         buffer = BytesIO()

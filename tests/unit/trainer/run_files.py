@@ -111,7 +111,6 @@ FILES = {
 
 
 def best_logits(run, pixels):
-    """Class logits of the best network."""
     network = keras.saving.load_model(run.best, compile=False)
     logits = keras.Model(network.inputs, network.get_layer("logits").output)
     return class_logits(logits.predict(pixels, verbose=0))

@@ -102,7 +102,6 @@ def test_a_training_stopped_several_times_leaves_its_results_and_continues(
 
 @pytest.fixture
 def run_copy(trained, tmp_path):
-    """A copy of the trained run that a test may change."""
     return Run(shutil.copytree(trained.path, tmp_path / "copy"))
 
 

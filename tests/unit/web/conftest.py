@@ -31,7 +31,6 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with TOKEN."""
     file = tmp_path_factory.mktemp("token") / "token.txt"
     file.write_text(f"{TOKEN}\n")
     return file

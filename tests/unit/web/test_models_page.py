@@ -39,7 +39,6 @@ def client(registry: Registry) -> TestClient:
 
 
 def text_of(client: TestClient, path: str) -> str:
-    """A page's text without tags."""
     answer = client.get(path, headers={"accept": "text/html"})
     assert answer.status_code == 200, answer.text
     return " ".join(re.sub(r"<[^>]+>", " ", answer.text).split())

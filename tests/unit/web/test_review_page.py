@@ -68,7 +68,6 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def label(photo: int, name: str, id: str = "", **more: object) -> dict[str, object]:
-    """An answer."""
     return {"id": id or f"{photo}-{name}", "sha256": sha256_of(photo), "kind": "label", "label": name, **more}
 
 

@@ -88,7 +88,6 @@ def few(tmp_path, cache) -> Checkup:
 
 
 def part(html: str, anchor: str) -> str:
-    """One section."""
     return re.findall(rf'<section[^>]* id="{anchor}">.*?</section>', html, re.DOTALL)[0]
 
 

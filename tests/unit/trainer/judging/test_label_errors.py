@@ -63,7 +63,6 @@ def clusters(counts, distance=5.0, width=8, seed=0):
 
 
 def alone(labels):
-    """Groups of one photo each."""
     return [f"g{place:04}" for place in range(len(labels))]
 
 

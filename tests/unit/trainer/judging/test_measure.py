@@ -21,7 +21,6 @@ def exported(sure_export):
 
 @pytest.fixture
 def some_photos(trained, tmp_path):
-    """The test photos of two of the classes."""
     for photo in read_splits(trained.run.splits):
         if photo.split is Split.TEST and photo.label in {"hat", "vase"}:
             (tmp_path / "some" / photo.label).mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,6 @@ def by_speed(archs: Iterable[Arch]) -> list[Any]:
 
 @pytest.fixture(scope="module", params=by_speed(Arch))
 def arch(request: pytest.FixtureRequest) -> Arch:
-    """Every architecture."""
     return request.param
 
 

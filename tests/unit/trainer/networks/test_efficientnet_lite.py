@@ -131,7 +131,6 @@ def test_late_layers_begin_with_the_stage_of_80_channels(arch, first, random_net
 
 @pytest.fixture
 def pth(tmp_path):
-    """Writes arrays into a PyTorch file."""
 
     def write(arrays, name="own.pth", kind="zip"):
         path = tmp_path / name

@@ -40,7 +40,6 @@ def html(shop) -> str:
 
 
 def part(html: str, anchor: str) -> str:
-    """One section."""
     return re.findall(rf'<section[^>]* id="{anchor}">.*?</section>', html, re.DOTALL)[0]
 
 
