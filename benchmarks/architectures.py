@@ -2,10 +2,9 @@
 
     python benchmarks/architectures.py [--arch cnn mobilenet ...] [--size 64] [--once]
 
-Each is trained for an epoch on drawn photos by ``hangtag train --weights none`` (an EfficientNet-Lite from ImageNet's
-weights); then another run begins with what it has learned (``--weights best.keras``: the head first, then the whole,
-batch norms at rest), and that one is exported with its proof; ``--once`` leaves the fine-tuning out. Exits with status
-1 if any of it fails.
+``hangtag train --weights none`` trains each for an epoch on drawn photos (an EfficientNet-Lite starts from ImageNet's
+weights). A second run fine-tunes that network (``--weights best.keras``: first the head, then all layers, batch norms
+frozen). The second network is exported and checked. ``--once`` skips the fine-tuning. Exit status 1 if any step fails.
 """
 
 import argparse
@@ -52,7 +51,6 @@ def main() -> None:
 
 
 def _drawn(scratch: Path) -> list[Path]:
-    """Photos of many classes, and of two."""
     many, two = scratch / "many", scratch / "two"
     draw_catalogue(many, PHOTOS, seed=3)
     for name in sorted(folder.name for folder in many.iterdir() if folder.is_dir())[:2]:
@@ -62,11 +60,11 @@ def _drawn(scratch: Path) -> list[Path]:
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of one architecture.
+    """One architecture's results.
 
     Attributes:
-        seconds: of each command that did not fail.
-        parity: largest difference, flips and photos of the proof, in batches; none where something failed.
+        seconds: of each command that succeeded.
+        parity: the export check's largest difference, flips and photos, in batches; None after a failure.
     """
 
     seconds: tuple[float, ...]
@@ -82,7 +80,6 @@ def _cells(tried: Tried, steps: int) -> list[str]:
 
 
 def _try(arch: Arch, photos: Path, runs: Path, size: int, *, once: bool) -> Tried:
-    """Train, fine-tune and export."""
     train = ["train", str(photos), "--arch", arch, "--image-size", str(size), "--out", str(runs)]
     train += ["--epochs", "1", "--folds", "0"]
     first, second = runs / "first", runs / "second"

@@ -2,9 +2,9 @@
 
     python benchmarks/backbones.py [--network mobilenet:0.25 efficientnet_v2_b0 ...] [--size 128 160 224]
 
-Weights are random: they change no speed. int8 quantizes every layer between the first and the features, on noise; how
-often it says the class of float32 is of such a network only, and no more than a hint. One thread, batches of 32;
-training on all cores, batches of 32. Networks that are compared with each other should run in one call.
+Random weights do not change the speed. int8 quantizes every layer between the first and the features, on noise; its
+agreement with float32 is only a hint, because the network is random. ONNX Runtime uses one thread, training all cores;
+both use batches of 32. Compare only networks that ran in one call.
 """
 
 import argparse

@@ -2,9 +2,9 @@
 
     python benchmarks/bare_process.py BUNDLE PHOTO [--no-arena]
 
-Each model file of the bundle has a process of its own, in a mount namespace of its own where the bundle is read-only
-(root may do that; ``unshare`` of util-linux does it). Printed, in megabytes: the peak of resident memory after the
-imports, after loading, after the first photo and after ten; then milliseconds of loading, and of the tenth photo.
+Each model file of the bundle runs in its own process. The process has its own mount namespace with a read-only bundle
+(needs root and ``unshare`` of util-linux). Prints the peak of resident memory in megabytes after the imports, after
+loading, after the first photo and after ten. Then it prints the milliseconds of loading and of the tenth photo.
 """
 
 import argparse

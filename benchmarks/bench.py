@@ -4,12 +4,12 @@
                                [--before CHECKOUT] [--weights FILE] [--note TEXT]
     python benchmarks/bench.py --quick
 
-Without ``--photos``, class folders of JPEGs, it draws a catalogue; ``--count`` copies of the photos are labelled. Parts
-that are not asked for stay in results.json as they were; each says on which machine it was measured. ``--before`` is a
-checkout of an earlier version, which the part bulk then measures, too; ``--weights`` is the file of a MobileNet
-0.25 without its top: the part training and the default network of the part bulk start from it. ``--quick`` measures six
-ratios, writes nothing, and exits with status 1 where one has lost 15% against results.json. Photos, networks and the
-peers' environments are kept in ``.bench/``.
+``--photos`` has class folders of JPEGs; without it a catalogue is drawn. ``--count`` copies of the photos are labelled.
+``--only`` replaces these parts of results.json and keeps the others; each part names its machine. ``--before`` is a
+checkout of an earlier version that the part bulk measures, too. ``--weights`` is the file of a MobileNet 0.25 without
+its top: the part training and the default network of the part bulk start from it. ``--quick`` measures six ratios,
+writes no file, and exits with status 1 if a ratio lost 15% against results.json. ``.bench/`` keeps photos, networks and
+the peers' environments.
 """
 
 import argparse
@@ -41,7 +41,7 @@ PARTS = ("bulk", "long", "one_photo", "guard", "growth", "scale_out", "checking"
 
 
 def main() -> None:
-    """Measure the parts that are asked for."""
+    """Measure the chosen parts."""
     arguments = _arguments()
     os.environ.pop(
         "PYTHONDONTWRITEBYTECODE", None
@@ -114,7 +114,6 @@ def _bulk(material: Material, arguments: argparse.Namespace, show: Callable[[str
 
 
 def _quick(show: Callable[[str], None]) -> int:
-    """The exit status."""
     if not RESULTS.exists():
         sys.exit(f"Expected {RESULTS.name} to compare with; `make bench` writes it.")
     committed = json.loads(RESULTS.read_text())["parts"]["guard"]

@@ -1,7 +1,7 @@
-"""Bulk labelling: Hangtag on this machine and on a queue, a bare loop, and what people would use instead.
+"""Bulk labelling: Hangtag on this machine and on a queue, a bare loop, and other programs.
 
-All of them label the same photos with the same network, as whole commands, in turns. ``python benchmarks/bench.py
---only bulk`` runs it.
+All label the same photos with the same network, as whole commands, in turns. ``python benchmarks/bench.py --only bulk``
+runs it.
 """
 
 import csv
@@ -171,7 +171,7 @@ def label(material: Material, variant: str, folder: Path, version: Path | None =
 
 
 def _without_reason(material: Material, folder: Path) -> Material:
-    """With a bundle as versions before 2026-11-23 read it: their manifests gave no reason for the default."""
+    """Copy the bundle for versions before 2026-11-23, whose manifests gave no reason for the default."""
     bundle = Path(shutil.copytree(material.bundle, folder / "before"))
     without = {key: value for key, value in material.manifest.items() if key != "default_because"}
     (bundle / "manifest.json").write_text(json.dumps(without))
@@ -179,7 +179,7 @@ def _without_reason(material: Material, folder: Path) -> Material:
 
 
 def queue(material: Material, variant: str, folder: Path) -> Labelled:
-    """``hangtag submit`` to a worker that waits with a slot a core and has the model; until the receipt is there."""
+    """``hangtag submit`` to a waiting worker with a slot a core and a loaded model, until the receipt is written."""
     with waiting_worker(folder) as (environment, pids, jobs):
         submit = [sys.executable, "-m", "hangtag", "submit"]
         options = ["--model", material.bundle, "--variant", variant, "--image-root", material.photos, "--job"]
@@ -207,7 +207,7 @@ def waiting_worker(
 ) -> Iterator[tuple[dict[str, str], list[int], Path]]:
     """A private Redis and a worker with a slot a core: their environment, process numbers, folder of jobs.
 
-    The folder of jobs is a new one, or ``storage``, an ``s3://`` URL that the ``further`` environment leads to.
+    The folder of jobs is new, or ``storage``: an ``s3://`` URL that needs the ``further`` environment.
     """
     with tempfile.TemporaryDirectory(dir=folder) as place, PrivateRedis(Path(place) / "redis") as server:
         jobs = Path(place) / "jobs"

@@ -1,12 +1,11 @@
-"""A job under fire: everything is killed, again and again, and every row must come out right, once.
+"""A job under fire: processes and Redis are killed again and again, and each row must have one right result.
 
     python benchmarks/chaos.py --seed 1 [--rows 60000] [--photos PHOTOS --model BUNDLE] [--no-calm] [--limit 1800]
 
-Two workers label a catalogue in which two photos bring their process down and one hangs. Meanwhile, at random: a
-process of a worker is killed, a whole worker is killed, Redis is killed and started again (with or without what it
-knew), Redis is wiped, all connections are cut. The result is compared row by row with what ``hangtag label`` gives for
-the same photos.
-Printed: a line of JSON. Exit status 1 when a row is missing, doubled or wrong, or other rows failed than those three.
+Two workers label a catalogue in which two photos crash their process and one hangs. Random faults: kill a process of a
+worker, kill a whole worker, kill and restart Redis (with or without its data), wipe Redis, cut all connections. Each
+row is compared with the result of ``hangtag label`` for the same photos. Prints a line of JSON. Exit status 1 if a row
+is missing, doubled or wrong, or if rows other than these three failed.
 """
 
 import argparse
@@ -66,7 +65,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _write_catalogue(folder: Path, rows: int, chance: random.Random) -> tuple[Path, dict[str, str]]:
-    """A CSV of ``id,image``; returned with the ids of the bad photos and the error each must end with."""
+    """Write a CSV of ``id,image``; return it and the error that each bad photo must end with, by id."""
     names = {"boom-1.jpg": b"BOOM", "boom-2.jpg": b"BOOM", "hang.jpg": b"HANG"}
     for name, data in names.items():
         (folder / name).write_bytes(data)
@@ -97,7 +96,7 @@ def _expected(folder: Path, photos: Path, model: Path) -> dict[str, tuple[Any, .
 def _run(
     folder: Path, catalogue: Path, model: Path, chance: random.Random | None, limit_s: float
 ) -> tuple[float, dict[str, int]]:
-    """Seconds that the job took, from its submission to its receipt, and the faults it saw."""
+    """Seconds from the job's submission to its receipt, and the faults meanwhile."""
     with PrivateRedis(folder / "redis") as server:
         environment = {
             "HANGTAG_REDIS_URL": server.url,
@@ -115,7 +114,7 @@ def _run(
 def _wait(
     receipt: Path, server: PrivateRedis, workers: Workers, chance: random.Random | None, deadline: float
 ) -> Counter[str]:
-    """Until the job is finished; faults come at random times where there is a ``chance``."""
+    """Wait until the job is finished; with a ``chance``, cause faults at random times."""
     faults: Counter[str] = Counter()
     fault_at = time.monotonic() + (chance.expovariate(1 / MEAN_PAUSE_S) if chance else 0.0)
     while not receipt.exists():
@@ -151,7 +150,7 @@ def _strike(fault: str, server: PrivateRedis, workers: Workers, chance: random.R
 
 
 def _verdict(job: Path, catalogue: Path, bad: dict[str, str], expected: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
-    """Counts of what is not as it should be."""
+    """Count missing, doubled and wrong rows and unexpected errors."""
     with catalogue.open(newline="") as file:
         asked = {row["id"]: row["image"] for row in csv.DictReader(file)}
     rows = [tuple(row[name] for name in RESULTS) for row in pq.read_table(job / "labels.parquet").to_pylist()]

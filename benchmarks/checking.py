@@ -1,10 +1,10 @@
-"""``hangtag check`` of 1,000, 10,000 and 50,000 photos: seconds, memory, and what it finds.
+"""``hangtag check`` of 1,000, 10,000 and 50,000 photos: seconds, memory, and near duplicates.
 
     python benchmarks/checking.py [--photos PHOTOS] [--counts 1000 10000 50000] [--keep FOLDER]
 
-The photos that there are come back again and again with small edits, all of them different files: saved again, smaller,
-with a little cut off, lighter. Each check starts with an empty cache. ``python benchmarks/bench.py --only checking``
-makes one of them beside those of cleanvision and imagededup.
+The photos are repeated with small edits, each a different file: saved again, resized, cropped, lightened. Each check
+starts with an empty cache. ``python benchmarks/bench.py --only checking`` compares one check with cleanvision and
+imagededup.
 """
 
 import argparse
@@ -64,7 +64,7 @@ def _drawn(folder: Path) -> Path:
 
 
 def _edited(photos: Path, folder: Path, count: int) -> Path:
-    """So many photos in class folders; whole once ``.whole`` is there."""
+    """Write ``count`` photos into class folders; ``.whole`` marks a complete folder."""
     if (folder / ".whole").exists():
         return folder
     sources = sorted(path for path in photos.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -81,7 +81,7 @@ def _edited(photos: Path, folder: Path, count: int) -> Path:
 
 
 def _edit(source: Path, target: Path, number: int) -> None:
-    """A small edit that no other copy of the photo has."""
+    """Give this copy an edit that differs from all other copies."""
     rng = np.random.default_rng(number)
     with Image.open(source) as opened:
         photo = opened.convert("RGB")
@@ -93,7 +93,7 @@ def _edit(source: Path, target: Path, number: int) -> None:
 
 
 def _check(data: Path, out: Path) -> tuple[Ran, list[tuple[str, str]]]:
-    """What it took, and the near pairs."""
+    """The measured command, and the pairs of near duplicates."""
     with tempfile.TemporaryDirectory() as cache:
         ran = run([sys.executable, "-m", "hangtag", "check", data, "--out", out], {"XDG_CACHE_HOME": cache})
     summary = json.loads((out / "check.json").read_text())
@@ -101,7 +101,7 @@ def _check(data: Path, out: Path) -> tuple[Ran, list[tuple[str, str]]]:
 
 
 def measure(material: Material, show: Callable[[str], None]) -> dict[str, Any]:
-    """``hangtag check`` and the others, on edited copies of the photos that the network has learned from."""
+    """``hangtag check`` and the others, on edited copies of the network's training photos."""
     pythons = {name: peer_python(name, show) for name in OTHERS}
     with tempfile.TemporaryDirectory() as scratch:
         data = _edited(material.originals, Path(scratch) / "data", BESIDE)
@@ -121,7 +121,7 @@ def measure(material: Material, show: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _found(ran: Ran, pairs: Iterable[tuple[str, str]], originals: int) -> dict[str, Any]:
-    """Copies of one photo are twins; their names are numbers."""
+    """Figures for results.json. Copies of one photo have the same number modulo ``originals``."""
     twins: set[int] = set()
     wrong = 0
     for pair in pairs:

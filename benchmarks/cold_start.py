@@ -1,9 +1,9 @@
-"""``hangtag classify`` of one photo as a whole process, against one that only imports what it cannot do without.
+"""``hangtag classify`` of one photo as a whole process, against a process that only imports the needed packages.
 
     python benchmarks/cold_start.py BUNDLE PHOTO [--times 25]
 
-The two take turns, so that whatever else the machine does slows both; the first turn is not counted. The ratio is the
-median of each turn's own.
+The two take turns, so that other load slows both; the first turn is not counted. The printed ratio is the median of
+the turns' ratios.
 """
 
 import argparse

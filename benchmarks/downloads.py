@@ -1,20 +1,20 @@
-"""Photos behind URLs against photos on this machine's disk, and hosts that do all that hosts should not.
+"""Photos behind URLs against photos on this machine's disk, and misbehaving hosts.
 
     python benchmarks/downloads.py rate [--photos PHOTOS --model BUNDLE] [--rows 8000] [--runs 5] [--ill deaf slow …]
     python benchmarks/downloads.py everything [--photos PHOTOS --model BUNDLE]
 
-``rate``: rows whose photos are 20 hosts', one of which (5% of the rows) is not well: deaf (its connections are never
-answered), silent (it takes them and says nothing), slow (2 s an answer), flaky (a 500, and the photo at the second
-asking), or healthy as the others are. One labelling process on one core; the hosts are a process on another, which need
-not hurry. Local files, the same bytes, and each kind of hosts take turns in every run; no photo comes twice, and the
-first run does not count. Printed, in images a second: ``phase``, rows on healthy hosts (or local files) by the seconds
-of the labelling phase as the receipt says them, the last wait for the ill host included; ``fetching``, the same rows by
-the seconds from the first request to the last photo of a healthy host; and their ratios to the local files of the same
-run. Every row is looked at: those of hosts that never answer must have failed, all others must have the SHA-256 and the
-error (none) of the local file.
+``rate``: photos on 20 hosts. One host (5% of the rows) is deaf (accepts no connection), silent (accepts, never
+answers), slow (2 s an answer), flaky (first a 500, then the photo), or healthy. One process labels on one core; the
+hosts run in a process on another, with time to spare. Each run measures local files with the same bytes and each kind
+of host in turns. No photo repeats, and the first run is not counted.
 
-``everything``: a row for each thing that a host can do wrong, and how it must end. It takes a minute once there is a
-model; any does.
+Printed, in images a second: ``phase``, rows on healthy hosts (or local files) by the receipt's seconds of labelling,
+including the last wait for the ill host; ``fetching``, the same rows by the seconds from the first request to the last
+photo of a healthy host; and their ratios to the local files of the same run. Each row is checked: rows of deaf and
+silent hosts must have failed, other rows must have the local file's SHA-256 and no error.
+
+``everything``: a row for each fault that a host can have, with the result that it must have. Takes a minute with a
+model; any model will do.
 """
 
 import argparse
@@ -48,9 +48,9 @@ class Measure:
 
     Attributes:
         phase: images a second of the labelling phase.
-        fetching: the same until the last healthy photo was sent; of local files as ``phase``.
+        fetching: the same until the last healthy photo was sent; equals ``phase`` for local files.
         seconds: of the labelling phase.
-        busy: share of its time that the hosts' process used its core, while they were asked.
+        busy: share of a core that the hosts' process used while it served requests.
         errors: kind → rows.
     """
 
@@ -62,7 +62,7 @@ class Measure:
 
 
 def main() -> None:
-    """Run one of the two."""
+    """Run ``rate`` or ``everything``."""
     arguments = _arguments()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -96,10 +96,10 @@ class _Rate:
     """Local files and hosts in turns.
 
     Args:
-        photos: a folder of photos that are given again and again, each time a little longer.
+        photos: a folder of photos to repeat, each copy a little longer.
         model: a bundle.
-        folder: an empty one, for the local files and the results.
-        hosts: that serve the same.
+        folder: an empty folder for the local files and the results.
+        hosts: serve the same photos.
         rows: of each catalogue.
     """
 
@@ -117,7 +117,7 @@ class _Rate:
         self._sources = {None: local} | {ill: _write(folder / f"{ill}.csv", cells) for ill, cells in urls.items()}
 
     def run(self, ills: list[Health], runs: int) -> None:
-        """Take turns, print the table; end with a fault where a row did not end as it should."""
+        """Take turns and print the table; exit with an error if a row has a wrong result."""
         found: dict[Health | None, list[Measure]] = defaultdict(list)
         ratios: dict[Health, list[tuple[float, float]]] = defaultdict(list)
         print(f"{self._rows:,} rows, {HOSTS} hosts, {runs} runs, in turns; images a second")
@@ -193,7 +193,7 @@ def _write(file: Path, cells: list[str]) -> Path:
 
 
 def _label(source: Path, model: Path, output: Path, hosts: list[str]) -> dict[str, dict[str, float]]:
-    """Label anew; the receipt, as JSON has it."""
+    """Label without earlier results; return the receipt as parsed JSON."""
     command = [sys.executable, "-m", "hangtag", "label", str(source), "--model", str(model), "--out", str(output)]
     allowed = [word for host in hosts for word in ("--allow-host", host)]
     done = subprocess.run(
@@ -204,7 +204,7 @@ def _label(source: Path, model: Path, output: Path, hosts: list[str]) -> dict[st
 
 
 def _everything(photo: bytes, model: Path, folder: Path) -> int:
-    """How many cases did not end as they should."""
+    """Return the number of cases with a wrong result."""
     with nasty_hosts(photo) as (places, cases):
         source = _write(folder / "cases.csv", [case.url for case in cases])
         output = folder / "cases.parquet"

@@ -2,9 +2,9 @@
 
     python benchmarks/edge.py bundle/ photos/
 
-Labels are the names of the photos' folders, where all of them are labels of the model. Speed is of decoded photos: of
-each, Pillow's resize with the model after it, and the edge graph. Memory is of a bare process that loads one graph and
-labels one photo: what labelling adds to the graph and the photo.
+Labels are the names of the photos' folders, if all of them are labels of the model. Speed is measured on decoded
+photos: Pillow's resize and the model, against the edge graph. Memory is measured in a bare process that loads one graph
+and labels one photo: the memory that labelling adds to the graph and the photo.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SIZES = ((400, 533), (1600, 1600), (3000, 4000))
 
 
 def main() -> None:
-    """Print what was found, as JSON."""
+    """Print the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", type=Path, help="a bundle, or a lone .onnx file that Hangtag exported")
     parser.add_argument("photos", type=Path, nargs="?")
@@ -63,7 +63,7 @@ def _measure(model: Path, photos: Path) -> None:
 
 
 def _edge_bytes(model: Path) -> bytes:
-    """The bundle's own edge graph, or one that is made of its model."""
+    """The bundle's edge graph, or a new one from its model."""
     if model.is_dir():
         bundle = open_bundle(model)
         variant = bundle.manifest.variants[bundle.manifest.default_variant]
@@ -91,7 +91,7 @@ def _whole(files: dict[Path, bytes]) -> Iterator[Pixels]:
 
 
 def _speed(edge: EdgeModel, classifier: Classifier, photos: list[Pixels]) -> dict[str, float]:
-    """Median milliseconds a decoded photo, of the best of three rounds."""
+    """Median milliseconds a decoded photo, in the best of three rounds."""
     spec = classifier.metadata.preprocess
 
     def python(photo: Pixels) -> None:
@@ -122,7 +122,7 @@ def _peak_of(graph: Path, height: int, width: int) -> float:
 
 
 def _peak_mb(graph: Path, height: int, width: int) -> float:
-    """By how much labelling one photo raises the memory of a process that has loaded the graph and holds the photo."""
+    """Memory that labelling one photo adds to a process with a loaded graph and photo."""
     edge, photo = load_edge(graph.read_bytes(), str(graph)), _noise(height, width)
     before = resident_mb("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # Linux: the peak counts from here

@@ -2,9 +2,9 @@
 
     python benchmarks/examples.py PHOTOS BUNDLE [--count 50] [--page PICTURE.png]
 
-The photos are the first of the folder by the SHA-256 of their bytes. Printed: for each example, how many labels are
-Hangtag's, and how far a confidence is from Hangtag's; then each photo whose label differs. The exit status is 1 where
-one does.
+The photos are the first of the folder by the SHA-256 of their bytes. Prints for each example how many labels agree with
+Hangtag's and the largest difference of a confidence; then each photo with a different label. Exit status 1 if a label
+differs.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from models.classifier import load
 
 
 def main() -> None:
-    """Ask each, compare, print."""
+    """Label with each example, compare, and print."""
     arguments = _arguments()
     photos = _first_by_digest(arguments.photos, arguments.count)
     edge = (arguments.bundle / "edge.onnx").resolve()

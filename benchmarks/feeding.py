@@ -1,16 +1,16 @@
-"""How long an epoch takes: photos from Hangtag's store, and from Keras's ``image_dataset_from_directory``.
+"""Seconds of an epoch with photos from Hangtag's store, and from Keras's ``image_dataset_from_directory``.
 
     python benchmarks/feeding.py photos/train --epochs 4
 
-The same network takes the same steps on the same photos; only what feeds it differs. Epochs of the two take turns, so
-that a slow minute of the machine falls on both; the first of each, which decodes and traces, does not count.
-``--augment same`` gives both Hangtag's augmentation; ``layers`` gives Keras's dataset Keras's own layers for the same
-changes, as its guides do; ``none`` gives neither any. ``--size`` is what both are fed with; Hangtag's own schedule also
-has epochs of smaller photos, which are measured apart.
+The same network takes the same steps on the same photos; only the feed differs. Epochs of the two take turns, so that a
+slow minute of the machine slows both. The first epoch of each, which decodes and traces, is not counted.
+``--augment same`` gives both Hangtag's augmentation. ``layers`` gives Keras's dataset Keras's own layers for the same
+changes, as in its guides. ``none`` augments neither. ``--size`` is the photos' size in both feeds; Hangtag's schedule
+also has epochs of smaller photos, which are measured separately.
 
-TensorFlow's thread that tunes a dataset holds up the end of an epoch until it wakes, up to 20 s after the epoch began.
-Hangtag has none. Keras's dataset is measured with it, begun anew each epoch as ``fit`` does, and in an iterator that
-never ends.
+TensorFlow's thread that tunes a dataset delays the end of an epoch until it wakes, up to 20 s after the epoch began.
+Hangtag has no such thread. Keras's dataset is measured twice: with a new iterator each epoch, like ``fit``, and
+with one endless iterator.
 """
 
 import argparse

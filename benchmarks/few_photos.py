@@ -1,14 +1,13 @@
-"""What few photos are enough for: draws from a set of labelled photos, trained on and judged on its given test split.
+"""Accuracy and precision after training on few photos: random draws of a labelled set, judged on its test split.
 
     python benchmarks/few_photos.py PHOTOS --per-class 25 50 100 --draws 5 --checkout EARLIER . -- --arch mobilenet ...
 
-``PHOTOS`` has the folders train, validation and test, each with a folder a class. Each draw takes photos of train and
-validation alone; checkouts take turns on the same draws. What follows ``--`` is passed to ``hangtag train``. For each
-checkout and number of photos it prints the mean accuracy on test with its standard deviation over draws, and the
-seconds that a training took. Where the training estimated its accuracy by folds, it prints by how much the estimate was
-off, and how many of the intervals held the accuracy on test. For each target it prints how many draws promised it, what
-the test photos came to, and how many draws broke it beyond chance. ``--keep`` names a folder where each training's
-evaluation is left; what is there is not trained again, so that a run can go on.
+``PHOTOS`` has the folders train, validation and test, each with a folder a class. Draws come from train and validation
+only; checkouts take turns on the same draws. Options after ``--`` go to ``hangtag train``. Prints for each checkout and
+number of photos the mean test accuracy, its standard deviation over draws, and the seconds of a training. If the
+training estimated its accuracy by folds, prints the estimate's error, and how many intervals held the test accuracy.
+Prints for each target how many draws promised it, the precision on test photos, and how many draws broke it beyond
+chance. ``--keep`` is a folder for the trainings' evaluations: a later run reuses them.
 """
 
 import argparse
@@ -42,7 +41,7 @@ def main() -> None:
     parser.add_argument("--first", type=int, default=0, help="number of the first draw, which is its seed, too")
     parser.add_argument("--classes", nargs="+")
     parser.add_argument("--checkout", type=Path, nargs="+", default=[Path()])
-    parser.add_argument("--keep", type=Path, help="folder of what the trainings came to")
+    parser.add_argument("--keep", type=Path, help="folder for the trainings' evaluations")
     own, _, options = " ".join(sys.argv[1:]).partition(" -- ")
     arguments = parser.parse_args(own.split())
     classes = arguments.classes or sorted(folder.name for folder in (arguments.photos / "test").iterdir())

@@ -1,15 +1,14 @@
-"""How many of Hangtag's own files one photo, one queued chunk and one retraining pass.
+"""Count Hangtag's files on the way of one photo, one queued chunk and one retraining.
 
     python benchmarks/files_passed.py BUNDLE PHOTO [--tree DIR] [--json]
 
-``photo``: modules in which at least one function runs while ``hangtag label`` labels one photo of this disk, from its
-start to its end, in all of its processes and threads. What runs only because a module is imported (class bodies,
-decorators, tables) does not count. Each process notes its files by ``sys.setprofile``, which a ``sitecustomize`` in a
-temporary folder switches on; Hangtag knows nothing of it.
+``photo``: modules in which at least one function runs while ``hangtag label`` labels one photo of this disk, from start
+to end, in all processes and threads. Code that runs on import (class bodies, decorators, tables) does not count. A
+``sitecustomize`` in a temporary folder switches on ``sys.setprofile`` in each process; Hangtag is unchanged.
 
-``chunk`` and ``cycle``: the module that runs a queued chunk, the one that runs a retraining, and all modules that can
-be imported from there, by imports inside functions and for type checkers too: these stand for what is loaded late.
-A package counts where its ``__init__.py`` has code.
+``chunk`` and ``cycle``: the module that runs a queued chunk or a retraining, and all modules that it imports, directly
+or through others. Imports inside functions and for type checkers count too, in place of modules that are loaded late.
+A package counts if its ``__init__.py`` has code.
 """
 
 import argparse
@@ -81,7 +80,7 @@ def main() -> None:
 
 
 def passed_by_photo(tree: Path, bundle: Path, photo: Path) -> list[str]:
-    """The modules that ``hangtag label`` of one photo really runs."""
+    """The modules that run in ``hangtag label`` of one photo."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "labels.csv")
         source = Path(folder, "one.txt")
@@ -95,7 +94,7 @@ def passed_by_photo(tree: Path, bundle: Path, photo: Path) -> list[str]:
 
 
 def noted(tree: Path, module: str, *words: str) -> list[str]:
-    """The modules of a tree in which a function runs while ``python -m MODULE WORDS`` does."""
+    """The modules of a tree in which a function runs during ``python -m MODULE WORDS``."""
     with tempfile.TemporaryDirectory() as folder:
         site, notes = Path(folder, "site"), Path(folder, "notes")
         site.mkdir()
@@ -121,10 +120,10 @@ def _dotted(file: Path) -> str:
 
 
 def closure(tree: Path, module: str) -> list[str]:
-    """A module, and all that can be imported from there; packages without code are left out.
+    """A module and all modules that it imports, directly or through others; without packages that have no code.
 
     Raises:
-        ValueError: there is no such module.
+        ValueError: the module does not exist.
     """
     modules = modules_of(tree)
     if module not in modules:
@@ -145,7 +144,7 @@ def _imported(file: Path, modules: dict[str, Path]) -> set[str]:
 
 
 def _names(tree: ast.Module) -> Iterator[str]:
-    """What the imports of a module may name: ``from a import b`` names ``a`` and ``a.b``."""
+    """Names of possibly imported modules: ``from a import b`` gives ``a`` and ``a.b``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

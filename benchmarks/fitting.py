@@ -1,12 +1,12 @@
-"""How photos are best fitted into the square (``--fit``) and decoded (``--decode``): accuracy and speed of each.
+"""Accuracy and speed of each way to fit photos into the square (``--fit``) and to decode them (``--decode``).
 
     python benchmarks/fitting.py photos/ --frozen mobilenet.weights.h5 --alpha 0.25 [--one-shape]
     python benchmarks/fitting.py photos/ --train --epochs 20
 
-With ``--frozen``, a small classifier on the features of a network that never learns, five-fold, over all photos but
-those of a test folder: it is quick, and every photo counts, so small differences show; ``--one-shape`` leaves out those
-whose width by height differs from the median by more than 10%. With ``--train``, ``hangtag train`` learns each way and
-validation is counted; what else is passed goes to it. The test split is never looked at.
+``--frozen`` fits a small classifier on a frozen network's features, in five folds, on all photos outside the
+test folder. It is quick and each photo counts, so small differences show. ``--one-shape`` leaves out photos whose
+width by height differs from the median by more than 10%. ``--train`` runs ``hangtag train`` for each way and counts
+validation photos; other options go to ``hangtag train``. Neither uses the test split.
 """
 
 import argparse
@@ -30,7 +30,7 @@ WAYS = [(fit, decode) for decode, fit in itertools.product(Decode, Fit)]
 
 
 def main() -> None:
-    """Measure each way, and print a line for it; differences are those to the first."""
+    """Measure each way and print a line with its difference from the first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="train, validation and test folders of class folders")
     how = parser.add_mutually_exclusive_group(required=True)
@@ -75,7 +75,7 @@ def _frozen(
 
     photos = [photo for photo in read_dataset(asked.photos).photos if photo.split is not Split.TEST]
     store = PixelStore(folder / "pixels", PreprocessSpec(size=asked.size, fit=fit, decode=decode))
-    sizes = [whole_pixels(photo.path.read_bytes()).shape for photo in photos]  # and from memory from now on
+    sizes = [whole_pixels(photo.path.read_bytes()).shape for photo in photos]  # also warms the disk cache
     shapes = np.array([width / height for height, width, _ in sizes])
     if asked.one_shape:
         alike = np.abs(shapes / np.median(shapes) - 1) <= 0.1

@@ -2,14 +2,15 @@
 
     python benchmarks/gate.py [--trials 240] [--seed 0] [--photos FOLDER --weights FILE]
 
-Test photos of ten classes, some of them small, are drawn again and again, with both models' probabilities, and with
-thresholds that each model has found on held-out photos of its own. What the models see of a photo is partly the same,
-so they err on the same photos, as two trainings of one network do; one photo in two hundred has a wrong label. The
-figures go through the whole comparison and the whole gate with its default limits.
+Each trial draws test photos of ten classes, some of them small, and both models' probabilities. Each model has found
+its thresholds on held-out photos of its own. The models share a part of each photo's noise, so they err on the same
+photos, like two trainings of one network. One photo in two hundred has a wrong label. The figures go through the whole
+comparison and the whole gate with its default limits.
 
-With --photos (class folders, searched at any depth) and --weights (Keras's MobileNet 0.25 without its top) there is a
-table of real networks as well: heads on frozen features, of different photos and different numbers of them, compared on
-372 photos drawn from 60% of the folder that none has learned from; on all of these their true difference is measured.
+With --photos (class folders, searched at any depth) and --weights (Keras's MobileNet 0.25 without its top) a second
+table has real networks: heads on frozen features, fitted on different photos and different numbers of photos. No head
+learns from 60% of the folder. The heads are compared on 372 photos of this part; their true difference is measured on
+the whole part.
 
 "Before" is the gate up to commit b81bef8, as far as it differs: accuracy above 0 with a 95% interval above −1 point, up
 to ten classes held to a 95% interval each, coverage by each model's own thresholds alone.
@@ -42,7 +43,7 @@ HURT = 4
 """The class that a challenger may lose; it has a tenth of the photos."""
 ACCURACY = 0.85
 SHARED = 0.8
-"""How much of what a model sees of a photo the other sees as well; so some 10% of the photos are discordant."""
+"""The share of a photo's noise (its variance) that both models see; some 10% of the photos are then discordant."""
 WRONG_LABELS = 0.005
 PRECISION = 0.95
 FOOTPRINT = Footprint(bytes=1_000_000, images_per_s=400.0)
@@ -54,13 +55,13 @@ REVIEWED = (0, 20, 40, 80)
 
 @dataclass(frozen=True)
 class Truth:
-    """A challenger as it really is.
+    """A challenger's true quality.
 
     Attributes:
         name: for the table.
         points: its recall less the champion's, in hundredths.
         hurt: the same of the class HURT.
-        heat: what its probabilities were flattened by (above 1) or sharpened by (below 1) after calibration.
+        heat: flattens (above 1) or sharpens (below 1) its probabilities after calibration.
         champion_heat: the same of the champion.
     """
 
@@ -107,7 +108,7 @@ def main() -> None:
 
 
 def _promotions(rng: np.random.Generator, trials: int) -> Table:
-    """With a quarter of the trials where the test has 1,500 photos, since chance plays a smaller part there."""
+    """Promotions by challenger; tests of 1,500 photos get a quarter of the trials, because they vary less."""
     title = "promoted by the default gate, before → after (what fails after: accuracy, interval, recall, coverage)"
     table = Table("challenger", *(f"{photos:,} test photos" for photos in COUNTS), title=title)
     for truth in TRUTHS:
@@ -127,12 +128,12 @@ def _cell(drawn: list[Comparison]) -> str:
 
 
 def _after(found: Comparison) -> dict[str, bool]:
-    """What the gate says, check by check."""
+    """The gate's result, check by check."""
     return {check.name: check.passed for check in judge(GateSettings(), found, None).checks}
 
 
 def _before(found: Comparison) -> dict[str, bool]:
-    """The same of the gate before."""
+    """The earlier gate's result, check by check."""
     limits, automation = GateSettings(), found.automation
     compared = [(one.points, one.points_95) for one in found.classes.values() if one.points_95 is not None]
     wider = norm.isf(min(0.025, 0.25 / len(compared))) / norm.isf(0.025)
@@ -170,7 +171,7 @@ def _photos(count: int) -> tuple[list[AssignedPhoto], np.ndarray]:
 def _model(
     rng: np.random.Generator, name: str, truth: Truth, shared: np.ndarray, shown: np.ndarray, held: int
 ) -> ModelPredictions:
-    """What a model says of the photos; its thresholds are proved on held-out photos that no other model has."""
+    """A model's predictions; its thresholds are proved on held-out photos of its own."""
     labels = rng.choice(CLASSES, held, p=SIZES)
     seen = np.where(rng.random(held) < WRONG_LABELS, rng.integers(0, CLASSES, held), labels)
     said = _probabilities(rng.normal(size=(held, CLASSES)), seen, truth)
@@ -186,7 +187,7 @@ def _model(
 
 
 def _probabilities(noise: np.ndarray, shown: np.ndarray, truth: Truth) -> np.ndarray:
-    """Of a model that is exactly as sure as it is right, before its heat."""
+    """Probabilities of a perfectly calibrated model, then flattened by its heat."""
     skill = _skills(truth)
     scores = noise.copy()
     scores[np.arange(len(shown)), shown] += skill[shown]
@@ -197,18 +198,18 @@ def _probabilities(noise: np.ndarray, shown: np.ndarray, truth: Truth) -> np.nda
 
 @cache
 def _skills(truth: Truth) -> np.ndarray:
-    """How far the true class stands out of noise with which each class has the recall of the truth."""
+    """The true class's margin over noise that gives each class its true recall."""
     return np.array([brentq(lambda skill, wanted: _recall(skill) - wanted, 0.0, 8.0, (at,)) for at in truth.recall()])
 
 
 def _recall(skill: float) -> float:
-    """How often the true class has the highest of all scores."""
+    """How often the true class has the highest score."""
     at = np.linspace(-7, 7, 1401)
     return float(np.trapezoid(norm.pdf(at) * norm.cdf(at + skill) ** (CLASSES - 1), at))
 
 
 def _unlucky_thresholds(rng: np.random.Generator, trials: int) -> Table:
-    """What differs is which held-out photos each has found its thresholds on, and a part of what it sees."""
+    """Refusals for coverage when the models differ in their held-out photos and in a part of the noise."""
     table = Table("challenger", "held-out photos", "refused for coverage, 372 test photos: before → after")
     for truth in (Truth("equal"), Truth("3 points worse", -3)):
         for held in (340, 1000, 3000):
@@ -219,7 +220,7 @@ def _unlucky_thresholds(rng: np.random.Generator, trials: int) -> Table:
 
 
 def _reviewed(rng: np.random.Generator, trials: int) -> Table:
-    """Before, a tenth of the photos that reviewers answered joined the test; after, none of them does."""
+    """Promotions with reviewed photos in the test: a tenth of them before, none after."""
     title = "372 test photos drawn at random, and photos that went to review because the champion was unsure"
     table = Table("challenger", *(f"{extra} reviewed" for extra in REVIEWED), title=f"promoted, of {title}")
     for truth in (Truth("equal"), Truth("-1 points", -1), Truth("-2 points", -2)):
@@ -233,7 +234,7 @@ def _reviewed(rng: np.random.Generator, trials: int) -> Table:
 
 
 def _with_reviewed(rng: np.random.Generator, truth: Truth, extra: int) -> Comparison:
-    """One photo in twelve of a catalogue goes to review: those of which the champion is least sure."""
+    """Add the photos with the champion's lowest confidence: one in twelve of a catalogue."""
     count = 372 + 12 * extra
     truths = rng.choice(CLASSES, count, p=SIZES)
     shared = rng.normal(size=(count, CLASSES))
@@ -251,7 +252,7 @@ def _with_reviewed(rng: np.random.Generator, truth: Truth, extra: int) -> Compar
 
 
 def _flattery(rng: np.random.Generator, trials: int, cycles: int = 12) -> Table:
-    """How much better a champion looks on the frozen test than it is, after some cycles whose gains are drawn."""
+    """How much the frozen test overrates a champion after some cycles with random gains."""
     table = Table("gate", "accuracy on the frozen test less the true one", "promotions", title=f"after {cycles} cycles")
     for name, rule in (("before", _before), ("after", _after)):
         found = [_frozen(rng, cycles, rule) for _ in range(trials)]
@@ -287,7 +288,7 @@ def _calibrations(rng: np.random.Generator, trials: int) -> Table:
 
 
 def _too_sure(rng: np.random.Generator, photos: int, extra: float) -> bool:
-    """Whether a challenger is refused that is right as often as the champion, and surer by so much."""
+    """Whether a challenger with equal accuracy and ``extra`` confidence is refused."""
     truth = rng.beta(4, 0.6, photos)
     before, after = rng.random(photos) < truth, rng.random(photos) < truth
     after = np.where(rng.random(photos) < 0.5, before, after)
@@ -297,7 +298,7 @@ def _too_sure(rng: np.random.Generator, photos: int, extra: float) -> bool:
 
 
 def _networks(rng: np.random.Generator, trials: int, folder: Path, weights: Path) -> Table:
-    """Pairs of real heads, both ways round, by how much better the challenger is on all photos kept apart."""
+    """Pairs of real heads, both ways round, by the challenger's gain on all photos kept apart."""
     features, labels = _features(folder, weights)
     order = rng.permutation(len(labels))
     test, known = np.split(order, [len(order) * 3 // 5])
@@ -333,7 +334,7 @@ def _features(folder: Path, weights: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _head(features: np.ndarray, labels: np.ndarray, learned: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """The probabilities that a head which has learned some photos gives the test photos, a column a class."""
+    """Fit a head on the ``learned`` photos; return its probabilities of the test photos, a column a class."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

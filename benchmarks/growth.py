@@ -1,9 +1,9 @@
-"""What a row costs as catalogues grow: time, memory of each process, bytes in Redis, files and requests.
+"""Cost of a row as catalogues grow: time, memory of each process, bytes in Redis, files and requests.
 
-A worker labels catalogues of a few photos again and again, each of which it decodes once and then knows: what is
-measured is all that Hangtag does for a row but decoding and the network. The folder of jobs is one on disk, or S3 by a
-server of moto's on this machine, which is slow: there requests count, not time. ``python benchmarks/bench.py --only
-growth`` runs it; ``python benchmarks/growth.py`` is that server.
+The rows of a catalogue repeat a few photos, and a worker decodes each photo once. So the figures contain Hangtag's work
+for a row without decoding and the network. The folder of jobs is on disk, or in S3: a moto server on this machine. Moto
+is slow, so requests count there, not time. ``python benchmarks/bench.py --only growth`` runs it; ``python
+benchmarks/growth.py`` is the moto server.
 """
 
 import json
@@ -120,7 +120,7 @@ def _catalogue(material: Material, rows: int, folder: Path) -> Path:
 
 
 def submit_words(material: Material, rows: int, folder: Path, job: str) -> list[object]:
-    """The command that submits a new catalogue of so many rows, three a product."""
+    """Write a new catalogue of ``rows`` rows, three a product, and return the command that submits it."""
     catalogue = _catalogue(material, rows, folder)
     command = [sys.executable, "-m", "hangtag", "submit", catalogue, "--model", material.bundle]
     return [*command, "--variant", "float32", "--image-root", material.photos, "--group-column", "sku", "--job", job]
@@ -135,7 +135,7 @@ def _warm(material: Material, folder: Path, environment: dict[str, str], jobs: P
 
 @contextmanager
 def counting_s3(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Counter[str]]]]:
-    """An S3 on this machine: the environment that leads to it, its requests so far by method, and receipts."""
+    """An S3 on this machine: its environment, and a function that counts requests by method, and receipts."""
     process = Popen([sys.executable, __file__], stdin=PIPE, stdout=PIPE, text=True)
     try:
         said: Any = process.stdout
@@ -161,7 +161,7 @@ def counting_s3(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Cou
 
 
 def _serve() -> None:
-    """Moto's S3 at a free port, which it prints; until stdin ends."""
+    """Serve moto's S3 at a free port until stdin ends; print the port."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 

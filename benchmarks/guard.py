@@ -1,8 +1,8 @@
-"""Six ratios that a change may not make worse: what ``make bench-quick`` compares with the committed results.
+"""Six ratios that a change may not make worse: ``make bench-quick`` compares them with the committed results.
 
-Each is beside something that hardly changes with Hangtag: a plain script with Pillow and ONNX Runtime, bare imports, or
-a bare loop, which decodes and runs the network as Hangtag does (that ratio sees no loss in these two). They are of
-drawn photos and a small network, where Hangtag's own work shows most; above 1, Hangtag is better.
+Each compares Hangtag with something that hardly changes: a plain script with Pillow and ONNX Runtime, bare imports, or
+a bare loop. The bare loop decodes and runs the network with Hangtag's code, so its ratio misses a loss in these two.
+Photos are drawn and the network is small, because Hangtag's own work shows most there. Above 1, Hangtag is better.
 """
 
 import os

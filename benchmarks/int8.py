@@ -3,9 +3,9 @@
     python benchmarks/int8.py clothing/ --judge clothing/test [--size 64] [--mobilenet-weights FILE]
     python benchmarks/int8.py --judge clothing/test --run runs/train/shop [runs/train/other ...]
 
-Each network is trained for 12 epochs from nothing (``mobilenet`` 0.25 from a file of weights, if one is named), unless
-finished runs are named. ``hangtag export`` makes int8 of it, with 7-bit weights, and judges it as it always does; the
-photos in the class folders of ``--judge``, which neither training nor export may have seen, judge it once more.
+Trains each network for 12 epochs from random weights (``mobilenet`` 0.25 from ``--mobilenet-weights``), or takes the
+finished runs of ``--run``. ``hangtag export`` makes int8 with 7-bit weights and judges it as always. The photos in the
+class folders of ``--judge`` judge it again; training and export must not have seen them.
 """
 
 import argparse
@@ -28,7 +28,7 @@ ARCHITECTURES = ("cnn", "mobilenet", "mobilenet_v2", "mobilenet_v3_large", "effi
 
 
 def main() -> None:
-    """Train where no runs are named, export, judge, and print a table."""
+    """Train or take finished runs, export, judge, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="?", help="what to train on")
     parser.add_argument("--run", type=Path, nargs="+", default=[], help="finished runs")
@@ -59,7 +59,7 @@ def _trained(arch: str, asked: argparse.Namespace, runs: Path) -> Path:
 
 
 def _row(run: Path, judge: Path, place: Path) -> tuple[str, ...]:
-    """The cells of a run; where int8 is refused, the reason."""
+    """The cells of a run, or the reason why int8 was refused."""
     from exporter.export import export_run
 
     proof = export_run(run, place, ExportOptions(int8=True)).proof

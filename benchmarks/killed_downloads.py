@@ -1,11 +1,11 @@
-"""A worker is killed while it downloads: what its log and the other's say, and what their metrics do.
+"""A worker is killed while it downloads: log lines and metrics of it and of another worker.
 
     python benchmarks/killed_downloads.py [--rows 4000] [--photos PHOTOS --model BUNDLE] [--delay 0.2]
 
-Two workers label photos that a local server gives slowly. Once a few chunks are done, one worker is killed with all its
-processes (SIGKILL) while it has chunks in hand; nobody starts it again. Printed: the log lines of both, the metrics
-before and after, and what the result is when compared row by row with what ``hangtag label`` gives for the same files.
-Exit status 1 when a row is missing, doubled or wrong.
+Two workers label photos of a slow local server. After a few chunks, one worker is killed with all its processes
+(SIGKILL) while it holds chunks, and is not restarted. Prints the log lines of both, the metrics before and after, and a
+comparison of each row with the result of ``hangtag label`` for the same file. Exit status 1 if a row is missing,
+doubled or wrong.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def _arguments() -> argparse.Namespace:
 
 
 def _expected(folder: Path, photos: Path, model: Path) -> dict[str, dict[str, Any]]:
-    """Photo, relative to its folder → what ``hangtag label`` says of the file; only photos that can be read."""
+    """Relative path of each readable photo → its row by ``hangtag label``."""
     output = folder / "expected.parquet"
     hangtag("label", photos, "--model", model, "--out", output)
     rows = pq.read_table(output).to_pylist()
@@ -91,12 +91,12 @@ def _expected(folder: Path, photos: Path, model: Path) -> dict[str, dict[str, An
 
 class _QuietServer(ThreadingHTTPServer):
     def handle_error(self, *_: object) -> None:
-        """Of connections that end with the worker that is killed."""
+        """Ignore connections of the killed worker."""
 
 
 @contextmanager
 def _slow_server(photos: Path, delay_s: float) -> Iterator[str]:
-    """Serve a folder as ``HOST:PORT`` as long as the block runs."""
+    """Serve a folder as ``HOST:PORT`` during the block."""
 
     class Slow(SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
@@ -107,7 +107,7 @@ def _slow_server(photos: Path, delay_s: float) -> Iterator[str]:
                 super().do_GET()
 
         def log_message(self, *_: object) -> None:
-            """Nobody reads it."""
+            """Log no requests."""
 
     server = _QuietServer(("127.0.0.1", 0), partial(Slow, directory=str(photos)))
     Thread(target=server.serve_forever, daemon=True).start()
@@ -117,7 +117,7 @@ def _slow_server(photos: Path, delay_s: float) -> Iterator[str]:
 
 
 def _write_catalogue(folder: Path, photos: Path, host: str, names: list[str], rows: int) -> tuple[Path, dict[str, str]]:
-    """A CSV of ``id,image`` whose URLs are all different; returned with each id's photo."""
+    """Write a CSV of ``id,image`` with distinct URLs; return it and each id's photo."""
     asked = {f"{row:08}": names[row % len(names)] for row in range(rows)}
     catalogue = folder / "catalogue.csv"
     with catalogue.open("w", newline="") as file:
@@ -128,7 +128,7 @@ def _write_catalogue(folder: Path, photos: Path, host: str, names: list[str], ro
 
 
 class _Watched(Workers):
-    """One worker whose metrics are asked for; started when the block begins."""
+    """One worker with metrics; starts when the block begins."""
 
     def __init__(self, name: str, folder: Path, settings: QueueSettings) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -143,7 +143,7 @@ class _Watched(Workers):
         super().__init__(1, folder / name, environment, SLOTS)
 
     def metrics(self) -> Counter[str]:
-        """Those to show that are not nought; none while it starts."""
+        """Metrics to show that are not 0; none while the worker starts."""
         try:
             with urlopen(f"http://127.0.0.1:{self._port}/metrics") as answer:
                 families = list(text_string_to_metric_families(answer.read().decode()))
@@ -161,14 +161,14 @@ class _Watched(Workers):
         )
 
     def lines(self) -> list[dict[str, Any]]:
-        """The lines of its log that are ours."""
+        """The log's lines with one of EVENTS."""
         texts = self._log.read_text(errors="replace").splitlines()
         lines = (json.loads(text) for text in texts if text.startswith("{"))
         return [line for line in lines if line["event"] in EVENTS]
 
 
 def _kill(cluster: dict[str, _Watched], settings: QueueSettings) -> tuple[str, list[int]]:
-    """Kill the first worker while it has chunks in hand; returned are when, and which chunks these were."""
+    """Kill the first worker while it holds chunks; return the time and these chunks."""
     job = Jobs(FolderStorage(Path(settings.jobs))).find("job")
     victim = cluster["killed"]
     client = connect(settings)
@@ -213,7 +213,7 @@ def _verdict(result: Path, asked: dict[str, str], expected: dict[str, dict[str, 
 
 
 def _same(row: dict[str, Any], expected: dict[str, Any]) -> bool:
-    """Probabilities may differ in their last digits, since batches are cut otherwise."""
+    """Probabilities may differ in their last digits, because batches are cut differently."""
     near = row["confidence"] is not None and math.isclose(row["confidence"], expected["confidence"], abs_tol=1e-5)
     return near and all(row[name] == expected[name] for name in SAME)
 

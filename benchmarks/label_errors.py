@@ -1,14 +1,14 @@
-"""How many wrong labels the list of label errors shows and how many right ones it doubts.
+"""How many wrong labels the list of label errors finds, and how many right ones it doubts.
 
     python benchmarks/label_errors.py photos/ --weights mobilenet.weights.h5 --alpha 0.25 --epochs 12 --runs runs/
     python benchmarks/label_errors.py --speed
 
-Some labels of training and validation photos are made wrong (--share), ``hangtag train`` learns them like the others,
-and what it would list is compared with what is wrong: by each small classifier alone, by their mean, and by that
-together with the fold networks. Labels are mixed up (of any other class, the common ones more often) or alike (drawn
-by what a classifier on frozen ImageNet features takes the photo for). Photos that are labelled wrongly by nature count
-as right ones that are doubted. Runs that are there already are not trained again; other options go to ``hangtag
-train``. The test split is not looked at. With --speed, how long it takes on made-up features.
+``--share`` is the share of training and validation labels to make wrong. ``hangtag train`` learns them like the others.
+Its list of label errors is compared with the wrong labels: by each small classifier, by their mean, and by the mean
+together with the fold networks. A wrong label is mixed up (another class at random, common ones more often) or alike
+(drawn from the prediction of a classifier on frozen ImageNet features). Labels that were wrong before count as right
+ones that are doubted. Finished runs are not trained again; other options go to ``hangtag train``. The test split is not
+used. ``--speed`` measures the time on made-up features.
 """
 
 import argparse
@@ -35,7 +35,7 @@ console = Console(width=160)
 
 
 def main() -> None:
-    """Train where need be, and print a table for each share and kind of wrong labels."""
+    """Train where a run is missing, and print a table for each share and kind of wrong labels."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="?", help="train, validation and test folders of class folders")
     parser.add_argument("--weights", type=Path, help="of keras.applications.MobileNet without its top")
@@ -62,7 +62,7 @@ def main() -> None:
 
 
 def _spoil(asked: argparse.Namespace, path: Path, share: float, kind: str) -> None:
-    """Write a CSV of all photos in which a share of the labels outside test is wrong."""
+    """Write a CSV of all photos; a share of the labels outside test is wrong."""
     from trainer.data.dataset import Split, read_dataset
 
     photos = read_dataset(asked.photos).photos
@@ -97,7 +97,7 @@ def _frozen(asked: argparse.Namespace, paths: Sequence[Path], labels: Labels) ->
 
 
 def _show(name: str, path: Path) -> None:
-    """Print what each way to judge labels finds of those that were made wrong."""
+    """Print how many wrong labels each method finds."""
     import keras
 
     from exporter.training_run import read_training_run
@@ -149,7 +149,7 @@ def _show_found(name: str, said: dict[str, Floats], labels: Labels, wrong: npt.N
 
 
 def _alone(features: Floats, labels: Labels, groups: Sequence[str], seed: int) -> dict[str, Floats]:
-    """What each classifier says by itself, out of fold; scikit-learn's linear discriminant analysis, too."""
+    """Out-of-fold probabilities of each classifier, and of scikit-learn's linear discriminant analysis."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import PredefinedSplit, cross_val_predict

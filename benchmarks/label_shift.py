@@ -1,8 +1,8 @@
-"""How often a promise of 0.95 is broken where a catalogue's mix of classes is unlike the training photos'.
+"""How often a promise of 0.95 is broken if a catalogue's mix of classes differs from the training photos'.
 
-Simulated networks with hard and easy classes are proved on 1,500 photos. They label jobs whose classes have other
-shares: hard classes 1.6 to 2.2 times as common, one class at 40%, or shares drawn at random. A promise is broken if the
-labels of a job's mix are right less often than it says, measured on 40,000 more photos.
+Simulated networks with hard and easy classes are proved on 1,500 photos. They label jobs with other shares of classes:
+hard classes 1.6 to 2.2 times as common, one class at 40%, or shares drawn at random. A promise is broken if fewer than
+95% of the labels are right, measured on 40,000 more photos of the job's mix.
 
 ``python benchmarks/label_shift.py [TRIALS]`` (100 by default: half an hour).
 """

@@ -1,4 +1,4 @@
-"""Photos, models and other people's programs to measure with: what a person names, or what Hangtag draws and trains."""
+"""Photos, models and other programs for the benchmarks: named on the command line, or drawn and trained by Hangtag."""
 
 import argparse
 import hashlib
@@ -46,13 +46,13 @@ def material_parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def hangtag(*words: object, environment: Mapping[str, str] | None = None) -> str:
-    """Run a command as a process of its own; what it prints on stdout. It must succeed."""
+    """Run a Hangtag command in a new process and return its stdout; it must succeed."""
     command = [sys.executable, "-m", "hangtag", *map(str, words)]
     return subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
 
 
 def make_material(photos: Path | None, model: Path | None, scratch: Path, drawn: int = 1000) -> tuple[Path, Path]:
-    """The folder of photos and the bundle; made in ``scratch`` where they are not given, of so many drawn photos."""
+    """Return the folder of photos and the bundle; without them, draw ``drawn`` photos and train, in ``scratch``."""
     if photos and model:
         return photos, model
     demo = scratch / "demo"
@@ -67,7 +67,7 @@ def photo_list(photos: Path) -> list[str]:
 
 
 def readable_photos(photos: Path) -> list[bytes]:
-    """Photos of a folder that can be decoded: a broken one could break in another way with bytes after its end."""
+    """The folder's decodable photos: bytes after the end of a broken photo could change its error."""
     readable = []
     for name in photo_list(photos)[:ORIGINALS]:
         data = Path(name).read_bytes()
@@ -80,7 +80,7 @@ def readable_photos(photos: Path) -> list[bytes]:
 
 
 def write_distinct(folder: Path, originals: Sequence[bytes], numbers: Sequence[int]) -> None:
-    """A photo for each number, no two with the same bytes, since those are labelled once; see :func:`distinct_name`."""
+    """Write a photo for each number. Bytes differ, because equal files are labelled once. See :func:`distinct_name`."""
     size = sum(map(len, originals)) / len(originals)
     if size * len(numbers) > MAX_DISK_BYTES:
         sys.exit(f"{len(numbers):,} photos of {size / 1e3:.0f} kB need more than {MAX_DISK_BYTES / 1e9:.0f} GB")
@@ -91,20 +91,20 @@ def write_distinct(folder: Path, originals: Sequence[bytes], numbers: Sequence[i
 
 
 def distinct_name(number: int) -> str:
-    """Where a photo is in the folder."""
+    """A photo's path inside the folder."""
     return f"{number // A_FOLDER}/{number}.jpg"
 
 
 @dataclass(frozen=True)
 class Material:
-    """Photos and a network of Hangtag's own that has seen them.
+    """Photos and a Hangtag network that was trained on them.
 
     Attributes:
-        source: what the photos are, for people; no path of this machine.
-        photos: folders of ``.jpg`` files that can all be read.
-        originals: class folders of what they are copies of.
+        source: describes the photos for people; no path of this machine.
+        photos: folders of readable ``.jpg`` files.
+        originals: class folders of the copied photos.
         size: side of the network's square, in pixels.
-        run: the training run, whose Keras network the bundle was made from.
+        run: the training run with the bundle's Keras network.
     """
 
     source: str
@@ -121,12 +121,12 @@ class Material:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        """What the bundle says of itself."""
+        """The bundle's manifest."""
         return dict(json.loads((self.bundle / "manifest.json").read_text()))
 
     @cached_property
     def for_peers(self) -> Path:
-        """A folder with the network as others read it: ``model.onnx``, ``model.keras``, ``labels.txt``."""
+        """A folder with the network for other programs: ``model.onnx``, ``model.keras``, ``labels.txt``."""
         folder = self.bundle.with_name(f"{self.bundle.name}-for-peers")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir()
@@ -136,7 +136,7 @@ class Material:
         return folder
 
     def said(self) -> dict[str, Any]:
-        """What was measured, for results.json."""
+        """The photos and the network, for results.json."""
         sizes = [Path(name).stat().st_size for name in self.names]
         with Image.open(self.names[0]) as first:
             pixels = f"{first.width}×{first.height}"
@@ -152,11 +152,11 @@ class Material:
 def shop_material(
     photos: Path | None, count: int, show: Callable[[str], None], *, size: int = 128, epochs: int = 5, int8: bool = True
 ) -> Material:
-    """``count`` photos, no two with the same bytes, and a network; kept for the next time.
+    """``count`` photos with distinct bytes, and a network; kept for the next time.
 
-    They are copies of the readable photos of a folder, or of drawn ones as a shop has them. The network has learned a
-    little from the originals: how quick it is does not depend on that. It stretches photos into its square, as
-    ``image_dataset_from_directory`` does: then nobody's preprocessing has to be taught to others.
+    They are copies of the readable photos of a folder, or of drawn ones like a shop's. The network was trained briefly
+    on the originals: its speed does not depend on that. It stretches photos into its square like
+    ``image_dataset_from_directory``, so that the other programs need no preprocessing of Hangtag's.
     """
     if photos is None:
         source = f"drawn by trainer/sample, {SHOP_SIZE[0]}×{SHOP_SIZE[1]} JPEG"
@@ -175,7 +175,7 @@ def shop_material(
 
 
 def with_default_network(material: Material, weights: Path, show: Callable[[str], None]) -> Material:
-    """The same photos, with the network that ``hangtag train`` chooses for them and these weights of ImageNet."""
+    """The same photos, with the network that ``hangtag train`` chooses for them and these ImageNet weights."""
     made_from = (content_of(material.originals), content_of(weights), content_of(*_TRAINED_BY))
     model = KEPT / f"default-{_key(*made_from)}"
     train = partial(_train, material.originals, ("--weights", weights, "--epochs", DEFAULT_EPOCHS), ())
@@ -192,7 +192,7 @@ def _copy(originals: Path, count: int, folder: Path) -> None:
 
 
 def _once(folder: Path, make: Callable[[Path], None], show: Callable[[str], None], what: str) -> None:
-    """Make a folder; a file beside it says that it is whole."""
+    """Make a folder unless a file beside it marks it as complete."""
     made = folder.with_name(f"{folder.name}.made")
     if made.exists():
         return
@@ -213,7 +213,7 @@ def _draw_shop(folder: Path) -> None:
 
 
 def _draw_one(folder: Path, products: Sequence[str], number: int) -> None:
-    """A drawn photo in the size of a shop's, with a camera's grain, so that its file is as large as a shop's."""
+    """Draw a photo with the size and grain of a shop's, so that its file is as large as a shop's."""
     from trainer.sample.photo import draw_photo
 
     rng = np.random.default_rng([7, number])
@@ -231,7 +231,7 @@ def _train(photos: Path, train: Sequence[object], export: Sequence[object], plac
 
 
 def peer_python(name: str, show: Callable[[str], None]) -> Path:
-    """The Python of an environment with exactly what ``peers/NAME.txt`` pins; made when that file has changed."""
+    """The Python of an environment with exactly the pins of ``peers/NAME.txt``; made again when that file changes."""
     pins = Path(__file__).parent / "peers" / f"{name}.txt"
     place = KEPT / "peers" / name
     installed = place / "installed.txt"

@@ -1,7 +1,7 @@
 """How the benchmarks measure: whole commands, in turns, medians with their spread, and the machine they ran on.
 
-Run as a program it is the parent of a measured command, and adopts what the command leaves behind (Ray starts its
-processes that way), so that their processor time counts.
+Run as a program it is the parent of a measured command. It adopts processes that the command leaves behind (Ray starts
+its processes that way), so that their processor time counts.
 """
 
 import ctypes
@@ -40,7 +40,7 @@ _INSTRUCTIONS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16", "a
 
 @dataclass(frozen=True)
 class Ran:
-    """A command that has succeeded.
+    """A command that succeeded.
 
     Attributes:
         seconds: from its start to its end.
@@ -48,7 +48,7 @@ class Ran:
         own_s: of that, the command's first process alone.
         memory_mb: the most that its processes had together, shared pages counted once (PSS), in 10⁶ bytes.
         largest_mb: the most that one process had (``VmHWM``).
-        said: what it printed.
+        said: its output.
     """
 
     seconds: float
@@ -60,7 +60,7 @@ class Ran:
 
 
 def run(command: Sequence[object], environment: Mapping[str, str] | None = None) -> Ran:
-    """Run a command to its end and measure it; the program ends with what it said where it fails."""
+    """Run a command to its end and measure it; if it fails, exit with its output."""
     words = [sys.executable, "-P", __file__, *map(str, command)]
     with tempfile.TemporaryFile("w+") as said, tempfile.TemporaryFile("w+") as complaint:
         process = subprocess.Popen(
@@ -81,15 +81,15 @@ def run(command: Sequence[object], environment: Mapping[str, str] | None = None)
 
 
 class PeakMemory:
-    """The most memory that processes and their descendants have, looked at every so many seconds.
+    """The peak memory of processes and their descendants, sampled at intervals.
 
-    ``below`` leaves the processes themselves out.
+    ``below`` leaves out the given processes.
 
     Attributes:
-        together_mb: of all of them, shared pages counted once, in 10⁶ bytes.
-        largest_mb: of the largest process at each depth: those given, their children, and so on.
-        processor_s: of each process when it was last seen. Linux adds up the times of those that somebody waits for,
-            and nobody waits for Ray's.
+        together_mb: of all processes, shared pages counted once, in 10⁶ bytes.
+        largest_mb: of the largest process at each depth: the given processes, their children, and so on.
+        processor_s: of each process at its last sample. Linux adds a child's time to its parent only if the parent
+            waits for it; Ray does not wait.
     """
 
     def __init__(self, pids: Iterable[int], *, below: bool = False, every_s: float = 0.25) -> None:
@@ -122,7 +122,7 @@ class PeakMemory:
                 yield from self._descend([child.pid for child in psutil.Process(pid).children()], depth + 1)
 
     def stop(self) -> Self:
-        """Look no more."""
+        """Stop sampling."""
         self._done.set()
         self._thread.join()
         return self
@@ -134,7 +134,7 @@ def _megabytes(file: str, field: str) -> float:
 
 
 def processor_s(pids: Iterable[int]) -> float:
-    """Processor time so far of processes, of their living descendants, and of those that these have waited for."""
+    """Processor time of processes, of their living descendants, and of their reaped children."""
     total = 0.0
     for pid in pids:
         with suppress(psutil.NoSuchProcess):
@@ -146,7 +146,7 @@ def processor_s(pids: Iterable[int]) -> float:
 
 
 def wait_for(what: str, there: Callable[[], object], limit_s: float = 900.0, every_s: float = 0.05) -> None:
-    """Ask until it is there; the program ends where it has not come in time."""
+    """Poll until ``there`` gives a true value; exit with an error after ``limit_s``."""
     until = time.monotonic() + limit_s
     while not there():
         if time.monotonic() > until:
@@ -157,7 +157,7 @@ def wait_for(what: str, there: Callable[[], object], limit_s: float = 900.0, eve
 def turns(
     contestants: Mapping[str, Callable[[], T]], count: int, show: Callable[[str], None] = lambda _: None
 ) -> dict[str, list[T]]:
-    """Call each in turn, ``count`` times; a turn before these warms caches, and each turn begins with another one."""
+    """Call each in turn, ``count`` times, after a turn to warm caches; each turn begins with the next contestant."""
     found: dict[str, list[T]] = {name: [] for name in contestants}
     names = list(contestants)
     for turn in range(count + 1):
@@ -181,14 +181,14 @@ def ratios(of: Sequence[float], to: Sequence[float]) -> Spread:
 
 
 def _short(value: float) -> float:
-    """Four digits: no benchmark says more."""
+    """Round to four digits: no benchmark is more exact."""
     return float(f"{value:.4g}")
 
 
 def lost(committed: Mapping[str, Spread], found: Mapping[str, Spread]) -> list[str]:
-    """A sentence for each ratio that has lost 15% of its median, with all of its turns below what it was.
+    """A sentence for each ratio that has lost 15% of its median, with all of its turns below the old median.
 
-    A ratio whose turns reach what it was is noise: one slow turn, or a machine that does something else.
+    A turn at the old median means noise: one slow turn, or other load on the machine.
 
     Raises:
         KeyError: a committed ratio was not measured.
@@ -202,19 +202,19 @@ def lost(committed: Mapping[str, Spread], found: Mapping[str, Spread]) -> list[s
 
 
 def content_of(*places: Path) -> str:
-    """A digest of photos, or of the code that makes something: what is kept of these is of no others."""
+    """A digest of photos or code, which names the results kept from them."""
     files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
     kept = [file for file in files if file.is_file() and file.suffix != ".pyc"]
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in kept)).hexdigest()
 
 
 def cores() -> int:
-    """Those that this process may use."""
+    """The number of cores that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def machine(note: str) -> dict[str, Any]:
-    """What figures were measured on, when, and with which versions; ``note`` says what else it did."""
+    """The machine, the time and the versions of a measurement; ``note`` describes other load."""
     flags = _cpu("flags").split()
     return {
         "processor": _cpu("model name") or platform.machine(),
@@ -243,11 +243,11 @@ def _version(package: str) -> str | None:
 
 
 def _parent(command: Sequence[str]) -> int:
-    """Run a command, wait for all that it leaves behind, and print a line of what it took."""
+    """Run a command, wait for its orphans, and print a line with its times."""
     ctypes.CDLL(None).prctl(_ADOPT, 1, 0, 0, 0)
     began = time.monotonic()
     process = subprocess.Popen(command)
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # its times can be read until it is waited for
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # its times are gone after a full wait
     seconds = time.monotonic() - began
     own = psutil.Process(process.pid).cpu_times()
     status = process.wait()

@@ -1,4 +1,4 @@
-"""A web server that does what web servers should not, and how a row of each kind must end."""
+"""A misbehaving web server, and the result that a row of each kind must have."""
 
 import asyncio
 import gzip
@@ -23,9 +23,9 @@ class Case:
     """A row.
 
     Attributes:
-        what: happens.
+        what: the host's fault.
         url: its cell.
-        ends: kinds of error that it may end with; none among them for a photo that is labelled.
+        ends: kinds of error that the row may have; None for a labelled photo.
     """
 
     what: str
@@ -39,7 +39,7 @@ def _whole(body: bytes, status: str = "200 OK", *headers: str, length: int | Non
 
 
 def _says(*answers: bytes) -> Answer:
-    """The answers in turn, the last again and again."""
+    """Give the answers in turn, and then repeat the last."""
 
     async def answer(writer: Writer, asked: int) -> None:
         writer.write(answers[min(asked, len(answers)) - 1])
@@ -53,12 +53,12 @@ def _redirects(location: str) -> Answer:
 
 
 def _leads_on(photo: bytes) -> Answer:
-    """To another path, where the photo is."""
+    """Redirect to the photo's path."""
     return _says(_whole(b"", "302 Found", "Location: /b.jpg"), _whole(photo))
 
 
 async def _hang_up(_writer: Writer, _asked: int) -> None:
-    """Nothing is said; the connection is closed by who called this."""
+    """Send no answer; the caller closes the connection."""
 
 
 async def _stay_silent(_writer: Writer, _asked: int) -> None:
@@ -87,7 +87,7 @@ async def _late(writer: Writer, _asked: int, photo: bytes) -> None:
 
 
 def _answers(photo: bytes) -> dict[str, tuple[Answer, frozenset[str | None]]]:
-    """What happens at a path, and how its row must end."""
+    """The answer at each path, and the results that its row may have."""
     page = b"<!doctype html><title>Not here</title>"
     fault = _whole(b"", "500 Internal Server Error")
     busy = _whole(b"", "429 Too Many Requests", "Retry-After: 1")
@@ -154,7 +154,7 @@ ELSEWHERE: Final = {
 
 @contextmanager
 def nasty_hosts(photo: bytes) -> Iterator[tuple[list[str], list[Case]]]:
-    """Serve as long as the block runs: ``HOST:PORT`` of a host for each thing that can happen, and the rows."""
+    """Serve during the block: ``HOST:PORT`` of a host for each fault, and the rows."""
     answers = _answers(photo)
     loop, ready = asyncio.new_event_loop(), threading.Event()
     places: list[str] = []
@@ -189,7 +189,7 @@ def _run(
 
 
 class _Host:
-    """Gives one answer to each connection, and counts."""
+    """Gives one answer to each connection, and counts connections."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
@@ -201,6 +201,6 @@ class _Host:
             self._asked += 1
             await self._answer(writer, self._asked)
         except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            return  # whoever asked went away, or all of this ends
+            return  # the client left, or the server stops
         finally:
             writer.close()

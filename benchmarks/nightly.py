@@ -1,12 +1,12 @@
-"""A nightly run: a catalogue of which a little changed is labelled anew, with ``--previous`` and in full.
+"""A nightly run: a catalogue with a few changes is labelled again, with ``--previous`` and in full.
 
     python benchmarks/nightly.py --photos PHOTOS --model BUNDLE [--rows 100000] [--changed 0.02]
 
-Every row has a photo of its own: one of PHOTOS with a few bytes of its own after its end, which no decoder reads.
-Tonight half of the changed rows have another photo, the other half are new, and as many of yesterday's are gone. Both
-of tonight's runs must give the same rows, and the one with ``--previous`` must decode the changed photos and no others.
-Printed: photos decoded and carried over, seconds of each command, and how many times as fast the nightly one was.
-Without ``--photos`` and ``--model`` a drawn catalogue and a small model are made first.
+Every row has its own photo: one of PHOTOS with a few extra bytes after its end, which no decoder reads. Tonight half of
+the changed rows have another photo, the other half are new, and as many of yesterday's are gone. Both of tonight's runs
+must give the same rows; the run with ``--previous`` must decode only changed photos. Prints photos decoded and carried
+over, seconds of each command, and the speedup of the nightly run. Without ``--photos`` and ``--model`` a drawn
+catalogue and a small model are made first.
 """
 
 import argparse
@@ -32,9 +32,9 @@ class Night:
     """Numbers of photos, a row each.
 
     Attributes:
-        yesterday: one for every row.
-        tonight: the same, but for what changed.
-        fresh: how many of tonight's nobody has seen.
+        yesterday: one for each row.
+        tonight: the same, with tonight's changes.
+        fresh: how many of tonight's are new.
     """
 
     yesterday: list[int]
@@ -71,12 +71,14 @@ def _arguments() -> argparse.Namespace:
     parser = material_parser(__doc__)
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--changed", type=float, default=0.02)
-    parser.add_argument("--scratch", type=Path, help="Where there is room for the photos. Default: the system's place.")
+    parser.add_argument(
+        "--scratch", type=Path, help="A folder with room for the photos. Default: the system's temporary folder."
+    )
     arguments = parser.parse_args()
     if bool(arguments.photos) != bool(arguments.model):
         parser.error("give --photos and --model, or neither")
     if arguments.rows < 100 or not 0.01 <= arguments.changed <= 0.5:
-        parser.error("give 100 --rows or more, of which 0.01 to 0.5 are --changed")
+        parser.error("give 100 --rows or more, and 0.01 to 0.5 as --changed")
     return arguments
 
 
@@ -104,13 +106,13 @@ def _label(source: Path, model: Path, previous: Path | None = None) -> Run:
 
 
 def _compare(nightly: Run, full: Run) -> None:
-    """Row for row; probabilities may differ in their last digits, since batches are cut otherwise."""
+    """Compare each row; probabilities may differ in their last digits, because batches are cut differently."""
     rows, expected = (pq.read_table(run.output).to_pylist() for run in (nightly, full))
     if len(rows) != len(expected):
         sys.exit(f"the full run has {len(expected):,} rows, the nightly one {len(rows):,}")
     wrong = sum(not _same(one, other) for one, other in zip(rows, expected, strict=True))
     if wrong:
-        sys.exit(f"{wrong:,} of {len(rows):,} rows differ from those of the full run")
+        sys.exit(f"{wrong:,} of {len(rows):,} rows differ from the full run")
 
 
 def _same(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -127,9 +129,7 @@ def _shares(row: dict[str, Any]) -> list[tuple[str, float]]:
 
 
 def _report(night: Night, yesterday: Run, nightly: Run, full: Run) -> None:
-    print(
-        f"{len(night.tonight):,} rows, {night.fresh:,} of them with a photo that nobody has seen; {WORKERS} processes"
-    )
+    print(f"{len(night.tonight):,} rows, {night.fresh:,} of them with a new photo; {WORKERS} processes")
     print("run         decoded   carried over   seconds")
     for name, run in (("yesterday", yesterday), ("nightly", nightly), ("in full", full)):
         photos = run.receipt["photos"]

@@ -1,6 +1,6 @@
 """One photo at a time, as a till or a phone asks: ONNX Runtime with Hangtag's files against LiteRT, the same network.
 
-Each turn is a process of its own with one thread: for a single photo (the cold start), and for 300. ``python
+Each turn is a new process with one thread: for a single photo (the cold start), and for 300. ``python
 benchmarks/bench.py --only one_photo`` runs it.
 """
 
@@ -37,7 +37,7 @@ open(quantized, "wb").write(converter.convert())
 
 @dataclass(frozen=True)
 class Asked:
-    """One turn: the whole process for one photo, then another one's figures for all of them."""
+    """One turn: a whole process for one photo, and another process's figures for all photos."""
 
     cold_s: float
     milliseconds: list[float]

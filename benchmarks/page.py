@@ -1,6 +1,6 @@
-"""docs/benchmarks.md, made of benchmarks/results.json and of nothing else.
+"""docs/benchmarks.md, made only from benchmarks/results.json.
 
-``python benchmarks/page.py`` writes it and its plots again. All sentences about which is faster are computed.
+``python benchmarks/page.py`` writes the page and its plots again. All comparisons of speed are computed.
 """
 
 import json
@@ -63,7 +63,7 @@ def render(results: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
-    """A column for each head; what stands below is a format string, filled from the fields of each row."""
+    """A table with a row for each of ``rows``; ``columns`` maps a heading to the format string of its cells."""
     lines = [
         list(columns),
         ["---"] * len(columns),
@@ -73,7 +73,6 @@ def _table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str
 
 
 def _range(field: str, digits: int = 0) -> str:
-    """The format string of a spread."""
     median, low, high = (f"{{{field}[{which}]:,.{digits}f}}" for which in ("median", "low", "high"))
     return f"{median} ({low} to {high})"
 
@@ -110,7 +109,7 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 
 def _compared(part: Mapping[str, Any]) -> list[str]:
-    """The contestants of a labelling part, and the ratios of their rates."""
+    """Tables of a labelling part's contestants, and of the ratios of their rates."""
     rows = [
         {
             "name": name,
@@ -190,7 +189,7 @@ def _fastest_first(part: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _ratio_table(part: Mapping[str, Any]) -> str:
-    """A row for each other program, a column for each of ours; each cell says whether it meets its goal."""
+    """A row for each other program, a column for each of Hangtag's; each cell shows whether it meets its goal."""
     cells: dict[str, dict[str, str]] = {}
     for name, ratio in part["ratios"].items():
         ours, other = name.split(" / ")
@@ -210,7 +209,7 @@ def _goal(part: Mapping[str, Any], ours: str, other: str, ratio: Mapping[str, fl
 
 
 def _winners(contestants: Mapping[str, Any], name: str, better: Mapping[str, tuple[str, int]]) -> str:
-    """The other programs that do better than one of ours, and in which figures."""
+    """The other programs that beat one of Hangtag's, with the figures."""
     others = {name: one for name, one in contestants.items() if not name.startswith(_OURS)}
     said = []
     for what, (field, sign) in better.items():

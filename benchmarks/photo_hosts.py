@@ -1,4 +1,4 @@
-"""The process of ``photo_server.py``, from outside."""
+"""Start and control the process of ``photo_server.py``."""
 
 import json
 import subprocess
@@ -19,19 +19,19 @@ class PhotoHosts:
     process: "subprocess.Popen[str]"
 
     def url(self, row: int, ill: Health) -> str:
-        """Where a row's photo is: the hosts take turns, and in place of the last there is one of that health."""
+        """The URL of a row's photo: the hosts take turns; a host of health ``ill`` replaces the last."""
         healthy = self.places[Health.HEALTHY]
         turn = row % len(healthy)
         place = self.places[ill][0] if turn == len(healthy) - 1 else healthy[turn]
         return f"http://{place}/{row}.jpg"
 
     def is_healthy(self, row: int, ill: Health) -> bool:
-        """Whether a row's host is."""
+        """Whether the host of a row is healthy."""
         count = len(self.places[Health.HEALTHY])
         return ill is Health.HEALTHY or row % count != count - 1
 
     def take_figures(self) -> Figures:
-        """What happened since they were last taken."""
+        """The figures since the last call."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         return Figures(**json.loads(self.process.stdout.readline()))
@@ -39,9 +39,9 @@ class PhotoHosts:
 
 @contextmanager
 def photo_hosts(photos: Path, hosts: int, core: int | None) -> Iterator[PhotoHosts]:
-    """Serve a folder's photos as long as the block runs: so many healthy hosts, and one of each other health.
+    """Serve a folder's photos during the block, from healthy hosts and one host of each other health.
 
-    They are a process of its own on one core of the machine, on any where ``core`` is none.
+    They run in one process, on the given core of the machine or, without ``core``, on any.
     """
     command = [sys.executable, str(Path(__file__).with_name("photo_server.py")), "--photos", str(photos)]
     pinned = [] if core is None else ["--core", str(core)]

@@ -1,10 +1,10 @@
-"""Many web hosts on this machine that serve photos, as a process of its own; some of them are not well.
+"""Many web hosts on this machine, in one process, that serve photos; some of them misbehave.
 
     python benchmarks/photo_server.py --photos PHOTOS --hosts 20 --core 1
 
-Each host is an address of its own (127.0.0.2 and on); ``/17.jpg`` is photo 17 with its number after the image's end, so
-that no two are the same. Printed: a JSON line with ``HOST:PORT`` of each, and for each line on stdin another with
-figures, which begin anew then. The end of stdin ends it.
+Each host has its own address (127.0.0.2 and on). ``/17.jpg`` is photo 17 with its number after the image's end, so that
+no two are the same. Prints a JSON line with ``HOST:PORT`` of each. Each line on stdin prints a JSON line of figures and
+resets them. The process ends with stdin.
 """
 
 import argparse
@@ -35,22 +35,22 @@ class Health(StrEnum):
     """How a host is."""
 
     HEALTHY = "healthy"
-    DEAF = "deaf"  # its queue of connections is full: who connects hears nothing at all
-    SILENT = "silent"  # takes connections and says nothing
+    DEAF = "deaf"  # its queue of connections is full: a client gets no answer at all
+    SILENT = "silent"  # accepts connections and never answers
     SLOW = "slow"  # 2 s an answer
-    FLAKY = "flaky"  # each photo comes at the second asking, after a 500
+    FLAKY = "flaky"  # first a 500, then the photo
 
 
 @dataclass
 class Figures:
-    """What happened since the last figures.
+    """Counts and times since the last figures.
 
     Attributes:
         healthy: photos that healthy hosts sent.
-        others: answers of others.
-        first: when the first photo was asked for, by the machine's monotonic clock.
+        others: answers of other hosts.
+        first: time of the first request, by the machine's monotonic clock.
         last: when the last photo of a healthy host was sent.
-        busy_s: time of this process's core.
+        busy_s: processor time of this process.
     """
 
     healthy: int = 0
@@ -61,12 +61,12 @@ class Figures:
 
 
 def photo_bytes(photos: list[bytes], row: int) -> bytes:
-    """A row's photo: one of those given, and the row's number after the end of the image."""
+    """A row's photo: one of ``photos``, with the row's number after the end of the image."""
     return photos[row % len(photos)] + row.to_bytes(8)
 
 
 class _Hosts:
-    """What all hosts share."""
+    """The state that all hosts share."""
 
     def __init__(self, photos: list[bytes]) -> None:
         self.photos = photos
@@ -100,7 +100,7 @@ class _Hosts:
 
 
 class _Connection(asyncio.Protocol):
-    """Requests of one connection, one after the other; only their first line is read."""
+    """Requests of one connection, one after the other; reads only their first line."""
 
     def __init__(self, health: Health, hosts: _Hosts) -> None:
         self._health = health
@@ -118,7 +118,7 @@ class _Connection(asyncio.Protocol):
 
 
 def main() -> None:
-    """Serve until nobody listens."""
+    """Serve until stdin ends."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path, required=True)
     parser.add_argument("--hosts", type=int, default=20)
@@ -151,7 +151,7 @@ async def _start(listener: socket.socket, health: Health, hosts: _Hosts) -> asyn
 
 @contextlib.contextmanager
 def _filled(listener: socket.socket) -> Iterator[None]:
-    """Fill a listener's queue, so that the system lets whoever connects wait."""
+    """Fill a listener's queue, so that the system keeps new clients waiting."""
     waiting = [socket.socket() for _ in range(_FILL)]
     for one in waiting:
         one.setblocking(False)

@@ -2,13 +2,12 @@
 
     python benchmarks/promises.py [--draws 60] [--seed 0] [--before REVISION]
 
-Each world is a population of rows with known chances of each class, a network that judges them and two weaker ones, its
-folds. Rows and labels are drawn from it again and again, thresholds are found on them as a training finds them, and the
-share of right labels above them is read from the chances: a promise is broken where that is below the target, and may
-be in 5% of the draws. The best possible coverage is that of the lowest threshold at which the network keeps the target.
+Each world is a population of rows with known chances of each class, a network, and two weaker networks as its folds.
+Each draw takes rows and labels, and finds thresholds as a training does. The known chances give the share of right
+labels above the thresholds. A promise is broken if this share is below the target; 5% of the draws may break it. The
+best possible coverage is that of the lowest threshold at which the network keeps the target.
 
-``--before`` shows the figures of an earlier revision's ``models/statistics/thresholds.py`` beside those of today's, on
-the same draws.
+``--before`` compares with an earlier revision's ``models/statistics/thresholds.py`` on the same draws.
 """
 
 import argparse
@@ -46,18 +45,18 @@ FIXED = 0.001
 
 @dataclass(frozen=True)
 class Networks:
-    """How a network and those of its folds see what is true.
+    """How a network and its folds differ from the truth.
 
     Attributes:
         name: for the table.
-        heat, fold_heat: what the logits are multiplied by; a temperature undoes it.
-        uneven, fold_uneven: how far that varies from row to row (of its logarithm), which no temperature undoes.
-        noise, fold_noise: standard deviation of what is added to the logits.
+        heat, fold_heat: factor of the logits; a temperature undoes it.
+        uneven, fold_uneven: how much the factor's logarithm varies between rows; no temperature undoes it.
+        noise, fold_noise: standard deviation of the noise on the logits.
         wrong_labels: share of labels that are drawn at random.
         bad_class: how much too sure of its largest class each network is, in logits.
-        fixed: every row is right just less often than the target (FIXED), whatever its confidence.
-        unlike: what the folds say of themselves does not hold for the network; left out of the table by rows.
-        repeats: how often each picture comes, under the same label.
+        fixed: every row, at any confidence, is right just less often than the target (FIXED).
+        unlike: the folds' figures do not hold for the network; left out of the table by rows.
+        repeats: copies of each picture, under the same label.
     """
 
     name: str
@@ -93,9 +92,9 @@ NETWORKS = (
 
 @dataclass(frozen=True)
 class World:
-    """A population ``(n, classes)`` each: chances of the labels, and the logits of the network and of its folds.
+    """A population: chances of the labels, and the logits of the network and its folds, each ``(n, classes)``.
 
-    Where rows are drawn from it, each comes ``repeats`` times.
+    A drawn row comes ``repeats`` times.
     """
 
     chances: np.ndarray
@@ -106,7 +105,7 @@ class World:
 
 @dataclass
 class Tally:
-    """Draws of one kind: how many there were, how many broke the promise; sums of coverage and of the best."""
+    """Draws of one kind: all, and those with a broken promise; sums of coverage and of the best coverage."""
 
     draws: int = 0
     broken: int = 0
@@ -134,10 +133,10 @@ def main() -> None:
 
 
 def _earlier(revision: str) -> Any:  # noqa: ANN401 - a module
-    """``thresholds.py`` of a revision, with all of its statistics."""
+    """Import ``thresholds.py`` of a revision, with the other modules of its ``models/statistics``."""
     package = "earlier_statistics"
     archive = subprocess.run(
-        ["git", "archive", revision, "models/statistics"],  # noqa: S607 - the git of whoever runs this
+        ["git", "archive", revision, "models/statistics"],  # noqa: S607 - the git on the user's PATH
         check=True, capture_output=True, cwd=Path(__file__).parents[1],
     ).stdout  # fmt: skip
     with tempfile.TemporaryDirectory() as folder, tarfile.open(fileobj=io.BytesIO(archive)) as files:
@@ -175,7 +174,7 @@ def _seen(
 
 
 def _tallies(code: Any, draws: int, seed: int) -> Tallies:  # noqa: ANN401 - a module
-    """What becomes of the promises that one version of ``thresholds.py`` makes."""
+    """Tally the promises of one version of ``thresholds.py``."""
     found: Tallies = defaultdict(Tally)
     for number, networks in enumerate(NETWORKS):
         for classes in CLASSES:
@@ -197,7 +196,7 @@ def _draw(
     fixed: float | None,
     found: Tallies,
 ) -> None:
-    """Draw rows once, find the thresholds, and count what became of the promises."""
+    """Draw rows once, find the thresholds, and count kept and broken promises."""
     validation, folds = draw_held(world, size, lambda logits, count: draw_rows(rng, world, logits, count, fixed))
     confidence = code.fit_confidence(validation, None, folds, cv=not size[0])
     said = calibrated(world.logits, confidence.temperature)
@@ -223,7 +222,7 @@ def _draw(
 def draw_held(
     world: World, size: tuple[int, int], draw: Callable[[np.ndarray, int], HeldOutLogits]
 ) -> tuple[HeldOutLogits, list[HeldOutLogits]]:
-    """Rows of the network itself and of each fold that has rows; ``draw(logits, n)`` draws ``n`` rows of it."""
+    """Rows of the network and of each fold with rows; ``draw(logits, n)`` draws ``n`` rows."""
     own, others = size
     validation = draw(world.logits, own)
     return validation, [draw(logits, others // len(world.folds)) for logits in world.folds] if others else []
@@ -232,7 +231,7 @@ def draw_held(
 def draw_rows(
     rng: np.random.Generator, world: World, logits: np.ndarray, count: int, fixed: float | None
 ) -> HeldOutLogits:
-    """Rows of a network whose logits of the population are given; ``fixed``: how often each is right, if all alike."""
+    """Draw rows of a network from its logits of the population; ``fixed`` is an equal chance to be right, if given."""
     pictures = rng.integers(0, len(logits), -(-count // world.repeats))
     labels = (rng.random((len(pictures), 1)) > world.chances[pictures].cumsum(axis=1)).sum(axis=1)
     places = np.repeat(pictures, world.repeats)[:count]
@@ -249,7 +248,7 @@ def _rows_text(size: tuple[int, int]) -> str:
 
 
 def _table(kind: str, title: str, tallies: Sequence[Tallies]) -> Table:
-    """A row a name; for each target how often it was broken, and coverage as a share of the possible."""
+    """A row a name: for each target the share of broken promises, and coverage as a share of the possible."""
     table = Table(title, *(f"{target}: broken; coverage" for target in TARGETS))
     for name in dict.fromkeys(key[1] for key in tallies[-1] if key[0] == kind):
         cells = [[_cell(one[kind, name, target]) for one in tallies] for target in TARGETS]

@@ -1,16 +1,17 @@
-"""Promises made on real score distributions, and kept on photos that nobody has seen.
+"""How often promises on real score distributions are kept on new photos.
 
     python benchmarks/promises_kept.py PHOTOS --weights FILE [--draws 30]
     python benchmarks/promises_kept.py --drawn 5000 [-- train options]
 
-Each draw takes some classes and some photos of each of ``PHOTOS`` (folders of class folders), fits a head on frozen
-features of a MobileNet 0.25 as a training does, five more without a fifth each, and finds thresholds on what they say
-of the photos that they have not learned from. All other photos of these classes show what was kept: nothing is trained
-but heads, so that thirty draws take minutes. ``--drawn`` draws so many photos of products in ten colours instead, 80
-classes, and trains on half of them by ``hangtag train``, once. For each target: in how many draws it was promised,
-coverage beside the coverage that was possible (that of the lowest threshold which keeps the target on those photos),
-how many were right, and in how many draws fewer were right than promised, by more than chance would explain once in
-twenty.
+Each draw takes some classes and some of their photos from ``PHOTOS`` (folders of class folders). It fits a head on
+frozen features of a MobileNet 0.25 as a training does, and five more heads, each without a fifth of the photos. It
+finds thresholds on each head's held-out photos and judges them on all other photos of these classes. Only heads are
+trained, so that thirty draws take minutes. ``--drawn`` instead draws this many photos of products in ten colours, 80
+classes, and runs ``hangtag train`` once, on half of them.
+
+Prints for each target: how many draws promised it; the coverage, beside the possible coverage (that of the lowest
+threshold that keeps the target on these photos); how many labels were right; and how many draws broke the promise by
+more than chance explains once in twenty.
 """
 
 import argparse
@@ -42,10 +43,10 @@ SIZE = 160
 FOLDS = 5
 VALIDATION = 0.1
 PENALTY = 1e-2
-"""Inverse strength: near the best of those that a training chooses from."""
+"""Inverse strength of the penalty: near the best of a training's choices."""
 BATCH = 64
 COLOURS = (0, 3, 4, 5, 6, 7, 9, 11, 16, 22)
-"""Places in the palette of ten colours that nobody takes for each other."""
+"""Places in the palette of ten clearly different colours."""
 BY_CHANCE = 0.05
 
 Features = npt.NDArray[np.float32]
@@ -54,7 +55,7 @@ Labels = npt.NDArray[np.intp]
 
 @dataclass
 class Kept:
-    """What became of one target: sums over draws."""
+    """One target's results, summed over draws."""
 
     draws: int = 0
     promised: int = 0
@@ -95,7 +96,7 @@ def main() -> None:
 
 
 def _train_on_drawn(count: int, options: list[str]) -> None:
-    """Draw products whose class is what they are and their colour; every second photo is a test photo."""
+    """Draw products; a class is a product and a colour. Every second photo is a test photo."""
     from trainer.sample.photo import PALETTE, draw_photo
     from trainer.sample.products import PRODUCTS
 
@@ -147,7 +148,7 @@ def _features(paths: list[Path], weights: Path) -> Features:
 
 
 def _some(labels: Labels, random: np.random.Generator) -> Labels:
-    """Places of a draw: 3 classes or more, each with 25 to 200 photos, of which half stay for the judgement."""
+    """Places of a draw: 3 classes or more, each with 25 to 200 photos; half of each class's photos stay for judging."""
     classes = np.unique(labels)
     names = random.permutation(classes)[: random.integers(3, len(classes) + 1)]
     most = int(np.exp(random.uniform(np.log(25), np.log(200))))
@@ -158,7 +159,7 @@ def _some(labels: Labels, random: np.random.Generator) -> Labels:
 def _draw(
     features: Features, labels: Labels, chosen: Labels, random: np.random.Generator, kept: dict[float, Kept]
 ) -> tuple[float, list[float]]:
-    """Count what becomes of one draw's promises; its accuracy, and the coverage of each target on fresh photos."""
+    """Count one draw's kept and broken promises; return its accuracy and each target's coverage on fresh photos."""
     names, known = np.unique(labels[chosen], return_inverse=True)
     order = random.permutation(len(chosen))
     held = order[: max(10, round(VALIDATION * len(chosen)))]
@@ -218,7 +219,7 @@ class _Head:
     classes: int
 
     def __call__(self, features: Features) -> Features:
-        """Logits ``(n, classes)``; classes that it was not shown are next to impossible."""
+        """Logits ``(n, classes)``; classes without training photos are next to impossible."""
         said = self.fitted.predict_log_proba((features - self.mean) / self.spread)
         logits = np.full((len(features), self.classes), said.min() - 10.0, np.float32)
         logits[:, self.fitted.classes_] = said

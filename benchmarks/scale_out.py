@@ -1,8 +1,8 @@
-"""More labelling processes: measured on the cores there are, then modelled up to 1,000 and checked by simulated ones.
+"""More labelling processes: measured on this machine's cores, then modelled up to 1,000 and checked by simulation.
 
-A simulated process takes a message, the chunk's lease, commits a part and lets go, as a real one does, through
-Hangtag's own code against a real Redis; it only labels in no time. What a chunk costs Redis and the reconciler comes
-from these runs, what it asks of S3 from the part ``growth``. ``python benchmarks/bench.py --only scale_out`` runs it.
+A simulated process runs Hangtag's own code against a real Redis: it takes a message and the chunk's lease, commits a
+part and releases the lease. Only the labelling is left out. These runs give a chunk's cost for Redis and the
+reconciler; the part ``growth`` gives its requests to S3. ``python benchmarks/bench.py --only scale_out`` runs it.
 """
 
 import json
@@ -49,7 +49,7 @@ S3_PUTS_PER_S, S3_GETS_PER_S = 3_500, 5_500
 def measure(
     material: Material, small: Material, growth: Mapping[str, Any], show: Callable[[str], None]
 ) -> dict[str, Any]:
-    """Real processes, simulated ones, and the model; ``growth`` is that part of the results."""
+    """Real processes, simulated processes, and the model; ``growth`` is this part of the results."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
 
@@ -73,7 +73,7 @@ def measure(
 
 
 def _model(images_per_s: float, simulated: list[dict[str, Any]], growth: Mapping[str, Any]) -> dict[str, Any]:
-    """What share of each resource so many processes would take; 1 is all of it.
+    """The share of each resource that numbers of processes would take; 1 is all of it.
 
     The reconciler asks the storage about each chunk before it queues it.
     """
@@ -107,12 +107,12 @@ def _model(images_per_s: float, simulated: list[dict[str, Any]], growth: Mapping
 def _simulated(
     material: Material, processes: int, chunks: int, folder: Path, show: Callable[[str], None]
 ) -> dict[str, Any]:
-    """So many simulated processes do a job's chunks; what these cost."""
+    """Measure the cost of a job's chunks with simulated processes."""
     show(f"{processes:,} simulated processes, {chunks:,} chunks")
     with tempfile.TemporaryDirectory(dir=folder) as place, PrivateRedis(Path(place) / "redis") as server:
         jobs = Path(place) / "jobs"
         environment = {"HANGTAG_REDIS_URL": server.url, "HANGTAG_JOBS": str(jobs)}
-        # A photo may take so long that a chunk has few rows, and a job of many chunks is soon written.
+        # A long time limit for a photo makes chunks of few rows, so that a job of many chunks is written quickly.
         submit = [*submit_words(material, chunks * 3, folder, "sim"), "--decode-timeout", "1000"]
         hangtag(*submit[3:], environment=os.environ | environment)
         job = Jobs(FolderStorage(jobs)).find("sim")
@@ -147,7 +147,7 @@ def _simulated(
 
 @contextmanager
 def _program(words: list[str]) -> Iterator[Popen[str]]:
-    """One that says when it is ready, and goes on until its stdin ends."""
+    """Start a program, wait for its line that it is ready, and kill it at the end of the block."""
     with Popen(words, stdin=PIPE, stdout=PIPE, text=True) as process:
         process.stdout.readline()  # type: ignore[union-attr]
         try:
@@ -161,7 +161,7 @@ def _owners(processes: int) -> list[Owner]:
 
 
 def _simulate(settings: QueueSettings, jobs: Jobs, owners: list[Owner]) -> None:
-    """Labelling processes, a thread each, until stdin ends."""
+    """Run simulated labelling processes, a thread each, until stdin ends."""
 
     def work(owner: Owner) -> None:
         with closing(connect(settings)) as redis:
@@ -188,7 +188,7 @@ def _label(jobs: Jobs, state: RedisState, owner: Owner, name: str, chunk: int) -
 
 
 def _reconcile(settings: QueueSettings, jobs: Jobs, owners: list[Owner]) -> None:
-    """Each second, announce all processes and make the pass of each; print what the passes queued, and their time."""
+    """Each second, announce all processes and make the pass of each; print the passes' queued chunks and time."""
     passes: list[tuple[int, float]] = []
     ended = Event()
     Thread(target=lambda: (sys.stdin.read(), ended.set()), daemon=True).start()

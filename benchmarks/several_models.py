@@ -3,12 +3,12 @@
     python benchmarks/several_models.py [--photos FOLDER] [--count 2000] [--turns 5] [--size 128] [--variant int8]
                                         [--model BUNDLE --model BUNDLE]
 
-Without --model the photos are drawn ones of 600×800 pixels, or copies of a folder's, no two of the same bytes, and two
-``cnn`` networks are trained and kept. With --model, once or more often, they are the first of the folder --photos. Four
-questions ask two models twice each: questions share nothing but the photo. Whole commands are measured, each with one
-process, in turns: so their start counts, and what else the machine does falls on both. "Of the labelling" leaves out
-start, verification and merging, as receipts do. Every question's columns must be those of its model's own run. With
---served the photos come from a server on this machine, which counts the requests, and nothing is timed.
+Without --model, two ``cnn`` networks are trained and kept. The photos then are drawn ones of 600×800 pixels or copies
+of a folder's, each with other bytes. With one or more --model, they are the first of the folder --photos. Four
+questions use two models twice each: questions share only the photo. Whole commands run in turns, each with one process:
+their start counts, and other load slows both. "Of the labelling" leaves out start, verification and merging, like the
+time in receipts. Each question's columns must equal its model's own run. With --served, a server on this machine gives
+the photos and counts the requests, without timing.
 """
 
 import argparse
@@ -40,7 +40,7 @@ class Passes:
 
     @property
     def seconds(self) -> float:
-        """Of whole commands."""
+        """Seconds of the whole commands."""
         return sum(one.seconds for one in self.ran)
 
     @property
@@ -124,7 +124,7 @@ def _check_equal(together: Path, apart: Mapping[str, Path]) -> None:
     for name, place in apart.items():
         columns = [f"{name}_{column}" for column in RESULT_SCHEMA.names]
         if not whole.select(columns).equals(pq.read_table(place.with_suffix(".parquet"), columns=columns)):
-            sys.exit(f"The columns of {name} are not those of its model's own run.")
+            sys.exit(f"The columns of {name} differ from its model's own run.")
 
 
 def _list(folder: Path, cells: Sequence[str]) -> Path:

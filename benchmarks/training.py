@@ -1,8 +1,8 @@
-"""Training: how often a network is right about photos that it has not seen, and how many minutes that took.
+"""Training: accuracy on photos that the network has not seen, and minutes of training.
 
-``hangtag train`` with nothing but a time limit, beside what Keras's guides write; under 25 minutes in all on two cores.
+Compares ``hangtag train`` with only a time limit and the code of Keras's guides; under 25 minutes in all on two cores.
 ``python benchmarks/bench.py --only training --photos shop/train --weights FILE`` runs it: ``validation`` and ``test``
-lie beside ``train``. Without ``--weights``, of a MobileNet 0.25 without its top, nothing starts from ImageNet.
+lie beside ``train``. FILE has a MobileNet 0.25 without its top; without it, all networks start from random weights.
 """
 
 import json
@@ -24,7 +24,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def measure(material: Material, weights: Path | None, show: Callable[[str], None]) -> dict[str, Any]:
-    """Accuracy on the test photos, and what each training took."""
+    """Accuracy on the test photos, and each training's time."""
     python = peer_python("keras", show)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -62,7 +62,7 @@ def _tested(run_folder: Path) -> dict[str, int]:
 
 
 def _split(originals: Path, data: Path) -> Path:
-    """The folder that the originals' splits are in; where they have none, copies of every tenth photo are one."""
+    """The folder of the originals' splits; without splits, copies of a tenth each are validation and test."""
     if all((originals.parent / split).is_dir() for split in SPLITS):
         return originals.parent
     for number, name in enumerate(photo_list(originals)):

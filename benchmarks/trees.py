@@ -1,16 +1,16 @@
-"""How often a tree's promises are broken, level by level and overall, and what its nodes cover beyond its classes.
+"""How often a tree's promises are broken, level by level and overall, and its nodes' coverage beyond its classes.
 
     python benchmarks/trees.py [--draws 40] [--seed 0]
     python benchmarks/trees.py --run runs/train/clothing [--run runs/train/clothing-1]
 
-Without ``--run`` worlds are drawn as in ``promises.py``. Their classes hang in trees with one or two levels above them,
-and what is under one node is mixed up more often. Rows are drawn, thresholds are found on them as a training finds
-them, and the share of right labels at each level is read from the chances. A promise is broken where that is below the
-target: at one level or more, or of all rows that are labelled without a person. Each may be in 5% of the draws.
+Without ``--run`` worlds are drawn as in ``promises.py``. Their classes have one or two levels of parents, and classes
+under one node are confused more often. Each draw takes rows and finds thresholds as a training does. The known chances
+give the share of right labels at each level. A promise is broken if a share is below the target: at any level, or of
+all rows that are labelled without a person. 5% of the draws may break each.
 
-With ``--run``, finished trainings on the ten classes of the clothing photos get the tree CLOTHING, and are not trained
-again: thresholds are found on what network and folds said of photos that they had not learned from, and what they come
-to is counted on the test photos, with the tree and without.
+With ``--run``, finished trainings on the ten classes of the clothing photos get the tree CLOTHING, without training
+again. Thresholds come from the held-out photos of network and folds, and are judged on the test photos, with the tree
+and without.
 """
 
 import argparse
@@ -40,16 +40,16 @@ if TYPE_CHECKING:
 SIZES = ((340, 0), (340, 2700), (1500, 0), (0, 1500), (3000, 0))
 """Rows of the network itself, and of its folds together."""
 APART = {3: (5.0, 3.0), 10: (7.0, 3.0), 80: (5.0, 4.0)}
-"""How far the true logits of the tops are apart, and those of what is below them."""
+"""Spread of the true logits: between the top nodes, and between the classes below a node."""
 CLOTHING = {
     "t-shirt": "tops", "shirt": "tops", "longsleeve": "tops", "outwear": "tops",
     "pants": "bottoms", "shorts": "bottoms", "skirt": "bottoms",
 }  # fmt: skip
-"""``dress``, ``hat`` and ``shoes`` have nothing above them."""
+"""``dress``, ``hat`` and ``shoes`` have no parent."""
 
 
 def tree_of(classes: int) -> Taxonomy:
-    """One level of parents, for 80 classes two; of 3 and 10 classes the last stands by itself."""
+    """One level of parents, or two for 80 classes; the last of 3 or 10 classes has no parent."""
     names = tuple(f"{number:02d}" for number in range(classes))
     sizes = {3: (2,), 10: (4, 3, 2), 80: (5,) * 16}[classes]
     group = np.repeat(np.arange(len(sizes)), sizes)
@@ -60,7 +60,7 @@ def tree_of(classes: int) -> Taxonomy:
 
 
 def draw_world(rng: np.random.Generator, networks: Networks, tree: Taxonomy) -> World:
-    """A population with a long tail of classes, in which what is under one node is alike."""
+    """A population with a long tail of classes; classes under one node are alike."""
     count = len(tree.classes)
     tail = -np.log(np.arange(1, count + 1))
     far, near = APART[count]
@@ -74,7 +74,7 @@ def draw_world(rng: np.random.Generator, networks: Networks, tree: Taxonomy) -> 
 
 @dataclass
 class Tally:
-    """Draws of one kind, and what became of them: broken promises, and coverages added up."""
+    """Draws of one kind: their number, broken promises, and sums of coverage."""
 
     draws: int = 0
     overall: int = 0
@@ -133,7 +133,7 @@ def _draw(
 def _drawn(
     rng: np.random.Generator, world: World, tree: Taxonomy, logits: np.ndarray, count: int, fixed: float | None
 ) -> HeldOutLogits:
-    """Rows as in ``promises.py``; where every row is right just too rarely, the others are right at no level."""
+    """Rows as in ``promises.py``; with fixed chances, a wrong row is wrong at every level."""
     held = draw_rows(rng, world, logits, count, fixed)
     if fixed is None:
         return held
@@ -153,7 +153,7 @@ def _strangers(tree: Taxonomy, one: int, other: int) -> bool:
 
 
 def _chances(chances: np.ndarray, guesses: np.ndarray, tree: Taxonomy) -> np.ndarray:
-    """Of each level the chance that its answer is right ``(levels, n)``; 0 where there is no node."""
+    """The chance that each level's answer is right ``(levels, n)``; 0 if a level has no node."""
     rows = np.arange(len(guesses))
     sums = np.stack(
         [chances[:, [node in tree.ancestors(name) for name in tree.classes]].sum(axis=1) for node in tree.nodes], 1
@@ -187,7 +187,7 @@ def show_simulation(found: dict[tuple[str, float], Tally]) -> None:
 
 
 def measure_run(path: Path) -> None:
-    """Thresholds of a finished training with CLOTHING and without, and what they come to on its test photos."""
+    """Thresholds of a finished training with CLOTHING and without, and their precision on its test photos."""
     from exporter.options import load_tensorflow
 
     load_tensorflow()
@@ -204,7 +204,7 @@ def measure_run(path: Path) -> None:
         fit_confidence(validation, before.unknown, folds, cv=args.pools_folds, tree=one) for one in (None, tree)
     )
     if abs(alone.temperature / before.temperature - 1) > 0.01:
-        msg = f"Expected what {path} was judged by, its photos or its network have changed."
+        msg = f"Expected the same photos and network as in the evaluation of {path}; they have changed."
         raise SystemExit(msg)
     said = calibrated(test.logits, alone.temperature)
     console = Console(width=200)
@@ -216,7 +216,7 @@ def measure_run(path: Path) -> None:
 
 
 def _held_out(run: "Run", *splits: "Split") -> list[HeldOutLogits]:
-    """What the network of a run says of the photos of some splits."""
+    """The logits of a run's network for the photos of some splits."""
     import keras
 
     from models.statistics.out_of_distribution import DistanceHead
@@ -242,7 +242,7 @@ def _held_out(run: "Run", *splits: "Split") -> list[HeldOutLogits]:
 def _achieved(
     name: str, said: np.ndarray, test: HeldOutLogits, alone: "Confidence", inside: "Confidence", tree: Taxonomy
 ) -> Table:
-    """What each target came to on the test photos, without the tree and with it."""
+    """Each target's precision on the test photos, without the tree and with it."""
     from trainer.judging.figures import realised
 
     heads = ("without a tree", "with it", "of these at the class", "above it", "all")

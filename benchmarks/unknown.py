@@ -1,15 +1,14 @@
-"""Photos of classes that the network was never shown: how well the unknown score tells them from the others.
+"""How well the unknown score tells photos of unseen classes from the others.
 
     python benchmarks/unknown.py photos/ --leave-out shoes dress hat --time-limit 5m
     python benchmarks/unknown.py photos/ --leave-out hat pants --none shoes dress --each 100 --epochs 8 --folds 0
 
-For each class to leave out, a network is trained on the others by ``hangtag train``; then all photos of the class that
-was left out are compared with the test photos of the others, by the score that Hangtag uses (distance), by energy, and
-by the confidence turned round.
+``hangtag train`` trains a network for each left-out class, on the other classes. All photos of the left-out class are
+compared with the test photos of the others: by Hangtag's score (distance), by energy, and by 1 − confidence.
 
-With ``--none``, one network is trained without all of the classes named, and photos of those after ``--none`` are
-``_none`` to it. Its score is then compared with one that has learned from no such photo: on the classes that were left
-out, and on those photos under ``_none`` that it has not learned from. ``--each`` trains on so many photos of a class.
+With ``--none``, one network is trained without all named classes, and photos of the ``--none`` classes are its
+``_none`` photos. Its score is compared with a score that has not learned from ``_none`` photos: on the left-out
+classes, and on ``_none`` photos that the network has not seen. ``--each`` limits the training photos of a class.
 """
 
 import argparse
@@ -35,7 +34,7 @@ def main() -> None:
     parser.add_argument("--none", nargs="+", default=[], metavar="CLASS", help="their photos are _none")
     parser.add_argument("--each", type=int, metavar="N", help="training photos of a class")
     parser.add_argument("--runs", type=Path, help="folder for the runs; what is there already is not trained again")
-    asked, options = parser.parse_known_args()  # what is not ours is for hangtag train
+    asked, options = parser.parse_known_args()  # unknown options go to hangtag train
     load_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
         runs = asked.runs or Path(folder)
@@ -67,7 +66,7 @@ def _write_table(photos: Path, left_out: Sequence[str], none: Sequence[str], eac
 
 
 class _Judge:
-    """A run's network, which gives features and logits of photos."""
+    """A run's network, for features and logits of photos."""
 
     def __init__(self, path: Path) -> None:
         import keras
@@ -124,7 +123,7 @@ def _scores(run_path: Path, photos: Path, left_out: str) -> dict[str, Any]:
 
 
 def _compare(run: Path, photos: Path, left_out: Sequence[str], none: Sequence[str]) -> None:
-    """Print a line a class: AUROC and shares sent to review by a score that knows no outliers, and by one that does."""
+    """Print a line a class: AUROC and shares sent to review, by the score without outliers and the score with them."""
     import numpy as np
 
     from models.statistics.out_of_distribution import fit_out_of_distribution

@@ -2,11 +2,11 @@
 
     python benchmarks/web_load.py --photos PHOTOS --model BUNDLE [--clients 50] [--seconds 60] [--body image|form]
 
-``hangtag label`` runs first and last, the clients in between, so that a machine whose speed drifts slows both. Clients
-and server share this machine's cores. So there are three ratios: the rate as it is; the same a core that the clients
-leave, which still counts cores that idle against the server; and milliseconds of the CPU a photo, of the server's
-processes and of label's without its start. Printed as well: p50 and p99, errors, and resident memory before and after.
-Without ``--photos`` and ``--model`` they are drawn and trained first.
+``hangtag label`` runs first and last, the clients in between, so that a drift of the machine's speed affects both.
+Clients and server share this machine's cores. So there are three ratios: of the plain rates; of the rates a core,
+without the clients' share of the cores (idle cores still count against the server); and of CPU milliseconds a photo, of
+the server's processes and of label's without its start. Also prints p50 and p99, errors, and resident memory before and
+after. Without ``--photos`` and ``--model`` they are drawn and trained first.
 """
 
 import argparse
@@ -37,7 +37,7 @@ WARM_S = 5.0
 
 @dataclass(frozen=True)
 class Labelled:
-    """A run of ``hangtag label``: photos a second of its labelling phase, and milliseconds of the CPU a photo."""
+    """A run of ``hangtag label``: photos a second of its labelling phase, and CPU milliseconds a photo."""
 
     rate: float
     cpu_ms: float
@@ -45,7 +45,7 @@ class Labelled:
 
 @dataclass
 class Load:
-    """What the clients met."""
+    """The clients' results."""
 
     seconds: list[float] = field(default_factory=list)
     statuses: Counter[int | str] = field(default_factory=Counter)
@@ -82,13 +82,13 @@ def _arguments() -> argparse.Namespace:
 
 
 def _label(few: Path, many: Path, model: Path) -> Labelled:
-    """Label few photos and then many: the difference leaves out what the start of the command takes."""
+    """Label few photos and then many: the difference leaves out the command's start."""
     (start, start_s, _), (images, cpu_s, rate) = _run(few, model), _run(many, model)
     return Labelled(rate, 1000 * (cpu_s - start_s) / (images - start))
 
 
 def _run(photos: Path, model: Path) -> tuple[int, float, float]:
-    """How many photos a labelling had, its seconds of the CPU, and its photos a second."""
+    """The number of photos, CPU seconds, and photos a second of a labelling."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = photos.with_name(f"{time.time_ns()}.parquet")
     command = [sys.executable, "-m", "hangtag", "label", str(photos), "--model", str(model), "--out", str(output)]
@@ -142,7 +142,7 @@ def _report_load(
     )
     left = cores - own / seconds
     print(
-        f"photos/s a core: {rate / label.rate:.2f} of label's as it is; "
+        f"photos/s a core: {rate / label.rate:.2f} of label's on all cores; "
         f"{rate / left / (label.rate / cores):.2f} a core that the clients leave ({left:.2f} of {cores}); "
         f"{label.cpu_ms / cpu_ms:.2f} by time of the CPU"
     )
@@ -167,7 +167,7 @@ async def _all(originals: list[bytes], arguments: argparse.Namespace, seconds: f
 async def _client(
     load: Load, originals: list[bytes], numbers: Iterator[int], arguments: argparse.Namespace, until: float
 ) -> None:
-    """One after another, on a connection that is kept; written by hand, since a client's library costs as much CPU."""
+    """Send requests one after another on one connection; written by hand, because an HTTP library costs as much CPU."""
     reader, writer = await asyncio.open_connection(HOST, PORT)
     while time.monotonic() < until:
         drawn = [next(numbers) for _ in range(arguments.each)]

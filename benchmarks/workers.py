@@ -1,4 +1,4 @@
-"""Real ``hangtag worker`` processes, each in a session of its own, so that all of one can be killed at once."""
+"""Real ``hangtag worker`` processes, each in its own session: all processes of a worker can be killed at once."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ import psutil
 
 
 class Workers:
-    """Workers that are started again when they are gone, as a supervisor would."""
+    """Workers that are restarted when they end, as by a supervisor."""
 
     def __init__(self, count: int, folder: Path, environment: dict[str, str], concurrency: int = 1) -> None:
         self._count = count
@@ -31,7 +31,7 @@ class Workers:
             self._end(process)
 
     def supervise(self) -> None:
-        """Start as many as are missing."""
+        """Start the missing workers."""
         self._processes = [process for process in self._processes if process.poll() is None]
         while len(self._processes) < self._count:
             self._processes.append(self._start())
@@ -46,7 +46,7 @@ class Workers:
             )
 
     def main_pids(self) -> list[int]:
-        """Process numbers of the workers' main processes."""
+        """Process IDs of the workers' main processes."""
         return [process.pid for process in self._processes]
 
     def _descendants(self) -> list[psutil.Process]:
@@ -58,7 +58,7 @@ class Workers:
         return found
 
     def kill_one_child(self, chance: random.Random) -> None:
-        """Kill a process that some worker has started, with SIGKILL."""
+        """Kill one process that a worker has started, with SIGKILL."""
         children = self._descendants()
         if children:
             with contextlib.suppress(psutil.NoSuchProcess):

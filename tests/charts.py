@@ -1,4 +1,4 @@
-"""Drawn photos that show no product: size charts."""
+"""Drawn size charts: photos without a product."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""``hangtag`` commands in this process: an interpreter that starts costs more than most of them do."""
+"""``hangtag`` commands in this process: starting an interpreter takes longer than most commands."""
 
 import faulthandler
 import io
@@ -26,9 +26,9 @@ def one_line(text: str) -> str:
 
 
 def run_hangtag(*words: object, env: Mapping[str, str] | None = None) -> "CompletedProcess[str]":
-    """Run a command to its end, in this process's environment without settings for Hangtag where none is given.
+    """Run a command to its end. The default ``env`` is this process's, without Hangtag's settings.
 
-    An error that nobody foresaw is raised here; a command that hangs ends this process.
+    An unexpected error is raised here; a command that hangs ends this process.
     """
     arguments, env = [str(word) for word in words], clean_environment() if env is None else env
     if arguments[0] in _CHANGE_THEIR_PROCESS:

@@ -1,4 +1,4 @@
-"""What several rooms' tests share: a drawn catalogue, and a small model that was really exported."""
+"""Fixtures for the tests of all rooms: a drawn catalogue, and a small exported model."""
 
 import fcntl
 import gc
@@ -35,7 +35,7 @@ SAY_WHO = "import sys; from models.process import Owner; print(Owner.this().to_j
 
 
 def pytest_configure() -> None:
-    """What killed processes leave in the folder for temporary files goes with the tests; pytest's own folders stay."""
+    """Use a temporary folder that goes with the tests, for leftovers of killed processes; pytest's own folders stay."""
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", tempfile.gettempdir())
     signal.signal(
         signal.SIGINT, signal.default_int_handler
@@ -44,7 +44,7 @@ def pytest_configure() -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave whole programs to ``make test-all``, but for one of each kind."""
+    """Mark whole programs for ``make test-all``, except one of each kind."""
     for item in items:
         room = item.path.relative_to(Path(__file__).parent).parts[0]
         if room in {"acceptance", "integration", "web"} and not item.get_closest_marker("first"):
@@ -56,26 +56,26 @@ def pytest_collectstart() -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays: no search for reference cycles, until then or later, looks at it."""
+    """Freeze imported and collected objects, so that garbage collection skips them."""
     gc.freeze()
     gc.enable()
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two processes more than there are cores: many tests wait for what other processes do."""
+    """Two processes more than cores: many tests wait for other processes."""
     return len(os.sched_getaffinity(0)) + 2
 
 
 class Golden:
-    """What is made once for all processes of a run of the tests, and only read from then on, in a folder of theirs."""
+    """Read-only files that one process makes for all processes of a test run, in a shared folder."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     def get(self, name: str, make: Callable[[Path], object]) -> Path:
-        """The place ``name``; the first process to ask makes it, the others wait for it.
+        """The place ``name``; the first process to ask makes it, the others wait.
 
-        It is made where it stays, since a run names its own folder; a second file says that it is whole.
+        It is made in its final place, because a run's files name their folder; a second file marks it as complete.
         """
         place, made = self.folder / name, self.folder / f"{name}.made"
         with (self.folder / f"{name}.lock").open("w") as lock:
@@ -113,7 +113,7 @@ def catalogue(drawn: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def drawn(golden: Golden) -> Path:
-    """240 drawn photos in class folders, with their faults; not to be changed. ``products.csv`` beside is the truth."""
+    """240 drawn photos in class folders, some faulty; read-only. ``products.csv`` beside the folder is the truth."""
     from trainer.sample.catalogue import draw_catalogue
 
     def draw(folder: Path) -> None:
@@ -129,7 +129,7 @@ def small_run(golden: Golden, drawn: Path, session_cache: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def golden_bundle() -> Path:
-    """The committed bundle: float32 and int8, each with its edge graph; not to be changed."""
+    """The committed bundle: float32 and int8, each with its edge graph; read-only."""
     from tests.variants import GOLDEN
 
     return GOLDEN
@@ -137,7 +137,7 @@ def golden_bundle() -> Path:
 
 @pytest.fixture(scope="session")
 def bundle(golden: Golden, reference_photos: list[Path]) -> Path:
-    """Its network as float32 alone, sure of half; not to be changed."""
+    """The committed network as float32 only; labels half of the photos; read-only."""
     from tests.variants import derive, half_sure
 
     return golden.get("half-sure", lambda place: derive(place, reference_photos, calibration=half_sure(8)))
@@ -145,7 +145,7 @@ def bundle(golden: Golden, reference_photos: list[Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def int8_bundle(golden: Golden, reference_photos: list[Path]) -> Path:
-    """The same with that network again as ``int8``, its default; not to be changed."""
+    """The same, and the network again as ``int8``, the default variant; read-only."""
     from tests.variants import derive, half_sure
 
     both = ("float32", "int8")
@@ -154,7 +154,7 @@ def int8_bundle(golden: Golden, reference_photos: list[Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def unsure_bundle(golden: Golden, reference_photos: list[Path]) -> Path:
-    """The same network in a bundle that promises no precision; not to be changed."""
+    """The same network in a bundle that promises no precision; read-only."""
     from tests.variants import UNSURE, derive
 
     return golden.get("unsure", lambda place: derive(place, reference_photos, calibration=UNSURE))
@@ -162,7 +162,7 @@ def unsure_bundle(golden: Golden, reference_photos: list[Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def sure_bundle(golden: Golden, reference_photos: list[Path]) -> Path:
-    """The same network with a table of precisions and an unknown limit; not to be changed.
+    """The same network with a table of precisions and an unknown limit; read-only.
 
     0.90, its own, sends some rows to review, 0.98 more, and all of the first class; 0.99 can be promised for no class.
     """
@@ -173,7 +173,7 @@ def sure_bundle(golden: Golden, reference_photos: list[Path]) -> Path:
 
 @pytest.fixture(scope="session")
 def edge_bundle(golden: Golden, reference_photos: list[Path]) -> Path:
-    """The same bundle, with ``edge.onnx``; not to be changed."""
+    """The same bundle, with ``edge.onnx``; read-only."""
     from tests.variants import derive
 
     return golden.get("edge", lambda place: derive(place, reference_photos, edge=True))
@@ -186,17 +186,17 @@ def reference_photos(drawn: Path) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def sure_run(golden: Golden, small_run: Path) -> Path:
-    """A run of the same network with a table of precisions and an unknown limit; not to be changed.
+    """A run of the same network with a table of precisions and an unknown limit; read-only.
 
     0.90, its own, sends some rows to review, 0.98 more, and all of the first class; 0.99 can be promised for no class.
-    Each is made up: it is where rows go that is tested, not whether they should.
+    The figures are made up: tests check that rows go where the figures send them.
     """
     return golden.get("sure-run", lambda run: _with_confidence(small_run, run, _made_up_confidence(small_run)))
 
 
 @pytest.fixture(scope="session")
 def sure_export(golden: Golden, sure_run: Path) -> Path:
-    """A bundle of it, exported by the real command; not to be changed."""
+    """The run's bundle, exported by the real command; read-only."""
     from exporter.export import export_run
 
     return golden.get("sure-export", lambda place: export_run(sure_run, place))
@@ -230,7 +230,7 @@ def _target(precision: float, thresholds: tuple[float | None, ...]) -> Precision
 
 
 def train_small(run: Path, catalogue: Path, cache: Path) -> None:
-    """Train for ten epochs at 32 px: seconds, and the classes are told apart somewhat."""
+    """Train for ten epochs at 32 px: enough to separate the classes a little, in seconds."""
     from exporter.options import load_tensorflow
 
     load_tensorflow()
@@ -255,7 +255,7 @@ def _with_confidence(run: Path, copy: Path, confidence: Confidence) -> Path:
 
 @pytest.fixture(scope="session")
 def redis_installed() -> None:
-    """Without a redis-server of version 7 or newer what asks for this is skipped; in CI that is a failure."""
+    """Without a redis-server of version 7 or newer, skip the test, or fail it in CI."""
     skip_outside_ci(_redis_wrong())
 
 
@@ -272,14 +272,14 @@ def _redis_wrong() -> str | None:
 
 @pytest.fixture(scope="session")
 def ended_process() -> Owner:
-    """A process of this machine that is no more."""
+    """A process of this machine that has ended."""
     done = subprocess.run([sys.executable, "-c", SAY_WHO], capture_output=True, text=True, check=True)
     return Owner.from_json(done.stdout)
 
 
 @pytest.fixture
 def living_process() -> Iterator[Owner]:
-    """Another process of this machine, which waits."""
+    """Another running process of this machine."""
     command = [sys.executable, "-c", f"{SAY_WHO}; sys.stdin.read()"]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout

@@ -1,4 +1,4 @@
-"""Just enough of the files of ``docker/`` to hold them to their rules: Dockerfiles, the dashboard, the alerts."""
+"""Parse the files of ``docker/`` as far as tests need: Dockerfiles, the dashboard, the alerts."""
 
 import json
 import re

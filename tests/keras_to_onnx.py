@@ -1,4 +1,4 @@
-"""A Keras network as the ONNX model that an export makes of it, whose file has no metadata yet."""
+"""Convert a Keras network to ONNX like an export, before metadata is added."""
 
 
 def convert(network, size, temperature=1.0, unknown=None):

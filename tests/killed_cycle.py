@@ -1,7 +1,7 @@
-"""Kills a cycle at each of its writes, lets it go on, and looks at what is there. Run with a folder, and a stride.
+"""Kill a cycle at each of its writes, let it continue, and inspect the result. Run with a folder and a stride.
 
-A child of fork is killed by SIGKILL when it is about to write, rename, link or remove the n-th file under the folder;
-then the same cycle is run to its end, for n = 1, 2, … until a child gets through. On stdout: a line of JSON a kill.
+SIGKILL ends a forked child when it is about to write, rename, link or remove the n-th file under the folder. Then the
+same cycle runs to its end. This repeats for n = 1, 2, … until a child ends by itself. Prints a line of JSON a kill.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""One chunk of a job, labelled as a process of its own would; and a model without a network for it."""
+"""Label one chunk of a job like a labelling process, with a model that has no network."""
 
 from contextlib import closing
 from types import SimpleNamespace

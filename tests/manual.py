@@ -1,4 +1,4 @@
-"""Snippets of the README and the manual: what a reader would type."""
+"""Code snippets of the README and the manual."""
 
 import re
 import shlex
@@ -25,9 +25,9 @@ APP: Any = typer.main.get_command(make_app())
 
 @dataclass(frozen=True)
 class Snippet:
-    """A fenced block; ``note`` is the comment right before it, empty where there is none.
+    """A fenced block; ``note`` is the comment right before it, or empty.
 
-    ``not run: REASON`` leaves it to be parsed, and to the test that the reason names.
+    A block with ``not run: REASON`` is only parsed; the reason may name a test that runs it.
     """
 
     page: Path

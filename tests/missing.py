@@ -1,4 +1,4 @@
-"""What a test needs and this machine may lack."""
+"""Skip or fail tests for missing programs."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""Bundles for a registry, which runs none: a manifest, and files that it lists."""
+"""Fake bundles for a registry, which never runs them: a manifest and its files."""
 
 import hashlib
 import shutil

@@ -1,4 +1,4 @@
-"""A retraining in which nobody learns: each step leaves files as the real one does, in no time."""
+"""A fake retraining without learning: each step quickly writes files like a real step's."""
 
 import csv
 import hashlib

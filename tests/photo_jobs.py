@@ -1,4 +1,4 @@
-"""Jobs of which only the photos matter, and how to take these."""
+"""Jobs for tests of photos, and a way to take their photos."""
 
 import time
 from contextlib import closing

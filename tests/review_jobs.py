@@ -1,4 +1,4 @@
-"""Labelled jobs for tests of review: drawn photos, and results that nobody computed."""
+"""Labelled jobs for tests of review: drawn photos with made-up results."""
 
 import csv
 import hashlib
@@ -26,12 +26,12 @@ CLASSES = ("boots", "hats", "shoes")
 
 @dataclass(frozen=True)
 class Row:
-    """A row of the catalogue, and what the model made of it.
+    """A row of the catalogue, and its result.
 
     Attributes:
         photo: rows with the same number have the same photo.
-        category: what the catalogue says.
-        above: the label above its likeliest class that it was given, if any.
+        category: the catalogue's class.
+        above: the label, if it is a parent of the likeliest class.
     """
 
     photo: int
@@ -65,9 +65,9 @@ def labelled_job(
     pin: ModelPin = PIN,
     **questions: Sequence[Row],
 ) -> Path:
-    """The place of a result whose job is beside it, with all of its parts.
+    """The place of a result; its job with all parts is beside it.
 
-    With ``questions``, named models, each has made something else of the photos of ``rows``.
+    With ``questions``, named models, each has its own results for the photos of ``rows``.
     """
     (folder / "photos").mkdir(parents=True)
     for number in {row.photo for row in rows}:
@@ -80,7 +80,7 @@ def labelled_job(
     result = folder / "labels.parquet"
     catalogue = open_catalogue(folder / "shop.csv", image_root=folder / "photos")
     storage = FolderStorage(result.with_name("labels.parquet.job"))
-    for name in questions:  # a run keeps notes on its model there
+    for name in questions:  # a run keeps facts about its model there
         Path(storage.child(f"{QUESTIONS}/{name}").place).mkdir(parents=True)
     asked = tuple(Question(name=name, model=pin) for name in questions or [""])
     job = create_job(storage, catalogue, asked, options or JobOptions(), chunk_rows)

@@ -1,4 +1,4 @@
-"""Waiting for something that another process does: a condition is asked again and again until a deadline."""
+"""Wait for another process: poll a condition until a deadline."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Bundles of the network in ``tests/data/bundle``: with another promise, with other variants, with false answers."""
+"""Bundles of the network in ``tests/data/bundle`` with another promise, other variants, or wrong answers."""
 
 import hashlib
 import json
@@ -42,7 +42,7 @@ def derive(
     edge: bool = False,
     change: Callable[[onnx.GraphProto], object] = lambda graph: None,
 ) -> Path:
-    """Make a bundle of the golden one's float32, under each of these variants' names; the last is the default."""
+    """Make a bundle with the golden bundle's float32 under each of these variants' names; the last is the default."""
     golden = open_bundle(GOLDEN)
     shutil.copytree(GOLDEN, place, ignore=shutil.ignore_patterns("*.onnx"))
     manifest = json.loads((place / "manifest.json").read_text())

@@ -1,4 +1,4 @@
-"""A headless Chromium, told what to do over two pipes: no port, no driver, no package."""
+"""A headless Chromium, controlled over two pipes: no port, no driver, no package."""
 
 import fcntl
 import json
@@ -15,7 +15,7 @@ from typing import Any
 FLAGS = (
     "--headless",
     "--remote-debugging-pipe",  # commands come on descriptor 3, answers go to 4
-    "--no-sandbox",  # which cannot be had as root, in a container
+    "--no-sandbox",  # root in a container cannot have one
     "--disable-dev-shm-usage",
     "--disable-gpu",
     "--no-first-run",
@@ -28,13 +28,13 @@ END = b"\0"
 
 
 def chromium_binary() -> str | None:
-    """Where Chromium is; none where it is not installed."""
+    """The path of Chromium; None if it is not installed."""
     return next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 
 
 @contextmanager
 def open_chromium(profile: Path) -> Iterator["Chromium"]:
-    """A browser with a profile of its own, gone afterwards."""
+    """Open a browser with a profile of its own; close it at the end of the block."""
     browser = Chromium(profile)
     try:
         yield browser
@@ -43,10 +43,10 @@ def open_chromium(profile: Path) -> Iterator["Chromium"]:
 
 
 class Chromium:
-    """A browser and what it has told.
+    """A browser and its events.
 
     Attributes:
-        events: what happened, as the DevTools protocol says it, in order.
+        events: of the DevTools protocol, in order.
     """
 
     def __init__(self, profile: Path) -> None:
@@ -74,12 +74,12 @@ class Chromium:
         return said["result"]
 
     def open_tab(self) -> "Tab":
-        """An empty tab."""
+        """Open an empty tab."""
         target = self.tell("Target.createTarget", url="about:blank")["targetId"]
         return Tab(self, self.tell("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
 
     def close(self) -> None:
-        """End it with all its processes."""
+        """End the browser with all its processes."""
         os.killpg(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         os.close(self._commands)
@@ -99,7 +99,7 @@ class Chromium:
 
 
 class Tab:
-    """One page of it."""
+    """One page of a browser."""
 
     def __init__(self, browser: Chromium, session: str) -> None:
         self._browser = browser
@@ -112,10 +112,10 @@ class Tab:
         return self._browser.tell(method, self._session, **params)
 
     def run(self, script: str) -> str:
-        """The value of a JavaScript expression, as text; of a promise, what it comes to.
+        """Evaluate a JavaScript expression, await a promise, and return the value as text.
 
         Raises:
-            RuntimeError: it threw.
+            RuntimeError: the expression threw an error.
         """
         said = self.tell("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
         if "exceptionDetails" in said:
@@ -123,7 +123,7 @@ class Tab:
         return str(said["result"].get("value"))
 
     def wait(self, condition: str) -> None:
-        """Until a JavaScript condition holds: it is looked at whenever the page changes."""
+        """Wait until a JavaScript condition holds; check it after each change of the page."""
         self.run(f"""new Promise((done) => {{
             const look = () => ({condition}) && done(true);
             new MutationObserver(look).observe(document, {{ subtree: true, childList: true, attributes: true }});
@@ -131,7 +131,7 @@ class Tab:
         }})""")
 
     def open(self, url: str) -> None:
-        """Go there, and wait until it is read."""
+        """Open a URL and wait until it is loaded."""
         self.tell("Page.navigate", url=url)
         self.run("new Promise((done) => document.readyState === 'complete' ? done() : addEventListener('load', done))")
 
@@ -150,11 +150,11 @@ class Tab:
             self.tell("Input.dispatchDragEvent", type=kind, data=data, **middle)
 
     def requests(self) -> list[str]:
-        """Each address that the page asked for, so far."""
+        """URLs that the page has requested."""
         return [event["params"]["request"]["url"] for event in self._events("Network.requestWillBeSent")]
 
     def complaints(self) -> list[str]:
-        """What went wrong so far: exceptions that nobody caught, and errors that the browser logged."""
+        """Uncaught exceptions, and errors that the browser logged."""
         thrown = [str(event["params"]["exceptionDetails"]) for event in self._events("Runtime.exceptionThrown")]
         logged = [event["params"]["entry"] for event in self._events("Log.entryAdded")]
         return thrown + [str(entry) for entry in logged if entry["level"] == "error"]
@@ -165,7 +165,7 @@ class Tab:
 
 
 def _start(profile: Path, theirs_in: int, theirs_out: int) -> int:
-    """Start it as the first of a process group, with the two pipes as descriptors 3 and 4."""
+    """Start Chromium as leader of a process group, with the two pipes as descriptors 3 and 4."""
     binary = chromium_binary()
     if binary is None:
         msg = "chromium is not installed."

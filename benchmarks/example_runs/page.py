@@ -1,4 +1,4 @@
-"""The example that is a page: built, served on this machine, and used in a browser as a person would."""
+"""Build the example page, serve it on this machine, and use it in a browser as a person would."""
 
 import functools
 import json
@@ -20,15 +20,15 @@ CARDS = """JSON.stringify([...document.querySelectorAll(".card")].map((card) => 
 
 @dataclass(frozen=True)
 class Card:
-    """What the page shows of a photo.
+    """A photo's result on the page.
 
     Attributes:
         file: the photo's name.
-        text: all that a person reads.
+        text: the card's visible text.
         state: ``labeled``, ``review`` or ``failed``.
-        label: the likeliest class; none where the photo cannot be read.
+        label: the likeliest class; None if the photo cannot be read.
         confidence: its probability.
-        doubt: why a person should look: ``threshold``, ``unknown``, or nothing.
+        doubt: the reason for review: ``threshold``, ``unknown``, or None.
     """
 
     file: str
@@ -49,11 +49,11 @@ class Page:
         tab.wait("document.querySelector('#status').textContent.includes('ready')")
 
     def choose(self, photos: list[Path]) -> list[Card]:
-        """Choose photos in the dialog; the cards of all photos so far, the first on top."""
+        """Choose photos in the dialog; return all cards, from top to bottom."""
         return self._after(photos, self.tab.choose, "input[type=file]")
 
     def drop(self, photos: list[Path]) -> list[Card]:
-        """Drop photos on the page; the cards of all photos so far, the first on top."""
+        """Drop photos on the page; return all cards, from top to bottom."""
         return self._after(photos, self.tab.drop, "#drop")
 
     def says(self, photos: list[Path]) -> list[Said]:

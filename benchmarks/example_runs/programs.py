@@ -1,4 +1,4 @@
-"""What an example says of a photo, and what Hangtag says of it; the examples that are commands: Python and Node."""
+"""Label photos with Hangtag and with the Python and Node examples."""
 
 import os
 import shutil
@@ -23,7 +23,7 @@ class Said:
 
 
 def hangtag_says(classifier: Classifier, photos: list[Path]) -> list[Said]:
-    """The same by Hangtag, each photo decoded in full, as the examples do."""
+    """Label photos with Hangtag, each decoded in full as in the examples."""
     said = []
     for photo in photos:
         with opened(photo.read_bytes()) as image:
@@ -33,10 +33,10 @@ def hangtag_says(classifier: Classifier, photos: list[Path]) -> list[Said]:
 
 
 def parse(printed: str, photos: list[Path]) -> list[Said]:
-    """The lines of an example that prints ``photo, label, confidence, status``, with tabs between.
+    """Read an example's lines of ``photo, label, confidence, status``, separated by tabs.
 
     Raises:
-        ValueError: a photo has no line, or another's.
+        ValueError: a photo has no line, or another photo's line.
     """
     rows = [line.split("\t") for line in printed.splitlines()]
     if [name for name, *_ in rows] != [str(photo) for photo in photos]:
@@ -46,10 +46,10 @@ def parse(printed: str, photos: list[Path]) -> list[Said]:
 
 
 def install(example: str, folder: Path) -> Path:
-    """A copy of an example, what it needs from npm beside it.
+    """Copy an example and install its npm packages beside it.
 
     Raises:
-        RuntimeError: npm could not.
+        RuntimeError: npm failed.
     """
     made = ("node_modules", "vendor", "model")
     place = Path(shutil.copytree(EXAMPLES / example, folder / example, ignore=shutil.ignore_patterns(*made)))
@@ -58,22 +58,22 @@ def install(example: str, folder: Path) -> Path:
 
 
 def node_says(place: Path, edge: Path, photos: list[Path]) -> list[Said]:
-    """What ``label.mjs`` prints."""
+    """Label photos with ``label.mjs``."""
     return parse(run_program("node", "label.mjs", edge, *photos, folder=place), photos)
 
 
 def python_says(edge: Path, photos: list[Path]) -> list[Said]:
-    """What ``label.py`` prints, where it can import nothing of Hangtag."""
+    """Label photos with ``label.py``, in an environment without Hangtag."""
     script = EXAMPLES / "python" / "label.py"
     return parse(run_program(sys.executable, "-P", script, edge, *photos, folder=edge.parent), photos)
 
 
 def run_program(program: str, *arguments: str | Path, folder: Path) -> str:
-    """What a command prints, run in a folder, without this process's PYTHONPATH.
+    """Run a command in a folder, without this process's PYTHONPATH, and return its output.
 
     Raises:
         FileNotFoundError: it is not installed.
-        RuntimeError: it failed; the message ends with what it said.
+        RuntimeError: it failed; the message ends with its output.
     """
     binary = shutil.which(program)
     if binary is None:

@@ -1,7 +1,7 @@
-"""cleanvision's checks of a folder, all that it makes by default: ``cleanvision_check.py DATA CORES``.
+"""cleanvision's default checks of a folder: ``cleanvision_check.py DATA CORES``.
 
-As the quick start in cleanvision's README does it, with a process a core, which is its default, too. Prints the pairs
-of its sets of near duplicates (the same 64 bits of a perceptual hash) and of exact ones.
+Follows the quick start in cleanvision's README, with a process a core (its default). Prints the pairs of its sets of
+near duplicates (the same 64 bits of a perceptual hash) and of exact ones.
 """
 
 import json

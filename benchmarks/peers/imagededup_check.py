@@ -1,8 +1,8 @@
 """imagededup's near duplicates in a folder, by perceptual hashes: ``imagededup_check.py DATA CORES``.
 
-As the quick start of imagededup's documentation does it: ``PHash`` with its own limit, a Hamming distance of 10 of 64
-bits, and all cores, which are its defaults. Its other way is a network that needs PyTorch, which its packages import
-for both; it is not installed here, and the hashes are imported past it. Prints pairs of photos.
+Follows the quick start of imagededup's documentation: ``PHash`` with its defaults, a Hamming distance of 10 of 64 bits
+and all cores. imagededup also has a network that needs PyTorch, and its packages import it in both cases. PyTorch is
+not installed here, so the hashes are imported without these packages. Prints pairs of photos.
 """
 
 import json

@@ -1,9 +1,8 @@
 """Keras ``predict`` over ``image_dataset_from_directory``: ``keras_predict.py MODEL PHOTOS OUTPUT SIZE CORES``.
 
-As Keras's page "Image data loading" and TensorFlow's guide "Better performance with the tf.data API" do it, with
-batches of 64 and prefetching; TensorFlow uses all cores by itself for decoding and for the network. XLA, which Keras
-leaves off here, took a third more processor time. It decodes photos in full: ``image_dataset_from_directory`` has no
-way to decode them smaller.
+Follows Keras's page "Image data loading" and TensorFlow's guide "Better performance with the tf.data API", with batches
+of 64 and prefetching. TensorFlow uses all cores for decoding and for the network. XLA, which Keras leaves off here,
+took a third more processor time. Photos are decoded in full: ``image_dataset_from_directory`` cannot decode smaller.
 """
 
 import csv

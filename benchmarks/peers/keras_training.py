@@ -1,11 +1,11 @@
-"""What Keras's own guides write to train a classifier: ``keras_training.py classic|transfer DATA [WEIGHTS]``.
+"""Train a classifier as in Keras's own guides: ``keras_training.py classic|transfer DATA [WEIGHTS]``.
 
 ``classic`` is TensorFlow's tutorial "Image classification" at 256 px: three blocks of convolution and pooling, a dense
 layer of 128, a random flip, rotation and zoom, a dropout of 0.2, Adam, 15 epochs, photos kept decoded in memory.
 ``transfer`` is Keras's guide "Transfer learning & fine-tuning": photos of 150 px, flip and rotation, 20 epochs of a new
-head on frozen features, then 10 of the whole network at a learning rate of 1e-5; with MobileNet 0.25 in the place of
-Xception, so that it begins with the very weights that Hangtag begins with. DATA has ``train``, ``validation`` and
-``test``; the test photos are looked at once, at the end.
+head on frozen features, then 10 of the whole network at a learning rate of 1e-5. MobileNet 0.25 replaces Xception, so
+that it starts from the same weights as Hangtag. DATA has ``train``, ``validation`` and ``test``; the test photos are
+used once, at the end.
 """
 
 import json

@@ -1,7 +1,7 @@
 """One photo after the other on one thread: ``one_photo.py onnxruntime|litert MODEL PIXELS.npy SIZE``.
 
-As ONNX Runtime's page "Thread management" and LiteRT's ``Interpreter`` set one thread; LiteRT computes with XNNPACK,
-its default. Prints the milliseconds of each photo and its likeliest class; the first photo is not among the times.
+Sets one thread as in ONNX Runtime's page "Thread management" and LiteRT's ``Interpreter``. LiteRT computes with
+XNNPACK, its default. Prints the milliseconds of each photo but the first, and each photo's likeliest class.
 """
 
 import json
@@ -16,7 +16,7 @@ import numpy as np
 
 
 def network(runtime: str, model: str, size: int) -> Callable[[Any], Any]:
-    """Takes pixels, uint8 (1, size, size, 3)."""
+    """Load the model; the result takes pixels, uint8 (1, size, size, 3)."""
     if runtime == "onnxruntime":
         import onnxruntime
 

@@ -1,12 +1,11 @@
 """Pillow and a runtime in a process pool: ``process_pool.py onnxruntime|openvino MODEL PHOTOS OUTPUT SIZE CORES``.
 
-What a person would write in an hour who knows both. A process a core with one thread each, since decoding holds the
-GIL in part and a network of this size gains nothing from threads of its own; JPEGs are decoded no larger than the
-network needs (draft mode); photos go through the network sixteen at a time. ONNX Runtime's page "Thread management"
-sets its threads so. OpenVINO has the hint that its page "High-level Performance Hints" names for many photos, and
-computes in the precision that it chooses for the processor, which is its default. It binds a thread to a core, and the
-threads of two processes to the same one; Intel's article "OpenVINO inference time increases when running multiple
-processes" says to switch that off, and so it is.
+An hour's work for a person who knows both. A process a core, each with one thread: decoding partly holds the GIL, and a
+network of this size gains nothing from more threads. JPEGs are decoded no larger than the network needs (draft mode).
+The network takes sixteen photos at a time. Threads of ONNX Runtime are set as in its page "Thread management". OpenVINO
+has the hint for many photos of its page "High-level Performance Hints", and its default precision, which depends on the
+processor. By default OpenVINO pins threads to cores, and threads of two processes to the same core. That is switched
+off, as Intel's article "OpenVINO inference time increases when running multiple processes" advises.
 """
 
 import csv
@@ -27,7 +26,7 @@ BATCH = 16
 
 @cache
 def network(runtime: str, model: str) -> Callable[[Any], Any]:
-    """Loads the model once in each process."""
+    """Load the model once in each process."""
     if runtime == "onnxruntime":
         import onnxruntime
 

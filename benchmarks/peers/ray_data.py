@@ -1,9 +1,9 @@
 """Ray Data ``map_batches``: ``ray_data.py MODEL PHOTOS OUTPUT SIZE CORES``.
 
-As Ray's pages "End-to-end: Offline Batch Inference" and "ray.data.ActorPoolStrategy" do it: a fixed pool with an actor
-a core that holds the model, one thread each, batches of 64. These pages read photos with ``read_images``, which decodes
-them in full; here an actor decodes, too, and in draft mode, so that pixels pass through no object store. Reading takes
-a tenth of a core, so that it finds room beside the actors.
+Follows Ray's pages "End-to-end: Offline Batch Inference" and "ray.data.ActorPoolStrategy": a fixed pool with an actor a
+core, each with the model and one thread, and batches of 64. These pages read photos with ``read_images``, which decodes
+them in full. Here the actors decode in draft mode, so that pixels do not pass through the object store. Reading
+reserves a tenth of a core, so that it fits beside the actors.
 """
 
 import csv

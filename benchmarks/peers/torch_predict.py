@@ -1,10 +1,10 @@
 """PyTorch with a ``DataLoader``: ``torch_predict.py MODEL PHOTOS OUTPUT SIZE CORES``.
 
-As PyTorch's pages "Datasets & DataLoaders" and "Performance Tuning Guide" do it: a worker process a core decodes and
-resizes photos with Pillow, which decodes JPEGs no larger than the network needs (draft mode), and the network runs in
-inference mode on batches of 64. torchvision's build on PyPI needs a PyTorch for NVIDIA's GPUs. It is the Keras network
-itself, by Keras's PyTorch backend. Traced and frozen, or compiled, it took a seventh more processor time or more.
-``torch.txt`` names no build: an index that has torch for NVIDIA's GPUs alone needs their libraries beside it.
+Follows PyTorch's pages "Datasets & DataLoaders" and "Performance Tuning Guide": a worker process a core decodes and
+resizes photos with Pillow. JPEGs are decoded no larger than the network needs (draft mode). The network runs in
+inference mode on batches of 64. torchvision is not used: its build on PyPI needs a PyTorch for NVIDIA's GPUs. The
+network is the Keras one, on Keras's PyTorch backend. Traced and frozen, or compiled, it took at least a seventh more
+processor time. ``torch.txt`` names no build: if an index has torch only for NVIDIA's GPUs, add their libraries.
 """
 
 import csv

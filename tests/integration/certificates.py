@@ -1,4 +1,4 @@
-"""Certificates that a test makes for itself: an authority, and what it vouches for."""
+"""An authority and certificates, made by a test."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ class Authority:
         self.file.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def vouch(self, name: str, hosts: tuple[str, ...] = LOCAL, ends: timedelta = DAY) -> Certificate:
-        """A certificate for some hosts (or a client), which ends so long from now."""
+        """A certificate for hosts or a client; it expires after ``ends``."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_named(name), self._name, key, datetime.now(UTC) + ends)
         builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)

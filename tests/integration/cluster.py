@@ -43,7 +43,7 @@ class Cluster(Processes):
         timeout_s: float = 10.0,
         priority: Priority = Priority.NORMAL,
     ) -> QueuedJob:
-        """Write a job of some photos or of a catalogue, and queue its first chunks, as ``hangtag submit`` does."""
+        """Write a job of some photos or of a catalogue, and queue its first chunks, like ``hangtag submit``."""
         source = names if isinstance(names, Path) else write_list(self.folder / f"{name}.txt", names)
         options = JobOptions(timeout_s=timeout_s, image_root=root and str(root))
         request = SubmitRequest(source, model, options, name=name, priority=priority)
@@ -70,18 +70,18 @@ class Cluster(Processes):
         return worker
 
     def early_worker(self, url: str | None = None, *options: str, env: dict[str, str] | None = None) -> WorkerProcess:
-        """Start ``hangtag worker``, and wait for nothing: Redis may be away."""
+        """Start ``hangtag worker`` without waiting: Redis may be away."""
         return self.start((*HANGTAG, "worker", *(("--redis", url) if url else ()), *options), env)
 
     def celery_worker(self) -> WorkerProcess:
-        """Start a worker the way Celery's own documentation does."""
+        """Start a worker with Celery's own command."""
         return self.start((sys.executable, "-m", "celery", "-A", "worker", "worker", "--concurrency", "2"))
 
     def waiting(self) -> list[str]:
         return [text for queue in QUEUES.values() for text in self.client.lrange(queue, 0, -1)]
 
     def lose_waiting(self) -> int:
-        """Take the messages out of the queues and drop them, as a worker does that is killed after ``BRPOP``."""
+        """Take the messages out of the queues and drop them, like a worker killed after ``BRPOP``."""
         return sum(len(self.client.rpop(queue, 10_000) or []) for queue in QUEUES.values())
 
     def is_idle(self) -> bool:

@@ -1,4 +1,4 @@
-"""What these tests share: a Redis, a folder of jobs with workers, and what the labels must be; and an S3."""
+"""Fixtures for the integration tests: a Redis, a folder of jobs with workers, the expected labels, and an S3."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ Expected = Callable[[list[str]], list[Row]]
 
 @pytest.fixture
 def server(redis_installed: None, tmp_path: Path) -> Iterator[PrivateRedis]:
-    """A Redis that keeps nothing on disk."""
+    """A Redis without a file on disk."""
     with PrivateRedis(tmp_path / "redis") as redis:
         yield redis
 
@@ -42,7 +42,7 @@ def cluster(server: PrivateRedis, tmp_path: Path) -> Iterator[Cluster]:
 
 @pytest.fixture(scope="session")
 def catalogue(golden: Golden, drawn: Path) -> Path:
-    """1,792 photos: the drawn ones again and again, a few bytes after each, since the same photo is labelled once."""
+    """1,792 copies of the drawn photos, each with other bytes at its end, because equal photos are labelled once."""
 
     def draw(folder: Path) -> None:
         for copy, photo in _copies(drawn).items():
@@ -53,14 +53,14 @@ def catalogue(golden: Golden, drawn: Path) -> Path:
 
 
 def _copies(drawn: Path) -> dict[str, Path]:
-    """Name of a copy, which begins with its number → the drawn photo."""
+    """Name of a copy (it begins with its number) → the drawn photo."""
     photos = enumerate(islice(cycle(sorted(drawn.rglob("*.*"))), MANY))
     return {str((at := photo.relative_to(drawn)).with_stem(f"{n:04d}-{at.stem}")): photo for n, photo in photos}
 
 
 @pytest.fixture(scope="session")
 def truth(golden: Golden, drawn: Path, catalogue: Path, bundle: Path) -> dict[str, Row]:
-    """Photo → what ``hangtag label`` says of it: of every copy the same as of the first, but for its SHA-256."""
+    """Photo → its row by ``hangtag label``; copies differ only in their SHA-256."""
     copies = _copies(drawn)
     names, different = list(copies), len(set(copies.values()))
 
@@ -122,7 +122,7 @@ def s3_process() -> Iterator[S3Server]:
 
 @pytest.fixture
 def s3(s3_process: S3Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> S3Server:
-    """An S3 that this test's environment leads to, and nothing else."""
+    """An S3, with a test environment that leads only there."""
     lead_to(s3_process.endpoint, monkeypatch, tmp_path)
     s3_process.fail()
     return s3_process

@@ -11,7 +11,7 @@ from redis.retry import Retry
 from worker.queue.private_redis import PrivateRedis, redis_binary
 
 ROOM = Path(__file__).parents[2] / "docker" / "redis"
-PASSWORD = "p@ss:w/or d%41é?#&"  # noqa: S105 - every character that a URL might trip over
+PASSWORD = "p@ss:w/or d%41é?#&"  # noqa: S105 - characters with a meaning in URLs
 ADMIN = "admin"
 
 
@@ -30,7 +30,7 @@ class GuardedRedis(PrivateRedis):
 
     @property
     def url(self) -> str:
-        """For Hangtag's user; the password is in a file. Another database than the first, so that it is selected."""
+        """For Hangtag's user; the password is in a file. Not database 0, so that it must be selected."""
         return f"redis://hangtag@127.0.0.1:{self.port}/1"
 
     @property
@@ -38,7 +38,7 @@ class GuardedRedis(PrivateRedis):
         return {"HANGTAG_REDIS_URL": self.url, "HANGTAG_REDIS_PASSWORD_FILE": str(self.password_file)}
 
     def client(self, user: str = "hangtag", password: str = PASSWORD) -> redis.Redis:
-        """A connection of a user; of nobody where there is no password. It is refused once."""
+        """A connection of a user, or without a user if the password is empty; it does not retry."""
         known = {"username": user, "password": password} if password else {}
         return redis.Redis(port=self.port, db=1, **known, decode_responses=True, retry=Retry(NoBackoff(), 0))
 

@@ -1,4 +1,4 @@
-"""What web servers might say, made up at random from a seed: statuses, headers and bodies that nobody should send."""
+"""Random answers of a web server, from a seed: invalid statuses, headers and bodies."""
 
 import asyncio
 from collections.abc import Callable
@@ -84,7 +84,7 @@ _CODES = (b"NoSuchKey", b"SlowDown", b"AccessDenied", b"PermanentRedirect", b"\x
 
 
 def made_up_answers(seed: int, is_good: Callable[[int], bool], photo: bytes) -> Answer:
-    """An answer to each path that ends in a number: of good ones the photo, of others nonsense, each time the same."""
+    """For a path that ends in a good number, answer the photo; for others nonsense, the same each time."""
 
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
         name = request.path.rpartition("/")[2].partition("?")[0]

@@ -1,4 +1,4 @@
-"""A web server of our own that misbehaves as it is told, byte for byte, in a thread."""
+"""A misbehaving web server in a thread: tests choose its answers byte for byte."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ from threading import Event, Thread
 
 @dataclass(frozen=True)
 class Request:
-    """What was asked, on which of the connections, and when."""
+    """A request, with its connection and time."""
 
     path: str
     headers: dict[str, str]
@@ -27,7 +27,7 @@ Answer = Callable[[Request, asyncio.StreamWriter], Awaitable[None]]
 
 
 def whole(body: bytes = b"photo", status: str = "200 OK", headers: str = "", length: int | None = None) -> Answer:
-    """An answer as it should be; or one that lies about its length."""
+    """A correct answer, or an answer with a wrong length."""
     head = f"HTTP/1.1 {status}\r\nContent-Length: {len(body) if length is None else length}\r\n{headers}\r\n"
 
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -38,13 +38,13 @@ def whole(body: bytes = b"photo", status: str = "200 OK", headers: str = "", len
 
 @dataclass
 class NastyServer:
-    """Answers each path as it was told to: the first time the first answer, then the next, the last for ever.
+    """Gives the answers set for a path in turn, and then repeats the last.
 
     Attributes:
         port: on 127.0.0.1.
-        requests: all that came.
-        connections: how many there have been.
-        most_at_once: requests that it had in hand at the same time.
+        requests: all requests so far.
+        connections: number of connections so far.
+        most_at_once: the most requests at the same time.
     """
 
     port: int = 0
@@ -110,7 +110,7 @@ class NastyServer:
             self._in_hand -= 1
 
     async def hang_up(self) -> None:
-        """Break off all connections, and wait until they are gone."""
+        """Close all connections and wait until they are gone."""
         for gate in self._gates:
             gate.set()
         tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
@@ -204,7 +204,7 @@ def open_nasty_server(tls: ssl.SSLContext | None = None) -> Iterator[NastyServer
 
 @contextmanager
 def dead_port() -> Iterator[int]:
-    """A port of this machine that swallows what comes: its queue of new connections is full."""
+    """A port of this machine that never answers: its queue of new connections is full."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen(0)

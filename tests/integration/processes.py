@@ -1,4 +1,4 @@
-"""``hangtag`` commands and workers as processes of their own."""
+"""``hangtag`` commands and workers as separate processes."""
 
 import json
 import os
@@ -20,13 +20,13 @@ PLUGINS = Path(__file__).parents[1] / "plugins"
 
 
 def with_bad_formats() -> dict[str, str]:
-    """For an environment: the made-up image formats that crash or hang their decoder."""
+    """Environment for the test image formats that crash or hang their decoder."""
     return {"PYTHONPATH": os.pathsep.join([str(PLUGINS), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 @dataclass
 class WorkerProcess:
-    """A worker: a main process and its children, in a session of their own so that they can be killed together."""
+    """A worker: a main process and its children, in one session so that they can be killed together."""
 
     process: "subprocess.Popen[bytes]"
     log: Path
@@ -66,7 +66,7 @@ class WorkerProcess:
         return any(line["message"].endswith(READY) for line in self.events("celery.apps.worker"))
 
     def terminate(self) -> None:
-        """What a supervisor does first: SIGTERM to the main process."""
+        """Send SIGTERM to the main process, like a supervisor."""
         self.process.send_signal(signal.SIGTERM)
 
     def signal_all(self, sign: signal.Signals) -> None:
@@ -81,14 +81,14 @@ class WorkerProcess:
             self.signal_all(signal.SIGCONT)
 
     def kill_all(self) -> None:
-        """End the main process and its children as a power cut would."""
+        """Kill the main process and its children at once, like a power cut."""
         if self.process.returncode is None:
             self.signal_all(signal.SIGKILL)
             self.process.wait()
 
 
 class Processes:
-    """Starts workers and the like in a place of a test's, and ends those that are left at the end of it."""
+    """Starts workers and other processes in a test's folder, and ends running ones after the test."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
         self.folder = folder
@@ -97,7 +97,7 @@ class Processes:
 
     @property
     def environment(self) -> dict[str, str]:
-        """With what the test has set meanwhile, credentials say."""
+        """This process's environment, with variables that the test has set since (credentials, for example)."""
         return clean_environment(**self._lead)
 
     def start(self, command: tuple[str, ...], env: Mapping[str, str] | None = None) -> WorkerProcess:
@@ -112,13 +112,13 @@ class Processes:
         return run_hangtag(*arguments, env=self.environment | changes)
 
     def must(self, *arguments: object) -> str:
-        """What a command that succeeds prints, on one line."""
+        """Run a command that must succeed; return its output on one line."""
         done = self.hangtag(*arguments)
         assert done.returncode == 0, done.stderr
         return one_line(done.stdout)
 
     def close(self) -> None:
-        """Kill what is left, and show the logs for the report of a test that failed."""
+        """Kill running processes, and print their logs for the report of a failed test."""
         for process in self.processes:
             process.kill_all()
             print(f"--- {process.log.name}, exit status {process.process.returncode}\n{process.log.read_text()}")

@@ -1,4 +1,4 @@
-"""A TCP proxy in front of a port of this machine that can play a network that fails."""
+"""A TCP proxy for a port of this machine that can simulate a failing network."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ class _Link:
     """A connection from a client through to the server.
 
     Attributes:
-        dead: both ends stay open, and nothing passes: no byte, and no word of an end that closes.
+        dead: both ends stay open, but no data passes, nor the close of an end.
     """
 
     client: socket.socket
@@ -50,7 +50,7 @@ class Proxy:
         self._start(self._accept)
 
     def go_silent(self) -> None:
-        """Keep every connection open and swallow its bytes both ways: half-open TCP. New ones work."""
+        """Keep every connection open and drop its bytes both ways: half-open TCP. New connections work."""
         with self._lock:
             for link in self._links:
                 link.dead.set()

@@ -1,4 +1,4 @@
-"""What a process of its own does to a registry: ``python registry_process.py WORK PLACE ...``; it prints JSON."""
+"""Use a registry from another process: ``python registry_process.py WORK PLACE ...``; prints JSON."""
 
 import json
 import os
@@ -42,7 +42,7 @@ class _DyingStorage(FolderStorage):
         super().replace(key, data)
 
     def clear(self, folder: str) -> None:
-        """Half of it is gone when the process is."""
+        """Remove half of the folder, then die."""
         for file in sorted(path for path in (self.root / folder).rglob("*") if path.is_file()):
             self.steps.step()
             file.unlink()
@@ -54,9 +54,9 @@ class _DyingStorage(FolderStorage):
 
 
 def read_until_told(place: str, least: str) -> object:
-    """Look the champion up until ``stop`` lies beside the registry, and say it when that was often enough.
+    """Look the champion up until ``PLACE.stop`` exists; write ``PLACE.enough-PID`` after ``least`` look-ups.
 
-    Each answer must be whole.
+    Each answer must be complete.
     """
     reads, seen = 0, []
     while not Path(f"{place}.stop").exists():
@@ -81,7 +81,7 @@ def publish(place: str, *bundles: str) -> object:
 
 
 def die_publishing(place: str, step: str, bundle: str) -> object:
-    """Publish as a challenger and promote it, killed before the n-th write; prints only if there is none."""
+    """Publish a challenger and promote it, killed before the n-th write; print only if no n-th write comes."""
     registry = Registry(FolderStorage(Path(place)) if step == "none" else _DyingStorage(Path(place), _Steps(int(step))))
     training = {"splits.csv": Path(bundle, "labels.txt"), "args.json": Path(bundle, "manifest.json")}
     version = registry.publish(MODEL, Path(bundle), "a try", training=training, alias=CHALLENGER).version
@@ -95,9 +95,9 @@ def die_deleting(place: str, step: str, version: str) -> object:
 
 
 def die_in_turn() -> object:
-    """Do what each line of stdin says in a process of its own, and print how that one ended.
+    """Run each line of stdin in a forked process, and print its exit.
 
-    They are children of this one, which has imported all there is: that takes longer than all that they do.
+    The parent has imported all modules: imports would take longer than the work.
     """
     for line in sys.stdin:
         work, *words = json.loads(line)

@@ -1,6 +1,6 @@
-"""An S3 of our own, moto in a process of its own, that can be told to fail: ``python s3_server.py`` prints its port.
+"""A private S3 (moto in a separate process) that fails on demand: ``python s3_server.py`` prints its port.
 
-It does one thing at a time, so that conditional writes are atomic, and ends when its stdin does.
+It handles one request at a time, so that conditional writes are atomic, and ends with its stdin.
 """
 
 import json
@@ -27,7 +27,7 @@ class Kind(StrEnum):
     DONE_BUT_REFUSED = "done_but_refused"
     CUT_SHORT = "cut_short"
     CUT_SHORT_UNSIZED = "cut_short_unsized"
-    """And nothing is said of the length."""
+    """Like CUT_SHORT, without a Content-Length."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def open_s3_server() -> Iterator[S3Server]:
 
 
 def lead_to(endpoint: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Let the environment lead to an S3, with its credentials, and to nothing else; ``folder`` has no ``none``."""
+    """Set the environment to an S3 with its credentials, and to no other; ``folder`` must not contain ``none``."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
     for name, value in {

@@ -14,7 +14,7 @@ from .train_worker import WORKER
 
 
 class ScheduledModel(Processes):
-    """Starts beats and train workers, and ends those that are left at the end of a test."""
+    """Starts beats and train workers, and ends running ones after a test."""
 
     def __init__(self, folder: Path, server: PrivateRedis, environment: Mapping[str, str] | None = None) -> None:
         super().__init__(folder, environment or {"HANGTAG_REDIS_URL": server.url})
@@ -33,7 +33,7 @@ class ScheduledModel(Processes):
         return beat
 
     def worker(self) -> WorkerProcess:
-        """Start a train worker whose cycles train nothing, and wait until it takes tasks."""
+        """Start a train worker with fake cycles, and wait until it takes tasks."""
         worker = self.start((*WORKER, str(self.config)))
         worker.wait_until_ready()
         return worker

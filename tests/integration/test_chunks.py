@@ -1,4 +1,4 @@
-"""Chunks whose process is killed, whose message is lost or comes twice, whose photos are bad: every row right, once."""
+"""Chunks with a killed process, a lost or repeated message, or bad photos: each row has one right result."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ SOON_S = 5.0
 
 
 def wait_for_another_try(job: QueuedJob, held: InHand) -> None:
-    """Wait until another process works on the chunk, or has done it."""
+    """Wait until another process works on the chunk or has finished it."""
 
     def taken() -> bool:
         again = any(now.chunk == held.chunk and now.pid != held.pid for now in job.in_hand())
@@ -34,7 +34,7 @@ def wait_for_another_try(job: QueuedJob, held: InHand) -> None:
 
 @pytest.fixture
 def few(catalogue: Path) -> list[str]:
-    """Two chunks: nothing else waits in the queue before the one that is started again."""
+    """Two chunks, so that no other chunk waits in the queue before the restarted one."""
     return photo_names(catalogue, 512)
 
 

@@ -1,4 +1,4 @@
-"""What ``pip install hangtag`` brings: wheel and source as they would be published, in an empty environment."""
+"""``pip install hangtag`` of the wheel and the source archive to publish, in an empty environment."""
 
 import re
 import subprocess
@@ -26,7 +26,7 @@ NEVER = {"tensorflow", "keras", "celery", "redis", "fastapi", "s3fs", "pytest", 
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of both files; the wheel is built of the source archive, as the release workflow does."""
+    """The folder of both files; the wheel is built from the source archive, as in the release workflow."""
     folder = tmp_path_factory.mktemp("dist")
     _run(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder, ROOT)
     return folder
@@ -51,7 +51,7 @@ class Environment:
     folder: Path
 
     def pip(self, *words: object) -> str:
-        """This environment's pip, at work in that one, which has none."""
+        """Run this process's pip on the environment, which has no pip."""
         return _run(sys.executable, "-m", "pip", "--python", self.folder / "bin/python", *words)
 
     def hangtag(self, *words: object) -> str:
@@ -77,7 +77,7 @@ def _needed(requirements: list[str], extras: set[str], found: dict[str, Distribu
 
 
 def _link(distributions: Iterator[Distribution], to: Path) -> None:
-    """Their files, file by file, so that nothing else of a shared folder comes along."""
+    """Link each file of the distributions, because they may share a folder with other packages."""
     for each in distributions:
         for file in each.files or []:
             if ".." not in file.parts and "__pycache__" not in file.parts:
@@ -89,7 +89,7 @@ def _link(distributions: Iterator[Distribution], to: Path) -> None:
 
 @pytest.fixture(scope="module", params=["linked", pytest.param("index", marks=pytest.mark.proof)])
 def empty(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Environment:
-    """The wheel with what it says that it needs: links to what is here already, or all of it from the index."""
+    """The wheel with its dependencies: links to installed packages, or everything from the index."""
     environment = Environment(tmp_path_factory.mktemp("empty"))
     _run(sys.executable, "-m", "venv", "--without-pip", environment.folder)
     if request.param == "index":
@@ -105,7 +105,7 @@ def empty(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest.
     return environment
 
 
-def test_an_empty_environment_labels_with_what_the_wheel_says_that_it_needs(
+def test_an_empty_environment_labels_with_the_wheels_dependencies(
     empty: Environment, catalogue: Path, bundle: Path, tmp_path: Path
 ) -> None:
     assert "No broken requirements" in empty.pip("check")

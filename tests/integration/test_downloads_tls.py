@@ -1,4 +1,4 @@
-"""Photos over HTTPS: the host must be who it says, and stay with HTTPS."""
+"""Photos over HTTPS: the certificate must match the host, and redirects must keep HTTPS."""
 
 import json
 import os

@@ -33,7 +33,7 @@ NO_NETWORK = ("ENOTFOUND", "EAI_AGAIN", "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT
 
 @pytest.fixture(scope="session")
 def ordinary(drawn: Path, edge_bundle: Path) -> list[Path]:
-    """Twelve photos that everybody can read, of several classes, none of them at a limit: decoders differ a little."""
+    """Twelve readable photos of several classes, clear of any limit, because decoders differ a little."""
     readable = [
         file for file in sorted(drawn.rglob("*")) if file.suffix in {".jpg", ".png", ".webp"} and _is_readable(file)
     ]
@@ -57,7 +57,7 @@ def _is_readable(file: Path) -> bool:
 
 @pytest.fixture(scope="session")
 def edge_says(edge_bundle: Path) -> EdgeSays:
-    """What the edge graph says of photos that Hangtag decoded, and whether a person should look."""
+    """The edge graph's labels of photos that Hangtag decoded, and whether a person should look."""
     edge = load_edge((edge_bundle / "edge.onnx").read_bytes(), str(edge_bundle))
     rules = rules_of(edge.metadata)
 
@@ -71,7 +71,7 @@ def edge_says(edge_bundle: Path) -> EdgeSays:
 
 @pytest.fixture(scope="session")
 def odd(tmp_path_factory: pytest.TempPathFactory, ordinary: list[Path]) -> list[Path]:
-    """A photo turned, see-through, grey, long, large, progressive, and with a colour profile that is not sRGB's."""
+    """A photo rotated, transparent, grey, long, large, progressive, and with a colour profile other than sRGB."""
     folder, turned = tmp_path_factory.mktemp("odd"), Image.Exif()
     rgb = Image.fromarray(whole_pixels(ordinary[0].read_bytes()))
     turned[0x0112] = 6
@@ -90,7 +90,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory, ordinary: list[Path]) -> list[
 
 @pytest.fixture(scope="session")
 def claimed(tmp_path_factory: pytest.TempPathFactory, ordinary: list[Path]) -> list[Path]:
-    """A photo in each format that examples/README.md claims for Python: with 16 bits, in ink, with few colours."""
+    """A photo in each format that examples/README.md claims for Python: 16 bits, CMYK, a palette."""
     folder = tmp_path_factory.mktemp("claimed")
     rgb = Image.fromarray(whole_pixels(ordinary[0].read_bytes()))
     grey = Image.fromarray(np.asarray(rgb.convert("L")).astype(np.uint16) * 257)
@@ -112,7 +112,7 @@ NOT_IN_A_BROWSER = {"plain.tif", "sixteen-bits.tif"}
 
 
 def _red_is_green() -> bytes:
-    """A colour profile that nobody can overlook: sRGB's with two primaries exchanged."""
+    """A colour profile with a clear effect: sRGB's with two primaries exchanged."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     return profile.replace(b"rXYZ", b"----").replace(b"gXYZ", b"rXYZ").replace(b"----", b"gXYZ")
 
@@ -135,7 +135,7 @@ def page(built_page: Path, tmp_path: Path) -> Iterator[Page]:
 
 
 def install_or_skip(example: str, golden: Golden, build: Callable[[Path], object] = lambda place: None) -> Path:
-    """Install and build an example of npm's; a laptop without npm or network skips the test."""
+    """Install and build an npm example; skip the test on a laptop without npm or network."""
     skip_outside_ci(_npm_wrong())
     try:
         place = golden.get(f"npm-{example}", lambda folder: build(install(example, folder)))
@@ -197,7 +197,7 @@ def test_the_node_example_decodes_every_format_that_it_claims(
 
 @pytest.fixture(params=["python", "js"])
 def card_example(request: pytest.FixtureRequest, edge_bundle: Path, tmp_path: Path) -> Example:
-    """What a bundle's card says to write, for want of Hangtag, run for one photo after the other."""
+    """The code of a bundle's card for use without Hangtag, run for one photo after the other."""
     card = (edge_bundle / "README.md").read_text()
     (program,) = (text for text in re.findall(rf"```{request.param}\n(.*?)```", card, re.DOTALL) if "edge.onnx" in text)
     for name in ("edge.onnx", "labels.txt"):
@@ -247,7 +247,7 @@ READ_PHOTO = """(async (data) => {{
 }})("{data}")"""
 
 
-def test_a_page_says_the_labels_and_when_a_person_should_look(
+def test_the_page_shows_labels_and_needed_reviews(
     page: Page, edge_bundle: Path, edge_says: EdgeSays, ordinary: list[Path]
 ) -> None:
     cards, expected = page.choose(ordinary), edge_says(ordinary)
@@ -263,11 +263,13 @@ def test_every_pixel_is_hangtags(page: Page, ordinary: list[Path], odd: list[Pat
     for photo in [*ordinary[:3], *odd, *(photo for photo in claimed if photo.name not in NOT_IN_A_BROWSER)]:
         ours, theirs = whole_pixels(photo.read_bytes()).astype(int), pixels_in(page, photo)
         assert ours.shape == theirs.shape, photo.name
-        rounding = 2 if photo.stem == "profile" else 0  # two colour engines
+        rounding = 2 if photo.stem == "profile" else 0  # colour engines differ by rounding
         assert np.abs(ours - theirs).max() <= rounding, photo.name
 
 
-def test_what_is_no_photo_is_said_and_the_next_is_labelled(page: Page, ordinary: list[Path], tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_photo_is_reported_and_the_next_labelled(
+    page: Page, ordinary: list[Path], tmp_path: Path
+) -> None:
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photo")
     first, second = page.choose([broken, ordinary[0]])

@@ -1,4 +1,4 @@
-"""What a worker says of itself while it works, and when things go wrong."""
+"""A worker's metrics while it works, and after failures."""
 
 import os
 import signal
@@ -49,13 +49,11 @@ class Watched:
 
 @pytest.fixture
 def names(catalogue: Path) -> list[str]:
-    """Seven chunks, with photos that are missing and one that is none."""
+    """Seven chunks, with missing photos and one file that is not a photo."""
     return [*photo_names(catalogue, 1600), "nobody.png", "nowhere.png"]
 
 
-def test_what_a_worker_tells_during_a_job_and_after_it_is_what_the_receipt_says(
-    cluster: Cluster, job: QueuedJob
-) -> None:
+def test_metrics_during_and_after_a_job_agree_with_its_receipt(cluster: Cluster, job: QueuedJob) -> None:
     worker = Watched(cluster)
     held = job.freeze_one()
     rest = job.job.spec.rows - job.job.rows_in_chunk(held.chunk)

@@ -1,4 +1,4 @@
-"""A folder in S3, whose server may fail; and a job in it ends as one in a folder."""
+"""A folder in S3, with a server that may fail; a job there ends like a job on disk."""
 
 import subprocess
 import sys

@@ -22,9 +22,9 @@ MATRIX = [("mobilenet", 2), ("mobilenet_v3_small", 5), ("efficientnet_lite0", 4)
 
 @pytest.fixture(scope="module")
 def network(request: pytest.FixtureRequest) -> Any:
-    """Random weights, made to have opinions: norms that have seen photos, and logits as large as learned ones.
+    """Random weights with clear predictions: norms that have seen photos, and logits as large as learned ones.
 
-    Without norms: weights that have learned.
+    Networks without norms have ImageNet's weights.
     """
     from exporter.options import load_tensorflow
 
@@ -62,7 +62,7 @@ def converted(network: Any) -> Any:
 
 
 @pytest.mark.parametrize("network", MATRIX, indirect=True, ids=str)
-def test_onnx_runtime_says_what_keras_says_and_so_does_the_edge_graph(network: Any, converted: Any) -> None:
+def test_onnx_runtime_and_the_edge_graph_agree_with_keras(network: Any, converted: Any) -> None:
     from exporter.edge.build import edge_graph
     from exporter.graph import add_metadata, with_probabilities
     from exporter.parity import compare, keras_outputs, onnx_scores
@@ -131,7 +131,7 @@ def make_network() -> Callable[..., Any]:
 
 @pytest.fixture(scope="module")
 def pixels() -> np.ndarray:
-    """Photos that differ as a whole, not only from pixel to pixel."""
+    """Photos with different means, not only different pixels."""
     chance = np.random.default_rng(5)
     noise = chance.integers(0, 64, (7, 32, 32, 3))
     return (noise + chance.integers(0, 192, (7, 1, 1, 3))).astype(np.uint8)

@@ -1,4 +1,4 @@
-"""Redis forgets, or is away for a moment, in the middle of a job."""
+"""Redis loses its data or its connections in the middle of a job."""
 
 import os
 import signal
@@ -33,7 +33,7 @@ def restart_empty(cluster: Cluster) -> None:
 
 
 def forget_all(cluster: Cluster) -> None:
-    """The bindings, too, that kombu makes once when it connects."""
+    """Remove also the bindings that kombu makes only when it connects."""
     cluster.client.flushall()
 
 
@@ -50,7 +50,7 @@ def test_a_redis_that_forgets_ends_no_job(
 
 
 def test_a_worker_with_one_slot_is_back_when_redis_is(cluster: Cluster, job: QueuedJob, names, expected) -> None:
-    """The message of the chunk that ends meanwhile cannot be given up, and no other slot notices."""
+    """The chunk's message cannot be acknowledged meanwhile, and no other slot notices the outage."""
     worker = cluster.worker(slots=1)
     for parts in (1, 3, 5):
         job.wait_for_parts(parts)
@@ -77,7 +77,7 @@ def test_a_redis_that_remembers_goes_on_where_it_was(
 
 
 def test_a_worker_waits_for_a_redis_whose_memory_is_full(cluster: Cluster, job: QueuedJob, names, expected) -> None:
-    """At its start, and in the middle."""
+    """At its start, and in the middle of a job."""
     cluster.client.config_set("maxmemory", "1kb")
     worker = cluster.early_worker()
     for times in (1, 2):
@@ -91,8 +91,8 @@ def test_a_worker_waits_for_a_redis_whose_memory_is_full(cluster: Cluster, job: 
     job.assert_right_once(expected(names))
 
 
-def test_a_process_in_anothers_place_holds_no_connection_of_its_parents(cluster: Cluster, job: QueuedJob) -> None:
-    """Or the parent, having lost it, would be told of it again and again, and use up half a core."""
+def test_a_replacement_process_holds_no_connection_of_its_parent(cluster: Cluster, job: QueuedJob) -> None:
+    """Otherwise the parent would get events of its lost connection again and again, and use half a core."""
     worker = cluster.worker(slots=1)
     held = job.freeze_one()
     os.kill(held.pid, signal.SIGKILL)

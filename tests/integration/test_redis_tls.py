@@ -1,4 +1,4 @@
-"""Redis behind TLS, with certificates made here: what is trusted works, and nothing else does."""
+"""Redis behind TLS, with certificates made here: only trusted connections work."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from .jobs import assert_same, photo_names, write_list
 
 @pytest.fixture(scope="session")
 def tls_installed(redis_installed: None) -> None:
-    """Without a redis-server that speaks TLS what asks for this is skipped; in CI that is a failure."""
+    """Without a redis-server that speaks TLS, skip the test, or fail it in CI."""
     libraries = subprocess.run(["ldd", redis_binary()], capture_output=True, text=True, check=False).stdout
     skip_outside_ci(
         None
@@ -47,7 +47,7 @@ def stranger(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 def tls_redis(
     folder: Path, authority: Authority, certificate: Certificate, *, clients: bool = False
 ) -> Iterator[PrivateRedis]:
-    """A Redis that speaks TLS only; with ``clients`` to those with a certificate of the authority only."""
+    """A Redis that speaks only TLS; ``clients`` requires a client certificate of the authority."""
     options = {
         "tls-cert-file": str(certificate.certificate),
         "tls-key-file": str(certificate.key),
@@ -126,7 +126,7 @@ def test_a_server_that_cannot_be_trusted_is_refused_at_once(
         assert not jobs.exists()
 
 
-def test_other_machines_reach_redis_as_compose_starts_it_with_the_secrets_that_the_script_makes(
+def test_other_machines_reach_the_redis_of_compose_with_the_scripts_secrets(
     tls_installed: None, tmp_path: Path
 ) -> None:
     secrets = tmp_path / "secrets"
@@ -153,4 +153,4 @@ def test_other_machines_reach_redis_as_compose_starts_it_with_the_secrets_that_t
             assert [row["health"] for row in told if row["what"] == "Redis"] == ["fine"], told
         stranger = clean_environment(HANGTAG_REDIS_URL=f"rediss://hangtag@localhost:{port}/0?ssl_ca_certs={ca}")
         told = json.loads(run_hangtag("doctor", "--json", env=stranger).stdout)
-        assert [row["health"] for row in told if row["what"] == "Redis"] != ["fine"], "the password is asked for"
+        assert [row["health"] for row in told if row["what"] == "Redis"] != ["fine"], "Redis requires the password"

@@ -1,4 +1,4 @@
-"""Hangtag with the rights that ``docker/redis/users.acl`` gives it, and what nobody may do with these."""
+"""Hangtag with its rights in ``docker/redis/users.acl``, and commands that these rights forbid."""
 
 import os
 import re
@@ -55,10 +55,10 @@ def used_commands(admin: redis.Redis) -> set[str]:
     return {name.removeprefix("cmdstat_") for name in admin.info("commandstats")}
 
 
-def test_a_job_through_all_its_troubles_needs_these_rights_and_no_others(
+def test_a_job_with_every_failure_needs_exactly_these_rights(
     cluster: Cluster, admin: redis.Redis, catalogue: Path, bundle: Path, names: list[str], truth
 ) -> None:
-    """Its model is gone for a while, a process is killed, and a photo hangs until its worker is told to end."""
+    """The model is missing for a while, a process is killed, and a photo hangs until SIGTERM to its worker."""
     hangs, late, good = cluster.folder / "slow.jpg", cluster.folder / "late.png", catalogue / names[0]
     hangs.write_bytes(b"HANG")
     photos = [*(str(catalogue / name) for name in names[:60]), str(hangs), str(late)]

@@ -1,4 +1,4 @@
-"""A registry that several processes use at once, and whose processes are killed."""
+"""A registry that several processes use at once; some of them are killed."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def end(process: subprocess.Popen[str]) -> object:
     return json.loads(said.splitlines()[-1])
 
 
-def test_an_alias_that_is_read_while_it_moves_is_never_torn_or_missing(place: str, bundles: list[Path]) -> None:
+def test_an_alias_is_never_torn_or_missing_while_it_moves(place: str, bundles: list[Path]) -> None:
     registry = open_registry(place)
     for bundle in bundles:
         registry.publish(MODEL, bundle, "")
@@ -97,7 +97,7 @@ def ended() -> Iterator[Callable[..., int]]:
 
 
 def whole(registry: Registry) -> dict[int, set[str]]:
-    """Version → the files in its folder; what a kill left half written has a hidden name."""
+    """Version → the files in its folder; incomplete files of killed processes have hidden names."""
     folder = registry.model_storage(MODEL).on_disk("")
     return {
         int(version.name): {
@@ -115,7 +115,7 @@ def aliases_name_what_is_there(registry: Registry) -> bool:
     return all(registry.path(MODEL, version).is_dir() for version in state.aliases.values())
 
 
-def test_a_publish_that_is_killed_at_any_step_and_done_again_is_one_whole_version(
+def test_a_publish_killed_at_any_step_and_repeated_gives_one_complete_version(
     place: str, bundles: list[Path], ended: Callable[..., int]
 ) -> None:
     registry, step, killed = open_registry(place), 0, True
@@ -136,9 +136,7 @@ def test_a_publish_that_is_killed_at_any_step_and_done_again_is_one_whole_versio
     assert whole(registry) == dict.fromkeys(range(1, step + 2), files)
 
 
-def test_a_deletion_that_is_killed_at_any_step_is_ended_by_the_next(
-    place: str, bundles: list[Path], ended: Callable[..., int]
-) -> None:
+def test_a_killed_deletion_is_completed_by_the_next(place: str, bundles: list[Path], ended: Callable[..., int]) -> None:
     registry, step, killed = open_registry(place), 0, True
     registry.publish(MODEL, bundles[0], "", alias=CHAMPION)
     while killed:

@@ -1,6 +1,6 @@
-"""``kill -9`` at a cycle's writes, then again: one new version, and no alias without one.
+"""``kill -9`` at a cycle's writes, then again: one new version, and no alias without a version.
 
-At every seventh write; ``make prove`` takes each.
+Kills at every seventh write; ``make prove`` kills at each.
 """
 
 import json
@@ -14,12 +14,12 @@ from tempfile import TemporaryDirectory
 import pytest
 
 ROOT = Path(__file__).parents[2]
-MEMORY = Path("/dev/shm")  # noqa: S108 - nobody else is there
+MEMORY = Path("/dev/shm")  # noqa: S108 - the test makes its own folder inside
 
 
 @pytest.fixture
 def quick_folder(tmp_path: Path) -> Iterator[Path]:
-    """In memory where the machine has such: the processes are killed, not the machine, so a disk shows no more."""
+    """A folder in memory if possible: only processes are killed, so a disk would show no more."""
     with TemporaryDirectory(prefix="hangtag-", dir=MEMORY if MEMORY.is_dir() else tmp_path) as folder:
         yield Path(folder)
 

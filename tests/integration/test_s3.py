@@ -1,4 +1,4 @@
-"""What lies in S3, which a server of moto's plays: a catalogue, photos, and a whole folder of jobs."""
+"""A catalogue, photos and a whole folder of jobs in S3 (a moto server)."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_a_large_file_whose_answer_breaks_off_comes_whole(s3: S3Server, bucket: 
     assert pa.Table.from_batches(list(catalogue.batches)).equals(table)
 
 
-def test_a_file_whose_answer_says_nothing_of_its_length_and_breaks_off_comes_whole(s3: S3Server, bucket: str) -> None:
+def test_a_cut_answer_without_a_length_is_read_completely(s3: S3Server, bucket: str) -> None:
     s3.put(f"/{bucket}/a.txt", b"a.jpg\nb.jpg")
     s3.fail(Fault("GET", Kind.CUT_SHORT_UNSIZED))
     assert rows(open_catalogue(f"s3://{bucket}/a.txt")) == [{"image": "a.jpg"}, {"image": "b.jpg"}]
@@ -127,8 +127,8 @@ def test_what_may_pass_is_tried_again(fault, source, s3, photo):
     assert s3.faults_left() == 0
 
 
-def test_a_bucket_that_nobody_can_have_fails_its_row_only(source, photo):
-    """S3's rules for the names of some kinds of buckets are applied before anybody is asked."""
+def test_an_impossible_bucket_name_fails_only_its_row(source, photo):
+    """S3's rules for some kinds of bucket names are checked before a request is sent."""
     source.want(wanted(f"s3://{'a' * 55}--op-s3/a.jpg", photo), {})
     bad, good = take_all(source, 2)
     assert bad.outcome.fault is ImageFault.REFUSED
@@ -155,7 +155,7 @@ def test_a_machine_whose_credentials_are_not_good_fails_no_row(code, source, s3,
 def test_submitting_killing_cancelling_resuming_and_retrying(
     cluster: Cluster, bucket: str, catalogue: Path, bundle: Path, truth
 ) -> None:
-    """The environment of the commands leads them to S3; nothing of the job is on this machine's disk but copies."""
+    """The commands' environment leads to S3; this machine's disk has only copies of the job's files."""
     place = f"s3://{bucket}/jobs"
     photos = [str(catalogue / name) for name in photo_names(catalogue, 2000)]
     wanted = [{"image": photo, **truth[str(Path(photo).relative_to(catalogue))]} for photo in photos]

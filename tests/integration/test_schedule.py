@@ -1,4 +1,4 @@
-"""A real beat, a real train worker and a real Redis: cycles run, whatever dies or forgets."""
+"""A real beat, a real train worker and a real Redis: cycles run after any of them dies or loses its data."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,9 +27,7 @@ def send(server: PrivateRedis, model: ScheduledModel) -> None:
         app.send_task("hangtag.retrain", [str(model.config), "data"], queue="hangtag.train")
 
 
-def test_beat_sends_and_a_worker_runs_cycles_whatever_is_killed_or_forgotten(
-    server: PrivateRedis, model: ScheduledModel
-) -> None:
+def test_cycles_run_after_kills_and_after_redis_lost_its_data(server: PrivateRedis, model: ScheduledModel) -> None:
     server.kill()
     beat = model.beat()
     until(lambda: beat.events("celery.beat"), "the beat says that it waits for Redis")
@@ -56,9 +54,7 @@ def test_beat_sends_and_a_worker_runs_cycles_whatever_is_killed_or_forgotten(
     assert second.events("cycle_line")[0]["line"] == "the cycle's own words"
 
 
-def test_a_cycle_whose_worker_is_told_to_stop_goes_on_with_the_next_worker(
-    server: PrivateRedis, model: ScheduledModel
-) -> None:
+def test_the_next_worker_continues_the_cycle_of_a_stopped_worker(server: PrivateRedis, model: ScheduledModel) -> None:
     model.order(seconds=600)
     first = model.worker()
     send(server, model)

@@ -1,4 +1,4 @@
-"""Several questions of each photo on the queue: killed workers, S3, a nightly job; labels as of each model alone."""
+"""Several questions a photo on the queue: killed workers, S3, a nightly job. Labels equal each model's own run."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ Truth = Mapping[str, Mapping[str, Row]]
 
 @pytest.fixture
 def models(bundle: Path, other_model: Path) -> dict[str, Path]:
-    """Two that never agree, so that no label can be taken for one of the other question."""
+    """Two models that never agree, so that a label belongs to one question only."""
     return {"category": bundle, "colour": other_model}
 
 
@@ -113,7 +113,7 @@ def votes(storage: Storage) -> pa.Table:
 def test_the_next_nights_job_asks_several_questions_with_votes_of_each(
     cluster: Cluster, tmp_path: Path, catalogue: Path, bundle: Path, sure_bundle: Path
 ) -> None:
-    """Each product has three photos; the questions have other names in the second night."""
+    """Each product has three photos; the second night renames the questions."""
     source, names = tmp_path / "nightly.csv", photo_names(catalogue, 60)
     cluster.worker(slots=1)
 

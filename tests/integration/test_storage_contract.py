@@ -1,4 +1,4 @@
-"""What both storages do alike: a folder, and a folder in S3."""
+"""The shared behaviour of both storages: a folder, and a folder in S3."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -57,7 +57,7 @@ def test_what_is_deleted_can_be_committed_again(storage: Storage) -> None:
     assert storage.commit("a", b"two")
 
 
-def test_a_folder_that_is_cleared_is_gone_with_all_in_it(storage: Storage) -> None:
+def test_clearing_a_folder_removes_everything_in_it(storage: Storage) -> None:
     for number in range(2 * PAGE_KEYS + 1):
         storage.commit(f"1/{number}", b"")
     for key in ("1/golden/a.jpg", "1/.a.tmp", "10/a", "a"):

@@ -17,7 +17,7 @@ def client_of(settings: WebSettings) -> TestClient:
     return TestClient(create_app(settings), base_url="http://127.0.0.1:8800")
 
 
-def test_without_redis_the_page_says_what_is_wrong_and_nothing_is_submitted(cluster: Cluster, bundle: Path) -> None:
+def test_without_redis_the_page_shows_the_problem_and_submits_no_job(cluster: Cluster, bundle: Path) -> None:
     settings = WebSettings(jobs=str(cluster.jobs), redis="redis://127.0.0.1:1/0")
     with client_of(settings) as client:
         answer = client.post("/v1/jobs", json={"source": str(bundle), "model": str(bundle)})

@@ -1,4 +1,4 @@
-"""What ``docker/worker.Dockerfile`` would build: its own steps, without Docker, and a worker of it that is not root."""
+"""Run the steps of ``docker/worker.Dockerfile`` without Docker, and a worker from the result that is not root."""
 
 import json
 import os
@@ -32,11 +32,11 @@ TRAINS = {"tensorflow", "keras", "onnx", "tf2onnx", "h5py", "sklearn", "scipy", 
 
 @dataclass(frozen=True)
 class Image:
-    """What was installed, under a folder that stands for ``/``.
+    """The installed files, under a folder in place of ``/``.
 
     Attributes:
-        root: that folder; everybody may read it, and the worker may write nothing in it.
-        own: a folder of the worker's, which stands for its volumes and tmpfs.
+        root: this folder; all users may read it, and the worker cannot write to it.
+        own: the worker's own folder, in place of its volumes and tmpfs.
     """
 
     root: Path
@@ -52,7 +52,7 @@ class Image:
         return found
 
     def environment(self, **added: str) -> dict[str, str]:
-        """What ``ENV`` says, its folders moved; nothing of this process's."""
+        """The variables of ``ENV``, with moved folders and no variables of this process."""
         said = environment_of(read_dockerfile(NAME))
         moved = {name: self._moved(value) for name, value in said.items()}
         return {**moved, "PATH": f"{self.venv}/bin:/usr/bin:/bin", **added}
@@ -73,7 +73,7 @@ class Image:
 
 
 def _as_worker(*command: str) -> list[str]:
-    """Another user without any right but to read, where we may become one: our Python may lie in root's own folder."""
+    """Run as another user if possible, with only the right to read: our Python may lie in root's own folder."""
     if os.geteuid() != 0:
         return list(command)
     rights = [f"--{kind}={sign}dac_read_search" for kind, sign in (("inh-caps", "-all,+"), ("ambient-caps", "+"))]
@@ -89,7 +89,7 @@ def _as_worker(*command: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def image() -> Iterator[Image]:
-    """In a folder that another user can reach; pytest's and the one for temporary files of this process are private."""
+    """In a folder that another user can reach; pytest's and this process's temporary folders are private."""
     root = Path(tempfile.mkdtemp(prefix="hangtag-image-", dir="/var/tmp"))
     root.chmod(0o755)
     try:
@@ -107,7 +107,7 @@ def image() -> Iterator[Image]:
 
 
 def _build(source: Path, root: Path) -> None:
-    """The first stage; pip may use its cache here, which the image must not keep."""
+    """Run the first stage; here pip may use its cache, which the image must not keep."""
     steps = [step for step in read_dockerfile(NAME) if step.stage == 0]
     for step in steps:
         if step.verb == "COPY":
@@ -151,7 +151,7 @@ def test_it_holds_what_labels_and_nothing_that_trains(image: Image) -> None:
     assert "--workers" in shown.stdout
 
 
-def test_a_worker_of_it_labels_as_another_user_who_may_write_nothing_but_its_own(
+def test_the_images_worker_labels_as_a_user_who_can_write_only_to_its_own_folders(
     image: Image, redis_installed: None, tmp_path: Path, catalogue: Path, bundle: Path, truth
 ) -> None:
     photos, model, jobs = image.root / "photos", image.root / "bundle", image.own / "jobs"
@@ -174,7 +174,7 @@ def test_a_worker_of_it_labels_as_another_user_who_may_write_nothing_but_its_own
             assert worker.process.wait(20) == 0
     rows = pq.read_table(jobs / "spring" / "labels.parquet").to_pylist()
     assert_same(rows, [{"image": name, **truth[name]} for name in names])
-    assert {path: path.stat().st_mtime_ns for path in image.venv.rglob("*")} == before, "the image is as it was"
+    assert {path: path.stat().st_mtime_ns for path in image.venv.rglob("*")} == before, "the image has not changed"
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Workers: how they start and stop, several jobs at once, and what they cannot do is said and fails no row."""
+"""Workers start, stop and run several jobs at once; they report problems of their own without failing rows."""
 
 import json
 import os
@@ -28,7 +28,7 @@ from .processes import WorkerProcess, with_bad_formats
 
 
 def mapped(pid: int) -> str:
-    """The files that a process has in its memory, libraries among them; none where it has ended meanwhile."""
+    """The files and libraries in a process's memory; empty if it has ended."""
     try:
         return Path(f"/proc/{pid}/maps").read_text()
     except (FileNotFoundError, ProcessLookupError):
@@ -55,12 +55,12 @@ GRACE_S = 8
 
 
 def terminate_all(worker: WorkerProcess) -> None:
-    """What systemd does, unless it is told otherwise."""
+    """Stop a worker with systemd's default: SIGTERM to all processes."""
     worker.signal_all(signal.SIGTERM)
 
 
 def assert_all_missing_chunks_wait(cluster: Cluster, job: QueuedJob) -> None:
-    """The worker that ended holds none back; one that is done or waits twice is harmless."""
+    """The ended worker holds no chunk back; a finished or repeated chunk in the queue is harmless."""
     missing = set(job.job.missing_chunks())
     assert missing
     assert RedisState(cluster.client).waiting()[job.name] >= missing
@@ -88,7 +88,7 @@ def test_a_worker_ends_its_chunks_and_leaves_the_others_to_the_next(
 def test_a_chunk_that_takes_longer_than_the_grace_time_is_handed_back(
     cluster: Cluster, catalogue: Path, bundle: Path, names, truth
 ) -> None:
-    """The photo on which it hangs is exchanged for a good one before the next worker starts."""
+    """A good photo replaces the hanging one before the next worker starts."""
     slow = cluster.folder / "slow.jpg"
     slow.write_bytes(b"HANG")
     photos = [str(slow), *(str(catalogue / name) for name in names[:600])]
@@ -120,7 +120,7 @@ def test_two_models_in_turn_give_each_job_its_own_labels(
         for chunk in range(one.chunks):
             for job in (one, other):
                 app.send(job.name, chunk, Priority.NORMAL)
-    cluster.worker(slots=1)  # of two processes, each could do one job's chunks only
+    cluster.worker(slots=1)  # two processes could take one job each
     one.wait_for_end()
     other.wait_for_end()
     assert_same(one.rows(), expected(names))
@@ -274,7 +274,7 @@ def test_a_worker_without_redis_says_so_in_one_line_and_waits(cluster: Cluster) 
     assert "Cannot connect" not in worker.log.read_text()
 
 
-def test_a_worker_with_a_wrong_password_says_so_and_shows_none(cluster: Cluster) -> None:
+def test_a_worker_reports_a_wrong_password_without_showing_it(cluster: Cluster) -> None:
     worker = cluster.early_worker(f"redis://somebody:secret@127.0.0.1:{cluster.server.port}/0")
     until(lambda: worker.events("waiting_for_redis") or not worker.alive, "the worker says what it waits for")
     (told,) = worker.events("waiting_for_redis")

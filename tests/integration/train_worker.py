@@ -1,4 +1,4 @@
-"""A train worker whose cycles train nothing: ``train_worker.py CONFIG``. With ``cycle CONFIG`` it is such a cycle."""
+"""A train worker with fake cycles: ``train_worker.py CONFIG``. ``cycle CONFIG`` runs one fake cycle."""
 
 import json
 import os
@@ -10,7 +10,7 @@ WORKER = (sys.executable, "-P", __file__)
 
 
 def run_cycle(config: Path) -> int:
-    """Append lines to ``runs.jsonl`` beside the config; ``orders.json`` there says how long to take and how to end."""
+    """Append lines to ``runs.jsonl`` beside the config; ``orders.json`` there sets the duration and the exit."""
     log, orders = config.with_name("runs.jsonl"), config.with_name("orders.json")
     order = json.loads(orders.read_text()) if orders.exists() else {}
     write(log, "begin")

@@ -1,7 +1,7 @@
-"""What a command says, compared with one file: ``HANGTAG_WRITE_GOLDEN=1 pytest tests/messages`` writes the files anew.
+"""Compare a command's messages with a file; ``HANGTAG_WRITE_GOLDEN=1 pytest tests/messages`` writes the files again.
 
-A test runs a command in each way that should fail, or warn, and passes all outputs here together. Read the diff of the
-file before you commit it: these are the sentences that people see.
+A test runs a command in each way that should fail or warn, and passes all outputs here together. Read the diff of the
+file before you commit it: people see these sentences.
 """
 
 import os
@@ -18,7 +18,7 @@ def check_messages(command: str, outputs: Mapping[str, str], places: Mapping[obj
     Args:
         command: its name, with ``-`` for a space.
         outputs: title → what the command printed, wrapped or not.
-        places: text that differs from run to run, such as a temporary folder → what stands for it in the file.
+        places: text that differs from run to run, such as a temporary folder → its name in the file.
     """
     parts = []
     for title, output in outputs.items():
@@ -33,7 +33,7 @@ def check_messages(command: str, outputs: Mapping[str, str], places: Mapping[obj
 
 
 def without_frames(output: str) -> str:
-    """What a command printed beside tables, and within the frame around an error; without its usage."""
+    """A command's output without tables, usage, and the frame around an error."""
     lines = (line for line in output.splitlines() if not line.startswith(("┏", "┃", "┡", "└", "│ ✓", "│ ✗", "│ –")))
     text = re.sub(r"Usage: .*?--help' for help\.", "", "\n".join(lines), flags=re.DOTALL)
     return re.sub("[╭╮╰╯│─]+", " ", text)

@@ -1,4 +1,4 @@
-"""What ``hangtag check`` says of data that it refuses, of faults, and of quarantines."""
+"""Messages of ``hangtag check``: refused data, faults, and quarantines."""
 
 import re
 import shutil
@@ -29,7 +29,7 @@ def draw(path: Path, seed: int) -> None:
 
 @pytest.fixture
 def shop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Photos with every kind of fault, beside data that cannot be checked; it is the current folder."""
+    """The current folder: photos with every kind of fault, and data that cannot be checked."""
     for number in range(4):
         for kind in ("hat", "vase"):
             draw(tmp_path / "sound" / kind / f"{number}.png", number + 10 * (kind == "vase"))
@@ -81,7 +81,7 @@ WRONG = {
     "an empty name in a label": "sound/path.csv",
     "a quarantine within the data": "sound --quarantine sound/aside",
     "a quarantine where a file is": "sound --quarantine photos.zip",
-    "undo where nothing was moved": "--undo sound",
+    "undo without moved files": "--undo sound",
 }
 RIGHT = {
     "sound photos": "sound --out out --strict",

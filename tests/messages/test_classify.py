@@ -1,4 +1,4 @@
-"""What ``hangtag classify`` says of photos and models that cannot be used."""
+"""Messages of ``hangtag classify``: unusable photos and models."""
 
 import json
 from pathlib import Path

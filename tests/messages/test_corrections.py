@@ -1,4 +1,4 @@
-"""What ``hangtag corrections`` says when it refuses, warns, or shows what came of it."""
+"""Messages of ``hangtag corrections``: errors, warnings and results."""
 
 import os
 from pathlib import Path

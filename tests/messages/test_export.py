@@ -1,4 +1,4 @@
-"""What ``hangtag export`` says of runs, places and options that cannot be used."""
+"""Messages of ``hangtag export``: unusable runs, places and options."""
 
 import json
 import shutil

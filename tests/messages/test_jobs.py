@@ -1,4 +1,4 @@
-"""What the commands of ``hangtag jobs`` say of a job that waits, is cancelled, finished or retried; no worker runs."""
+"""Messages of ``hangtag jobs``: a job that waits, is cancelled, finished or retried; no worker runs."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,7 @@ VARIES = {
     r"\d{4}-\d\d-\d\dT\S+": "TIME",
     r"in [\d.]+ s(: [\d.]+ images/s)?": "in N s",
     r"\d:\d\d:\d\d": "H:MM:SS",
-    r"[\u2500-\u257f]+": "|",  # the lines of tables are as long as the longest cell
+    r"[\u2500-\u257f]+": "|",  # a table's lines vary with its longest cell
     r"\| (?!labeled|review|failed|missing|label|likeliest)[a-z-]+ \| 1": "| CLASS | 1",
 }
 

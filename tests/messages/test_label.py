@@ -1,4 +1,4 @@
-"""What ``hangtag label`` says when it refuses, warns or ends."""
+"""Messages of ``hangtag label``: errors, warnings and the end."""
 
 import re
 import shutil
@@ -13,14 +13,14 @@ VARIES = {
     r"\d:\d\d:\d\d": "TIME",
     r"in [\d.]+ s(: [\d.]+ images/s)?": "in N s",
     r"cnn/\S+/float32@\w+": "MODEL",
-    r"[\u2500-\u257f]+": "|",  # the lines of tables are as long as the name of the class
+    r"[\u2500-\u257f]+": "|",  # a table's lines vary with the class name
     r"\| (?!labeled|review|failed|missing|unread|label|likeliest)[a-z-]+ \| 1": "| CLASS | 1",
 }
 
 
 @pytest.fixture
 def shop(tmp_path: Path, catalogue: Path) -> Path:
-    """Three rows, of which one photo is gone and one is text."""
+    """Three rows: a photo, a missing photo, and a text file."""
     shutil.copy(min(catalogue.rglob("*.png")), tmp_path / "a.png")
     (tmp_path / "text.jpg").write_text("no photo")
     (tmp_path / "shop.csv").write_text("image,sku,label\na.png,1,x\ngone.png,1,y\ntext.jpg,2,z\n")
@@ -94,5 +94,5 @@ def test_what_is_said(tmp_path: Path, shop: Path, sure_bundle: Path) -> None:
     run("a retry in vain", shop, *labelled, "--group-column", "sku", "--retry-failed", out="shop.out.csv")
     run("another job in the same place", shop, *labelled, "--top-k", 1, out="shop.out.csv")
     run("carried over from itself", only, "--previous", at("shop.out.csv"), "--restart", out="shop.out.csv")
-    run("nothing is carried over, and all to review", only, "--previous", at("shop.out.csv"), "--precision", 0.99)
+    run("no row carried over, all rows to review", only, "--previous", at("shop.out.csv"), "--precision", 0.99)
     check_messages("label", outputs, {sure_bundle: "BUNDLE", tmp_path: "HERE"})

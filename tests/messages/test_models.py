@@ -1,4 +1,4 @@
-"""What ``hangtag models`` says of each thing that cannot be done, or that a person should know."""
+"""Messages of ``hangtag models``: errors and warnings."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What ``hangtag retrain`` says: of settings, of what it collects, and what the gate finds."""
+"""Messages of ``hangtag retrain``: settings, collected data, and the gate's decision."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The sentences of ``hangtag review`` that opens nothing."""
+"""Messages of ``hangtag review`` when it does not start."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What ``hangtag schedule`` and ``hangtag worker --queue train`` say when they do not start."""
+"""Messages of ``hangtag schedule`` and ``hangtag worker --queue train`` when they do not start."""
 
 from pathlib import Path
 

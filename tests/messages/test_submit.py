@@ -1,4 +1,4 @@
-"""What ``hangtag submit`` says when it refuses, warns or is done; no worker runs."""
+"""Messages of ``hangtag submit``: errors, warnings and the end; no worker runs."""
 
 import re
 import shutil

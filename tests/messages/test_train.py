@@ -1,4 +1,4 @@
-"""What ``hangtag train`` and ``hangtag evaluate`` say of data, runs and options that cannot be used."""
+"""Messages of ``hangtag train`` and ``hangtag evaluate``: unusable data, runs and options."""
 
 import re
 from pathlib import Path

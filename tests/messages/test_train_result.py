@@ -1,4 +1,4 @@
-"""What the end of a training says of its figures."""
+"""Messages about the figures at the end of a training."""
 
 import io
 from collections.abc import Iterator
@@ -26,8 +26,8 @@ def results() -> Iterator[tuple[str, Evaluation, RunArgs]]:
     yield of("a tree of labels", in_tree(made()))
     yield of("without test photos", made(test=False))
     yield of("the last epoch is kept", made(issues=0), best_epoch=made().args.epochs_done)
-    yield of("nothing is promised", unproved)
-    yield of("nothing is promised, with a time limit", unproved, time_limit_s=300.0, epochs=300, epochs_done=3)
+    yield of("no promise", unproved)
+    yield of("no promise, with a time limit", unproved, time_limit_s=300.0, epochs=300, epochs_done=3)
     yield of("stopped", made(ruling=None, noise_level=2.5, state=RunState.INTERRUPTED), folds=5, cv=True)
     evaluation = proved.evaluation
     out_of_fold = CrossValidated(**dict(evaluation.val.model_copy(update={"n": 900})), folds=5)
@@ -37,7 +37,7 @@ def results() -> Iterator[tuple[str, Evaluation, RunArgs]]:
 
 
 def unproved() -> Iterator[tuple[str, str]]:
-    """Why 0.98 labels nothing, by independent rows of all networks, the network's own rows, and its accuracy."""
+    """Reasons why 0.98 labels no photo: by independent rows of all networks, the network's own rows, its accuracy."""
     material = made()
     target = next(target for target in material.evaluation.thresholds if target.precision == 0.98)
     for rows, own, accuracy in (

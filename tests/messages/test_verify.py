@@ -1,4 +1,4 @@
-"""What ``hangtag verify`` and ``hangtag benchmark`` say of bundles that are not sound."""
+"""Messages of ``hangtag verify`` and ``hangtag benchmark``: broken bundles."""
 
 import shutil
 from collections.abc import Callable

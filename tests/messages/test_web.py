@@ -1,4 +1,4 @@
-"""The sentences of ``hangtag web`` that does not start."""
+"""Messages of ``hangtag web`` when it does not start."""
 
 import socket
 from pathlib import Path
@@ -14,7 +14,7 @@ def test_messages(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         runs = {
-            "another host without a token": ("--host", "0.0.0.0"),  # noqa: S104 - nothing listens there
+            "another host without a token": ("--host", "0.0.0.0"),  # noqa: S104 - the command refuses to start
             "a token that is not there": ("--token-file", tmp_path / "nothing"),
             "a short token": ("--token-file", tmp_path / "token"),
             "a result without a job": (tmp_path / "other.parquet",),

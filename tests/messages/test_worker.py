@@ -1,4 +1,4 @@
-"""What ``hangtag worker`` says when it does not start, and the lines that it logs when it starts without Redis."""
+"""Messages of ``hangtag worker`` when it does not start, and its log lines when it starts without Redis."""
 
 import re
 import socket

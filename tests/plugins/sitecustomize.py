@@ -1,9 +1,9 @@
 """A Pillow plugin with four made-up formats whose decoders misbehave, as a damaged C decoder would.
 
-Put this folder on ``PYTHONPATH``: every Python process started from then on registers the formats. A file is of the one
-whose name it begins with: ``BOOM`` brings the decoding process down with SIGSEGV; ``HANG`` never ends and never lets go
-of the GIL, so that neither a thread nor a Python signal handler can stop it; ``QUIT`` ends the process as if
-all were well; ``GROW`` is unreadable, if 3 GiB of memory can be had. All open as RGB images of 8×8 pixels.
+Put this folder on ``PYTHONPATH``: every Python process started from then on registers the formats. A file begins with
+its format's name. ``BOOM`` crashes the decoding process with SIGSEGV. ``HANG`` never ends and keeps the GIL, so that
+neither a thread nor a Python signal handler can stop it. ``QUIT`` ends the process with status 0. ``GROW`` allocates
+3 GiB of memory and is then unreadable. All open as RGB images of 8×8 pixels.
 """
 
 import os
@@ -15,7 +15,7 @@ from PIL import Image, ImageFile
 
 
 class _MadeUpFile(ImageFile.ImageFile):
-    """Identified without fail; only decoding goes wrong."""
+    """Can always be identified; only decoding fails."""
 
     def _open(self) -> None:
         self._size = (8, 8)

@@ -1,4 +1,4 @@
-"""The tests that docs/guarantees.md names are there."""
+"""The tests named in docs/guarantees.md exist."""
 
 import re
 from pathlib import Path

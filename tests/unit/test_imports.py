@@ -23,7 +23,7 @@ def modules_of(room: str) -> list[str]:
 
 
 def loaded(modules: list[str], packages: tuple[str, ...]) -> list[str]:
-    """Those of some packages that a fresh process has loaded once it has imported the modules."""
+    """The ``packages`` that a fresh process has loaded after it imported ``modules``."""
     code = (
         f"import importlib, sys; [importlib.import_module(m) for m in {modules}];"
         f"print([m for m in {packages} if m in sys.modules])"
@@ -40,13 +40,13 @@ def test_labelling_never_loads_what_trains() -> None:
 
 
 def test_a_scheduler_never_loads_what_trains() -> None:
-    """It runs in the image of workers."""
+    """It runs in the workers' image."""
     assert loaded(["trainer.schedule"], (*TRAINING_PACKAGES, "faiss", "scipy", "h5py")) == []
 
 
 @pytest.mark.rest
 def test_a_cycle_loads_what_trains_only_when_it_trains() -> None:
-    """Most nights there is nothing new."""
+    """Most nights have no new photos."""
     assert loaded(["trainer.retrain.screen"], ("tensorflow", "keras")) == []
 
 
@@ -78,7 +78,7 @@ def test_the_page_needs_no_package_that_its_extra_lacks() -> None:
 
 
 def test_a_queue_is_imported_without_side_effects(tmp_path: Path) -> None:
-    """No folder, thread, log handler or environment variable comes of it."""
+    """It makes no folder, thread, log handler or environment variable."""
     modules = [name for name in modules_of("worker") if name.startswith("worker.queue.")]
     code = (
         "import os, sys, threading, logging; before = dict(os.environ);"

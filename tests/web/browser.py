@@ -1,4 +1,4 @@
-"""A headless Chromium, and pages of it that must not complain."""
+"""A headless Chromium whose pages must show no errors."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,9 +7,9 @@ from urllib.parse import urlsplit
 from playwright.sync_api import Browser, BrowserContext, Dialog, Page, Request
 
 FLAGS = (
-    "--no-sandbox",  # which cannot be had as root, in a container
+    "--no-sandbox",  # root in a container cannot have one
     "--disable-dev-shm-usage",
-    "--use-fake-device-for-media-stream",  # a camera, which contexts may use that have the permission
+    "--use-fake-device-for-media-stream",  # a camera for contexts with the permission
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
 WAIT_MS = 30_000
@@ -17,12 +17,12 @@ WAIT_MS = 30_000
 
 @dataclass
 class Complaints:
-    """What must not happen while a page is used.
+    """Events that must not happen on a page.
 
     Attributes:
-        found: what did: errors in the console (broken rules of the content security policy among them), exceptions that
-            nobody caught, dialogs, requests to other hosts.
-        expected: parts of those that this test provokes.
+        found: errors in the console (including violations of the content security policy), uncaught exceptions,
+            dialogs, requests to other hosts.
+        expected: parts of the complaints that this test provokes.
     """
 
     found: list[str] = field(default_factory=list)
@@ -36,7 +36,7 @@ class Complaints:
 
 
 class Visitors:
-    """Opens browser profiles; what goes wrong in any of their pages is kept."""
+    """Opens browser profiles and collects complaints of all their pages."""
 
     def __init__(self, browser: Browser) -> None:
         self._browser = browser
@@ -44,7 +44,7 @@ class Visitors:
         self.complaints = Complaints()
 
     def open(self, url: str, **options: Any) -> Page:
-        """A page of somebody new, who has no cookies; paths that it goes to start at ``url``."""
+        """Open a page in a new profile without cookies; relative paths start at ``url``."""
         context = self._browser.new_context(base_url=url, **options)
         self._contexts.append(context)
         context.set_default_timeout(WAIT_MS)
@@ -56,7 +56,7 @@ class Visitors:
         return context.new_page()
 
     def close(self) -> None:
-        """Leave every page, so that a reviewer's lets go of its questions, and close all of them."""
+        """Leave every page, so that review pages release their questions, and close all pages."""
         for context in self._contexts:
             for page in context.pages:
                 page.goto("about:blank")

@@ -1,4 +1,4 @@
-"""What tests of the whole page share: a finished job, servers, and a Chromium."""
+"""Fixtures for tests in a browser: a finished job, servers, and a Chromium."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,7 +22,7 @@ OpenPage = Callable[..., Page]
 
 @pytest.fixture(scope="session")
 def finished(golden: Golden) -> Path:
-    """The result of a drawn job, beside the job: 60 rows for review, a labeled and a failed one. Not to be changed."""
+    """The result of a drawn job, beside the job: 60 rows for review, a labeled and a failed row. Read-only."""
     rows = [*doubtful(60, 800), Row(900, "boots", 0.99, Status.LABELED), Row(901, status=Status.FAILED)]
     return golden.get("finished", lambda folder: finish(labelled_job(folder, rows))) / "labels.parquet"
 
@@ -44,7 +44,7 @@ def start_server(tmp_path: Path) -> Iterator[StartServer]:
 
 @pytest.fixture(scope="session")
 def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WebServer]:
-    """A server with a finished job, for tests that only look, or that review a job of their own."""
+    """A server with a finished job, for tests that only read it or review their own job."""
     folder = tmp_path_factory.mktemp("web")
     with WebServer(folder, copy_job(finished, folder / "result")) as server:
         yield server
@@ -52,7 +52,7 @@ def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """The system's Chromium. It ends with the module: Playwright's event loop is in the way of other tests' own."""
+    """The system's Chromium. It ends with the module, because Playwright's event loop disturbs other tests' loops."""
     binary = chromium_binary()
     skip_outside_ci(None if binary else "chromium is not installed; install it.")
     expect.set_options(timeout=WAIT_MS)
@@ -72,7 +72,7 @@ def visitors(chromium: Browser) -> Iterator[Visitors]:
 
 @pytest.fixture
 def complaints(visitors: Visitors) -> Complaints:
-    """What pages of this test complained of; ``expect`` allows what a test provokes."""
+    """Complaints of this test's pages; ``expect`` allows a complaint."""
     return visitors.complaints
 
 

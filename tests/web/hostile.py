@@ -1,4 +1,4 @@
-"""A catalogue whose every name wants to be markup: classes, files, columns, cells, and the result itself."""
+"""A catalogue with markup in every name: classes, files, columns, cells, and the result."""
 
 import csv
 import hashlib
@@ -32,7 +32,7 @@ def hostile(n: int) -> str:
 
 
 def hostile_bundle(bundle: Path, place: Path) -> None:
-    """The same bundle with such names for its classes."""
+    """The bundle with markup in its classes' names."""
     shutil.copytree(bundle, place)
     manifest = json.loads((place / "manifest.json").read_text())
     labels = [hostile(n) for n, _ in enumerate(manifest["labels"])]
@@ -50,7 +50,7 @@ def hostile_bundle(bundle: Path, place: Path) -> None:
 
 
 def hostile_result(folder: Path, photos: Path, bundle: Path) -> None:
-    """Label a catalogue of such names: some photos to review, some that fail."""
+    """Label a catalogue with markup in its names: some photos need review, some fail."""
     (folder / "photos").mkdir(parents=True)
     rows = []
     for n, photo in enumerate(sorted(photos.rglob("*.jpg"))[::3]):

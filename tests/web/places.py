@@ -1,4 +1,4 @@
-"""Every page, and what it opens: where tests look that hold everywhere."""
+"""Every page with its dialogs, for tests that hold everywhere."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

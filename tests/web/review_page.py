@@ -1,4 +1,4 @@
-"""The review page, used by its keys as a person does, and jobs to review that are drawn in no time."""
+"""Use the review page by keyboard, and draw jobs to review quickly."""
 
 import shutil
 from collections.abc import Iterator
@@ -51,7 +51,7 @@ class ReviewPage:
         return self.page.locator("#guesses .name").all_inner_texts()
 
     def answer(self, *keys: str) -> str:
-        """Press keys that answer the question; gives the photo that it was about, once another one is shown."""
+        """Answer the question by keys; return its photo after the next one is shown."""
         about = self.shown()
         for key in keys:
             self.page.keyboard.press(key)
@@ -81,7 +81,7 @@ class ReviewPage:
 
 @dataclass(frozen=True)
 class DrawnJob:
-    """A job that is drawn in no time, of photos that no other job has."""
+    """A quickly drawn job with photos of its own."""
 
     server: WebServer
     id: str
@@ -92,7 +92,7 @@ class DrawnJob:
         return [vote for vote in votes if vote.sha256 in self.photos]
 
     def labels(self) -> dict[str, str]:
-        """Photo → the label that its latest vote gives it."""
+        """Photo → the label of its latest vote."""
         return {vote.sha256: vote.label for vote in self.votes() if vote.label}
 
 
@@ -104,7 +104,7 @@ def shown(server: WebServer, result: Path, first: int, doubtful: int) -> DrawnJo
 
 
 def finish(result: Path) -> Path:
-    """Write a drawn job's result and receipt; gives the result."""
+    """Write a drawn job's result and receipt; return the result's path."""
     job = open_job(FolderStorage(job_folder(result)))
     assert job
     finish_job(job)

@@ -1,4 +1,4 @@
-"""``hangtag web`` as people start it: a process with a folder of its own."""
+"""``hangtag web`` as a process with its own folder."""
 
 import re
 import shutil
@@ -56,7 +56,7 @@ class WebServer:
         assert self._process.poll() is None, self.log.read_text()
 
     def job_id(self) -> str:
-        """What stands in addresses for the job of its only result."""
+        """The ID in URLs for the job of the server's only result."""
         (link,) = set(re.findall(r'href="/review/([^"/?]+-[0-9a-f]{8})["?]', httpx.get(f"{self.url}/review").text))
         return link
 
@@ -64,7 +64,7 @@ class WebServer:
         self._end(signal.SIGKILL)
 
     def stop(self, sign: signal.Signals = signal.SIGINT) -> int | None:
-        """End it as a person does, and show its log for the report of a test that failed; gives its exit status."""
+        """End the server by a signal, print its log for the report of a failed test, and return its exit status."""
         status = self._end(sign)
         print(f"--- {self.log}\n{self.log.read_text(errors='replace')}")
         return status
@@ -84,7 +84,7 @@ class WebServer:
 
 
 def copy_job(result: Path, folder: Path) -> Path:
-    """A result of ``hangtag label`` with its job, in a folder where it may be changed."""
+    """Copy a result of ``hangtag label`` with its job into a folder, where a test may change it."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(f"{result}.job", folder / f"{result.name}.job")
     return Path(shutil.copy(result, folder))

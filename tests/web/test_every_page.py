@@ -1,4 +1,4 @@
-"""What holds on every page: for people who see less or use no mouse, on a phone, whatever things are called."""
+"""Checks of every page: accessibility, keyboard, phones, and hostile names."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -53,7 +53,7 @@ CLICKABLE = """() => [...document.querySelectorAll('[onclick], [data-act], [data
 
 @pytest.fixture(scope="session")
 def evil(golden: Golden, bundle: Path) -> Path:
-    """A bundle whose classes want to be markup; not to be changed."""
+    """A bundle with markup in its classes' names; read-only."""
     return golden.get("hostile-bundle", lambda place: hostile_bundle(bundle, place))
 
 
@@ -74,7 +74,7 @@ def server(
 
 @dataclass
 class Opened:
-    """A page that was opened once for several tests, which run in their order."""
+    """A page that is opened once for several tests, which run in order."""
 
     place: Place
     page: Page
@@ -83,7 +83,7 @@ class Opened:
 
 @pytest.fixture(scope="module", params=PLACES, ids=lambda place: place.name)
 def opened(request: pytest.FixtureRequest, chromium: Browser, server: WebServer) -> Iterator[Opened]:
-    """Each page in turn; it must not complain, whatever its tests do."""
+    """Each page in turn; its tests must cause no complaints."""
     visitors = Visitors(chromium)
     opened = Opened(request.param, visitors.open(server.url))
     if opened.place.status != 200:
@@ -127,7 +127,7 @@ def test_everything_is_reached_by_tab_and_shows_where_it_is(opened: Opened) -> N
     assert page.evaluate(CLICKABLE) == []
 
 
-def test_nobody_is_kept_out_by_light_dark_or_a_small_screen(opened: Opened) -> None:
+def test_pages_are_accessible_in_light_dark_and_on_small_screens(opened: Opened) -> None:
     page = opened.page
     for look, (scheme, width, rules) in LOOKS.items():
         page.emulate_media(color_scheme=scheme, reduced_motion="reduce")

@@ -1,4 +1,4 @@
-"""Jobs in a real browser: a catalogue is handed in, watched, and its result is there; with a queue and without."""
+"""Jobs in a real browser, with and without a queue: upload a catalogue, watch the job, download the result."""
 
 import csv
 from collections.abc import Iterator
@@ -78,13 +78,13 @@ def test_five_hundred_rows_go_to_workers_and_are_watched_to_their_end(
     result = pq.read_table(downloaded(page, "Result"))
     assert result.num_rows == ROWS
     assert set(result["status"].to_pylist()) >= {"labeled", "review"}
-    expect(page.locator("[data-live]")).to_have_count(0)  # a page that has loaded itself again at the job's end
+    expect(page.locator("[data-live]")).to_have_count(0)  # the page has reloaded itself at the job's end
     page.wait_for_load_state()
     page.keyboard.press("g")
     expect(page.locator("#photo img")).to_be_visible()
 
 
-def test_the_form_asks_for_what_it_cannot_guess_and_says_when_nobody_answers(
+def test_the_form_asks_for_unguessable_settings_and_reports_a_dead_server(
     start_server: StartServer, drawn: Path, bundle: Path, open_page: OpenPage, tmp_path: Path, complaints: Complaints
 ) -> None:
     for provoked in ("400", "ERR_CONNECTION_REFUSED"):

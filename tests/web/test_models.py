@@ -18,7 +18,7 @@ def bundles(tmp_path: Path) -> tuple[Path, Path, Path]:
 
 
 def ask_to_promote(page: Page, why: str) -> None:
-    page.wait_for_load_state()  # keys are heard once the page's script has run
+    page.wait_for_load_state()  # keys work once the page's script has run
     page.get_by_role("button", name="Promote…").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_label("The reason, for the history")).to_be_focused()

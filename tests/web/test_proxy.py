@@ -1,4 +1,4 @@
-"""Behind a proxy, under a path of a site, with a token: as it is deployed."""
+"""The server behind a proxy, under a path of a site, with a token, as in a deployment."""
 
 import getpass
 import os
@@ -54,12 +54,12 @@ class Forwarder(BaseHTTPRequestHandler):
     do_GET = do_POST = do_PUT = forward
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log no requests."""
 
 
 @contextmanager
 def proxy(port: int, *, strips: bool) -> Iterator[str]:
-    """A proxy before the server at a port; gives its address."""
+    """Start a proxy for the server at a port; yield the proxy's URL."""
     handler = type("Handler", (Forwarder,), {"port": port, "strips": strips})
     with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
@@ -83,7 +83,7 @@ def server(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 @contextmanager
 def nginx(port: int, folder: Path) -> Iterator[str]:
-    """An nginx with the lines of the docs before the server at a port; gives its address."""
+    """Start an nginx, configured as in the docs, for the server at a port; yield nginx's URL."""
     told = re.search(r"    location /hangtag/ \{.*?\n    \}\n", DOCS.read_text(), re.DOTALL)
     assert told
     folder.mkdir()

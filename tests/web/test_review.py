@@ -1,4 +1,4 @@
-"""Review in real browsers: by keyboard, by several people at once, with a server that dies."""
+"""Review in real browsers: by keyboard, by several people at once, with a crashing server."""
 
 import re
 from collections import Counter
@@ -62,7 +62,7 @@ def mortal_reviewer(mortal_job: DrawnJob, open_page: OpenPage, complaints: Compl
 def labels_in_corrected(page: Page) -> dict[str, str]:
     page.locator("summary", has_text="More").press("Enter")
     page.locator(".menu").get_by_role("link", name="Back to the job").press("Enter")
-    page.wait_for_load_state()  # keys are heard once the page's script has run
+    page.wait_for_load_state()  # keys work once the page's script has run
     page.get_by_role("button", name="Apply corrections").press("a")
     with page.expect_download() as coming:
         page.get_by_role("link", name="Corrected result").press("Enter")
@@ -161,9 +161,7 @@ def test_two_people_and_a_second_tab_get_no_row_twice(
     assert Counter(vote.reviewer for vote in job.votes()) == {"Ada": 24, "Bo": 12}
 
 
-def test_a_grid_confirms_all_but_those_that_are_marked_and_one_undo_takes_it_back(
-    reviewer: ReviewPage, job: DrawnJob
-) -> None:
+def test_a_grid_confirms_unmarked_photos_and_one_undo_reverts_it(reviewer: ReviewPage, job: DrawnJob) -> None:
     page = reviewer.page
     page.get_by_label("Class", exact=True).select_option("hats")
     page.keyboard.press("g")
@@ -226,9 +224,7 @@ def test_answers_outlive_a_browser_that_is_closed_while_the_server_is_away(
     assert {photo[:16] for photo in mortal_job.labels()} == set(answered)
 
 
-def test_who_answered_on_while_the_server_was_away_is_asked_all_the_others(
-    mortal_reviewer: ReviewPage, mortal_job: DrawnJob
-) -> None:
+def test_after_an_outage_a_reviewer_gets_all_other_questions(mortal_reviewer: ReviewPage, mortal_job: DrawnJob) -> None:
     reviewer = mortal_reviewer
     reviewer.answer("Enter")
     reviewer.is_saved()
@@ -255,7 +251,7 @@ def test_a_photo_that_was_lost_on_its_way_to_the_page_comes_again(
     def lose(route: Route) -> None:
         if lost:
             return route.continue_()
-        lost.append(route.fetch())  # the server keeps the photo for this page, which never hears of it
+        lost.append(route.fetch())  # the server reserves the photo for this page, but the answer is lost
         return route.abort()
 
     reviewer.page.route("**/questions?*", lose)
@@ -264,7 +260,7 @@ def test_a_photo_that_was_lost_on_its_way_to_the_page_comes_again(
     expect(reviewer.page.locator("#end-title")).to_have_text("Nothing is left to ask you")
 
 
-def test_answers_that_the_server_cannot_store_are_kept_and_the_reason_is_said(
+def test_answers_that_the_server_cannot_store_are_kept_with_the_reason(
     reviewer: ReviewPage, job: DrawnJob, complaints: Complaints
 ) -> None:
     complaints.expect("status of 507")

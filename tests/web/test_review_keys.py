@@ -1,4 +1,4 @@
-"""Letters and numbers on the review page: what each does, and to which photo; and the photos that a page holds."""
+"""Letters and numbers on the review page: their actions and photos; and the photos that a page reserves."""
 
 from collections.abc import Callable
 from contextlib import suppress
@@ -36,7 +36,7 @@ MakeJob = Callable[..., DrawnJob]
 
 @pytest.fixture
 def make_job(server: WebServer, tmp_path: Path) -> MakeJob:
-    """Makes a job with doubtful photos of boots, the first of them the least sure, and a labeled row of each class."""
+    """Makes a job with doubtful photos of boots, the least sure first, and a labeled row of each class."""
 
     def make(classes: tuple[str, ...] = FIVE, photos: int = PHOTOS) -> DrawnJob:
         first = next(numbers)
@@ -114,7 +114,7 @@ def test_up_to_nine_classes_have_a_key_each_and_of_more_the_likeliest(
 
 
 def crash(page: Page) -> None:
-    """End a page as a killed browser does: it says nothing to the server."""
+    """End a page like a killed browser, without a message to the server."""
     with suppress(Error):
         page.goto("chrome://crash")
     page.close()

@@ -1,6 +1,6 @@
-"""The API as its description says it, whatever is sent: schemathesis makes the requests.
+"""The API follows its description: schemathesis sends random requests.
 
-It is imported where it is used: each process of a test run imports this module, and one of them needs schemathesis.
+schemathesis is imported inside functions: each process of a test run imports this module, but only one needs it.
 """
 
 from collections.abc import Iterator
@@ -32,9 +32,9 @@ _SETTINGS: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def api(bundle: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Any, Any]]:
-    """The description of a server with a model, a finished job and no other place that may be read; and a client.
+    """The API description of a server with a model and a finished job, and a client. No other place may be read.
 
-    The client keeps the server on one event loop, as it runs in earnest.
+    The client keeps the server on one event loop, as in production.
     """
     import schemathesis
     from schemathesis.python import asgi
@@ -51,7 +51,7 @@ def api(bundle: Path, finished: Path, tmp_path_factory: pytest.TempPathFactory) 
 
 
 def _running(app: ASGIApp) -> ASGIApp:
-    """The application under its own name, which starts and ends with the fixture: schemathesis starts it anew."""
+    """The application under 127.0.0.1 without its lifespan, which the fixture runs; schemathesis would repeat it."""
 
     async def serve(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "lifespan":
@@ -66,7 +66,7 @@ def _running(app: ASGIApp) -> ASGIApp:
 
 
 def _of_job(given: dict[str, Any] | None, job: str) -> dict[str, Any] | None:
-    """Half of the requests are about the job that is there."""
+    """Send half of the requests to the finished job."""
     if given and "id" in given and len(str(given["id"])) % 2:
         return {**given, "id": job}
     return given
@@ -89,7 +89,7 @@ def check_all(api: tuple[Any, Any], examples: int) -> None:
         def check(case: Case) -> None:
             case.call_and_validate(checks=all_checks, session=client)
 
-        with suppress(Unsatisfiable):  # an operation without parameters can be asked in one way only
+        with suppress(Unsatisfiable):  # an operation without parameters has only one request
             check()
 
 

@@ -1,4 +1,4 @@
-"""Tables in a browser: sorted and filtered, by keyboard too, on pages that open from the disk and on the server's."""
+"""Tables in a browser: sorted and filtered, also by keyboard, on pages from the disk and from the server."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from worker.results.receipt_page import receipt_page
 from .conftest import OpenPage
 
 LABELS = 45
-"""Of which a receipt shows 40, and a row for the others."""
+"""A receipt shows 40 of them, and a row for the others."""
 REST = ["and 5 more", "no label"]
 """Rows that stay at the end, however the table is sorted."""
 
@@ -78,7 +78,7 @@ SEND = """(sizes) => {
 
 
 def test_jobs_stay_sorted_and_filtered_whatever_the_server_sends(page: Page) -> None:
-    page.add_init_script("window.setInterval = () => 0")  # the server's own rows would come between
+    page.add_init_script("window.setInterval = () => 0")  # stop updates of the server's rows
     page.goto("/jobs")
     table = page.locator(".jobs-table")
     page.evaluate(SEND, ["30", "4", "1,200"])

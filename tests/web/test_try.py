@@ -63,7 +63,7 @@ def dropped(page: Page, files: dict[str, bytes]) -> None:
 
 
 def dropped_folder(page: Page, folder: Path) -> None:
-    """Drop a folder on the page, as the system's file manager does."""
+    """Drop a folder on the page, like a file manager."""
     box = page.locator("#drop").bounding_box()
     assert box
     data = {"items": [], "files": [str(folder)], "dragOperationsMask": 1}
@@ -189,7 +189,7 @@ def test_in_the_browser_no_photo_is_sent_and_labels_are_the_servers(
 
     trying.keyboard.press("b")
     expect(trying.locator("#where")).to_have_text("Photos stay on this device.", timeout=60_000)
-    files = {f"{n}.png": saved(photo, "PNG") for n, photo in enumerate(photos)}  # which any decoder decodes alike
+    files = {f"{n}.png": saved(photo, "PNG") for n, photo in enumerate(photos)}  # all decoders agree on PNG
     dropped(trying, files)
     answered(trying, len(files))
     trying.keyboard.press("j")

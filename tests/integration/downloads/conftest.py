@@ -1,4 +1,4 @@
-"""Two web servers that do all that web servers do."""
+"""Two misbehaving web servers."""
 
 from collections.abc import Iterator
 

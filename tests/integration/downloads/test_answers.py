@@ -1,4 +1,4 @@
-"""Photos from web servers that do all that web servers do."""
+"""Photos from misbehaving web servers."""
 
 import gzip
 from dataclasses import replace
@@ -107,7 +107,7 @@ def test_a_redirect_leads_nowhere_it_must_not(to, tmp_path, server):
 
 @pytest.mark.parametrize("address", ["169.254.169.254", "fd00:ec2::254", "fd20:ce::254", "fd00:c1::a9fe:a9fe"])
 def test_an_allowed_name_that_leads_to_metadata_is_never_asked(address, tmp_path, server):
-    """Neither by a cell nor by a redirect of a host that is allowed, too."""
+    """Through a cell, and through a redirect of another allowed host."""
     there = f"http://shop.test:{server.port}/latest/"
     allowed = (server.place, f"shop.test:{server.port}")
     with photos(tmp_path, *allowed, lookup=lambda _: [address]) as source:
@@ -144,7 +144,7 @@ def test_nonsense_fails_its_row_only(answer, tmp_path, server):
         "soon", "",
     ],
 )  # fmt: skip
-def test_a_host_that_names_no_time_to_come_again_is_asked_again(said, tmp_path, server):
+def test_a_busy_host_without_retry_after_is_tried_again(said, tmp_path, server):
     url = server.on("/a", whole(b"", "503 Busy", f"Retry-After: {said}\r\n"), whole())
     photo = fetched(tmp_path, server, url, limits=replace(HASTY, longest_after_s=0.01))[0]
     assert photo.outcome == b"photo"
@@ -160,7 +160,7 @@ def test_a_photo_that_its_host_gzips_unasked_is_unpacked(tmp_path, server):
         assert fetched(tmp_path, server, url)[0].outcome == data
 
 
-def test_headers_are_sent_to_the_hosts_of_photos_and_not_where_these_redirect_to(tmp_path, server, other):
+def test_headers_go_to_hosts_of_photos_but_not_to_redirects(tmp_path, server, other):
     there = other.on("/b", whole())
     away, near = server.on("/away", redirect(there)), server.on("/near", redirect("/here"))
     server.on("/here", whole())
@@ -196,15 +196,15 @@ BOMBS = {
 
 
 @pytest.mark.parametrize("kind", BOMBS)
-def test_a_body_that_would_fill_the_memory_is_not_read_on(kind, tmp_path, server):
+def test_reading_stops_at_a_body_too_large_for_memory(kind, tmp_path, server):
     answer, fault = BOMBS[kind]
     photo = fetched(tmp_path, server, server.on("/a", answer))[0]
     assert fault_of(photo) is fault
     assert photo.downloaded < 2_000_000
 
 
-def test_a_name_that_leads_elsewhere_the_second_time_is_refused_then(tmp_path, server):
-    """Whoever looks a name up twice, once to check it and once to connect, goes where he must not."""
+def test_a_name_that_resolves_to_another_address_later_is_refused(tmp_path, server):
+    """A client that looks the name up once to check it and again to connect would reach a forbidden address."""
     answers = iter([["127.0.0.1"], ["169.254.169.254"]])
     server.otherwise(whole(headers="Connection: close\r\n"))
     url = f"http://shop.test:{server.port}/"

@@ -1,4 +1,4 @@
-"""Jobs whose photos come from a server that makes its answers up, from end to end: no chunk is lost, no row either."""
+"""Whole jobs whose photos come from a server with random answers: no chunk and no row is lost."""
 
 import io
 from contextlib import closing

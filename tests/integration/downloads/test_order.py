@@ -1,4 +1,4 @@
-"""What is fetched when, and how often."""
+"""The order of downloads, and how often each photo is fetched."""
 
 from dataclasses import replace
 
@@ -11,7 +11,7 @@ from tests.until import until
 
 
 @pytest.mark.parametrize("per_host", [1, 8])
-def test_no_host_is_asked_for_more_than_its_limit_at_once_and_connections_are_kept(per_host, tmp_path, server):
+def test_requests_to_a_host_stay_within_its_limit_and_reuse_connections(per_host, tmp_path, server):
     with photos(tmp_path, server.place, limits=None, per_host=per_host) as source:
         source.want(wanted(*(server.url(f"/{number}") for number in range(200))), {})
         take_all(source, 200)
@@ -34,7 +34,7 @@ def test_a_url_that_several_rows_want_is_fetched_once(tmp_path, server):
     assert len(server.requests) == 1
 
 
-def test_what_has_not_changed_is_not_sent_again_and_what_has_comes(tmp_path, server):
+def test_only_changed_photos_are_downloaded_again(tmp_path, server):
     url = server.on("/a", whole(b"", "304 Not Modified"), whole(headers='ETag: "v2"\r\n'))
     for found in ((None, '"v1"'), (b"photo", '"v2"')):
         photo = fetched(tmp_path, server, url, etags={url: '"v1"'})[0]
@@ -54,7 +54,7 @@ def test_no_more_is_downloaded_than_there_is_room_for(tmp_path, server):
             assert len(take_all(source, 1)[0].outcome) == 100_000
 
 
-def test_what_is_forgotten_does_not_come_until_it_is_wanted_again(tmp_path, server):
+def test_forgotten_photos_come_only_if_wanted_again(tmp_path, server):
     held, gate = server.gate()
     shared = server.on("/shared", held)
     alone = server.on("/alone", held)
@@ -67,7 +67,7 @@ def test_what_is_forgotten_does_not_come_until_it_is_wanted_again(tmp_path, serv
         gate.set()
         came = take_all(source, 2)
         assert [(photo.wanted.chunk, photo.wanted.cell) for photo in came] == [(0, alone), (1, shared)]
-        assert source.take(30.0) is None, "nothing is waited for where nothing is wanted"
+        assert source.take(30.0) is None, "without wanted photos, take does not wait"
 
 
 def test_proxies_of_the_environment_are_not_used(tmp_path, server, monkeypatch):

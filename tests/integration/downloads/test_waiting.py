@@ -1,4 +1,4 @@
-"""Hosts that are slow, silent or away, and what that costs others."""
+"""Slow, silent and unreachable hosts, and the delay for other hosts' photos."""
 
 import asyncio
 from dataclasses import replace
@@ -12,7 +12,7 @@ from tests.photo_jobs import take_all, wanted
 from tests.until import until
 
 
-def test_a_host_that_asks_to_wait_is_left_alone_so_long_by_all(tmp_path, server):
+def test_all_requests_wait_as_long_as_a_host_asks(tmp_path, server):
     busy = server.on("/a", whole(b"", "429 Slow", "Retry-After: 1\r\n"), whole())
     others = [server.url(f"/{number}") for number in range(3)]
     limits = replace(HASTY, per_host=1)
@@ -23,7 +23,7 @@ def test_a_host_that_asks_to_wait_is_left_alone_so_long_by_all(tmp_path, server)
 
 
 def test_a_host_that_goes_away_for_a_while_loses_no_photo(tmp_path, server):
-    """It hangs up on many more than its photos have tries."""
+    """It closes more connections than its photos have tries."""
     away = iter(range(60))
 
     async def answer(request: Request, writer: asyncio.StreamWriter) -> None:
@@ -39,8 +39,8 @@ def test_a_host_that_goes_away_for_a_while_loses_no_photo(tmp_path, server):
     assert next(away, None) is None
 
 
-def test_photos_that_never_come_are_not_waited_for_when_their_host_has_answered_others(tmp_path, server):
-    """Though they are all that is left, and as many as make a host look dead."""
+def test_photos_that_never_come_fail_when_their_host_answers_others(tmp_path, server):
+    """Even if only these photos are left, in a number that makes a host look dead."""
 
     async def soon(request: Request, writer: asyncio.StreamWriter) -> None:
         await asyncio.sleep(0.1)
@@ -59,8 +59,8 @@ def test_photos_that_never_come_are_not_waited_for_when_their_host_has_answered_
     ("after_s", "limits", "tries"),
     [(1, replace(HASTY, tries=50, longest_after_s=2.0), 3), (3600, replace(HASTY, longest_after_s=1.0), 2)],
 )
-def test_a_photo_is_put_off_for_so_long_in_all_and_then_fails(after_s, limits, tries, tmp_path, server):
-    """However many tries it may have: ``Retry-After`` is kept each time, and the waits add up; an hour is cut."""
+def test_a_photo_fails_after_a_total_wait(after_s, limits, tries, tmp_path, server):
+    """With any number of tries: each ``Retry-After`` is obeyed, the waits add up to a limit, and an hour is cut."""
     url = server.on("/a", whole(b"", "429 Slow", f"Retry-After: {after_s}\r\n"))
     photo = fetched(tmp_path, server, url, limits=limits)[0]
     assert f"come again in {after_s:,} s, the last of {tries} tries" in str(photo.outcome)
@@ -84,8 +84,8 @@ def test_a_slow_host_holds_up_nobody(tmp_path, server, other):
     assert server.most_at_once == limits.per_host
 
 
-def test_hosts_that_bring_nothing_leave_their_places_to_others(tmp_path, server, other):
-    """Each of them has a name of its own, so that none is known to be slow."""
+def test_silent_hosts_leave_their_connections_to_others(tmp_path, server, other):
+    """Each host has a new name, so that no host is known to be slow."""
     held, gate = server.gate()
     server.otherwise(held)
     names = [f"slow-{number}.test" for number in range(12)]
@@ -100,7 +100,7 @@ def test_hosts_that_bring_nothing_leave_their_places_to_others(tmp_path, server,
         take_all(source, 12)
 
 
-def test_a_dead_host_fails_its_rows_soon_and_holds_up_nobody(tmp_path, server):
+def test_a_dead_host_fails_its_rows_soon_and_delays_no_others(tmp_path, server):
     with dead_port() as port, photos(tmp_path, server.place, f"127.0.0.1:{port}") as source:
         source.want(wanted(*(f"http://127.0.0.1:{port}/{number}" for number in range(500))), {})
         source.want(wanted(*(server.url(f"/{number}") for number in range(200)), chunk=1), {})
@@ -112,8 +112,8 @@ def test_a_dead_host_fails_its_rows_soon_and_holds_up_nobody(tmp_path, server):
 
 
 @pytest.mark.parametrize("answer", [says(b""), says(b"\x00\xff\r\n\r\n")], ids=["nothing", "nonsense"])
-def test_photos_at_which_a_host_breaks_off_each_time_hold_up_no_other_of_its_photos(answer, tmp_path, server):
-    """It is left alone after five of them; whoever tries it then must not be the same one again and again."""
+def test_photos_that_always_break_off_do_not_delay_others_of_their_host(answer, tmp_path, server):
+    """After five failures the host rests; the next photo to try it must not be the same one each time."""
     limits = replace(HASTY, per_host=1, rest_s=0.02, patience_s=1.5)
     bad = [server.on(f"/bad/{number}", answer) for number in range(8)]
     with photos(tmp_path, server.place, limits=limits) as source:

@@ -1,4 +1,4 @@
-"""``make bench`` and ``make bench-quick``: how they measure and judge, and what is committed of them."""
+"""``make bench`` and ``make bench-quick``: measuring, judging, and the committed results."""
 
 import json
 import re
@@ -32,7 +32,7 @@ def test_a_loss_of_15_percent_in_all_turns_is_a_loss() -> None:
     "turns_now",
     [
         pytest.param([0.80, 0.81, 0.82], id="a tenth less"),
-        pytest.param([0.50, 0.74, 0.95], id="two slow turns, one as it was"),
+        pytest.param([0.50, 0.74, 0.95], id="two slow turns, one unchanged"),
         pytest.param([1.5, 1.6, 1.7], id="a gain"),
     ],
 )
@@ -51,14 +51,14 @@ def test_a_ratio_is_of_each_turn() -> None:
     assert ratios([2.0, 30.0, 4.0], [1.0, 10.0, 1.0]) == {"median": 3.0, "low": 2.0, "high": 4.0}
 
 
-def test_processor_time_of_what_a_command_leaves_behind_counts_and_is_not_its_own() -> None:
+def test_processor_time_of_orphans_counts_but_not_as_the_commands_own() -> None:
     ran = run([sys.executable, "-c", LEAVE_BEHIND, BURN])
     assert ran.processor_s >= 0.25
     assert ran.own_s < ran.processor_s - 0.2
     assert run([sys.executable, "-c", BURN]).own_s >= 0.25
 
 
-def test_what_a_command_prints_is_kept_and_a_failure_ends_the_measurement() -> None:
+def test_a_commands_output_is_kept_and_a_failure_ends_the_measurement() -> None:
     assert run([sys.executable, "-c", "print('one')\nprint('two')"]).said.split() == ["one", "two"]
     with pytest.raises(SystemExit, match=r"status 3[\s\S]*broken"):
         run([sys.executable, "-c", "import sys; print('broken', file=sys.stderr); sys.exit(3)"])

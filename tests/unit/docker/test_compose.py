@@ -1,4 +1,4 @@
-"""The Compose files of ``docker/`` keep to their specification, and to what docs/deploy.md promises of them."""
+"""The Compose files of ``docker/`` follow their specification, and the promises of docs/deploy.md."""
 
 import json
 import re

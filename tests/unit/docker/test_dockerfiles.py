@@ -1,4 +1,4 @@
-"""Rules that hadolint (``make check``) does not know of."""
+"""Rules for Dockerfiles that hadolint (``make check``) does not have."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The manifests of ``docker/kubernetes/`` fit together; what they ask for is made by them or by their page."""
+"""The manifests of ``docker/kubernetes/`` fit together; they or their page create every object that they use."""
 
 import re
 import tomllib

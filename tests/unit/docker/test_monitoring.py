@@ -1,4 +1,4 @@
-"""The files that watch workers. That what they ask for is served is seen in ``tests/integration/test_metrics.py``."""
+"""The files that monitor workers. ``tests/integration/test_metrics.py`` checks that workers serve these metrics."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The units are what systemd takes them for, and leave a worker the time it asks for."""
+"""systemd accepts the units, and they leave a worker enough time to stop."""
 
 import os
 import re
@@ -17,7 +17,7 @@ from tests.missing import skip_outside_ci
 UNITS = ROOM / "systemd"
 SERVICES = sorted(path.name for path in UNITS.glob("*.service"))
 MOST_EXPOSED = 25
-"""Of 100; a service that says nothing of it has 96."""
+"""Of 100; a service without any hardening has 96."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Which variant is a bundle's default, by made figures: nothing here is measured."""
+"""The choice of a bundle's default variant, from made-up figures."""
 
 from dataclasses import replace
 

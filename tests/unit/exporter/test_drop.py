@@ -40,7 +40,7 @@ def test_one_photo_of_thirty_refuses_no_variant():
 
 @pytest.mark.parametrize("lost", [0, 1, 3, 9])
 @pytest.mark.parametrize("won", [0, 3])
-def test_no_luck_on_thirty_photos_lets_a_variant_pass_that_is_expected_to_lose_many(lost, won):
+def test_a_variant_with_a_large_expected_loss_cannot_pass_by_luck_on_thirty_photos(lost, won):
     assert "points of accuracy" in variant(30, lost, won, expected=0.015).too_much(0.5)
 
 
@@ -60,7 +60,7 @@ def logits_of(photos, chance, lead):
     return exact, exact + chance.normal(0, 0.2, exact.shape)
 
 
-def test_what_unseen_photos_lose_is_expected_though_labels_of_training_photos_hardly_change():
+def test_the_expected_loss_is_of_unseen_photos_when_training_labels_hardly_change():
     chance = np.random.default_rng(0)
     learned, rounded = logits_of(500, chance, lead=40)
     unseen, unseen_rounded = logits_of(20_000, chance, lead=4)

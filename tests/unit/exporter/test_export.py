@@ -67,7 +67,7 @@ def test_the_manifest_says_which_variant_is_the_default_and_how_it_was_made(whol
 
 
 @pytest.mark.parametrize("variant", ["float32", "int8"])
-def test_edge_graphs_say_what_their_models_say_of_a_whole_photo(whole, variant, catalogue):
+def test_edge_graphs_agree_with_their_models_on_whole_photos(whole, variant, catalogue):
     from models.fit import Decode
     from models.preprocess import preprocess, whole_pixels
 
@@ -114,7 +114,7 @@ def test_the_python_of_the_card_runs(whole, catalogue, tmp_path):
     assert 0 < float(confidence) <= 1
 
 
-def test_a_run_becomes_a_bundle_that_says_what_the_run_and_keras_say(export_run, make_network, make_run, tmp_path):
+def test_a_run_becomes_a_bundle_that_agrees_with_the_run_and_keras(export_run, make_network, make_run, tmp_path):
     network, classes = make_network("simple", 3), ("bag", "<script>", "| hat |")
     run = make_run(network, classes)
     (run / "evaluation.json").write_text('{"test": {"accuracy": 0.5, "n": 40}}')

@@ -132,7 +132,7 @@ def with_a_learning_norm(graph):
         (with_a_learning_norm, r"norm \(training only\)"),
     ],
 )
-def test_what_only_training_has_and_inputs_too_many_are_refused_by_name(to_logits, spoil, named):
+def test_training_only_layers_and_extra_inputs_are_refused_by_name(to_logits, spoil, named):
     from exporter.graph import check_plain
 
     model = onnx.ModelProto.FromString(to_logits.SerializeToString())
@@ -168,7 +168,7 @@ def test_large_arrays_take_half_the_room_and_are_nearly_the_same():
     onnx.checker.check_model(smaller, full_check=True)
     assert smaller.ByteSize() < 0.55 * model.ByteSize()
     assert np.abs(result(smaller) - SMALL).max() <= 3 * 2**-11
-    assert result(model).tolist() == SMALL.tolist(), "the model itself is left as it was"
+    assert result(model).tolist() == SMALL.tolist(), "the model itself has not changed"
 
 
 @pytest.mark.parametrize("array", [SMALL * 1e6, SMALL * np.inf], ids=["too large", "infinite"])

@@ -1,4 +1,4 @@
-"""ONNX Runtime against Keras: what agrees, what does not, and how both are run."""
+"""ONNX Runtime against Keras: agreement, differences, and how both run."""
 
 from dataclasses import replace
 

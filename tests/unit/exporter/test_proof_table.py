@@ -46,7 +46,7 @@ KERAS = np.array([[0.7, 0.2, 0.1], [0.6, 0.3, 0.1], [0.1, 0.1, 0.8]], np.float32
 OTHER = np.array([[0.2, 0.7, 0.1], [0.3, 0.6, 0.1], [0.1, 0.1, 0.8]], np.float32)
 
 
-def test_what_passed_is_ticked_and_flips_are_crossed_and_counted_by_class(show):
+def test_passed_checks_are_ticked_and_flips_are_crossed_and_counted_by_class(show):
     assert ("✓" in show(KERAS), "✗" in show(KERAS)) == (True, False)
     assert ("✓" in show(OTHER), "✗" in show(OTHER)) == (False, True)
     assert "bag → hat: 2" in show(OTHER)
@@ -67,7 +67,7 @@ def test_tables_break_no_cell_at_80_columns(show, made) -> None:
 
 
 @pytest.mark.parametrize(("points_95", "mark"), [((-33.0, 33.0), "?"), ((-3.0, 3.0), "✓")])
-def test_a_variant_that_few_photos_tell_nothing_of_is_not_ticked(show, made, points_95, mark) -> None:
+def test_a_variant_with_too_few_photos_is_not_ticked(show, made, points_95, mark) -> None:
     (row,) = (line for line in show(KERAS, variants=made(*points_95)).splitlines() if line.startswith("│ int8 "))
     assert mark in row
 

@@ -95,7 +95,7 @@ def test_one_photo_of_thirty_on_the_other_side_of_the_limit_refuses_no_variant(v
 
 
 def test_folds_prove_nothing_of_a_variant_that_labels_otherwise(variant, float32, trained):
-    """The folds' networks compute in float32, whose labels are rolled here."""
+    """The folds' networks compute in float32; this test shifts float32's labels."""
     run = replace(trained, folds=(surely(len(trained.classes), 500),))
     rolled = replace(float32.scores, probabilities=np.roll(float32.scores.probabilities, 1, axis=1))
     alike, other = (
@@ -111,7 +111,7 @@ def test_photos_of_one_product_prove_about_as_much_as_one_photo(variant, trained
     assert one == 1
 
 
-def test_rows_out_of_fold_count_as_a_variants_own_where_they_count_as_float32s(variant, trained):
+def test_out_of_fold_rows_count_for_a_variant_if_they_count_for_float32(variant, trained):
     run = replace(trained, folds=(surely(len(trained.classes), 5000),))
     alone, pooled = (variant(replace(run, pools_folds=pools)).metadata for pools in (False, True))
     assert alone.targets[0].coverage < 0.9

@@ -27,7 +27,7 @@ def test_every_command_teaches_by_example(name: str) -> None:
     assert f"hangtag {name}" in CliRunner().invoke(make_app(), [*name.split(), "--help"]).output
 
 
-def test_a_wrong_choice_is_refused_with_those_there_are_and_no_words_of_pydantic() -> None:
+def test_a_wrong_choice_is_refused_with_the_valid_ones_and_without_pydantics_words() -> None:
     words = ["submit", "a.csv", "--model", "shop", "--priority", "urgent"]
     done = CliRunner().invoke(make_app(["worker"]), words, env={"COLUMNS": "200"})
     assert done.exit_code == 2
@@ -82,7 +82,7 @@ NOT_THERE = (
         *(pytest.param(words, marks=pytest.mark.rest) for words in NOT_THERE),
     ],
 )
-def test_what_is_named_and_not_there_is_one_line_and_status_2(words: str, tmp_path: Path, monkeypatch) -> None:
+def test_a_missing_file_is_one_line_and_status_2(words: str, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     done = run_hangtag(*words.split())
     line = done.stderr.splitlines()[-1]
@@ -92,7 +92,7 @@ def test_what_is_named_and_not_there_is_one_line_and_status_2(words: str, tmp_pa
 
 
 def said(code: str, *arguments: object, **environment: str) -> str:
-    """What a fresh process prints last."""
+    """The last line that a fresh process prints."""
     env = {name: value for name, value in os.environ.items() if name != "OPENBLAS_NUM_THREADS"} | environment
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, check=True, env=env).stdout.split("\n")[-2]
@@ -125,7 +125,7 @@ def test_the_table_of_commands_names_the_rooms_that_own_them(room: str) -> None:
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help", "classify"], ["clasify"]])
-def test_what_is_no_command_of_a_room_is_asked_of_all(arguments: list[str]) -> None:
+def test_a_command_of_no_room_is_searched_in_all_rooms(arguments: list[str]) -> None:
     assert list(rooms_for(arguments)) == list(ROOMS)
     assert rooms_for(["label", "classify", "--help"]) == ["worker"]
 
@@ -134,9 +134,7 @@ def test_what_is_no_command_of_a_room_is_asked_of_all(arguments: list[str]) -> N
     ("command", "own", "threads"),
     [("label", {}, "1"), ("train", {}, None), ("label", {"OPENBLAS_NUM_THREADS": "3"}, "3")],
 )
-def test_numpy_has_threads_of_its_own_only_where_something_is_learned(
-    command: str, own: dict[str, str], threads: str | None
-) -> None:
+def test_numpy_has_threads_only_in_commands_that_learn(command: str, own: dict[str, str], threads: str | None) -> None:
     code = (
         "import atexit, os, sys; from hangtag.cli import main\n"
         "atexit.register(lambda: print(repr(os.environ.get('OPENBLAS_NUM_THREADS'))))\n"

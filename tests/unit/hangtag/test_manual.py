@@ -1,4 +1,4 @@
-"""The manual is whole: what can be typed, read or set is in its reference, and each command in it can be typed."""
+"""The manual is complete: its reference has each command, column and setting, and its commands are valid."""
 
 import ast
 import importlib.util
@@ -27,7 +27,7 @@ DOCS = ROOT / "docs"
 
 
 def _text(name: str, heading: str = "") -> str:
-    """A page, or what stands under one of its headings."""
+    """A page, or the section under one of its headings."""
     text = (DOCS / name).read_text()
     if not heading:
         return text

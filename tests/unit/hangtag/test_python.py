@@ -20,7 +20,6 @@ def _here(tmp_path, monkeypatch):
 
 @pytest.fixture
 def few(drawn, tmp_path):
-    """Six photos of two classes."""
     for folder in ("hat", "vase"):
         (tmp_path / "few" / folder).mkdir(parents=True)
         for photo in sorted((drawn / folder).glob("*.jpg"))[:3]:
@@ -106,7 +105,7 @@ def test_an_export_of_a_run_is_a_bundle_that_can_be_loaded(small_run):
     assert hangtag.load(made).labels
 
 
-def test_a_dash_begins_a_path_an_option_that_is_none_is_left_out_and_a_list_is_given_again_and_again(bundle, few):
+def test_paths_may_begin_with_a_dash_none_omits_an_option_and_lists_repeat_it(bundle, few):
     few.rename("-few")
     made = hangtag.label("-few", bundle, "out.csv", workers=None, allow_host=["a.example:80", "b.example:80"])
     assert made.receipt.rows == 6
@@ -131,7 +130,7 @@ def test_options_are_refused_as_the_command_refuses_them(bundle, few, options, n
 
 @pytest.mark.rest
 def test_the_notebook_runs_from_its_first_cell_to_its_last(drawn, small_run, tmp_path, monkeypatch):
-    """Its training is one that other tests have done; all else is done here."""
+    """It reuses a training of other tests; everything else runs here."""
     (tmp_path / "photos").symlink_to(drawn)
     trained = []
 
@@ -145,7 +144,7 @@ def test_the_notebook_runs_from_its_first_cell_to_its_last(drawn, small_run, tmp
     names = {}
     for cell in notebook["cells"]:
         if cell["cell_type"] == "code":
-            exec(cell["source"], names)  # noqa: S102 - it is what the notebook tells a reader to run
+            exec(cell["source"], names)  # noqa: S102 - a cell of our own notebook
 
     assert trained[0].time_limit_s == 900
     assert names["labels"].receipt.rows == names["labels"].table().num_rows > 200

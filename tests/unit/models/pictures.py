@@ -1,4 +1,4 @@
-"""Pictures, and how they are stored."""
+"""Pictures, and functions that encode them."""
 
 from io import BytesIO
 

@@ -1,4 +1,4 @@
-"""The precision of a catalogue's labels, estimated from its answers and a proof's."""
+"""The precision of a catalogue's labels, estimated from its probabilities and a proof's rows."""
 
 import json
 
@@ -16,7 +16,7 @@ THRESHOLDS = (0.75, 0.75)
 
 
 def drawn(random: np.random.Generator, rows: int, shares: tuple[float, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities and labels of two classes, the first of which is hard to tell from the second."""
+    """Probabilities and labels of two classes; the first is harder to recognize."""
     labels = random.choice(2, rows, p=shares)
     margins = random.normal(np.where(labels == 0, 1.5, 4.0), 1.5)
     logits = np.stack([np.where(labels == 0, margins, -margins), np.zeros(rows)], axis=1)

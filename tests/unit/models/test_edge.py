@@ -1,4 +1,4 @@
-"""What an edge graph is refused for: by loading it, by running it, and by the commands that are given it."""
+"""Invalid edge graphs are refused on loading, on running, and by commands."""
 
 from collections.abc import Callable
 from pathlib import Path

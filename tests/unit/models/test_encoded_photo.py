@@ -1,4 +1,4 @@
-"""One photo, several models: each has the pixels that it would have alone, of no more decodings than need be."""
+"""One photo, several models: each gets the same pixels as alone, with as few decodings as possible."""
 
 from collections.abc import Callable, Iterator
 

@@ -1,4 +1,4 @@
-"""Logging is set up for a whole process, so each of these has its own."""
+"""Logging is set up for a whole process, so each test runs in its own process."""
 
 import json
 import re

@@ -79,7 +79,7 @@ def tiles(seed):
 
 @pytest.fixture(params=["GIF", "WEBP", "TIFF", "AVIF"])
 def sound(request):
-    """A TIFF is compressed: the directory of one that is not stands first, and Pillow itself finds the cut."""
+    """TIFFs are compressed: uncompressed ones have their directory first, and Pillow itself finds the cut."""
     options = {"compression": "tiff_lzw"} if request.param == "TIFF" else {}
     frames = {} if request.param == "TIFF" else {"save_all": True, "append_images": [tiles(1)]}
     return encoded(tiles(0), request.param, **options, **frames)

@@ -44,7 +44,7 @@ def test_what_is_written_is_what_is_read(manifest):
 
 
 def sound():
-    """As it is written."""
+    """The manifest in its written form."""
     return json.loads((GOLDEN / "manifest.json").read_text())
 
 

@@ -25,7 +25,7 @@ def fault_of(path):
 
 
 @pytest.mark.parametrize("name", ["shoe.jpg", "a\0b.jpg", "x" * 300, "\ud800.jpg"])
-def test_a_name_that_no_file_has_or_can_have_is_missing(tmp_path, name):
+def test_a_missing_or_impossible_file_name_is_missing(tmp_path, name):
     with pytest.raises(ImageError) as caught:
         read_photo(tmp_path / name)
     assert caught.value.fault is ImageFault.MISSING
@@ -92,7 +92,7 @@ def test_an_opened_photo_is_not_decoded_yet_unless_it_is_a_png(quarters, file_fo
         assert image.size == quarters.size
 
 
-def test_whatever_goes_wrong_with_an_opened_photo_is_an_image_error(quarters):
+def test_every_fault_of_an_opened_photo_is_an_image_error(quarters):
     with pytest.raises(ImageError, match="KeyError: 'plugin'") as caught, opened(encoded(quarters)):
         {}["plugin"]
     assert isinstance(caught.value.__cause__, KeyError)

@@ -147,14 +147,14 @@ def test_half_the_sides_of_a_jpeg_may_be_too_much():
 
 
 def of_size(side, height=None, **options):
-    """The bytes of a JPEG whose header says that its sides are this long."""
+    """A JPEG with these sides in its header."""
     data = encoded(Image.new("RGB", (64, 64)), "JPEG", **options)
     frame = data.index(b"\xff\xc2" if options.get("progressive") else b"\xff\xc0") + 5
     return data[:frame] + struct.pack(">HH", height or side, side) + data[frame + 4 :]
 
 
 def in_scans_of_a_colour(data):
-    """The same, as if its first scan were of one colour: a decoder holds all coefficients until the others came."""
+    """The JPEG with a first scan of one colour: a decoder must keep all coefficients until the other scans."""
     start = data.index(b"\xff\xda")
     return data[:start] + b"\xff\xda\0\x08\1\1\0\0\x3f\0" + data[start:]
 
@@ -209,7 +209,7 @@ SPARED = {
 
 @pytest.mark.parametrize("place", [33, len(PNG) - 12], ids=["before the pixels", "after them"])
 @pytest.mark.parametrize("spared", SPARED)
-def test_a_png_is_read_whatever_is_wrong_with_what_its_picture_does_not_need(spared, place):
+def test_a_png_is_read_despite_faults_in_chunks_that_its_picture_does_not_need(spared, place):
     odd = PNG[:place] + SPARED[spared] + PNG[place:]
     assert np.array_equal(whole_pixels(odd), whole_pixels(PNG))
     with pytest.raises(ImageError):

@@ -1,4 +1,4 @@
-"""Processes that are really killed: nothing else tells whether what they leave goes."""
+"""Real killed processes: only they show whether their leftovers are removed."""
 
 import signal
 import subprocess

@@ -37,8 +37,8 @@ def test_the_remains_of_a_process_are_dead() -> None:
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout
         owner = Owner.from_json(process.stdout.readline())
-        assert os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT), "it has ended, and nobody has asked how"
-        assert os.path.exists(f"/proc/{owner.pid}")  # noqa: PTH110 - of a process, no file
+        assert os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT), "it has ended and is not reaped"
+        assert os.path.exists(f"/proc/{owner.pid}")  # noqa: PTH110 - a process, not a file
         assert owner.known_dead
 
 

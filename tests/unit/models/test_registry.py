@@ -179,7 +179,7 @@ def test_what_a_killed_deletion_left_goes_with_the_next_change(registry, bundles
     assert not any(Path(place).exists() for place in left)
 
 
-def test_what_another_publishes_meanwhile_takes_no_number_of_a_killed_publish(
+def test_another_publish_never_takes_the_number_of_a_killed_one(
     registry: Registry, bundles: list[Path], tmp_path: Path
 ) -> None:
     claims = tmp_path / "registry" / "shop" / "claims"

@@ -1,4 +1,4 @@
-"""What holds of a model's versions, whatever was done to them, in whatever order."""
+"""Laws of a model's versions after any operations in any order."""
 
 import tempfile
 from pathlib import Path
@@ -67,7 +67,7 @@ def test_aliases_always_name_versions_that_are_there(operations) -> None:
             continue
         if changed is not None:
             check_laws(state, changed[1])
-            assert changed[1] != state, "what changes nothing is no event"
+            assert changed[1] != state, "an event always changes the state"
             state = changed[1]
             assert State.model_validate_json(state.model_dump_json()) == state
 

@@ -26,7 +26,7 @@ def test_the_path_of_a_label_names_all_above_it():
 
 
 @given(st.lists(st.lists(st.floats(0, 1, width=32), min_size=5, max_size=5), min_size=1, max_size=9), st.randoms())
-def test_a_nodes_probability_is_the_sum_of_its_classes_whatever_the_batch(rows, random):
+def test_a_nodes_probability_is_the_sum_of_its_classes_in_every_batch(rows, random):
     rows = np.array([np.divide(row, max(1.0, sum(row))) for row in rows], np.float32)
     found = TREE.probabilities(rows)
     inside = [[node in TREE.ancestors(name) for name in CLASSES] for node in TREE.nodes]

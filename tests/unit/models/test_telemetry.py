@@ -7,9 +7,9 @@ import pytest
 
 
 def watched(program, home):
-    """Run a program with a home of its own; what ONNX Runtime leaves there.
+    """Run a program with its own home folder; return ONNX Runtime's files there.
 
-    Of the environment it gets next to nothing: where variables say CI, ONNX Runtime notes nothing anyway.
+    The environment is almost empty: ONNX Runtime writes no files if a variable says CI.
     """
     kept = {key: os.environ[key] for key in ("PATH", "PYTHONPATH") if key in os.environ}
     environment = {**kept, "HOME": str(home)}

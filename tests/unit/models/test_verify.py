@@ -121,7 +121,7 @@ def test_files_that_are_not_listed_are_named_and_no_fault(copy: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["model.onnx", "edge.int8.onnx"])
-def test_of_a_lone_file_metadata_and_an_answer_are_looked_at(golden_bundle: Path, name: str) -> None:
+def test_a_lone_files_metadata_and_output_are_checked(golden_bundle: Path, name: str) -> None:
     verification = verify(golden_bundle / name)
     assert verification.sound
     assert [check.check for check in verification.checks] == [Aspect.METADATA, Aspect.ANSWER]

@@ -25,7 +25,7 @@ def test_a_file_is_whole_or_absent_and_leaves_nothing_beside_it(tmp_path: Path) 
     assert [path.name for path in tmp_path.iterdir()] == ["out.csv"]
 
 
-def test_no_two_temporary_names_are_the_same_and_what_a_killed_writer_left_goes(tmp_path: Path) -> None:
+def test_temporary_names_are_distinct_and_a_killed_writers_files_are_removed(tmp_path: Path) -> None:
     names, number = set(), "0123456789abcdef" * 2
     left = tmp_path / f".[a].csv.{number}.tmp"
     of_others = [tmp_path / f".{name}.{number}.tmp" for name in ("a.csv", "[a].csv.2.csv")]
@@ -51,7 +51,7 @@ def test_a_lock_is_no_link_and_empties_nothing(tmp_path: Path, victim: Path) -> 
 
 
 def losing_the_reply(temporary: Path, final: Path) -> None:
-    """Act like NFS when it makes the link, loses the reply and asks again."""
+    """Act like NFS that makes the link, loses the reply and tries again."""
     os.link(temporary, final)
     os.link(temporary, final)
 

@@ -97,7 +97,7 @@ def test_bars_are_as_high_as_their_counts_and_under_the_top_line(most) -> None:
     assert 3 <= len(set(lines)) <= 7 or most < 3
 
 
-def test_what_is_usual_is_scaled_to_the_rows_that_are_there() -> None:
+def test_the_usual_count_is_scaled_to_the_number_of_rows() -> None:
     page = Page(confidence_histogram([10, 30], [1, 3]))
     (line,) = [a["points"] or "" for tag, a in page.elements if tag == "polyline"]
     steps = [float(point.split(",")[1]) for point in line.split()]

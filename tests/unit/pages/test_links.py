@@ -17,7 +17,7 @@ def page_with_links(place: Path) -> Path:
     )
 
 
-def test_only_what_is_there_and_near_is_linked_and_by_relative_addresses(tmp_path: Path) -> None:
+def test_only_existing_files_nearby_are_linked_with_relative_addresses(tmp_path: Path) -> None:
     page = tmp_path / "shop" / "runs" / "train" / "one" / "report.html"
     beside, above, far = page.with_name("a #1.csv"), tmp_path / "shop" / "check.html", tmp_path / "far.html"
     for place in (page, beside, above, far):
@@ -26,7 +26,7 @@ def test_only_what_is_there_and_near_is_linked_and_by_relative_addresses(tmp_pat
     assert near(page, asked) == {"beside": "a%20%231.csv", "above": "../../../check.html"}
 
 
-def test_what_lies_in_another_tree_of_the_disk_is_not_linked() -> None:
+def test_files_in_another_tree_of_the_disk_are_not_linked() -> None:
     assert near(Path("/pages/receipt.html"), {"model": Path("/usr/bin/env")}) == {}
 
 
@@ -42,7 +42,7 @@ def test_links_come_into_a_page_later_and_replace_those_from_before(tmp_path: Pa
     assert not (tmp_path / "no-page.html").exists()
 
 
-def test_where_the_files_do_not_lie_the_words_stay_and_the_links_go(tmp_path: Path) -> None:
+def test_words_stay_without_a_link_if_the_file_is_missing(tmp_path: Path) -> None:
     page = page_with_links(tmp_path / "report.html")
     add_links(page, {"first": made(tmp_path / "1.html")})
     shown = Page(without_file_links(page.read_bytes()).decode())

@@ -25,13 +25,13 @@ PLUGINS = Path(__file__).parents[2] / "plugins"
 
 @pytest.fixture
 def misbehaving_plugin(monkeypatch):
-    """Processes started from now on know two made-up formats: BOOM ends in SIGSEGV, HANG never ends."""
+    """Give new processes two made-up formats: BOOM ends in SIGSEGV, HANG never ends."""
     monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
 
 
 @pytest.fixture
 def keras_home(tmp_path, monkeypatch):
-    """An empty folder of Keras's, on a machine without network."""
+    """An empty Keras folder, without a network connection."""
     for name in ("no_proxy", "NO_PROXY", "HTTPS_PROXY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("https_proxy", "http://127.0.0.1:9")
@@ -56,8 +56,6 @@ def diary():
 
 @dataclass(frozen=True)
 class Trained:
-    """A training that is over."""
-
     path: Path
     request: TrainRequest
     evaluation: Evaluation
@@ -69,14 +67,14 @@ class Trained:
 
 @pytest.fixture(scope="session")
 def trained(small_run, catalogue):
-    """A small network that was trained on the drawn catalogue; not to be changed."""
+    """A small network that was trained on the drawn catalogue; read-only."""
     evaluation = Evaluation.model_validate_json(Run(small_run).evaluation.read_bytes())
     return Trained(small_run, small_request(catalogue), evaluation)
 
 
 @dataclass(frozen=True)
 class MemoryStore:
-    """Pixels by name, without a disk; it writes down what is taken."""
+    """Pixels by name, in memory; records the names that are taken."""
 
     spec: PreprocessSpec
     pixels: dict[str, np.ndarray]
@@ -90,7 +88,7 @@ class MemoryStore:
 
 @pytest.fixture(scope="session")
 def make_store():
-    """A store of photos that are named by their numbers, ``uint8 (n, S, S, 3)``."""
+    """A store of photos ``uint8 (n, S, S, 3)``, named by their numbers."""
 
     def make(pixels):
         return MemoryStore(PreprocessSpec(size=pixels.shape[1]), {str(i): photo for i, photo in enumerate(pixels)})
@@ -104,11 +102,11 @@ COLOURS = np.array([(200, 40, 40), (40, 200, 40), (40, 40, 200), (200, 200, 40),
 
 @pytest.fixture
 def make_training(tmp_path, make_store):
-    """A training on photos of noise in their classes' colours; two photos after each other are of one group.
+    """Makes a training on noise in the classes' colours; each two consecutive photos are one group.
 
-    Args of what it gives:
+    Args of the returned function:
         labels: class indices of the training photos.
-        held: of those that are held back.
+        held: class indices of the held-out photos.
         size: of the photos in pixels.
         changes: to the run's args.
     """
@@ -142,7 +140,7 @@ def make_training(tmp_path, make_store):
 
 @pytest.fixture
 def logits_network():
-    """Gives a network of one dense layer on all pixels: as many units as biases, all weights as given."""
+    """Makes a network of one dense layer on all pixels: as many units as biases, all weights equal to the given one."""
 
     def make(biases=(1.0,), weight=0.0, size=16):
         image = keras.Input((size, size, 3), name="image")
@@ -158,7 +156,7 @@ def logits_network():
 
 @pytest.fixture(scope="module")
 def two_classes(tmp_path_factory, catalogue):
-    """The hats and vases of the catalogue, to be taken away by a test if need be."""
+    """The catalogue's hats and vases; a test may remove them."""
     folder = tmp_path_factory.mktemp("two") / "photos"
     for name in ("hat", "vase"):
         shutil.copytree(catalogue / name, folder / name)
@@ -173,7 +171,6 @@ def binary(two_classes):
 
 @pytest.fixture(scope="session")
 def encode():
-    """An image as the bytes of a file."""
 
     def save(image, file_format="PNG", **options):
         buffer = BytesIO()
@@ -185,7 +182,7 @@ def encode():
 
 @pytest.fixture(scope="session")
 def tiles():
-    """Draws squares of many colours, which resemble those of no other seed."""
+    """Draws coloured squares; images of different seeds are not alike."""
 
     def draw(seed=0, size=(120, 90)):
         colours = np.random.default_rng(seed).integers(0, 256, (9, 12, 3), np.uint8)
@@ -196,7 +193,7 @@ def tiles():
 
 @pytest.fixture(scope="session")
 def refused():
-    """The fault of bytes that cannot be looked at."""
+    """The fault of undecodable bytes."""
 
     def fault(data):
         with pytest.raises(ImageError) as caught:

@@ -1,4 +1,4 @@
-"""What tests of a training read of a run, who watches it, and the args of one that never was."""
+"""Readers of a run's files, a view that records a training, and made-up args."""
 
 import csv
 import signal
@@ -24,7 +24,7 @@ ARGS = PAPER_ARGS.model_copy(
 
 
 class Killed(BaseException):
-    """Ends a training at once, as a kill does: nothing gets to tidy up."""
+    """Ends a training at once, like a kill, without cleanup."""
 
 
 def kill(*_):
@@ -40,7 +40,7 @@ def nothing(*_): ...
 
 @dataclass
 class Diary:
-    """A training view that writes down what it is told, and does something then."""
+    """A training view that records its calls and runs an action on each."""
 
     on_prepared: Callable[..., Any] = nothing
     on_advance: Callable[..., Any] = nothing
@@ -77,12 +77,12 @@ class Diary:
 
     @property
     def advanced_with(self):
-        """Each piece of work once."""
+        """Each kind of work once."""
         return list(dict.fromkeys(what for what, _, _ in self.advanced))
 
 
 def at(moment, act):
-    """Acts when it is told of this step, epoch or piece of work."""
+    """Act at this step, epoch or piece of work."""
     return lambda now, *_: act() if now == moment else None
 
 
@@ -96,7 +96,7 @@ def arrays(path):
 
 
 def files_of(folder):
-    """All of them, but for the copies of validation photos."""
+    """All files except the copies of validation photos."""
     files = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     return {name for name in files if not name.startswith("export/originals/")}
 
@@ -111,7 +111,6 @@ FILES = {
 
 
 def best_logits(run, pixels):
-    """Class logits of the best network."""
     network = keras.saving.load_model(run.best, compile=False)
     logits = keras.Model(network.inputs, network.get_layer("logits").output)
     return class_logits(logits.predict(pixels, verbose=0))
@@ -124,10 +123,10 @@ def same_weights(one, other):
 
 
 def awaken(network, pixels):
-    """Have a random body with ReLU6 tell photos apart: batch norms keep all that they see between 0 and 6."""
+    """Make a random body with ReLU6 separate photos: batch norms keep these pixels' values between 0 and 6."""
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0  # what they see from now on is all that they know
+            layer.momentum = 0.0  # keep only the next batch's statistics
             layer.beta.assign(np.full(layer.beta.shape, 3.0))
     keras.Model(network.inputs[0], network.output)(pixels.astype(np.float32), training=True)
     return network
@@ -139,5 +138,5 @@ def table(path):
 
 
 def figures_of(run):
-    """The rows of results.csv, but for what depends on the clock."""
+    """The rows of results.csv without the columns of time."""
     return [astuple(row)[:7] for row in read_history(run.history)]

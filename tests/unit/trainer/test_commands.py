@@ -20,7 +20,7 @@ FIRST_EPOCH = re.compile(r"\s*1/\d+ ")
 
 @pytest.fixture
 def training(session_cache, tmp_path, catalogue):
-    """A training whose first epoch has just ended, with so many epochs to come that it is not over soon."""
+    """A training after its first epoch, with enough epochs left to run for a while."""
     for name in ("hat", "vase"):
         shutil.copytree(catalogue / name, tmp_path / "photos" / name)
     options = ("--arch", "simple", "--image-size", "32", "--batch-size", "16", "--epochs", "40", "--folds", "0")
@@ -39,7 +39,7 @@ def training(session_cache, tmp_path, catalogue):
 
 @pytest.fixture
 def requested(monkeypatch):
-    """Gives the request and the run that a command line asks for; nothing is trained."""
+    """Parses a command line into its request and run, without training."""
     seen = []
 
     def note(request, run, *, as_json):

@@ -1,4 +1,4 @@
-"""What is said of a training on a terminal of 80 columns."""
+"""A training's output on a terminal of 80 columns."""
 
 import io
 from collections.abc import Sequence
@@ -39,7 +39,7 @@ def evaluated(material: ReportMaterial, console: Console) -> list[str]:
 
 
 def epochs(console: Console, rows: Sequence[EpochFigures], of: int) -> list[str]:
-    """Two lines of headings and a line for each epoch, and what is said at the end."""
+    """Two lines of headings, a line for each epoch, and the final lines."""
     photos = [AssignedPhoto(Path("1.jpg"), "hat", Split.TRAIN, "1", "1")]
     args = made().args.model_copy(update={"epochs": of})
     with TrainingScreen(console) as screen:
@@ -97,7 +97,7 @@ def test_with_folds_the_time_left_is_that_of_all_networks(console) -> None:
     assert lines(console)[-1].split()[-1] == "9:48", "9 epochs, and 40 of five networks that each lack a fifth"
 
 
-def test_the_time_left_counts_no_epoch_as_long_as_the_first_which_compiles_the_network(console) -> None:
+def test_the_time_left_ignores_the_first_epochs_compilation(console) -> None:
     first = replace(epoch(1), compile_s=60)
     assert [line.split()[-1] for line in epochs(console, [first, replace(epoch(2), seconds=30)], 11)[2:]] == [
         "5:00",
@@ -105,7 +105,7 @@ def test_the_time_left_counts_no_epoch_as_long_as_the_first_which_compiles_the_n
     ]
 
 
-def test_it_is_said_what_is_there_before_fine_tuning_and_what_may_come(console, tmp_path) -> None:
+def test_the_head_and_the_fine_tuning_to_come_are_announced(console, tmp_path) -> None:
     material, run = made(), Run(tmp_path / "run")
     head = material.args.model_copy(update={"epochs": 0, "epochs_done": 0, "best_epoch": 0, "folds": 5, "cv": True})
     tuned = material.args.model_copy(update={"epochs": 6, "epochs_done": 0, "folds": 2})
@@ -140,7 +140,7 @@ def test_who_presses_ctrl_c_twice_is_told_what_is_kept(tmp_path, files, said) ->
         raise KeyboardInterrupt
 
 
-def test_a_head_that_was_kept_when_somebody_stopped_can_be_exported_or_gone_on_with(console, tmp_path) -> None:
+def test_a_head_kept_after_ctrl_c_can_be_exported_or_fine_tuned(console, tmp_path) -> None:
     material, run = made(state=RunState.INTERRUPTED), Run(tmp_path / "run")
     args = material.args.model_copy(update={"epochs": 0, "epochs_done": 0, "best_epoch": 0})
     assert _show_result(TrainResult(run, args, material.evaluation), console, as_json=False) is ExitCode.INTERRUPTED

@@ -52,7 +52,7 @@ def test_photos_of_one_shape_are_stretched_unless_somebody_says_otherwise(shapes
     assert note is None or ("90%" in note and "25%" in note)
 
 
-def test_what_is_open_is_decided_and_what_is_asked_for_stays():
+def test_open_options_are_decided_and_given_ones_stay():
     args = decided(prepared())
     assert (args.name, args.arch, args.image_size, args.weights) == ("shop", Arch.CNN, 64, "none")
     assert (args.epochs, args.batch, args.balance, args.folds, args.cv) == (60, 64, Balance.NONE, 2, False)
@@ -88,7 +88,7 @@ def test_with_few_photos_folds_are_trained_in_full(learned, held, options, folds
     ],
 )
 def test_folds_do_not_begin_with_the_weights_of_a_run(tmp_path, arch, fold_weights, folds, begins):
-    """Nor with random ones, and so shortly, where the network needs pretrained ones; from a head, few epochs do."""
+    """Folds are too short for random weights if the network needs pretrained ones; from a head, few epochs suffice."""
     (tmp_path / "best.keras").write_bytes(b"PK weights")
     args = decided(prepared(), NetworkChoice(arch, 64, tmp_path / "best.keras"), fold_weights=fold_weights)
     assert (args.folds, args.fold_weights) == (folds, begins)
@@ -137,7 +137,7 @@ REQUEST = TrainRequest(data=Path("photos"))
 
 
 def planned(seconds: float | None, request: TrainRequest = REQUEST, **changes: object):
-    """With steps of 1,000 photos a second, and 2 s to compile for each of three sizes."""
+    """Plan with 1,000 photos a second, and 2 s to compile for each of three sizes."""
     timed = []
 
     def measure(args: RunArgs) -> Pace:
@@ -158,8 +158,8 @@ def test_without_a_time_limit_and_with_few_steps_nothing_is_timed():
 @pytest.mark.parametrize(
     ("seconds", "epochs", "folds"), [(600.0, 120, 2), (130.0, 50, 2), (80.0, 28, 2), (60.0, 32, 0), (1.0, 1, 0)]
 )
-def test_folds_are_left_out_where_the_network_would_get_less_than_half_of_its_epochs(seconds, epochs, folds):
-    """Of 40 that are usual; a fast machine trains up to three times as many."""
+def test_folds_are_left_out_if_the_network_gets_less_than_half_of_its_epochs(seconds, epochs, folds):
+    """40 epochs are usual; a fast machine trains up to three times as many."""
     args, note, timed = planned(seconds, folds=2)
     assert len(timed) == 1
     assert args.folds == folds
@@ -169,8 +169,8 @@ def test_folds_are_left_out_where_the_network_would_get_less_than_half_of_its_ep
 
 
 @pytest.mark.parametrize(("seconds", "epochs"), [(600.0, 40), (130.0, 40), (80.0, 23), (50.0, 0), (-1.0, 0)])
-def test_a_fitted_head_stays_where_fine_tuning_would_get_less_than_half_of_its_epochs(seconds, epochs):
-    """More epochs than usual would only overfit; once the time is over, nothing is timed."""
+def test_a_fitted_head_stays_if_fine_tuning_gets_less_than_half_of_its_epochs(seconds, epochs):
+    """More epochs than usual would only overfit; after the time limit, no step is timed."""
     args, note, timed = planned(seconds, folds=2, arch=Arch.MOBILENET, weights="imagenet")
     assert (args.epochs, args.short_of_time, len(timed)) == (epochs, epochs < 40, seconds > 0)
     assert (note is None) == (epochs == 40)

@@ -93,8 +93,8 @@ def fill(run, text, files):
 
 
 @pytest.mark.parametrize("stuck", FINE_TUNED)
-def test_a_kill_while_networks_change_leaves_figures_of_no_other_network_and_a_second_call_moves_the_rest(run, stuck):
-    """Of each file once: a folder lies where it goes."""
+def test_a_kill_while_networks_change_leaves_no_wrong_figures_and_a_second_call_completes(run, stuck):
+    """For each file once: a folder blocks its destination."""
     fill(run, "head", {*FINE_TUNED, "splits.csv", "folds/5/answers.npz"} - {"weights/state.npz", "weights/last.keras"})
     fill(run.finetuning, "tuned", FINE_TUNED)
     (run.path / stuck).unlink(missing_ok=True)

@@ -16,7 +16,7 @@ SUNDAYS_AT_3 = ScheduleSettings(cron="0 3 * * 0", timezone="Europe/Zurich")
 
 
 def due_times(settings: ScheduleSettings, begin: datetime, hours: int) -> list[str]:
-    """When a beat that looks each quarter of an hour would send, in UTC."""
+    """Times (UTC) at which a beat with a check each quarter of an hour sends."""
     now, last = begin, begin
     due = beat_schedule(settings)
     due.app, due.nowfun = Celery(set_as_current=False), lambda: now

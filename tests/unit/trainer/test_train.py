@@ -35,7 +35,7 @@ def changed(request: TrainRequest, **changes):
 
 
 def prepared_for(request, run, cache):
-    """What a training would learn from, and its args; it is killed before it learns."""
+    """A training's prepared data and args; the training is killed before it learns."""
     seen = []
 
     def note_and_kill(*prepared):
@@ -83,7 +83,7 @@ def test_of_two_trainings_of_one_name_the_later_gives_way(binary, tmp_path, sess
     assert list(run.iterdir()) == []
 
 
-def test_photos_that_cannot_be_learned_from_leave_no_run_and_download_nothing(tmp_path, diary, keras_home):
+def test_untrainable_photos_leave_no_run_and_download_no_weights(tmp_path, diary, keras_home):
     (tmp_path / "photos" / "hat").mkdir(parents=True)
     with pytest.raises(DataError):
         train(TrainRequest(data=tmp_path / "photos"), tmp_path / "run", tmp_path / "cache", diary)
@@ -107,10 +107,10 @@ def test_a_network_that_does_not_exist_is_refused_before_any_photo_is_looked_at(
 
 
 @pytest.mark.rest
-def test_a_cross_validated_training_tells_of_every_photo_but_test_photos(
+def test_a_cross_validated_training_reports_every_photo_except_test_photos(
     binary, two_classes, catalogue, tmp_path, session_cache, diary
 ):
-    """One of its three classes has a single photo, so that rare classes weigh more."""
+    """One of its three classes has a single photo, so that rare classes get larger weights."""
     data = tmp_path / "uneven"
     shutil.copytree(two_classes / "hat", data / "hat")
     for name, count in (("vase", 4), ("cushion", 1)):
@@ -130,9 +130,7 @@ def test_a_cross_validated_training_tells_of_every_photo_but_test_photos(
 
 
 @pytest.mark.rest
-def test_folds_that_a_time_limit_has_no_room_for_are_left_out_from_the_start_and_it_is_said(
-    binary, tmp_path, session_cache
-):
+def test_folds_beyond_the_time_limit_are_left_out_from_the_start_with_a_note(binary, tmp_path, session_cache):
     noted = []
     diary = Diary(on_prepared=lambda prepared, args: noted.append(prepared.notes[-1]))
     request = changed(binary, arch=Arch.CNN, epochs=None, folds=2, time_limit_s=1.0)

@@ -1,4 +1,4 @@
-"""A training of a pretrained network: a head on frozen features first, then fine-tuning in a run of its own."""
+"""A training of a pretrained network: first a head on frozen features, then fine-tuning in its own run."""
 
 import shutil
 
@@ -48,7 +48,7 @@ def body_file(path, pixels):
 
 @pytest.fixture(scope="module")
 def colours(tmp_path_factory):
-    """Class folders of photos of noise in their classes' colours."""
+    """Class folders with photos of noise in the classes' colours."""
     folder, rng = tmp_path_factory.mktemp("colours") / "photos", np.random.default_rng(7)
     for name, colour in COLOURS.items():
         (folder / name).mkdir(parents=True)
@@ -60,7 +60,7 @@ def colours(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def request_of(colours, tmp_path_factory):
-    """A request that begins with weights whose features tell the colours apart, or tell nothing."""
+    """A request with pretrained weights whose features separate the colours, or are useless."""
     pixels = np.stack([np.array(Image.open(path)) for path in sorted(colours.rglob("*.png"))])
     folder = tmp_path_factory.mktemp("bodies")
     bodies = {True: body_file(folder / "good.weights.h5", pixels), False: body_file(folder / "poor.weights.h5", None)}
@@ -74,13 +74,13 @@ def request_of(colours, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def head(request_of, tmp_path_factory, session_cache):
-    """The result of a training that ends with the head, and its diary; not to be changed."""
+    """The result of a training that ends with the head, and its diary; read-only."""
     diary = Diary()
     return train(request_of(epochs=0), tmp_path_factory.mktemp("head") / "run", session_cache, diary), diary
 
 
 def contents(folder, *without):
-    """The bytes of all files, but for the fine-tuning."""
+    """The bytes of all files, without the fine-tuning."""
     files = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_file()}
     return {name: path.read_bytes() for name, path in files.items() if not name.startswith(("finetuning/", *without))}
 
@@ -107,10 +107,10 @@ def test_without_epochs_a_head_is_fitted_and_judged_by_five_folds_and_its_run_is
 
 
 @pytest.mark.rest
-def test_a_second_training_computes_no_features_and_a_resumed_one_ends_with_the_same_files(
+def test_a_second_training_reuses_features_and_a_resumed_one_ends_with_the_same_files(
     head, request_of, tmp_path, session_cache
 ):
-    """Killed at its first judgement, so that nothing but the splits and the args was left."""
+    """Killed at its first judgement, with only the splits and the args on disk."""
     result, _ = head
     diary = Diary(on_advance=at("Judging", kill))
     with pytest.raises(Killed):
@@ -126,7 +126,7 @@ def test_a_second_training_computes_no_features_and_a_resumed_one_ends_with_the_
 
 @pytest.mark.rest
 def test_a_resume_with_other_weights_in_the_file_is_refused(head, request_of, tmp_path, session_cache):
-    """Features on disk are of the earlier ones."""
+    """Features on disk come from the earlier weights."""
     run, body = Run(shutil.copytree(head[0].run.path, tmp_path / "run")), tmp_path / "body.weights.h5"
     run.write_args(run.args().model_copy(update={"weights": str(body)}))
     before = contents(run.path)
@@ -137,7 +137,7 @@ def test_a_resume_with_other_weights_in_the_file_is_refused(head, request_of, tm
 
 
 def test_epochs_of_nothing_need_pretrained_features(request_of, tmp_path, session_cache):
-    """A run's network is refused before a line says that it is begun with, and before photos are decoded."""
+    """A run's network is refused before its name is logged, and before photos are decoded."""
     of_run, diary = tmp_path / "best.keras", Diary()
     keras.Model(*[keras.Input((32, 32, 3))] * 2).save(of_run)
     for changes in ({"arch": Arch.CNN, "alpha": None, "weights": None}, {"weights": str(of_run)}):
@@ -166,7 +166,7 @@ def test_a_time_limit_without_room_keeps_the_head_and_says_so(request_of, tmp_pa
 
 @pytest.mark.rest
 def test_a_resume_plans_fine_tuning_by_the_time_that_is_left(request_of, tmp_path, session_cache):
-    """Killed before it was planned."""
+    """The training was killed before the plan."""
     request = request_of(time_limit_s=0.5, folds=0)
     with pytest.raises(Killed):
         train(request, tmp_path / "run", session_cache, Diary(on_advance=at("Judging", kill)))
@@ -186,7 +186,7 @@ def test_a_heads_report_does_not_count_the_seconds_of_fine_tuning(head, tmp_path
 
 
 def fine_tuned(network):
-    """Leaves a fine-tuning of one epoch that is over, with this network."""
+    """Write a finished fine-tuning of one epoch with this network."""
 
     def leave(evaluation, run, args, seconds):
         own, recipe, tuned = new_network(args), recipe_of(args), run.finetuning
@@ -199,7 +199,7 @@ def fine_tuned(network):
 
 
 def colour_network(sharpness=1 / 20):
-    """Tells the three colours apart by the mean of all pixels; with no sharpness it says that all are as likely."""
+    """Separates the three colours by the mean of all pixels; without sharpness all colours are equally likely."""
     image = keras.Input((32, 32, 3), name="image")
     features = keras.layers.GlobalAveragePooling2D(name="features")(image)
     logits = keras.layers.Dense(3, name="logits")
@@ -208,9 +208,7 @@ def colour_network(sharpness=1 / 20):
     return network
 
 
-def test_the_heads_run_is_whole_before_a_better_fine_tuning_takes_over_with_all_its_files(
-    request_of, tmp_path, session_cache
-):
+def test_the_heads_run_is_complete_until_a_better_fine_tuning_replaces_all_files(request_of, tmp_path, session_cache):
     better, seen = colour_network(), []
 
     def look(evaluation, run, args, seconds):
@@ -277,7 +275,7 @@ def test_a_resume_ends_a_change_of_networks_that_was_killed(request_of, tmp_path
 
 
 @pytest.mark.rest
-def test_ctrl_c_while_fine_tuning_keeps_the_head_and_a_resume_ends_as_if_never_stopped(
+def test_ctrl_c_in_fine_tuning_keeps_the_head_and_a_resume_ends_like_an_unstopped_run(
     request_of, tmp_path, session_cache
 ):
     request, unbroken, kept = request_of(epochs=2, folds=0), Diary(), []

@@ -31,8 +31,8 @@ from trainer.train import resume, train
 
 
 @pytest.mark.rest
-def test_a_training_that_was_killed_and_resumed_ends_as_one_that_was_never_stopped(trained, tmp_path, session_cache):
-    """To the bit, for cnn as it comes: augmentation, dropout, batch norm, averages, schedule."""
+def test_a_killed_and_resumed_training_ends_like_an_unstopped_one(trained, tmp_path, session_cache):
+    """To the bit, for cnn with its defaults: augmentation, dropout, batch norm, averages, schedule."""
     run, seen = Run(tmp_path / "killed"), []
     diary = Diary(on_prepared=lambda *prepared: seen.append(prepared), on_epoch=at(2, kill))
     with pytest.raises(Killed):
@@ -56,10 +56,10 @@ def test_a_training_that_was_killed_and_resumed_ends_as_one_that_was_never_stopp
 
 
 @pytest.mark.rest
-def test_a_training_that_is_stopped_again_and_again_leaves_what_it_can_and_goes_on(
+def test_a_training_stopped_several_times_leaves_its_results_and_continues(
     binary, two_classes, tmp_path, session_cache
 ):
-    """Of two classes, in a first epoch, after a second one and in a fold; its photos are gone since the first time."""
+    """Stopped in the first epoch, after the second and in a fold; the photos are deleted after the first stop."""
     photos, run = shutil.copytree(two_classes, tmp_path / "photos"), Run(tmp_path / "run")
     changes = {"data": photos, "fit": Fit.STRETCH, "decode": Decode.FULL, "folds": 2, "epochs": 4}
     stop = Diary(on_step=at(1, press_ctrl_c))
@@ -102,14 +102,11 @@ def test_a_training_that_is_stopped_again_and_again_leaves_what_it_can_and_goes_
 
 @pytest.fixture
 def run_copy(trained, tmp_path):
-    """A copy of the trained run, to be changed."""
     return Run(shutil.copytree(trained.path, tmp_path / "copy"))
 
 
 @pytest.mark.rest
-def test_a_complete_run_is_only_evaluated_again_by_its_best_network_from_photos_decoded_again(
-    run_copy, trained, tmp_path, diary
-):
+def test_resuming_a_complete_run_only_evaluates_it_again(run_copy, trained, tmp_path, diary):
     build_network(Arch.CNN, 32, len(CLASSES), weights=NamedWeights.NONE, alpha=None).save(run_copy.best)
     pixels, labels = arrays(trained.path / "export" / "val.npz")
     result = resume(run_copy, tmp_path / "empty", diary)

@@ -1,4 +1,4 @@
-"""What the page's tests share: servers in this process, in folders of the test's own."""
+"""Fixtures for the page's tests: servers in this process, with a test's own folders."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
@@ -31,7 +31,6 @@ def serve(tmp_path: Path) -> Iterator[Serve]:
 
 @pytest.fixture(scope="session")
 def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file with TOKEN."""
     file = tmp_path_factory.mktemp("token") / "token.txt"
     file.write_text(f"{TOKEN}\n")
     return file
@@ -39,5 +38,5 @@ def token_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def with_token(token_file: Path) -> dict[str, Any]:
-    """Settings of a server that other machines reach."""
+    """Settings of a server for other machines."""
     return {"host": "0.0.0.0", "token_file": token_file}  # noqa: S104 - nothing listens there

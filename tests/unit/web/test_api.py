@@ -1,4 +1,4 @@
-"""The API as programs meet it, and as somebody does who wishes it ill."""
+"""The API for programs, and against attacks."""
 
 import io
 import struct
@@ -29,7 +29,7 @@ JPEG = {"content-type": "image/jpeg"}
 
 @pytest.fixture(scope="module")
 def client(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """Of a server with a model, which tests only ask; a photo ``BOOM`` kills its processes."""
+    """A client of a server with a model; read-only. A photo ``BOOM`` kills the server's processes."""
     folder = tmp_path_factory.mktemp("api")
     places = {"jobs": str(folder / "jobs"), "registry": str(folder / "registry"), "model": str(bundle)}
     with pytest.MonkeyPatch.context() as patch:
@@ -96,7 +96,7 @@ def test_a_photo_may_be_the_body_itself(client: TestClient, photo: bytes) -> Non
 
 @pytest.fixture
 def server(photo: bytes) -> Iterator[ScriptedServer]:
-    """Redirects ``/metadata`` to a cloud's metadata, and answers a photo otherwise."""
+    """Redirects ``/metadata`` to a cloud's metadata; answers other paths with a photo."""
     with open_scripted_server() as server:
         server.answers = {path: [Answer(photo)] for path in ("/photo", "/other")}
         server.answers["/metadata"] = [Answer(status=302, headers={"Location": "http://169.254.169.254/latest"})]
@@ -105,7 +105,7 @@ def server(photo: bytes) -> Iterator[ScriptedServer]:
 
 @pytest.fixture
 def allowing(serve: Serve, bundle: Path, server: ScriptedServer) -> TestClient:
-    """Of a server that may ask the host."""
+    """A client of a server that allows the host."""
     return serve(model=str(bundle), allow_host=[server.host])
 
 
@@ -159,7 +159,7 @@ def png(width: int, height: int, pixels: bytes) -> bytes:
     ("bomb", "error"),
     [
         (png(60_000, 60_000, zlib.compress(bytes(10_000_000))), "too_large"),  # 10 GB of pixels
-        (png(8, 8, zlib.compress(bytes(200_000_000), 1)), None),  # unpacked no further than its 8×8 pixels
+        (png(8, 8, zlib.compress(bytes(200_000_000), 1)), None),  # decompressed only up to its 8×8 pixels
         (zlib.compress(bytes(1_000_000)), "unreadable"),
     ],
 )
@@ -211,7 +211,7 @@ def test_what_cannot_be_used_is_a_problem_document(
     assert problem(client.post("/v1/classify", **sent), status)
 
 
-def test_ready_once_the_model_answers_and_without_one_that_is_meant(
+def test_ready_once_the_model_answers_or_if_no_model_is_set(
     client: TestClient, serve: Serve, photo: bytes, bundle: Path
 ) -> None:
     answers(client.post("/v1/classify", content=photo, headers=JPEG))

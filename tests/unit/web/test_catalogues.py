@@ -15,7 +15,7 @@ from web.responses import Problem
 from web.settings import WebSettings
 
 
-def test_only_what_lies_under_data_may_be_named_where_others_can_ask(tmp_path: Path, token_file: Path) -> None:
+def test_a_server_for_others_reads_only_files_below_data(tmp_path: Path, token_file: Path) -> None:
     data, secret = tmp_path / "data", tmp_path / "secret.csv"
     data.mkdir()
     secret.write_text("image\na.jpg\n")

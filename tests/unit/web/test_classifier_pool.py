@@ -27,7 +27,7 @@ Make = Callable[..., ClassifierPool]
 
 @pytest.fixture(scope="module")
 def run() -> Iterator[Run]:
-    """Runs coroutines on an event loop that goes on running between, as a server's does."""
+    """Runs coroutines on an event loop that runs all the time, like a server's."""
     loop = asyncio.new_event_loop()
     thread = Thread(target=loop.run_forever)
     thread.start()
@@ -60,7 +60,7 @@ def make(bundle: Path, metrics: WebMetrics, run: Run) -> Iterator[Make]:
 
 @pytest.fixture(scope="module")
 def usual(bundle: Path, run: Run) -> Iterator[ClassifierPool]:
-    """A pool for tests that only ask it."""
+    """A shared pool for tests that only send photos."""
     pool = ClassifierPool(str(bundle), "none", WebMetrics(), processes=2)
     yield pool
     run(pool.close())
@@ -68,7 +68,7 @@ def usual(bundle: Path, run: Run) -> Iterator[ClassifierPool]:
 
 @pytest.fixture
 def photos(catalogue: Path) -> list[bytes]:
-    """Sixteen that can be read."""
+    """Sixteen readable photos."""
     files = sorted(file for file in catalogue.rglob("*.jpg") if file.stat().st_size > 500)
     return [file.read_bytes() for file in files[:16]]
 
@@ -217,7 +217,7 @@ def test_a_server_that_ends_answers_those_who_wait(
     assert raised.value.status == 503
 
 
-def test_one_heat_map_is_made_at_a_time_and_gives_way_to_others_between_small_batches(
+def test_one_heat_map_runs_at_a_time_and_lets_requests_pass_between_batches(
     make: Make, metrics: WebMetrics, run: Run, photos: list[bytes]
 ) -> None:
     pool = make()

@@ -1,4 +1,4 @@
-"""Jobs as programs ask for them."""
+"""The API of jobs."""
 
 import resource
 from collections.abc import Iterator
@@ -23,13 +23,13 @@ JSON = {"content-type": "application/json"}
 
 @pytest.fixture
 def client(serve: Serve, bundle: Path, tmp_path: Path, catalogue: Path) -> TestClient:
-    """A server without Redis, which may read two folders."""
+    """A client of a server without Redis that may read two folders."""
     return serve(model=str(bundle), data=[tmp_path / "data", catalogue])
 
 
 @pytest.fixture
 def rows(tmp_path: Path, catalogue: Path) -> Path:
-    """A catalogue of four photos, one of which is not there."""
+    """A catalogue of three photos and a missing one."""
     photos = [*sorted(catalogue.rglob("*.jpg"))[:3], Path("missing.jpg")]
     file = tmp_path / "data" / "spring.csv"
     file.parent.mkdir()
@@ -39,14 +39,14 @@ def rows(tmp_path: Path, catalogue: Path) -> Path:
 
 @pytest.fixture
 def full_disk(client: TestClient) -> Iterator[None]:
-    """A file can have 20 kB."""
+    """Limit files to 20 kB."""
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (LARGE, limits[1]))
     yield
     resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def test_a_finished_job_is_shown_with_its_files_and_what_it_cannot_do(client: TestClient, tmp_path: Path) -> None:
+def test_a_finished_job_is_shown_with_its_files_and_forbidden_actions(client: TestClient, tmp_path: Path) -> None:
     result = labelled_job(tmp_path / "shop", [*doubtful(3), Row(9, status=Status.FAILED)])
     finish_job(open_job(FolderStorage(job_folder(result))))
     (tmp_path / "jobs").mkdir()

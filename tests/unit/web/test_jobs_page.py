@@ -31,7 +31,7 @@ BROWSER = {"accept": "text/html"}
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory, bundle: Path, drawn: Path) -> Path:
-    """A finished job of ``hangtag label``: some rows, one that failed and has a nasty name."""
+    """A finished job of ``hangtag label``: some rows, and a failed row with a hostile name."""
     folder = tmp_path_factory.mktemp("result")
     names = sorted(str(photo.relative_to(drawn)) for photo in drawn.rglob("*.jpg"))[:40]
     catalogue, output = folder / "products.csv", folder / "labels.parquet"
@@ -50,7 +50,7 @@ def id(result: Path) -> str:
 
 @pytest.fixture(scope="module")
 def shown(result: Path, bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
-    """Of a server with that job, which tests only look at."""
+    """A client of a server with this job; read-only."""
     folder = tmp_path_factory.mktemp("shown")
     settings = WebSettings(jobs=str(folder / "jobs"), results=[result], model=str(bundle), registry=str(folder))
     with TestClient(create_app(settings), ADDRESS) as client:
@@ -96,7 +96,7 @@ def test_a_job_that_cannot_be_read_is_named_and_hides_no_other(client: TestClien
 def test_a_finished_jobs_page_shows_its_receipt_and_what_failed(shown: TestClient, id: str) -> None:
     text = page_text(shown, f"/jobs/{id}")
     assert "There is no photo there." in text
-    assert "/rows/" not in text, "no photo of a failed row is asked for"
+    assert "/rows/" not in text, "the page requests no photo of a failed row"
     assert EVIL not in text
     assert "&lt;img src=x onerror=alert(1)&gt;.jpg" in text
     assert "Retry 1 failed row" in text
@@ -125,7 +125,7 @@ def test_other_files_of_a_job_cannot_be_downloaded(shown: TestClient, id: str, w
 
 
 @pytest.mark.parametrize("path", ["/jobs/gone", "/jobs/gone/receipt", "/jobs/gone/files/result"])
-def test_a_job_that_is_not_there_is_said_to_be_missing(shown: TestClient, path: str) -> None:
+def test_an_unknown_job_is_reported_as_missing(shown: TestClient, path: str) -> None:
     answer = shown.get(path)
     assert (answer.status_code, answer.headers["content-type"]) == (404, "application/problem+json")
 

@@ -1,4 +1,4 @@
-"""The pages of models: what they show of a registry, and who may change what."""
+"""The pages of models: the shown registry, and the rights to change it."""
 
 import getpass
 import re
@@ -39,7 +39,6 @@ def client(registry: Registry) -> TestClient:
 
 
 def text_of(client: TestClient, path: str) -> str:
-    """What a page says, tags left out."""
     answer = client.get(path, headers={"accept": "text/html"})
     assert answer.status_code == 200, answer.text
     return " ".join(re.sub(r"<[^>]+>", " ", answer.text).split())
@@ -197,7 +196,7 @@ def test_the_card_of_a_real_bundle(tmp_path: Path, int8_bundle: Path) -> None:
     assert f"int8 is the default: {BECAUSE}." in text
 
 
-def test_markdown_of_others_brings_no_html_no_link_and_no_picture() -> None:
+def test_foreign_markdown_adds_no_html_link_or_picture() -> None:
     html = card_html(
         "# A\n\n<script>alert(1)</script> <img src=x onerror=alert(1)>\n\n[a](javascript:alert(1)) "
         "![b](http://evil.example/x.png) <http://evil.example>\n\n| a | b |\n| - | -: |\n| `<b>` | 1 |\n"

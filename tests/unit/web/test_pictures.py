@@ -1,4 +1,4 @@
-"""Pictures of rows: from where labelling reads them, upright, small, and within the limits of decoding."""
+"""Pictures of rows: read like photos to label, upright, small, and within the limits of decoding."""
 
 import asyncio
 import io
@@ -118,7 +118,7 @@ def test_a_bomb_is_neither_decoded_nor_given(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "fault"), [(b"HANG", ImageFault.TIMEOUT), (b"BOOM", ImageFault.CRASHED), (b"GROW", ImageFault.TOO_LARGE)]
 )
-def test_a_photo_that_hangs_grows_or_kills_its_decoder_costs_a_process_for_a_limited_time(
+def test_a_photo_that_hangs_grows_or_kills_its_decoder_blocks_a_process_briefly(
     tmp_path: Path, data: bytes, fault: ImageFault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", str(PLUGINS))
@@ -127,7 +127,7 @@ def test_a_photo_that_hangs_grows_or_kills_its_decoder_costs_a_process_for_a_lim
     assert [hostile.fault, again.fault] == [fault, fault]
 
 
-def test_a_picture_is_drawn_within_the_memory_that_labelling_lets_a_photo_take() -> None:
+def test_a_picture_is_drawn_within_labellings_memory_limit() -> None:
     image = Image.new("RGBA", (60, 40), (0, 128, 128, 128))
     drawn = drawn_picture(saved(image, "PNG"), 30)
     assert size_of(drawn) == (30, 20)

@@ -26,7 +26,7 @@ from .conftest import ADDRESS
 
 
 class Shop:
-    """A server's answers about one job, which is made of rows, or is there already."""
+    """A server with one job, made from rows or already finished."""
 
     def __init__(self, folder: Path, rows: list[Row] | None = None, pin: ModelPin = PIN) -> None:
         result = labelled_job(folder / "shop", rows, pin=pin) if rows else folder / "shop" / "labels.parquet"
@@ -68,12 +68,11 @@ def shop(tmp_path: Path) -> Shop:
 
 
 def label(photo: int, name: str, id: str = "", **more: object) -> dict[str, object]:
-    """An answer."""
     return {"id": id or f"{photo}-{name}", "sha256": sha256_of(photo), "kind": "label", "label": name, **more}
 
 
 def other(photo: int, kind: str, **more: object) -> dict[str, object]:
-    """An answer that is no label."""
+    """An answer other than a label."""
     return {"id": f"{photo}-{kind}", "sha256": sha256_of(photo), "kind": kind, **more}
 
 

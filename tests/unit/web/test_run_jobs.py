@@ -87,7 +87,7 @@ def test_a_process_that_ends_badly_is_told_and_the_next_begins() -> None:
 
 
 @pytest.mark.parametrize("named", [pytest.param(False, marks=pytest.mark.rest), True])
-def test_failed_rows_of_a_result_of_hangtag_label_are_retried_with_its_own_models_and_options(
+def test_failed_rows_of_hangtag_label_are_retried_with_its_models_and_options(
     bundle: Path, drawn: Path, tmp_path: Path, named: bool
 ) -> None:
     source, output = tmp_path / "list.txt", tmp_path / "labels.csv"

@@ -1,4 +1,4 @@
-"""Who may ask, tried as somebody would who should not."""
+"""Access to the server, tried like an attacker."""
 
 import asyncio
 import errno
@@ -38,7 +38,7 @@ def fault() -> None:
 
 @pytest.fixture
 def local(serve: Serve) -> TestClient:
-    """Of a server on a loopback address, with a web socket and a route that fails."""
+    """A client of a server on a loopback address, with a web socket and a failing route."""
     app = serve().app
     app.add_api_websocket_route("/socket", WebSocket.accept)
     app.add_api_route("/fault", fault)
@@ -47,7 +47,7 @@ def local(serve: Serve) -> TestClient:
 
 @pytest.fixture
 def public(with_token: dict[str, Any], serve: Serve) -> TestClient:
-    """Of a server that other machines reach, which leads nowhere else."""
+    """A client of a server for other machines; it follows no redirects."""
     client = serve(**with_token)
     client.follow_redirects = False
     return client
@@ -144,7 +144,7 @@ def session_of(client: TestClient) -> str:
 
 
 @pytest.mark.parametrize("scheme", ["http", "https"])
-def test_no_script_and_no_other_site_gets_the_cookie_and_behind_tls_it_is_sent_by_tls_only(
+def test_the_cookie_is_hidden_from_scripts_and_other_sites_and_secure_behind_tls(
     public: TestClient, scheme: str
 ) -> None:
     public.base_url = f"{scheme}://127.0.0.1:8800"
@@ -231,7 +231,7 @@ def test_a_body_that_says_that_it_is_too_large_is_refused_unread(local: TestClie
 
 
 def chunks(total: int) -> Iterator[bytes]:
-    """A form with one file, without an end and without saying its length."""
+    """A form with one file, without an end and without a Content-Length."""
     yield b'--x\r\nContent-Disposition: form-data; name="photo"; filename="a.jpg"\r\n\r\n'
     for _ in range(total // 2**16 + 1):
         yield bytes(2**16)
@@ -253,7 +253,7 @@ def test_a_body_that_grows_too_large_is_refused(local: TestClient, monkeypatch: 
 
 
 class Loop(asyncio.SelectorEventLoop):
-    """Its clock stands until it is moved."""
+    """An event loop whose clock moves only on demand."""
 
     now = 0.0
 
@@ -266,7 +266,7 @@ class Loop(asyncio.SelectorEventLoop):
 
 
 class Wire(asyncio.Transport):
-    """What a client and a connection see of each other."""
+    """A fake transport between a client and a connection."""
 
     is_open = True
 
@@ -305,7 +305,7 @@ def loop() -> Iterator[Loop]:
 
 @pytest.fixture
 def connect(loop: Loop) -> Iterator[Any]:
-    """Opens connections, which have sent some bytes, to an application that never answers."""
+    """Opens connections that have sent some bytes to an application that never answers."""
 
     async def app(_scope: Scope, _receive: Any, _send: Any) -> None:
         await loop.create_future()
@@ -336,7 +336,7 @@ def test_a_connection_without_a_whole_request_is_ended_after_seconds(connect: An
     assert (wire.is_open, asking.is_open) == (False, True)
 
 
-def test_a_client_that_takes_nothing_of_its_answer_is_let_go(connect: Any, loop: Loop) -> None:
+def test_a_client_that_reads_no_answer_is_disconnected(connect: Any, loop: Loop) -> None:
     connection, wire = connect(REQUEST + b"token=abc")
     connection.pause_writing()
     loop.pass_s(59)
@@ -348,7 +348,7 @@ def test_a_client_that_takes_nothing_of_its_answer_is_let_go(connect: Any, loop:
     assert not wire.is_open
 
 
-def test_of_too_many_connections_the_oldest_that_waits_for_its_client_is_ended(
+def test_too_many_connections_end_the_oldest_that_waits_for_its_client(
     connect: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("web.security._CONNECTIONS", 3)
@@ -435,7 +435,7 @@ def test_every_answer_has_the_headers(local: TestClient, path: str, headers: dic
     assert "ZeroDivision" not in answer.text
 
 
-# Files, and what a proxy puts before paths
+# Files, and the path prefix of a proxy
 
 
 @pytest.mark.parametrize("up", ["..", "%2e%2e", "..%2f..", "%2e%2e%2f%2e%2e", "..%5c..", "....//", "%00"])
@@ -461,5 +461,5 @@ def test_a_proxy_may_take_its_part_of_the_path_off_or_not(
     assert "path=/hangtag;" in entered.headers["set-cookie"].lower()
     assert entered.headers["location"] == "/hangtag/"
     client.cookies.clear()
-    assert client.get("/hangtag-login").status_code == 401  # it only begins like the proxy's path
+    assert client.get("/hangtag-login").status_code == 401  # starts like the proxy's path, but is another
     assert client.get("/hangtag/hangtag/login").status_code == 401

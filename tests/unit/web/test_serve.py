@@ -1,4 +1,4 @@
-"""What the commands refuse, and the settings of the server."""
+"""The commands' refusals, and the settings of the server."""
 
 from pathlib import Path
 

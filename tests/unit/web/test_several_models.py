@@ -1,4 +1,4 @@
-"""Jobs with several models, over HTTP: one job, of which each question is watched and reviewed by itself."""
+"""Jobs with several models, over HTTP: each question of a job is watched and reviewed separately."""
 
 import io
 import re

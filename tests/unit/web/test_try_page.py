@@ -1,4 +1,4 @@
-"""The Try page: which model answers, its edge graph for browsers, and heat maps."""
+"""The Try page: the choice of a model, its edge graph for browsers, and heat maps."""
 
 import io
 import shutil
@@ -21,7 +21,7 @@ JPEG = {"content-type": "image/jpeg"}
 
 
 def try_model(serve: Serve, model: Path) -> tuple[TestClient, dict[str, Any]]:
-    """A client of a server with this model, and the page's description of the model, once it is there or is refused."""
+    """A client of a server with this model, and the page's description of the loaded or refused model."""
     client = serve(model=str(model))
 
     def described() -> dict[str, Any] | None:
@@ -77,7 +77,7 @@ def test_only_the_script_that_runs_the_model_may_compile_webassembly(serve: Serv
 
 
 def test_photos_are_decoded_by_the_very_module_of_the_example() -> None:
-    """Whose pixels are compared with Hangtag's own in ``tests/integration/test_examples.py``."""
+    """``tests/integration/test_examples.py`` compares the example's pixels with Hangtag's."""
     root = Path(web.__file__).parents[1]
     assert (root / "web/static/photo.mjs").read_bytes() == (root / "examples/browser/photo.mjs").read_bytes()
 

@@ -1,4 +1,4 @@
-"""The progress of jobs: parts are counted once, and anew for a retry."""
+"""The progress of jobs: each part counts once, and again after a retry."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -32,7 +32,7 @@ def board_of(tmp_path: Path) -> MakeBoard:
 
 
 def test_counts_follow_a_retry(board_of: MakeBoard, tmp_path: Path) -> None:
-    """A chunk's part of a retry counts in the place of the earlier one."""
+    """A part of a retry replaces the chunk's earlier part in the count."""
     failed, passed = (Row(9, status=status, confidence=0.9) for status in (Status.FAILED, Status.LABELED))
     result = labelled_job(tmp_path / "shop", [*doubtful(3), failed], chunk_rows=4)
     job = open_job(FolderStorage(job_folder(result)))

@@ -19,7 +19,7 @@ def noise(height, width, seed=0):
 @pytest.mark.parametrize("fit", Fit)
 @pytest.mark.parametrize("unknown", [False, True])
 @pytest.mark.parametrize("classes", [2, 3, 40])
-def test_it_says_of_a_photo_what_the_model_says_of_its_pixels(classes, unknown, fit):
+def test_a_photos_result_is_the_models_result_for_its_pixels(classes, unknown, fit):
     metadata = metadata_of(classes, fit, unknown)
     model = model_of(metadata)
     edge, classifier = load_edge(edge_graph(model, metadata), "edge"), classifier_of(model, metadata)

@@ -68,9 +68,7 @@ def test_only_depthwise_convolutions_have_eight_bits(quantized_depthwise):
     assert largest == {(True, 127): 13, (False, 64): 14}
 
 
-def test_what_follows_a_quantized_layer_and_cuts_its_values_is_left_to_its_range(
-    quantized, depthwise, quantized_depthwise
-):
+def test_activations_after_a_quantized_layer_become_its_range(quantized, depthwise, quantized_depthwise):
     assert "Relu" not in operators(quantized)
     assert "Clip" in operators(depthwise.folded)
     assert "Clip" not in operators(quantized_depthwise)
@@ -92,7 +90,7 @@ def test_the_first_layers_stay_in_floating_point_and_the_others_compute_with_int
 
 
 def test_a_convolution_that_onnx_runtime_quantizes_by_itself_is_an_error(depthwise):
-    """Between integer layers it does so with a float one."""
+    """ONNX Runtime does so with a float layer between integer layers."""
     body, layers = depthwise.body, depthwise.layers
     victim = layers[1]
     try:
@@ -136,7 +134,7 @@ def test_the_tools_say_nothing(quantizer, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_the_tools_cannot_do_is_an_error_with_their_words(to_logits, tmp_path):
+def test_errors_of_the_tools_are_shown_in_their_words(to_logits, tmp_path):
     quantizer = Quantizer(to_logits, np.zeros((16, 3, 3, 3), np.uint8), tmp_path)
     with pytest.raises(QuantizeError, match="InvalidArgument"):
         quantizer.quantize()
@@ -158,7 +156,7 @@ def convolved(photos, filters, group):
 @pytest.mark.parametrize("channels", [8, 12, 16, 40, 64])
 @pytest.mark.parametrize(("group", "largest"), [("depthwise", 127), ("one", 64)])
 def test_the_largest_weights_are_added_up_exactly_on_this_processor(channels, group, largest):
-    """Whatever it has: without VNNI the sum of two products of eight bits is cut off at 16 bits, but not in these."""
+    """Processors without VNNI cut the sum of two 8-bit products off at 16 bits; these weights stay below."""
     groups = channels if group == "depthwise" else 1
     chance = np.random.default_rng(channels)
     photos = chance.choice([0, 254, 255, 255], (2, channels, 9, 9)).astype(np.uint8)
@@ -193,7 +191,7 @@ def graph(*nodes):
     return helper.make_model(helper.make_graph(made, "made up", *ends))
 
 
-def test_what_is_beside_the_way_to_the_features_is_no_body():
+def test_nodes_beside_the_path_to_the_features_are_not_body():
     model = graph(
         ("Mul", ["image", "scale"], ["scaled"]),
         ("Conv", ["scaled", "w"], ["seen"]),

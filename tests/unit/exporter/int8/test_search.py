@@ -55,13 +55,13 @@ def test_one_that_passes_is_taken_and_progress_ends_before_its_total(passed, ste
     assert steps == [("Quantizing", 0, 3), ("Quantizing", 1, 3), ("Quantizing", 2, 3)]
 
 
-def test_a_model_that_costs_too_much_is_refused_whatever_stays_in_floating_point(search):
+def test_a_model_that_always_loses_too_much_is_refused(search):
     tried = []
     assert isinstance(search(-101.0, lambda *step: tried.append(step)), Refusal)
     assert tried == [("Quantizing", 0, 3), ("Quantizing", 1, 3), ("Quantizing", 2, 3)]
 
 
-def test_a_model_that_is_no_quicker_is_refused_however_right_it_is(search):
+def test_an_accurate_model_that_is_not_faster_is_refused(search):
     assert isinstance(search(100.0, min_gain=1e9), Refusal)
 
 
@@ -71,7 +71,7 @@ def test_too_few_training_photos_are_refused(keep):
 
 @pytest.mark.rest
 def test_a_block_is_not_cut_in_two(keep, make_network, says):
-    """MobileNetV3's second convolution is in a block that adds what the first one gave: it cannot be float alone."""
+    """MobileNetV3's second convolution is in a block that adds the first one's output: it cannot be float alone."""
     from exporter.graph import to_logits
 
     few = keep(32)

@@ -18,7 +18,7 @@ def test_one_wrong_label_among_the_surest_of_many_does_not_end_it():
     assert proved_rows(np.linspace(1, 0.97, 3000), right, 0.98) == 3000
 
 
-def test_rows_of_the_network_itself_must_bear_out_what_others_prove():
+def test_the_networks_own_rows_must_confirm_other_networks_proofs():
     falling, own = np.linspace(1, 0.97, 3000), np.arange(3000) % 10 == 0
     right = np.ones(3000, bool)
     assert proved_rows(falling, right, 0.98, own=own) == 3000
@@ -33,7 +33,7 @@ def falling_of(pairs):
 
 
 @given(rows, st.sampled_from(TARGETS))
-def test_what_is_proved_proves_the_precision_and_splits_no_rows_of_one_confidence(pairs, precision):
+def test_a_proof_proves_the_precision_and_keeps_rows_of_one_confidence_together(pairs, precision):
     confidence, right = falling_of(pairs)
     found = proved_rows(confidence, right, precision)
     if found:
@@ -52,7 +52,7 @@ def test_the_order_of_the_rows_does_not_matter(pairs, precision, random):
 @pytest.mark.parametrize("precision", [0.9, 0.95, 0.98])
 @pytest.mark.parametrize("rows", [340, pytest.param(3400, marks=pytest.mark.rest)])
 @pytest.mark.rest
-def test_where_every_confidence_is_a_little_too_bad_the_promise_is_broken_in_about_one_of_twenty_sets(rows, precision):
+def test_a_promise_just_out_of_reach_is_broken_in_one_of_twenty_sets(rows, precision):
     rng = np.random.default_rng(5)
     falling = np.linspace(1, 0, rows)
     broken = sum(proved_rows(falling, rng.random(rows) < precision - 0.001, precision) > 0 for _ in range(300))

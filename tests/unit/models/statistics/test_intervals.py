@@ -14,7 +14,7 @@ counts = st.integers(1, 500).flatmap(lambda rows: st.tuples(st.integers(0, rows)
 
 
 @given(counts)
-def test_the_interval_ends_where_so_many_hits_would_be_too_rare(pair):
+def test_the_interval_ends_where_this_many_hits_become_too_rare(pair):
     hits, rows = pair
     low, high = proportion_interval(hits, rows)
     assert low <= hits / rows <= high
@@ -28,7 +28,7 @@ def test_without_scipy_the_interval_is_the_same(pair):
 
 
 @given(counts)
-def test_the_bound_is_where_so_many_hits_would_be_too_rare(pair):
+def test_the_bound_is_where_this_many_hits_become_too_rare(pair):
     hits, rows = pair
     bound = lower_bound(hits, rows)
     assert bound == 0 if hits == 0 else binom.sf(hits - 1, rows, bound) == pytest.approx(0.05, rel=1e-4)
@@ -36,7 +36,7 @@ def test_the_bound_is_where_so_many_hits_would_be_too_rare(pair):
 
 
 @given(counts)
-def test_the_upper_bound_is_the_lower_bound_of_what_does_not_count(pair):
+def test_the_upper_bound_is_the_lower_bound_of_the_misses(pair):
     hits, rows = pair
     assert upper_bound(hits, rows) == pytest.approx(1 - lower_bound(rows - hits, rows))
 

@@ -112,7 +112,7 @@ def test_the_expected_share_of_new_rows_is_within_the_limit(count):
     assert expected_within(count) == pytest.approx(np.mean(within), abs=0.01)
 
 
-def test_of_features_that_are_all_the_same_rounding_makes_nothing_strange():
+def test_rounding_of_equal_features_makes_no_photo_unknown():
     rng = np.random.default_rng(0)
     same = np.full((60, 64), 0.5)
     rounded = (same * (1 + 3e-8 * rng.normal(size=same.shape))).astype(np.float32)
@@ -164,7 +164,7 @@ def between(rows, seed, one=0, other=1, spread=1.4):
     return (middle + np.random.default_rng(seed).normal(0, spread, (rows, 16))).astype(np.float32)
 
 
-def test_outliers_like_those_that_were_shown_are_found_more_often_and_others_as_often():
+def test_shown_kinds_of_outliers_are_found_more_often_and_others_as_often():
     features, labels, strange = clouds(300, spread=1.4)
     known = clouds(300, seed=1, spread=1.4)[0]
     before, after = fit_distance(features, labels), fit_distance(features, labels, between(40, seed=2))

@@ -27,7 +27,7 @@ def sure(guesses, confidence, classes=3):
 
 
 def products(rows, seed, boast=1.0, classes=6, wrong_labels=0.0):
-    """What a model says of photos, and what they are: calibrated, or with logits that are so many times too large."""
+    """A model's probabilities and the true labels: calibrated, or with logits ``boast`` times too large."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 6, (rows, classes)) + np.linspace(3, -3, classes)
     labels = (rng.random((rows, 1)) > calibrated(logits, 1.0).cumsum(axis=1)).sum(axis=1).clip(max=classes - 1)
@@ -61,7 +61,7 @@ def with_errors(guesses, errors, label):
         pytest.param((100, 100, 100), None, 0.98, (0.9,) * 3, (1.0, 1.0, 1.0), id="classes share a threshold"),
         pytest.param(
             (3000, 300, 300), (slice(3000, None, 5), 0), 0.95, (0.9, None, None), (1.0, 0.0, 0.0),
-            id="rows of a good class do not vouch for those that are known to be bad",
+            id="rows of a good class do not prove a bad class",
         ),
         pytest.param(
             (3000, 20, 20), (slice(3000, None, 10), 0), 0.95, (0.9,) * 3, (1.0, 1.0, 1.0),
@@ -69,9 +69,7 @@ def with_errors(guesses, errors, label):
         ),
     ],
 )  # fmt: skip
-def test_all_classes_are_proved_together_but_for_those_that_are_refused(
-    sizes, errors, precision, thresholds, coverages
-):
+def test_all_classes_except_refused_ones_are_proved_together(sizes, errors, precision, thresholds, coverages):
     guesses = np.repeat([0, 1, 2], sizes)
     labels = with_errors(guesses, *errors) if errors else guesses
     target = at(targets_of(sure(guesses, 0.9), labels), precision)
@@ -92,8 +90,8 @@ def test_a_target_covers_no_less_than_a_stricter_one(rows, seed, boast, wrong_la
     assert coverages == sorted(coverages, reverse=True)
 
 
-def test_where_anything_is_promised_there_is_a_default():
-    """81 classes and 300 rows, the surest of them mislabelled: two walks promised nothing in 60 of 100 such sets."""
+def test_every_set_with_a_promise_has_a_default():
+    """81 classes and 300 rows, the surest of them mislabelled: two walks made no promise in 60 of 100 of these sets."""
     defaults = []
     for seed in range(20):
         probabilities, labels = products(300, seed, classes=81)
@@ -202,7 +200,7 @@ def test_coverage_is_of_the_networks_own_rows_whoever_proves_it():
     assert target.coverage != automatic(other.probabilities, other.known, target.thresholds).mean()
 
 
-def test_what_other_networks_prove_is_not_believed_against_the_networks_own_rows():
+def test_other_networks_proofs_do_not_count_against_the_networks_own_rows():
     guesses = np.zeros(200, int)
     own = rows_of(sure(guesses, 0.99), np.arange(200) % 2)
     others = rows_of(sure(np.zeros(5000, int), 0.99), np.zeros(5000, int))
@@ -221,7 +219,7 @@ CLASSES = 3
 
 
 def held_out(count, heat=1.0, seed=0):
-    """Rows of a network whose logits are as many times too large as it is told; with ``heat`` 1 it is calibrated."""
+    """Rows of a network with logits ``heat`` times too large; with ``heat`` 1 it is calibrated."""
     rng = np.random.default_rng(seed)
     logits = rng.normal(0, 2, (count, CLASSES))
     chances = calibrated(logits, 1.0).astype(np.float64)
@@ -268,7 +266,7 @@ def sure_rows(scores):
 
 
 @pytest.mark.parametrize("cv", [True, pytest.param(False, marks=pytest.mark.rest)])
-def test_expected_coverage_reckons_with_what_the_unknown_limit_sends_away_of_new_photos(cv):
+def test_expected_coverage_leaves_out_new_photos_above_the_unknown_limit(cv):
     rng = np.random.default_rng(0)
     expected, came = [], []
     for _ in range(200):
@@ -285,7 +283,7 @@ def test_expected_coverage_reckons_with_what_the_unknown_limit_sends_away_of_new
     [(1.0, 3.0), *(pytest.param(*worse, marks=pytest.mark.rest) for worse in ((1.0, 1.0), (2.0, 0.3)))],
 )
 def test_a_promise_that_rests_on_worse_networks_is_kept_by_the_network_itself(noise, heat):
-    """Folds that know less, and are too sure or not sure enough of it: each has a temperature of its own."""
+    """Folds are less accurate and too sure or not sure enough: each has its own temperature."""
     broken = 0
     for seed in range(40):
         worse = [

@@ -1,4 +1,4 @@
-"""Thresholds of a tree: each level keeps the promise by itself, and so does the whole."""
+"""Thresholds of a tree: each level keeps the promise, and so do all levels together."""
 
 import numpy as np
 import pytest

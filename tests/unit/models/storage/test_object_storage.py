@@ -1,4 +1,4 @@
-"""A folder in S3 as far as it goes without a bucket."""
+"""Tests of a folder in S3 that need no bucket."""
 
 import socket
 from collections.abc import Iterator

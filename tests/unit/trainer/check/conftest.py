@@ -1,4 +1,4 @@
-"""What the tests of a check share: photos as bytes, and a made-up checkup with a bit of everything."""
+"""Fixtures for the tests of a check: photos as bytes, and a made-up checkup with every kind of fault."""
 
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -24,13 +24,13 @@ ORDINARY = ImageStatistics(
 
 @pytest.fixture(scope="session")
 def ordinary():
-    """What a photo shows that has no issue."""
+    """Statistics of a photo without issues."""
     return ORDINARY
 
 
 @pytest.fixture(scope="session")
 def table():
-    """Statistics as a store gives them."""
+    """Statistics in the form of a store."""
 
     def of(looks):
         return pa.Table.from_pylist([asdict(one) for one in looks], pa.Table.from_pylist([asdict(ORDINARY)]).schema)

@@ -107,7 +107,7 @@ TRAIN, VAL, TEST = Split.TRAIN, Split.VAL, Split.TEST
 
 
 def test_photos_without_a_product_are_counted_and_make_no_class(checkup):
-    """A size chart has the product of a hat, which is no doubt."""
+    """A size chart has a hat's product number; that is no conflict."""
     photos = list(checkup.scanned.photos)
     photos[3] = LabeledPhoto(Path("/shop/_none/3.jpg"), NONE, Split.TRAIN, "H1")
     found = replace(checkup, scanned=replace(checkup.scanned, photos=tuple(photos)))

@@ -13,7 +13,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 @pytest.fixture
 def shop(tmp_path, tiles):
-    """Two photos and a CSV that names them, and files that are not there."""
+    """Two photos and a CSV that names them and missing files."""
     tiles(1).save(tmp_path / "a.png")
     tiles(2).save(tmp_path / "b.png")
 
@@ -26,7 +26,7 @@ def shop(tmp_path, tiles):
 
 
 def ignored(_what, _done, _total):
-    """Nobody listens."""
+    """Ignore progress."""
 
 
 def test_a_file_that_is_not_there_is_missing_and_the_others_are_looked_at_once(shop, tmp_path):
@@ -46,7 +46,7 @@ def test_where_no_photo_can_be_used_nothing_is_checked(shop, tmp_path):
 
 @pytest.fixture
 def related(checkup):
-    """The same photos, related in another way."""
+    """The same photos with other relations."""
 
     def by(**changes):
         return replace(checkup, relations=replace(checkup.relations, **changes))
@@ -72,7 +72,7 @@ def test_photos_with_an_issue_the_worst_first(checkup, issue, places):
     assert checkup.places(issue) == places
 
 
-def test_the_liker_a_near_duplicate_the_lower_its_score_and_the_same_pixels_share_it(related):
+def test_closer_near_duplicates_have_lower_scores_and_equal_pixels_equal_ones(related):
     found = related(exact=((0, 6),), near=(NearPair(2, 5, 0.97), NearPair(5, 6, 1.0), NearPair(3, 4, -0.2)))
     scores = found.scores[Issue.NEAR_DUPLICATE]
     assert scores[2] == pytest.approx(0.03)
@@ -89,7 +89,7 @@ def test_the_twin_is_what_explains_a_photo_best(checkup, related):
 
 
 def test_photos_without_a_product_are_compared_and_of_no_class(tmp_path, tiles):
-    """All hats are PNGs, all vases too; what is no product are BMPs."""
+    """All hats and vases are PNGs; photos without a product are BMPs."""
     for number in range(90):
         label, suffix = (("hat", "png"), ("vase", "png"), (NONE, "bmp"))[number % 3]
         (tmp_path / "photos" / label).mkdir(parents=True, exist_ok=True)
@@ -102,7 +102,7 @@ def test_photos_without_a_product_are_compared_and_of_no_class(tmp_path, tiles):
     assert not any(guess.is_shortcut or NONE in guess.pair for guess in found.guesses)
 
 
-def test_where_only_photos_of_no_product_can_be_used_nothing_is_guessed(tmp_path, tiles):
+def test_without_usable_photos_of_products_no_shortcut_is_judged(tmp_path, tiles):
     for label in ("hat", "vase"):
         (tmp_path / "photos" / label).mkdir(parents=True)
         (tmp_path / "photos" / label / "page.jpg").write_text("<html>")

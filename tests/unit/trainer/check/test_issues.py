@@ -9,7 +9,7 @@ from trainer.check.checkup import Issue, judge
 
 @pytest.fixture
 def judged(table):
-    """The judgement of some looks, each of a class of its own unless labels are given."""
+    """Judge some statistics; without labels, each photo has its own class."""
 
     def of(*looks, names=None, labels=None):
         paths = [Path("/shop", name) for name in names or [f"{place}.jpg" for place in range(len(looks))]]
@@ -20,7 +20,7 @@ def judged(table):
 
 @pytest.fixture
 def issues_of(judged, ordinary):
-    """The issues of one photo among ordinary ones."""
+    """The issues of one photo among photos without issues."""
 
     def of(name="a.jpg", **changes):
         found = judged(replace(ordinary, **changes), *[ordinary] * 9, names=[name, *["b.jpg"] * 9])

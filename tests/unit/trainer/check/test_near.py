@@ -43,7 +43,7 @@ def recoloured(image, degrees):
 
 
 def colourful(image):
-    """Whether a fair part of a photo has a colour; the hue of grey things cannot be told."""
+    """Whether a fair part of a photo has a colour; grey things have no hue."""
     pixels = np.asarray(image).astype(np.int16)
     return np.ptp(pixels, axis=2).mean() >= 25
 
@@ -125,7 +125,7 @@ def test_the_order_of_the_photos_does_not_change_the_groups(edited):
 
 
 def test_an_index_in_cells_finds_pairs_as_well(photos, copies, monkeypatch):
-    """As among more than 4,096 photos."""
+    """The index uses cells for more than 4,096 photos, and here for more than 100."""
     monkeypatch.setattr("trainer.check.near._EXACT_SEARCH", 100)
     pieces = [copied(photo.crop((0, 0, photo.width // 2, photo.height // 2))) for photo in photos]
     twins = [copied(cropped(photo, 0.04, 0.02, 0, 0.05)) for photo in photos]

@@ -28,14 +28,14 @@ def check(root: Path, cache: Path) -> Checkup:
 
 
 def flagged(checkup: Checkup, *issues: Issue, where: np.ndarray | None = None) -> Checkup:
-    """With these issues of each photo, or of some, as if they had been judged so."""
+    """The checkup with these issues for all photos, or for the photos at ``where``."""
     flags = np.ones(len(checkup.scanned.photos), bool) if where is None else where
     judged = checkup.photo_issues
     return replace(checkup, photo_issues=replace(judged, flags={**judged.flags, **dict.fromkeys(issues, flags)}))
 
 
 def draw(path: Path, seed: int, brightest: int = 256) -> Path:
-    """Sixty-four tiles of many colours, which resemble no other photo's."""
+    """Draw sixty-four coloured tiles that resemble no other photo."""
     path.parent.mkdir(parents=True, exist_ok=True)
     tiles = np.random.default_rng(seed).integers(0, brightest, (8, 8, 3), np.uint8)
     Image.fromarray(tiles).resize((96, 96), Image.Resampling.NEAREST).save(path)
@@ -49,7 +49,7 @@ def cache(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory, cache) -> Checkup:
-    """Two classes in train and test, with every kind of fault; not to be changed."""
+    """Two classes in train and test, with every kind of fault; read-only."""
     root = tmp_path_factory.mktemp("data") / "shop <2026>"
     for number in range(40):
         for seed, label in ((number, NASTY), (1000 + number, "dress")):
@@ -88,7 +88,6 @@ def few(tmp_path, cache) -> Checkup:
 
 
 def part(html: str, anchor: str) -> str:
-    """One section."""
     return re.findall(rf'<section[^>]* id="{anchor}">.*?</section>', html, re.DOTALL)[0]
 
 

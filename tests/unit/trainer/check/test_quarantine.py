@@ -17,7 +17,7 @@ from trainer.request import TableOptions
 
 @pytest.fixture
 def draw(tiles):
-    """Draws a photo that resembles none of another seed."""
+    """Draws a photo; photos of different seeds are not alike."""
 
     def drawn(path, seed):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,7 +37,7 @@ def checked(dataset, tmp_path):
 
 
 def quarantined(dataset, tmp_path):
-    """How many files were moved, and the CSV with the remaining rows."""
+    """The number of moved files, and the CSV with the remaining rows."""
     make_outside(dataset.source, tmp_path / "aside", "--quarantine")
     return quarantine(checked(dataset, tmp_path), tmp_path / "aside")
 
@@ -59,7 +59,7 @@ def photos(tmp_path, draw):
 
 @pytest.fixture
 def moved(photos, tmp_path):
-    """The three files are moved from ``photos`` to ``aside``; what was there before."""
+    """Three files are moved from ``photos`` to ``aside``; returns the contents before."""
     before = contents(photos)
     assert quarantined(read_dataset(photos), tmp_path) == (3, None)
     return before
@@ -70,7 +70,7 @@ def test_undo_brings_everything_back(photos, tmp_path, moved):
     aside = {str(path.relative_to(tmp_path / "aside")) for path in (tmp_path / "aside").rglob("*.*")}
     assert aside == names | {LOG}
     assert {str(path) for path in moved.keys() - contents(photos).keys()} == names
-    with (tmp_path / "aside" / LOG).open("a") as log:  # a move that was logged and never made, and half a record
+    with (tmp_path / "aside" / LOG).open("a") as log:  # a logged move that was never made, and half a record
         log.write(f"{photos / 'hat' / '0.png'},hat/0.png,leak\n{photos / 'hat' / '2.png'},ha")
     assert bring_back(tmp_path / "aside") == BroughtBack(3, (), ())
     assert contents(photos) == moved
@@ -118,7 +118,7 @@ def test_a_file_that_cannot_be_moved_is_named_and_the_others_come_back(photos, t
         ("test/hat/4.png", "train/vase/wrong.png", "train/vase/wrong.png"),
     ],
 )
-def test_of_a_leak_or_a_conflict_across_splits_the_training_photo_alone_goes(tmp_path, draw, source, copy, goes):
+def test_a_leak_or_conflict_across_splits_moves_only_the_training_photo(tmp_path, draw, source, copy, goes):
     photos = tmp_path / "photos"
     for seed in range(6):
         draw(photos / ("train", "test")[seed // 4] / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)
@@ -140,7 +140,7 @@ def test_a_file_that_stands_in_two_splits_stays_and_its_training_row_goes(photos
 
 
 def test_the_remaining_rows_of_a_table_are_a_csv_that_can_be_read_again(photos, tmp_path, draw):
-    """It lies elsewhere: paths that start at a URL are whole URLs there; splits and products are kept."""
+    """The CSV is in another folder: paths below a URL become whole URLs; splits and products are kept."""
     own, data = draw(tmp_path / "own.png", 20), photos / "shop.jsonl"
     cells = ["a b.jpg", "https://other.example/c.jpg", "gone.jpg", own.as_uri()]
     splits = ["train", "open", "test", "open"]

@@ -12,7 +12,7 @@ TRAIN, VAL, TEST = Split
 
 @dataclass
 class Store:
-    """A StatisticsStore of photos whose pictures are named by letters; a primed letter is the same saved again."""
+    """A StatisticsStore of pictures named by letters; a primed letter is the same picture saved again."""
 
     pictures: list
 
@@ -75,7 +75,7 @@ def test_placeholders_are_no_leaks_and_no_family():
     assert found.pictures.tolist() == [0] * 10
 
 
-def test_a_photo_leaks_from_the_split_that_most_is_learned_from_and_by_its_closest_twin():
+def test_a_leak_names_the_most_learned_split_and_the_closest_twin():
     found = related(["a", "a'", "a"], splits=[TEST, TRAIN, VAL])
     assert found.leaks == (Leak(0, 2, LeakKind.EXACT), Leak(2, 1, LeakKind.NEAR))
 

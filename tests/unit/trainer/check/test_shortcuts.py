@@ -10,7 +10,7 @@ ROWS = 400
 
 
 def looks(**changed):
-    """Photos whose every accident is drawn at random, but for the columns given."""
+    """Photos with random statistics, except the given columns."""
     rng = np.random.default_rng(0)
     columns = {
         "format": np.array(["JPEG"] * ROWS),
@@ -57,7 +57,7 @@ ODD = np.arange(ROWS) % 2
         ("border colour", {"border_blue": np.where(ODD, 250.0, 200.0)}),
     ],
 )
-def test_an_accident_that_goes_with_the_class_is_found_by_itself_and_in_combination(feature, columns):
+def test_a_shortcut_is_found_alone_and_in_combination(feature, columns):
     found = guesses(looks(**columns), labels_of("hat", "vase"))
     assert found[feature].is_shortcut
     assert found[feature].accuracy == 1
@@ -70,7 +70,7 @@ def test_an_accident_that_goes_with_the_class_is_found_by_itself_and_in_combinat
 MANY = [f"c{number:02}" for number in range(81)]
 
 
-def test_of_eighty_one_classes_that_accidents_do_not_tell_apart_no_pair_is_named():
+def test_no_pair_of_eighty_one_classes_without_shortcuts_is_named():
     rng, rows = np.random.default_rng(4), 81 * 12
     drawn = {
         "format": rng.choice(["JPEG", "PNG"], rows),
@@ -84,7 +84,7 @@ def test_of_eighty_one_classes_that_accidents_do_not_tell_apart_no_pair_is_named
 
 
 def many(**changed):
-    """Eighty-one classes of a dozen photos whose products differ in colour, texture and shape; nothing else does."""
+    """Eighty-one classes of a dozen photos; they differ only in their products' colour, texture and shape."""
     rng, kinds = np.random.default_rng(5), np.arange(81 * 12) % 81
     own = rng.uniform(0, 255, (81, 3))[kinds] + rng.normal(0, 15, (len(kinds), 3))
     columns = {
@@ -109,7 +109,7 @@ def test_no_pair_is_named_of_products_that_differ_in_colour():
     assert " from " not in found.sentence()
 
 
-def test_of_eighty_one_classes_the_one_with_an_accident_of_its_own_is_named():
+def test_the_one_class_of_eighty_one_with_a_shortcut_is_named():
     found = many(format=np.where(np.arange(81 * 12) % 81 == 17, "PNG", "JPEG"))["file format"]
     assert found.is_shortcut
     assert found.sentence().startswith("file format alone guesses the class of 2% of the photos, by chance 1%, and")
@@ -118,7 +118,7 @@ def test_of_eighty_one_classes_the_one_with_an_accident_of_its_own_is_named():
 
 
 def test_neither_the_order_of_photos_nor_the_names_of_groups_change_a_verdict():
-    """Check and training list the same photos in orders of their own."""
+    """Check and training list the same photos in different orders."""
     rng = np.random.default_rng(1)
     table, labels, groups = looks(), labels_of("hat", "lamp", "vase"), np.arange(ROWS) // 2
     paths = [Path(f"{row}.jpg") for row in range(ROWS)]
@@ -130,7 +130,7 @@ def test_neither_the_order_of_photos_nor_the_names_of_groups_change_a_verdict():
 
 
 def test_copies_of_one_picture_do_not_prove_a_shortcut():
-    """Each class has one picture twenty times over: its size is known by heart, and by nobody who has not seen it."""
+    """Each class has twenty copies of one picture: its size tells the class of copies only, not of new pictures."""
     groups = np.arange(ROWS) // 20
     rng = np.random.default_rng(2)
     width = rng.permutation(np.arange(20) * 10 + 300)[groups]

@@ -1,4 +1,4 @@
-"""Results of jobs that nobody computed, and what reviewers say of them."""
+"""Made-up results of jobs, and reviewers' votes on them."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -41,7 +41,7 @@ def remark(store: CorrectionStore, photo: int, kind: str, reviewer: str = "anna"
 
 
 def finished(folder: Path, rows: Sequence[Row] = ROWS, options: JobOptions | None = None) -> Labels:
-    """A job as the queue leaves it, and its result as a file of a person's."""
+    """A finished job in the queue's form, and its result as a separate file."""
     place = labelled_job(folder / "shop", rows, options, chunk_rows=3)
     job = open_job(FolderStorage(place.with_name(f"{place.name}.job")))
     assert job is not None

@@ -1,4 +1,4 @@
-"""What reviewers say comes back into a copy of a result, and into the figures of an audit."""
+"""Reviewers' answers go into a copy of a result, and into the figures of an audit."""
 
 from codecs import BOM_UTF8
 from pathlib import Path
@@ -29,7 +29,7 @@ def rows_of(output: str | Path) -> list[dict[str, Any]]:
 
 
 def speak(store: CorrectionStore) -> None:
-    """Of the rows 1 and 7 the label changes, 3 is confirmed, 4 is no product, on 5 reviewers disagree, 6 is left."""
+    """Rows 1 and 7 get another label, 3 is confirmed, 4 is no product, reviewers disagree on 5, 6 stays open."""
     say(store, 0, "=hats")
     say(store, 0, "=hats", "bob")
     say(store, 2, "hats")
@@ -45,7 +45,7 @@ def counts(done: CorrectedResult) -> dict[str, int]:
     return {name: getattr(done, name) for name in COUNTS}
 
 
-def test_a_copy_has_what_reviewers_agree_on_and_all_else_as_it_was(tmp_path: Path, store: CorrectionStore) -> None:
+def test_a_copy_has_the_agreed_answers_and_is_otherwise_unchanged(tmp_path: Path, store: CorrectionStore) -> None:
     labels = finished(tmp_path)
     assert labels.result is not None
     before, data = rows_of(labels.result), labels.result.read_bytes()
@@ -65,7 +65,7 @@ def test_a_copy_has_what_reviewers_agree_on_and_all_else_as_it_was(tmp_path: Pat
         expected[number] |= {"label": label, "status": status, "accepted_label": label, "reason": None}
     assert after == expected
     accepted = ["=hats", "boots", "hats", None, None, None, "=hats", "hats"]
-    assert [row["accepted_label"] for row in after] == accepted, "of what nobody answered only what was labeled"
+    assert [row["accepted_label"] for row in after] == accepted, "unanswered rows are accepted only if labeled"
     assert [row["reason"] for row in after] == [None, None, None, None, "threshold", "threshold", None, None]
 
 

@@ -1,4 +1,4 @@
-"""Labeled rows that were drawn at random, and what reviewers say of them."""
+"""Labeled rows drawn at random, and reviewers' answers about them."""
 
 import json
 from dataclasses import replace
@@ -57,7 +57,7 @@ def test_rows_that_their_products_sent_to_review_are_not_drawn(tmp_path: Path) -
 def test_the_promise_is_measured_on_the_answered_rows(tmp_path: Path, store: CorrectionStore) -> None:
     labels = finished(tmp_path, many(40, wrong=40))
     job = labels.job
-    assert record_audit(job, store) is None, "nobody has asked for one"
+    assert record_audit(job, store) is None, "no audit was requested"
     sample = audit_sample(job, 20)
     asked = record_audit(job, store, 20)
     assert asked is not None
@@ -101,7 +101,7 @@ def test_a_label_above_what_reviewers_say_is_right(tmp_path: Path, store: Correc
 
 
 def test_labels_that_differ_in_blanks_or_normal_form_are_the_same(tmp_path: Path, store: CorrectionStore) -> None:
-    names = ("lamp ", "Hu\u0308te")  # as a model has them that was made elsewhere
+    names = ("lamp ", "Hu\u0308te")  # as in a model from elsewhere
     labels = finished(tmp_path, [Row(n, names[n % 2], 0.99, Status.LABELED) for n in range(40)])
     for n in range(40):
         say(store, n, ("lamp", "H\u00fcte")[n % 2])

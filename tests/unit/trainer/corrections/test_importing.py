@@ -40,7 +40,7 @@ FILLED = "row,correct_label,label,confidence,reason,top_k,thumbnail,image,price,
 
 
 @pytest.mark.parametrize("excel", [False, True])
-def test_of_a_review_csv_whose_correct_label_was_filled_the_filled_rows_speak(sheet, *, excel: bool) -> None:
+def test_only_rows_of_a_review_csv_with_a_correct_label_count(sheet, *, excel: bool) -> None:
     path = sheet(
         FILLED,
         f"1,shoes,boots,0.52,threshold,boots 0.52; hats 0.31,/p/1.jpg,1.jpg,9,{A},shop 1.0",
@@ -66,7 +66,7 @@ def test_of_a_review_csv_whose_correct_label_was_filled_the_filled_rows_speak(sh
     [("_none", "not_a_product"), ("Not a product", "not_a_product"), ("more_than_one", "more_than_one"), ("none", "")],
 )
 def test_a_spreadsheet_can_say_that_a_photo_shows_no_product(sheet, answer: str, remark: str) -> None:
-    """A class may be called none, such as a pattern."""
+    """A class may be called none: no pattern, for example."""
     (vote,) = read_review(sheet(FILLED, f"1,{answer},boots,0.99,repeated,,/p/1.jpg,1.jpg,9,{A},shop"), ANNA, NOW).votes
     assert (vote.remark, vote.label) == (remark, "" if remark else answer)
 
@@ -113,7 +113,7 @@ def imported(folder: Path, text: str, **options):
     )
 
 
-def test_a_vote_that_names_a_path_gets_the_sha256_of_what_is_there(tmp_path: Path) -> None:
+def test_a_vote_with_a_path_gets_the_sha256_of_its_file(tmp_path: Path) -> None:
     (tmp_path / "photos").mkdir()
     (tmp_path / "photos" / "1.jpg").write_bytes(b"one")
     done = imported(tmp_path, "image,label\nphotos/1.jpg,hats\nphotos/2.jpg,boots\n")
@@ -166,7 +166,7 @@ def test_a_label_above_classes_is_no_answer(tmp_path: Path) -> None:
     ("into", "written"),
     [("corrections.csv", "corrections-colour.csv"), ("corrections-colour.csv", "corrections-colour.csv")],
 )
-def test_answers_to_a_question_go_where_those_of_its_page_are(tmp_path: Path, into: str, written: str) -> None:
+def test_imported_answers_to_a_question_go_to_the_file_of_its_page(tmp_path: Path, into: str, written: str) -> None:
     model = SPEC.model.model_copy(update={"taxonomy": {"boots": "shoes", "sandals": "shoes"}})
     asked = (Question(name="category", model=SPEC.model), Question(name="colour", model=model))
     spec = SPEC.model_copy(update={"image_root": str(tmp_path), "questions": asked})
@@ -212,7 +212,7 @@ def test_a_new_label_that_looks_like_a_known_one_is_refused_with_the_whole_file(
 
 
 def test_guesses_are_read_in_a_time_that_grows_with_their_length_alone(tmp_path: Path) -> None:
-    long = "x" * 1_000_000  # of which a search from each place on would not end
+    long = "x" * 1_000_000  # a search from each character would take forever
     head, names = "image,top_k,label,correct_label\n", f"{long}; {long} 0.5; boots 0.60; hat 0.40"
     (vote,) = imported(tmp_path, f"{head}1.jpg,{long},hat,boots\n").added.votes
     assert vote.was == "hat"

@@ -1,4 +1,4 @@
-"""What every tear, lock and foreign hand may do to the file of corrections."""
+"""The file of corrections with torn lines, locks and foreign edits."""
 
 import os
 import subprocess
@@ -59,7 +59,7 @@ def test_adding_is_idempotent_and_in_no_order(tmp_path_factory: pytest.TempPathF
         assert there.path.read_bytes() == back.path.read_bytes()
 
 
-def test_a_vote_without_a_time_that_says_what_was_said_last_is_nothing_new(store: CorrectionStore) -> None:
+def test_a_vote_without_a_time_that_repeats_the_last_one_is_not_new(store: CorrectionStore) -> None:
     store.add([vote(label="boots")])
     assert store.add([], [vote(label="boots", minute=5)]).votes == ()
     assert store.add([], [vote(label="hats", minute=6)]).votes == (vote(label="hats", minute=6),)
@@ -168,7 +168,7 @@ def _appender(path: Path, name: str, votes: int) -> "subprocess.Popen[str]":
     return subprocess.Popen([sys.executable, "-c", _APPEND, path, name, str(votes)], stdout=subprocess.PIPE, text=True)
 
 
-def test_several_writers_lose_nothing_and_a_killed_one_loses_no_answer_it_had_confirmed(tmp_path: Path) -> None:
+def test_several_writers_lose_no_vote_and_a_killed_one_no_confirmed_answer(tmp_path: Path) -> None:
     store = CorrectionStore(tmp_path / "corrections.csv")
     steady, killed = _appender(store.path, "steady", 60), _appender(store.path, "killed", 100_000)
     assert killed.stdout is not None

@@ -10,7 +10,7 @@ from trainer.data.dataset import LabeledPhoto, Split, read_dataset, split_named
 
 @pytest.fixture
 def lay(tmp_path):
-    """Lays empty files out; what is in a file does not matter yet when a dataset is read."""
+    """Makes empty files: reading a dataset does not read the photos."""
 
     def lay_files(*names):
         for name in names:
@@ -160,7 +160,7 @@ OF_SYSTEMS = (
 
 
 @pytest.mark.parametrize("stray", [*OF_SYSTEMS, "train/@eaDir/1.jpg", "train/hat/@eaDir/1.jpg", "train/hat/Thumbs.db"])
-def test_what_systems_leave_is_no_class_no_stranger_and_no_photo(lay, stray):
+def test_files_of_operating_systems_are_ignored(lay, stray):
     root = lay("train/hat/1.jpg", "train/vase/1.jpg", stray)
     dataset = read_dataset(root)
     assert (len(dataset.photos), dataset.classes, dataset.excluded) == (2, ("hat", "vase"), ())
@@ -210,14 +210,14 @@ def test_split_folders_without_a_train_folder_are_not_taken_for_classes(lay):
 
 
 @pytest.mark.parametrize("hidden", [".cache/1.jpg", "hat/.DS_Store", "hat/._1.jpg", "hat/.ipynb_checkpoints/1.jpg"])
-def test_what_is_hidden_is_no_photo_and_not_worth_a_word(lay, hidden):
+def test_hidden_files_are_ignored_silently(lay, hidden):
     root = lay("hat/1.jpg", "vase/1.jpg", hidden)
     dataset = read_dataset(root)
     assert found(dataset, root) == {("hat/1.jpg", "hat", None), ("vase/1.jpg", "vase", None)}
     assert dataset.excluded == ()
 
 
-def test_files_that_are_none_of_the_photos_are_set_aside_and_said(lay):
+def test_files_that_are_not_photos_are_set_aside_and_reported(lay):
     root = lay("hat/1.jpg", "vase/1.jpg", "hat/notes.txt", "vase/deep/catalogue", "cover.jpg")
     excluded = read_dataset(root).excluded
     assert {(e.path.relative_to(root).as_posix(), e.reason) for e in excluded} == {

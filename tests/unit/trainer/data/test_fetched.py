@@ -1,4 +1,4 @@
-"""Labelled photos from elsewhere: fetched once, from where they may be, or left out with the reason."""
+"""Labelled photos behind URLs: fetched once, from allowed hosts only, or left out with the reason."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ def server():
 
 @pytest.fixture
 def photo(tmp_path, tiles):
-    """Bytes of a photo of its own for each seed."""
+    """Bytes of a photo, different for each seed."""
 
     def drawn(seed):
         tiles(seed).save(tmp_path / "drawn.png")
@@ -47,7 +47,7 @@ def fetch(tmp_path, server):
     return fetched
 
 
-def test_each_url_is_fetched_once_whatever_names_it_and_whoever_asks_again(fetch, server, photo, tmp_path):
+def test_each_url_is_fetched_once_for_all_its_names_and_repeats(fetch, server, photo, tmp_path):
     server.answers = {"/img/a.jpg": [Answer(photo(1))], "/b": [Answer(photo(2))]}
     urls = [server.url("/img/a.jpg"), server.url("/b?sign=SECRET"), server.url("/img/a.jpg")]
     first = fetch(*urls)
@@ -70,7 +70,7 @@ def test_a_folder_of_the_web_may_be_where_paths_start_and_cells_may_hold_photos(
     assert photos[3].path == tmp_path / "own.png"
 
 
-def test_what_cannot_be_had_says_why_and_not_what_its_url_is_signed_with(fetch, server, photo):
+def test_a_failed_photo_shows_the_reason_without_its_urls_signature(fetch, server, photo):
     server.answers = {"/a": [Answer(photo(1))], "/gone": [Answer(status=404)]}
     cells = [server.url("/a"), server.url("/gone?key=SECRET"), "ftp://shop/x.jpg", "https://user:word@shop/x.jpg", ""]
     photos = fetch(*cells)
@@ -83,7 +83,7 @@ def test_what_cannot_be_had_says_why_and_not_what_its_url_is_signed_with(fetch, 
     assert "the cell is empty" in said[3]
     assert not any("SECRET" in message for message in said)
     server.answers["/gone"] = [Answer(photo(2))]
-    assert fetch(*cells)[1].error is None  # what failed is asked for again
+    assert fetch(*cells)[1].error is None  # failed photos are requested again
 
 
 def test_private_addresses_are_refused_unless_they_are_allowed(fetch, server, photo):
@@ -101,7 +101,7 @@ def test_a_page_that_came_instead_of_a_photo_is_asked_for_again(fetch, server, p
     assert len(server.asked) == 3
 
 
-def test_a_cache_that_cannot_be_written_to_and_a_host_that_is_none_are_said(fetch, server, photo, tmp_path):
+def test_an_unwritable_cache_and_an_invalid_host_are_reported(fetch, server, photo, tmp_path):
     server.answers = {"/a": [Answer(photo(1))]}
     (tmp_path / "cache").write_text("")
     with pytest.raises(InputError, match=r"Expected to keep photos in .*cache, got .*; set XDG_CACHE_HOME"):

@@ -13,7 +13,7 @@ RED_IS_BLUE = SRGB.replace(b"rXYZ", b"----").replace(b"bXYZ", b"rXYZ").replace(b
 
 @pytest.fixture
 def seen(encode):
-    """What a photo of this image, stored like this, shows."""
+    """The statistics of an image, encoded with these options."""
 
     def of(image, file_format="PNG", **options):
         return measure_photo(encode(image, file_format, **options))[0]
@@ -23,7 +23,7 @@ def seen(encode):
 
 @pytest.fixture(scope="module")
 def ramp():
-    """All brightnesses of grey, evenly."""
+    """An even ramp of all greys."""
     return Image.fromarray(np.tile(np.arange(256, dtype=np.uint8), (128, 1))).convert("RGB")
 
 

@@ -30,7 +30,7 @@ def root(tmp_path):
 
 @pytest.fixture
 def picture(tmp_path):
-    """Saves a picture whose pixels depend on the seed alone; the name's ending chooses the format."""
+    """Saves a picture with pixels from the seed; the name's ending chooses the format."""
 
     def save(name, seed=0):
         path = tmp_path / "photos" / name
@@ -43,7 +43,7 @@ def picture(tmp_path):
 
 @pytest.fixture
 def spoiled(tmp_path):
-    """Saves bytes that are no photo."""
+    """Saves bytes that are not a photo."""
 
     def save(name, data):
         path = tmp_path / name
@@ -62,7 +62,7 @@ def opened(kind, root, **options):
 
 
 def added(kind, root, *paths, **options):
-    """A store that holds these files, and how many of them it had to decode."""
+    """A store with these files, and the number of files that it decoded."""
     store, told = opened(kind, root, **options), []
     store.add({sha256(path): path for path in paths}, 2, lambda: told.append(1))
     return store, len(told)
@@ -79,7 +79,7 @@ def arrays(store, *paths):
 
 
 def holds(store, *paths):
-    """Whether a store has these files as they are decoded, in this order."""
+    """Whether a store has the decoded pixels of these files, in this order."""
     decode = (lambda data: measure_photo(data)[1]) if isinstance(store, StatisticsStore) else preprocessed
     usable = all(store.fault(sha256(path)) is None for path in paths)
     return usable and np.array_equal(arrays(store, *paths), np.stack([decode(path.read_bytes()) for path in paths]))
@@ -139,7 +139,7 @@ def test_a_file_that_was_away_is_tried_again_when_it_is_back(root, picture):
     assert holds(store, path)
 
 
-def test_an_interrupted_pass_keeps_what_it_has_decoded_and_takes_no_room_for_the_rest(root, picture):
+def test_an_interrupted_pass_keeps_decoded_photos_and_reserves_no_room_for_others(root, picture):
     paths, calls = [picture(f"{i}.png", i) for i in range(6)], []
 
     def interrupt_at_the_third():
@@ -208,7 +208,7 @@ def test_features_that_cannot_be_written_are_told(tmp_path):
 
 
 @pytest.mark.usefixtures("misbehaving_plugin")
-def test_photos_that_kill_or_hang_their_process_are_faults_and_those_beside_them_survive(root, picture, spoiled):
+def test_photos_that_kill_or_hang_their_process_are_faults_and_others_survive(root, picture, spoiled):
     good = [picture(f"{i}.png", i) for i in range(4)]
     boom, hang = spoiled("boom.png", b"BOOM"), spoiled("hang.png", b"HANG")
     store, decoded = added("statistics", root, *good[:2], boom, hang, *good[2:], timeout_s=HASTY_S)
@@ -230,7 +230,7 @@ def replaced(path, data):
     return before
 
 
-def test_what_is_found_is_kept_under_the_digest_of_what_was_decoded(kind, root, picture, spoiled):
+def test_findings_are_kept_under_the_decoded_bytes_digest(kind, root, picture, spoiled):
     other, page = picture("b.png", 2), spoiled("page.jpg", b"<html>404</html>")
     for path, spoil in ((picture("a.png", 1), other), (picture("c.png", 3), page)):
         before = replaced(path, spoil.read_bytes())
@@ -243,7 +243,7 @@ def test_what_is_found_is_kept_under_the_digest_of_what_was_decoded(kind, root, 
 
 
 @pytest.mark.usefixtures("misbehaving_plugin")
-def test_a_crash_is_not_kept_under_the_digest_of_what_was_there_before(root, picture):
+def test_a_crash_is_not_kept_under_the_replaced_files_digest(root, picture):
     path = picture("a.png")
     before = replaced(path, b"BOOM")
     store = add_named(opened("statistics", root), before, path)

@@ -1,4 +1,4 @@
-"""The SHA-256 of photos' files, and what is wrong with those that cannot be used."""
+"""The SHA-256 of photos' files, and the faults of unusable files."""
 
 import hashlib
 import os
@@ -15,7 +15,7 @@ from trainer.data.dataset import LabeledPhoto
 from trainer.data.photo_files import FaultKind, fault_of, hash_photos, measure_photo, stray_fault, unsupported_fault
 
 
-def test_a_file_that_cannot_be_read_or_has_other_bytes_than_were_labelled_is_apart(tmp_path):
+def test_an_unreadable_file_and_a_changed_one_are_different_faults(tmp_path):
     labelled = hashlib.sha256(b"as labelled").hexdigest()
     same, other = (LabeledPhoto(tmp_path / name, "hat", sha256=labelled) for name in ("same.jpg", "other.jpg"))
     same.path.write_bytes(b"as labelled")

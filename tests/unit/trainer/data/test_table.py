@@ -1,4 +1,4 @@
-"""Tables of products as labelled photos: columns, conditions, rows that are left out."""
+"""Tables of products as labelled photos: columns, conditions, left-out rows."""
 
 import json
 from dataclasses import replace
@@ -83,7 +83,7 @@ def test_only_rows_that_meet_all_conditions_count(table, tmp_path):
         ({"image_root": "/nowhere/at/all"}, "--image-root, .* /nowhere"),
     ],
 )
-def test_a_column_or_row_that_is_not_there_is_named_with_those_there_are(table, changes, named):
+def test_a_missing_column_or_row_is_named_with_the_existing_ones(table, changes, named):
     with pytest.raises(InputError, match=named):
         read_table(table("csv"), replace(ASKED, **changes))
 

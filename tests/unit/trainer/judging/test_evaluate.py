@@ -34,7 +34,7 @@ VAL, TEST = judged(), judged(4)
 
 
 def sure_of(logit):
-    """What the model says of a row with this logit and 0."""
+    """The model's probability for a row with this logit and 0."""
     return float(1 / (1 + np.exp(-logit / TEMPERATURE)))
 
 
@@ -68,8 +68,8 @@ def test_figures_are_of_calibrated_probabilities(report):
     assert report.thresholds == CONFIDENCE.targets
 
 
-def test_what_a_target_came_to(report):
-    """Of validation, rows 0, 1 (wrong) and 2 are sure enough; so is row 5, but it is unknown."""
+def test_the_achieved_precision_of_a_target(report):
+    """In validation, rows 0, 1 (wrong) and 2 are sure enough; so is row 5, but it is unknown."""
     found = report.coverage_at_precision
     assert list(found) == ["0.90", "0.95", "0.97", "0.98", "0.99"]
     val, test = found["0.98"].val, found["0.98"].test
@@ -112,7 +112,7 @@ def test_a_split_without_photos_is_none_everywhere(test):
     assert report.val is not None
 
 
-def test_what_is_out_of_fold_has_figures_of_its_own_and_is_shown_where_test_is_smaller():
+def test_out_of_fold_figures_are_separate_and_shown_if_test_is_smaller():
     known = np.array([True, True, False, True, True, True])
     parts = {Judged.VAL: VAL, Judged.TEST: TEST, Judged.CV: replace(VAL, unknown=None, known=known)}
     report = evaluate(CLASSES, CONFIDENCE, parts, folds=5)
@@ -129,7 +129,7 @@ def test_the_file_is_as_documented():
 
 
 def rounded(value):
-    """The same with six digits, which every machine agrees on."""
+    """The value with six digits, which are equal on every machine."""
     if isinstance(value, dict):
         return {key: rounded(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -137,14 +137,14 @@ def rounded(value):
     return round(value, 6) if isinstance(value, float) else value
 
 
-def test_what_was_measured_on_photos_without_a_product_stands_beside_the_limit():
+def test_figures_of_photos_without_a_product_stand_beside_the_limit():
     outliers = outlier_figures(np.array([0.5, 2.0]), STRANGE, 1.0)
     report = evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}, outliers=outliers)
     assert report.unknown.outliers == outliers
     assert report.val == evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}).val
 
 
-def test_of_two_networks_the_one_with_less_loss_is_better_out_of_fold_if_both_have_folds_else_on_validation():
+def test_the_network_with_less_loss_is_better_out_of_fold_or_on_validation():
     def evaluated(val, cv=None):
         parts = {Judged.VAL: val} | ({Judged.CV: replace(cv, unknown=None, known=None)} if cv else {})
         return evaluate(CLASSES, CONFIDENCE, parts, folds=5)

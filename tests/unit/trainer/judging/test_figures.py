@@ -22,7 +22,7 @@ def of_class(figures, name):
 
 
 def test_the_surest_photos_are_the_most_of_which_nearly_all_are_right():
-    """Of 40 with 0.9 all are right, of 20 with 0.6 half; a strange one is left to a person."""
+    """All 40 with 0.9 are right, and half of 20 with 0.6; an unknown photo goes to a person."""
     confidence = np.array([0.9] * 40 + [0.6] * 20 + [0.99])
     probabilities = np.stack([confidence, 1 - confidence], axis=1).astype(np.float32)
     labels = np.array([0] * 40 + [0, 1] * 10 + [1])
@@ -46,7 +46,7 @@ def test_figures_are_those_worked_out_by_hand():
     hat, vase = figures.classes["hat"], figures.classes["vase"]
     assert (hat.precision_95, hat.recall_95) == (proportion_interval(1, 2), proportion_interval(1, 2))
     assert (vase.precision_95, vase.recall_95, vase.f1_95) == ((0, 1), (0, 1), (0, 1))
-    low, high = proportion_interval(2, 3)  # the hits among rows that are clocks or guessed to be
+    low, high = proportion_interval(2, 3)  # right ones among rows labelled or predicted as clocks
     assert figures.classes["clock"].f1_95 == pytest.approx((2 * low / (1 + low), 2 * high / (1 + high)))
 
 
@@ -103,6 +103,6 @@ def test_top_5_counts_the_five_likeliest_of_more_classes():
 def test_figures_of_photos_without_a_product_are_those_worked_out_by_hand():
     found = outlier_figures(np.array([3.0, 1.0, 5.0, np.nan]), np.array([0.0, 1.0, 2.0, 4.0]), limit=2.0)
     assert (found.n, found.caught, found.caught_95) == (4, 0.75, proportion_interval(3, 4))
-    # of 16 pairs: 3 of the first, 1½ of the second, 4 of the third; what is no number is stranger than any
+    # of 16 pairs: 3 of the first, 1½ of the second, 4 of the third; NaN counts as the strangest
     assert found.auroc == (3 + 1.5 + 4 + 4) / 16
     assert outlier_figures(np.zeros(0), np.ones(3), limit=0.5) is None

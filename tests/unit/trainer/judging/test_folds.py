@@ -22,7 +22,7 @@ FOLDS = 3
 
 @dataclass(frozen=True)
 class Watched:
-    """A store that writes down what is taken while so many folds are done."""
+    """A store that records the taken names by the number of finished folds."""
 
     training: object
     taken: dict = field(default_factory=dict)
@@ -42,7 +42,7 @@ def names(photos):
 
 
 def held_by_fold(training, count=FOLDS):
-    """Of each fold, the photos that its network has not learned from."""
+    """For each fold, the photos that its network has not learned from."""
     own = assign_folds(training.labels, [photo.group for photo in training.photos], training.args.seed, count)
     return [[photo for photo, fold in zip(training.photos, own, strict=True) if fold == n] for n in range(count)]
 
@@ -59,7 +59,7 @@ def same(one, other):
 
 @pytest.mark.rest
 def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_nor_its_group(make_training, diary):
-    """After nine epochs (a third of 27) the networks tell noise in three colours apart."""
+    """After nine epochs (a third of 27) the networks separate noise in three colours."""
     training = make_training(folds=FOLDS, epochs=27)
     watched = Watched(training)
     folds = train_folds(replace(training, store=watched), None, diary)
@@ -78,14 +78,14 @@ def test_each_training_photo_is_predicted_once_by_a_network_that_saw_neither_it_
 
 
 def few_features(classes):
-    """A network that decides by the mean of each of 16 places in each colour."""
+    """A network whose features are the means of 16 places in each colour."""
     image = keras.Input((16, 16, 3), name="image")
     features = keras.layers.Flatten(name="features")(keras.layers.AveragePooling2D(4)(image))
     return keras.Model(image, keras.layers.Dense(classes, name="logits")(features))
 
 
 def test_each_training_photo_is_judged_once_by_a_head_that_saw_neither_it_nor_its_group(make_training, diary):
-    """One photo is under the label of another class: the head of its own fold has not learned that from it."""
+    """One photo has a wrong label: the head of its own fold has not learned this label."""
     training = make_training(labels=(0, 1, 2) * 16, folds=FOLDS)
     wrong = replace(training.photos[4], label="c")
     training = replace(training, photos=[*training.photos[:4], wrong, *training.photos[5:]])
@@ -101,7 +101,7 @@ def test_each_training_photo_is_judged_once_by_a_head_that_saw_neither_it_nor_it
     assert photos == held_photos(training)
 
 
-def test_no_photo_passes_the_body_twice_whatever_is_asked_of_it(make_training, diary):
+def test_each_photo_passes_the_body_once(make_training, diary):
     """Penalty, head, its folds, both splits, unknown score and label errors."""
     training = make_training(labels=(0, 1) * 20, held=(0, 1) * 4, folds=FOLDS, cv=True)
     predictor = training.predictor(few_features(2))
@@ -113,7 +113,7 @@ def test_no_photo_passes_the_body_twice_whatever_is_asked_of_it(make_training, d
     assert sorted(taken) == sorted(names(prepared.photos))
 
 
-def test_a_fold_leaves_its_answers_and_figures_and_no_weights_and_is_taken_from_disk_again(make_training, diary):
+def test_a_fold_leaves_answers_and_figures_without_weights_and_is_reused(make_training, diary):
     training = make_training(folds=2, epochs=3)
     first = train_folds(training, None, diary)
     assert diary.advanced_with == ["Fold 1 of 2", "Fold 2 of 2"]
@@ -169,10 +169,8 @@ def test_a_network_beside_folds_has_the_share_of_time_that_it_takes(make_trainin
 
 
 @pytest.mark.rest
-def test_cross_validated_networks_are_trained_in_full_and_within_a_time_limit_for_as_long_as_the_network_was(
-    make_training, diary
-):
-    """Even where the time is over, each is trained for an epoch."""
+def test_cross_validated_networks_train_in_full_or_as_long_as_the_network_did(make_training, diary):
+    """Even after the time limit, each is trained for an epoch."""
     training = make_training(epochs=2, cv=True, folds=2)
     training.run.path.mkdir()
     write_history(training.run.history, [EpochFigures(epoch, 1.0, 0.5, 1.0, 0.5, 1e-3) for epoch in (1, 2)])

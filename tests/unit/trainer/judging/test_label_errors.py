@@ -63,12 +63,11 @@ def clusters(counts, distance=5.0, width=8, seed=0):
 
 
 def alone(labels):
-    """Every photo a group of its own."""
     return [f"g{place:04}" for place in range(len(labels))]
 
 
 def test_labels_of_noise_are_not_learned():
-    """What remembered them would be right far more often than one time in two."""
+    """A classifier that remembered them would be right far more often than half of the time."""
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, 300)
     said = out_of_fold(rng.normal(size=(300, 64)), labels, alone(labels), 2, 0)
@@ -77,7 +76,7 @@ def test_labels_of_noise_are_not_learned():
 
 
 def test_a_twin_of_the_same_group_tells_nothing():
-    """Each photo of noise is there twice: only its twin could give its label away."""
+    """Each photo of noise comes twice: only its twin could reveal its label."""
     rng = np.random.default_rng(0)
     labels = np.repeat(rng.integers(0, 2, 60), 2)
     features = np.repeat(rng.normal(size=(60, 800)), 2, axis=0)
@@ -155,7 +154,7 @@ def test_fold_networks_are_asked_where_they_know_every_photo(make_training, logi
     training = replace(training, photos=photos)
     both = [*photos, *training.held]
     labels = np.array(["ab".index(photo.label) for photo in both])
-    sure = np.eye(2, dtype=np.float32)[labels]  # of all labels, the wrong one too
+    sure = np.eye(2, dtype=np.float32)[labels]  # confirms all labels, the wrong one too
 
     def issues(count):
         unseen = SplitPredictions(both[:count], labels[:count], sure[:count], sure[:count], None)
@@ -164,10 +163,10 @@ def test_fold_networks_are_asked_where_they_know_every_photo(make_training, logi
     alone_ = find_label_errors(Predictor(logits_network(), training.store), training, None).issues
     assert [issue.photo for issue in alone_] == [wrong]
     assert issues(len(both) - 1) == alone_
-    assert issues(len(both)) == []  # a quarter of the opinions now says that the label is right
+    assert issues(len(both)) == []  # a quarter of the opinions now confirms the label
 
 
-def test_where_no_class_has_enough_photos_there_is_no_list_and_it_is_said_why(make_training, logits_network):
+def test_without_a_class_with_enough_photos_the_reason_replaces_the_list(make_training, logits_network):
     training = make_training(labels=(0, 1) * 3, held=(0, 1))
     errors = find_label_errors(Predictor(logits_network(), training.store), training, None)
     assert errors.issues == []

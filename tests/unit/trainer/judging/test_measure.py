@@ -15,13 +15,12 @@ from trainer.splits.assigned import read_splits
 
 @pytest.fixture(scope="module")
 def exported(sure_export):
-    """The trained network as a bundle, with the temperature of ``sure_run``; not to be changed."""
+    """The trained network as a bundle, with the temperature of ``sure_run``; read-only."""
     return sure_export
 
 
 @pytest.fixture
 def some_photos(trained, tmp_path):
-    """The test photos of two of the classes."""
     for photo in read_splits(trained.run.splits):
         if photo.split is Split.TEST and photo.label in {"hat", "vase"}:
             (tmp_path / "some" / photo.label).mkdir(parents=True, exist_ok=True)
@@ -35,7 +34,7 @@ def measured(session_cache):
 
 
 def agree(some, others):
-    """Whether figures are the same; calibration error and loss see the last digits of probabilities."""
+    """Whether figures are equal; calibration error and loss depend on the last digits of probabilities."""
     plain = [found.model_copy(update={"ece": 0.0, "loss": 0.0}) for found in (some, others)]
     return plain[0] == plain[1] and (some.ece, some.loss) == pytest.approx((others.ece, others.loss), abs=1e-4)
 
@@ -93,8 +92,8 @@ def test_a_photo_that_kills_its_decoder_is_one_that_could_not_be_read(exported, 
     assert before.figures == after.figures
 
 
-def test_a_table_is_measured_and_what_was_left_out_is_told(exported, some_photos, measured, tmp_path, capsys):
-    """``--json`` prints the figures, what its promised precision came to, how the table was read, what was left out."""
+def test_a_table_is_measured_and_left_out_rows_are_reported(exported, some_photos, measured, tmp_path, capsys):
+    """``--json`` prints the figures, the achieved precision, how the table was read, and left-out rows."""
     files = sorted(some_photos.rglob("*.*"))
     cells = [(str(file), file.parent.name) for file in files] + [("", "hat"), ("gone.jpg", "vase"), ("b.jpg", "")]
     table = tmp_path / "products.tsv"

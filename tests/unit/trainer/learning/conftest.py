@@ -21,7 +21,7 @@ def photos(make_store):
 
 @pytest.fixture
 def fit_once(run, photos, logits_network):
-    """Fits a network that always says 0.7 for the second class to photos that are all of it."""
+    """Fits a network with constant output (0.7 for the second class) to photos of the second class only."""
 
     def fit_with(rate=1e-4, epochs=5, view=None, truths=(1, 1, 1), cosine=False):
         recipe = replace(STEADY, rate=rate, cosine=cosine)

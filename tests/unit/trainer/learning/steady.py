@@ -1,4 +1,4 @@
-"""What tests of fitting begin with."""
+"""Materials for tests of fitting."""
 
 import numpy as np
 
@@ -20,7 +20,6 @@ def batches_of(store, recipe, labels=(1,) * PHOTOS, classes=2):
 
 
 def held_of(truths):
-    """Grey photos of these classes."""
     return ValidationPhotos(lambda start, end: np.full((end - start, SIZE, SIZE, 3), 128, np.uint8), np.array(truths))
 
 

@@ -30,7 +30,7 @@ def batches(store):
 
 
 def seen(made, epoch=0, size=16):
-    """All pixels of an epoch, and which photos they are of."""
+    """All pixels of an epoch, and their photos' numbers."""
     pixels, targets = zip(*made.epoch(epoch, size).as_numpy_iterator(), strict=True)
     return np.concatenate(pixels), np.concatenate(targets).argmax(axis=1)
 
@@ -47,14 +47,14 @@ def test_an_epoch_is_whole_batches_and_never_none(batches, batch, steps, shown):
     assert [len(targets) for _, targets in made.epoch(0, 16).as_numpy_iterator()] == [shown // steps] * steps
 
 
-def test_no_photo_comes_twice_in_an_epoch_and_the_order_differs_between_epochs_and_seeds(batches):
+def test_an_epoch_has_each_photo_once_in_an_order_of_its_own(batches):
     assert len(set(seen(batches())[1])) == 8
     orders = [tuple(seen(batches(10, seed), epoch)[1]) for seed in (3, 4) for epoch in (0, 1)]
     assert len(set(orders)) == 4
 
 
 @pytest.mark.parametrize("augmentation", [None, Augmentation(erase=0.5)])
-def test_an_epoch_is_the_same_for_its_seed_whatever_was_seen_before(batches, augmentation):
+def test_an_epoch_depends_only_on_its_seed(batches, augmentation):
     unbroken = batches(augmentation=augmentation)
     epochs = [seen(unbroken, epoch) for epoch in range(3)]
     assert same(seen(batches(augmentation=augmentation), 2), epochs[2])
@@ -62,7 +62,7 @@ def test_an_epoch_is_the_same_for_its_seed_whatever_was_seen_before(batches, aug
 
 
 def test_tensorflow_tunes_nothing_behind_the_batches(batches):
-    """Its thread keeps an epoch that is over waiting until it wakes."""
+    """TensorFlow's tuning thread delays the end of an epoch until it wakes."""
     assert batches().epoch(0, 16).options().autotune.enabled is False
 
 
@@ -129,7 +129,7 @@ def test_a_shift_moves_photos_both_ways_and_no_farther_than_wished():
 
 
 def holes(photos, shown):
-    """Height and width of what was changed in each photo, in pixels; 0 where nothing was."""
+    """Height and width of each photo's changed area, in pixels; 0 without a change."""
     changed = (np.abs(shown - photos) > 1e-3).any(axis=3)
     return np.stack([changed.any(axis=2).sum(axis=1), changed.any(axis=1).sum(axis=1)], axis=1)
 
@@ -146,7 +146,7 @@ def test_an_erased_rectangle_is_grey_and_the_rest_is_untouched():
 
 
 def test_photos_much_too_large_lose_no_pixel_on_their_way_to_a_smaller_size():
-    """Every fourth column is white: skipped or alone, it would be all there is to see."""
+    """Every fourth column is white: skipping columns would show only white, or no white at all."""
     striped = np.zeros((1, 64, 64, 3), np.float32)
     striped[:, :, ::4] = 255
     shown = change(striped, NOTHING, size=16)

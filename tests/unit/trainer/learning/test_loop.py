@@ -37,7 +37,7 @@ def test_every_epoch_is_in_results_csv_and_told_with_its_figures(fit_once, run):
 
 @pytest.mark.parametrize(("cosine", "best"), [(True, 4), (False, 1)])
 def test_where_the_rate_has_fallen_to_nothing_the_last_epoch_is_the_best(fit_once, run, cosine, best):
-    """It learns the wrong thing, so validation would choose the first epoch."""
+    """The training data is wrong, so validation would choose the first epoch."""
     outcome = fit_once(truths=(0, 0, 0), epochs=4, cosine=cosine)
     assert outcome.best_epoch == best
     assert [row.epoch for row in outcome.history if row.best][-1] == best
@@ -47,7 +47,7 @@ def test_where_the_rate_has_fallen_to_nothing_the_last_epoch_is_the_best(fit_onc
         assert -math.log(1 - second) == pytest.approx(outcome.history[epoch - 1].val_loss, rel=1e-4)
 
 
-def test_a_better_epoch_alone_takes_away_what_was_known_of_the_best_network(fit_once, run):
+def test_only_a_better_epoch_removes_the_best_networks_figures(fit_once, run):
     run.path.mkdir()
     figures = (run.confidence, run.evaluation, run.class_figures, run.predictions, run.label_issues)
     judged = (*figures, run.report, run.model_card)
@@ -72,7 +72,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_best(run, phot
 
 @dataclass
 class Clock:
-    """Says what time it is; only work lets time go by."""
+    """A clock that only work moves."""
 
     now: float = 0.0
 
@@ -82,7 +82,7 @@ class Clock:
 
 @dataclass
 class Puppet:
-    """A learner that learns nothing, and batches of nothing that take their time."""
+    """A fake learner without learning, and empty batches that take time."""
 
     clock: Clock
     size: int
@@ -138,7 +138,7 @@ NOTHING = ValidationPhotos(lambda start, end: np.zeros((end - start, 1)), np.arr
 def test_epochs_that_are_slower_than_planned_are_fewer_and_the_schedule_ends_in_time(
     tmp_path_factory, seconds, step_s, validation_s, steps, size, stages
 ):
-    """The first epoch is trained as planned, since only then it is known how long one takes."""
+    """The first epoch is trained as planned, because it measures an epoch's time."""
     clock, view = Clock(), Diary()
     puppet = Puppet(clock, size, steps, step_s)
 
@@ -158,7 +158,7 @@ def test_epochs_that_are_slower_than_planned_are_fewer_and_the_schedule_ends_in_
     assert {row.size % 16 for row in outcome.history} == {0}
 
 
-def test_the_time_in_which_the_first_step_compiles_the_network_is_told_apart(run):
+def test_the_first_steps_compilation_is_timed_separately(run):
     clock = Clock()
     puppet = Puppet(clock, 32, steps=4, full_step_s=3)
     learn = puppet.step

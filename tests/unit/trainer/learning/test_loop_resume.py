@@ -25,7 +25,7 @@ LIVELY = replace(
 
 
 def lively_network():
-    """Has all that a state has to hold; takes photos of any size."""
+    """A network with every kind of state, for photos of any size."""
     keras.utils.set_random_seed(5)
     image = keras.Input((None, None, 3), name="image")
     x = keras.layers.Conv2D(8, 3, strides=4)(keras.layers.Rescaling(1 / 255)(image))
@@ -86,7 +86,7 @@ def test_the_first_epochs_have_smaller_photos_and_the_rate_ends_at_nothing(unbro
     ids=["after the third epoch", "within the second", "Ctrl-C within the second"],
 )
 @pytest.mark.rest
-def test_stopped_anywhere_and_resumed_is_to_the_bit_as_if_never_stopped(fit_lively, unbroken, view, left):
+def test_a_resumed_fit_is_equal_to_the_bit(fit_lively, unbroken, view, left):
     try:
         run, network, outcome = fit_lively("stopped", view)
     except Killed:

@@ -32,7 +32,7 @@ def said(network, layer, pixels):
     return keras.Model(network.inputs, network.get_layer(layer).output).predict(pixels, verbose=0)
 
 
-def test_the_answers_are_keras_own_in_the_order_asked_and_only_a_few_photos_are_in_memory_at_a_time(store, names):
+def test_predictions_equal_keras_in_order_with_few_photos_in_memory(store, names):
     network, pixels = network_of(3), store.take(names)
     store.taken.clear()
     found = Predictor(network, store).predict(names)
@@ -66,7 +66,7 @@ def test_no_photos_are_no_answers(store):
     assert (found.logits.shape, found.features.shape) == ((0, 2), (0, 80))
 
 
-def test_features_on_disk_are_used_by_another_head_and_a_damaged_file_counts_for_nothing(store, names, tmp_path):
+def test_features_on_disk_serve_another_head_and_damaged_files_are_ignored(store, names, tmp_path):
     """Some photos are new each time; only features of the same weights and pixels are taken."""
 
     def features(asked, body="a" * 64, units=3):

@@ -74,7 +74,7 @@ def test_a_wish_is_obeyed_without_a_word(counts, wished):
 sizes = st.lists(st.integers(0, 100_000), min_size=1)
 
 
-def test_a_photo_weighs_at_most_so_much_more_than_one_of_the_largest_class():
+def test_a_photos_weight_is_limited():
     weights = class_weights([100_000, 10, 1])
     assert weights / weights[0] == pytest.approx([1, MOST_WEIGHT, MOST_WEIGHT])
 

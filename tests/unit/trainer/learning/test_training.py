@@ -17,7 +17,7 @@ def network_for(classes):
 
 
 def features_and_labels(classes, count=60):
-    """Features that lie about a place for each class."""
+    """Features around one centre a class."""
     rng = np.random.default_rng(0)
     labels = np.arange(count) % classes
     places = rng.normal(size=(classes, 256))
@@ -58,7 +58,7 @@ def test_the_head_learns_and_the_body_stays(make_training, classes):
 
 
 def test_a_class_without_photos_is_never_said():
-    """Of three classes, photos of two; of two, photos of one."""
+    """Three classes with photos of two; two classes with photos of one."""
     features, labels = features_and_labels(2)
     assert set(head_says(fit_head(features, labels * 2, 3, 1.0), features)) == {0, 2}
     for only in (0, 1):
@@ -67,7 +67,7 @@ def test_a_class_without_photos_is_never_said():
 
 
 def test_the_penalty_is_chosen_on_other_groups():
-    """Features that tell a group, not its class, look perfect inside a group and say nothing of another."""
+    """Features that identify a group, not its class, look perfect inside a group and are useless for others."""
     rng = np.random.default_rng(0)
     groups = np.repeat(np.arange(40), 4)
     labels, own = groups % 2, rng.normal(size=(40, 256))[groups]
@@ -78,7 +78,7 @@ def test_the_penalty_is_chosen_on_other_groups():
 
 @pytest.mark.parametrize("group_of", [lambda label: "one", str], ids=["all", "each class"])
 def test_photos_of_one_group_still_teach_the_head(group_of):
-    """Where each class is one product, no photo of a class that the others have can be left out."""
+    """If each class is one product, leaving a group out would leave its class without photos."""
     features, labels = features_and_labels(3, 9)
     strength = best_strength(features, labels, [group_of(label) for label in labels], 0)
     assert (head_says(fit_head(features, labels, 3, strength), features) == labels).mean() > 0.9
@@ -86,7 +86,7 @@ def test_photos_of_one_group_still_teach_the_head(group_of):
 
 @pytest.fixture
 def pretrained(make_training, tmp_path):
-    """A training of a small mobilenet that begins with weights of an earlier run."""
+    """A training of a small mobilenet that starts from an earlier run's weights."""
     network_for(5).save(tmp_path / "earlier.keras")
     weights = str(tmp_path / "earlier.keras")
     return make_training(size=32, arch=Arch.MOBILENET, alpha=0.25, weights=weights, epochs=2)
@@ -103,8 +103,8 @@ def test_a_pretrained_training_resumes_to_the_bit(pretrained, diary):
     assert broken.run.last.is_file()
 
 
-def test_the_judgement_of_an_early_epoch_goes_when_a_cross_validated_training_takes_the_last(make_training, diary):
-    """Validation photos under other labels: the first epoch stays the best on them, and Ctrl-C has it judged."""
+def test_an_early_epochs_judgement_is_removed_when_the_last_epoch_is_kept(make_training, diary):
+    """Validation photos have wrong labels: the first epoch stays the best on them, and Ctrl-C judges it."""
     training = make_training(epochs=4, cv=True)
     others = {"a": "b", "b": "c", "c": "a"}
     training = replace(training, held=[replace(photo, label=others[photo.label]) for photo in training.held])

@@ -19,7 +19,7 @@ def pixels():
 
 
 def forgetful(classes=3, seed=5):
-    """A small network with all that a state has to hold: batch norm, dropout, a head."""
+    """A small network with every kind of state: batch norm, dropout, a head."""
     keras.utils.set_random_seed(seed)
     image = keras.Input((16, 16, 3), name="image")
     x = keras.layers.Conv2D(4, 3, strides=4)(keras.layers.Rescaling(1 / 255)(image))
@@ -93,8 +93,8 @@ def test_weights_decay_and_biases_and_norms_do_not(pixels):
     assert shrunk == {"kernel"}
 
 
-def test_early_layers_move_less_and_what_is_in_no_group_stays(pixels):
-    """Adam's first step moves every weight that has a gradient by the rate."""
+def test_early_layers_move_less_and_layers_in_no_group_stay(pixels):
+    """Adam's first step moves each weight with a gradient by the rate."""
     for early_learns in (True, False):
         network = forgetful()
         early, late = network.layers[2].trainable_variables, network.get_layer("logits").trainable_variables
@@ -126,7 +126,7 @@ def test_the_average_is_the_running_average_of_the_weights(logits_network, pixel
 
 @pytest.mark.parametrize("average", [0.0, 0.5])
 def test_a_restored_state_goes_on_to_the_bit(pixels, average):
-    """Dropout draws what it would have drawn, the optimizers remember, the average is as old as it was."""
+    """Dropout's random numbers, the optimizers' moments and the average's age are restored."""
     network = forgetful()
     learner = learner_of(network, average=average, weight_decay=0.1)
     for _ in range(3):

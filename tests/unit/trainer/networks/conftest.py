@@ -10,19 +10,18 @@ QUICK = {Arch.CNN, Arch.SIMPLE, Arch.MOBILENET, Arch.EFFICIENTNET_LITE0}
 
 
 def by_speed(archs: Iterable[Arch]) -> list[Any]:
-    """Architectures as parameters; those that take seconds to build are of the long proofs."""
+    """Architectures as parameters; slow ones are marked as proofs."""
     return [pytest.param(arch, id=arch.value, marks=[] if arch in QUICK else pytest.mark.proof) for arch in archs]
 
 
 @pytest.fixture(scope="module", params=by_speed(Arch))
 def arch(request: pytest.FixtureRequest) -> Arch:
-    """Every architecture."""
     return request.param
 
 
 @pytest.fixture(scope="module", params=by_speed(arch for arch in Arch if arch.is_transfer and not arch.is_lite))
 def family(request: pytest.FixtureRequest) -> Arch:
-    """Every one of ``keras.applications``."""
+    """Every architecture of ``keras.applications``."""
     return request.param
 
 
@@ -40,7 +39,7 @@ def random_network() -> Callable[..., Any]:
 
 @pytest.fixture(scope="module")
 def network(arch: Arch, random_network: Callable[..., Any]) -> Any:
-    """Of every architecture; not to be changed."""
+    """A network of every architecture; read-only."""
     return random_network(arch)
 
 

@@ -20,21 +20,21 @@ MODES = {Arch.EFFICIENTNET_V2_B0: "torch"}
 
 
 def scaling(network):
-    """Pixels as the layers after the scaling see them."""
+    """Pixels after the network's scaling layers."""
     layers = [layer for layer in network.layers if type(layer).__name__ in {"Rescaling", "Normalization"}]
     return keras.Model(network.inputs[0], layers[-1].output)
 
 
 @pytest.fixture(scope="module")
 def given(family, random_network, pixels):
-    """What Keras's own body is given for the pixels: as they are where it scales them itself."""
+    """The input of Keras's own body: raw pixels if the body scales them, else scaled pixels."""
     scales_itself = np.array_equal(MADE_BY[family][1].preprocess_input(pixels.copy()), pixels)
     return pixels if scales_itself else np.asarray(scaling(random_network(family))(pixels))
 
 
 @pytest.fixture(scope="module")
 def reference(family, given):
-    """Keras's own body with average pooling, and weights with which it tells photos apart."""
+    """Keras's own body with average pooling, and weights that separate photos."""
     body = MADE_BY[family][0](include_top=False, weights=None, pooling="avg", input_shape=(64, 64, 3))
     random = np.random.default_rng(1)
     for weight in body.weights:
@@ -49,7 +49,7 @@ def reference(family, given):
 
 @pytest.fixture(scope="module", params=["body.weights.h5", "body.h5", "model.keras"])
 def network(request, family, reference, tmp_path_factory):
-    """Ours, from a file that Keras wrote of its own."""
+    """Our network, from a file that Keras wrote."""
     path = tmp_path_factory.mktemp("weights") / request.param
     (reference.save_weights if ".weights." in path.name else reference.save)(path)
     return build_network(family, 64, 3, weights=path, alpha=None)

@@ -51,15 +51,13 @@ def momenta(network):
 
 
 def test_batch_norms_of_a_network_from_nothing_soon_leave_their_start(random_network, file):
-    """MobileNetV2's move by a thousandth a step: after 500 steps they are still half of what they began with."""
+    """MobileNetV2's norms move by a thousandth a step: after 500 steps half of their start remains."""
     assert momenta(random_network(Arch.MOBILENET_V2)) == {0.9}
-    assert momenta(start(file)) == {0.99}, "of one that has learned they are where they should be"
+    assert momenta(start(file)) == {0.99}, "the norms of a trained network are already right"
 
 
 @pytest.mark.parametrize(("arch", "size"), [(Arch.CNN, 32), (Arch.SIMPLE, 32), (Arch.MOBILENET, 64)])
-def test_a_run_is_gone_on_from_with_another_head_and_where_maps_are_pooled_another_size(
-    random_network, arch, size, tmp_path
-):
+def test_a_new_run_may_change_the_head_and_with_pooled_maps_the_size(random_network, arch, size, tmp_path):
     before = random_network(arch, classes=2, size=size)
     before.save(tmp_path / "best.keras")
     network = start(tmp_path / "best.keras", arch, None)
@@ -106,7 +104,7 @@ def choose(get=weights_file, **options):
 
 
 def lacking(*packages):
-    """As :func:`weights_file` on a machine without these packages."""
+    """Call :func:`weights_file` without these packages."""
 
     def get(choice):
         if package_of(choice.arch) in packages:

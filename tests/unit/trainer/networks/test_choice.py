@@ -8,7 +8,7 @@ from models.errors import InputError
 from trainer.request import Arch, NamedWeights, NetworkChoice, default_weights, parse_weights
 
 
-def test_every_architecture_can_be_chosen_by_name_alone_with_imagenet_weights_where_there_are_such():
+def test_every_architecture_can_be_chosen_by_name_with_imagenet_weights_if_they_exist():
     assert {NetworkChoice(arch, 128, default_weights(arch)).width for arch in Arch} == {1.0}
     assert {arch for arch in Arch if default_weights(arch) is NamedWeights.NONE} == {Arch.CNN, Arch.SIMPLE}
 
@@ -43,7 +43,7 @@ def test_a_file_named_like_a_name_is_written_as_a_path(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["ImageNet", "no-such.h5", "a-run", "page.h5"])
-def test_what_is_neither_a_name_nor_a_file_of_weights_is_refused(text, tmp_path, monkeypatch):
+def test_weights_must_be_a_known_name_or_a_file(text, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("page.h5").write_bytes(b"<html>")
     Path("a-run").mkdir()

@@ -45,7 +45,7 @@ def _ends(network):
 
 
 def unfolded(body, arrays):
-    """The network as PyTorch has it: no biases, and a batch norm after each convolution."""
+    """The network in PyTorch's form: no biases, and a batch norm after each convolution."""
 
     def call(layer, *inputs):
         if not layer.name.startswith("_"):
@@ -95,7 +95,7 @@ SIDE = 192
 
 
 def classes_of(body, arrays, photos):
-    """What the file's own classifier makes of photos."""
+    """The classes that the file's own classifier predicts."""
     pixels = [np.asarray(ImageOps.pad(photo.convert("RGB"), (SIDE, SIDE), color="white")) for photo in photos]
     features = np.asarray(body(np.stack(pixels).astype(np.float32))).mean(axis=(1, 2))
     return (features @ arrays["_fc.weight"].T + arrays["_fc.bias"]).argmax(axis=1)
@@ -131,7 +131,6 @@ def test_late_layers_begin_with_the_stage_of_80_channels(arch, first, random_net
 
 @pytest.fixture
 def pth(tmp_path):
-    """Writes arrays into a file of PyTorch's."""
 
     def write(arrays, name="own.pth", kind="zip"):
         path = tmp_path / name
@@ -191,7 +190,7 @@ def test_a_file_of_another_network_is_refused_in_one_sentence(pth, arrays, chang
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """A package of Lite0's weights with another file in it, found before the real one."""
+    """A fake package of Lite0's weights with another file, found before the real package."""
     name = package_of(LITE0).replace("-", "_")
     (tmp_path / f"{name}-0.1.0.dist-info").mkdir()
     (tmp_path / f"{name}-0.1.0.dist-info" / "METADATA").write_text(f"Name: {package_of(LITE0)}\nVersion: 0.1.0\n")

@@ -41,7 +41,7 @@ OUTERMOST = [choice for choice in EVERY if choice.alpha in (None, *choice.arch.a
     ],
 )
 def test_keras_asks_for_the_same_files_with_the_same_digests(tmp_path, choices):
-    """Keras finds something else under each name, and says the digest that it expected; and there is no network."""
+    """Keras finds a wrong file under each name and reports the expected digest; there is no network."""
     files = [imagenet_file(choice) for choice in choices]
     (tmp_path / "models").mkdir()
     for file in files:
@@ -85,7 +85,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(CONTENT[100:])
 
     def log_message(self, *_):
-        """Silent."""
+        """Log no requests."""
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def server(monkeypatch):
 
 @pytest.fixture
 def silent_url(monkeypatch):
-    """A server that takes calls and never answers."""
+    """A server that accepts connections and never answers."""
     monkeypatch.setenv("no_proxy", "127.0.0.1")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/body.h5"
@@ -128,7 +128,7 @@ def test_what_came_damaged_is_refused_and_not_kept(server, tmp_path):
 
 
 @pytest.mark.parametrize("name", ["gone.h5", "cut.h5"])
-def test_what_does_not_come_whole_is_told_with_where_to_put_it(server, tmp_path, name):
+def test_an_incomplete_download_is_reported_with_the_place_for_the_file(server, tmp_path, name):
     url = f"{server.url}/{name}"
     with pytest.raises(InputError) as caught:
         fetch(ImageNetFile(url), tmp_path, "mobilenet")
@@ -138,7 +138,7 @@ def test_what_does_not_come_whole_is_told_with_where_to_put_it(server, tmp_path,
 
 
 def test_a_slow_download_is_seen_as_it_comes_and_is_whole(server, tmp_path):
-    """The rest of it is sent once the beginning has been seen."""
+    """The server sends the rest after the client has reported the beginning."""
     seen = []
 
     def progress(done, total):

@@ -47,7 +47,7 @@ def test_tensors_are_read_as_they_were_written(write):
 
 
 def test_a_tensor_may_lie_across_its_storage(write):
-    """Such as one of channels last."""
+    """For example, in channels-last format."""
     path = write({"a": tensor(NUMBERS, shape=(4, 2, 3), strides=(1, 12, 4))})
     assert np.array_equal(read_torch_weights(path)["a"], NUMBERS.transpose(2, 0, 1))
 

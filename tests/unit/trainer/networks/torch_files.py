@@ -1,4 +1,4 @@
-"""Files of weights as ``torch.save`` writes them, without PyTorch: opcode by opcode of pickle's second protocol."""
+"""Write files of weights like ``torch.save``, without PyTorch: opcode by opcode of pickle's second protocol."""
 
 import struct
 import zipfile
@@ -15,7 +15,7 @@ MAGIC = 0x1950A86A20F9469CFC6C
 
 @dataclass(frozen=True)
 class Named:
-    """What a pickle imports."""
+    """An object that a pickle imports."""
 
     module: str
     name: str
@@ -29,7 +29,7 @@ class Called:
 
 @dataclass(frozen=True)
 class Persistent:
-    """What a pickle names, and is kept elsewhere."""
+    """An object that a pickle only names; its data is elsewhere."""
 
     parts: tuple[Any, ...]
 
@@ -64,7 +64,7 @@ WRITES: Mapping[type, Callable[[Any], bytes]] = {
 
 
 def tensor(array: Any, key: str = "0", **other: Any) -> Called:
-    """A tensor that is the whole of its storage, but for ``other`` than usual."""
+    """A tensor that fills its storage; ``other`` replaces parts of it."""
     array = np.asarray(array)
     strides = tuple(stride // array.itemsize for stride in np.ascontiguousarray(array).reshape(array.shape).strides)
     told = {"count": array.size, "offset": 0, "shape": array.shape, "strides": strides} | other
@@ -76,14 +76,14 @@ def tensor(array: Any, key: str = "0", **other: Any) -> Called:
 
 
 def old_file(weights: Any, storages: Mapping[str, bytes], itemsize: int = 4) -> bytes:
-    """As PyTorch wrote until 1.5."""
+    """The format of PyTorch up to 1.5."""
     system = {"protocol_version": 1001, "little_endian": True, "type_sizes": {"short": 2, "int": 4, "long": 4}}
     data = b"".join(map(pickled, (MAGIC, 1001, system, weights, [*storages])))
     return data + b"".join(struct.pack("<q", len(numbers) // itemsize) + numbers for numbers in storages.values())
 
 
 def zip_file(weights: Any, storages: Mapping[str, bytes], compression: int = zipfile.ZIP_STORED) -> bytes:
-    """As PyTorch has written since 1.6."""
+    """The format of PyTorch since 1.6."""
     file = BytesIO()
     with zipfile.ZipFile(file, "w", compression) as archive:
         archive.writestr("archive/data.pkl", pickled(weights))

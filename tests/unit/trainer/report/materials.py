@@ -23,7 +23,7 @@ TEMPERATURE = 1.5
 
 
 def noise(sha256s: Sequence[str]) -> np.ndarray:
-    """A photo of its own for each hash: blobs of colour."""
+    """A different photo for each hash: blobs of colour."""
     found = np.zeros((len(sha256s), SIDE, SIDE, 3), np.uint8)
     for place, sha256 in enumerate(sha256s):
         blobs = np.random.default_rng(int(sha256, 16)).integers(0, 256, (4, 4, 3), np.uint8)
@@ -39,7 +39,7 @@ def hot_corner(pixels: np.ndarray, classes: Sequence[int]) -> np.ndarray:
 
 
 def judge(classes: Sequence[str], labels: np.ndarray, split: Split, noise_level: float) -> SplitPredictions:
-    """A network that is mostly right, surer than it should be, and weak in the first class."""
+    """A network that is mostly right, too sure, and weak in the first class."""
     rng = np.random.default_rng(len(labels) + split.rank)
     logits = rng.normal(0, noise_level, (len(labels), len(classes)))
     logits[np.arange(len(labels)), labels] += rng.normal(5.5, 2, len(labels)) - 2.5 * (labels == 0)
@@ -53,7 +53,7 @@ def judge(classes: Sequence[str], labels: np.ndarray, split: Split, noise_level:
 
 
 def target_of(judged: SplitPredictions, classes: int, precision: float) -> PrecisionTarget:
-    """The lowest threshold over which so many are right; one for all classes."""
+    """The lowest threshold that reaches ``precision``, one for all classes."""
     sure, said = judged.probabilities.max(axis=1), judged.probabilities.argmax(axis=1)
     order = np.argsort(-sure)
     right = (said == judged.labels)[order].cumsum() / np.arange(1, len(order) + 1)
@@ -154,7 +154,7 @@ def made(
 
 
 def with_outcome(material: ReportMaterial, **changes: object) -> ReportMaterial:
-    """The same, but that the ruling target came to something else on the test photos."""
+    """The material with other test results of the ruling target."""
     target = material.ruling
     found = material.realised(target, Judged.TEST)
     came = PerSplit(val=material.realised(target, Judged.VAL), test=found.model_copy(update=changes))
@@ -163,7 +163,7 @@ def with_outcome(material: ReportMaterial, **changes: object) -> ReportMaterial:
 
 
 def in_tree(material: ReportMaterial, node: str = "worn") -> ReportMaterial:
-    """The same training with its first two classes under a node, which is sure from 0.6 on."""
+    """The same training with its first two classes under a node, whose threshold is 0.6."""
     args = material.args.model_copy(update={"parents": dict.fromkeys(material.args.classes[:2], node)})
     levels = {"nodes": {node: 0.6}, "level_coverage": (0.5, 0.2)}
     targets = tuple(target.model_copy(update=levels) for target in material.confidence.targets)

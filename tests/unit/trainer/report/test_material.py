@@ -71,7 +71,7 @@ def test_the_weakest_classes_are_those_found_least_often() -> None:
     assert weakest(figures.model_copy(update={"classes": classes})) == ["b", "a"]
 
 
-def test_what_was_found_of_photos_without_a_product_is_a_sentence() -> None:
+def test_findings_on_photos_without_a_product_are_a_sentence() -> None:
     material = made()
     assert material.outliers == UNMEASURED
     found = OutlierFigures(n=40, caught=0.9, caught_95=(0.76, 0.97), auroc=0.95)

@@ -96,7 +96,7 @@ def test_names_mean_nothing_but_themselves() -> None:
             assert line.startswith(r"| hat\|\<img src=x")
 
 
-def test_a_card_of_a_tree_names_every_path_and_what_each_level_came_to() -> None:
+def test_a_card_of_a_tree_names_every_path_and_each_levels_precision() -> None:
     card = model_card(in_tree(made()))
     assert "They are leaves of a tree: worn \\> dress; worn \\> hat; shoes.\n\nA photo whose" in card
     assert "| 98% | level 1 | 20% |" in card

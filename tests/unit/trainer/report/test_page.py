@@ -25,7 +25,7 @@ ANCHORS = [
 
 @pytest.fixture(scope="module")
 def shop() -> ReportMaterial:
-    """With calibration errors that can be told apart."""
+    """A material with clearly different calibration errors."""
     material = made(excluded=EXCLUDED, notes=("12 photos repeat another",), noise_level=2.5)
     errors = {
         "ece_before": PerSplit(val=0.083, test=0.064),
@@ -40,7 +40,6 @@ def html(shop) -> str:
 
 
 def part(html: str, anchor: str) -> str:
-    """One section."""
     return re.findall(rf'<section[^>]* id="{anchor}">.*?</section>', html, re.DOTALL)[0]
 
 
@@ -78,7 +77,7 @@ def test_every_section_is_there_and_linked_to(html) -> None:
     assert links == ANCHORS
 
 
-def test_mistakes_are_shown_the_surest_first_with_the_heat_of_what_was_said(shop) -> None:
+def test_mistakes_are_shown_surest_first_with_the_predictions_heat_map(shop) -> None:
     judged, asked = shop.judged[Judged.TEST], []
 
     def heat(pixels, classes):
@@ -126,8 +125,8 @@ def cross_validated(shop):
     return material
 
 
-def test_mistakes_out_of_fold_have_no_heat_of_a_network_that_did_not_make_them(cross_validated) -> None:
-    """The network that is kept has learned from these photos, and what it sees in them is not why a fold's erred."""
+def test_out_of_fold_mistakes_have_no_heat_map_of_another_network(cross_validated) -> None:
+    """The kept network has learned from these photos, and its heat map does not explain a fold's mistake."""
     html = report_page(cross_validated)
     tiles = re.findall(r"<figure.*?</figure>", part(html, "mistakes"), re.DOTALL)
     assert tiles
@@ -204,8 +203,8 @@ def test_many_classes_are_a_picture_and_the_worst() -> None:
 
 
 @pytest.mark.parametrize(("each", "out_of_fold", "advised"), [(30, 0, True), (30, 400, False), (3, 0, False)])
-def test_without_a_promise_it_is_said_what_may_bring_one(each, out_of_fold, advised) -> None:
-    """Nine validation photos cannot bear out what folds prove."""
+def test_a_report_without_a_promise_advises_how_to_get_one(each, out_of_fold, advised) -> None:
+    """Nine validation photos are too few to confirm the folds' proof."""
     material = made(each=each, ruling=None)
     confidence = material.confidence.model_copy(update={"out_of_fold": out_of_fold})
     args = material.args.model_copy(update={"folds": 2 if out_of_fold else 0})
@@ -227,7 +226,7 @@ def test_heat_colours_what_is_hot_and_leaves_the_rest_grey() -> None:
     np.testing.assert_allclose(seen[4:, 4:, 0], grey[4:, 4:], atol=1)
 
 
-def test_of_a_tree_each_level_and_how_far_off_errors_are_is_told() -> None:
+def test_a_trees_levels_and_the_distance_of_errors_are_shown() -> None:
     material = in_tree(made())
     section = part(report_page(material), "thresholds")
     levels = section[section.index("By level of the tree") : section.index("By class")]

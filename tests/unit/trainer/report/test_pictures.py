@@ -20,7 +20,7 @@ SIDE, CORNER = 32, 12
 
 
 def corner_network(classes: int, weight: float = 1.0) -> keras.Model:
-    """Sees only the upper left corner; the second class and those after it thrive on what is bright there."""
+    """A network that sees only the upper left corner; brightness there favours all classes but the first."""
     image = keras.Input((SIDE, SIDE, 3))
     rest = SIDE - CORNER
     x = layers.Cropping2D(((0, rest), (0, rest)))(image)
@@ -49,7 +49,7 @@ def test_the_heat_lies_where_the_logit_comes_from(classes) -> None:
 def test_each_photo_is_asked_about_its_own_class() -> None:
     network = corner_network(3)
     kernel = np.zeros((3, 3), np.float32)
-    kernel[0, 0], kernel[1, 1] = 1.0, 1.0  # the first class thrives on red, the second on green
+    kernel[0, 0], kernel[1, 1] = 1.0, 1.0  # red favours the first class, green the second
     network.get_layer("logits").set_weights([kernel, np.zeros(3, np.float32)])
     pixels = np.zeros((2, SIDE, SIDE, 3), np.uint8)
     pixels[:, :4, :4, 0], pixels[:, 8:12, 8:12, 1] = 200, 200

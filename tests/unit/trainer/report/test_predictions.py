@@ -16,7 +16,7 @@ CLASSES = ("hat", "lamp", "vase")
 
 
 def confidence(precision, thresholds, limit=None):
-    """The target of 0.95 has these thresholds; in the others every class reaches only 1."""
+    """The target of 0.95 has these thresholds; the other targets have 1 for every class."""
     targets = tuple(
         PrecisionTarget(
             precision=target,

@@ -9,7 +9,6 @@ from trainer.splits.assigned import group_numbers
 
 
 def with_files(training, folder, suffix=".PNG"):
-    """The training, with a file for each photo that is held back."""
     folder.mkdir()
     held = []
     for photo in training.held:

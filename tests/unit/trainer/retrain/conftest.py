@@ -1,4 +1,4 @@
-"""A shop whose retrainings are on paper."""
+"""A shop with fake retrainings."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Test photos, and models that say of them what a test wants them to say."""
+"""Test photos, and models with predictions chosen by a test."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from trainer.splits.assigned import AssignedPhoto
 
 
 def photos_of(*truths):
-    """A photo a label, each in a group of its own."""
+    """A photo for each label, each in its own group."""
     return [
         AssignedPhoto(Path(f"/photos/{n}.jpg"), label, Split.TEST, f"{n:064}", f"g{n}")
         for n, label in enumerate(truths)
@@ -22,7 +22,7 @@ SURE = 0.8
 
 
 def model(labels, *said, name="shop@3", size=1000, speed=100.0, precision=0.9):
-    """A model that says a label a photo: its name, or a pair of it and how sure; from SURE on without a person."""
+    """A model with a label a photo: a name, or a name and a confidence; from SURE on it labels without a person."""
     pairs = [(one, 0.9) if isinstance(one, str) else one for one in said]
     probabilities = np.empty((len(said), len(labels)), np.float32)
     for row, (label, confidence) in zip(probabilities, pairs, strict=True):

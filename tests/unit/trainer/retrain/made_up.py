@@ -1,4 +1,4 @@
-"""Made-up comparisons, and what the gate says of them."""
+"""Made-up comparisons, and the gate's decisions on them."""
 
 from trainer.retrain.config import GateSettings
 from trainer.retrain.cycle_folder import (
@@ -31,7 +31,7 @@ def brier(z):
 
 
 def automatic(photos, wrong, high=1.0):
-    """Labels without a person; ``high``: the upper end of the interval of the share that is right."""
+    """Labels without a person; ``high`` is the upper end of the interval of the share of right labels."""
     return AutomaticLabels(photos=photos, wrong=wrong, right_95=(0.0, high))
 
 
@@ -47,7 +47,7 @@ def automation(points=-1.6, spread=3.0, **changes):
 
 
 def comparison(**changes):
-    """A challenger that passes: 2.1 points better, everything else about as it was."""
+    """A challenger that passes: 2.1 points better, other figures about equal."""
     found = Comparison(
         champion="shop@3", challenger="shop@4", photos=372, champion_accuracy=0.871, challenger_accuracy=0.892,
         won=14, lost=6, points=2.15, points_95=(-0.2, 4.5), smallest_points=3.4, challenger_all=0.892, all_photos=372,

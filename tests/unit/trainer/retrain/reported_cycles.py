@@ -33,7 +33,7 @@ SIZE = Footprint(bytes=4_200_000, images_per_s=400.0)
 
 @dataclass(frozen=True)
 class ReportedCycle:
-    """What a cycle's steps have left in its folder; None or empty if a step was not reached."""
+    """Results of a cycle's steps in its folder; None or empty if a step was not reached."""
 
     folder: Path
     outcome: Outcome
@@ -45,7 +45,7 @@ class ReportedCycle:
     photos: Sequence[AssignedPhoto] = ()
 
     def page(self) -> str:
-        """The cycle's page, made of its files."""
+        """The cycle's page, rendered from its files."""
         cycle = CycleFolder(self.folder)
         for name in ("start", "collected", "comparison", "catalogue", "verdict"):
             file, record = getattr(cycle, name), getattr(self, name)
@@ -67,7 +67,7 @@ def outcome(status: CycleStatus = CycleStatus.PROMOTED, **changes: object) -> Ou
 
 
 def promoted(folder: Path, label: str = "shoes", photo: str = "gone.jpg") -> ReportedCycle:
-    """A cycle that has everything; ``label`` and ``photo`` are people's words, wherever such stand."""
+    """A complete cycle; ``label`` and ``photo`` are used for every name that people choose."""
     photos = [
         AssignedPhoto(Path("/shop/1.jpg"), label, Split.TRAIN, "1" * 64, "a"),
         AssignedPhoto(Path("/shop", photo), label, Split.TEST, "2" * 64, "b"),
@@ -92,7 +92,7 @@ def refused(folder: Path) -> ReportedCycle:
 
 
 def first(folder: Path) -> ReportedCycle:
-    """Of a model that had no champion."""
+    """A cycle of a model without a champion."""
     alone = Comparison(
         challenger="shop@1", photos=0, challenger_accuracy=0.9, challenger_all=0.9, all_photos=100,
         classes={"shoes": new_class(1.0, 9)}, challenger_footprint=SIZE,

@@ -88,7 +88,7 @@ def folders(shop: PaperShop) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
 
 
-def test_a_catalogue_that_cannot_be_used_is_said_before_the_training(shop: PaperShop) -> None:
+def test_an_unusable_catalogue_is_reported_before_the_training(shop: PaperShop) -> None:
     config = shop.asked(catalogue=CatalogueSettings(source="rows.csv"))
 
     def away(*of: object) -> None:
@@ -146,7 +146,7 @@ def test_a_class_that_nobody_knows_is_said_before_the_training(shop: PaperShop) 
 
 
 def test_a_class_of_the_cycle_before_is_not_told_again(shop: PaperShop) -> None:
-    """The paper shop's collecting counts no classes of its own."""
+    """The fake collecting step counts no classes."""
 
     def collect(config, folder, *of):
         found = shop.tools().collect(config, folder, *of).model_copy(update={"photos": {"boots": 1, "hatt": 1}})

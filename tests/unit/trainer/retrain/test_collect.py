@@ -16,7 +16,7 @@ HEAD = "image,sha256,label,was,reviewer,model,at,remark\n"
 
 
 class Shop:
-    """A data set of files that are no photos (nobody looks yet), its corrections, and its cycles."""
+    """A data set of files that are not photos (collecting does not decode them), its corrections, and its cycles."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.number = folder, 0
@@ -36,7 +36,7 @@ class Shop:
             )
 
     def collect(self, classes: ClassMap | None = None, known=(), data: str = "photos") -> Collected:
-        """Collect in a folder of its own, against the collection before."""
+        """Collect in a new folder, compared with the last collection."""
         config = RetrainConfig(
             name="shop",
             data=self.folder / data,
@@ -202,8 +202,8 @@ def test_what_reviewers_call_no_product_is_learned_from_as_such(shop: Shop) -> N
     assert not any("New class" in line for line in collected_notes(collected, {"boots", "hats"}))
 
 
-def test_a_table_is_collected_with_its_columns_and_what_it_lacks_is_said(shop: Shop) -> None:
-    """Photos from elsewhere are fetched; one that is not had keeps its row, so that a training counts it."""
+def test_a_table_is_collected_with_its_columns_and_missing_photos_are_reported(shop: Shop) -> None:
+    """Photos behind URLs are fetched; a failed photo keeps its row, so that a training counts it."""
     with open_scripted_server() as server:
         server.answers = {"/1.jpg": [Answer(b"\xff\xd8 one")], "/2.jpg": [Answer(status=404)]}
         cells = [server.url("/1.jpg"), server.url("/2.jpg"), "photos/hats/3.jpg", "photos/boots/2.jpg"]
@@ -241,9 +241,9 @@ def test_a_table_is_collected_with_its_columns_and_what_it_lacks_is_said(shop: S
 def test_a_host_that_is_away_ends_the_cycle_unless_it_has_few_of_the_photos(
     shop: Shop, rows: int, most: float, refused: bool
 ) -> None:
-    """Two photos could come the next time: without them a worse model might be promoted meanwhile."""
-    cells = ["http://127.0.0.1:9/a.jpg", "http://127.0.0.1:9/b.jpg"]  # a private address that nobody has allowed
-    cells += [f"photos/{n}.jpg" for n in range(rows - len(cells))]  # these are missing, which is no host's doing
+    """Two photos could come next time: without them a worse model might be promoted."""
+    cells = ["http://127.0.0.1:9/a.jpg", "http://127.0.0.1:9/b.jpg"]  # a private address that is not allowed
+    cells += [f"photos/{n}.jpg" for n in range(rows - len(cells))]  # these are missing, without any host's fault
     (shop.folder / "shop.csv").write_text(
         "image,label\n" + "".join(f"{cell},{('boots', 'hats')[n % 2]}\n" for n, cell in enumerate(cells))
     )

@@ -1,4 +1,4 @@
-"""What is collected, as a training divides it: nothing moves, whatever reviewers and the data's folders say."""
+"""Splits of collected photos: photos keep their split after reviews and changes of the data's folders."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -39,7 +39,7 @@ class Cycles:
             draw(folder / "data" / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)
 
     def given(self, **splits: str) -> None:
-        """Move the photos of some names into split folders; the others into that of training."""
+        """Move photos by name into split folders, and all others into the training folder."""
         for path in sorted((self.folder / "data").rglob("*.png")):
             split = splits.get(f"p{path.stem}", "train")
             to = self.folder / "given" / split / path.parent.name / path.name
@@ -55,7 +55,7 @@ class Cycles:
             out.write(f"{head}{path},{label},anna,2026-05-01\n")
 
     def run(self, pause: Callable[[], object] = lambda: None) -> Prepared:
-        """A cycle; its splits are those that the next one extends. It is paused before it begins to learn."""
+        """Run a cycle whose splits the next cycle extends; call ``pause`` before it begins to learn."""
         config = RetrainConfig(
             name="shop",
             data=self.folder / "data",
@@ -78,7 +78,7 @@ class Cycles:
 
 @pytest.fixture
 def cycles(tmp_path: Path, session_cache: Path) -> Cycles:
-    """On pictures that are decoded once for all tests."""
+    """Cycles on pictures that are decoded once for all tests."""
     return Cycles(tmp_path, session_cache)
 
 
@@ -106,7 +106,7 @@ def test_nothing_moves_while_photos_come_and_are_corrected(cycles: Cycles, given
     assert not {photo.sha256 for photo in second.of(Split.TRAIN)} & {photo.sha256 for photo in first.of(Split.TEST)}
 
 
-def test_a_file_that_is_replaced_while_a_cycle_is_paused_gets_neither_label_nor_correction(cycles: Cycles) -> None:
+def test_a_file_replaced_during_a_pause_gets_no_label_or_correction(cycles: Cycles) -> None:
     labelled = cycles.folder / "data" / "hat" / "0.png"
     corrected, added = cycles.folder / "data" / "hat" / "2.png", cycles.folder / "catalogue" / "90.png"
     cycles.correct(corrected, "vase")
@@ -132,7 +132,7 @@ def test_a_first_cycle_takes_photos_that_only_reviewers_know_beside_given_splits
     assert "again.bmp" not in splits
 
 
-def test_a_photo_that_goes_back_to_the_catalogue_and_into_the_data_stays_in_its_split(cycles: Cycles) -> None:
+def test_a_photo_moved_to_the_catalogue_and_back_stays_in_its_split(cycles: Cycles) -> None:
     added = draw(cycles.folder / "catalogue" / "90.png", 90)
     cycles.run()
     cycles.correct(added, "vase")
@@ -144,12 +144,12 @@ def test_a_photo_that_goes_back_to_the_catalogue_and_into_the_data_stays_in_its_
     assert moved.split is split
 
 
-def test_photos_that_a_review_brought_are_learned_from_and_measure_nothing(cycles: Cycles) -> None:
+def test_reviewed_photos_are_only_for_training(cycles: Cycles) -> None:
     first = cycles.run()
     tested = next(photo for photo in first.photos if photo.split is Split.TEST)
     for seed in range(100, 130):
         cycles.correct(draw(cycles.folder / "catalogue" / f"{seed}.png", seed), ("hat", "vase")[seed % 2])
-    for seed in range(200, 210):  # the person has put these among the data since
+    for seed in range(200, 210):  # a person has added these to the data since
         cycles.correct(draw(cycles.folder / "data" / "hat" / f"{seed}.png", seed), "hat")
     twin = cycles.folder / "catalogue" / "twin.png"
     with Image.open(tested.path) as image:

@@ -47,10 +47,10 @@ def test_two_real_bundles_on_the_runs_own_test_photos(small_run, sure_export, bu
     assert judge(GateSettings(), found, None).checks
 
 
-def test_both_are_asked_for_the_precision_that_the_champion_keeps(
+def test_both_models_are_compared_at_the_champions_precision(
     small_run, unsure_bundle, sure_bundle, reference_photos, session_cache, tmp_path
 ):
-    """The same network twice: one keeps 0.90 by its own choice, the other 0.98."""
+    """The same network twice: one is set to 0.90, the other to 0.98."""
     promise = open_bundle(sure_bundle).manifest.variants["float32"].model_copy(update={"precision": 0.98})
     surer = derive(tmp_path / "surer", reference_photos, calibration=promise)
     found = compared(small_run, surer, sure_bundle, session_cache).automation
@@ -83,7 +83,7 @@ def test_the_champions_own_test_photos_tell_which_are_gone_and_which_are_newer(
 
 @pytest.fixture
 def four(tmp_path):
-    """Test photos; the last is no image."""
+    """Test photos; the last is not an image."""
     photos = []
     for number in range(2, 6):
         path = tmp_path / f"{number}.png"
@@ -99,7 +99,7 @@ def stores(folder):
 
 
 def test_photos_that_cannot_be_read_any_more_count_for_neither(four, tmp_path):
-    """But pixels that are kept need no file."""
+    """But cached pixels need no file."""
 
     def readable(stores):
         told = []

@@ -84,7 +84,7 @@ def test_newer_photos_are_those_that_the_champion_was_not_chosen_on():
     assert (newer.photos, newer.champion, newer.challenger, newer.won, newer.lost) == (2, 0.5, 0.5, 1, 1)
     everything = {photo.sha256 for photo in photos}
     assert compare_predictions(photos, *both, ClassMap(), chosen_on=everything).newer.photos == 0
-    assert compare_predictions(photos, *both, ClassMap()).newer is None, "nobody knows which are newer"
+    assert compare_predictions(photos, *both, ClassMap()).newer is None, "without chosen_on, newer photos are unknown"
 
 
 def test_a_new_class_is_measured_by_itself():
@@ -201,7 +201,7 @@ def test_a_map_that_makes_no_sense_is_refused(classes):
 
 
 def drawn_photos(rows=600, extra=0.0, seed=0):
-    """Two classes; the likelier is right as often as it says, or less often by so much."""
+    """Two classes; the likelier is right as often as its confidence less ``extra``."""
     rng = np.random.default_rng(seed)
     confidence = rng.uniform(0.7, 1, rows).astype(np.float32)
     right = rng.random(rows) < confidence - extra

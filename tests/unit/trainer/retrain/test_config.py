@@ -37,7 +37,7 @@ def test_what_cannot_be_used_is_refused_by_file_and_key(tmp_path: Path, more: st
         read_config(written(tmp_path, more))
 
 
-def test_a_name_that_no_model_can_have_and_a_file_that_is_not_there_are_refused(tmp_path: Path) -> None:
+def test_an_invalid_model_name_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.\./x"):
         read_config(written(tmp_path, "", "../x"))
     with pytest.raises(InputError, match=r"gone\.toml"):
@@ -65,8 +65,8 @@ image_root = "images"
 """
 
 
-def test_paths_start_at_the_files_own_folder_and_those_of_a_cycle_that_has_begun_stay(tmp_path: Path) -> None:
-    """Whatever the current folder is: cron has another. URLs and the names of weights are no paths."""
+def test_paths_start_at_the_files_folder_and_stay_during_a_cycle(tmp_path: Path) -> None:
+    """The current folder does not matter: cron has another. URLs and names of weights are not paths."""
     config = read_config(written(tmp_path, PLACES))
     assert (config.data, config.folder) == (tmp_path / "photos", tmp_path / "retraining" / "shop")
     assert (config.registry, config.train.weights) == (str(tmp_path / "models"), str(tmp_path / "body.weights.h5"))

@@ -63,7 +63,7 @@ def test_the_challenger_learns_as_the_champion_did_and_from_its_weights(shop: Pa
 def test_a_challenger_of_a_pretrained_champion_begins_with_the_same_pretrained_weights(
     shop: PaperShop, tmp_path: Path
 ) -> None:
-    """The champion's own have seen photos that folds of heads would be judged on."""
+    """The champion's own weights have seen photos that would judge the folds of heads."""
     body, own = tmp_path / "body.weights.h5", shop.registry.training("shop", 1, "args.json")
     body.touch()
     changes = {"arch": Arch.MOBILENET, "alpha": 0.25, "weights": str(body)}
@@ -84,10 +84,8 @@ def test_a_challenger_of_a_pretrained_champion_begins_with_the_same_pretrained_w
         ({"warm_start": False, "weights": "none"}, None),
     ],
 )
-def test_it_is_said_why_a_challenger_does_not_begin_with_the_champions_weights(
-    shop: PaperShop, train: dict[str, object], note: str | None
-) -> None:
-    """But a cold start that the settings ask for is no news."""
+def test_the_reason_for_a_cold_start_is_reported(shop: PaperShop, train: dict[str, object], note: str | None) -> None:
+    """But a cold start that the settings request is not reported."""
     view, settings = PaperView(), TrainSettings(**train)
     shop.run(config=shop.asked(train=settings), view=view)
     assert shop.requests[0].weights == settings.weights
@@ -200,7 +198,7 @@ def keep_tree(shop: PaperShop) -> None:
         ({"boots": "shoes"}, "boots,sold\nhats,\nscarves,\n", {"boots": "sold", "hats": "", "scarves": ""}),
     ],
 )
-def test_a_tree_of_the_settings_overrules_that_of_the_data_and_that_overrules_the_champions(
+def test_the_settings_tree_overrules_the_datas_and_this_the_champions(
     shop: PaperShop, tmp_path: Path, stated: dict[str, str], in_settings: str, parents: dict[str, str]
 ) -> None:
     def collect(config, folder, *of):
@@ -216,7 +214,7 @@ def test_a_tree_of_the_settings_overrules_that_of_the_data_and_that_overrules_th
     assert shop.requests[-1].parents == parents
 
 
-def test_the_comparison_is_told_which_test_photos_the_champion_was_chosen_on(shop: PaperShop) -> None:
+def test_the_comparison_knows_the_test_photos_that_chose_the_champion(shop: PaperShop) -> None:
     compared = []
     compare = shop.tools().compare
 

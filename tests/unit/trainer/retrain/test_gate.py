@@ -1,4 +1,4 @@
-"""Which challengers pass which checks. What the checks say stands in ``tests/messages/retrain.txt``."""
+"""Which challengers pass which checks. ``tests/messages/retrain.txt`` has the checks' messages."""
 
 import pytest
 from hypothesis import given, settings
@@ -185,8 +185,8 @@ def test_people_get_not_many_more_photos_to_review(points, spread, limit, passed
     assert (verdict.passed, coverage.doubtful, coverage.unsure) == (passed, False, unsure)
 
 
-def test_a_loss_that_is_the_thresholds_own_is_told_and_not_refused():
-    """As many photos as the champion labels would be right as often."""
+def test_a_loss_from_thresholds_alone_is_reported_but_not_refused():
+    """If it labelled as many photos as the champion, the challenger would be right as often."""
     found = named(judged(comparison(automation=automation(-20.0, surest=automatic(280, 5)))), "coverage")
     assert (found.passed, found.doubtful) == (True, True)
     assert not named(judged(comparison(automation=automation(-20.0))), "coverage").passed
@@ -196,12 +196,12 @@ def test_a_loss_that_is_the_thresholds_own_is_told_and_not_refused():
     ("wrong", "high", "passed", "doubtful"),
     [
         (4, 0.99, True, False),
-        (7, 0.985, True, False),  # less than before, and it may still keep what it promised
+        (7, 0.985, True, False),  # less than before, but it may still keep its promise
         (14, 0.975, False, False),
-        (4, 0.975, True, True),  # the promise is broken, and no more often than before
+        (4, 0.975, True, True),  # the promise is broken, but no more often than before
     ],
 )
-def test_labels_that_nobody_looks_at_are_right_as_promised_or_as_before(wrong, high, passed, doubtful):
+def test_automatic_labels_are_as_right_as_promised_or_as_before(wrong, high, passed, doubtful):
     verdict = judged(comparison(automation=automation(everywhere=automatic(274, wrong, high))))
     found = named(verdict, "precision")
     assert (found.passed, found.doubtful, verdict.passed) == (passed, doubtful, passed)
@@ -218,7 +218,7 @@ NOTHING = {"challenger_precision": None, "own_precision": None, "challenger": au
         ({**NOTHING, "everywhere": automatic(0, 0)}, "coverage"),
     ],
 )
-def test_a_first_model_that_breaks_its_promise_or_promises_nothing_passes_and_is_told_of(changes, doubtful):
+def test_a_first_model_with_a_broken_or_no_promise_passes_with_a_note(changes, doubtful):
     alone = automation().model_copy(update={**FIRST_AUTOMATION, **changes})
     verdict = judged(comparison(**FIRST | {"automation": alone}))
     assert verdict.passed
@@ -226,8 +226,8 @@ def test_a_first_model_that_breaks_its_promise_or_promises_nothing_passes_and_is
 
 
 @pytest.mark.parametrize("precision", [None, 0.9])
-def test_a_champion_that_promises_nothing_can_be_replaced(precision):
-    """It labels nothing by itself, so nothing can be lost."""
+def test_a_champion_without_a_promise_can_be_replaced(precision):
+    """It labels no photo by itself, so no automatic label can be lost."""
     found = automation(
         20.0 if precision else 0.0,
         champion=automatic(0, 0),

@@ -33,14 +33,14 @@ def test_a_person_who_was_quicker_has_decided(shop: PaperShop) -> None:
     assert shop.champion() == 1
 
 
-def test_what_a_person_promotes_after_the_gate_refused_it_is_promoted(shop: PaperShop) -> None:
+def test_a_person_can_promote_a_refused_challenger(shop: PaperShop) -> None:
     shop.passes = False
     shop.stop_at("write_report")
     shop.registry.promote("shop", 2, "I know better", force=True)
     assert shop.run().status is CycleStatus.PROMOTED
 
 
-def test_a_tracking_server_that_is_away_is_said_and_keeps_nothing_back(shop: PaperShop) -> None:
+def test_an_unreachable_tracking_server_is_reported_and_stops_no_step(shop: PaperShop) -> None:
     def away(*of: object) -> str:
         msg = "no server"
         raise MissingExtraError(msg)

@@ -40,7 +40,7 @@ def cycle(tmp_path: Path) -> CycleFolder:
 
 @pytest.fixture
 def uri(tmp_path: Path) -> Iterator[str]:
-    with patch.dict(os.environ, MLFLOW_ALLOW_FILE_STORE="true"):  # and what logging sets there goes with the test
+    with patch.dict(os.environ, MLFLOW_ALLOW_FILE_STORE="true"):  # also undoes variables that logging sets
         yield f"file://{tmp_path / 'mlruns'}"
 
 
@@ -100,7 +100,7 @@ def test_mlflow_reports_its_use_to_nobody(uri: str, cycle: CycleFolder) -> None:
         f"log_cycle({uri!r}, 'shops', CycleFolder(Path({str(cycle.path)!r})), outcome());"
         "from mlflow.telemetry import get_telemetry_client; sys.exit(get_telemetry_client() is not None)"
     )
-    # a run of tests is known to MLflow, which says nothing then: this process is to look as anybody's
+    # MLflow detects a test run and stays silent: hide the test run
     root = str(Path(__file__).parents[4])
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": root, "MLFLOW_ALLOW_FILE_STORE": "true"}
     assert subprocess.run([sys.executable, "-c", code], check=False, env=environment, cwd=root).returncode == 0

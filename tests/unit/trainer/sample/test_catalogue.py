@@ -12,7 +12,7 @@ COUNT = 240
 
 @pytest.fixture(scope="module")
 def files(drawn):
-    """All files in the order in which they were drawn; the last seven are faulty."""
+    """All files in the order of drawing; the last seven are faulty."""
     return sorted(drawn.glob("*/*"), key=lambda path: path.stem)
 
 

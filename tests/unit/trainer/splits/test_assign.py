@@ -31,7 +31,7 @@ def test_about_a_tenth_of_each_class_is_held_out_for_each_purpose():
         assert [counts[label, split] for split in Split] == [total * 8 // 10, total // 10, total // 10]
 
 
-def test_photos_that_show_the_same_picture_or_one_product_are_one_group_named_after_its_smallest_content():
+def test_photos_of_one_picture_or_product_are_one_group_named_after_its_smallest_content():
     sha256 = "0123456789abcdef" + "0" * 48
     photos = [*WHOLE, (sha256, "hat"), ("f" * 64, "vase"), ("3", "hat", None, "sku"), ("4", "hat", None, "sku")]
     found = assign(photos, [(20, 21)]).photos[20:]
@@ -106,7 +106,7 @@ def test_old_photos_that_turn_out_alike_stay_and_leak_until_the_twin_is_put_out_
 
 
 def shared_out(sizes, placed=None, groups=0, open_splits=tuple(Split)):
-    """Splits of groups of one class, which has some photos in place."""
+    """Splits for groups of one class, some of whose photos already have a split."""
     return share_out(sizes, placed or {}, groups, open_splits)
 
 
@@ -138,7 +138,7 @@ def test_a_new_photo_goes_where_its_class_lacks_photos(standing, groups, expecte
     assert shared_out([1], standing, groups) == expected
 
 
-def test_a_group_goes_to_no_split_that_it_would_carry_away_from_its_tenth():
+def test_a_group_never_moves_a_split_away_from_its_tenth():
     assert shared_out([5], {TRAIN: 90, VAL: 9, TEST: 9}, 108) == [TRAIN]
     assert shared_out([4], {TRAIN: 90, VAL: 9, TEST: 9}, 108) == [VAL]
 
@@ -148,7 +148,7 @@ sizes = st.lists(st.integers(1, 30), min_size=1, max_size=40)
 
 @settings(deadline=None)
 @given(sizes)
-def test_a_class_of_three_groups_is_everywhere_and_no_split_outgrows_its_tenth_by_more_than_need_be(sizes):
+def test_a_class_of_three_groups_is_in_every_split_and_splits_stay_near_a_tenth(sizes):
     held = Counter()
     for size, split in zip(sizes, shared_out(sizes), strict=True):
         held[split] += size

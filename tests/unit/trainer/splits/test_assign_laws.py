@@ -1,4 +1,4 @@
-"""What holds of all splits, of whatever photos."""
+"""Laws of splits, for random photos."""
 
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -20,7 +20,7 @@ def groups_of(photos):
 
 
 def whole(photos):
-    """The groups that lie in one split."""
+    """The groups with all photos in one split."""
     return {name for name, members in groups_of(photos).items() if len({p.split for p in members}) == 1}
 
 
@@ -29,7 +29,7 @@ products = st.none() | st.sampled_from("xyz")
 
 
 def fresh(prefix, size):
-    """Up to ``size`` photos with a name of their own."""
+    """Up to ``size`` photos with distinct names."""
     return st.lists(st.tuples(labels, products), max_size=size).map(
         lambda rows: [(f"{prefix}{i}", label, None, product) for i, (label, product) in enumerate(rows)]
     )
@@ -52,7 +52,7 @@ def first_trainings(draw):
 
 @st.composite
 def two_trainings(draw):
-    """Photos and links of a first training, and those of a second that lacks some of the old and has new ones."""
+    """Photos and links of two trainings; the second lacks some old photos and has new ones."""
     photos, links, seed = draw(first_trainings())
     gone = (
         draw(st.sets(st.sampled_from([p for p in photos if p not in BASE]), max_size=4)) if len(photos) > 15 else set()
@@ -63,7 +63,7 @@ def two_trainings(draw):
 
 
 def tried(*arguments, **options):
-    """An assignment, or none where links have left nothing to train on."""
+    """An assignment, or None if links leave no training photos."""
     try:
         return assign(*arguments, **options)
     except DataError:

@@ -16,7 +16,7 @@ def row(path, split, sha256, label="hat", *, group=None, product=None, present=T
 
 
 def matched(photos, earlier):
-    """Applicants for {path: sha256}, all hats, without given splits."""
+    """Matches for {path: sha256}, all hats, without given splits."""
     return match_earlier([LabeledPhoto(Path(path), "hat") for path in photos], list(photos.values()), earlier)
 
 
@@ -52,7 +52,7 @@ def fates(candidates):
     ],
 )  # fmt: skip
 def test_which_photo_is_which(photos, earlier, expected):
-    """Expected are path and split, and false for an earlier photo that is gone; what has a split is the earlier one."""
+    """Expected: path, split, and False for a missing earlier photo; a photo with a split is the earlier one."""
     wanted = [(path, split, split is not None, not gone) for path, split, *gone in expected]
     assert fates(matched(photos, earlier)) == wanted
 
@@ -80,7 +80,7 @@ TESTED = LabeledPhoto(Path("tested"), "hat", TEST)
 
 
 @pytest.mark.parametrize(("place", "sha256"), [("a", "1"), ("a", "2"), ("train/a", "1")])
-def test_another_split_than_it_had_is_refused_with_what_to_do(place, sha256):
+def test_a_changed_split_is_refused_with_advice(place, sha256):
     with pytest.raises(
         DataError,
         match=f"Expected {place} in test, as in the earlier training, got train; give it test again, or train without",
@@ -92,7 +92,7 @@ def test_another_split_than_it_had_is_refused_with_what_to_do(place, sha256):
 
 
 def test_a_photo_that_was_cut_from_training_may_be_given_as_training_again():
-    """The person has training and test folders; the earlier training has cut its validation photos from the former."""
+    """The data has training and test folders; the earlier training took its validation photos from the first."""
     earlier = [row("a", VAL, "1"), row("b", TRAIN, "2"), row("tested", TEST, "9")]
     photos = [LabeledPhoto(Path("a"), "hat", TRAIN), LabeledPhoto(Path("b"), "hat", TRAIN), TESTED]
     candidates = match_earlier(photos, ["1", "2", "9"], earlier)

@@ -108,7 +108,7 @@ def linked(draw):
 
 @settings(deadline=None)
 @given(linked())
-def test_whatever_is_bound_together_and_in_use_is_in_one_group(case):
+def test_linked_photos_in_use_are_in_one_group(case):
     found, links = case
     groups, _ = group_photos(found, links)
     for one in range(len(found)):

@@ -32,7 +32,7 @@ def photos(tmp_path):
 
 @pytest.fixture
 def cache(tmp_path):
-    """A cache that all tests share: the same photos come again and again."""
+    """A cache for all tests, because they use the same photos."""
     return tmp_path.parent / "cache"
 
 
@@ -43,7 +43,7 @@ def empty_cache(tmp_path):
 
 @dataclass
 class Told:
-    """Steps of the preparation, as it tells of them."""
+    """The reported steps of the preparation."""
 
     steps: dict = field(default_factory=dict)
 
@@ -68,13 +68,13 @@ def prepared(photos, cache, told=None, **wishes):
 
 
 def given(photos, folder):
-    """The photos as a given training split, and an empty test split of hats."""
+    """The photos in a training folder, and an empty test folder of hats."""
     shutil.copytree(photos, folder / "train")
     (folder / "test" / "hat").mkdir(parents=True)
     return folder
 
 
-def test_of_a_table_products_stay_together_and_what_cannot_be_had_is_set_aside_with_its_reason(photos, cache):
+def test_a_tables_products_stay_together_and_unusable_rows_are_set_aside_with_reasons(photos, cache):
     """Two photos a product; the last rows have no photo, no file and no label."""
     files = sorted(photos.rglob("*.png"))
     rows = [f"{file.relative_to(photos)},{file.parent.name},P{n // 2}" for n, file in enumerate(files)]
@@ -98,14 +98,14 @@ def test_of_a_table_products_stay_together_and_what_cannot_be_had_is_set_aside_w
     )
 
 
-def test_every_photo_of_a_clean_folder_is_used_and_there_is_nothing_to_say(photos, cache):
+def test_every_photo_of_a_clean_folder_is_used_without_notes(photos, cache):
     data = prepared(photos, cache)
     assert sorted(p.path for p in data.photos) == sorted(photos.rglob("*.png"))
     assert (data.classes, data.excluded, data.notes) == (("hat", "vase"), [], ())
     assert {len(data.of(split)) for split in Split} == {2, 8}
 
 
-def test_a_second_training_looks_at_and_decodes_only_what_is_new(photos, empty_cache):
+def test_a_second_training_reads_and_decodes_only_new_photos(photos, empty_cache):
     prepared(photos, empty_cache)
     draw(photos / "hat" / "new.png", 99)
     told = Told()
@@ -115,7 +115,7 @@ def test_a_second_training_looks_at_and_decodes_only_what_is_new(photos, empty_c
 
 @dataclass
 class Replacing(Told):
-    """Gives a file other bytes once a step has come to its end."""
+    """Replaces a file's bytes at the end of a step."""
 
     step: str = ""
     path: Path = Path()

@@ -16,7 +16,7 @@ TRAIN, VAL, TEST = Split
 
 
 def photos_of(classes):
-    """Photos of {label: splits}, each a group of its own."""
+    """Photos of {label: splits}, each in its own group."""
     return [
         AssignedPhoto(Path(f"{label}{i}"), label, split, f"{label}{i}", f"{label}{i}")
         for label, splits in classes.items()
@@ -75,7 +75,7 @@ def test_classes_that_a_split_lacks_are_said_with_the_reason(photos, notes):
         ({"hat": [TRAIN], "vase": [TRAIN, TEST]}, "no training photos can take their place: .*hat, vase"),
     ],
 )  # fmt: skip
-def test_what_cannot_be_trained_on_is_refused_with_what_to_do(classes, message):
+def test_untrainable_data_is_refused_with_advice(classes, message):
     with pytest.raises(DataError, match=message):
         keep_trained(photos_of(classes))
 

@@ -1,4 +1,4 @@
-"""What the tests of review share: a clock that a test sets, jobs, votes."""
+"""Fixtures for the tests of review: a clock that a test sets, jobs, votes."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -35,7 +35,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def make_queue(tmp_path: Path, clock: Clock) -> MakeQueue:
-    """A queue of the questions of such rows."""
+    """Makes a queue of the questions about some rows."""
     return lambda rows: ReviewQueue(load_questions(job_of(tmp_path, rows)), clock)
 
 

@@ -28,8 +28,8 @@ def test_a_photo_is_one_question_however_many_rows_have_it(tmp_path: Path) -> No
     assert [best["label"] for best in first["top_k"]] == ["boots", "hats", "shoes"]
 
 
-def test_of_a_label_above_classes_the_likeliest_class_is_asked_about(tmp_path: Path, clock: Clock) -> None:
-    """As an audit asks about rows that were labelled; the row is right if its label is above the answer."""
+def test_a_question_about_a_parent_label_is_about_its_likeliest_class(tmp_path: Path, clock: Clock) -> None:
+    """An audit asks about labelled rows; a row is right if its label is a parent of the answer."""
     pin = PIN.model_copy(update={"taxonomy": {"boots": "worn", "hats": "worn"}})
     rows = [Row(n, "boots", 0.5, Status.LABELED, above="worn") for n in range(3)]
     result = labelled_job(tmp_path / "shop", rows, pin=pin)
@@ -67,7 +67,7 @@ def test_one_picture_under_many_rows_is_the_first_question(tmp_path: Path, clock
     assert questions.get(queue.take("anna", "tab", USUAL, 1)[0])["reason"] == "repeated"
 
 
-def test_rows_that_are_named_are_asked_about_whatever_became_of_them(tmp_path: Path) -> None:
+def test_named_rows_are_asked_about_in_any_state(tmp_path: Path) -> None:
     rows = [Row(0), *(Row(n, status=Status.LABELED) for n in range(1, 30))]
     questions = load_questions(job_of(tmp_path, rows), rows=[3, 20])
     assert [questions.get(place)["row"] for place in (0, 1)] == [3, 20]
@@ -86,5 +86,5 @@ def test_a_column_of_class_names_tells_suspected_label_errors(tmp_path: Path) ->
     assert questions.contradicted.tolist() == [False, True, False, False]
 
 
-def test_the_classes_are_those_that_results_name_where_the_bundle_is_elsewhere(tmp_path: Path) -> None:
+def test_without_the_bundle_the_classes_come_from_results(tmp_path: Path) -> None:
     assert load_questions(job_of(tmp_path, doubtful(3))).classes == CLASSES

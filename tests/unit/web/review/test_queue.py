@@ -1,4 +1,4 @@
-"""Which question is asked of whom."""
+"""Which reviewer gets which question."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -82,7 +82,7 @@ def test_a_second_person_is_asked_some_questions(make_queue: MakeQueue, clock: C
     assert queue.take("cleo", "c", replace(choice, second=0.0), 100) == []
 
 
-def test_a_question_in_dispute_is_asked_of_a_third_and_once_again_of_both(make_queue: MakeQueue, clock: Clock) -> None:
+def test_a_disputed_question_goes_to_a_third_reviewer_and_again_to_both(make_queue: MakeQueue, clock: Clock) -> None:
     queue = make_queue(doubtful(1))
     queue.restore([vote(clock, 0, "boots"), vote(clock, 0, "hats", "ben")])
     for reviewer in ("anna", "ben", "cleo"):
@@ -114,7 +114,7 @@ def test_it_counts_questions_rows_and_right_guesses(make_queue: MakeQueue, clock
 def test_the_speed_leaves_pauses_out(make_queue: MakeQueue, clock: Clock) -> None:
     queue = make_queue(doubtful(100))
     for n in range(21):
-        clock.now += 2  # and one that a vote takes
+        clock.now += 2  # and the time of a vote
         if n == 10:
             clock.now += 3600
         queue.add(vote(clock, n, "boots"))

@@ -1,4 +1,4 @@
-"""Reviews of jobs: answers about photos that were seen."""
+"""Reviews of jobs: answers about photos that a reviewer has seen."""
 
 import shutil
 from pathlib import Path
