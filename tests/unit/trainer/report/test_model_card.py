@@ -45,7 +45,7 @@ def test_a_card_says_what_it_should() -> None:
         "## How to use it",
         "## Figures",
         "## Precision and coverage",
-        "## What it does not know",
+        "## Limits",
         "## Data",
         "## Training",
     ]
@@ -82,7 +82,7 @@ def test_classes_of_which_little_is_known_are_named() -> None:
     counts = {**material.prepared_counts, Split.TRAIN: {"dress": 200, "hat": 4, "vase": 29}}
     card = model_card(replace(material, prepared_counts=counts))
     assert "Classes with fewer than 30 photos to learn from: hat (4), vase (29)." in card
-    assert "Classes without test photos, of which nothing is known: vase." in card
+    assert "Classes without test photos, so without figures: vase." in card
 
 
 def test_names_mean_nothing_but_themselves() -> None:

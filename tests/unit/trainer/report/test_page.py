@@ -241,4 +241,4 @@ def test_of_a_tree_each_level_and_how_far_off_errors_are_is_told() -> None:
     nothing = {"level_coverage": (material.ruling.coverage, 0.0)}
     targets = tuple(one.model_copy(update=nothing) for one in material.confidence.targets)
     idle = replace(material, confidence=material.confidence.model_copy(update={"targets": targets}))
-    assert "no label above one could be proved" in idle.promise
+    assert "no label above the classes was proved" in idle.promise
