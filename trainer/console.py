@@ -310,7 +310,7 @@ def _show_precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged",
         return
     split = Judged.TEST if evaluation.test else split
     ruling = default_precision(evaluation.thresholds)
-    table = Table(title="Share of photos that need no person, by --precision", title_justify="left")
+    table = Table(title="Share of photos that need no person", title_justify="left")
     for heading in ("--precision", "expected", f"on {split.word}", "right", "95%", "wrong"):
         table.add_column(heading, justify="right")
     for target in evaluation.thresholds:

@@ -38,7 +38,7 @@ def test_figures_out_of_fold_are_no_promise_where_there_is_none() -> None:
         cv = CrossValidated(**dict(material.evaluation.val.model_copy(update={"n": 900})), folds=5)
         judged = {**material.judged, Judged.CV: material.judged[Judged.VAL]}
         material = replace(material, judged=judged, evaluation=material.evaluation.model_copy(update={"cv": cv}))
-        assert material.caveat.endswith(words)
+        assert material.caveat.endswith(f"{words} these photos.")
 
 
 @pytest.mark.parametrize(
