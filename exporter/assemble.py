@@ -1,7 +1,4 @@
-"""The files of a bundle: golden photos, and the manifest that lists them all.
-
-A bundle is written beside its place, then renamed into it.
-"""
+"""The files of a bundle: golden photos, and the manifest that lists them all."""
 
 import hashlib
 import io
@@ -47,7 +44,7 @@ def check_free(place: Path) -> None:
 
 
 def check_place(place: Path) -> None:
-    """Raise InputError if the place is taken, or no folder can be made there: before the work, not after it."""
+    """Raise InputError if the place is taken or not writable: before the work, not after it."""
     check_free(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -63,10 +60,9 @@ def sha256_of(files: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: Callable[[Path], None]) -> None:
-    """Write a bundle beside its place, then rename it into it; InputError if something is there.
+    """Write a bundle beside its place, check it, then rename it; InputError if the place is taken.
 
-    ``files`` are name → contents, without the manifest. ``check`` is called with the whole bundle before it is renamed:
-    if it raises, nothing is published.
+    ``files`` are name → contents, without the manifest. If ``check`` raises, the bundle is not published.
     """
     check_free(place)
     try:
@@ -108,7 +104,7 @@ class GoldenPhotos:
 
 
 def golden_photos(originals: list[Path], spec: PreprocessSpec) -> dict[str, tuple[str, bytes]]:
-    """Some of the originals that can be read, then one very wide, one turned by its EXIF tag, one transparent.
+    """Some readable originals, then one very wide, one turned by its EXIF tag, one transparent.
 
     Returns file name → (kind, bytes).
     """
@@ -183,9 +179,9 @@ def assemble(
 
 
 def reference_of(variant: MadeVariant, run: TrainingRun) -> VariantReference:
-    """The predictions that drift is measured against: a variant's own, for the run's distinct validation photos.
+    """The reference for drift: a variant's predictions of the run's distinct validation photos.
 
-    Where full trainings judged all photos out of fold, their predictions count as its own, as they do for its promise.
+    If all folds were full trainings, their out-of-fold predictions count too.
     """
     scores = onnx_scores(variant.model, run.pixels)
     first = {hashlib.sha256(pixels.tobytes()).digest(): number for number, pixels in enumerate(run.pixels)}
@@ -211,7 +207,7 @@ def reference_of(variant: MadeVariant, run: TrainingRun) -> VariantReference:
 
 
 def proof_rows(parts: Sequence[HeldOutRows], labels: Sequence[str], targets: Iterable[Thresholds]) -> ProofRows | None:
-    """Count the rows that the thresholds of ``targets`` were found on; None without a row."""
+    """Count the rows behind the thresholds of ``targets``; None without a row."""
     known = np.concatenate([part.known for part in parts])
     probabilities = np.concatenate([part.probabilities for part in parts])[known]
     if not len(probabilities):

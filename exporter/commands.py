@@ -36,13 +36,13 @@ def export_command(
         str,
         typer.Option(
             metavar="auto|float32|int8",
-            help="Which of the models is used if nobody names one. auto: int8 if it is as good as float32, and faster "
-            "from file to label, as measured here.",
+            help="The model for jobs that name none. auto: int8 if it is as good as float32, and faster "
+            "from file to label on this machine.",
         ),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON instead of tables.")] = False,
 ) -> Path:
-    """Convert a run to ONNX and prove that it agrees with Keras; otherwise nothing is published.
+    """Convert a run to ONNX, and publish it if it agrees with Keras.
 
     Exit status 1 if ONNX Runtime and Keras disagree; the figures are shown all the same. An int8 model that loses too
     much accuracy, or is not faster here, is left out with the reason.
@@ -61,7 +61,7 @@ def export_command(
 
         hangtag export runs/train/shop --max-drop 1
 
-      The same default variant in every export, whatever is measured:
+      Always the same default variant:
 
         hangtag export runs/train/shop --default-variant float32
     """

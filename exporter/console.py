@@ -1,4 +1,4 @@
-"""How an export looks on a terminal: progress, then the proof as tables. TensorFlow is loaded once it is needed."""
+"""Shows an export on a terminal: progress, then the proof as tables. TensorFlow is loaded once it is needed."""
 
 import json
 import shlex
@@ -26,7 +26,7 @@ _TOO_FEW: Final = "[yellow]?[/yellow]"
 
 
 def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json: bool) -> None:
-    """Export with progress on stderr, then show the proof on stdout, also if nothing was published."""
+    """Export with progress on stderr, then show the proof on stdout, also after a failure."""
     from exporter.assemble import check_place
     from exporter.training_run import read_training_run
 

@@ -1,4 +1,4 @@
-"""What a lighter variant costs in accuracy, how sure that is, and what it gains in speed on this machine."""
+"""A lighter variant's loss of accuracy, the interval of that loss, and its gain in speed on this machine."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -21,31 +21,31 @@ from models.statistics.intervals import Interval, design_effect, difference_inte
 _PHOTOS: Final = 32
 _ROUNDS: Final = 9
 _WHOLE_ROUNDS: Final = 3
-"""Fewer rounds, since decoding large photos takes seconds, the same for both models."""
+"""Fewer rounds: decoding large photos takes seconds, the same for both models."""
 _WORTH: Final = 500
-"""How many validation photos the expected loss counts for. One photo lost of 30 must not refuse a variant, nor may luck
-on 30 let one pass; on thousands, what is measured counts (benchmarks/int8_judging.py)."""
+"""How many validation photos the expected loss counts for. Chance on 30 photos must not decide; on thousands, the
+measured loss counts (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
-"""The least that a changed label is taken to cost: confidences of a network that has hardly learned all but tie."""
+"""The least cost of a changed label: confidences of a network that has hardly learned almost tie."""
 _TELLING: Final = 20.0
-"""Points from end to end; a wider interval leaves open what a variant costs."""
+"""Points from end to end; a wider interval is too wide to know a variant's loss."""
 _NEAREST: Final = 0.25
 _FEWEST: Final = 20
-"""The moves that count are those of a quarter of the photos, 20 at least: those with the smallest leads."""
+"""Only the moves of the quarter of the photos with the smallest leads count, of 20 photos at least."""
 
 
 @dataclass(frozen=True)
 class Drop:
-    """How much less often a variant is right than float32 is, on the same photos.
+    """Accuracy that a variant loses against float32, on the same photos.
 
     Attributes:
-        photos: how many of them have a known label.
-        accuracy, reference: share of these that the variant labels right, and that float32 does.
-        points: how much accuracy is lost on them, in hundredths; negative if it is gained.
-        points_95: the 95% interval of that.
-        compared: how many photos there are, those without a known label included.
-        agreement: share of all of them to which both give the same label, right or wrong.
-        estimate: points of accuracy that the variant is expected to lose; see :func:`drop`.
+        photos: how many have a known label.
+        accuracy, reference: of the variant and of float32, on these photos.
+        points: lost accuracy on these photos, in hundredths; negative for a gain.
+        points_95: the 95% interval of ``points``.
+        compared: how many photos, with and without a known label.
+        agreement: share of all photos with the same label from both, right or wrong.
+        estimate: expected loss in points; see :func:`drop`.
     """
 
     photos: int
@@ -59,22 +59,22 @@ class Drop:
 
     @property
     def words(self) -> str:
-        """What it is expected to lose, or to gain."""
+        """The expected loss or gain."""
         return f"{'gains' if self.estimate < 0 else 'loses'} about {abs(self.estimate):.2f} points of accuracy"
 
     @property
     def is_telling(self) -> bool:
-        """Whether the photos are enough to measure what it costs."""
+        """Whether the photos are enough to measure the loss."""
         low, high = self.points_95
         return high - low <= _TELLING
 
     @property
     def seen(self) -> str:
-        """What it lost, or gained, on the photos."""
+        """The measured loss or gain."""
         return f"{abs(self.points):.2f} {'gained' if self.points < 0 else 'lost'} on {self.photos} validation photos"
 
     def too_much(self, allowed: float) -> str | None:
-        """What it loses and may lose, in words; None if it loses no more than ``allowed`` points."""
+        """The loss and the limit, in words; None if the loss is at most ``allowed`` points."""
         if self.estimate <= allowed:
             return None
         low, high = self.points_95
@@ -86,7 +86,7 @@ class Drop:
 
 @dataclass(frozen=True)
 class Float32:
-    """The float32 model, from which lighter variants are made, and what they are compared with it on.
+    """The float32 model, and the photos on which variants are compared with it.
 
     Attributes:
         model: ends in ``logits``.
@@ -101,7 +101,7 @@ class Float32:
     version: str
 
     def drop(self, variant: Scores) -> Drop:
-        """What a variant loses, by its scores of the photos."""
+        """A variant's loss, by its scores of the photos."""
         labels, temperature = self.run.labels, self.run.confidence.temperature
         before, after = self.scores.probabilities / temperature, variant.probabilities / temperature
         return drop(before, after, labels, expected_loss(before, after, before[: len(labels)]), self.run.groups)
@@ -116,9 +116,9 @@ def drop(
 ) -> Drop:
     """Compare a variant with float32 by probabilities or logits of the same photos, ``(n + m, classes)``, n above 0.
 
-    The points lost on 30 photos are chance: one photo is 3.3. So the estimate is of these photos and of 500 more, of
-    which the share ``expected`` is lost (:func:`expected_loss`; None: the estimate is what these photos say).
-    ``labels``, ``(n,)``, are class indices of the first n photos; ``groups``, ``(n,)``, number those of one product.
+    The points lost on 30 photos are chance: one photo is 3.3. So the estimate adds 500 photos that lose the share
+    ``expected`` (:func:`expected_loss`; None adds no photos). ``labels``, ``(n,)``, are class indices of the first n
+    photos; ``groups``, ``(n,)``, number their products.
     """
     before, after = reference.argmax(axis=1), got.argmax(axis=1)
     known = len(labels)
@@ -143,15 +143,15 @@ def drop(
 def expected_loss(
     reference: npt.NDArray[np.floating], got: npt.NDArray[np.floating], unseen: npt.NDArray[np.floating]
 ) -> float:
-    """The share of unseen photos that a variant is expected to lose; it needs no labels.
+    """The expected share of unseen photos that a variant loses, without labels.
 
-    A photo's label changes where the variant moves the lead of its likeliest class over the second by more than that
-    lead. Training photos have larger leads than others, so that to count their changed labels is to expect too few. But
-    the moves are of one size on all photos with a small lead: each unseen photo is given each of these moves, and a
-    changed label costs what calibrated confidences say, the likeliest class's less the second's, and 0.05 at least.
+    A photo's lead is its likeliest logit less the second. Its label changes if the variant moves the lead by more than
+    the lead. Training photos have larger leads, so counting their changed labels would be too optimistic. But moves
+    have one size on all photos with a small lead: each unseen photo gets each of these moves. A changed label costs the
+    difference of the two calibrated confidences, 0.05 at least.
 
     ``reference`` and ``got`` are float32's and the variant's logits of any photos, ``(n, classes)``, divided by the
-    temperature; ``unseen`` are float32's of photos that were not learned from, ``(m, classes)``.
+    temperature; ``unseen`` are float32's logits of photos outside of training, ``(m, classes)``.
     """
     order = np.argsort(-reference, axis=1)[:, :2]
     (first, second), (now_first, now_second) = (np.take_along_axis(rows, order, 1).T for rows in (reference, got))
@@ -165,7 +165,7 @@ def expected_loss(
 
 
 def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _ROUNDS) -> float:
-    """Run two ONNX files in turns on one thread each, ``rounds`` times after one that does not count.
+    """Run two ONNX files in turns on one thread each, ``rounds`` times after a warm-up.
 
     They take ``pixels``, ``uint8 (n, S, S, 3)``, at least one photo, repeated to a batch of 32.
 
@@ -179,9 +179,9 @@ def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _RO
 def whole_gain(
     reference: bytes, other: bytes, photos: Iterable[bytes], spec: PreprocessSpec, rounds: int = _WHOLE_ROUNDS
 ) -> float | None:
-    """:func:`speed_gain` from the bytes of files to their labels: each turn decodes once, for both models.
+    """:func:`speed_gain` from the bytes of files to labels: each turn decodes once, for both models.
 
-    The first 32 image files that can be decoded are used; None if there are none.
+    It takes the first 32 image files that can be decoded; None if none can.
     """
     some = list(islice((data for data in photos if _decodes(data, spec)), _PHOTOS))
     if not some:

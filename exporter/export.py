@@ -1,4 +1,4 @@
-"""A run in, a bundle out: published only when ONNX Runtime has agreed with Keras on the run's own photos."""
+"""Converts a run to a bundle, published only if ONNX Runtime agrees with Keras on the run's own photos."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -45,10 +45,10 @@ def export_run(
     options: ExportOptions | None = None,
     advance: Advance = lambda what, done, total: None,
 ) -> ExportResult:
-    """Convert a run's best network and prove it; nothing may be at ``place``, where the bundle will be.
+    """Convert a run's best network and prove it; ``place``, of the new bundle, must be free.
 
     InputError if the run or an option cannot be used. ParityError (:class:`exporter.proof.DisprovedError` if there are
-    figures) if ONNX Runtime and Keras disagree, or an edge graph and its model: nothing is published.
+    figures) if ONNX Runtime and Keras disagree, or an edge graph and its model; then the bundle is not published.
     """
     options = options or ExportOptions()
     check_free(place)

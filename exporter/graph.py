@@ -62,8 +62,8 @@ def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = No
 def network_ends(network: keras.Model) -> keras.Model:
     """A model, with the network's own weights, that gives features ``(batch, D)`` and logits ``(batch, units)``.
 
-    The network ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. One without a layer
-    ``features`` has them before ``logits``: at inference a dropout passes on what it gets.
+    The network ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. Without a layer
+    ``features``, the input of ``logits`` is taken: at inference a dropout changes nothing.
     """
     logits = network.get_layer("logits")
     named = any(layer.name == "features" for layer in network.layers)
@@ -74,9 +74,9 @@ def network_ends(network: keras.Model) -> keras.Model:
 def _distance(features: tf.Tensor, head: DistanceHead) -> tf.Tensor:
     """:meth:`models.statistics.out_of_distribution.DistanceHead.score` of features ``float32 (batch, D)``.
 
-    The nearest centre is found by expanding the square, which needs no ``(batch, C, K)`` tensor but loses digits where
-    distances are small beside coordinates; its distance is then computed by subtraction, which loses none. So that few
-    are lost in the search either, coordinates count from the middle of the centres.
+    Expanding the square finds the nearest centre without a ``(batch, C, K)`` tensor, but loses digits where distances
+    are small beside coordinates; so coordinates count from the middle of the centres. Its distance is then computed by
+    subtraction, which loses none.
     """
     length = tf.sqrt(tf.reduce_sum(features * features, axis=1, keepdims=True))
     offsets = features / tf.maximum(length, SHORTEST) - head.mean
@@ -106,11 +106,11 @@ def _rename(model: onnx.ModelProto) -> None:
 
 
 def check_plain(model: onnx.ModelProto) -> None:
-    """Check that every ONNX Runtime has all of a graph's operators; may raise ParityError."""
+    """Raise ParityError if some ONNX Runtime lacks one of a graph's operators."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
-        msg = f"The converted graph is not valid ONNX, and nothing was published: {error}"
+        msg = f"The converted graph is not valid ONNX: {error} Nothing was published."
         raise ParityError(msg) from error
     nodes = list(_nodes(model.graph))
     found = [
@@ -133,13 +133,12 @@ def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
 
 
 def _only_trains(node: onnx.NodeProto) -> bool:
-    """Whether a node is a batch norm that would learn, or a dropout that would drop."""
     learns = node.op_type == "BatchNormalization" and any(a.name == "training_mode" and a.i for a in node.attribute)
     return learns or node.op_type == "Dropout"
 
 
 def with_probabilities(model: onnx.ModelProto, temperature: float) -> onnx.ModelProto:
-    """A copy of what :func:`to_logits` gives, with calibrated ``probabilities`` in place of the output ``logits``."""
+    """A copy of a graph of :func:`to_logits`, with calibrated ``probabilities`` in place of the output ``logits``."""
     calibrated = onnx.ModelProto()
     calibrated.CopyFrom(model)
     graph = calibrated.graph
@@ -153,8 +152,8 @@ def with_probabilities(model: onnx.ModelProto, temperature: float) -> onnx.Model
 def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy that keeps large arrays as float16 and computes with them as float32 all the same.
 
-    ONNX Runtime widens them once, when it loads the model: nothing is quicker, nothing slower, and every processor
-    gives the same answers. An array with a number that float16 cannot hold stays as it is.
+    ONNX Runtime widens them once, when it loads the model: the speed is the same, and every processor gives the same
+    answers. An array with a number too large for float16 keeps its type.
     """
     smaller = onnx.ModelProto()
     smaller.CopyFrom(model)

@@ -1,4 +1,4 @@
-"""int8: quantization with ranges of training photos, and the search for the quickest model that passes."""
+"""int8: quantization with ranges from training photos, and the search for the quickest model that passes."""
 
 import contextlib
 import io
@@ -31,8 +31,8 @@ _QUANTIZED: Final = (
     *("Conv", "MatMul", "Gemm", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat"),
     *("Relu", "Clip", "Sigmoid"),
 )
-"""Operators for which ONNX Runtime has integer kernels that are worth using. ``Relu`` and ``Clip`` after a quantized
-operator vanish: its range then ends where theirs does. Left out, most of a range would go to values that ReLU6 cuts."""
+"""Operators whose integer kernels in ONNX Runtime are worth using. ``Relu`` and ``Clip`` merge into the operator before
+them and limit its range. Without them, most of a range would go to values that ReLU6 cuts."""
 _PERCENTILE: Final = 99.99
 _BINS: Final = 2048
 _AT_ONCE: Final = 8
@@ -42,8 +42,8 @@ _SILENT: Final = 4
 def body_nodes(model: onnx.ModelProto) -> list[str]:
     """The nodes between the first layer with weights and the features (before ``logits``), in the order of the graph.
 
-    What comes before is the scaling of pixels. What comes after, logits, probabilities and the unknown score, is a
-    thousandth of the work, and all of the decision: it stays in floating point.
+    The nodes before it scale pixels. The nodes after it (logits, probabilities, unknown score) are a thousandth of the
+    work and make the whole decision: they stay in floating point.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     features = _features(model, producers)
@@ -85,14 +85,14 @@ class QuantizeError(ParityError):
 class Quantizer:
     """Quantizes one model that ends in ``logits``, as a whole or but for its first layers. Raises QuantizeError.
 
-    Batch norms are folded into the convolutions before them, and ranges found, once. The range of an activation holds
-    all of its values on the photos but one of ten thousand. With all of them EfficientNetV2 was twice as far from
-    float32; by entropy (as TensorRT does) took minutes where there are hundreds of layers, and was hardly nearer.
+    Batch norms are folded into the convolutions before them, and ranges found, once. The range of an activation covers
+    99.99% of its values on the photos. With 100%, EfficientNetV2 was twice as far from float32. Entropy, the method of
+    TensorRT, took minutes for hundreds of layers and was hardly nearer.
 
     Attributes:
         body: names of the nodes that can be quantized, in the order of the graph.
-        layers: those of them with weights.
-        photos: how many photos the ranges are found on: of the pixels ``uint8 (n, S, S, 3)``, eight at a time.
+        layers: names of the body's nodes with weights.
+        photos: how many photos give the ranges: of the pixels ``uint8 (n, S, S, 3)``, eight at a time.
     """
 
     def __init__(self, model: onnx.ModelProto, pixels: Pixels, scratch: Path) -> None:
@@ -112,8 +112,8 @@ class Quantizer:
     def quantize(self, float_layers: int = 0) -> onnx.ModelProto:
         """Quantize the body but for its first ``float_layers`` layers and all nodes between them. Raises QuantizeError.
 
-        Only a beginning may stay in floating point: ONNX Runtime takes a float convolution between integer ones for
-        one that it should quantize as it loads the model, with a single scale for all channels.
+        Only the first layers may stay in floating point: when it loads the model, ONNX Runtime quantizes a float
+        convolution between integer ones, with a single scale for all channels.
         """
         left = self.layers[:float_layers]
         start = self.body.index(self.layers[float_layers]) if float_layers < len(self.layers) else len(self.body)
@@ -127,7 +127,7 @@ class Quantizer:
         return onnx.load(place)
 
     def _find_ranges(self) -> None:
-        """A few photos at a time: every layer's outputs are kept until they have been counted."""
+        """A few photos at a time, since every layer's outputs are in memory until they are counted."""
         augmented = str(self._scratch / "augmented.onnx")
         calibrator = create_calibrator(self._folded, _QUANTIZED, augmented, CalibrationMethod.Percentile)
         calibrator.collector = Histograms("percentile", True, _BINS, _BINS, _PERCENTILE, None)
@@ -155,7 +155,7 @@ class Quantizer:
         )
 
     def _check_float(self, model: Path, left: Iterable[str]) -> None:
-        """Raise if a layer that was left in floating point is none once ONNX Runtime has optimized the graph."""
+        """Raise if ONNX Runtime, when it optimizes the graph, quantizes a layer that should stay in floating point."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _SILENT
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED  # it keeps the names
@@ -174,8 +174,8 @@ _EIGHT_BITS: Final = {"quant_type": QuantType.QInt8, "axis": 0, "symmetric": Tru
 def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
     """Weights of the depthwise convolutions: one channel in, one out, in each group.
 
-    They suffer most from a lost bit, and need not lose it: their kernels add up products one by one, and never cut off
-    the sum of two at 16 bits, as those of other convolutions do without VNNI (MLAS: MlasConvSymDepthwiseKernelAvx2 and
+    They need the eighth bit most, and can keep it: their kernels add up products one by one. Without VNNI, kernels of
+    other convolutions saturate the sum of two products at 16 bits (MLAS: MlasConvSymDepthwiseKernelAvx2 and
     ...Avx512Core, MlasConvDepthwiseKernel).
     """
     shapes = {array.name: tuple(array.dims) for array in model.graph.initializer}
@@ -196,7 +196,7 @@ class Histograms(HistogramCollector):
     """Histograms of the absolute values of activations."""
 
     def collect_absolute_value(self, name_to_arr: Mapping[str, list[npt.NDArray[np.float32]]]) -> None:
-        """Count values; ONNX Runtime's own sorts them all to do so: two fifths of an export's time."""
+        """Count values; ONNX Runtime's own method sorts them: two fifths of an export's time."""
         for name, (values,) in name_to_arr.items():
             sizes, least, most = np.abs(values).ravel(), values.min(), values.max()
             edges = np.linspace(0.0, sizes.max() or 1.0, _BINS + 1, dtype=np.float32)
@@ -209,7 +209,7 @@ class Histograms(HistogramCollector):
 
 @contextmanager
 def _tools() -> Iterator[None]:
-    """Run ONNX Runtime's tools without their printed lines and advice; whatever they raise becomes a QuantizeError."""
+    """Silence ONNX Runtime's tools, and turn any exception of theirs into a QuantizeError."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -226,8 +226,8 @@ def _tools() -> Iterator[None]:
 
 _FEWEST_PHOTOS: Final = 16
 _FLOAT_LAYERS: Final = (0, 1, 2)
-"""How many of the first layers stay in floating point: of three colours a convolution with integers is hardly quicker,
-and a depthwise one after it is slower."""
+"""How many of the first layers stay in floating point: on three colours an integer convolution is hardly quicker, and a
+depthwise one after it is slower."""
 
 
 @dataclass(frozen=True)
@@ -269,7 +269,7 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
             advance("Quantizing", number, len(counts))
             try:
                 attempts.append(_attempt(float32, quantizer, count))
-            except QuantizeError as error:  # where a block is cut in two, ONNX Runtime quantizes its beginning as well
+            except QuantizeError as error:  # if a block is cut in two, ONNX Runtime quantizes its beginning as well
                 failures.append(str(error))
     if failures and not attempts:
         return Refusal(failures[0])
@@ -287,7 +287,7 @@ def _attempt(float32: Float32, quantizer: Quantizer, float_layers: int) -> Attem
 
 
 def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
-    """Why no model passed, for a person; ``allowed`` is how many points of accuracy it may lose."""
+    """Why no model passed, for a person; ``allowed``: points of accuracy that it may lose."""
     if not attempts:
         return "it has no layers that would be quicker with integers"
     best = min(attempts, key=lambda attempt: (max(attempt.drop.estimate, allowed), -attempt.gain))

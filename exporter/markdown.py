@@ -14,7 +14,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def render_markdown(template: Path, **values: object) -> str:
-    """The Markdown of a template, which may name ``values`` only; all text in them is shown by :func:`plain`."""
+    """Fill a template, which may name ``values`` only; :func:`plain` escapes all text in them."""
     environment = Environment(
         loader=FileSystemLoader(template.parent),
         autoescape=True,
@@ -30,7 +30,7 @@ def render_markdown(template: Path, **values: object) -> str:
 
 
 def plain(text: str, longest: int = 200) -> Markup:
-    """Text on one line, escaped so that it formats nothing and links nowhere; Markdown stays as it is.
+    """Text on one line, escaped so that it has no formatting and no links; Markup is not changed.
 
     Args:
         text: class names, paths; lone surrogates may be in it.

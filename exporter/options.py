@@ -1,4 +1,4 @@
-"""The options of an export; and TensorFlow, loaded late and quietly, for all that trains or exports."""
+"""The options of an export; and TensorFlow, loaded late and quietly, for training and exporting."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -10,18 +10,18 @@ from models.errors import InputError, MissingExtraError
 from models.manifest import AUTO, FLOAT32, INT8
 
 Advance = Callable[[str, int, int], None]
-"""Called with (what is being done, done, of all)."""
+"""Called with (step, units done, units in all)."""
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What is made in addition to ``model.onnx``, and its limits; InputError if the options make no sense together.
+    """Models beside ``model.onnx``, and their limits; InputError if the options contradict each other.
 
     Attributes:
-        int8: a variant that computes with 8-bit integers; it ships if it is quicker and loses next to nothing.
-        edge: of each variant a graph that takes one photo of any size.
-        max_drop: how many points of accuracy int8 may lose against float32, and an edge graph against the model behind
-            its own decoding.
+        int8: a variant that computes with 8-bit integers; it ships if it is quicker and almost as accurate.
+        edge: for each variant, a graph that takes one photo of any size.
+        max_drop: points of accuracy that int8 may lose against float32, and an edge graph against the model with its
+            own decoding.
         default_variant: ``float32`` or ``int8``; ``auto``: see :func:`exporter.proof.choose_default`.
     """
 

@@ -19,13 +19,13 @@ from models.statistics.calibration import calibrated, class_logits
 from models.statistics.out_of_distribution import DistanceHead, relative_difference
 
 TOLERANCE: Final = 1e-4
-"""The largest difference to a probability of Keras's that passes."""
+"""The largest difference of a probability that passes."""
 UNKNOWN_TOLERANCE: Final = 1e-2
-"""The largest relative difference of out-of-distribution scores, the same as golden samples allow. They are differences
-of sums of as many squares as there are features. Trained networks agree to 1e-4; one that has hardly learned, and whose
-features are nearly all the same, to 9e-3."""
+"""The largest relative difference of out-of-distribution scores that passes, the same as for golden samples. A score is
+a difference of sums of squares over all features. Trained networks agree to 1e-4; networks that have hardly learned,
+whose features are nearly all the same, to 9e-3."""
 _BATCH: Final = 32
-"""Photos in a call of ONNX Runtime, when all of them are compared in batches."""
+"""Photos in a batch."""
 _SINGLES: Final = 64
 """How many photos, evenly spread, are also compared one at a time."""
 _KERAS_BATCH: Final = 64
@@ -41,13 +41,13 @@ class KerasOutputs:
     probabilities: Probabilities
 
     def scores(self, temperature: float, unknown: DistanceHead | None) -> Scores:
-        """Calibrated probabilities, and the out-of-distribution score where there is one."""
+        """Calibrated probabilities, and the out-of-distribution score if ``unknown`` is given."""
         found = None if unknown is None else unknown.score(self.features)
         return Scores(calibrated(self.logits, temperature), found)
 
 
 def keras_outputs(network: keras.Model, pixels: Pixels) -> KerasOutputs:
-    """Run a network as :func:`exporter.graph.network_ends` takes it, on ``uint8 (n, S, S, 3)``, at least one photo."""
+    """Run a network (see :func:`exporter.graph.network_ends`) on ``uint8 (n, S, S, 3)``, at least one photo."""
     ends = network_ends(network)
     all_ends = keras.Model(ends.inputs[0], [*ends.outputs, network.outputs[0]])
     features, logits, probabilities = all_ends.predict(pixels, batch_size=_KERAS_BATCH, verbose=0)
@@ -71,8 +71,8 @@ class UnknownParity:
 
     Attributes:
         largest: largest difference, as a part of the score's size (:func:`relative_difference`).
-        crossed: how many photos are on the other side of the limit though they are not near it.
-        near_limit: photos whose score in Keras is within twice the tolerance of the limit, so that either side will do.
+        crossed: how many photos change sides of the limit and are not near it.
+        near_limit: photos whose score in Keras is within twice the tolerance of the limit: either side passes.
     """
 
     largest: float
@@ -92,9 +92,8 @@ class Parity:
 
     Attributes:
         largest, mean: absolute difference of a probability.
-        flips: the class index that Keras gives, and the other one, of each photo whose top label differs though it is
-            no near-tie.
-        near_ties: photos whose two likeliest classes are within twice the tolerance in Keras, so that either may win.
+        flips: the class index of Keras and the other one, for each photo whose top label differs and is no near-tie.
+        near_ties: photos whose two likeliest classes are within twice the tolerance in Keras: either may win.
         unknown: how far the out-of-distribution scores agree; None if there are none.
     """
 
@@ -113,7 +112,7 @@ class Parity:
 
     @property
     def probabilities_passed(self) -> bool:
-        """Whether the probabilities agree, whatever the out-of-distribution scores do."""
+        """Whether the probabilities agree."""
         return self.photos > 0 and math.isfinite(self.largest) and self.largest <= self.tolerance and not self.flips
 
 
@@ -124,9 +123,9 @@ def prove(
     metadata: ModelMetadata,
     unknown: DistanceHead | None,
 ) -> tuple[Parity, Parity]:
-    """Compare an ONNX file with the Keras network that it came from, on ``uint8 (n, S, S, 3)``, at least one photo.
+    """Compare an ONNX file with its Keras network on ``uint8 (n, S, S, 3)``, at least one photo.
 
-    Returns how far they agree on all photos in batches, and on some of them one by one. Raises ParityError.
+    Returns the parity of all photos in batches, and of some photos one by one. Raises ParityError.
     """
     outputs = keras_outputs(network, pixels)
     _check_last_layer(outputs)
@@ -139,13 +138,13 @@ def prove(
 
 
 def _check_last_layer(outputs: KerasOutputs) -> None:
-    """Check that the last layer turns logits into probabilities as usual: the graph is built from the logits."""
+    """Check that the last layer is a softmax or sigmoid of the logits: the graph is built from the logits."""
     units = outputs.probabilities.shape[1]  # a sigmoid has one, which is the second class
     difference = np.abs(outputs.probabilities - calibrated(outputs.logits, 1.0)[:, -units:]).max()
     if not difference <= TOLERANCE and np.isfinite(outputs.logits).all():
         msg = (
             "The layer probabilities of the network is no softmax (of two classes: sigmoid) of its layer logits: they "
-            f"differ by up to {difference:.2g}. Nothing was published; give it such a last layer, and train again."
+            f"differ by up to {difference:.2g}. Nothing was published; end the network in a softmax, and train again."
         )
         raise ParityError(msg)
 

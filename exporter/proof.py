@@ -1,4 +1,4 @@
-"""The proof of an export, all that was compared before a bundle was published; and the default variant."""
+"""The comparisons that an export must pass, and the choice of the default variant."""
 
 import math
 from collections import Counter
@@ -16,35 +16,35 @@ from models.errors import InputError, ParityError
 from models.manifest import AUTO, FLOAT32, INT8
 
 _QUICKER: Final = 1.12
-"""How many times as fast as float32 a default must be. Less is no gain where each core has a process: they share caches
-and memory, which one thread measures alone (1.08 of a ``mobilenet`` was 0.99 with two; docs/measurements.md)."""
+"""How many times as fast as float32 a default must be. Speed is measured on one thread; processes on all cores share
+caches and memory (1.08 of a ``mobilenet`` was 0.99 with two; docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
-"""Share of rows that a default may send to review beyond float32's. People cost more than processors; this is noise."""
+"""Share of rows that a default may send to review beyond float32's: within noise. People cost more than processors."""
 
 
 @dataclass(frozen=True)
 class Default:
-    """A bundle's default variant, and why it is that one: a sentence with the figures."""
+    """A bundle's default variant, and the reason: a sentence with the figures."""
 
     name: str
     because: str
 
 
 def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: ExportOptions, cpu: str) -> Default:
-    """int8 if it is as good as float32, unless a person has asked for one of them; speeds were measured on ``cpu``.
+    """int8 if it is as good as float32, unless the options name a variant; speeds were measured on ``cpu``.
 
     It must be at least 1.12 times as fast as float32 in the network and from file to label; chance must explain its
     measured loss of accuracy, or the loss be surely within ``max_drop`` (by its 95% interval); and it must promise no
-    lower precision and send at most 2% more of the rows to review. InputError if int8 is asked for and does not ship.
+    lower precision and send at most 2% more of the rows to review. InputError if the options name int8 and it failed.
     """
     if options.default_variant == INT8 and int8 is None:
         msg = (
-            "Expected int8 as the default variant, but the bundle would not have it. Nothing was published; leave out "
+            "Expected int8 as the default variant, but int8 was refused. Nothing was published; leave out "
             "--default-variant, or raise --max-drop."
         )
         raise InputError(msg)
     if options.default_variant != AUTO:
-        return Default(options.default_variant, "it was asked for")
+        return Default(options.default_variant, "chosen with --default-variant")
     if int8 is None or int8.facts is None:
         return Default(FLOAT32, "no other variant ships")
     if reason := _no_default(int8, int8.facts, float32, options.max_drop):
@@ -86,14 +86,14 @@ def _praise(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, cpu: str)
 
 @dataclass(frozen=True)
 class Proof:
-    """The comparisons of an export, and how far they agree.
+    """The comparisons of an export.
 
     Attributes:
-        many, one: float32 with Keras, in batches of many photos and of one.
+        many, one: float32 with Keras, in batches and one by one.
         golden: how many golden samples the bundle carries.
         variants: float32, and int8 if it ships, each with its own figures.
-        refusal: why int8 does not ship, if it was asked for.
-        default: which of the variants is the bundle's default; None before it is chosen.
+        refusal: why int8 does not ship; None if it ships or was off.
+        default: the bundle's default variant; None before it is chosen.
     """
 
     labels: tuple[str, ...]
@@ -116,7 +116,7 @@ class Proof:
             raise DisprovedError(self._disagreement(), self)
 
     def flips_by_class(self, parity: Parity) -> dict[str, int]:
-        """How many photos went from one label to another, as ``bag → hat``, the most frequent first."""
+        """Count photos by change of label, such as ``bag → hat``; the most frequent first."""
         counts = Counter(f"{self.labels[expected]} → {self.labels[got]}" for expected, got in parity.flips)
         return dict(counts.most_common())
 
@@ -147,7 +147,7 @@ class Proof:
 
 
 class DisprovedError(ParityError):
-    """An export that disagrees in a comparison, with its figures."""
+    """An export that failed a comparison, with the figures."""
 
     def __init__(self, message: str, proof: Proof) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""What the exporter reads of a run folder. The trainer writes it; neither room imports the other for it."""
+"""Reads a run folder. The trainer writes it; neither room imports the other for it."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ from models.taxonomy import Taxonomy
 from models.whole_file import read_arrays
 
 ORIGINALS: Final = 256
-"""The most validation photos whose files are kept, evenly spread over those whose pixels are kept."""
+"""At most this many validation photos are kept as files, evenly spread over the kept pixels."""
 _REPEATED: Final = 5
 _SPLITS: Final[Mapping[str, Literal["validation", "out-of-fold", "test"]]] = MappingProxyType(
     {"val": "validation", "cv": "out-of-fold", "test": "test"}
@@ -64,13 +64,13 @@ class TrainingRun:
         labels: their class indices, ``(n,)``.
         groups: numbers of their groups, ``(n,)``: photos of one picture or product share one.
         sample: file of pixels of some training photos.
-        originals: validation photos as they were.
-        outliers: photos of no product that the unknown score was measured on.
-        measured: the figure that its report leads with.
+        originals: files of validation photos.
+        outliers: photos of no product that measured the unknown score.
+        measured: the first figure of its report.
         unknown_head: the arrays of the out-of-distribution score; None if it could not be learned.
         folds: for each fold, the predictions of the network that was trained without it; may be empty.
-        pools_folds: whether these count as the network's own: each fold is a training like its own.
-        repeated: SHA-256 of a photo that is under five or more rows of the labelled photos → its share of them.
+        pools_folds: whether these count as the network's own: each fold was a full training.
+        repeated: SHA-256 of a photo that fills five or more rows of the labelled photos → its share of them.
     """
 
     name: str
@@ -98,7 +98,7 @@ class TrainingRun:
         return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
 
     def original_bytes(self) -> Iterator[bytes]:
-        """The bytes of each original; none of one that can no longer be read: it is passed over like a damaged one."""
+        """The bytes of each original; empty if it cannot be read, so that it is skipped like a damaged photo."""
         for path in self.originals:
             try:
                 yield read_photo(path)
@@ -115,7 +115,7 @@ class TrainingRun:
         return read_arrays(self.sample, "pixels of training photos", "pixels")["pixels"]
 
     def compared_pixels(self) -> Pixels:
-        """Validation pixels, then those of every second training photo; int8's ranges are found on the others."""
+        """Pixels of validation photos, then of every second training photo; the others give int8's ranges."""
         return np.concatenate([self.pixels, self.training_pixels()[1::2]])
 
 
@@ -130,7 +130,7 @@ def read_training_run(path: Path) -> TrainingRun:
     arrays = read_arrays(kept, "pixels and labels", "pixels", "labels", "groups")
     pixels, labels, groups = arrays["pixels"], arrays["labels"].astype(np.intp), arrays["groups"].astype(np.intp)
     if not len(pixels):
-        msg = f"Expected validation pixels in {kept}, there are none: nothing could be proved; train again."
+        msg = f"Expected validation pixels in {kept}, found none to compare the export on; train again."
         raise InputError(msg)
     tree = Taxonomy(args.classes, args.parents) if args.parents else None
     confidence = _read_confidence(path, len(args.classes), tree)
@@ -160,7 +160,7 @@ def read_training_run(path: Path) -> TrainingRun:
 
 
 def _repeated(splits: Path) -> dict[str, float]:
-    """None of a run whose splits are gone: then all pictures under many rows go to review."""
+    """Empty if the splits are gone: then all pictures under many rows go to review."""
     with suppress(FileNotFoundError), splits.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         counts = Counter(row["sha256"] for row in csv.DictReader(file) if row["present"] == "true")
         return {sha256: count / counts.total() for sha256, count in counts.items() if count >= _REPEATED}

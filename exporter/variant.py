@@ -1,4 +1,4 @@
-"""The variants of a bundle: float32, and int8, which ships if it is quicker and loses next to nothing."""
+"""The variants of a bundle: float32, and int8 if it is quicker and almost as accurate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,21 +23,21 @@ from models.statistics.out_of_distribution import unknown_limit
 from models.statistics.thresholds import HeldOutLogits, fit_confidence
 
 _CROSSED: Final = 0.03
-"""An unrelated score would put some 10% on the other side, since 5% are beyond the limit of either. What is near the
-limit crosses it by chance: only more than this beyond chance is too much."""
+"""The share of photos that may cross the limit beyond chance. An unrelated score would make some 10% cross, since 5%
+are beyond each limit."""
 _SAME_LABELS: Final = 0.95
-"""With fewer labels in common, the folds' networks, which compute in float32, say nothing of a variant."""
+"""With fewer labels in common, the folds' networks, which compute in float32, do not count for a variant."""
 
 
 @dataclass(frozen=True)
 class Int8Facts:
-    """What int8 costs against float32, and what it gains.
+    """The loss and gain of int8 against float32.
 
     Attributes:
         gain: how many times as fast as float32 its network is on one thread of this machine.
         whole_gain: the same with decoding; None if no photo could be decoded.
-        unknown_agreement: share of the compared photos that its out-of-distribution score puts on the same side of
-            its limit as float32's does; None without such a score.
+        unknown_agreement: share of the compared photos that both find unknown or both find known; None without an
+            out-of-distribution score.
     """
 
     cost: Drop
@@ -48,24 +48,24 @@ class Int8Facts:
 
     @property
     def pace(self) -> str:
-        """How much faster than float32 it is, in words."""
+        """The speed against float32, in words."""
         network = f"{self.gain:.2f} times as fast in the network"
         return network if self.whole_gain is None else f"{network}, {self.whole_gain:.2f} times with decoding included"
 
     @property
     def speed(self) -> float:
-        """How many times as fast as float32 it is, with decoding if that could be measured."""
+        """How many times as fast as float32 it is, with decoding if measured."""
         return self.whole_gain or self.gain
 
     @property
     def has_folds(self) -> bool:
-        """Whether the folds' networks, which compute in float32, speak for it."""
+        """Whether predictions of the folds' networks, which compute in float32, count for it."""
         return self.cost.agreement >= _SAME_LABELS
 
 
 @dataclass(frozen=True)
 class MadeVariant:
-    """A variant that may ship: its ONNX file and what that says of itself, and its edge graph if one was asked for.
+    """A variant that may ship: its ONNX file with metadata, and its edge graph if the options want one.
 
     ``accuracy`` is the share of the validation photos that it labels right; ``facts`` are None for float32.
     """
@@ -79,7 +79,7 @@ class MadeVariant:
 
     @property
     def coverage(self) -> float:
-        """Expected share of rows that it labels by itself at its own promise; 0.0 if it promises nothing."""
+        """Expected share of rows that it labels by itself at its own promise; 0.0 without a promise."""
         return self.metadata.ruling.coverage if self.metadata.ruling else 0.0
 
     @property
@@ -162,7 +162,7 @@ def _confidence(scores: Scores, run: TrainingRun, folds: Sequence[HeldOutLogits]
 
 
 def metadata_of(run: TrainingRun, variant: str, version: str, confidence: Confidence) -> ModelMetadata:
-    """What a variant's ONNX file says of itself, in a bundle of that version."""
+    """The metadata of a variant's ONNX file, in a bundle of that version."""
     return ModelMetadata(
         schema_version=1,
         name=run.name,

@@ -1,4 +1,4 @@
-"""The one command. Each room owns its commands; this gathers them, and renders every error once."""
+"""The command line: gathers the commands of all rooms, and renders every error once."""
 
 import gc
 import os
@@ -47,7 +47,7 @@ _TASKS: Final = {
     "Review": {"review": "web", "corrections": "trainer", "web": "web"},
     "Operate": {"worker": "worker", "schedule": "trainer", "models": "worker"},
 }
-"""Panel of the help → its commands, in the order in which one comes to them → the room that owns each."""
+"""Panel of the help → its commands, in the order of use → the room that owns each."""
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {command: room for commands in _TASKS.values() for command, room in commands.items()}
 )
@@ -55,7 +55,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
 """Modules that a room's command needs from a room that it may not import: name → module."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
-"""Rooms whose libraries leave temporary files behind when they are killed."""
+"""Rooms whose libraries leave temporary files if they are killed."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})
 _END_AT_ONCE: Final = (["label"], ["classify"])
 """Commands that leave nothing to be done once they have printed."""
@@ -81,7 +81,7 @@ class _Commands(TyperGroup):
         return command
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
-        """See Typer's; a wrong choice is refused without the words that Pydantic puts before the reason."""
+        """Like Typer's, but an error of a wrong choice omits Pydantic's words before the reason."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
@@ -90,7 +90,7 @@ class _Commands(TyperGroup):
 
 
 def _tidy(command: Any) -> None:  # noqa: ANN401
-    """Let paragraphs be as wide as the terminal, but for examples, which are indented; a flag takes no ``<bool>``."""
+    """Make paragraphs as wide as the terminal, except indented examples; a flag takes no ``<bool>``."""
     paragraphs = (command.help or "").split("\n\n")
     command.help = "\n\n".join(text if text.startswith(" ") else " ".join(text.split()) for text in paragraphs)
     for param in command.params:
@@ -138,7 +138,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command that this process was started for."""
+    """Run the command of this process's arguments."""
     words = sys.argv[1:]
     rooms = rooms_for(words)
     try:

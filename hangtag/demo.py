@@ -1,4 +1,4 @@
-"""``hangtag demo``: the whole way, on a catalogue that Hangtag draws itself, by the public functions of Python."""
+"""``hangtag demo``: from photos to labels on a drawn catalogue, through the public Python functions."""
 
 import shlex
 import shutil
@@ -23,7 +23,7 @@ NEW_PHOTOS: Final = 300
 _SEED: Final = 7
 EPOCHS: Final = 16
 _MODELS: Final = ("category", "colour")
-"""What each model says of a photo."""
+"""The question that each model answers."""
 _SHOWN: Final = 48
 _SHOWN_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"
@@ -40,10 +40,10 @@ def run_demo(
     new_photos: int = NEW_PHOTOS,
     epochs: int = EPOCHS,
 ) -> None:
-    """Draw photos, train two models, export them, label photos they have never seen in one pass, and leave pages.
+    """Draw photos, train two models, export them, label new photos in one pass, and write pages.
 
-    One model says what a photo shows, the other which colour that is; only the first is tried in int8. The truth
-    is in ``products.csv`` and ``new-products.csv``.
+    One model tells the product, the other its colour; only the first is tried in int8. The truth is in
+    ``products.csv`` and ``new-products.csv``.
     """
     console = Console()
     _make_room(out, restart=restart)
@@ -110,7 +110,6 @@ def _draw(console: Console, folder: Path, table: Path, count: int, seed: int) ->
 
 
 def _label_on_a_queue(console: Console, out: Path, bundles: Mapping[str, ExportedBundle]) -> tuple[Path, Path]:
-    """The result, and the page of its receipt."""
     from worker.queue.console import submit_job, watch_job
     from worker.queue.private_redis import private_queue
     from worker.request import JobOptions, SubmitRequest
@@ -125,7 +124,6 @@ def _label_on_a_queue(console: Console, out: Path, bundles: Mapping[str, Exporte
 
 
 def _write_index(out: Path, result: Path, receipt: Path, review: str) -> None:
-    """The page to begin with: it links to the others, and shows some new photos with their labels."""
     page = out / _INDEX
     steps = {
         "Photos": {

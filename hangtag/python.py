@@ -1,8 +1,8 @@
-"""Hangtag from Python: each function is a command, takes the command's options by name, and returns what it left.
+"""Hangtag from Python: each function is a command, takes the command's options by name, and returns its result.
 
 ``--image-size 128`` is ``image_size=128``, ``--where A=1 --where B=2`` is ``where=["A=1", "B=2"]``, ``--no-int8`` is
-``int8=False``. The command's own parser reads them, so that both mean the same and refuse the same, with the errors of
-``models.errors``. Progress is shown as on a terminal; a record at the end of a notebook's cell shows its page.
+``int8=False``. The command's own parser reads them, so both accept the same values and raise the errors of
+``models.errors``. Progress is shown as on a terminal; a result at the end of a notebook's cell shows its page.
 """
 
 import json
@@ -34,7 +34,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class _Result:
-    """A folder or file that a command left; functions that take a path take it as it is."""
+    """A folder or file that a command left; functions accept it as a path."""
 
     path: Path
     _page: ClassVar[str]
@@ -44,7 +44,7 @@ class _Result:
 
     @property
     def page(self) -> Path:
-        """The page to look at in a browser."""
+        """The HTML page."""
         return self.path / self._page
 
     def _repr_html_(self) -> str:
@@ -53,7 +53,7 @@ class _Result:
 
 
 class CheckReport(_Result):
-    """The folder of reports that ``hangtag check`` left."""
+    """The folder of reports of ``hangtag check``."""
 
     _page = "check.html"
 
@@ -75,14 +75,14 @@ class TrainedRun(_Result):
 
     @property
     def evaluation(self) -> "Evaluation":
-        """Figures on validation and test, and what each precision can be promised for."""
+        """Figures on validation and test, and the share of photos that each precision covers."""
         from trainer.judging.evaluate import Evaluation
 
         return Evaluation.model_validate_json((self.path / "evaluation.json").read_bytes())
 
     @property
     def figures(self) -> "Figures":
-        """The figures that the report leads with: on test, out of fold, or else on validation."""
+        """The first figures of the report: on test, out of fold, or else on validation."""
         evaluation = self.evaluation
         return cast("Figures", evaluation.figures_of(evaluation.shown))
 
@@ -98,14 +98,14 @@ class ExportedBundle:
 
     @property
     def manifest(self) -> "Manifest":
-        """What the bundle says of itself: classes, promises, variants."""
+        """The bundle's manifest: classes, promises, variants."""
         from models.bundle import read_manifest
 
         return read_manifest(self.path).manifest
 
     @property
     def proof(self) -> dict[str, Any]:
-        """The contents of ``parity.json``: what was compared with Keras, and with what result."""
+        """The contents of ``parity.json``: the comparisons with Keras and their results."""
         return cast("dict[str, Any]", json.loads((self.path / "parity.json").read_bytes()))
 
 
@@ -116,7 +116,7 @@ class LabeledCatalogue(_Result):
     def receipt(self) -> "JobReceipt":
         """Counts by label, status and reason, errors with examples, speed, and the rule that decided.
 
-        Of several models, ``receipt.questions["colour"]`` has this of one; the rest counts rows by their worst status.
+        With several models, ``receipt.questions["colour"]`` has this for one; the rest counts rows by worst status.
         """
         from models.storage.storage import FolderStorage
         from worker.job.job import open_job
@@ -137,7 +137,7 @@ class LabeledCatalogue(_Result):
         return job_folder(self.path) / "receipt.html"
 
     def table(self) -> "pa.Table":
-        """The rows: the catalogue's columns and those that labelling added; each cell of a CSV is text."""
+        """The rows: the catalogue's columns and the new ones; each cell of a CSV is text."""
         import pyarrow as pa
         import pyarrow.json
         import pyarrow.parquet
@@ -158,7 +158,7 @@ def check(data: PathLike, **options: object) -> CheckReport:
 
     Args:
         data: class folders, or a table of photos.
-        options: those of ``hangtag check --help``, such as ``out``, ``label_column``, ``strict``.
+        options: see ``hangtag check --help``; for example ``out``, ``label_column``, ``strict``.
     """
     return CheckReport(_run("check", Path, [data], options))
 
@@ -168,7 +168,7 @@ def train(data: PathLike | None = None, **options: object) -> TrainedRun:
 
     Args:
         data: class folders, or a table of photos; left out with ``resume``.
-        options: those of ``hangtag train --help``, such as ``name``, ``arch``, ``image_size``, ``time_limit``.
+        options: see ``hangtag train --help``; for example ``name``, ``arch``, ``image_size``, ``time_limit``.
     """
     return TrainedRun(_run("train", Path, [] if data is None else [data], options))
 
@@ -177,24 +177,24 @@ def export(run: PathLike, **options: object) -> ExportedBundle:
     """Convert a run to ONNX and prove that it agrees with Keras.
 
     Args:
-        run: what :func:`train` returned, or its path.
-        options: those of ``hangtag export --help``, such as ``out``, ``int8``, ``edge``.
+        run: the result of :func:`train`, or its path.
+        options: see ``hangtag export --help``; for example ``out``, ``int8``, ``edge``.
 
     Raises:
-        ParityError: ONNX Runtime and Keras disagree; nothing is published.
+        ParityError: ONNX Runtime and Keras disagree; the bundle is not published.
     """
     return ExportedBundle(_run("export", Path, [run], options))
 
 
 def evaluate(model: PathLike, data: PathLike, **options: object) -> "Measurement":
-    """Measure a model on labelled photos that it has not learned from.
+    """Measure a model on labelled photos from outside its training.
 
-    ``figures`` of the result has accuracy, precision, recall, F1 and calibration, and those of each class.
+    ``figures`` of the result has accuracy, precision, recall, F1 and calibration, also by class.
 
     Args:
         model: a run, a bundle, a lone ``.onnx`` file, or a model of a registry.
         data: class folders, or a table of photos.
-        options: those of ``hangtag evaluate --help``.
+        options: see ``hangtag evaluate --help``.
     """
     from trainer.judging.measure import Measurement
 
@@ -206,10 +206,10 @@ def label(source: PathLike, model: object, out: PathLike, **options: object) -> 
 
     Args:
         source: a folder of photos, or a file or URL that names them.
-        model: what :func:`export` returned, a path, or a name of the registry; of several, each by the name of its
-            columns: ``{"category": "shop@champion", "colour": "colours@champion"}``.
+        model: the result of :func:`export`, a path, or a name of the registry; for several, a mapping from the prefix
+            of their columns: ``{"category": "shop@champion", "colour": "colours@champion"}``.
         out: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
-        options: those of ``hangtag label --help``, such as ``precision``, ``image_column``, ``workers``.
+        options: see ``hangtag label --help``; for example ``precision``, ``image_column``, ``workers``.
     """
     return LabeledCatalogue(_run("label", Path, [source], {"model": model, "out": out, **options}))
 
@@ -242,7 +242,7 @@ def _run(name: str, kind: type[Answer], arguments: list[PathLike], options: Mapp
 
 
 def _words(options: Mapping[str, object], flags: Mapping[str, list[str]]) -> Iterator[str]:
-    """Options as words of a command line; ``flags``: ``--int8`` → ``--no-int8``, or nothing."""
+    """Options as words of a command line; ``flags``: ``--int8`` → ``--no-int8``, or an empty list."""
     for name, value in options.items():
         word = f"--{name.replace('_', '-')}"
         match value:

@@ -46,16 +46,16 @@ def check_command(
     ] = False,
     quarantine: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Move photos that should not be learned from into this folder, with a log."),
+        typer.Option(metavar="DIR", help="Move photos that would spoil a training into this folder, with a log."),
     ] = None,
     undo: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Move back what an earlier --quarantine DIR has moved.")
+        Path | None, typer.Option(metavar="DIR", help="Move back the files of an earlier --quarantine DIR.")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print check.json instead of a table; with --undo, what came back.")
+        bool, typer.Option("--json", help="Print check.json instead of a table; with --undo, the restored files.")
     ] = False,
 ) -> Path:
-    """Look at labelled photos before learning from them: faults, duplicates, leaks, shortcuts.
+    """Check labelled photos before training: faults, duplicates, leaks, shortcuts.
 
     Writes the page check.html, check.csv (a row for each image) and check.json. Moves nothing without --quarantine.
 
@@ -77,7 +77,7 @@ def check_command(
         msg = f"Checking needs scikit-learn and faiss ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error
     if undo is not None and data is None:
-        _check_alone(context, "undo", "to take back a quarantine, nothing else is needed")
+        _check_alone(context, "undo", "--undo is enough to take back a quarantine")
         raise typer.Exit(bring_back_and_show(undo, as_json=as_json))
     if undo is not None or data is None:
         msg = "give either DATA to check, or --undo DIR to take back a quarantine"
@@ -105,11 +105,11 @@ def train_command(
         bool, typer.Option("--json", help="Print the figures as JSON instead of tables; the progress goes to stderr.")
     ] = False,
 ) -> Path:
-    """Train a network on labelled photos, and learn how sure it may be.
+    """Train a network on labelled photos, with a threshold for each precision that it can promise.
 
-    Writes a run with the page report.html, README.md (a model card), and thresholds for each precision that you can ask
-    for. Ctrl-C leaves a usable run. Photos that cannot be learned from (unreadable, placeholders, one picture under two
-    labels) are set aside and listed in excluded.csv; duplicates stay in one split. See hangtag check.
+    Writes a run with the page report.html and README.md (a model card). Ctrl-C leaves a usable run. Unusable photos
+    (unreadable, placeholders, one picture under two labels) are set aside and listed in excluded.csv; duplicates stay
+    in one split. See hangtag check.
 
     Examples:
 
@@ -121,7 +121,7 @@ def train_command(
 
         hangtag train products.csv --name shop --time-limit 15m
 
-      With new photos: those of May stay in their splits, and rare classes count more:
+      With new photos: May's photos stay in their splits, and rare classes count more:
 
         hangtag train photos/ --splits runs/train/may/splits.csv --balance weights
 
@@ -172,7 +172,7 @@ def evaluate_command(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL", help="A run, a bundle, a lone .onnx file, or a model of a registry, as shop@champion."
+            metavar="MODEL", help="A run, a bundle, a lone .onnx file, or a model of a registry: shop@champion."
         ),
     ],
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled photos, as for hangtag train.")],
@@ -181,7 +181,7 @@ def evaluate_command(
 ) -> object:
     """Measure a model on labelled photos: on their test split if there is one, else on all of them.
 
-    Photos that a run has learned from are left out. A bundle does not know which those were: give it others.
+    A run's own training photos are left out. A bundle does not know its training photos: give it others.
 
     Examples:
 
@@ -202,16 +202,16 @@ def retrain_command(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings: see docs/retraining.md.")],
     when: Annotated[
         When,
-        typer.Option(help="data: whenever there is something new. drift: only if a job of the champion drifted, too."),
+        typer.Option(help="data: if photos or labels are new. drift: only if a job of the champion drifted, too."),
     ] = When.DATA,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Abandon a cycle that was stopped, and begin again with today's settings.")
+        bool, typer.Option("--restart", help="Abandon an unfinished cycle, and begin again with today's settings.")
     ] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the outcome as JSON on stdout; the progress goes to stderr.")
     ] = False,
 ) -> None:
-    """Train a challenger with what is new, and make it the champion if it passes the gate.
+    """Train a challenger on all photos, new ones too, and make it the champion if it passes the gate.
 
     Collects photos and corrections, extends the splits (no photo moves), trains and exports a challenger, and compares
     it with the champion on the same test photos; a gate promotes or refuses it. After a stop or a kill, the same
@@ -249,10 +249,10 @@ def schedule_command(
     ],
     redis: RedisOption = None,
 ) -> None:
-    """Start retrainings by their schedule, until told to stop; hangtag worker --queue train runs them.
+    """Start retrainings by their schedule, until stopped; hangtag worker --queue train runs them.
 
     This is Celery's beat: run one, with all configs. It reads their schedules once, so restart it after an edit.
-    Missed due times run once, when it is there again.
+    After a break, each missed cycle runs once.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""How training and measuring look on a terminal."""
+"""Shows training and measuring on a terminal."""
 
 import json
 import math
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 _MOST_NAMED: Final = 3
 _LONG_S: Final = 10.0
-"""A step that lasts longer is named in a line where no bar shows it."""
+"""Without a bar, a step that lasts longer prints a line."""
 _PAIR: Final = f"{'loss':>5} {'right':>5}"
 _HEADINGS: Final = (
     f"{'':16}{'training':>11}  {'validation':>11}\n"
@@ -47,7 +47,7 @@ _HEADINGS: Final = (
 
 
 class TrainingScreen:
-    """A bar for decoding and for the running epoch, and a line for each epoch that is done."""
+    """A bar for decoding and for the running epoch, and a line for each finished epoch."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
@@ -61,7 +61,7 @@ class TrainingScreen:
         self._folds = 0.0
 
     def __enter__(self) -> Self:
-        if self._console.is_interactive:  # elsewhere a bar is an empty line
+        if self._console.is_interactive:  # otherwise a bar is an empty line
             self._progress.start()
         return self
 
@@ -71,21 +71,21 @@ class TrainingScreen:
         self._progress.stop()
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """Show how far a piece of work has come; a long one is a line where there is no bar."""
+        """Show the progress of a step; without a bar, a long step prints a line."""
         self._show(what, done, total)
         if not self._console.is_interactive and self._clock() - self._since > _LONG_S:
             self._since = math.inf
             self._console.print(f"{what} …", style="dim", highlight=False)
 
     def _show(self, what: str, done: int, total: int) -> None:
-        if self._task is None or what != self._what:  # a new bar: its time left is not that of the step before
+        if self._task is None or what != self._what:  # a new bar, so that the time left starts afresh
             self._clear()
             self._task, self._what = self._progress.add_task(what, total=total), what
             self._since = self._clock()
         self._progress.update(self._task, completed=done, total=total)
 
     def prepared(self, prepared: "Prepared", args: "RunArgs") -> None:
-        """What the data is."""
+        """Show the splits."""
         self._clear()
         sizes = {split: len(prepared.of(split)) for split in Split}
         counts = ", ".join(f"{size:,} {split}" for split, size in sizes.items() if size)
@@ -98,7 +98,7 @@ class TrainingScreen:
             self._show_headings(args)
 
     def goes_on(self, evaluation: "Evaluation", run: "Run", args: "RunArgs", seconds: float | None) -> None:
-        """What is there before a network is fine-tuned."""
+        """Show the figures of the head before the network is fine-tuned."""
         self._clear()
         figures = evaluation.figures_of(evaluation.shown)
         if figures:
@@ -107,7 +107,7 @@ class TrainingScreen:
         work = number_of(args.epochs, "epoch") + (f" ({args.epochs_done} done)" if args.epochs_done else "")
         work += f" and {args.folds} folds" if args.folds else ""
         work += f", about {rough_duration(seconds)}" if seconds else ""
-        self._console.print(f"Now fine-tuning: {work}; it may bring more. Ctrl-C keeps what is there.", highlight=False)
+        self._console.print(f"Now fine-tuning: {work}; it may bring more. Ctrl-C keeps the head.", highlight=False)
         self._show_headings(args)
 
     def _show_headings(self, args: "RunArgs") -> None:
@@ -117,16 +117,16 @@ class TrainingScreen:
         self._folds, self._epochs_done = args.cost_of_folds, args.epochs_done
 
     def note(self, text: str) -> None:
-        """Something that a person should know at once."""
+        """Print a remark."""
         self._clear()
         self._console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
 
     def step(self, done: int, total: int) -> None:
-        """Steps of the running epoch."""
+        """Show the step of the running epoch."""
         self._show(f"Epoch {self._epochs_done + 1}", done, total)
 
     def epoch(self, figures: "EpochFigures", epochs: int) -> None:
-        """A line for an epoch that is done."""
+        """Print a line for a finished epoch."""
         self._clear()
         self._epochs_done = figures.epoch
         self._seconds.append(figures.seconds - figures.compile_s)
@@ -165,7 +165,7 @@ def _loss(loss: float) -> str:
 
 
 def train_and_show(request: TrainRequest, run: Path, *, as_json: bool = False) -> ExitCode:
-    """Train, show the figures, say what to do next; or all of that on stderr, and the figures as JSON on stdout."""
+    """Train, show the figures and the next command; with ``as_json`` on stderr, and the figures on stdout."""
     check_free(run)
     console = Console(stderr=as_json)
     _load(console)
@@ -177,7 +177,7 @@ def train_and_show(request: TrainRequest, run: Path, *, as_json: bool = False) -
 
 
 def resume_and_show(path: Path, *, as_json: bool) -> ExitCode:
-    """Go on with a run, show the figures, say what to do next; with JSON as :func:`train_and_show`."""
+    """Go on with a run; shows the same as :func:`train_and_show`."""
     console = Console(stderr=as_json)
     _load(console)
     from trainer.train import resume
@@ -228,7 +228,7 @@ def _show_result(result: "TrainResult", console: Console, *, as_json: bool) -> E
         name = f"--name {escape(shlex.quote(f'{run.path.name}-good'))}"
         same = f"--preset good --image-size {result.args.image_size} {name}"
         lines.append(f"[dim]To fine-tune the network, from these features: the same command with {same}[/dim]")
-    for line in lines:  # each in one piece, however long its path is: it is there to be copied
+    for line in lines:  # never wrapped, since people copy it
         console.print(line, highlight=False, soft_wrap=True)
     return ExitCode.INTERRUPTED if result.interrupted else ExitCode.OK
 
@@ -249,7 +249,7 @@ def _result_record(result: "TrainResult") -> dict[str, Any]:
 
 
 def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console) -> None:
-    """Show what a training came to."""
+    """Show the figures of a training."""
     from trainer.judging.evaluate import Judged
     from trainer.judging.figures import distances_text, levels_text
 
@@ -297,21 +297,20 @@ def figures_table(figures: "Figures", title: str) -> Table:
 
 
 def _show_precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged", console: Console) -> None:
-    """The precisions that can be asked for, measured on test photos if there are any; or why none can."""
     from models.statistics.thresholds import default_precision
     from trainer.judging.evaluate import Judged
     from trainer.judging.figures import advice_for_promise
 
     if not any(target.coverage for target in evaluation.thresholds):
         why, *others = evaluation.unpromised(pooled=args.pools_folds)
-        unless = "Every photo goes to a person, unless --threshold asks for labels all the same."
+        unless = "Every photo goes to a person; --threshold gives labels without a promise."
         advice = advice_for_promise(args, folds_may_prove=evaluation.folds_may_prove)
         for sentence in (why, unless, *others, advice):
             console.print(escape(sentence), highlight=False)
         return
     split = Judged.TEST if evaluation.test else split
     ruling = default_precision(evaluation.thresholds)
-    table = Table(title="Share of photos that need no person, by the precision asked for", title_justify="left")
+    table = Table(title="Share of photos that need no person", title_justify="left")
     for heading in ("--precision", "expected", f"on {split.word}", "right", "95%", "wrong"):
         table.add_column(heading, justify="right")
     for target in evaluation.thresholds:
@@ -392,7 +391,7 @@ def measure_and_show(model: Path, data: Path, table: TableOptions = USUAL_COLUMN
     _show_left_out(measurement, console)
     if measurement.whole and measurement.learned_from is None:
         console.print(
-            "All photos were used; if the model has learned from some of them, the figures flatter it", style="yellow"
+            "All photos were used; if the model was trained on some of them, the figures flatter it", style="yellow"
         )
     return measurement
 
@@ -419,7 +418,7 @@ def _as_json(measurement: "Measurement") -> dict[str, Any]:
 def _show_left_out(measurement: "Measurement", console: Console) -> None:
     left_out = (
         (len(measurement.left_out), "could not be read"),
-        (measurement.learned_from, "the run has learned from"),
+        (measurement.learned_from, "the run was trained on"),
     )
     for count, why in left_out:
         if count:

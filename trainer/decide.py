@@ -1,4 +1,4 @@
-"""What Hangtag decides where a request leaves it open: fit, epochs, folds, what fits into the time."""
+"""Hangtag's choices for options that a request leaves open: fit, epochs, folds, the time limit."""
 
 import hashlib
 import math
@@ -30,19 +30,19 @@ _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos, folds are worth their time, since a precision of 0.98 covers few rows: a network with
-an accuracy of 0.86 proved it on 340 photos for a fifth of them at best, on 3,400 for half."""
+"""With fewer validation photos, folds are worth their time: a network with an accuracy of 0.86 proved a precision of
+0.98 for at most a fifth of 340 photos, and for half of 3,400."""
 _FEWEST_EPOCHS: Final = 12
-"""With fewer epochs folds that begin from nothing learn too little to prove anything."""
+"""With fewer epochs, folds from random weights learn too little to prove a precision."""
 _ONE_SHAPE: Final = 0.1
-"""Photos whose width by height differs from the median by at most this share have one shape."""
+"""Photos have one shape if width / height differs from the median by at most this share."""
 _NEARLY_ALL: Final = 0.9
 _LITTLE_WHITE: Final = 0.1
-"""Less of the square than this is not worth distorting photos for."""
+"""If padding leaves less of the square white, photos are not stretched."""
 _MORE_EPOCHS: Final = 3
-"""With a time limit, how many times the usual epochs a fast machine may fit into it."""
+"""With a time limit, a fast machine trains for at most this many times the usual epochs."""
 _WORTH_FORETELLING: Final = 100
-"""Fewer steps of fine-tuning are over before a person has read how long they take."""
+"""The time of fewer steps of fine-tuning is too short to show."""
 _JUDGING: Final = 0.4
 """The time to judge a photo, as a share of the time to learn from it."""
 _SAVING_S: Final = 0.5
@@ -50,9 +50,9 @@ _SAVING_S: Final = 0.5
 
 
 def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | None]:
-    """How photos fill the square, and a note for a person if Hangtag decides to stretch them.
+    """Choose how photos fill the square; with a note for a person if Hangtag decides to stretch them.
 
-    Photos of one shape are stretched: all are squeezed alike, and the square has no white.
+    Photos of one shape are stretched: all change alike, and the square has no white.
     """
     if requested is not None or not len(statistics):
         return requested or Fit.PAD, None
@@ -86,7 +86,7 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # Folds from random weights need many epochs, and those of a pretrained architecture more than it has.
+    # Folds from random weights need many epochs; if the architecture is made for pretraining, more than are planned.
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     chosen = {
@@ -159,7 +159,7 @@ def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple
 
 
 def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
-    """Of a run that is to be fine-tuned, the args until then: a head alone, judged by folds of heads."""
+    """The args of a run until it is fine-tuned: a head alone, judged by folds of heads."""
     folds = _CV_FOLDS if request.folds is None else request.folds
     return args.model_copy(update={"epochs": 0, "best_epoch": 0, "folds": folds, "cv": folds > 0})
 
@@ -167,10 +167,10 @@ def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
 def plan(
     request: TrainRequest, args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """Choose the epochs and folds that fit into the time; also returned: a sentence on what does not fit.
+    """Choose the epochs and folds that fit into the time; also returns a sentence on cuts, or None.
 
-    ``args`` are without a time limit; ``seconds`` are left for all networks, None without a limit. Steps are timed by
-    ``measure``, only if that may change something.
+    ``args`` are without a time limit; ``seconds`` are left for all networks, None without a limit. ``measure`` times
+    steps, if the result may change the plan.
     """
     if seconds is None:
         return args, None
@@ -183,16 +183,16 @@ def plan(
     epochs = max(1, min(fitting, usual if request.epochs else usual * _MORE_EPOCHS))
     room = [f"{epochs} of the usual {number_of(usual, 'epoch')}"] if epochs < usual else []
     if without_folds:
-        room.append(f"no folds: a promise rests on {number_of(held, 'validation photo')} alone")
+        room.append(f"no folds: promises are based on {number_of(held, 'validation photo')} alone")
     return _fitted(args, epochs, f"room for {' and '.join(room)}" if room else None)
 
 
 def plan_finetuning(
     args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """As :func:`plan`, of a network that has a head: no epoch, if less than half of the usual ones fit.
+    """Like :func:`plan`, for a network with a fitted head: 0 epochs, if less than half of the usual epochs fit.
 
-    Its folds stay, since the head has some: a promise that rests on fewer photos would be no gain.
+    The folds stay, since the head has them too: a promise based on fewer photos would be no gain.
     """
     usual = args.epochs
     steps = math.ceil(len(prepared.of(Split.TRAIN)) / args.batch) * usual
@@ -214,13 +214,13 @@ def _timed(args: RunArgs, measure: Measure) -> tuple[RunArgs, Pace]:
 
 
 def _fitted(args: RunArgs, epochs: int, left: str | None) -> tuple[RunArgs, str | None]:
-    """Args with the epochs that fit, and a sentence for a person on what the time limit has ``left``, if too little."""
+    """Args with the epochs that fit, and a sentence for a person if the time limit has ``left`` too little."""
     args = args.model_copy(update={"epochs": epochs, "short_of_time": args.short_of_time or left is not None})
     return args, left and f"A time limit of {rough_duration(args.time_limit_s or 0)} leaves {left}"
 
 
 def foretold_s(args: RunArgs, prepared: Prepared) -> float | None:
-    """How long a network and its folds will train, in seconds, by the pace that was measured; None if none was."""
+    """Expected seconds of training for a network and its folds, by the measured pace; None without one."""
     if not args.photos_per_s:
         return None
     return _photos_of_epoch(args, prepared) / args.photos_per_s * args.epochs * (1 + args.cost_of_folds)

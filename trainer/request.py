@@ -19,7 +19,7 @@ from models.fit import Decode, Fit
 from worker.request import AllowHostOption, HeadersOption, ImageSuffixOption
 
 TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
-"""Endings of files that labelled photos are read from."""
+"""Suffixes of tables of labelled photos."""
 MAX_SEED: Final = 2**31 - 1
 _MOST_FOLDS: Final = 10
 DATA_HELP: Final = (
@@ -32,8 +32,8 @@ _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 class Arch(StrEnum):
     """A network that can be trained.
 
-    ``cnn`` is our efficient one; ``simple`` is the classic recipe of three convolution blocks. The others can start
-    from what they learned on ImageNet: EfficientNet-Lite, and families of ``keras.applications``.
+    ``cnn`` is our efficient network; ``simple`` is the classic recipe of three convolution blocks. The others can start
+    from ImageNet weights: EfficientNet-Lite, and families of ``keras.applications``.
     """
 
     CNN = "cnn"
@@ -60,7 +60,7 @@ class Arch(StrEnum):
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        """The width multipliers that have ImageNet weights; empty if the architecture has one width only."""
+        """The width multipliers with ImageNet weights; empty if the architecture has only one width."""
         return _ALPHAS.get(self, ())
 
     @property
@@ -110,7 +110,7 @@ def parse_duration(text: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """How labelled photos are found in a table; what is None, Hangtag chooses."""
+    """Columns and conditions that read labelled photos from a table; None: Hangtag chooses."""
 
     image_column: Annotated[
         str | None,
@@ -123,8 +123,8 @@ class TableOptions:
     group_column: Annotated[
         str | None,
         typer.Option(
-            help="Of a table: column that says which photos are of one product, such as sku; they stay in one split. "
-            "Default: group, if there is one."
+            help="Of a table: column that identifies the product, such as sku; photos of one product stay in one "
+            "split. Default: group, if there is one."
         ),
     ] = None
     where: Annotated[
@@ -166,7 +166,7 @@ def _parse_folds(text: str) -> int:
 
 
 class TrainOptions(BaseModel):
-    """The options of ``hangtag train``; what is None, Hangtag chooses."""
+    """The options of ``hangtag train``; None: Hangtag chooses."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -183,7 +183,7 @@ class TrainOptions(BaseModel):
         typer.Option(
             metavar="ARCH",
             help="cnn: Hangtag's efficient network, with random weights. simple: the classic three blocks. The "
-            "others have learned from ImageNet and are fine-tuned: "
+            "others are pretrained on ImageNet and fine-tuned: "
             f"{', '.join(arch for arch in Arch if arch.is_transfer)}. Default: the preset's EfficientNet-Lite, whose "
             "weights are installed with Hangtag.",
         ),
@@ -191,7 +191,7 @@ class TrainOptions(BaseModel):
     preset: Annotated[
         Preset | None,
         typer.Option(
-            help="What the network may cost: it chooses architecture, --image-size and epochs where you do not. "
+            help="The cost of the network: chooses architecture, --image-size and epochs unless you give them. "
             "Default: good."
         ),
     ] = None
@@ -224,8 +224,8 @@ class TrainOptions(BaseModel):
         int | None,
         typer.Option(
             min=0,
-            help="Passes over the training photos; 0: only a head on pretrained features. Default: what suits the "
-            "network.",
+            help="Passes over the training photos; 0: only a head on pretrained features. Default: the network's "
+            "recipe.",
         ),
     ] = None
     time_limit_s: Annotated[
@@ -238,7 +238,7 @@ class TrainOptions(BaseModel):
         ),
     ] = None
     batch: Annotated[
-        int | None, typer.Option("--batch-size", min=1, help="Photos in a step. Default: what suits the network.")
+        int | None, typer.Option("--batch-size", min=1, help="Photos in a step. Default: the network's recipe.")
     ] = None
     balance: Annotated[
         Balance | None,
@@ -252,8 +252,8 @@ class TrainOptions(BaseModel):
         typer.Option(
             parser=_parse_folds,
             metavar="0|2-10",
-            help="Train this many more networks, each without a part of the photos: thresholds then rest on all "
-            "networks. With fewer than 1,500 photos each is trained in full, and figures are of all photos but test "
+            help="Train this many more networks, each without a part of the photos, and base thresholds on all "
+            "networks. With fewer than 1,500 photos each is trained in full, and figures include all photos but test "
             "photos (cross-validation); else for a third of the epochs. Default: 5 below 1,500 photos and for a head "
             "on pretrained features, 2 if fewer than 1,500 photos are for validation, else 0; 0 for fewer than 12 "
             "epochs from random weights.",
@@ -274,7 +274,7 @@ class TrainOptions(BaseModel):
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A CSV with label,parent: a tree whose leaves are the classes. If a photo's class is not sure "
+            help="A CSV with label,parent: a tree with the classes as leaves. If a photo's class is not sure "
             "enough, it gets the lowest label above that is sure enough. Default: the tree in labels like "
             "'shoes > boots' of a table, else none.",
         ),
@@ -282,14 +282,14 @@ class TrainOptions(BaseModel):
 
 
 class TrainRequest(TrainOptions):
-    """A training: its options, its photos, and what only a retraining decides.
+    """A training: its options, its photos, and settings for retrainings only.
 
     Attributes:
-        table: how labelled photos are found in ``data`` if that is a table.
-        parents: of a tree of labels, label → its parent, empty at the top.
-        alpha: width of the network; None for that of the weights' file.
-        fold_weights: where folds' networks begin (``imagenet``, ``none`` or a file) if the network begins with those of
-            a run, which may have learned from these photos.
+        table: columns and conditions, if ``data`` is a table.
+        parents: the tree of labels, label → its parent, empty at the top.
+        alpha: width of the network; None for the width of the weights' file.
+        fold_weights: first weights of the folds' networks (``imagenet``, ``none`` or a file) if the network begins with
+            a run's weights, which may have learned from these photos.
     """
 
     data: Path
@@ -300,26 +300,26 @@ class TrainRequest(TrainOptions):
 
 
 _SIGNATURES: Final = (b"PK", b"\x89HDF", b"\x80\x02\x8a")
-"""How a ``.keras`` and a ``.pth`` file, an HDF5 file, and a ``.pth`` file of old begin."""
+"""First bytes of a ``.keras`` or ``.pth`` file, of an HDF5 file, and of an old ``.pth`` file."""
 TORCH_SUFFIXES: Final = frozenset({".pth", ".pt"})
-"""Endings of files that PyTorch wrote."""
+"""Suffixes of PyTorch's files."""
 
 
 class NamedWeights(StrEnum):
-    """Weights that need no file of one's own."""
+    """Weights without a file."""
 
     IMAGENET = "imagenet"
     NONE = "none"
 
 
 Weights: TypeAlias = NamedWeights | Path
-"""ImageNet's weights, none (random ones), or those of a file."""
+"""ImageNet's weights, none (random weights), or a file."""
 
 
 def parse_weights(text: str) -> Weights:
     """The value of ``--weights``; InputError if it is neither a known name nor a file of weights.
 
-    A file that is named like one of the names is written ``./imagenet``.
+    A file with the name ``imagenet`` is written ``./imagenet``.
     """
     if text in set(NamedWeights):
         return NamedWeights(text)
@@ -338,13 +338,13 @@ def parse_weights(text: str) -> Weights:
 
 
 def default_weights(arch: Arch) -> NamedWeights:
-    """The weights that an architecture starts from by default: ImageNet's, if there are some."""
+    """An architecture's default weights: ImageNet's, if it has them."""
     return NamedWeights.IMAGENET if arch.is_transfer else NamedWeights.NONE
 
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """A network that can be built, or InputError; ``alpha`` is its width, None is 1."""
+    """A network that can be built, or InputError; ``alpha`` is its width, 1 by default."""
 
     arch: Arch
     size: int
@@ -375,7 +375,7 @@ class NetworkChoice:
 
     @property
     def has_pretrained_body(self) -> bool:
-        """Whether its features are pretrained; those of a run do not count, since it may know these photos."""
+        """Whether its features are pretrained; a run's do not count, since it may know these photos."""
         of_run = isinstance(self.weights, Path) and self.weights.suffix == ".keras"
         return self.arch.is_transfer and self.weights is not NamedWeights.NONE and not of_run
 

@@ -1,4 +1,4 @@
-"""The folder that one training leaves: ``runs/train/<name>/``."""
+"""The folder of one training: ``runs/train/<name>/``."""
 
 import csv
 import dataclasses
@@ -30,7 +30,7 @@ from trainer.request import Arch, Balance, TrainRequest
 
 
 class RunState(StrEnum):
-    """How far a training has come."""
+    """The state of a training."""
 
     TRAINING = "training"
     INTERRUPTED = "interrupted"
@@ -38,15 +38,15 @@ class RunState(StrEnum):
 
 
 class RunArgs(TrainRequest):
-    """The contents of ``args.json``: the request, with a value for all that it left open, and what else was decided.
+    """The contents of ``args.json``: the request, completed with Hangtag's choices.
 
     Attributes:
-        parents: of the tree that the classes are the leaves of; None without one.
+        parents: the tree above the classes, label → its parent; None without a tree.
         classes: names; the position is the class's index.
-        cv: whether each fold's network is trained for as long as the network itself, and figures are of them, too.
+        cv: whether each fold's network gets the full training, and figures include them.
         short_of_time: whether the time limit allows fewer epochs or folds than suit the network.
-        photos_per_s: photos that it learned from in a second, if that was timed.
-        best_epoch: of ``weights/best.keras``, from 1; 0 of a head on frozen features; None before the first has ended.
+        photos_per_s: training photos a second, if timed.
+        best_epoch: of ``weights/best.keras``, from 1; 0 for a head on frozen features; None before the first has ended.
         made_with: package → version.
     """
 
@@ -72,40 +72,40 @@ class RunArgs(TrainRequest):
 
     @property
     def preprocess(self) -> PreprocessSpec:
-        """What turns each photo into pixels."""
+        """The preprocessing of each photo."""
         return PreprocessSpec(size=self.image_size, fit=self.fit, decode=self.decode)
 
     @property
     def pretrained(self) -> bool:
-        """Whether the network began with weights that have learned from photos."""
+        """Whether the network began with pretrained weights."""
         return self.weights != "none"
 
     @property
     def begins_frozen(self) -> bool:
-        """Whether a head is fitted first on pretrained features, which have not seen these photos."""
+        """Whether a head is fitted first, on pretrained features that have not seen these photos."""
         return self.arch.is_transfer and self.pretrained and self.fold_weights is None
 
     @property
     def is_frozen(self) -> bool:
-        """Whether that head is all there is: no epoch of fine-tuning."""
+        """Whether only the head is trained: no epoch of fine-tuning."""
         return self.epochs == 0
 
     @property
     def pools_folds(self) -> bool:
-        """Whether rows out of fold count as the network's own: the folds' networks begin and are trained as it is."""
+        """Whether rows out of fold count as the network's own: the folds have the same first weights and training."""
         return self.cv and self.fold_weights is None
 
     @property
     def share_of_epochs(self) -> float:
-        """Of the network's epochs, how many a fold's network gets.
+        """The share of the network's epochs that a fold's network gets.
 
-        With a third it is not as good as the network itself, but as honest: a confidence of 0.9 is right as often.
+        With a third it is less accurate than the network itself, but as well calibrated.
         """
         return 1.0 if self.cv else 1 / 3
 
     @property
     def cost_of_folds(self) -> float:
-        """The time that all folds take, in trainings of the network; each fold lacks one part of the photos."""
+        """The time of all folds, in trainings of the network; each fold lacks one part of the photos."""
         return max(0, self.folds - 1) * self.share_of_epochs
 
     @property
@@ -115,7 +115,7 @@ class RunArgs(TrainRequest):
 
     @property
     def tree(self) -> Taxonomy | None:
-        """The tree that the classes are the leaves of; None without one."""
+        """The tree with the classes as leaves; None without a tree."""
         return Taxonomy(self.classes, dict(self.parents)) if self.parents else None
 
 
@@ -132,15 +132,15 @@ class Inside:
 
 @dataclass(frozen=True)
 class Run:
-    """The folder of a run, and the paths in it."""
+    """A run's folder and paths."""
 
     path: Path
 
-    best = Inside("weights/best.keras")  # of the best epoch: the last, once the rate has fallen to nothing
+    best = Inside("weights/best.keras")  # of the best epoch: the last, once the rate has fallen to 0
     last = Inside("weights/last.keras")  # of the last whole epoch
-    state = Inside("weights/state.npz")  # what ``--resume`` needs, after the last whole epoch
-    splits = Inside("splits.csv")  # which photo was used for what
-    excluded = Inside("excluded.csv")  # which files were set aside, and why
+    state = Inside("weights/state.npz")  # for ``--resume``, after the last whole epoch
+    splits = Inside("splits.csv")  # the split of each photo
+    excluded = Inside("excluded.csv")  # files that were set aside, and why
     history = Inside("results.csv")  # a row an epoch
     evaluation = Inside("evaluation.json")  # figures on validation and test
     class_figures = Inside("classes.csv")  # the figures of each class
@@ -150,12 +150,12 @@ class Run:
     label_issues = Inside("label_issues.csv")  # photos whose label is likely wrong
     report = Inside("report.html")
     model_card = Inside("README.md")
-    answers = Inside("answers.npz")  # a fold's predictions for the photos that its network was trained without
-    originals = Inside("export/originals")  # validation photos as they were, for the bundle's golden samples
+    answers = Inside("answers.npz")  # a fold's predictions for its held-out photos
+    originals = Inside("export/originals")  # files of validation photos, for the bundle's golden samples
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Raise an InputError if another process trains this run; the lock goes with the process, however it ends."""
+        """Raise an InputError if another process trains this run; the kernel releases the lock when a process ends."""
         folder = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -169,14 +169,13 @@ class Run:
     def take_over(self, other: "Run") -> None:
         """Move network, figures and args of a run inside this one here, and remove that run.
 
-        The network comes first and its figures follow, so that a kill leaves no figures of another network; a second
-        call moves the rest.
+        The network moves first, so that a kill never leaves figures of another network; a second call moves the rest.
         """
         if other.best.is_file():
             self.forget_judgement()
             self.history.unlink(missing_ok=True)
             shutil.rmtree(self.path / "folds", ignore_errors=True)
-        order = {other.best: -1, other.confidence: 1, other.path / "args.json": 2}  # the last make an export and a run
+        order = {other.best: -1, other.confidence: 1, other.path / "args.json": 2}  # the last two make the run usable
         files = [file for file in other.path.rglob("*") if file.is_file()]
         for file in sorted(files, key=lambda file: order.get(file, 0)):
             place = self.path / file.relative_to(other.path)
@@ -185,18 +184,18 @@ class Run:
         shutil.rmtree(other.path)
 
     def forget_judgement(self) -> None:
-        """Remove the judgement of a network that is no longer the best."""
+        """Remove the figures of a network that is no longer the best."""
         figures = (self.confidence, self.evaluation, self.class_figures, self.predictions, self.label_issues)
         for path in (*figures, self.report, self.model_card):
             path.unlink(missing_ok=True)
 
     @property
     def finetuning(self) -> "Run":
-        """A run that goes on from this one's head, and takes its place if it is better."""
+        """A run that fine-tunes this run's network, and replaces it if it is better."""
         return Run(self.path / "finetuning")
 
     def fold(self, number: int) -> "Run":
-        """The run of a network that is trained without a part of the training photos; from 1."""
+        """The run of a fold's network; from 1."""
         return Run(self.path / "folds" / str(number))
 
     def notes(self) -> tuple[str, ...]:
@@ -209,7 +208,7 @@ class Run:
         replace_file(self.path / "notes.txt", "".join(f"{note}\n" for note in notes).encode())
 
     def read_confidence(self) -> Confidence:
-        """Read ``confidence.json``; InputError where it is damaged or of another version."""
+        """Read ``confidence.json``; InputError if it is damaged or of another version."""
         try:
             return Confidence.model_validate_json(self.confidence.read_bytes())
         except (OSError, ValidationError) as error:
@@ -218,7 +217,7 @@ class Run:
             raise InputError(msg) from error
 
     def args(self) -> RunArgs:
-        """Read ``args.json``; InputError where it is damaged or of another version."""
+        """Read ``args.json``; InputError if it is damaged or of another version."""
         try:
             return RunArgs.model_validate_json((self.path / "args.json").read_bytes())
         except ValidationError as error:
@@ -226,7 +225,7 @@ class Run:
             raise InputError(msg) from error
 
     def read_args(self) -> RunArgs | None:
-        """As :meth:`args`; None where there is no run."""
+        """Like :meth:`args`; None if there is no run."""
         return self.args() if (self.path / "args.json").is_file() else None
 
     def write_args(self, args: RunArgs) -> None:
@@ -241,7 +240,7 @@ class Run:
 
 
 def open_run(path: Path) -> Run:
-    """Find a run on disk; InputError where there is none."""
+    """Find a run on disk; InputError if there is none."""
     if not (path / "args.json").is_file():
         msg = f"Expected a run (a folder with args.json) at {path}, found none; make one with hangtag train."
         raise InputError(msg)
@@ -249,7 +248,7 @@ def open_run(path: Path) -> Run:
 
 
 def check_free(path: Path) -> None:
-    """Raise an InputError if there is something where a new run is to be."""
+    """Raise an InputError if the path of a new run is taken."""
     if path.exists():
         place = quote(str(path))
         msg = f"{place} exists; pass another --name, or go on with it: hangtag train --resume {place}"
@@ -264,8 +263,8 @@ class EpochFigures:
         lr: learning rate at its end.
         size: side of its training photos in pixels.
         waiting: share of the steps' time in which the network waited for photos.
-        images_per_s: training photos a second, validation left out.
-        compile_s: what its first step took longer than the others.
+        images_per_s: training photos a second, without validation.
+        compile_s: extra seconds of its first step.
         best: whether its network became ``best.keras``.
     """
 
@@ -294,17 +293,17 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
-    """The best epoch as validation has it: the highest validation accuracy, then the lowest loss, then the first."""
+    """The epoch with the highest validation accuracy, then the lowest loss, then the first."""
     return max(history, key=epoch_rank)
 
 
 def epoch_rank(figures: EpochFigures) -> tuple[bool, float, float, int]:
-    """The value that is largest for the best epoch."""
+    """A key that is largest for the best epoch."""
     return (math.isfinite(figures.val_loss), figures.val_accuracy, -figures.val_loss, -figures.epoch)
 
 
 def read_history(path: Path) -> list[EpochFigures]:
-    """The rows of ``results.csv``, none before it is written; InputError where it is damaged."""
+    """The rows of ``results.csv``, empty before it is written; InputError if it is damaged."""
     if not path.is_file():
         return []
     try:

@@ -1,7 +1,7 @@
 """Retraining by a schedule: Celery's beat sends a message when a cycle is due, and a train worker runs the cycle.
 
-A message too many does no harm: a cycle holds a lock, continues one that was killed, and ends in seconds if nothing is
-new. So nothing but beat's own file says which due times are over, and Redis may lose any message.
+An extra message does no harm: a cycle holds a lock, continues a killed one, and ends in seconds without new data. So
+only beat's own file records past due times, and Redis may lose any message.
 """
 
 import ctypes
@@ -32,7 +32,7 @@ from worker.queue.start_worker import HeartStep, prepare_worker, run_worker
 QUEUE: Final = "hangtag.train"
 TASK: Final = "hangtag.retrain"
 _STATE: Final = ".schedule"
-"""Beat's file beside the model's versions: when each cycle was last sent, so that one missed meanwhile is sent late."""
+"""Beat's file beside the model's versions: when each cycle was last sent, so that a missed one is sent late."""
 
 _RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _EXPECTED: Final = {ExitCode.OK, ExitCode.GATE_REFUSED, ExitCode.NOTHING_NEW, ExitCode.BUSY}
@@ -79,7 +79,7 @@ def _beat_entry(path: str, config: RetrainConfig) -> dict[str, Any]:
 
 
 def beat_schedule(settings: ScheduleSettings) -> BaseSchedule:
-    """The schedule as Celery knows it; the fields of ``cron`` are in the settings' own time zone."""
+    """Celery's schedule; the fields of ``cron`` are in the settings' own time zone."""
     if settings.cron is None:
         return schedule(timedelta(seconds=parse_duration(settings.every or "")))
     try:
@@ -96,10 +96,10 @@ def beat_schedule(settings: ScheduleSettings) -> BaseSchedule:
 def start_train_worker(
     settings: QueueSettings, configs: Sequence[Path], *, as_json: bool, command: Sequence[str] = _RETRAIN
 ) -> int:
-    """Run the cycles of some configs, one at a time, until told to stop; returns the exit status.
+    """Run the cycles of some configs, one at a time, until stopped; returns the exit status.
 
-    SIGTERM ends it at once, with its cycle, whose message goes back to the queue: the next worker continues the cycle.
-    ``command`` is the command line to which a config and options are added.
+    SIGTERM ends it and its cycle at once. The message goes back to the queue: the next worker continues the cycle.
+    ``command`` is the command line before the config and options.
     """
     if find_spec("tensorflow") is None:
         msg = "A worker of the queue train needs TensorFlow; pip install 'hangtag[train,worker]'."
@@ -123,9 +123,9 @@ def start_train_worker(
 
 
 def run_cycle(command: Sequence[str], configs: Collection[str], config: str, when: str) -> int | None:
-    """Run a cycle as a process, whose memory is free when it ends, and log its lines; it dies with this process.
+    """Run a cycle in a process of its own, which frees its memory at the end, and log its lines.
 
-    Returns the cycle's exit status; None if this worker runs no cycles of that config.
+    The process dies with this one. Returns the cycle's exit status; None if this worker has no such config.
     """
     if config not in configs:
         log_event("cycle_refused", logging.WARNING, config=config, known=", ".join(sorted(configs)))
@@ -144,7 +144,7 @@ def run_cycle(command: Sequence[str], configs: Collection[str], config: str, whe
             for line in process.stdout or ():
                 if line.strip():
                     log_event("cycle_line", config=config, line=line.rstrip())
-        except BaseException:  # the worker is told to stop
+        except BaseException:  # the worker must stop
             process.kill()
             raise
     level = logging.INFO if process.returncode in _EXPECTED else logging.ERROR

@@ -30,12 +30,12 @@ from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_exclude
 
 _AFTERWARDS: Final = 0.06
 _AFTERWARDS_S: Final = 8.0
-"""Kept of a time limit, as a share or in seconds, to judge the network and to write the report."""
+"""Reserved from a time limit, as a share or in seconds, to judge the network and to write the report."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The result of a training; no evaluation if no epoch was completed."""
+    """The result of a training; without an evaluation if no epoch was completed."""
 
     run: Run
     args: RunArgs
@@ -43,7 +43,7 @@ class TrainResult:
 
     @property
     def interrupted(self) -> bool:
-        """Whether somebody stopped it."""
+        """Whether a person stopped it."""
         return self.args.state is RunState.INTERRUPTED
 
 
@@ -51,14 +51,14 @@ class TrainingView(FitView, Progress, Protocol):
     """Shows the progress of a training."""
 
     def goes_on(self, evaluation: Evaluation, run: Run, args: RunArgs, seconds: float | None) -> None:
-        """A head is fitted and judged, and its run is whole; fine-tuning with these args takes so long, if known."""
+        """Fine-tuning with these args begins, and takes ``seconds``, if known; the run of the head is complete."""
 
     def prepared(self, prepared: Prepared, args: RunArgs) -> None:
         """The data is ready."""
 
 
 def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) -> TrainResult:
-    """Train a network; ``path`` is of the run to leave, which must not exist, ``cache`` of pixels and statistics."""
+    """Train a network; ``path``, of the new run, must not exist; ``cache`` holds pixels and statistics."""
     began = time.monotonic()
     check_free(path)
     statistics = StatisticsStore(cache)
@@ -74,12 +74,12 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     store = PixelStore(cache, PreprocessSpec(size=choice.size, fit=fit, decode=request.decode))
     options = SplitOptions(request.seed, earlier, request.fix_leaks)
     prepared = prepare(dataset, scanned, store, statistics, options, view.advance)
-    kept = tree.limited_to(prepared.classes) if tree else None  # classes without enough photos have gone
+    kept = tree.limited_to(prepared.classes) if tree else None  # without classes of too few photos
     args, balanced = decide(request, path.name, choice, fit, prepared, dict(kept.parents) if kept else None)
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     work = _Work(Run(path), store, cache, prepared, began, view)
     if args.begins_frozen:
-        network = new_network(args)  # which refuses weights that do not fit, before there is a run
+        network = new_network(args)  # refuses weights that do not fit, before there is a run
         work.begin(frozen_args(request, args), finetuning=args)
         with work.run.alone():
             return work.fit_head_first(network)
@@ -129,7 +129,6 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
 
 
 def _seconds_of(run: Run) -> float:
-    """Spent on the epochs of a network and its folds by earlier processes."""
     histories = (run.history, *run.path.glob("folds/*/results.csv"))
     return sum(row.seconds for history in histories for row in read_history(history))
 
@@ -144,9 +143,9 @@ class _Work:
     view: TrainingView
 
     def begin(self, args: RunArgs, finetuning: RunArgs | None = None) -> None:
-        """Write what a resume needs; ``args.json`` comes last, and makes a run of the folder."""
+        """Write the files that a resume needs; ``args.json`` comes last, and makes the folder a run."""
         try:
-            self.run.path.mkdir(parents=True)  # by one training only, should two have looked at the photos meanwhile
+            self.run.path.mkdir(parents=True)  # fails for the second of two trainings that start together
         except FileExistsError:
             check_free(self.run.path)
             raise
@@ -158,7 +157,7 @@ class _Work:
         self.run.write_args(args)
 
     def end(self, args: RunArgs) -> float | None:
-        """By when all networks must be trained, by :func:`time.monotonic`; what follows takes some time, too."""
+        """Deadline for training all networks, by :func:`time.monotonic`; leaves time for the report."""
         limit = args.time_limit_s
         return None if limit is None else self.began + max(limit / 2, limit * (1 - _AFTERWARDS) - _AFTERWARDS_S)
 
@@ -179,7 +178,7 @@ class _Work:
         )
 
     def fit_head_first(self, network: keras.Model) -> TrainResult:
-        """Fit a head on frozen features and judge it, so that its run is whole; then fine-tune, if that is planned."""
+        """Fit a head on frozen features and judge it, which completes a run; then fine-tune, if planned."""
         args = self.run.args().model_copy(update={"state": RunState.TRAINING})
         self.view.prepared(self.prepared, args)
         check_weights(args)
@@ -218,12 +217,12 @@ class _Work:
         args = self.run.args().model_copy(update={"state": state})
         self.run.write_args(args)
         if state is RunState.COMPLETE:
-            (self.run.finetuning.path / "args.json").unlink(missing_ok=True)  # first: a half of it is no better network
+            (self.run.finetuning.path / "args.json").unlink(missing_ok=True)  # first, so that no half run is resumed
             shutil.rmtree(self.run.finetuning.path, ignore_errors=True)
         return TrainResult(self.run, args, head)
 
     def _fine_tune(self, head: Evaluation, args: RunArgs) -> TrainResult:
-        """Fine-tune in a run of its own, which takes the place of the head's if it is better out of fold."""
+        """Fine-tune in a run of its own, which replaces the head's run if it is better out of fold."""
         try:
             result = self.go_on(self.run.finetuning, args)
         except DataError:  # it diverged
@@ -250,7 +249,7 @@ class _Work:
         return self.train(run, args, new_network(args, begun=run.state.is_file()))
 
     def train(self, run: Run, args: RunArgs, network: keras.Model) -> TrainResult:
-        """Train the network, which has the weights it begins with, then write everything that a run has."""
+        """Train the network from its current weights, then write all files of the run."""
         training, end = self.training(run, args), self.end(args)
         outcome = training.train(network, deadline_of_main(args, end), self.view)
         folds = None if outcome.interrupted else train_folds(training, end, self.view)
@@ -258,7 +257,7 @@ class _Work:
         ended = {"state": state, "epochs_done": len(outcome.history), "best_epoch": outcome.best_epoch}
         args = args.model_copy(update=ended)
         evaluation = None
-        if outcome.history and (run is self.run or state is RunState.COMPLETE):  # a head stands in for half a network
+        if outcome.history and (run is self.run or state is RunState.COMPLETE):  # else the head's report stays
             training = replace(training, args=args)
             keep_for_export(training)
             took = time.monotonic() - self.began

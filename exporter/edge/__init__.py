@@ -1,1 +1,1 @@
-"""An ONNX model that takes one photo of any size: what preprocessing does, done inside the graph, and its proof."""
+"""An ONNX model that takes one photo of any size: preprocessing inside the graph, and its proof."""

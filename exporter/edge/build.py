@@ -1,4 +1,4 @@
-"""Any of a bundle's models behind the graph that fits a photo: ``edge.onnx``."""
+"""Builds ``edge.onnx``: a graph that fits a photo, then the model."""
 
 from dataclasses import replace
 from typing import Final
@@ -28,7 +28,7 @@ def fit_graph(spec: PreprocessSpec) -> onnx.ModelProto:
     """The graph of a spec's size and fit; the photo is decoded already.
 
     Input ``image``, ``uint8 [height, width, 3]``: upright, opaque sRGB, of any size. Output ``pixels``, ``uint8
-    [1, S, S, 3]``: to the pixel what Pillow makes of such a photo.
+    [1, S, S, 3]``: the same pixels as Pillow's.
     """
     nodes = Nodes(_PREFIX)
     square = _square(nodes, spec)
@@ -88,7 +88,6 @@ def _padded(nodes: Nodes, image: str, height: str, width: str, side: str) -> str
 
 
 def _middle(nodes: Nodes, height: str, width: str, side: str) -> tuple[str, Axis, Axis]:
-    """The middle square, with the margin that its outermost pixels are computed from."""
     short = nodes.add("Min", height, width)
     scale = nodes.add("Div", *(nodes.cast(size, TensorProto.DOUBLE) for size in (short, side)))
     around = nodes.add("Add", nodes.whole_up(scale), nodes.ints(2))
@@ -164,6 +163,6 @@ def _checked(inner: onnx.ModelProto, graph: onnx.GraphProto) -> bytes:
     try:
         onnx.checker.check_model(edge, full_check=True)
     except onnx.checker.ValidationError as error:
-        msg = f"The edge graph is not valid ONNX, and nothing was published: {error}"
+        msg = f"The edge graph is not valid ONNX: {error} Nothing was published."
         raise ParityError(msg) from error
     return bytes(edge.SerializeToString())

@@ -1,4 +1,4 @@
-"""The proof of an edge graph, on photo files: against Python preprocessing, in full and as the model's spec says."""
+"""Compares an edge graph with Python preprocessing, on photo files: decoded in full, and by the model's own spec."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,17 +17,17 @@ from models.preprocess import preprocess, whole_pixels
 _NEAR_TIE: Final = 0.02
 """Two classes whose probabilities are this close may change places."""
 _FEW: Final = 500
-"""With fewer photos one label may differ, in a near-tie: a single photo is more than a fifth of a percent."""
+"""With fewer photos, one label may differ in a near-tie: a single photo is more than a fifth of a percent."""
 _MEAN: Final = 0.005
-"""Another fit moves probabilities by 0.02 in the mean; what ``whole_pixels`` does in another order (colour profile,
-CMYK and transparency after the resize) by 0.0001."""
+"""Another fit moves probabilities by 0.02 in the mean. The other order of ``whole_pixels`` (colour profile, CMYK and
+transparency after the resize) moves them by 0.0001."""
 _LABELS: Final = 0.998
 _SURE: Final = 0.995
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A photo that the edge graph labels otherwise; ``margin``: between its two likeliest classes in Python."""
+    """A photo with another label in the edge graph; ``margin``: between its two likeliest classes in Python."""
 
     index: int
     expected: str
@@ -45,9 +45,9 @@ class EdgeParity:
         near_ties: how many photos' two likeliest classes are within 0.02 with ``decode=full``.
         flips: against ``decode=full``.
         own_flips: against the model's own spec, which usually scales JPEGs while it decodes them.
-        sure: photos that need no review, with the model's own spec or by the edge graph's scores.
-        crossed: how many unknown scores are on another side of the limit than with ``decode=full``.
-        cost: what that costs against the model with its own spec; None without labels.
+        sure: photos that need no review, by the model with its own spec or by the edge graph.
+        crossed: how many unknown scores cross the limit, against ``decode=full``.
+        cost: loss of accuracy against the model with its own spec; None without labels.
         max_drop: how many points of accuracy the edge graph may lose against the model with its own spec.
     """
 
@@ -125,7 +125,7 @@ def prove_edge(
 ) -> EdgeParity:
     """Compare an edge graph with its model behind Python preprocessing, on image files that can be decoded.
 
-    ``labels`` are the right ones of the photos, if they are known; ``max_drop``: points of accuracy that may be lost.
+    ``labels`` are the true class indices, if known; ``max_drop``: points of accuracy that may be lost.
     """
     tried = [_scores(edge, classifier, data) for data in photos]
     indices = [index for index, scores in enumerate(tried) if scores is not None]

@@ -2,15 +2,15 @@
 
 After ``libImaging/Resample.c``: each output pixel is the mean of the input pixels under a triangle as wide as the
 scale, with weights of 22 bits; one axis at a time, rounded to 8 bits in between. A triangle is never negative, so the
-weights are three unsigned bytes each, and ``MatMulInteger`` adds up exactly what Pillow adds up: unsigned bytes by
-unsigned bytes, which no processor cuts off. ONNX's own ``Resize`` gives other pixels for one or two in a hundred.
+weights are three unsigned bytes each, and ``MatMulInteger`` computes the same sums as Pillow: unsigned bytes by
+unsigned bytes never saturate. ONNX's own ``Resize`` differs in one or two pixels of a hundred.
 
-Which axis comes first matters to the rounding. Since version 13 Pillow begins with the height where it shrinks much
-more than the width; an older one's very tall photos differ from these by a level here and there. Both orders are the
-same nodes: what differs are the shapes that the pixels are given on the way.
+The order of the axes affects the rounding. Since version 13 Pillow begins with the height if it shrinks much more than
+the width; older versions differ by a level in some pixels of very tall photos. Both orders use the same nodes, with
+other shapes.
 
-A matrix of weights for a whole axis would be nearly all zeros. The outputs are made a few at a time instead, from the
-slice of the photo that lies under their triangles: quicker than Pillow, and little memory beside the photo.
+A matrix of weights for a whole axis would be nearly all zeros. A loop computes a few outputs at a time, from the slice
+of the photo under their triangles: quicker than Pillow, and with little memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ _INT64: Final = onnx.TensorProto.INT64
 
 
 class Nodes:
-    """Nodes and constants of a graph that is being written; each method adds one, and returns its output's name."""
+    """Builds a graph; each method adds a node or a constant, and returns its output's name."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -37,17 +37,17 @@ class Nodes:
         self.constants: list[onnx.TensorProto] = []
 
     def inside(self) -> "Nodes":
-        """The nodes of a loop's body: they may take what was added here, and their constants lie here."""
+        """Nodes of a loop's body: they may read these nodes, and share these constants."""
         body = Nodes(self._prefix)
         body._numbers, body._known, body.constants = self._numbers, self._known, self.constants
         return body
 
     def name(self, what: str) -> str:
-        """A name that nothing else here has."""
+        """An unused name."""
         return f"{self._prefix}{what}_{next(self._numbers)}"
 
     def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike) -> str:
-        """A tensor that is known beforehand."""
+        """A constant tensor."""
         array = np.array(value, dtype)
         key = (array.tobytes(), array.dtype.str, array.shape)
         if key not in self._known:
@@ -56,7 +56,7 @@ class Nodes:
         return self._known[key]
 
     def ints(self, *values: int) -> str:
-        """An ``int64 [n]``, which sizes and axes are."""
+        """An ``int64 [n]``, the type of sizes and axes."""
         return self.constant(values, np.int64)
 
     def add(self, op: str, *inputs: str, **attributes: int | Sequence[int] | onnx.GraphProto) -> str:
@@ -103,13 +103,13 @@ _TINY: Final = 1e-9
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a photo and what becomes of it; each the name of a tensor ``[1]``.
+    """One axis of a photo and how it is resized; each the name of a tensor ``[1]``.
 
     Attributes:
-        length: pixels that there are, ``int64``.
-        first: where the part that is resized begins, ``int64``.
-        extent: how long that part is, ``int64``; neighbours outside of it count too, as in Pillow.
-        out: pixels that there will be, ``int64``.
+        length: pixels of the photo, ``int64``.
+        first: first pixel of the resized part, ``int64``.
+        extent: pixels of the resized part, ``int64``; neighbours outside of it count too, as in Pillow.
+        out: pixels of the result, ``int64``.
     """
 
     length: str
@@ -120,7 +120,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class _Scale:
-    """What all turns of the loop share.
+    """Values that all turns of the loop share.
 
     Attributes:
         scale: input pixels to an output pixel, ``float64 [1]``.

@@ -1,1 +1,1 @@
-"""A look at labelled photos before anything is learned from them: faults, duplicates, leaks and shortcuts."""
+"""Checks labelled photos before training: faults, duplicates, leaks and shortcuts."""

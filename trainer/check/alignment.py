@@ -1,6 +1,6 @@
-"""Laying one picture over another: the cut and stretch under which they differ least, and how much they differ then.
+"""Image registration: the cut and stretch under which two pictures differ least, and the rest of their difference.
 
-This is Lucas and Kanade's registration (1981) with four unknowns, the sides of the second picture within the first.
+The method of Lucas and Kanade (1981) with four unknowns, the sides of the second picture within the first.
 """
 
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def shrunk(pictures: Floats, factor: int) -> Floats:
 
 
 def _planes(pictures: Floats) -> Floats:
-    """A plane a colour, ``(n, 3, S, S)``: what products of matrices take."""
+    """Colours first, ``(n, 3, S, S)``, for matrix products."""
     return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
 
 
@@ -58,7 +58,7 @@ def _grey(planes: Floats) -> Floats:
 
 
 def _softened(planes: Floats) -> Floats:
-    """A mean over 3 by 3 pixels: what two ways of resizing leave different must not count."""
+    """A mean over 3 by 3 pixels: differences between two ways of resizing must not count."""
     padded = np.pad(planes, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
     squares: Floats = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
@@ -82,7 +82,7 @@ def _registered(first: Floats, second: Floats, boxes: Floats) -> Floats:
 
 
 def _effects(down: Floats, right: Floats) -> Floats:
-    """How each pixel changes when a side of the box is moved, ``(n, 4, S * S)``; from the slopes that are laid."""
+    """The change of each pixel when a side of the box moves, ``(n, 4, S * S)``; from the slopes."""
     count, side, _ = down.shape
     along = _middles(side)
     effects = [right * (1 - along), down * (1 - along)[:, None], right * along, down * along[:, None]]
@@ -111,7 +111,7 @@ def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
 
 def _detail_likeness(laid: Floats, second: Floats) -> Floats:
     one, other = _details(laid), _details(second)
-    noise = one.shape[1]  # a grey level each way: pictures without details are not alike for their noise
+    noise = one.shape[1]  # a grey level each way: similar noise must not make pictures without details alike
     product, ones, others = (np.einsum("ni,ni->n", *pair) for pair in ((one, other), (one, one), (other, other)))
     likeness: Floats = product / np.sqrt((ones + noise) * (others + noise))
     return likeness

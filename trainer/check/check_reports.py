@@ -1,4 +1,4 @@
-"""What a check found: in plain words, as a page, as ``check.json`` for scripts, and as ``check.csv``."""
+"""The results of a check: as sentences, as a page, as ``check.json`` for scripts, and as ``check.csv``."""
 
 import json
 import re
@@ -52,16 +52,16 @@ _FACTS: Final = {
     Issue.EXIF_ROTATED: "orientation {orientation}",
     Issue.CMYK: "{mode}",
 }
-"""What a tile shows in addition to the score: columns of :class:`trainer.data.photo_files.ImageStatistics`."""
+"""Columns of :class:`trainer.data.photo_files.ImageStatistics` that a tile shows beside the score."""
 
 _Couple = tuple[int, int, str]
-"""The places of two photos, and what they have to do with each other."""
+"""The places of two photos, and their relation in words."""
 _Tile = tuple[int, str, list[Any]]
 """The place of a photo, a title (its class if there is none), and some lines."""
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
-    """For each split, how many of its photos also appear in a split that is learned from more."""
+    """For each split, how many of its photos also appear in a split of lower rank."""
     photos, sentences = checkup.scanned.photos, []
     for split in (Split.TEST, Split.VAL):
         leaks = [leak for leak in checkup.relations.leaks if photos[leak.photo].split is split]
@@ -85,7 +85,7 @@ def _sources(checkup: Checkup, leaks: Sequence[Leak]) -> str:
 
 
 def doubt_sentences(checkup: Checkup) -> list[str]:
-    """What a training would refuse, or could not do."""
+    """Faults that make a training fail, or limit it."""
     photos = checkup.scanned.photos
     sizes = Counter(photo.label for photo in photos)
     empty = [label for label in checkup.dataset.classes if not sizes[label]]
@@ -95,7 +95,7 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
     if empty:
         doubts.append(f"no usable photo of {listed(empty)}: a model will not know it")
     if single:
-        doubts.append(f"only one photo of {listed(single)}: it can be trained on, but not tested")
+        doubts.append(f"only one photo of {listed(single)}: enough for training, not for a test")
     if 0 < without < len(photos):
         have = "photos has" if without == 1 else "photos have"
         doubts.append(f"{without:,} of {len(photos):,} {have} no split: hangtag train wants one for all or for none")
@@ -117,7 +117,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def property_sentences(checkup: Checkup) -> list[str]:
-    """What holds for most of a class: ``shirt: light (97%), grey (61%)``."""
+    """Issues that most of a class has: ``shirt: light (97%), grey (61%)``."""
     return [
         f"{brief(label)}: {', '.join(f'{issue} ({part:.0%})' for issue, part in issues.items())}"
         for label, issues in checkup.photo_issues.properties.items()
@@ -125,12 +125,12 @@ def property_sentences(checkup: Checkup) -> list[str]:
 
 
 def shortcut_sentences(checkup: Checkup) -> list[str]:
-    """The accidents that give classes away, the best first."""
+    """The accidental features that predict classes, the best first."""
     return [guess.sentence() for guess in checkup.guesses if guess.is_shortcut]
 
 
 def check_summary(checkup: Checkup, data: Path, seconds: float) -> dict[str, Any]:
-    """What a check of ``data`` found, as ``check.json`` has it."""
+    """The contents of ``check.json``."""
     scanned, relations, table = checkup.scanned, checkup.relations, checkup.dataset.table
     members = [{"image": str(one.path), "label": one.label, "split": one.split} for one in scanned.photos]
 
@@ -170,13 +170,13 @@ def check_summary(checkup: Checkup, data: Path, seconds: float) -> dict[str, Any
 
 
 def json_of(summary: Mapping[str, Any]) -> str:
-    r"""As JSON; names that are no UTF-8 are readable: ``b\xe9ret.png``. ``check.csv`` has their very bytes."""
+    r"""As JSON; names that are no UTF-8 are escaped: ``b\xe9ret.png``. ``check.csv`` has their bytes."""
     text = json.dumps(summary, ensure_ascii=False, indent=1)
     return _ESCAPED_BYTE.sub(lambda byte: rf"\\x{ord(byte[0]) - 0xDC00:02x}", text)
 
 
 def strict_faults(checkup: Checkup) -> dict[Issue, int]:
-    """What ``--strict`` does not let pass, and how often it was found."""
+    """Issues that ``--strict`` refuses, and how often each was found."""
     photos = checkup.scanned.photos
     faults = {issue: checkup.count(issue) for issue in (*UNUSABLE, Issue.LABEL_CONFLICT, Issue.LEAK)}
     faults[Issue.PLACEHOLDER] = sum(len(g) for g in checkup.relations.placeholders if label_count(photos, g) > 1)
@@ -215,7 +215,7 @@ def _faulty_rows(checkup: Checkup) -> Iterator[list[object]]:
 
 
 def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A page with all that was found, and photos of it; about three megabytes at most.
+    """A page of all issues, with example photos; about three megabytes at most.
 
     ``links``: words → an address beside the page. Faulty photos are not opened: decoding one may crash.
     """
@@ -272,7 +272,7 @@ def _class_rows(checkup: Checkup) -> list[tuple[str, Counter[Split | None], int,
 
 
 def _tiles(issue: Issue, checkup: Checkup) -> tuple[list[_Tile], int]:
-    """The photos with an issue of single photos, one for all copies, and how many more there are."""
+    """The photos with an issue of single photos, one tile for all copies, and how many more there are."""
     if issue is Issue.PLACEHOLDER:
         groups = sorted(checkup.relations.placeholders, key=len, reverse=True)
         shown = [(group[0], number_of(len(group), "image"), _labels(group, checkup)) for group in groups[:_MOST_TILES]]

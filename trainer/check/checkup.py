@@ -1,4 +1,4 @@
-"""The whole check of labelled photos: each by itself, all together, and what gives their classes away."""
+"""The whole check of labelled photos: each by itself, all together, and features that predict their classes."""
 
 import itertools
 from collections import defaultdict
@@ -33,8 +33,8 @@ LEAST_OF_A_CLASS: Final = 8
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
 BLURRED_STEP: Final = 20
-"""Steps between pixels: a photo that has steeper ones than the former is sharp, however few edges it has; one that has
-none of the latter is blurred, by three pixels at 500 or more."""
+"""Steps between pixels. A photo with steeper steps than the first is sharp, even with few edges. Without a step as
+steep as the second it is blurred, by three pixels at 500 or more."""
 
 _SAME_FORMAT: Final = {"MPO": "JPEG", "DIB": "BMP"}
 _BLUR_SCALE: Final = 0.01
@@ -44,10 +44,10 @@ _IQR_FACTOR: Final = 3.0
 
 
 class Issue(StrEnum):
-    """What may be wrong with a photo, the most serious first; the names are those of the columns of ``check.csv``."""
+    """Issues of photos, the most serious first; the names are also columns of ``check.csv``."""
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """Of a name, and what it means."""
+        """An issue with its name and its meaning."""
         issue = str.__new__(cls, value)
         issue._value_, issue.meaning = value, meaning
         return issue
@@ -57,9 +57,9 @@ class Issue(StrEnum):
     MISSING = "missing", "no file has this name"
     UNREADABLE = "unreadable", "it is not an image, is damaged, or cannot be read"
     TRUNCATED = "truncated", "the file ends too early"
-    UNSUPPORTED = "unsupported", "a file in none of the formats that Hangtag reads"
+    UNSUPPORTED = "unsupported", "a file in a format that Hangtag does not read"
     WRONG_EXTENSION = "wrong_extension", "its name says another format than its content"
-    LEAK = "leak", "the same picture or product is in a split that is learned from"
+    LEAK = "leak", "the same picture or product is in a split that the model learns from"
     LABEL_CONFLICT = "label_conflict", "the same picture has two labels"
     PLACEHOLDER = "placeholder", "one picture under many rows: an 'image not available'"
     EXACT_DUPLICATE = "exact_duplicate", "the same pixels as another photo"
@@ -79,9 +79,9 @@ class Issue(StrEnum):
 
 
 UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
-"""Issues of files that have no picture to show."""
+"""Issues of files without a picture to show."""
 GRAVE: Final = (*UNUSABLE, Issue.WRONG_EXTENSION, Issue.LEAK, Issue.LABEL_CONFLICT, Issue.PLACEHOLDER)
-"""Issues that spoil what is learned, or what is measured."""
+"""Issues that spoil training, or figures."""
 
 LIMITS: Final[Mapping[Issue, float]] = {
     Issue.ODD_SIZE: 0.5,
@@ -100,9 +100,9 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class PhotoIssues:
-    """The issues of some photos by themselves; every array has a value a photo, scores go from 0, the worst, to 1.
+    """The issues of single photos; every array has a value a photo, scores go from 0, the worst, to 1.
 
-    Properties are class → issue → share of the class, if more than half: such an issue is flagged for none of it.
+    Properties are class → issue → share of the class, if more than half; no photo of the class has that issue's flag.
     """
 
     scores: Mapping[Issue, Scores]
@@ -130,7 +130,7 @@ def judge(statistics: pa.Table, paths: Sequence[Path], labels: Sequence[str]) ->
 def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
     width, height = (seen[name].astype(np.float64) for name in ("width", "height"))
     sharp, blurred = (seen["steepest"] / step * BLURRY for step in (SHARP_STEP, BLURRED_STEP))
-    # cleanvision's score of blur, which sees no edge between two colours as light as each other
+    # cleanvision's score of blur, blind to edges between two colours of the same lightness
     edges, spread = (1 - np.exp(-_BLUR_SCALE * seen[name]) for name in ("edges", "histogram_spread"))
     edginess = edges + np.where(spread > _SPREAD_LIMIT, spread, 0.0)
     return {
@@ -145,7 +145,7 @@ def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
 
 
 def _usualness(sizes: Scores) -> Scores:
-    """1 in the middle of the usual sizes, one half where these end: three times the quartiles' distance beyond them."""
+    """1 in the middle of the usual sizes, 0.5 at their ends: three times the quartiles' distance beyond them."""
     if not len(sizes):
         return sizes
     low, high = np.percentile(sizes, [25, 75])
@@ -157,7 +157,7 @@ def _usualness(sizes: Scores) -> Scores:
 
 def _plain(seen: Mapping[str, npt.NDArray[Any]], paths: Sequence[Path]) -> dict[Issue, Flags]:
     differs = []
-    for path, stored in zip(paths, seen["format"], strict=True):  # a name without a suffix says nothing
+    for path, stored in zip(paths, seen["format"], strict=True):  # a name without a suffix is fine
         named = Image.registered_extensions().get(path.suffix.lower(), "")
         differs.append(bool(path.suffix) and _SAME_FORMAT.get(named, named) != _SAME_FORMAT.get(stored, stored))
     return {
@@ -171,7 +171,7 @@ def _plain(seen: Mapping[str, npt.NDArray[Any]], paths: Sequence[Path]) -> dict[
 
 
 Advance = Callable[[str, int, int], None]
-"""Called as a check goes on: the step, how much of it is done, and how much there is."""
+"""Called with (step, units done, units in all)."""
 
 
 @dataclass(frozen=True)
@@ -183,14 +183,14 @@ class Faulty:
 
     @property
     def issue(self) -> Issue:
-        """Whatever keeps a file from being read makes it unreadable."""
+        """Issue of the fault; ``unreadable`` for all faults of reading."""
         named = {FaultKind.MISSING, FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.WRONG_EXTENSION}
         return Issue[self.fault.kind.name] if self.fault.kind in named else Issue.UNREADABLE
 
 
 @dataclass(frozen=True)
 class ScannedPhotos:
-    """The photos that can be used, the SHA-256 of their files, and the files that cannot be used."""
+    """The usable photos, the SHA-256 of their files, and the faulty files."""
 
     photos: tuple[LabeledPhoto, ...]
     sha256s: tuple[str, ...]
@@ -199,7 +199,7 @@ class ScannedPhotos:
 
 @dataclass(frozen=True)
 class Checkup:
-    """What a check found; every place is that of one of ``scanned.photos``, and every array has a value for each."""
+    """The results of a check; places are positions in ``scanned.photos``, and every array has a value for each."""
 
     dataset: Dataset
     scanned: ScannedPhotos
@@ -211,7 +211,7 @@ class Checkup:
 
     @cached_property
     def scores(self) -> Mapping[Issue, Scores]:
-        """From 0, as bad as can be, to 1."""
+        """Scores by issue, from 0, the worst, to 1."""
         relations = self.relations
         found = {
             Issue.PLACEHOLDER: itertools.chain(*relations.placeholders),
@@ -229,7 +229,7 @@ class Checkup:
 
     @cached_property
     def faulty(self) -> Mapping[Issue, Sequence[Faulty]]:
-        """The files that cannot be used, by issue."""
+        """The faulty files, by issue."""
         faulty: defaultdict[Issue, list[Faulty]] = defaultdict(list)
         for one in self.scanned.faulty:
             faulty[one.issue].append(one)
@@ -249,12 +249,12 @@ class Checkup:
 
     @property
     def outliers(self) -> int:
-        """How many usable photos show no product: they are of no class."""
+        """How many usable photos show no product."""
         return sum(photo.label == NONE for photo in self.scanned.photos)
 
     @cached_property
     def twins(self) -> Mapping[int, int]:
-        """Place → place of its twin: the photo that it repeats, or leaks from."""
+        """Place → place of its twin, a duplicate or a leak."""
         photos, relations, twins = self.scanned.photos, self.relations, dict[int, int]()
         for pair in sorted(relations.near, key=lambda pair: pair.likeness):
             twins.update({pair.first: pair.second, pair.second: pair.first})
@@ -263,7 +263,7 @@ class Checkup:
         for group in relations.conflicts:
             for place in group:
                 twins[place] = next(other for other in group if photos[other].label != photos[place].label)
-        return {**twins, **{leak.photo: leak.twin for leak in relations.leaks}}  # what matters most comes last
+        return {**twins, **{leak.photo: leak.twin for leak in relations.leaks}}  # leaks matter most
 
     def _all_but(self, places: Iterable[int]) -> Scores:
         scores = np.ones(len(self.scanned.photos))
@@ -275,7 +275,7 @@ class Checkup:
         for pair in self.relations.near:
             for place in (pair.first, pair.second):
                 scores[place] = min(scores[place], max(0.0, 1 - pair.likeness), 0.9999)
-        for group in self.relations.exact:  # of the same pixels only one photo is compared with others
+        for group in self.relations.exact:  # only one photo of equal pixels is compared with others
             scores[list(group)] = scores[list(group)].min()
         return scores
 
@@ -292,7 +292,7 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
     statistics = store.statistics(scanned.sha256s)
     paths, labels = [photo.path for photo in scanned.photos], [photo.label for photo in scanned.photos]
     relations = relate(scanned.photos, scanned.sha256s, store, partial(advance, "Comparing"))
-    shown = [place for place, label in enumerate(labels) if label != NONE]  # accidents of other photos tell no class
+    shown = [place for place, label in enumerate(labels) if label != NONE]
     guesses = guess_from_accidents(
         statistics.take(pa.array(shown, pa.int64())),  # there may be none
         [paths[place] for place in shown],

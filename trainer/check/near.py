@@ -1,9 +1,8 @@
 """Near duplicates: the same picture saved again, resized, or with a little cut off its sides.
 
-Candidates are found among descriptors, so that their number grows with the photos: each photo, and what is left of it
-with a little cut off, looks for the whole photos that are most like it. They are proved in two steps: one picture is
-laid over the other, shifted and stretched until they fit best, and compared in colour; first as small as an icon, which
-leaves few, and then at full size.
+Descriptors give candidates, so that their number grows with the photos: each photo, and its crops, look for the whole
+photos that are most like them. To prove a candidate, one picture is laid over the other, shifted and stretched until
+they fit best, and compared in colour: first at the size of an icon, which leaves few, and then at full size.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -32,7 +31,7 @@ _VISITED_CELLS: Final = 12
 _TRAINED_ON: Final = 64
 _ROUNDS: Final = 10
 _LARGEST_CUT: Final = 0.1
-"""What is cut off a side, as a share of it, in the boxes."""
+"""Shares that the boxes cut off a side."""
 _GRID: Final = 16
 _LIGHT_FREQUENCIES: Final = 8
 _COLOUR_FREQUENCIES: Final = 4
@@ -40,25 +39,25 @@ _COLOUR_WEIGHT: Final = np.float32(2)
 _LEAST_CONTRAST: Final = 8.0
 _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 _SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
-"""How many numbers describe a picture."""
+"""Numbers in a descriptor."""
 _WAVES: Final[Floats] = dct(np.eye(_GRID, dtype=np.float32), axis=0, norm="ortho")[:_LIGHT_FREQUENCIES]
 _CANDIDATE: Final = np.dtype([("first", np.intp), ("second", np.intp), ("box", np.float32, 4), ("merit", np.float32)])
-"""A pair worth a proof: the places of two photos; the part of the first that looks like the whole second, in widths and
-heights; and a figure that is the larger, the more the pair promises."""
+"""Candidate pairs: the places of two photos; the part of the first that looks like the whole second, in widths and
+heights; and a score, larger for likelier pairs."""
 Candidates = npt.NDArray[np.void]
 _SIDES: Final = ((0.0, 1 - _LARGEST_CUT), (_LARGEST_CUT, 1.0), (_LARGEST_CUT / 2, 1 - _LARGEST_CUT / 2))
 _BOXES: Final = np.array(
     [(0, 0, 1, 1), *((left, top, right, bottom) for left, right in _SIDES for top, bottom in _SIDES)], np.float32
 )
-"""``float32 (10, 4)``: left, top, right and bottom of what is left of a photo: all of it, and nine ways of cutting."""
+"""``float32 (10, 4)``: left, top, right and bottom of the whole photo and of nine crops."""
 
 _LEAST_LIKENESS: Final = 0.96
 _LARGEST_DIFFERENCE: Final = 8.0
 _WORST_IN_PLACE: Final = 14.0
 _WORST_OF_SHIFT: Final = 220.0
 _LARGEST_WORST: Final = 32.0
-"""In a picture saved again no cell differs by much, or something else is printed there; in one that was cut a cell
-differs the more, the more was cut off."""
+"""In a picture saved again no cell differs by much, unless another text is printed there. In a cropped picture, cells
+differ more the more is cut off."""
 
 _LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0
@@ -67,9 +66,9 @@ _ICON_SHRINKING, _ICONS_AT_A_TIME = 4, 1024
 _HALF_SHRINKING, _HALVES_AT_A_TIME = 2, 256
 _HOPEFUL_DIFFERENCE: Final = 20.0
 _HOPEFUL_WORST: Final = 45.0
-"""The largest difference of a pair of shrunk photos, once aligned, that is worth a comparison at full size."""
+"""Aligned pairs of shrunk photos with a larger difference are not compared at full size."""
 _MOST_PROOFS: Final = 6
-"""The most candidates of one photo that are proved."""
+"""At most this many candidates of one photo are proved."""
 
 _CHUNK: Final = 1024
 _COPIES_AT_A_TIME: Final = 64
@@ -90,13 +89,13 @@ class NearPair:
 def find_near(
     count: int, take: Callable[[Sequence[int]], Pixels], on_photo: Callable[[int], None], chunk: int = _CHUNK
 ) -> list[NearPair]:
-    """Find near duplicates among ``count`` photos, of which ``chunk`` are held at a time.
+    """Find near duplicates among ``count`` photos, with ``chunk`` photos in memory at a time.
 
-    ``take`` gives the small copies ``uint8 (n, 64, 64, 3)`` of the photos at some places; ``on_photo`` is told how many
-    photos are done. Of a cluster of alike photos not every pair is found, but enough to hold it together.
+    ``take`` gives the small copies ``uint8 (n, 64, 64, 3)`` of the photos at some places; ``on_photo`` gets the number
+    of photos done. The pairs connect each cluster of alike photos, but do not list all of its pairs.
     """
     pairs = new = _found_among(np.arange(count), take, on_photo, chunk)
-    while new:  # the members of a large group may have seen no one but each other
+    while new:  # members of a large group may have found only each other
         groups = joined(count, [(pair.first, pair.second) for pair in pairs])
         _, firsts, sizes = np.unique(groups, return_index=True, return_counts=True)
         new = _found_among(firsts[sizes >= _NEIGHBOURS], take, lambda _: None, chunk)
@@ -125,7 +124,7 @@ def _found_among(
 
 
 def _find_candidates(count: int, take: Take, on_photo: Callable[[int], None], chunk: int) -> Candidates:
-    """Pairs worth a proof; a pair may come both ways round, since a whole photo can be cut to fit a part of another."""
+    """Candidate pairs; some in both orders, since either photo may be a crop of the other."""
     index = _index(count, take, chunk)
     parts = []
     for places in _chunks(count, chunk):
@@ -175,11 +174,10 @@ def _chunks(count: int, size: int) -> list[Places]:
 
 
 def _described(copies: Pixels, boxes: Floats) -> Floats:
-    """Describe how what some boxes ``(b, 4)`` hold of some small copies ``uint8 (n, 64, 64, 3)`` looks from afar.
+    """Descriptors of the boxes ``(b, 4)`` of small copies ``uint8 (n, 64, 64, 3)``.
 
     A cosine transform of light and of colours, without the means, ``float32 (b, n, _SIZE)``, of length 1 unless there
-    is little contrast. Pictures of one thing in two colours have the same light; without the colours, a shop that shows
-    a shirt in twelve of them would hide each true twin behind eleven false ones.
+    is little contrast. Without the colours, a shirt in twelve colours would give each true twin eleven false ones.
     """
     colours = copies.astype(np.float32)
     light = colours @ _GREY
@@ -207,7 +205,7 @@ def _averages(start: float, stop: float) -> Floats:
 
 
 def _proved_in_turn(hopeful: Candidates, copies: Take, count: int) -> dict[tuple[int, int], float]:
-    """Prove each photo's best candidate, then its second best, and so on, unless the two are in one group already."""
+    """Prove each photo's best candidate, then its second best, and so on; skip pairs that share a group already."""
     hopeful = hopeful[_best_of_each(hopeful["first"], hopeful["merit"], _MOST_PROOFS)]
     turns = _rank_within(hopeful["first"])
     groups = np.arange(count)
@@ -243,7 +241,7 @@ def _fitted(candidates: Candidates, take: Take) -> PairFit:
 
 
 def _prove(candidates: Candidates, take: Take, proved: dict[tuple[int, int], float]) -> None:
-    """Record the likeness of each pair that shows the same picture; the larger value of the two directions counts."""
+    """Record the likeness of each pair that shows the same picture: the larger value of the two directions."""
     fitted = _fitted(candidates, take)
     for row in np.flatnonzero(_same_picture(fitted)):
         first, second = sorted((int(candidates["first"][row]), int(candidates["second"][row])))
@@ -263,7 +261,7 @@ def _same_picture(fitted: PairFit) -> npt.NDArray[np.bool_]:
 
 
 def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """The group number of each of ``count`` items, which links join; numbered in order of appearance."""
+    """The group number of each of ``count`` items, joined by links; numbered in order of appearance."""
     ends = np.array(links, np.intp).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
     _, groups = connected_components(graph, directed=False)
@@ -271,7 +269,7 @@ def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) 
 
 
 def links_of(keys: Iterable[Hashable]) -> list[tuple[int, int]]:
-    """Pairs of places of equal keys, each with the key's first place."""
+    """Link each place to the first place with an equal key."""
     firsts: dict[Hashable, int] = {}
     places = ((firsts.setdefault(key, place), place) for place, key in enumerate(keys))
     return [(first, place) for first, place in places if first != place]

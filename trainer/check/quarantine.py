@@ -1,4 +1,4 @@
-"""Quarantine: moves photos that should not be learned from out of the data, with a log to move them back."""
+"""Quarantine: moves photos that would spoil a training out of the data, with a log to move them back."""
 
 import csv
 import itertools
@@ -25,7 +25,7 @@ _COLUMNS: Final = ("from", "to", "reason")
 
 
 def make_outside(data: Path, folder: Path, option: str) -> None:
-    """Make the folder that an option names; it may not lie within the data, where its files would be found again."""
+    """Make the folder that an option names; InputError inside the data, since its files would be found again."""
     within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
     if within or (folder.exists() and not folder.is_dir()):
         msg = f"Expected a folder outside {data} for {option}, got {folder}; name another one."
@@ -34,10 +34,10 @@ def make_outside(data: Path, folder: Path, option: str) -> None:
 
 
 def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
-    """The photos that should not be learned from, and why.
+    """The photos that would spoil a training, and why.
 
-    Of photos under two labels in given splits, those of the split that most is learned from go. Replaced files stay,
-    and photos whose host did not give them this time.
+    If photos under two labels have given splits, only photos of the split of lowest rank go. Replaced files stay, and
+    photos whose host failed this time.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {
@@ -67,16 +67,16 @@ def _rank(photo: LabeledPhoto) -> int:
 
 
 def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
-    """Move files into a folder, under the names they have in the data; each move is in the log before it is made.
+    """Move files into a folder, under their names in the data; each move is logged before it is made.
 
-    A file goes when all rows of the data that name it go, unless it was fetched: then its rows go alone.
+    A file moves if all rows that name it go. Fetched files stay; only their rows go.
 
     Returns:
         How many files were moved and, for data in a table, a CSV with the remaining rows.
     """
     data, going = checkup.dataset.source, photos_to_move(checkup)
     staying = {_normal(photo.path) for photo in checkup.scanned.photos if photo not in going}
-    staying |= {_normal(photo.path) for photo in going if photo.cell is not None}  # what was fetched is the cache's
+    staying |= {_normal(photo.path) for photo in going if photo.cell is not None}  # fetched files belong to the cache
     files = {_normal(photo.path): issue for photo, issue in going.items() if _normal(photo.path) not in staying}
     root = data if data.is_dir() else data.parent
     _log(folder, [])
@@ -124,7 +124,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _write_rest(checkup: Checkup, folder: Path, going: Iterable[LabeledPhoto]) -> Path:
-    """Write the rows that stay; with full paths or URLs, since this CSV lies in another folder."""
+    """Write the remaining rows; with full paths or URLs, since this CSV lies in another folder."""
     dataset, gone = checkup.dataset, set(going)
     root = dataset.table.image_root if dataset.table else ""
     rest = _free(folder / f"{dataset.source.stem}.csv")
@@ -138,7 +138,6 @@ def _write_rest(checkup: Checkup, folder: Path, going: Iterable[LabeledPhoto]) -
 
 
 def _image(photo: LabeledPhoto, root: str) -> str:
-    """A photo's full path or, of one from elsewhere, its URL: the file that was fetched is the cache's."""
     if photo.cell is None:
         return path_cell(photo.path)
     return photo.cell if scheme_of(photo.cell) else joined(root, photo.cell)
@@ -146,7 +145,7 @@ def _image(photo: LabeledPhoto, root: str) -> str:
 
 @dataclass(frozen=True)
 class BroughtBack:
-    """How many files were moved back, new names of those whose own was taken, and files that are in neither place."""
+    """How many files moved back, new names of files whose name was taken, and files in neither place."""
 
     moved: int
     renamed: tuple[Path, ...]
@@ -154,7 +153,7 @@ class BroughtBack:
 
 
 def bring_back(folder: Path) -> BroughtBack:
-    """Move all that the log of a quarantine names back to where it was; nothing if another file has taken a place."""
+    """Move all files in the log of a quarantine back; InputError before any move if a place is taken."""
     log = _read_log(folder)
     moves = {there: back for there, back in log.items() if os.path.lexists(there)}
     taken = next((back for back in moves.values() if os.path.lexists(back)), None)
@@ -171,7 +170,7 @@ def bring_back(folder: Path) -> BroughtBack:
 
 
 def _read_log(folder: Path) -> dict[Path, Path]:
-    """Where each file is now → where it was. A record that a crash cut short was never acted on."""
+    """Where each file is now → where it was. No file moved for a record that a crash cut short."""
     try:
         with (folder / LOG).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             header, *rows = [row for row in csv.reader(file) if row]

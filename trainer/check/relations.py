@@ -1,4 +1,4 @@
-"""How photos relate: which show the same picture, under which labels, and in which splits."""
+"""Relations of photos: the same picture or product, under several labels or in several splits."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""From this many rows on, one picture (under several labels, or under one) stands for a missing photo."""
+"""From this many rows on, one picture (under several labels, or under one) is a placeholder."""
 
 
 class LeakKind(StrEnum):
@@ -37,14 +37,14 @@ class Leak:
 
 @dataclass(frozen=True)
 class Relations:
-    """What :func:`relate` found; places are those of the photos it was given.
+    """The results of :func:`relate`; places are positions in its ``photos``.
 
     Attributes:
         exact: groups of photos with the same pixels.
         pictures: for each photo the number of its picture.
-        families: for each photo the number of its family: of those that share a picture or a product.
-        placeholders: groups of photos of one picture that stands for a missing photo. They are no duplicates; those
-            under several labels are no conflicts and no leaks, as nothing is learned from them.
+        families: for each photo the number of its family: photos that share a picture or a product.
+        placeholders: groups of photos of one picture that stands for missing photos. They are no duplicates. Under
+            several labels they are no conflicts and no leaks either, since no training uses them.
         conflicts: groups of photos of one picture under more than one label.
     """
 
@@ -66,7 +66,7 @@ def relate(
     """Find the photos that show the same picture; ``on_photo`` gets (photos searched, photos to search)."""
     digests = store.statistics(sha256s)["pixels"].to_pylist()
     same = _places(digests)
-    firsts = [places[0] for places in same.values()]  # of the same pixels one photo is compared with others
+    firsts = [places[0] for places in same.values()]  # only one photo of equal pixels is compared with others
     pairs = find_near(
         len(firsts),
         lambda places: store.copies([sha256s[firsts[place]] for place in places]),
@@ -101,7 +101,7 @@ def _places(keys: Iterable[object]) -> dict[object, list[int]]:
 
 
 def is_placeholder(rows: int, labels: int) -> bool:
-    """Whether one picture under ``rows`` rows and ``labels`` labels stands for a missing photo."""
+    """Whether one picture under ``rows`` rows and ``labels`` labels stands for missing photos."""
     return rows >= (PLACEHOLDER_ROWS if labels > 1 else PLACEHOLDER_ROWS_OF_ONE_LABEL)
 
 
@@ -111,7 +111,7 @@ def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
 
 
 def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apart: set[int]) -> list[Leak]:
-    """Each photo's closest twin in a split of lower rank; ``keys``: kind of twin → what a photo shares with them."""
+    """Each photo's closest twin in a split of lower rank; ``keys``: kind of twin → a key that twins share."""
     firsts: dict[tuple[LeakKind, Split, object], int] = {}
     for kind, values in zip(LeakKind, keys, strict=True):
         for place, (split, value) in enumerate(zip(splits, values, strict=True)):

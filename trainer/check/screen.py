@@ -1,4 +1,4 @@
-"""How a check looks on a terminal, and which files it leaves."""
+"""Runs a check, shows it on a terminal and writes its files."""
 
 import json
 import os
@@ -45,7 +45,7 @@ _UNITS: Final = {"Fetching": "images/s", "Looking": "images/s"}
 def check_and_show(
     data: Path, out: Path, aside: Path | None, asked: TableOptions = USUAL_COLUMNS, *, strict: bool, as_json: bool
 ) -> ExitCode:
-    """Check, leave the reports in a folder, move files to the folder ``aside``, if any, and show what was found."""
+    """Check, write the reports to ``out``, move faulty files to ``aside`` if given, and show the result."""
     make_outside(data, out, "--out")
     started, dataset = time.monotonic(), read_dataset(data, asked)
     if aside is not None:

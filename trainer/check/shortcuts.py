@@ -1,7 +1,7 @@
-"""Can the class be guessed from what is not the product? A network would learn that, and fail on the next catalogue.
+"""Shortcuts: accidental features, such as size or background, that predict the class.
 
-A small model is given one accidental feature at a time, and then all of them, and is cross-validated: photos of one
-group never stand on both sides.
+A network would learn them, and fail on the next catalogue. A small model is cross-validated on one accidental feature
+at a time, and then on all of them: photos of one group are never on both sides.
 """
 
 import warnings
@@ -29,19 +29,21 @@ LEAST_PHOTOS: Final = 50
 LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
-"""A guess is a shortcut when it is right so much more often than always naming the commonest class, in accuracy and as
-a share of what that gets wrong, among all classes or among two of them; and when chance cannot explain it."""
+"""A guess is a shortcut if it beats the commonest class by this much in accuracy, and by this share of its errors.
+
+It counts among all classes or among two classes, and only if chance cannot explain it.
+"""
 
 _ERRORS: Final = 3.0
-"""A difference of more standard errors than this is not chance."""
+"""Standard errors above which a difference is not chance."""
 _CHANCE_OF_PAIR: Final = 0.001
-"""A pair of classes is named if chance gives the best of all pairs more rarely (Bonferroni's correction)."""
+"""A pair of classes is named if chance gives so good a best pair less often (Bonferroni's correction)."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
-"""Accidents whose pairs of classes are named. Colours at the border, the shape and the bytes of a photo may be those of
-the product: any catalogue of many classes has two that they tell apart."""
+"""Features whose pairs of classes are named. Border colours, shape and bytes can come from the product: with many
+classes, they always tell some two apart."""
 
 _SEED: Final = 0
-"""Of the folds, and of the choice among more than ``MOST_PHOTOS``."""
+"""Seed of the folds, and of the sample of more than ``MOST_PHOTOS``."""
 _MOST_CLASSES: Final = 100
 _TREES: Final = 40
 _LEAVES: Final = 512
@@ -53,8 +55,8 @@ Matrix = npt.NDArray[Any]
 class Guess:
     """How well the class is guessed from one accidental feature, cross-validated.
 
-    ``majority`` is the accuracy of always naming the commonest class. The pair are the two of the ``classes`` that the
-    feature tells apart best; it stands out if the accident is never the product, and chance does not explain it.
+    ``majority`` is the accuracy of always naming the commonest class. The pair is the two ``classes`` that the feature
+    tells apart best; it stands out if the feature never comes from the product, and chance does not explain it.
     """
 
     feature: str
@@ -68,7 +70,7 @@ class Guess:
     pair_stands_out: bool = False
 
     def sentence(self) -> str:
-        """What was found, for people: over all classes first, then the pair that stands out."""
+        """The finding for people: all classes first, then the pair that stands out."""
         one, other = map(brief, self.pair)
         pair = f"tells {one} from {other} in {self.pair_accuracy:.0%}, by chance {self.pair_majority:.0%}"
         every = f"guesses the class of {self.accuracy:.0%} of the photos, by chance {self.majority:.0%}"
@@ -110,7 +112,7 @@ def guess_from_accidents(
     varied = {name: matrix for name, matrix in features.items() if (matrix != matrix[0]).any()}
     if len(varied) > 1:
         varied[TOGETHER] = np.concatenate(list(varied.values()), axis=1)
-    with warnings.catch_warnings(action="ignore"):  # of a class whose groups are too few for the folds
+    with warnings.catch_warnings(action="ignore"):  # warns of classes with fewer groups than folds
         splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=_SEED)
         folds = list(splitter.split(named, named, groups[chosen]))
     guesses = []
@@ -139,7 +141,7 @@ def _features(statistics: pa.Table, paths: Sequence[Path]) -> dict[str, Matrix]:
 
 
 def _numbered(values: Matrix) -> Matrix:
-    """A column a value: a tree may then ask for any one of them."""
+    """One-hot columns: a tree may then test any value."""
     columns: Matrix = (values[:, None] == np.unique(values.astype(str))[None, :]).astype(float)
     return columns
 
@@ -150,7 +152,7 @@ def _guess(name: str, features: Matrix, labels: Matrix, groups: Matrix, folds: l
     else:
         model = DecisionTreeClassifier(min_samples_leaf=max(5, len(labels) // 200), random_state=_SEED)
     classes = np.unique(labels)
-    with warnings.catch_warnings(action="ignore"):  # of a class that a fold's training part lacks
+    with warnings.catch_warnings(action="ignore"):  # warns of a class that a fold's training part lacks
         shares = cross_val_predict(model, features, labels, cv=folds, method="predict_proba")
     accuracy = float((classes[shares.argmax(1)] == labels).mean())
     majority = float(max(Counter(labels.tolist()).values()) / len(labels))
@@ -164,7 +166,7 @@ def _guess(name: str, features: Matrix, labels: Matrix, groups: Matrix, folds: l
 
 
 def _is_more(accuracy: float, majority: float, pictures: int, pairs: int) -> bool:
-    """Whether the best of ``pairs`` pairs is better than chance explains; copies of one picture prove nothing."""
+    """Whether the best of ``pairs`` pairs is better than chance; copies of one picture count once."""
     by_chance = pairs * float(binom.sf(int(accuracy * pictures) - 1, pictures, majority))
     gain = accuracy - majority
     return by_chance < _CHANCE_OF_PAIR and gain >= LEAST_GAIN and gain >= LEAST_SHARE_OF_PAIR * (1 - majority)

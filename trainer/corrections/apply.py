@@ -1,4 +1,4 @@
-"""Corrections come back into a result: a copy of it with what reviewers say, corrected as Arrow columns."""
+"""Applies corrections to a copy of a result, as Arrow columns."""
 
 import fcntl
 import os
@@ -42,7 +42,7 @@ _JOINED: Final = "; "
 
 @dataclass(frozen=True)
 class Labels:
-    """A job, and its result: the file of ``hangtag label``, or None if it lies in a queued job's own place."""
+    """A job, and the result file of ``hangtag label``; None for a queued job, which stores its own result."""
 
     job: Job
     result: Path | None
@@ -50,14 +50,14 @@ class Labels:
 
 @dataclass(frozen=True)
 class CorrectedResult:
-    """What reviewers changed in a result.
+    """The changes that reviewers made to a result.
 
     Attributes:
         output: the corrected copy: its path, or its URL.
-        changed: rows that have another label now, ``confirmed`` rows whose label a reviewer gave, too.
-        remarked: rows that reviewers gave a remark instead of a label.
-        in_conflict: rows on which reviewers disagree, which are unchanged. Of a job with named models, a row counts
-            for each of its questions here and in the three before.
+        changed: rows with a new label; ``confirmed``: rows whose label reviewers agree with.
+        remarked: rows with a remark instead of a label.
+        in_conflict: unchanged rows on which reviewers disagree. In a job with named models, a row counts for each of
+            its questions here and in the three before.
         left: rows to review without a vote.
     """
 
@@ -77,7 +77,7 @@ class CorrectedResult:
 
 
 def find_labels(name: str, jobs: str) -> Labels:
-    """The result that a person names: by its path, by its ``.job`` folder, or by the name of a job in ``jobs``."""
+    """The result at a path or in a ``.job`` folder, or of the job with this name in ``jobs``."""
     path = Path(name)
     if path.suffix == ".job" and path.is_dir():
         path = path.with_suffix("")
@@ -95,10 +95,10 @@ def find_labels(name: str, jobs: str) -> Labels:
 
 
 def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = None) -> CorrectedResult:
-    """Write the corrected copy of a result beside it, or at ``output``, and note what an audit has found.
+    """Write the corrected copy of a result beside it, or at ``output``, and record the figures of an audit.
 
-    The copy of ``labels.csv`` is ``labels.corrected.csv``; that of a queued job is ``labels.corrected.parquet`` in the
-    job's place. The original is left alone. A copy from before is replaced as a whole.
+    The copy of ``labels.csv`` is ``labels.corrected.csv``; a queued job's is ``labels.corrected.parquet`` in the job's
+    folder. The original is not changed. An earlier copy is replaced as a whole.
     """
     job, result = labels.job, labels.result
     if job_receipt(job) is None:
@@ -122,7 +122,7 @@ def _one_at_a_time(job: Job) -> Iterator[None]:
 
 
 def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> CorrectedResult:
-    """The same of a queued job, whose place may be in S3."""
+    """Like :func:`apply_to_job`, for a queued job, which may be in S3."""
     with scratch_folder(job.storage) as folder:
         result = job.storage.local(RESULT_FILE, folder)
         if output is not None:
@@ -133,11 +133,11 @@ def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> Corr
 
 
 def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: Job) -> CorrectedResult:
-    """Write a copy of a job's result with what reviewers say; every row, in its order, with all its columns.
+    """Write a corrected copy of a job's result: every row, in its order, with all its columns.
 
-    docs/formats.md says which cells change. Of a job with named models each question has columns and a store of its
-    own, and ``status`` is the worst again. The copy has a byte order mark if the result has one, and both are CSV
-    files. Its ending chooses its format; it is written whole or not at all. Memory does not grow with the rows.
+    docs/formats.md says which cells change. In a job with named models each question has its own columns and store, and
+    ``status`` becomes the worst of all. A CSV copy of a CSV with a byte order mark has one too. The suffix chooses the
+    format. The copy is written whole or not at all. Memory does not grow with the rows.
     """
     _check_copy(output, result)
     reader = _reader(result)
@@ -200,7 +200,7 @@ def _corrected(table: pa.Table, steps: "Sequence[Correcting]", job: Job) -> tupl
 
 
 def copy_of(result: Path) -> Path:
-    """Where the corrected copy of a result lies."""
+    """The path of a result's corrected copy."""
     return result.with_name(f"{result.stem}{_COPY}{result.suffix}")
 
 
@@ -217,7 +217,6 @@ def _reader(result: Path) -> Reader:
 
 
 def _has_mark(result: Path) -> bool:
-    """Whether a result is a CSV with a byte order mark, as ``--excel-safe`` writes it."""
     with result.open("rb") as file:
         return file.read(len(BOM_UTF8)) == BOM_UTF8
 
@@ -225,8 +224,7 @@ def _has_mark(result: Path) -> bool:
 class Correcting:
     """Corrects the rows of one result, table by table, and counts them.
 
-    ``harmless`` columns start no formula in a CSV; ``waits`` says which of the last rows are to be reviewed and have no
-    vote.
+    ``harmless`` columns start no formula in a CSV; ``waits`` marks the last rows that still need a review.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
@@ -251,7 +249,7 @@ class Correcting:
         self._cells = Cells(self._root, confined=job.spec.confined)
 
     def corrected(self, table: pa.Table) -> pa.Table:
-        """Some rows of the copy."""
+        """Correct the rows of a table."""
         votes = self._votes_on(table)
         in_conflict = pc.fill_null(votes["in_conflict"], False)
         agreed = pc.and_not(pc.is_valid(votes["in_conflict"]), in_conflict)

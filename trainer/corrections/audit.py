@@ -1,4 +1,4 @@
-"""What reviewers found in an audit: labeled rows that were drawn at random to check the promised precision."""
+"""Results of an audit: reviewers check a random sample of labeled rows to measure the promised precision."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,9 +13,9 @@ from worker.results.audit import AuditRow, audit_sample, write_audit
 
 
 def record_audit(job: Job, store: CorrectionStore, rows: int = 0) -> Audit | None:
-    """Count what is answered of a finished job's audit, and note it in ``audit.json`` and on the receipt.
+    """Count the answers of a finished job's audit, and record them in ``audit.json`` and on the receipt.
 
-    ``rows`` labeled rows are drawn, never fewer than were drawn before. None if this job has no audit.
+    ``rows`` labeled rows are drawn, or more if more were drawn before. None if this job has no audit.
     """
     noted = read_audit(job, of_any_retry=True)
     rows = max(rows, noted.figures.asked if noted else 0)
@@ -30,9 +30,9 @@ def record_audit(job: Job, store: CorrectionStore, rows: int = 0) -> Audit | Non
 def audit_figures(job: Job, sample: Sequence[AuditRow], resolved: Mapping[str, PhotoVotes], rows: int = 0) -> Audit:
     """Count right labels among the answered rows of a sample.
 
-    A row is right if all reviewers of its photo say its label, or a class under it; a remark, such as "not a product",
-    counts as wrong. Rows on which reviewers disagree are counted apart. The interval is Clopper and Pearson's at 95%;
-    it is on the safe side here, since rows are drawn without putting them back.
+    A row is right if all reviewers of its photo give its label, or a class under it. A remark, such as "not a product",
+    counts as wrong. Rows on which reviewers disagree are counted apart. The interval is Clopper and Pearson's at 95%,
+    conservative here: rows are drawn without replacement.
     """
     answered = [(row, resolved[row.sha256]) for row in sample if row.sha256 in resolved]
     settled = [(row, votes) for row, votes in answered if not votes.in_conflict]

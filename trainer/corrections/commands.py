@@ -45,7 +45,7 @@ def import_command(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A CSV: a job's review.csv with labels in its column correct_label, or rows like those of the "
+            help="A CSV: a job's review.csv with labels in its column correct_label, or rows in the format of the "
             "corrections.",
         ),
     ],
@@ -67,13 +67,13 @@ def import_command(
         list[str] | None,
         typer.Option(
             metavar="LABEL",
-            help="A new label that is meant, even if it looks like a known one. Repeat it for several.",
+            help="Accept this new label, even if it looks like a known one. Repeat it for several.",
             show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Import a reviewer's labels: the whole file, or nothing if one of its rows cannot be used.
+    """Import a reviewer's labels. If a row cannot be used, the whole file is refused.
 
     The exit status is 4 if no row has an answer.
 
@@ -123,7 +123,7 @@ def apply_command(
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a copy of a result with the labels on which reviewers agree; the original is not changed.
+    """Write a copy of a result with the labels on which reviewers agree; the original stays.
 
     The copy has every row in the same order, and three more columns: reviewed_by, was (the label before) and remark.
 

@@ -1,4 +1,4 @@
-"""Import of a file that a person has reviewed photos in: a ``review.csv`` with their marks, or rows of our own CSV."""
+"""Imports a reviewer's file: a ``review.csv`` with filled cells, or rows in the format of ``corrections.csv``."""
 
 import os
 import re
@@ -32,7 +32,7 @@ from worker.job.parts import CORRECT_LABEL, THUMBNAIL
 _FAST_CLOCK: Final = timedelta(days=1)
 _TOP_K: Final = "top_k"
 _CONFIDENCE: Final = re.compile(r" [0-9]\.[0-9]{2}(?:; |$)")
-"""What follows each label that ``review.csv`` names."""
+"""Suffix of each label in a cell of ``review.csv``."""
 _REMARKS: Final = {NONE: Remark.NOT_A_PRODUCT, **{remark.value: remark for remark in Remark if remark}}
 """Answers in ``correct_label`` that are no class."""
 _ALIKE: Final = 0.8
@@ -41,11 +41,11 @@ _ALIKE: Final = 0.8
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """What the file itself does not say; the job or the run beside it says what is left out, and the last two.
+    """Options that complete a file. The job or the run beside the file gives missing ones, and the last two.
 
-    ``reviewer`` is that of rows that name none. ``new_labels`` are new on purpose, though they look like typing errors
-    of known ones. ``prefix`` is that of the columns that Hangtag has added. No photo can be given a label of
-    ``above_classes``.
+    ``reviewer`` is the reviewer of rows that name no reviewer. ``new_labels`` are accepted even if they look like
+    typing errors of known ones. ``prefix`` starts the columns that Hangtag added. Labels of ``above_classes`` are
+    refused.
     """
 
     reviewer: str | None = None
@@ -58,7 +58,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ReviewFile:
-    """What the rows of a review file say: votes with a time, those of the file's own time, and the model's labels."""
+    """The rows of a review file: votes with a time, votes without one, and the model's labels."""
 
     rows: int
     timed: tuple[Vote, ...]
@@ -67,16 +67,16 @@ class ReviewFile:
 
     @property
     def votes(self) -> tuple[Vote, ...]:
-        """All of them."""
+        """All votes."""
         return (*self.timed, *self.untimed)
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import did, and what reviewers agree on now, photo by photo.
+    """The result of an import, with the votes on each photo.
 
-    ``lost`` are paths that lead to no file. ``root`` is where relative paths start, if the job or the run beside the
-    file said it.
+    ``lost`` are paths without a file. ``root`` is where relative paths start, if the job or the run beside the file
+    gave it.
     """
 
     file: ReviewFile
@@ -87,19 +87,19 @@ class Imported:
 
     @property
     def by_label(self) -> dict[str, int]:
-        """How many of the new votes say each label, the commonest first."""
+        """Count the new votes by label, the commonest first."""
         return dict(Counter(vote.label for vote in self.added.votes if vote.label).most_common())
 
     @property
     def without_sha256(self) -> int:
-        """How many of the new votes name their photo by its path only, since no file is there."""
+        """Count the new votes whose photo has only a path, since its file is missing."""
         return sum(not vote.sha256 for vote in self.added.votes)
 
 
 def import_corrections(
     file: Path, store: CorrectionStore, options: ImportOptions, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Imported:
-    """Add what a file says to the store, as a whole or not at all."""
+    """Add a file's votes to the store, all or none."""
     completed = _completed(file.absolute(), options)
     review = read_review(file, completed, now())
     _check_labels(file, review, store.votes(), options.new_labels)
@@ -130,16 +130,15 @@ def _check_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant:
 
 
 def _near_labels(new: set[str], known: set[str]) -> dict[str, str]:
-    """New label → the known one that it resembles most; upper and lower case count as the same."""
     by_folded = {label.casefold(): label for label in sorted(known, reverse=True)}
     matches = {label: get_close_matches(label.casefold(), by_folded, n=1, cutoff=_ALIKE) for label in sorted(new)}
     return {label: by_folded[closest[0]] for label, closest in matches.items() if closest}
 
 
 def _completed(file: Path, options: ImportOptions) -> ImportOptions:
-    """The options, completed by the job or the run whose files lie in the same folder.
+    """The options, completed by the job or the run in the same folder.
 
-    A folder of photos counts if it is on this machine, and a column if the file has it.
+    Its folder of photos counts if it is on this machine, and its column if the file has it.
     """
     run = Run(file.parent)
     if (run.path / "args.json").is_file():
@@ -168,7 +167,7 @@ def _job_of(folder: Path) -> Job | None:
 
 
 def question_of(file: Path) -> str:
-    """The question to whose folder a file belongs; an empty name if it is none."""
+    """The question whose folder holds the file; empty if none does."""
     job = _job_of(file.absolute().parent)
     return job.name if job else ""
 
@@ -187,10 +186,9 @@ def _hashed(vote: Vote) -> Vote:
 
 
 def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile:
-    """Read a file row by row; it is used as a whole, or not at all.
+    """Read a file row by row; InputError names each row that cannot be used.
 
-    A row is a vote if its cell under ``correct_label`` is filled; without this column, always. The error names each row
-    that cannot be used.
+    A row is a vote if its cell under ``correct_label`` is filled; without this column, every row is a vote.
     """
     if not path.is_file():
         msg = f"Expected corrections in a CSV file at {path}, found none; check the path."
@@ -213,7 +211,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
         answer = _answer(cells)
         if answer is None:
             continue
-        if options.image_root is None and CORRECT_LABEL in columns:  # a list for review, which may have been moved
+        if options.image_root is None and CORRECT_LABEL in columns:  # a list for review may have been moved
             answer["image"] = unguarded(row.get(f"{options.prefix}{THUMBNAIL}", "")).strip() or answer.get("image", "")
         if image := answer.get("image", "").strip():
             answer["image"] = places.url(image) or image if image.startswith("//") else places.name(image)
@@ -239,7 +237,7 @@ def _faults(vote: Vote, options: ImportOptions, now: datetime) -> Iterator[str]:
 
 
 def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[str, str]:
-    """A vote's column → the file's; a list for review has a catalogue's columns, which may be called ``note``."""
+    """A vote's column → the file's. In a list for review, ``note`` may be a column of the catalogue."""
     is_list = f"{options.prefix}{CORRECT_LABEL}" in names
     own = {*COLUMNS, _TOP_K, CORRECT_LABEL} - {"image"} - ({"remark", "note"} if is_list else set())
     columns = {name: f"{options.prefix}{name}" for name in own if f"{options.prefix}{name}" in names}
@@ -250,7 +248,7 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
     image = options.image_column or next((by_name[known] for known in IMAGE_COLUMNS if known in by_name), None)
     if image is not None and image not in columns.values():
         columns["image"] = image
-    is_guess = "label" not in columns or _TOP_K in columns  # as the model's label is, in a list for review
+    is_guess = "label" not in columns or _TOP_K in columns  # in a list for review, label is the model's
     lacks_label = CORRECT_LABEL not in columns and is_guess
     if lacks_label or not {"image", "sha256"} & set(columns):
         lacks = f"a column label or {CORRECT_LABEL}" if lacks_label else "a column sha256, or one that names the photos"
@@ -260,12 +258,11 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
 
 
 def _best(cells: Mapping[str, str]) -> list[str]:
-    """The labels that a row of ``review.csv`` names, the likeliest first."""
     return [label for label in _CONFIDENCE.split(cells.get(_TOP_K, ""))[:-1] if label]
 
 
 def _answer(cells: Mapping[str, str]) -> dict[str, str] | None:
-    """A row's cells with the reviewer's label under ``label`` and the one before under ``was``; None without one."""
+    """A row's cells with the reviewer's label as ``label`` and the old label as ``was``; None if it is empty."""
     if CORRECT_LABEL not in cells:
         return {**cells}
     best, answer = _best(cells), cells[CORRECT_LABEL].strip()

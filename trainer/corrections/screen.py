@@ -1,4 +1,4 @@
-"""How corrections look on a terminal, and as JSON."""
+"""Shows corrections on a terminal, and as JSON."""
 
 import json
 from collections import Counter
@@ -26,7 +26,7 @@ _FEW_DIGITS: Final = 12
 
 
 def open_store(path: Path | None, corrections_of: Callable[[Path], Path | None]) -> CorrectionStore:
-    """The store at a path, or the one that a retraining reads (``corrections_of`` its config)."""
+    """The store at a path, or the store that a retraining's config names (``corrections_of`` the config)."""
     if path is None or path.suffix.lower() != _CONFIG_SUFFIX:
         return CorrectionStore(path or _DEFAULT)
     corrections = corrections_of(path)
@@ -53,8 +53,8 @@ def import_and_show(
     if done.lost:
         lead = "1 path leads" if len(done.lost) == 1 else f"{len(done.lost):,} paths lead"
         Console(stderr=True).say(
-            f"Warning: {lead} to no file, the first is {done.lost[0]}. Photos that only reviewers have labelled cannot "
-            "be learned from without their files: say where the photos are with --image-root, and import again.",
+            f"Warning: {lead} to no file, the first is {done.lost[0]}. A training needs the files of photos that only "
+            "reviewers have labelled: say where the photos are with --image-root, and import again.",
             "yellow",
         )
     if as_json:
@@ -129,7 +129,7 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
     table.add_row("  label changed", f"{done.changed:,}")
     table.add_row("  label confirmed", f"{done.confirmed:,}")
     table.add_row("  no label: not a product, or more than one", f"{done.remarked:,}")
-    table.add_row("reviewers disagree: left as they were", f"{done.in_conflict:,}")
+    table.add_row("reviewers disagree: unchanged", f"{done.in_conflict:,}")
     table.add_row(f"{'rows ' if several else ''}to review, without an answer yet", f"{done.left:,}")
     print_table(table, console)
     if done.audit:
@@ -138,7 +138,7 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
 
 
 def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
-    """Show what reviewers agree on, the latest first, and on which photos they do not."""
+    """Show the agreed corrections, the latest first, and the photos on which reviewers disagree."""
     votes = store.votes()
     resolved = resolve(votes)
     agreed = [one for one in resolved.values() if not one.in_conflict]

@@ -27,7 +27,7 @@ _TAIL_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Added:
-    """What an import brought: the new votes, how many were known already, and all votes that the file has now."""
+    """The new votes, how many others were known already, and all votes in the file now."""
 
     votes: tuple[Vote, ...]
     known: int
@@ -37,20 +37,20 @@ class Added:
 class CorrectionStore:
     """The file of reviewers' votes. It only grows, except that a reviewer may take back a vote.
 
-    What a killed writer left of its last row is no row: readers leave it out, and the next row takes its place. People
-    may save the file with other columns or separators; the next vote makes it ours again.
+    Readers skip a last row that a killed writer left incomplete; the next row replaces it. People may save the file
+    with other columns or separators; the next vote rewrites it in our format.
 
-    Every method raises InputError if the file cannot be read, and names each bad row; nothing is written then. A file
-    that is not there yet holds no votes.
+    Every method raises InputError, which names each bad row, if the file cannot be read, before it writes. A missing
+    file has no votes.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
 
     def of_question(self, name: str) -> "CorrectionStore":
-        """Where answers to a question of a job with named models are: ``corrections-colour.csv`` for ``colour``.
+        """The store of a question of a job with named models: ``corrections-colour.csv`` for ``colour``.
 
-        One photo has an answer to each; in one file they would be conflicts. An empty name has this store itself.
+        In one file, a photo's answers to several questions would be conflicts. An empty name gives this store.
         """
         place = self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}")
         return CorrectionStore(place) if name else self
@@ -60,7 +60,7 @@ class CorrectionStore:
         return tuple(sorted(set(self._rows())))
 
     def photos(self) -> set[str]:
-        """SHA-256 of photos that somebody has given a label or a remark; quick, since rows are not checked."""
+        """SHA-256 of photos with a label or a remark; quick, since rows are not checked."""
         reader = self._reader()
         if reader is None or "sha256" not in reader.schema.names:
             return set()
@@ -70,7 +70,7 @@ class CorrectionStore:
         return {sha256.lower() for sha256, *decision in rows if sha256 and any(decision)}
 
     def stamp(self) -> object:
-        """Changes when somebody writes into the file; never None."""
+        """Changes whenever the file is written; never None."""
         try:
             status = os.stat(self.path)  # noqa: PTH116 - may be called twice a photo
         except OSError:
@@ -78,13 +78,13 @@ class CorrectionStore:
         return (status.st_ino, status.st_size, status.st_mtime_ns)
 
     def check(self) -> None:
-        """Refuse a file that the system would not let us write, by its name."""
+        """Raise InputError if the file is not writable."""
         with self._alone():
             if self.path.exists():
                 self.path.open("r+b").close()
 
     def append(self, votes: Sequence[Vote]) -> None:
-        """Add votes at the end; they are on the disk when this returns, which takes no longer if there are many."""
+        """Append votes and flush them to disk; the time does not grow with the file."""
         lines = b"".join(map(self._line, votes))
         with self._alone():
             if self._is_ours():
@@ -103,8 +103,8 @@ class CorrectionStore:
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes; the file is replaced as a whole.
 
-        An ``untimed`` vote, with the time of its file, that repeats its reviewer's last vote on the photo is added only
-        if it says where the photo is, and no vote did.
+        An ``untimed`` vote has the time of its file. If it repeats its reviewer's last vote on the photo, it is added
+        only if it brings the photo's first path.
         """
         with self._alone():
             before = set(self._rows())
@@ -163,7 +163,7 @@ class CorrectionStore:
         return read_delimited(_Snapshot(text.path, text.name, text.codec, data=data))
 
     def _data(self) -> bytes:
-        """What the file holds now, without what is left of a row."""
+        """The file's bytes, without an incomplete last row."""
         try:
             if not self.path.exists():
                 return b""
@@ -205,7 +205,7 @@ class CorrectionStore:
         write_rows(self.path, COLUMNS, map(vote_cells, votes))
 
     def _is_torn(self, last: bytes) -> bool:
-        """Whether a last line without its end is no row; one that a person's editor left may be whole."""
+        """Whether a last line without a line end is incomplete; an editor may leave a whole row without one."""
         try:
             cells = next(csv.reader([last.decode()], strict=True), [])
             if cells:
@@ -258,7 +258,7 @@ def _last_line(file: BinaryIO | io.FileIO) -> tuple[int, bytes]:
 
 
 def refuse_rows(path: Path, faults: Iterable[tuple[int, str]], to_do: str) -> InputError:
-    """The error for rows that cannot be used; a fault is (row's number from 1 without the header, reason)."""
+    """The error for unusable rows; a fault is (row's number from 1 without the header, reason)."""
     lines = [f"row {number}: {reason}" for number, reason in faults]
     more = [f"and {len(lines) - _MOST_LINES:,} more"] if len(lines) > _MOST_LINES else []
     shown = "\n  ".join([*lines[:_MOST_LINES], *more])

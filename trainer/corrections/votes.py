@@ -1,4 +1,4 @@
-"""Votes: what one reviewer said of one photo, at one time; and what all reviewers agree on."""
+"""Votes: one reviewer's answer on one photo, at one time; and the answers on which all reviewers agree."""
 
 import os
 import re
@@ -30,10 +30,10 @@ class Remark(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Vote:
-    """What a reviewer said of a photo: a label, a remark in its place, or a note alone.
+    """A reviewer's answer on a photo: a label, a remark in its place, or a note alone.
 
-    What is unknown is empty. ``at`` is in UTC, ``sha256`` is that of the photo's bytes, ``image`` an absolute path or a
-    URL. ``model`` gave the label ``was``. A note changes nothing.
+    Unknown fields are empty. ``at`` is in UTC, ``sha256`` is of the photo's bytes, ``image`` an absolute path or a URL.
+    ``model`` gave the label ``was``. Notes are for people only.
     """
 
     at: datetime
@@ -48,12 +48,12 @@ class Vote:
 
     @property
     def photo(self) -> str:
-        """What identifies its photo: its bytes, else its place."""
+        """The identity of its photo: the SHA-256, else the path or URL."""
         return self.sha256 or self.image
 
     @property
     def path(self) -> Path | None:
-        """Where its photo is on this machine, if anywhere."""
+        """The path of its photo on this machine; None if unknown."""
         return Path(self.image) if self.image and not _ELSEWHERE.match(self.image) else None
 
     @property
@@ -64,7 +64,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class PhotoVotes:
-    """The votes on one photo that count: the last of each reviewer (all of one moment), the latest first."""
+    """The votes that count on one photo: each reviewer's last (all votes of that moment), the latest first."""
 
     votes: tuple[Vote, ...]
 
@@ -75,24 +75,24 @@ class PhotoVotes:
 
     @property
     def label(self) -> str | None:
-        """What the photo shows, if all agree on a label."""
+        """The label, if all reviewers agree on it."""
         return None if self.in_conflict else self.votes[0].label or None
 
     @property
     def remark(self) -> Remark | None:
-        """Why it has no label, if all agree on that."""
+        """The remark, if all reviewers agree on it."""
         return None if self.in_conflict else self.votes[0].remark or None
 
     @property
     def reviewers(self) -> tuple[str, ...]:
-        """Who voted, in alphabetical order."""
+        """The reviewers, in alphabetical order."""
         return tuple(sorted({vote.reviewer for vote in self.votes}))
 
 
 def resolve(votes: Iterable[Vote]) -> dict[str, PhotoVotes]:
     """The votes on each photo (see :attr:`Vote.photo`): each reviewer's last label or remark counts, a note does not.
 
-    Neither the order of votes nor a vote that comes twice makes a difference.
+    The order of votes and repeated votes have no effect.
     """
     by_photo: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in sorted(set(votes), reverse=True):
@@ -107,7 +107,7 @@ def _last(votes: list[Vote]) -> tuple[Vote, ...]:
 
 
 def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
-    """A row of a CSV as a vote; relative paths start at ``folder``. ValueError if a cell is not what it should be."""
+    """A row of a CSV as a vote; relative paths start at ``folder``. ValueError if a cell is not valid."""
     line = {name: cells.get(name, "").strip() for name in COLUMNS}
     _check_line("reviewer", line["reviewer"])
     if line["remark"] not in list(Remark):
@@ -129,7 +129,7 @@ def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
 
 
 def _place(image: str, sha256: str, folder: Path) -> str:
-    """Where a photo is: an absolute path or a URL; empty if its cell holds it, or only its SHA-256 is known."""
+    """The absolute path or URL of a photo; empty for bytes in a cell, or if only the SHA-256 is known."""
     if scheme_of(image) == "data":
         if not sha256:
             msg = "expected the sha256 of a photo that its cell holds, got none"

@@ -1,1 +1,1 @@
-"""Labelled photos on disk, and their pixels: found, decoded once, kept, and made ready for learning."""
+"""Finds labelled photos on disk, decodes them once, and caches their pixels."""

@@ -26,7 +26,7 @@ def guarded_cells(row: Iterable[object]) -> list[object]:
 
 
 def path_cell(path: Path) -> str:
-    """A path as a cell of a CSV: as it is, or as a ``file:///`` URI (RFC 8089) if a CSV would change it."""
+    """A path as a cell of a CSV: a ``file:///`` URI (RFC 8089) if a CSV would change the path."""
     text = str(path)
     if path.is_absolute() and (not text.isprintable() or text != text.strip()):
         return path.as_uri()
@@ -41,12 +41,12 @@ def cell_path(cell: str) -> Path:
 
 
 def data_folder(data: Path) -> Path:
-    """Where relative paths of labelled photos start: their folder, or that of their table."""
+    """Where relative paths of labelled photos start: their folder, or their table's folder."""
     return data.parent if data.suffix.lower() in TABLE_SUFFIXES and not data.is_dir() else data
 
 
 def path_in(data: Path, path: Path) -> str:
-    """An absolute path, relative to the folder of its data; in full if the photo lies elsewhere."""
+    """A path relative to the folder of its data; in full if the photo lies elsewhere."""
     folder = data_folder(data)
     place = path if path.is_relative_to(folder) else path.parent.resolve() / path.name
     return str(place.relative_to(folder) if place.is_relative_to(folder) else path)

@@ -30,7 +30,7 @@ from trainer.request import TABLE_SUFFIXES, USUAL_COLUMNS, TableOptions
 
 
 class Split(StrEnum):
-    """What a photo is used for, in order: a network learns most from the first, and nothing from the last."""
+    """The use of a photo, in order: a network learns most from the first, and not from the last."""
 
     TRAIN = "train"
     VAL = "val"
@@ -38,7 +38,7 @@ class Split(StrEnum):
 
     @property
     def rank(self) -> int:
-        """0 for the split that most is learned from: ``train``."""
+        """Position of the split; 0 for ``train``."""
         return list(Split).index(self)
 
     @property
@@ -58,18 +58,18 @@ _SPLIT_WORD: Final = re.compile(
     r"(?:(?![^\W\d_])|(?<=[a-z])(?=[A-Z]))"
 )
 _UNHEARD: Final = re.compile(r"[\s_\u00ad\u200b-\u200d\ufeff-]+|(?<=\w{3})s$")
-"""What makes no difference between names that sound alike."""
+"""Characters to ignore when names are compared."""
 _SEVERAL: Final = ("|", ";", ",", "/")
 _MOST_REMARKS: Final = 5
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _UNWRITABLE: Final = re.compile("[\n\r\ud800-\udfff]")
 _AWAY: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED})
 OPEN: Final = "open"
-"""A table's word, instead of a split, for a row whose split Hangtag is to choose, though other rows have one."""
+"""In a table's split column: Hangtag chooses the split of this row, even if other rows have one."""
 LEARN: Final = "learn"
-"""A table's word, instead of a split, for a photo that is learned from and never measured on, not even by a fold."""
+"""In a table's split column: a photo for training only, which no split and no fold measures on."""
 _CYCLE: Final = ("dataset.csv", "collected.json")
-"""Files that a retraining cycle leaves beside each other: labels in its list are names, even with ``>`` in them."""
+"""Files that a retraining cycle leaves beside each other: labels in its list are plain names, even with ``>``."""
 
 
 @lru_cache(maxsize=1024)
@@ -84,13 +84,13 @@ class LabeledPhoto:
     """A photo and its label: its class, or ``NONE``.
 
     Attributes:
-        split: the one that the person chose; None if Hangtag is to choose it.
-        product: what it shows, a SKU or the like; photos of one product are kept in one split.
-        open: whether the person has said that Hangtag is to choose its split, though others have one.
-        chosen: whether a model chose it for a person, since it was unsure: such photos are harder than most, so they
-            are learned from, and nothing is measured on them.
-        sha256: of the bytes that were labelled; with None the label holds for any bytes.
-        error: why there is no photo, where that is known before any file is read.
+        split: the person's choice; None if Hangtag chooses it.
+        product: a SKU or the like; photos of one product stay in one split.
+        open: whether Hangtag chooses its split, even if other photos have one.
+        chosen: whether an unsure model chose it for a person. Such photos are harder than most: they train, and never
+            measure.
+        sha256: of the labelled bytes; with None the label holds for any bytes.
+        error: why there is no photo, if known before any file is read.
         cell: the URL, or the path under a URL, of a photo that :func:`fetch_photos` fetches.
     """
 
@@ -106,13 +106,13 @@ class LabeledPhoto:
 
     @property
     def is_away(self) -> bool:
-        """Whether its host did not give it, though it may the next time: that says nothing of the photo."""
+        """Whether its host failed to give it this time; the photo itself may be fine."""
         return self.error is not None and self.error.fault in _AWAY
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A file that is set aside, and why: in a word (see docs/formats.md), and for people."""
+    """A file that is set aside, and why: one word (see docs/formats.md), and a message for people."""
 
     path: Path
     reason: str
@@ -123,10 +123,10 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled photos of a folder or a table, in a fixed order, and what was set aside before any photo was opened.
+    """Labelled photos of a folder or a table, in a fixed order, and files set aside before any photo was opened.
 
-    Classes are sorted names, without ``NONE``; the position is the class's index everywhere. ``parents`` is the tree in
-    a table's labels, label → its parent: ``shoes > boots`` is the class ``boots`` under ``shoes``.
+    Classes are sorted names, without ``NONE``; a class's index is its position here. ``parents`` is the tree in a
+    table's labels, label → its parent: ``shoes > boots`` is the class ``boots`` under ``shoes``.
     """
 
     source: Path
@@ -139,14 +139,14 @@ class Dataset:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks for a person on how labels and tables were read, a line each."""
+        """Remarks on how labels and tables were read, a line each."""
         return (*(self.table.notes if self.table else ()), *self.label_notes)
 
 
 def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
     """Find labelled photos in a folder of class folders, a folder of splits, or a table (see docs/formats.md).
 
-    ``asked`` says how photos are found in a table.
+    ``asked`` names the columns of a table.
     """
     path = path.absolute()
     if not path.exists() or (path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES):
@@ -165,7 +165,6 @@ def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
 
 
 def _read_folder(root: Path) -> Dataset:
-    """The photos of a folder, or of the splits inside it if only one folder in it holds photos."""
     dataset = _read_place(root)
     holding = {photo.path.parts[len(root.parts)] for photo in dataset.photos}
     if len(holding) != 1 or split_named(*holding):
@@ -199,7 +198,7 @@ def _read_place(root: Path) -> Dataset:
 
 
 def _once(folder: Path) -> Path:
-    """A split's folder, or the only folder in it if that is of the same split: ``train/train``, from an archive."""
+    """A split's folder, or the only folder in it if it names the same split: ``train/train``, from an archive."""
     inner = _folders(folder)
     return inner[0] if len(inner) == 1 and split_named(inner[0].name) is split_named(folder.name) else folder
 
@@ -244,7 +243,7 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
 
 
 def _check_names(root: Path, names: Iterable[str]) -> None:
-    """Refuse a class that is named like a split: it is hardly ever meant, and ruins a training if it is not."""
+    """Refuse a class with the name of a split: hardly ever on purpose, and it would ruin a training."""
     if named := [name for name in names if split_named(name)] or _paired(names):
         msg = (
             f"Expected class folders in {root}, found {', '.join(named)}, named like a split; call splits train, val "
@@ -267,14 +266,13 @@ def _check_whole(root: Path, photos: Sequence[LabeledPhoto]) -> None:
     outside = next((photo.path for photo in photos if not photo.split), None)
     if inside and outside:
         msg = (
-            f"Expected every photo of {root} in a folder of a split, as {inside} is, found {outside} in none; move it "
+            f"Expected every photo of {root} in a folder of a split, like {inside}, found {outside} in none; move it "
             "into one, or give the folders of splits other names."
         )
         raise DataError(msg)
 
 
 def _inner_notes(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
-    """A remark on folders in class folders: a person may have meant them as the classes."""
     deep = (photo.path.parts[len(root.parts) :] for photo in photos)
     inner = dict.fromkeys(way[:2] for way in deep if len(way) > 2 and not split_named(way[1]))  # noqa: PLR2004
     tops: defaultdict[str, list[str]] = defaultdict(list)
@@ -347,7 +345,7 @@ def _alike(classes: Sequence[str]) -> list[str]:
 
 
 def _shared(classes: Sequence[str]) -> list[str]:
-    """Remarks on labels that may be several; of a comma or a slash only if they have a part in common."""
+    """Remarks on labels that may be several in one; with a comma or slash, only if labels share a part."""
     remarks = []
     for mark in _SEVERAL:
         parts = {label: {part.strip() for part in label.split(mark)} for label in classes}
@@ -383,7 +381,7 @@ def _check_any(path: Path, dataset: Dataset) -> None:
 
 
 def read_parents(path: Path) -> dict[str, str]:
-    """Read a CSV with the columns ``label`` and ``parent``: label → its parent, empty where it has none."""
+    """Read a CSV with the columns ``label`` and ``parent``: label → its parent, or an empty text."""
     parents: dict[str, str] = {}
     for label, parent in _rows(path):
         known = parents.setdefault(label, parent)
@@ -413,7 +411,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def taxonomy_of(dataset: Dataset, asked: Mapping[str, str] | None) -> Taxonomy | None:
-    """The tree of a dataset's classes: the one of ``--taxonomy`` (``asked``), or that of its labels; None without."""
+    """The tree of a dataset's classes, from ``--taxonomy`` (``asked``) or from its labels; None without a tree."""
     if asked is None:
         return Taxonomy(dataset.classes, dataset.parents) if dataset.parents else None
     if dataset.parents:
@@ -427,8 +425,7 @@ def taxonomy_of(dataset: Dataset, asked: Mapping[str, str] | None) -> Taxonomy |
     if absent:
         msg = (
             f"Expected every class in the tree, {', '.join(map(repr, absent[:10]))} "
-            f"{'is' if len(absent) == 1 else 'are'} not in it; add a row for each, with an empty parent where it has "
-            "none."
+            f"{'is' if len(absent) == 1 else 'are'} not in it; add a row for each, with an empty parent at the top."
         )
         raise DataError(msg)
     parents = {label: parent for label, parent in asked.items() if parent}
@@ -439,18 +436,18 @@ def taxonomy_of(dataset: Dataset, asked: Mapping[str, str] | None) -> Taxonomy |
 
 
 _LONGEST: Final = 2000
-"""Characters of a URL that a message of its download shows."""
+"""Characters of a URL in a message about its download."""
 _NAME: Final = 100
-"""Characters of a URL's path that the name of its file shows."""
+"""Characters of a URL's path in the name of its file."""
 _DIGITS: Final = 16
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 
 
 def fetch_photos(dataset: Dataset, asked: TableOptions, cache: Path, advance: Callable[[int, int], None]) -> Dataset:
-    """The data set with the photos from elsewhere on this machine, or with the reason why they are not.
+    """Fetch the photos from elsewhere; a photo that cannot be fetched gets an ``error``.
 
-    They are fetched as a worker fetches them, each URL once, into ``photos/`` in the cache. ``asked`` says which
-    hosts may be asked, and how; ``advance`` is told (fetched, to fetch).
+    Each URL is fetched once, with a worker's rules, into ``photos/`` in the cache. ``asked`` has the allowed hosts and
+    their options; ``advance`` gets (fetched, to fetch).
     """
     cells = [photo.cell for photo in dataset.photos if photo.cell is not None]
     if not cells:
@@ -485,7 +482,7 @@ def _fetch(photos: Photos, places: Mapping[str, Path], advance: Callable[[int, i
 
 
 def _place(folder: Path, url: str) -> Path:
-    """The file of a URL's photo, whose name shows the URL without its signature, and no ending, which may be wrong."""
+    """The file of a URL's photo; its name shows the URL without its signature, and without a suffix, often wrong."""
     digest = hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
     if scheme_of(url) == "data":
         return folder / "data" / digest
@@ -494,7 +491,7 @@ def _place(folder: Path, url: str) -> Path:
 
 
 def _is_here(place: Path) -> bool:
-    """Whether the cache has a photo; what is text is an error that its host may have mended since."""
+    """Whether the cache has a photo; text is an error page that the host may have mended since."""
     try:
         with place.open("rb") as file:
             return not is_text(file.read(FIRST_BYTES))

@@ -1,9 +1,9 @@
 """The on-disk cache of decoded photos: image statistics with small copies, and pixels for training.
 
-Each photo is decoded once for its statistics, once for each preprocessing, and never again. A cache is a folder of
-shards. Each pass over new photos adds some: ``<id>.arrays``, ``uint8 (n, S, S, 3)``, and ``<id>.parquet``, a row for
-each with the SHA-256 of the bytes behind it. The latter is renamed into place last, once the shard is whole. One that
-is damaged, or that a cleaner has taken, counts for nothing: its photos are decoded again.
+Each photo is decoded once for its statistics, and once for each preprocessing. A cache is a folder of shards. Each pass
+over new photos adds some: ``<id>.arrays``, ``uint8 (n, S, S, 3)``, and ``<id>.parquet``, a row for each with the
+SHA-256 of its file. The latter is renamed into place last, once the shard is whole. Photos of a damaged or deleted
+shard are decoded again.
 """
 
 import json
@@ -35,7 +35,7 @@ FEATURES_VERSION: Final = "1"
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
-"""Photos in a shard, at most: what a pass holds in memory, and what it loses to ``kill -9``."""
+"""At most this many photos in a shard: a pass holds them in memory, and loses them to ``kill -9``."""
 _MODULE: Final = "trainer.data.photo_process"
 _ARRAYS: Final = ".arrays"
 _INDEX: Final = ".parquet"
@@ -82,7 +82,7 @@ class _PhotoCache:
         return sha256 not in self._rows and sha256 not in self._passing
 
     def fault(self, sha256: str) -> PhotoFault | None:
-        """Why a file, which the cache does not lack, cannot be used; ``None`` if it can."""
+        """Why a file in the cache cannot be used; ``None`` if it can."""
         if sha256 in self._passing:
             return self._passing[sha256]
         shard, row = self._rows[sha256]
@@ -90,9 +90,9 @@ class _PhotoCache:
         return PhotoFault(FaultKind(kind), self._tables[shard]["message"][row].as_py()) if kind else None
 
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
-        """Decode the files (SHA-256 → path) that the cache lacks. An error or a kill loses no decoded photo.
+        """Decode the files (SHA-256 → path) that the cache lacks. An error keeps the decoded photos.
 
-        A file that has changed since it was hashed is a fault; its decoded photo is kept under the new SHA-256.
+        A file that changed since it was hashed is a fault; its decoded photo is kept under the new SHA-256.
         """
         new = [(sha256, path) for sha256, path in files.items() if self.lacks(sha256)]
         for start in range(0, len(new), self._shard):
@@ -111,11 +111,11 @@ class _PhotoCache:
         try:
             self._make_folder()
             with _writing(self._folder), arrays.open("wb") as file:
-                # Room for all of it now: a disk that fills up later would kill us.
+                # Allocate it all now: a mapped file on a full disk would kill the process.
                 os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
             try:
                 one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
-            finally:  # decoded photos are kept, and no room for others
+            finally:  # keep decoded photos, and cut off the rest
                 if done := max((row for row, record in enumerate(one_pass.records, start=1) if record), default=0):
                     with _writing(self._folder):
                         pq.write_table(pa.Table.from_pylist(one_pass.records[:done], self._schema), index)
@@ -157,11 +157,11 @@ class _PhotoCache:
         self._tables.append(table)
 
     def _map(self, arrays: Path) -> None:
-        """Make a shard's arrays ready to be read, where that pays."""
+        """Map a shard's arrays into memory, if that pays."""
 
 
 class StatisticsStore(_PhotoCache):
-    """What photos show, and small copies of them, in a machine's cache."""
+    """Statistics and small copies of photos, in a machine's cache."""
 
     _columns = _STATISTICS_COLUMNS
 
@@ -178,7 +178,7 @@ class StatisticsStore(_PhotoCache):
         return pa.concat_tables(self._tables).take(places)
 
     def copies(self, sha256s: Sequence[str]) -> Pixels:
-        """The small copies of some photos, ``uint8 (n, 64, 64, 3)``, in the order asked."""
+        """The small copies of some photos, ``uint8 (n, 64, 64, 3)``, in the order of ``sha256s``."""
         pixels = np.empty((len(sha256s), COPY_SIDE, COPY_SIDE, 3), np.uint8)
         with _writing(self._folder), ExitStack() as stack:
             files: dict[int, int] = {}
@@ -191,7 +191,7 @@ class StatisticsStore(_PhotoCache):
 
 
 class PixelStore(_PhotoCache):
-    """Pixels for one preprocessing, in a machine's cache; they stay readable when a cleaner takes the files away."""
+    """Pixels for one preprocessing, in a machine's cache; they stay readable after their files are deleted."""
 
     def __init__(self, cache: Path, spec: PreprocessSpec) -> None:
         self.spec = spec
@@ -203,7 +203,7 @@ class PixelStore(_PhotoCache):
         self._mapped.append(np.memmap(arrays, np.uint8, "r").reshape(-1, self._side, self._side, 3))
 
     def take(self, sha256s: Sequence[str]) -> Pixels:
-        """The pixels of some files, ``uint8 (n, S, S, 3)``, in the order asked."""
+        """The pixels of some files, ``uint8 (n, S, S, 3)``, in the order of ``sha256s``."""
         pixels = np.empty((len(sha256s), self._side, self._side, 3), np.uint8)
         for place, sha256 in zip(pixels, sha256s, strict=True):
             shard, row = self._rows[sha256]
@@ -212,9 +212,9 @@ class PixelStore(_PhotoCache):
 
 
 class FeatureStore:
-    """Features of photos by a body that no training has changed, in a machine's cache; a file for each pass.
+    """Features of photos by a frozen body, in a machine's cache; a file for each pass.
 
-    ``body`` is the SHA-256 of its weights. A damaged file counts for nothing.
+    ``body`` is the SHA-256 of its weights. A damaged file is ignored.
     """
 
     def __init__(self, cache: Path, spec: PreprocessSpec, body: str) -> None:
@@ -245,10 +245,10 @@ class FeatureStore:
 
 
 class _Pass:
-    """One pass over new photos: a record for each, or an empty one where the next pass must try again.
+    """One pass over new photos: a record for each, or an empty one if the next pass must try again.
 
-    The next pass retries faults of reading a file rather than of its bytes, files with other bytes than expected, time
-    limits, and deaths by SIGKILL, which may come from a kernel that is short of memory.
+    The next pass retries faults of reading a file (not of its bytes), files that changed, time limits, and deaths by
+    SIGKILL: the kernel may have been short of memory.
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:
@@ -278,7 +278,7 @@ class _Pass:
         self._on_photo()
 
     def _died(self, death: Death) -> bool:
-        """Note a photo's process death: one is no proof, since something else may have killed it; two are."""
+        """Record that decoding a photo killed its process; two deaths make it a fault, one may be chance."""
         self._deaths[death.lines[0]] += 1
         if self._deaths[death.lines[0]] == 1:
             return True

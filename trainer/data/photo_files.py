@@ -1,7 +1,7 @@
-"""Photos' files: the SHA-256 that each is known by, the faults of those that are no photo, and what a photo shows.
+"""Photos' files: SHA-256, faults of files that are no photo, and statistics of pixels.
 
 The scores use cleanvision's quantities, so that people who know it find the same words and nearly the same numbers:
-https://github.com/cleanlab/cleanvision. Brightness is that of at most ``SAMPLED`` pixels, evenly spread.
+https://github.com/cleanlab/cleanvision. Brightness is of at most ``SAMPLED`` pixels, evenly spread.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from models.file_kinds import ENDS_EARLY, FIRST_BYTES, other_kind, photo_format,
 from models.photo import read_photo
 from models.preprocess import Pixels, afford, opened, orientation_of, whole_rgb
 
-if TYPE_CHECKING:  # it loads PyArrow, which would take memory from the processes that decode
+if TYPE_CHECKING:  # it loads PyArrow, too much memory for the processes that decode
     from trainer.data.dataset import LabeledPhoto
 
 COPY_SIDE: Final = 64
-"""Side of the small copy, into which a photo of any shape is stretched."""
+"""Side of the small copy; a photo of any shape is stretched into it."""
 SAMPLED: Final = 1 << 19
 _BLUR_SIDE: Final = 64
 _STEPS_SIDE: Final = 512
@@ -41,7 +41,7 @@ _MEANT_FOR_PHOTOS: Final = frozenset(
 
 
 class FaultKind(StrEnum):
-    """What is wrong with a file; values that :class:`models.errors.ImageFault` also has are spelled as there."""
+    """Faults of files; values shared with :class:`models.errors.ImageFault` have the same spelling."""
 
     TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"
@@ -66,18 +66,18 @@ class PhotoFault:
 
 def changed(path: Path) -> PhotoFault:
     """The fault of a file that was replaced since its SHA-256 was noted: its label may not fit any more."""
-    msg = f"Expected {path} as it was when its SHA-256 was noted, it holds other bytes; check its label and try again."
+    msg = f"Expected the bytes of {path} to match its noted SHA-256, they differ; check its label and try again."
     return PhotoFault(FaultKind.CHANGED, msg)
 
 
 def hash_photos(
     photos: "Sequence[LabeledPhoto]", on_photo: Callable[[int, int], None] = lambda done, total: None
 ) -> "tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, PhotoFault]]]":
-    """The photos that can be used, each with the SHA-256 of its file, and the others, each with the reason."""
+    """The usable photos, each with the SHA-256 of its file, and the others, each with its fault."""
     hashed: list[tuple[LabeledPhoto, str]] = []
     unread: list[tuple[LabeledPhoto, PhotoFault]] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(photos), _AT_A_TIME):  # a pool keeps a record of all that it is given
+        for start in range(0, len(photos), _AT_A_TIME):  # a pool keeps a record of every task
             some = photos[start : start + _AT_A_TIME]
             for done, (photo, answer) in enumerate(zip(some, pool.map(_read, some), strict=True), start=start + 1):
                 if isinstance(answer, str):
@@ -112,13 +112,13 @@ def holds(path: Path, sha256: str) -> bool:
 
 
 def unsupported_fault(data: bytes) -> PhotoFault | None:
-    """The fault of a file in a known format that is none of ours; None if its bytes do not tell, or are damaged."""
+    """The fault of a file in a known format that Hangtag does not read; None if the format is unknown or damaged."""
     known = None if photo_format(data) else other_kind(data)
     return PhotoFault(FaultKind.UNSUPPORTED, known) if known else None
 
 
 def stray_fault(path: Path) -> PhotoFault | None:
-    """The fault of a file whose name does not end like a photo's; None if it is not meant as a photo."""
+    """The fault of a photo whose name does not end like a photo's; None for other files."""
     try:
         data = read_photo(path)[:FIRST_BYTES]
     except ImageError:
@@ -133,18 +133,18 @@ def stray_fault(path: Path) -> PhotoFault | None:
 
 @dataclass(frozen=True)
 class ImageStatistics:
-    """What is known of a photo that can be read.
+    """Statistics of a readable photo.
 
     Attributes:
         format, mode: Pillow's names of the file's format and of its pixel format.
         width, height: in pixels, once upright.
         orientation: the EXIF tag; 1 if there is none.
-        exif: whether there are EXIF tags at all; in a TIFF, which is made of tags, those that cameras and editors add.
+        exif: whether there are EXIF tags; in a TIFF, which is made of tags, only tags of cameras and editors count.
         grey: whether no pixel of the small copy has a colour.
-        brightness_5, brightness_99: the perceived brightness, 0 to 1, that 5% or 99% of the pixels do not reach.
+        brightness_5, brightness_99: percentiles of the perceived brightness, 0 to 1.
         entropy: of the histograms, in bits.
         edges, histogram_spread: standard deviations of the edges and of the grey histogram, at 64 px.
-        steepest: what one in a thousand steps between neighbouring pixels reaches, 0 to 255, in any colour, at 512 to
+        steepest: the 99.9th percentile of steps between neighbouring pixels, 0 to 255, in any colour, at 512 to
             1,023 px.
         border_red, border_green, border_blue: mean of the outermost pixels, 0 to 255.
         pixels: digest of all pixels; equal for the same picture in another lossless file.
@@ -199,14 +199,14 @@ def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
 
 
 def _stored(image: Image.Image) -> dict[str, Any]:
-    if image.format != "TIFF":  # which Pillow turns upright as it loads it, and forgets that it was turned
-        image.load()  # or a damaged PNG would be decoded as far as it goes, in search of EXIF behind its pixels
+    if image.format != "TIFF":  # Pillow turns a TIFF upright as it loads it, and deletes the tag
+        image.load()  # or the search for EXIF behind a damaged PNG's pixels would decode a part of it
     try:
         tags = set(image.getexif())
-    except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds on a damaged block, which says nothing of the photo
+    except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds on a damaged block; the photo may be fine
         tags = set()
     return {
-        "format": "JPEG" if image.format == "MPO" else str(image.format),  # what phones call a JPEG with a preview
+        "format": "JPEG" if image.format == "MPO" else str(image.format),  # MPO: a phone's JPEG with a preview
         "mode": image.mode,
         "orientation": orientation_of(image),
         "exif": bool(tags & _CAMERA_TAGS if image.format == "TIFF" else tags),
@@ -214,7 +214,7 @@ def _stored(image: Image.Image) -> dict[str, Any]:
 
 
 def _is_animated(image: Image.Image) -> bool:
-    """Whether there is a second picture that can be read; called last, since seeking spoils a damaged file."""
+    """Whether a second picture can be read; called last, since seeking spoils a damaged file."""
     try:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except Exception:  # noqa: BLE001 - the first picture is whole, and Pillow raises a dozen kinds on damaged bytes
@@ -259,7 +259,7 @@ def _steepest(image: Image.Image) -> int:
 
 
 def fault_of(data: bytes, error: ImageError) -> PhotoFault:
-    """The fault of a photo, given its bytes and the error that decoding raised."""
+    """The fault of a photo, from its bytes and the error of decoding them."""
     if error.fault is not ImageFault.UNREADABLE:
         return PhotoFault(FaultKind(error.fault), str(error))
     if str(error) == ENDS_EARLY:

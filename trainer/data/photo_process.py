@@ -2,8 +2,8 @@
 
 Run as ``python -P -m trainer.data.photo_process ARRAYS_FILE TIMEOUT_S [SPEC_JSON]``; each line is ``[ROW, "PATH"]``.
 With a preprocessing, a row of the file gets the photo's pixels; without one its small copy, and the answer has its
-``statistics``. A file is read once: the answer has the ``sha256`` of the very bytes that were decoded, unless they
-could not be read. ``kind`` and ``message`` say what is wrong with them, or with reading them.
+``statistics``. A file is read once: the answer has the ``sha256`` of the decoded bytes, unless the file could not be
+read. ``kind`` and ``message`` describe a fault.
 """
 
 import hashlib

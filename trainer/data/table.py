@@ -1,4 +1,4 @@
-"""A table of products, read as labelled photos: which of its columns and rows count."""
+"""Reads a table of products as labelled photos: chooses its columns and rows."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,17 +25,17 @@ _IMAGE: Final = "image"
 _GROUP: Final = "group"
 _SPLIT: Final = "split"
 _MOST_CLASSES: Final = 1000
-"""More are hardly ever meant: the column holds prices, names or numbers of products."""
+"""A column with more labels holds prices, names or numbers of products."""
 _LONGEST: Final = 1000
 _SHORT: Final = 100
 _NAMED: Final = 5
 _MOST_WORDS: Final = 20
-"""More words for splits are in no column."""
+"""No split column has more different words."""
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """The cells of a row that has a label, and its number, from 1; a cell whose column is not there is empty.
+    """The cells of a row with a label, and its number, from 1; cells of missing columns are empty.
 
     No cell has blanks at its ends, except the label: see :func:`models.text.label_text`.
     """
@@ -50,9 +50,9 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TableRead:
-    """How a table was read, and what was left out of it; the first fields are as in ``TableOptions``, none left open.
+    """The columns and conditions that read a table, and counts; the first fields are completed ``TableOptions``.
 
-    ``rows_chosen`` meet all conditions; ``rows_without_label`` are those among them that are left out.
+    ``rows_chosen`` meet all conditions; ``rows_without_label`` of them are left out.
     """
 
     image_column: str
@@ -70,7 +70,7 @@ class TableRead:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks for a person, a line each. They name no folder."""
+        """Remarks for a person, a line each, without folders."""
         notes = []
         if (self.image_column, self.label_column, self.group_column or _GROUP) != (_IMAGE, LABEL, _GROUP):
             products = f", products under {self.group_column!r}" if self.group_column else ""
@@ -88,7 +88,7 @@ def read_table(
 ) -> tuple[list[TableRow], TableRead]:
     """Read the rows that have a label and meet all conditions.
 
-    The columns ``split``, ``group`` and ``sha256`` have these meanings, in capitals, too, unless they were named for
+    The columns ``split``, ``group`` and ``sha256`` have these meanings, in capitals too, unless an option uses them for
     something else. ``names_split`` gives a cell's split, or None.
     """
     label, group = asked.label_column, asked.group_column
@@ -112,8 +112,8 @@ def read_table(
     kept, chosen, rows = _chosen_rows(catalogue, columns, conditions)
     if not kept:
         msg = (
-            f"Expected labels in the column {columns[LABEL]!r} of {catalogue.source}, none of "
-            f"{number_of(chosen, 'row')} has one; name another --label-column."
+            f"Expected labels in the column {columns[LABEL]!r} of {catalogue.source}, found "
+            f"{number_of(chosen, 'row')} without a label; name another --label-column."
         )
         raise DataError(msg)
     if asked.label_column is not None:
@@ -135,9 +135,8 @@ def read_table(
 
 
 def _columns(catalogue: Catalogue, asked: TableOptions) -> dict[str, str]:
-    """Fields of a row but for its photo → the table's columns; fields without a column are left out."""
     by_name = {name.lower(): name for name in reversed(catalogue.schema.names)}
-    by_name |= {name: name for name in catalogue.schema.names}  # of Split and split, split
+    by_name |= {name: name for name in catalogue.schema.names}  # split wins over Split
     label = asked.label_column or by_name.get(LABEL)
     if label is None:
         names = one_line(", ".join(catalogue.schema.names), _LONGEST)
@@ -146,7 +145,7 @@ def _columns(catalogue: Catalogue, asked: TableOptions) -> dict[str, str]:
     catalogue.check_column(asked.label_column, "--label-column")
     catalogue.check_column(asked.group_column, "--group-column")
     if label in {catalogue.image_column, asked.group_column}:  # or each class would be one product, in one split
-        msg = f"Expected a column of its own for the labels, got {label!r}, which photos or products have, too."
+        msg = f"Expected a column of its own for the labels, got {label!r}, the column of photos or products."
         raise InputError(msg)
     free = {*catalogue.schema.names} - {catalogue.image_column, label, asked.group_column}
     own = {name: by_name[name] for name in (_SPLIT, _GROUP, "sha256") if by_name.get(name) in free}
@@ -157,7 +156,7 @@ def _columns(catalogue: Catalogue, asked: TableOptions) -> dict[str, str]:
 def _with_splits_noted(
     catalogue: Catalogue, columns: Iterable[str], names_split: Callable[[str], object]
 ) -> Iterator[pa.RecordBatch]:
-    """The batches; at their end there is a remark on columns all of whose cells name splits, several of them."""
+    """Pass on the batches; then note columns whose cells all name splits, at least two of them."""
     found: dict[str, dict[object, str]] = {name: {} for name in columns if _is_text(catalogue.schema.field(name).type)}
     for batch in catalogue.batches:
         for name in list(found):  # after the first batch, hardly ever one is left
@@ -190,7 +189,6 @@ def _condition(catalogue: Catalogue, text: str) -> tuple[str, str]:
 
 
 def _check_plain(catalogue: Catalogue, name: str) -> None:
-    """Refuse a column whose cells are no text, number, date or yes and no."""
     field = catalogue.schema.field(name)
     if field.metadata == JSON_FIELD or pa.types.is_nested(field.type) or is_bytes(field.type):
         holds = "lists, or values of several types" if field.metadata == JSON_FIELD else field.type
@@ -201,7 +199,7 @@ def _check_plain(catalogue: Catalogue, name: str) -> None:
 def _chosen_rows(
     catalogue: Catalogue, columns: Mapping[str, str], conditions: Sequence[tuple[str, str]]
 ) -> tuple[list[TableRow], int, int]:
-    """The rows that have a label and meet all conditions; how many meet them; and how many there are."""
+    """The rows with a label that meet all conditions; how many rows meet them; and how many there are."""
     kept: list[TableRow] = []
     chosen, number, names = 0, 0, {*columns.values(), *(column for column, _ in conditions)}
     is_text = catalogue.source.lower().endswith((".csv", ".tsv"))
@@ -215,7 +213,7 @@ def _chosen_rows(
                 kept.append(TableRow(number, image, **{**cells, LABEL: meant[LABEL]}))
     if not chosen:
         wanted = " and ".join(f"{column}={value}" for column, value in conditions)
-        msg = f"Expected rows with {wanted} in {catalogue.source}, none of {number:,} is one; check --where."
+        msg = f"Expected rows with {wanted} in {catalogue.source}, found 0 among {number:,}; check --where."
         raise DataError(msg)
     return kept, chosen, number
 
@@ -229,7 +227,7 @@ def _rows(catalogue: Catalogue, names: set[str]) -> Iterator[tuple[str, dict[str
 
 
 def _texts(column: pa.Array, field: pa.Field) -> list[str]:
-    """The cells as a CSV would have them; what is no number, where others are, is an empty cell."""
+    """The cells as text of a CSV; a NaN is an empty cell."""
     if names := (field.metadata or {}).get(CLASS_NAMES):
         by_number = {str(number): name for number, name in enumerate(json.loads(names))}
         return [by_number.get(text or "", "") for text in cell_texts(column)]  # without one, the number is -1
@@ -252,8 +250,8 @@ def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -
 def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
     """The rows with the last name of labels like ``shoes > boots``, and the tree in these labels: label → its parent.
 
-    Labels that put one name under two parents are no tree: they stay whole. A name that all classes are under says
-    nothing of a photo, and is left out. The notes that are returned last say so.
+    Labels that put one name under two parents are no tree: they stay whole. A root above all classes is left out. The
+    notes, returned last, say so.
     """
     rows = list(rows)
     parents: dict[str, str] = {}
@@ -276,7 +274,7 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
 
 
 def _above(parents: Mapping[str, str], label: str) -> list[str]:
-    """The names above a label; a circle, which is refused elsewhere, ends where it closes."""
+    """The names above a label. A circle, refused elsewhere, ends where it closes."""
     above: list[str] = []
     while (parent := parents.get(above[-1] if above else label)) is not None and parent not in above:
         above.append(parent)

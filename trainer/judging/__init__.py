@@ -1,1 +1,1 @@
-"""How good a network is, how sure it may be, and which labels it doubts."""
+"""Judges a network: figures, thresholds, folds and likely label errors."""

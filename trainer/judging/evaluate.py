@@ -1,4 +1,4 @@
-"""Judging the best network of a training on validation and test: its predictions, how sure it may be, its figures."""
+"""Judges the best network of a training on validation and test: predictions, thresholds, figures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -83,7 +83,7 @@ class CrossValidated(Figures):
 
 
 class LevelRow(NamedTuple):
-    """A target at a level of a tree: the level's name, the share of rows that it is expected to label, what came."""
+    """A target at a level of a tree: the level's name, the expected share of rows, the measured figures."""
 
     precision: float
     level: str
@@ -96,11 +96,11 @@ class Evaluation(Record):
 
     Attributes:
         val, test: figures of calibrated probabilities.
-        cv: the same of all photos but test photos, each predicted by a network that has not seen it.
+        cv: the same for all photos except test photos, each predicted by a network that has not seen it.
         ece_before: the calibration error without ``temperature``.
-        coverage_at_precision: target (``"0.98"``) → what it achieves.
-        surest: how the surest photos did where no precision is promised.
-        label_issues: rows of ``label_issues.csv``; ``unlisted`` says why it is empty though labels may be wrong.
+        coverage_at_precision: target (``"0.98"``) → its figures.
+        surest: figures of the surest photos if no precision is promised.
+        label_issues: rows of ``label_issues.csv``; ``unlisted`` gives the reason if there is no list.
         distances: see :func:`trainer.judging.figures.distances`.
     """
 
@@ -119,19 +119,19 @@ class Evaluation(Record):
 
     @property
     def shown(self) -> Judged:
-        """What to show a person first: test, or all photos out of fold if these are more; else validation."""
+        """The photos to show first: test, or all photos out of fold if these are more; else validation."""
         counts = {one: figures.n for one in Judged if (figures := self.figures_of(one))}
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
 
     def unpromised(self, *, pooled: bool) -> list[str]:
-        """Sentences for a person where no precision can be promised: why, how the surest photos did, weak classes."""
+        """Sentences for a person if no precision can be promised: why, the surest photos, weak classes."""
         word = (Judged.CV if self.cv else Judged.VAL).word
         own, own_word = (self.cv, word) if pooled and self.cv else (self.val, Judged.VAL.word)
         return unpromised_sentences(self.thresholds[0], own, self.surest, word, own_word)
 
     @property
     def folds_may_prove(self) -> bool:
-        """Whether validation has photos enough to bear out what folds prove, at the lowest target at least."""
+        """Whether validation has enough photos to confirm the folds, at least for the lowest target."""
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
@@ -140,7 +140,7 @@ class Evaluation(Record):
         return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
     def by_level(self, judged: Judged) -> list[LevelRow]:
-        """What each target that labels anything comes to at each level of a tree; empty without one."""
+        """The figures of each target that labels any photo, at each level of a tree; empty without a tree."""
         rows = []
         for target in self.thresholds:
             found = self.coverage_at_precision[f"{target.precision:.2f}"].of(judged)
@@ -157,7 +157,7 @@ class Evaluation(Record):
 
 @dataclass(frozen=True)
 class SplitPredictions:
-    """Predictions for one split by the network, or for all photos but test photos by networks trained without them.
+    """Predictions for one split by the network, or for all photos except test photos by networks trained without them.
 
     Attributes:
         labels: class indices ``(n,)``.
@@ -183,7 +183,7 @@ class SplitPredictions:
 class CalibratedPredictions:
     """The result of judging a network on validation, and on test if there are such photos.
 
-    ``out_of_fold`` has predictions for all photos but test photos, by networks that were trained without them.
+    ``out_of_fold`` has predictions for all photos except test photos, by networks that were trained without them.
     """
 
     judged: Mapping[Judged, SplitPredictions]
@@ -194,7 +194,7 @@ class CalibratedPredictions:
 
 
 def is_better(one: Evaluation, other: Evaluation) -> bool:
-    """Whether a network is as good as another, or better, on photos that both have not learned from.
+    """Whether a network is as good as another, or better, on photos outside both trainings.
 
     All photos out of fold count if both networks were judged on them, else validation.
     """
@@ -206,7 +206,7 @@ def is_better(one: Evaluation, other: Evaluation) -> bool:
 def judge(
     predictor: Predictor, training: Training, prepared: Prepared, folds: Sequence[HeldOutLogits]
 ) -> CalibratedPredictions:
-    """Judge a training's best network on the photos of validation and test, which it has not learned from."""
+    """Judge a training's best network on the photos of validation and test."""
     photos = {split: found for split in (Split.VAL, Split.TEST) if (found := prepared.of(split))}
     predictions = {split: predictor.predict([photo.sha256 for photo in found]) for split, found in photos.items()}
     validation, distance = held_out(predictor, training, photos[Split.VAL], predictions[Split.VAL])
@@ -246,7 +246,7 @@ def _judged(
 def _out_of_fold(
     training: Training, parts: Sequence[HeldOutLogits], validation: Sequence[AssignedPhoto], confidence: Confidence
 ) -> SplitPredictions:
-    """All photos but test photos; the network itself predicts validation photos."""
+    """All photos except test photos; the network itself predicts validation photos."""
     logits = np.concatenate([part.logits for part in parts])
     return SplitPredictions(
         photos=[*held_photos(training), *validation],

@@ -1,4 +1,4 @@
-"""Figures of a model on labelled photos, and the sentences that tell them."""
+"""Figures of a model on labelled photos, and sentences about them."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -39,7 +39,7 @@ class Record(BaseModel):
 
 
 class ClassFigures(Record):
-    """The figures of one class, with 95% intervals; ``support`` is how many photos it has."""
+    """The figures of one class, with 95% intervals; ``support`` is its number of photos."""
 
     precision: float
     precision_95: Interval
@@ -70,13 +70,12 @@ class Figures(Record):
 
 
 class AchievedPrecision(Record):
-    """What a target precision achieves on a split.
+    """The figures of a target precision on a split.
 
     Attributes:
-        coverage: share of the photos that are labelled without a person; ``automatic`` is how many.
-        precision: share of these that is right; None if there are none.
-        levels: of a tree of labels the same of each level, classes first: a label is right that is the true class or
-            above it.
+        coverage: share of the photos that are labelled without a person; ``automatic`` is their number.
+        precision: the right share of these; None if there are none.
+        levels: in a tree, the same for each level, classes first; a label is right if it is the true class or above it.
     """
 
     coverage: float
@@ -88,10 +87,10 @@ class AchievedPrecision(Record):
 
 
 class OutlierFigures(Record):
-    """How the unknown score does on ``n`` photos that show no product and were not learned from.
+    """Figures of the unknown score on ``n`` photos without a product, outside training.
 
-    ``caught`` is the share beyond the limit; ``auroc`` how likely such a photo has a higher score than one of a
-    product.
+    ``caught`` is the share beyond the limit; ``auroc`` the probability that such a photo has a higher score than a
+    product's.
     """
 
     n: int
@@ -101,7 +100,7 @@ class OutlierFigures(Record):
 
 
 class SurestPhotos(Record):
-    """How the surest of ``of`` photos did: those whose confidence is ``threshold`` or more. It proves nothing."""
+    """Figures of the surest of ``of`` photos, with a confidence of ``threshold`` or more. They are no proof."""
 
     threshold: float
     photos: int
@@ -133,10 +132,10 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 
 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
-    """How many photos count as one independent photo: 1 where no two are of one picture or product.
+    """How many photos count as one independent photo: 1 if no two show one picture or product.
 
-    ``groups`` has the number of each photo's picture or product ``(n,)``. Few photos are wrong, and fewer groups: one
-    more group of a usual size, all of it wrong, keeps chance from making them look independent.
+    ``groups`` has the number of each photo's picture or product ``(n,)``. One extra group of a usual size, all wrong,
+    is added: with few wrong groups, photos could look independent by chance.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -144,7 +143,7 @@ def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArr
 
 
 def write_classes(path: Path, judged: Mapping[str, Figures | None]) -> None:
-    """Write ``classes.csv``: a row a class, of each split; figures are empty where the split has no photo of it."""
+    """Write ``classes.csv``: a row for each class and split; figures are empty for a class without photos."""
     write_rows(path, ("split", "label", "photos", *_CLASS_COLUMNS), _class_rows(judged))
 
 
@@ -171,7 +170,7 @@ def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str], effect: 
 
 
 def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> ClassFigures:
-    """F1 is 2J / (1 + J), where J is the share of hits among the rows that are of the class or guessed to be."""
+    """F1 is 2J / (1 + J), where J is the share of hits among rows of the class or with its guess."""
     either = guessed + support - hits
     low, high = (2 * j / (1 + j) for j in proportion_interval(hits / effect, either / effect))
     return ClassFigures(
@@ -186,7 +185,7 @@ def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> C
 
 
 def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
-    """Of equals the first is the likelier."""
+    """Among equal probabilities the first counts as likelier."""
     if probabilities.shape[1] <= _TOP:
         return None
     truths = probabilities[np.arange(len(labels)), labels][:, None]
@@ -219,7 +218,7 @@ def realised(
     tree: Taxonomy | None,
     effect: float = 1.0,
 ) -> AchievedPrecision:
-    """What a target achieves on photos: calibrated probabilities, and class indices ``(n,)`` of at least one.
+    """The figures of a target on photos: calibrated probabilities, and class indices ``(n,)`` of at least one photo.
 
     ``effect``: how many photos count as one independent photo in the intervals.
     """
@@ -245,7 +244,7 @@ def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_], effec
 
 
 def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], tree: Taxonomy) -> dict[int, int]:
-    """Edges from the true class up to the first node that is above the likeliest, too → photos; 0 where it is right."""
+    """Edges from the true class up to the first node shared with the likeliest → photos; 0 if it is right."""
     return dict(sorted(Counter(tree.distances(probabilities.argmax(axis=1), labels).tolist()).items()))
 
 
@@ -267,7 +266,7 @@ def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArr
 
 
 def levels_text(achieved: AchievedPrecision) -> str:
-    """What came of each level, such as ``leaf 69.9%, 251 of 260 right; level 1 11.6%, 43 of 43 right``."""
+    """The figures of each level, such as ``leaf 69.9%, 251 of 260 right; level 1 11.6%, 43 of 43 right``."""
     rows = []
     for level, one in enumerate(achieved.levels):
         low, high = one.precision_95
@@ -277,7 +276,7 @@ def levels_text(achieved: AchievedPrecision) -> str:
 
 
 def distances_text(away: Mapping[int, int]) -> str:
-    """How far off wrong classes are, such as ``Likeliest classes that are wrong, by …: 44 by 1 edge, 5 by 2 edges``."""
+    """The distances of wrong classes, such as ``Wrong likeliest classes, by …: 44 by 1 edge, 5 by 2 edges``."""
     wrong = {edges: count for edges, count in away.items() if edges}
     if not wrong:
         return "No likeliest class is wrong"
@@ -289,7 +288,7 @@ def distances_text(away: Mapping[int, int]) -> str:
 
 
 def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
-    """What a promised precision came to, such as ``At 0.95: 61% of the photos labelled, 98 of 100 right (…)``."""
+    """A promised precision's figures, such as ``At 0.95: 61% of the photos labelled, 98 of 100 right (…)``."""
     if achieved.precision is None:
         return f"At {precision:.2f}: no photo is labelled without a person"
     low, high = achieved.precision_95
@@ -301,7 +300,7 @@ def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
 
 
 def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
-    """Why a target labels nothing; ``own`` is of the network's own rows."""
+    """Why a target labels no photos; ``own`` is of the network's own rows."""
     fewest, rows = fewest_rows(target.precision, tree=bool(target.nodes)), target.rows[0]
     counts = [(fewest, rows), (fewest_own_rows(target.precision), own.n)] if own else [(fewest, rows)]
     for needed, there in counts:
@@ -317,7 +316,7 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
 def unpromised_sentences(
     lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None, word: str, own_word: str
 ) -> list[str]:
-    """Why not even the ``lowest`` target is promised, how the surest photos did, and the classes found least often.
+    """Why even the ``lowest`` target fails, the figures of the surest photos, and the classes found least often.
 
     ``word`` and ``own_word`` name the photos of ``surest`` and of ``own``.
     """
@@ -326,7 +325,7 @@ def unpromised_sentences(
         sentences.append(
             f"Of the surest {surest.photos:,} of {number_of(surest.of, f'{word} photo')}, confidence "
             f"{surest.threshold:.2f} and above, {surest.right:,} were right: {surest.right / surest.photos:.0%}. "
-            f"That is not proved: --threshold {surest.threshold:.2f} labels like that without a promise."
+            f"This is no proof: --threshold {surest.threshold:.2f} labels these without a promise."
         )
     if own and (weak := weakest(own)):
         found = ", ".join(f"{one} ({own.classes[one].recall:.0%})" for one in weak)
@@ -335,7 +334,7 @@ def unpromised_sentences(
 
 
 def advice_for_promise(args: RunArgs, *, folds_may_prove: bool) -> str:
-    """What to do for a promise."""
+    """A sentence on ways to a promise."""
     ways = ["label more photos"]
     if args.state is RunState.INTERRUPTED:
         ways.insert(0, "go on with the training")

@@ -1,4 +1,4 @@
-"""Folds: more networks, each trained without a part of the photos, whose predictions for that part are honest."""
+"""Folds: more networks, each trained without a part of the photos, which predict that part."""
 
 import shutil
 import time
@@ -37,25 +37,25 @@ _WATCHED: Final = 256
 
 
 def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
-    """By when the network itself must be trained so that its folds can be until ``end``; by :func:`time.monotonic`."""
+    """Deadline for the network itself, so that its folds end by ``end``; by :func:`time.monotonic`."""
     now = time.monotonic()
     return None if end is None else now + (end - now) / (1 + args.cost_of_folds)
 
 
 class Progress(Protocol):
-    """Shows how far the work between a network's epochs has come."""
+    """Shows the progress of work between a network's epochs."""
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """How far a piece of work has come."""
+        """Show the progress of a step."""
 
     def note(self, text: str) -> None:
-        """Something that a person should know at once."""
+        """Show a remark."""
 
 
 def train_folds(training: Training, deadline: float | None, progress: Progress) -> list[HeldOutLogits] | None:
-    """Train a network for each fold, and keep what it predicts for the photos it has not learned from.
+    """Train a network for each fold, and keep its predictions for the held-out photos.
 
-    Predictions that an earlier process has made are taken from disk. Returns None if somebody stopped it.
+    Predictions of an earlier process are read from disk. Returns None if a person stopped it.
     """
     folds, parts, args = [], _divide(training), _args_of_a_fold(training)
     for number, (learned, held) in enumerate(parts, 1):
@@ -69,7 +69,7 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
             network = new_network(args, begun=part.run.state.is_file())
             if replace(part, held=held[:_WATCHED]).train(network, until, view).interrupted:
                 return None
-            # The last epoch predicts: to take its best by these very photos would flatter it.
+            # The last epoch predicts: the best epoch on these photos would flatter it.
             predictor = Predictor(network, part.store)
             predictions = _keep(part, predictor, predictor.predict([photo.sha256 for photo in part.held]))
         shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only its predictions are needed
@@ -80,7 +80,7 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
 def fit_folds_of_heads(
     training: Training, predictor: Predictor, strength: float, progress: Progress
 ) -> list[HeldOutLogits]:
-    """Fit a head for each fold on features that no training has changed, and keep its logits for the other photos."""
+    """Fit a head for each fold on frozen features, and keep its logits for the other photos."""
     folds, parts = [], _divide(training)
     units = predictor.network.get_layer("logits").units
     for number, (learned, held) in enumerate(parts, 1):
@@ -96,14 +96,14 @@ def fit_folds_of_heads(
 def held_out(
     predictor: Predictor, training: Training, photos: Sequence[AssignedPhoto], predictions: Predictions
 ) -> tuple[HeldOutLogits, OutOfDistribution]:
-    """What a network predicted for photos that it has not learned from, and its out-of-distribution score."""
+    """A network's predictions for held-out photos, and its out-of-distribution score."""
     chosen, others = (
         np.random.default_rng(training.args.seed).permutation(len(found))[:_MOST_LEARNED]
         for found in (training.photos, training.outliers)
     )
     features = predictor.features([training.photos[i].sha256 for i in chosen])
     outliers = predictor.features([training.outliers[i].sha256 for i in others])
-    with threadpool_limits(1):  # quicker than two threads, which wait for each other
+    with threadpool_limits(1):  # quicker than two threads that wait for each other
         score = fit_out_of_distribution(features, training.labels[chosen], predictions.features, outliers)
         known = score.head.score(predictions.features) <= score.limit
     labels = labels_of(photos, training.args.classes)
@@ -111,9 +111,10 @@ def held_out(
 
 
 def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) -> Indices:
-    """Deal the groups of each class to the fold that has fewest photos of it, large groups first.
+    """Deal the groups of each class to the fold with the fewest photos of it, large groups first.
 
-    A group counts as of its commonest class; the seed orders groups of one size. A number for each photo ``(n,)``.
+    A group belongs to its commonest class; the seed orders groups of one size. Returns a number for each photo
+    ``(n,)``.
     """
     members: defaultdict[str, list[int]] = defaultdict(list)
     for group, label in zip(groups, labels.tolist(), strict=True):
@@ -148,7 +149,7 @@ def _args_of_a_fold(training: Training) -> RunArgs:
 
 
 def _divide(training: Training) -> list[tuple[list[AssignedPhoto], list[AssignedPhoto]]]:
-    """Photos to learn from and to hold back; there are no more folds than groups."""
+    """Training and held-out photos of each fold; at most one fold a group."""
     count = training.args.folds
     if not count:
         return []

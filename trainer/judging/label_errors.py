@@ -1,4 +1,4 @@
-"""Label errors: photos whose label is likely wrong, by what is predicted for them without it."""
+"""Label errors: photos whose label is likely wrong, by predictions made without it."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -22,17 +22,17 @@ from trainer.learning.training import Predictor, Training, labels_of
 from trainer.splits.assigned import AssignedPhoto
 
 LEAST_ODDS: Final = 9.0
-"""How many times as likely as the label another class must be."""
+"""Another class must be this many times as likely as the label."""
 FOLDS: Final = 5
 _COLUMNS: Final = ("image", "split", "label", "suggested", "score", "label_probability", "suggested_probability")
 _TOGETHER: Final = 20_000
-"""The most photos that are compared with each other: their features are held in memory."""
+"""At most this many photos are compared with each other: their features are in memory."""
 _AGREED: Final = 0.5
 """Predictions that agree with a smaller share of the labels cannot judge the others."""
 _SHRINKAGE: Final = 0.3
-"""Of the covariance, towards independent features: the best of 0.1, 0.3 and 0.6 on clothing photos."""
+"""Shrinkage of the covariance towards independent features: the best of 0.1, 0.3 and 0.6 on clothing photos."""
 _STRENGTH: Final = 0.01
-"""Of the labels against the penalty in the logistic regression."""
+"""Inverse penalty of the logistic regression."""
 _NEIGHBOURS: Final = 20
 _TEMPERATURE_PHOTOS: Final = 5_000
 _LEAST: Final = np.finfo(np.float32).tiny
@@ -59,17 +59,17 @@ class LabelIssue:
 
 @dataclass(frozen=True)
 class LabelErrors:
-    """The photos that are worth a look, the likeliest errors first; or why there is no list."""
+    """Likely label errors, the likeliest first; or why there is no list."""
 
     issues: Sequence[LabelIssue]
     unlisted: str | None = None
 
 
 def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
-    """Ask small classifiers on the network's features, fitted without the photo in question; likeliest errors first.
+    """Find label errors with small classifiers on the network's features, fitted without the photo; likeliest first.
 
-    The features have seen the labels, but a network that is augmented and stopped in time remembers few of the wrong
-    ones. ``unseen`` is what networks that were trained without these photos say of them: one more classifier.
+    The network has seen the labels, but with augmentation and an early stop it remembers few wrong ones. ``unseen`` are
+    predictions of networks trained without these photos: one more classifier.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
@@ -99,11 +99,11 @@ def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPre
 def find_label_issues(
     photos: Sequence[AssignedPhoto], probabilities: Floats, classes: Sequence[str]
 ) -> list[LabelIssue]:
-    """Compare labels with predictions that were made without them; the most likely wrong come first.
+    """Compare labels with predictions made without them; the likeliest errors come first.
 
-    A label is doubted where another class is ``LEAST_ODDS`` times as likely. The thresholds of confident learning
-    (Northcutt, Jiang & Chuang 2021) found fewer (docs/measurements.md). A probability of exactly 0 means that the class
-    was not learned there: a photo is not judged where that is its label.
+    A label is doubtful if another class is ``LEAST_ODDS`` times as likely. The thresholds of confident learning
+    (Northcutt, Jiang & Chuang 2021) found fewer errors (docs/measurements.md). A probability of exactly 0 means that
+    the classifier did not learn the class: photos with that label are skipped.
     """
     likeliest, best = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
     own = probabilities[np.arange(len(photos)), labels_of(photos, classes)]
@@ -118,7 +118,7 @@ def _ranked(issues: Iterable[LabelIssue]) -> list[LabelIssue]:
 
 
 def write_label_issues(path: Path, issues: Sequence[LabelIssue], data: Path) -> None:
-    """Write ``label_issues.csv``: a row an issue, in order; paths start at the data, a folder or a CSV."""
+    """Write ``label_issues.csv``: a row for each issue, in order; paths start at the data, a folder or a CSV."""
     rows = (
         (
             path_in(data, issue.photo.path),
@@ -140,23 +140,22 @@ def out_of_fold(
     seed: int,
     unseen: Floats | None = None,
 ) -> Floats:
-    """Predict each photo by the mean of three small classifiers, which learned from the photos of other folds.
+    """Predict each photo by the mean of three small classifiers, fitted on the photos of other folds.
 
-    They are linear discriminant analysis, logistic regression and the nearest neighbours, on features that are
-    standardised after a signed square root (Perronnin et al. 2010), with one temperature each (Guo et al. 2017).
-    A network that learned from these photos remembers them in its features: then this serves to doubt labels, and for
-    no promise.
+    They are linear discriminant analysis, logistic regression and nearest neighbours, on features that are standardised
+    after a signed square root (Perronnin et al. 2010), with one temperature each (Guo et al. 2017). If the network was
+    trained on these photos, its features remember them: then the result can question labels, but prove no precision.
 
     ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``; photos of one group are in one fold. ``unseen`` are
     probabilities ``(n, classes)`` of networks that were trained without the photo: a fourth classifier.
 
     Returns:
-        ``float32 (n, classes)``. A class is exactly 0 where the other folds had no photo of it, else above 0.
+        ``float32 (n, classes)``. A class is exactly 0 if the other folds had no photo of it, else above 0.
     """
     folds, standard = assign_folds(labels, groups, seed, FOLDS), _standardised(features)
     voices = np.zeros((3, len(labels), classes), np.float32)
     learned = np.zeros((len(labels), classes), np.bool_)
-    with threadpool_limits(1):  # such small products wait for other threads longer than they take
+    with threadpool_limits(1):  # small products would wait for other threads longer than they take
         for fold in range(FOLDS):
             held = folds == fold
             present, own = np.unique(labels[~held], return_inverse=True)
@@ -198,7 +197,7 @@ def _voices(features: Floats, labels: Indices, asked: Floats) -> Sequence[npt.ND
 
 
 def _discriminant(features: Floats, labels: Indices, counts: Indices, asked: Floats) -> Floats:
-    """In closed form (Hastie et al. 2009, section 4.3): scikit-learn's takes a minute for 20,000 photos."""
+    """Closed form (Hastie et al. 2009, section 4.3): scikit-learn's takes a minute for 20,000 photos."""
     width, means = features.shape[1], np.zeros((len(counts), features.shape[1]), np.float32)
     np.add.at(means, labels, features)
     means /= counts[:, None]

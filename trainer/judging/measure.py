@@ -1,4 +1,4 @@
-"""A run or a bundle, measured on labelled photos."""
+"""Measures a run or a bundle on labelled photos."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -60,9 +60,9 @@ class Measurement:
         left_out: photos that could not be fetched or read, and why.
         learned_from: photos left out because the run saw them in training or validation; None for a bundle.
         whole: whether every photo counted, since the data has no test split.
-        outliers: of photos that show no product, which are in no other figure.
-        coverage_at_precision, distances: in a tree of labels; empty without.
-        precision: that the model promises by default; ``achieved`` is what it came to.
+        outliers: of photos without a product, which are in no other figure.
+        coverage_at_precision, distances: in a tree of labels; empty without a tree.
+        precision: the model's default promise; ``achieved`` are its figures on these photos.
     """
 
     figures: Figures
@@ -104,7 +104,7 @@ def measure(
     fresh = [(photo, sha256) for photo, sha256 in readable if sha256 not in (model.learned_from or ())]
     known = [(photo, sha256) for photo, sha256 in fresh if photo.label != NONE]
     if not known:
-        msg = f"Expected photos in {data} that {model_path} has not learned from, found none; bring others."
+        msg = f"Expected photos in {data} outside the training of {model_path}, found none; bring others."
         raise DataError(msg)
     scores = _scores(model, store, [sha256 for _, sha256 in known], partial(advance, "Measuring"))
     truths = np.array([names.index(photo.label) for photo, _ in known], np.intp)

@@ -1,1 +1,1 @@
-"""How a network learns: recipe, schedule, batches, augmentation, steps, epochs."""
+"""Trains a network: recipe, schedule, batches, augmentation, steps, epochs."""

@@ -1,6 +1,6 @@
 """Batches for training: pixels from the store, shuffled and augmented while the network learns from others.
 
-Augmentation shows photos as they might have been taken, changed a little each time; it is no part of the saved model.
+Augmentation changes photos a little each time; it is not in the saved model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,9 +21,9 @@ _GREY: Final = 127.5
 
 
 class Batches:
-    """Training batches; the same seed and epoch give the same, so that a resumed training sees what it would have seen.
+    """Training batches; the same seed and epoch give the same batches, also in a resumed training.
 
-    ``labels`` are class indices ``(n,)``; ``augmentation`` says how far photos are changed, None leaves them.
+    ``labels`` are class indices ``(n,)``; ``augmentation`` None changes no photos.
     """
 
     def __init__(
@@ -68,8 +68,8 @@ class Batches:
             tf.TensorSpec((2,), tf.int64),
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
-        # The thread that tunes sleeps for 10 ms, then 20, 40 and so on, and an iterator that is over waits for it to
-        # wake: each epoch would last until 10.2 s or 20.5 s after it began.
+        # The autotuner sleeps for 10 ms, then 20, 40 and so on, and an iterator's end waits for it: each epoch would
+        # last until 10.2 s or 20.5 s after its start.
         options = tf.data.Options()
         options.autotune.enabled = False
 
@@ -119,7 +119,7 @@ def resized(pixels: tf.Tensor, size: int) -> tf.Tensor:
 
 
 class _Draw:
-    """Random numbers for a batch, a stream for each thing that is drawn."""
+    """Random numbers for a batch, a new stream for each call."""
 
     def __init__(self, seed: tf.Tensor, count: tf.Tensor) -> None:
         self._seed = seed
@@ -160,7 +160,6 @@ def _moved(pixels: tf.Tensor, size: int, how: Augmentation, draw: _Draw) -> tf.T
 
 
 def _recoloured(pixels: tf.Tensor, how: Augmentation, draw: _Draw) -> tf.Tensor:
-    """Brightness, white balance and contrast, in one pass."""
     brightness = draw.each(1 - how.colour, 1 + how.colour, shape=(1, 1, 1))
     balance = draw.each(1 - how.colour / 2, 1 + how.colour / 2, shape=(1, 1, 3))
     contrast = draw.each(1 - how.colour, 1 + how.colour, shape=(1, 1, 1))

@@ -1,4 +1,4 @@
-"""The training loop: epoch after epoch, until all that were planned are done or the time is over."""
+"""The training loop: epoch after epoch, until the planned epochs or the time are over."""
 
 import math
 import signal
@@ -23,17 +23,17 @@ from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, wr
 _STOPPING: Final = "Stopping; the running epoch is not kept. Ctrl-C again quits at once, without a new report."
 _HELD_CHUNK: Final = 1024
 _MULTIPLE: Final = 16
-"""Sides of smaller photos are multiples of this, so that no stride leaves a remainder."""
+"""Sides of smaller photos are multiples of this, so that strides divide them."""
 _SMALLEST: Final = 32
-"""Smaller photos do not show what a product is: networks that began with 16 px learned next to nothing in 10 epochs."""
+"""Smaller photos show too little: networks that began with 16 px hardly learned in 10 epochs."""
 
 
 @dataclass(frozen=True)
 class Limits:
-    """When a training ends: after ``epochs``, or before the deadline, a time of the clock in seconds.
+    """The end of a training: after ``epochs``, or before the deadline, a time of the clock in seconds.
 
-    The epochs were planned to end before the deadline. If they turn out to be slower, fewer are trained: the schedule
-    is shortened at an epoch's end, so that the rate has fallen to nothing in the last one.
+    The plan is to end before the deadline. If epochs are slower, fewer are trained: the schedule is shortened at an
+    epoch's end, so that the rate still falls to 0.
     """
 
     epochs: int
@@ -43,7 +43,7 @@ class Limits:
 
 @dataclass(frozen=True)
 class ValidationPhotos:
-    """Validation photos, on which the network is judged after each epoch, and their class indices ``(n,)``.
+    """Validation photos, which judge the network after each epoch, and their class indices ``(n,)``.
 
     ``pixels(start, end)`` returns a slice of them, ``uint8 (end - start, S, S, 3)``.
     """
@@ -54,10 +54,10 @@ class ValidationPhotos:
 
 @dataclass(frozen=True)
 class FitOutcome:
-    """How a training ended.
+    """The result of a training.
 
     Attributes:
-        last_is_best: no epoch was chosen by validation.
+        last_is_best: validation chose no epoch.
     """
 
     history: list[EpochFigures]
@@ -66,7 +66,7 @@ class FitOutcome:
 
     @property
     def best_epoch(self) -> int | None:
-        """The number of the best epoch, from 1; None before any epoch has ended."""
+        """The number of the best epoch, from 1; None before the first has ended."""
         if not self.history:
             return None
         return self.history[-1].epoch if self.last_is_best else best_of(self.history).epoch
@@ -76,23 +76,23 @@ class FitView(Protocol):
     """Shows the progress of a training."""
 
     def step(self, done: int, total: int) -> None:
-        """A step of the running epoch is done."""
+        """Show the steps of the running epoch."""
 
     def epoch(self, figures: EpochFigures, epochs: int) -> None:
-        """An epoch is done; ``epochs`` is how many there will be, as far as one can tell."""
+        """Show a finished epoch; ``epochs`` is the expected number of all."""
 
     def note(self, text: str) -> None:
-        """Something that a person should know at once."""
+        """Show a remark."""
 
 
 def fit(
     learner: Learner, recipe: Recipe, batches: Batches, held: ValidationPhotos, run: Run, limits: Limits, view: FitView
 ) -> FitOutcome:
-    """Train until the epochs are over, the time is, or somebody presses Ctrl-C.
+    """Train until the epochs or the time are over, or a person presses Ctrl-C.
 
-    What an earlier run has learned is read from disk. After each epoch all is whole on disk, so that a kill costs one
-    epoch at most. In the end the network has the average of its weights. Where the rate has fallen to nothing by then,
-    the last epoch is the best: validation chooses by chance, and flatters what it has chosen.
+    A stopped training continues from its files, which are saved after each epoch: a kill costs one epoch at most. At
+    the end the network has the average of its weights. If the rate has fallen to 0 by then, the last epoch is the best:
+    a choice by validation would be chance, and flatter the figures.
     """
     loop = _Loop(learner, recipe, batches, held, run, limits, view)
     with _ctrl_c(loop.interrupt):
@@ -115,9 +115,9 @@ class _Loop:
     history: list[EpochFigures] = field(default_factory=list)
     interrupted: bool = False
     progress: float = 0.0
-    """Of the whole training, from 0 to 1."""
+    """Progress of the whole training, from 0 to 1."""
     full_epoch_s: float | None = None
-    """Seconds that the steps of an epoch with photos of full size take; None before an epoch was timed."""
+    """Seconds for the steps of an epoch with photos of full size; None before an epoch was timed."""
     rest_s: float = 0.0
     """Seconds to validate and to save after an epoch's steps."""
 
@@ -135,7 +135,7 @@ class _Loop:
         while not self.interrupted and (left := self.epochs_left()):
             figures = self.epoch(left)
             if figures is None:
-                self.restore()  # not the steps since
+                self.restore()  # drop the steps since
                 return
             self.keep(figures)
             self.view.epoch(figures, len(self.history) + self.epochs_left())
@@ -230,7 +230,7 @@ class _Loop:
                 save_network(self.learner.network, self.run.best)
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
-        write_arrays(self.run.state, **state)  # comes last: what is not in it is trained again
+        write_arrays(self.run.state, **state)  # last: epochs after it are trained again
         self.rest_s += self.clock() - begin
 
 
@@ -243,7 +243,7 @@ class _Steps:
 
     @property
     def steady_s(self) -> float:
-        """Without the first step, which may have to compile the network for a new size."""
+        """Without the first step, which may compile the network for a new size."""
         others = self.seconds[1:] or self.seconds
         return sum(others) / len(others) * len(self.seconds)
 

@@ -1,4 +1,4 @@
-"""Recipes: how each architecture is trained, its schedule of rates and photo sizes, and the balance of classes."""
+"""Recipes: each architecture's training, with its schedule of rates and photo sizes, and the balance of classes."""
 
 import math
 from collections.abc import Sequence
@@ -13,11 +13,11 @@ from trainer.request import Arch, Balance
 _WARM_UP: Final = 0.1
 """Share of the training in which the rate rises."""
 _WHATEVER_SIZE: Final = 0.2
-"""Share of an epoch's time that photos of any size take; the rest grows with their area."""
+"""Share of an epoch's time that does not depend on the size of photos; the rest grows with their area."""
 
 MANY_PHOTOS: Final = 1_500
-"""With fewer, a training needs more epochs, and every fold's network is trained in full, since a tenth of the photos is
-too few to validate on."""
+"""With fewer, a training needs more epochs, and every fold's network is trained in full, since a tenth of the photos
+is too few for validation."""
 
 _MOST_EVEN: Final = 3.0
 """Classes are balanced if the largest has more than this many times the photos of the smallest."""
@@ -27,7 +27,7 @@ MOST_WEIGHT: Final = 20.0
 
 @dataclass(frozen=True)
 class Augmentation:
-    """How far a photo may be changed before the network sees it; 0 leaves it unchanged.
+    """Limits of random changes to training photos; 0 for none.
 
     Attributes:
         shift: share of the side, each way.
@@ -48,7 +48,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """Until this share of the training, photos have a smaller side, a share of S: such epochs cost less."""
+    """Until this share of the training, photos have a smaller side, a share of S: these epochs cost less."""
 
     until: float
     scale: float
@@ -56,20 +56,20 @@ class Stage:
 
 @dataclass(frozen=True)
 class Recipe:
-    """What decides how a network learns.
+    """The settings of a training.
 
     Attributes:
-        epochs: the fewest passes over the photos; few photos take more, for at least ``steps`` steps, but not more than
+        epochs: the fewest passes over the photos; few photos take more, for at least ``steps`` steps, up to
             ``most_epochs``.
         weight_decay: of AdamW (Loshchilov & Hutter 2019).
-        cosine: whether the rate rises over the first tenth and falls to nothing along a cosine, or stays.
+        cosine: whether the rate rises over the first tenth and falls to 0 along a cosine, or stays.
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
         average: time constant of the running average of the weights, as a share of the training; 0 for none.
         stages: with smaller photos, in order; the rest of the training has full size.
         large_batch: instead of ``batch``, from ``MANY_PHOTOS`` on.
-        head_first: whether the head learns alone on the frozen body's features, before the body is fine-tuned, whose
-            batch norms stay as they are.
-        depth_rates: what the rate is multiplied by in early, middle and late layers.
+        head_first: whether the head learns alone on the frozen body's features, before the body is fine-tuned. Its
+            batch norms never change.
+        depth_rates: factors of the rate in early, middle and late layers.
         late_only: whether only the later half of the layers learns.
     """
 
@@ -90,11 +90,11 @@ class Recipe:
     late_only: bool = False
 
     def batch_of(self, photos: int) -> int:
-        """How many photos a step learns from, unless a person says."""
+        """The default number of photos in a step."""
         return self.large_batch if self.large_batch and photos >= MANY_PHOTOS else self.batch
 
     def epochs_of(self, photos: int, batch: int) -> int:
-        """How many epochs a training on this many photos has, unless a person says."""
+        """The default number of epochs for this many photos."""
         if photos >= MANY_PHOTOS:
             return self.epochs
         for_steps = math.ceil(self.steps / max(1, photos // min(batch, photos)))
@@ -152,7 +152,7 @@ def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
 
 
 def rate_at(progress: float, recipe: Recipe) -> float:
-    """The learning rate: a linear warm-up, then half a cosine down to nothing (Loshchilov & Hutter 2017)."""
+    """The learning rate: a linear warm-up, then half a cosine down to 0 (Loshchilov & Hutter 2017)."""
     if not recipe.cosine:
         return recipe.rate
     if progress < _WARM_UP:
@@ -167,12 +167,12 @@ def scale_at(progress: float, stages: Sequence[Stage]) -> float:
 
 
 def cost_at(scale: float) -> float:
-    """The cost of an epoch with photos of a scale; one with photos of full size costs 1."""
+    """The cost of an epoch with photos of a scale; 1 for photos of full size."""
     return _WHATEVER_SIZE + (1.0 - _WHATEVER_SIZE) * scale**2
 
 
 def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
-    """The mean cost of the epochs that are left."""
+    """The mean cost of the remaining epochs."""
     cost, begin = 0.0, progress
     for stage in (*stages, Stage(1.0, 1.0)):
         end = max(begin, stage.until)
@@ -204,7 +204,7 @@ def _ratio(counts: Sequence[int]) -> float:
 
 
 def class_weights(counts: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Weights in inverse proportion to class size, so that each class has the same say; bounded by ``MOST_WEIGHT``.
+    """Weights in inverse proportion to class size, so that all classes count the same; bounded by ``MOST_WEIGHT``.
 
     Their mean over photos, not over classes, is 1, so that the loss keeps its scale. ``float32 (classes,)``.
     """

@@ -1,4 +1,4 @@
-"""Training one network, its head first where it has learned from other photos; and its predictions."""
+"""Trains one network, a pretrained network's head first, and predicts photos."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -32,7 +32,7 @@ from trainer.splits.assigned import AssignedPhoto
 _CHUNK: Final = 128
 _TIMED: Final = 3
 _HEAD_PHOTOS: Final = 20_000
-"""At most this many photos train the head alone: their features are held in memory."""
+"""At most this many photos train the head alone: their features are in memory."""
 _CROSS_VALIDATED: Final = 2_000
 """At most this many photos choose the penalty of the head."""
 _HEAD_FOLDS: Final = 5
@@ -42,16 +42,16 @@ _LEAST_SPREAD: Final = 1e-6
 
 @dataclass(frozen=True)
 class Predictions:
-    """A network's class logits ``float32 (n, classes)``, and the features ``float32 (n, D)`` that it decides by."""
+    """A network's class logits ``float32 (n, classes)``, and the features behind them, ``float32 (n, D)``."""
 
     logits: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32]
 
 
 class Predictor:
-    """Shows photos to a network with layers named ``features`` and ``logits``; no photo twice.
+    """Runs a network with layers named ``features`` and ``logits``, once for each photo.
 
-    ``saved`` has features of the network's body on disk: only for a body that no training has changed.
+    ``saved`` has features of the network's body on disk, for a frozen body only.
     """
 
     def __init__(self, network: keras.Model, store: PixelStore, saved: FeatureStore | None = None) -> None:
@@ -62,18 +62,18 @@ class Predictor:
         self._rows: dict[str, npt.NDArray[np.float32]] = {}
 
     def predict(self, sha256s: Sequence[str]) -> Predictions:
-        """What the network says of photos, in their order."""
+        """The network's predictions of photos, in their order."""
         features = self.features(sha256s)
         return Predictions(apply_head(self.network.get_layer("logits").get_weights(), features), features)
 
     def features(self, sha256s: Sequence[str]) -> npt.NDArray[np.float32]:
-        """What the last layer decides by, ``float32 (n, D)``."""
+        """The input of the last layer, ``float32 (n, D)``."""
         self.compute(sha256s)
         width = self.network.get_layer("logits").input.shape[-1]
         return np.array([self._rows[sha256] for sha256 in sha256s], np.float32).reshape(-1, width)
 
     def compute(self, sha256s: Sequence[str], advance: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Show the network the photos that it has not seen; ``advance`` gets how many are done, of all."""
+        """Run the network on new photos; ``advance`` gets (done, of all)."""
         new = [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in self._rows]
         if self._saved and new:
             self._rows |= self._saved.take(new)
@@ -87,9 +87,9 @@ class Predictor:
                 self._saved.add({sha256: self._rows[sha256] for sha256 in new[(end - 1) // SHARD * SHARD : end]})
 
     def images_per_s(self, sha256s: Sequence[str]) -> float:
-        """How many photos the network judges in a second, decoding not counted; at least one photo."""
+        """Photos a second through the network, without decoding; for at least one photo."""
         pixels = tf.cast(self._store.take(sha256s[:_CHUNK]), tf.float32)
-        self._body(pixels)  # makes everything ready
+        self._body(pixels)  # warm-up
         began = time.monotonic()
         for _ in range(_TIMED):
             self._body(pixels)
@@ -97,9 +97,9 @@ class Predictor:
 
 
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
-    """A run's network as it begins; the same for the same seed.
+    """A run's initial network; the same for the same seed.
 
-    With ``begun``, no weights are loaded, since saved ones will replace them: the initial ones may be gone by now.
+    With ``begun``, no weights are loaded: saved ones will replace them, and the initial file may be gone.
     """
     keras.utils.set_random_seed(args.seed)
     weights = NamedWeights.NONE if begun else parse_weights(args.weights)
@@ -107,12 +107,12 @@ def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
 
 
 def recipe_of(args: RunArgs) -> Recipe:
-    """How a run's network learns."""
+    """The recipe of a run's network."""
     return recipe_for(args.arch, pretrained=args.pretrained)
 
 
 def pace_here(args: RunArgs) -> Pace:
-    """How fast a run's network learns on this machine."""
+    """Measure the training speed of a run's network on this machine."""
     network, recipe = new_network(args, begun=True), recipe_of(args)
     return measure_pace(network, recipe, prepare_layers(network, recipe), args.preprocess.size, args.batch)
 
@@ -127,8 +127,8 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 class Training:
     """The training of one network, with its training photos, and validation photos to judge it by.
 
-    ``outliers`` show no product: the unknown score learns from them, the network does not. ``features`` has, on
-    disk, features of the body that the network begins with.
+    ``outliers`` show no product: only the unknown score learns from them. ``features`` has, on disk, features of the
+    network's initial body.
     """
 
     args: RunArgs
@@ -141,11 +141,11 @@ class Training:
 
     @cached_property
     def labels(self) -> npt.NDArray[np.intp]:
-        """Class indices ``(n,)`` of the photos to learn from."""
+        """Class indices ``(n,)`` of the training photos."""
         return labels_of(self.photos, self.args.classes)
 
     def batches(self) -> Batches:
-        """What the network sees."""
+        """The training batches."""
         return Batches(
             self.store,
             [photo.sha256 for photo in self.photos],
@@ -157,9 +157,9 @@ class Training:
         )
 
     def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:
-        """Train a network, as :func:`new_network` made it, in place; what was learned before a stop is taken up.
+        """Train a network of :func:`new_network`, in place; continues a stopped training.
 
-        ``deadline`` is by :func:`time.monotonic`; None if time does not matter.
+        ``deadline`` is by :func:`time.monotonic`; None without a limit.
         """
         args, recipe = self.args, recipe_of(self.args)
         if recipe.head_first and not self.run.state.is_file():
@@ -172,13 +172,13 @@ class Training:
         outcome = fit(learner, recipe, self.batches(), held, self.run, Limits(args.epochs, deadline), view)
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
-        # A few validation photos choose by chance: an early epoch may be the best on thirty of them.
-        self.run.forget_judgement()  # if somebody stopped it before, that epoch was judged
+        # A few validation photos choose by chance: an early epoch may be the best on thirty photos.
+        self.run.forget_judgement()  # figures from an earlier stop
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, last_is_best=True)
 
     def predictor(self, network: keras.Model) -> Predictor:
-        """Shows photos to a network that has the weights it begins with."""
+        """A predictor for a network with its initial weights."""
         return Predictor(network, self.store, self.features)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
@@ -197,14 +197,14 @@ class Training:
 
     @cached_property
     def class_weights(self) -> npt.NDArray[np.float32] | None:
-        """What a photo of each class counts ``(classes,)``; None if all count the same."""
+        """The weight of a photo of each class ``(classes,)``; None if all count the same."""
         if self.args.balance is not Balance.WEIGHTS:
             return None
         return class_weights(np.bincount(self.labels, minlength=len(self.args.classes)).tolist())
 
 
 def head_figures(training: Training, predictor: Predictor, seconds: float) -> EpochFigures:
-    """The row of ``results.csv`` of a fitted head, as an epoch 0."""
+    """The row of ``results.csv`` of a fitted head: epoch 0."""
     figures: dict[str, float] = {}
     for name, photos in (("train", training.photos), ("val", training.held)):
         labels = labels_of(photos, training.args.classes)
@@ -227,7 +227,7 @@ def fit_head(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Kernel ``(D, units)`` and bias ``(units,)`` of a logistic regression on features ``float32 (n, D)``.
 
-    ``strength`` is the inverse penalty. Classes without photos stay unlikely; of two classes there is one unit.
+    ``strength`` is the inverse penalty. Classes without photos stay unlikely; two classes have one unit.
     """
     present = np.unique(labels)
     kernel, bias = np.zeros((features.shape[1], units), np.float32), np.full(units, -np.log(len(labels)), np.float32)
@@ -236,10 +236,10 @@ def fit_head(
         return kernel, bias
     mean, spread = features.mean(axis=0), features.std(axis=0) + _LEAST_SPREAD
     weights = None if class_weights is None else class_weights[labels]
-    with threadpool_limits(1):  # in such small products, threads wait for each other
+    with threadpool_limits(1):  # in small products, threads wait for each other
         fitted = _logistic(strength).fit((features - mean) / spread, labels, weights)
     coefficients, intercept = fitted.coef_, fitted.intercept_
-    if units > 1 and len(present) == 2:  # noqa: PLR2004 - one row for the second of two
+    if units > 1 and len(present) == 2:  # noqa: PLR2004 - two classes have one row, the second's
         coefficients, intercept = np.stack([-coefficients[0], coefficients[0]]) / 2, np.array([-1, 1]) * intercept / 2
     rows = present if units > 1 else slice(None)
     bias += intercept.min()
@@ -257,7 +257,7 @@ def apply_head(head: Sequence[npt.NDArray[np.float32]], features: npt.NDArray[np
 def best_strength(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> float:
-    """The inverse penalty whose predictions for photos left out are best, by cross-entropy; else the strongest."""
+    """The inverse penalty with the best cross-entropy on held-out photos; else the strongest."""
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + _LEAST_SPREAD)
     features, labels, names = scaled[chosen], labels[chosen], np.array(groups)[chosen]
@@ -284,8 +284,8 @@ def _logistic(strength: float) -> LogisticRegression:
 def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Variable]]:
     """Freeze the layers that a recipe does not train; returns the other variables, from early to late.
 
-    Of pretrained networks every batch norm stays: small batches would spoil statistics that were learned on millions
-    of photos. Layer norms have no statistics, and learn.
+    In pretrained networks every batch norm is frozen: small batches would spoil statistics of millions of photos.
+    Layer norms have no statistics, and learn.
     """
     late = late_layers(Arch(network.name), network) if recipe.late_only else network.layers
     for layer in network.layers:
@@ -297,8 +297,8 @@ def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Vari
 def depth_groups(network: keras.Model, parts: int = 3) -> list[list[keras.Variable]]:
     """The trainable variables from early to late, for rates that rise with depth.
 
-    ``parts`` groups have as many layers each, give or take one; the head is in the last. Early groups are empty where
-    fewer layers than groups can be trained.
+    The ``parts`` groups have equal numbers of layers, give or take one; the head is in the last. Early groups are empty
+    if fewer layers than groups can be trained.
     """
     head = network.get_layer("logits")
     learning = [layer for layer in network.layers if layer.trainable_variables and layer is not head]

@@ -27,9 +27,8 @@ _TIMED: Final = 4
 class Learner:
     """A network, its optimizers and the running average of its weights (Polyak & Juditsky 1992).
 
-    The network ends in layers named ``logits`` and
-    ``probabilities``; ``groups`` are the variables that learn, one group for each of the recipe's ``depth_rates``;
-    ``class_weights`` are ``float32 (classes,)``.
+    The network ends in layers named ``logits`` and ``probabilities``; ``groups`` are the variables that learn, one
+    group for each of the recipe's ``depth_rates``; ``class_weights`` are ``float32 (classes,)``.
     """
 
     def __init__(
@@ -53,10 +52,10 @@ class Learner:
         self._answer = tf.function(answer, reduce_retracing=True, autograph=False)
 
     def step(self, pixels: tf.Tensor, targets: tf.Tensor, rate: float, share: float) -> tuple[tf.Tensor, tf.Tensor]:
-        """Learn from a batch: the mean loss, and the share of photos that were guessed right, before the step.
+        """Learn from a batch; returns the mean loss and accuracy before the step.
 
-        Pixels are ``float32 (batch, s, s, 3)`` in 0..255, targets ``float32 (batch, units)``; ``share`` is that of the
-        step in the whole training.
+        Pixels are ``float32 (batch, s, s, 3)`` in 0..255, targets ``float32 (batch, units)``; ``share`` is the step's
+        share of the whole training.
         """
         self._steps += 1
         keep = 0.0
@@ -73,7 +72,7 @@ class Learner:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Within the block the network has the average of its weights."""
+        """Give the network the average of its weights within the block."""
         own = [v.numpy() for v in self._averaged_variables()]
         self._give(self._average)
         try:
@@ -86,12 +85,12 @@ class Learner:
         self._give(self._average)
 
     def state(self) -> State:
-        """A copy of everything that changes while it learns."""
+        """A copy of all variables that change in training."""
         arrays = [*self._variables(), *self._average]
         return {"steps": np.array(self._steps), **{f"v{i}": np.array(v.numpy()) for i, v in enumerate(arrays)}}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take up a state; InputError where it is of another network."""
+        """Restore a state; InputError if it is of another network."""
         arrays = [*self._variables(), *self._average]
         if any(f"v{i}" not in state or state[f"v{i}"].shape != tuple(v.shape) for i, v in enumerate(arrays)):
             msg = "The saved state is of another network; train again."
@@ -151,7 +150,7 @@ def _optimizer(recipe: Recipe, variables: Sequence[keras.Variable]) -> keras.Opt
 
 @dataclass(frozen=True)
 class Pace:
-    """Photos of full size that a network learns from in a second, and the seconds to get ready for another size."""
+    """Training photos of full size a second, and the seconds to compile for another size."""
 
     photos_per_s: float
     compile_s: float
@@ -165,9 +164,9 @@ def measure_pace(
     batch: int,
     clock: Callable[[], float] = time.perf_counter,
 ) -> Pace:
-    """Time training steps, by the quickest of four after the first, which compiles.
+    """Time training steps: the quickest of four after the first, which compiles.
 
-    The network is changed: its batch norms see noise of ``(batch, size, size, 3)``. Pass one to throw away.
+    This spoils the network: its batch norms see noise of ``(batch, size, size, 3)``. Throw it away.
     """
     chance = np.random.default_rng(0)
     pixels = tf.constant(chance.uniform(0.0, 255.0, (batch, size, size, 3)).astype(np.float32))

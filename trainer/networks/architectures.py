@@ -35,10 +35,10 @@ _CHUNK: Final = 1 << 16
 
 @dataclass(frozen=True)
 class Plan:
-    """What a preset chooses.
+    """A preset's choices.
 
-    The network is the first backbone whose package is installed, at its size in pixels. Another pretrained network has
-    the last one's, a network from random weights ``size``. ``length`` of the training is a multiple of the recipe's.
+    The network is the first backbone whose package is installed, at its size in pixels. Other pretrained networks have
+    the last backbone's size, networks from random weights ``size``. ``length`` multiplies the recipe's epochs.
     """
 
     backbones: Mapping[Arch, int]
@@ -98,7 +98,7 @@ def _residual(x: keras.KerasTensor) -> keras.KerasTensor:
 def simple(size: int, classes: int) -> keras.Model:
     """The classic recipe of the first chapters: three blocks of convolution and pooling, then dense layers.
 
-    It is no ``keras.Sequential``: one that was loaded has outputs of its layers that do not hang together.
+    It is no ``keras.Sequential``: in a loaded one, the outputs of layers are not connected.
     """
     image = keras.Input((size, size, 3), name="image")
     x = layers.Rescaling(1 / 255)(image)
@@ -109,7 +109,7 @@ def simple(size: int, classes: int) -> keras.Model:
 
 
 def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
-    """A network that can be pretrained, of 32 px or more; ``alpha`` is the width, if it has one."""
+    """A network of ``keras.applications`` or EfficientNet-Lite, of 32 px or more; ``alpha`` is the width, if any."""
     body = published_body(arch, size, alpha)
     features = layers.GlobalAveragePooling2D(name="features")(body.output)
     x = layers.Dropout(_DROPOUT, name="dropout")(features)
@@ -117,7 +117,7 @@ def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
 
 
 def published_body(arch: Arch, size: int, alpha: float) -> keras.Model:
-    """Pixels in 0..255 → maps ``(batch, h, w, c)``: the layers whose weights are published, and scaling before them."""
+    """Pixels in 0..255 → maps ``(batch, h, w, c)``: scaling, then the layers with published weights."""
     image = keras.Input((size, size, 3), name="image")
     if arch.is_lite:
         return lite_body(arch, image)
@@ -139,7 +139,7 @@ _FAMILIES: Final[Mapping[Arch, tuple[Any, bool]]] = MappingProxyType(
         Arch.RESNET50_V2: (applications.ResNet50V2, False),
     }
 )
-"""Keras's function for each, and whether its network scales pixels itself."""
+"""Architecture → Keras's function, and whether its network scales pixels itself."""
 
 
 def _with_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
@@ -149,30 +149,30 @@ def _with_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
 
 @dataclass(frozen=True)
 class ImageNetFile:
-    """A published file of weights without the classification top; its MD5, where Keras publishes one."""
+    """A published file of weights without the classification top; its MD5, if Keras publishes it."""
 
     url: str
     md5: str | None = None
 
     @property
     def name(self) -> str:
-        """The file's name, here and there."""
+        """The file's name, the same on disk and on the server."""
         return self.url.rpartition("/")[2]
 
 
 def models_folder() -> Path:
-    """The folder where Keras keeps such files: ``$KERAS_HOME/models``, or ``~/.keras/models``."""
+    """The folder of Keras's weights: ``$KERAS_HOME/models``, or ``~/.keras/models``."""
     return Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser() / "models"
 
 
 def imagenet_file(choice: NetworkChoice) -> ImageNetFile:
-    """The file for an architecture of ``keras.applications``; of several sizes, the one nearest to the network's."""
+    """The file for an architecture of ``keras.applications``, at the published size nearest to the network's."""
     alpha, sizes = choice.width, [128, 160, 192, 224]
     match choice.arch:
         case Arch.MOBILENET:
             model = f"{ {0.25: '2_5', 0.5: '5_0', 0.75: '7_5', 1.0: '1_0'}[alpha] }_{_nearest(choice.size, sizes)}"
             return ImageNetFile(f"{mobilenet.BASE_WEIGHT_PATH}mobilenet_{model}_tf_no_top.h5")
-        case Arch.MOBILENET_V2:  # Keras asks for wide ones at any size; they are published at 224 only (issue 16452)
+        case Arch.MOBILENET_V2:  # wide ones are published at 224 only, but Keras downloads any size (issue 16452)
             model = f"{_KERNELS}_{alpha}_{_nearest(choice.size, [96, *sizes]) if alpha <= 1 else 224}"
             return ImageNetFile(f"{mobilenet_v2.BASE_WEIGHT_PATH}mobilenet_v2_{model}_no_top.h5")
         case Arch.EFFICIENTNET_V2_B0:
@@ -193,18 +193,18 @@ def _nearest(size: int, published: Sequence[int]) -> int:
 def fetch(
     file: ImageNetFile, folder: Path, wanted_by: str, progress: Downloaded | None = None, timeout_s: float = _TIMEOUT_S
 ) -> Path:
-    """Where a file is, for the network ``wanted_by``; it is downloaded if it is not there yet.
+    """The path of a file for the network ``wanted_by``; downloads it if it is missing.
 
     A download that breaks off leaves no file. InputError: it broke off, the server did not answer within
     ``timeout_s``, or the file is not the published one.
     """
     path = folder / file.name
     if path.is_file():
-        _check_digest(path.read_bytes(), file, f"{path} is not what {file.url} is")
+        _check_digest(path.read_bytes(), file, f"{path} differs from {file.url}")
         return path
     try:
         data = _download(file.url, progress or (lambda done, total: None), timeout_s)
-        _check_digest(data, file, f"What came from {file.url} is not what was published there")
+        _check_digest(data, file, f"The download of {file.url} differs from the published file")
         replace_file(path, data)
     except (OSError, HTTPException) as error:
         why = str(error.reason if type(error) is URLError else error)
@@ -230,7 +230,7 @@ def _download(url: str, progress: Downloaded, timeout_s: float) -> bytes:
 
 
 def _answer(url: str, timeout_s: float) -> HTTPResponse:
-    """The answer's head, within the time in all: looking up a name knows no limit, and each address has its own."""
+    """The response's headers, within one time limit: a name look-up has none, and each address its own."""
     answer: Future[HTTPResponse] = Future()
 
     def ask() -> None:

@@ -1,4 +1,4 @@
-"""A network that is ready to be trained: built, with the weights that it starts from."""
+"""Builds a network for training, with its initial weights."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -37,14 +37,14 @@ from trainer.request import (
 )
 
 _HEAD_ARRAYS: Final = 4
-"""At most this many arrays of a whole model are its head's."""
+"""A head has at most this many arrays."""
 
 _MOMENTUM: Final = 0.9
-"""How much of a batch norm's statistics stays at a step, at most, in a network that begins from nothing."""
+"""In a network from random weights, batch norms keep at most this share of their statistics at a step."""
 
 Get: TypeAlias = Callable[[NetworkChoice], Path | None]
 Shapes = Counter[tuple[int, ...]]
-"""How many arrays there are of each shape."""
+"""Shape → number of arrays."""
 
 
 def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alpha: float | None) -> keras.Model:
@@ -53,7 +53,7 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
     ``weights`` of its body may be a file: a ``.weights.h5`` or legacy ``.h5`` of the body alone, a ``.keras`` model of
     the same architecture with any head, or a ``.pth`` of an EfficientNet-Lite.
 
-    InputError: they cannot be had or do not fit.
+    InputError: they cannot be read or downloaded, or do not fit.
     """
     match arch:
         case Arch.CNN:
@@ -62,7 +62,7 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
             network = simple(size, classes)
         case _:
             network = transfer(arch, size, classes, alpha or 1.0)
-    # EfficientNet-Lite without weights is no choice, but a training that goes on loads its own into such a network.
+    # EfficientNet-Lite without weights is for a resumed training, which loads its own.
     choice = None if weights is NamedWeights.NONE else NetworkChoice(arch, size, weights, alpha)
     if choice and (file := weights_file(choice)):
         source = _whole_model(file) if file.suffix == ".keras" else _published(file, choice)
@@ -76,9 +76,9 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
 
 
 def _forget_soon(network: keras.Model) -> None:
-    """Let the statistics of batch norms change faster.
+    """Make the statistics of batch norms change faster.
 
-    Keras's MobileNetV2 and V3 keep 0.999 of them at each step: after 500 steps, half is still the initial value.
+    Keras's MobileNetV2 and V3 keep 0.999 of them at each step: after 500 steps, over half is still the initial value.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -86,7 +86,7 @@ def _forget_soon(network: keras.Model) -> None:
 
 
 def weights_file(choice: NetworkChoice, progress: Downloaded | None = None) -> Path | None:
-    """The file that a network starts from, None for random weights; InputError if it is damaged or cannot be had."""
+    """A network's file of initial weights, None for random weights; InputError if it is damaged or not available."""
     match choice.weights:
         case NamedWeights.NONE:
             return None
@@ -105,7 +105,7 @@ def features_model(network: keras.Model) -> keras.Model:
 
 def _whole_model(path: Path) -> keras.Model:
     try:
-        with ZipFile(path):  # Keras says of another file that it is not there
+        with ZipFile(path):  # for any other file, Keras reports a missing file
             return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         msg = f"Expected a Keras model in {path}, it is damaged or needs code of its own ({error}); pass another file."
@@ -163,7 +163,7 @@ def _shapes_of(part: keras.Model | keras.Layer) -> Shapes:
 
 
 def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
-    """Copy the weights of a model's first layers into a body; else return why the model does not fit."""
+    """Copy the weights of a model's first layers into a body; returns the reason if the model does not fit."""
     mine, theirs = ([layer for layer in model.layers if layer.weights] for model in (body, source))
     if len(theirs) < len(mine):
         return f"expected {len(mine)} layers with weights, got {len(theirs)}"
@@ -177,10 +177,10 @@ def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
 
 
 def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[NetworkChoice, str | None]:
-    """Choose the network that a training begins with, and a line for a person if Hangtag has chosen the architecture.
+    """Choose the network of a training, and a line for a person if Hangtag has chosen the architecture.
 
-    Without ``arch`` it is the one whose weights are given, else the preset's, whose weights a package brings. ``get``
-    gives the file that a network starts from, as :func:`weights_file` does.
+    Without ``arch`` the given weights decide, else the preset, whose weights are in a package. ``get`` works like
+    :func:`weights_file`.
     """
     plan = PRESETS[request.preset or Preset.GOOD]
     weights = parse_weights(request.weights) if request.weights else None
@@ -235,7 +235,7 @@ def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None
         for alpha in one.alphas or (None,):
             body = _shapes_of(published_body(one, one.min_size, alpha or 1.0))
             if not 0 <= shapes.total() - body.total() <= _HEAD_ARRAYS:
-                break  # nor of another width, which has as many arrays
+                break  # all widths have the same number of arrays
             if body <= shapes:
                 return one, alpha
     msg = (

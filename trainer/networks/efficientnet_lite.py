@@ -1,8 +1,8 @@
 """EfficientNet-Lite (Liu 2020): MobileNetV2's inverted residuals at EfficientNet's widths and depths (Tan & Le 2019).
 
-ReLU6 and no squeeze-and-excite, so that int8 loses little and every edge device can run it. Weights that have learned
-from ImageNet come as packages (Apache-2.0), with PyTorch's names. Their batch norms are folded into the convolutions
-when they are read: the maps are the same, and labelling and fine-tuning are faster.
+ReLU6 and no squeeze-and-excite, so that int8 loses little and every edge device can run it. ImageNet weights come as
+packages (Apache-2.0), with PyTorch's names. Their batch norms are folded into the convolutions when they are read: the
+maps are the same, and labelling and fine-tuning are faster.
 """
 
 import hashlib
@@ -24,12 +24,12 @@ from trainer.networks.torch_weights import Arrays, read_torch_weights
 from trainer.request import Arch
 
 Folded: TypeAlias = dict[str, list[npt.NDArray[np.float32]]]
-"""Layer's name → kernel and bias, as Keras has them."""
+"""Layer's name → kernel and bias, in Keras's layout."""
 
 
 @dataclass(frozen=True)
 class _Lite:
-    """How wide and deep a network is, and the SHA-256 of its published weights."""
+    """Width and depth of a network, and the SHA-256 of its published weights."""
 
     width: float
     depth: float
@@ -54,7 +54,7 @@ _STAGES: Final = (  # kernel, strides, expansion, filters, blocks: table 1 of Ta
     (3, 1, 6, 320, 1),
 )
 _LATE: Final = 3
-"""The stage of 80 channels: the first whose maps are a 16th of the photo's side."""
+"""The stage of 80 channels: the first with maps of a 16th of the photo's side."""
 _EPSILON: Final = 1e-3
 _MIDDLE, _SPREAD = 127.0, 128.0
 
@@ -73,14 +73,14 @@ def lite_body(arch: Arch, image: keras.KerasTensor) -> keras.Model:
 
 
 def late_layers(arch: Arch, network: keras.Model) -> list[keras.Layer]:
-    """The layers of a network from the first block of the 80-channel stage on, its head among them."""
+    """The layers of a network from the first block of the 80-channel stage on, including its head."""
     first = f"_blocks.{sum(_blocks(arch)[:_LATE])}._expand_conv"
     names = [layer.name for layer in network.layers]
     return list(network.layers[names.index(first) :])
 
 
 def _blocks(arch: Arch) -> list[int]:
-    """How many blocks each stage has: the first and the last always one."""
+    """Blocks in each stage; the first and the last always have one."""
     return [math.ceil(blocks * _LITE[arch].depth) if blocks > 1 else 1 for *_, blocks in _STAGES]
 
 
@@ -171,7 +171,7 @@ def package_of(arch: Arch) -> str:
 def packaged_weights(arch: Arch) -> Path:
     """The file of weights that a package brings; its code is not imported.
 
-    NotInstalledError: there is no such package. InputError: its file is not the one that was published.
+    NotInstalledError: the package is missing. InputError: its file is not the published one.
     """
     package, sha256 = package_of(arch), _LITE[arch].sha256
     name = f"{package.replace('-', '_')}/models/{arch.replace('_', '-')}-{sha256[:8]}.pth"
@@ -183,7 +183,7 @@ def packaged_weights(arch: Arch) -> Path:
     found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
     if found != sha256:
         msg = (
-            f"{path} is not what {package} 0.1.0 brings: expected SHA-256 {sha256}, got {found}; install it again: "
+            f"{path} is not the file of {package} 0.1.0: expected SHA-256 {sha256}, got {found}; install it again: "
             f"pip install --force-reinstall {package}==0.1.0"
         )
         raise InputError(msg)

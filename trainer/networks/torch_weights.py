@@ -1,4 +1,4 @@
-"""PyTorch's files of weights (``.pth``), read without PyTorch: no code in such a file is ever run.
+"""Reads PyTorch's files of weights (``.pth``) without PyTorch, and never runs code in them.
 
 A file is a pickle that names tensors, and the tensors' bytes: one storage after the other (until PyTorch 1.5), or as
 members of a ZIP archive (``torch/serialization.py``).
@@ -107,7 +107,7 @@ class _Dict(dict[Any, Any]):
         super().__setitem__(key, value)
 
 
-class _Unpickler(pickle._Unpickler):  # the one in C reserves as much as a file announces (CPython issue 115952)
+class _Unpickler(pickle._Unpickler):  # the C version allocates any size that a file announces (CPython issue 115952)
     """Reads a dictionary of tensors; ``kinds`` gets each storage's type. Other opcodes and names are refused."""
 
     dispatch: ClassVar[Any] = {code: pickle._Unpickler.dispatch[code] for code in _OPCODES} | {

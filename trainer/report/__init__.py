@@ -1,1 +1,1 @@
-"""What a training leaves for people: a page to look at, a model card, and the pictures in them."""
+"""A training's reports for people: a page, a model card, and their pictures."""

@@ -1,4 +1,4 @@
-"""The material of a training's page and of its model card: all that is known when it ends."""
+"""The material for a training's page and model card."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _MEGABYTE: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Speed:
-    """How long a training took, how fast its network judges photos, and the share of time it waited for data."""
+    """A training's duration, its network's speed, and the share of time that it waited for data."""
 
     parameters: int
     model_bytes: int
@@ -39,7 +39,7 @@ class Speed:
 
     @property
     def rows(self) -> dict[str, str]:
-        """Names and plain text."""
+        """Name → plain text."""
         threads = number_of(self.threads, "thread")
         return {
             "Parameters": f"{self.parameters:,}",
@@ -52,12 +52,12 @@ class Speed:
 
 @dataclass(frozen=True)
 class ReportMaterial:
-    """A training that has ended with one whole epoch or more.
+    """A finished training with one whole epoch or more.
 
     Attributes:
-        prepared_counts: split → class → photos that were used.
-        train_batch: photos ``uint8 (S, S, 3)`` as the network saw them while it learned, and their classes.
-        pixels: SHA-256s of used photos → ``uint8 (n, S, S, 3)``, as the network sees them.
+        prepared_counts: split → class → used photos.
+        train_batch: augmented photos ``uint8 (S, S, 3)``, and their classes.
+        pixels: SHA-256s of used photos → ``uint8 (n, S, S, 3)``, the network's input.
         heat: pixels and class indices → heat maps ``float32 (n, S, S)`` in 0..1.
     """
 
@@ -77,12 +77,12 @@ class ReportMaterial:
 
     @property
     def split(self) -> Judged:
-        """The photos that are shown."""
+        """The kind of the shown photos."""
         return self.evaluation.shown if self.evaluation.shown in self.judged else Judged.VAL
 
     @property
     def shown(self) -> SplitPredictions:
-        """The shown photos, with what is predicted for them."""
+        """The shown photos, with their predictions."""
         return self.judged[self.split]
 
     @property
@@ -92,7 +92,7 @@ class ReportMaterial:
 
     @property
     def matrix(self) -> NDArray[np.int64]:
-        """How many of the shown photos of each class (row) are taken for each class (column)."""
+        """Counts of the shown photos by true class (row) and predicted class (column)."""
         return confusion(self.shown.probabilities, self.shown.labels, len(self.args.classes))
 
     @property
@@ -102,26 +102,26 @@ class ReportMaterial:
 
     @property
     def caveat(self) -> str:
-        """What to know of figures that are not from test photos; else empty."""
+        """A warning about figures that are not from test photos; else empty."""
         if self.split is Judged.TEST:
             return ""
         if self.split is Judged.CV:
-            rests = "The promise rests" if self.ruling else "These figures rest"
+            rests = "The promise is based" if self.ruling else "These figures are based"
             return (
                 f"{self.args.folds}-fold cross-validation, n = {len(self.shown.labels):,}: each photo was judged by a "
-                f"network that had not learned from it. {rests} on these photos."
+                f"network that was trained without it. {rests} on these photos."
             )
         chosen = "thresholds" if self.args.best_epoch == self.args.epochs_done else "best epoch and the thresholds"
         return (
-            f"There are no test photos. The figures are of the validation photos, on which the {chosen} were chosen, "
+            f"There are no test photos. The figures are of the validation photos, which also chose the {chosen}, "
             "so expect a little less on new photos."
         )
 
     @property
     def found_on(self) -> str:
-        """The photos that the thresholds were proved on, in words."""
+        """The photos that proved the thresholds, in words."""
         others = self.confidence.out_of_fold
-        own = f"{number_of(self.confidence.rows - others, 'photo')} that the network had not learned from"
+        own = f"{number_of(self.confidence.rows - others, 'photo')} outside the network's training"
         by_folds = f", and on {number_of(others, 'photo')} by networks that were trained without them"
         return own + by_folds if others else own
 
@@ -131,17 +131,17 @@ class ReportMaterial:
         return next((one for one in self.confidence.targets if one.precision == self.confidence.precision), None)
 
     def realised(self, target: PrecisionTarget, split: Judged) -> AchievedPrecision | None:
-        """What a target achieves on some photos; None if it was not measured."""
+        """The figures of a target on some photos; None if it was not measured."""
         by_split = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
         return by_split.of(split) if by_split else None
 
     @property
     def promise(self) -> str:
-        """What a shop may expect, in a sentence of plain text."""
+        """The promise, in a sentence of plain text."""
         target = self.ruling
         if target is None:
-            unless = "unless labels without a promise are asked for with --threshold"
-            return f"{self._unpromised[0]} Every photo goes to a person, {unless}."
+            unpromised = "Every photo goes to a person; --threshold gives labels without a promise."
+            return f"{self._unpromised[0]} {unpromised}"
         return (
             f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your "
             f"photos by itself and sends the others to a person.{self._in_tree(target)}"
@@ -149,12 +149,12 @@ class ReportMaterial:
 
     @property
     def instead(self) -> list[str]:
-        """Where nothing is promised, sentences on how the surest photos did, and which classes are weak; else empty."""
+        """Without a promise, sentences on the surest photos and on weak classes; else empty."""
         return [] if self.ruling else self._unpromised[1:]
 
     @property
     def advice(self) -> str:
-        """Where nothing is promised, what may bring a promise."""
+        """Without a promise, ways to one; else empty."""
         return advice_for_promise(self.args, folds_may_prove=self.evaluation.folds_may_prove)
 
     @property
@@ -166,7 +166,7 @@ class ReportMaterial:
         if not target.level_coverage:
             return ""
         if not sum(target.level_coverage[1:]):
-            return " All of these get a class: no label above one could be proved, or helps any further."
+            return " All of these get a class: no label above the classes was proved, or labels more photos."
         return (
             f" With a class it labels about {rounded(target.level_coverage[0])}, the rest of these with a label above."
         )
@@ -180,7 +180,7 @@ class ReportMaterial:
             return ""
         if not achieved.automatic or achieved.precision is None:
             return "Of the test photos it would label none by itself."
-        less = ", which is less than was asked for" if achieved.precision < target.precision else ""
+        less = ", below the target" if achieved.precision < target.precision else ""
         if less and achieved.precision_95 and achieved.precision_95[1] >= target.precision:
             less = f"{less}, but within chance"
         right = achieved.automatic - achieved.wrong
@@ -203,13 +203,13 @@ class ReportMaterial:
         if figures is None:
             return UNMEASURED
         return (
-            f"Of {number_of(figures.n, 'photo')} under {NONE} that were not learned from, it sends "
+            f"Of {number_of(figures.n, 'photo')} under {NONE} outside training, it sends "
             f"{percent(figures.caught)} to a person ({between(figures.caught_95)} with 95% confidence)."
         )
 
     @property
     def settings(self) -> dict[str, str]:
-        """What decided the training, but its classes: names and plain text; what was not used is left out."""
+        """The settings of the training, without its classes: names and plain text; unused ones are left out."""
         settings = self.args.model_dump(mode="json", exclude=set(_SHOWN_ELSEWHERE))
         return {name: _shown(value) for name, value in settings.items() if value is not None}
 

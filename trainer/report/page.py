@@ -34,7 +34,7 @@ _LUMA: Final = np.array((0.299, 0.587, 0.114), np.float32)
 _COLOURED: Final = 0.75
 _HEATS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLOURS: Final = np.array([(13, 8, 135), (126, 3, 168), (204, 71, 120), (248, 149, 64), (240, 249, 33)])
-"""The heat map's colours, whose steps look even, to the colour-blind too: blue, red, yellow (matplotlib's plasma)."""
+"""The heat map's colours, blue, red, yellow, in even steps, for the colour-blind too (matplotlib's plasma)."""
 
 _Values = dict[str, object]
 """The template's values for one section."""
@@ -89,14 +89,14 @@ def _thresholds(material: ReportMaterial) -> _Values:
 
 
 def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, bool]:
-    """What a target achieves on test photos, and whether it falls short by more than chance explains."""
+    """The figures of a target on test photos, and whether it falls short beyond chance."""
     found = material.realised(target, Judged.TEST)
     missed = found is not None and found.precision_95 is not None and found.precision_95[1] < target.precision
     return found, missed
 
 
 def _mistakes(material: ReportMaterial) -> _Values:
-    """The surest first, each with a heat map; out of fold the network that made the mistake is gone."""
+    """The surest mistakes first, each with a heat map; none out of fold, since that network is gone."""
     judged, names = material.shown, material.args.classes
     predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != judged.labels)
@@ -175,7 +175,7 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
 
 
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
-    """Texts with the depth of their colour: the square root, so that a few mistakes are seen beside many hits."""
+    """Texts with the depth of their colour: the square root, so that a few mistakes are visible beside many hits."""
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 
@@ -228,7 +228,7 @@ _IMAGES: Final = 4
 
 
 def first_photos(training: Training) -> list[tuple[Pixels, str]]:
-    """The photos of the first step, as they are augmented, ``uint8 (S, S, 3)``, with the classes that they teach."""
+    """The augmented photos of the first step, ``uint8 (S, S, 3)``, with their classes."""
     batches = training.batches()
     pixels, targets = (array.numpy() for array in next(iter(batches.epoch(0, batches.size))))
     labels = np.rint(targets[:, 0]) if targets.shape[1] == 1 else targets.argmax(axis=1)
@@ -237,10 +237,10 @@ def first_photos(training: Training) -> list[tuple[Pixels, str]]:
 
 
 def heat_maps(network: keras.Model, pixels: Pixels, classes: Sequence[int]) -> NDArray[np.float32]:
-    """How much each place of a photo speaks for a class: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
+    """The evidence for a class in each place of a photo: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
 
     ``pixels`` are ``uint8 (n, S, S, 3)``; ``classes`` has the index of a class for each. Returns ``float32 (n, S, S)``,
-    1 where a photo's hottest place is, all 0 where nothing speaks for the class.
+    1 at a photo's hottest place, all 0 without evidence for the class.
     """
     size = pixels.shape[1:3]
     maps = network.get_layer(last_spatial_layer(network)).output
@@ -265,7 +265,7 @@ def last_spatial_layer(network: keras.Model) -> str:
 
 def _heat(probe: keras.Model, images: Any, classes: NDArray[np.int64], size: tuple[int, ...]) -> NDArray[np.float32]:  # noqa: ANN401 - tensors have no types
     with tf.GradientTape() as tape:
-        tape.watch(images)  # so that a network whose weights are all frozen is followed, too
+        tape.watch(images)  # for networks with only frozen weights
         maps, logits = probe(images, training=False)
         if logits.shape[1] == 1:
             speaking = logits[:, 0] * tf.cast(np.where(classes == 1, 1.0, -1.0), logits.dtype)

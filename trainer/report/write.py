@@ -1,7 +1,4 @@
-"""Writes what a training leaves next to its network.
-
-Figures, confidence, the page, the model card, what an export needs.
-"""
+"""Writes a training's files beside its network: figures, confidence, page, model card, files for an export."""
 
 import hashlib
 import shlex
@@ -47,7 +44,7 @@ _TEMPLATE: Final = Path(__file__).with_name("model_card.md")
 
 
 def model_card(material: ReportMaterial) -> str:
-    """The contents of a run's ``README.md``; the training has one whole epoch or more."""
+    """The contents of a run's ``README.md``; needs one whole epoch or more."""
     args, split, figures, counts = material.args, material.split, material.figures, material.prepared_counts
     splits = [one for one in Split if one in counts]
     photos = {one.word: sum(counts[one].values()) for one in splits}
@@ -132,7 +129,7 @@ def _levels(material: ReportMaterial) -> list[tuple[str, ...]]:
 
 
 def _without_folder(value: str) -> str:
-    """A path without its folder: a card may be published, and must not tell where files lay."""
+    """A path without its folder: a card may be published, and must not reveal folders."""
     path = PurePath(value)
     return path.name if path.is_absolute() else value
 
@@ -151,11 +148,10 @@ def write_report(
     advance: Callable[[str, int, int], None],
     predictor: Predictor | None = None,
 ) -> Evaluation:
-    """Judge the best network on validation and test, learn how sure it may be, and write it all down.
+    """Judge the best network on validation and test, compute its thresholds, and write the reports.
 
-    ``folds`` holds other networks' predictions for training photos that they had not seen; ``seconds`` is the time that
-    the training took; ``advance`` is called with (what, done, total); ``predictor`` is of the best network, if it is in
-    memory.
+    ``folds`` holds other networks' predictions for held-out training photos; ``seconds`` is the training's time;
+    ``advance`` is called with (what, done, total); ``predictor`` is of the best network, if it is in memory.
     """
     run, args, history = training.run, training.args, read_history(training.run.history)
     predictor = predictor or Predictor(keras.saving.load_model(run.best, compile=False), training.store)
@@ -215,7 +211,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     write_predictions(
         run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
     )
-    # Last: an export needs it, and only then is all of this of best.keras.
+    # Last: an export needs it, and now all files are of best.keras.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
 
@@ -230,8 +226,7 @@ def write_predictions(
 ) -> None:
     """Write ``predictions.csv``: a row for each photo of validation and test, its path relative to the data.
 
-    ``status`` is what labelling would say at the model's default precision, and so are ``answer`` and its level, which
-    are there with a tree only.
+    ``status``, and with a tree ``answer`` and its level, are a job's at the model's default precision.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     nodes = confidence.ruling.nodes if confidence.ruling else {}
@@ -265,9 +260,9 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 
 
 def keep_for_export(training: Training) -> None:
-    """Keep what the export needs, so that it works without the photos.
+    """Keep files for the export, so that it works without the photos.
 
-    That is the pixels of validation and of some training photos, and some validation photos as they were.
+    They are pixels of validation photos and of some training photos, and files of some validation photos.
     """
     run = training.run
     held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]

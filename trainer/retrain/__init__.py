@@ -1,1 +1,1 @@
-"""The cycle: new images and corrections in, a challenger, a gate, a champion. ``hangtag retrain``."""
+"""``hangtag retrain``: a cycle of new photos and corrections, a challenger, a gate, and a champion."""

@@ -1,4 +1,4 @@
-"""How a cycle begins: look for drift if only drift counts, collect the photos, and make a folder if there is news."""
+"""Begins a cycle: look for drift if the settings want it, collect the photos, and make a folder if any are new."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -28,13 +28,13 @@ SPLITS_FILE: Final = "splits.csv"
 
 
 def champion_of(registry: Registry, name: str) -> int:
-    """The champion's version now; 0 if there is none."""
+    """The champion's version; 0 if there is none."""
     return registry.history(name).state().aliases.get(CHAMPION, 0)
 
 
 @dataclass(frozen=True)
 class NewCycle:
-    """A cycle that is to begin. A ``note`` below is called with each remark for a person."""
+    """A cycle that may begin. ``note`` is called with each remark for a person."""
 
     config: RetrainConfig
     registry: Registry
@@ -58,9 +58,9 @@ class NewCycle:
         return None if drifted else f"no job of {name}@{champion} has drifted since {since}"
 
     def begin(self, why: str, note: Callable[[str], None], view: "TrainingView") -> CycleFolder | None:
-        """Collect the photos and make a cycle's folder; None if there is no news.
+        """Collect the photos and make a cycle's folder; None if nothing changed.
 
-        The folder comes into its place whole, by one rename. Its settings stay, so settings that would fail only after
+        The folder is renamed into its place once complete. Its settings stay, so settings that would fail only after
         hours of training are checked first.
         """
         config, finished = self.config, self.cycles.finished()
@@ -100,10 +100,10 @@ class NewCycle:
         )
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
-        """The splits whose photos stay where they are; None for a first model without any.
+        """The earlier splits to extend; None for a first model without any.
 
-        The latest finished cycle here has them, unless the champion's own splits hold all of these and more: another
-        machine has gone on meanwhile. Without a cycle the champion's own are taken, and without these the settings'.
+        They come from the latest finished cycle here, unless the champion's own splits hold all of these and more:
+        then another machine ran a cycle meanwhile. Without a cycle they are the champion's, else the settings'.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None
@@ -113,9 +113,9 @@ class NewCycle:
         splits = here or own or self.config.splits
         if splits is None and champion:
             msg = (
-                f"Expected to know which photos {name}@{champion} has learned from, the registry holds no "
-                'splits.csv of it; give it as splits = "runs/train/NAME/splits.csv" in the settings, or publish its '
-                "run with it: hangtag models publish BUNDLE --run RUN."
+                f"Expected the training photos of {name}@{champion}, the registry holds no splits.csv of it; give "
+                'it as splits = "runs/train/NAME/splits.csv" in the settings, or publish its run with it: hangtag '
+                "models publish BUNDLE --run RUN."
             )
             raise InputError(msg)
         if splits is not None:
@@ -123,7 +123,7 @@ class NewCycle:
         return splits
 
     def _labels_of(self, champion: int) -> tuple[str, ...]:
-        """The champion's labels. Its bundle is read in full: damage is found now and not hours later."""
+        """The champion's labels. Its whole bundle is read, to find damage now and not hours later."""
         name = self.config.name
         bundle = open_bundle(self.registry.path(name, champion))
         for file in bundle.manifest.files:
@@ -134,7 +134,7 @@ class NewCycle:
     def _make(self, folder: CycleFolder, splits: Path | None, champion: int, why: str) -> CycleFolder:
         name, history = self.config.name, self.registry.history(self.config.name)
         here = (int(cycle.path.name) for cycle in self.cycles.all())
-        # the history tells of cycles on other machines, too
+        # the history also has cycles of other machines
         elsewhere = (int(event.cycle) for event in history.events() if event.cycle and event.cycle.isdecimal())
         number = max([0, *here, *elsewhere]) + 1
         if splits:  # copied, since a champion's files are deleted with its version
@@ -166,8 +166,8 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
     seen = [photo for photo in test if photo.sha256 in learned]
     if seen:
         msg = (
-            f"Expected test photos that {name}@{champion} has not learned from, but it has learned from {len(seen):,} "
-            f"of {len(test):,}, such as {seen[0].path}: it was trained with other splits. Promote a version that was "
+            f"Expected test photos outside the training of {name}@{champion}, but it was trained on {len(seen):,} "
+            f"of {len(test):,}, such as {seen[0].path}: it has other splits. Promote a version that was "
             "trained with these splits, train it again with hangtag train --splits, or use its own splits: set "
             "another folder in the settings, and --restart if a cycle is unfinished."
         )

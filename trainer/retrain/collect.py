@@ -1,4 +1,4 @@
-"""A cycle's first step: the photos that it learns from, with the labels that reviewers gave them."""
+"""A cycle's first step: collect its photos, with the labels that reviewers gave them."""
 
 import csv
 import hashlib
@@ -31,7 +31,7 @@ _OUTCOMES: Final = ("applied", "added", "agrees", "dropped", "not_found")
 _MOST_NAMES: Final = 3
 
 _Labels = Mapping[str, set[str]]
-"""SHA-256 → the labels that a photo has in the data."""
+"""SHA-256 → a photo's labels in the data."""
 
 
 def collect(
@@ -42,25 +42,25 @@ def collect(
     cache: Path,
     advance: Callable[[str, int, int], None],
 ) -> Collected:
-    """Bring together the labelled photos and what reviewers agree on; leave ``dataset.csv``, then ``collected.json``.
+    """Merge the labelled photos with the reviewers' corrections; write ``dataset.csv``, then ``collected.json``.
 
-    A correction holds for every photo with its SHA-256. If the data lack that photo, it is added from the path that the
-    correction names, provided that the file still has that SHA-256.
+    A correction holds for every photo with its SHA-256. If the data lack that photo, it is added from the correction's
+    path, provided that the file still has that SHA-256.
 
     Args:
         config: of the retraining.
         folder: of the cycle.
         earlier: folder of the last finished cycle, whose photos are compared; None for a first one.
-        known: photos of the splits that are extended, compared where there is no earlier cycle.
-        cache: photos from elsewhere are put into it.
-        advance: told (``Fetching`` or ``Reading``, done, of all).
+        known: photos of the extended splits, compared if there is no earlier cycle.
+        cache: keeps fetched photos.
+        advance: called with (``Fetching`` or ``Reading``, done, of all).
     """
     classes, table = config.classes, config.train.table
     dataset = fetch_photos(read_dataset(config.data, table), table, cache, partial(advance, "Fetching"))
     _check_hosts(config, dataset.photos)
     votes = CorrectionStore(config.corrections).votes() if config.corrections else ()
     sha256 = _hash_files((photo.path for photo in dataset.photos), partial(advance, "Reading"))
-    # the bytes that were labelled; the training leaves a photo out if its file has others by now
+    # the SHA-256 of the labelled bytes; the training skips a photo whose file has changed
     photos = [
         replace(photo, sha256=sha256[photo.path] and (photo.sha256 or sha256[photo.path])) for photo in dataset.photos
     ]
@@ -109,11 +109,11 @@ def _hash_file(path: Path) -> str:
 def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
     """Stop if many photos are missing: training on the rest would replace a better model."""
     away, most = [photo for photo in photos if photo.is_away], config.gate.max_unread_share
-    if len(away) > max(bool(most), most * len(photos)):  # one may always be, as the gate counts test photos
+    if len(away) > max(bool(most), most * len(photos)):  # one is always allowed, like in the gate
         why = str(away[0].error).rstrip(".")
         msg = (
-            f"Expected the photos of {config.data}, {len(away):,} of {len(photos):,} could not be had ({why}); run it "
-            "again when the host answers, or allow more with max_unread_share."
+            f"Expected the photos of {config.data}, {len(away):,} of {len(photos):,} could not be fetched ({why}); run "
+            "it again when the host answers, or allow more with max_unread_share."
         )
         raise DataError(msg)
 
@@ -127,16 +127,16 @@ def _parents(dataset: Dataset, today: Sequence[str], classes: ClassMap) -> dict[
 
 def _table_notes(dataset: Dataset) -> tuple[str, ...]:
     errors = [str(photo.error) for photo in dataset.photos if photo.error is not None]
-    lost = [f"{number_of(len(errors), 'photo')} could not be had, such as: {errors[0]}"] if errors else []
+    lost = [f"{number_of(len(errors), 'photo')} could not be fetched, such as: {errors[0]}"] if errors else []
     return (*dataset.notes, *lost)
 
 
 def _resolved_by_bytes(
     votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap
 ) -> tuple[list[PhotoVotes], dict[Path, str]]:
-    """The votes resolved by photos' bytes, and the SHA-256 of the files outside the data that votes name.
+    """The votes resolved by photos' bytes, and the SHA-256 of files outside the data that votes name.
 
-    Votes get today's names of classes: reviewers who said ``boots`` and ``shoes`` agree once both are one.
+    Votes get today's names of classes: ``boots`` and ``shoes`` agree once the two are merged.
     """
     of_data = {photo.path: photo.sha256 or "" for photo in photos}
     known = {photo.sha256 for photo in photos if photo.sha256}
@@ -156,14 +156,13 @@ def _resolved_by_bytes(
 
 
 def _label_of(vote: Vote) -> str:
-    """The label that a vote gives its photo in the data; that it shows several products is no label."""
+    """A vote's label in the data: ``NONE`` for no product, the remark for several products."""
     return NONE if vote.remark is Remark.NOT_A_PRODUCT else vote.label or vote.remark
 
 
 def _corrected(
     photos: Sequence[LabeledPhoto], resolved: Sequence[PhotoVotes], elsewhere: Mapping[Path, str], classes: ClassMap
 ) -> tuple[list[LabeledPhoto], tuple[Correction, ...]]:
-    """The photos with the labels that reviewers agree on, then photos that only they labelled; and each outcome."""
     by_sha256: defaultdict[str, list[LabeledPhoto]] = defaultdict(list)
     for photo in photos:
         by_sha256[photo.sha256 or ""].append(photo)
@@ -191,9 +190,9 @@ def _corrected(
 
 
 def _chosen(photos: Sequence[LabeledPhoto], voted: set[str], known: set[str]) -> list[LabeledPhoto]:
-    """Mark the new photos that reviewers labelled: the champion chose them for a review.
+    """Mark new photos that reviewers labelled: the champion chose them for review.
 
-    Without earlier splits there was no champion, and the person chose the photos.
+    Without earlier splits there was no champion, and a person chose the photos.
     """
     new = voted - known if known else set()
     return [replace(one, chosen=one.chosen or (one.split is None and one.sha256 in new)) for one in photos]
@@ -259,7 +258,7 @@ def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
 
 
 def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
-    """The rows of ``dataset.csv``; without a split, photos have the words that a table has for them."""
+    """The rows of ``dataset.csv``; photos without a split get a table's words for them."""
     for photo in photos:
         split = photo.split or (LEARN if photo.chosen else OPEN if photo.open else "")
         yield (path_cell(photo.path), photo.label, str(split), photo.product or "", photo.sha256 or "")

@@ -26,7 +26,7 @@ from trainer.splits.assigned import AssignedPhoto, read_splits
 _ROUNDS: Final = 60
 _FEWEST: Final = 5
 _SECONDS: Final = 10.0
-"""Seconds after which no further round begins, once the fewest rounds are done; it spares large models."""
+"""Seconds after which no further round begins, once the fewest rounds are done: large models are slow."""
 
 Advance = Callable[[str, int, int], None]
 
@@ -44,14 +44,14 @@ def compare(
 ) -> Comparison:
     """Compare two bundles: their default variants, each with pixels of its own preprocessing.
 
-    Photos that are gone or cannot be read any more count for neither; ``unread`` says how many.
+    Missing and unreadable photos count for neither; ``unread`` is their number.
 
     Args:
         challenger: its splits hold the frozen test split.
-        champion: None for a first model; its splits tell which test photos chose it.
-        classes: what became of the champion's classes.
-        cache: where decoded photos are kept.
-        advance: told (name of the work, done, of all).
+        champion: None for a first model; its splits name the test photos that chose it.
+        classes: renamed and dropped classes of the champion.
+        cache: keeps decoded photos.
+        advance: called with (name of the step, done, of all).
     """
     both = [challenger, champion] if champion else [challenger]
     models = [load(one.bundle) for one in both]
@@ -74,7 +74,7 @@ def compare(
     predictions = []
     for one, model, cost in zip(both, models, costs, strict=True):
         known = {target.precision for target in model.metadata.targets}
-        # both keep the champion's precision: to label more by promising less would be no gain
+        # both keep the champion's precision: more labels at a lower promise would be no gain
         same_promise = load(one.bundle, precision=kept) if kept in known else model
         store = stores[model.metadata.preprocess]
         predictions.append(_predictions(one.name, model, same_promise, store, photos, cost, advance))
@@ -102,7 +102,7 @@ def _predictions(
     footprint: Footprint,
     advance: Advance,
 ) -> ModelPredictions:
-    """Labels of a tree's nodes do not count: both models are compared by their classes."""
+    """Compares classes only, not nodes of a tree."""
     probabilities = np.empty((len(photos), len(model.labels)), np.float32)
     own_sure, sure = np.empty((2, len(photos)), np.bool_)
     for start in range(0, len(photos), BATCH):
@@ -123,7 +123,7 @@ def _predictions(
 def read_frozen_photos(
     photos: Sequence[AssignedPhoto], stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
 ) -> list[AssignedPhoto]:
-    """Decode photos that a store lacks; leave out those that one store cannot decode, so that the test is paired."""
+    """Decode photos that a store lacks; leave out photos that either store cannot decode: the test is paired."""
     lacking = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
     done, total = count(1), sum(map(len, lacking))
     for store, files in zip(stores, lacking, strict=True):
@@ -134,8 +134,8 @@ def read_frozen_photos(
 def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], None]) -> list[Footprint]:
     """Measure the bundles' default models on one thread, batch by batch in turns, each at its own size of photos.
 
-    If their defaults are different variants, float32 of each is measured. The quickest batch counts, in the thread's
-    own CPU time, so that other work on the machine matters little.
+    If the defaults are different variants, both float32 models are measured. The quickest batch counts, in CPU time of
+    the thread, so that other work on the machine matters little.
     """
     tasks, sizes = [], []
     manifests = [open_bundle(bundle).manifest for bundle in bundles]

@@ -1,6 +1,6 @@
-"""From both models' predictions on the same test photos to the figures that the gate judges by. Pure.
+"""Compares both models' predictions on the same test photos; computes the figures of the gate. Pure.
 
-Photos of one group are worth less than one each: see :mod:`models.statistics.intervals`.
+Photos of one group count less than one each: see :mod:`models.statistics.intervals`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -42,7 +42,7 @@ class ModelPredictions:
         labels: of the model; the position is the column.
         probabilities: ``float32 (n, classes)``.
         sure: whether it labels a photo without review, ``(n,)``, with the thresholds of ``precision``.
-        own_sure, own_precision: the same for jobs that ask for no precision.
+        own_sure, own_precision: the same with the model's default precision.
     """
 
     name: str
@@ -55,10 +55,10 @@ class ModelPredictions:
     footprint: Footprint
 
     def answers(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> "ModelAnswers":
-        """The label of each photo, as it would be written today.
+        """The label of each photo, by today's names.
 
         The likeliest class gets its name of today; the confidence is the sum of all columns with this name, so that a
-        merge changes no decision. ``today`` names each label; ``truths`` are what the photos show, ``(n,)``.
+        merge changes no decision. ``today`` names each label; ``truths`` are the true labels, ``(n,)``.
         """
         names, places = np.unique([today[label] for label in self.labels], return_inverse=True)
         merged = self.probabilities.astype(np.float64) @ np.eye(len(names))[places]
@@ -91,11 +91,11 @@ def compare_predictions(
     unread: int = 0,
     chosen_on: Collection[str] | None = None,
 ) -> Comparison:
-    """Compare both on the photos of classes that the champion knows; on all others the challenger stands alone.
+    """Compare both on the photos of classes that the champion knows; all others measure the challenger alone.
 
-    On a photo of a class that both know, a challenger that answers with a new class is wrong, and so is a champion that
-    answers with a dropped class. ``unread`` counts test photos that are left out; ``chosen_on`` has the SHA-256 of
-    those that chose the champion, None if they are unknown.
+    On a photo of a class that both know, a challenger is wrong with a new class, and a champion with a dropped class.
+    ``unread`` counts test photos that are left out; ``chosen_on`` has the SHA-256 of the photos that chose the
+    champion, None if unknown.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -170,7 +170,7 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
     """Compare Brier scores ``(n,)`` of the same photos by a paired z-test; None with fewer than two.
 
-    It sees more than accuracy: a model that learned more is surer on all photos, not only where a label changes.
+    It is more sensitive than accuracy: a better model is surer on all photos, not only if a label changes.
     """
     photos, gained = len(groups), champion - challenger
     if photos < 2:  # noqa: PLR2004 - one photo has no spread
@@ -237,7 +237,7 @@ def _changes(
 
 
 Surety = tuple[Floats, Mask]
-"""How sure a model is of its labels ``(n,)``, and whether they are right ``(n,)``."""
+"""A model's confidences ``(n,)``, and whether its labels are right ``(n,)``."""
 
 
 def _surety(answers: ModelAnswers, common: Mask) -> Surety:
@@ -245,10 +245,10 @@ def _surety(answers: ModelAnswers, common: Mask) -> Surety:
 
 
 def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) -> Calibration | None:
-    """Expected calibration errors (15 bins that hold as many photos each), and their paired difference.
+    """Expected calibration errors (15 bins of equal size), and their paired difference.
 
     The interval is a bootstrap over groups of photos (Efron, 1979), the same draws for both. Resampling makes both
-    errors larger, so the drawn differences are shifted to what was measured.
+    errors larger, so the drawn differences are centred on the measured one.
     """
     if not len(groups):
         return None
@@ -257,7 +257,7 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) ->
     gaps = [_gaps(one, groups) for one in (champion, challenger)]
 
     def errors(drawn: npt.NDArray[np.int64]) -> Floats:
-        """Both calibration errors where each group is drawn so many times."""
+        """Both calibration errors, with each group drawn this often."""
         return np.array([np.abs(drawn @ gap).sum() / (drawn @ sizes) for gap in gaps])
 
     rng, count = np.random.default_rng(_SEED), len(sizes)

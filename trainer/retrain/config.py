@@ -1,7 +1,7 @@
-"""What a person asks of ``hangtag retrain``, in a TOML file. Loads nothing that trains.
+"""The settings of ``hangtag retrain``, in a TOML file. Does not load TensorFlow.
 
-docs/reference/toml.md says what each key means. Those of ``[train]`` and ``[export]`` are the options of
-``hangtag train`` and ``hangtag export``, those of ``[catalogue]`` options of ``hangtag label``.
+docs/reference/toml.md describes each key. Keys of ``[train]`` and ``[export]`` are the options of ``hangtag train`` and
+``hangtag export``, keys of ``[catalogue]`` options of ``hangtag label``.
 """
 
 import os
@@ -47,7 +47,7 @@ def _checked_by(check: Callable[[str], object]) -> AfterValidator:
 
 
 def _place(text: str, info: ValidationInfo) -> str:
-    """A relative path starts at the file's folder, whatever the current one is: cron has another."""
+    """A relative path starts at the file's folder, since cron has another current folder."""
     return text if "://" in text or info.context is None else str(info.context / text)
 
 
@@ -75,9 +75,9 @@ class _Record(BaseModel):
 
 
 class TrainSettings(_Record):
-    """``[train]``. Without ``arch`` it is the champion's, with its width and ``image_size``.
+    """``[train]``. Without ``arch`` the champion's is taken, with its width and ``image_size``.
 
-    ``image_column`` and what follows say how photos are found where ``data`` is a table.
+    ``image_column`` and the fields below it are for data in a table.
     """
 
     warm_start: Flag = True
@@ -105,7 +105,7 @@ class TrainSettings(_Record):
 
     @property
     def table(self) -> TableOptions:
-        """How photos are found where the data is a table."""
+        """The options for data in a table."""
         return TableOptions(**{field.name: getattr(self, field.name) or None for field in fields(TableOptions)})
 
     @model_validator(mode="after")
@@ -125,7 +125,7 @@ class ExportSettings(_Record):
 
 
 class GateSettings(_Record):
-    """``[gate]``: the limits that a challenger must keep to. Points are hundredths of a share, ``None`` is no limit."""
+    """``[gate]``: a challenger's limits. Points are hundredths of a share, ``None`` is no limit."""
 
     max_unread_share: Share = 0.02
     min_gain_points: Points = 0.0
@@ -145,23 +145,23 @@ Label = Annotated[str, AfterValidator(label_text)]
 
 
 class ClassMap(_Record):
-    """``[classes]``: what became of the champion's classes that the photos do not have any more."""
+    """``[classes]``: renamed and dropped classes of the champion."""
 
     rename: Mapping[Label, Label] = Field(default_factory=dict)
-    """Old name → new name; several old ones with the same new one are merged."""
+    """Old name → new name; classes with the same new name are merged."""
     drop: tuple[Label, ...] = ()
-    """Old names of classes that are no longer labelled."""
+    """Names of dropped classes."""
 
     def name_of(self, label: str) -> str:
-        """What a class is called now; a dropped class keeps its name, so that it can be recognised."""
+        """A class's name today; a dropped class keeps its old name."""
         label = label_text(label)
         return label if label in self.drop else self.rename.get(label, label)
 
     def check(self, champion: Sequence[str]) -> None:
-        """Check the map against the champion's labels, before anybody trains for hours with a typo in it.
+        """Check the map against the champion's labels, before hours of training with a typo.
 
-        A map stays in its file when the renamed model is the champion, since photos may still lie in folders of the old
-        name. So a rename is done if the champion knows the new name, and a drop if it lacks the class.
+        A map stays in its file after the renamed model is promoted, since photos may still be in folders of the old
+        name. So a champion may know the new name already, or lack a dropped class.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():
@@ -183,7 +183,7 @@ class ClassMap(_Record):
 
 
 class CatalogueSettings(_Record):
-    """``[catalogue]``: real rows on which champion and challenger are compared before a promotion."""
+    """``[catalogue]``: real rows that compare champion and challenger before a promotion."""
 
     source: Place
     rows: Count = 2000
@@ -196,7 +196,7 @@ class CatalogueSettings(_Record):
 
 
 class DriftSettings(_Record):
-    """``[drift]``: where ``--when drift`` looks for receipts: folders of jobs, job folders, or ``s3://`` URLs."""
+    """``[drift]``: folders of jobs, job folders or ``s3://`` URLs with receipts for ``--when drift``."""
 
     jobs: tuple[Place, ...] = ()
 
@@ -218,7 +218,7 @@ class ScheduleSettings(_Record):
 
 
 class MlflowSettings(_Record):
-    """``[mlflow]``: where each cycle is logged, too; ``uri`` is that of ``MLFLOW_TRACKING_URI`` unless it is given."""
+    """``[mlflow]``: logs each cycle to MLflow; ``uri`` defaults to ``MLFLOW_TRACKING_URI``."""
 
     uri: Annotated[str, _checked_by(_check_uri)] = Field(
         default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", ""), validate_default=True
@@ -227,7 +227,7 @@ class MlflowSettings(_Record):
 
 
 class RetrainConfig(_Record):
-    """The settings of a retraining; its cycles lie in ``folder``. Paths are absolute once the file is read."""
+    """The settings of a retraining, whose cycles are in ``folder``. Paths are absolute once the file is read."""
 
     name: Annotated[str, _checked_by(check_model_name)]
     data: Placed
@@ -248,7 +248,7 @@ class RetrainConfig(_Record):
     @model_validator(mode="after")
     def _drift_knows_where_to_look(self) -> "RetrainConfig":
         if self.schedule and self.schedule.when == "drift" and not self.drift.jobs:
-            msg = 'when = "drift" of [schedule] needs to know where jobs are: jobs = ["jobs"] under [drift]'
+            msg = 'when = "drift" of [schedule] needs folders of jobs: jobs = ["jobs"] under [drift]'
             raise ValueError(msg)
         return self
 

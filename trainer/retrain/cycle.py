@@ -1,7 +1,7 @@
 """The cycle: collect photos, train a challenger, compare it with the champion, and promote or refuse it.
 
-Whatever kills it, it goes on where it was: a step whose file is there is done, and the registry's history says what was
-decided. One cycle of a model runs at a time.
+A killed cycle continues at the next call: a step is done once its file exists, and the registry's history has the
+decision. One cycle of a model runs at a time.
 """
 
 import fcntl
@@ -36,7 +36,7 @@ class CycleView(Protocol):
     """Shows the progress of a cycle."""
 
     def note(self, line: str) -> None:
-        """Something that a person should know."""
+        """Show a remark."""
 
     def step(self, name: str, title: str) -> "AbstractContextManager[TrainingView]":
         """A step begins; returns the callback that shows its progress."""
@@ -55,10 +55,10 @@ class CycleOptions:
 
 
 def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools: CycleTools | None = None) -> Outcome:
-    """Run a cycle to its end, or go on with one that was stopped.
+    """Run a cycle to its end, or continue an unfinished one.
 
-    BusyError: another process runs a cycle of this model. StoppedError: somebody pressed Ctrl-C; the same call goes on.
-    After an error that each further call would meet again, the cycle is over; after any other the next call goes on.
+    BusyError: another process runs a cycle of this model. StoppedError: a person pressed Ctrl-C; the next call
+    continues the cycle. A permanent error ends the cycle; after other errors the next call continues it.
     """
     registry, cycles, tools = open_registry(config.registry), Cycles(config.folder), tools or CycleTools()
     with only_cycle(registry.model_storage(config.name)):
@@ -79,10 +79,10 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
 
 @contextmanager
 def only_cycle(model: Storage) -> Iterator[None]:
-    """Hold the lock of a model, or BusyError; the kernel takes it back when this process ends, however that is.
+    """Hold the lock of a model, or raise BusyError; the kernel releases it when this process ends.
 
-    It is a POSIX record lock, since children of this process would inherit one of ``flock``. It lies beside the model's
-    versions: machines that share that disk by NFS exclude each other, too.
+    It is a POSIX record lock, since children of this process would inherit one of ``flock``. Its file is beside the
+    model's versions: machines that share the disk by NFS exclude each other, too.
     """
     model.scratch.mkdir(parents=True, exist_ok=True)
     with open_lock(model.scratch / _LOCK) as file:
@@ -107,7 +107,7 @@ def _unfinished(config: RetrainConfig, cycles: Cycles, options: CycleOptions, vi
         return None
     start = folder.read(folder.start, CycleStart)
     began, now = (start.name, start.config.get("registry")), (config.name, config.registry)
-    if began != now:  # the lock that is held is of one model in one registry
+    if began != now:  # the lock is for one model in one registry
         msg = (
             f"Expected cycles of {now[0]} in {now[1]} in the folder {cycles.path}, found an unfinished one of "
             f"{began[0]} in {began[1]}; give each model and registry a folder of its own, or abandon that cycle with "
@@ -154,7 +154,7 @@ def _finish(work: RunningCycle, view: CycleView) -> None:
 
 
 def _fail(work: RunningCycle, error: HangtagError) -> None:
-    """End the cycle after an error that each further call would meet again; after any other the next call goes on."""
+    """End the cycle after a permanent error; after other errors the next call continues it."""
     folder = work.folder
     learned = (folder.run / "args.json").is_file()
     hopeless = isinstance(error, DataError | ParityError) or (isinstance(error, InputError) and not learned)

@@ -1,4 +1,4 @@
-"""The folders of cycles, ``<folder>/000003/``, and the records in them, which a cycle's steps leave as JSON.
+"""The folders of cycles, ``<folder>/000003/``, and the records in them, which a cycle's steps write as JSON.
 
 Points are hundredths; a field ``x_95`` is the 95% interval of the field ``x``.
 """
@@ -21,7 +21,7 @@ from trainer.run import Inside
 from worker.catalogue_diff import CatalogueFigures
 
 COLLECTING: Final = ".collecting"
-"""The folder in which photos are collected before we know whether any are new."""
+"""Photos are collected here before we know whether any are new."""
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -34,8 +34,8 @@ def now_text() -> str:
 class CycleStatus(StrEnum):
     """How a cycle ended.
 
-    ``failed``: abandoned, by ``--restart`` or since it could not succeed. A cycle that another error stopped has no
-    outcome yet and goes on.
+    ``failed``: abandoned, by ``--restart`` or after a permanent error. A cycle after any other error has no outcome yet
+    and continues.
     """
 
     PROMOTED = "promoted"
@@ -61,7 +61,7 @@ class CycleRecord(BaseModel):
 
 
 class CycleStart(CycleRecord):
-    """What a cycle began with (``cycle.json``); it keeps these settings even if the file has changed.
+    """The start of a cycle (``cycle.json``); it keeps these settings even if the settings' file changes.
 
     ``config`` has absolute paths; ``champion_version`` is 0 if there was no champion.
     """
@@ -78,10 +78,10 @@ class Outcome(CycleRecord):
     """How a cycle ended (``outcome.json``).
 
     Attributes:
-        number: of the cycle; 0 if none was begun.
+        number: of the cycle; 0 if no cycle began.
         champion: the challenger's opponent, such as ``shop@3``; or the model in use, if there was nothing to do.
-        reasons: why it was refused, even if a person promoted it then; or why nothing was done.
-        seconds: step → how long it took, of all processes that worked on it.
+        reasons: why it was refused, even if a person promoted it then; or why no cycle began.
+        seconds: step → seconds, of all processes that worked on it.
     """
 
     status: CycleStatus
@@ -97,10 +97,10 @@ class Outcome(CycleRecord):
 
 
 class Correction(CycleRecord):
-    """What became of a reviewer's correction in this cycle.
+    """The outcome of a reviewer's correction in this cycle.
 
     Attributes:
-        image: the photo's path as ``dataset.csv`` writes it, or the SHA-256 of its bytes if no path is known.
+        image: the photo's path in ``dataset.csv``, or the SHA-256 of its bytes if no path is known.
         was: its label before; None for a new photo.
         outcome: ``applied``, ``added``, ``agrees``, ``conflict``, ``dropped`` or ``not_found``.
     """
@@ -113,15 +113,15 @@ class Correction(CycleRecord):
 
 
 class Collected(CycleRecord):
-    """What a cycle learns from (``collected.json``; the photos are in ``dataset.csv``).
+    """A cycle's data (``collected.json``; the photos are in ``dataset.csv``).
 
     Attributes:
-        fingerprint: of all photos, labels and products; if it is the same, nothing is new.
+        fingerprint: of all photos, labels and products; unchanged if there are no new ones.
         outliers: how many show no product.
         new, gone, relabeled: photos compared with the cycle before.
-        dropped: photos of classes that are labelled no more, by class.
-        notes: sentences on how a table was read, and on photos that could not be had.
-        parents: label → its parent, under today's names, as labels like ``shoes > boots`` of a table say.
+        dropped: photos of dropped classes, by class.
+        notes: sentences on how a table was read, and on photos that could not be fetched.
+        parents: label → its parent, under today's names, from labels like ``shoes > boots`` of a table.
     """
 
     fingerprint: str
@@ -137,10 +137,10 @@ class Collected(CycleRecord):
 
 
 class PairedAccuracy(CycleRecord):
-    """How often both are right on the same test photos, of one class (its recall) or newer ones.
+    """Accuracy of both on the same test photos: of one class (its recall), or newer ones.
 
-    Of a new class, and without photos, there is only the challenger's. ``won`` photos only the challenger labels right,
-    ``lost`` ones only the champion.
+    A new class, or no photos, leave only the challenger's. Only the challenger labels ``won`` photos right, only the
+    champion ``lost`` ones.
     """
 
     photos: int
@@ -153,7 +153,7 @@ class PairedAccuracy(CycleRecord):
 
 
 class Brier(CycleRecord):
-    """Mean Brier scores on the photos that both know, from 0 to 2; the lower, the better the probabilities.
+    """Mean Brier scores on the photos that both know, from 0 to 2; lower is better.
 
     ``z`` is their difference in its standard errors; above 0 the challenger is better.
     """
@@ -172,7 +172,7 @@ class Calibration(CycleRecord):
 
 
 class AutomaticLabels(CycleRecord):
-    """Photos that a model labels without a person, how many of these labels are wrong, and the share that is right."""
+    """Photos that a model labels without a person, the wrong ones among them, and the interval of the right share."""
 
     photos: int
     wrong: int
@@ -183,10 +183,10 @@ class Automation(CycleRecord):
     """How many photos each model labels without review.
 
     Attributes:
-        champion_precision, own_precision: what each promises by default; None for nothing.
-        challenger_precision: the champion's, if the challenger can promise that.
+        champion_precision, own_precision: each model's default promise; None without one.
+        challenger_precision: the champion's, if the challenger can promise it.
         champion, challenger, own: on photos of classes that both know, ``own`` by ``own_precision``.
-        everywhere: the challenger on all test photos, those of new classes too.
+        everywhere: the challenger on all test photos, new classes included.
         surest: the challenger's surest photos, as many as the champion labels.
         points: share of photos that the challenger labels without review, less the champion's.
     """
@@ -204,7 +204,7 @@ class Automation(CycleRecord):
 
 
 class Footprint(CycleRecord):
-    """The default model's size and speed on this machine, each measured in turns with the other's."""
+    """The default model's size and speed on this machine, measured in turns with the other model's."""
 
     bytes: int
     images_per_s: float
@@ -230,9 +230,9 @@ class Comparison(CycleRecord):
         photos: test photos of classes that both know.
         champion_accuracy, challenger_accuracy, won, lost, points: on these; see :class:`PairedAccuracy`.
         smallest_points: the smallest difference that a test of this many photos would find in four of five cases.
-        challenger_all, all_photos: challenger's accuracy on all test photos, those of new classes too.
-        newer: on photos that did not choose the champion; None if these are unknown.
-        vanished: names that the champion knows, the photos do not have, and the map does not explain.
+        challenger_all, all_photos: challenger's accuracy on all test photos, new classes included.
+        newer: on photos that did not choose the champion; None if unknown.
+        vanished: classes of the champion that the photos lack and the map does not explain.
         changes: the most confident errors first; at most 200.
         unread: test photos of either model that are gone, changed or unreadable; they count for neither.
     """
@@ -266,9 +266,9 @@ class Check(CycleRecord):
     """One check of the gate; docs/retraining.md lists all of them.
 
     Attributes:
-        figure: what was measured; None if nothing could be.
-        doubtful: whether a person should look although the check passed; the sentence says why.
-        unsure: whether the photos were too few to show what the check looks for.
+        figure: the measured value; None if it could not be measured.
+        doubtful: whether a person should look although the check passed; the sentence gives the reason.
+        unsure: whether there were too few photos for the check.
     """
 
     name: str
@@ -281,7 +281,7 @@ class Check(CycleRecord):
 
 
 class Verdict(CycleRecord):
-    """What the gate says (``verdict.json``)."""
+    """The gate's verdict (``verdict.json``)."""
 
     checks: tuple[Check, ...]
 
@@ -292,7 +292,7 @@ class Verdict(CycleRecord):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why not, a sentence each."""
+        """Why it may not, a sentence each."""
         return tuple(check.sentence for check in self.checks if not check.passed)
 
 
@@ -304,23 +304,23 @@ class CatalogueDiff(CatalogueFigures, frozen=True):
 
 @dataclass(frozen=True)
 class CycleFolder:
-    """The folder of one cycle. A file in it is whole or absent; a step whose file is there is done."""
+    """The folder of one cycle. A file in it is whole or absent; a step is done once its file exists."""
 
     path: Path
 
-    dataset = Inside("dataset.csv")  # photos and labels that it learns from
+    dataset = Inside("dataset.csv")  # its photos and labels
     collected = Inside("collected.json")  # Collected
-    earlier = Inside("earlier.csv")  # the splits that it extends, as they were when it began; absent without any
+    earlier = Inside("earlier.csv")  # a copy of the splits that it extends; absent without any
     start = Inside("cycle.json")
     run = Inside("run")  # the challenger's training
-    splits = Inside("splits.csv")  # that the next cycle extends; they outlive the run
+    splits = Inside("splits.csv")  # for the next cycle; they outlive the run
     bundle = Inside("bundle")  # the challenger
     comparison = Inside("comparison.json")  # Comparison
     catalogue = Inside("catalogue.json")  # CatalogueDiff
-    rows = Inside("catalogue")  # the catalogue's rows that are compared, and both models' labels
+    rows = Inside("catalogue")  # the compared rows of the catalogue, and both models' labels
     verdict = Inside("verdict.json")  # Verdict
     published = Inside("published.json")  # the challenger's version
-    seconds = Inside("seconds.json")  # how long each step took
+    seconds = Inside("seconds.json")  # step → seconds
     report = Inside("report.html")
     outcome = Inside("outcome.json")  # the last file: a cycle with it is over
 
@@ -337,11 +337,11 @@ class CycleFolder:
             raise InputError(msg) from error
 
     def find(self, path: Path, kind: type[R]) -> R | None:
-        """A record, if its step has left one."""
+        """Read a record; None if it is missing."""
         return self.read(path, kind) if path.is_file() else None
 
     def step_seconds(self) -> dict[str, float]:
-        """Step → how long it took until now."""
+        """Step → its seconds until now."""
         return dict(json.loads(self.seconds.read_bytes())) if self.seconds.is_file() else {}
 
     def abandon(self, why: str) -> None:
@@ -365,7 +365,7 @@ class Cycles:
     path: Path
 
     def all(self) -> list[CycleFolder]:
-        """All cycles, in order; a folder counts once it has all that a cycle begins with."""
+        """All cycles, in order; a folder counts once it has a cycle's first files."""
         numbers = numbered((entry.name for entry in self.path.glob("[0-9]*") if entry.is_dir()), "")
         return [CycleFolder(self.path / f"{number:06d}") for number in numbers]
 
@@ -374,13 +374,13 @@ class Cycles:
         return next((cycle for cycle in reversed(self.all()) if not cycle.outcome.is_file()), None)
 
     def finished(self) -> list[CycleFolder]:
-        """The cycles that came to a decision, in order."""
+        """The cycles with a decision, in order."""
         decided = {CycleStatus.PROMOTED, CycleStatus.REFUSED}
         over = [cycle for cycle in self.all() if cycle.outcome.is_file()]
         return [cycle for cycle in over if cycle.read(cycle.outcome, Outcome).status in decided]
 
     def lighten(self, keep: int) -> None:
-        """Remove the large files of old cycles: of all but the latest ``keep`` finished ones and the latest of all.
+        """Remove the large files of old cycles, except the latest ``keep`` finished ones and the latest of all.
 
         Records, report and splits stay.
         """

@@ -1,4 +1,4 @@
-"""The gate: a table of checks that a challenger must pass to become the champion, and their sentences."""
+"""The gate: a table of checks that a challenger must pass, and their sentences."""
 
 import operator
 from collections.abc import Callable, Collection
@@ -15,11 +15,11 @@ from trainer.retrain.config import GateSettings
 from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, Comparison, PairedAccuracy, Verdict
 
 COARSE_POINTS: Final = 5.0
-"""Points; a test that could not find a smaller difference than this is called small."""
+"""Points; a test is called small if it could not find a difference of this size."""
 _NO_WORSE: Final = 0.2
-"""How often accuracy may have fallen by more than allowed although ``interval`` passes, of challengers on that limit.
+"""The error rate of ``interval`` for challengers whose accuracy fell by exactly the limit.
 
-It is a second look: ``accuracy`` has shown already that the probabilities are better.
+It may be high: ``accuracy`` has shown already that the probabilities are better.
 """
 _MOST_NAMES: Final = 5
 _MB: Final = 1e6
@@ -27,7 +27,7 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check finds: details are the figures behind the figure, ``lead`` and ``more`` sentences around its own."""
+    """A check's result: details are figures behind the figure, ``lead`` and ``more`` sentences around its own."""
 
     figure: float | None
     limit: float | None
@@ -40,9 +40,9 @@ class Finding:
 
 
 def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> Verdict:
-    """Judge a challenger: a check for each thing that can be judged. Without test photos nothing passes.
+    """Judge a challenger by all checks that apply. Without test photos it fails.
 
-    Pure: the same figures and limits give the same verdict, and to loosen a limit never makes a check fail.
+    Pure: the same figures and limits give the same verdict, and a looser limit never makes a check fail.
     """
     checks = []
     for name, row in _TABLE.items():
@@ -70,7 +70,7 @@ def _test_photos(limits: GateSettings, found: Comparison, _: CatalogueDiff | Non
     limit = float(int(max(bool(most), most * photos)))
     details, more = f"{found.photos:,} of {number_of(photos, 'test photo')} can be compared", ""
     if not found.photos:
-        more = "Nothing can be said of the challenger; add labelled photos."
+        more = "The challenger cannot be judged; add labelled photos."
     elif found.unread > limit:
         more = "Bring them back, or allow more with max_unread_share."
     elif (smallest := found.smallest_points or 0.0) > COARSE_POINTS:
@@ -79,7 +79,7 @@ def _test_photos(limits: GateSettings, found: Comparison, _: CatalogueDiff | Non
 
 
 def _accuracy(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """It is right more often by more than the limit, and its probabilities are better beyond chance.
+    """Accuracy is higher by more than the limit, and the probabilities are better beyond chance.
 
     Accuracy alone would need more photos to show a gain.
     """
@@ -121,8 +121,8 @@ def _bounds(interval: Interval, mistrust: float) -> Interval:
 def _recall(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """No class loses more than allowed beyond noise; doubtful if a class of the champion has no test photo.
 
-    Many classes are many chances to be unlucky: one challenger in twenty, at most, that is as good as the champion on
-    every class is refused for one of them (Bonferroni's bound).
+    At most one in twenty challengers that are as good as the champion on every class fails by chance (Bonferroni's
+    bound).
     """
     compared = [(name, one) for name, one in found.classes.items() if one.points_95 is not None]
     if not compared:
@@ -148,7 +148,7 @@ def _loss(name: str, one: PairedAccuracy) -> str:
 
 
 def _is_blind(found: PairedAccuracy, most: float, mistrust: float) -> bool:
-    """Whether the test is too small to see a loss of ``most`` points, though no photo is won; of any size, if 0."""
+    """Whether the test is too small to see a loss of ``most`` points, even with no won photo; 0: any loss."""
     right = round((found.champion or 0.0) * found.photos)
     lost = min(right, found.photos * most / 100) if most else right
     seen = difference_interval(0, lost, found.photos) if found.photos else (0.0, 0.0)
@@ -170,10 +170,10 @@ def _vanished_classes(_: GateSettings, found: Comparison, __: CatalogueDiff | No
     if found.champion is None:
         return None
     if not found.vanished:
-        return Finding(0, 0, True, "every class of the champion is there, or the settings say what became of it")
+        return Finding(0, 0, True, "every class of the champion is there, or the settings rename or drop it")
     name = found.vanished[0]
     todo = f'rename = {{ "{name}" = "…" }} or drop = ["{name}"] in [classes]'
-    more = f"Bring the photos back, or say what became of each, with {todo}."
+    more = f"Bring the photos back, or rename or drop each class, with {todo}."
     return Finding(len(found.vanished), 0, False, _listed(found.vanished), more=more)
 
 
@@ -203,10 +203,10 @@ def _calibration(limits: GateSettings, found: Comparison, _: CatalogueDiff | Non
 
 
 def _coverage(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Not many more photos go to review than before, if both promise the same, or the challenger nothing.
+    """Not many more photos go to review than before, if both have the same promise, or the challenger none.
 
-    Thresholds that rest on few photos vary by themselves. So a loss is that of the model only if the challenger, asked
-    to label as many photos as the champion does, is wrong more often. A first model may send any share.
+    Thresholds from few photos vary by chance. So the model is at fault only if the challenger is wrong more often among
+    as many photos as the champion labels. A first model may send any share.
     """
     automation, photos, most = found.automation, found.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -235,9 +235,9 @@ def _coverage(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) 
 
 
 def _precision(_: GateSettings, found: Comparison, __: CatalogueDiff | None) -> Finding | None:
-    """Labels that nobody looks at are right as often as promised, as far as chance can tell, or as often as before.
+    """Labels without review are right as often as promised, within chance, or as often as the champion's.
 
-    To refuse a challenger that breaks the champion's broken promise no more often would keep what is no better.
+    If both break the promise and the challenger no more often, a refusal would keep a model that is no better.
     """
     automation = found.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
@@ -322,7 +322,7 @@ def _listed(names: Collection[str]) -> str:
 
 
 class _Row(NamedTuple):
-    """A check: what its sentence calls the figure, how it shows it, and the words for a kept and a broken limit."""
+    """A check: the figure's name and format in its sentence, and the words for a kept and a broken limit."""
 
     check: Callable[[GateSettings, Comparison, CatalogueDiff | None], Finding | None]
     title: str

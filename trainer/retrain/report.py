@@ -1,4 +1,4 @@
-"""The report of a cycle as one page, made from the files that its steps left."""
+"""The report of a cycle as one page, from the files of its steps."""
 
 import re
 from collections import Counter
@@ -40,33 +40,33 @@ _MOST_BYTES: Final = 5_500
 _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _OUTCOMES: Final = {
     "conflict": "reviewers disagree; left out",
-    "not_found": "nobody has that photo",
-    "dropped": "its class is labelled no more",
+    "not_found": "the photo was not found",
+    "dropped": "its class was dropped",
     "applied": "label changed",
     "added": "a new photo",
     "agrees": "had that label already",
 }
-"""Outcomes of corrections, those that need a person first."""
+"""Outcomes of corrections; first the ones that need a person."""
 _LINKS: Final = {
     "run/report.html": "The challenger's training",
     "bundle/README.md": "The challenger's card: how it was proved, how to use it",
     "comparison.json": "Every figure of the comparison",
-    "verdict.json": "What the gate says",
-    "catalogue.json": "What of the catalogue would change",
-    "collected.json": "What was learned from, and every correction",
+    "verdict.json": "The gate's verdict",
+    "catalogue.json": "Changed labels in the catalogue",
+    "collected.json": "The data, and every correction",
     "cycle.json": "The settings",
 }
 
 
 def write_report(folder: Path, outcome: Outcome) -> Path:
-    """Write ``report.html`` into a cycle's folder, whole; one that is there is replaced."""
+    """Write or replace ``report.html`` in a cycle's folder, whole."""
     cycle = CycleFolder(folder)
     replace_file(cycle.report, cycle_page(cycle, outcome).encode())
     return cycle.report
 
 
 def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
-    """The page of a cycle that is over; a step that was not reached has no section."""
+    """The page of a finished cycle; steps that did not run have no section."""
     comparison = cycle.find(cycle.comparison, Comparison)
     if comparison and outcome.challenger:  # it was compared before it had a number
         comparison = comparison.model_copy(update={"challenger": outcome.challenger})
@@ -108,13 +108,12 @@ def _photos(cycle: CycleFolder) -> list[AssignedPhoto]:
 
 
 def _points(value: float) -> str:
-    """``+2.4``, ``−0.3`` or ``0.0``."""
     shown = f"{abs(value):.1f}"
     return shown if shown == "0.0" else f"{'+' if value > 0 else '−'}{shown}"
 
 
 def _difference(comparison: Comparison) -> str:
-    """``2.4 points better on 372 test photos (95% 0.1 to 4.7)``; of a first model, how often it is right."""
+    """``2.4 points better on 372 test photos (95% 0.1 to 4.7)``; the accuracy of a first model."""
     if comparison.points is None:
         low, high = _accuracy_95(comparison)
         right = f"{percent(comparison.challenger_all)} right on {number_of(comparison.all_photos, 'test photo')}"
@@ -140,7 +139,7 @@ def _moment(text: str) -> str:
 
 
 def _classes(comparison: Comparison) -> list[tuple[str, PairedAccuracy, float, float]]:
-    """The classes, those that lose most first, each with its interval; new ones and those without test photos last."""
+    """The classes, each with its interval; largest losses first, new classes and classes without test photos last."""
 
     def rank(item: tuple[str, PairedAccuracy]) -> tuple[bool, bool, float, str]:
         name, one = item
@@ -197,7 +196,6 @@ def _learned(collected: Collected, photos: Sequence[AssignedPhoto]) -> dict[str,
 
 
 def _corrections(collected: Collected, photos: Sequence[AssignedPhoto]) -> dict[str, object]:
-    """What became of each correction; first those that need a person, and those of test photos."""
     test = [photo for photo in photos if photo.split is Split.TEST]
     names = {photo.sha256 for photo in test} | {path_cell(photo.path) for photo in test}
     known, counts = list(_OUTCOMES), Counter(correction.outcome for correction in collected.corrections)

@@ -25,7 +25,7 @@ def retrain_and_show(path: Path, *, when: Literal["data", "drift"], restart: boo
     try:
         outcome = retrain(config, CycleOptions(when=when, restart=restart), CycleScreen(console))
     except KeyboardInterrupt as error:
-        msg = "Stopped; what is done is kept, and hangtag retrain goes on from there."
+        msg = "Stopped; finished steps are kept, and hangtag retrain continues."
         raise StoppedError(msg) from error
     show_outcome(outcome, config, console)
     if as_json:
@@ -34,13 +34,13 @@ def retrain_and_show(path: Path, *, when: Literal["data", "drift"], restart: boo
 
 
 class CycleScreen:
-    """A line a step, with what happens in it below."""
+    """A line a step, with its remarks below."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
 
     def note(self, line: str) -> None:
-        """Print a line that a person should not miss."""
+        """Print a remark."""
         self._console.print(escape(line), style="yellow", highlight=False)
 
     @contextmanager

@@ -1,6 +1,6 @@
-"""The steps of a cycle. Doing one twice does no harm; what it leaves is whole or absent.
+"""The steps of a cycle. Doing one twice does no harm; its files are whole or absent.
 
-The registry's history decides whether a challenger was promoted or refused: what is written there is not decided again.
+The registry's history holds the decision to promote or refuse a challenger: a decision there is final.
 """
 
 import json
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a cycle: its name in ``seconds.json``, what it does in words, whether it is done, and how to do it."""
+    """A step of a cycle: its name in ``seconds.json``, its title, a test whether it is done, and its function."""
 
     name: str
     title: str
@@ -41,7 +41,7 @@ class Step:
 
 
 def _train(work: RunningCycle, view: "TrainingView") -> None:
-    """Train the challenger, or go on with its training; the splits are kept beside the run, which they outlive."""
+    """Train the challenger, or go on with its training; copy the splits, which outlive the run."""
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
         shutil.rmtree(run.path, ignore_errors=True)  # of a process that was killed before it was a run
@@ -49,7 +49,7 @@ def _train(work: RunningCycle, view: "TrainingView") -> None:
     elif run.args().state is not RunState.COMPLETE:
         work.tools.resume(run.path, work.tools.cache(), view)
     if run.args().state is not RunState.COMPLETE:
-        msg = f"Stopped while the challenger was learning; what it has learned is kept in {run.path}."
+        msg = f"Stopped during the challenger's training, which is kept in {run.path}."
         raise StoppedError(msg)
     replace_file(work.folder.splits, run.splits.read_bytes())
 
@@ -83,10 +83,10 @@ def _train_request(work: RunningCycle) -> TrainRequest:
 
 
 def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
-    """The challenger's first weights: those of the settings, else of a ``champion`` of the same architecture.
+    """The challenger's first weights: from the settings, else from a ``champion`` of the same architecture.
 
-    A pretrained champion's challenger begins with the same pretrained weights, whose features no photo of ours has
-    changed: folds judge a head on them within seconds. Others begin with the champion's own weights.
+    A pretrained champion's challenger begins with the same pretrained weights, untouched by our photos: folds judge a
+    head on their features within seconds. Others begin with the champion's own weights.
     """
     settings, best = work.config.train, _of_champion(work, "best.keras")
     if settings.weights is not None:
@@ -104,7 +104,7 @@ def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
 
 
 def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
-    """The tree that the data's labels state, else the champion's under new names; new classes are at the top."""
+    """The tree in the data's labels, else the champion's under new names; new classes are at the top."""
     parents = work.folder.read(work.folder.collected, Collected).parents
     before = champion.tree if champion else None
     if not parents and before is None:
@@ -117,7 +117,7 @@ def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] 
 
 
 def _weights_of_nobody(champion: RunArgs) -> str | None:
-    """Folds that began with the champion's weights would have seen the photos that they are judged on."""
+    """First weights for folds: the champion's own weights have seen the photos that judge a fold."""
     weights = champion.fold_weights or champion.weights
     there = weights in set(NamedWeights) or (Path(weights).suffix != ".keras" and Path(weights).is_file())
     return weights if there else None
@@ -172,7 +172,7 @@ def _gate(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _publish(work: RunningCycle, view: "TrainingView") -> None:
-    """Add the challenger to the registry, under the alias ``challenger`` only, so that no job takes it."""
+    """Add the challenger to the registry, under the alias ``challenger`` only, so that no job uses it."""
     run = Run(work.folder.run)
     published = work.registry.publish(
         work.start.name,
@@ -205,7 +205,7 @@ def _decide(work: RunningCycle, view: "TrainingView") -> None:
     if _settle(work):
         return
     work.note(f"Another version of {work.start.name} is champion by now; the challenger is compared with that one.")
-    # the last first, so that what is there always fits together; the catalogue's rows and their labels stay
+    # last file first, so that the remaining files always agree; the catalogue's rows and their labels stay
     for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
         file.unlink(missing_ok=True)
 
@@ -234,7 +234,7 @@ def _report(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _end(work: RunningCycle, view: "TrainingView") -> None:
-    """Log the cycle to MLflow, if the settings say so, and write its outcome; without the former a note says why."""
+    """Log the cycle to MLflow, if the settings say so, and write its outcome; a note explains a failed log."""
     mlflow, outcome = work.config.mlflow, _outcome(work)
     if mlflow is not None:
         try:

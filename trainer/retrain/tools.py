@@ -1,4 +1,4 @@
-"""What the steps of a cycle work with: the cycle itself, the functions that do the work, and the log in MLflow.
+"""Tools of a cycle's steps: the running cycle, the functions that do the work, and the log in MLflow.
 
 TensorFlow is loaded late.
 """
@@ -40,7 +40,7 @@ _FILES: Final = {  # cycle.json is left out: its settings may hold a password
 }
 _MOST_NUMBERS: Final = 500  # MLflow takes 1,000 in a request
 _LONGEST_TAG: Final = 4000
-_UNLESS_SET: Final = {  # by itself, MLflow tries a server that is away for minutes
+_UNLESS_SET: Final = {  # by default, MLflow retries an absent server for minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -48,7 +48,7 @@ _UNLESS_SET: Final = {  # by itself, MLflow tries a server that is away for minu
 
 
 def log_cycle(uri: str, experiment: str, cycle: CycleFolder, outcome: Outcome) -> str:
-    """Log a cycle, unless it was logged before, and return the run's ID; a run that a killed process began is replaced.
+    """Log a cycle once, and return the run's ID; an unfinished run of a killed process is replaced.
 
     TrackingError: the server cannot be reached, or refuses; the message has no password.
     """
@@ -61,7 +61,7 @@ def log_cycle(uri: str, experiment: str, cycle: CycleFolder, outcome: Outcome) -
         raise MissingExtraError(msg) from error
     try:
         return _log(MlflowClient(tracking_uri=uri), experiment, cycle, outcome)
-    except Exception as error:  # noqa: BLE001 - a server names the store of its files: anything may be raised
+    except Exception as error:  # noqa: BLE001 - a client of any file store may raise anything
         msg = f"Expected MLflow at {uri} to log the cycle, got: {' '.join(str(error).split()) or type(error).__name__}"
         place = urlsplit(uri).netloc
         raise TrackingError(msg.replace(place, place.rpartition("@")[2])) from None  # its cause may hold the password
@@ -118,7 +118,7 @@ _Advance = Callable[[str, int, int], None]
 
 
 class CycleTools:
-    """The functions that do a cycle's work: plain ones, so that a test can pass others."""
+    """The functions that do a cycle's work; a test can pass others."""
 
     collect = staticmethod(collect)
     compare = staticmethod(compare)
@@ -155,7 +155,7 @@ class CycleTools:
 
     @staticmethod
     def draw_rows(settings: CatalogueSettings, folder: Path) -> None:
-        """Draw the rows of a catalogue that are to be compared, into a folder."""
+        """Draw a catalogue's rows for the comparison into a folder."""
         draw_sample(settings.source, folder, settings.rows, _sample_options(settings, {}))
 
     @staticmethod
@@ -167,7 +167,7 @@ class CycleTools:
         renamed: Mapping[str, str],
         advance: _Advance,
     ) -> CatalogueDiff:
-        """Compare two bundles on the rows in a folder, the champion's labels by today's names; goes on after a kill."""
+        """Compare two bundles on a folder's rows, the champion's labels by today's names; continues after a kill."""
         options = _sample_options(settings, renamed)
         figures = diff_catalogue(champion, challenger, settings.source, folder, settings.rows, options, advance)
         share = proportion_interval(figures.changed, figures.rows)
@@ -181,7 +181,7 @@ def _sample_options(settings: CatalogueSettings, renamed: Mapping[str, str]) -> 
 
 @dataclass(frozen=True)
 class RunningCycle:
-    """A cycle that is worked on, with the settings that it began with.
+    """A running cycle, with its first settings.
 
     Attributes:
         note: called with each remark for a person.
@@ -216,9 +216,9 @@ class RunningCycle:
         return int(champion.rpartition("@")[2]) if champion else 0
 
     def decision(self) -> Event | None:
-        """The last event of the challenger in the history: this cycle's decision, or a person's promotion.
+        """The challenger's last event in the history: this cycle's decision, or a person's promotion.
 
-        A person's promotion that was rolled back does not count.
+        A promotion that a person rolled back does not count.
         """
         version, rolled_back = self.version, False
         for event in reversed(self.registry.history(self.start.name).events()):

@@ -1,1 +1,1 @@
-"""A catalogue of made-up product photos, drawn from a seed: something to train on before the real photos come."""
+"""A catalogue of made-up product photos, drawn from a seed, for a training without real photos."""

@@ -1,7 +1,7 @@
-"""Draws a whole catalogue into a folder: ``<class>/<number>.<extension>``; and a table of what each photo shows.
+"""Draws a whole catalogue into a folder: ``<class>/<number>.<extension>``; and a table of products and colours.
 
-Photos are stored as suppliers mix them (formats, pixel modes, orientations), and a few files have the faults of every
-real catalogue: copies, broken downloads, and names that do not say what is inside.
+Photos have mixed formats, pixel modes and orientations, like photos of suppliers. A few files have the faults of real
+catalogues: copies, broken downloads, and wrong extensions.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,11 +31,11 @@ _STORED_AS = (
     Image.Transpose.TRANSVERSE,
     Image.Transpose.ROTATE_270,
 )
-"""How pixels are turned in the file, by the EXIF orientations from 2 on, which have the reader turn them back."""
+"""How the file's pixels are turned, for the EXIF orientations from 2 on; the reader turns them back."""
 
 
 class _Stream(IntEnum):
-    """What a random generator is for: streams of one seed never overlap."""
+    """Purposes of random generators: streams of one seed never overlap."""
 
     PHOTO = 0
     CLASSES = 1
@@ -45,7 +45,7 @@ class _Stream(IntEnum):
 
 @dataclass(frozen=True)
 class Storage:
-    """How one photo is stored, by Pillow's names of its format and its pixel mode; the EXIF tag, 1 to 8."""
+    """The storage of one photo: Pillow's names of its format and pixel mode, and the EXIF tag, 1 to 8."""
 
     format: Literal["JPEG", "PNG", "WEBP", "BMP", "GIF"]
     mode: Literal["RGB", "RGBA", "L", "CMYK", "P"] = "RGB"
@@ -76,9 +76,9 @@ def draw_catalogue(
 ) -> None:
     """Draws ``count`` sound photos into an empty folder and, numbered after them, seven faulty files.
 
-    Those are four copies of photos of the same class; and, all named ``.jpg``, a JPEG that ends half-way, a web page,
-    and a PNG. Photo ``i`` depends on the seed and ``i`` alone. ``table`` is a CSV to write: a row a file, with its path
-    from there and what it shows; the colour is empty where none is to be seen.
+    The faulty files are four copies of photos of the same class and, all named ``.jpg``, half a JPEG, a web page and a
+    PNG. Photo ``i`` depends on the seed and ``i`` alone. ``table`` is a CSV to write: a row a file, with its relative
+    path, product and colour; the colour is empty for files that show none.
     """
     for product in PRODUCTS:
         (out / product).mkdir(parents=True)
@@ -94,7 +94,6 @@ def draw_catalogue(
 
 
 def _draw_sound(out: Path, seed: int, index: int) -> tuple[Path, str]:
-    """Write photo ``index``; returns its path and its colour."""
     product = _deal(tuple(PRODUCTS), seed, _Stream.CLASSES, index)
     storage = _deal(STORAGE_DECK, seed, _Stream.STORAGE, index)
     rng = np.random.default_rng([seed, _Stream.PHOTO, index])
@@ -105,7 +104,7 @@ def _draw_sound(out: Path, seed: int, index: int) -> tuple[Path, str]:
 
 
 def _deal(deck: Sequence[T], seed: int, purpose: _Stream, index: int) -> T:
-    """Card ``index`` of an endless deal, in which the deck is shuffled anew each time it runs out."""
+    """Card ``index`` of an endless deal; the deck is shuffled again whenever it runs out."""
     turn, place = divmod(index, len(deck))
     return deck[int(np.random.default_rng([seed, purpose, turn]).permutation(len(deck))[place])]
 
@@ -127,7 +126,7 @@ def _add_faulty(out: Path, seed: int, colours: dict[Path, str]) -> None:
 
 
 def encode(photo: Photo, storage: Storage, quality: int = 85) -> bytes:
-    """The photo as the bytes of a file; ``quality``, 0 to 100, is that of the lossy formats."""
+    """The photo as the bytes of a file; ``quality``, 0 to 100, is for lossy formats."""
     if storage.mode == "RGBA":
         image = photo.image.copy()
         image.putalpha(photo.coverage)

@@ -27,7 +27,7 @@ _WOODS: tuple[Colour, ...] = ((196, 150, 104), (226, 192, 150), (120, 82, 56), (
 _WALLS: tuple[Colour, ...] = ((226, 220, 208), (196, 206, 210), (214, 190, 176), (150, 164, 156), (92, 104, 116))
 _BACKDROPS = ("paper", "even", "wood", "plaster")
 _BACKDROP_GAP, _TRIM_GAP = 0.34, 0.18
-"""How much lighter or darker than the backdrop the body is, and the trim than both."""
+"""Least differences in lightness: of the body from the backdrop, and of the trim from both."""
 _LONG_SIDE_PX = (190, 421)
 _SHORT_SIDE_PX = 160
 _ASPECTS = (1.0, 1.0, 6 / 5, 5 / 4, 4 / 3)
@@ -89,7 +89,6 @@ def choose_pose(rng: np.random.Generator, parts: Parts, size: Size) -> tuple[Out
 
 
 def _inks(parts: Parts, matrix: Outline, offset: Outline, size: Size) -> tuple[Image.Image, ...]:
-    """How much of each ink lies on each pixel: grey images with smooth edges."""
     sheet = Image.new("RGB", (size[0] * _SUPERSAMPLING, size[1] * _SUPERSAMPLING))
     drawing = ImageDraw.Draw(sheet)
     for part in parts:
@@ -101,7 +100,7 @@ def _inks(parts: Parts, matrix: Outline, offset: Outline, size: Size) -> tuple[I
 def choose_colours(rng: np.random.Generator, backdrop: Colour) -> tuple[Colour, Colour, Colour]:
     """The colours of body, pattern and trim, which stand out from the backdrop."""
     body = _contrasting(rng, [(backdrop, _BACKDROP_GAP)])
-    side = 1 if lightness(body) > lightness(backdrop) else -1  # a mixture with a darker and a lighter one would vanish
+    side = 1 if lightness(body) > lightness(backdrop) else -1  # mixed with the other side, it could match the backdrop
     seconds = [one for one in PALETTE if (lightness(one) - lightness(backdrop)) * side >= _BACKDROP_GAP]
     share, other = rng.uniform(0.25, 0.55), pick(rng, seconds)
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(body, other, strict=True))
@@ -127,7 +126,6 @@ def _paint(rng: np.random.Generator, kind: str, colour: Colour, size: Size) -> I
 
 
 def _pattern(rng: np.random.Generator, matrix: Outline, offset: Outline, size: Size) -> Image.Image:
-    """Where the second colour is: the pattern lies on the product, however that is turned."""
     columns, rows = (np.arange(side) - start for side, start in zip(size, offset, strict=True))
     back = np.linalg.inv(matrix)
     across, down = (columns[None, :] * back[0, i] + rows[:, None] * back[1, i] for i in (0, 1))
@@ -150,7 +148,6 @@ def _cast_shadow(rng: np.random.Generator, scene: Image.Image, coverage: Image.I
 
 
 def _lit(rng: np.random.Generator, photo: Image.Image) -> Image.Image:
-    """The photo under a light of its own, with a camera's grain."""
     slope = rng.uniform(-0.15, 0.15) * _ACROSS + rng.uniform(-0.15, 0.15) * _DOWN
     corners = np.hypot(_DOWN, _ACROSS) ** 2 * rng.uniform(0.0, 0.18)
     light = _stretched(rng.uniform(0.8, 1.12) * (1 + slope - corners), photo.size)

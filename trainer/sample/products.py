@@ -1,4 +1,4 @@
-"""The classes of the sample catalogue: what each product is made of.
+"""The classes of the sample catalogue, and the outlines of each product.
 
 An outline is an array ``(n, 2)`` of x (right) and y (down), within about -1 to 1.
 """
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Ink(Enum):
-    """What fills a part, as the channels of an RGB picture; its colour is chosen later."""
+    """The ink of a part, as a channel of an RGB picture; its colour is chosen later."""
 
     BODY = (255, 0, 0)
     TRIM = (0, 255, 0)
@@ -42,7 +42,7 @@ def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
 
 
 def rotation(turn: float) -> Outline:
-    """The matrix, to be put after an outline and ``@``, that turns it clockwise by a fraction of a turn."""
+    """The matrix ``m`` for ``outline @ m``, which turns an outline clockwise by a fraction of a turn."""
     angle = 2 * np.pi * turn
     return _line((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle)))
 
@@ -73,7 +73,6 @@ def _smooth(*points: Point) -> Outline:
 
 
 def _symmetric(right: Outline, ink: Ink = Ink.BODY) -> Parts:
-    """One part, the same on both sides, from its right side, top to bottom."""
     return [Part(np.concatenate([right, right[::-1] * (-1.0, 1.0)]), ink)]
 
 
@@ -82,7 +81,6 @@ def _both_sides(outline: Outline, ink: Ink) -> Parts:
 
 
 def _ribbon(path: Outline, width: float) -> Outline:
-    """The outline of a band of that width along a path."""
     along = np.gradient(path, axis=0)
     aside = np.stack([-along[:, 1], along[:, 0]], axis=1) / np.hypot(along[:, 0], along[:, 1])[:, None] * (width / 2)
     return np.concatenate([path + aside, (path - aside)[::-1]])
@@ -176,7 +174,6 @@ def _cushion(rng: np.random.Generator) -> Parts:
 
 
 def _pillow(width: float, height: float, pinch: float) -> Outline:
-    """A box whose sides bow inward."""
     top = _smooth((-width, -height), (-width / 2, -height + pinch), (width / 2, -height + pinch), (width, -height))
     right = _smooth((width, -height), (width - pinch, -height / 2), (width - pinch, height / 2), (width, height))
     return np.concatenate([top, right[1:-1], -top, -right[1:-1]])

@@ -1,1 +1,1 @@
-"""Which photo is for training, for validation and for test, from one training to the next."""
+"""Gives photos their splits, which stay from one training to the next."""

@@ -1,4 +1,4 @@
-"""Puts together photos that belong together, and gives each group its split, for good."""
+"""Groups photos of one picture or product, and gives each group a permanent split."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -26,14 +26,14 @@ def group_name(sha256: str) -> str:
 
 
 def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[dict[int, int], Bridges]:
-    """Put together what shows the same picture, or belongs to one product.
+    """Group photos of one picture or product.
 
-    Photos whose splits are decided are joined as they are, even across splits. Undecided photos that show the same
-    picture share a fate: one after the other, in the order of their smallest SHA-256, such a set of photos joins all
-    photos that it is linked to, or is set aside if these lie in more than one split.
+    Photos with a split are always joined, even across splits. Photos of one picture without a split form a set. The
+    sets follow in the order of their smallest SHA-256. A set joins all photos with a link to it, or is set aside if
+    these have more than one split.
 
     Returns:
-        Place → number of its group; and, for each place that bridges splits and so has no group, the places of photos
+        Place → number of its group; and, for each place without a group because it bridges splits, the places of photos
         in two of them.
     """
     count, edges = _edges(candidates, links)
@@ -65,7 +65,7 @@ def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int
 def _join_hosts(
     union: DisjointSet, asking: Iterable[tuple[int, set[int]]], met: dict[int, dict[Split, int]]
 ) -> Bridges:
-    """Let each undecided part join all its hosts, in order; ``met``: root of the union → split → place of a photo."""
+    """Let each set join all its hosts, in order; ``met``: root of the union → split → place of a photo."""
     bridges = {}
     for part, hosts in asking:
         roots = sorted({union[host] for host in hosts})
@@ -81,7 +81,7 @@ def _join_hosts(
 
 
 def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[int, npt.NDArray[np.intp]]:
-    """Everything that joins: pictures directly, products and earlier groups through a node of their own."""
+    """All links: pictures directly, products and earlier groups through a node of their own."""
     edges = [
         *links,
         *links_of((a.sha256, a.split is None) for a in candidates),
@@ -107,20 +107,20 @@ def assign_splits(
 ) -> Assignment:
     """Give every photo a split.
 
-    A split that the person or an earlier training has decided on stays. A new photo goes where its group is, and is set
-    aside if that would be two splits. The groups that are left are shared out 80/10/10, stratified by class. A person
-    who gave no validation or no test split gets one cut from training, unless an earlier training has done so; photos
-    that are left open are for training then, or for such a split. A photo that a model chose is for training with its
-    whole group, and is set aside if its group is in another split.
+    A split from the person or an earlier training stays. A new photo goes into the split of its group, and is set aside
+    if its group is in two splits. The other groups are shared out 80/10/10, stratified by class. If the person gave no
+    validation or no test split, it is cut from training, unless an earlier training did so; then open photos are for
+    training, or for the new split. A photo that a model chose is for training with its whole group, and is set aside if
+    its group is in another split.
 
-    ``links`` are places of two candidates that show the same picture; those of one product, of one content and of one
-    earlier group belong together anyway. ``fix_leaks`` drops the training twins of validation and test photos.
+    ``links`` are places of two candidates that show the same picture; photos of one product, of one content or of one
+    earlier group always belong together. ``fix_leaks`` drops the training twins of validation and test photos.
     """
     without = [one.path for one in candidates if one.split is None and not one.open and not one.chosen]
     is_extended = any(candidate.fixed for candidate in candidates)
     if without and not is_extended and any(candidate.split for candidate in candidates):
         msg = (
-            f"Expected a split for every photo or for none, got none for {without[0]}; write open where Hangtag "
+            f"Expected a split for every photo or for none, got none for {without[0]}; write open if Hangtag "
             "should choose it."
         )
         raise DataError(msg)
@@ -170,7 +170,7 @@ def _splits(
     cuts = bool(given) and not any(candidate.fixed for candidate in candidates)
     open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in given)]
     splits: dict[int, Split] = {}
-    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # photos of each class that are present
+    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # present photos of each class
     placed_groups: Counter[str] = Counter()
     free = []
     for group, places in members.items():
@@ -202,7 +202,7 @@ def _splits(
 def share_out(
     sizes: Sequence[int], placed: Mapping[Split, int], placed_groups: int, open_splits: Sequence[Split]
 ) -> list[Split]:
-    """Give each group of a class a split: in the order of ``sizes``, the one that lacks most photos of the class.
+    """Give each group of a class, in the order of ``sizes``, the split that lacks most photos of the class.
 
     A group goes to validation or test only if that brings the class nearer to its tenth. A class of two groups has
     one held out, a class of three has one in each split. ``placed`` photos of the class are in splits already.

@@ -1,4 +1,4 @@
-"""Photos with their splits, ``splits.csv``, which keeps them, and how today's photos are found in it again."""
+"""Photos with their splits, their file ``splits.csv``, and the match of today's photos with an earlier file."""
 
 import csv
 from collections import defaultdict, deque
@@ -22,15 +22,15 @@ _PRESENT: Final = {"true": True, "false": False}
 
 @dataclass(frozen=True)
 class Candidate:
-    """A photo that asks for a split.
+    """A photo that needs a split.
 
     Attributes:
-        split: given by the person or by an earlier training; None if it is still to be decided.
+        split: given by the person or by an earlier training; None if undecided.
         group: its group's name in an earlier training, which decided its split; None for a new photo.
         present: false for a photo of an earlier training that the data lack now.
         earlier_label: its class in that training; None for a new photo.
-        open: whether the person leaves its split to Hangtag, though others have one.
-        chosen: whether a model chose it for a person, so that nothing is measured on it.
+        open: whether the person leaves its split to Hangtag, although other photos have one.
+        chosen: whether a model chose it for a person, so that it never measures a model.
     """
 
     path: Path
@@ -46,22 +46,22 @@ class Candidate:
 
     @property
     def fixed(self) -> bool:
-        """Whether an earlier training has decided on the split."""
+        """Whether an earlier training decided its split."""
         return self.group is not None
 
     @property
     def relabeled(self) -> bool:
-        """Whether the person has corrected its class since."""
+        """Whether its class was corrected since the earlier training."""
         return self.earlier_label not in {None, self.label}
 
 
 @dataclass(frozen=True)
 class AssignedPhoto:
-    """A photo with its split, in this training and in every one that follows.
+    """A photo with its split, in this training and all later ones.
 
     Photos of one ``group`` show the same picture, or belong to one product; its name stays. A photo of an earlier
-    training that this one does not use is not ``present``: it keeps its split for the day it comes back. One that is
-    ``chosen`` is learned from, and no fold holds it back.
+    training that this one does not use is not ``present``: it keeps its split for its return. A ``chosen`` photo is for
+    training only, and no fold holds it back.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class AssignedPhoto:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Photos with their splits, absent ones included; those set aside; and notes for people, a line each."""
+    """Photos with their splits, absent ones included; excluded photos; and notes for people, a line each."""
 
     photos: list[AssignedPhoto]
     set_aside: list[Exclusion]
@@ -137,11 +137,10 @@ def match_earlier(
 ) -> list[Candidate]:
     """Find each photo in an earlier training, by its content or else by its path.
 
-    A photo with the content of an earlier one is that one, renamed perhaps; one at the path of an earlier one whose
-    content is nowhere any more is that one, saved anew. Both keep split and group under today's label. If several
-    earlier photos have its content, and none its path, it counts as one of those in the split that is learned from
-    least. A copy beside an earlier photo is new, and bound to it by its content alone. The earlier photos that are not
-    among today's come last.
+    A photo with the content of an earlier photo is the same photo, maybe renamed. A photo at the path of an earlier
+    photo is the same photo, saved again, if the earlier content is gone. Both keep split and group under today's label.
+    If several earlier photos have its content at other paths, the photo in the split of highest rank counts. A copy
+    beside an earlier photo is new, and linked to it only by content. Earlier photos missing today come last.
     """
     today = [
         Candidate(p.path, p.label, s, p.product, p.split, open=p.open, chosen=p.chosen)
@@ -159,7 +158,7 @@ def match_earlier(
             kept = earlier[row]
             decided = replace(one, split=kept.split, group=kept.group, earlier_label=kept.label, chosen=kept.chosen)
             candidates.append(replace(decided, product=one.product or kept.product))
-        elif one.split is None and len(known.get(one.sha256, ())) > 1:  # a copy of photos in several splits
+        elif one.split is None and len(known.get(one.sha256, ())) > 1:  # copy of photos in several splits
             copied = least[one.sha256]
             candidates.append(replace(one, split=copied.split, group=copied.group))
         else:
@@ -178,7 +177,7 @@ def _matched(
 ) -> list[int | None]:
     """Each photo's row of the earlier training; a row belongs to one photo at most.
 
-    ``least`` has, for each content, a row of it in the split that is learned from least.
+    ``least`` has, for each content, its row in the split of highest rank.
     """
     found: list[int | None] = [None] * len(today)
     asking = dict(enumerate(today))
@@ -186,7 +185,7 @@ def _matched(
     offered = {row: earlier[row] for row in order}
 
     def claim(key: Callable[[Candidate | AssignedPhoto], Hashable]) -> None:
-        """Match the photos left on both sides that have equal keys, in order; the others are left for the next key."""
+        """Match remaining photos with equal keys, in order; the others wait for the next key."""
         rows: defaultdict[Hashable, deque[int]] = defaultdict(deque)
         for row, old in offered.items():
             rows[key(old)].append(row)
@@ -210,7 +209,7 @@ def _check_unmoved(pairs: Sequence[tuple[Candidate, AssignedPhoto | None]]) -> N
     moved = []
     for photo, row in pairs:
         if row is not None and photo.split not in {None, row.split}:
-            is_cut = photo.split is Split.TRAIN and row.split not in given  # for want of a given one
+            is_cut = photo.split is Split.TRAIN and row.split not in given  # the split was cut from training
             if not is_cut:
                 moved.append((photo, row))
     if moved:

@@ -1,4 +1,4 @@
-"""Turns labelled photos into pixels with splits; photos that cannot be used are set aside, with the reason."""
+"""Turns labelled photos into pixels with splits; unusable photos are set aside, with the reason."""
 
 import csv
 import itertools
@@ -31,12 +31,13 @@ from trainer.splits.set_aside import count_leaks, find_unlearnable
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
 _FEW_OUTLIERS: Final = 10
-"""Fewer teach the unknown score little: 2 brought a seventh of what 120 did, 6 nearly half (docs/measurements.md)."""
+"""Fewer teach the unknown score little: 2 photos brought a seventh of the gain of 120, 6 nearly half
+(docs/measurements.md)."""
 
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """The seed; the photos of an earlier training, which stay where they are; whether twins that leak are dropped."""
+    """The seed; the photos of an earlier training, which keep their splits; whether to drop leaking twins."""
 
     seed: int = 0
     earlier: Sequence[AssignedPhoto] = ()
@@ -45,7 +46,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data as training needs it: all photos that have a split, and remarks for a person, a line each."""
+    """The data for a training: all photos with a split, and remarks for a person, a line each."""
 
     photos: list[AssignedPhoto]
     excluded: list[Exclusion]
@@ -53,11 +54,11 @@ class Prepared:
     notes: tuple[str, ...]
 
     def of(self, split: Split) -> list[AssignedPhoto]:
-        """The photos of products of one split that are used, in order."""
+        """The used photos of products in one split, in order."""
         return [photo for photo in self._used(split) if photo.label != NONE]
 
     def outliers(self, split: Split) -> list[AssignedPhoto]:
-        """The photos of one split that show no product, in order."""
+        """The photos without a product in one split, in order."""
         return [photo for photo in self._used(split) if photo.label == NONE]
 
     def _used(self, split: Split) -> list[AssignedPhoto]:
@@ -72,7 +73,7 @@ def prepare(
     options: SplitOptions,
     advance: Advance,
 ) -> Prepared:
-    """Decode and compare the photos, set aside those that cannot be learned from, give every other photo a split."""
+    """Decode and compare the photos, set unusable ones aside, and give the others a split."""
     hashed = list(zip(scanned.photos, scanned.sha256s, strict=True))
     readable, undecoded = decode(hashed, pixels, advance)
     faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in scanned.faulty]
@@ -118,7 +119,6 @@ def _naming(unusable: Sequence[Exclusion]) -> Iterator[None]:
 def _relate(
     candidates: Sequence[Candidate], statistics: StatisticsStore, advance: Advance
 ) -> tuple[list[Candidate], Relations]:
-    """The candidates, first those whose photos the cache knows; and how these relate."""
     known: list[Candidate] = []
     unknown: list[Candidate] = []
     for one in candidates:
@@ -132,13 +132,13 @@ def _relate(
 def _without(
     candidates: Sequence[Candidate], pictures: Sequence[int], excluded: Container[int]
 ) -> tuple[list[Candidate], list[tuple[int, int]]]:
-    """The candidates that are left, and links between those that show the same picture.
+    """The remaining candidates, and links between photos of the same picture.
 
     A photo with an earlier split keeps it, as absent. ``pictures`` numbers the pictures of the first candidates.
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]
-    shown = [pictures[place] for place in left if place < len(pictures)]  # they come first here, too
+    shown = [pictures[place] for place in left if place < len(pictures)]  # these come first here, too
     return remaining, links_of(shown)
 
 
@@ -156,7 +156,7 @@ def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, advan
 def decode_all(
     photos: Sequence[LabeledPhoto], store: PixelStore, advance: Advance = lambda what, done, total: None
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    """Decode what the store lacks: the readable photos with the SHA-256 of their files, and the others."""
+    """Decode photos that the store lacks; returns readable photos with the SHA-256 of their files, and the others."""
     hashed, unread = hash_photos(photos, partial(advance, "Reading"))
     readable, faulty = decode(hashed, store, advance)
     return readable, [*(Exclusion(photo.path, fault.kind, fault.message) for photo, fault in unread), *faulty]
@@ -165,7 +165,7 @@ def decode_all(
 def decode(
     hashed: Sequence[tuple[LabeledPhoto, str]], store: PixelStore, advance: Advance
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    """As :func:`decode_all`, of photos whose files have been hashed."""
+    """Like :func:`decode_all`, for photos with known SHA-256."""
     _add({sha256: photo.path for photo, sha256 in hashed if store.lacks(sha256)}, store, advance)
     readable, faulty = [], []
     for photo, sha256 in hashed:
@@ -183,7 +183,7 @@ def _add(files: Mapping[str, Path], store: PixelStore, advance: Advance) -> None
 
 
 def restore(photos: Sequence[AssignedPhoto], store: PixelStore, advance: Advance) -> None:
-    """Decode a run's photos again, where the cache has lost them since."""
+    """Decode a run's photos again if the cache has lost them."""
     lost = {photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)}
     for sha256, path in lost.items():
         if not holds(path, sha256):
@@ -234,11 +234,11 @@ def _notes(
         whole = sum(photo.split is split for photo in used)
         yield (
             f"{leaks[split]:,} of {whole:,} {split.word} photos ({leaks[split] / whole:.1%}) show a picture or a "
-            "product that is also learned from, which flatters their figures; --fix-leaks drops the copies from "
+            "product of a training photo, which flatters their figures; --fix-leaks drops the copies from "
             "training"
         )
     untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
-    told = {candidate.label for candidate in candidates if candidate.path in untrained}  # where splits are given
+    told = {candidate.label for candidate in candidates if candidate.path in untrained}  # has a note already
     if missing := sorted(set(dataset.classes) - told - {photo.label for photo in used}):
         yield f"no usable photo of {listed(missing)}: the model will not know it"
     alone = [guess for guess in shortcuts if guess.feature != TOGETHER]
@@ -249,8 +249,8 @@ def _notes(
 def _note_on_outliers(learned: int, every: int) -> str:
     show, held = number_of(every, "photo shows", "photos show"), every - learned
     said = (
-        f"{show} no product ({NONE}): the unknown score learns from {learned:,} and is measured on {held:,}; no class "
-        "is made of them"
+        f"{show} no product ({NONE}): the unknown score learns from {learned:,} and is measured on {held:,}; they are "
+        "no class"
     )
     few = f"; more of them, {_FEW_OUTLIERS} to learn from at least, would help much more"
     return said + (few if learned < _FEW_OUTLIERS else "")
@@ -274,7 +274,6 @@ def _notes_on_earlier(candidates: Sequence[Candidate]) -> Iterator[str]:
 
 
 def _notes_on_cuts(candidates: Sequence[Candidate], used: Sequence[AssignedPhoto]) -> Iterator[str]:
-    """Training photos of a person who gave no other splits, or only one."""
     given = {(a.path, a.label) for a in candidates if a.split is Split.TRAIN and not a.fixed}
     splits = {candidate.split for candidate in candidates}
     moved = Counter(photo.split for photo in used if (photo.path, photo.label) in given)

@@ -1,4 +1,4 @@
-"""Chooses the photos to set aside: those that would teach errors, leaking twins, classes without training photos."""
+"""Chooses the photos to set aside: wrong labels, leaking twins, classes without training photos."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
@@ -13,14 +13,14 @@ from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto, Assignment, Candidate
 
 LISTED: Final = 3
-"""How many classes a note names."""
+"""A note names at most this many classes."""
 
 
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
-    """Why photos must not be learned from, by place; and how many photos under two labels stay in validation and test.
+    """Photos to exclude from training, by place; and how many photos under two labels stay in validation and test.
 
-    A picture under two labels goes altogether while its split is undecided. If some of its photos have a split and
-    agree, the others go; if those disagree, the training photos go.
+    A picture under two labels goes with all its photos while it has no split. If the photos with a split agree, the
+    others go; if they disagree, the training photos go.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0
@@ -63,7 +63,7 @@ def _disagree(candidates: Sequence[Candidate], places: Collection[int]) -> bool:
 
 
 def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
-    """How many photos of each split have a twin in a split that is learned from more."""
+    """How many photos of each split have a twin in a split of lower rank."""
     ranks: dict[str, int] = {}
     used = [photo for photo in photos if photo.present]
     for photo in used:
@@ -74,9 +74,9 @@ def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
 def drop_training_twins(
     photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()
 ) -> tuple[list[AssignedPhoto], list[Exclusion]]:
-    """Keep each group that is in several splits in one: in test if it is there, else in validation.
+    """Keep each group in one split only: in test if it is there, else in validation.
 
-    What is dropped of the ``earlier_groups`` of an earlier training keeps its row, as not present.
+    Dropped photos of ``earlier_groups``, from an earlier training, keep their row, as not present.
     """
     held_out: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
     for photo in photos:
@@ -85,7 +85,7 @@ def drop_training_twins(
     dropped = {}
     for place, photo in enumerate(photos):
         twins = held_out.get(photo.group, {})
-        twin = twins.get(Split.TEST) or twins.get(Split.VAL)  # the photo that this one makes way for
+        twin = twins.get(Split.TEST) or twins.get(Split.VAL)  # the photo to keep
         if twin is not None and photo.present and photo.split not in {Split.TEST, twin.split}:
             dropped[place] = Exclusion(photo.path, "leak", f"It belongs with {twin.path} in {twin.split}, which stays")
     return _take_out(photos, dropped, earlier_groups), list(dropped.values())
@@ -102,9 +102,9 @@ def _take_out(
 
 
 def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()) -> Assignment:
-    """Set aside the photos of classes that have none in training, and say which classes validation and test lack.
+    """Set aside photos of classes without training photos; notes name the classes that validation and test lack.
 
-    Two classes and a validation photo must be left. What is set aside of ``earlier_groups`` keeps its row, not present.
+    Two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` keep their row, not present.
     """
     products = [photo for photo in photos if photo.present and photo.label != NONE]
     trained = {photo.label for photo in products if photo.split is Split.TRAIN}
@@ -128,7 +128,7 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
         )
         raise DataError(msg)
     notes = [
-        f"{brief(label)} is not learned: none of its {number_of(n, 'photo')} is for training"
+        f"{brief(label)} is not learned: it has no training photo among {number_of(n, 'photo')}"
         for label, n in sorted(lost.items())
     ]
     return Assignment(kept, list(untrained.values()), (*notes, *_absences(kept)))

@@ -105,7 +105,7 @@ def test_a_loss_beyond_chance_that_may_be_more_than_allowed_is_no_default(choose
 def test_what_is_asked_for_is_the_default_whatever_was_measured(choose, made, lighter, asked):
     for fields in ({}, {"whole_gain": 0.9}):
         default = choose(made(), lighter(**fields), options=replace(OPTIONS, default_variant=asked))
-        assert (default.name, default.because) == (asked, "it was asked for")
+        assert (default.name, default.because) == (asked, "chosen with --default-variant")
 
 
 def test_a_default_that_does_not_ship_is_refused(choose, made):

@@ -53,7 +53,7 @@ def keys_of(record, place=""):
 
 def test_the_manifest_says_which_variant_is_the_default_and_how_it_was_made(whole):
     manifest = open_bundle(whole).manifest
-    assert (manifest.default_variant, manifest.default_because) == ("int8", "it was asked for")
+    assert (manifest.default_variant, manifest.default_because) == ("int8", "chosen with --default-variant")
     assert load(whole).metadata.variant == "int8"
     assert {name: variant.files for name, variant in manifest.variants.items()} == {
         "float32": ("model.onnx", "edge.onnx"),
@@ -94,7 +94,7 @@ def test_the_proof_and_the_card_have_the_figures_of_each_variant(whole):
     assert int8["times_as_fast"] > 0
     assert int8["times_as_fast_with_decoding"] > 0
     assert int8["cost"]["photos"] == proof["keras"]["batches"]["photos"] - proof["golden"]
-    assert proof["default"] == {"name": "int8", "because": "it was asked for"}
+    assert proof["default"] == {"name": "int8", "because": "chosen with --default-variant"}
     card = (whole / "README.md").read_text()
     names = [name for name in open_bundle(whole).manifest.files if "/" not in name]
     assert [name for name in names if f"`{name}`" not in card] == []
@@ -178,7 +178,7 @@ def test_without_a_promised_precision_every_photo_goes_to_review(export_run, mak
     result = export_run(make_run(make_network("simple", 3), confidence=sure), tmp_path / "bundle")
     metadata = open_bundle(result.bundle).manifest.metadata("float32")
     assert (metadata.precision, metadata.thresholds, metadata.targets) == (None, (None,) * 3, sure.targets)
-    assert "every photo goes to review, unless somebody asks" in (result.bundle / "README.md").read_text()
+    assert "every photo goes to review. `--threshold` gives labels" in (result.bundle / "README.md").read_text()
     assert [answers["model.onnx"]["unknown"] for answers in answers_in(result.bundle)] == [None] * result.proof.golden
 
 

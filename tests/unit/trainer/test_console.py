@@ -116,7 +116,7 @@ def test_the_head_and_the_fine_tuning_to_come_are_announced(console, tmp_path) -
         screen.goes_on(material.evaluation, run, tuned.model_copy(update={"epochs_done": 1}), None)
     said = " ".join(lines(console)).partition("random weights")[2]
     assert ": a head on its features, 5-fold cross-validation Without fine-tuning, 90 test photos: accuracy 0." in said
-    assert "Now fine-tuning: 6 epochs and 2 folds, about 8 min; it may bring more. Ctrl-C keeps what is" in said
+    assert "Now fine-tuning: 6 epochs and 2 folds, about 8 min; it may bring more. Ctrl-C keeps the" in said
     assert str(run.report) in said.replace(" ", "")
     assert "Now fine-tuning: 6 epochs (1 done) and 2 folds; it may" in said, "after a resume"
     assert sum(line.startswith("  1/6 ") for line in lines(console)) == 1

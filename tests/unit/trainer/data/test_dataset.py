@@ -256,7 +256,7 @@ def test_a_class_name_that_no_file_could_hold_is_refused(lay, name):
             ("learning/hat/1.jpg", "learning/vase/1.jpg", "eval/hat/1.jpg"),
             r"beside \S*/eval, found learning; move them",
         ),
-        (("hat/1.jpg", "hat/test/2.jpg", "vase/1.jpg"), r"as \S*/hat/test/2.jpg is, found \S*/hat/1.jpg in none"),
+        (("hat/1.jpg", "hat/test/2.jpg", "vase/1.jpg"), r"like \S*/hat/test/2.jpg, found \S*/hat/1.jpg in none"),
         (("hat/train/1.jpg", "vase/1.jpg"), r"found \S*/vase/1.jpg in none"),
         (("train/hat/1.jpg", "train/vase/1.jpg", "_none/1.jpg"), r"into \S*/train/_none\."),
     ],

@@ -24,9 +24,7 @@ def test_where_nothing_can_be_promised_nothing_is() -> None:
     material = made(ruling=None)
     assert material.promise.startswith("No precision can be promised: 0.90, the")
     assert material.promise.count(" of 90 are wrong.") == 1
-    assert material.promise.endswith(
-        "Every photo goes to a person, unless labels without a promise are asked for with --threshold."
-    )
+    assert material.promise.endswith("Every photo goes to a person; --threshold gives labels without a promise.")
     assert material.outcome == ""
     surest, weak = material.instead
     assert surest.startswith("Of the surest ")
@@ -35,20 +33,20 @@ def test_where_nothing_can_be_promised_nothing_is() -> None:
 
 
 def test_figures_out_of_fold_are_no_promise_where_there_is_none() -> None:
-    for ruling, words in ((None, "These figures rest on these photos."), (0.98, "The promise rests on these photos.")):
+    for ruling, words in ((None, "These figures are based on"), (0.98, "The promise is based on")):
         material = made(ruling=ruling, test=False)
         cv = CrossValidated(**dict(material.evaluation.val.model_copy(update={"n": 900})), folds=5)
         judged = {**material.judged, Judged.CV: material.judged[Judged.VAL]}
         material = replace(material, judged=judged, evaluation=material.evaluation.model_copy(update={"cv": cv}))
-        assert material.caveat.endswith(words)
+        assert material.caveat.endswith(f"{words} these photos.")
 
 
 @pytest.mark.parametrize(
     ("precision", "interval", "ending"),
     [
         (0.99, (0.95, 1.0), "with 95% confidence)."),
-        (0.97, (0.93, 0.985), "which is less than was asked for, but within chance."),
-        (0.9, (0.85, 0.94), "which is less than was asked for."),
+        (0.97, (0.93, 0.985), "below the target, but within chance."),
+        (0.9, (0.85, 0.94), "below the target."),
     ],
 )
 def test_an_outcome_says_whether_the_promise_was_kept(precision, interval, ending) -> None:
@@ -77,10 +75,7 @@ def test_findings_on_photos_without_a_product_are_a_sentence() -> None:
     found = OutlierFigures(n=40, caught=0.9, caught_95=(0.76, 0.97), auroc=0.95)
     unknown = material.evaluation.unknown.model_copy(update={"outliers": found})
     measured = replace(material, evaluation=material.evaluation.model_copy(update={"unknown": unknown}))
-    said = (
-        "Of 40 photos under _none that were not learned from, it sends 90.0% to a person (76.0 to 97.0% with 95% "
-        "confidence)."
-    )
+    said = "Of 40 photos under _none outside training, it sends 90.0% to a person (76.0 to 97.0% with 95% confidence)."
     assert measured.outliers == said
     assert said.replace("_", r"\_") in " ".join(model_card(measured).split())
     assert said in " ".join(re.sub("<[^>]+>", "", report_page(measured)).split())

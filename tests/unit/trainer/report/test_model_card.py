@@ -34,7 +34,7 @@ def test_a_card_says_what_it_should() -> None:
         "897 for training, 90 for validation, 90 for test. Set aside: 2 files (2 label conflict).",
         "- 2 files set aside",
         "found least often, with the share of their test photos: dress (",
-        "above\n  -3.2 goes to a person; of new photos of its classes, about 4.4% do.",
+        "A photo\n  above -3.2 goes to a person; of new photos of its classes, about 4.4% do.",
         "3 photos of the data may be labelled wrongly: see `label_issues.csv`.",
         "Made with hangtag 0.1.0, keras 3.15.1.",
     ):
@@ -45,7 +45,7 @@ def test_a_card_says_what_it_should() -> None:
         "## How to use it",
         "## Figures",
         "## Precision and coverage",
-        "## What it does not know",
+        "## Limits",
         "## Data",
         "## Training",
     ]
@@ -81,8 +81,8 @@ def test_classes_of_which_little_is_known_are_named() -> None:
     material = made(("dress", "hat", "vase"), untested=1)
     counts = {**material.prepared_counts, Split.TRAIN: {"dress": 200, "hat": 4, "vase": 29}}
     card = model_card(replace(material, prepared_counts=counts))
-    assert "Classes with fewer than 30 photos to learn from: hat (4), vase (29)." in card
-    assert "Classes without test photos, of which nothing is known: vase." in card
+    assert "Classes with fewer than 30 training photos: hat (4), vase (29)." in card
+    assert "Classes without test photos, so without figures: vase." in card
 
 
 def test_names_mean_nothing_but_themselves() -> None:

@@ -233,7 +233,7 @@ def test_a_table_is_collected_with_its_columns_and_missing_photos_are_reported(s
         "labels are under 'kind', photos under 'shot', products under 'sku'",
         "1 row has no label and is left out",
     )
-    assert collected.notes[2].startswith("1 photo could not be had, such as: ")
+    assert collected.notes[2].startswith("1 photo could not be fetched, such as: ")
     assert tuple(collected_notes(collected, ())) == collected.notes
 
 
@@ -262,7 +262,7 @@ def test_a_host_that_is_away_ends_the_cycle_unless_it_has_few_of_the_photos(
             collected()
         assert not (shop.folder / "cycle").exists()
     else:
-        assert collected().notes[0].startswith("2 photos could not be had")
+        assert collected().notes[0].startswith("2 photos could not be fetched")
 
 
 def test_the_tree_that_labels_of_a_table_state_is_kept_under_todays_names(shop: Shop) -> None:

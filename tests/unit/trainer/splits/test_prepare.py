@@ -147,12 +147,12 @@ def test_a_given_split_that_leaks_is_said_and_fix_leaks_drops_the_training_twin(
     leaking = prepared(folder, cache)
     assert "2 of the training photos are used for validation, which has none" in leaking.notes
     assert [p.path.name for p in leaking.of(Split.TEST)] == ["copy.png"]
-    said = "1 of 1 test photos (100.0%) show a picture or a product that is also learned from"
+    said = "1 of 1 test photos (100.0%) show a picture or a product of a training photo"
     assert any(note.startswith(said) for note in leaking.notes)
     data = prepared(folder, cache, fix_leaks=True)
     assert [(e.path, e.reason) for e in data.excluded] == [(folder / "train" / "hat" / "0.png", "leak")]
     assert [p.path.name for p in data.of(Split.TEST)] == ["copy.png"]
-    assert not any("learned from" in note for note in data.notes)
+    assert not any("of a training photo" in note for note in data.notes)
 
 
 def test_a_new_photo_of_an_old_picture_joins_its_split_though_the_old_one_is_gone(photos, cache):

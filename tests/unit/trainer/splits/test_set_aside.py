@@ -34,7 +34,7 @@ def test_a_class_without_training_photos_is_set_aside_and_said():
     assert covered.set_aside == [
         Exclusion(Path(f"lamp{i}"), "class_not_trained", "No photo of lamp is for training") for i in range(2)
     ]
-    assert covered.notes == ("lamp is not learned: none of its 2 photos is for training",)
+    assert covered.notes == ("lamp is not learned: it has no training photo among 2 photos",)
     assert keep_trained(photos[:6]).notes == ()
 
 
