@@ -124,7 +124,7 @@ def _check_place(root: Path, name: str, most: int) -> None:
         msg = f"Expected {name!r} in the bundle {root}, the system answered {error}; copy the bundle again."
         raise BundleError(msg) from error
     if not file.is_relative_to(root):
-        msg = f"{name} in the bundle {root} leads out of it, to {file}; refuse it and ask where it came from."
+        msg = f"{name} in the bundle {root} leads out of it, to {file}; do not use it, and ask its sender."
         raise BundleError(msg)
     if not found:
         msg = f"Expected {name} in the bundle {root}, it is missing; copy the bundle again."

@@ -36,11 +36,11 @@ def classify_command(
     ] = "auto",
     precision: Annotated[
         float | None,
-        typer.Option(help="How often photos that need no review must be right, as in 0.98. Default: the model's own."),
+        typer.Option(help="Share of photos without review that must be right, such as 0.98. Default: the model's own."),
     ] = None,
     threshold: ThresholdOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Label a few photos.
 
@@ -131,7 +131,7 @@ def verify_command(
         Path,
         typer.Argument(
             metavar="BUNDLE",
-            help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, as shop@champion.",
+            help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, such as shop@champion.",
         ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -165,7 +165,7 @@ def benchmark_command(
     bundle: Annotated[
         Path,
         typer.Argument(
-            metavar="BUNDLE", help="A bundle, a lone .onnx file, or a model of a registry, as shop@champion."
+            metavar="BUNDLE", help="A bundle, a lone .onnx file, or a model of a registry, such as shop@champion."
         ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,

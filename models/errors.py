@@ -1,7 +1,7 @@
 """Every error Hangtag raises on purpose, under one root.
 
-A message says what was expected, what came, and what to do next. The command line prints the message without a
-traceback and leaves with the error's ``exit_code``.
+A message names the expected, the received, and the next step. The command line prints the message without a traceback
+and exits with the error's ``exit_code``.
 """
 
 import errno
@@ -82,7 +82,7 @@ class BusyError(HangtagError):
 
 
 class ParityError(HangtagError):
-    """An exported model that does not agree with the Keras model it came from."""
+    """An exported model that disagrees with its Keras model."""
 
 
 class JobError(HangtagError):

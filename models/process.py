@@ -1,8 +1,4 @@
-"""This process, its children and its machine.
-
-It says where the cache and temporary files are, what the processor can do, and how other machines recognise a
-process.
-"""
+"""This process, its children and its machine: cache, temporary files, instructions, and the identity of a process."""
 
 import atexit
 import fcntl

@@ -117,7 +117,7 @@ class Taxonomy:
 
     @property
     def top(self) -> int:
-        """The highest level; 0 where no class has a parent."""
+        """The highest level; 0 if no class has a parent."""
         return max(self.level.values())
 
     @cached_property

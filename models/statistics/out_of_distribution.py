@@ -54,7 +54,7 @@ class DistanceHead:
         mean: of all features, outliers included, ``float32 (D,)``.
         within: whitens features less their class's mean, ``float32 (D, K)``.
         centres: each class's mean, whitened, ``float32 (classes, K)``; classes without photos have none.
-        overall: whitens features as a whole, ``float32 (D, K)``, or ``(D, 0)`` where the distance is not relative.
+        overall: whitens features as a whole, ``float32 (D, K)``, or ``(D, 0)`` if the distance is not relative.
     """
 
     mean: npt.NDArray[np.float32]
