@@ -1,7 +1,7 @@
 """``hangtag benchmark``: size, speed and memory of each of a bundle's models, on one thread of this machine.
 
-``python -P -m models.benchmark FILE SIZE`` measures one file in a bare process. At its top this module imports NumPy
-and ONNX Runtime and no more, so that the memory is what a device pays for the model.
+``python -P -m models.benchmark FILE SIZE`` measures one file in a bare process. At its top this module imports only
+NumPy and ONNX Runtime, to keep other memory out of the model's figure.
 """
 
 import json
@@ -33,7 +33,7 @@ _BATCH: Final = 8
 """Photos in a call, as ``hangtag label`` makes them."""
 _BATCHES: Final = 10
 _SECONDS: Final = 1.0
-"""No further call of a kind begins once it has had this long in a round."""
+"""Time limit for calls of a kind in a round; no further call begins after it."""
 _WARM_UP: Final = 2
 """Calls that are not timed: the first plans its memory, the second is the first to use the plan."""
 _EDGE_PHOTO: Final = (640, 480)
@@ -49,10 +49,10 @@ class ModelFigures:
 
     Attributes:
         file: its name. An edge graph is given a photo of 640×480 pixels, and resizes it.
-        bytes: its size.
+        bytes: the file's size.
         p50_ms, p99_ms: milliseconds within which half of the calls with one photo end, and 99 of 100.
         photos_per_s: in calls with 8 photos; an edge graph takes one a call.
-        memory_mb: the most (10⁶ bytes) that a bare process holds which loads the model and labels photos one by one.
+        memory_mb: peak memory (10⁶ bytes) of a bare process that loads the model and labels photos one by one.
     """
 
     variant: str
@@ -82,7 +82,7 @@ def benchmark(
 ) -> list[ModelFigures]:
     """Measure a bundle's models, or a lone ONNX file; BundleError if one is damaged or cannot run.
 
-    The files take turns, each turn in a fresh process: what slows the machine for a while slows all alike.
+    The files take turns, each turn in a fresh process, so that a slow phase of the machine slows all files alike.
     ``on_turn`` is called before each with (file, turn, turns).
     """
     files = _files(path)
@@ -144,8 +144,6 @@ def _print(measured: list[ModelFigures], machine: "Machine") -> None:
 
 @dataclass(frozen=True)
 class _Turn:
-    """What one fresh process found of one file."""
-
     times_ms: list[float]
     photos_per_s: float
     memory_mb: float
@@ -199,7 +197,7 @@ def _timed(session: "ort.InferenceSession", image: _Pixels, calls: int) -> list[
 
 
 def _peak_memory_mb() -> float:
-    """By Linux's own count of this process: ``getrusage`` inherits its parent's."""
+    """From Linux's count of this process: ``getrusage`` inherits the parent's peak."""
     lines = _STATUS.read_text(encoding="ascii").splitlines() if _STATUS.exists() else []
     kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
     unit = 1 if sys.platform == "darwin" else 1024

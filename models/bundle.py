@@ -1,4 +1,4 @@
-"""A bundle on disk, the folder that ships; and bundles that are kept in a storage and brought back, whole or not."""
+"""A bundle, the folder that ships: reads it, checks it, and copies it to and from a storage."""
 
 import hashlib
 import shutil
@@ -31,7 +31,7 @@ class Bundle:
 
     Attributes:
         path: the folder.
-        manifest: what it says of itself.
+        manifest: its parsed ``manifest.json``.
         digest: SHA-256 of ``manifest.json``, which holds the SHA-256 of every other file.
     """
 
@@ -57,10 +57,7 @@ class Bundle:
         return data
 
     def check_place(self, name: str) -> None:
-        """Check that a file is there, inside the folder, and of a size that a model or a photo can have.
-
-        Raises BundleError.
-        """
+        """Check that a file exists, inside the folder, with at most ``MAX_FILE_BYTES``. Raises BundleError."""
         _check_place(self.path.resolve(), name, MAX_FILE_BYTES)
 
     def check_labels(self) -> None:
@@ -92,7 +89,7 @@ def open_bundle(path: Path) -> Bundle:
 
 
 def read_manifest(path: Path) -> Bundle:
-    """Read a bundle's manifest, and look at none of its files; may raise InputError, BundleError."""
+    """Read a bundle's manifest without checking its files; may raise InputError, BundleError."""
     place = path / MANIFEST_FILE
     if not place.is_file():
         if (path / "args.json").is_file():
@@ -127,7 +124,7 @@ def _check_place(root: Path, name: str, most: int) -> None:
         msg = f"Expected {name!r} in the bundle {root}, the system answered {error}; copy the bundle again."
         raise BundleError(msg) from error
     if not file.is_relative_to(root):
-        msg = f"{name} in the bundle {root} leads out of it, to {file}; refuse it and ask where it came from."
+        msg = f"{name} in the bundle {root} leads out of it, to {file}; do not use it, and ask its sender."
         raise BundleError(msg)
     if not found:
         msg = f"Expected {name} in the bundle {root}, it is missing; copy the bundle again."
@@ -138,15 +135,12 @@ def _check_place(root: Path, name: str, most: int) -> None:
 
 
 def labels_text(labels: tuple[str, ...]) -> bytes:
-    """The contents of ``labels.txt``: a label a line, in the order of the probabilities."""
+    """The contents of ``labels.txt``: one label per line, in the order of the probabilities."""
     return "".join(f"{label}\n" for label in labels).encode()
 
 
 def keep_bundle(storage: "Storage", bundle: Bundle) -> None:
-    """Write a bundle's files into its folder, the manifest last. A damaged file that is there is repaired.
-
-    Raises BundleError.
-    """
+    """Write a bundle's files into a storage, the manifest last. Replaces damaged files. Raises BundleError."""
     for name in bundle.manifest.files:
         keep(storage, name, bundle.read(name))
     manifest = (bundle.path / MANIFEST_FILE).read_bytes()
@@ -175,17 +169,17 @@ def is_whole(here: Path) -> bool:
 
 
 def bring_bundle(storage: "Storage", here: Path) -> None:
-    """Copy a bundle from its folder to one of this machine, which appears when all of it is there.
+    """Copy a bundle from a storage to a folder of this machine. The folder appears once it is complete.
 
-    Another process may copy the same at this moment. Raises FileNotFoundError, BundleError.
+    Other processes may copy the same bundle at the same time. Raises FileNotFoundError, BundleError.
     """
     bring(_files(storage), here)
 
 
 def bring(files: Iterable[tuple[str, bytes]], here: Path) -> None:
-    """Write files into a folder of this machine, which appears with the last of them.
+    """Write files into a folder of this machine. The folder appears once it is complete.
 
-    A folder that is there already and lacks one of the files is replaced; a whole one stays.
+    An existing folder is replaced only if it lacks a file.
     """
     temporary = here.with_name(f".{here.name}.{uuid.uuid4().hex}")
     remains = temporary.with_suffix(".remains")

@@ -36,11 +36,11 @@ def classify_command(
     ] = "auto",
     precision: Annotated[
         float | None,
-        typer.Option(help="How often photos that need no review must be right, as in 0.98. Default: the model's own."),
+        typer.Option(help="Share of photos without review that must be right, such as 0.98. Default: the model's own."),
     ] = None,
     threshold: ThresholdOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object per line.")] = False,
 ) -> None:
     """Label a few photos.
 
@@ -73,10 +73,7 @@ def classify_command(
 def _classify_and_show(
     images: list[Path], classifiers: Mapping[str, "Classifier"], top_k: int, *, as_json: bool
 ) -> ExitCode:
-    """Print a line a photo and model, or a JSON object a photo, and on stderr the rule of each model.
-
-    An unreadable photo does not stop the others. ``classifiers``: name → model; an only model has the empty name.
-    """
+    """Print a line per photo and model, or a JSON object per photo. ``classifiers``: a single model has no name."""
     for name, classifier in classifiers.items():
         print(f"{name}: {classifier.rule}" if name else classifier.rule, file=sys.stderr)
     failed = False
@@ -134,7 +131,7 @@ def verify_command(
         Path,
         typer.Argument(
             metavar="BUNDLE",
-            help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, as shop@champion.",
+            help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, such as shop@champion.",
         ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -143,11 +140,11 @@ def verify_command(
     """Prove on this machine that a bundle is the same as when it was exported.
 
     Checks the SHA-256 of every file, labels.txt and each model's metadata, and runs the golden samples through each
-    model. For a lone file, checks its metadata, and that it answers. Shows everything that is wrong; exit status 5 if
-    anything is. Needs no training package.
+    model. For a lone file, checks its metadata, and that it answers. Shows every fault; exit status 5 if there is one.
+    Needs no training package.
 
-    The manifest proves every other file, but nothing here proves the manifest (such as its default variant and
-    accuracies): compare the SHA-256 that is printed last with the one that the export printed.
+    The manifest proves every other file. To prove the manifest itself (its default variant and accuracies, for
+    example), compare the SHA-256 printed last with the SHA-256 that the export printed.
 
     Examples:
 
@@ -168,7 +165,7 @@ def benchmark_command(
     bundle: Annotated[
         Path,
         typer.Argument(
-            metavar="BUNDLE", help="A bundle, a lone .onnx file, or a model of a registry, as shop@champion."
+            metavar="BUNDLE", help="A bundle, a lone .onnx file, or a model of a registry, such as shop@champion."
         ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,

@@ -1,11 +1,10 @@
-"""Drift: a model's answers on the photos of its proof, and whether others differ from them by more than chance.
+"""Drift: whether a model's answers on a catalogue differ from its answers on its proof by more than chance.
 
-If only the shares of the classes differ, the precision of a catalogue can be estimated (label shift). The shares are
-those that make the catalogue's answers likeliest, found by expectation maximization: Saerens, Latinne and Decaestecker,
-"Adjusting the outputs of a classifier to new a priori probabilities", Neural Computation 14 (2002). The chance of each
-answer, given the true class, is counted in the proof rather than taken from the probabilities, which may be
-miscalibrated. An interval comes from a bootstrap of both the proof and the catalogue. ``benchmarks/label_shift.py``
-shows how often promises are broken with and without it.
+If only the shares of the classes differ, the precision of a catalogue can be estimated (label shift). Expectation
+maximization finds the shares with the maximum likelihood: Saerens, Latinne and Decaestecker, "Adjusting the outputs of
+a classifier to new a priori probabilities", Neural Computation 14 (2002). The chance of each answer, given the true
+class, is counted in the proof, since probabilities may be miscalibrated. The interval is a bootstrap of both the proof
+and the catalogue. ``benchmarks/label_shift.py`` shows how often promises are broken with and without it.
 """
 
 import math
@@ -46,7 +45,7 @@ def differs(counts: Sequence[int], reference: Sequence[int]) -> bool:
 
 
 def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether the rows are so few that chance alone may give a large index; always with fewer than 30 rows."""
+    """Whether chance alone may give a large index; always with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) < _LEAST_PHOTOS or _LARGE < chance_limit(len(counts), n, m) < math.inf
 
@@ -54,7 +53,7 @@ def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
 def psi(counts: Sequence[int], reference: Sequence[int]) -> float:
     """The population stability index of two histograms over the same bins: 0 where they have the same shape.
 
-    Half a photo is added to each bin, so that an empty one is no infinity. The order of the bins does not matter.
+    Half a photo is added to each bin, to keep the index finite. The order of the bins does not matter.
     Source: Yurdakul and Naranjo, "Statistical properties of the population stability index", Journal of Risk Model
     Validation 14 (2020).
     """
@@ -70,12 +69,12 @@ def _shares(counts: Sequence[int]) -> list[float]:
 
 
 def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
-    """The index that chance exceeds once in a thousand times if nothing has changed.
+    """The index that chance exceeds once in a thousand times without a change.
 
-    Without a change it is distributed like (1/n + 1/m) · χ² with a degree of freedom less than there are bins (Yurdakul
-    and Naranjo, as above); the quantile of χ² is that of Wilson and Hilferty, "The distribution of chi-square" (1931).
+    The index is then distributed like (1/n + 1/m) · χ² with one degree of freedom less than bins (Yurdakul and Naranjo,
+    as above); the quantile of χ² is from Wilson and Hilferty, "The distribution of chi-square" (1931).
 
-    Each bin has some five photos or more; n and m are ``rows`` and ``reference_rows``.
+    Each bin has about five photos or more; n and m are ``rows`` and ``reference_rows``.
     """
     degrees = bins - 1
     if not degrees:
@@ -109,7 +108,7 @@ class ProofRows(Record):
         labels: class names; rows name them by their places.
         edges: confidences in rising order; each begins a bin, and the first bin begins at 0. All thresholds are edges.
         rows: true class, likeliest class, bin, and how many rows.
-        worth: how many independent rows they are worth: photos of one picture or product count about once.
+        worth: the number of independent rows that they equal: photos of one picture or product count about once.
     """
 
     labels: Annotated[tuple[str, ...], Field(strict=False)]
@@ -131,12 +130,12 @@ class ProofRows(Record):
 
 
 class ReferenceAnswers(Record):
-    """A model's answers on some photos, each distinct one counted once.
+    """A model's answers on some photos, each distinct photo counted once.
 
     Attributes:
         confidence_histogram: photos in each of 20 bins of equal width from 0 to 1, by their confidence.
         by_label: likeliest class → photos.
-        outliers: photos of no product, on which the unknown score was measured; None if they are photos of a catalogue.
+        outliers: number of photos without a product that measured the unknown score; None for photos of a catalogue.
     """
 
     confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS, strict=False)]
@@ -150,11 +149,11 @@ class ReferenceAnswers(Record):
 
 
 class VariantReference(ReferenceAnswers):
-    """A variant's answers on the photos that it was proved on.
+    """A variant's answers on the photos of its proof.
 
     Attributes:
         proof: the rows behind its thresholds; None without rows.
-        repeated: SHA-256 of a photo that was under five or more rows of the labelled photos → its share of them.
+        repeated: SHA-256 of a photo with five or more of the labelled rows → its share of the rows.
     """
 
     proof: ProofRows | None = None
@@ -199,7 +198,7 @@ def answers_of_probabilities(probabilities: npt.NDArray[np.float32], labels: Seq
 
 
 def read_reference(bundle: Bundle, variant: str) -> VariantReference:
-    """A variant's answers on the photos that it was proved on; BundleError if the file is damaged or lacks them."""
+    """A variant's answers on the photos of its proof; BundleError if the file is damaged or lacks them."""
     file = bundle.path / REFERENCE_FILE
     answers = parse_file(Reference, bundle.read(REFERENCE_FILE), str(file)).variants.get(variant)
     if answers is None:
@@ -216,18 +215,17 @@ _CLOSE: Final = 1e-5
 _NEVER: Final = 2.0
 _LOW: Final = 0.05
 _LOW_RAISED: Final = 0.025
-"""The lowest threshold that passes is one of many that were tried."""
+"""Stricter, since many thresholds are tried for the lowest that passes."""
 
 
 @dataclass(frozen=True)
 class ExpectedPrecision:
-    """The precision that a catalogue's labels are expected to have, and the 90% interval of it.
+    """The expected precision of a catalogue's labels, and its 90% interval.
 
     Attributes:
         shares: class → its estimated share of the catalogue's rows within the unknown limit.
         proof_shares: the same in the proof.
-        raised: the least confidence for which the promise holds, if it does not hold for the thresholds; above 1 if no
-            confidence is enough.
+        raised: the lowest confidence that keeps the promise, if the thresholds do not; above 1 if no confidence does.
     """
 
     precision: float
@@ -315,7 +313,7 @@ class LabelShift:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """How much a proof row of each class counts, and each class's share of the catalogue.
 
-        A row a class, spread like the proof, is added to the catalogue's: a handful of rows moves no share far.
+        One row per class, spread like the proof, is added to the catalogue, so that a few rows move no share far.
         """
         before = self._class_shares(rows)
         true, cell = np.divmod(self._pairs, self._cells)

@@ -1,7 +1,7 @@
 """Every error Hangtag raises on purpose, under one root.
 
-A message says what was expected, what came, and what to do next. The command line prints the message without a
-traceback and leaves with the error's ``exit_code``.
+A message names the expected, the received, and the next step. The command line prints the message without a traceback
+and exits with the error's ``exit_code``.
 """
 
 import errno
@@ -34,17 +34,17 @@ class HangtagError(Exception):
 
 
 class InputError(HangtagError):
-    """A path, option or file that a person gave cannot be used as it is."""
+    """A path, option or file from a person that cannot be used."""
 
     exit_code = ExitCode.USAGE
 
 
 class DataError(InputError):
-    """A set of labelled photos that cannot be learned from."""
+    """A set of labelled photos that a training cannot use."""
 
 
 class NothingNewError(HangtagError):
-    """There is nothing to do: nobody has given or said anything new."""
+    """There is nothing to do: no new photos or answers."""
 
     exit_code = ExitCode.NOTHING_NEW
 
@@ -62,7 +62,7 @@ class BundleError(HangtagError):
 
 
 class DisagreementError(BundleError):
-    """A sound bundle of which one model does not repeat its golden samples on this machine."""
+    """A sound bundle with a model that does not repeat its golden samples on this machine."""
 
 
 class RegistryError(HangtagError):
@@ -76,13 +76,13 @@ class TrackingError(HangtagError):
 
 
 class BusyError(HangtagError):
-    """Another process is doing what only one may do at a time."""
+    """Another process is doing the same, and only one may at a time."""
 
     exit_code = ExitCode.BUSY
 
 
 class ParityError(HangtagError):
-    """An exported model that does not agree with the Keras model it came from."""
+    """An exported model that disagrees with its Keras model."""
 
 
 class JobError(HangtagError):
@@ -100,7 +100,7 @@ class StoppedError(HangtagError):
 
 
 DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-"""The system's reasons to write no more of a file."""
+"""Error numbers of a full disk, a full quota, and a file that is too large."""
 
 
 def system_words(error: OSError) -> str:
@@ -108,7 +108,7 @@ def system_words(error: OSError) -> str:
     if error.errno in DISK_FULL:
         where = f" that holds {error.filename}" if error.filename else ""
         return f"The disk{where} is full ({os.strerror(error.errno)}); make room there, and try again."
-    return f"The system refused: {error}. Check that the path is right, can be written to, and has room."
+    return f"The system refused: {error}. Check the path, its write permission, and the free space."
 
 
 class ImageFault(StrEnum):
@@ -126,7 +126,7 @@ class ImageFault(StrEnum):
 class ImageError(HangtagError):
     """A photo that cannot be turned into pixels; ``fault`` is the kind, as in the ``error`` column.
 
-    Its message shows no secret of a URL: it goes into results, pages and logs.
+    The message hides secrets of URLs: it goes into results, pages and logs.
     """
 
     def __init__(self, message: str, fault: ImageFault = ImageFault.UNREADABLE) -> None:

@@ -1,6 +1,6 @@
-"""What a file is by its bytes and not by its name; what to do with one that cannot be read, and what it can spare.
+"""Tells file formats by their bytes, explains why a file cannot be read, and strips parts that a photo can spare.
 
-Pillow says of some formats, and of some cuts, that a file is cut short; of others only that it cannot read the file.
+Pillow reports only some truncated files as truncated, and others as unreadable.
 """
 
 import re
@@ -13,7 +13,7 @@ from PIL import UnidentifiedImageError
 
 ENDS_EARLY: Final = "The file ends too early; fetch it again."
 FIRST_BYTES: Final = 1024
-"""How many first bytes tell what a file is."""
+"""This many first bytes tell the format of a file."""
 _TRUNCATED: Final = ("truncated", "unexpected end", "premature", "reached eof", "not enough image data")
 _PHOTOS: Final = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -55,7 +55,7 @@ _TIFF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 
 
 def unreadable_words(data: bytes, error: Exception) -> str:
-    """Why bytes are no photo that can be read, and what to do; ``error`` is what Pillow raised."""
+    """Why a photo cannot be read, and what to do; ``error`` is Pillow's."""
     said = str(error).lower()
     if any(word in said for word in _TRUNCATED) or ends_early(data):
         return ENDS_EARLY
@@ -67,7 +67,7 @@ def unreadable_words(data: bytes, error: Exception) -> str:
     if photo:
         return f"It begins like {photo}, but is damaged; fetch it again."
     text = "It is text, not a photo; fetch the photo itself." if is_text(data[:FIRST_BYTES]) else ""
-    return other_kind(data) or text or "It is in none of the formats that Hangtag reads; fetch it again."
+    return other_kind(data) or text or "Hangtag does not know its format; fetch it again."
 
 
 def other_kind(data: bytes) -> str | None:
@@ -102,7 +102,7 @@ def photo_format(data: bytes) -> str | None:
 
 
 def is_text(start: bytes) -> bool:
-    """Whether a file begins as text does in UTF-8; an empty one does."""
+    """Whether the first bytes of a file are UTF-8 text; an empty file is text."""
     try:
         text = start.decode()
     except UnicodeDecodeError as error:
@@ -113,7 +113,7 @@ def is_text(start: bytes) -> bool:
 
 
 def ends_early(data: bytes) -> bool:
-    """Whether a GIF, WebP, TIFF or AVIF file that cannot be read is shorter than it says; of others Pillow says so."""
+    """Whether an unreadable GIF, WebP, TIFF or AVIF file is shorter than its header says; Pillow reports the others."""
     measure = _MEASURES.get(photo_format(data) or "")
     try:
         return measure is not None and measure(data)
@@ -153,7 +153,7 @@ _MEASURES: Final[Mapping[str, Callable[[bytes], bool]]] = {
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """The marker of each segment of a JPEG, where it starts, and its contents, up to the end marker or the end."""
+    """Marker, start and contents of each segment of a JPEG, up to the end marker or the end."""
     place = 2
     for _ in range(_MOST_SEGMENTS):
         found = _JPEG_MARKER.search(data, place)
@@ -177,9 +177,9 @@ def is_interleaved(data: bytes) -> bool:
 
 
 def without_end(data: bytes) -> bytes | None:
-    """A JPEG up to where its end marker is missing, if it has every scan; None if it has one, or lacks a scan.
+    """A JPEG up to its missing end marker, if it has every scan; None if it has the marker or lacks a scan.
 
-    Whether the last scan is whole, only a decoder can tell.
+    Only a decoder can tell whether the last scan is whole.
     """
     lacks: set[tuple[int, int]] | None = None
     for marker, start, contents in _jpeg_segments(data):
@@ -196,7 +196,7 @@ def without_end(data: bytes) -> bytes | None:
 
 
 def png_without_extras(data: bytes) -> tuple[bytes, bytes | None]:
-    """A PNG with the chunks that its picture needs alone, and its colour profile."""
+    """A PNG with only the chunks that its picture needs, and its colour profile."""
     place, kept, profile = _PNG_START, [data[:_PNG_START]], b""
     while place + _PNG_START <= len(data):
         size, kind = struct.unpack_from(">I4s", data, place)

@@ -40,8 +40,7 @@ class GoldenSample(Record):
     Attributes:
         file: name of the photo inside the bundle.
         kind: why it is there (``photo``, ``non_square``, ``exif_rotated``, ``transparent``).
-        answers: ONNX file → its answer; that of an edge graph for the whole photo
-            (:func:`models.preprocess.whole_pixels`).
+        answers: ONNX file → its answer; an edge graph gets the whole photo (:func:`models.preprocess.whole_pixels`).
     """
 
     file: str
@@ -57,10 +56,7 @@ class GoldenSamples(Record):
 
 
 def golden_labels(bundle: Bundle, variant: str) -> dict[str, str]:
-    """Golden photo, by its name in the bundle → its class; only those that this variant labels alone.
-
-    Raises BundleError.
-    """
+    """Name of a golden photo in the bundle → class, if this variant needs no review for it. Raises BundleError."""
     file, thresholds = bundle.manifest.variants[variant].file, bundle.manifest.metadata(variant).thresholds
     labels: dict[str, str] = {}
     for sample in (sample for sample in _read_samples(bundle) if sample.kind == "photo"):
@@ -73,10 +69,10 @@ def golden_labels(bundle: Bundle, variant: str) -> dict[str, str]:
 
 
 def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
-    """Run a bundle's golden samples through decoding and one of its networks or edge graphs, on this very machine.
+    """Decode a bundle's golden samples and run a network or an edge graph on them, on this machine.
 
     Returns:
-        How many samples agreed: all of them.
+        The number of samples; all of them agreed.
 
     Raises BundleError, DisagreementError.
     """

@@ -65,7 +65,7 @@ class Quantization(Record):
 
     Attributes:
         float_layers: the first nodes with weights, if they still compute in floating point.
-        photos: how many training photos the ranges of the activations were found on.
+        photos: number of training photos behind the ranges of the activations.
     """
 
     float_layers: Annotated[tuple[str, ...], Field(strict=False)]
@@ -73,7 +73,7 @@ class Quantization(Record):
 
 
 class Variant(Calibration):
-    """One model of a bundle, ``float32`` or ``int8``: the name of its ONNX file, and of that of its edge graph.
+    """One model of a bundle, ``float32`` or ``int8``, with the names of its ONNX file and its edge graph.
 
     ``accuracy`` is the share of the run's validation photos that it labels right.
     """
@@ -90,7 +90,7 @@ class Variant(Calibration):
 
 
 class Measured(Record):
-    """The figure that a run's report leads with: of test photos, or of more photos out of fold; else of validation."""
+    """The main figure of a run's report: on test photos, or on more photos out of fold; else on validation photos."""
 
     accuracy: Probability
     photos: int
@@ -101,12 +101,12 @@ class Measured(Record):
 
 
 class _Described(Record):
-    """What manifest and ONNX metadata both say of a model.
+    """Fields that manifest and ONNX metadata share.
 
     Attributes:
         version: the UTC time at which the bundle was made, ``YYYYMMDDTHHMMSSZ``.
         labels: class names; the position is the column of ``probabilities``.
-        taxonomy: of a tree that the labels are the leaves of, label → its parent; None without one.
+        taxonomy: label → its parent, in a tree with the labels as leaves; None without a tree.
     """
 
     schema_version: Literal[1]
@@ -118,7 +118,7 @@ class _Described(Record):
 
     @property
     def tree(self) -> Taxonomy | None:
-        """The tree that the labels are the leaves of; None without one."""
+        """The tree with the labels as leaves; None without a tree."""
         return Taxonomy(self.labels, self.taxonomy) if self.taxonomy else None
 
     def _check_targets(self, rules: Calibration) -> None:
@@ -151,7 +151,7 @@ class Manifest(_Described):
 
     Attributes:
         default_variant: the variant that is used unless a person names one.
-        default_because: why it is that one, with the figures, for a person; None where there is only one.
+        default_because: the reason for this default, with figures, for a person; None for a bundle of one variant.
         files: name → SHA-256, for every file of the bundle but this one.
         made_with: package → version.
     """
@@ -181,7 +181,7 @@ class Manifest(_Described):
         return self
 
     def metadata(self, variant: str) -> ModelMetadata:
-        """What the ONNX files of a variant must carry."""
+        """The metadata that the ONNX files of a variant must have."""
         chosen = self.variants[variant]
         described = {name: getattr(self, name) for name in _Described.model_fields}
         rules = {name: getattr(chosen, name) for name in Calibration.model_fields}

@@ -15,8 +15,8 @@ ModelsOption = Annotated[
     typer.Option(
         "--model",
         metavar="[NAME=]MODEL",
-        help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, as shop@champion or shop@3. "
-        "May be given again, for several models in one pass, each with a name for its columns: category=shop@champion.",
+        help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, such as shop@champion. "
+        "Repeat it for several models in one pass, each with a name for its columns: category=shop@champion.",
     ),
 ]
 
@@ -40,9 +40,9 @@ RegistryOption = Annotated[
 
 
 def takes(**records: type) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
-    """Let Typer see the fields of dataclasses as options of a command, which gets each record under its name.
+    """Show Typer the fields of dataclasses as options of a command, which gets each record under its name.
 
-    The options stand where the record stands among the command's keyword-only parameters, else behind the others.
+    The options take the place of the record among the command's keyword-only parameters, else they come last.
     """
 
     def decorate(command: Callable[..., Answer]) -> Callable[..., Answer]:

@@ -10,7 +10,7 @@ from models.errors import ImageError, ImageFault, InputError
 from models.preprocess import MAX_BYTES
 
 NONE: Final = "_none"
-"""The label of photos that show no product (hands, logos, size charts), and the folder they lie in: never a class."""
+"""The label, and the folder, of photos without a product (hands, logos, size charts): never a class."""
 
 _LONGEST_SHOWN: Final = 200
 
@@ -29,19 +29,19 @@ _OF_SYSTEMS: Final = frozenset(
     }
     | {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__pycache__"}
 )
-"""What systems leave beside people's files, in lower case."""
+"""Files and folders that systems put beside people's files, in lower case."""
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or a folder is none that a person has put there: it is hidden, or its system's own."""
+    """Whether a file or a folder is hidden, or belongs to a system."""
     return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def read_photo(path: Path, within: Path | None = None) -> bytes:
-    """Read a photo's bytes, at most ``MAX_BYTES``; a pipe or a device would block for ever and is refused.
+    """Read a photo's bytes, at most ``MAX_BYTES``; refuses pipes and devices, which would block for ever.
 
-    ``within`` is a folder, with no link in its path; a file outside of it, by ``..`` or a link, is refused. The opened
-    file is checked, so nobody can exchange it in between. Raises ImageError.
+    ``within`` is a folder, with no link in its path; a file outside of it, by ``..`` or a link, is refused. The check
+    is on the opened file, so that it cannot be exchanged in between. Raises ImageError.
     """
     if within and (".." in path.parts or not path.is_relative_to(within)):  # refused unopened
         raise _elsewhere(path, within)
@@ -102,7 +102,7 @@ def _check_regular(status: os.stat_result, path: Path) -> None:
 
 
 def walk_files(root: Path) -> Iterator[Path]:
-    """Every file under a folder, those of :func:`is_hidden` left out, folder by folder and sorted by name.
+    """Every file under a folder, without :func:`is_hidden` ones, folder by folder and sorted by name.
 
     Linked folders are entered, each folder once. Raises InputError.
     """

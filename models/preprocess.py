@@ -1,9 +1,9 @@
-"""Bytes of a photo in, pixels for the network out: the only such function in Hangtag.
+"""Turns bytes of a photo into pixels for the network.
 
-Training, export, labelling and the web page all call :func:`preprocess`, so what a model saw while it learned is what
-it sees in production. In order: decode (JPEG scaled in the DCT domain where the spec says so), EXIF orientation,
-16-bit samples scaled to 8, antialiased bilinear resize, transparency laid over white, an embedded colour profile
-converted to sRGB, fit.
+Training, export, labelling and the web page all call :func:`preprocess`, so that a model sees the same pixels in
+production as in training. It decodes the photo (a JPEG scaled in the DCT domain if the spec says so), applies the EXIF
+orientation, and scales 16-bit samples to 8. Then it resizes bilinearly with antialiasing, lays transparency over white,
+converts an embedded colour profile to sRGB, and fits the photo into the square.
 """
 
 import hashlib
@@ -43,14 +43,14 @@ Pixels = npt.NDArray[np.uint8]
 VERSION: Final = "1"
 """Raised whenever :func:`preprocess` gives other pixels for the same bytes."""
 _READS: Final = "2"
-"""Raised whenever photos are read that failed before, which caches remember."""
+"""Raised whenever photos that failed before can be read: caches remember failures."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
 )
 MAX_BYTES: Final = 64 * 1024 * 1024
 MAX_PIXELS: Final = 50_000_000
-"""A file above the former, and a decoded photo above the latter, is refused: a pixel takes up to eight bytes."""
+"""Larger files and larger decoded photos are refused: a pixel takes up to eight bytes."""
 _PIXEL_BYTES: Final = 8
 _MOST_OF_A_JPEG: Final = 4 * MAX_PIXELS
 """A JPEG is decoded at an eighth of its sides, row by row: 200 million pixels take half a second and 35 MB."""
@@ -61,7 +61,7 @@ _LOOK: Final = _MOST_OF_A_JPEG // 16
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
-"""Three ways for a JPEG to go on, each with other first bits: only if no pixel is missing, it makes no difference."""
+"""Three continuations of a JPEG with different first bits: they give equal pixels only if no pixel is missing."""
 
 _ORIENTATION_TAG: Final = 0x0112
 _TILE_TAGS: Final = (0x0142, 0x0143)
@@ -77,19 +77,19 @@ _TURNS: Final = {
 }
 _OWN_FORMATS: Final = frozenset({"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF"})
 _LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
-"""Formats that Pillow's ``preinit`` leaves out: loaded if a photo has none of the others."""
+"""Formats that Pillow's ``preinit`` leaves out: loaded if no other format fits."""
 _PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _WHITE: Final = (255, 255, 255)
 
 
 class PreprocessSpec(BaseModel):
-    """What turns a photo into pixels; it travels in the manifest and in the ONNX metadata.
+    """How a photo becomes pixels; part of the manifest and of the ONNX metadata.
 
     Attributes:
         size: side S of the square, in pixels.
         fit: how the photo fills the square; ``pad`` pads with white.
         decode: ``dct`` is faster for photos much larger than S.
-        dct_floor: a DCT-scaled photo is never smaller than this many times the size it is resized to.
+        dct_floor: a DCT-scaled photo has at least this many times the width and height of the resized photo.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -106,14 +106,14 @@ def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
 
 
 class EncodedPhoto:
-    """A photo's bytes, for models that want them as different pixels: decoded once for all that decode it alike."""
+    """A photo's bytes, for models with different specs: decoded once for all specs with the same decoding."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
         self._decoded: dict[Hashable, tuple[Image.Image, bytes | None]] = {}
 
     def pixels(self, spec: PreprocessSpec) -> Pixels:
-        """The pixels that :func:`preprocess` gives, whatever was asked for before; raises what that raises."""
+        """The same pixels as from :func:`preprocess`; may raise ImageError."""
         if _ONLY_WAY in self._decoded:
             with _only_image_errors(self._data):
                 return _squared(*self._decoded[_ONLY_WAY], spec)
@@ -141,7 +141,7 @@ def _way_of_decoding(image: Image.Image) -> Hashable:
 
 @contextmanager
 def opened(data: bytes) -> Iterator[Image.Image]:
-    """A photo as Pillow opens it: its header is read, of a PNG also its pixels; may raise ImageError."""
+    """Open a photo with Pillow: reads its header, of a PNG also its pixels; may raise ImageError."""
     if len(data) > MAX_BYTES:
         msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
@@ -158,7 +158,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
 
 
 def _png(data: bytes) -> Image.Image:
-    """A loaded PNG. If Pillow refuses it, perhaps for a chunk that its picture does not need, without such chunks."""
+    """A loaded PNG; if Pillow refuses it, without the chunks that its picture does not need."""
     try:
         return _loaded(data)
     except (ImageError, Image.DecompressionBombError, MemoryError):
@@ -194,14 +194,14 @@ def _is_whole(start: bytes) -> bool:
 
 
 def _identified(data: bytes) -> Image.Image:
-    """An image of an accepted format, whose header has been read, and no more.
+    """An image of an accepted format; only its header has been read.
 
-    Plugins that are loaded already are tried first; the first bytes tell formats apart, so any order will do.
+    Loaded plugins are tried first; the first bytes tell formats apart, so any order will do.
     """
     with suppress(UnidentifiedImageError):
         try:
             return Image.open(io.BytesIO(data), formats=_loaded_formats())
-        except Image.DecompressionBombError:  # it means photos that are decoded in full
+        except Image.DecompressionBombError:  # Pillow's limit is for photos decoded in full
             if not data.startswith(_JPEG):
                 raise
             return Image.OPEN["JPEG"][0](io.BytesIO(data), "")
@@ -209,7 +209,7 @@ def _identified(data: bytes) -> Image.Image:
 
 
 def accepted_formats() -> list[str]:
-    """Our formats and those of registered plugins, but not Pillow's rare ones: EPS runs a program."""
+    """Our formats and formats of registered plugins, without Pillow's rare ones: EPS runs a program."""
     for plugin in _LATER_PLUGINS:
         import_module(plugin)
     return _loaded_formats()
@@ -221,13 +221,13 @@ def _loaded_formats() -> list[str]:
 
 
 def afford(image: Image.Image) -> None:
-    """Have a JPEG of more than ``MAX_PIXELS``, which is not loaded yet, decoded at a half or a quarter of its sides."""
+    """Have an unloaded JPEG of more than ``MAX_PIXELS`` decoded at a half or a quarter of its sides."""
     if image.width * image.height > MAX_PIXELS:
         _draft(image, image.size)
 
 
 def _draft(image: Image.Image, wanted: tuple[int, int]) -> None:
-    """Have a JPEG decoded at a part of its sides: at least as large as wanted, but for ``MAX_PIXELS``."""
+    """Have a JPEG decoded at a part of its sides: at least as large as ``wanted``, within ``MAX_PIXELS``."""
     width, height = image.size
     part = next((part for part in (1, 2, 4) if ceil(width / part) * ceil(height / part) <= MAX_PIXELS), 8)
     image.draft(image.mode, (min(wanted[0], width // part), min(wanted[1], height // part)))
@@ -242,7 +242,7 @@ def whole_rgb(image: Image.Image) -> Image.Image:
 
 
 def small_rgb(image: Image.Image, side: int, resample: Image.Resampling) -> Image.Image:
-    """:func:`whole_rgb` in a square of ``side`` pixels, at no more memory than pixels for a network take."""
+    """:func:`whole_rgb` in a square of ``side`` pixels, with no more memory than :func:`preprocess` takes."""
     _draft(image, (side, side))
     small, profile = _upright_and_ready(image)
     small.thumbnail((side, side), resample)
@@ -261,7 +261,7 @@ def orientation_of(image: Image.Image) -> int:
         tag = image.getexif().get(_ORIENTATION_TAG, 1)
         return int(tag) if tag in _TURNS else 1
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        return 1  # a damaged EXIF block says nothing about the photo; browsers show it as stored, so do we
+        return 1  # damaged EXIF: browsers show the photo as stored, and so do we
 
 
 def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
@@ -300,7 +300,7 @@ def _squared(image: Image.Image, profile: bytes | None, spec: PreprocessSpec) ->
 
 
 def fingerprint(spec: PreprocessSpec) -> str:
-    """All that a photo's pixels depend on besides its bytes: the spec, our version, Pillow and its plugins."""
+    """A digest of the spec, our version, Pillow and its plugins: photos of equal bytes then have equal pixels."""
     parts = (spec.model_dump_json(), VERSION, _READS, PIL.__version__, *sorted(accepted_formats()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -423,7 +423,7 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """:func:`_transform`; kept for the last profiles, but for those that are larger than any usual one."""
+    """:func:`_transform`, cached for the last profiles of usual size."""
     if len(profile) > MOST_PROFILE_BYTES:
         return _transform(profile, mode)
     kept = _kept_transform(hashlib.sha256(profile).digest(), mode)
@@ -434,11 +434,11 @@ def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
 
 @lru_cache(maxsize=16)
 def _kept_transform(_digest: bytes, _mode: str) -> "list[ImageCmsTransform | None]":
-    return []  # to be filled: a cache by arguments would keep the profiles, too
+    return []  # the caller fills it: a cache of arguments would keep the profiles, too
 
 
 def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """The transform to sRGB; None for a damaged profile, or one of another colour space than the image has."""
+    """The transform to sRGB; None for a damaged profile, or a profile of another colour space."""
     from PIL import ImageCms
 
     try:

@@ -1,8 +1,4 @@
-"""This process, its children and its machine.
-
-It says where the cache and temporary files are, what the processor can do, and how other machines recognise a
-process.
-"""
+"""This process, its children and its machine: cache, temporary files, instructions, and the identity of a process."""
 
 import atexit
 import fcntl
@@ -55,10 +51,10 @@ def python_environment() -> dict[str, str]:
 
 
 def reuse_memory() -> None:
-    """Have the memory of one photo used for the next, in a process that decodes many.
+    """Reuse the memory of one photo for the next, in a process that decodes many.
 
-    By default glibc gives it back each time, and asks for it again: thousands of page faults a photo, a quarter of the
-    time of a WebP. At most 64 MiB are kept, and none of a block of more than 32 MiB.
+    By default glibc returns the memory after each photo: thousands of page faults a photo, a quarter of the time of a
+    WebP. At most 64 MiB are kept; blocks of more than 32 MiB are always returned.
     """
     import ctypes  # most commands need none
 
@@ -68,11 +64,11 @@ def reuse_memory() -> None:
 
 
 def use_own_temporary_folder() -> None:
-    """Give this process, and those that it starts, a folder of its own for temporary files (``TMPDIR``).
+    """Give this process and its children their own folder for temporary files (``TMPDIR``).
 
     TensorFlow and Celery put files there and remove them at exit; a killed process leaves them. The folder is removed
-    at exit, and the folders of processes that are gone are removed now. Each folder is locked while its process lives;
-    the system ends the lock with the process. If no folder can be made, the usual one is used.
+    at exit, and folders of ended processes are removed now. Each folder is locked while its process lives; the system
+    ends the lock with the process. If no folder can be made, the usual one is used.
     """
     with suppress(OSError):
         place = Path(tempfile.gettempdir())
@@ -86,7 +82,7 @@ def use_own_temporary_folder() -> None:
 
 
 def _remove_left(folder: Path) -> None:
-    """Remove the folder of a process that is gone; one that is locked, or somebody else's, stays."""
+    """Remove the folder of an ended process, unless it is locked or another user's."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -120,7 +116,7 @@ _INSTRUCTIONS: Final = {
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine, as far as it can be told: its processor, cores that this process may use, instructions, versions."""
+    """A machine: its processor, the cores that this process may use, instructions, versions."""
 
     cpu: str
     cores: int
@@ -181,7 +177,7 @@ class Owner:
 
     @classmethod
     def this(cls) -> Self:
-        """The process that asks."""
+        """This process."""
         pid = os.getpid()
         return cls(socket.gethostname(), _machine(), pid, _start_of(pid) or 0)
 
@@ -192,11 +188,11 @@ class Owner:
 
     @property
     def known_dead(self) -> bool:
-        """Whether it has surely ended; false for a process on another machine, since nobody can tell."""
+        """Whether it has surely ended; false for a process on another machine."""
         return self.same_machine and _start_of(self.pid) != self.started
 
     def to_json(self) -> str:
-        """For other processes."""
+        """JSON for other processes."""
         return json.dumps(asdict(self))
 
     @classmethod
@@ -207,7 +203,7 @@ class Owner:
 
 @lru_cache(maxsize=1)
 def _owners() -> "TypeAdapter[Owner]":
-    from pydantic import TypeAdapter  # which the start of a command can do without
+    from pydantic import TypeAdapter  # slow: not at the start of a command
 
     return TypeAdapter(Owner)
 

@@ -1,6 +1,6 @@
 """How people name a model: by a path, or as ``shop@champion`` and ``shop@3`` of a registry.
 
-``hangtag classify`` reads this, so a registry is loaded only where one is asked for.
+``hangtag classify`` imports this module, so the registry's code is imported only for a name of a registry.
 """
 
 import re
@@ -24,7 +24,7 @@ class ModelReference:
     Attributes:
         path: a bundle, or a lone ``.onnx`` file, on this machine.
         said: its name for people: ``shop@3``, or the path.
-        asked, registry: the name that was asked for, ``shop@champion`` or ``shop@3``, and where; None for a path.
+        asked, registry: the requested name, ``shop@champion`` or ``shop@3``, and its registry; None for a path.
     """
 
     path: Path
@@ -34,17 +34,17 @@ class ModelReference:
 
     @property
     def by_alias(self) -> bool:
-        """Whether an alias was asked for, which may later mean another version."""
+        """Whether the requested name is an alias, which may later mean another version."""
         return self.asked is not None and self.asked != self.said
 
     @property
     def words(self) -> str | None:
-        """A sentence that says which version an alias stands for; None if no alias was asked for."""
+        """A sentence with an alias and its version; None without an alias."""
         return f"{self.asked} is {self.said} of the registry at {self.registry}." if self.by_alias else None
 
 
 def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelReference:
-    """Look a model up: a path that exists is taken as it is; otherwise ``NAME@WHICH`` is looked up in the registry.
+    """Look a model up: as an existing path, else as ``NAME@WHICH`` in the registry.
 
     Raises RegistryError, BundleError.
     """
@@ -64,7 +64,7 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
 
 
 def version_of(model: ModelReference, digest: str) -> ModelReference | None:
-    """The version of a looked-up model whose bundle has this digest, wherever its alias points; None without one."""
+    """The version of a looked-up model whose bundle has this digest; None if no version has it."""
     if model.asked is None or model.registry is None:
         return None
     from models.registry.registry import open_registry
@@ -77,7 +77,7 @@ def version_of(model: ModelReference, digest: str) -> ModelReference | None:
 
 
 def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
-    """The model of ``--model``, or several by their names. A path that exists is taken as it is.
+    """The model of ``--model``, or several by their names. An existing path may contain ``=``.
 
     Raises InputError.
     """
@@ -98,7 +98,7 @@ def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
 
 
 def find_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> Path:
-    """Look a model up, and say on stderr which version an alias stood for; may raise RegistryError."""
+    """Look a model up, and print an alias with its version on stderr; may raise RegistryError."""
     found = resolve_model(model, registry)
     if found.words:
         print(printable(found.words), file=sys.stderr)

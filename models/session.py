@@ -1,6 +1,6 @@
 """ONNX files on the CPU, through ONNX Runtime.
 
-A benchmark's bare process imports this too, so nothing but ONNX Runtime and NumPy is loaded for :func:`bare_session`.
+A benchmark's bare process imports this too, so :func:`bare_session` loads only ONNX Runtime and NumPy.
 """
 
 import os
@@ -21,8 +21,8 @@ _QUIET: Final = 3
 def refuse_telemetry() -> None:
     """Keep ONNX Runtime from writing a device id and usage data to the user's cache, and from sending them.
 
-    Call it before ONNX Runtime is imported, which reads the environment then; its own ``disable_telemetry_events``
-    comes too late. A variable that a person has set is left alone.
+    Call it before the import of ONNX Runtime, which reads the environment; its own ``disable_telemetry_events`` comes
+    too late. A variable that a person has set stays.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -41,7 +41,7 @@ def bare_session(data: bytes, threads: int) -> "ort.InferenceSession":
     options.inter_op_num_threads = 1
     options.log_severity_level = _QUIET
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Weights that lie in a file of their own have no SHA-256: where they are looked for, there are none.
+    # Weights in a separate file have no SHA-256, so look for them where no file can be.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 

@@ -1,7 +1,7 @@
-"""A tree of labels: the classes are its leaves, and a node above them says less of a photo and is right more often.
+"""A tree of labels: the classes are its leaves, and a node above them says less about a photo and is right more often.
 
-The level of a node is the longest way down from it: 0 of a class, 1 of a node right above classes, and so on. So the
-nodes above a class have different levels, which rise, and a node has the same level whatever the class below it.
+The level of a node is the length of the longest way down from it: 0 for a class, 1 for a node right above classes, and
+so on. So levels rise along the nodes above a class, and a node has one level for all classes below it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -117,7 +117,7 @@ class Taxonomy:
 
     @property
     def top(self) -> int:
-        """The highest level; 0 where no class has a parent."""
+        """The highest level; 0 if no class has a parent."""
         return max(self.level.values())
 
     @cached_property
@@ -131,7 +131,7 @@ class Taxonomy:
 
     @cached_property
     def _spans(self) -> tuple[Levels, Levels, Levels]:
-        """Classes in an order in which those of each node follow each other; where each node's begin, and end."""
+        """An order of the classes that keeps each node's classes together; where they begin and end."""
         ways = [self.ancestors(label) for label in self.classes]
         order = sorted(range(len(ways)), key=lambda place: (*reversed(ways[place]), ""))
         inside = [[node in ways[place] for place in order] for node in self.nodes]
@@ -172,9 +172,9 @@ class Taxonomy:
         return np.array([known[pair] for pair in pairs], np.intp)
 
     def limited_to(self, classes: Sequence[str], renamed: Mapping[str, str] = NOTHING) -> "Taxonomy | None":
-        """The same tree for other classes, some ``renamed`` (old name → new); None if nothing is left of it.
+        """The same tree for other classes, some ``renamed`` (old name → new); None if no class has a parent.
 
-        Classes that it lacks are at the top; branches without any go, and so do nodes that are above all of them.
+        Classes that the tree lacks are at the top. Branches without a class are dropped, and nodes above all classes.
         """
         if renamed:
             before = tuple(dict.fromkeys(renamed.get(label, label) for label in self.classes))

@@ -18,7 +18,7 @@ FIRST_RATE_S: Final = 3.0
 """Seconds before a rate is shown: earlier ones say more about the start than about the work."""
 _WHOLE: Final = 10
 _PIPED: Final = 10_000
-"""Width of a file or a pipe: nothing is wrapped there, so that a program finds names whole."""
+"""Width of a file or a pipe: no wrapping, so that programs find whole names."""
 _LEAST: Final = 12
 """Characters that a column of text keeps at least."""
 
@@ -32,7 +32,7 @@ class Console(rich.console.Console):  # noqa: TID251 - the only one
             self.width = _PIPED
 
     def say(self, text: str, style: str = "") -> None:
-        """Print a line for a person, however long; nothing in it is markup."""
+        """Print a line for a person, however long, without markup."""
         self.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def render_str(self, text: str, **settings: Any) -> Text:  # noqa: ANN401 - they are Rich's
@@ -49,9 +49,9 @@ class Console(rich.console.Console):  # noqa: TID251 - the only one
 def print_table(table: Table, console: Console, *, spare: Sequence[str] = (), style: str = "") -> None:
     """Print a table without cropping a cell, however narrow the terminal is.
 
-    Columns aligned to the right hold figures, which are never folded, nor are columns with ``no_wrap``. All other text
-    is folded. A table that is still too wide runs over the terminal's edge, which wraps its lines. ``spare`` columns
-    are shown whole, or left out if they are empty or there is no room, the first ones first.
+    Columns aligned to the right (figures) and columns with ``no_wrap`` are never folded. All other text is. A table
+    that is still too wide runs over the terminal's edge. ``spare`` columns are shown whole; empty ones are left out,
+    and, if there is no room, the first ones.
     """
     for column in table.columns:
         column.overflow = "fold"
@@ -84,8 +84,8 @@ def _width(console: Console, *shown: RenderableType) -> int:
 class RateColumn(ProgressColumn):
     """The rate since the start of the work, as the summary gives it afterwards.
 
-    A task's field ``unit``, such as ``images/s``, is that of its rate; a task without it shows none. Its field
-    ``earlier`` is how much was done before the work began.
+    A task's field ``unit``, such as ``images/s``, is the unit of its rate; a task without it shows no rate. Its field
+    ``earlier`` counts units that were done before the start.
     """
 
     def render(self, task: Task) -> Text:

@@ -15,7 +15,7 @@ _MOST_DIGITS: Final = 18
 _FILE_LINK: Final = re.compile(rb'(<a class="file") href="[^"]*"')
 _URL: Final = re.compile(r"(?<![^\s:'\"(,;|])//([^/?#\s]*)((?:(?!://|[,;|]//)[^?#\s])*)([?#]\S*)?")
 _QUERY: Final = re.compile(r"\?[^?\s]*=\S*")
-"""Of a path that is joined to a URL somewhere else."""
+"""Of a relative path, which is joined to a URL later."""
 _MARKS: Final = "'\",;:.?!)]…"
 """Characters after a URL that belong to its sentence."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -27,9 +27,9 @@ def printable(text: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A text for people, whose URLs have lost user, password, query and fragment: these may hold secrets.
+    """A text without user, password, query and fragment of its URLs: these may hold secrets.
 
-    ``?…`` tells that a URL had more. Where a password goes on after a ``/`` or ``?``, all of it goes.
+    ``?…`` stands for a removed query. A password with a ``/`` or ``?`` is removed whole.
     """
     return _QUERY.sub(_without_query, _URL.sub(_bare, text))
 
@@ -69,7 +69,7 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def label_text(text: str) -> str:
-    """A label or a column's name as it is compared everywhere: in Unicode's NFC, without blanks at its ends."""
+    """A label or a column's name, normalized for comparison: in Unicode's NFC, without blanks at its ends."""
     return unicodedata.normalize("NFC", text).strip()
 
 
@@ -102,5 +102,5 @@ def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
 
 
 def without_file_links(page: bytes) -> bytes:
-    """A report's page whose links to files near it are plain text, for a place where those files do not lie."""
+    """A report's page with plain text for its links to files, for a place without these files."""
     return _FILE_LINK.sub(rb"\1", page)

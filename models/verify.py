@@ -1,4 +1,4 @@
-"""Verifies on this machine that a bundle still answers as it did where it was exported."""
+"""Verifies on this machine that a bundle gives the same answers as when it was exported."""
 
 import hashlib
 import json
@@ -21,7 +21,7 @@ from models.terminal import Console, print_table
 from models.text import number_of
 
 Progress = Callable[[str], None]
-"""Called with what is checked next."""
+"""Called with the name of the next file."""
 
 _Answer = TypeVar("_Answer")
 
@@ -43,10 +43,7 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was checked.
-
-    ``sound``: whether it passed; None if another fault kept it from being checked. ``detail``: the result or fault.
-    """
+    """One check. ``sound``: whether it passed; None if another fault prevented it. ``detail``: the result or fault."""
 
     check: Aspect
     subject: str
@@ -61,8 +58,8 @@ class Verification:
     Attributes:
         path: the bundle, or the lone file.
         model: ``name/version``; None if it could not be read.
-        digest: SHA-256 of the bundle's manifest, or of the lone file: compare it with that of the machine that exported
-            it, a forger who changes every file can make a bundle that agrees with itself.
+        digest: SHA-256 of the bundle's manifest, or of the lone file. Compare it with the export's: a forger who
+            changes every file can make a bundle that agrees with itself.
         unlisted: files in the bundle's folder that its manifest does not name; they were not checked.
     """
 
@@ -90,13 +87,13 @@ def verify_and_show(path: Path, *, as_json: bool) -> ExitCode:
 
 
 def verify_with_spinner(path: Path) -> Verification:
-    """Run :func:`verify`, and show on stderr what is being checked."""
+    """Run :func:`verify`, and show its progress on stderr."""
     with Console(stderr=True).status("Verifying") as status:
         return verify(path, lambda what: status.update(f"Verifying {escape(what)}"))
 
 
 def verify(path: Path, progress: Progress = lambda _: None) -> Verification:
-    """Check everything that can be checked, whatever else is wrong.
+    """Run all checks, even if some fail.
 
     Of a bundle: the SHA-256 of each file, ``labels.txt``, and of each model its metadata and its golden samples. Of a
     lone ONNX file: its metadata, and whether it answers. Raises BundleError.
@@ -255,7 +252,7 @@ def _show(verification: Verification, console: Console) -> None:
         return
     _say(console, _MARKS[True], f"{verification.path} is sound on this machine.")
     console.say(f"SHA-256 {verification.digest}")
-    console.say("Compare it with what the export printed: nothing else vouches for the manifest.", "dim")
+    console.say("Compare it with the SHA-256 that the export printed: only this proves the manifest.", "dim")
 
 
 def _say(console: Console, mark: str, text: str) -> None:

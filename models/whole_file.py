@@ -1,4 +1,4 @@
-"""Files that are whole or absent, whatever happens while they are written; arrays in them hold no pickled objects."""
+"""Atomic writes: a file is whole or absent, also after a crash. Arrays hold no pickled objects."""
 
 import errno
 import glob
@@ -38,7 +38,7 @@ def write_beside(final: Path, data: bytes) -> Path:
 
 @contextmanager
 def naming_full_disk(folder: Path) -> Iterator[None]:
-    """Have errors of a full disk name the folder that needs room: those of a file that is open already name none."""
+    """Have errors of a full disk name the folder that needs room: Python names no file if it is already open."""
     try:
         yield
     except OSError as error:
@@ -51,7 +51,7 @@ def naming_full_disk(folder: Path) -> Iterator[None]:
 def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
     """Give a writer a temporary name beside a file's place; the file is renamed into it when the block ends.
 
-    Nobody can guess the name, so that nobody can plant a link there. Files of killed writers are removed first, so a
+    The name is random, so that other users cannot plant a link there. Files of killed writers are removed first, so a
     place may have only one writer at a time. Some writers insist on an ``ending`` of the temporary name.
     """
     for left in final.parent.glob(f".{glob.escape(final.name)}.{'[0-9a-f]' * 32}{ending}"):
@@ -74,7 +74,7 @@ def open_lock(path: Path) -> TextIO:
 
 
 Link = Callable[[Path, Path], None]
-"""Makes a hard link, as ``os.link`` does."""
+"""Makes a hard link, like ``os.link``."""
 
 _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
@@ -83,7 +83,7 @@ def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
     """Link a file of this process to its final name in the same folder, unless that name is taken.
 
     Returns:
-        Whether this call did it.
+        Whether this call made the link.
 
     Raises InputError.
     """
@@ -145,7 +145,7 @@ def write_arrays(path: Path, **arrays: "npt.NDArray[Any]") -> None:
 
 
 def read_arrays(path: Path, what: str, *names: str, advice: str = "train again") -> "dict[str, npt.NDArray[Any]]":
-    """Read the arrays of these names; all arrays if none is named. Raises InputError."""
+    """Read the arrays of these names, or all arrays without ``names``. Raises InputError."""
     import numpy as np
 
     try:

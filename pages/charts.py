@@ -126,7 +126,7 @@ class Axis:
 
 
 def axis_over(values: Sequence[float], name: str) -> Axis:
-    """An axis that holds the finite ones of some values, with a few round ticks."""
+    """An axis over the finite values, with a few round ticks."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
     if math.isclose(low, high, abs_tol=_HAIR):  # a line of rounding errors would look like a mountain
@@ -161,7 +161,7 @@ def _step(span: float) -> float:
 
 @dataclass(frozen=True)
 class Chart:
-    """A box with two axes; what is drawn in it is given in the coordinates of the data."""
+    """A box with two axes; marks are given in the coordinates of the data."""
 
     title: str
     x: Axis
@@ -190,7 +190,7 @@ class Chart:
         return " ".join(f"{self._across(x):.1f},{self._down(y):.1f}" for x, y in both if math.isfinite(y))
 
     def line(self, xs: Sequence[float], ys: Sequence[float], kind: str) -> Markup:
-        """A line through points; those that are not finite are left out."""
+        """A line through the points with a finite y."""
         points = self._points(xs, ys)
         return Markup('<polyline class="{}" points="{}"/>').format(kind, points) if points else Markup()
 

@@ -32,7 +32,7 @@ def render(template: str, **values: object) -> str:
 
 
 def prepare(template: str) -> None:
-    """Compile a template ahead of :func:`render`, while something else is waited for; any thread may do so."""
+    """Compile a template ahead of :func:`render`; any thread may do so."""
     _environment().get_template(template)
 
 
@@ -91,10 +91,10 @@ _LATER: Final = re.compile(r"(<!--links-->).*?(<!--/links-->)", re.DOTALL)
 
 
 def near(page: Path, targets: Mapping[str, Path]) -> dict[str, str]:
-    """The targets (words → file) that are there and near, as addresses relative to a page.
+    """The targets (words → file) that exist near a page, as addresses relative to it.
 
-    Near is what lies in the page's folder, or in one of the three above it, but not in the whole disk's: such a link
-    holds on when the folder that has both is moved.
+    Near means in the page's folder, or in one of the three above it, but not the root of the disk: such a link still
+    works if the folder that has both is moved.
     """
     start, found = page.parent.absolute(), {}
     for words, target in targets.items():
@@ -106,7 +106,7 @@ def near(page: Path, targets: Mapping[str, Path]) -> dict[str, str]:
 
 
 def add_links(page: Path, targets: Mapping[str, Path]) -> None:
-    """Write links into a page that is there already, in the place of those that this wrote before."""
+    """Write links into an existing page, over the links of an earlier call."""
     if not page.is_file():
         return
     link = Markup('<a class="file" href="{}">{}</a>')

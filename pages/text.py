@@ -84,5 +84,5 @@ def between(interval: Interval | None) -> str:
 
 
 def target_name(precision: float) -> str:
-    """A precision that can be asked for: ``98%``."""
+    """A target precision as text: ``98%``."""
     return f"{100 * precision:g}%"

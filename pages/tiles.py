@@ -42,7 +42,7 @@ class LabelledPhoto:
     """A photo and its result; the other fields are the lines of its caption.
 
     Attributes:
-        photo: None is shown as "no picture".
+        photo: the page shows "no picture" instead of None.
         status: ``labeled``, ``review`` or ``failed``.
         why: the reason for review; may be empty.
     """
@@ -85,7 +85,7 @@ def photo_uri(photo: Path | bytes, side: int, most_bytes: int = sys.maxsize) -> 
 
 
 def jpeg_uri(image: Image.Image, most_bytes: int = sys.maxsize) -> str:
-    """An RGB picture as a JPEG, of lower quality where it would have more bytes than ``most_bytes``."""
+    """An RGB picture as a JPEG, of lower quality if it would exceed ``most_bytes``."""
     jpeg = b""
     for quality in _QUALITIES:
         buffer = io.BytesIO()

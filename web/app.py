@@ -1,4 +1,4 @@
-"""The application: routes, what they share, what stands before them; and the routes that belong to no page."""
+"""The application: its routes, their middleware, and the routes that belong to no page."""
 
 import asyncio
 import re
@@ -99,7 +99,7 @@ def login_page(request: Request, to: str = "/") -> Response:
 async def log_in(
     request: Request, state: State, token: Annotated[str, Form(max_length=4096)], to: str = "/"
 ) -> Response:
-    """Let a browser in that knows the token, and lead it to where it was going."""
+    """Let a browser with the token in, and lead it to the page that it requested."""
     if not state.access.is_token(client_of(request), token.strip()):
         return page(request, "web/login.html", 403, wrong=True, to=to)
     request.session[LOGGED_IN] = True
@@ -107,13 +107,13 @@ async def log_in(
 
 
 class Health(BaseModel):
-    """That the server answers."""
+    """The server answers."""
 
     status: str = Field("ok", examples=["ok"])
 
 
 class Ready(BaseModel):
-    """What the server is ready for."""
+    """The server's readiness."""
 
     status: str = Field("ready", examples=["ready"])
     model: str | None = Field(description="The model that labels photos; null without one.", examples=["shop@3"])
@@ -128,9 +128,9 @@ async def healthz() -> Health:
 
 @_health.get("/readyz", openapi_extra={"x-curl": "curl {base}/readyz"})
 async def readyz(state: State) -> Ready:
-    """Say whether the folder of jobs can be read and the model answers; the first request has the model loaded.
+    """Say whether the folder of jobs can be read and the model answers; the first request loads the model.
 
-    A server is ready without a model if none is named and its registry does not hold exactly one.
+    Without --model, a server is also ready if its registry does not have exactly one model.
     """
     await asyncio.to_thread(state.jobs.queued.names)
     pool = state.classifier

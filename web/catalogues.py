@@ -42,8 +42,8 @@ ENCODINGS: Final = (*LIKELY_ENCODINGS, "utf-16-le", "utf-16-be")
 class Places:
     """The places of the server that people may name.
 
-    Without a token and ``--data`` everything that the server's user may read, since only this machine can ask;
-    otherwise the folders of ``--data``, links followed. URLs of the web are fetched as the worker fetches them.
+    Without a token and ``--data``: every place that the server's user may read, since only this machine can connect.
+    Otherwise: the folders of ``--data``, links followed. URLs of the web are fetched as the worker fetches them.
 
     Attributes:
         roots: the folders.
@@ -67,7 +67,7 @@ class Places:
         raise InputError(msg)
 
     def checked_model(self, model: str) -> str:
-        """A model that may be used: a name of the registry, the model that the server was started with, or as above."""
+        """A model that may be used: a name of the registry, the server's own model, or a :meth:`checked` path."""
         own = self.open or model == self._model or not Path(model).exists()
         return model if own else self.checked(model, "the model")
 
@@ -75,14 +75,14 @@ class Places:
 class SlowCalls:
     """Calls of functions that wait for other hosts, a few at once.
 
-    Each has a thread of its own. So other requests keep theirs, and the server ends without waiting for it.
+    Each has its own thread, so that other requests keep theirs, and the server ends without waiting.
     """
 
     def __init__(self) -> None:
         self._left = BoundedSemaphore(_AT_ONCE)
 
     async def call(self, function: Callable[_Given, _Result], /, *args: _Given.args, **named: _Given.kwargs) -> _Result:
-        """What the function returns or raises. Raises Problem, 429, while too many others are under way."""
+        """The function's result. Raises its errors, and Problem, 429, while too many other calls run."""
         if not self._left.acquire(blocking=False):
             raise Problem(429, "Several catalogues are being read; try again in some seconds.", {"retry-after": "5"})
         future: Future[_Result] = Future()
@@ -103,10 +103,10 @@ class SlowCalls:
 
 @contextmanager
 def uploaded(name: str, file: BinaryIO) -> Iterator[Path]:
-    """A file that was sent, in a folder of its own until the block ends; errors name it as it was sent.
+    """A sent file, in its own folder until the block ends; errors give the name that was sent.
 
     Raises:
-        InputError: no catalogue has such an ending.
+        InputError: a catalogue cannot have this ending.
     """
     safe = _safe_name(name)
     check_kind(Path(safe).suffix, safe)
@@ -168,11 +168,11 @@ def preview(
     allow_hosts: Sequence[str] = (),
     image_suffix: str | None = None,
 ) -> Preview:
-    """Read the first rows and their photos, as labelling would; ``allow_hosts`` may be asked though they are private.
+    """Read the first rows and their photos, as labelling would; ``allow_hosts`` may have private addresses.
 
     Raises:
         InputError: the source cannot be used.
-        JobError: it is elsewhere and does not come.
+        JobError: another host does not send it.
     """
     try:
         catalogue = open_catalogue(

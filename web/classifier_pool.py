@@ -2,9 +2,9 @@
 
     photos = await state.classifier.classify([photo, …], top_k=5)
 
-All but looking a model up happens on the event loop. A photo that ends its process is tried once more, alone; if that
+Only the lookup of a model happens off the event loop. A photo that ends its process is tried once more, alone; if that
 process ends, too, the photo fails. Labelling's own pool (``worker.labelling.process_pool``) reads whole chunks of a
-job that it knows beforehand, with one model; here photos come one by one, and the model may change meanwhile.
+known job with one model; here photos come one by one, and the model may change meanwhile.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ from web.responses import Problem
 _MOST_DEATHS: Final = 2
 _FULL_S: Final = 2
 _REFUSED_LOOKS: Final = 10
-"""How many times as long the pool waits until it loads a model again that it could not load."""
+"""After a failed load, the pool waits this many times as long before the next one."""
 
 
 class NoModelError(InputError):
@@ -49,7 +49,7 @@ class Limits:
         photos: the most that may wait at once, of all requests together.
         decode_s: seconds that decoding one photo may take.
         wait_s: seconds after which a request is given up.
-        look_s: seconds between two looks at which version the model's alias means.
+        look_s: seconds between two lookups of the model's alias.
     """
 
     photos: int = 512
@@ -78,7 +78,7 @@ class ClassifierPool:
 
     Attributes:
         model: the model that answers; None until it is loaded.
-        trouble: why the current model cannot be loaded; the one before goes on answering.
+        trouble: why the current model cannot be loaded; the previous model still answers.
         absent: whether the trouble is that no model is named and the registry does not have just one.
     """
 
@@ -115,7 +115,7 @@ class ClassifierPool:
         return len(self._photos)
 
     def start(self) -> None:
-        """Begin to load the model; a second call does nothing. To be called on the event loop."""
+        """Begin to load the model; a second call does nothing. Call it on the event loop."""
         if self._watching is None and not self._ended:
             self._watching = asyncio.create_task(self._watch())
 
@@ -194,7 +194,6 @@ class ClassifierPool:
             raise Problem(503, msg, {"retry-after": "10"}) from None
 
     def _put(self, photos: Sequence[_WaitingPhoto]) -> None:
-        """Let all of them wait, or none."""
         most = self._limits.photos
         if len(photos) > most:
             raise Problem(413, f"Expected at most {most} photos at once, got {len(photos)}; send fewer.")
@@ -280,7 +279,7 @@ class ClassifierPool:
             batch[0].answer.set_result(failed)
 
     async def _restarted(self, dead: ClassifierProcess, reference: ModelReference) -> ClassifierProcess:
-        """Another process with the same model, unless another model answers; while none starts, others take photos."""
+        """Another process with the same model, unless another model answers; tries until one starts."""
         while self._current is reference:
             try:
                 return await ClassifierProcess.start(reference, self._limits.decode_s)

@@ -1,4 +1,4 @@
-"""A process that labels or draws photos for the page: decoding one may end it, and then only that photo is lost.
+"""A process that labels or draws photos for the page: if a photo ends it, only that photo is lost.
 
 :class:`ClassifierProcess` is the server's end of it. The process runs ``python -P -m web.classifier_process MODEL
 TIMEOUT_S``; with an empty MODEL it only draws. First it writes a JSON line: the model that it serves (``{"model":
@@ -44,7 +44,7 @@ from worker.labelling.process_pool import take_streams
 
 _START_S: Final = 120.0
 _LATE_S: Final = 30.0
-"""How much longer than its photos may take a process may stay silent before it is killed."""
+"""A silent process is killed this long after the time limit of its photos."""
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 _RULES_KEPT: Final = 32
 _QUALITY: Final = 85
@@ -61,7 +61,7 @@ class ServedModel:
         digest: SHA-256 of the bundle's manifest, or of the lone file.
         size: side of the square that photos are fitted into, in pixels.
         precision: the promised precision of photos that need no review, if any.
-        rule: what decides which photos need no review, in a sentence.
+        rule: a sentence that says which photos need no review.
         unknown_limit: a photo with a higher out-of-distribution score goes to review; None without such a score.
     """
 
@@ -85,7 +85,7 @@ class Likely(BaseModel):
 
 
 class ClassifiedPhoto(BaseModel, frozen=True):
-    """The answer for one photo. The names are those of a result's columns, as docs/formats.md has them."""
+    """The answer for one photo. The fields have the names of a result's columns; see docs/formats.md."""
 
     photo: str = Field(default="", description="The file's name, or the URL.")
     sha256: str | None = Field(default=None, description="Of the bytes that were read; null if there were none.")
@@ -106,10 +106,7 @@ class ClassifiedPhoto(BaseModel, frozen=True):
 
 
 class Ask(TypedDict):
-    """What a process is asked about a photo: a label; or with ``cells``, the probability of a class in a heat map.
-
-    With ``side``, a picture.
-    """
+    """A question about a photo: its label; with ``cells``, probabilities for a heat map; with ``side``, a picture."""
 
     top_k: NotRequired[int]
     precision: NotRequired[float | None]
@@ -123,7 +120,7 @@ _Answers = Callable[[list[Ask], list[bytes]], list[dict[str, Any]]]
 
 
 class ProcessDied(Exception):
-    """A process ended; ``status`` is negative if a signal ended it, as :class:`subprocess.Popen` has it."""
+    """A process ended; ``status`` is negative if a signal ended it, as in :class:`subprocess.Popen`."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -229,7 +226,6 @@ def _picture(timeout_s: float, side: int, photo: bytes) -> dict[str, Any]:
 
 @contextmanager
 def _ends_after(seconds: float) -> Iterator[None]:
-    """End the process if the block takes longer."""
     signal.setitimer(signal.ITIMER_REAL, seconds)
     try:
         yield
@@ -242,7 +238,7 @@ class _Labeller:
 
     Args:
         classifier: the model, verified.
-        timeout_s: seconds that decoding one photo may take; more end the process, as SIGALRM does.
+        timeout_s: seconds that decoding one photo may take; then SIGALRM ends the process.
     """
 
     def __init__(self, classifier: Classifier, timeout_s: float) -> None:

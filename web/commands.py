@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def web_command(*, settings: WebSettings) -> None:
     """Serve the page: try a model, watch jobs, review doubtful rows.
 
-    On this machine itself, nobody needs to log in. Any other address needs a token.
+    On this machine you need no login. Any other address needs a token.
 
     Examples:
 
@@ -41,7 +41,7 @@ def review_command(
         typer.Option(
             min=1,
             metavar="N",
-            help="Review N labeled rows drawn at random instead: it measures the promised precision.",
+            help="Review N labeled rows drawn at random instead, to measure the promised precision.",
             show_default=False,
         ),
     ] = None,

@@ -1,4 +1,4 @@
-"""Heat maps: which parts of a photo its label rests on.
+"""Heat maps: the parts of a photo that decide its label.
 
 Each part is covered with the photo's mean colour in turn, and the fall of the label's probability is noted (occlusion:
 Zeiler and Fergus, 2014, https://arxiv.org/abs/1311.2901).
@@ -27,7 +27,7 @@ class HeatMap:
 
     Attributes:
         label: the likeliest class.
-        confidence: its probability if nothing is covered.
+        confidence: its probability for the uncovered photo.
         drops: how far the probability falls if a patch is covered, row by row from the top left; negative if it rises.
     """
 
@@ -51,8 +51,8 @@ def _spans(length: int) -> list[tuple[int, int]]:
 def covered_pixels(photo: bytes, cells: Sequence[int], spec: PreprocessSpec) -> Pixels:
     """A photo for the network, each time with the patch of another cell covered: ``uint8 (cells, S, S, 3)``.
 
-    The whole photo, reduced to twice the network's size, stands in for the photo. A cell of -1 covers nothing. Raises
-    an ImageError if the photo cannot be read.
+    The photo is first reduced to twice the network's size. A cell of -1 covers nothing. Raises an ImageError if the
+    photo cannot be read.
     """
     with opened(photo) as image:
         whole = small_rgb(image, 2 * spec.size, Image.Resampling.BILINEAR)

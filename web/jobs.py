@@ -1,4 +1,4 @@
-"""The jobs that the page shows: those of a folder of jobs, and those of results of ``hangtag label``."""
+"""The jobs that the page shows: from a folder of jobs, and from results of ``hangtag label``."""
 
 import hashlib
 import re
@@ -15,7 +15,7 @@ from worker.job.jobs import Jobs
 from worker.label import job_folder
 
 _OF: Final = "~"
-"""Between a job's id and the name of its question; no name of a job or a result has it in its id."""
+"""Separates a job's id from the name of its question; no other id contains it."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class WebJob:
 
     @property
     def questions(self) -> list["WebJob"]:
-        """Those of a job with named models; each is reviewed by itself."""
+        """The questions of a job with named models; each has its own review."""
         if not self.job.spec.named:
             return []
         return [

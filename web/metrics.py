@@ -76,7 +76,7 @@ class Meter:
         try:
             await self._app(scope, receive, noting)
         finally:
-            route = getattr(scope.get("route"), "path", "none")  # as it was declared, so that there are few
+            route = getattr(scope.get("route"), "path", "none")  # as in the route's declaration: few values
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.requests.labels(route, method, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - start)

@@ -48,7 +48,7 @@ class SentPhoto:
 
 
 class _Held:
-    """Counts the bytes of one request; ``hold`` counts those of all, and raises a Problem if they are too many."""
+    """Counts the bytes of one request; ``hold`` counts the bytes of all, and raises a Problem above the limit."""
 
     def __init__(self, hold: Callable[[int], None]) -> None:
         self._hold = hold
@@ -60,10 +60,10 @@ class _Held:
 
 
 class PhotoBodies:
-    """Reads the photos of requests; the bytes that all of them hold at once are limited.
+    """Reads the photos of requests, with a limit on the bytes of all requests together.
 
     Args:
-        allow_hosts: ``HOST:PORT`` of hosts that may be asked for photos though their addresses are private.
+        allow_hosts: ``HOST:PORT`` of hosts with private addresses that may be asked for photos.
     """
 
     def __init__(self, allow_hosts: Sequence[str] = ()) -> None:

@@ -38,7 +38,7 @@ _PATIENCE_S: Final = 20.0
 _MOST_JOBS: Final = 4
 _CHUNKS: Final = 32
 _PROCESSES: Final = 4
-"""That draw at least, where there are fewer cores: some may be busy with photos that take long."""
+"""At least this many draw, even on fewer cores: some may be busy with slow photos."""
 _SVG: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300" role="img">'
     '<rect width="400" height="300" fill="#8883"/><g font-family="system-ui, sans-serif" text-anchor="middle" '
@@ -198,7 +198,7 @@ def fetch_photos(
     Args:
         cells: place → a path, a URL or a data URI.
         root: where relative paths start; photos on disk are read from under it only.
-        allow_hosts: ``HOST:PORT`` of hosts that may be asked though their addresses are private.
+        allow_hosts: ``HOST:PORT`` of hosts with private addresses that may be asked.
         limits: of downloading.
         within_s: seconds for all of them.
 

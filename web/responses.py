@@ -34,7 +34,7 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
 """Kinds of errors → status; the first that fits counts."""
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 API: Final = "/v1/"
-"""What paths of the API begin with."""
+"""The prefix of the API's paths."""
 BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; none on loopback."))
 """For the schema: routes want the token, which is checked before any route is called."""
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
@@ -63,11 +63,11 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
     """A whole page as an answer.
 
     Args:
-        request: says what a proxy puts before every path, and whose browser asks.
+        request: gives a proxy's prefix of every path, and the browser's user.
         template: a file of ``pages/templates/``.
         status: of HTTP.
-        values: what the template names, besides ``root`` (what stands before each path), ``reviewer`` (the browser's
-            user, or an empty text), ``here`` (the first part of the path) and ``navigation``.
+        values: for the template. It also gets ``root`` (the prefix of each path), ``reviewer`` (the browser's user, or
+            an empty text), ``here`` (the first part of the path) and ``navigation``.
     """
     root = request.scope.get("root_path", "")
     html = render(
@@ -82,7 +82,7 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
 
 
 def stored_page(html: bytes) -> HTMLResponse:
-    """A whole page that was stored, such as a report: it may run nothing and load nothing, from here or elsewhere."""
+    """A whole page that was stored, such as a report: it cannot run scripts or load files."""
     return HTMLResponse(
         _SCRIPT.sub(b"", without_file_links(html)),
         headers={"content-security-policy": _STORED_CSP, "cache-control": "no-store"},
@@ -153,5 +153,5 @@ def respond(request: Request, problem: Problem) -> Response:
         shown.headers.update(problem.headers)
         return shown
     fields = {"type": "about:blank", "title": title, "status": problem.status, "detail": problem.detail, **problem.more}
-    document = json.dumps(fields)  # in ASCII: what a request holds may be no text
+    document = json.dumps(fields)  # in ASCII: a request may hold bytes that are no text
     return Response(document, problem.status, problem.headers, media_type="application/problem+json")

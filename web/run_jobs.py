@@ -38,7 +38,7 @@ Place = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, ma
 
 
 class NewJob(BaseModel):
-    """A catalogue to label. The options are those of ``hangtag submit``."""
+    """A catalogue to label, with options of ``hangtag submit``."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -72,7 +72,7 @@ class LocalQueue:
         self._closed = False
 
     def add(self, id: str, command: list[str]) -> None:
-        """Have a job labelled by a command when its turn comes; again if it runs, which may be about to end."""
+        """Queue the command that labels a job; also if the job runs, since it may be about to end."""
         with self._lock:
             if not self._closed:
                 self._failed.pop(id, None)
@@ -147,7 +147,7 @@ class LocalQueue:
 
 
 class JobRunner:
-    """Does with jobs what the commands do."""
+    """Starts, cancels, resumes and retries jobs, like the commands."""
 
     def __init__(self, settings: WebSettings, jobs: JobIndex) -> None:
         self._settings = settings
@@ -226,7 +226,7 @@ class JobRunner:
         return faults
 
     def remarks(self, job: WebJob) -> list[str]:
-        """What stands in an unfinished job's way, a line each."""
+        """Why an unfinished job does not progress, one reason per line."""
         whole = job.whole
         if self._by_workers(whole):
             with self._control() as control:
@@ -236,7 +236,7 @@ class JobRunner:
             return [remark] if remark else []
         if _is_being_labelled(whole.job):
             return []
-        return ["Nothing labels this job at the moment. Resume it: what is done is kept."]
+        return ["No process labels this job at the moment. Resume it: finished rows are kept."]
 
     def close(self) -> None:
         """Stop the labelling on this machine."""
@@ -296,7 +296,7 @@ class JobRunner:
 
 
 def _uploaded_catalogue(request: SubmitRequest) -> Catalogue:
-    """An uploaded catalogue, which its job calls by its name alone."""
+    """An uploaded catalogue; its job records only the file's name."""
     place, options = request.source, request.options
     opened = open_catalogue(
         place,

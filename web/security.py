@@ -1,6 +1,6 @@
-"""Who may ask: a check of host, size, origin and token before any route, and security headers on every answer.
+"""Access: checks of host, size, origin and token before any route, and security headers on every answer.
 
-Before a request is there, connections are limited in number and time.
+Connections are limited in number and time, even before a request.
 
 Another site's page is recognized by ``Sec-Fetch-Site``, which browsers send over HTTPS and to loopback addresses, and
 by ``Origin``, which they send with every change; no token in a page is needed (OWASP, Cross-Site Request Forgery
@@ -46,7 +46,7 @@ _CONNECTIONS: Final = 1000
 _LOG_S: Final = 60.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
-"""Paths that need no token; nor do those under ``/static/``."""
+"""Paths that need no token, like all paths under ``/static/``."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _WRONG_TOKENS: Final = 10
 _WRONG_TOKENS_S: Final = 60.0
@@ -137,9 +137,9 @@ class Connection(H11Protocol):
 
 
 class OnceAMinute(logging.Filter):
-    """Drops what a place in the code has logged within a minute: visitors may cause it.
+    """Drops repeated lines of a place in the code within a minute: visitors may cause them.
 
-    Faults of ours stay: errors with a traceback, but for an ``OSError``, such as too many open files.
+    Faults of ours stay: errors with a traceback, except an ``OSError``, such as too many open files.
     """
 
     def __init__(self) -> None:
@@ -192,7 +192,7 @@ class Access:
 
 
 class Sessions:
-    """The middleware of sessions: Starlette's, whose cookies are for HTTPS alone where the page came by HTTPS.
+    """The middleware of sessions: Starlette's, with cookies for HTTPS only if the page came by HTTPS.
 
     The token signs the cookies: a restart ends no session, another token ends all.
     """
@@ -274,8 +274,6 @@ class Gate:
 
 
 class _Sender:
-    """Sends an answer with the headers that every answer has."""
-
     def __init__(self, send: Send) -> None:
         self._send = send
         self.has_begun = False
@@ -290,7 +288,7 @@ class _Sender:
 
 
 def client_of(request: Request) -> str:
-    """The address that a request comes from."""
+    """The client's address."""
     return request.client.host if request.client else ""
 
 

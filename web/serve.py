@@ -24,7 +24,7 @@ from web.settings import ReviewSettings, WebSettings
 
 _ANSWER_S = 1.0
 _FILES = 10_240
-"""That this process may open, if the system lets it: many more than connections; macOS allows no more."""
+"""Files that this process may open, if the system allows: many more than connections; macOS allows no more."""
 
 
 def serve(settings: WebSettings, path: str | None = None) -> None:
@@ -32,7 +32,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
 
     Args:
         settings: of the server.
-        path: of a page to open in this machine's browser; then another port is taken if that of the settings is taken.
+        path: of a page to open in this machine's browser; then a free port replaces a taken one.
     """
     _check_extra()
     from models.bundle import read_manifest
@@ -45,7 +45,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
         msg = f"Expected a model without a name, since the page tries photos with one, got --model {settings.model}."
         raise InputError(msg)
     if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
-        read_manifest(Path(settings.model))  # an alias may come to be while the server runs, a path is a slip
+        read_manifest(Path(settings.model))  # an alias may appear later; a missing path is a mistake
     with closing(_listener(settings, any_port=path is not None)) as listener:
         raise_limit_of_files()
         server = create_server(settings)
@@ -71,7 +71,7 @@ def raise_limit_of_files() -> None:
 
 def _check_extra() -> None:
     try:
-        import fastapi  # noqa: F401 - said before anything starts
+        import fastapi  # noqa: F401 - checked before anything starts
         import itsdangerous  # noqa: F401
         import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401

@@ -25,7 +25,7 @@ class ReviewSettings:
         str, typer.Option(envvar="HANGTAG_JOBS", metavar="DIR", help="The folder of jobs, or an s3:// URL.")
     ] = "jobs"
     corrections: Annotated[
-        Path, typer.Option(metavar="FILE", help="Where the reviewers' answers are kept: what hangtag retrain reads.")
+        Path, typer.Option(metavar="FILE", help="The file of reviewers' answers, which hangtag retrain reads.")
     ] = Path("corrections.csv")
 
 
@@ -72,7 +72,7 @@ class WebSettings(ReviewSettings):
     ] = None
     root_path: Annotated[
         str,
-        typer.Option(metavar="PATH", help="What a proxy puts before every path, such as /hangtag.", show_default=False),
+        typer.Option(metavar="PATH", help="A proxy's prefix of every path, such as /hangtag.", show_default=False),
     ] = ""
     data: Annotated[
         list[Path] | None,
@@ -118,7 +118,7 @@ class WebSettings(ReviewSettings):
 
     @property
     def root(self) -> str:
-        """What stands before every path: ``/hangtag``, or nothing."""
+        """The prefix of every path: ``/hangtag``, or an empty text."""
         return self.root_path.rstrip("/")
 
     @property

@@ -1,4 +1,4 @@
-"""What all requests share."""
+"""The services that all requests share."""
 
 from dataclasses import dataclass
 from typing import Annotated, cast
@@ -52,7 +52,7 @@ class WebState:
 
 
 def make_state(settings: WebSettings) -> WebState:
-    """The services of a server; nothing is loaded or started yet."""
+    """The services of a server, before they load or start anything."""
     jobs, rows = JobIndex(settings.jobs, settings.results or ()), CatalogueRows()
     runner, reviews, metrics = JobRunner(settings, jobs), Reviews(jobs, settings.corrections, rows), WebMetrics()
     return WebState(

@@ -1,4 +1,4 @@
-"""The progress of jobs and the results of their rows so far; read once, however many browsers look."""
+"""The progress of jobs and the results of their rows so far; read once for all browsers."""
 
 import threading
 import time
@@ -70,11 +70,10 @@ class JobView:
     """A job as pages show it at a moment.
 
     Attributes:
-        counts: a copy; nobody changes it.
+        counts: a copy, which never changes.
         receipt: of a finished job with one model, or of a question.
         remarks: what stands in its way.
-        left: rows of a finished job that a person should look at, and nobody has; a row counts once, however many
-            questions doubt it.
+        left: rows of a finished job to review without an answer; a row counts once, even if several questions doubt it.
         questions: of a job with named models.
     """
 
@@ -93,7 +92,7 @@ class JobView:
 
     @property
     def state(self) -> JobState:
-        """What is happening to it."""
+        """The job's state."""
         return self.progress.state
 
     @property
@@ -103,7 +102,7 @@ class JobView:
 
     @property
     def model(self) -> str:
-        """As people call it."""
+        """The model's name for people."""
         if self.questions:
             return ", ".join(question.model for question in self.questions)
         named = self.receipt.named if self.receipt else None
@@ -116,7 +115,7 @@ class JobView:
 
     @property
     def time_left(self) -> str:
-        """Such as ``4:05``; empty where nobody can tell."""
+        """``4:05``, for example; empty if unknown."""
         seconds = self.progress.seconds_left
         if seconds is None:
             return ""
@@ -125,7 +124,7 @@ class JobView:
 
     @property
     def moment(self) -> str:
-        """When it was made: ``2026-11-22 14:03``, of UTC."""
+        """When the job was created: ``2026-11-22 14:03``, in UTC."""
         return self.found.job.spec.created_at[:16].replace("T", " ")
 
 
@@ -143,7 +142,7 @@ class _JobReader:
         self._counts = JobCounts()
 
     def read(self, runner: JobRunner) -> JobView:
-        """The job as it is now."""
+        """The job's current view."""
         with self.lock:
             receipt = job_receipt(self.found.job)
             progress = self._progress.read()
@@ -160,7 +159,7 @@ class _JobReader:
     def _count(self) -> None:
         """Count the new parts, as many as a second allows; the others follow at the next call.
 
-        After a retry has begun, all parts are counted anew: some of its chunks are not done any more.
+        A retry starts the count again, since some chunks are not done any more.
         """
         until, retry = time.monotonic() + _BUDGET_S, self.found.job.retry()
         if retry.number != self._retry.number:
@@ -208,7 +207,7 @@ class JobBoard:
         self._views: dict[str, tuple[float, JobView | str]] = {}
 
     def look(self) -> tuple[list[JobView], dict[str, str]]:
-        """The jobs, the newest first; and id → what is wrong with those that cannot be read."""
+        """The jobs, the newest first; and id → the fault of a job that cannot be read."""
         with self._looking, ThreadPoolExecutor(_AT_ONCE) as threads:
             ids = self._jobs.ids()
             for gone in self._views.keys() - set(ids):
@@ -235,7 +234,7 @@ class JobBoard:
         return not at or time.monotonic() - at > (_FINISHED_S if over else _FRESH_S)
 
     def _seen(self, id: str) -> JobView | str:
-        """A job; or what is wrong with it; an empty text if it is not there any more."""
+        """A job, or its fault; an empty text if it does not exist any more."""
         try:
             return self._reader(self._jobs.find(id)).read(self._runner)
         except NoSuchJobError:

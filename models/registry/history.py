@@ -27,7 +27,7 @@ class VersionState(Record):
     Attributes:
         refused: why a gate refused it; empty if none did.
         bytes: of the default variant's ONNX file.
-        measured: the figure that its training's report leads with.
+        measured: the main figure of its training's report.
         promise: the precision that it promises by default, ``0.95`` or ``none``.
     """
 
@@ -200,13 +200,13 @@ class What(StrEnum):
 
 
 class Event(Record):
-    """Something that happened: an event of a model's history, and the state from then on.
+    """An event of a model's history, and the state after it.
 
     Attributes:
         number: its place in the history, from 1.
-        by: who: ``user@host``, after the name of a person whom a page asked to give one.
+        by: ``user@host``, after the person's name if a page has asked for it.
         why: the reason, in a person's words or a cycle's.
-        numbers: the figures that it rested on, for people and scripts.
+        numbers: the figures behind it, for people and scripts.
         cycle: the retraining cycle behind it; None if a person did it.
         forced: whether a refusal was overruled.
     """
@@ -235,7 +235,7 @@ class History:
         return numbered(self._storage.names(_FOLDER), ".json")
 
     def last(self) -> Event | None:
-        """The latest event; None if nothing has happened."""
+        """The latest event; None without events."""
         numbers = self.numbers()
         return self._event(numbers[-1]) if numbers else None
 
@@ -269,9 +269,9 @@ class History:
     ) -> Event | None:
         """Append an event, even while others write; returns None if there was nothing to do.
 
-        ``change`` makes the new state, or raises; it is called again whenever somebody else was quicker. ``forced``
-        allows overruling a refusal; the event says whether one was overruled. ``by`` is the name of the person for whom
-        this account acts.
+        ``change`` makes the new state, or raises; it is called again if another writer was quicker. ``forced`` allows
+        overruling a refusal; the event records an overruled refusal. ``by`` is the name of the person for whom this
+        account acts.
         """
         account = f"{_user()}@{socket.gethostname()}"
         while True:

@@ -5,8 +5,8 @@
     <registry>/<name>/claims/000004.json  which bundle a version's number is for
     <registry>/<name>/history/000007.json what happened, an event a file: the truth
 
-A version is there when the history says so, and the history says so when the bundle is whole. Any number of processes
-may write at once: each event is written by one of them.
+A version exists once it is in the history, and it enters the history once its bundle is whole. Any number of processes
+may write at once: each event has one writer.
 """
 
 import json
@@ -27,7 +27,7 @@ from models.text import is_name, name_expected, numbered, without_file_links
 
 TRAINING: Final = "training"
 REPORT_FILES: Final = ("report.html", "confusion_matrix.png", "classes.csv")
-"""What a run has for people to look at; kept beside a version's bundle where the run is named."""
+"""Files of a run for people; kept beside a version's bundle if the run is named."""
 _CLAIMS: Final = "claims"
 
 
@@ -69,7 +69,7 @@ def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mappi
 
 
 def report_files(run: Path) -> dict[str, Path]:
-    """Those of a run's files that people look at, by the names under which they are kept."""
+    """The run's files for people: name in the registry → file."""
     return {name: run / name for name in REPORT_FILES if (run / name).is_file()}
 
 
@@ -163,7 +163,7 @@ class Registry:
             try:
                 return version, self.path(name, version)
             except HangtagError:
-                if self.resolve(name, which) == version:  # else its alias had gone on to another, and it was deleted
+                if self.resolve(name, which) == version:  # else the alias has moved, and the version was deleted
                     raise
 
     def training(self, name: str, version: int, file: str) -> Path | None:
@@ -198,11 +198,11 @@ class Registry:
         cycle: str | None = None,
         alias: str | None = None,
     ) -> Published:
-        """Keep a bundle as a new version. A published bundle stays as it is, with its number and its aliases.
+        """Keep a bundle as a new version. A bundle that is already published keeps its number and its aliases.
 
-        ``why``, ``numbers`` and ``cycle``, the retraining cycle that made it, are for the history. ``training`` (file
-        name → file) is what a retraining starts from; of a version that is there, missing files are added. A new
-        version gets the ``alias``. Raises RegistryError, BundleError.
+        ``why``, ``numbers`` and ``cycle``, the retraining cycle that made it, are for the history. ``training`` is file
+        name → file, for a later retraining; missing files are added to an existing version. A new version gets the
+        ``alias``. Raises RegistryError, BundleError.
         """
         storage, bundle = self.model_storage(name), open_bundle(bundle_path)
         if alias is not None:
@@ -213,7 +213,7 @@ class Registry:
             try:
                 copy_version(storage, version, bundle, training or {})
             except FileNotFoundError:
-                if version not in history.state().deleted:  # else its folder goes while it is written to
+                if version not in history.state().deleted:  # else a deletion removes the folder meanwhile
                     raise
             change = partial(self._rules(name).published, version=version, what=what, alias=alias)
             event = history.append(What.PUBLISHED, change, why, numbers, cycle=cycle)
@@ -236,9 +236,9 @@ class Registry:
     ) -> Event | None:
         """Make a version the champion; returns None if it is champion already.
 
-        ``why``, ``numbers`` and ``cycle`` are for the history. ``instead_of`` is the champion that it was compared
-        with, 0 for none. ``force``, which needs a reason, overrules a gate's refusal. ``by`` is the name of the person
-        for whom this account acts. Raises RegistryError.
+        ``why``, ``numbers`` and ``cycle`` are for the history. ``instead_of`` is the champion of the comparison, 0 for
+        none. ``force``, which needs a reason, overrules a gate's refusal. ``by`` is the name of the person for whom
+        this account acts. Raises RegistryError.
         """
         if force:
             _check_reason(why, f"promote {name}@{version} by force")

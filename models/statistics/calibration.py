@@ -14,7 +14,7 @@ import numpy.typing as npt
 BINS: Final = 15
 COLDEST: Final = 0.05
 HOTTEST: Final = 20.0
-"""The lowest and the highest temperature that is fitted."""
+"""The lowest and the highest fitted temperature."""
 
 
 def class_logits(raw: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
@@ -63,7 +63,7 @@ def _in_double(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Rows of like confidence: what the model said on average, and how often it was right."""
+    """Rows of similar confidence: their mean confidence, and how often the model was right."""
 
     confidence: float
     accuracy: float
@@ -98,8 +98,8 @@ def expected_calibration_error(
 def mass_bins(confidence: npt.NDArray[np.float64], bins: int = BINS) -> npt.NDArray[np.intp]:
     """The number of each row's bin, ``(n,)``, from 0 in rising order of confidence.
 
-    A bin ends where its share of the rows is full, but never between rows of one confidence: those would otherwise be
-    told apart by their order in the file.
+    A bin ends when its share of the rows is full, but never between rows of one confidence: their order in the file
+    must not matter.
     """
     ranked = np.sort(confidence)
     ends = ranked[[len(ranked) * part // bins - 1 for part in range(1, bins + 1) if len(ranked) * part // bins]]

@@ -1,6 +1,6 @@
 """A model's confidence: temperature, thresholds and limits, found on photos that it had not learned from.
 
-It travels in the run and in the bundle.
+Runs and bundles contain it.
 """
 
 from typing import Annotated, Final, Literal, Self
@@ -8,7 +8,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 TARGETS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
-"""The precisions that a person can ask for."""
+"""The precisions that a person can choose."""
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
@@ -16,24 +16,24 @@ Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
 
 
 class Record(BaseModel):
-    """A part of a file: no field is unknown, none is converted, and no number is infinite or NaN."""
+    """A part of a file. Refuses unknown fields, values of another type, infinity and NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
 class PrecisionTarget(Record):
-    """The thresholds at which rows that are labelled without review are right this often.
+    """Thresholds, and the precision of the rows that they label without review.
 
     A row is labelled without review if its confidence reaches the threshold of its likeliest class and its
     out-of-distribution score is within the limit; every other row goes to review.
 
     Attributes:
         coverage: expected share of all rows that are labelled without review.
-        class_coverage: for each class, the same share of the rows whose likeliest class it is; None without rows.
-        rows: how many independent rows each class's threshold was found on; photos of one picture or product together
-            count about once.
-        nodes: of a tree of labels, node above the classes → the summed probability of its classes from which a row that
-            no node below it is sure enough of is labelled with it; None never.
+        class_coverage: for each class, the same share of the rows with this likeliest class; None without rows.
+        rows: number of independent rows behind each class's threshold; photos of one picture or product together count
+            about once.
+        nodes: node above the classes in a tree of labels → threshold of the summed probability of its classes; None
+            never labels. A row gets the lowest node that reaches its threshold.
         level_coverage: expected share of all rows that are labelled at each level, classes first.
     """
 
@@ -65,10 +65,10 @@ class UnknownLimit(Record):
 
 
 class Calibration(Record):
-    """How sure a network is, and what may be promised of its labels.
+    """The temperature of a network, and the precisions that its labels may promise.
 
     Attributes:
-        temperature: what the logits are divided by.
+        temperature: the divisor of the logits.
         precision: the default target, used if a person names none; None if no target can be promised.
         targets: in rising order.
         unknown: None if it could not be learned.
@@ -91,14 +91,14 @@ class Calibration(Record):
         return self
 
     def check_targets(self, classes: int, nodes: frozenset[str]) -> None:
-        """Raise ValueError if a target does not fit so many classes and these nodes above them."""
+        """Raise ValueError if a target does not fit this number of classes and these nodes above them."""
         for number, target in enumerate(self.targets):
             if len(target.thresholds) != classes:
                 msg = f"targets.{number}.thresholds: expected {classes}, got {len(target.thresholds)}"
                 raise ValueError(msg)
             if target.nodes.keys() != nodes:
                 listed = ", ".join(target.nodes) or "none"
-                msg = f"targets.{number}.nodes: expected those of the taxonomy, got {listed}"
+                msg = f"targets.{number}.nodes: expected the nodes of the taxonomy, got {listed}"
                 raise ValueError(msg)
 
     @property
@@ -115,7 +115,7 @@ class Confidence(Calibration):
     """The contents of a run's ``confidence.json``.
 
     Attributes:
-        rows: how many photos it was fitted on.
+        rows: number of photos behind it.
         out_of_fold: how many of these rows were of the training split, predicted by networks that had not seen them.
     """
 

@@ -33,12 +33,12 @@ from models.statistics.confidence import TARGETS
 from models.statistics.intervals import MISTRUST
 
 OWN_MISTRUST: Final = 0.3
-"""How often the network's own rows may be wrong about a set that is proved on the rows of other networks, too."""
+"""How often the network's own rows may wrongly confirm a set that other networks' rows prove, too."""
 _STEPS: Final = 20
 """The sets that are tested differ by a twentieth of the rows."""
 _WRONG_LABELS: Final = 0.25
-"""Share of the errors that a target allows which are taken for wrong labels when a walk's beginning is chosen: no
-confidence tells of them, and one of them should not end the walk."""
+"""This share of the errors that a target allows counts as wrong labels in the choice of a walk's beginning: confidences
+do not show them, and one of them should not end the walk."""
 _REFUSALS: Final = 0.001
 """How often a class that is as right as the target may be refused, over all classes, sets and walks together."""
 
@@ -67,8 +67,8 @@ def proved_rows(
         own: which rows the network itself judged, ``(n,)``: they must prove the precision by themselves, with a
             mistrust of 30%. None if no rows are of other networks.
         groups: the number of each row's group, ``(n,)``. None if no two rows show one picture or product.
-        begin_by_own: whether the walk begins where both tests would pass most likely, and not only that of all rows.
-            Of the rows that classes leave, few may be the network's own: the first sets could not pass.
+        begin_by_own: whether the walk begins where both tests would pass most likely, not only the test of all rows.
+            Above the classes, few rows may be the network's own: the first sets could not pass.
 
     Returns:
         The size of the largest set that is proved. Rows of one confidence are in it or out of it together.
@@ -151,8 +151,8 @@ def fewest(precision: float, mistrust: float) -> int:
 def refused(guesses: Counts, right: Chosen, groups: Counts, precision: float, classes: int, share: float) -> Chosen:
     """Which classes or nodes, by the rows of a proved set, are not as right as the target, ``bool (classes,)``.
 
-    Without them what is left of the set is as right as the whole, unless a class was refused that is as right as the
-    target. That happens in a ``share`` of 0.1% of the data sets at most.
+    Without them the rest of the set is as right as the whole, unless a refused class is as right as the target. That
+    happens in a ``share`` of 0.1% of the data sets at most.
     """
     wrong, counts = (np.bincount(found, minlength=classes) for found in (guesses[~right], guesses))
     (kinds, _), sizes = np.unique(np.stack([guesses, groups]), axis=1, return_counts=True)

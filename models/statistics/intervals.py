@@ -1,7 +1,7 @@
 """95% intervals of figures that were measured on some photos.
 
-What is promised rests on Clopper and Pearson's interval (Biometrika 26, 1934), which never promises too much and agrees
-with the one-sided bound behind the thresholds.
+Promises rest on Clopper and Pearson's interval (Biometrika 26, 1934), which never promises too much and agrees with the
+one-sided bound behind the thresholds.
 
 Figures other than proportions get a bootstrap over rows (Efron, 1979).
 """
@@ -75,8 +75,9 @@ def _solved(is_below: Callable[[float], bool]) -> float:
 def difference_interval(more: float, less: float, rows: float) -> Interval:
     """The 95% interval of the difference of two proportions that were measured on the same rows, within -1 and 1.
 
-    Half a row is added to each of the four cells (Agresti and Min, "Simple improved confidence intervals for comparing
-    matched proportions", Statistics in Medicine 24, 2005), so that it has a width even where both agree on every row.
+    Half a row is added to each of the four cells, so that the interval has a width even if both agree on every row.
+    Source: Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in
+    Medicine 24, 2005.
 
     ``more`` rows count for the first only, ``less`` for the second only, of ``rows``, at least one. Rows that are not
     independent count for less than one each, in all three.
@@ -137,7 +138,8 @@ def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.int
 def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.intp]) -> float:
     """How many photos count as one independent photo.
 
-    It is 1 where photos are independent, up to the mean size of a photo's group; that too where nothing differs.
+    It is 1 for independent photos, and at most the mean size of a photo's group; the latter also if all differences are
+    equal.
     """
     sizes = np.bincount(groups)
     most = float((sizes**2).sum() / sizes.sum())
@@ -152,12 +154,12 @@ def smallest_difference(photos: float, discordant: float) -> float:
     """The smallest difference of two accuracies that McNemar's test would find, two-sided at 5%, in four of five cases.
 
     Sample size formula of Connor, "Sample size for testing differences in proportions for the paired-sample design",
-    Biometrics 43, 1987, solved for the difference at the discordance that was seen. Half a photo is added to each cell,
-    as for the interval, so that it is more than nothing where both agree on every photo; and no difference is larger
-    than the discordance behind it.
+    Biometrics 43, 1987, solved for the difference at the observed discordance. Half a photo is added to each cell, as
+    for the interval, so that the result is above 0 even if both agree on every photo. No difference is larger than the
+    discordance behind it.
 
-    ``photos`` is how many there are, or what they are worth; one of both labels ``discordant`` photos right, the other
-    wrong. It is a share, and 1 where so few photos would find no difference at all.
+    ``photos`` is their number, or the number of independent photos that they equal; one of both labels ``discordant``
+    photos right, the other wrong. The result is a share; 1 means that there are too few photos to find any difference.
     """
     from scipy.optimize import brentq
 

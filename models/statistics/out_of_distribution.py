@@ -1,14 +1,14 @@
-"""The out-of-distribution score: is a photo none of the products? The higher, the less it looks like them.
+"""The out-of-distribution score of a photo: the higher, the less the photo looks like the products.
 
-It says how far the features lie from every class's mean (Mahalanobis: Lee et al., 2018,
-https://arxiv.org/abs/1807.03888), less how far they lie from the mean of all (relative: Ren et al., 2021,
-https://arxiv.org/abs/2106.09022). Photos that are known to show no product take part in that "all": whatever looks like
-them lies near it, and far from the classes. Photos to learn from that are of none of the classes are outlier exposure
-(Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606); here they change the score alone, not the network.
+It is the distance of the features from the nearest class's mean (Mahalanobis: Lee et al., 2018,
+https://arxiv.org/abs/1807.03888), less the distance from the mean of all photos (relative: Ren et al., 2021,
+https://arxiv.org/abs/2106.09022). Known photos without a product belong to "all photos": photos like them lie near that
+mean, and far from the classes. To learn from such photos is outlier exposure (Hendrycks et al., 2019,
+https://arxiv.org/abs/1812.04606); here they change only the score, not the network.
 
-It is fitted on the features of training photos: they are many, and cover what the classes look like. Its limit
-must come from photos that the network has not learned from, which lie farther out: a limit at 95% of the photos that it
-was fitted on sent 13% of new ones of the same classes to review, even with frozen features.
+The score is fitted on the features of training photos: there are many, and they cover the looks of the classes. Its
+limit must come from photos that the network has not learned from, which lie farther out: a limit at 95% of the fitted
+photos sent 13% of new photos of the same classes to review, even with frozen features.
 """
 
 import math
@@ -25,7 +25,7 @@ from models.statistics.confidence import UnknownLimit
 KEPT: Final = 0.95
 """Share of known rows within the limit."""
 _DIRECTIONS: Final = 512
-"""How many principal directions features are compared along: it keeps the head of a large network small."""
+"""Number of principal directions to compare features along, which keeps the head of a large network small."""
 _SHRINKAGE: Final = 0.2
 _CELLS_AT_ONCE: Final = 4_000_000
 SHORTEST: Final = 1e-12
@@ -35,9 +35,9 @@ _SMALLEST: Final = 1e-6
 """The least variance along a direction, of features of length 1: anything less is float32's rounding."""
 _LEAST_SIZE: Final = 0.01
 _OUTLIERS_WEIGH: Final = 0.2
-"""What many outliers weigh in the mean of all: with more, strange photos of other kinds are found less often."""
+"""Weight of many outliers in the mean of all photos: with more, strange photos of other kinds are found less often."""
 _HALF_OF_THAT: Final = 20
-"""How many outliers weigh half as much."""
+"""This many outliers weigh half as much."""
 _ARRAYS: Final = ("mean", "within", "centres", "overall")
 
 Floats = npt.NDArray[np.floating]
@@ -51,10 +51,10 @@ class DistanceHead:
     the classes c, less ``|g overall|²``.
 
     Attributes:
-        mean: of all features, those of outliers too, ``float32 (D,)``.
+        mean: of all features, outliers included, ``float32 (D,)``.
         within: whitens features less their class's mean, ``float32 (D, K)``.
         centres: each class's mean, whitened, ``float32 (classes, K)``; classes without photos have none.
-        overall: whitens features as a whole, ``float32 (D, K)``, or ``(D, 0)`` where the distance is not relative.
+        overall: whitens features as a whole, ``float32 (D, K)``, or ``(D, 0)`` if the distance is not relative.
     """
 
     mean: npt.NDArray[np.float32]
@@ -109,11 +109,11 @@ def fit_distance(
 ) -> DistanceHead:
     """Fit the distance on features of known photos, and of outliers if there are any.
 
-    The covariances are shrunk towards a ball, the more the fewer the rows, so that they can be inverted whatever the
-    features are: fewer rows than features, a photo a class, features that never change.
+    The covariances are shrunk towards a ball, more so with fewer rows. So they can always be inverted: with fewer rows
+    than features, one photo per class, or constant features.
 
     ``features`` are ``(n, D)``, at least one row, of photos of known classes, with their class indices ``(n,)``;
-    ``outliers`` ``(m, D)`` of photos of none of these. ``relative``: the distance from the mean of all is subtracted.
+    ``outliers`` ``(m, D)`` of photos of other things. ``relative``: the distance from the mean of all is subtracted.
     """
     unit = _unit(features if outliers is None else np.concatenate([features, outliers]))
     count, strange = len(features), len(unit) - len(features)
@@ -141,7 +141,7 @@ def fit_distance(
 
 @dataclass(frozen=True)
 class OutOfDistribution:
-    """A fitted out-of-distribution score: what gives it, and the limit above which a photo is none of the products."""
+    """A fitted out-of-distribution score; above the limit, a photo does not show a known product."""
 
     head: DistanceHead
     limit: float
@@ -158,30 +158,29 @@ def fit_out_of_distribution(
     held: npt.NDArray[np.float32],
     outliers: npt.NDArray[np.float32] | None = None,
 ) -> OutOfDistribution:
-    """Fit the score on what the products look like, and on what does not look like them.
+    """Fit the score and its limit, on features ``float32 (n, D)``.
 
-    Of features ``float32 (n, D)`` of photos that the network has ``learned`` from, with their class indices, and of
-    ``outliers``, which show no product. The limit comes from photos of products that were ``held`` back, since the
-    others lie closer together.
+    The network has ``learned`` from the first, with class indices ``labels``; ``outliers`` show no product. The limit
+    comes from product photos that were ``held`` back, since learned photos lie closer together.
     """
     head = fit_distance(learned, labels, outliers)
     return OutOfDistribution(head, unknown_limit(head.score(held)))
 
 
 def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float:
-    """The score that a known row stays within with a probability of ``kept`` or more, whatever scores look like.
+    """The limit that contains a known row with a probability of ``kept`` or more, for any distribution of scores.
 
-    Of n scores it is the ``ceil((n + 1) kept)``-th smallest, the quantile of conformal prediction (Vovk et al., 2005),
-    or the largest where there are fewer than 19 of them (for 0.95) and no score can promise that much. The scores are
-    of known photos that neither the network nor the score has learned from, at least one.
+    Of n scores it is the ``ceil((n + 1) kept)``-th smallest, the quantile of conformal prediction (Vovk et al., 2005).
+    Fewer than 19 scores (for 0.95) cannot promise that much, and the largest is the limit. The scores, at least one,
+    are of known photos that trained neither the network nor the score.
     """
     return float(np.sort(scores)[_rank(len(scores), kept) - 1])
 
 
 def expected_within(rows: int, kept: float = KEPT) -> float:
-    """The expected share of new known rows within the limit that :func:`unknown_limit` sets on so many scores.
+    """The expected share of new known rows within the limit that :func:`unknown_limit` sets on ``rows`` scores.
 
-    Of these scores themselves more are within it: all, for example, where there are fewer than 39.
+    More of the ``rows`` scores themselves are within it: all of them, for example, if there are fewer than 39.
     """
     return _rank(rows, kept) / (rows + 1)
 
@@ -212,7 +211,7 @@ def _class_means(points: npt.NDArray[np.float64], classes: npt.NDArray[np.intp])
 def _whitening(points: npt.NDArray[np.float64], freedom: int, spread: float) -> npt.NDArray[np.float64]:
     """A square root of the inverse of the covariance of points ``(n, K)`` about 0, ``(K, K)``.
 
-    ``freedom`` rows are free to differ; ``spread``, above 0, is the variance of a direction of which rows say nothing.
+    ``freedom`` rows are free to differ; ``spread``, above 0, is the variance of a direction without data.
     """
     from scipy.linalg import eigh
 
@@ -229,9 +228,9 @@ def relative_difference(
 ) -> npt.NDArray[np.float64]:
     """Relative differences of out-of-distribution scores ``(n,)``; infinity for NaN.
 
-    A score may be near 0 by chance: its size is the largest of itself, the limit, and the median of all that are
-    compared, each without its sign. It is 0.01 at least, of what is in logits or in squared standard deviations: to a
-    network that has learned nothing all photos are the same, and what is left of their scores is rounding.
+    A score may be near 0 by chance. So each difference is divided by the largest of the score, the limit, and the
+    median of all expected scores, each without its sign, and by 0.01 at least: to a network that has learned nothing
+    all photos are the same, and their scores differ only by rounding.
     """
     if not len(expected):
         return np.zeros(0)

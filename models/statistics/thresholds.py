@@ -6,21 +6,21 @@ and the largest set of the surest that passes an exact test gives the threshold:
 has the proof. A target may take the set of a stricter one.
 
 Classes may be leaves of a tree. A row whose class is not sure enough gets the lowest node above it that is. Levels are
-proved one after the other, from the classes up. The rows of a level are those within the unknown limit that no lower
-level labels; they are sorted by the probability of the node above their likeliest class, are right if that node is
-above their true class, and are tested as classes are. Half of the 5% is for the classes, the other half for the levels
-above, in equal parts. By Bonferroni's inequality one level or more breaks the promise in at most 5% of data sets; where
-none does, all labels together keep it.
+proved one after the other, from the classes up. A level tests the rows within the unknown limit that no lower level
+labels. They are sorted by the probability of the node above their likeliest class, and are right if that node is above
+their true class. Half of the 5% is for the classes, the other half for the levels above, in equal parts. By
+Bonferroni's inequality one level or more breaks the promise in at most 5% of data sets; if all levels keep it, so do
+all labels together.
 
 The labels of the level below choose where a level begins, and that costs nothing. With confidences given, a walk below
-ends where it does because the rows that it labels were right often enough, which tells nothing of the others, and the
-next ones were not. Rows that are wrong below are not more often right above: to know of them makes a pass less likely,
-never more (Harris's inequality, 1960: an event that right rows favour and one that wrong rows favour are not positively
-correlated). Rows of a refused class are the exception: they were among those that passed, and go up. That they were
-refused speaks against them all the more.
+ends because the rows that it labels were right often enough, and the next rows were not. The first fact is independent
+of all other rows. The second makes a pass above less likely, never more: rows that are wrong below are not more often
+right above (Harris's inequality, 1960: an event that right rows favour and one that wrong rows favour are not
+positively correlated). Rows of a refused class are the exception: they passed below, and go up. Their refusal makes
+them even less likely to be right.
 
-``benchmarks/promises.py`` shows how often promises are broken, and what they cover; ``benchmarks/trees.py`` does it for
-trees.
+``benchmarks/promises.py`` measures how often promises are broken, and their coverage; ``benchmarks/trees.py`` does it
+for trees.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ Counts = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class HeldOutLogits:
-    """What a network says of photos that it has not learned from.
+    """A network's logits of photos that it has not learned from.
 
     Attributes:
         logits: class logits, ``float32 (n, classes)``.
@@ -77,13 +77,13 @@ class HeldOutLogits:
 
 @dataclass(frozen=True)
 class HeldOutRows:
-    """Rows that a network has not learned from, as it judges them.
+    """A network's calibrated answers on photos that it has not learned from.
 
     Attributes:
         probabilities: calibrated, ``float32 (n, classes)``.
         labels: class indices ``(n,)``.
-        known: whether the row's unknown score is within the limit, ``bool (n,)``. The others go to review whatever
-            their confidence is: they count for coverage, and nowhere else.
+        known: whether the row's unknown score is within the limit, ``bool (n,)``. The others always go to review: they
+            count only for coverage.
         groups: a number below n for each row, ``(n,)``; photos of one picture or product share it.
     """
 
@@ -103,10 +103,10 @@ def fit_confidence(
 ) -> Confidence:
     """Fit the temperature, and find the thresholds of every target.
 
-    It rests on what the network itself said of ``validation``, and on what other networks said of ``folds``, which they
-    were trained without; each network has a temperature of its own. With ``cv`` the folds are full trainings: all rows
-    together stand for the network's own, with one temperature. Coverages allow for the new photos that ``unknown``, the
-    network's own limit, is expected to send to review: it was set on the ``validation`` rows, each fold's on its own.
+    ``validation`` is from the network itself; ``folds`` are from other networks that were trained without these photos.
+    Each network has its own temperature. With ``cv`` the folds are full trainings: all rows together count as the
+    network's own, with one temperature. Coverages allow for new photos beyond ``unknown``, the network's own limit,
+    which was set on the ``validation`` rows.
     """
     within = expected_within(len(validation.labels)) if unknown else None
     out_of_fold = sum(len(fold.labels) for fold in folds)
@@ -137,19 +137,18 @@ def precision_targets(
 ) -> tuple[PrecisionTarget, ...]:
     """Find the thresholds of every target in TARGETS, in that order; coverages are of the network's own rows.
 
-    ``within`` is the share of new known rows that is expected within the limit of the unknown score. Of rows that the
-    limit was set on, more are: to count them would promise too much coverage. None takes the share of the own rows.
+    ``within`` is the expected share of new known rows within the limit of the unknown score; None takes the share of
+    the own rows. More of the rows that set the limit are within it, so to count them would promise too much coverage.
 
-    All classes share a threshold. A class is refused, and all of its rows go to review, if those above the threshold
-    show that it is right less often than the target: rows of large and easy classes must not vouch for it. Nothing is
-    promised of a class by itself. A target covers no less than a stricter one. The nodes of each level of a ``tree`` do
-    the same.
+    All classes share a threshold. A class is refused, and all of its rows go to review, if its rows above the threshold
+    show that it is right less often than the target: large and easy classes must not hide it. A single class has no
+    promise. A target covers no less than a stricter one. The same holds for the nodes of each level of a ``tree``.
 
-    Where other networks have judged rows as well (trained like it, on fewer photos or for a shorter time), the proof
-    rests on all rows together, and so on their calibration: rows of which they are sure must be right as often as rows
-    of which the network itself is as sure. The network's own rows must bear out each set by themselves, with a mistrust
-    of 30%. In simulated data sets 0.98 was broken in 14% where a network was far surer of wrong rows than its folds (in
-    25% with a mistrust of 50%), and in 2% where it was somewhat surer (in 5%).
+    ``others`` are rows of other networks, trained like it, on fewer photos or for a shorter time. Then the proof rests
+    on all rows together, and so on their calibration: at equal confidence, rows of all networks must be right equally
+    often. The network's own rows must prove each set by themselves, with a mistrust of 30%. In simulated data sets 0.98
+    was broken in 14% if the network was far surer of wrong rows than its folds, and in 2% if it was somewhat surer.
+    With a mistrust of 50% it was broken in 25% and 5%.
     """
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
@@ -175,7 +174,7 @@ def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
 
 
 def _reach(target: PrecisionTarget) -> tuple[float, float]:
-    """What the better of two targets has more of: labels at any level; if equal, labels that are classes."""
+    """Ranks targets by their labels at any level; if equal, by their labels that are classes."""
     return target.coverage, target.level_coverage[0]
 
 
@@ -201,7 +200,7 @@ class _Level:
     """The rows that may be labelled at one level, the surest first.
 
     Attributes:
-        kinds: the index of the class or node that a row would be labelled with, ``(n,)``.
+        kinds: the index of each row's class or node at this level, ``(n,)``.
         right: whether that label is true.
         confidence: the label's probability.
         groups: of its photo: see :class:`HeldOutRows`.
@@ -286,8 +285,8 @@ def label_levels(
 ) -> Counts:
     """The level at which each row is labelled without review, ``(n,)``: 0 its likeliest class, 1 and up a node above.
 
-    -1: it goes to review. ``probabilities`` and ``known`` are as in :func:`automatic`; a level whose ``nodes`` are not
-    named labels nothing.
+    -1: it goes to review. ``probabilities`` and ``known`` are as in :func:`automatic`; a level labels no row if its
+    ``nodes`` are missing.
     """
     found = np.where(automatic(probabilities, known, thresholds), 0, REVIEW)
     if tree is None or not nodes:
@@ -313,7 +312,7 @@ def fewest_rows(precision: float, *, tree: bool = False) -> int:
 
 
 def fewest_own_rows(precision: float) -> int:
-    """How many of the network's own rows bear out what other networks' rows prove, if all of them are right."""
+    """How many of the network's own rows confirm a proof by other networks' rows, if all of them are right."""
     return fewest(precision, OWN_MISTRUST)
 
 

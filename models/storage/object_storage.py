@@ -44,16 +44,16 @@ class _Connection:
     """A process's connection to S3.
 
     Attributes:
-        files: connects when it is first asked for something; any thread may ask.
-        buckets: those that have answered, so that a missing key needs no further check of its bucket.
+        files: connects on first use, from any thread.
+        buckets: have answered, so a missing key needs no further check of its bucket.
     """
 
     files: S3FileSystem
     buckets: set[str] = field(default_factory=set)
 
 
-# Keyed by process, since an event loop does not survive a fork, and by what the environment says of S3. A child keeps
-# its parent's connection without using it: letting go of it would speak to a loop that only the parent runs.
+# Keyed by process, since an event loop does not survive a fork, and by the environment's settings of S3. A child keeps
+# its parent's connection unused: releasing it would call a loop that only the parent runs.
 _CONNECTIONS: Final[dict[tuple[int, frozenset[tuple[str, str]]], _Connection]] = {}
 
 
@@ -76,7 +76,7 @@ def _filesystem() -> S3FileSystem:
         use_listings_cache=False,
         skip_instance_cache=True,
     )
-    files.retries = 1  # botocore tries again; s3fs would do all of that five times
+    files.retries = 1  # botocore tries again; s3fs would repeat all its tries five times
     return files
 
 
@@ -109,7 +109,7 @@ class ObjectStorage:
 
     @property
     def scratch(self) -> Path:
-        """``$XDG_CACHE_HOME/hangtag/jobs/<digest of the URL>``, or the same under ``~/.cache``; made when asked for."""
+        """``$XDG_CACHE_HOME/hangtag/jobs/<digest of the URL>``, or the same under ``~/.cache``; created if missing."""
         folder = default_cache() / "jobs" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -119,9 +119,9 @@ class ObjectStorage:
         return folder
 
     def commit(self, key: str, data: bytes) -> bool:
-        """See :meth:`Storage.commit`: one PUT, on the condition that nothing is there.
+        """See :meth:`Storage.commit`: one PUT, on the condition that the key is free.
 
-        The object names its writer: when the answer to a PUT is lost, the next try finds what the first one wrote.
+        The object names its writer: if the answer to a PUT is lost, the next try recognizes its own object.
         """
         writer = uuid.uuid4().hex
         try:
@@ -208,8 +208,8 @@ class ObjectStorage:
     def fetch(self, key: str, file: Path) -> None:
         """Write the bytes under ``key`` into a file of this machine, a piece at a time.
 
-        A server that speaks S3 may answer without a length; then nothing else would tell half an object from a whole
-        one. Raises FileNotFoundError.
+        Checks the size, since a server may answer without a length, and half an object would look whole. Raises
+        FileNotFoundError.
         """
 
         def get() -> None:
@@ -260,7 +260,7 @@ class ObjectStorage:
     def _pages(self, folder: str, *, deep: bool = False) -> Iterator[dict[str, Any]]:
         """S3's listings of a folder, 1,000 keys each, with its sub-folders if ``deep``.
 
-        This is our own, since s3fs asks twice to list a folder, and keeps all keys in memory.
+        s3fs would ask twice to list a folder, and keep all keys in memory.
         """
         asked: dict[str, object] = {"Prefix": self._prefix(folder)}
         if not deep:
@@ -305,8 +305,8 @@ def _patiently(ask: Callable[[], _Answer]) -> _Answer:
 
 
 def _told(error: Exception, place: str) -> Exception:
-    """The error to raise instead of one of s3fs; an error of this machine's disk stays as it is."""
-    answer = error.__cause__  # of the server, where s3fs has made an OSError of it
+    """The error to raise instead of one of s3fs; an error of this machine's disk is returned unchanged."""
+    answer = error.__cause__  # the server's, if s3fs has made an OSError of it
     if isinstance(answer, ClientError):
         return _refusal(answer.response["Error"], place)
     if isinstance(error, OSError) and not isinstance(error, BotoCoreError):

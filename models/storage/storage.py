@@ -25,7 +25,7 @@ class Storage(Protocol):
     """The storage that jobs and registries need. Keys are relative, with ``/`` between their parts."""
 
     def __hash__(self) -> int:
-        """Storages of one place are equal, so that what was read from it can be cached."""
+        """Storages of one place are equal, so that they can be keys of a cache."""
 
     @property
     def place(self) -> str:
@@ -39,20 +39,20 @@ class Storage(Protocol):
         """Write ``data`` under ``key``, whole or not at all.
 
         Returns:
-            Whether this call wrote it; ``False`` if the key was there already; it then stays as it was.
+            Whether this call wrote it; ``False`` if the key existed already, which then keeps its data.
         """
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write ``data`` under ``key``, whole or not at all, whatever was there."""
+        """Write ``data`` under ``key``, whole or not at all, over existing data."""
 
     def upload(self, key: str, file: Path) -> None:
-        """Move a file of this machine to ``key``, whole or not at all, whatever was there."""
+        """Move a file of this machine to ``key``, whole or not at all, over existing data."""
 
     def delete(self, key: str) -> None:
-        """Remove ``key``; nothing happens if it is not there."""
+        """Remove ``key``, if it exists."""
 
     def clear(self, folder: str) -> None:
-        """Remove ``folder`` and all that is in it, file by file; nothing happens if it is not there."""
+        """Remove ``folder`` with its contents, file by file, if it exists."""
 
     def read(self, key: str) -> bytes:
         """The bytes under ``key``; ``FileNotFoundError`` if there are none."""

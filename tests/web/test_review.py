@@ -121,7 +121,7 @@ def test_each_key_does_what_the_manual_says(reviewer: ReviewPage, job: DrawnJob)
         about = reviewer.answer("Enter")
     assert about == job.photos[0][:16], "what was skipped comes again at the end"
     reviewer.is_saved()
-    expect(page.locator("#end-title")).to_have_text("Nothing is left to ask you", timeout=2000)
+    expect(page.locator("#end-title")).to_have_text("No question is left for you", timeout=2000)
     expect(page.locator("#end-text")).to_have_text(re.compile(r"^(\d+) of \1 photos are done, \1 by you"))
     assert [job.labels().get(photo) for photo in job.photos[1:5]] == ["shoes", None, "boats", None]
     remarks = {vote.sha256: vote.remark for vote in CorrectionStore(job.server.corrections).votes()}
@@ -165,7 +165,7 @@ def test_a_grid_confirms_unmarked_photos_and_one_undo_reverts_it(reviewer: Revie
     page = reviewer.page
     page.get_by_label("Class", exact=True).select_option("hats")
     page.keyboard.press("g")
-    expect(page.get_by_role("heading", name="Are all these 20 “hats”? Mark those that are not.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Are all these 20 “hats”? Mark the others.")).to_be_visible()
     page.keyboard.press("ArrowRight")
     page.keyboard.press("x")
     expect(page.get_by_role("button", name="Confirm 19 as hats, look at 1")).to_be_visible()
@@ -175,7 +175,7 @@ def test_a_grid_confirms_unmarked_photos_and_one_undo_reverts_it(reviewer: Revie
     assert list(job.labels().values()) == ["hats"] * 19
     assert reviewer.shown() == job.photos[3][:16], "the marked photo comes next"
     page.keyboard.press("u")
-    expect(page.get_by_role("heading", name="Are all these 19 “hats”? Mark those that are not.")).to_be_visible()
+    expect(page.get_by_role("heading", name="Are all these 19 “hats”? Mark the others.")).to_be_visible()
     until(lambda: job.labels() == {}, "all are taken back")
     page.keyboard.press("Enter")
     until(lambda: list(job.labels().values()) == ["hats"] * 19, "they are confirmed again")
@@ -190,7 +190,7 @@ def test_photos_of_a_grid_that_was_left_come_one_by_one(reviewer: ReviewPage, jo
     seen = {reviewer.answer("Enter") for _ in range(DOUBTFUL)}
     assert seen == {photo[:16] for photo in job.photos}
     reviewer.is_saved()
-    expect(page.locator("#end-title")).to_have_text("Nothing is left to ask you")
+    expect(page.locator("#end-title")).to_have_text("No question is left for you")
 
 
 def test_a_killed_server_loses_no_answer(mortal_reviewer: ReviewPage, mortal_job: DrawnJob) -> None:
@@ -231,7 +231,7 @@ def test_after_an_outage_a_reviewer_gets_all_other_questions(mortal_reviewer: Re
     mortal_job.server.kill()
     list(reviewer.answers(4))
     mortal_job.server.start()
-    over = reviewer.page.locator("#end:not(.hidden) #end-title", has_text="Nothing is left to ask you")
+    over = reviewer.page.locator("#end:not(.hidden) #end-title", has_text="No question is left for you")
     while not over.is_visible():
         expect(reviewer.photo.or_(over)).to_be_visible()
         if reviewer.photo.is_visible():
@@ -257,7 +257,7 @@ def test_a_photo_that_was_lost_on_its_way_to_the_page_comes_again(
     reviewer.page.route("**/questions?*", lose)
     assert {reviewer.answer("Enter") for _ in job.photos} == {photo[:16] for photo in job.photos}
     assert lost
-    expect(reviewer.page.locator("#end-title")).to_have_text("Nothing is left to ask you")
+    expect(reviewer.page.locator("#end-title")).to_have_text("No question is left for you")
 
 
 def test_answers_that_the_server_cannot_store_are_kept_with_the_reason(

@@ -1,1 +1,1 @@
-"""Review: a job's doubtful rows as questions, who is asked which, and what becomes of the answers."""
+"""Review: a job's doubtful rows as questions, their leases to reviewers, and the answers."""

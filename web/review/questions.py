@@ -46,8 +46,8 @@ class Questions:
     """Questions in the order of the catalogue; a question is a place in the table.
 
     Attributes:
-        table: a row a question: the result, ``row`` (the first with that photo, from 0), ``rows``, ``products``,
-            ``catalogue_class`` (which the catalogue itself names) and ``row_label``. ``label`` is a class, even if
+        table: one row per question: the result, ``row`` (the first with that photo, from 0), ``rows``, ``products``,
+            ``catalogue_class`` (named by the catalogue itself) and ``row_label``. ``label`` is a class, even if
             ``row_label`` is above the classes in a tree: reviewers give classes.
         classes: of the model, in its order.
         examples: class → rows that were labeled as it, the surest first.
@@ -78,7 +78,7 @@ class Questions:
 
     @cached_property
     def labels(self) -> npt.NDArray[np.object_]:
-        """The class that the model took each photo for."""
+        """The model's class for each photo."""
         return np.array(self.table.column("label").to_pylist(), dtype=object)
 
     def is_right(self, question: int, label: str) -> bool:
@@ -115,7 +115,7 @@ class Questions:
 
     @cached_property
     def draw(self) -> npt.NDArray[np.float64]:
-        """A number from 0 to 1 that a photo's bytes alone decide, for choosing some of the questions."""
+        """A number from 0 to 1 that depends only on a photo's bytes, for choosing some of the questions."""
         return np.array([int(sha256[:12], 16) / 16**12 for sha256 in self.by_sha256], dtype=np.float64)
 
 
@@ -124,7 +124,7 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
 
     Args:
         job: it may still run.
-        rows: to ask about (from 0), unless they failed. Default: all that went to review.
+        rows: to ask about (from 0), unless they failed. Default: all rows that went to review.
     """
     bundle = _bundle(job)
     classes = bundle.manifest.labels if bundle else _named_classes(job)
@@ -149,7 +149,7 @@ def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:
 def _chosen(
     job: Job, chunk: int, part: pa.Table, wanted: Rows | None, end: EndRows, names: "_CatalogueClasses"
 ) -> pa.Table:
-    """The rows of a chunk to ask about, repeats of a photo among them: the wanted ones, or doubtful ones."""
+    """The wanted rows of a chunk, or else its doubtful rows; repeats of a photo are included."""
     numbers = np.arange(part.num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
     ended = pa.array(end.reasons_of(numbers), pa.string())
     if wanted is None:
@@ -195,7 +195,6 @@ def _distinct(table: pa.Table) -> pa.Table:
 
 
 def _bundle(job: Job) -> Bundle | None:
-    """The model's bundle, if it is here as it was."""
     pin = job.model
     for folder in (Path(pin.path), job.home.scratch.parent / "_bundles" / pin.digest):
         with suppress(HangtagError, OSError):
@@ -221,7 +220,7 @@ class _Examples:
         self._best: dict[str, dict[float, int]] = {}
 
     def add(self, first: int, part: pa.Table, apart: Rows) -> None:
-        """Take the labeled rows of a part whose first row is ``first``, but for those ``apart``."""
+        """Take the labeled rows of a part, except rows ``apart``; ``first`` is the number of its first row."""
         taken = ~np.isin(np.arange(part.num_rows) + first, apart)
         labeled = pc.and_(pc.equal(part.column("status"), Status.LABELED), pa.array(taken))
         sure = part.select(["label", "confidence"]).filter(labeled)

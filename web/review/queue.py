@@ -39,7 +39,7 @@ class Choice:
 
     Attributes:
         label: only photos that the model takes for this class.
-        second: share of the questions that two people are asked, from 0 to 1.
+        second: share of the questions for two people, from 0 to 1.
     """
 
     order: Order = Order.LEAST_SURE
@@ -59,7 +59,7 @@ class Progress:
         an_hour: answers at this reviewer's latest speed; none before the third.
         seconds_left: at that speed.
         right: share of the answered questions whose guess was right.
-        twice: questions that two people answered, of which on ``agreed`` they said the same the first time.
+        twice: questions that two people answered; on ``agreed`` of them, the first answers were equal.
         disputed: questions on which reviewers do not agree yet.
     """
 
@@ -119,7 +119,7 @@ class ReviewQueue:
                 self.add(statement)
 
     def inherit(self, before: "ReviewQueue") -> None:
-        """Take over leases and skips of the queue that the same job had when fewer of its rows were labelled."""
+        """Take over leases and skips from an earlier queue of the same job."""
         mine, theirs = self._questions.by_sha256, list(before._questions.by_sha256)
         with self._lock, before._lock:
             places = {place: mine[sha256] for place, sha256 in enumerate(theirs) if sha256 in mine}
@@ -128,11 +128,11 @@ class ReviewQueue:
                 self._skipped[reviewer] = {places[place]: None for place in skipped if place in places}
 
     def take(self, reviewer: str, tab: str, choice: Choice, most: int) -> list[int]:
-        """The next questions, with leases: nobody else is asked them until the leases end.
+        """The next questions, with leases: other reviewers do not get them until the leases end.
 
         Args:
-            reviewer: is asked nothing twice, except once more about a photo on which others disagree.
-            tab: the browser tab that shows them: it has leases of its own, and gets none twice.
+            reviewer: gets no question twice, except once more about a photo on which others disagree.
+            tab: the browser tab that shows them; it has its own leases, and gets no question twice.
             choice: of the reviewer.
             most: how many.
         """

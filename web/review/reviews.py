@@ -34,7 +34,7 @@ from worker.results.audit import audit_sample
 _MOST_REVIEWS: Final = 6
 _FOUND_S: Final = 5.0
 _ANSWERS: Final = 20_000
-"""Ids of answers that are remembered, so that one that is sent again is stored once."""
+"""Ids of answers to remember, so that an answer that is sent again is stored once."""
 
 
 class AnswerKind(StrEnum):
@@ -101,7 +101,7 @@ class Review:
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def take(self, reviewer: str, tab: str, choice: Choice, most: int, *, fresh: bool) -> list[int]:
-        """The next questions; ``fresh``: the tab shows none any more."""
+        """The next questions; ``fresh``: the tab shows no question any more."""
         self._read_again()
         if fresh:
             self.queue.release(tab)
@@ -114,12 +114,12 @@ class Review:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The model's classes, then those that reviewers added."""
+        """The model's classes, then classes that reviewers added."""
         return (*self.questions.classes, *sorted(self._labels - set(self.questions.classes)))
 
     @cached_property
     def golden(self) -> dict[str, str]:
-        """The bundle's photos of which the model is sure → class; none where the bundle is not here."""
+        """The bundle's photos that need no review → class; empty without the bundle."""
         with suppress(HangtagError):
             if self.questions.bundle:
                 return golden_labels(self.questions.bundle, self.job.model.variant)
@@ -168,7 +168,7 @@ class Review:
             self._add(question, reviewer, answer, unwritten)
 
     def _add(self, question: int, reviewer: str, answer: Answer, unwritten: list[Vote]) -> None:
-        """Add a statement, unless it repeats this reviewer's last one, and nobody has contradicted."""
+        """Add a statement, unless it repeats this reviewer's last one and no other reviewer disagrees."""
         if answer.kind is AnswerKind.LABEL:
             self._check_label(answer)
         statement = self._statement(question, reviewer, answer)
@@ -223,7 +223,7 @@ class Review:
         return parse_vote({**cells, "remark": remark, "note": answer.note}, root)
 
     def _place(self, row: int) -> str:
-        """A row's photo as corrections name it: a path or a URL; nothing where the cell holds the photo."""
+        """A row's photo as corrections name it: a path or a URL; empty if the cell holds the photo."""
         cell = self._rows.image(self.job, row) or ""
         return "" if scheme_of(cell) == "data" else self._cells.url(cell) or self._cells.name(cell)
 
@@ -293,7 +293,7 @@ class Reviews:
         Args:
             id: of the job.
             audit: how many labeled rows, drawn at random, to ask about instead of the doubtful ones; 0 for no audit.
-            again: whether to load it anew if the job has gone on since.
+            again: whether to reload it if the job has progressed since.
             begins: whether to note an audit as begun, in the job's folder.
         """
         found = self.find(id)
@@ -320,7 +320,6 @@ class Reviews:
             return review
 
     def _questions(self, job: Job, audit: int) -> Questions:
-        """The doubtful rows, or those of an audit."""
         if not audit:
             return load_questions(job)
         if finished_receipt(job) is None:
@@ -330,6 +329,5 @@ class Reviews:
 
 
 def _state(job: Job) -> object:
-    """Changes when a job goes on."""
     written = tuple(job.storage.exists(file) for file in (REVIEW_FILE, RECEIPT_FILE))
     return (job.spec.id, tuple(sorted(job.part_keys().items())), written)

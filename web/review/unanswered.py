@@ -1,4 +1,4 @@
-"""The rows of finished jobs that still wait for a person: they went to review, and nobody has answered them yet."""
+"""The rows of finished jobs that went to review and have no answer yet."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -26,7 +26,7 @@ Photos = npt.NDArray[np.uint64]
 
 
 class AnsweredPhotos:
-    """The photos that have an answer, whatever their job; none if the answers cannot be read. Any thread may ask."""
+    """The photos that have an answer, in any job; empty if the answers cannot be read. Any thread may ask."""
 
     def __init__(self, store: CorrectionStore) -> None:
         self._store = store
@@ -73,7 +73,7 @@ class UnansweredRows:
 
 
 def _numbers(photos: Iterable[str | None]) -> Photos:
-    """Photos of :func:`_doubtful_photos` as numbers; 1, which nobody answers, for a photo without SHA-256."""
+    """Photos of :func:`_doubtful_photos` as numbers; 1, which never has an answer, for a photo without SHA-256."""
     return np.fromiter(
         (_NOT_IN_DOUBT if photo is None else int(photo[:_DIGITS] or "1", 16) for photo in photos), np.uint64
     )

@@ -92,7 +92,7 @@ def _models(state: WebState) -> dict[str, str]:
 
 
 class PreviewForm(BaseModel):
-    """The fields of the form for a new job that a preview rests on."""
+    """The fields of the form for a new job that a preview needs."""
 
     source: Annotated[str, StringConstraints(strip_whitespace=True, max_length=8000)] = ""
     image_column: Annotated[str, Field(max_length=1000)] = ""
@@ -174,7 +174,7 @@ def apply(found: Found, state: State) -> JSONResponse:
 
 @router.get("/jobs/{id}/receipt")
 def receipt_page(found: Found) -> Response:
-    """The stored page of the receipt, which may run nothing and load nothing."""
+    """The stored page of the receipt; see :func:`stored_page`."""
     try:
         html = found.job.storage.read(PAGE_FILE)
     except FileNotFoundError as error:

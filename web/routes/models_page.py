@@ -98,7 +98,6 @@ def _missing_is_404() -> Iterator[None]:
 
 
 def _champion(registry: Registry, name: str) -> int:
-    """The champion's number; 0 if there is none."""
     return registry.state(name).aliases.get(CHAMPION, 0)
 
 
@@ -151,7 +150,7 @@ def report(state: State, name: str, which: str) -> Response:
 
 @router.get("/models/{name}/{which}/classes.csv")
 def classes(state: State, name: str, which: str) -> Response:
-    """The figures of each class, to which the stored report links; it may show them, and download nothing."""
+    """The figures of each class, as plain text: the stored report links to them, and cannot download."""
     return Response(_kept(state, name, which, "classes.csv"), media_type="text/plain; charset=utf-8")
 
 
@@ -185,7 +184,7 @@ def promote(
 ) -> JSONResponse:
     """Make a version the champion, if the champion is still the one that the page showed."""
     if force and not why.strip():
-        raise Problem(422, "Expected a reason to promote what a gate refused, for the history, got none.")
+        raise Problem(422, "Expected a reason, for the history, to promote a version that a gate refused, got none.")
     registry = open_registry(state.settings.registry)
     by = _person(request, who)
     event = registry.promote(name, version, why.strip(), instead_of=instead_of, force=force, by=by)
@@ -228,7 +227,7 @@ class VariantRow(NamedTuple):
 
 
 class ClassRule(NamedTuple):
-    """What the precision in force asks of a class: its threshold, and the share that reaches it."""
+    """A class under the default precision: its threshold, and the share of its rows that reaches it."""
 
     label: str
     threshold: float | None
@@ -241,12 +240,10 @@ class ModelCard:
     """A bundle for people.
 
     Attributes:
-        bundle: it.
         default: the variant that is used unless a person names one.
-        variants: all of them.
-        classes: by the share that needs no review, the least first; empty where no precision rules.
-        reference: the model's answers on the photos that it was proved on.
-        readme: the card that the bundle brings along, rendered; none if it has none.
+        classes: by the share that needs no review, the lowest first; empty without a default precision.
+        reference: the model's answers on the photos of its proof.
+        readme: the bundle's own card, rendered; None without one.
     """
 
     bundle: Bundle
@@ -291,7 +288,7 @@ def _readme(bundle: Bundle) -> Markup | None:
 
 
 def card_html(text: str) -> Markup:
-    """Markdown as HTML that can hold none of its own: tags are shown as text, and there are no links and no pictures.
+    """Markdown as safe HTML: tags are shown as text, and links and pictures do not work.
 
     Headings are two levels lower, since a page has its own above them.
     """

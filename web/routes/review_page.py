@@ -47,7 +47,7 @@ Chosen = Annotated[Choice, Depends(_choice)]
 
 
 class Guess(BaseModel):
-    """A class, and how likely the model finds it; null if it is none of the classes that the result names."""
+    """A class and its probability; null if the result does not name the class."""
 
     label: str
     confidence: float | None
@@ -90,7 +90,7 @@ class Question(BaseModel):
 
 
 class QuestionList(BaseModel):
-    """Questions that nobody else is asked for five minutes.
+    """Questions that other reviewers do not get for five minutes.
 
     Attributes:
         finished: whether the job is; until then more photos may go to review.
@@ -159,7 +159,7 @@ def corrections(state: State, id: str) -> Response:
     """All answers that are stored."""
     path = state.reviews.store_of(state.reviews.find(id).job).path
     if not path.is_file():
-        raise Problem(404, "Expected answers, nobody has given any yet.")
+        raise Problem(404, "Expected answers, there are none yet.")
     return FileResponse(path, media_type="text/csv", filename=path.name)
 
 
@@ -245,15 +245,15 @@ def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentA
     review = state.reviews.open(id, audit, begins=True)
     try:
         return review.answer(name, sent.tab or name, choice, sent.answers)
-    except InputError as error:  # of the file: what is wrong with an answer stands in what is returned
+    except InputError as error:  # the file's; faults of answers are in the reply
         raise Problem(507, str(error)) from error
 
 
 @router.get("/v1/jobs/{id}/classes")
 def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
-    """Give the classes of a job's model, and those that reviewers added, each with photos of it.
+    """Give the classes of a job's model, then classes that reviewers added, each with example photos.
 
-    They are rows that were labeled as it; if there are none, photos of the model's bundle.
+    Examples are rows that were labeled with the class; if there are none, photos of the model's bundle.
     """
     review = state.reviews.open(id, audit)
     place, of_rows = f"/jobs/{quote(id)}", review.questions.examples

@@ -1,4 +1,4 @@
-"""The page to try the model on photos, and its own requests besides ``/v1/classify``."""
+"""The page to try the model on photos, and its own routes; labels come from ``/v1/classify``."""
 
 import asyncio
 import time
@@ -17,7 +17,7 @@ from web.state import State, WebState
 
 _WORKER: Final = Path(__file__).parents[1] / "static" / "edge_worker.js"
 _WORKER_CSP: Final = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
-"""The browser's model is WebAssembly: of all that this server sends, only this script may compile it."""
+"""The browser's model is WebAssembly: only this script may compile it."""
 
 router = APIRouter(include_in_schema=False, prefix="/try")
 
@@ -70,7 +70,7 @@ def edge_worker() -> FileResponse:
 
 @router.post("/photo")
 async def photo(request: Request, state: State) -> Response:
-    """The photo at a URL, as the worker fetches it: the page shows it, and then asks about it as about any other."""
+    """The photo at a URL, as the worker fetches it: the page shows it, then treats it like any other photo."""
     return Response(await _only_photo(request, state), media_type="application/octet-stream")
 
 

@@ -18,7 +18,7 @@ function toast(text) {
   toast.timer = setTimeout(() => place.classList.remove("shown"), 6000);
 }
 
-/** Fetch; a problem document becomes an Error with its detail, silence a TypeError as fetch has it. */
+/** Fetch; a problem document becomes an Error with its detail; without an answer, fetch throws a TypeError. */
 async function send(path, options = {}) {
   const headers = { Accept: "application/json", ...options.headers };
   const answer = await fetch(root + path, { ...options, headers }).catch((error) => {

@@ -1,4 +1,4 @@
-// Labels photos in this browser with the bundle's edge graph, which takes a photo of any size; nothing is sent.
+// Labels photos in this browser, without sending them. The bundle's edge graph takes a photo of any size.
 // Messages in: {setup: {root, rules}}, then {id, photo} or {id, photo, label} for a heat map. Out: {id, answer} or {id, error}.
 import { decode, pixels } from "../static/photo.mjs"; // the very file of examples/browser
 import * as ort from "../static/vendor/ort.wasm.min.mjs";
@@ -70,7 +70,7 @@ function likeliest(probabilities) {
   return order.slice(0, TOP).map((index) => ({ label: rules.labels[index], confidence: probabilities[index] }));
 }
 
-// Why a person should look; null where none needs to. A class without a threshold is never left alone.
+// The reason for review, or null. Photos of a class without a threshold always go to review.
 function doubt({ confidence, threshold, unknown }) {
   if (rules.unknown_limit !== null && unknown !== null && !(unknown <= rules.unknown_limit)) return "unknown";
   return threshold !== null && confidence >= Math.fround(threshold) ? null : "threshold";

@@ -4,7 +4,7 @@ const byId = (id) => document.getElementById(id);
 const EVERY_MS = 1500;
 const AWAY = "The server does not answer; the page goes on when it does.";
 
-/** Put new cells in the place of those that have changed; one that has the focus stays. */
+/** Replace cells that have changed, but keep a cell with the focus. */
 function updateRow(row, fresh) {
   const cells = [...fresh.children];
   cells.forEach((cell, at) => {
@@ -13,7 +13,7 @@ function updateRow(row, fresh) {
   });
 }
 
-/** Look at the page again as long as it is open and in sight. `show` gets it as a document. */
+/** Fetch the page again while it is open and visible. `show` gets it as a document. */
 function follow(show) {
   let away = false;
   let looking = false;
@@ -82,12 +82,12 @@ async function act(button) {
   }
 }
 
-/** The form: a preview is asked for again whenever what it shows may have changed; only what was previewed can start. */
+/** The form: a change that the preview may show fetches a new preview; only a previewed job can start. */
 function newJob(form) {
   const [start, busy, refused, preview] = ["start", "busy", "refused", "preview"].map(byId);
   const from = () => form.elements.from.value;
   let asked = 0;
-  let looked = Promise.resolve(false); // whether what is asked for now has a preview, once it is known
+  let looked = Promise.resolve(false); // whether the current form has a preview, once it is known
   let starting = false;
 
   function given() {
@@ -107,7 +107,7 @@ function newJob(form) {
     refused.textContent = wrong;
     refused.hidden = !wrong;
   }
-  /** Nothing can start; the fields of the preview stay where they may mend what was wrong. */
+  /** Let no job start; the fields of the preview stay if they may mend the fault. */
   function refuse(wrong) {
     if (document.activeElement === start) byId("look").focus();
     start.disabled = true;
@@ -145,7 +145,7 @@ function newJob(form) {
     }
     return mine === asked && !start.disabled;
   }
-  /** Start what is previewed, once the preview that is under way has come. */
+  /** Start the previewed job, once a pending preview has come. */
   async function begin() {
     if (!form.reportValidity() || !(await looked)) return;
     tell("Reading the catalogue …");

@@ -5,7 +5,7 @@ const BATCH = 100;
 export class Outbox {
   /**
    * @param {string} name where the browser keeps them; pages of the same job begin with the same name
-   * @param {(answers: object[]) => Promise<string[]>} deliver sends some; gives the ids of those that are settled
+   * @param {(answers: object[]) => Promise<string[]>} deliver sends answers; gives the ids of settled ones
    * @param {(state: object) => void} tell is told whenever the number of waiting answers changes
    */
   constructor(name, deliver, tell) {
@@ -56,7 +56,7 @@ export class Outbox {
     return true;
   }
 
-  /** Until nothing waits, or the server is away. */
+  /** Send until the queue is empty, or the server is away. */
   async settled() {
     await this.flushing;
   }

@@ -17,7 +17,7 @@ const REMARKS = { not_a_product: "not a product", more_than_one: "more than one"
 
 let reviewer = review.reviewer;
 let ahead = []; // questions that this page holds; the first is shown
-let done = []; // lists of [question, answer], the latest last; what a grid confirms is one
+let done = []; // lists of [question, answer], the latest last; a grid adds one list
 let classes = [];
 let tiles = []; // questions of the grid
 let fetching = false;
@@ -26,7 +26,7 @@ let elsewhere = 0; // photos that other pages hold
 let finished = true; // the job; more photos may come to review where it is not
 let gridOn = false;
 let labelBefore = ""; // the class that was chosen before the grid chose one
-let round = 0; // what was asked for in an earlier round is not wanted any more
+let round = 0; // replies to requests of an earlier round are dropped
 let turn = Promise.resolve();
 
 /** Of the interface of this review. */
@@ -40,7 +40,7 @@ function inTurn(ask) {
   return asked;
 }
 
-/** Others may be asked the questions that a tab held. */
+/** Release a tab's questions to other reviewers. */
 const letGo = (tab) => fetch(root + path("questions", { n: 0, tab, fresh: true }), { method: "POST", keepalive: true });
 
 const tab = new BrowserTab(`hangtag.tab.${review.audit}.${review.job}.`, letGo);
@@ -68,7 +68,7 @@ async function refill() {
   }
 }
 
-/** A page that holds no question lets go of all that the server has kept for it: answers of the server may be lost. */
+/** A page without questions releases its leases on the server, since replies of the server may be lost. */
 async function askFor(n, label) {
   const query = { n, tab: tab.id, fresh: n > 0 && ahead.length === 0 && tiles.length === 0, ...choice(label) };
   const answer = await inTurn(async () => (await send(path("questions", query), { method: "POST" })).json());
@@ -79,7 +79,7 @@ async function askFor(n, label) {
   return answer.questions;
 }
 
-/** Neither on this page, nor with an answer that is on its way. */
+/** Not on this page yet, and without an answer on its way. */
 const isNew = ({ sha256 }) => ![...ahead, ...tiles].some((question) => question.sha256 === sha256) && !outbox.holds(sha256);
 
 function withPicture(question) {
@@ -262,13 +262,13 @@ function showEnd() {
   const guesses = right === null ? "" : ` ${percent(right)} of the guesses were right.`;
   $("end-again").textContent = isNarrowed() ? "Show the other photos" : "Check for more";
   const count = questions ? `${settled.toLocaleString()} of ${numberOf(questions, "photo")} ${questions === 1 ? "is" : "are"} done, ${mine.toLocaleString()} by you.${guesses}` : "";
-  const next = others ? "Photos of a page that is gone come here within five minutes." : finished ? "The corrections go into a copy of the result." : "Doubtful photos come here as it goes on; apply the corrections once it is finished.";
+  const next = others ? "Photos of a closed page come here within five minutes." : finished ? "The corrections go into a copy of the result." : "Doubtful photos come here while the job runs; apply the corrections once it is finished.";
   $("end-text").textContent = `${count} ${next}`;
 }
 
 const isNarrowed = () => $("label").value !== "" || $("order").value === "contradicted";
 const leftNothing = () =>
-  $("label").value ? `No doubtful ${named($("label").value)} is left` : isNarrowed() ? "No suspected label error is left" : "Nothing is left to ask you";
+  $("label").value ? `No doubtful ${named($("label").value)} is left` : isNarrowed() ? "No suspected label error is left" : "No question is left for you";
 
 function seeOthers() {
   $("label").value = "";
@@ -314,7 +314,7 @@ function give(kind, more = {}) {
   afterPaint(refill);
 }
 
-/** The next photo comes first: nothing else is asked of this machine until it is painted. */
+/** Paint the next photo before any other work. */
 function afterPaint(act) {
   requestAnimationFrame(() => setTimeout(act, 30));
 }
@@ -531,7 +531,7 @@ async function showGrid() {
 
 function showTiles() {
   const label = $("label").value;
-  $("grid-question").textContent = tiles.length === 1 ? `Is this ${named(label)}?` : `Are all these ${tiles.length} ${named(label)}? Mark those that are not.`;
+  $("grid-question").textContent = tiles.length === 1 ? `Is this ${named(label)}?` : `Are all these ${tiles.length} ${named(label)}? Mark the others.`;
   $("tiles").replaceChildren(...tiles.map(tileOf));
   countTiles();
   $("tiles").querySelector("button").focus();
@@ -565,7 +565,7 @@ function countTiles() {
   $("grid-confirm").replaceChildren(element("span", words), key("Enter"));
 }
 
-/** What is marked is looked at next, one by one; else the next grid comes. */
+/** Marked photos come next, one by one; without marks, the next grid comes. */
 async function confirmGrid() {
   if (tiles.length === 0) return; // they load
   const marked = tileButtons().map(isMarked);

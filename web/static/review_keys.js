@@ -1,4 +1,4 @@
-// Letters on the review page: each may be a shortcut, or the first of a name. None goes to a photo that nobody has seen.
+// Letters on the review page: each may be a shortcut, or the first of a name. A photo gets no letter before a person has seen it.
 const SECOND_MS = 400; // in which the next letter of a name comes
 const UNSEEN_MS = 250; // nobody sees a photo and presses a key sooner
 const REST_MS = 1000; // after it, a name whose beginning was left out is over
@@ -26,7 +26,7 @@ export class Letters {
     this.last = { key, leftOut, on: this.shown(), at: performance.now() };
   }
 
-  /** Whether a key is done with: it waits, goes on with a name, or is left out. */
+  /** Whether a key is handled: it waits, continues a name, or is left out. */
   takes(key) {
     if (key === "Escape" || key === "Backspace") this.drop();
     if (key !== "Enter" && [...key].length > 1) return false;

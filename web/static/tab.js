@@ -40,7 +40,7 @@ export class BrowserTab {
 
 const lockOf = (tab) => `hangtag.tab.${tab}`;
 
-/** Lock an id for as long as this page is there; the browser ends the lock with it, however it ends. */
+/** Lock an id for the life of this page; the browser ends the lock with the page, even after a crash. */
 function hasOwn(tab) {
   return new Promise((tell) => {
     navigator.locks.request(lockOf(tab), { ifAvailable: true }, (lock) => {

@@ -13,8 +13,8 @@ const results = $("#results");
 let tries = []; // {name, url, photo, card, answer, stop}, newest batch first
 let queue = [];
 let asking = 0;
-let answerer = server; // a promise while the browser's model loads: nothing is sent meanwhile
-let model; // what the server said of it
+let answerer = server; // a promise while the browser's model loads: photos wait for it
+let model; // as the server describes it
 let edge = null;
 const known = new Promise((resolve) => (know.first = resolve));
 
@@ -80,7 +80,7 @@ async function take(transfer) {
   const files = await dropped(transfer);
   if (files.length) addFiles(files);
   else if (url) addUrl(url);
-  else window.hangtag.toast("Expected photos, or the URL of one; nothing of that kind came.");
+  else window.hangtag.toast("Expected photos, or the URL of a photo, got neither.");
 }
 
 for (const kind of ["dragover", "dragleave", "drop"]) {

@@ -46,7 +46,7 @@ function why({ status, error, error_message, reason, label, confidence, threshol
   if (reason === "unknown") {
     return `Unlike what the model knows: its out-of-distribution score, ${number.format(unknown)}, is above the limit, ${number.format(model.unknown_limit)}.`;
   }
-  if (threshold === null) return `Nothing is promised of ${label}: a person looks at every photo of it.`;
+  if (threshold === null) return `${label} has no promise: a person looks at every photo of it.`;
   const [sure, limit] = apart(confidence, threshold);
   return status === "labeled"
     ? `Sure enough: ${sure} is no less than the threshold of ${label}, ${limit}.`
@@ -97,9 +97,9 @@ export function showHeat(card, { label, confidence, drops, milliseconds }) {
   drops.flat().forEach((drop, at) => image.data.set([255, 60, 0, 210 * Math.max(0, drop) / Math.max(most, FAINTEST)], at * 4));
   canvas.getContext("2d").putImageData(image, 0, 0);
   canvas.classList.remove("hidden");
-  const copied = " The map is made of a smaller copy of the photo, of which the model may be more or less sure than of the photo itself.";
-  const matters = `Each of ${drops.flat().length} patches was covered with the photo's mean colour. Red: what ${label} rests on; covering the reddest lowers it from ${percent(confidence)} to ${percent(confidence - most)}.${copied}`;
-  const nothing = `None of ${drops.flat().length} patches alone matters: whichever is covered, ${label} falls by less than a point from ${percent(confidence)}.${copied}`;
+  const copied = " The map is of a smaller copy of the photo, which may have another confidence than the photo itself.";
+  const matters = `Each of ${drops.flat().length} patches was covered with the photo's mean colour. Red: parts that speak for ${label}; covering the reddest lowers it from ${percent(confidence)} to ${percent(confidence - most)}.${copied}`;
+  const nothing = `No single patch of ${drops.flat().length} matters: covering one lowers ${label} by less than a point from ${percent(confidence)}.${copied}`;
   const said = card.querySelector(".heat-said");
   said.textContent = `${most < 0.01 ? nothing : matters} ${Math.round(milliseconds)} ms.`;
   said.classList.remove("hidden");

@@ -5,7 +5,7 @@ const LONGEST_WAIT_S = 60;
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
-/** Ask the server; where it is busy (429), wait as long as it says and ask again. */
+/** Ask the server; if it is busy (429), wait for Retry-After and ask again. */
 async function ask(path, body, type, signal) {
   for (;;) {
     const answer = await fetch(root + path, {

@@ -10,7 +10,7 @@ from tests.unit.models.pictures import encoded
 SAVE = "save it as JPEG, PNG or WebP."
 PAGE = "It is a web page; fetch the photo itself."
 TEXT = "It is text, not a photo; fetch the photo itself."
-NONE = "It is in none of the formats that Hangtag reads; fetch it again."
+NONE = "Hangtag does not know its format; fetch it again."
 
 
 def box(kind, brand):

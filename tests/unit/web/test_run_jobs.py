@@ -68,7 +68,7 @@ def test_a_job_that_a_killed_server_left_says_so_and_can_be_resumed(
     runner.local.add("first", WAIT)
     job = runner.start_job(NewJob(source=str(drawn), name="second"), str(bundle))
     after = runner_of(tmp_path)
-    assert after.remarks(job) == ["Nothing labels this job at the moment. Resume it: what is done is kept."]
+    assert after.remarks(job) == ["No process labels this job at the moment. Resume it: finished rows are kept."]
     after.resume_job(job)
     finished(after, job)
     after.close()

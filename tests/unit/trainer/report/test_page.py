@@ -145,7 +145,7 @@ def test_what_is_absent_reads_well() -> None:
         "No precision can be promised: 0.90, the lowest, needs",
         "There are no test photos.",
         "No unknown score could be learned",
-        "Likely label errors None was found.",
+        "Likely label errors No label error was found.",
         "Found least often, of the validation photos: ",
         "No file was set aside.",
     ):
