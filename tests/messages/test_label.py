@@ -10,7 +10,7 @@ from tests.command import clean_environment, run_hangtag
 from tests.messages.golden import check_messages
 
 VARIES = {
-    r"\d:\d\d:\d\d": "TIME",
+    r"([\d.]+ images/s )?\d:\d\d:\d\d": "TIME",
     r"in [\d.]+ s(: [\d.]+ images/s)?": "in N s",
     r"cnn/\S+/float32@\w+": "MODEL",
     r"[\u2500-\u257f]+": "|",  # a table's lines vary with the class name
