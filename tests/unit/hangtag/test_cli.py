@@ -111,7 +111,8 @@ def test_help_loads_nothing_heavy() -> None:
 def test_classify_loads_nothing_that_it_does_not_need(bundle: Path, tmp_path: Path) -> None:
     Image.linear_gradient("L").save(tmp_path / "one.jpg")
     code = (
-        "import atexit, sys; from hangtag.cli import main\n"
+        "import atexit, os, sys; from hangtag.cli import main\n"
+        "os._exit = sys.exit\n"
         f"atexit.register(lambda: print([name for name in {HEAVY} if name in sys.modules]))\n"
         "main()"
     )
@@ -137,6 +138,7 @@ def test_a_command_of_no_room_is_searched_in_all_rooms(arguments: list[str]) -> 
 def test_numpy_has_threads_only_in_commands_that_learn(command: str, own: dict[str, str], threads: str | None) -> None:
     code = (
         "import atexit, os, sys; from hangtag.cli import main\n"
+        "os._exit = sys.exit\n"
         "atexit.register(lambda: print(repr(os.environ.get('OPENBLAS_NUM_THREADS'))))\n"
         "main()"
     )
