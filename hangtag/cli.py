@@ -147,7 +147,12 @@ def main() -> None:
     except SystemExit as ended:
         if words[:1] not in _END_AT_ONCE or not isinstance(ended.code, int):
             raise
-        sys.stdout.flush()
+        try:
+            sys.stdout.flush()
+        except OSError as error:
+            if not isinstance(error, BrokenPipeError):
+                os.write(2, f"hangtag: the output cannot be written ({error.strerror})\n".encode())
+            os._exit(1)
         sys.stderr.flush()
         os._exit(ended.code)  # what a process does at its end takes longer than to label twenty photos
     finally:

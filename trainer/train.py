@@ -119,6 +119,8 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
         if tuned and tuned.state is RunState.COMPLETE and not run.finetuning.best.is_file():
             run.take_over(run.finetuning)  # it was killed in the middle
         args = run.args()
+        if args.is_frozen:
+            check_weights(args)
         store = PixelStore(cache, args.preprocess)
         photos = [photo for photo in read_splits(run.splits) if photo.present]
         restore(photos, store, view.advance)
@@ -181,7 +183,6 @@ class _Work:
         """Fit a head on frozen features and judge it, which completes a run; then fine-tune, if planned."""
         args = self.run.args().model_copy(update={"state": RunState.TRAINING})
         self.view.prepared(self.prepared, args)
-        check_weights(args)
         self.run.write_args(args)
         head = self._judge_head(self.training(self.run, args), network)
         planned, begun = self.run.finetuning.read_args(), self.run.finetuning.state.is_file()

@@ -95,7 +95,7 @@ class Recipe:
 
     def epochs_of(self, photos: int, batch: int) -> int:
         """The default number of epochs for this many photos."""
-        if photos >= MANY_PHOTOS:
+        if photos >= MANY_PHOTOS and batch <= self.batch_of(photos):
             return self.epochs
         for_steps = math.ceil(self.steps / max(1, photos // min(batch, photos)))
         return max(self.epochs, min(self.most_epochs, for_steps))

@@ -157,7 +157,7 @@ _LONGEST_URI: Final = 64
 
 @dataclass(frozen=True)
 class Retry:
-    """One retry of failed rows, from 1 (0: none). Its parts end in ``.r1.parquet``; it has ``rows`` to do."""
+    """One retry of failed rows, from 1 (0: none). Its parts end in ``.r1.arrow``; it has ``rows`` to do."""
 
     number: int
     chunks: frozenset[int]

@@ -105,8 +105,8 @@ class Columns:
 
     def __init__(self, rows: int, rules: Rules, model: str, top_k: int) -> None:
         self._rules, self._model, self._top_k = rules, model, top_k
-        self._probabilities = np.empty((rows, len(rules.labels)), np.float32)
-        self._unknown = np.empty(rows, np.float32)
+        self._probabilities = np.full((rows, len(rules.labels)), np.nan, np.float32)
+        self._unknown = np.full(rows, np.nan, np.float32)
         self._sha256: list[str | None] = [None] * rows
         self._etag: list[str | None] = [None] * rows
         self._cells: dict[int, Cells] = {}
@@ -140,7 +140,7 @@ class Columns:
         given = pa.Table.from_pylist([self._cells[row] for row in others], PART_SCHEMA)
         return pa.concat_tables([self._decided(seen), given]).take(np.argsort(seen + others))
 
-    def _decided(self, rows: "list[int] | range") -> pa.Table:
+    def _decided(self, rows: list[int] | range) -> pa.Table:
         unknown = self._unknown[rows] if self._rules.unknown_limit is not None else None
         found = self._rules.decide(Scores(self._probabilities[rows], unknown), self._top_k)
         count = len(found.label)

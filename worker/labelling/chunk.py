@@ -1,7 +1,6 @@
 """One chunk of a job in hand: its rows so far, its photos decoded, a marker for a process that dies, and its part."""
 
 import json
-import mmap
 import os
 import resource
 import signal
@@ -198,11 +197,11 @@ class OpenChunk:
     def commit(self) -> Finished:
         """Commit the part of a whole chunk; harmless where it was done elsewhere meanwhile. Any thread may call it."""
         names = [question.name for question in self._job.questions]
-        answers = dict(zip(names, (columns.table() for columns in self._columns), strict=True))
         photos = PhotoWork.model_validate({name: round(value, 4) for name, value in self.effort.items()})
         seconds = time.monotonic() - self._start
         worker = f"{socket.gethostname()}:{os.getpid()}"
         with self._open:  # its marker goes, whatever happens
+            answers = dict(zip(names, (columns.table() for columns in self._columns), strict=True))
             work = self._before.plus(photos)
             data = part_bytes(answers, self._job.spec.id, worker, seconds, self._earlier.deaths, work)
             committed = self._job.storage.commit(self._key, data)
@@ -230,16 +229,15 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
     marker = folder / f"{chunk:06d}.{uuid.uuid4().hex[:12]}"
+    handle = os.open(marker, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
+
+    def note(row: int | None) -> None:
+        os.pwrite(handle, f"{'' if row is None else row:<{_WIDTH}}".encode(), 0)
+
     try:
-        with marker.open("x+b", buffering=0) as file:
-            file.write(b" " * _WIDTH)  # a full disk says so here, and not by a signal later
-            with mmap.mmap(file.fileno(), _WIDTH) as noted:
-
-                def note(row: int | None) -> None:
-                    noted[:] = b"%-*d" % (_WIDTH, row) if row is not None else b" " * _WIDTH
-
-                yield note
+        yield note
     finally:
+        os.close(handle)
         marker.unlink(missing_ok=True)
 
 

@@ -163,7 +163,8 @@ class EarlierResults:
             self._own.clear()
             self._places.clear()
             self._bytes = 0
-        self._bytes += _ENTRY_BYTES + (0 if isinstance(result, dict) else result[0].nbytes)
+        if sha256 not in self._own:
+            self._bytes += _ENTRY_BYTES + (0 if isinstance(result, dict) else result[0].nbytes)
         self._own[sha256] = result
         if not isinstance(result, dict) or result["status"] != Status.FAILED:
             self._places.update({url: (etag, sha256) for url, etag in places if url and etag})

@@ -89,8 +89,10 @@ def _may_fork() -> bool:
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         return False
-    others = [task for task in tasks.iterdir() if task.name != str(os.getpid())]
-    return all((task / "comm").read_text().strip() == _FORKS_WITH_US for task in others)
+    with suppress(OSError):  # a thread that ends meanwhile
+        others = [task for task in tasks.iterdir() if task.name != str(os.getpid())]
+        return all((task / "comm").read_text().strip() == _FORKS_WITH_US for task in others)
+    return False
 
 
 def _pipe() -> tuple[IO[bytes], IO[bytes]]:

@@ -46,6 +46,7 @@ def test_few_photos_get_steps_enough(arch, pretrained, photos, epochs):
 def test_fine_tuning_of_many_photos_takes_a_larger_batch():
     recipe = recipe_for(Arch.EFFICIENTNET_LITE0, pretrained=True)
     assert (recipe.batch_of(1_499), recipe.batch_of(1_500)) == (16, 32)
+    assert recipe.epochs_of(2_000, 512) == 40
 
 
 @pytest.mark.parametrize(("progress", "cost"), [(0.0, 0.7), (0.25, 0.8), (0.5, 1.0), (0.75, 1.0), (1.0, 1.0)])
