@@ -57,7 +57,7 @@ class _Record(BaseModel):
 
 
 class ModelPin(_Record):
-    """The model that a job is labelled with, whatever happens to the bundle's name later.
+    """The job's model, fixed when the job was created.
 
     ``precision`` is the promise that rules; without one, and without a ``threshold`` that was asked for in its place,
     ``all_to_review`` is set. ``taxonomy``: label → its parent.

@@ -55,7 +55,7 @@ PRODUCT_SCHEMA: Final = pa.schema(
 CORRECT_LABEL: Final = "correct_label"
 """The column of ``review.csv`` that a person types into."""
 THUMBNAIL: Final = "thumbnail"
-"""The column of ``review.csv`` that says where the photo is, whatever its cell in the catalogue is relative to."""
+"""The column of ``review.csv`` with the full path or URL of the photo."""
 REVIEW_FIRST: Final = ("row", CORRECT_LABEL, "label", "confidence", "reason", "top_k", THUMBNAIL)
 REVIEW_LAST: Final = ("sha256", "model")
 """The columns of ``review.csv`` before and after the catalogue's."""

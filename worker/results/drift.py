@@ -1,4 +1,4 @@
-"""Drift: how unlike a job's photos are to those that its model was proved on, and which finished jobs have drifted.
+"""Drift: how far a job's photos differ from the photos of its model's proof, and which finished jobs have drifted.
 
 The model's labels and confidences on both are compared by the population stability index: each distinct photo counts
 once, and then each row, since promises are of rows. Rows that failed do not count.

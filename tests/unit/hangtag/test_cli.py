@@ -119,6 +119,15 @@ def test_classify_loads_nothing_that_it_does_not_need(bundle: Path, tmp_path: Pa
     assert said(code, "classify", tmp_path / "one.jpg", "--model", bundle) == "[]"
 
 
+def test_output_that_cannot_be_written_at_the_end_is_one_line_and_status_1() -> None:
+    code = "import sys; from hangtag import cli; cli.run = lambda words: (print('a label'), sys.exit(0)); cli.main()"
+    with Path("/dev/full").open("w") as full:
+        command, env = [sys.executable, "-c", code, "classify"], os.environ | {"PYTHONUNBUFFERED": ""}
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, env=env)
+    assert done.returncode == 1
+    assert done.stderr == "hangtag: the output cannot be written (No space left on device)\n"
+
+
 @pytest.mark.parametrize("room", ROOMS)
 def test_the_table_of_commands_names_the_rooms_that_own_them(room: str) -> None:
     owned = typer.main.get_command(make_app([room])).commands
