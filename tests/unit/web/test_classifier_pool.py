@@ -236,4 +236,5 @@ def test_one_heat_map_runs_at_a_time_and_lets_requests_pass_between_batches(
         return gave_way, refused.value.status
 
     assert run(two()) == (True, 429)
-    assert metrics.registry.get_sample_value("hangtag_web_batch_photos_count") >= 2 * (2 + GRID * GRID // 8) + 1
+    # The other request may share a batch with a part of the map.
+    assert metrics.registry.get_sample_value("hangtag_web_batch_photos_count") >= 2 * (2 + GRID * GRID // 8)
