@@ -1,1 +1,1 @@
-"""Rows of catalogues in every format, and where a photo's bytes come from: disk, URL, bucket or cell."""
+"""Reads the rows of catalogues in every format, and their photos from disks, URLs, buckets and cells."""

@@ -1,4 +1,4 @@
-"""The addresses that photos may be fetched from (SSRF): public ones, and those of hosts that a person named.
+"""Guards against SSRF: photos are fetched from public addresses and from hosts in ``--allow-host`` only.
 
 An address is checked when its host's name is resolved, and again by the socket that connects.
 """
@@ -52,14 +52,14 @@ _NEVER_BY_NAME: Final = _networks(
     "fd00:42::42 fd00:100::100:200 fd00:a9fe:a9fe::/48",  # metadata of Scaleway, Alibaba, Akamai (Linode)
     "fd00:c1::/32 fd00:ec2::/32 fd20:ce::/32",  # metadata of Oracle, AWS (of its containers, too), Google
 )
-"""Metadata, link-local, multicast: whoever allowed a host name did not mean that it may lead here."""
+"""Metadata, link-local, multicast. Allowing a host name does not allow these addresses."""
 
 _LAST_32: Final = 0xFFFFFFFF
 _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is public. An IPv6 address that wraps an IPv4 address counts as that."""
+    """Whether an IP address is public. An IPv6 address that wraps an IPv4 address counts as the latter."""
     found = _unwrapped(address)
     if any(found in network for network in _NOT_PUBLIC):
         return False
@@ -67,17 +67,14 @@ def is_public(address: str) -> bool:
 
 
 class Addresses:
-    """The addresses that we may connect to; InputError if one of them is something else."""
+    """Decides which addresses to connect to. Raises InputError if an allowed host is not ``HOST:PORT``."""
 
     def __init__(self, allow_hosts: Sequence[str] = ()) -> None:
         self._allowed = frozenset(map(allowed_place, allow_hosts))
         self._approved: set[tuple[str, int]] = set()
 
     def check_literal(self, target: Target) -> None:
-        """Refuse a URL whose host is an IP address that may not be connected to; names are left to :meth:`usable`.
-
-        Raises ImageError.
-        """
+        """Refuse a URL whose host is a forbidden IP address; :meth:`usable` checks host names. Raises ImageError."""
         try:
             address = ip_address(target.host)
         except ValueError:
@@ -88,7 +85,7 @@ class Addresses:
             raise _refused(target.host, target.port, [target.host])
 
     def usable(self, host: str, port: int, addresses: Sequence[str]) -> list[str]:
-        """The addresses of a name that may be connected to; at least one. Raises ImageError."""
+        """The allowed addresses of a name, at least one. Raises ImageError."""
         named = f"{host}:{port}" in self._allowed
         good = [address for address in addresses if is_public(address) or (named and _may_be_named(address))]
         if not good:
@@ -98,7 +95,7 @@ class Addresses:
         return good
 
     def may_connect(self, address: str, port: int) -> bool:
-        """Whether a socket may connect to an address; checked again just before it connects."""
+        """Whether a socket may connect to an address. Called just before it connects."""
         return is_public(address) or (str(ip_address(address)), port) in self._approved
 
 
@@ -123,12 +120,12 @@ def _holds_metadata(address: IPv6Address) -> bool:
 
 
 def _held(address: IPv6Address) -> Iterator[IPv4Address]:
-    """Every IPv4 address that an IPv6 address may embed, whatever prefix a translator (RFC 6052) uses."""
+    """Every IPv4 address that an IPv6 address may embed, with any prefix of RFC 6052."""
     bits = int(address)
-    yield IPv4Address(bits & _LAST_32)  # a prefix of 96 bits; IPv4-compatible and IPv4-translated ones, too
+    yield IPv4Address(bits & _LAST_32)  # a prefix of 96 bits; IPv4-compatible; IPv4-translated
     yield IPv4Address(bits >> 80 & _LAST_32)  # 6to4
     yield IPv4Address(~bits & _LAST_32)  # Teredo
-    without_octet_8 = bits >> 64 << 56 | bits & (1 << 56) - 1  # which RFC 6052 skips
+    without_octet_8 = bits >> 64 << 56 | bits & (1 << 56) - 1  # RFC 6052 skips it
     for length in _SHORT_PREFIXES:
         yield IPv4Address(without_octet_8 >> 120 - 32 - length & _LAST_32)
 
@@ -151,13 +148,13 @@ def _never_by_name(host: str, port: int, addresses: Sequence[str]) -> ImageError
 
 
 def system_lookup(host: str) -> list[str]:
-    """Resolve a host name as this machine does."""
+    """Resolve a host name with this machine's resolver."""
     found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class CheckedNames(AbstractResolver):
-    """Resolves names in threads that nobody waits for at exit, and leaves out addresses that are not allowed."""
+    """Resolves names in daemon threads, and leaves out addresses that are not allowed."""
 
     def __init__(self, addresses: Addresses, lookup: Lookup, timeout_s: float) -> None:
         self._addresses = addresses
@@ -168,7 +165,7 @@ class CheckedNames(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
     ) -> list[ResolveResult]:
-        """The addresses of a host that are allowed; may raise ImageError, JobError, OSError."""
+        """The allowed addresses of a host. Raises ImageError, JobError, OSError."""
         async with self._turn:
             found = await asyncio.wait_for(_in_thread(partial(self._lookup, host)), self._timeout_s)
         return [_result(host, address, port) for address in self._addresses.usable(host, port, found)]
@@ -178,7 +175,7 @@ class CheckedNames(AbstractResolver):
 
 
 def checked_socket(addresses: Addresses, info: AddrInfoType) -> socket.socket:
-    """A socket for an allowed address: the second check, however the address was found; may raise ImageError."""
+    """A socket for an address, which is checked a second time. Raises ImageError."""
     family, kind, protocol, _, where = info
     if not addresses.may_connect(str(where[0]), int(where[1])):
         msg = f"Expected to connect to an address that was checked, got {where[0]}; nothing was sent there."
@@ -200,7 +197,7 @@ def _result(host: str, address: str, port: int) -> ResolveResult:
 
 
 async def _in_thread(call: Callable[[], list[str]]) -> list[str]:
-    """Like ``asyncio.to_thread``, whose threads hold up the end of the process for as long as a name server is slow."""
+    """Like ``asyncio.to_thread``, but a slow name server does not delay the end of the process."""
     answer: Future[list[str]] = Future()
 
     def run() -> None:
@@ -208,9 +205,9 @@ async def _in_thread(call: Callable[[], list[str]]) -> list[str]:
             return
         try:
             answer.set_result(call())
-        except UnicodeError as error:  # of a name that is too long for DNS
+        except UnicodeError as error:  # the name is too long for DNS
             answer.set_exception(OSError(str(error)))
-        except Exception as error:  # noqa: BLE001 - whoever waits for the answer raises it
+        except Exception as error:  # noqa: BLE001 - the waiting task raises it
             answer.set_exception(error)
 
     try:

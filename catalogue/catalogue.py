@@ -1,4 +1,4 @@
-"""The rows to label: where they come from, and which column names the photo."""
+"""Opens a catalogue: its rows, its image column, and the start of its relative paths."""
 
 import os
 from collections import Counter
@@ -60,7 +60,7 @@ IMAGE_COLUMNS: Final = (
 )
 MAX_COLUMNS: Final = 10_000
 _UNSEEN_ROOT: Final = "; if only the workers have it, make an empty one there"
-"""What to do on a machine that hands in photos which it does not see."""
+"""Advice for submitting from a machine that does not mount the photos."""
 _LONGEST_LIST: Final = 1000
 _ALIKE: Final = 0.8
 _SNIFFED_ROWS: Final = 20
@@ -71,7 +71,7 @@ _OF_A_KIND: Final = "of a .csv, .tsv, .jsonl, .parquet or .txt"
 
 
 class NoImageColumnError(InputError):
-    """No column is obvious as the one that names the photos; ``columns`` are those to choose from."""
+    """No column is obviously the image column; ``columns`` are the choices."""
 
     def __init__(self, message: str, columns: list[str]) -> None:
         super().__init__(message)
@@ -80,15 +80,15 @@ class NoImageColumnError(InputError):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """A catalogue that is ready to be read once.
+    """An open catalogue. Its rows can be read once.
 
     Attributes:
         source: an absolute path, or a URL without user, password, query and fragment.
-        image_root: where relative paths start: an absolute path, or a URL without a slash at its end.
-        left_out: ending → how many files of a folder were left out by their names; complete once the batches are read.
-        image_suffix: what is added to paths that do not end like an image's.
-        column_words: a sentence that names the image column that was chosen, if the person named none.
-        remarks: sentences on how it is read; complete once the batches are read.
+        image_root: the start of relative paths: an absolute path, or a URL without a slash at its end.
+        left_out: ending → number of files with that ending that were left out; complete once the batches are read.
+        image_suffix: added to paths without an image's ending.
+        column_words: names the chosen image column, if the person named none.
+        remarks: sentences for the person; complete once the batches are read.
     """
 
     source: str
@@ -104,18 +104,18 @@ class Catalogue:
     def photo_cells(
         self, batch: pa.RecordBatch, errors: Literal["backslashreplace", "surrogateescape"]
     ) -> list[str | None]:
-        """The photo of each row; ``errors`` is as in ``bytes.decode``."""
+        """The photo of each row; for ``errors`` see ``bytes.decode``."""
         return photo_cells(batch.column(self.image_column), self.image_suffix, errors)
 
     def check_column(self, name: str | None, option: str) -> None:
-        """Refuse the name of a column that is not there; InputError if there is no such column."""
+        """Raise InputError if the named column is missing."""
         if name is not None and name not in self.schema.names:
             msg = f"Expected the column {name!r} ({option}) in {self.source}, {_found(self.schema, name)}"
             raise InputError(msg)
 
 
 _Opened = tuple[str, Reader, str]
-"""The source's name, its rows, and where its relative paths start by default."""
+"""The source's name, its rows, and the default start of its relative paths."""
 
 
 def open_catalogue(
@@ -131,10 +131,15 @@ def open_catalogue(
 ) -> Catalogue:
     """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file, by its path or its s3:// or http(s):// URL.
 
-    By default ``image_column`` is the obvious one, ``image_root`` the source's folder, and ``encoding`` UTF-8 or what
-    the byte order mark says. ``image_suffix`` is added to paths that do not end like an image's. If ``confined``,
-    photos on disk must lie under the root. ``allow_hosts``: ``HOST:PORT`` of hosts that are not public. ``within_s``:
-    seconds for a file of the web.
+    Args:
+        source: a path or a URL.
+        image_column: default: the obvious one.
+        image_root: default: the source's folder.
+        encoding: default: the encoding of the byte order mark, or UTF-8.
+        allow_hosts: ``HOST:PORT`` of hosts that are not public.
+        image_suffix: added to paths without an image's ending.
+        confined: whether photos on disk must lie under the root.
+        within_s: seconds for downloading the file.
 
     Raises InputError, JobError, MissingExtraError.
     """
@@ -170,7 +175,6 @@ def open_catalogue(
 
 
 def _noted(batches: Iterator[pa.RecordBatch], column: str, remarks: list[str]) -> Iterator[pa.RecordBatch]:
-    """The batches; at their end there is a remark on rows with several photos."""
     count = 0
     for batch in batches:
         count += rows_with_several(batch.column(column))
@@ -190,7 +194,7 @@ def _check_suffix(suffix: str | None) -> None:
 def _open_path(path: Path, encoding: str | None) -> _Opened:
     try:
         name, is_folder, is_file = str(path.resolve()), path.is_dir(), path.is_file()
-    except (OSError, ValueError) as error:  # a name that no file can have, or a folder that we may not look into
+    except (OSError, ValueError) as error:  # an invalid name, or a folder without permission
         msg = f"Expected a folder or a catalogue file at {str(path)[:200]!r}, got {error}; check the path."
         raise InputError(msg) from error
     if is_folder:
@@ -240,7 +244,7 @@ def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Re
 
 
 def check_kind(suffix: str, name: str) -> None:
-    """Refuse a file of which no catalogue can be read, as its ending tells; InputError if it is of another kind."""
+    """Raise InputError if a file's ending is not that of a catalogue."""
     if suffix not in _KINDS:
         photo = "; hangtag classify labels single photos" if suffix in IMAGE_SUFFIXES else ""
         sheet = "; save the sheet as CSV" if suffix in _SPREADSHEETS else ""
@@ -342,7 +346,7 @@ def _check_names(source: str, schema: pa.Schema) -> None:
         raise InputError(msg)
     photos = (name for name in schema.names if is_elsewhere(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
     photo = next(photos, None)
-    if photo is not None:  # the header is a row, whose photo would be lost without a word
+    if photo is not None:  # the header is a row, whose photo would be lost
         msg = f"Expected column names in the first line of {source}, got {photo[:SHOWN]!r}; add a line with names."
         raise InputError(msg)
 
@@ -397,5 +401,5 @@ def _check_root(source: str, root: Path, cells: list[str]) -> None:
 def _is_there(path: Path, check: Callable[[Path], bool] = Path.exists) -> bool:
     try:
         return check(path)
-    except (OSError, ValueError):  # a name that no file can have
+    except (OSError, ValueError):  # an invalid name
         return False

@@ -1,4 +1,4 @@
-"""The clients that fetch photos: aiohttp's for web servers, one try at a time, and S3's. No size is taken on trust."""
+"""The clients that fetch photos: aiohttp's for web servers, and S3's. Each call is one try. Every size is checked."""
 
 import socket
 import zlib
@@ -32,12 +32,12 @@ _PASSING: Final = frozenset({408, 425, 429})
 _SERVER_FAULT: Final = 500
 _BUFFER: Final = 256 * 1024
 _LONGEST_AFTER_S: Final = 1e9
-"""Seconds; the most that a ``Retry-After`` counts for: hundreds of digits would overflow."""
+"""Seconds; the maximum of a ``Retry-After``, since hundreds of digits would overflow."""
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
 class Clients:
-    """A client for web servers, and one for S3 from its first use on; made within the event loop."""
+    """A client for web servers, and one for S3 from its first use on. Create it within the event loop."""
 
     def __init__(
         self, limits: Limits, addresses: Addresses, lookup: Lookup, headers: Mapping[str, str] | None = None
@@ -51,7 +51,7 @@ class Clients:
         self._s3: S3Client | None = None
 
     async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
-        """Try once; the bytes go to ``fetch``. ``keep`` the connection if the host is likely to be asked again soon.
+        """Try once; the bytes go to ``fetch``. ``keep``: reuse the connection for later photos of the host.
 
         Raises ImageError, HangtagError.
         """
@@ -77,9 +77,9 @@ class Clients:
             async with session.get(url, headers=headers, allow_redirects=False) as answer:
                 silent = False
                 return await _read(fetch, answer)
-        except (aiohttp.ClientError, OSError) as error:  # timeouts are among these
+        except (aiohttp.ClientError, OSError) as error:  # includes timeouts
             return _trouble(fetch, error, silent=silent)
-        except ValueError:  # of a header that is nonsense
+        except ValueError:  # a malformed header
             return Trouble("answered with something other than HTTP")
 
     async def close(self) -> None:
@@ -94,7 +94,7 @@ def _session(limits: Limits, names: CheckedNames, addresses: Addresses, *, keep:
     connector = aiohttp.TCPConnector(
         resolver=names,
         ttl_dns_cache=limits.names_s,
-        limit=0,  # whoever calls counts, host by host
+        limit=0,  # the caller limits each host
         force_close=not keep,
         socket_factory=partial(checked_socket, addresses),
     )
@@ -133,7 +133,7 @@ async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Received:
     coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in {"identity", "", *Gzip.CODINGS}:
         sent = f"its host sent it compressed ({one_line(coding, 60)})"
-        raise download_error(fetch.url, f"{sent}, which was not asked for; let it send photos as they are")
+        raise download_error(fetch.url, f"{sent} without a request for that; let it send photos uncompressed")
     if answer.content_length:
         fetch.check(answer.content_length)
     gzip = Gzip() if coding in Gzip.CODINGS else None
@@ -143,16 +143,16 @@ async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Received:
         else:
             await fetch.add(chunk)
     if gzip and not gzip.is_whole:
-        raise download_error(fetch.url, "its host sent a gzip that is cut short; let it send photos as they are")
+        raise download_error(fetch.url, "its host sent a gzip that is cut short; let it send photos uncompressed")
     return Received(fetch.whole(), strong(answer.headers.get("ETag")))
 
 
 async def _add_unpacked(fetch: Fetch, gzip: Gzip, chunk: bytes) -> None:
     try:
         for piece in gzip.unpack(chunk):
-            await fetch.add(piece)  # refuses what grows too large
+            await fetch.add(piece)  # refuses a photo that grows too large
     except zlib.error as error:
-        raise download_error(fetch.url, "its host sent a damaged gzip; let it send photos as they are") from error
+        raise download_error(fetch.url, "its host sent a damaged gzip; let it send photos uncompressed") from error
 
 
 def _moved(target: Target, location: str) -> Moved:

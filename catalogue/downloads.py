@@ -1,4 +1,4 @@
-"""Downloads, many at once: a task for each photo, in an event loop of its own."""
+"""Downloads many photos at once: a task for each, in an event loop in a thread."""
 
 import asyncio
 import random
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from catalogue.clients import Clients
 
 _IN_ALL: Final = 512
-"""The most downloads at once, including slow ones that bring next to nothing, such as those from dead hosts."""
+"""The most downloads at once, including very slow ones, such as from dead hosts."""
 _SLOW_RATE: Final = 4096
 """Bytes a second; a slower download leaves its place to others."""
 _SILENT_TRIES: Final = 2
-"""Tries of a photo whose host stays silent for long."""
+"""Tries of a photo from a silent host."""
 _REDIRECTS: Final = 5
 _TICK_S: Final = 0.25
 _HOSTS_KEPT: Final = 4096
 _SMOOTHING: Final = 0.02
-"""Weight of one photo in the running average, in which about the last fifty count."""
+"""Weight of one photo in the running average of about fifty."""
 _LEAST_FREE_SHARE: Final = 0.05
 _PROBE_S: Final = 2.0
 _READY: Final = 256
-"""How many photos may wait to be taken before no more are requested."""
+"""Finished photos above which no more are requested."""
 _JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]
@@ -42,7 +42,7 @@ Download = tuple[Target, str | None]
 
 @dataclass(frozen=True)
 class Arrival:
-    """A finished download; the fields are those of :class:`catalogue.photo.Photo`."""
+    """A finished download; for the fields see :class:`catalogue.photo.Photo`."""
 
     download: Download
     outcome: bytes | ImageError | None
@@ -52,9 +52,9 @@ class Arrival:
 
 
 class Downloads:
-    """Downloads in a thread of its own, which begins at once.
+    """Downloads in a thread, which begins at once.
 
-    One other thread calls the public methods; those whose names begin with an underscore run in the event loop.
+    One other thread calls the public methods; private methods run in the event loop.
     """
 
     def __init__(self, limits: Limits, make_client: "Callable[[], Clients]") -> None:
@@ -78,12 +78,12 @@ class Downloads:
         self._client = started.result()
 
     def want(self, downloads: Sequence[Download]) -> None:
-        """Begin to download photos that are not under way yet."""
+        """Begin downloads that have not begun yet."""
         self._wants += 1
         self._call(self._begin, downloads)
 
     def forget(self, downloads: Sequence[Download]) -> None:
-        """Stop downloads that nobody wants any more; one of them may still arrive."""
+        """Stop downloads; one of them may still arrive."""
         self._call(self._cancel, downloads)
 
     def take(self, timeout_s: float) -> Arrival | None:
@@ -100,11 +100,10 @@ class Downloads:
 
     @property
     def wants_more(self) -> bool:
-        """Whether more downloads could begin at once than have been requested.
+        """Whether more downloads could begin at once than were requested.
 
-        A chunk in hand is kept from other processes. So no more are wanted while nearly all photos would wait for busy
-        hosts, judged by the photos that were requested last. Every few seconds more are wanted all the same: the next
-        chunk may have other hosts.
+        A process that takes a chunk keeps it from other processes. So the answer is no while nearly all of the latest
+        photos wait for busy hosts. Every few seconds it is yes all the same: the next chunk may have other hosts.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -144,7 +143,7 @@ class Downloads:
     def _begin(self, downloads: Sequence[Download]) -> None:
         for download in downloads:
             self._tasks[download] = self._loop.create_task(self._download(download))
-        self._loop.call_soon(self._note_begun)  # once these have begun
+        self._loop.call_soon(self._note_begun)  # after these tasks
 
     def _note_begun(self) -> None:
         self._wants_begun += 1
@@ -160,12 +159,12 @@ class Downloads:
         try:
             with fails_its_photo(ImageFault.DOWNLOAD, fetch.url):
                 came = await self._bring(fetch)
-            etag = None if fetch.redirects else came.etag  # another host's word
+            etag = None if fetch.redirects else came.etag  # the tag is another host's
             arrival = Arrival(download, came.data, etag, fetch.seconds, fetch.came)
             fetch.end_try(ready=True)
         except ImageError as error:
             arrival = Arrival(download, error, None, fetch.seconds, fetch.came)
-        except Exception as error:  # noqa: BLE001 - of this machine: whoever takes photos raises it
+        except Exception as error:  # noqa: BLE001 - take() raises it in the other thread
             arrival = error
         finally:
             fetch.end_try()
@@ -220,7 +219,7 @@ class Downloads:
             self._places.release()
 
     async def _watch(self) -> None:
-        """Let others begin in the places of downloads that bring next to nothing."""
+        """Give the places of very slow downloads to others."""
         while True:
             await asyncio.sleep(_TICK_S)
             now = self._loop.time()
@@ -238,7 +237,7 @@ class Downloads:
             host.answered(self._loop.time())
             if not fetch.redirects or error.fault is not ImageFault.REFUSED:
                 raise
-            place = fetch.target.place  # no advice: whoever trusts the host need not trust where it leads
+            place = fetch.target.place  # without "pass --allow-host": trust in a host does not extend to its redirects
             msg = f"Expected a photo at {fetch.url}, its host redirects to {place}, which may not be asked; see why."
             raise ImageError(msg, ImageFault.REFUSED) from error
         except TimeoutError:
@@ -259,17 +258,17 @@ class Downloads:
             raise download_error(fetch.url, why)
         if host.is_waited_for(now) and not fetch.is_to_blame:
             fetch.start_over()
-            return False  # it may be this photo at which its host breaks off each time
+            return False  # in case this photo is what breaks its host
         pause_s = self._limits.pause_s * 2 ** (fetch.tries - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
         if self._was_last(fetch, trouble) or pause_s >= fetch.left_s:
             tries = "" if fetch.tries == 1 else f", the last of {fetch.tries} tries"
             raise download_error(fetch.url, f"its host {trouble.why}{tries}; see that it is up, and try again")
         if trouble.after_s is not None:
             fetch.put_off_s += trouble.after_s
-            return True  # its host gives no turn before
+            return True  # its host gives no turn until then
         fetch.left_s -= pause_s
         await asyncio.sleep(pause_s)
-        return not fetch.is_to_blame  # others say sooner whether its host is back
+        return not fetch.is_to_blame  # other photos show sooner whether its host is back
 
     def _was_last(self, fetch: Fetch, trouble: Trouble) -> bool:
         put_off = trouble.after_s is not None and fetch.put_off_s >= self._limits.longest_after_s
@@ -281,7 +280,7 @@ def _troubled(fetch: Fetch, host: Host, trouble: Trouble, began: float, now: flo
     fetch.tries += 1
     if trouble.silent:
         fetch.met_silence(began, now, host.answered_at)
-    if not (trouble.silent and fetch.is_to_blame):  # that says nothing of its host
+    if not (trouble.silent and fetch.is_to_blame):  # such a photo proves nothing about its host
         host.troubled(trouble, began, now)
 
 

@@ -1,4 +1,4 @@
-"""A photo on its way, and the host that it comes from: tries, memory, turns, and a circuit breaker."""
+"""The state of a download and of its host: tries, memory, turns, and a circuit breaker."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from catalogue.urls import Target
 from models.errors import ImageError, ImageFault
 
 _FREE: Final = 256 * 1024
-"""Bytes that each photo may take without waiting for memory; most are no larger."""
+"""Bytes of a photo that need no wait for memory. Most photos have no more."""
 _GZIP_ONLY: Final = zlib.MAX_WBITS | 16
 _PACKED: Final = 16 * 1024
 _UNPACKED: Final = 256 * 1024
@@ -24,14 +24,14 @@ _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
 """Tries in a row without an answer that open the circuit breaker, if they took long enough."""
 _BLIP: Final = 0.1
-"""Share of a rest after which a host that has given photos is first tried again."""
+"""Share of a rest after which a host that has sent photos is first tried again."""
 _LONGEST: Final = 30
-"""Rests grow up to this many times the first."""
+"""The longest rest, as a multiple of the first."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """A photo's bytes; None if the host says that they have not changed."""
+    """A photo's bytes; None if the host answers that they have not changed."""
 
     data: bytes | None
     etag: str | None  # a strong one
@@ -39,36 +39,36 @@ class Received:
 
 @dataclass(frozen=True)
 class Moved:
-    """The host names another place."""
+    """A redirect."""
 
     target: Target
 
 
 @dataclass(frozen=True)
 class Trouble:
-    """A fault that may be gone at the next try."""
+    """A fault that may be temporary."""
 
-    why: str  # to be read after "the host"
-    silent: bool = False  # whether the host said nothing at all
-    after_s: float | None = None  # when to come again, where the host says so
-    lasting: bool = False  # whether another try within the minute would be in vain
+    why: str  # continues "the host"
+    silent: bool = False  # without any answer
+    after_s: float | None = None  # the host's ``Retry-After``
+    lasting: bool = False  # another try within the minute would fail, too
 
 
 Outcome = Received | Moved | Trouble
 
 
 def strong(etag: str | None) -> str | None:
-    """The ETag if it is strong (RFC 9110, 8.8.3): only then do equal tags mean equal bytes."""
+    """The ETag if it is strong (RFC 9110, 8.8.3): equal strong tags mean equal bytes."""
     return etag if etag and _STRONG.fullmatch(etag) else None
 
 
 def download_error(url: str, came: str) -> ImageError:
-    """The error for a photo that could not be downloaded; ``came`` continues the sentence after a comma."""
+    """The error of a download; ``came`` continues the sentence after a comma."""
     return ImageError(f"Expected a photo at {url[:300]}, {came}.", ImageFault.DOWNLOAD)
 
 
 class Gzip:
-    """Unpacks a body's gzip as it comes, which may have several members (RFC 1952, 2.2); raises zlib.error."""
+    """Unpacks gzip in a stream, also of several members (RFC 1952, 2.2). Raises zlib.error."""
 
     CODINGS: Final = frozenset({"gzip", "x-gzip"})
 
@@ -76,7 +76,7 @@ class Gzip:
         self._member = zlib.decompressobj(_GZIP_ONLY)
 
     def unpack(self, packed: bytes) -> Iterator[bytes]:
-        """The bytes that the next bytes of the body hold, a little at a time: it may expand to anything."""
+        """Unpack the next bytes of the body, in small pieces, since they may expand to any size."""
         for start in range(0, len(packed), _PACKED):  # zlib copies the rest at each call
             rest = packed[start : start + _PACKED]
             while rest:
@@ -87,12 +87,12 @@ class Gzip:
 
     @property
     def is_whole(self) -> bool:
-        """Whether it has ended with the end of a member."""
+        """Whether the body ended at the end of a member."""
         return self._member.eof
 
 
 class MemoryBudget:
-    """Limits the bytes of photos that have arrived and were not taken yet; used within the event loop."""
+    """Limits the bytes of photos between download and :meth:`Photos.take`. Used within the event loop."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -107,23 +107,23 @@ class MemoryBudget:
         return self._held < self._size
 
     async def room(self, fetch: "Fetch | None" = None) -> None:
-        """Wait until there is memory for one more photo to begin, or for a large one, if given, to continue."""
+        """Wait for memory: for one more photo to begin, or for the large photo ``fetch`` to continue."""
         while not (self.free or (fetch and self._favours(fetch))):
             self._freed.clear()
             await self._freed.wait()
 
     def _favours(self, fetch: "Fetch") -> bool:
-        """Whether a large photo may continue without room: one may while no photo is ready, else all would wait."""
+        """Whether a large photo may continue without room. One may while no photo is ready; else all would wait."""
         if self._favoured is None and not self._ready:
             self._favoured = fetch
         return self._favoured is fetch
 
     def add(self, size: int) -> None:
-        """Count bytes that have arrived."""
+        """Count new bytes."""
         self._held += size
 
     def end(self, fetch: "Fetch", *, ready: bool) -> None:
-        """Note that a try is over: its bytes wait to be taken, or were dropped."""
+        """Note the end of a try. Its bytes count until they are taken if ``ready``, or else no more."""
         if ready:
             self._ready += fetch.size
         else:
@@ -145,21 +145,21 @@ class MemoryBudget:
 
 @dataclass(eq=False)
 class Fetch:
-    """A photo on its way."""
+    """A download."""
 
-    target: Target  # where it is asked for now; another place than its URL after a redirect
-    etag: str | None  # what the host called the bytes that are known
+    target: Target  # its URL, or that of its last redirect
+    etag: str | None  # of the known bytes
     limits: Limits
     budget: MemoryBudget
-    clock: asyncio.Timeout = field(init=False)  # of the try that is under way
-    left_s: float = 0.0  # that tries, and the pauses between them, may still take
-    seconds: float = 0.0  # that its tries took
+    clock: asyncio.Timeout = field(init=False)  # of this try
+    left_s: float = 0.0  # for tries, and the pauses between them
+    seconds: float = 0.0  # of all tries
     size: int = 0  # bytes of this try
     came: int = 0  # bytes of all tries
-    tries: int = 0  # that ended in trouble
-    silences: int = 0  # tries to which the host said nothing for long
+    tries: int = 0  # that failed
+    silences: int = 0  # tries with a long silence of the host
     redirects: int = 0
-    put_off_s: float = 0.0  # in all, by its host's word
+    put_off_s: float = 0.0  # by ``Retry-After``, in total
     _chunks: list[bytes] = field(default_factory=list)
     _blame: int = 0
     _silent_at: float | None = None
@@ -170,25 +170,22 @@ class Fetch:
         self.start_over()
 
     def start_over(self) -> None:
-        """Give the photo all of its tries and time again."""
+        """Give the photo all its tries and time again."""
         self.tries, self.silences, self.left_s = 0, 0, self.limits.total_s
 
     @property
     def known_as(self) -> str | None:
-        """The ETag to send; None after a redirect, since another place may use the same ETag for other bytes."""
+        """The ETag to send; None after a redirect, since another host may use the same ETag for other bytes."""
         return None if self.redirects else self.etag
 
     @property
     def is_at_home(self) -> bool:
-        """Whether it is asked of the host that its URL names, perhaps by https instead of http by now."""
+        """Whether the target's host is still that of its URL; http may have become https."""
         home, now = self._home, self.target
         return home.host == now.host and (home.port == now.port or (home.port, now.port) == _HTTP_TO_HTTPS)
 
     async def add(self, chunk: bytes) -> None:
-        """Take some more bytes; a large photo waits for memory, and its clock stands still meanwhile.
-
-        Raises ImageError.
-        """
+        """Add bytes. A large photo waits for memory; that time does not count. Raises ImageError."""
         self._chunks.append(chunk)
         self.size += len(chunk)
         self.came += len(chunk)
@@ -202,7 +199,7 @@ class Fetch:
             self.clock.reschedule(loop.time() + left_s)
 
     def check(self, size: int) -> None:
-        """Raise ``too_large`` if a photo may not have this many bytes."""
+        """Raise ImageError if a photo has too many bytes."""
         if size > self.limits.max_bytes:
             most = f"{self.limits.max_bytes:,} bytes at {self.url[:300]}"
             msg = f"Expected at most {most}, the host sends more; name a smaller copy."
@@ -213,20 +210,20 @@ class Fetch:
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     def end_try(self, *, ready: bool = False) -> None:
-        """Drop this try's bytes; ``ready``: the whole photo keeps counting until it is taken."""
+        """Drop this try's bytes; for ``ready`` see :meth:`MemoryBudget.end`."""
         self.budget.end(self, ready=ready)
         self._chunks, self.size = [], 0
 
     @property
     def is_to_blame(self) -> bool:
-        """Whether this photo is at fault: it gets no answer while its host answers others."""
+        """Whether the photo is at fault: its host answers for others only."""
         return self._blame >= _TO_BLAME
 
     def met_silence(self, began: float, ended: float, answered_at: float | None) -> None:
         """Note that a try got no answer.
 
-        A host that dies has just answered others when it cuts short what is under way, so one such try proves nothing.
-        Two do; so does a long one in which others were answered.
+        A dying host answered others just before, so one such try is no proof against the photo. Two are; so is a long
+        one during which others got answers.
         """
         long = ended - began >= self.limits.slow_s
         self.silences += long
@@ -237,15 +234,15 @@ class Fetch:
 
 
 class Host:
-    """Lets those who want its photos ask in turn. Times are those of the event loop's clock, in seconds.
+    """Limits the downloads from a host, with a circuit breaker. Times are of the event loop's clock, in seconds.
 
-    A host that gave nothing but trouble for a while is left alone ("rests"); then one photo tries it again. If it has
-    given photos before, the others wait for that, up to the limits' patience; else they fail at once.
+    A host that only fails for a while rests; then one photo tries it again. Meanwhile the other photos fail at once.
+    If the host sent photos before, they wait for it, up to ``patience_s``.
     """
 
     def __init__(self, place: str, limits: Limits, per_host: int) -> None:
         self.per_host = per_host
-        self.answered_at: float | None = None  # when it last said something useful
+        self.answered_at: float | None = None  # time of its last useful answer
         self._place = place
         self._limits = limits
         self._waiting: deque[asyncio.Future[str | None]] = deque()
@@ -262,7 +259,7 @@ class Host:
 
     @asynccontextmanager
     async def turn(self, url: str, *, first: bool) -> AsyncIterator[bool]:
-        """Wait for a turn, before all others if ``first``; returns whether others are asking the host, too.
+        """Wait for a turn, ahead of all others if ``first``; yields whether the host has other downloads.
 
         Raises ImageError.
         """
@@ -292,11 +289,11 @@ class Host:
             loop.call_at(self._not_before, self._give_turns)
 
     def may_start(self, now: float) -> bool:
-        """Whether it may be asked for one more photo now."""
+        """Whether one more download may start now."""
         return self._running < (1 if self._rests else self.per_host) and now >= self._not_before
 
     def may_ask(self, now: float) -> bool:
-        """Whether a turn is still valid: since it was given, the host may have been put off or left alone."""
+        """Whether a turn is still valid; the host may rest by now."""
         return now >= self._not_before and (not self._rests or self._running == 1)
 
     @property
@@ -305,46 +302,46 @@ class Host:
 
     @property
     def load(self) -> int:
-        """How many downloads ask it or wait for a turn."""
+        """The number of downloads that run or wait for a turn."""
         return self._running + len(self._waiting)
 
     def refusal(self, now: float) -> str | None:
-        """Why it is left alone for now; None if it is not."""
+        """Why no photo may be fetched now; None if one may."""
         if now < self._rests_until and not self._is_known(now):
             return f"its host {self._place} {self._why} and is left alone for a while; see that it is up, and try again"
         return None
 
     def is_waited_for(self, now: float) -> bool:
-        """Whether it has fallen silent, and is likely to come back."""
+        """Whether it is silent, and likely to come back."""
         return self._rests > 0 and self._is_known(now)
 
     def _is_known(self, now: float) -> bool:
         return self.answered_at is not None and now - self.answered_at < self._limits.patience_s
 
     def answered(self, now: float) -> None:
-        """Note that it has given a useful answer."""
+        """Note a useful answer."""
         self._troubles = self._rests = 0
         self._rests_until = 0.0
         self.answered_at = now
 
     def troubled(self, trouble: Trouble, began: float, now: float) -> None:
-        """Note that a try that began at ``began`` ended in trouble."""
+        """Note a failed try, which began at ``began``."""
         if trouble.after_s is not None:
-            pause_s = min(trouble.after_s, self._limits.longest_after_s)  # a photo without an answer by then fails
+            pause_s = min(trouble.after_s, self._limits.longest_after_s)  # a photo fails without an answer by then
             self._put_off_until = max(self._put_off_until, now + pause_s)
         if not self._troubles:
             self._since, self._silent = began, True
         self._troubles += 1
         self._silent = self._silent and trouble.silent
         if began < self._rested_at:
-            return  # it was under way when the host was left alone
+            return  # it began before the rest
         if trouble.lasting or self._rests or self._is_hopeless(now):
             self._rest(trouble.why, now)
 
     def _is_hopeless(self, now: float) -> bool:
-        """Whether to leave it alone. A host that answers, even "overloaded", gets as long as a photo may take.
+        """Whether the host must rest: after silence for ``silent_s``, or after errors for ``total_s``.
 
-        One that has given photos and falls silent is left alone at once, before a photo has used up all its tries.
+        A host that sent photos before rests at once when it falls silent, so that no photo runs out of tries.
         """
         if self._troubles < _SILENCES:
             return False

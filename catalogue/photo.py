@@ -1,4 +1,4 @@
-"""A photo that a row names: what its cell means, what came of it, and the limits of downloads."""
+"""A row's photo: the meaning of its cell, the result of reading it, and the limits of downloads."""
 
 import binascii
 import logging
@@ -39,12 +39,12 @@ FAULTS: Final = {
     ImageFault.UNREADABLE: "it is not an image, or is damaged",
     ImageFault.CRASHED: "it crashed the decoder twice",
 }
-"""What each kind of failed rows means."""
+"""The meaning of each fault."""
 
 _NOT_OF_THE_PHOTO: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""With cancelled tasks, errors that fail no row: those of this machine, and those that end the work."""
+"""Errors of this machine, and ends of the process. Like cancelled tasks, they fail no row."""
 _LINES: Final = 60
-"""Lines kept of a traceback, the last ones: hosts and catalogues must not fill a disk with them."""
+"""The last lines of a traceback are logged; more could fill a disk."""
 _UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
 _REMOTE: Final = frozenset({"http", "https", "s3"})
 _NOT_THERE: Final = frozenset({ImageFault.MISSING, ImageFault.REFUSED})
@@ -59,7 +59,7 @@ ReadPhoto = Callable[[], bytes]
 
 @dataclass(frozen=True)
 class Wanted:
-    """A photo that a row names: the row's chunk, its place in it, and its cell (a path, URL, data URI; None: empty)."""
+    """A row's photo: the row's chunk, its place in it, and its cell (a path, URL, data URI; None: empty)."""
 
     chunk: int
     row: int
@@ -68,14 +68,14 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Photo:
-    """What has come of a :class:`Wanted` photo.
+    """The result of reading a :class:`Wanted` photo.
 
     Attributes:
-        outcome: its bytes, or why there are none; None if the host says that the bytes of ``etag`` have not changed.
-        url: where it was fetched from; None if not over a network.
-        etag: the host's strong ETag of these bytes; None if it gives none.
-        seconds: that the download took without the wait for its turn; 0 without a download of its own.
-        downloaded: bytes that came over a network for this row.
+        outcome: its bytes or its error; None if the host answers that the bytes of ``etag`` have not changed.
+        url: its URL; None if it was not downloaded.
+        etag: the host's strong ETag of these bytes; None without one.
+        seconds: time of the download, without the wait for a turn; 0 if another row counts the download.
+        downloaded: bytes downloaded for this row.
     """
 
     wanted: Wanted
@@ -88,44 +88,44 @@ class Photo:
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of one process's downloads. Jobs may set the first three; tests set others, too."""
+    """Limits of one process's downloads. Jobs may set the first three."""
 
     per_host: int = 8  # downloads from one host at once
-    per_bucket: int = 32  # the same of an S3 bucket
-    total_s: float = 60.0  # for one photo, tries and pauses included; waiting for its turn is not
-    at_once: int = 64  # downloads, those that bring next to nothing left out
+    per_bucket: int = 32  # downloads from one S3 bucket at once
+    total_s: float = 60.0  # for one photo, with tries and pauses, without the wait for its turn
+    at_once: int = 64  # downloads, without very slow ones
     tries: int = 4  # of one photo
-    room: int = 64 * 1024 * 1024  # bytes that may have come and not been taken before no other photo is begun
+    room: int = 64 * 1024 * 1024  # bytes of finished photos; above, no download begins
     max_bytes: int = MAX_BYTES  # of one photo
-    connect_s: float = 5.0  # until there is a connection; finding a host's address may take as long again
+    connect_s: float = 5.0  # for the connection, and again for the host's address
     idle_s: float = 10.0  # without a byte
-    pause_s: float = 0.5  # before the second try; doubles with each, and varies
-    slow_s: float = 1.0  # until a download that brings next to nothing leaves its place to others
-    silent_s: float = 4.0  # that a host must be silent before it is left alone
-    rest_s: float = 10.0  # that it is left alone at first; doubles with each trial that fails
-    patience_s: float = 180.0  # that a host that has given photos and falls silent is waited for
-    longest_after_s: float = 120.0  # that ``Retry-After`` may put off a host, or one photo in all before its last try
-    names_s: int = 30  # that a host's addresses are kept
+    pause_s: float = 0.5  # before the second try; doubles with each try, with jitter
+    slow_s: float = 1.0  # until a very slow download leaves its place to others
+    silent_s: float = 4.0  # of silence that open a host's circuit breaker
+    rest_s: float = 10.0  # until the first trial after that; doubles with each failed trial
+    patience_s: float = 180.0  # of silence after which a host that has sent photos counts as dead
+    longest_after_s: float = 120.0  # that ``Retry-After`` may delay a host, or one photo in total
+    names_s: int = 30  # that addresses are cached
 
 
 def fault_words(errors: Iterable[ImageError]) -> str:
-    """Why photos cannot be had, each reason once: ``missing (there is no photo there)``."""
+    """The faults of photos, each once: ``missing (there is no photo there)``."""
     faults = dict.fromkeys(error.fault for error in errors)
     return "; ".join(f"{fault.replace('_', ' ')} ({FAULTS[fault]})" for fault in faults)
 
 
 @contextmanager
 def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
-    """Turn an unforeseen exception in the block into the failure of its photo, and log it.
+    """Turn an unexpected exception in the block into an ImageError of its photo, and log it.
 
-    Plugins written in Rust panic with a ``BaseException``: these count, too. Raises ImageError.
+    That includes the ``BaseException`` with which plugins written in Rust panic.
     """
     try:
         yield
     except _NOT_OF_THE_PHOTO:
         raise
     except BaseException as error:
-        from asyncio import CancelledError  # seldom needed, and a labelling process takes a tenth of its start for it
+        from asyncio import CancelledError  # rare, and a tenth of a labelling process's start
 
         if isinstance(error, CancelledError):
             raise
@@ -138,7 +138,7 @@ def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
 
 
 class Cells:
-    """The cells of a catalogue whose relative paths start at ``root``; ``confined``: no photo may lie elsewhere.
+    """Finds the photos of cells. Relative paths start at ``root``; if ``confined``, photos on disk must lie under it.
 
     Raises JobError.
     """
@@ -146,13 +146,13 @@ class Cells:
     def __init__(self, root: str, *, confined: bool = False) -> None:
         self._base = root.rstrip("/") if scheme_of(root) in _REMOTE else None
         if self._base and {"?", "#"} & set(self._base):
-            msg = f"Expected an --image-root that paths can be joined to, got {root}; it must end before ? and #."
+            msg = f"Expected an --image-root without ? and #, got {root}; end it before them."
             raise JobError(msg)
         self._root = Path(root)
         self._within = self._root.resolve() if confined else None
 
     def place(self, cell: str | None) -> ReadPhoto | Target:
-        """Where a cell's photo is; may raise ImageError."""
+        """The place of a cell's photo. Raises ImageError."""
         if not cell:
             msg = "Expected the path or the URL of a photo, the cell is empty."
             raise ImageError(msg, ImageFault.MISSING)
@@ -160,7 +160,7 @@ class Cells:
             return self._place(cell)
 
     def _place(self, cell: str) -> ReadPhoto | Target:
-        if not cell.isascii() and _UNPAIRED.search(cell):  # bytes that were not UTF-8 stand in it as lone surrogates
+        if not cell.isascii() and _UNPAIRED.search(cell):  # lone surrogates stand for bytes that are not UTF-8
             came = readable(cell)[:SHOWN].encode(errors="surrogateescape")
             msg = f"Expected the path or the URL of a photo in UTF-8, got {came!r}; save the catalogue in UTF-8."
             raise ImageError(msg, ImageFault.REFUSED)
@@ -168,7 +168,7 @@ class Cells:
         if scheme is None and self._base is None:
             return partial(self._read, cell)
         if scheme is None or scheme in _REMOTE:
-            if scheme and cell.lstrip().startswith("//"):  # the host's own scheme is not known, so the root's is taken
+            if scheme and cell.lstrip().startswith("//"):  # without a scheme, the root's applies
                 cell = f"{'http' if (self._base or '').startswith('http:') else scheme}:{cell.lstrip()}"
             return parse_url(cell if scheme else joined(self._base or "", next(iter(paths_in(cell)), cell)))
         if scheme == "data":
@@ -180,7 +180,7 @@ class Cells:
     def _path(self, cell: str) -> Path:
         path = self._root / cell
         if self._within and path.is_relative_to(self._root):
-            path = self._within / path.relative_to(self._root)  # the folder as the system calls it
+            path = self._within / path.relative_to(self._root)  # without symbolic links
         return path
 
     def _read(self, cell: str) -> bytes:
@@ -200,12 +200,12 @@ class Cells:
             raise
 
     def name(self, cell: str) -> str:
-        """The name by which a photo lies on the disk: its path, or another name that the path may mean."""
+        """The photo's name on the disk: its path, or another spelling of it."""
         names = list(other_names(cell))
         return cell if not names or self._is_there(cell) else next(filter(self._is_there, names), cell)
 
     def hint(self, cell: str) -> str:
-        """What to do about a path that leads to no photo; empty if it leads to a file, or looks like any other path."""
+        """Advice for a path without a file; empty if there is a file, or the path looks normal."""
         path = self._path(cell)
         host = _HOST.match(cell)
         is_odd = _OF_WINDOWS.match(cell) or host or path.suffix.lower() not in IMAGE_SUFFIXES
@@ -226,7 +226,7 @@ class Cells:
         return is_ours and os.path.exists(path)  # noqa: PTH110 - a path's own raises errors
 
     def url(self, cell: str | None) -> str | None:
-        """The URL that a cell's photo is fetched from; None if it is not fetched over a network, or not at all."""
+        """The URL of a cell's photo; None if it is not downloaded."""
         if not cell or (self._base is None and ":" not in cell and "//" not in cell):
             return None
         try:
@@ -237,9 +237,9 @@ class Cells:
 
 
 def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes that a ``data:`` URI holds, in base64 or percent-quoted; the media type that it claims is ignored.
+    """The bytes of a ``data:`` URI, in base64 or percent-quoted, or of bare base64. The media type is ignored.
 
-    Base64 may stand alone. Raises ImageError.
+    Raises ImageError.
     """
     head, comma, body = uri.strip().partition(",")
     if not comma and ":" not in head:
@@ -247,7 +247,7 @@ def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     elif not comma:
         raise _malformed(uri, "a comma before the data")
     is_base64 = head.lower().endswith(";base64")
-    least = len(body) - 2 * body.count("%")  # bytes that there must be, before any is copied
+    least = len(body) - 2 * body.count("%")  # of bytes; checked before any is copied
     if is_base64:
         least -= sum(map(body.count, _BLANKS.decode()))
     _check_size(least // 4 * 3 - 2 if is_base64 else least, max_bytes)

@@ -1,4 +1,4 @@
-"""Brings a process its photos: from disk as it takes them, over networks ahead of time, in a thread."""
+"""Reads a process's photos: from disk when it takes them; over networks ahead of time, in a thread."""
 
 import time
 from collections import deque
@@ -27,10 +27,16 @@ def open_photos(
     headers: Sequence[str] = (),
     confined: bool = False,
 ) -> "Photos":
-    """Everything a process needs to bring photos. No thread begins before a URL is wanted; none goes through a fork.
+    """Open the photos of a catalogue. The thread starts at the first URL, so the process may fork before that.
 
-    ``root``, a folder or a URL, is where relative paths start; if ``confined``, photos on disk must lie under it.
-    ``allow_hosts`` are ``HOST:PORT`` of hosts that are not public; ``headers``, each ``NAME: VALUE``, go to all hosts.
+    Args:
+        root: the start of relative paths, a folder or a URL.
+        allow_hosts: ``HOST:PORT`` of hosts that are not public.
+        limits: of downloads.
+        lookup: resolves host names.
+        headers: for all hosts, each ``NAME: VALUE``.
+        confined: whether photos on disk must lie under the root.
+
     Raises InputError, JobError.
     """
     limits = limits or Limits()
@@ -48,10 +54,7 @@ def open_photos(
 
 
 class Photos:
-    """Brings photos: from this machine's disk as they are taken; over networks many at once, ahead of time.
-
-    All methods are called by one thread.
-    """
+    """Reads photos from disk when they are taken, and downloads many at once, ahead of time. Not thread-safe."""
 
     def __init__(self, cells: Cells, start_downloads: "Callable[[], Downloads]") -> None:
         self._cells = cells
@@ -62,12 +65,7 @@ class Photos:
         self._came: deque[Photo] = deque()
 
     def want(self, photos: Sequence[Wanted], etags: Mapping[str, str]) -> None:
-        """Ask for photos.
-
-        Args:
-            photos: in the order of preference.
-            etags: URL → the ETag of bytes that are known already and need not be sent again.
-        """
+        """Request photos, in order of preference. ``etags``: URL → ETag of known bytes, which hosts need not resend."""
         asked: list[Download] = []
         for wanted in photos:
             try:
@@ -88,14 +86,14 @@ class Photos:
             self._downloads.want(asked)
 
     def take(self, timeout_s: float) -> Photo | None:
-        """The next photo that has come, each once, in any order; None if none comes within ``timeout_s``.
+        """The next photo, each once, in any order; None if none arrives within ``timeout_s``.
 
-        A photo on disk is read now, by this thread, when no other has come. Raises JobError.
+        Without a finished download, this thread reads a photo from disk. Raises JobError.
         """
         return self._downloaded(0.0) or self._read_next() or self._downloaded(timeout_s)
 
     def bring(self, photos: Sequence[Wanted], advance: Callable[[int, int], None]) -> Iterator[Photo]:
-        """Ask for photos, and give each as it comes; ``advance`` is told (done, total), at least once a second."""
+        """Request photos, and yield each when it arrives. Calls ``advance(done, total)`` at least once a second."""
         self.want(photos, {})
         done = 0
         while done < len(photos):
@@ -111,7 +109,7 @@ class Photos:
             arrival = self._downloads.take(deadline - time.monotonic()) if self._downloads and self._rows else None
             if arrival is None:
                 return None
-            took = (arrival.seconds, arrival.downloaded)  # by the first of the rows that want it
+            took = (arrival.seconds, arrival.downloaded)  # counted for the first of its rows
             for row in self._rows.pop(arrival.download, ()):
                 self._came.append(Photo(row, arrival.outcome, arrival.download[0].text, arrival.etag, *took))
                 took = (0.0, 0)
@@ -128,7 +126,7 @@ class Photos:
             return Photo(wanted, error)
 
     def forget(self, chunk: int) -> None:
-        """Drop all photos of a chunk that was given up; :meth:`take` returns none of them any more."""
+        """Drop all photos of a chunk; :meth:`take` no longer returns them."""
         self._here = deque(entry for entry in self._here if entry[0].chunk != chunk)
         self._came = deque(photo for photo in self._came if photo.wanted.chunk != chunk)
         left = {download: [row for row in rows if row.chunk != chunk] for download, rows in self._rows.items()}
@@ -137,17 +135,17 @@ class Photos:
             self._downloads.forget([download for download, rows in left.items() if not rows])
 
     def url_of(self, cell: str | None) -> str | None:
-        """The URL that a cell's photo is fetched from; None if it does not come over a network."""
+        """The URL of a cell's photo; None if it is not downloaded."""
         return self._cells.url(cell)
 
     @property
     def wants_more(self) -> bool:
-        """Whether it could fetch more photos at once than were requested; false if all lie on disk."""
+        """Whether more photos could be downloaded at once than were requested; false if all are on disk."""
         return self._downloads is not None and self._downloads.wants_more and len(self._here) < _BACKLOG
 
     @property
     def on_disk(self) -> bool:
-        """Whether all photos that were asked for lie on disk."""
+        """Whether all requested photos are on disk."""
         return self._downloads is None
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A reader for each catalogue format: it yields the rows unchanged and in order, as Arrow batches."""
+"""A reader for each catalogue format. It yields the rows unchanged and in order, as Arrow batches."""
 
 import csv
 import json
@@ -24,18 +24,18 @@ from models.text import label_text, number_of
 BATCH_ROWS: Final = 4096
 BATCH_CHARACTERS: Final = 8 * 1024 * 1024
 JSON_FIELD: Final = {b"hangtag": b"json"}
-"""Field metadata of a column whose cells are kept as JSON text, because they are nested or of several types."""
+"""Field metadata of a column of JSON texts: its cells are nested or of several types."""
 
 MAX_CELL_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 100
 MAX_ELEMENTS: Final = 1_000_000
-"""Of one line of JSONL, as its commas and brackets tell."""
+"""The most commas and brackets in a line of JSONL."""
 PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
-"""Bytes of a batch of Parquet, once its repeated values are expanded."""
+"""Bytes of a batch of Parquet, with its repeated values expanded."""
 MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
 UNPACKED_A_BYTE: Final = 4
-"""The most bytes of a page of Parquet, and how many for each packed byte: photos hardly get smaller by packing."""
+"""The most bytes of a page of Parquet, or for each packed byte (photos hardly get smaller)."""
 CLASS_NAMES: Final = b"class_names"
 """Field metadata of a column of class numbers: the classes' names, in JSON."""
 _OF_VIEWS: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
@@ -49,11 +49,11 @@ FREE_VALUES: Final = 10_000_000
 VALUES_A_BYTE: Final = 100
 FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
-"""The most that a Parquet file may expand to, and how much for each of its bytes beyond that. Paths compress less."""
+"""The most that a Parquet file may expand to, or for each of its bytes. Paths compress less."""
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
 _SEP_LINE: Final = re.compile(r'"?sep=(.)"?[,;\t]*\s*', re.IGNORECASE)
-"""The first line by which Excel knows a CSV's separator."""
+"""A first line that tells Excel a CSV's separator."""
 _Row = TypeVar("_Row")
 
 
@@ -61,8 +61,10 @@ _Row = TypeVar("_Row")
 class Reader:
     """The columns of a catalogue, and its rows as batches; reading starts with the first batch.
 
-    ``left_out`` counts, by ending, a folder's files whose names are not those of images; it is complete once all is
-    read. ``remarks`` are sentences on how it is read.
+    Attributes:
+        left_out: ending → number of a folder's files that are not images; complete once all is read.
+        holds: what the rows are, for a message.
+        remarks: sentences for the person.
     """
 
     schema: pa.Schema
@@ -73,7 +75,7 @@ class Reader:
 
 
 def read_folder(path: Path) -> Reader:
-    """Every image file under a folder, by its name, sorted by path; column ``image`` is relative to the folder."""
+    """Every file with an image's ending under a folder, sorted by path; column ``image`` is relative to the folder."""
     left_out: Counter[str] = Counter()
     return read_names(_walk(path, left_out), left_out)
 
@@ -94,12 +96,12 @@ def _walk(root: Path, left_out: Counter[str]) -> Iterator[str]:
 
 
 def read_list(file: TextFile | Path) -> Reader:
-    """A text file with one path a line; column ``image``. An empty line is a row without a photo."""
+    """A text file with a path a line; column ``image``. An empty line is a row without a photo."""
     return Reader(_LIST, _string_batches(_LIST, ([line.rstrip("\r\n")] for line in _text(file).lines())))
 
 
 def read_names(names: Iterable[str], left_out: Counter[str]) -> Reader:
-    """Photos whose names were listed before; column ``image``."""
+    """Listed photos; column ``image``."""
     return Reader(_LIST, _string_batches(_LIST, ([name] for name in names)), left_out, "image files")
 
 
@@ -138,7 +140,7 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
 
 
 def _tidy(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Columns' names as :func:`models.text.label_text` has them; and a remark if that changes one."""
+    """Columns' names cleaned by :func:`models.text.label_text`, and a remark if one changed."""
     tidy = list(map(label_text, names))
     changed = [repr(new[:100]) for name, new in zip(names, tidy, strict=True) if new != name]
     words = f"Columns' names are taken without blanks around them and in Unicode's NFC: {', '.join(changed[:10])}."
@@ -157,7 +159,7 @@ def _delimiter(text: TextFile) -> str:
 
 
 def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) -> Iterator[list[str]]:
-    """The header and the rows; empty cells at the end, which Excel adds, belong to no column."""
+    """The header and the rows, without the empty cells that Excel adds at the end."""
     csv.field_size_limit(MAX_CELL_BYTES)
     rows = csv.reader(islice(text.lines(newline=""), skip, None), delimiter=delimiter, strict=True)
     try:
@@ -165,7 +167,7 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
         for cells in rows:
             width = width or _named_width(cells, remarks)
             if not cells:
-                blank += width == 1  # an empty cell, as Excel writes it; at the file's end it is no row
+                blank += width == 1  # Excel writes an empty cell so; at the file's end it is not a row
                 continue
             if len(cells) > width and not any(map(str.strip, cells[width:])):
                 del cells[width:]
@@ -185,7 +187,7 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
 
 
 def _named_width(header: Sequence[str], remarks: list[str]) -> int:
-    """How many columns a header has, without several at its end that lack a name."""
+    """The number of columns, without several unnamed ones at the end."""
     named = max((number for number, name in enumerate(header, start=1) if name.strip()), default=0)
     unnamed = len(header) - named
     if unnamed <= 1:
@@ -214,9 +216,9 @@ def _bounded(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
 
 
 def read_jsonl(file: TextFile | Path) -> Reader:
-    """A JSON object a line; a column whose cells are nested or of several types is kept as JSON text.
+    """A JSON object a line. A column of nested cells, or of several types, becomes JSON text.
 
-    The file is read twice: first for its columns, then for its rows. Raises InputError.
+    The file is read twice: for its columns, then for its rows. Raises InputError.
     """
     text, kinds = _text(file), dict[str, str]()
     for record, _ in _objects(text):
@@ -248,7 +250,7 @@ def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
 
 
 def _check_elements(line: str) -> None:
-    if sum(map(line.count, ",[{")) > MAX_ELEMENTS:  # each takes many times its bytes once it is read
+    if sum(map(line.count, ",[{")) > MAX_ELEMENTS:  # a parsed value takes many times its bytes
         msg = f"more than {MAX_ELEMENTS:,} values in it; leave some out"
         raise ValueError(msg)
 
@@ -306,11 +308,10 @@ def _cell(column: pa.Field, name: str, row: dict[str, Any]) -> object:
 
 
 def read_parquet(path: Path, name: str | None = None) -> Reader:
-    """A Parquet file; its columns keep their types, but views, which Arrow cannot filter, become plain text or bytes.
+    """A Parquet file. Its columns keep their types; views, which Arrow cannot filter, become plain text or bytes.
 
-    It is read through a small buffer: row groups may be of any size, and are not held as a whole. Its pages say how
-    large they are, since its footer may say anything. A value that a few bytes repeat a million times is refused, or
-    read a few rows at a time. Raises InputError.
+    Row groups of any size are read through a small buffer. The sizes of pages are read from the pages, since a footer
+    may lie. A file that expands too far is refused, or read a few rows at a time. Raises InputError.
     """
     called = name or str(path)
     try:
@@ -324,7 +325,7 @@ def read_parquet(path: Path, name: str | None = None) -> Reader:
         rows, most = _batch_rows(columns, file.metadata.num_rows), min(BATCH_ROWS, file.metadata.num_rows)
         repeated = [column for column in columns if column.repeats and column.page * most > MAX_BATCH_BYTES]
         if "_view" in str(file.schema_arrow.types) or any(column.has_prefixes for column in repeated):
-            rows = min([rows, *(MAX_BATCH_BYTES // 4 // column.page for column in repeated)])  # Arrow copies them
+            rows = min([rows, *(MAX_BATCH_BYTES // 4 // column.page for column in repeated)])  # it copies
         elif repeated:
             file = _parquet(path, [one.path for one in repeated])
     except (pa.ArrowException, ValueError, OSError, LookupError, RecursionError) as error:
@@ -338,7 +339,7 @@ def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFil
 
 
 def _carried(field: pa.Field, classes: dict[str, str]) -> pa.Field:
-    """The field of a type that Arrow can filter; a field of class numbers has the classes' names in its metadata."""
+    """The field with a type that Arrow can filter. Class numbers have the classes' names in their metadata."""
     kind = field.type
     top = pa.types.is_dictionary(kind) and not pa.types.is_nested(kind.value_type)
     field = field.with_type(kind if top else _without_views(kind))
@@ -364,7 +365,7 @@ def _without_views(kind: pa.DataType) -> pa.DataType:
 
 
 def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, str]:
-    """Column of class numbers → the classes' names in JSON, as Hugging Face's data sets keep them."""
+    """Column of class numbers → the classes' names in JSON, from the metadata of Hugging Face's data sets."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
         return {name: json.dumps(one["names"]) for name, one in features.items() if one["_type"] == "ClassLabel"}
@@ -374,12 +375,12 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of Parquet, in bytes once it is decompressed.
+    """A column of Parquet; sizes are in bytes, decompressed.
 
     Attributes:
-        page: of its largest page; no text in it is longer.
-        repeats: whether a few bytes can stand for a long text again and again.
-        has_prefixes: whether a text is kept as the length of the beginning that it shares with the text before.
+        page: size of its largest page; no text is longer.
+        repeats: whether a few bytes can repeat a long text.
+        has_prefixes: whether texts share their beginning with the text before (DELTA_BYTE_ARRAY).
     """
 
     path: str
@@ -390,11 +391,11 @@ class _Column:
 
 
 def _measured_columns(path: Path, metadata: pq.FileMetaData, name: str) -> list[_Column]:
-    """The columns as their pages say, since the footer may say anything."""
+    """Measure the columns by their pages, since the footer may lie."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     columns = [[group.column(number) for group in groups] for number in range(metadata.num_columns)]
     size, most = sum(max(0, chunk.total_compressed_size) for chunk in chain(*columns)), path.stat().st_size
-    if size > most:  # pages of chunks that overlap would be read again and again
+    if size > most:  # overlapping chunks would be read many times
         msg = f"{size:,} bytes of columns in a file of {most:,} bytes"
         raise pa.ArrowInvalid(msg)
     with path.open("rb") as file:
@@ -411,7 +412,7 @@ def _measured(path: str, pages: Iterator[dict[int, Any]]) -> _Column:
         size += page[2]
         largest = max(largest, page[2])
         has_dictionary |= page[1] == _DICTIONARY_PAGE
-        of_data = ((page.get(5), 2), (page.get(8), 4))  # the header of version 1 or 2, and its field with the encoding
+        of_data = ((page.get(5), 2), (page.get(8), 4))  # header of version 1 or 2, field of the encoding
         has_prefixes |= any(isinstance(head, dict) and head.get(field) == _PREFIXES for head, field in of_data)
     return _Column(path, size, largest, has_dictionary or has_prefixes, has_prefixes)
 
@@ -445,7 +446,7 @@ def _page_header(file: BinaryIO) -> tuple[dict[int, Any], int]:
 
 
 def _thrift_struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """A struct of Thrift's compact protocol, and where it ends; of its values the numbers and structs are kept."""
+    """The numbers and structs in a struct of Thrift's compact protocol, and the position after it."""
     values: dict[int, Any] = {}
     field_id = 0
     while head := data[at]:
@@ -488,7 +489,7 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
 
 
 def _check_expansion(columns: Sequence[_Column], values: int, file_bytes: int, name: str) -> None:
-    """Refuse a small file that claims to hold more than any catalogue of its size can."""
+    """Refuse a file that expands more than any catalogue of its size."""
     size = sum(column.size for column in columns)
     if values > max(FREE_VALUES, VALUES_A_BYTE * file_bytes) or size > max(FREE_BYTES, BYTES_A_BYTE * file_bytes):
         msg = (
@@ -499,7 +500,7 @@ def _check_expansion(columns: Sequence[_Column], values: int, file_bytes: int, n
 
 
 def _values(metadata: pq.FileMetaData) -> int:
-    """The most values that a column has."""
+    """The largest number of values in a column."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     columns = range(metadata.num_columns)
     return max((sum(group.column(number).num_values for group in groups) for number in columns), default=0)
@@ -520,7 +521,7 @@ def _row_batches(file: pq.ParquetFile, schema: pa.Schema, rows: int, name: str) 
     except (pa.ArrowException, OSError) as error:
         msg = f"Expected to read the Parquet file {name}, got {error}; write it again."
         raise InputError(msg) from error
-    if left:  # Arrow ends where a damaged column ends
+    if left:  # Arrow stops at the end of a damaged column
         rows_told = f"{file.metadata.num_rows:,} rows in the Parquet file {name}"
         msg = f"Expected {rows_told}, {left:,} are missing; write it again."
         raise InputError(msg)

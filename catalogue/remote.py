@@ -1,4 +1,4 @@
-"""A catalogue that is not on this disk: fetched from the web or from S3, into a file without a name."""
+"""Fetches a catalogue from the web or from S3, into a temporary file without a name."""
 
 import asyncio
 import tempfile
@@ -40,7 +40,7 @@ _OK: Final = 200
 class UnnamedFile:
     """A temporary file without a name: its disk space is free when it is closed, or when the process ends.
 
-    ``path`` leads to it while it is open, in this process only (Linux's ``/proc/self/fd``).
+    ``path`` opens it, in this process only (Linux's ``/proc/self/fd``).
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class UnnamedFile:
 def fetch_catalogue(url: str, allow_hosts: Sequence[str] = (), within_s: float | None = None) -> UnnamedFile:
     """Fetch the file at an ``s3://`` or ``http(s)://`` URL, which may hold user and password.
 
-    ``allow_hosts``: ``HOST:PORT`` of hosts that are not public. ``within_s``: seconds for a file of the web.
+    ``allow_hosts``: ``HOST:PORT`` of hosts that are not public. ``within_s``: seconds for a download over HTTP.
 
     Raises InputError, JobError, MissingExtraError.
     """
@@ -84,10 +84,10 @@ def _fetch_object(url: str, file: Path) -> None:
 
 
 def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
-    """Keys of images, by their names, relative to an ``s3://`` URL, in S3's order (by their UTF-8 bytes).
+    """Keys with an image's ending, relative to an ``s3://`` URL, sorted by their UTF-8 bytes.
 
-    They are listed 1,000 at a time. Hidden files and folders are left out, as on a disk; ``left_out`` counts the
-    endings of other files. Raises JobError, MissingExtraError.
+    They are listed 1,000 at a time, without hidden files and folders. ``left_out`` counts the endings of other files.
+    Raises JobError, MissingExtraError.
     """
     for key in _bucket(url).walk():
         path = PurePosixPath(key)
@@ -114,12 +114,12 @@ class WebLimits:
 
     Attributes:
         max_bytes: of the file.
-        pauses_s: before each try but the first, after faults that may pass.
-        answer_s: until an answer's headers have arrived.
-        least_bytes: that must arrive in each minute.
-        total_s: of one try.
-        all_s: of all tries and the pauses between them.
-        clock: a monotonic time in seconds.
+        pauses_s: before each try but the first, after a temporary fault.
+        answer_s: for the headers of the answer.
+        least_bytes: bytes that must arrive in each minute.
+        total_s: for one try.
+        all_s: for all tries and the pauses between them.
+        clock: returns a monotonic time in seconds.
     """
 
     max_bytes: int = 32 * 10**9
@@ -133,7 +133,7 @@ class WebLimits:
 
 @dataclass(frozen=True)
 class _Download:
-    """A file to download, and where it goes."""
+    """A file to download, and the file to write."""
 
     url: str
     file: BinaryIO
@@ -147,7 +147,7 @@ class _Download:
 
 
 class _PassingError(JobError):
-    """A fault that may be gone at the next try; ``wait_s`` is how long the host asks us to wait."""
+    """A temporary fault. ``wait_s``: the host's ``Retry-After``, in seconds."""
 
     def __init__(self, message: str, wait_s: float = 0.0) -> None:
         super().__init__(message)
@@ -155,7 +155,7 @@ class _PassingError(JobError):
 
 
 def download(url: str, file: BinaryIO, allow_hosts: Sequence[str] = (), limits: WebLimits = WebLimits()) -> None:
-    """Fetch what is at an ``http(s)://`` URL into ``file``, a piece at a time; see :func:`fetch_catalogue`."""
+    """Download an ``http(s)://`` URL into ``file``, a piece at a time; see :func:`fetch_catalogue`."""
     asyncio.run(_in_time(_Download(url, file, limits, Addresses(allow_hosts))))
 
 
@@ -169,7 +169,6 @@ async def _in_time(wanted: _Download) -> None:
 
 
 async def _try_again(wanted: _Download) -> None:
-    """Try again after faults that may pass. Addresses are checked once resolved, and again before each connection."""
     names = CheckedNames(wanted.addresses, system_lookup, CONNECT_TIMEOUT_S)
     sockets = partial(checked_socket, wanted.addresses)
     async with ClientSession(
@@ -190,13 +189,13 @@ async def _try_again(wanted: _Download) -> None:
 async def _try_once(session: ClientSession, wanted: _Download) -> None:
     try:
         url = URL(wanted.url)
-    except ValueError as error:  # of a host that is no name
+    except ValueError as error:  # an invalid host name
         msg = f"{wanted.expected}, the URL is invalid: {str(error).replace(wanted.url, shown(wanted.url))[:200]}."
         raise InputError(msg) from error
     for _ in range(MAX_REDIRECTS + 1):
         try:
-            wanted.addresses.check_literal(parse_url(shown(str(url))))  # names are checked when they are resolved
-            async with asyncio.timeout(wanted.limits.answer_s):  # a host that drips its headers is not awaited for ever
+            wanted.addresses.check_literal(parse_url(shown(str(url))))  # the resolver checks names
+            async with asyncio.timeout(wanted.limits.answer_s):  # a host may drip its headers
                 response = await session.get(url, allow_redirects=False)
             async with response as answer:
                 if answer.status not in _MOVED:
@@ -204,7 +203,7 @@ async def _try_once(session: ClientSession, wanted: _Download) -> None:
                     await _keep(answer, wanted)
                     return
                 url = _redirect(answer, url, wanted)
-        except ImageError as error:  # of an address
+        except ImageError as error:  # a forbidden address
             raise InputError(str(error)) from error
         except (ClientError, TimeoutError) as error:
             reason = f"{type(error).__name__}: {str(error).replace(wanted.url, shown(wanted.url))}".rstrip(": ")
@@ -240,7 +239,7 @@ def _check_answer(answer: ClientResponse, wanted: _Download) -> None:
     if coding not in {"identity", *Gzip.CODINGS}:
         msg = f"{wanted.expected}, the host sent it compressed as {coding[:40]!r}; let it send the plain file."
         raise InputError(msg)
-    if not (_says_its_end(answer) or suffix_of(wanted.url) == ".parquet"):  # which knows its own end
+    if not (_says_its_end(answer) or suffix_of(wanted.url) == ".parquet"):  # a cut Parquet file is detected
         msg = (
             f"{wanted.expected}, the host does not say how long it is, so a file that was cut short would look whole; "
             "let the host send Content-Length, or download the file and name that."
@@ -253,13 +252,13 @@ def _coding(answer: ClientResponse) -> str:
 
 
 def _says_its_end(answer: ClientResponse) -> bool:
-    """Whether a cut body can be told from a whole one (RFC 9112, 6.3)."""
+    """Whether a cut body can be detected (RFC 9112, 6.3)."""
     codings = ",".join(answer.headers.getall("Transfer-Encoding", ()))
     return codings.lower().endswith("chunked") if codings else answer.content_length is not None
 
 
 async def _keep(answer: ClientResponse, wanted: _Download) -> None:
-    """Write the body from the file's start, over what an earlier try has written."""
+    """Write the body from the file's start, over the bytes of an earlier try."""
     file, limits = wanted.file, wanted.limits
     file.seek(0)
     file.truncate()

@@ -41,7 +41,7 @@ _PASSING_FAULTS: Final = (
     OSError,
 )
 _NONSENSE: Final = (ResponseParserError, ValueError, RuntimeError, OverflowError)
-"""Raised by botocore's parsers at a malformed answer, such as a bad date; not by settings, which were read before."""
+"""Raised by botocore's parsers at a malformed answer, such as a bad date. Bad settings raise earlier."""
 
 
 class S3Client:
@@ -87,20 +87,20 @@ class S3Client:
         return Received(fetch.whole(), strong(answer.get("ETag")))
 
     async def _finds_other_buckets(self) -> bool:
-        """Whether the settings work for a bucket with a plain name; nothing is sent."""
+        """Whether the settings work for a bucket with a plain name. Sends nothing."""
         try:
             await self._client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "photo"})
         except BotoCoreError:
             return False
         return True
 
-    async def _connected(self, fetch: Fetch) -> Any:  # noqa: ANN401 - botocore makes its clients' classes as it goes
+    async def _connected(self, fetch: Fetch) -> Any:  # noqa: ANN401 - botocore creates classes at run time
         config = AioConfig(
             connect_timeout=self._limits.connect_s,
             read_timeout=self._limits.idle_s,
             max_pool_connections=self._limits.per_bucket,
-            retries={"total_max_attempts": 1},  # whoever calls tries again
-            response_checksum_validation="when_required",  # who labels these bytes notes their SHA-256
+            retries={"total_max_attempts": 1},  # the caller tries again
+            response_checksum_validation="when_required",  # a part has the bytes' SHA-256
         )
         try:
             made = await self._open.enter_async_context(AioSession().create_client("s3", config=config))

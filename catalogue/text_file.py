@@ -1,4 +1,4 @@
-"""A catalogue's text file: its encoding, its lines, or why its bytes cannot be decoded."""
+"""A catalogue's text file: its encoding, its lines, and the place of bytes that cannot be decoded."""
 
 import codecs
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, TextIO
 from models.errors import InputError
 
 _MARKS: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # before UTF-16's, with which it begins
+    (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # it begins with UTF-16's, so it comes first
     (codecs.BOM_UTF32_BE, "utf-32", "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8-sig", "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16", "utf-16-le"),
@@ -19,19 +19,19 @@ _MARKS: Final = (
 )
 """A file's byte order mark → the encoding, and its name without a mark."""
 _NO_FILES: Final = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
-"""Python codecs that no file is saved in."""
+"""Python codecs that are not encodings of files."""
 LIKELY_ENCODINGS: Final = (
     "cp1252", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1250", "cp1253", "cp1251", "koi8_r", "cp1254",
     "cp1255", "cp1256", "iso8859_2", "mac_roman", "cp850",
 )  # fmt: skip
-"""Encodings that spreadsheets and shops save in; of two that fit equally, the first is more likely."""
+"""Encodings of spreadsheets and shops, the likelier first."""
 _SAMPLE_BYTES: Final = 256 * 1024
 _JUDGED_BYTES: Final = 32 * 1024
 _BLOCK_BYTES: Final = 1024 * 1024
 _MANY_NULS: Final = 0.2
 _SAME_MESS: Final = 0.05
 _SAME_SENSE: Final = 0.1
-"""How far two of charset-normalizer's figures may differ on a few words without meaning anything."""
+"""Differences of charset-normalizer's figures that are noise on a few words."""
 _MAX_LINE: Final = 64 * 1024 * 1024
 _UTF8: Final = "utf-8-sig"  # with or without its mark
 _HEAD_BYTES: Final = 4096
@@ -40,7 +40,7 @@ _NEED_MARKS: Final = ("utf-16", "utf-32")
 
 
 class EncodingError(InputError):
-    """A text file is in another encoding than was expected."""
+    """A text file is in an unexpected encoding."""
 
 
 class BadByte(NamedTuple):
@@ -57,7 +57,7 @@ class TextFile:
 
     Attributes:
         name: its name in messages.
-        option: whether the person may name another encoding with ``--encoding``.
+        option: whether the command has ``--encoding``.
     """
 
     path: Path
@@ -88,7 +88,7 @@ class TextFile:
         return "\r" if "\r" in head and "\n" not in head else "\n"
 
     def opened(self, newline: str) -> TextIO:
-        """The text, to be read from its beginning."""
+        """Open the text at its beginning."""
         return self.path.open(encoding=self.codec, newline=newline)
 
     def refusal(self, came: str, looks: str, likely: str | None) -> EncodingError:
@@ -99,10 +99,7 @@ class TextFile:
 
 
 def text_file(path: Path, name: str | None = None, encoding: str | None = None, *, option: bool = False) -> TextFile:
-    """A text file in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or in the encoding that a person names.
-
-    Raises InputError.
-    """
+    """A text file in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or in ``encoding``. Raises InputError."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     called, marked = name or str(path), next((names for mark, *names in _MARKS if head.startswith(mark)), None)
@@ -128,11 +125,11 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
 
 
 def check_encoding(name: str) -> str:
-    """Python's name of an encoding that a person named; InputError if there is no such encoding."""
+    """Python's name of an encoding; InputError if Python does not know it."""
     try:
-        "a".encode(name)  # refuses what turns no text into bytes, such as base64
+        "a".encode(name)  # refuses codecs that do not encode text, such as base64
         known = codecs.lookup(name).name
-    except (LookupError, ValueError):  # or a name that no codec can have
+    except (LookupError, ValueError):  # an invalid name
         known = ""
     if not known or known.replace("_", "-") in _NO_FILES:
         names = sorted({alias.replace("_", "-") for alias in [*aliases, *aliases.values()]})
@@ -143,7 +140,7 @@ def check_encoding(name: str) -> str:
 
 
 def _unmarked_utf16(head: bytes) -> str | None:
-    """The UTF-16 encoding that a file without a mark seems to have: every other byte of Latin letters is 0."""
+    """The UTF-16 encoding of a file without a mark: every other byte of Latin letters is 0."""
     first, second = head[0::2].count(0), head[1::2].count(0)
     if max(first, second) <= _MANY_NULS * len(head) or min(first, second) > _MANY_NULS * max(first, second):
         return None
@@ -151,7 +148,7 @@ def _unmarked_utf16(head: bytes) -> str | None:
 
 
 def first_bad_byte(path: Path, codec: str) -> BadByte:
-    """Where decoding a file first fails; the file's end if it does not."""
+    """The first byte that cannot be decoded, or the file's end."""
     decoder = codecs.getincrementaldecoder(codec)()
     offset, line = 0, 1
     with path.open("rb") as file:
@@ -169,11 +166,7 @@ def first_bad_byte(path: Path, codec: str) -> BadByte:
 
 
 def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
-    """The encoding that a file seems to have, judged by the text around a byte that cannot be decoded.
-
-    Returns:
-        The encoding, and a line with that byte decoded by it; None if no encoding that we know fits.
-    """
+    """The likely encoding of a file, and the line with the bad byte decoded by it; None if no known encoding fits."""
     from charset_normalizer import from_bytes
 
     start = max(0, offset - _SAMPLE_BYTES // 2)
@@ -181,7 +174,7 @@ def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
         file.seek(start)
         lines = file.read(_SAMPLE_BYTES).splitlines(keepends=True)
     if start:
-        del lines[0]  # cut in two, perhaps in the middle of a character
+        del lines[0]  # its beginning is cut off
     telling = b"".join(line for line in lines if not line.isascii())[:_JUDGED_BYTES]
     matches = list(from_bytes(telling, cp_isolation=list(LIKELY_ENCODINGS)))
     if not matches:
@@ -193,7 +186,7 @@ def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
         name
         for match in clean
         if match.coherence >= most_sense - _SAME_SENSE
-        for name in match.could_be_from_charset  # those that read these bytes alike
+        for name in match.could_be_from_charset  # encodings that decode these bytes alike
     }
     name = next((name for name in LIKELY_ENCODINGS if name in fitting), None)
     return None if name is None else (name, _line_at(path, offset).decode(name, "replace"))

@@ -1,4 +1,4 @@
-"""Paths and URLs of catalogues and photos, as text: tells them apart, checks them, and takes them apart."""
+"""Parses and checks the cells of image columns: paths, URLs, data URIs."""
 
 import json
 import re
@@ -33,10 +33,10 @@ _NEXT_URL: Final = re.compile(r"[\s,;|](?:(?i:https?|s3):)?//[^/\s]")
 _NEXT_URL_OF_A_QUERY: Final = re.compile(r"\s(?:(?i:https?|s3):)?//[^/\s]")
 _NEXT_PATH: Final = re.compile(r"\.(?i:jpe?g|png|webp|gif|bmp|tiff?|avif)\s*[,;|\r\n]")
 _SEVERAL: Final = rf"{_NEXT_URL.pattern}|{_NEXT_PATH.pattern}|^\s*[\[{{\"]"
-"""Where a second photo may begin in a cell, or how JSON begins."""
+"""The beginning of a second photo in a cell, or of JSON."""
 _BETWEEN: Final = " \t\r\n,;|"
 _PHOTO_FIELDS: Final = ("bytes", "url", "src", "path")
-"""Of a record that names a photo, the fields that may."""
+"""Fields of a record that may hold the photo, the likelier first."""
 _LONGEST_PATH: Final = 4096
 _LONGEST_LIST: Final = 100_000
 
@@ -65,7 +65,7 @@ _LABELS: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)(?:\.(?!-)[a-z0-9_-]{1,
 
 
 class Scheme(StrEnum):
-    """The protocol by which a photo is fetched."""
+    """The protocol of a photo's URL."""
 
     HTTP = "http"
     HTTPS = "https"
@@ -77,12 +77,12 @@ _PORTS: Final = {Scheme.HTTP: 80, Scheme.HTTPS: 443}
 
 @dataclass(frozen=True)
 class Target:
-    """Where a photo is fetched from.
+    """A photo's parsed URL.
 
     Attributes:
-        text: the URL as it is sent.
-        host: a name, an IPv4 address, or an IPv6 address without its brackets; of S3 the bucket.
-        port: of the host; 0 of a bucket.
+        text: the URL to send.
+        host: a name, an IPv4 address, or an IPv6 address without brackets; in S3, the bucket.
+        port: 0 in S3.
     """
 
     text: str
@@ -109,19 +109,19 @@ def place_of(host: str, port: int) -> str:
 
 
 def is_url(place: str) -> bool:
-    """Whether a place is given as a URL, of whatever scheme, and not as a path."""
+    """Whether a text is a URL, of any scheme, and not a path."""
     return _SCHEME.match(place) is not None
 
 
 def is_elsewhere(cell: str) -> bool:
-    """Whether the cell of a catalogue names a URL or holds the photo itself, and so is no path on a disk."""
+    """Whether a catalogue's cell is a URL or the photo itself, and not a path on a disk."""
     return re.match(ELSEWHERE, cell) is not None
 
 
 def cell_texts(
     column: pa.Array | pa.ChunkedArray, errors: Literal["backslashreplace", "surrogateescape"] = "backslashreplace"
 ) -> list[str | None]:
-    """The cells of an image column, which Parquet may fill with any bytes; ``errors`` is as in ``bytes.decode``."""
+    """The cells of an image column, which may be any bytes in Parquet; for ``errors`` see ``bytes.decode``."""
     text = column.cast(pa.string())
     try:
         cells: list[str | None] = text.to_pylist()
@@ -135,10 +135,10 @@ def photo_cells(
     suffix: str | None = None,
     errors: Literal["backslashreplace", "surrogateescape"] = "backslashreplace",
 ) -> list[str | None]:
-    """The photo of each row, a path, URL or data URI: of several the first, and bytes as a data URI.
+    """The first photo of each row, as a path, URL or data URI.
 
-    A cell that may be one path or several stays as it is: see :func:`other_names`.
-    ``suffix`` is added to paths that do not end like an image's.
+    A cell that may be one path or several is not changed: see :func:`other_names`.
+    ``suffix`` is added to paths without an image's ending.
     """
     cells = _single_cells(column, errors)
     if _is_text(column.type) and pc.any(_maybe_several(column)).as_py():
@@ -169,7 +169,7 @@ def _single_cells(
 
 
 def _bytes_cell(data: bytes) -> str:
-    """A path that an old program has written as bytes, or the photo itself."""
+    """A path that is stored as bytes, or a data URI of the photo."""
     if len(data) <= _LONGEST_PATH and b"\0" not in data:
         with suppress(UnicodeDecodeError):
             return data.decode()
@@ -177,7 +177,7 @@ def _bytes_cell(data: bytes) -> str:
 
 
 def can_name_photos(kind: pa.DataType) -> bool:
-    """Whether :func:`photo_cells` finds photos in columns of a type."""
+    """Whether columns of a type may hold photos."""
     if _is_list(kind):
         return can_name_photos(kind.value_type)
     if pa.types.is_struct(kind):
@@ -206,7 +206,7 @@ def _maybe_several(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedA
 
 
 def rows_with_several(column: pa.Array) -> int:
-    """How many rows of an image column name more than one photo."""
+    """The number of rows of an image column with more than one photo."""
     if _is_list(column.type):
         rows = pc.list_parent_indices(column).filter(pc.list_flatten(column).is_valid())
         return int(pc.sum(pc.greater(rows.value_counts().field("counts"), 1)).as_py() or 0)
@@ -217,9 +217,9 @@ def rows_with_several(column: pa.Array) -> int:
 
 
 def photos_in(cell: str) -> list[str]:
-    """The first photo of a cell and what follows it: a list in JSON, or with ``,``, ``;``, ``|`` or blanks between.
+    """The first photo of a cell, and the rest: a list in JSON, or separated by ``,``, ``;``, ``|`` or blanks.
 
-    In a URL's query only blanks are between photos.
+    After a URL with a query, only blanks separate photos.
     """
     if scheme_of(cell) == "data":
         return [cell]
@@ -238,10 +238,7 @@ def photos_in(cell: str) -> list[str]:
 
 
 def paths_in(cell: str) -> list[str]:
-    """The first path of a cell and what follows it, with ``,``, ``;`` or ``|`` between; empty if it names no several.
-
-    A path alone is one with such a mark behind it.
-    """
+    """The first path of a cell, and the rest, separated by ``,``, ``;`` or ``|``; empty without such a separator."""
     text = cell.strip()
     path = _NEXT_PATH.search(text)
     rest = text[path.end() :].strip(_BETWEEN) if path else ""
@@ -268,9 +265,9 @@ def _with_suffix(cell: str, suffix: str) -> str:
 
 
 def other_names(path: str) -> Iterator[str]:
-    """Names that a path without a file may mean: without blanks, backslashes or its first slash; in NFC or NFD.
+    """Other spellings of a path without a file: without blanks, backslashes or its first slash; in NFC or NFD.
 
-    Of several paths it is the first one's.
+    If the cell may hold several paths, also spellings of the first.
     """
     plain = path.strip()
     names = [name for one in (plain, *paths_in(plain)[:1]) for name in (one, one.replace("\\", "/"))]
@@ -280,13 +277,13 @@ def other_names(path: str) -> Iterator[str]:
 
 
 def checked_url(url: str) -> str:
-    """A URL that we can fetch, its scheme in small letters; may raise InputError."""
+    """The URL with its scheme in small letters. Raises InputError if it cannot be fetched."""
     scheme, _, rest = url.partition("://")
     known = f"{scheme.lower()}://{rest}"
     if not known.startswith(SCHEMES):
         msg = f"Expected a path, or an s3:// or http(s):// URL, got {shown(url)}."
         raise InputError(msg)
-    place = known.rstrip("/") + "/x" if known.startswith(S3_SCHEME) else shown(known)  # a bucket alone has no key
+    place = known.rstrip("/") + "/x" if known.startswith(S3_SCHEME) else shown(known)  # a bucket has no key
     try:
         parse_url(place)
     except ImageError as error:
@@ -296,7 +293,7 @@ def checked_url(url: str) -> str:
 
 
 def checked_root(url: str) -> str:
-    """A URL as an image root, without a slash at its end; may raise InputError."""
+    """A URL as an image root, without a slash at its end. Raises InputError."""
     root = checked_url(url).rstrip("/")
     if root != shown(root):
         msg = f"Expected a URL without user, password, ? and # as --image-root, as in {shown(root)}."
@@ -305,7 +302,7 @@ def checked_root(url: str) -> str:
 
 
 def shown(url: str) -> str:
-    """A URL that anybody may read: without user, password, query (which may hold a signature) and fragment."""
+    """A URL without secrets: without user, password, query (which may hold a signature) and fragment."""
     if url.startswith(S3_SCHEME):
         bucket, slash, key = url.removeprefix(S3_SCHEME).partition("/")
         return f"{S3_SCHEME}{bucket.rpartition('@')[2]}{slash}{key}"
@@ -315,7 +312,7 @@ def shown(url: str) -> str:
 
 
 def readable(cell: str) -> str:
-    """A cell for people: a URL as it is sent, without user, password, query and fragment, which may hold secrets."""
+    """A cell for people: a URL is shown without user, password, query and fragment, which may hold secrets."""
     text = _slashed(cell.strip())
     if scheme_of(text) == "data":
         return cell
@@ -326,17 +323,17 @@ def readable(cell: str) -> str:
 
 
 def folder_of(url: str) -> str:
-    """The URL of the folder that a file's URL is in, without a slash at its end."""
+    """The URL of a file's folder, without a slash at its end."""
     return shown(url).rpartition("/")[0]
 
 
 def suffix_of(url: str) -> str:
-    """The ending of a URL's path, in small letters; empty if it has none."""
+    """The ending of a URL's path in small letters, or an empty text."""
     return _path(url).suffix.lower()
 
 
 def stem_of(url: str) -> str:
-    """The name of a URL's last part, without its ending; its host or bucket if there is no path."""
+    """The last part of a URL's path, without its ending; the host or bucket if there is no path."""
     return _path(url).stem or shown(url).partition("://")[2].partition("/")[0]
 
 
@@ -346,7 +343,7 @@ def _path(url: str) -> PurePosixPath:
 
 
 def scheme_of(cell: str) -> str | None:
-    """A cell's scheme in small letters, ``https`` and ``data`` where it is left out; None if it is a path."""
+    """A cell's scheme in small letters; None for a path. ``//host/`` is ``https``, bare base64 is ``data``."""
     if bare := _BARE.match(cell):
         return "https" if bare[1] else "data"
     if ":" not in cell:
@@ -358,7 +355,7 @@ def scheme_of(cell: str) -> str | None:
 
 
 def parse_url(text: str) -> Target:
-    """Take a URL apart; may raise ImageError."""
+    """Parse a URL. Raises ImageError."""
     text = _slashed(text.strip())
     parts = _PARTS.match(text)
     if len(text) > _MAX_URL or _UNSENDABLE.search(text) or not parts:
@@ -371,7 +368,7 @@ def parse_url(text: str) -> Target:
 
 
 def _slashed(text: str) -> str:
-    """A URL with backslashes as browsers read it."""
+    """The URL with slashes for backslashes, as in browsers."""
     return text.replace("\\", "/") if text[:7].lower().startswith(("http:\\", "https:\\")) else text
 
 
@@ -400,7 +397,7 @@ def _on_host(text: str, scheme: Scheme, authority: str, tail: str) -> Target:
 
 
 def joined(base: str, cell: str) -> str:
-    """A path under a URL; for HTTP its backslashes are slashes, and what is not quoted already is percent-quoted."""
+    """A path under a URL; for HTTP with slashes for backslashes, and percent-quoted where it is not yet."""
     if base.startswith(S3_SCHEME):
         return f"{base}/{cell.lstrip('/')}"
     path = cell.strip().replace("\\", "/").lstrip("/")
@@ -414,9 +411,9 @@ def _quoted(path: str) -> str:
 
 
 def canonical_host(match: re.Match[str]) -> str | None:
-    """The host of an :data:`AUTHORITY`, in small letters and ASCII; None if it is not a valid one.
+    """The host of an :data:`AUTHORITY` in small letters and ASCII; None if it is invalid.
 
-    Numbers that only some programs read as an address (decimal, octal, hex, short forms) are not valid.
+    Ambiguous numeric addresses (decimal, octal, hex, short forms) are invalid.
     """
     try:
         if match[1]:
@@ -429,12 +426,12 @@ def canonical_host(match: re.Match[str]) -> str | None:
         if len(host) > _LONGEST_HOST or not _LABELS.fullmatch(host):
             return None
         return str(IPv4Address(host)) if _NUMERIC.fullmatch(host.rstrip(".").rpartition(".")[2]) else host
-    except (UnicodeError, AddressValueError):  # IDNAError is among the former
+    except (UnicodeError, AddressValueError):  # IDNAError is a UnicodeError
         return None
 
 
 def allowed_place(text: str) -> str:
-    """The ``HOST:PORT`` of an ``--allow-host``, its host as :func:`canonical_host` writes it; may raise InputError."""
+    """The ``HOST:PORT`` of an ``--allow-host``, with its canonical host. Raises InputError."""
     match = AUTHORITY.fullmatch(text)
     host = match and canonical_host(match)
     if not match or not host or not match[3] or not 0 < int(match[3]) <= _LAST_PORT:
@@ -447,13 +444,13 @@ def allowed_place(text: str) -> str:
 
 
 def check_allow_hosts(hosts: Sequence[str]) -> None:
-    """Refuse what is not ``HOST:PORT``; see :func:`allowed_place`."""
+    """Raise InputError if a host is not ``HOST:PORT``."""
     for host in hosts:
         allowed_place(host)
 
 
 def checked_headers(headers: Sequence[str]) -> dict[str, str]:
-    """Headers for hosts of photos, each ``NAME: VALUE``; InputError, which shows no value, if one is not allowed."""
+    """Parse headers, each ``NAME: VALUE``. Raises InputError, which shows no value."""
     pairs: dict[str, str] = {}
     for header in headers:
         name, colon, value = header.partition(":")

@@ -1,6 +1,6 @@
-"""Writes a table as Parquet, CSV or JSONL; checks before that all of it can be written, and where it goes.
+"""Writes a table as Parquet, CSV or JSONL; checks the output path and all cells before.
 
-No text that Hangtag writes into a CSV starts a spreadsheet formula.
+No text that Hangtag adds to a CSV starts a spreadsheet formula.
 """
 
 import csv
@@ -28,9 +28,9 @@ from models.errors import InputError
 
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
-"""Bytes of a file name: names beside it are longer, and file systems allow 255."""
+"""Bytes of a file name. File systems allow 255, and temporary names are longer."""
 UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
-"""Raised by cells that Arrow, Python's times or JSON cannot express."""
+"""Errors of cells that Arrow, Python's times or JSON cannot express."""
 Write = Callable[[pa.Table], None]
 _Try = Callable[[pa.Array], None]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
@@ -38,13 +38,13 @@ _BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
 _NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 _TOP_K: Final = pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.float32())]))
-"""The type of the column ``top_k``, whose numbers are written as short as float32 allows."""
+"""The type of ``top_k``. Its float32 numbers are written with the fewest digits."""
 
 
 def check_output(output: Path, *, excel_safe: bool = False) -> None:
-    """Refuse an output that cannot be written; may raise InputError."""
+    """Raise InputError if an output cannot be written."""
     url = _URL.match(str(output))
-    if url and not Path(url[1]).exists():  # as a path it has lost one of its slashes
+    if url and not Path(url[1]).exists():  # Path has dropped one of its slashes
         msg = (
             f"Expected a file on this machine as --out, got {url[1]}//{url[2]}; name a local file and copy it "
             "there, or let the queue keep results in S3: hangtag submit --jobs s3://bucket/jobs."
@@ -72,7 +72,7 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Try to write a file without a name: not every file system does what its permissions say."""
+    """Write a file without a name: permissions alone do not tell."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -84,10 +84,9 @@ def _check_writable(folder: Path) -> None:
 
 
 def writable(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
-    """The same catalogue; each cell is checked as its rows are read, before any photo is labelled.
+    """The same catalogue, with each cell checked when it is read, before any photo is labelled.
 
-    The cells of an image column that does not name products are left: one that is no text fails its row and no other.
-    Raises InputError.
+    The image column is not checked unless it names products: a bad cell there fails only its row. Raises InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
@@ -116,10 +115,10 @@ def _check_carried(source: str, field: pa.Field) -> None:
 def open_writer(
     path: Path, suffix: str, schema: pa.Schema, harmless: frozenset[str], *, mark: bool = False
 ) -> Iterator[Write]:
-    """A new file, and what writes the next rows into it.
+    """Open a new file; yields a function that writes the next rows.
 
-    Cells of ``harmless`` columns start no formula in a CSV; with ``mark`` it has a byte order mark, by which
-    spreadsheets know UTF-8.
+    In a CSV, cells of ``harmless`` columns start no formula, and ``mark`` adds a byte order mark, which tells
+    spreadsheets that it is UTF-8.
     """
     if suffix == ".parquet":
         with path.open("xb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
@@ -153,7 +152,7 @@ def _jsonl_writer(file: TextIO, schema: pa.Schema) -> Write:
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Whether cells of a type hold bytes, which no text file can."""
+    """Whether cells of a type hold bytes, which text files cannot hold."""
     return any(map(is_bytes, _leaves(kind)))
 
 
@@ -226,7 +225,7 @@ def text_cells(column: pa.ChunkedArray) -> list[Any]:
 
 
 def json_text(value: object) -> str:
-    """JSON on one line; a value that JSON has no type for, such as a decimal number, becomes a string.
+    """JSON on one line. A value without a type in JSON, such as a decimal number, becomes a string.
 
     Raises ValueError.
     """
@@ -260,7 +259,7 @@ def _plain_cells(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type without dictionary encoding, and with text for times: Python's times have no nanoseconds."""
+    """The type without dictionaries, and with text for times, since Python's times have no nanoseconds."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_temporal(kind):
         return pa.string()
@@ -273,8 +272,8 @@ def _plain(kind: pa.DataType) -> pa.DataType:
     return pa.large_list(_plain(kind.value_type)) if pa.types.is_large_list(kind) else kind
 
 
-def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever a cell holds
-    """The value with null for NaN and infinite numbers, which JSON does not have."""
+def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
+    """The value with null for NaN and infinite numbers, which JSON cannot hold."""
     match value:
         case float():
             return value if math.isfinite(value) else None
@@ -286,9 +285,9 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - whatever a cell holds
 
 
 def csv_lines(records: Iterable[Sequence[object]]) -> Iterator[str]:
-    """Records as CSV, a line feed after each (RFC 4180 but for the carriage return, which Unix tools stumble over).
+    """Records as CSV (RFC 4180), but with a line feed after each, as Unix tools expect.
 
-    Before Python 3.13 the csv module leaves a lone carriage return unquoted, and readers take it for the record's end.
+    Before Python 3.13, the csv module does not quote a lone carriage return, which readers take for a record's end.
     """
     written: list[str] = []
     file = SimpleNamespace(write=written.append)
@@ -306,8 +305,8 @@ def csv_lines(records: Iterable[Sequence[object]]) -> Iterator[str]:
 def inert(cell: object) -> object:
     """The cell, with an apostrophe in front if it would start a formula.
 
-    A text starts one if it begins with ``=``, ``+``, ``-`` or ``@`` (of full width, too), after blanks or at once,
-    or with a tab or a line break. A signed number such as ``-5`` or ``+3.2`` stays as it is.
+    A text starts a formula if it begins with ``=``, ``+``, ``-`` or ``@`` (also of full width, also after blanks), or
+    with a tab or a line break. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
     """
     if isinstance(cell, str) and _BEGINS.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
@@ -315,12 +314,12 @@ def inert(cell: object) -> object:
 
 
 def guarded(text: str) -> str:
-    """The text, behind an apostrophe where a spreadsheet would compute it, or where it would lose one when read."""
+    """The text, with an apostrophe in front if it would start a formula; :func:`unguarded` restores it."""
     bare = text.lstrip("'")
     return text if inert(bare) == bare else f"'{text}"
 
 
 def unguarded(cell: str) -> str:
-    """The inverse of :func:`guarded`; it also takes off the apostrophe that a ``review.csv`` has before a formula."""
+    """The inverse of :func:`guarded`. Also removes the apostrophe before a formula in ``review.csv``."""
     bare = cell.lstrip("'")
     return cell if bare == cell or inert(bare) == bare else cell[1:]
