@@ -1,4 +1,4 @@
-"""Two models on the same rows of a catalogue: rows are drawn, photos fetched once, differences counted."""
+"""Compares two models on a sample of a catalogue: draws rows, fetches photos once, counts differences."""
 
 import hashlib
 import io
@@ -34,15 +34,12 @@ SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
-"""Fields of a sample that are kept as JSON in the schema of its drawn rows, so that both are whole or absent."""
+"""Schema metadata with a sample's fields in JSON, so that one file holds all of it."""
 
 
 @dataclass(frozen=True)
 class SampleOptions:
-    """How the rows of a catalogue are found and labelled.
-
-    ``renamed`` maps labels of the model before to their new names. The same seed draws the same rows.
-    """
+    """Options for drawing and labelling rows; ``renamed``: label of the old model → its new name."""
 
     image_column: str | None = None
     image_root: str | None = None
@@ -57,7 +54,7 @@ class SampleOptions:
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows that were drawn: ``table`` has ``row``, from 1 and in order, and ``image``, the row's cell."""
+    """Drawn rows; ``table`` has ``row``, from 1 and in order, and ``image``, the row's cell."""
 
     folder: Path
     table: pa.Table
@@ -67,7 +64,7 @@ class Sample:
 
 
 def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) -> Sample:
-    """Draw at most ``rows`` rows of a catalogue, all equally likely; the same call finds them again in its folder."""
+    """Draw at most ``rows`` rows of a catalogue, all equally likely, or reuse them from ``folder``."""
     asked = (
         source,
         options.image_column,
@@ -124,7 +121,7 @@ def _write(file: Path, table: pa.Table) -> None:
 
 
 def bring_here(sample: Sample, options: SampleOptions, advance: Callable[[int, int], None]) -> Path:
-    """Fetch the remote photos, each once, and write a catalogue of local ones; rows without a photo are left out."""
+    """Fetch remote photos, each once, and write a catalogue of local paths, without rows whose fetch failed."""
     file = sample.folder / _HERE_FILE
     if not file.exists():
         with closing(open_photos(sample.image_root, options.allow_hosts, headers=options.headers)) as photos:
@@ -150,7 +147,7 @@ def _with_photos(sample: Sample, photos: Photos, advance: Callable[[int, int], N
 def _fetch(
     photos: Photos, asked: list[Wanted], paths: dict[int, Path], advance: Callable[[int, int], None]
 ) -> list[str]:
-    """Write photos to their paths; says why each of the others could not be fetched."""
+    """Write photos to their paths; returns the errors of the others."""
     failures: list[str] = []
     for photo in photos.bring(asked, advance):
         if isinstance(photo.outcome, bytes):
@@ -170,7 +167,7 @@ _MOST_BYTES: Final = 5_500
 
 
 class CatalogueChange(BaseModel, frozen=True):
-    """Rows that would go from one label to another."""
+    """The number of rows whose label would change from ``before`` to ``after``."""
 
     before: str
     after: str
@@ -190,7 +187,7 @@ class ChangedRow(BaseModel, frozen=True):
 
 
 class CatalogueFigures(BaseModel, frozen=True):
-    """Two models on a sample of rows; ``failed`` rows are not among ``rows``, and ``flows`` has the largest first."""
+    """Two models compared on ``rows`` rows. ``failed`` rows are extra; ``flows`` has the largest first."""
 
     source: str
     rows_in_source: int
@@ -204,12 +201,12 @@ class CatalogueFigures(BaseModel, frozen=True):
 
     @property
     def changed_share(self) -> float:
-        """The share of the compared rows that would change; 0 if there are none."""
+        """The share of compared rows that would change; 0 without rows."""
         return self.changed / self.rows if self.rows else 0.0
 
 
 class RowLabel(NamedTuple):
-    """A model's answer on a row; ``photo`` is a path, or the cell that holds the bytes."""
+    """A model's answer on a row; ``photo``: a path, or the cell with its bytes."""
 
     label: str
     confidence: float
@@ -219,7 +216,7 @@ class RowLabel(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A row that both models have labelled; ``cell`` is what the catalogue says of its photo."""
+    """A row with the answers of both models, and its cell in the catalogue."""
 
     row: int
     cell: str | None
@@ -230,13 +227,13 @@ class Pair(NamedTuple):
 def counted(
     pairs: Sequence[Pair], renamed: Mapping[str, str], root: Path, source: str, rows_in_source: int, failed: int
 ) -> CatalogueFigures:
-    """Count what differs; ``renamed`` maps old labels to new names, and ``root`` is where relative paths start."""
+    """Count differences; ``renamed``: old label → new name; ``root``: the start of relative paths."""
     flows: defaultdict[tuple[str, str], list[Pair]] = defaultdict(list)
     for pair in pairs:
         if renamed.get(pair.before.label, pair.before.label) != pair.after.label:
             flows[pair.before.label, pair.after.label].append(pair)
     order = sorted(flows, key=lambda flow: (-len(flows[flow]), flow))
-    shown: list[Pair] = []  # of each of the largest flows the rows that the new model is surest of, each photo once
+    shown: list[Pair] = []  # for each large flow, the surest rows of the new model, each photo once
     for flow in order[:_FLOWS_SHOWN]:
         by_photo = {pair.after.sha256: pair for pair in reversed(flows[flow])}
         shown += sorted(by_photo.values(), key=lambda pair: (-pair.after.confidence, pair.row))[:_ROWS_OF_A_FLOW]
@@ -256,7 +253,7 @@ def counted(
 
 def _example(pair: Pair, root: Path) -> ChangedRow:
     photo, thumbnail = pair.after.photo, None
-    with suppress(ImageError):  # both models have decoded it in processes of their own, so it may be decoded here
+    with suppress(ImageError):  # safe to decode here: two other processes did
         thumbnail = photo_uri(photo_in(photo) if is_elsewhere(photo) else root / photo, _SIDE, _MOST_BYTES)
     return ChangedRow(
         row=pair.row,
@@ -270,7 +267,7 @@ def _example(pair: Pair, root: Path) -> ChangedRow:
 
 
 Advance = Callable[[str, int, int], None]
-"""Called with the step that is running, how much of it is done, and how much there is."""
+"""Called with the present step, its progress, and its total."""
 
 _COLUMNS: Final = ["row", "image", "label", "confidence", "status", "error_message", "sha256"]
 
@@ -278,8 +275,8 @@ _COLUMNS: Final = ["row", "image", "label", "confidence", "status", "error_messa
 def diff_catalogue(
     before: Path, after: Path, source: str, folder: Path, rows: int, options: SampleOptions, advance: Advance
 ) -> CatalogueFigures:
-    """Label some rows of a catalogue with two models, and say what differs; a killed call goes on in its folder."""
-    pins = [verified_pin(model) for model in (before, after)]  # a damaged one is named before photos are fetched
+    """Label a sample of a catalogue with two models, and count differences. A killed call continues in its folder."""
+    pins = [verified_pin(model) for model in (before, after)]  # refuse damaged models before fetching photos
     sample = draw_sample(source, folder, rows, options)
     here = bring_here(sample, options, partial(advance, "Fetching photos"))
     return _compared(pins, sample, here, options, advance)
@@ -304,14 +301,14 @@ def _compared(
 
 
 def _root(sample: Sample) -> Path:
-    """Where relative paths of the local catalogue start; if the catalogue's start at a URL, it has none."""
+    """The start of relative paths in the local catalogue, which has none if the catalogue's start at a URL."""
     return sample.folder if is_url(sample.image_root) else Path(sample.image_root)
 
 
 def _labels(
     pin: ModelPin, here: Path, sample: Sample, options: SampleOptions, on_progress: Callable[[int, int], None]
 ) -> tuple[dict[int, RowLabel], str | None]:
-    """The answer on each labelled row, and why one of the others failed."""
+    """Row → its answer, and the error of a failed row."""
     output = sample.folder / f"labels-{pin.digest[:12]}.parquet"
     request = LabelRequest(
         source=here,
@@ -326,9 +323,9 @@ def _labels(
 
 
 def row_labels(output: Path) -> tuple[dict[int, RowLabel], str | None]:
-    """What a result says of each row: its likeliest class, also where its label is above that.
+    """Row → its answer in a result, and the error of a failed row.
 
-    So a model with a tree of labels and one without are compared alike; returns as :func:`_labels` does.
+    The answer is the likeliest class, so that models with and without a tree of labels are comparable.
     """
     rows = with_leaves(pq.read_table(output)).select(_COLUMNS).to_pylist()
     labels = {

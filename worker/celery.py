@@ -1,4 +1,4 @@
-"""The Celery app, where ``celery -A worker worker`` looks for it; settings come from the environment."""
+"""The Celery app for ``celery -A worker worker``. Its settings come from the environment."""
 
 from worker.queue.runner import make_app
 from worker.queue.settings import read_settings

@@ -1,4 +1,4 @@
-"""How labelling looks on a terminal."""
+"""Prints labelling on a terminal."""
 
 import shlex
 from collections.abc import Mapping
@@ -35,8 +35,8 @@ def label_with_progress(
     processes: "ProcessPool | None" = None,
     drawing: "ProcessPool | None" = None,
 ) -> None:
-    """Run a request with a bar on stderr, then print its receipt on stdout, as a table or as JSON."""
-    from worker.label import job_folder, label  # not needed by the queue's commands, which print receipts too
+    """Run a request with a progress bar on stderr, then print its receipt on stdout, as a table or as JSON."""
+    from worker.label import job_folder, label  # the queue's commands do not need it
 
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
@@ -50,10 +50,10 @@ def label_with_progress(
         msg = f"Stopped with {number_of(bar.done, 'row')} done; give the same command again to go on."
         raise StoppedError(msg) from stopped
     finally:
-        if bar.earlier is not None:  # elsewhere than on a terminal, Rich ends a bar that never began by an empty line
+        if bar.earlier is not None:  # off a terminal, Rich would print an empty line for a bar that never began
             progress.stop()
     if bar.earlier is None:
-        errors.print(f"This was done already, and {escape(str(request.output))} is left as it is.", style="dim")
+        errors.print(f"All rows were done already; {escape(str(request.output))} was not changed.", style="dim")
     elif bar.earlier:
         errors.print(f"{number_of(bar.earlier, 'row')} done by an earlier run.", style="dim")
     if as_json:
@@ -64,7 +64,7 @@ def label_with_progress(
     unfound = unfound_words(receipt, open_job(FolderStorage(job_folder(request.output))))
     words = retry_words(receipt)
     if request.retry_failed and not words:
-        words = "No failed row is left that may succeed another time."
+        words = "No other failed row may succeed another time."
     if words and not unfound:
         errors.say(words, "yellow")
     instead = f"{unfound}, and add --restart; or add --retry-failed once the photos are there" if unfound else ""
@@ -83,14 +83,14 @@ def _print_next(receipt: JobReceipt, request: LabelRequest, console: Console) ->
 
 
 def retry_words(receipt: JobReceipt) -> str:
-    """What ``--retry-failed`` may do; empty if no failed row may succeed another time."""
+    """Advice to use ``--retry-failed``; empty if no failed row may succeed."""
     passing = sum(errors.count for fault, errors in receipt.errors.items() if fault in RETRYABLE)
     rows = number_of(passing, "failed row")
     return f"{rows} may succeed another time; the same command with --retry-failed tries again." if passing else ""
 
 
 def unlabelled_words(receipt: JobReceipt, why: str) -> str:
-    """That no row could be labelled, and ``why`` or where to look; empty if one could be."""
+    """An error, with its reason, if no row could be labelled; else empty."""
     if receipt.by_label:
         return ""
     subject = "The only photo could not" if receipt.rows == 1 else f"None of the {receipt.rows:,} photos could"
@@ -98,7 +98,7 @@ def unlabelled_words(receipt: JobReceipt, why: str) -> str:
 
 
 def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
-    """Where relative paths start, and what to do, if no photo of a job was found; else empty."""
+    """Advice on ``--image-root`` if no photo of a job was found; else empty."""
     missing = receipt.errors.get(ImageFault.MISSING)
     if job is None or missing is None or missing.count < receipt.rows:
         return ""
@@ -107,7 +107,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     if path is None:
         return ""
     if any(one.image and "check the path" not in one.message for one in missing.examples):
-        return ""  # a message says what to do
+        return ""  # its message has advice
     root, others = job.spec.image_root, ", nor at the other paths" if receipt.rows > 1 else ""
     return (
         f"nothing is at {root}/{path}{others}. Relative paths start at {root}, which --image-root sets (default: the "
@@ -116,7 +116,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
 
 
 def say_rule(model: ModelPin, console: Console, path: Path | None = None, question: str = "") -> None:
-    """Say what decides which rows are labeled, in yellow if no precision is promised; ``path`` is the model's now."""
+    """Print the rule for labeled rows, in yellow without a promise; ``path``: the model's present path."""
     words = rule_words(model, path) if path else model.rule
     promised = model.precision is not None and not model.all_to_review
     text = Text(f"{question}: {words}" if question else words, "" if promised else "yellow")
@@ -124,7 +124,7 @@ def say_rule(model: ModelPin, console: Console, path: Path | None = None, questi
 
 
 class _Bar:
-    """A progress bar that appears when there is something to do; ``earlier`` rows were done before."""
+    """A progress bar that appears at the first call; ``earlier``: rows done by an earlier run."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -141,7 +141,7 @@ class _Bar:
 
 
 def print_receipt(receipt: JobReceipt, console: Console) -> None:
-    """Tables of counts by label and by status, then the rate, the promise, and where the results are."""
+    """Print tables of counts by label and by status, the rate, the promise, and the paths of the results."""
     title = number_of(receipt.rows, "row")
     if isinstance(receipt, Receipt):
         print_table(_counts(receipt, title, receipt.by_label), console)
@@ -172,7 +172,7 @@ def print_receipt(receipt: JobReceipt, console: Console) -> None:
 
 
 def _print_work(receipt: JobReceipt, console: Console) -> None:
-    """The last run's rate, and what the photos of the whole job took; each says so if the two differ."""
+    """Print the rate of the last run, and the photos' work in the whole job."""
     run = receipt.run
     last, whole = ("Last run: ", "Whole job: ") if run.images < receipt.rows else ("", "")
     if run.images:

@@ -1,4 +1,4 @@
-"""``hangtag doctor``: what this machine has, what is missing, and what to do about it."""
+"""``hangtag doctor``: examines this machine, and advises on missing parts."""
 
 import os
 import re
@@ -30,7 +30,7 @@ _REQUIREMENT: Final = re.compile(r"(?P<name>[\w.-]+).*extra == [\"'](?P<extra>\w
 
 
 class Health(StrEnum):
-    """How something is: there, not there and needed by some commands only, or wrong."""
+    """FINE, WRONG, or MISSING: only some commands need it."""
 
     FINE = "fine"
     MISSING = "missing"
@@ -39,7 +39,7 @@ class Health(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at: what it is, how it is, and what to do (empty if nothing)."""
+    """A result for one part: its name, its health, details, and advice (may be empty)."""
 
     what: str
     health: Health
@@ -48,10 +48,7 @@ class Finding:
 
 
 def examine(redis: str | None = None) -> list[Finding]:
-    """Look at this machine; ``redis`` is the URL that commands of the queue take.
-
-    Nothing is changed, and nothing is asked of any host but Redis's.
-    """
+    """Examine this machine, without changes. ``redis``: its URL; the only host that is contacted."""
     machine = this_machine()
     python = ".".join(map(str, sys.version_info[:3]))
     return [
@@ -63,7 +60,7 @@ def examine(redis: str | None = None) -> list[Finding]:
 
 
 def print_findings(findings: list[Finding], console: Console) -> None:
-    """A table, a row a finding."""
+    """Print a table with a finding a row."""
     marks = {Health.FINE: "[green]✓[/green]", Health.MISSING: "[yellow]–[/yellow]", Health.WRONG: "[red]✗[/red]"}
     table = Table(show_header=False, box=None, pad_edge=False)
     for _ in ("mark", "what"):

@@ -1,4 +1,4 @@
-"""What ``hangtag label`` and ``hangtag submit`` are asked to do: the options that they share, and their requests."""
+"""The requests of ``hangtag label`` and ``hangtag submit``, and their common options."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from models.options import RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY
 
 MAX_TIMEOUT_S: Final = 1000.0
-"""Seconds; low enough that a queued chunk ends within its time limit even if every photo takes that long."""
+"""Seconds; a queued chunk ends within its time limit even if each photo takes this long."""
 _QUESTION_NAME: Final = re.compile("[A-Za-z0-9_-]{1,40}")
 
 SourceArgument = Annotated[
@@ -29,33 +29,33 @@ ImageColumnOption = Annotated[
 ]
 EncodingOption = Annotated[
     str | None,
-    typer.Option(help="Encoding of a text catalogue, such as cp1252. Default: UTF-8, or what its first bytes say."),
+    typer.Option(help="Encoding of a text catalogue, such as cp1252. Default: its byte order mark, or UTF-8."),
 ]
 AllowHostOption = Annotated[
     list[str] | None,
     typer.Option(
         "--allow-host",
         metavar="HOST:PORT",
-        help="Fetch photos from this host, too, even if its address is not public. May be given again.",
+        help="Allow photos from this host although its address is not public. May be given again.",
     ),
 ]
 
 ImageSuffixOption = Annotated[
-    str | None, typer.Option(metavar=".jpg", help="Added to paths that do not end like an image's, such as ids.")
+    str | None, typer.Option(metavar=".jpg", help="Added to paths without an image's ending, such as ids.")
 ]
 HeadersOption = Annotated[
     list[str] | None,
     typer.Option(
         "--header",
         metavar="NAME: VALUE",
-        help="Send this to hosts of photos, such as 'User-Agent: shop/1.0', but not where they redirect to another "
+        help="Send this header to hosts of photos, such as 'User-Agent: shop/1.0', except after a redirect to another "
         "host. May be given again.",
     ),
 ]
 
 
 class Priority(StrEnum):
-    """Which jobs' chunks are taken first, where several wait."""
+    """The order of waiting jobs."""
 
     HIGH = "high"
     NORMAL = "normal"
@@ -64,34 +64,31 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """The options that every job has, as a person gave them; ``job.json`` keeps them."""
+    """The options of a job, kept in ``job.json``."""
 
     image_column: ImageColumnOption = None
     image_root: Annotated[
         str | None,
         typer.Option(
-            help="Where relative paths start, on each machine: a folder or a URL. Default: the catalogue's folder."
+            help="Start of relative paths on each machine: a folder or a URL. Default: the catalogue's folder."
         ),
     ] = None
     image_suffix: ImageSuffixOption = None
     encoding: EncodingOption = None
     group_column: Annotated[
         str | None,
-        typer.Option(
-            help="Column that says which photos are of one product, such as sku; adds a vote for each product."
-        ),
+        typer.Option(help="Column of the product, such as sku: photos of one product vote on its label."),
     ] = None
     variant: Annotated[
         str,
         typer.Option(
-            help="Which of the bundle's models, such as float32. auto: the bundle's default; float32 if that variant "
-            "disagrees with its golden samples."
+            help="The bundle's variant, such as float32. auto: its default; float32 if that fails the golden samples."
         ),
     ] = "auto"
     precision: Annotated[
         float | None,
         typer.Option(
-            help="How often rows without review must be right: 0.90, 0.95, 0.97, 0.98 or 0.99. Default: the model's.",
+            help="Share of labeled rows that must be right: 0.90, 0.95, 0.97, 0.98 or 0.99. Default: the model's.",
             show_default=False,
         ),
     ] = None
@@ -100,31 +97,31 @@ class JobOptions:
         bool,
         typer.Option(
             "--fixed-thresholds",
-            help="Keep the model's thresholds if the catalogue's mix of classes would break its promise.",
+            help="Keep the model's thresholds, even if the catalogue's mix of classes would break its promise.",
         ),
     ] = False
-    prefix: Annotated[str, typer.Option(help="A text before the names of all columns that are added.")] = ""
-    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name in the column top_k.")] = 3
+    prefix: Annotated[str, typer.Option(help="Put this before the names of added columns.")] = ""
+    top_k: Annotated[int, typer.Option(min=1, help="Number of classes in the column top_k.")] = 3
     excel_safe: Annotated[
         bool,
         typer.Option(
             "--excel-safe",
-            help="Write .csv files for spreadsheets: no cell starts a formula, and a byte order mark says UTF-8.",
+            help="Write .csv files for spreadsheets: no cell starts a formula, and a byte order mark marks UTF-8.",
         ),
     ] = False
     timeout_s: Annotated[
         float,
-        typer.Option("--decode-timeout", min=0.1, max=MAX_TIMEOUT_S, help="Seconds that decoding one photo may take."),
+        typer.Option("--decode-timeout", min=0.1, max=MAX_TIMEOUT_S, help="Seconds for decoding a photo."),
     ] = 10.0
     allow_hosts: AllowHostOption = None
     headers: HeadersOption = field(default=None, repr=False)  # it may hold a password
     per_host: Annotated[
-        int | None, typer.Option(min=1, help="Downloads from one host at a time, for each process. Default: 8.")
+        int | None, typer.Option(min=1, help="Downloads from a host at a time, for each process. Default: 8.")
     ] = None
     registry: RegistryOption = DEFAULT_REGISTRY
 
     def of_question(self, name: str) -> "JobOptions":
-        """The options of a question of that name: its columns have its name before theirs."""
+        """The options of a question: the prefix of its columns has its name."""
         return replace(self, prefix=f"{self.prefix}{name}_") if name else self
 
 
@@ -133,7 +130,7 @@ USUAL_OPTIONS: Final = JobOptions()
 
 @dataclass(frozen=True)
 class JobRequest:
-    """The request for a labelling job: a folder of photos, or a file that names them, and its model or models."""
+    """The request for a job: its catalogue, and its model or named models."""
 
     source: Path | str
     model: Path | str | Mapping[str, Path | str]
@@ -141,7 +138,7 @@ class JobRequest:
 
     @property
     def models(self) -> Mapping[str, Path | str]:
-        """Each model by the name of its question, which is empty for the only model of a job."""
+        """Question → model. The only model of a job has an empty question. Raises InputError."""
         if not isinstance(self.model, Mapping):
             return {"": self.model}
         names = list(self.model)
@@ -157,7 +154,7 @@ class JobRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRequest(JobRequest):
-    """The request of ``hangtag label``; the options of the command say what each means."""
+    """The request of ``hangtag label``; for the fields see the command's options."""
 
     output: Path
     previous: Path | None = None
@@ -168,7 +165,7 @@ class LabelRequest(JobRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitRequest(JobRequest):
-    """The request of ``hangtag submit``; names in a registry are looked up for each job."""
+    """The request of ``hangtag submit``; for the fields see the command's options."""
 
     name: str
     previous: str | None = None

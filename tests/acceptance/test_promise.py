@@ -54,7 +54,7 @@ def test_a_threshold_that_is_asked_for_labels_and_is_said_everywhere(label: Labe
     assert [row["status"] == "labeled" for row in rows] == [row["confidence"] >= 0.4 for row in rows]
     page = (tmp_path / "labels.parquet.job" / "receipt.html").read_text()
     assert all(ASKED in text for text in (said, began, page))
-    assert "at least 0.4 sure, as asked for; no precision is promised" in page
+    assert "confidence at least 0.4, set by --threshold; no precision is promised" in page
     model = json.loads((tmp_path / "labels.parquet.job" / "receipt.json").read_text())["model"]
     assert (model["precision"], model["threshold"], model["all_to_review"]) == (None, 0.4, False)
     status, _, refused = label()

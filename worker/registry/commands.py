@@ -65,7 +65,7 @@ def publish_command(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="The run of the bundle: its splits.csv, best.keras and args.json are kept for a retraining.",
+            help="The run of the bundle, whose splits.csv, best.keras and args.json are kept for a retraining.",
         ),
     ] = None,
     why: WhyOption = "published by hand",
@@ -73,10 +73,10 @@ def publish_command(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Keep a bundle as a new version of a model, whole or not at all; no version is ever overwritten.
+    """Publish a bundle as a new version of a model, whole or not at all. No version is ever overwritten.
 
-    The bundle is verified first, as by hangtag verify. A bundle has only one version: if you publish it again, or after
-    a kill, you get the same version. No version becomes the champion unless you say so.
+    The bundle is verified first, like by hangtag verify. If you publish a bundle again, it keeps its version. A new
+    version becomes the champion only with --promote.
 
     Examples:
 
@@ -102,9 +102,7 @@ def publish_command(
 def promote_command(
     model: VersionArgument,
     why: WhyOption = "",
-    force: Annotated[
-        bool, typer.Option("--force", help="Promote it although a gate refused it; --why must give the reason.")
-    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Promote a version that a gate refused; needs --why.")] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
     """Make a version the champion. Running jobs keep their version; later jobs take this one.
@@ -143,7 +141,7 @@ def rollback_command(name: NameArgument, why: WhyOption = "", registry: Registry
 def history_command(
     name: NameArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False
 ) -> None:
-    """Who did what to a model, when, why, and with which numbers; the newest last.
+    """Print the events of a model: who, what, when, why, and the figures. The newest is last.
 
     Examples:
 
@@ -152,7 +150,7 @@ def history_command(
     from worker.registry.show import print_events
 
     opened = _opened(registry)
-    opened.state(name)  # which refuses a model that is not there
+    opened.state(name)  # refuses an unknown model
     print_events(opened.history(name).events(), as_json=as_json)
 
 
@@ -160,7 +158,7 @@ def history_command(
 def alias_command(
     model: VersionArgument,
     alias: Annotated[
-        str, typer.Argument(metavar="ALIAS", help="Any name but champion (for that: hangtag models promote).")
+        str, typer.Argument(metavar="ALIAS", help="Any name except champion (for that: hangtag models promote).")
     ],
     remove: Annotated[bool, typer.Option("--remove", help="Remove the alias from that version.")] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -201,7 +199,7 @@ def delete_command(
 
     name, _, number = model.rpartition("@")
     if not name or not number.isdecimal():
-        msg = f"expected a version by its number, such as shop@2, got {model}: an alias may move at any moment"
+        msg = f"expected a version by its number, such as shop@2, got {model}: an alias may move"
         raise typer.BadParameter(msg)
     version = VersionName(name, int(number))
     event = _opened(registry).delete(*version, why)

@@ -1,4 +1,4 @@
-"""Publishes a bundle in a registry, once it has been verified on this machine."""
+"""Verifies a bundle on this machine, and publishes it in a registry."""
 
 import json
 from pathlib import Path
@@ -15,13 +15,13 @@ _TRAINING_FILES: Final = {"splits.csv": "splits.csv", "best.keras": "weights/bes
 
 
 def publish_verified(registry: Registry, bundle: Path, name: str, run: Path | None, why: str) -> Published:
-    """Verify a bundle and publish it; ``run`` is its training, whose files a retraining starts from."""
+    """Verify a bundle and publish it; ``run``: its training, for a retraining."""
     training = _training_files(run, bundle) if run else {}
     verification = verify_with_spinner(bundle)
     if not verification.sound:
         fault = verification.faults[0]
         verify = f"hangtag verify {quote(str(bundle))}"
-        msg = f"{bundle} is refused, {fault.subject}: {fault.detail}; {verify} shows all that is wrong."
+        msg = f"{bundle} is refused, {fault.subject}: {fault.detail}; {verify} shows all faults."
         raise BundleError(msg)
     manifest = read_manifest(bundle).manifest
     variant = manifest.variants[manifest.default_variant]

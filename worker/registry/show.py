@@ -1,4 +1,4 @@
-"""How models look on a terminal: the table of versions, the history, what a change did."""
+"""Prints models on a terminal: the table of versions, the history, the result of a change."""
 
 import json
 from collections.abc import Sequence
@@ -21,18 +21,18 @@ _UNITS: Final = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("
 
 
 class VersionName(NamedTuple):
-    """A version that was looked up, such as ``shop@3``."""
+    """An existing version, such as ``shop@3``."""
 
     model: str
     version: int
 
     def __str__(self) -> str:
-        """As people say it."""
+        """As in ``shop@3``."""
         return f"{self.model}@{self.version}"
 
 
 def look_up(model: str, registry: Registry) -> VersionName:
-    """The version that a person names, by its number or an alias, such as ``shop@champion``."""
+    """Find a version by its number or an alias, such as ``shop@champion``."""
     name, _, which = model.rpartition("@")
     if not name or not which:
         msg = f"Expected a model's name and a version or an alias, such as shop@4 or shop@champion, got {model!r}."
@@ -63,12 +63,12 @@ def promise_of(registry: Registry, version: VersionName) -> str:
     """A sentence on the precision that a version promises by default."""
     promise = registry.state(version.model).versions[version.version].promise
     if promise == promise_text(None):
-        return "It promises no precision: all rows go to review, unless --threshold is asked for."
+        return "It promises no precision: without --threshold, all rows go to review."
     return f"It promises precision {promise}."
 
 
 def ago(then: str, now: datetime) -> str:
-    """Such as ``3 days ago``; ``then`` is ISO 8601, and may lie in the future by another machine's clock."""
+    """Such as ``3 days ago``. ``then``: ISO 8601; may be in the future by another machine's clock."""
     seconds = (now - datetime.fromisoformat(then)).total_seconds()
     for unit, length in _UNITS:
         if seconds >= length:
@@ -77,7 +77,7 @@ def ago(then: str, now: datetime) -> str:
 
 
 def print_versions(registry: Registry, *, as_json: bool) -> None:
-    """A table with a version a row, or a JSON list; a model that cannot be read is named on stderr."""
+    """Print a table or a JSON list of versions, and unreadable models on stderr."""
     versions: list[dict[str, Any]] = []
     for name in registry.names():
         try:
@@ -120,12 +120,12 @@ def versions_of(registry: Registry, name: str) -> list[dict[str, Any]]:
 
 
 def accuracy_words(version: dict[str, Any]) -> str:
-    """How right a version of :func:`versions_of` was, and on what: ``97.7% (216 out-of-fold)``."""
+    """The measured accuracy of a version of :func:`versions_of`: ``97.7% (216 out-of-fold)``."""
     return str(Measured.model_validate(version["measured"]))
 
 
 def print_events(events: Sequence[Event], *, as_json: bool) -> None:
-    """A table with an event a row, readable on 80 columns, the newest last, or a JSON object a line."""
+    """Print events, the newest last: a table for 80 columns, or a JSON object a line."""
     if as_json:
         for event in events:
             print(json.dumps(event_record(event)))
@@ -144,12 +144,12 @@ def print_events(events: Sequence[Event], *, as_json: bool) -> None:
 
 
 def done_words(event: Event) -> str:
-    """What happened to a version."""
+    """The event's kind, for people."""
     return event.what.replace("_", " ") + (" by force" if event.forced else "")
 
 
 def numbers_words(event: Event) -> str:
-    """The figures that an event rested on."""
+    """The figures of an event."""
     return ", ".join(f"{name} {_figure(value)}" for name, value in event.numbers.items())
 
 

@@ -1,8 +1,8 @@
-"""An audit: labeled rows drawn at random, which people look at to measure the promise on the shop's own catalogue.
+"""An audit: people check labeled rows drawn at random, to measure the promise on the shop's own catalogue.
 
-A row is drawn if its number's hash, salted with the job's id, is among the smallest: each row is as likely as any
-other, the same number of rows asked again gives the same rows, and a larger one adds to them. Source: "bottom-k"
-samples, Cohen and Kaplan, "Summarizing data using bottom-k sketches" (PODC 2007).
+The sample has the rows whose numbers have the smallest hashes, salted with the job's id. So each row is equally likely,
+the same size gives the same rows, and a larger size adds rows. Source: "bottom-k" samples, Cohen and Kaplan,
+"Summarizing data using bottom-k sketches" (PODC 2007).
 """
 
 import hashlib
@@ -27,7 +27,7 @@ _ON_PAGE: Final = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
 
 @dataclass(frozen=True)
 class AuditRow:
-    """A labeled row to look at: its number from 1, and its photo's cell."""
+    """A labeled row to check: its number from 1, and its photo's cell."""
 
     row: int
     image: str | None
@@ -38,7 +38,7 @@ class AuditRow:
 
 
 def audit_sample(job: Job, rows: int) -> list[AuditRow]:
-    """Draw labeled rows of a finished job in a random order; all if there are too few, the first ones are a sample."""
+    """Draw at most ``rows`` labeled rows of a finished job, in a random order; the first ones are a sample, too."""
     noted = read_audit(job)
     numbers = list(noted.sample[:rows]) if noted and len(noted.sample) >= rows else _drawn(job, rows)
     by_chunk: dict[int, list[int]] = {}
@@ -75,7 +75,7 @@ def _smallest(numbers: _Numbers, seed: np.uint64, rows: int) -> _Numbers:
 
 
 def _hashed(numbers: _Numbers, seed: np.uint64) -> _Numbers:
-    """SplitMix64, which gives no two numbers the same. Source: Steele, Lea and Flood (OOPSLA 2014)."""
+    """SplitMix64, a bijection. Source: Steele, Lea and Flood (OOPSLA 2014)."""
     mixed = numbers * np.uint64(0x9E3779B97F4A7C15) + seed
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)

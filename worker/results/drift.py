@@ -1,7 +1,7 @@
-"""Drift: how far a job's photos differ from the photos of its model's proof, and which finished jobs have drifted.
+"""Drift: compares a job's photos with the photos of its model's proof, and finds finished jobs with drift.
 
-The model's labels and confidences on both are compared by the population stability index: each distinct photo counts
-once, and then each row, since promises are of rows. Rows that failed do not count.
+The population stability index compares the model's labels and confidences, first of distinct photos, then of rows,
+since promises are about rows. Failed rows do not count.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,30 +24,33 @@ _Histograms = dict[str, tuple[list[int], list[int]]]
 def compared(
     found: ReferenceAnswers, reference: ReferenceAnswers, rows: ReferenceAnswers | None = None
 ) -> Drift | None:
-    """Compare a job's answers with those on the photos of the proof; None if either has no photos.
+    """Compare a job's answers with the answers of the proof; None if either has no photos.
 
-    ``found`` are those on distinct photos, ``rows`` those on all rows, if these are more. Rows of one photo are not
-    independent, so all rows together count as many as the distinct photos.
+    Args:
+        found: the answers on distinct photos.
+        reference: the answers of the proof.
+        rows: the answers on all rows, if there are more. They are scaled to the number of distinct photos, since rows
+            of one photo are not independent.
     """
     if not found.photos or not reference.photos:
         return None
     by_photo, by_row = _histograms(found, reference), _histograms(_scaled(rows or found, found.photos), reference)
     large, any_size = (", and ".join(_changes(by_photo, by_row, test)) for test in (has_drifted, differs))
     warning = (
-        f"Drift: these photos are unlike those that the model was proved on: {large}. What it "
-        "promises need not hold for them. Look at some of them; the model may need to learn from such photos."
+        f"Drift: these photos differ from the photos of the model's proof: {large}. Its promise may not hold for "
+        "them. Look at some of them; the model may need to learn from these photos."
     )
     if large:
         finding = warning
     elif any_size:
         told = "by more than chance, though not enough for a warning"
-        finding = f"These photos differ from those that the model was proved on, {told}: {any_size}."
+        finding = f"These photos differ from the photos of the model's proof, {told}: {any_size}."
     elif any(is_blind(*pair) for pair in by_photo.values()):
         few = number_of(min(found.photos, reference.photos), "photo is", "photos are")
-        like = "yours are alike" if reference.photos < found.photos else "they are like those of the proof"
+        like = "yours are alike" if reference.photos < found.photos else "they are like the photos of the proof"
         finding = f"{few} too few to tell whether {like}."
     else:
-        finding = "These photos are like those that the model was proved on, as far as chance can tell."
+        finding = "These photos do not differ from the photos of the model's proof by more than chance."
     confidences, labels = by_photo.values()
     return Drift(
         confidence_psi=round(psi(*confidences), 4),
@@ -71,7 +74,7 @@ def _changes(
 
 
 def _histograms(found: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:
-    """Words on the difference → both histograms: of confidences, then of labels."""
+    """A text on the difference → both histograms: of confidences, then of labels."""
     names = sorted(found.by_label.keys() | reference.by_label.keys())
     labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (found, reference)))
     confidences = join_rare_bins(found.confidence_histogram, reference.confidence_histogram)
@@ -79,14 +82,14 @@ def _histograms(found: ReferenceAnswers, reference: ReferenceAnswers) -> _Histog
 
 
 def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
-    """The same shares, of about so many photos."""
+    """The same shares of ``photos`` photos, rounded."""
     by_label = {name: round(count * photos / answers.photos) for name, count in answers.by_label.items()}
     bins = tuple(round(count * photos / answers.photos) for count in answers.confidence_histogram)
     return ReferenceAnswers(confidence_histogram=bins, by_label=by_label)
 
 
 def _confidence_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    """The mean confidences, estimated from the middles of the bins; if they are alike, the bin that differs most."""
+    """The mean confidences, estimated from the middles of the bins; if they are equal, the bin that differs most."""
     middles = [(number + 0.5) / BINS for number in range(BINS)]
     here, there = (
         sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (found, reference)
@@ -114,9 +117,13 @@ def _label_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
 def drifted_jobs(
     places: Sequence[str], digest: str, since: str | None = None, note: Note = lambda _: None
 ) -> list[str]:
-    """The folders of finished jobs that warn of drift, the earliest first; only those that ended after ``since``.
+    """The folders of finished jobs with a warning of drift, the earliest first.
 
-    ``places`` are folders of jobs, job folders, or folders of such; ``note`` is called with each damaged receipt.
+    Args:
+        places: job folders, or folders of jobs.
+        digest: of the model.
+        since: ignore jobs that finished before this time (ISO 8601).
+        note: called with a sentence for each damaged receipt.
     """
     after = _moment(since) if since else datetime.min.replace(tzinfo=UTC)
     drifted: dict[str, datetime] = {}
@@ -129,7 +136,7 @@ def drifted_jobs(
 
 
 def _opened(place: str) -> Storage:
-    """Open a folder of jobs; a missing one is refused, since a misspelt name would hide all drift."""
+    """Open a folder of jobs. Raises InputError if it is missing: a misspelt name would hide all drift."""
     storage = open_storage(place)
     folder = storage.on_disk("")
     if folder is not None and not folder.is_dir():
@@ -139,7 +146,7 @@ def _opened(place: str) -> Storage:
 
 
 def _receipts(storage: Storage, note: Note) -> Iterator[tuple[str, Receipt]]:
-    """The receipt of a job's own folder, and those of the folders in it."""
+    """The receipts of a job folder, or of the job folders in it."""
     for folder in (storage, *map(storage.child, storage.folders())):
         with suppress(FileNotFoundError):
             data = folder.read(RECEIPT_FILE)

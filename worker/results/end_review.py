@@ -1,8 +1,8 @@
-"""Rows that go to review at a job's end, since only all rows together show why.
+"""Rows that go to review at a job's end, for reasons that only all rows together show.
 
-One picture under many rows is likely no photo of a product, such as a host's answer for a missing photo: a wrong label
-would be wrong in all of them. If the catalogue's mix of classes is unlike the proof's, labels may be right less often
-than promised (:class:`models.drift.LabelShift`): then the least sure ones are not labels any more.
+One picture under many rows is probably not a product, but a host's answer for missing photos. If the catalogue's mix of
+classes differs from the proof's, labels may be right less often than promised (:class:`models.drift.LabelShift`): then
+the least sure rows go to review.
 """
 
 import zlib
@@ -27,19 +27,19 @@ from worker.job.receipt import REVIEW_FILE, ClassMix, RepeatedPicture, finished_
 from worker.results.products import product_names, to_review
 
 _BUCKETS: Final = 2**22
-"""Pictures are first counted in buckets, by row and by product, in 32 MB. Those in full buckets are counted exactly."""
+"""Pictures are first counted in buckets, by row and by product, in 32 MB; then exactly, in full buckets."""
 _FEWEST, _MANY = 5, 10
 _SHARE: Final = 100
-"""A picture is under many rows from 10 on; in a job of less than 1,000 rows from 1% of them, but no fewer than 5."""
+"""Many rows are 10 or more; in a job of less than 1,000 rows 1% of them, but at least 5."""
 _USUAL: Final = 0.95
 _ABOVE_USUAL: Final = 2
-"""All sizes of a shoe share a picture. So many is also twice the rows that 95% of the other pictures have."""
+"""All sizes of a shoe share a picture. So the limit is also twice the 95% quantile of other pictures."""
 _MORE_THAN_SIZES: Final = 50
 _ABOVE_MEDIAN: Final = 10
 _QUARTER: Final = 4
-"""No product has 50 sizes. So many rows are many if they are ten times the median, or a quarter of all rows."""
+"""No product has 50 sizes. So 50 rows are many if they are ten times the median, or a quarter of all rows."""
 _KNOWN: Final = 2
-"""A picture that is up to twice as common as in the training photos is known."""
+"""A picture may be twice as common as in the training photos."""
 _NO_PRODUCT: Final = frozenset({"-", "0", "n/a", "na", "nan", "none", "null", "unknown"})
 _HEX: Final = 16
 _SHOWN: Final = 5
@@ -52,7 +52,7 @@ Keys = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class Repeated:
-    """How many rows show a picture, and the first of them, from 0."""
+    """The number of rows with a picture, and the first of them, from 0."""
 
     rows: int
     first: int
@@ -60,18 +60,18 @@ class Repeated:
 
 @dataclass(frozen=True)
 class EndReview:
-    """What goes to review at the end of a job, or of one of its questions.
+    """Decides which rows go to review at the end of a job, or of one of its questions.
 
     Attributes:
         repeated: the first 16 digits of a picture's SHA-256, as a number → its rows.
-        mix: the precision that is expected; None if it cannot be told.
+        mix: the expected precision; None if unknown.
     """
 
     repeated: Mapping[int, Repeated]
     mix: ClassMix | None = None
 
     def apply(self, part: pa.Table) -> pa.Table:
-        """The results of a chunk, with the rows to review."""
+        """Send rows of a part to review."""
         if self.repeated:
             part = to_review(part, pa.array(self.shows_repeated(part)), ReviewReason.REPEATED)
         if self.mix and self.mix.raised is not None:
@@ -89,7 +89,7 @@ class EndReview:
 
 
 def find_end_reviews(job: Job) -> list[EndReview]:
-    """Read all parts; returns what goes to review, one of each of the job's questions."""
+    """Read all parts; returns an :class:`EndReview` for each question."""
     pictures = _repeated_pictures(job)
     reviews, shifts = [], []
     for question in job.questions:
@@ -108,14 +108,14 @@ def find_end_reviews(job: Job) -> list[EndReview]:
 
 
 def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
-    """The rows that have an answer, and the first 16 digits of their photo's SHA-256 as a number."""
+    """The rows with an answer, and the first 16 digits of their photo's SHA-256 as a number."""
     column = pc.if_else(part.column("label").is_valid(), part.column("sha256"), None)
     digits = "".join(pc.utf8_slice_codeunits(column.drop_null(), 0, _HEX).to_pylist())
     return np.flatnonzero(column.is_valid().to_numpy()), np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
 
 def _repeated_pictures(job: Job) -> dict[int, Repeated]:
-    """Pictures under many rows, or under many products; a picture of one product alone may be under any rows of it."""
+    """Pictures under many rows, or under many products. One product alone may repeat its picture."""
     of_rows, of_products = (np.zeros(_BUCKETS, np.uint32) for _ in range(2))
     for numbers, keys, products in _picture_rows(job):
         chunks = (numbers // job.spec.chunk_rows).astype(np.uint64)
@@ -145,9 +145,9 @@ def _bucket(keys: Keys) -> Rows:
 
 
 def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys]]:
-    """Of each batch: the numbers of rows with an answer, from 0, their pictures, and their products.
+    """For each batch: numbers of rows with an answer, from 0; their pictures; their products.
 
-    All questions are about the same pictures. A row without a product is a product by itself.
+    All questions have the same pictures. A row without a product is a product.
     """
     column = job.spec.options.group_column
     for batch in job.batches(["sha256", "label"], [column] if column else ()):
@@ -167,7 +167,7 @@ def _product_key(name: str) -> int | None:
 
 
 def _many(counts: npt.NDArray[np.uint32], rows: int) -> int:
-    """From how many rows on a picture is under many, given the rows of all pictures."""
+    """The least number of rows that is many; ``counts``: the rows of each picture."""
     others = np.sort(counts)[:-1]
     usual = int(np.quantile(others, _USUAL, method="lower")) if len(others) else 0
     above_usual = max(_ABOVE_USUAL * usual, min(_MANY, max(_FEWEST, rows // _SHARE)))
@@ -176,7 +176,7 @@ def _many(counts: npt.NDArray[np.uint32], rows: int) -> int:
 
 
 def _unusual(pictures: Mapping[int, Repeated], note: ModelNote, rows: int) -> dict[int, Repeated]:
-    """Leave out the pictures that the training photos hold as often."""
+    """Leave out pictures that are as common in the training photos."""
     shares = note.reference.repeated if note.reference else {}
     usual = {int(sha256[:_HEX], 16): share for sha256, share in shares.items()}
     return {key: found for key, found in pictures.items() if found.rows > _KNOWN * usual.get(key, 0.0) * rows}
@@ -190,7 +190,7 @@ def _label_shift(question: Job, note: ModelNote) -> LabelShift | None:
 
 
 def _count_answers(shift: LabelShift, part: pa.Table, review: EndReview) -> None:
-    """Count the answers within the unknown limit; those on repeated pictures are no labels."""
+    """Count the answers within the unknown limit, without repeated pictures."""
     unknown = pc.fill_null(pc.equal(part.column("reason"), ReviewReason.UNKNOWN.value), False)
     left_out = pc.or_(unknown, pa.array(review.shows_repeated(part)))
     answers = with_leaves(part.filter(pc.and_not(pc.is_finite(part.column("confidence")), left_out)))
@@ -218,7 +218,7 @@ def _class_mix(shift: LabelShift, question: Job) -> ClassMix | None:
 
 
 def shown_pictures(job: Job, review: EndReview) -> tuple[RepeatedPicture, ...]:
-    """The repeated pictures with most rows, as a receipt has them."""
+    """The repeated pictures with most rows, for the receipt."""
     most = sorted(review.repeated.values(), key=lambda one: (-one.rows, one.first))[:_SHOWN]
     images = images_at(job, [one.first for one in most])
     return tuple(
@@ -229,13 +229,13 @@ def shown_pictures(job: Job, review: EndReview) -> tuple[RepeatedPicture, ...]:
 
 @dataclass(frozen=True)
 class EndRows:
-    """Rows that went to review at the end of a job, which parts do not say: their numbers, from 0, and the reasons."""
+    """Rows that went to review at the end of a job: their numbers, from 0, and the reasons. Parts lack them."""
 
     numbers: npt.NDArray[np.int64]
     reasons: npt.NDArray[np.object_]
 
     def reasons_of(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-        """The reason of each of these rows; None for a row that is not among them."""
+        """The reason of each row; None for other rows."""
         places = np.searchsorted(self.numbers, numbers).clip(max=max(0, len(self.numbers) - 1))
         found = np.full(len(numbers), None, dtype=object)
         if len(self.numbers):
@@ -245,7 +245,7 @@ class EndRows:
 
 
 def read_end_rows(job: Job) -> EndRows:
-    """Read them, in rising order, from the list of doubtful rows of a finished job."""
+    """Read them from ``review.csv`` of a finished job, in ascending order."""
     receipt, prefix = finished_receipt(job), job.spec.options.prefix
     found = [pa.table({"row": pa.array([], pa.int64()), "reason": pa.array([], pa.string())})]
     if receipt and not _AT_THE_END.isdisjoint(receipt.review_reasons):

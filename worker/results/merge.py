@@ -1,4 +1,4 @@
-"""Merges a job's parts into what people get: the result in the catalogue's order, the doubtful rows, the products."""
+"""Merges a job's parts into its result (in the catalogue's order), its ``review.csv`` and its ``by_group.parquet``."""
 
 import errno
 import os
@@ -38,13 +38,13 @@ from worker.results.products import ProductStore, disagreement_to_review, produc
 from worker.results.tally import Tally
 
 _SAID_ELSEWHERE: Final = ("was", "reviewer", "at")
-"""Columns that an import would take for a reviewer's words."""
+"""Names that an import of corrections reads as a reviewer's."""
 _LONGEST_CELL: Final = 2000
 _T = TypeVar("_T")
 
 
 class ReviewList:
-    """Sorts a job's doubtful rows; memory does not grow with them."""
+    """Sorts a job's doubtful rows on disk."""
 
     def __init__(self, database: sqlite3.Connection, job: Job) -> None:
         self._database = database
@@ -57,20 +57,20 @@ class ReviewList:
         )
 
     def add(self, part: pa.Table, rows: pa.Table) -> None:
-        """Take the doubtful rows among the next ones."""
+        """Add the doubtful rows among the next rows."""
         doubtful = pc.equal(part.column("status"), Status.REVIEW)
         numbers = (pc.indices_nonzero(doubtful).to_numpy() + (self._rows + 1)).tolist()
         self._rows += part.num_rows
         if numbers:
             results = part.filter(doubtful)
-            confidence = results.column("confidence")  # one that is no number comes first, as the least sure
+            confidence = results.column("confidence")  # NaN sorts first, as the least sure
             unsure = pc.if_else(pc.is_null(confidence, nan_is_null=True), -1.0, confidence)
             order = pc.if_else(pc.equal(results.column("reason"), ReviewReason.REPEATED), -2.0, unsure).to_pylist()
             doubts = zip(order, numbers, self._lines(numbers, results, rows.filter(doubtful)), strict=True)
             self._database.executemany("INSERT INTO doubt VALUES (?, ?, ?)", doubts)
 
     def write(self, file: Path) -> None:
-        """Write all doubtful rows into a new file."""
+        """Write ``review.csv``."""
         prefix = self._job.spec.options.prefix
         first, last = ([prefix + name for name in names] for names in (REVIEW_FIRST, REVIEW_LAST))
         encoding = "utf-8-sig" if self._job.spec.options.excel_safe else "utf-8"
@@ -83,7 +83,7 @@ class ReviewList:
         sync_file(file)
 
     def _kept(self, first: Sequence[_T]) -> Sequence[_T]:
-        """The cells before the catalogue's; without the photo's place if its column is called as the image column."""
+        """The cells before the catalogue's, without the photo's place if the image column has the same name."""
         clash = self._job.spec.options.prefix + THUMBNAIL == self._job.spec.image_column
         return first[:-1] if clash else first
 
@@ -106,18 +106,17 @@ class ReviewList:
                 yield _texts(rows.column(name))
 
     def _place(self, image: str | None) -> str | None:
-        """Where a browser or a viewer finds the photo; none where the cell holds it."""
+        """The photo's URL or path; None if the cell holds the photo."""
         url, root = self._cells.url(image), self._job.spec.image_root
         if url or not image or scheme_of(image) or is_url(root):
             return url
-        return os.path.join(root, self._cells.name(image))  # noqa: PTH118 - once a row, of a string
+        return os.path.join(root, self._cells.name(image))  # noqa: PTH118 - faster, once a row
 
 
 def _catalogue_names(job: Job) -> dict[str, str]:
-    """The catalogue's columns → their names in ``review.csv``; columns that hold bytes are left out.
+    """The catalogue's columns → their names in ``review.csv``, without columns of bytes.
 
-    A name gets ``catalogue_`` before it where it is ours, or where an import would take the column for what a reviewer
-    said, or for the photos.
+    ``catalogue_`` is put before a name that is also ours, or that an import would read as a reviewer's or the photo's.
     """
     image, prefix = job.spec.image_column, job.spec.options.prefix
     before = IMAGE_COLUMNS.index(image.lower()) if image.lower() in IMAGE_COLUMNS else len(IMAGE_COLUMNS)
@@ -142,7 +141,7 @@ def _best_texts(top_k: pa.ListArray) -> list[str]:
 
 
 def _texts(column: pa.ChunkedArray) -> list[object]:
-    """A column's cells, long ones shortened; one that only Parquet can express is empty."""
+    """A column's cells. Long cells are cut; a cell that only Parquet can express is empty."""
     try:
         return list(map(_shortened, text_cells(column)))
     except UNWRITABLE:
@@ -164,7 +163,7 @@ _CACHE_KIB: Final = 16 * 1024
 
 @dataclass(frozen=True)
 class Merged:
-    """What a merge has counted, for each question too if the job has named models."""
+    """The counts of a merge, also for each question if the job has named models."""
 
     tally: Tally
     groups: GroupCounts | None = None
@@ -173,9 +172,9 @@ class Merged:
 
 
 def merge_job(job: Job, output: Path, folder: Path) -> Merged:
-    """Write a job's result, and into the empty ``folder`` the lists that :func:`upload_lists` then moves into the job.
+    """Write a job's result, and its lists into the empty ``folder``, for :func:`upload_lists`.
 
-    The result has the catalogue's columns, each question's, and each row's worst status if the job has named models.
+    The result has the catalogue's columns, each question's columns, and with named models each row's worst status.
     """
     with ExitStack() as files:
         folders = [_list_folder(question, folder) for question in job.questions]
@@ -189,7 +188,7 @@ def merge_job(job: Job, output: Path, folder: Path) -> Merged:
 
 
 class _Merging:
-    """What becomes of one question's results, while the parts are read."""
+    """Merges the results of one question."""
 
     def __init__(
         self, question: Job, folder: Path, end: EndReview, store: ProductStore | None, files: ExitStack
@@ -203,7 +202,7 @@ class _Merging:
             self._groups = write_by_group(question, self._column, store, folder / GROUPS_FILE)
 
     def take(self, part: pa.Table, batch: Batch) -> pa.Table:
-        """Count the results of a batch, once the rows to review at the end are in it."""
+        """Send rows to review, then count the results of a batch."""
         part = self._end.apply(part)
         if self._column and self._store and self._groups and self._groups.disagreeing:
             part = disagreement_to_review(self._store, self._column, part, batch.rows)
@@ -212,7 +211,7 @@ class _Merging:
         return part
 
     def merged(self) -> Merged:
-        """What was counted; the list of doubtful rows is written."""
+        """Write ``review.csv``; returns the counts."""
         self._review.write(self._folder / REVIEW_FILE)
         return Merged(self._tally, self._groups, self._tally.least_sure.shown(self._question))
 
@@ -231,7 +230,7 @@ def _list_folder(question: Job, folder: Path) -> Path:
 def _gather_votes(
     job: Job, folders: Sequence[Path], reviews: Sequence[EndReview], files: ExitStack
 ) -> Sequence[ProductStore | None]:
-    """The votes of all rows for each question; None without a group column."""
+    """The votes of all rows, for each question; None without a group column."""
     column = job.spec.options.group_column
     if column is None:
         return [None] * len(folders)
@@ -248,13 +247,13 @@ def _gather_votes(
 
 @contextmanager
 def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
-    """An empty SQLite database that holds in memory no more than a cache of 16 MiB.
+    """An empty SQLite database with a cache of 16 MiB.
 
-    Its file has no name from the moment it is open, so that it is gone with the process, however that ends. No query of
-    it may sort all rows: SQLite would do that in a folder of its own choice.
+    Its file is unlinked once it is open, so its disk space is free when the process ends, even by a kill. No query may
+    sort all rows: SQLite would write temporary files into a folder of its choice.
     """
     file = folder / "scratch.sqlite"
-    address = f"{file.resolve().as_uri()}?nolock=1"  # nobody else knows of it, and shared disks may lock nothing
+    address = f"{file.resolve().as_uri()}?nolock=1"  # no other process opens it, and shared disks may lack locks
     try:
         with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode = OFF")
@@ -270,7 +269,7 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def upload_lists(job: Job, folder: Path) -> None:
-    """Put what :func:`merge_job` left in a folder into the job's place."""
+    """Move the lists of :func:`merge_job` from a folder into the job."""
     for question in job.questions:
         place = folder / question.name
         for name in (REVIEW_FILE, GROUPS_FILE):
@@ -314,10 +313,7 @@ def _added_fields(job: Job, names: Sequence[Sequence[str]]) -> Iterator[pa.Field
 
 
 def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Join tables to runs of ``ROW_GROUP`` rows: a row group a batch would make a long footer and a slow file.
-
-    Runs are shorter where rows are large, as those are that hold their photos.
-    """
+    """Join tables to ``ROW_GROUP`` rows, or fewer large rows: small row groups make a long footer and a slow file."""
     held: list[pa.Table] = []
     count = size = 0
     for table in tables:

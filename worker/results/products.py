@@ -1,4 +1,4 @@
-"""What the photos of one product say together: ``by_group.parquet``, and the rows that disagreement sends to review.
+"""Votes of products' photos: ``by_group.parquet``, and the rows that go to review since their photos disagree.
 
 Memory does not grow with the products.
 """
@@ -27,7 +27,7 @@ from worker.job.writer import without_dictionary
 
 ROW_GROUP: Final = 65_536
 _UNIT: Final = 2**32
-"""Probabilities are added up as multiples of this unit, so that the order of rows never changes the sum."""
+"""Probabilities are added as whole multiples of 1 / this, so the order of rows never changes the sum."""
 _TABLES: Final = """
 CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, photos INT, readable INT, threshold INT, unknown INT,
 repeated INT, mix INT);
@@ -49,7 +49,7 @@ EXISTS (SELECT 1 FROM share AS one JOIN share AS other ON other.product = one.pr
 WHERE one.product = product.id AND one.sure > 0 AND other.sure > 0 AND NOT EXISTS (SELECT 1 FROM above
 WHERE (label = one.label AND node = other.label) OR (label = other.label AND node = one.label)))
 """
-"""Two sure labels, neither of which is above the other."""
+"""Two sure labels, of different branches of the tree."""
 _ALL: Final = """
 SELECT id, name, photos, readable, threshold, unknown, repeated, mix, label, total, own, sure
 FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, share.label
@@ -64,7 +64,7 @@ NO_PARENTS: Final[Parents] = MappingProxyType({})
 
 
 class ClassShare(NamedTuple):
-    """A product's photos on one class: its probability added up, photos with it as own label, and sure ones."""
+    """A product's votes for one label: its summed probability, photos with that label, and sure photos with it."""
 
     label: str
     probability: float
@@ -73,7 +73,7 @@ class ClassShare(NamedTuple):
 
 
 class Product(NamedTuple):
-    """One product: its rows, those that did not fail, and reason → how many went to review for it."""
+    """A product: its rows, rows that did not fail, and reason → rows to review for that reason."""
 
     name: str
     photos: int
@@ -94,15 +94,15 @@ class Verdict(NamedTuple):
 def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO_PARENTS) -> Verdict:
     """The vote on a product.
 
-    The label is the class with the highest mean probability over the readable photos (then by photos that have it as
-    their own label, then by the alphabet), and the mean is the confidence. A class that a photo's ``top_k`` does not
-    name counts 0, so the confidence is a lower bound.
+    The label is the class with the highest mean probability over the readable photos. Ties go to the class with more
+    photos of that label, then to the alphabet. The mean is the confidence: a lower bound, since a class outside of a
+    photo's ``top_k`` counts 0.
 
-    With a tree, ``parents``, sure labels above each other agree on the lowest of them, and confidence adds up over what
-    is under the label. Where all photos are sure and the vote says something else, the highest of their labels holds.
+    With a tree (``parents``), sure labels on one branch agree on the lowest of them, and a label's confidence includes
+    the classes under it. If all photos are sure and the vote differs, the highest of their labels holds.
 
-    A product whose sure photos have two labels goes to review, whatever the vote. It is labeled where a photo is sure
-    and the vote agrees, or all are sure; else it goes to review, for the commonest reason of its rows.
+    A product goes to review if its sure photos disagree. It is labeled if a photo is sure and the vote agrees, or if
+    all photos are sure. Else it goes to review, for the commonest reason of its rows.
     """
     if not product.readable:
         return Verdict(None, None, Status.FAILED, None, None)
@@ -124,7 +124,7 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
 
 
 class ProductStore:
-    """Products in order of first appearance, each with what its photos say of every class, in an empty database."""
+    """Products in order of first appearance, with their votes for each label. ``database`` must be empty."""
 
     def __init__(self, database: sqlite3.Connection, parents: Parents = NO_PARENTS) -> None:
         self._database = database
@@ -134,7 +134,7 @@ class ProductStore:
         database.executemany("INSERT INTO above VALUES (?, ?)", above)
 
     def add(self, results: pa.Table, names: pa.ChunkedArray) -> None:
-        """Count results of rows, as parts hold them; ``names`` is the product of each, null for a row of none."""
+        """Count a part's results; ``names``: the product of each row, null without one."""
         results, encoded = results.filter(names.is_valid()), names.drop_null().combine_chunks().dictionary_encode()
         if not results.num_rows:
             return
@@ -144,7 +144,7 @@ class ProductStore:
         self._database.executemany(_SHARE, _above_classes(results, ids[places]))
 
     def _count(self, results: pa.Table, names: list[str], places: _Numbers) -> _Numbers:
-        """Count the rows of each name; returns name → its id."""
+        """Count the rows of each name; returns their ids."""
         masks = (
             np.ones(len(places), bool),
             ~_is(results, "status", Status.FAILED),
@@ -155,12 +155,12 @@ class ProductStore:
         return np.fromiter(ids, np.int64, len(names))
 
     def disagreeing(self, names: Iterable[str]) -> set[str]:
-        """The products among ``names`` that have sure photos with different labels."""
-        query = f"SELECT 1 FROM product WHERE name = ? AND {_DISAGREES}"  # noqa: S608 - of constants
+        """The products among ``names`` whose sure photos disagree."""
+        query = f"SELECT 1 FROM product WHERE name = ? AND {_DISAGREES}"  # noqa: S608 - constants
         return {name for name in names if self._database.execute(query, (name,)).fetchone()}
 
     def products(self) -> Iterator[tuple[Product, list[ClassShare]]]:
-        """Every product with its vote, in order of first appearance."""
+        """Each product with its votes, in order of first appearance."""
         for facts, rows in groupby(self._database.execute(_ALL), key=lambda row: row[:8]):
             _, name, photos, readable, *counts = facts
             doubts = zip(_DOUBTS, counts, strict=True)
@@ -170,7 +170,7 @@ class ProductStore:
 
 
 def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
-    """Rows of the table ``share``, each product and label once."""
+    """Rows of the table ``share``, each pair of product and label once."""
     best = results.column("top_k").combine_chunks()
     rows = np.repeat(np.arange(len(best)), pc.fill_null(pc.list_value_length(best), 0).to_numpy())
     named = pc.struct_field(best.flatten(), "label").dictionary_encode()
@@ -178,7 +178,7 @@ def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
     own = pc.fill_null(pc.index_in(results.column("label"), value_set=named.dictionary), -1).to_numpy()[rows] == labels
     sure = own & _is(results, "status", Status.LABELED)[rows]
     probabilities = pc.struct_field(best.flatten(), "confidence").to_numpy(zero_copy_only=False).astype(np.float64)
-    whole = np.rint(np.nan_to_num(probabilities) * _UNIT)  # what is no number counts 0
+    whole = np.rint(np.nan_to_num(probabilities) * _UNIT)  # NaN counts 0
     pairs, places = np.unique(products[rows] * len(named.dictionary) + labels, return_inverse=True)
     names = np.asarray(named.dictionary.to_pylist(), dtype=object)
     sums = (np.bincount(places, weights=each).astype(np.int64).tolist() for each in (whole, own, sure))
@@ -187,7 +187,7 @@ def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
 
 
 def _above_classes(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
-    """Rows of the table ``share`` for photos that are sure of a label above classes; a product and label may repeat."""
+    """Rows of the table ``share`` for sure labels above classes; pairs may repeat."""
     rows = zip(products.tolist(), *(results.column(name).to_pylist() for name in ("label", "label_level")), strict=True)
     return ((product, label, 0, 1, 1) for product, label, level in rows if level)
 
@@ -205,10 +205,7 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
 
 
 def write_by_group(job: Job, column: str, store: ProductStore, file: Path) -> GroupCounts:
-    """Write a row for each product, in order of first appearance.
-
-    A dictionary column is written as its values. The columns that we add have the result's prefix.
-    """
+    """Write a row for each product, in order of first appearance. The added columns have the result's prefix."""
     kind = without_dictionary(job.chunk_table(0, [column]).schema.field(column).type)
     added = [field.with_name(job.spec.options.prefix + field.name) for field in PRODUCT_SCHEMA]
     schema, counts = pa.schema([pa.field(column, kind), *added]), Counter[str]()
@@ -234,7 +231,7 @@ def _rows(job: Job, store: ProductStore, counts: Counter[str]) -> Iterator[tuple
 
 
 def disagreement_to_review(store: ProductStore, column: str, part: pa.Table, rows: pa.Table) -> pa.Table:
-    """The results of a chunk; rows that are sure, as another photo of their product is of another label, to review."""
+    """Send the labeled rows of disagreeing products to review."""
     names = product_names(rows, column)
     labeled = pc.equal(part.column("status"), Status.LABELED)
     disagreeing = store.disagreeing(set(names.filter(labeled).drop_null().to_pylist()))
@@ -245,7 +242,7 @@ def disagreement_to_review(store: ProductStore, column: str, part: pa.Table, row
 
 
 def to_review(part: pa.Table, chosen: pa.Array, reason: ReviewReason) -> pa.Table:
-    """Send the ``chosen`` rows of a chunk's results to review."""
+    """Send the ``chosen`` rows to review."""
     if not pc.any(chosen).as_py():
         return part
     for name, value in {"status": Status.REVIEW, "reason": reason}.items():

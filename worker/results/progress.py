@@ -33,9 +33,15 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class JobProgress:
-    """How far a job is: rows done, failed ones among them; rows a second since the start, and in the last minute.
+    """A job's progress.
 
-    ``reason``: why a failed job cannot be merged.
+    Attributes:
+        done: rows with a result, including failed ones.
+        failed: failed rows.
+        deaths: labelling processes that died.
+        rate: rows a second since the start.
+        recent_rate: rows a second in the last minute.
+        reason: why a failed job cannot be merged.
     """
 
     state: JobState
@@ -49,12 +55,12 @@ class JobProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds left at the rate of the last minute; None if nothing moves or nothing is left."""
+        """Seconds left at the rate of the last minute; None if it is 0, or all rows are done."""
         return (self.rows - self.done) / self.recent_rate if self.recent_rate and self.done < self.rows else None
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more happens by itself."""
+        """Whether the job is finished, cancelled or failed."""
         return self.state in {JobState.FINISHED, JobState.CANCELLED, JobState.FAILED}
 
     @property
@@ -64,7 +70,7 @@ class JobProgress:
 
 
 class _Part(NamedTuple):
-    """What is kept of a part: a job has up to 100,000."""
+    """Figures of a part. A job has up to 100,000 parts."""
 
     failed: int
     deaths: int
@@ -72,14 +78,14 @@ class _Part(NamedTuple):
 
 
 class ProgressReader:
-    """Reads a job's progress again and again; each part is opened once."""
+    """Reads a job's progress repeatedly, and opens each part once."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._parts: dict[str, _Part] = {}
 
     def read(self) -> JobProgress:
-        """Read the job's progress as it is now."""
+        """Read the job's present progress."""
         job = self._job
         receipt = job_receipt(job)
         if receipt:
@@ -103,7 +109,7 @@ class ProgressReader:
         elif not missing:
             state = JobState.MERGING
         done = job.spec.rows - sum(map(job.rows_in_chunk, missing))
-        rated = float(done)  # rows that are done of the job, or of its latest retry
+        rated = float(done)  # rows done of the job, or of its latest retry
         if retry.chunks:
             rated = retry.rows * len(retry.chunks.difference(missing)) / len(retry.chunks)
         failed, deaths = sum(part.failed for part in parts), sum(part.deaths for part in parts)
@@ -120,7 +126,7 @@ class ProgressReader:
         try:
             work = read_work(self._job.home, key)
         except (JobError, OSError, pa.ArrowException):
-            if not self._job.failure:  # which names the part
+            if not self._job.failure:  # it names the part
                 raise
             return _Part(0, 0, 0.0)
         return _Part(work.failed, work.deaths, work.seconds)

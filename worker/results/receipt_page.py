@@ -1,8 +1,8 @@
 """A job's receipt as a page, with small pictures of some of its photos.
 
-A process of its own draws them, since a photo may hang its decoder, or crash it: ``python -P -m
-worker.results.receipt_page`` is given ``[PATH, TIMEOUT_S]`` as JSON, a line a photo, and answers each with a JSON line.
-The process that asks sets no timer, and may be anybody's, in any thread.
+A separate process draws them, since a photo may hang or crash its decoder: ``python -P -m worker.results.receipt_page``
+reads ``[PATH, TIMEOUT_S]`` as JSON, a line a photo, and answers each with a JSON line. The timers are in that process,
+so the caller may be in any thread.
 """
 
 import json
@@ -40,18 +40,18 @@ from worker.labelling.process_pool import Death, ProcessPool, take_streams
 from worker.results.merge import Merged
 
 DRAWING: Final = ("worker.results.receipt_page",)
-"""What drawing processes run."""
+"""The module of drawing processes."""
 TEMPLATE: Final = "receipt.html"
 _WITHIN_S: Final = 15.0
 _ALL_S: Final = 60.0
 _ONE_S: Final = 10.0
-"""At most: a page waits for one photo that hangs after the others are done."""
+"""The most seconds for one photo, since the page waits for the last one."""
 
 
 def question_pages(
     job: Job, receipts: Sequence[Receipt], merges: Sequence[Merged], drawing: ProcessPool | None
 ) -> list[str]:
-    """The page of each question, whose photos are fetched and drawn once for all."""
+    """The page of each question; photos are fetched and drawn once for all questions."""
     rows = [row for merged in merges for row in _rows_shown(merged)]
     with ThreadPoolExecutor(1) as meanwhile:
         meanwhile.submit(prepare, TEMPLATE)  # while photos are fetched and drawn
@@ -75,7 +75,7 @@ def _question_page(receipt: Receipt, merged: Merged, photos: Mapping[str, PagePh
 
 
 def sheet_photo(row: SampleRow, photos: Mapping[str, PagePhoto]) -> LabelledPhoto:
-    """A row to show on a page: its photo, as the catalogue names it, and its result."""
+    """A row on a page: its photo and its result."""
     if row.status is Status.FAILED:
         return LabelledPhoto(None, row.status, _photo_name(row.image), f"{row.status}: {row.error}")
     detail = f"{row.status} {row.confidence or 0:.1%}"
@@ -96,7 +96,7 @@ def receipt_page(
     doubtful: Mapping[str, Sequence[LabelledPhoto]] = MappingProxyType({}),
     links: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """A page with all that is in a merged job's receipt, with photos and doubtful rows."""
+    """The page of a merged job's receipt, with photos and doubtful rows."""
     return render(
         TEMPLATE,
         receipt=receipt,
@@ -113,7 +113,7 @@ def receipt_page(
 
 
 def questions_page(job: Job, receipt: QuestionsReceipt, pages: Mapping[str, str]) -> str:
-    """A page with the receipt of a job with named models; ``pages``: question → where its page is."""
+    """The page of a job with named models; ``pages``: question → the path of its page."""
     return render(
         "questions.html",
         receipt=receipt,
@@ -144,7 +144,7 @@ def _links(job: Job, receipt: JobReceipt) -> dict[str, str]:
 def _meanings(model: ModelPin) -> dict[Status, str]:
     labeled = "no precision is promised"
     if model.threshold is not None:
-        labeled = f"at least {model.threshold} sure, as asked for; no precision is promised"
+        labeled = f"confidence at least {model.threshold}, set by --threshold; no precision is promised"
     elif model.precision is not None:
         labeled = f"sure enough for precision {precision_text(model.precision)}"
     return {Status.LABELED: labeled, Status.REVIEW: "a person should look", Status.FAILED: "no label; see the errors"}
@@ -153,7 +153,7 @@ def _meanings(model: ModelPin) -> dict[Status, str]:
 def small_photos(
     job: Job, cells: Iterable[str | None], drawing: ProcessPool | None = None, within_s: float = _WITHIN_S
 ) -> Mapping[str, PagePhoto]:
-    """Read some photos of a job as labelling does, and make them small; cell → photo, without those that are late."""
+    """Read photos of a job, and make them small: cell → photo, without late ones."""
     cell_of: dict[Path, str] = {}
     with scratch_folder(job.storage) as folder:
         with suppress(OSError):  # a full disk costs pictures, not the receipt
@@ -167,12 +167,12 @@ def small_photos(
 
 def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iterator[tuple[str, bytes]]:
     wanted = [Wanted(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
-    with suppress(HangtagError), closing(photos_of(job)) as photos:  # such as credentials that this machine lacks
+    with suppress(HangtagError), closing(photos_of(job)) as photos:  # such as missing credentials
         photos.want(wanted, {})
         until = time.monotonic() + within_s
         for _ in wanted:
             left_s = until - time.monotonic()
-            photo = photos.take(left_s) if left_s > 0 else None  # a slow disk's are read when they are taken
+            photo = photos.take(left_s) if left_s > 0 else None  # take() reads photos on disk
             if photo is None:
                 break
             if photo.wanted.cell and isinstance(photo.outcome, bytes):
@@ -180,9 +180,9 @@ def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iter
 
 
 def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None) -> dict[Path, PagePhoto]:
-    """Draw files of photos for a page, in ``processes``, which may have been started early.
+    """Draw photos for a page in other processes: file → photo.
 
-    Left out are photos that cannot be read, kill their process or take too long, and those left after a minute.
+    Leaves out photos that cannot be read, kill their process or take too long, and all photos after a minute.
     """
     drawn: dict[Path, PagePhoto] = {}
     until = time.monotonic() + _ALL_S
@@ -191,7 +191,7 @@ def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool |
         if time.monotonic() > until:
             msg = "There is no time left for more pictures."
             raise JobError(msg)
-        return False  # a photo that killed its process is not given to another
+        return False  # no second try
 
     def note(line: str, reply: dict[str, Any]) -> None:
         if reply["uri"]:
@@ -204,7 +204,7 @@ def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool |
 
 
 def draw() -> int:
-    """Draw photos until there are no more: what a drawing process does."""
+    """Draw photos until stdin ends. Runs in a drawing process."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
     with take_streams() as replies:

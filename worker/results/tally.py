@@ -1,4 +1,4 @@
-"""Counts over the parts of a job, which become its receipt; memory does not grow with the rows."""
+"""Counts over the parts of a job for its receipt. Memory does not grow with the rows."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -38,7 +38,7 @@ from worker.job.receipt import (
 from worker.results.drift import compared
 
 Images = Callable[[pa.Array], list[str | None]]
-"""Gives the image cells of rows of a batch, by their numbers in it."""
+"""Row numbers in a batch → their image cells."""
 MOST: Final = 20_000
 _ANSWER: Final = ["sha256", "label", "confidence"]
 _HIGHEST: Final = "g"
@@ -52,9 +52,9 @@ _EACH: Final = 6
 
 
 class DistinctPhotos:
-    """Counts answers by row, and keeps the photos with the lowest SHA-256s, which are as good as a random draw.
+    """Counts answers by row, and keeps the photos with the lowest SHA-256s, which are a random sample.
 
-    Neither chunks nor the order of rows change the selection. Source: Beyer, Haas, Reinwald, Sismanis and Gemulla, "On
+    Chunks and the order of rows do not change the sample. Source: Beyer, Haas, Reinwald, Sismanis and Gemulla, "On
     synopses for distinct-value estimation under multiset operations" (SIGMOD 2007).
     """
 
@@ -66,7 +66,7 @@ class DistinctPhotos:
         self._histogram = np.zeros(BINS, np.int64)
 
     def add(self, results: pa.Table) -> None:
-        """Take in the results of some rows, of which the likeliest class and its confidence count."""
+        """Add the likeliest class and its confidence of some rows."""
         answers = with_leaves(results).select(_ANSWER).drop_null()
         _count(self._labels, answers.column("label"))
         self._histogram += confidence_histogram(answers.column("confidence").to_numpy())
@@ -83,17 +83,17 @@ class DistinctPhotos:
         return each.slice(0, self._most).rename_columns(_ANSWER).combine_chunks()
 
     def of_rows(self) -> ReferenceAnswers:
-        """The model's answers on all rows, whose photos may be the same."""
+        """The model's answers on all rows; rows may share a photo."""
         return ReferenceAnswers(confidence_histogram=tuple(self._histogram.tolist()), by_label=dict(self._labels))
 
     def answers(self) -> ReferenceAnswers:
-        """The model's answers on these photos."""
+        """The model's answers on the sampled photos."""
         _, labels, confidences = (column.to_pylist() for column in self._lowest().columns)
         return answers_of(labels, confidences)
 
 
 class LeastSure:
-    """Counts the rows to review by label, and keeps the least sure rows of each; memory grows with the labels only."""
+    """Counts the rows to review by label, and keeps the least sure rows of each. Memory grows with the labels only."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -101,7 +101,7 @@ class LeastSure:
         self._kept = pa.schema([*fields, PART_SCHEMA.field("reason")]).empty_table()
 
     def add(self, part: pa.Table, first: int) -> None:
-        """Take in the results of the next rows; ``first`` is the number of their first in the catalogue, from 0."""
+        """Add the next rows; ``first``: the number of the first one in the catalogue, from 0."""
         confidence = part.column("confidence")
         known = pc.if_else(pc.is_null(confidence, nan_is_null=True), pa.scalar(-1.0, pa.float32()), confidence)
         columns = [part.column("label"), known, np.arange(first, first + len(part)), part.column("reason")]
@@ -114,7 +114,7 @@ class LeastSure:
         self._kept = rows.filter(pa.array(rank - lowest < _EACH))
 
     def shown(self, job: Job) -> dict[str, tuple[SampleRow, ...]]:
-        """Six rows at most of each of the twelve labels with most rows to review; the least sure first."""
+        """At most six rows of each of the twelve labels with most rows to review, the least sure first."""
         labels = [label for label, _ in self.counts.most_common(_MOST_LABELS)]
         found = {label: self._kept.filter(pc.equal(self._kept.column("label"), label)).to_pylist() for label in labels}
         images = images_at(job, [row["row"] for rows in found.values() for row in rows])
@@ -131,7 +131,7 @@ class LeastSure:
 
 @dataclass
 class Tally:
-    """Counts over a job's results, a batch at a time; memory does not grow with the rows."""
+    """Counts over a job's results. Memory does not grow with the rows."""
 
     rows: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
@@ -153,10 +153,10 @@ class Tally:
     repeated: tuple[RepeatedPicture, ...] = ()
     mix: ClassMix | None = None
     _drawn: list[tuple[float, SampleRow]] = field(default_factory=list)
-    _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - which photos to show is no secret
+    _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - the choice of photos is no secret
 
     def add(self, part: pa.Table, images: Images, schemas: Sequence[pa.Schema]) -> None:
-        """Count the results of the next rows; ``schemas``: their parts'."""
+        """Count the next rows; ``schemas``: of their parts."""
         for schema in schemas:
             self._count_work(schema)
         labeled = pc.equal(part.column("status"), Status.LABELED)
@@ -180,7 +180,7 @@ class Tally:
         self.photos.update(photo_work(schema).model_dump())
 
     def _draw(self, part: pa.Table, images: Images) -> None:
-        """Keep the rows with the lowest random numbers; batches make no difference."""
+        """Keep the rows with the lowest random numbers. Batches do not change the sample."""
         readable = np.flatnonzero(part.column("error").is_null().to_numpy())
         drawn = np.array([self._random.random() for _ in readable])
         lowest = np.argsort(drawn)[:_SAMPLE]
@@ -193,7 +193,7 @@ class Tally:
 
     @property
     def sample(self) -> list[SampleRow]:
-        """Rows that did not fail, drawn at random."""
+        """A random sample of rows that did not fail."""
         return [row for _, row in self._drawn]
 
     def _show_errors(self, part: pa.Table, images: Images) -> None:
@@ -219,7 +219,7 @@ class Tally:
     def receipt(
         self, job: Job, output: str, run: RunFigures, retry: int = 0, groups: GroupCounts | None = None
     ) -> Receipt:
-        """The receipt of a merged job, or of one of its questions, after the retry of that number."""
+        """The receipt of a merged job, or of one of its questions, after ``retry`` retries."""
         note = read_note(job)
         return Receipt(
             **self._common(job, output, run, retry),
@@ -243,7 +243,7 @@ class Tally:
     def questions_receipt(
         self, job: Job, output: str, run: RunFigures, retry: int, questions: dict[str, Receipt]
     ) -> QuestionsReceipt:
-        """The same of a job with named models."""
+        """The receipt of a merged job with named models."""
         common = self._common(job, output, run, retry)
         return QuestionsReceipt(**common, promise=OF_QUESTIONS, questions=questions)
 
@@ -271,7 +271,7 @@ class Tally:
 
 
 def _count(counter: Counter[Any], column: pa.ChunkedArray) -> None:
-    """Count the values of a column, in the order in which they first appear; nulls do not count."""
+    """Count the values of a column in order of first appearance, without nulls."""
     found = column.drop_null().value_counts()
     for value, count in zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True):
         counter[value] += count

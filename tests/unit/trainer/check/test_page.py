@@ -100,7 +100,7 @@ def test_the_page_counts_what_was_found_and_links_to_each_issue(shop, html) -> N
     for words in (
         *("139 images in shop <2026>", "2 classes; train 112, test 11.", "139 images 2 classes"),
         *("16 cannot be used 11.5%", "6 duplicates 4 exact, 2 near", "2 label conflicts 1 picture under two labels"),
-        "1 leak also in a split that is learned from",
+        "1 leak also in a training split",
         "1 exact leak: 9% of your test images were seen in training.",
         *("unreadable 14 10.1%", "Left out · 1 file Nobody looked at these.", "train/dress/notes.txt"),
     ):
