@@ -1,4 +1,4 @@
-"""A place with a Redis and one worker: started when the first test asks for it, and the same for all that do."""
+"""A Redis and one worker, started by the first test that needs them and shared by all."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A set of drawn photos in given splits, into which known faults were put, and where each lies."""
+"""Drawn photos in given splits, with known faults, and the place of each fault."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""``hangtag corrections`` as people and cron call it: several at once, killed, on what spreadsheets save."""
+"""``hangtag corrections``: several at once, killed, on files of spreadsheets."""
 
 import csv
 import fcntl

@@ -1,4 +1,4 @@
-"""Drift as people meet it: photos unlike those that the model was proved on, and photos like them."""
+"""Drift: photos that differ from the photos of the model's proof, and photos that do not."""
 
 import json
 import shutil
@@ -85,6 +85,6 @@ def test_photos_in_the_dark_are_drift(new_photos: Path, proved: Path, tmp_path: 
             with Image.open(photo) as image:
                 ImageEnhance.Brightness(image.convert("RGB")).enhance(0.15).save(dark)
         except OSError:
-            shutil.copy(photo, dark)  # one of those that cannot be read; it fails, and does not count
+            shutil.copy(photo, dark)  # a broken photo; its row fails and does not count
     receipt, _ = receipt_of(tmp_path / "dark", proved, tmp_path / "labels.parquet")
     assert receipt["drift"]["warning"]

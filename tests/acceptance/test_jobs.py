@@ -1,4 +1,4 @@
-"""A job is submitted, watched, shown, cancelled and resumed, as a person does it, and what errors say."""
+"""A person submits, watches, shows, cancels and resumes a job; errors have advice."""
 
 import json
 import os
@@ -63,7 +63,7 @@ def test_ctrl_c_stops_the_watching_not_the_job(cluster: Cluster, few) -> None:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            # shells ignore SIGINT in what they start with &, and children inherit that
+            # background jobs of a shell inherit an ignored SIGINT
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - this test has no threads
         )
         until(lambda: client.exists("hangtag:tick") or process.poll() is not None, "it watches")

@@ -1,4 +1,4 @@
-"""Each command that reports has ``--json``, and prints nothing else on stdout then."""
+"""Each command with a report has ``--json``, which prints only JSON on stdout."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""``hangtag label`` as a person runs it, on real files."""
+"""``hangtag label`` on real files."""
 
 import json
 import os
@@ -73,7 +73,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_output(tmp_path: Path, long_lis
 
 def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: Path, long_list: Path, bundle: Path) -> None:
     output = tmp_path / "labels.parquet"
-    # shells ignore SIGINT in what they start with &, and children inherit that
+    # background jobs of a shell inherit an ignored SIGINT
     listening = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
     process = started(long_list, bundle, output, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **listening)
     parts = output.with_name(output.name + ".job") / "parts"

@@ -1,7 +1,7 @@
 """The snippets of README, tutorials, how-tos and the Python reference, run in the order of their page.
 
-They run in a folder with what they speak of. A training, an export and the demo are what other tests run; here their
-run and their bundle are there already.
+They run in a folder with the files that they name. Other tests cover the training, the export and the demo; here a run
+and a bundle are ready.
 """
 
 import csv
@@ -73,7 +73,7 @@ def test_what_a_page_tells_to_type_works(page: Path) -> None:
         if snippet.language == "bash" and not snippet.note.startswith(NOT_RUN):
             _run(snippet)
         if snippet.language == "python" and not snippet.note.startswith(PARSED):
-            exec(compile(snippet.text, page.name, "exec"), {})  # noqa: S102 - it is what the page tells a reader to run
+            exec(compile(snippet.text, page.name, "exec"), {})  # noqa: S102 - a snippet of our own page
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -1,4 +1,4 @@
-"""Rows are labeled under a promised precision, or under a threshold that somebody asked for by name."""
+"""Rows are labeled by a promised precision, or by ``--threshold``."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Whole cycles with real training on drawn photos: a champion that is only replaced by a better one."""
+"""Whole cycles with real training on drawn photos: only a better model replaces the champion."""
 
 import csv
 import json

@@ -1,10 +1,10 @@
 """A sabotaged bundle is refused by ``verify``, ``label`` and ``hangtag.load``, each time with the reason.
 
-``label`` and ``hangtag.load`` look at the files that they use: the manifest, the labels, one model; ``label`` at the
-golden samples, too.
+``label`` and ``hangtag.load`` check the files that they use: the manifest, the labels, one model; ``label`` also checks
+the golden samples.
 
-What no machine can see without a signature: whoever changes every file, the golden samples and the manifest too, has
-made another bundle, which agrees with itself. Its SHA-256, which ``verify`` prints, is another.
+Without a signature, a bundle with consistent changes to all files, the golden samples and the manifest passes. But
+``verify`` prints another SHA-256.
 """
 
 import json
@@ -174,7 +174,7 @@ def test_a_sabotaged_bundle_is_refused(
     sabotage: Callable[[Path], None],
     message: str,
 ) -> None:
-    monkeypatch.chdir(copy.parent)  # where weights lie, for those who look for them here
+    monkeypatch.chdir(copy.parent)  # the folder with the external weights
     sabotage(copy)
     status, said = entry(copy)
     assert status == 5

@@ -1,4 +1,4 @@
-"""``hangtag label`` with several models: the questions of one pass are answered as by a run of each model alone."""
+"""``hangtag label`` with several models gives the answers of a run of each model alone."""
 
 import csv
 import json

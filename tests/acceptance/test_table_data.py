@@ -1,4 +1,4 @@
-"""A catalogue as a shop has it, columns of its own names, is checked, trained on and evaluated as it is."""
+"""Checks, trains on and evaluates a shop's catalogue with column names of its own."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Classes are leaves of a tree: trained, exported, labelled and measured as a person does it."""
+"""Classes are leaves of a tree: trained, exported, labelled and measured."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""A web server on this machine that answers as it is told."""
+"""A local web server with scripted answers."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,12 +9,12 @@ from threading import Thread
 
 @dataclass(frozen=True)
 class Answer:
-    """What a request is answered with.
+    """The answer to a request.
 
     Attributes:
-        length: what is said of the body; its own where none is given.
-        endless: whether the body is sent again and again, until the other side has had enough.
-        sized: whether anything is said of the body's length; its end is the connection's where it is not.
+        length: the ``Content-Length``; default: the body's.
+        endless: whether the body is repeated until the client hangs up.
+        sized: whether there is a ``Content-Length``; without it, the body ends with the connection.
     """
 
     body: bytes = b""

@@ -1,4 +1,4 @@
-"""What may be connected to, by address, by name and by URL."""
+"""Allowed addresses, names and URLs."""
 
 import re
 import socket
@@ -15,7 +15,7 @@ PUBLIC = [
     "2606:4700::1111", "::ffff:8.8.8.8", "64:ff9b::8.8.8.8",
 ]  # fmt: skip
 NOT_PUBLIC = [
-    "0.0.0.0",  # noqa: S104 - nothing is bound
+    "0.0.0.0",  # noqa: S104 - no socket binds to it
     "0.1.2.3", "10.0.0.1", "100.64.0.1", "100.100.100.200", "127.255.255.254", "168.63.129.16", "169.254.169.254",
     "172.16.0.1", "172.31.255.255", "192.0.0.192", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1",
     "198.51.100.1", "203.0.113.1", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::ffff:127.0.0.1",
@@ -124,7 +124,7 @@ NAMES = {
     "six.test": ["fd00::1"],
     "mapped.test": ["::ffff:10.0.0.1"],
     "linklocal.test": ["fe80::1%2"],
-    "zero.test": ["0.0.0.0"],  # noqa: S104 - nothing is bound
+    "zero.test": ["0.0.0.0"],  # noqa: S104 - no socket binds to it
     "xn--mller-kva.test": ["127.0.0.1"],
     "loop_back.test": ["127.0.0.1"],
 }

@@ -1,6 +1,6 @@
-"""Cells whose photos would fill the memory: a row each. Those that hosts send are in ``downloads/test_answers.py``.
+"""Photos in cells that would fill the memory; for photos of hosts see ``downloads/test_answers.py``.
 
-What a decoder takes, Python does not see: each photo is decoded in another process, whose resident memory is measured.
+Python does not count a decoder's memory, so each photo is decoded in another process, and its resident memory measured.
 """
 
 import base64
@@ -35,7 +35,7 @@ from models.preprocess import PreprocessSpec, preprocess
 def peak_mb():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) / 1024
 
-for kind in set(accepted_formats()) & set(Image.SAVE):  # so that what a first photo loads is not counted
+for kind in set(accepted_formats()) & set(Image.SAVE):  # a first photo loads modules, which do not count
     small = io.BytesIO()
     Image.new("RGB", (64, 64)).save(small, kind)
     preprocess(small.getvalue(), PreprocessSpec(size=32))
@@ -89,7 +89,7 @@ def moving(kind: str) -> bytes:
 
 
 def zeros(count: int) -> bytes:
-    """Compressed, as zlib has it: after a full flush the same block is the same bytes, so one is enough."""
+    """Compressed by zlib. After a full flush equal blocks have equal bytes, so one is compressed."""
     first, rest = (zlib.compressobj(9, wbits=-zlib.MAX_WBITS) for _ in range(2))
     block = first.compress(bytes(1 << 24)) + first.flush(zlib.Z_FULL_FLUSH)
     tail = rest.compress(bytes(count % (1 << 24))) + rest.flush()

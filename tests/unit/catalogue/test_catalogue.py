@@ -1,4 +1,4 @@
-"""Which rows a source gives, and where their photos are."""
+"""The rows of a source, and the places of their photos."""
 
 from collections.abc import Iterator
 from pathlib import Path

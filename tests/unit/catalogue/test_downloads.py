@@ -1,4 +1,4 @@
-"""The thread that downloads, with a client that does as it is told."""
+"""The downloading thread, with a scripted client."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Whose fault silence is, the memory that photos may take, and when a host is asked; the clock is a number."""
+"""Blame for silence, the memory of photos, and turns at a host; the clock is a number."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What cells mean, and the photos that they hold."""
+"""The meaning of cells, and the photos in them."""
 
 import base64
 from urllib.parse import quote

@@ -1,4 +1,4 @@
-"""A catalogue from a web server that may be slow to come right, or wrong; and the file that it is kept in."""
+"""A catalogue from a web server that fails for a while or for ever, and its temporary file."""
 
 import gc
 import gzip

@@ -1,4 +1,4 @@
-"""The same rows come out of every accepted encoding; every other is refused by a name that then works."""
+"""Every accepted encoding gives the same rows; every other is refused, with a name that then works."""
 
 import codecs
 import re

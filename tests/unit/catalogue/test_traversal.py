@@ -1,4 +1,4 @@
-"""Paths that would leave the folder that a job's photos may be in: a row each."""
+"""Paths that lead out of the folder of a job's photos."""
 
 import os
 

@@ -1,4 +1,4 @@
-"""URLs, checked and taken apart; what the cells of an image column name."""
+"""URLs, checked and parsed; the photos in the cells of an image column."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Where a result goes; cells that an output cannot hold are found before any photo is labelled; all others come out."""
+"""Output paths; cells that an output cannot hold, which are refused before labelling; all other cells."""
 
 import csv
 import io

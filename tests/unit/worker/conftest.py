@@ -1,4 +1,4 @@
-"""Jobs to test with: of a few drawn photos, ready to be labelled, or of rows whose photos nobody reads."""
+"""Jobs for tests: of a few drawn photos, ready to be labelled, or of rows without photos."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -33,7 +33,7 @@ class Panic(BaseException):
 
 
 class PanickingFile(ImageFile.ImageFile):
-    """A plugin's format: what calls itself a photo of it is one, until it is decoded."""
+    """A plugin's format: a photo opens, but does not decode."""
 
     format = FORMAT
 
@@ -46,7 +46,7 @@ class PanickingFile(ImageFile.ImageFile):
 
 @pytest.fixture
 def panicking_photo() -> Iterator[bytes]:
-    """Bytes whose decoder panics, as those of plugins written in Rust may."""
+    """Bytes whose decoder panics, like a plugin written in Rust."""
     Image.register_open(FORMAT, PanickingFile, lambda prefix: prefix.startswith(b"PANIC"))
     yield b"PANIC"
     Image.ID.remove(FORMAT)

@@ -1,4 +1,4 @@
-"""How a receipt looks on a terminal, and the sentences after it."""
+"""A receipt on a terminal, and the sentences after it."""
 
 from io import StringIO
 

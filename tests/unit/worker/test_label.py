@@ -1,4 +1,4 @@
-"""What ``--previous``, a variant and an alias change of a run; acceptance tests of the command tell the rest."""
+"""``--previous``, variants and aliases; for the rest see the acceptance tests of the command."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +20,7 @@ from worker.results.finish import RESULT_FILE
 
 
 def run(request: LabelRequest, variant: str | None = None) -> tuple[Receipt, list[str]]:
-    """The receipt, and the sentences that were said."""
+    """The receipt, and the printed sentences."""
     if variant:
         request = replace(request, options=replace(request.options, variant=variant))
     sentences: list[str] = []
@@ -29,7 +29,7 @@ def run(request: LabelRequest, variant: str | None = None) -> tuple[Receipt, lis
 
 @pytest.fixture
 def yesterday(tmp_path: Path, catalogue: Path, bundle: Path) -> LabelRequest:
-    """A run over forty photos, one of which is none."""
+    """A run over 39 photos and a file that is not a photo."""
     photos = sorted(str(photo) for photo in catalogue.rglob("*.*"))[:39]
     source, wrong = tmp_path / "yesterday.txt", tmp_path / "wrong.jpg"
     wrong.write_bytes(b"no photo")
@@ -114,7 +114,7 @@ def test_what_another_preprocessing_began_is_not_gone_on_with(yesterday: LabelRe
     (folder / "job.json").write_text(
         (folder / "job.json").read_text().replace('"preprocess_version": "1"', '"preprocess_version": "0"')
     )
-    assert run(yesterday)[0].rows == 40, "it is done, and its result is left as it is"
+    assert run(yesterday)[0].rows == 40, "it is done, and its result is not changed"
     next((folder / "parts").iterdir()).unlink()
     with pytest.raises(JobError, match="version 0, this one's is 1"):
         run(yesterday)

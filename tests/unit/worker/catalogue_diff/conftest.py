@@ -1,4 +1,4 @@
-"""A second small model, which says other things than the first."""
+"""A second small model, with other answers than the first."""
 
 from pathlib import Path
 

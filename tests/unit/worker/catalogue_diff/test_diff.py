@@ -144,7 +144,7 @@ def test_photos_that_are_all_gone_are_no_catalogue_without_changes_either(tmp_pa
         diff_catalogue(*asked)
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(next((bundle / "golden").glob("*.png")).read_bytes())
-    assert diff_catalogue(*asked).rows == 2, "what was missing is looked for again"
+    assert diff_catalogue(*asked).rows == 2, "the second call finds the new photos"
 
 
 @pytest.mark.rest

@@ -1,4 +1,4 @@
-"""Catalogues that have a column which labelling adds, and columns that cannot say which rows are of one product."""
+"""Catalogues with a column that labelling adds, and columns that cannot name products."""
 
 from pathlib import Path
 

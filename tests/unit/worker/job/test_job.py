@@ -1,4 +1,4 @@
-"""What a job's folder says: its record, retries, parts, the choice between two models."""
+"""A job's folder: its record, retries, parts, the choice between two models."""
 
 import json
 import os

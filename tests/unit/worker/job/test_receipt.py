@@ -1,4 +1,4 @@
-"""The format of ``receipt.json``, and which receipt is a job's."""
+"""The format of ``receipt.json``, and the choice of a job's receipt."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How a catalogue becomes a job, and how another one would differ."""
+"""Writes a catalogue into a job, and compares two jobs."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Results to know, of photos that nobody has seen."""
+"""Made-up results of earlier jobs."""
 
 import hashlib
 from typing import NamedTuple

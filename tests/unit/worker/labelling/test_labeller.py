@@ -1,4 +1,4 @@
-"""With a real model, and photos that come when and how a test likes."""
+"""With a real model, and a scripted source of photos."""
 
 import errno
 import hashlib
@@ -32,9 +32,9 @@ from worker.labelling.labeller import Asked, Labeller, run_chunks
 
 
 class Post:
-    """A source that brings what it is asked for in an order of its own, and nothing at some moments.
+    """A source of photos in a scripted order.
 
-    ``order`` picks the next photo among those that wait; ``gaps`` says at which takes none comes.
+    ``order``: the place of the next photo in the queue, for each take; ``gaps``: the takes that give none.
     """
 
     def __init__(self, bring: Mapping[str, bytes | ImageError], order: Iterable[int] = (), gaps: Iterable[int] = ()):
@@ -96,7 +96,7 @@ def model(bundle: Path) -> Classifier:
 
 @pytest.fixture(scope="module")
 def photos(catalogue: Path) -> Photos:
-    """Twelve photos by the names that rows call them."""
+    """Cell → photo, twelve of them."""
     files = sorted(catalogue.rglob("*.png"))[:12]
     return Photos((f"https://shop.example/{number}.png", file.read_bytes()) for number, file in enumerate(files))
 
@@ -172,7 +172,7 @@ def test_a_part_says_what_its_photos_took(job_of, model, photos) -> None:
 
 def test_while_one_chunk_waits_others_are_labelled(job_of, model, photos) -> None:
     cells = list(photos) * 4
-    post = Post(photos, order=[1] * 47)  # the first photo that was asked for comes last
+    post = Post(photos, order=[1] * 47)  # the photo requested first arrives last
     done = [chunk.chunk for chunk in labelled(job_of(cells), model, post)]
     assert (done[0], sorted(done)) == (1, [0, 1, 2])
 
@@ -204,7 +204,7 @@ class Batches:
 
 @pytest.fixture
 def many(photos: Photos) -> dict[str, bytes | ImageError]:
-    """Forty photos, no two of the same bytes, of which the fourth is missing."""
+    """Forty different photos; the fourth is missing."""
     data = list(photos.values())
     found = {f"{number}.png": data[number % 12] + bytes([number]) for number in range(40)}
     return {**found, "3.png": ImageError("There is no photo.", ImageFault.MISSING)}
@@ -240,7 +240,7 @@ def test_while_a_part_is_committed_the_next_photos_are_labelled(job_of, model, m
             return super().score(pixels)
 
     def slow_link(old: Path, new: Path) -> None:
-        assert begun.wait(30)  # the last photos but for one batch are reached only if nobody waits for this
+        assert begun.wait(30)  # times out if the labeller waits for this link
         os.link(old, new)
 
     job = job_of(list(many))

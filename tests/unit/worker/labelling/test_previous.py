@@ -32,7 +32,7 @@ DoneJob = Callable[..., Job]
 
 @pytest.fixture
 def new_job(tmp_path: Path, jobs: Jobs) -> DoneJob:
-    """A job of as many rows as asked for, with none of them done."""
+    """Create a job without parts."""
 
     def make(name: str, rows: int = 5, pin: ModelPin = PIN, top_k: int = 3, chunk_rows: int = 2) -> Job:
         source = tmp_path / f"{name}.csv"

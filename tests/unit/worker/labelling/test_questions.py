@@ -1,4 +1,4 @@
-"""Several questions of each photo: each is answered as its model alone would, whatever the others know or want."""
+"""Several questions about each photo: each gets the answer of its model alone."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -64,7 +64,7 @@ class PixelModel:
 
 
 class Before:
-    """What the previous job knows: photos by their bytes, and by what their hosts call them."""
+    """The photos of a previous job, by their bytes and by their ETags."""
 
     def __init__(
         self, label: str, sha256s: Sequence[str] = (), places: Mapping[tuple[str, str], str] = NOTHING
@@ -114,7 +114,7 @@ def rows_of(job: Job, name: str) -> list[dict]:
 
 @pytest.fixture
 def photos(tmp_path: Path) -> dict[str, bytes]:
-    """Photos of many sizes and two formats, of which some repeat, one is cut short, and one is none."""
+    """Photos of many sizes and two formats: some repeat, one is cut short, one is not a photo."""
     found: dict[str, bytes] = {}
     for number in range(20):
         width, height = 40 + 37 * number, 700 - 31 * number

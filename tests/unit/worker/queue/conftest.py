@@ -1,4 +1,4 @@
-"""A real Redis for the tests of what relies on one."""
+"""A real Redis."""
 
 import shutil
 import signal

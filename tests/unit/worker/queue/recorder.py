@@ -1,4 +1,4 @@
-"""What the tests of the queue share: who takes its messages, and how time goes by in Redis."""
+"""Takes the queue's messages, and moves the time in Redis."""
 
 from collections.abc import Callable
 
@@ -38,5 +38,5 @@ def next_second(client: redis.Redis) -> None:
 
 
 def a_moment_later(client: redis.Redis) -> None:
-    """The marks of what was sent a moment ago have come to their end."""
+    """Let the marks of sent messages expire."""
     client.delete(*client.keys("hangtag:sent:*"), "hangtag:tick")

@@ -14,7 +14,7 @@ PRESENCE = Presence(Owner.this(), 2, "0.1.0", "/srv/jobs", "cafe")
 
 
 class View:
-    """Keeps what it is shown; stops the watching, as Ctrl-C would, after so many times, or else fails soon."""
+    """Keeps the shown progress. Raises KeyboardInterrupt after ``stop_after`` calls, and fails soon without it."""
 
     def __init__(self, stop_after: int = 0) -> None:
         self.shown: list[tuple[JobProgress, QueueStatus]] = []

@@ -92,7 +92,7 @@ def scrape(collector: StateCollector) -> Numbers:
 
 @pytest.fixture(autouse=True)
 def _no_rests(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Jobs are looked at in each scrape."""
+    """Each scrape reads the jobs."""
     monkeypatch.setattr("worker.queue.reconciler.EFFORT", math.inf)
     monkeypatch.setattr("worker.queue.metrics._REST_S", 0.0)
 

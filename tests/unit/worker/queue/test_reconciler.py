@@ -264,5 +264,5 @@ def test_a_job_with_setbacks_is_tried_one_chunk_at_a_time(reconciler, state, cli
     reconciler.tick()
     assert len(sent.numbers()) == 2
     a_moment_later(client)
-    assert reconciler.supply("job") == 5  # whoever asks for one job ends its setbacks
+    assert reconciler.supply("job") == 5  # a call for one job ends its setbacks
     assert state.failures("job") == 0

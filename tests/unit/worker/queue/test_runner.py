@@ -54,7 +54,7 @@ def disagreeing(app: HangtagCelery, jobs: Jobs, pauses: list[float]) -> Iterator
 
 
 def variants_of(job: Job, chunk: int) -> set[str]:
-    """The variants that a chunk's rows say they are of."""
+    """The variants in a chunk's rows."""
     rows = read_part_file(job.storage, part_key(chunk)).to_pylist()
     return {row["model"].rpartition("/")[2].partition("@")[0] for row in rows}
 

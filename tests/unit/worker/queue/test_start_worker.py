@@ -1,4 +1,4 @@
-"""What is refused at the start of a worker."""
+"""Refusals at the start of a worker."""
 
 from pathlib import Path
 

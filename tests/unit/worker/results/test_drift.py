@@ -28,7 +28,7 @@ def drawn(
 
 
 def resampled(random: np.random.Generator, of: ReferenceAnswers, photos: int) -> ReferenceAnswers:
-    """As many answers, drawn as those of ``of`` are distributed."""
+    """Answers on ``photos`` photos, drawn with the distribution of ``of``."""
     counts, histogram = np.array(list(of.by_label.values())), np.array(of.confidence_histogram)
     labels = random.multinomial(photos, counts / counts.sum()).tolist()
     bins = random.multinomial(photos, histogram / histogram.sum()).tolist()
@@ -57,7 +57,7 @@ def test_the_limit_of_chance_is_that_of_chi_squared(bins: int, quantile: float) 
 
 @pytest.mark.parametrize(("photos", "reference"), [(30, 30), (100, 100), (50, 1_000), (20_000, 40), (2_000, 500)])
 def test_of_a_thousand_jobs_without_drift_next_to_none_is_warned_of(photos: int, reference: int) -> None:
-    """Both were drawn from the same; two in a thousand are promised, and seven would be chance once in 200 times."""
+    """Equal distributions: two false warnings in a thousand are promised; seven have a chance of 1 in 200."""
     random, warned = np.random.default_rng(1), 0
     everything = drawn(random, 100_000, (0.4, 0.3, 0.2, 0.08, 0.02))
     for _ in range(1_000):

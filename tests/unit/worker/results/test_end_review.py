@@ -44,7 +44,7 @@ def note(job: Job, *, repeated: dict[str, float] | None = None, proof: ProofRows
 
 
 def placeholder_job(answered_job, options: JobOptions = PLAIN, products: list[str] | None = None) -> Job:
-    """Eight rows that show one picture, between twelve others and one that failed."""
+    """Eight rows with one picture, among twelve others and a failed one."""
     picture = replace(sure("hat", 0.99), sha256=PICTURE)
     answers = [*[sure("shoe")] * 6, *[picture] * 8, *[sure("shoe")] * 6, failed()]
     return answered_job(answers, products or [str(row) for row in range(len(answers))], options)
@@ -117,13 +117,13 @@ def test_many_is_far_more_than_usual(counts: list[int], rows: int, many: int) ->
 
 
 def proof() -> ProofRows:
-    """Of two classes as common as each other, one is right in 9 of 10 sure rows; above 0.875 in all."""
+    """Two equally common classes. One is right in 9 of 10 sure rows, and in all above 0.875."""
     rows = ((0, 0, 1, 360), (0, 1, 1, 40), (0, 0, 2, 100), (1, 1, 1, 100), (1, 1, 2, 400))
     return ProofRows(labels=LABELS, edges=(0.5, 0.875), rows=rows, worth=1000.0)
 
 
 def mixed_job(answered_job, hard: int, options: JobOptions = PLAIN) -> Job:
-    """A hundred rows, of which so many are of the hard class, and labeled as the proof's rows."""
+    """A hundred rows, ``hard`` of them of the hard class, labeled like the proof's rows."""
     spread = ["hard"] * 72 + ["easy"] * 8 + ["surely"] * 20
     answers = [sure("hard", 0.9) if kind == "surely" else sure(kind, 0.6) for kind in (spread * 5)[: hard * 5 : 5]]
     answers += [sure("easy", 0.9 if row % 5 else 0.6) for row in range(100 - hard)]

@@ -1,4 +1,4 @@
-"""The vote on each product, ``by_group.parquet``, and the rows that disagreement sends to review."""
+"""The vote on each product, ``by_group.parquet``, and rows to review for disagreement."""
 
 from collections.abc import Sequence
 from dataclasses import replace

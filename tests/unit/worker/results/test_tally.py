@@ -86,7 +86,7 @@ LABELS = ("boots", "hats", "shoes")
 
 
 def results(photos: list[int | None]) -> pa.Table:
-    """Rows of photos that are numbered; none is a row that failed."""
+    """Rows of numbered photos; None for a failed row."""
     rows = [
         {**dict.fromkeys(PART_SCHEMA.names), "sha256": _digest(p), "label": LABELS[p % 3], "confidence": p % 10 / 10}
         for p in photos
