@@ -14,7 +14,7 @@ from yarl import URL
 
 from catalogue.addresses import Addresses, CheckedNames, Lookup, checked_socket
 from catalogue.fetch import Fetch, Gzip, Moved, Outcome, Received, Trouble, download_error, strong
-from catalogue.photo import Limits
+from catalogue.photo import DownloadLimits
 from catalogue.urls import Scheme, Target, parse_url
 from models.errors import ImageError, ImageFault, JobError
 from models.text import one_line
@@ -40,7 +40,7 @@ class Clients:
     """A client for web servers, and one for S3 from its first use on. Create it within the event loop."""
 
     def __init__(
-        self, limits: Limits, addresses: Addresses, lookup: Lookup, headers: Mapping[str, str] | None = None
+        self, limits: DownloadLimits, addresses: Addresses, lookup: Lookup, headers: Mapping[str, str] | None = None
     ) -> None:
         self._limits = limits
         self._headers = headers or {}
@@ -90,7 +90,7 @@ class Clients:
             await self._s3.close()
 
 
-def _session(limits: Limits, names: CheckedNames, addresses: Addresses, *, keep: bool) -> aiohttp.ClientSession:
+def _session(limits: DownloadLimits, names: CheckedNames, addresses: Addresses, *, keep: bool) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         resolver=names,
         ttl_dns_cache=limits.names_s,

@@ -12,7 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from catalogue.fetch import Fetch, Host, MemoryBudget, Moved, Outcome, Received, Trouble, download_error
-from catalogue.photo import Limits, fails_its_photo
+from catalogue.photo import DownloadLimits, fails_its_photo
 from catalogue.urls import Scheme, Target
 from models.errors import ImageError, ImageFault
 
@@ -57,7 +57,7 @@ class Downloads:
     One other thread calls the public methods; private methods run in the event loop.
     """
 
-    def __init__(self, limits: Limits, make_client: "Callable[[], Clients]") -> None:
+    def __init__(self, limits: DownloadLimits, make_client: "Callable[[], Clients]") -> None:
         self._limits = limits
         self._budget = MemoryBudget(limits.room)
         self._all = asyncio.Semaphore(_IN_ALL)
@@ -77,7 +77,7 @@ class Downloads:
         self._thread.start()
         self._client = started.result()
 
-    def want(self, downloads: Sequence[Download]) -> None:
+    def request(self, downloads: Sequence[Download]) -> None:
         """Begin downloads that have not begun yet."""
         self._wants += 1
         self._call(self._begin, downloads)

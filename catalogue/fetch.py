@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Final
 
-from catalogue.photo import Limits
+from catalogue.photo import DownloadLimits
 from catalogue.urls import Target
 from models.errors import ImageError, ImageFault
 
@@ -149,7 +149,7 @@ class Fetch:
 
     target: Target  # its URL, or that of its last redirect
     etag: str | None  # of the known bytes
-    limits: Limits
+    limits: DownloadLimits
     budget: MemoryBudget
     clock: asyncio.Timeout = field(init=False)  # of this try
     left_s: float = 0.0  # for tries, and the pauses between them
@@ -240,7 +240,7 @@ class Host:
     If the host sent photos before, they wait for it, up to ``patience_s``.
     """
 
-    def __init__(self, place: str, limits: Limits, per_host: int) -> None:
+    def __init__(self, place: str, limits: DownloadLimits, per_host: int) -> None:
         self.per_host = per_host
         self.answered_at: float | None = None  # time of its last useful answer
         self._place = place

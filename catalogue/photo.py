@@ -58,7 +58,7 @@ ReadPhoto = Callable[[], bytes]
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PhotoRequest:
     """A row's photo: the row's chunk, its place in it, and its cell (a path, URL, data URI; None: empty)."""
 
     chunk: int
@@ -68,7 +68,7 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Photo:
-    """The result of reading a :class:`Wanted` photo.
+    """The result of reading a :class:`PhotoRequest` photo.
 
     Attributes:
         outcome: its bytes or its error; None if the host answers that the bytes of ``etag`` have not changed.
@@ -78,7 +78,7 @@ class Photo:
         downloaded: bytes downloaded for this row.
     """
 
-    wanted: Wanted
+    request: PhotoRequest
     outcome: bytes | ImageError | None
     url: str | None = None
     etag: str | None = None
@@ -87,7 +87,7 @@ class Photo:
 
 
 @dataclass(frozen=True)
-class Limits:
+class DownloadLimits:
     """Limits of one process's downloads. Jobs may set the first three."""
 
     per_host: int = 8  # downloads from one host at once
@@ -137,7 +137,7 @@ def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
         raise ImageError(msg, fault) from error
 
 
-class Cells:
+class PhotoLocator:
     """Finds the photos of cells. Relative paths start at ``root``; if ``confined``, photos on disk must lie under it.
 
     Raises JobError.

@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from catalogue.photo import Cells, Limits, Photo, ReadPhoto, Wanted, fails_its_photo
+from catalogue.photo import DownloadLimits, Photo, PhotoLocator, PhotoRequest, ReadPhoto, fails_its_photo
 from catalogue.urls import Target, check_allow_hosts, checked_headers
 from models.errors import ImageError, ImageFault
 
@@ -21,7 +21,7 @@ _WAIT_S: Final = 1.0
 def open_photos(
     root: str,
     allow_hosts: Sequence[str] = (),
-    limits: Limits | None = None,
+    limits: DownloadLimits | None = None,
     lookup: "Lookup | None" = None,
     *,
     headers: Sequence[str] = (),
@@ -39,7 +39,7 @@ def open_photos(
 
     Raises InputError, JobError.
     """
-    limits = limits or Limits()
+    limits = limits or DownloadLimits()
     check_allow_hosts(allow_hosts)
     extra = checked_headers(headers)
 
@@ -50,40 +50,40 @@ def open_photos(
 
         return Downloads(limits, lambda: Clients(limits, Addresses(allow_hosts), lookup or system_lookup, extra))
 
-    return Photos(Cells(root, confined=confined), downloads)
+    return Photos(PhotoLocator(root, confined=confined), downloads)
 
 
 class Photos:
     """Reads photos from disk when they are taken, and downloads many at once, ahead of time. Not thread-safe."""
 
-    def __init__(self, cells: Cells, start_downloads: "Callable[[], Downloads]") -> None:
+    def __init__(self, cells: PhotoLocator, start_downloads: "Callable[[], Downloads]") -> None:
         self._cells = cells
         self._start_downloads = start_downloads
         self._downloads: Downloads | None = None
-        self._here: deque[tuple[Wanted, ReadPhoto]] = deque()
-        self._rows: dict[Download, list[Wanted]] = {}
+        self._here: deque[tuple[PhotoRequest, ReadPhoto]] = deque()
+        self._rows: dict[Download, list[PhotoRequest]] = {}
         self._came: deque[Photo] = deque()
 
-    def want(self, photos: Sequence[Wanted], etags: Mapping[str, str]) -> None:
+    def request(self, photos: Sequence[PhotoRequest], etags: Mapping[str, str]) -> None:
         """Request photos, in order of preference. ``etags``: URL → ETag of known bytes, which hosts need not resend."""
         asked: list[Download] = []
-        for wanted in photos:
+        for request in photos:
             try:
-                place = self._cells.place(wanted.cell)
+                place = self._cells.place(request.cell)
             except ImageError as error:
-                self._came.append(Photo(wanted, error))
+                self._came.append(Photo(request, error))
                 continue
             if not isinstance(place, Target):
-                self._here.append((wanted, place))
+                self._here.append((request, place))
                 continue
             download = (place, etags.get(place.text))
             if download not in self._rows:
                 self._rows[download] = []
                 asked.append(download)
-            self._rows[download].append(wanted)
+            self._rows[download].append(request)
         if asked:
             self._downloads = self._downloads or self._start_downloads()
-            self._downloads.want(asked)
+            self._downloads.request(asked)
 
     def take(self, timeout_s: float) -> Photo | None:
         """The next photo, each once, in any order; None if none arrives within ``timeout_s``.
@@ -92,9 +92,9 @@ class Photos:
         """
         return self._downloaded(0.0) or self._read_next() or self._downloaded(timeout_s)
 
-    def bring(self, photos: Sequence[Wanted], advance: Callable[[int, int], None]) -> Iterator[Photo]:
+    def bring(self, photos: Sequence[PhotoRequest], advance: Callable[[int, int], None]) -> Iterator[Photo]:
         """Request photos, and yield each when it arrives. Calls ``advance(done, total)`` at least once a second."""
-        self.want(photos, {})
+        self.request(photos, {})
         done = 0
         while done < len(photos):
             photo = self.take(_WAIT_S)
@@ -118,17 +118,17 @@ class Photos:
     def _read_next(self) -> Photo | None:
         if not self._here:
             return None
-        wanted, read = self._here.popleft()
+        request, read = self._here.popleft()
         try:
-            with fails_its_photo(ImageFault.UNREADABLE, wanted.cell or ""):
-                return Photo(wanted, read())
+            with fails_its_photo(ImageFault.UNREADABLE, request.cell or ""):
+                return Photo(request, read())
         except ImageError as error:
-            return Photo(wanted, error)
+            return Photo(request, error)
 
     def forget(self, chunk: int) -> None:
         """Drop all photos of a chunk; :meth:`take` no longer returns them."""
         self._here = deque(entry for entry in self._here if entry[0].chunk != chunk)
-        self._came = deque(photo for photo in self._came if photo.wanted.chunk != chunk)
+        self._came = deque(photo for photo in self._came if photo.request.chunk != chunk)
         left = {download: [row for row in rows if row.chunk != chunk] for download, rows in self._rows.items()}
         self._rows = {download: rows for download, rows in left.items() if rows}
         if self._downloads and len(self._rows) < len(left):

@@ -19,7 +19,7 @@ from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
 from catalogue.fetch import Fetch, Outcome, Received, Trouble, download_error, strong
-from catalogue.photo import Limits
+from catalogue.photo import DownloadLimits
 from models.errors import ImageError, ImageFault, JobError
 from models.text import one_line
 
@@ -47,7 +47,7 @@ _NONSENSE: Final = (ResponseParserError, ValueError, RuntimeError, OverflowError
 class S3Client:
     """A client of S3; it connects on first use."""
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(self, limits: DownloadLimits) -> None:
         self._limits = limits
         self._open = AsyncExitStack()
         self._client: Any = None

@@ -3,7 +3,7 @@
 import time
 from contextlib import closing
 
-from catalogue.photo import Photo, Wanted
+from catalogue.photo import Photo, PhotoRequest
 from catalogue.photos import Photos
 from models.errors import ImageError
 from models.storage.storage import FolderStorage
@@ -43,8 +43,8 @@ def photo_job(root, *, confined=False, per_host=None, allow_hosts=None, headers=
     return Job(spec, FolderStorage(root))
 
 
-def wanted(*cells: str | None, chunk: int = 0, first: int = 0) -> list[Wanted]:
-    return [Wanted(chunk, first + row, cell) for row, cell in enumerate(cells)]
+def photo_requests(*cells: str | None, chunk: int = 0, first: int = 0) -> list[PhotoRequest]:
+    return [PhotoRequest(chunk, first + row, cell) for row, cell in enumerate(cells)]
 
 
 def take_all(source: Photos, count: int) -> list[Photo]:
@@ -55,10 +55,10 @@ def take_all(source: Photos, count: int) -> list[Photo]:
         if photo:
             photos.append(photo)
         assert time.monotonic() < deadline, f"{len(photos)} of {count} photos came."
-    return sorted(photos, key=lambda photo: (photo.wanted.chunk, photo.wanted.row))
+    return sorted(photos, key=lambda photo: (photo.request.chunk, photo.request.row))
 
 
 def outcome_of(root, cell: str | None, *, confined: bool = True, lookup=None) -> bytes | ImageError | None:
     with closing(photos_of(photo_job(root, confined=confined), lookup=lookup)) as source:
-        source.want(wanted(cell), {})
+        source.request(photo_requests(cell), {})
         return take_all(source, 1)[0].outcome

@@ -15,7 +15,7 @@ from typing import BinaryIO, Final, ParamSpec, TypeVar
 import pyarrow as pa
 
 from catalogue.catalogue import NoImageColumnError, check_kind, open_catalogue
-from catalogue.photo import Limits, fault_words
+from catalogue.photo import DownloadLimits, fault_words
 from catalogue.text_file import LIKELY_ENCODINGS, EncodingError
 from catalogue.urls import cell_texts, is_elsewhere, is_url, readable
 from models.errors import HangtagError, ImageError, ImageFault, InputError
@@ -211,7 +211,9 @@ def _texts(column: pa.Array) -> list[str]:
 
 def _photos(root: str, cells: list[str | None], allow_hosts: Sequence[str]) -> tuple[bytes | ImageError, ...]:
     try:
-        photos = dict(fetch_photos(dict(enumerate(cells)), root, allow_hosts, Limits(total_s=_WITHIN_S), _WITHIN_S))
+        photos = dict(
+            fetch_photos(dict(enumerate(cells)), root, allow_hosts, DownloadLimits(total_s=_WITHIN_S), _WITHIN_S)
+        )
     except HangtagError as error:  # such as credentials that this machine lacks
         return (ImageError(str(error), ImageFault.DOWNLOAD),) * len(cells)
     return tuple(photo for _, photo in sorted(photos.items()))

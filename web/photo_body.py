@@ -14,7 +14,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import UploadFile
 from starlette.formparsers import MultiPartException, MultiPartParser
 
-from catalogue.photo import Limits
+from catalogue.photo import DownloadLimits
 from catalogue.urls import Scheme, parse_url
 from models.errors import ImageError, ImageFault
 from models.preprocess import MAX_BYTES
@@ -28,7 +28,7 @@ _HELD: Final = 2 * MAX_BODY
 _BODY_S: Final = 120.0
 _FETCH_S: Final = 60.0
 _FETCHES: Final = 8
-_DOWNLOADS: Final = Limits(total_s=20.0, at_once=16, tries=2, patience_s=20.0, longest_after_s=5.0)
+_DOWNLOADS: Final = DownloadLimits(total_s=20.0, at_once=16, tries=2, patience_s=20.0, longest_after_s=5.0)
 _LONGEST_NAME: Final = 200
 _LONGEST_JSON: Final = 4 * 1024 * 1024
 _KINDS: Final = "multipart/form-data, application/json with urls, image/* or application/octet-stream"

@@ -22,7 +22,7 @@ import pyarrow as pa
 from markupsafe import escape
 from starlette.concurrency import run_in_threadpool
 
-from catalogue.photo import Limits, Wanted
+from catalogue.photo import DownloadLimits, PhotoRequest
 from catalogue.photos import Photos, open_photos
 from models.errors import HangtagError, ImageError, ImageFault
 from models.process import usable_cores
@@ -191,7 +191,7 @@ def _drawing(svg: str, fault: ImageFault) -> Picture:
 
 
 def fetch_photos(
-    cells: Mapping[int, str | None], root: str, allow_hosts: Sequence[str], limits: Limits, within_s: float
+    cells: Mapping[int, str | None], root: str, allow_hosts: Sequence[str], limits: DownloadLimits, within_s: float
 ) -> Iterator[tuple[int, bytes | ImageError]]:
     """The photos of cells of a catalogue, as they come, from where labelling reads them. Raises HangtagError.
 
@@ -208,12 +208,12 @@ def fetch_photos(
     missing = set(cells)
     until = time.monotonic() + within_s
     with closing(open_photos(root, allow_hosts, limits, confined=True)) as photos:
-        photos.want([Wanted(0, place, cell) for place, cell in cells.items()], {})
+        photos.request([PhotoRequest(0, place, cell) for place, cell in cells.items()], {})
         while missing and (left_s := until - time.monotonic()) > 0:
             photo = photos.take(left_s)
             if photo and photo.outcome is not None:
-                missing.remove(photo.wanted.row)
-                yield photo.wanted.row, photo.outcome
+                missing.remove(photo.request.row)
+                yield photo.request.row, photo.outcome
     late = ImageError(f"It did not come within {within_s:g} s; try again.", ImageFault.DOWNLOAD)
     yield from ((place, late) for place in missing)
 
@@ -277,7 +277,7 @@ class _Reader:
             waiting: _Waiting = {0: first}
             try:
                 with closing(photos_of(self._job)) as photos:
-                    photos.want([Wanted(0, 0, first[0] or None)], {})
+                    photos.request([PhotoRequest(0, 0, first[0] or None)], {})
                     self._fetch_all(photos, waiting)
                 self._fail(waiting, ImageError("The server ends.", ImageFault.DOWNLOAD))
                 return
@@ -291,11 +291,11 @@ class _Reader:
                 if entry is None:
                     return
                 waiting[number] = entry
-                photos.want([Wanted(0, number, entry[0] or None)], {})
+                photos.request([PhotoRequest(0, number, entry[0] or None)], {})
             except Empty:
                 pass
             if photo := photos.take(_TICK_S):
-                key, future = waiting.pop(photo.wanted.row)
+                key, future = waiting.pop(photo.request.row)
                 with self._lock:
                     self._fetching.pop(key, None)
                     if isinstance(photo.outcome, bytes):

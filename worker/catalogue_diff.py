@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, Field
 
 from catalogue.catalogue import open_catalogue
-from catalogue.photo import Wanted, photo_in
+from catalogue.photo import PhotoRequest, photo_in
 from catalogue.photos import Photos, open_photos
 from catalogue.urls import is_elsewhere, is_url, photo_cells, readable
 from models.errors import ImageError, JobError
@@ -133,7 +133,7 @@ def _with_photos(sample: Sample, photos: Photos, advance: Callable[[int, int], N
     cells: list[str | None] = sample.table.column("image").to_pylist()
     copied = [place for place, cell in enumerate(cells) if photos.url_of(cell) is not None]
     paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in copied}
-    asked = [Wanted(0, place, cells[place]) for place in copied if not paths[place].exists()]
+    asked = [PhotoRequest(0, place, cells[place]) for place in copied if not paths[place].exists()]
     failures = _fetch(photos, asked, paths, advance)
     if failures and len(failures) == len(cells):
         msg = f"Expected the photos of {len(cells):,} rows of {sample.source}, none could be fetched: {failures[0]}"
@@ -145,13 +145,13 @@ def _with_photos(sample: Sample, photos: Photos, advance: Callable[[int, int], N
 
 
 def _fetch(
-    photos: Photos, asked: list[Wanted], paths: dict[int, Path], advance: Callable[[int, int], None]
+    photos: Photos, asked: list[PhotoRequest], paths: dict[int, Path], advance: Callable[[int, int], None]
 ) -> list[str]:
     """Write photos to their paths; returns the errors of the others."""
     failures: list[str] = []
     for photo in photos.bring(asked, advance):
         if isinstance(photo.outcome, bytes):
-            path = paths[photo.wanted.row]
+            path = paths[photo.request.row]
             path.parent.mkdir(exist_ok=True)
             write_beside(path, photo.outcome).replace(path)
         else:

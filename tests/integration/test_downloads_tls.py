@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from models.errors import ImageFault
-from tests.photo_jobs import photo_job, take_all, wanted
+from tests.photo_jobs import photo_job, photo_requests, take_all
 from worker.job.job import photos_of
 
 from .certificates import Authority
@@ -17,11 +17,11 @@ from .nasty_server import open_nasty_server, redirect
 
 FETCH = """
 import json, sys
-from tests.photo_jobs import photo_job, take_all, wanted
+from tests.photo_jobs import photo_job, take_all, photo_requests
 from worker.job.job import photos_of
 root, place, *urls = sys.argv[1:]
 source = photos_of(photo_job(root, allow_hosts=(place,)))
-source.want(wanted(*urls), {})
+source.request(photo_requests(*urls), {})
 print(json.dumps([str(photo.outcome) for photo in take_all(source, len(urls))]))
 source.close()
 """
@@ -42,7 +42,7 @@ def tls(authority: Authority) -> ssl.SSLContext:
 def test_a_host_that_nobody_vouches_for_is_not_believed(tmp_path, tls):
     with open_nasty_server(tls) as server:
         source = photos_of(photo_job(tmp_path, allow_hosts=(server.place,)))
-        source.want(wanted(f"https://{server.place}/a.jpg"), {})
+        source.request(photo_requests(f"https://{server.place}/a.jpg"), {})
         photo = take_all(source, 1)[0]
         source.close()
         assert server.requests == []

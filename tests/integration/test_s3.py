@@ -8,11 +8,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalogue.catalogue import Catalogue, open_catalogue
-from catalogue.photo import Limits
+from catalogue.photo import DownloadLimits
 from catalogue.photos import Photos
 from models.errors import ImageFault, InputError, JobError
 from models.storage.object_storage import ObjectStorage
-from tests.photo_jobs import photo_job, take_all, wanted
+from tests.photo_jobs import photo_job, photo_requests, take_all
 from tests.until import until
 from worker.job.job import open_job, photos_of
 from worker.job.receipt import finished_receipt
@@ -89,7 +89,7 @@ def test_what_is_not_there_is_told(s3: S3Server, bucket: str) -> None:
             open_catalogue(place)
 
 
-HASTY = Limits(pause_s=0.01, connect_s=1.0, max_bytes=1000)
+HASTY = DownloadLimits(pause_s=0.01, connect_s=1.0, max_bytes=1000)
 
 
 @pytest.fixture
@@ -106,11 +106,11 @@ def photo(s3: S3Server, bucket: str) -> str:
 
 
 def test_a_photo_comes_and_is_not_sent_again(source, photo):
-    source.want(wanted(photo), {})
+    source.request(photo_requests(photo), {})
     first = take_all(source, 1)[0]
     assert (first.outcome, first.url, first.downloaded) == (b"photo", photo, 5)
     assert first.etag.startswith('"')
-    source.want(wanted(photo), {photo: first.etag})
+    source.request(photo_requests(photo), {photo: first.etag})
     second = take_all(source, 1)[0]
     assert (second.outcome, second.etag, second.downloaded) == (None, first.etag, 0)
 
@@ -122,14 +122,14 @@ def test_a_photo_comes_and_is_not_sent_again(source, photo):
 )
 def test_what_may_pass_is_tried_again(fault, source, s3, photo):
     s3.fail(fault, fault)
-    source.want(wanted(photo), {})
+    source.request(photo_requests(photo), {})
     assert take_all(source, 1)[0].outcome == b"photo"
     assert s3.faults_left() == 0
 
 
 def test_an_impossible_bucket_name_fails_only_its_row(source, photo):
     """S3's rules for some kinds of bucket names are checked before a request is sent."""
-    source.want(wanted(f"s3://{'a' * 55}--op-s3/a.jpg", photo), {})
+    source.request(photo_requests(f"s3://{'a' * 55}--op-s3/a.jpg", photo), {})
     bad, good = take_all(source, 2)
     assert bad.outcome.fault is ImageFault.REFUSED
     assert good.outcome == b"photo"
@@ -138,7 +138,7 @@ def test_an_impossible_bucket_name_fails_only_its_row(source, photo):
 def test_a_machine_without_credentials_fails_no_row(source, photo, monkeypatch):
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
-    source.want(wanted(photo), {})
+    source.request(photo_requests(photo), {})
     with pytest.raises(JobError, match=r"NoCredentialsError.*AWS_ACCESS_KEY_ID"):
         source.take(20.0)
 
@@ -146,7 +146,7 @@ def test_a_machine_without_credentials_fails_no_row(source, photo, monkeypatch):
 @pytest.mark.parametrize("code", ["InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken"])
 def test_a_machine_whose_credentials_are_not_good_fails_no_row(code, source, s3, photo):
     s3.fail(Fault("GET", status=403, code=code))
-    source.want(wanted(photo), {})
+    source.request(photo_requests(photo), {})
     with pytest.raises(JobError, match=rf"{code}.*check the credentials"):
         source.take(20.0)
 

@@ -14,7 +14,7 @@ from typing import Final
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.photo import Cells
+from catalogue.photo import PhotoLocator
 from catalogue.readers import Reader, read_delimited, read_jsonl, read_parquet
 from catalogue.urls import is_elsewhere, is_url, photo_cells
 from catalogue.writers import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer, unguarded
@@ -246,7 +246,7 @@ class Correcting:
         by_place = any("/" in photo for photo in resolved)
         self._image = job.spec.image_column if by_place and job.spec.image_column in schema.names else None
         self._root, self._suffix = job.spec.image_root, job.spec.options.image_suffix
-        self._cells = Cells(self._root, confined=job.spec.confined)
+        self._cells = PhotoLocator(self._root, confined=job.spec.confined)
 
     def corrected(self, table: pa.Table) -> pa.Table:
         """Correct the rows of a table."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.catalogue import IMAGE_COLUMNS
-from catalogue.photo import Cells
+from catalogue.photo import PhotoLocator
 from catalogue.readers import read_delimited
 from catalogue.urls import is_url
 from catalogue.writers import unguarded
@@ -197,7 +197,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
     columns = _columns(path, reader.schema.names, options)
     own_time = min(datetime.fromtimestamp(path.stat().st_mtime, UTC), now)
     folder = (options.image_root or path.parent).absolute()
-    places = Cells(str(folder))
+    places = PhotoLocator(str(folder))
     defaults = {"reviewer": options.reviewer or "", "at": own_time.isoformat()}
     timed: list[Vote] = []
     untimed: list[Vote] = []

@@ -12,7 +12,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
-from catalogue.photo import Cells, Wanted
+from catalogue.photo import PhotoLocator, PhotoRequest
 from catalogue.photos import Photos, open_photos
 from catalogue.readers import read_delimited
 from catalogue.urls import is_url, readable, scheme_of
@@ -291,12 +291,12 @@ def _read_table(path: Path, asked: TableOptions) -> Dataset:
     merged = _merged(row.label for row in rows)
     rows = [replace(row, label=label_text(row.label)) for row in rows]
     rows, parents, notes = (rows, dict[str, str](), ()) if is_of_cycle else with_leaves(rows, path)
-    cells = Cells(table.image_root)
+    cells = PhotoLocator(table.image_root)
     photos = tuple(_row_photo(path, table.image_root, row, cells) for row in rows)
     return Dataset(path, photos, (), _classes(photo.label for photo in photos), table, parents, (*merged, *notes))
 
 
-def _row_photo(path: Path, root: str, row: TableRow, cells: Cells) -> LabeledPhoto:
+def _row_photo(path: Path, root: str, row: TableRow, cells: PhotoLocator) -> LabeledPhoto:
     word, split = row.split.lower(), split_named(row.split)
     if word not in {"", OPEN, LEARN} and split is None:
         splits = ", ".join((*Split, OPEN, LEARN))
@@ -471,8 +471,8 @@ def fetch_photos(dataset: Dataset, asked: TableOptions, cache: Path, advance: Ca
 
 def _fetch(photos: Photos, places: Mapping[str, Path], advance: Callable[[int, int], None]) -> dict[str, ImageError]:
     cells, failures = list(places), dict[str, ImageError]()
-    for photo in photos.bring([Wanted(0, number, cell) for number, cell in enumerate(cells)], advance):
-        cell = cells[photo.wanted.row]
+    for photo in photos.bring([PhotoRequest(0, number, cell) for number, cell in enumerate(cells)], advance):
+        cell = cells[photo.request.row]
         if isinstance(photo.outcome, bytes):
             places[cell].parent.mkdir(parents=True, exist_ok=True)
             write_beside(places[cell], photo.outcome).replace(places[cell])

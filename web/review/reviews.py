@@ -14,7 +14,7 @@ from typing import Annotated, Final
 
 from pydantic import Field
 
-from catalogue.photo import Cells
+from catalogue.photo import PhotoLocator
 from catalogue.urls import scheme_of
 from models.errors import HangtagError, InputError
 from models.golden import golden_labels
@@ -92,7 +92,7 @@ class Review:
         self.audit_is_noted = False
         self.queue = ReviewQueue(questions, clock)
         self._store, self._rows, self._clock = store, rows, clock
-        self._cells = Cells(job.spec.image_root, confined=job.spec.confined)
+        self._cells = PhotoLocator(job.spec.image_root, confined=job.spec.confined)
         self._lock = threading.RLock()
         self._stored: OrderedDict[str, str] = OrderedDict()
         self._notes: dict[tuple[str, str], str] = {}

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from catalogue.photo import Limits
+from catalogue.photo import DownloadLimits
 from catalogue.photos import Photos, open_photos
 from catalogue.urls import photo_cells, scheme_of
 from models.decision import rule_text
@@ -404,11 +404,11 @@ def open_job(storage: Storage) -> Job | None:
         raise JobError(msg) from error
 
 
-def photos_of(job: Job, limits: Limits | None = None, lookup: "Lookup | None" = None) -> Photos:
+def photos_of(job: Job, limits: DownloadLimits | None = None, lookup: "Lookup | None" = None) -> Photos:
     """Where the photos of a job come from, by its own rules; ``limits`` and ``lookup`` as in :func:`open_photos`."""
     spec, per_host = job.spec, job.spec.options.per_host
     if limits is None:
-        limits = replace(Limits(), per_host=per_host, per_bucket=per_host) if per_host else Limits()
+        limits = replace(DownloadLimits(), per_host=per_host, per_bucket=per_host) if per_host else DownloadLimits()
     hosts, headers = spec.options.allow_hosts or (), spec.options.headers or ()
     return open_photos(spec.image_root, hosts, limits, lookup, headers=headers, confined=spec.confined)
 

@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from catalogue.photo import Wanted, fails_its_photo
+from catalogue.photo import PhotoRequest, fails_its_photo
 from models.decision import Rules
 from models.errors import ImageError, ImageFault
 from models.preprocess import EncodedPhoto, Pixels, PreprocessSpec, preprocess
@@ -110,7 +110,7 @@ class Decoder:
     suspects: frozenset[int]
 
     def decode(
-        self, wanted: Wanted, data: bytes, specs: Iterable[PreprocessSpec]
+        self, wanted: PhotoRequest, data: bytes, specs: Iterable[PreprocessSpec]
     ) -> dict[PreprocessSpec, Pixels | ImageError]:
         """Spec → ``uint8 (S, S, 3)`` of a photo's bytes, or why it cannot become these pixels."""
         photo, suspect = EncodedPhoto(data), wanted.row in self.suspects or len(self.suspects) >= _WARY
@@ -125,7 +125,7 @@ class Decoder:
                 found[spec] = error
         return found
 
-    def _decoded_here(self, wanted: Wanted, photo: EncodedPhoto, spec: PreprocessSpec) -> Pixels:
+    def _decoded_here(self, wanted: PhotoRequest, photo: EncodedPhoto, spec: PreprocessSpec) -> Pixels:
         self.note(wanted.row)
         signal.setitimer(signal.ITIMER_REAL, self.timeout_s)
         try:
@@ -162,7 +162,7 @@ class OpenChunk:
         images = job.chunk_images(number)
         self._columns = [Columns(len(images), *model, job.spec.options.top_k) for model in models]
         kept = self._keep(job, job.earlier_part(number, retry))
-        self._wanted = [Wanted(number, row, cell) for row, cell in enumerate(images) if row not in kept]
+        self._wanted = [PhotoRequest(number, row, cell) for row, cell in enumerate(images) if row not in kept]
         self._earlier = earlier_attempts(job.storage, number)
         self._open = ExitStack()
         note = self._open.enter_context(attempt_on(job.storage, number))
@@ -180,7 +180,7 @@ class OpenChunk:
                 columns.keep(row, one)
         return set(kept)
 
-    def take_wanted(self) -> list[Wanted]:
+    def take_wanted(self) -> list[PhotoRequest]:
         """The photos that the chunk needs; a second call returns none, since cells may hold whole photos."""
         wanted, self._wanted = self._wanted, []
         return wanted

@@ -162,7 +162,7 @@ class Labeller:
         self._rows += self._job.rows_in_chunk(number)
         wanted = chunk.take_wanted()
         urls = [url for url in (self._photos.url_of(photo.cell) for photo in wanted) if url]
-        self._photos.want(wanted, self._known_etags(urls) if urls else {})
+        self._photos.request(wanted, self._known_etags(urls) if urls else {})
         self._awaited += len(wanted)
         self._finish_if_whole(chunk)
 
@@ -187,7 +187,7 @@ class Labeller:
                 self._label(question)
 
     def _see(self, photo: Photo) -> None:
-        chunk = self._open[photo.wanted.chunk]
+        chunk = self._open[photo.request.chunk]
         chunk.effort["downloaded"] += photo.downloaded > 0
         chunk.effort["bytes"] += photo.downloaded
         chunk.effort["download_s"] += photo.seconds
@@ -206,7 +206,7 @@ class Labeller:
         found = [question.known.at(photo.url or "", photo.etag or "") for question in self._questions]
         known = [one for one in found if one is not None]
         if len(known) < len(found) or len({one.sha256 for one in known}) > 1:
-            self._photos.want([photo.wanted], {})  # it was known when the host was asked, and is not any more
+            self._photos.request([photo.request], {})  # it was known when the host was asked, and is not any more
             self._awaited += 1
             return
         chunk.effort["unchanged"] += 1
@@ -251,7 +251,7 @@ class Labeller:
 
     def _label(self, question: _Question) -> None:
         start = time.perf_counter()
-        first = [photos[0].wanted.chunk for photos in question.batch.values()]
+        first = [photos[0].request.chunk for photos in question.batch.values()]
         done = question.label()
         seconds = (time.perf_counter() - start) / len(first)
         for number in first:
@@ -262,8 +262,8 @@ class Labeller:
                 self._settle(photo, result, question, sha256)
 
     def _settle(self, photo: Photo, result: Scored | Cells, question: _Question, sha256: str | None) -> None:
-        chunk = self._open[photo.wanted.chunk]
-        chunk.settle(photo.wanted.row, result, question.place, sha256, photo.etag if sha256 else None)
+        chunk = self._open[photo.request.chunk]
+        chunk.settle(photo.request.row, result, question.place, sha256, photo.etag if sha256 else None)
         self._finish_if_whole(chunk)
 
     def _finish_if_whole(self, chunk: OpenChunk) -> None:
@@ -288,7 +288,7 @@ def _decoded(
     start = time.perf_counter()
     chunk.effort["decoded"] += 1
     try:
-        return chunk.decoder.decode(photo.wanted, data, specs)
+        return chunk.decoder.decode(photo.request, data, specs)
     finally:
         chunk.effort["decode_s"] += time.perf_counter() - start
 

@@ -7,7 +7,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any, Final
 
-from catalogue.photo import Cells
+from catalogue.photo import PhotoLocator
 from models.errors import JobError
 from models.storage.storage import Storage
 from worker.job.job import Job, scratch_folder
@@ -81,7 +81,7 @@ def _write_results(previous: Job, file: Path, terms: Terms) -> int:
 def _chunks(job: Job) -> Iterator[tuple[list[dict[str, Any]], list[str | None]]]:
     """The results of each chunk, and where its photos came from over a network, if a host gave an ETag."""
     keys = job.part_keys()
-    cells = Cells(job.spec.image_root, confined=job.spec.confined)
+    cells = PhotoLocator(job.spec.image_root, confined=job.spec.confined)
     for chunk in range(job.spec.chunks):
         try:
             results = job.part(chunk, keys[chunk])

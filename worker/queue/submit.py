@@ -11,7 +11,7 @@ from typing import Final
 import pyarrow as pa
 
 from catalogue.catalogue import Catalogue
-from catalogue.photo import FAULTS, Cells, Limits
+from catalogue.photo import FAULTS, DownloadLimits, PhotoLocator
 from catalogue.urls import SHOWN, Target, check_allow_hosts, checked_headers, is_url, stem_of
 from models.bundle import read_manifest
 from models.errors import ImageError, ImageFault, InputError, JobError
@@ -114,7 +114,7 @@ def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
     root, column = Path(catalogue.image_root), catalogue.image_column
     if _is_empty(root):
         return catalogue, f"The photos could not be looked at from here: {root} is empty. Workers must have them there."
-    places, held = Cells(catalogue.image_root, confined=True), list[pa.RecordBatch]()
+    places, held = PhotoLocator(catalogue.image_root, confined=True), list[pa.RecordBatch]()
     for batch in catalogue.batches:
         held.append(batch)
         if not all(_is_missing(places, cell) for cell in _cells(catalogue, batch)):
@@ -145,7 +145,7 @@ def _cells(catalogue: Catalogue, batch: pa.RecordBatch) -> Iterator[str | None]:
         yield from catalogue.photo_cells(batch.slice(start, CHUNK_ROWS), "surrogateescape")
 
 
-def _is_missing(places: Cells, cell: str | None) -> bool:
+def _is_missing(places: PhotoLocator, cell: str | None) -> bool:
     try:
         place = places.place(cell)
         if not isinstance(place, Target):
@@ -199,7 +199,7 @@ def decodings_of(models: Sequence[Path]) -> int:
 
 def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1) -> int:
     """How many rows a chunk has: it must end within a task's time limit even if all of its photos time out."""
-    limits = Limits()
+    limits = DownloadLimits()
     decode_s = decodings * (_TRIES * timeout_s + _START_S)
     download_s = limits.total_s / (per_host or limits.per_host)  # photos are decoded while others of their host come
     return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / max(decode_s, download_s))))

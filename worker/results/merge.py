@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from catalogue.catalogue import IMAGE_COLUMNS
-from catalogue.photo import Cells
+from catalogue.photo import PhotoLocator
 from catalogue.urls import is_url, scheme_of
 from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, inert, open_writer, text_cells
 from models.decision import ReviewReason
@@ -49,7 +49,7 @@ class ReviewList:
     def __init__(self, database: sqlite3.Connection, job: Job) -> None:
         self._database = database
         self._job = job
-        self._cells = Cells(job.spec.image_root, confined=job.spec.confined)
+        self._cells = PhotoLocator(job.spec.image_root, confined=job.spec.confined)
         self._names = _catalogue_names(job)
         self._rows = 0
         database.execute(

@@ -17,7 +17,7 @@ from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, Final
 
-from catalogue.photo import FAULTS, Wanted
+from catalogue.photo import FAULTS, PhotoRequest
 from catalogue.urls import scheme_of
 from models.decision import UNMEASURED, precision_text
 from models.errors import HangtagError, JobError
@@ -166,17 +166,17 @@ def small_photos(
 
 
 def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iterator[tuple[str, bytes]]:
-    wanted = [Wanted(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
+    wanted = [PhotoRequest(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
     with suppress(HangtagError), closing(photos_of(job)) as photos:  # such as missing credentials
-        photos.want(wanted, {})
+        photos.request(wanted, {})
         until = time.monotonic() + within_s
         for _ in wanted:
             left_s = until - time.monotonic()
             photo = photos.take(left_s) if left_s > 0 else None  # take() reads photos on disk
             if photo is None:
                 break
-            if photo.wanted.cell and isinstance(photo.outcome, bytes):
-                yield photo.wanted.cell, photo.outcome
+            if photo.request.cell and isinstance(photo.outcome, bytes):
+                yield photo.request.cell, photo.outcome
 
 
 def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None) -> dict[Path, PagePhoto]:

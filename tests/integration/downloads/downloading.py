@@ -3,13 +3,13 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from catalogue.photo import Limits, Photo
+from catalogue.photo import DownloadLimits, Photo
 from catalogue.photos import Photos
 from models.errors import ImageError, ImageFault
-from tests.photo_jobs import photo_job, take_all, wanted
+from tests.photo_jobs import photo_job, photo_requests, take_all
 from worker.job.job import photos_of
 
-HASTY = Limits(
+HASTY = DownloadLimits(
     connect_s=0.2,
     idle_s=0.3,
     total_s=5.0,
@@ -36,7 +36,7 @@ def photos(
 
 def fetched(tmp_path, server, *urls, limits=HASTY, etags=None) -> list[Photo]:
     with photos(tmp_path, server.place, limits=limits) as source:
-        source.want(wanted(*urls), etags or {})
+        source.request(photo_requests(*urls), etags or {})
         return take_all(source, len(urls))
 
 

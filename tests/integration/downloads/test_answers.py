@@ -8,7 +8,7 @@ import pytest
 from models.errors import ImageFault
 from tests.integration.downloads.downloading import HASTY, fault_of, fetched, photos
 from tests.integration.nasty_server import chunked_and_cut, cut, endless, redirect, says, whole
-from tests.photo_jobs import take_all, wanted
+from tests.photo_jobs import photo_requests, take_all
 
 PATIENT = replace(HASTY, connect_s=10.0, idle_s=10.0, silent_s=10.0, total_s=60.0)
 """For tests that count tries: a machine that stands still for a moment is no reason for another."""
@@ -76,7 +76,7 @@ def test_redirects_are_followed(tmp_path, server, other):
     second = server.on("/x/b", redirect(last, "301 Moved"))
     first = server.on("/x/a", redirect("b", "307 There"))
     with photos(tmp_path, server.place, other.place) as source:
-        source.want(wanted(first), {first: '"v1"'})
+        source.request(photo_requests(first), {first: '"v1"'})
         photo = take_all(source, 1)[0]
     assert (photo.outcome, photo.url) == (b"photo", first)
     assert photo.etag is None, "what is elsewhere may be called the same and be something else"
@@ -99,7 +99,7 @@ def test_a_redirect_leads_nowhere_it_must_not(to, tmp_path, server):
     names = {"localhost": ["127.0.0.1"], "metadata.test": ["169.254.169.254"]}
     url = server.on("/a", redirect(to))
     with photos(tmp_path, server.place, lookup=names.__getitem__) as source:
-        source.want(wanted(url), {})
+        source.request(photo_requests(url), {})
         photo = take_all(source, 1)[0]
     assert fault_of(photo) is ImageFault.REFUSED
     assert len(server.requests) == 1
@@ -111,7 +111,7 @@ def test_an_allowed_name_that_leads_to_metadata_is_never_asked(address, tmp_path
     there = f"http://shop.test:{server.port}/latest/"
     allowed = (server.place, f"shop.test:{server.port}")
     with photos(tmp_path, *allowed, lookup=lambda _: [address]) as source:
-        source.want(wanted(there, server.on("/a", redirect(there))), {})
+        source.request(photo_requests(there, server.on("/a", redirect(there))), {})
         assert [fault_of(photo) for photo in take_all(source, 2)] == [ImageFault.REFUSED] * 2
     assert len(server.requests) == 1
 
@@ -166,7 +166,7 @@ def test_headers_go_to_hosts_of_photos_but_not_to_redirects(tmp_path, server, ot
     server.on("/here", whole())
     given = ["User-Agent: shop/1.0", "Authorization: Bearer secret"]
     with photos(tmp_path, server.place, other.place, headers=given) as source:
-        source.want(wanted(away, near), {})
+        source.request(photo_requests(away, near), {})
         assert [photo.outcome for photo in take_all(source, 2)] == [b"photo"] * 2
     for path in ("/away", "/near", "/here"):
         sent = server.asked(path)[0].headers
@@ -209,9 +209,9 @@ def test_a_name_that_resolves_to_another_address_later_is_refused(tmp_path, serv
     server.otherwise(whole(headers="Connection: close\r\n"))
     url = f"http://shop.test:{server.port}/"
     with photos(tmp_path, f"shop.test:{server.port}", lookup=lambda _: next(answers)) as source:
-        source.want(wanted(url + "a"), {})
+        source.request(photo_requests(url + "a"), {})
         assert take_all(source, 1)[0].outcome == b"photo"
-        source.want(wanted(url + "b"), {})
+        source.request(photo_requests(url + "b"), {})
         second = take_all(source, 1)[0]
     assert fault_of(second) is ImageFault.REFUSED
     assert "shop.test leads to 169.254.169.254" in str(second.outcome)

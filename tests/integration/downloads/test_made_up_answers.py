@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from catalogue.catalogue import open_catalogue
-from catalogue.photo import Limits
+from catalogue.photo import DownloadLimits
 from models.errors import ImageFault
 from models.storage.storage import FolderStorage
 from tests.integration.made_up_answers import made_up_answers
@@ -22,7 +22,7 @@ from worker.labelling.chunk import Finished
 from worker.labelling.labeller import Asked, Labeller, run_chunks
 from worker.request import JobOptions
 
-LIMITS = Limits(
+LIMITS = DownloadLimits(
     connect_s=10.0,
     idle_s=2.0,
     total_s=20.0,

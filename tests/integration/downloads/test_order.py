@@ -6,14 +6,14 @@ import pytest
 
 from tests.integration.downloads.downloading import HASTY, fetched, photos
 from tests.integration.nasty_server import whole
-from tests.photo_jobs import take_all, wanted
+from tests.photo_jobs import photo_requests, take_all
 from tests.until import until
 
 
 @pytest.mark.parametrize("per_host", [1, 8])
 def test_requests_to_a_host_stay_within_its_limit_and_reuse_connections(per_host, tmp_path, server):
     with photos(tmp_path, server.place, limits=None, per_host=per_host) as source:
-        source.want(wanted(*(server.url(f"/{number}") for number in range(200))), {})
+        source.request(photo_requests(*(server.url(f"/{number}") for number in range(200))), {})
         take_all(source, 200)
     assert len(server.requests) == 200
     assert server.most_at_once <= per_host
@@ -24,8 +24,8 @@ def test_a_url_that_several_rows_want_is_fetched_once(tmp_path, server):
     held, gate = server.gate()
     url = server.on("/a", held)
     with photos(tmp_path, server.place) as source:
-        source.want(wanted(url, url), {})
-        source.want(wanted(url, chunk=1), {})
+        source.request(photo_requests(url, url), {})
+        source.request(photo_requests(url, chunk=1), {})
         gate.set()
         came = take_all(source, 3)
     assert [photo.outcome for photo in came] == [b"photo"] * 3
@@ -46,7 +46,7 @@ def test_no_more_is_downloaded_than_there_is_room_for(tmp_path, server):
     server.otherwise(whole(bytes(100_000)))
     limits = replace(HASTY, room=500_000)
     with photos(tmp_path, server.place, limits=limits) as source:
-        source.want(wanted(*(server.url(f"/{number}") for number in range(60))), {})
+        source.request(photo_requests(*(server.url(f"/{number}") for number in range(60))), {})
         until(lambda: len(server.requests) >= 5, "the room is full")
         until(lambda: not source.wants_more, "it wants no more")
         for taken in range(60):
@@ -59,14 +59,14 @@ def test_forgotten_photos_come_only_if_wanted_again(tmp_path, server):
     shared = server.on("/shared", held)
     alone = server.on("/alone", held)
     with photos(tmp_path, server.place) as source:
-        source.want(wanted(shared, alone, "nothing.jpg"), {})
-        source.want(wanted(shared, chunk=1), {})
+        source.request(photo_requests(shared, alone, "nothing.jpg"), {})
+        source.request(photo_requests(shared, chunk=1), {})
         until(lambda: len(server.requests) == 2, "both are under way")
         source.forget(0)
-        source.want(wanted(alone), {})
+        source.request(photo_requests(alone), {})
         gate.set()
         came = take_all(source, 2)
-        assert [(photo.wanted.chunk, photo.wanted.cell) for photo in came] == [(0, alone), (1, shared)]
+        assert [(photo.request.chunk, photo.request.cell) for photo in came] == [(0, alone), (1, shared)]
         assert source.take(30.0) is None, "without wanted photos, take does not wait"
 
 

@@ -8,7 +8,7 @@ import pytest
 from models.errors import ImageFault
 from tests.integration.downloads.downloading import HASTY, fault_of, fetched, photos
 from tests.integration.nasty_server import Request, dead_port, says, silence, whole
-from tests.photo_jobs import take_all, wanted
+from tests.photo_jobs import photo_requests, take_all
 from tests.until import until
 
 
@@ -32,9 +32,9 @@ def test_a_host_that_goes_away_for_a_while_loses_no_photo(tmp_path, server):
     server.otherwise(answer)
     limits = replace(HASTY, tries=2, rest_s=0.02)
     with photos(tmp_path, server.place, limits=limits) as source:
-        source.want(wanted(server.on("/first", whole())), {})
+        source.request(photo_requests(server.on("/first", whole())), {})
         assert take_all(source, 1)[0].outcome == b"photo"
-        source.want(wanted(*(server.url(f"/{number}") for number in range(20))), {})
+        source.request(photo_requests(*(server.url(f"/{number}") for number in range(20))), {})
         assert [photo.outcome for photo in take_all(source, 20)] == [b"photo"] * 20
     assert next(away, None) is None
 
@@ -49,7 +49,7 @@ def test_photos_that_never_come_fail_when_their_host_answers_others(tmp_path, se
     never = [server.on(f"/never/{number}", silence()) for number in range(6)]
     good = [server.on(f"/good/{number}", soon) for number in range(4)]
     with photos(tmp_path, server.place, limits=replace(HASTY, per_host=8)) as source:
-        source.want(wanted(*never, *good), {})
+        source.request(photo_requests(*never, *good), {})
         came = take_all(source, 10)
     assert [photo.outcome for photo in came[6:]] == [b"photo"] * 4
     assert all("the last of 2 tries" in str(photo.outcome) for photo in came[:6])
@@ -74,10 +74,10 @@ def test_a_slow_host_holds_up_nobody(tmp_path, server, other):
     quick = [other.url(f"/{number}") for number in range(300)]
     limits = replace(HASTY, at_once=16, connect_s=10.0, idle_s=60.0, total_s=90.0)
     with photos(tmp_path, server.place, other.place, limits=limits) as source:
-        source.want(wanted(*slow), {})
-        source.want(wanted(*quick, chunk=1), {})
+        source.request(photo_requests(*slow), {})
+        source.request(photo_requests(*quick, chunk=1), {})
         came = take_all(source, 300)
-        assert {photo.wanted.chunk for photo in came} == {1}
+        assert {photo.request.chunk for photo in came} == {1}
         until(lambda: source.wants_more, "it would take more")
         gate.set()
         assert all(photo.outcome == b"photo" for photo in take_all(source, 100))
@@ -93,17 +93,17 @@ def test_silent_hosts_leave_their_connections_to_others(tmp_path, server, other)
     limits = replace(HASTY, at_once=4, idle_s=20.0, total_s=30.0)
     allowed = [f"{name}:{server.port}" for name in names]
     with photos(tmp_path, other.place, *allowed, limits=limits, lookup=lambda _: ["127.0.0.1"]) as source:
-        source.want(wanted(*slow), {})
-        source.want(wanted(*(other.url(f"/{number}") for number in range(20)), chunk=1), {})
-        assert {photo.wanted.chunk for photo in take_all(source, 20)} == {1}
+        source.request(photo_requests(*slow), {})
+        source.request(photo_requests(*(other.url(f"/{number}") for number in range(20)), chunk=1), {})
+        assert {photo.request.chunk for photo in take_all(source, 20)} == {1}
         gate.set()
         take_all(source, 12)
 
 
 def test_a_dead_host_fails_its_rows_soon_and_delays_no_others(tmp_path, server):
     with dead_port() as port, photos(tmp_path, server.place, f"127.0.0.1:{port}") as source:
-        source.want(wanted(*(f"http://127.0.0.1:{port}/{number}" for number in range(500))), {})
-        source.want(wanted(*(server.url(f"/{number}") for number in range(200)), chunk=1), {})
+        source.request(photo_requests(*(f"http://127.0.0.1:{port}/{number}" for number in range(500))), {})
+        source.request(photo_requests(*(server.url(f"/{number}") for number in range(200)), chunk=1), {})
         came = take_all(source, 700)
     assert all(photo.outcome == b"photo" for photo in came[500:])
     assert {fault_of(photo) for photo in came[:500]} == {ImageFault.DOWNLOAD}
@@ -117,9 +117,9 @@ def test_photos_that_always_break_off_do_not_delay_others_of_their_host(answer, 
     limits = replace(HASTY, per_host=1, rest_s=0.02, patience_s=1.5)
     bad = [server.on(f"/bad/{number}", answer) for number in range(8)]
     with photos(tmp_path, server.place, limits=limits) as source:
-        source.want(wanted(server.url("/first")), {})
+        source.request(photo_requests(server.url("/first")), {})
         take_all(source, 1)
-        source.want(wanted(*bad, *(server.url(f"/{number}") for number in range(8)), chunk=1), {})
+        source.request(photo_requests(*bad, *(server.url(f"/{number}") for number in range(8)), chunk=1), {})
         found = take_all(source, 16)
     assert [fault_of(photo) for photo in found[:8]] == [ImageFault.DOWNLOAD] * 8
     assert [photo.outcome for photo in found[8:]] == [b"photo"] * 8

@@ -9,10 +9,10 @@ import pytest
 
 from catalogue.downloads import Downloads
 from catalogue.fetch import Fetch, Outcome, Received, Trouble
-from catalogue.photo import Cells, Limits
+from catalogue.photo import DownloadLimits, PhotoLocator
 from catalogue.photos import Photos
 from models.errors import ImageFault, JobError
-from tests.photo_jobs import photo_job, take_all, wanted
+from tests.photo_jobs import photo_job, photo_requests, take_all
 from tests.until import until
 from worker.job.job import photos_of
 
@@ -44,8 +44,8 @@ class Client:
 
 
 @contextmanager
-def photos_by(client: Client, limits: Limits | None = None) -> Iterator[Photos]:
-    photos = Photos(Cells("."), lambda: Downloads(limits or Limits(), lambda: client))
+def photos_by(client: Client, limits: DownloadLimits | None = None) -> Iterator[Photos]:
+    photos = Photos(PhotoLocator("."), lambda: Downloads(limits or DownloadLimits(), lambda: client))
     yield photos
     photos.close()
 
@@ -55,7 +55,7 @@ def photos_by(client: Client, limits: Limits | None = None) -> Iterator[Photos]:
 )
 def test_a_download_at_which_something_unforeseen_happens_fails_alone(error, caplog):
     with photos_by(Client(error)) as photos:
-        photos.want(wanted("http://a.test/1", "http://a.test/bad", "http://a.test/2"), {})
+        photos.request(photo_requests("http://a.test/1", "http://a.test/bad", "http://a.test/2"), {})
         first, bad, last = take_all(photos, 3)
     assert (first.outcome, last.outcome) == (b"photo", b"photo")
     assert bad.outcome.fault is ImageFault.DOWNLOAD
@@ -69,7 +69,7 @@ def test_a_download_at_which_something_unforeseen_happens_fails_alone(error, cap
 @pytest.mark.parametrize("error", [JobError("no credentials"), MemoryError("all of it is taken")])
 def test_what_is_wrong_with_the_machine_is_raised_where_photos_are_taken(error):
     with photos_by(Client(error)) as photos:
-        photos.want(wanted("http://a.test/bad"), {})
+        photos.request(photo_requests("http://a.test/bad"), {})
         with pytest.raises(type(error), match=str(error)):
             photos.take(10.0)
 
@@ -77,7 +77,7 @@ def test_what_is_wrong_with_the_machine_is_raised_where_photos_are_taken(error):
 def test_it_wants_more_until_much_waits_to_be_taken_and_ends_with_its_thread():
     client = Client()
     with photos_by(client) as photos:
-        photos.want(wanted(*(f"http://a.test/{number}" for number in range(1000))), {})
+        photos.request(photo_requests(*(f"http://a.test/{number}" for number in range(1000))), {})
         until(lambda: client.asked == 1000, "all have come")
         assert not photos.wants_more
         take_all(photos, 1000)
@@ -89,8 +89,10 @@ def test_it_wants_more_until_much_waits_to_be_taken_and_ends_with_its_thread():
 
 def test_a_host_that_asks_for_time_has_it_though_others_have_their_turn_and_wait_for_a_place():
     client = Client(Trouble("answered 429", after_s=0.3))
-    with photos_by(client, Limits(at_once=1, tries=2, longest_after_s=0.3)) as photos:
-        photos.want(wanted("http://busy.test/bad", *(f"http://busy.test/{number}" for number in range(3))), {})
+    with photos_by(client, DownloadLimits(at_once=1, tries=2, longest_after_s=0.3)) as photos:
+        photos.request(
+            photo_requests("http://busy.test/bad", *(f"http://busy.test/{number}" for number in range(3))), {}
+        )
         take_all(photos, 4)
     first, second, *_ = client.asked_at
     assert second - first >= 0.3
@@ -98,8 +100,8 @@ def test_a_host_that_asks_for_time_has_it_though_others_have_their_turn_and_wait
 
 def test_a_host_that_is_left_alone_is_not_asked_by_those_who_wait_for_a_place():
     client = Client(Trouble("has no address", silent=True, lasting=True))
-    with photos_by(client, Limits(at_once=1)) as photos:
-        photos.want(wanted(*(f"http://gone.test/{number}bad" for number in range(5))), {})
+    with photos_by(client, DownloadLimits(at_once=1)) as photos:
+        photos.request(photo_requests(*(f"http://gone.test/{number}bad" for number in range(5))), {})
         assert ["is left alone" in str(photo.outcome) for photo in take_all(photos, 5)] == [True] * 5
     assert client.asked == 1
 
@@ -109,9 +111,9 @@ def test_a_name_server_fails_the_rows_of_its_names(error, tmp_path):
     def look_up(host: str) -> list[str]:
         raise error
 
-    source = photos_of(photo_job(tmp_path), Limits(tries=1), look_up)
+    source = photos_of(photo_job(tmp_path), DownloadLimits(tries=1), look_up)
     (tmp_path / "a.jpg").write_bytes(b"photo")
-    source.want(wanted("http://shop.test/a.jpg", "a.jpg"), {})
+    source.request(photo_requests("http://shop.test/a.jpg", "a.jpg"), {})
     bad, good = take_all(source, 2)
     source.close()
     assert bad.outcome.fault is ImageFault.DOWNLOAD

@@ -5,12 +5,12 @@ import asyncio
 import pytest
 
 from catalogue.fetch import Fetch, Host, MemoryBudget, Trouble
-from catalogue.photo import Limits
+from catalogue.photo import DownloadLimits
 from catalogue.urls import parse_url
 from models.errors import ImageError
 
 LARGE = 300_000
-LIMITS = Limits(room=1_000_000, max_bytes=2_000_000, slow_s=1.0)
+LIMITS = DownloadLimits(room=1_000_000, max_bytes=2_000_000, slow_s=1.0)
 SILENT = Trouble("does not answer", silent=True)
 BUSY = Trouble("answered 503")
 TARGET = parse_url("http://shop.test/a.jpg")

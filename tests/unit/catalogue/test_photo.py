@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalogue.photo import Cells, photo_in
+from catalogue.photo import PhotoLocator, photo_in
 from catalogue.urls import Target
 from models.errors import ImageError, ImageFault
 from tests.photo_jobs import outcome_of
@@ -55,7 +55,7 @@ STRANGE = [
 
 @pytest.mark.parametrize("root", ["{}", "s3://bucket", "http://127.0.0.1:1/a"])
 def test_a_cell_fails_its_row(root, tmp_path):
-    cells = Cells(root.format(tmp_path), confined=True)
+    cells = PhotoLocator(root.format(tmp_path), confined=True)
     for cell in STRANGE:
         try:
             place = cells.place(cell)
@@ -73,7 +73,7 @@ def test_base64_may_lack_what_comes_before_it_and_have_blanks_and_line_ends():
     data = b"\xff\xd8\xff\xe0" + bytes(range(256))
     text = base64.encodebytes(data).decode()
     for cell in (text, f" {text}", text.replace("\n", "\r\n"), f"data:image/jpeg;base64, {text}"):
-        assert Cells(".").place(cell)() == data
+        assert PhotoLocator(".").place(cell)() == data
 
 
 @pytest.mark.parametrize("confined", [True, False])
@@ -88,7 +88,7 @@ def test_a_photo_is_found_by_the_name_that_a_path_means(confined, tmp_path):
     for name in names.values():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
-    cells = Cells(str(tmp_path), confined=confined)
+    cells = PhotoLocator(str(tmp_path), confined=confined)
     for cell, name in names.items():
         assert outcome_of(tmp_path, cell, confined=confined) == name.encode()
         assert cells.name(cell) == name
@@ -102,7 +102,7 @@ def test_no_other_name_leads_out_of_the_root_or_tells_what_is_there(tmp_path):
     root = tmp_path / "root"
     root.mkdir()
     (tmp_path / "secret.jpg").write_text("secret")
-    cells = Cells(str(root), confined=True)
+    cells = PhotoLocator(str(root), confined=True)
     for cell in ("..\\secret.jpg", " ../secret.jpg", "..\\..\\etc\\passwd", f"{tmp_path}\\secret.jpg"):
         there, absent = (outcome_of(root, name) for name in (cell, cell.replace("secret", "absent")))
         assert there.fault is absent.fault
@@ -131,21 +131,21 @@ def test_what_is_no_path_is_explained_in_a_short_sentence(cell, tmp_path):
     assert len(str(error)) < 400
 
 
-class _Broken(Cells):
+class _Broken(PhotoLocator):
     def _place(self, cell):
         raise ValueError
 
 
 def test_no_message_shows_a_part_of_a_secret(caplog):
     cell = f"https://me:{'SECRET' * 50}@h/a.jpg"
-    for cells, text in ((_Broken("."), cell), (Cells("."), f"{cell}\udcff")):
+    for cells, text in ((_Broken("."), cell), (PhotoLocator("."), f"{cell}\udcff")):
         with pytest.raises(ImageError) as refusal:
             cells.place(text)
         assert "SECRET" not in str(refusal.value) + caplog.text
 
 
 def test_of_several_paths_under_a_url_the_first_is_taken():
-    assert Cells("https://h/img").url("1.jpg, 2.jpg") == "https://h/img/1.jpg"
+    assert PhotoLocator("https://h/img").url("1.jpg, 2.jpg") == "https://h/img/1.jpg"
 
 
 def test_no_message_holds_a_screen_of_a_cell(tmp_path):
@@ -168,5 +168,5 @@ def test_a_url_without_its_scheme_has_that_of_the_root_or_https():
             ("http://a.test", "http"),
         ):
             url = f"{scheme}://cdn.shop.com/a.jpg?v=1"
-            assert Cells(root).place(cell).text == url
-            assert Cells(root).url(cell) == url
+            assert PhotoLocator(root).place(cell).text == url
+            assert PhotoLocator(root).url(cell) == url

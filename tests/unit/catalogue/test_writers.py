@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogue.catalogue import open_catalogue
-from catalogue.photo import Wanted
+from catalogue.photo import PhotoRequest
 from catalogue.urls import cell_texts
 from catalogue.writers import check_output, csv_lines, guarded, inert, unguarded, writable
 from models.errors import ImageFault, InputError
@@ -166,7 +166,9 @@ def test_an_image_cell_that_is_no_text_fails_its_row_alone(tmp_path: Path) -> No
     (tmp_path / "a.jpg").write_bytes(b"photo")
     job = made_job(pa.table({"image": text_of([b"a.jpg", b"\xff.jpg", None])}), tmp_path, ".csv")
     photos = photos_of(job)
-    photos.want([Wanted(0, row, cell) for row, cell in enumerate([*job.chunk_images(0), *job.chunk_images(1)])], {})
+    photos.request(
+        [PhotoRequest(0, row, cell) for row, cell in enumerate([*job.chunk_images(0), *job.chunk_images(1)])], {}
+    )
     first, second, third = (photo.outcome for photo in take_all(photos, 3))
     assert first == b"photo"
     assert second.fault is ImageFault.REFUSED

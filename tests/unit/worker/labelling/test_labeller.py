@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from catalogue.catalogue import open_catalogue
-from catalogue.photo import Photo, Wanted
+from catalogue.photo import Photo, PhotoRequest
 from models.classifier import Classifier, load
 from models.decision import Scores
 from models.errors import ImageError, ImageFault
@@ -42,28 +42,28 @@ class Post:
         self._order = deque(order)
         self._gaps = set(gaps)
         self._takes = 0
-        self.waiting: list[tuple[Wanted, str | None]] = []
+        self.waiting: list[tuple[PhotoRequest, str | None]] = []
         self.asked: list[tuple[str | None, str | None]] = []
         self.wants_more = True
         self.on_disk = False
 
-    def want(self, photos: Sequence[Wanted], etags: Mapping[str, str]) -> None:
-        for wanted in photos:
-            etag = etags.get(wanted.cell or "")
-            self.asked.append((wanted.cell, etag))
-            self.waiting.append((wanted, etag))
+    def request(self, photos: Sequence[PhotoRequest], etags: Mapping[str, str]) -> None:
+        for request in photos:
+            etag = etags.get(request.cell or "")
+            self.asked.append((request.cell, etag))
+            self.waiting.append((request, etag))
 
     def take(self, timeout_s: float) -> Photo | None:
         self._takes += 1
         if self._takes in self._gaps or not self.waiting:
             return None
         place = self._order.popleft() % len(self.waiting) if self._order else 0
-        wanted, etag = self.waiting.pop(place)
-        data = None if etag else self._bring[wanted.cell or ""]
-        return Photo(wanted, data, wanted.cell, etag or f'"{wanted.cell}"', 0.5, 0 if data is None else 7)
+        request, etag = self.waiting.pop(place)
+        data = None if etag else self._bring[request.cell or ""]
+        return Photo(request, data, request.cell, etag or f'"{request.cell}"', 0.5, 0 if data is None else 7)
 
     def forget(self, chunk: int) -> None:
-        self.waiting = [(wanted, etag) for wanted, etag in self.waiting if wanted.chunk != chunk]
+        self.waiting = [(request, etag) for request, etag in self.waiting if request.chunk != chunk]
 
     def url_of(self, cell: str | None) -> str | None:
         return cell

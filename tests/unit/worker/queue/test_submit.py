@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalogue.photo import Limits
+from catalogue.photo import DownloadLimits
 from models.classifier import load
 from models.errors import InputError, JobError
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
@@ -136,7 +136,7 @@ def test_a_chunk_ends_within_the_time_limit_whatever_its_photos_do(
 ) -> None:
     rows = chunk_rows(timeout_s, per_host, decodings)
     assert 1 <= rows <= CHUNK_ROWS
-    most_s = max(rows * decodings * (2 * timeout_s + 1.0), rows * Limits().total_s / per_host)
+    most_s = max(rows * decodings * (2 * timeout_s + 1.0), rows * DownloadLimits().total_s / per_host)
     assert rows == 1 or most_s <= TIME_LIMIT_S, "two tries, each in a process of its own; all photos from one slow host"
     assert (chunk_rows(10.0), chunk_rows(20.0), chunk_rows(10.0, 1)) == (256, 158, 108)
 
