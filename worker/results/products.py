@@ -81,7 +81,7 @@ class Product(NamedTuple):
     doubts: dict[ReviewReason, int]
 
 
-class Verdict(NamedTuple):
+class ProductVote(NamedTuple):
     """The result of a product's vote; the fields are columns of ``by_group.parquet``."""
 
     label: str | None
@@ -91,7 +91,7 @@ class Verdict(NamedTuple):
     agreement: float | None
 
 
-def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO_PARENTS) -> Verdict:
+def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO_PARENTS) -> ProductVote:
     """The vote on a product.
 
     The label is the class with the highest mean probability over the readable photos. Ties go to the class with more
@@ -105,7 +105,7 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
     all photos are sure. Else it goes to review, for the commonest reason of its rows.
     """
     if not product.readable:
-        return Verdict(None, None, Status.FAILED, None, None)
+        return ProductVote(None, None, Status.FAILED, None, None)
     best = min(shares, key=lambda share: (-share.probability, -share.own, share.label))
     sure, doubts = [share.label for share in shares if share.sure], product.doubts
     status = Status.REVIEW
@@ -120,7 +120,7 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
         status, reason, label = Status.LABELED, None, min(sure, key=lambda label: len(ancestors(parents, label)))
     under = [share for share in shares if label in {share.label, *ancestors(parents, share.label)}]
     confidence, own = sum(share.probability for share in under), sum(share.own for share in under)
-    return Verdict(label, confidence / product.readable, status, reason, own / product.readable)
+    return ProductVote(label, confidence / product.readable, status, reason, own / product.readable)
 
 
 class ProductStore:

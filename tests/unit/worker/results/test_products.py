@@ -18,7 +18,7 @@ from worker.job.parts import Status
 from worker.job.receipt import GROUPS_FILE, GroupCounts
 from worker.request import JobOptions
 from worker.results.merge import Merged, merge_job, scratch_database
-from worker.results.products import ClassShare, Product, ProductStore, Verdict, decide
+from worker.results.products import ClassShare, Product, ProductStore, ProductVote, decide
 
 THRESHOLD, UNKNOWN = ReviewReason.THRESHOLD, ReviewReason.UNKNOWN
 LABELED, REVIEW = Status.LABELED, Status.REVIEW
@@ -52,7 +52,7 @@ def test_the_vote_is_the_likeliest_class_and_sure_photos_decide_whether_it_label
 
 
 def test_a_product_without_a_readable_photo_failed() -> None:
-    assert decide(product(2, 0), []) == Verdict(None, None, Status.FAILED, None, None)
+    assert decide(product(2, 0), []) == ProductVote(None, None, Status.FAILED, None, None)
 
 
 @pytest.mark.parametrize(
