@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from catalogue.addresses import Addresses, CheckedNames, Lookup, checked_socket
-from catalogue.fetch import Fetch, Gzip, Moved, Outcome, Received, Trouble, download_error, strong
+from catalogue.fetch import Fetch, Gzip, Outcome, Received, Redirect, Trouble, download_error, strong
 from catalogue.photo import DownloadLimits
 from catalogue.urls import Scheme, Target, parse_url
 from models.errors import ImageError, ImageFault, JobError
@@ -116,7 +116,7 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
     if status == _UNCHANGED and fetch.known_as:
         return Received(None, fetch.known_as)
     if status in _REDIRECTS and "Location" in answer.headers:
-        return _moved(fetch.target, answer.headers["Location"])
+        return _redirect(fetch.target, answer.headers["Location"])
     said = f"answered {status} {one_line(answer.reason or '', 60)}".rstrip()
     if status in _PASSING or status >= _SERVER_FAULT:
         after_s = _retry_after(answer.headers.get("Retry-After", ""))
@@ -155,12 +155,12 @@ async def _add_unpacked(fetch: Fetch, gzip: Gzip, chunk: bytes) -> None:
         raise download_error(fetch.url, "its host sent a damaged gzip; let it send photos uncompressed") from error
 
 
-def _moved(target: Target, location: str) -> Moved:
+def _redirect(target: Target, location: str) -> Redirect:
     there = parse_url(urljoin(target.text, location.strip()))
     if there.scheme is Scheme.S3 or (target.scheme is Scheme.HTTPS and there.scheme is Scheme.HTTP):
         msg = f"Expected {target.text[:200]} to redirect to https, it leads to {there.text[:200]}; name another URL."
         raise ImageError(msg, ImageFault.REFUSED)
-    return Moved(there)
+    return Redirect(there)
 
 
 def _retry_after(said: str) -> float | None:

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
-from catalogue.fetch import Fetch, Host, MemoryBudget, Moved, Outcome, Received, Trouble, download_error
+from catalogue.fetch import Fetch, Host, MemoryBudget, Outcome, Received, Redirect, Trouble, download_error
 from catalogue.photo import DownloadLimits, fails_its_photo
 from catalogue.urls import Scheme, Target
 from models.errors import ImageError, ImageFault
@@ -185,7 +185,7 @@ class Downloads:
             if isinstance(outcome, Received):
                 return outcome
             fetch.end_try()
-            if isinstance(outcome, Moved):
+            if isinstance(outcome, Redirect):
                 _follow(fetch, outcome.target)
                 first = True
             else:

@@ -38,7 +38,7 @@ class Received:
 
 
 @dataclass(frozen=True)
-class Moved:
+class Redirect:
     """A redirect."""
 
     target: Target
@@ -54,7 +54,7 @@ class Trouble:
     lasting: bool = False  # another try within the minute would fail, too
 
 
-Outcome = Received | Moved | Trouble
+Outcome = Received | Redirect | Trouble
 
 
 def strong(etag: str | None) -> str | None:
