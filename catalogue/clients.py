@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from catalogue.addresses import Addresses, CheckedNames, Lookup, checked_socket
-from catalogue.fetch import Fetch, Gzip, Outcome, Received, Redirect, Trouble, download_error, strong
+from catalogue.fetch import Fetch, Gzip, Outcome, Received, Redirect, Trouble, download_error, strong_etag
 from catalogue.photo import DownloadLimits
 from catalogue.urls import Scheme, Target, parse_url
 from models.errors import ImageError, ImageFault, JobError
@@ -144,7 +144,7 @@ async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Received:
             await fetch.add(chunk)
     if gzip and not gzip.is_whole:
         raise download_error(fetch.url, "its host sent a gzip that is cut short; let it send photos uncompressed")
-    return Received(fetch.whole(), strong(answer.headers.get("ETag")))
+    return Received(fetch.whole(), strong_etag(answer.headers.get("ETag")))
 
 
 async def _add_unpacked(fetch: Fetch, gzip: Gzip, chunk: bytes) -> None:

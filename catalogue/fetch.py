@@ -57,7 +57,7 @@ class Trouble:
 Outcome = Received | Redirect | Trouble
 
 
-def strong(etag: str | None) -> str | None:
+def strong_etag(etag: str | None) -> str | None:
     """The ETag if it is strong (RFC 9110, 8.8.3): equal strong tags mean equal bytes."""
     return etag if etag and _STRONG.fullmatch(etag) else None
 

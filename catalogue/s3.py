@@ -18,7 +18,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
-from catalogue.fetch import Fetch, Outcome, Received, Trouble, download_error, strong
+from catalogue.fetch import Fetch, Outcome, Received, Trouble, download_error, strong_etag
 from catalogue.photo import DownloadLimits
 from models.errors import ImageError, ImageFault, JobError
 from models.text import one_line
@@ -84,7 +84,7 @@ class S3Client:
             fetch.check(answer.get("ContentLength", 0))
             while chunk := await body.read(_PIECE):
                 await fetch.add(chunk)
-        return Received(fetch.whole(), strong(answer.get("ETag")))
+        return Received(fetch.whole(), strong_etag(answer.get("ETag")))
 
     async def _finds_other_buckets(self) -> bool:
         """Whether the settings work for a bucket with a plain name. Sends nothing."""
