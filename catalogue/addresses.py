@@ -153,7 +153,7 @@ def system_lookup(host: str) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
-class CheckedNames(AbstractResolver):
+class CheckedResolver(AbstractResolver):
     """Resolves names in daemon threads, and leaves out addresses that are not allowed."""
 
     def __init__(self, addresses: Addresses, lookup: Lookup, timeout_s: float) -> None:

@@ -12,7 +12,7 @@ from urllib.parse import urljoin
 import aiohttp
 from yarl import URL
 
-from catalogue.addresses import Addresses, CheckedNames, Lookup, checked_socket
+from catalogue.addresses import Addresses, CheckedResolver, Lookup, checked_socket
 from catalogue.fetch import Fetch, Gzip, Outcome, Received, Redirect, Trouble, download_error, strong_etag
 from catalogue.photo import DownloadLimits
 from catalogue.urls import Scheme, Target, parse_url
@@ -45,7 +45,7 @@ class Clients:
         self._limits = limits
         self._headers = headers or {}
         self._addresses = addresses
-        names = CheckedNames(addresses, lookup, limits.connect_s)
+        names = CheckedResolver(addresses, lookup, limits.connect_s)
         self._keeping = _session(limits, names, addresses, keep=True)
         self._brief = _session(limits, names, addresses, keep=False)
         self._s3: S3Client | None = None
@@ -90,7 +90,9 @@ class Clients:
             await self._s3.close()
 
 
-def _session(limits: DownloadLimits, names: CheckedNames, addresses: Addresses, *, keep: bool) -> aiohttp.ClientSession:
+def _session(
+    limits: DownloadLimits, names: CheckedResolver, addresses: Addresses, *, keep: bool
+) -> aiohttp.ClientSession:
     connector = aiohttp.TCPConnector(
         resolver=names,
         ttl_dns_cache=limits.names_s,

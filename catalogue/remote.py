@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, cast
 from aiohttp import ClientError, ClientResponse, ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 from yarl import URL
 
-from catalogue.addresses import Addresses, CheckedNames, checked_socket, system_lookup
+from catalogue.addresses import Addresses, CheckedResolver, checked_socket, system_lookup
 from catalogue.fetch import Gzip
 from catalogue.urls import S3_SCHEME, parse_url, shown, suffix_of
 from models.errors import ImageError, InputError, JobError, MissingExtraError
@@ -169,7 +169,7 @@ async def _in_time(wanted: _Download) -> None:
 
 
 async def _try_again(wanted: _Download) -> None:
-    names = CheckedNames(wanted.addresses, system_lookup, CONNECT_TIMEOUT_S)
+    names = CheckedResolver(wanted.addresses, system_lookup, CONNECT_TIMEOUT_S)
     sockets = partial(checked_socket, wanted.addresses)
     async with ClientSession(
         connector=TCPConnector(resolver=names, use_dns_cache=False, socket_factory=sockets),
