@@ -130,7 +130,7 @@ def open_writer(
 
 def _csv_writer(file: TextIO, schema: pa.Schema, harmless: frozenset[str]) -> Write:
     def shown(name: str, cells: list[object]) -> list[object]:
-        return list(map(inert, cells)) if name in harmless else cells
+        return list(map(without_formula, cells)) if name in harmless else cells
 
     def write(table: pa.Table) -> None:
         columns = (shown(name, text_cells(table.column(name))) for name in table.column_names)
@@ -302,7 +302,7 @@ def csv_lines(records: Iterable[Sequence[object]]) -> Iterator[str]:
         yield line
 
 
-def inert(cell: object) -> object:
+def without_formula(cell: object) -> object:
     """The cell, with an apostrophe in front if it would start a formula.
 
     A text starts a formula if it begins with ``=``, ``+``, ``-`` or ``@`` (also of full width, also after blanks), or
@@ -313,13 +313,13 @@ def inert(cell: object) -> object:
     return cell
 
 
-def guarded(text: str) -> str:
-    """The text, with an apostrophe in front if it would start a formula; :func:`unguarded` restores it."""
+def escape_formula(text: str) -> str:
+    """The text, with an apostrophe in front if it would start a formula; :func:`unescape_formula` restores it."""
     bare = text.lstrip("'")
-    return text if inert(bare) == bare else f"'{text}"
+    return text if without_formula(bare) == bare else f"'{text}"
 
 
-def unguarded(cell: str) -> str:
-    """The inverse of :func:`guarded`. Also removes the apostrophe before a formula in ``review.csv``."""
+def unescape_formula(cell: str) -> str:
+    """The inverse of :func:`escape_formula`. Also removes the apostrophe before a formula in ``review.csv``."""
     bare = cell.lstrip("'")
-    return cell if bare == cell or inert(bare) == bare else cell[1:]
+    return cell if bare == cell or without_formula(bare) == bare else cell[1:]

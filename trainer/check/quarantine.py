@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.urls import joined, scheme_of
-from catalogue.writers import csv_lines, unguarded
+from catalogue.writers import csv_lines, unescape_formula
 from models.errors import InputError
 from models.text import number_of
 from trainer.check.checkup import Checkup, Issue
@@ -180,5 +180,5 @@ def _read_log(folder: Path) -> dict[Path, Path]:
     if tuple(header) != _COLUMNS:
         msg = f"Expected the log of a quarantine in {folder / LOG}, found the columns {', '.join(header)}."
         raise InputError(msg)
-    moves = [list(map(unguarded, row[:2])) for row in rows if len(row) == len(_COLUMNS)]
+    moves = [list(map(unescape_formula, row[:2])) for row in rows if len(row) == len(_COLUMNS)]
     return {folder / there: Path(back) for back, there in moves}

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from catalogue.photo import PhotoLocator
 from catalogue.readers import Reader, read_delimited, read_jsonl, read_parquet
 from catalogue.urls import is_elsewhere, is_url, photo_cells
-from catalogue.writers import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer, unguarded
+from catalogue.writers import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer, unescape_formula
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage, open_storage
 from models.text import label_text
@@ -240,7 +240,7 @@ class Correcting:
         self.harmless = frozenset({*self._own, *added})
         self.counts: Counter[str] = Counter()
         self.waits: pa.ChunkedArray = pa.chunked_array([], pa.bool_())
-        self._as_read = unguarded if result.suffix.lower() == ".csv" else str
+        self._as_read = unescape_formula if result.suffix.lower() == ".csv" else str
         self._photos = pa.array(list(resolved), pa.string())
         self._votes = _vote_columns(list(resolved.values()))
         by_place = any("/" in photo for photo in resolved)

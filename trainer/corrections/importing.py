@@ -15,7 +15,7 @@ from catalogue.catalogue import IMAGE_COLUMNS
 from catalogue.photo import PhotoLocator
 from catalogue.readers import read_delimited
 from catalogue.urls import is_url
-from catalogue.writers import unguarded
+from catalogue.writers import unescape_formula
 from models.errors import ImageError, InputError
 from models.photo import NONE
 from models.storage.storage import FolderStorage
@@ -206,13 +206,15 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
     number = 0
     rows = (row for batch in reader.batches for row in batch.to_pylist())
     for number, row in enumerate(rows, start=1):
-        cells = {column: unguarded(row[name]) for column, name in columns.items()}
+        cells = {column: unescape_formula(row[name]) for column, name in columns.items()}
         named.update(map(label_text, _best(cells)))
         answer = _answer(cells)
         if answer is None:
             continue
         if options.image_root is None and CORRECT_LABEL in columns:  # a list for review may have been moved
-            answer["image"] = unguarded(row.get(f"{options.prefix}{THUMBNAIL}", "")).strip() or answer.get("image", "")
+            answer["image"] = unescape_formula(row.get(f"{options.prefix}{THUMBNAIL}", "")).strip() or answer.get(
+                "image", ""
+            )
         if image := answer.get("image", "").strip():
             answer["image"] = places.url(image) or image if image.startswith("//") else places.name(image)
         filled = {name: text for name, text in answer.items() if text.strip()}

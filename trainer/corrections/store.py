@@ -13,7 +13,7 @@ from typing import BinaryIO, Final, TextIO
 
 from catalogue.readers import Reader, read_delimited
 from catalogue.text_file import TextFile, text_file
-from catalogue.writers import csv_lines, guarded, unguarded
+from catalogue.writers import csv_lines, escape_formula, unescape_formula
 from models.errors import DISK_FULL, InputError
 from models.whole_file import open_lock
 from trainer.corrections.votes import COLUMNS, Vote, parse_vote, vote_cells
@@ -215,12 +215,12 @@ class CorrectionStore:
         return False
 
     def _parsed(self, cells: Mapping[str, str]) -> Vote:
-        return parse_vote({name: unguarded(cell) for name, cell in cells.items()}, self.path.parent)
+        return parse_vote({name: unescape_formula(cell) for name, cell in cells.items()}, self.path.parent)
 
     def _line(self, vote: Vote) -> bytes:
         cells = vote_cells(vote)
         try:
-            line = _csv_line(map(guarded, cells))
+            line = _csv_line(map(escape_formula, cells))
             parse_vote(dict(zip(COLUMNS, cells, strict=True)), self.path.parent)
             if line.count(b"\n") > 1:
                 msg = "expected it on one line"

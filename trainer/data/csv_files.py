@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import unquote_to_bytes
 
-from catalogue.writers import csv_lines, guarded
+from catalogue.writers import csv_lines, escape_formula
 from models.whole_file import replace_file
 from trainer.request import TABLE_SUFFIXES
 
@@ -15,14 +15,14 @@ _QUOTED: Final = "file:///"
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a header and rows. No cell starts a formula; readers call ``unguarded``."""
+    """Write a header and rows. No cell starts a formula; readers call ``unescape_formula``."""
     text = "".join(csv_lines(chain([header], map(guarded_cells, rows))))
     replace_file(path, text.encode(errors="surrogateescape"))
 
 
 def guarded_cells(row: Iterable[object]) -> list[object]:
     """The cells of a row. No cell starts a formula."""
-    return [guarded(str(cell)) if isinstance(cell, str | Path) else cell for cell in row]
+    return [escape_formula(str(cell)) if isinstance(cell, str | Path) else cell for cell in row]
 
 
 def path_cell(path: Path) -> str:

@@ -16,7 +16,7 @@ from catalogue.photo import PhotoLocator, PhotoRequest
 from catalogue.photos import Photos, open_photos
 from catalogue.readers import read_delimited
 from catalogue.urls import is_url, readable, scheme_of
-from catalogue.writers import unguarded
+from catalogue.writers import unescape_formula
 from models.errors import DataError, ImageError, ImageFault, InputError
 from models.file_kinds import FIRST_BYTES, is_text
 from models.photo import NONE, is_hidden, walk_files
@@ -403,7 +403,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
         raise InputError(msg)
     cells = (row for batch in reader.batches for row in batch.select(["label", "parent"]).to_pylist())
     for number, row in enumerate(cells, start=1):
-        label, parent = (label_text(unguarded(row[name].strip())) for name in ("label", "parent"))
+        label, parent = (label_text(unescape_formula(row[name].strip())) for name in ("label", "parent"))
         if not label or NONE in {label, parent}:
             msg = f"Expected labels of products in row {number} of {path}, got {label!r} under {parent!r}."
             raise DataError(msg)

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from catalogue.catalogue import Catalogue, open_catalogue
 from catalogue.readers import CLASS_NAMES, JSON_FIELD
 from catalogue.urls import cell_texts, is_bytes
-from catalogue.writers import unguarded
+from catalogue.writers import unescape_formula
 from models.errors import DataError, InputError
 from models.photo import NONE
 from models.taxonomy import PATH_MARK
@@ -203,7 +203,7 @@ def _chosen_rows(
     kept: list[TableRow] = []
     chosen, number, names = 0, 0, {*columns.values(), *(column for column, _ in conditions)}
     is_text = catalogue.source.lower().endswith((".csv", ".tsv"))
-    as_meant = unguarded if is_text else str  # Hangtag and others write an apostrophe before a formula
+    as_meant = unescape_formula if is_text else str  # Hangtag and others write an apostrophe before a formula
     for number, (image, row) in enumerate(_rows(catalogue, names), start=1):
         if all(label_text(row[column]) == value for column, value in conditions):
             chosen += 1

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.urls import readable
-from catalogue.writers import unguarded
+from catalogue.writers import unescape_formula
 from models.errors import DataError, ImageError
 from models.photo import NONE
 from models.taxonomy import Taxonomy
@@ -235,7 +235,7 @@ def _photos_before(earlier: Path | None, known: Sequence[AssignedPhoto], classes
         rows = [(photo.sha256, photo.label, photo.present) for photo in known]
     else:
         with CycleFolder(earlier).dataset.open(encoding="utf-8", newline="") as file:
-            rows = [(row["sha256"], label_text(unguarded(row["label"])), True) for row in csv.DictReader(file)]
+            rows = [(row["sha256"], label_text(unescape_formula(row["label"])), True) for row in csv.DictReader(file)]
     labels = _labels((sha256, classes.name_of(label)) for sha256, label, _ in rows)
     return labels, {sha256 for sha256, _, present in rows if sha256 and present}
 

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from catalogue.writers import unguarded
+from catalogue.writers import unescape_formula
 from models.errors import DataError
 from models.text import label_text
 from trainer.data.csv_files import write_rows
@@ -106,7 +106,7 @@ def read_splits(path: Path) -> list[AssignedPhoto]:
             if tuple(header) != _COLUMNS:
                 msg = f"its columns are {','.join(header) or 'missing'}, not {','.join(_COLUMNS)}"
                 raise ValueError(msg)
-            photos = [_read_row(list(map(unguarded, row)), rows.line_num) for row in rows if row]
+            photos = [_read_row(list(map(unescape_formula, row)), rows.line_num) for row in rows if row]
             if not photos:
                 msg = "it has no row"
                 raise ValueError(msg)

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from catalogue.writers import unguarded
+from catalogue.writers import unescape_formula
 from models.errors import DataError
 from models.photo import NONE
 from models.process import usable_cores
@@ -205,7 +205,7 @@ def write_excluded(path: Path, excluded: Sequence[Exclusion]) -> None:
 def read_excluded(path: Path) -> list[Exclusion]:
     """Read ``excluded.csv``."""
     with path.open(errors="surrogateescape", newline="") as file:
-        rows = [{name: unguarded(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
+        rows = [{name: unescape_formula(cell) for name, cell in row.items()} for row in csv.DictReader(file)]
     return [Exclusion(Path(row["image"]), row["reason"], row["message"]) for row in rows]
 
 

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 from catalogue.catalogue import IMAGE_COLUMNS
 from catalogue.photo import PhotoLocator
 from catalogue.urls import is_url, scheme_of
-from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, inert, open_writer, text_cells
+from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, open_writer, text_cells, without_formula
 from models.decision import ReviewReason
 from models.errors import JobError
 from models.whole_file import replacing, sync_file
@@ -76,7 +76,7 @@ class ReviewList:
         encoding = "utf-8-sig" if self._job.spec.options.excel_safe else "utf-8"
         with file.open("w", encoding=encoding, newline="") as out:
             header = [*self._kept(first), *self._names.values(), *last]
-            out.writelines(csv_lines([list(map(inert, header))]))
+            out.writelines(csv_lines([list(map(without_formula, header))]))
             out.writelines(
                 line for (line,) in self._database.execute("SELECT line FROM doubt ORDER BY confidence, row")
             )
@@ -96,7 +96,7 @@ class ReviewList:
         places, unanswered = list(map(self._place, images)), [None] * len(numbers)
         first: Sequence[Sequence[object]] = (numbers, unanswered, label, confidence, reason, best, places)
         columns = (*self._kept(first), *self._catalogue_cells(images, rows), sha256, model)
-        return csv_lines(zip(*(map(inert, column) for column in columns), strict=True))
+        return csv_lines(zip(*(map(without_formula, column) for column in columns), strict=True))
 
     def _catalogue_cells(self, images: Sequence[str | None], rows: pa.Table) -> Iterator[Sequence[object]]:
         for name in self._names:

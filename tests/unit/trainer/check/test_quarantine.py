@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from catalogue.writers import inert
+from catalogue.writers import without_formula
 from models.errors import ImageError, ImageFault, InputError
 from trainer.check.checkup import Issue, check_up
 from trainer.check.quarantine import LOG, BroughtBack, bring_back, make_outside, photos_to_move, quarantine
@@ -190,6 +190,6 @@ def test_a_log_starts_no_formula_and_files_with_such_names_come_back(photos, tmp
     before = contents(photos)
     quarantined(read_dataset(photos), tmp_path)
     with (tmp_path / "aside" / LOG).open(newline="") as file:
-        assert [cell for row in csv.reader(file) for cell in row if inert(cell) != cell] == []
+        assert [cell for row in csv.reader(file) for cell in row if without_formula(cell) != cell] == []
     bring_back(tmp_path / "aside")
     assert contents(photos) == before

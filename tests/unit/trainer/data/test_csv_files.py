@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from catalogue.writers import inert
+from catalogue.writers import without_formula
 from trainer.data.csv_files import path_cell, path_in, write_rows
 from trainer.data.dataset import Split, read_dataset
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
@@ -61,4 +61,4 @@ def test_no_csv_of_a_training_starts_a_formula_and_each_is_read_as_it_was_meant(
     assert [(photo.label, photo.product) for photo in read_dataset(table).photos] == [(text, text) for text in FORMULAS]
     for file in (splits, excluded, table):
         with file.open(newline="") as lines:
-            assert [cell for row in csv.reader(lines) for cell in row if inert(cell) != cell] == []
+            assert [cell for row in csv.reader(lines) for cell in row if without_formula(cell) != cell] == []
