@@ -31,8 +31,8 @@ from catalogue.urls import (
     checked_root,
     checked_url,
     folder_of,
-    is_elsewhere,
     is_url,
+    is_url_or_data,
     other_names,
     photo_cells,
     rows_with_several,
@@ -325,7 +325,7 @@ def _column_words(names: list[str], column: str) -> str:
 
 def _check_only_column(source: str, column: str, root: Path, cells: list[str]) -> None:
     named = column.lower() in IMAGE_COLUMNS or not cells
-    if named or any(is_elsewhere(cell) or PurePath(cell).suffix.lower() in IMAGE_SUFFIXES for cell in cells):
+    if named or any(is_url_or_data(cell) or PurePath(cell).suffix.lower() in IMAGE_SUFFIXES for cell in cells):
         return
     if not any(_is_there(root / cell) for cell in cells):
         msg = (
@@ -344,7 +344,7 @@ def _check_names(source: str, schema: pa.Schema) -> None:
     if repeated:
         msg = f"Expected each column once in {source}, found {', '.join(repeated)[:200]} twice; rename one."
         raise InputError(msg)
-    photos = (name for name in schema.names if is_elsewhere(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
+    photos = (name for name in schema.names if is_url_or_data(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
     photo = next(photos, None)
     if photo is not None:  # the header is a row, whose photo would be lost
         msg = f"Expected column names in the first line of {source}, got {photo[:SHOWN]!r}; add a line with names."
@@ -369,7 +369,7 @@ def _check_photos(source: str, field: pa.Field, cells: pa.Array, *, has_suffix: 
 
 
 def _check_within(source: str, root: Path, cells: list[str]) -> None:
-    paths = [cell for cell in cells if not is_elsewhere(cell)]
+    paths = [cell for cell in cells if not is_url_or_data(cell)]
     outside = [
         cell
         for cell in paths
@@ -387,7 +387,7 @@ def _check_within(source: str, root: Path, cells: list[str]) -> None:
 
 
 def _check_root(source: str, root: Path, cells: list[str]) -> None:
-    names = [cell for cell in cells if not is_elsewhere(cell)]
+    names = [cell for cell in cells if not is_url_or_data(cell)]
     if any(_is_there(root / name) for name in names):
         return
     if any(_is_there(Path(name)) for name in names):

@@ -27,7 +27,7 @@ SCHEMES: Final = (S3_SCHEME, "http://", "https://")
 _NO_SCHEME: Final = r"//[^/\s.][^/\s]{0,300}[.:\]][^/\s]{0,300}/"
 _BASE64: Final = r"(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[A-Za-z0-9+/=\s]{60}"
 """The beginning of a JPEG, PNG, WebP or GIF in base64."""
-ELSEWHERE: Final = rf"^\s*(?:(?i:[a-z][a-z0-9+.-]*://|https?:\\|data:)|{_NO_SCHEME}|{_BASE64})"
+URL_OR_DATA: Final = rf"^\s*(?:(?i:[a-z][a-z0-9+.-]*://|https?:\\|data:)|{_NO_SCHEME}|{_BASE64})"
 """The beginning of cells that are not paths: URLs, of any scheme or without one (``//host/``); data URIs; base64."""
 _NEXT_URL: Final = re.compile(r"[\s,;|](?:(?i:https?|s3):)?//[^/\s]")
 _NEXT_URL_OF_A_QUERY: Final = re.compile(r"\s(?:(?i:https?|s3):)?//[^/\s]")
@@ -113,9 +113,9 @@ def is_url(place: str) -> bool:
     return _SCHEME.match(place) is not None
 
 
-def is_elsewhere(cell: str) -> bool:
+def is_url_or_data(cell: str) -> bool:
     """Whether a catalogue's cell is a URL or the photo itself, and not a path on a disk."""
-    return re.match(ELSEWHERE, cell) is not None
+    return re.match(URL_OR_DATA, cell) is not None
 
 
 def cell_texts(
@@ -232,7 +232,7 @@ def photos_in(cell: str) -> list[str]:
     url = _NEXT_URL.search(text)
     if url and "?" in text[: url.start()]:
         url = _NEXT_URL_OF_A_QUERY.search(text, url.start())
-    if url and is_elsewhere(text):
+    if url and is_url_or_data(text):
         return [text[: url.start()].rstrip(_BETWEEN), text[url.start() + 1 :]]
     return paths_in(text) or [cell]
 
@@ -242,7 +242,7 @@ def paths_in(cell: str) -> list[str]:
     text = cell.strip()
     path = _NEXT_PATH.search(text)
     rest = text[path.end() :].strip(_BETWEEN) if path else ""
-    if not path or (rest and (is_elsewhere(text) or PurePosixPath(rest).suffix.lower() not in IMAGE_SUFFIXES)):
+    if not path or (rest and (is_url_or_data(text) or PurePosixPath(rest).suffix.lower() not in IMAGE_SUFFIXES)):
         return []
     return [text[: path.end() - 1].rstrip(), *filter(None, [rest])]
 

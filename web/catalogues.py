@@ -17,7 +17,7 @@ import pyarrow as pa
 from catalogue.catalogue import NoImageColumnError, check_kind, open_catalogue
 from catalogue.photo import DownloadLimits, fault_words
 from catalogue.text_file import LIKELY_ENCODINGS, EncodingError
-from catalogue.urls import cell_texts, is_elsewhere, is_url, readable
+from catalogue.urls import cell_texts, is_url, is_url_or_data, readable
 from models.errors import HangtagError, ImageError, ImageFault, InputError
 from models.text import one_line
 from pages.tiles import data_uri
@@ -197,7 +197,7 @@ def preview(
         image_root=catalogue.image_root,
         rows=tuple(zip(*(_texts(column) for column in first.columns), strict=True)),
         photos=_photos(catalogue.image_root, cells, allow_hosts),
-        relative=any(cell and not is_elsewhere(cell) for cell in cells),
+        relative=any(cell and not is_url_or_data(cell) for cell in cells),
     )
 
 

@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from catalogue.urls import is_elsewhere
+from catalogue.urls import is_url_or_data
 from models.decision import UNMEASURED
 from models.errors import ImageFault, JobError, StoppedError
 from models.storage.storage import FolderStorage
@@ -103,7 +103,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     if job is None or missing is None or missing.count < receipt.rows:
         return ""
     images = (one.image for one in missing.examples if one.image)
-    path = next((image for image in images if not is_elsewhere(image) and not Path(image).is_absolute()), None)
+    path = next((image for image in images if not is_url_or_data(image) and not Path(image).is_absolute()), None)
     if path is None:
         return ""
     if any(one.image and "check the path" not in one.message for one in missing.examples):

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 from catalogue.photo import PhotoLocator
 from catalogue.readers import Reader, read_delimited, read_jsonl, read_parquet
-from catalogue.urls import is_elsewhere, is_url, photo_cells
+from catalogue.urls import is_url, is_url_or_data, photo_cells
 from catalogue.writers import OUTPUT_SUFFIXES, UNWRITABLE, check_output, holds_bytes, open_writer, unescape_formula
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage, open_storage
@@ -279,7 +279,7 @@ class Correcting:
         return self._votes.take(numbers)
 
     def _place(self, cell: str) -> str:
-        if is_elsewhere(cell) or is_url(self._root):
+        if is_url_or_data(cell) or is_url(self._root):
             return self._cells.url(cell) or cell if cell.startswith("//") else cell
         return os.path.normpath(Path(self._root) / self._cells.name(cell))
 

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from catalogue.catalogue import Catalogue, open_catalogue
 from catalogue.readers import JSON_FIELD
-from catalogue.urls import ELSEWHERE, is_url, photo_cells
+from catalogue.urls import URL_OR_DATA, is_url, photo_cells
 from catalogue.writers import writable
 from models.errors import InputError, JobError
 from models.manifest import AUTO
@@ -137,7 +137,7 @@ def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple
 def _names_paths(cells: pa.ChunkedArray) -> bool:
     """Whether some cells are paths on a disk, and not empty, URLs or data URIs."""
     text = pa.array([cell and cell[:_BEGINNING] for cell in photo_cells(cells)], pa.string())
-    paths = pc.and_(pc.not_equal(text, ""), pc.invert(pc.match_substring_regex(text, ELSEWHERE)))
+    paths = pc.and_(pc.not_equal(text, ""), pc.invert(pc.match_substring_regex(text, URL_OR_DATA)))
     return bool(pc.any(paths).as_py())
 
 

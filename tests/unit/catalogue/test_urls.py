@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogue.urls import (
-    ELSEWHERE,
+    URL_OR_DATA,
     Scheme,
     checked_headers,
     checked_root,
     checked_url,
     folder_of,
-    is_elsewhere,
     is_url,
+    is_url_or_data,
     joined,
     other_names,
     parse_url,
@@ -166,7 +166,7 @@ WITHOUT_SCHEME = {
 @pytest.mark.parametrize(("cell", "scheme"), WITHOUT_SCHEME.items(), ids=range(len(WITHOUT_SCHEME)))
 def test_a_cell_may_lack_its_scheme(cell: str, scheme: str | None) -> None:
     assert scheme_of(cell) == scheme
-    assert is_elsewhere(cell) == (scheme is not None)
+    assert is_url_or_data(cell) == (scheme is not None)
 
 
 def test_a_url_with_backslashes_is_read_as_browsers_do() -> None:
@@ -276,8 +276,11 @@ def test_headers_are_checked_and_their_values_never_shown() -> None:
 def test_a_cell_of_dots_is_told_from_a_url_in_linear_time() -> None:
     for cell in (f"//a{'.' * 200_000}", f"//{'a.' * 100_000} /", f"//a{'.:' * 100_000}\n"):
         assert scheme_of(cell) is None
-        assert not is_elsewhere(cell)
-    assert pc.match_substring_regex(pa.array(["//a.test/1.jpg", "//tmp/1.jpg"]), ELSEWHERE).to_pylist() == [True, False]
+        assert not is_url_or_data(cell)
+    assert pc.match_substring_regex(pa.array(["//a.test/1.jpg", "//tmp/1.jpg"]), URL_OR_DATA).to_pylist() == [
+        True,
+        False,
+    ]
 
 
 CELLS = {
