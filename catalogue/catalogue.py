@@ -33,7 +33,7 @@ from catalogue.urls import (
     folder_of,
     is_url,
     is_url_or_data,
-    other_names,
+    other_spellings,
     photo_cells,
     rows_with_several,
     shown,
@@ -375,7 +375,7 @@ def _check_within(source: str, root: Path, cells: list[str]) -> None:
         for cell in paths
         if not Path(os.path.normpath(root / cell)).is_relative_to(root)
         and not any(
-            _is_there(root / name) for name in other_names(cell) if ".." not in name and not name.startswith("/")
+            _is_there(root / name) for name in other_spellings(cell) if ".." not in name and not name.startswith("/")
         )
     ]
     if outside and len(outside) == len(cells):

@@ -18,7 +18,7 @@ from catalogue.urls import (
     STRAY_PERCENT,
     Target,
     joined,
-    other_names,
+    other_spellings,
     parse_url,
     paths_in,
     readable,
@@ -189,7 +189,7 @@ class PhotoLocator:
         except ImageError as error:
             if error.fault not in _NOT_THERE:
                 raise
-            for name in other_names(cell):
+            for name in other_spellings(cell):
                 try:
                     return read_photo(self._path(name), self._within)
                 except ImageError as other:
@@ -201,7 +201,7 @@ class PhotoLocator:
 
     def name(self, cell: str) -> str:
         """The photo's name on the disk: its path, or another spelling of it."""
-        names = list(other_names(cell))
+        names = list(other_spellings(cell))
         return cell if not names or self._is_there(cell) else next(filter(self._is_there, names), cell)
 
     def hint(self, cell: str) -> str:

@@ -137,7 +137,7 @@ def photo_cells(
 ) -> list[str | None]:
     """The first photo of each row, as a path, URL or data URI.
 
-    A cell that may be one path or several is not changed: see :func:`other_names`.
+    A cell that may be one path or several is not changed: see :func:`other_spellings`.
     ``suffix`` is added to paths without an image's ending.
     """
     cells = _single_cells(column, errors)
@@ -264,7 +264,7 @@ def _with_suffix(cell: str, suffix: str) -> str:
     return cell if is_whole or not path else path + suffix
 
 
-def other_names(path: str) -> Iterator[str]:
+def other_spellings(path: str) -> Iterator[str]:
     """Other spellings of a path without a file: without blanks, backslashes or its first slash; in NFC or NFD.
 
     If the cell may hold several paths, also spellings of the first.

@@ -18,7 +18,7 @@ from catalogue.urls import (
     is_url,
     is_url_or_data,
     joined,
-    other_names,
+    other_spellings,
     parse_url,
     photo_cells,
     readable,
@@ -246,12 +246,12 @@ def test_a_suffix_is_added_to_paths_without_an_images() -> None:
 
 
 def test_a_path_may_mean_another_name() -> None:
-    assert list(other_names("img/hat.jpg")) == []
-    assert list(other_names(" img\\hat.jpg")) == ["img\\hat.jpg", "img/hat.jpg"]
-    assert list(other_names("/h/a/hat.jpg")) == ["h/a/hat.jpg"]
-    assert list(other_names("a\\1.jpg, 2.jpg")) == ["a/1.jpg, 2.jpg", "a\\1.jpg", "a/1.jpg"]
-    assert "Hu\u0308te.jpg" in other_names("H\u00fcte.jpg")
-    assert "H\u00fcte.jpg" in other_names("Hu\u0308te.jpg")
+    assert list(other_spellings("img/hat.jpg")) == []
+    assert list(other_spellings(" img\\hat.jpg")) == ["img\\hat.jpg", "img/hat.jpg"]
+    assert list(other_spellings("/h/a/hat.jpg")) == ["h/a/hat.jpg"]
+    assert list(other_spellings("a\\1.jpg, 2.jpg")) == ["a/1.jpg, 2.jpg", "a\\1.jpg", "a/1.jpg"]
+    assert "Hu\u0308te.jpg" in other_spellings("H\u00fcte.jpg")
+    assert "H\u00fcte.jpg" in other_spellings("Hu\u0308te.jpg")
 
 
 def test_headers_are_checked_and_their_values_never_shown() -> None:
