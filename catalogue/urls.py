@@ -142,7 +142,7 @@ def photo_cells(
     """
     cells = _single_cells(column, errors)
     if _is_text(column.type) and pc.any(_maybe_several(column)).as_py():
-        cells = [cell if not cell or len(paths_in(cell)) > 1 else photos_in(cell)[0] for cell in cells]
+        cells = [cell if not cell or len(split_paths(cell)) > 1 else split_photos(cell)[0] for cell in cells]
     return [cell and _with_suffix(cell, suffix) for cell in cells] if suffix else cells
 
 
@@ -213,10 +213,10 @@ def rows_with_several(column: pa.Array) -> int:
     if not _is_text(column.type):
         return 0
     cells = cell_texts(column.filter(_maybe_several(column)))
-    return sum(len(paths_in(cell) or photos_in(cell)) > 1 for cell in cells if cell)
+    return sum(len(split_paths(cell) or split_photos(cell)) > 1 for cell in cells if cell)
 
 
-def photos_in(cell: str) -> list[str]:
+def split_photos(cell: str) -> list[str]:
     """The first photo of a cell, and the rest: a list in JSON, or separated by ``,``, ``;``, ``|`` or blanks.
 
     After a URL with a query, only blanks separate photos.
@@ -234,10 +234,10 @@ def photos_in(cell: str) -> list[str]:
         url = _NEXT_URL_OF_A_QUERY.search(text, url.start())
     if url and is_url_or_data(text):
         return [text[: url.start()].rstrip(_BETWEEN), text[url.start() + 1 :]]
-    return paths_in(text) or [cell]
+    return split_paths(text) or [cell]
 
 
-def paths_in(cell: str) -> list[str]:
+def split_paths(cell: str) -> list[str]:
     """The first path of a cell, and the rest, separated by ``,``, ``;`` or ``|``; empty without such a separator."""
     text = cell.strip()
     path = _NEXT_PATH.search(text)
@@ -270,7 +270,7 @@ def other_spellings(path: str) -> Iterator[str]:
     If the cell may hold several paths, also spellings of the first.
     """
     plain = path.strip()
-    names = [name for one in (plain, *paths_in(plain)[:1]) for name in (one, one.replace("\\", "/"))]
+    names = [name for one in (plain, *split_paths(plain)[:1]) for name in (one, one.replace("\\", "/"))]
     names += [name.lstrip("/") for name in names]
     forms = [unicodedata.normalize(form, name) for form in ("NFC", "NFD") for name in names if not name.isascii()]
     yield from (name for name in dict.fromkeys([*names, *forms]) if name not in {"", path})
