@@ -17,7 +17,7 @@ from catalogue.urls import (
     SHOWN,
     STRAY_PERCENT,
     Target,
-    joined,
+    join_url,
     other_spellings,
     parse_url,
     readable,
@@ -170,7 +170,7 @@ class PhotoLocator:
         if scheme is None or scheme in _REMOTE:
             if scheme and cell.lstrip().startswith("//"):  # without a scheme, the root's applies
                 cell = f"{'http' if (self._base or '').startswith('http:') else scheme}:{cell.lstrip()}"
-            return parse_url(cell if scheme else joined(self._base or "", next(iter(split_paths(cell)), cell)))
+            return parse_url(cell if scheme else join_url(self._base or "", next(iter(split_paths(cell)), cell)))
         if scheme == "data":
             return partial(photo_in, cell)
         got = f"{readable(cell)[:SHOWN]!r} of {scheme[:40]}"

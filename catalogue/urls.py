@@ -396,7 +396,7 @@ def _on_host(text: str, scheme: Scheme, authority: str, tail: str) -> Target:
     return Target(f"{scheme}://{place}{_quoted(path)}", scheme, host, port)
 
 
-def joined(base: str, cell: str) -> str:
+def join_url(base: str, cell: str) -> str:
     """A path under a URL; for HTTP with slashes for backslashes, and percent-quoted where it is not yet."""
     if base.startswith(S3_SCHEME):
         return f"{base}/{cell.lstrip('/')}"

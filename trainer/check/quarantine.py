@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from catalogue.urls import joined, scheme_of
+from catalogue.urls import join_url, scheme_of
 from catalogue.writers import csv_lines, unescape_formula
 from models.errors import InputError
 from models.text import number_of
@@ -140,7 +140,7 @@ def _write_rest(checkup: Checkup, folder: Path, going: Iterable[LabeledPhoto]) -
 def _image(photo: LabeledPhoto, root: str) -> str:
     if photo.cell is None:
         return path_cell(photo.path)
-    return photo.cell if scheme_of(photo.cell) else joined(root, photo.cell)
+    return photo.cell if scheme_of(photo.cell) else join_url(root, photo.cell)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from catalogue.urls import (
     folder_of,
     is_url,
     is_url_or_data,
-    joined,
+    join_url,
     other_spellings,
     parse_url,
     photo_cells,
@@ -128,7 +128,7 @@ def test_a_cell_is_a_url_or_a_path(cell, scheme):
     ],
 )
 def test_a_path_is_joined_to_a_url(base, cell, url):
-    assert joined(base, cell) == url
+    assert join_url(base, cell) == url
     assert parse_url(url).text == url
 
 
@@ -174,8 +174,8 @@ def test_a_url_with_backslashes_is_read_as_browsers_do() -> None:
         with pytest.raises(ImageError):
             parse_url(cell)
     assert parse_url("http:\\\\shop.com\\b\\a.jpg").text == "http://shop.com/b/a.jpg"
-    assert joined("http://shop.com", " img\\a b.jpg") == "http://shop.com/img/a%20b.jpg"
-    assert joined("s3://shop", "img\\a.jpg") == "s3://shop/img\\a.jpg"
+    assert join_url("http://shop.com", " img\\a b.jpg") == "http://shop.com/img/a%20b.jpg"
+    assert join_url("s3://shop", "img\\a.jpg") == "s3://shop/img\\a.jpg"
 
 
 SEVERAL = {
