@@ -172,7 +172,7 @@ class PhotoLocator:
                 cell = f"{'http' if (self._base or '').startswith('http:') else scheme}:{cell.lstrip()}"
             return parse_url(cell if scheme else join_url(self._base or "", next(iter(split_paths(cell)), cell)))
         if scheme == "data":
-            return partial(photo_in, cell)
+            return partial(decode_data_uri, cell)
         got = f"{readable(cell)[:SHOWN]!r} of {scheme[:40]}"
         msg = f"Expected a path, or a URL of http, https, s3 or data, got {got}; copy it."
         raise ImageError(msg, ImageFault.REFUSED)
@@ -236,7 +236,7 @@ class PhotoLocator:
         return place.text if isinstance(place, Target) else None
 
 
-def photo_in(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
+def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     """The bytes of a ``data:`` URI, in base64 or percent-quoted, or of bare base64. The media type is ignored.
 
     Raises ImageError.

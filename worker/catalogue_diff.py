@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from pydantic import BaseModel, Field
 
 from catalogue.catalogue import open_catalogue
-from catalogue.photo import PhotoRequest, photo_in
+from catalogue.photo import PhotoRequest, decode_data_uri
 from catalogue.photos import Photos, open_photos
 from catalogue.urls import is_url, is_url_or_data, photo_cells, readable
 from models.errors import ImageError, JobError
@@ -254,7 +254,7 @@ def counted(
 def _example(pair: Pair, root: Path) -> ChangedRow:
     photo, thumbnail = pair.after.photo, None
     with suppress(ImageError):  # safe to decode here: two other processes did
-        thumbnail = photo_uri(photo_in(photo) if is_url_or_data(photo) else root / photo, _SIDE, _MOST_BYTES)
+        thumbnail = photo_uri(decode_data_uri(photo) if is_url_or_data(photo) else root / photo, _SIDE, _MOST_BYTES)
     return ChangedRow(
         row=pair.row,
         image=None if not pair.cell or pair.cell.lower().startswith("data:") else readable(pair.cell),

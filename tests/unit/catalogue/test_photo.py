@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalogue.photo import PhotoLocator, photo_in
+from catalogue.photo import PhotoLocator, decode_data_uri
 from catalogue.urls import Target
 from models.errors import ImageError, ImageFault
 from tests.photo_jobs import outcome_of
@@ -15,9 +15,9 @@ from tests.photo_jobs import outcome_of
 
 @given(st.binary(max_size=200))
 def test_bytes_come_back_as_they_were_written(data):
-    assert photo_in("data:image/jpeg;base64," + base64.b64encode(data).decode()) == data
-    assert photo_in("data:image/jpeg;base64," + quote(base64.b64encode(data).decode(), safe="")) == data
-    assert photo_in("DATA:text/plain;charset=utf-8," + quote(data, safe="")) == data
+    assert decode_data_uri("data:image/jpeg;base64," + base64.b64encode(data).decode()) == data
+    assert decode_data_uri("data:image/jpeg;base64," + quote(base64.b64encode(data).decode(), safe="")) == data
+    assert decode_data_uri("DATA:text/plain;charset=utf-8," + quote(data, safe="")) == data
 
 
 @pytest.mark.parametrize(
@@ -29,16 +29,16 @@ def test_bytes_come_back_as_they_were_written(data):
 )  # fmt: skip
 def test_what_is_malformed_is_refused(uri):
     with pytest.raises(ImageError) as caught:
-        photo_in(uri)
+        decode_data_uri(uri)
     assert caught.value.fault is ImageFault.REFUSED
 
 
 @pytest.mark.parametrize("write", [base64.b64encode, lambda data: quote(base64.b64encode(data), safe="").encode()])
 def test_one_byte_too_many_is_too_large(write):
-    assert len(photo_in("data:;base64," + write(bytes(300)).decode(), max_bytes=300)) == 300
+    assert len(decode_data_uri("data:;base64," + write(bytes(300)).decode(), max_bytes=300)) == 300
     for length in (301, 400):
         with pytest.raises(ImageError) as caught:
-            photo_in("data:;base64," + write(bytes(length)).decode(), max_bytes=300)
+            decode_data_uri("data:;base64," + write(bytes(length)).decode(), max_bytes=300)
         assert caught.value.fault is ImageFault.TOO_LARGE
 
 

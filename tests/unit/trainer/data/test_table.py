@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from catalogue.photo import photo_in
+from catalogue.photo import decode_data_uri
 from models.errors import DataError, ImageFault, InputError
 from trainer.data.dataset import read_dataset, split_named
 from trainer.data.table import TableRow, read_table
@@ -123,7 +123,7 @@ def test_a_data_set_of_hugging_face_has_photos_in_cells_and_names_of_classes(tmp
     pq.write_table(rows, tmp_path / "hf.parquet")
     dataset = read_dataset(tmp_path / "hf.parquet")
     assert [photo.label for photo in dataset.photos] == ["lamp", "hat"]
-    assert [photo_in(photo.cell) for photo in dataset.photos] == data[:2]
+    assert [decode_data_uri(photo.cell) for photo in dataset.photos] == data[:2]
     assert dataset.table.rows_without_label == 1
     assert read_table(tmp_path / "hf.parquet", TableOptions(where=("label=hat",)))[0][0].label == "hat"
 
