@@ -31,7 +31,7 @@ from worker.job.parts import WORST, Status, result_schema, worst_status
 from worker.job.receipt import Audit, job_receipt
 from worker.label import job_folder
 from worker.results.finish import RESULT_FILE
-from worker.results.merge import in_runs
+from worker.results.merge import join_tables
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _COPY: Final = ".corrected"
@@ -153,7 +153,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
         replacing(output) as temporary,
         open_writer(temporary, output.suffix.lower(), schema, harmless, mark=_has_mark(result)) as write,
     ):
-        for table in in_runs(pa.Table.from_batches([batch]) for batch in reader.batches):
+        for table in join_tables(pa.Table.from_batches([batch]) for batch in reader.batches):
             corrected, waits = _corrected(table, steps, job)
             left += waits
             try:

@@ -180,14 +180,14 @@ def merge_job(job: Job, output: Path, folder: Path) -> Merged:
         folders = [_list_folder(question, folder) for question in job.questions]
         reviews = find_end_reviews(job)
         stores = _gather_votes(job, folders, reviews, files)
-        merging = [_Merging(*each, files) for each in zip(job.questions, folders, reviews, stores, strict=True)]
+        merging = [_QuestionMerge(*each, files) for each in zip(job.questions, folders, reviews, stores, strict=True)]
         whole = Tally()
         _write_result(job, output, merging, whole)
         done = [one.merged() for one in merging]
     return Merged(whole, questions=tuple(done)) if job.spec.named else done[0]
 
 
-class _Merging:
+class _QuestionMerge:
     """Merges the results of one question."""
 
     def __init__(
@@ -277,7 +277,7 @@ def upload_lists(job: Job, folder: Path) -> None:
                 question.storage.upload(name, place / name)
 
 
-def _write_result(job: Job, output: Path, merging: Sequence[_Merging], whole: Tally) -> None:
+def _write_result(job: Job, output: Path, merging: Sequence[_QuestionMerge], whole: Tally) -> None:
     options, catalogue = job.spec.options, job.chunk_table(0).schema
     names = [result_schema(tree=question.model.taxonomy is not None).names for question in job.questions]
     schema = pa.schema([*catalogue, *_added_fields(job, names)])
@@ -296,7 +296,7 @@ def _write_result(job: Job, output: Path, merging: Sequence[_Merging], whole: Ta
     with replacing(output) as temporary:
         with open_writer(temporary, output.suffix.lower(), schema, harmless, mark=options.excel_safe) as write:
             rows = 0
-            for table in in_runs(joined()):
+            for table in join_tables(joined()):
                 write(table)
                 rows += table.num_rows
         if rows != job.spec.rows:
@@ -312,7 +312,7 @@ def _added_fields(job: Job, names: Sequence[Sequence[str]]) -> Iterator[pa.Field
         yield pa.field(job.spec.options.prefix + WORST, pa.string())
 
 
-def in_runs(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
+def join_tables(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
     """Join tables to ``ROW_GROUP`` rows, or fewer large rows: small row groups make a long footer and a slow file."""
     held: list[pa.Table] = []
     count = size = 0
