@@ -161,7 +161,7 @@ def small_photos(
                 file = folder / str(number)
                 file.write_bytes(data)
                 cell_of[file] = cell
-        drawn = draw_apart(cell_of, job.spec.options.timeout_s, drawing)
+        drawn = draw_in_processes(cell_of, job.spec.options.timeout_s, drawing)
         return {cell: drawn[file] for file, cell in cell_of.items() if file in drawn}
 
 
@@ -179,7 +179,7 @@ def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iter
                 yield photo.request.cell, photo.outcome
 
 
-def draw_apart(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None) -> dict[Path, PagePhoto]:
+def draw_in_processes(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None) -> dict[Path, PagePhoto]:
     """Draw photos for a page in other processes: file → photo.
 
     Leaves out photos that cannot be read, kill their process or take too long, and all photos after a minute.
