@@ -21,7 +21,7 @@ Note = Callable[[str], None]
 _Histograms = dict[str, tuple[list[int], list[int]]]
 
 
-def compared(
+def measure_drift(
     found: ReferenceAnswers, reference: ReferenceAnswers, rows: ReferenceAnswers | None = None
 ) -> Drift | None:
     """Compare a job's answers with the answers of the proof; None if either has no photos.

@@ -35,7 +35,7 @@ from worker.job.receipt import (
     SampleRow,
     WorkFigures,
 )
-from worker.results.drift import compared
+from worker.results.drift import measure_drift
 
 Images = Callable[[pa.Array], list[str | None]]
 """Row numbers in a batch → their image cells."""
@@ -233,7 +233,7 @@ class Tally:
             groups_file=f"{job.storage.place}/{GROUPS_FILE}" if groups else None,
             review_file=f"{job.storage.place}/{REVIEW_FILE}",
             named=note.named,
-            drift=compared(self.distinct.answers(), note.reference, self.distinct.of_rows())
+            drift=measure_drift(self.distinct.answers(), note.reference, self.distinct.of_rows())
             if note.reference
             else None,
             repeated=self.repeated,

@@ -11,7 +11,7 @@ from models.drift import ReferenceAnswers, answers_of, chance_limit, psi
 from models.errors import InputError
 from worker.job.job import Job
 from worker.job.receipt import RECEIPT_FILE, Drift, RunFigures
-from worker.results.drift import compared, drifted_jobs
+from worker.results.drift import drifted_jobs, measure_drift
 from worker.results.tally import Tally
 
 LABELS = ("boots", "hats", "shoes", "bags", "coats")
@@ -62,7 +62,7 @@ def test_of_a_thousand_jobs_without_drift_next_to_none_is_warned_of(photos: int,
     everything = drawn(random, 100_000, (0.4, 0.3, 0.2, 0.08, 0.02))
     for _ in range(1_000):
         known, found = (resampled(random, everything, size) for size in (reference, photos))
-        drift = compared(found, known)
+        drift = measure_drift(found, known)
         assert drift is not None
         warned += drift.warning is not None
     assert warned <= 6
@@ -70,7 +70,7 @@ def test_of_a_thousand_jobs_without_drift_next_to_none_is_warned_of(photos: int,
 
 def test_photos_of_one_class_are_warned_of() -> None:
     random = np.random.default_rng(3)
-    drift = compared(drawn(random, 400, (0.9, 0.1, 0, 0, 0)), drawn(random, 300))
+    drift = measure_drift(drawn(random, 400, (0.9, 0.1, 0, 0, 0)), drawn(random, 300))
     assert drift.warning is not None
     assert "% of them are boots, and " in drift.warning
     assert f"PSI {drift.label_psi:.2f}" in drift.warning
@@ -80,7 +80,7 @@ def test_photos_of_one_class_are_warned_of() -> None:
 
 def test_photos_that_the_model_is_unsure_of_are_warned_of() -> None:
     random = np.random.default_rng(4)
-    drift = compared(drawn(random, 400, sure=2.0), drawn(random, 300))
+    drift = measure_drift(drawn(random, 400, sure=2.0), drawn(random, 300))
     assert drift.warning is not None
     assert "its confidence is 0.6" in drift.warning
     assert "are boots" not in drift.warning
@@ -95,8 +95,8 @@ def test_rows_of_one_photo_are_warned_of() -> None:
             "confidence_histogram": (*photos.confidence_histogram[:-1], 800 + photos.confidence_histogram[-1]),
         }
     )
-    assert compared(photos, known).warning is None
-    drift = compared(photos, known, rows)
+    assert measure_drift(photos, known).warning is None
+    drift = measure_drift(photos, known, rows)
     assert "by rows, 8" in drift.warning
     assert "boots" in drift.warning
     assert drift.rows == 200
@@ -110,8 +110,8 @@ def test_rows_are_compared_though_their_mean_is_that_of_the_photos() -> None:
     known = ReferenceAnswers(confidence_histogram=tuple(2 * count for count in bins), by_label={"boots": 400})
     bins[10:20] = [0, 0, 0, 0, 1000, 1000, 0, 0, 0, 0]
     rows = ReferenceAnswers(confidence_histogram=tuple(bins), by_label={"boots": 2000})
-    assert compared(photos, known).warning is None
-    assert "by rows, its confidence" in compared(photos, known, rows).warning
+    assert measure_drift(photos, known).warning is None
+    assert "by rows, its confidence" in measure_drift(photos, known, rows).warning
 
 
 def test_confidences_of_one_mean_are_told_apart_by_the_bin_that_differs_most() -> None:
@@ -122,13 +122,13 @@ def test_confidences_of_one_mean_are_told_apart_by_the_bin_that_differs_most() -
         ReferenceAnswers(confidence_histogram=tuple(bins), by_label={"boots": 200}) for bins in (alike, apart)
     )
     words = "its confidence is still 0.57 on average, but between 0.20 and 0.25 for 50% of them, and was for 0%"
-    assert f"{words} (PSI" in compared(found, known).warning
+    assert f"{words} (PSI" in measure_drift(found, known).warning
 
 
 @pytest.mark.parametrize("photos", [1, 5, 29])
 def test_of_few_photos_nothing_is_said(photos: int) -> None:
     random = np.random.default_rng(6)
-    drift = compared(drawn(random, photos, (1, 0, 0, 0, 0), sure=1.0), drawn(random, 1_000))
+    drift = measure_drift(drawn(random, photos, (1, 0, 0, 0, 0), sure=1.0), drawn(random, 1_000))
     assert drift.warning is None
     assert "too few" in drift.finding
 
