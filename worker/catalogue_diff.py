@@ -120,7 +120,7 @@ def _write(file: Path, table: pa.Table) -> None:
     replace_file(file, buffer.getvalue())
 
 
-def bring_here(sample: Sample, options: SampleOptions, advance: Callable[[int, int], None]) -> Path:
+def fetch_local_copy(sample: Sample, options: SampleOptions, advance: Callable[[int, int], None]) -> Path:
     """Fetch remote photos, each once, and write a catalogue of local paths, without rows whose fetch failed."""
     file = sample.folder / _HERE_FILE
     if not file.exists():
@@ -224,7 +224,7 @@ class Pair(NamedTuple):
     after: RowLabel
 
 
-def counted(
+def count_changes(
     pairs: Sequence[Pair], renamed: Mapping[str, str], root: Path, source: str, rows_in_source: int, failed: int
 ) -> CatalogueFigures:
     """Count differences; ``renamed``: old label → new name; ``root``: the start of relative paths."""
@@ -278,7 +278,7 @@ def diff_catalogue(
     """Label a sample of a catalogue with two models, and count differences. A killed call continues in its folder."""
     pins = [verified_pin(model) for model in (before, after)]  # refuse damaged models before fetching photos
     sample = draw_sample(source, folder, rows, options)
-    here = bring_here(sample, options, partial(advance, "Fetching photos"))
+    here = fetch_local_copy(sample, options, partial(advance, "Fetching photos"))
     return _compared(pins, sample, here, options, advance)
 
 
@@ -297,7 +297,7 @@ def _compared(
     cells = dict(zip(*(sample.table.column(name).to_pylist() for name in ("row", "image")), strict=True))
     pairs = [Pair(row, cells[row], old[row], new[row]) for row in both]
     failed = sample.table.num_rows - len(pairs)
-    return counted(pairs, options.renamed, _root(sample), sample.source, sample.rows_in_source, failed)
+    return count_changes(pairs, options.renamed, _root(sample), sample.source, sample.rows_in_source, failed)
 
 
 def _root(sample: Sample) -> Path:

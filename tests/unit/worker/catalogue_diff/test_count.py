@@ -1,11 +1,10 @@
 from pathlib import Path
 
-from worker.catalogue_diff import CatalogueFigures, Pair, RowLabel
-from worker.catalogue_diff import counted as count_pairs
+from worker.catalogue_diff import CatalogueFigures, Pair, RowLabel, count_changes
 
 
 def counted(pairs: list[Pair], renamed: dict[str, str], root: Path) -> CatalogueFigures:
-    return count_pairs(pairs, renamed, root, "shop.csv", len(pairs), 0)
+    return count_changes(pairs, renamed, root, "shop.csv", len(pairs), 0)
 
 
 def pair(row: int, before: str, after: str, *, reviews: str = "no no", sure: float = 0.5, sha256: str = "") -> Pair:
