@@ -60,10 +60,10 @@ _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 def is_public(address: str) -> bool:
     """Whether an IP address is public. An IPv6 address that wraps an IPv4 address counts as the latter."""
-    found = _unwrapped(address)
-    if any(found in network for network in _NOT_PUBLIC):
+    ip = _unwrapped(address)
+    if any(ip in network for network in _NOT_PUBLIC):
         return False
-    return isinstance(found, IPv4Address) or (found in _PUBLIC_6 and not _holds_metadata(found))
+    return isinstance(ip, IPv4Address) or (ip in _PUBLIC_6 and not _holds_metadata(ip))
 
 
 class Addresses:
@@ -100,19 +100,19 @@ class Addresses:
 
 
 def _unwrapped(address: str) -> IPv4Address | IPv6Address:
-    found = ip_address(address)
-    if isinstance(found, IPv4Address):
-        return found
-    if found.ipv4_mapped:
-        return found.ipv4_mapped
-    return IPv4Address(int(found) & _LAST_32) if found in _NAT64 else found
+    ip = ip_address(address)
+    if isinstance(ip, IPv4Address):
+        return ip
+    if ip.ipv4_mapped:
+        return ip.ipv4_mapped
+    return IPv4Address(int(ip) & _LAST_32) if ip in _NAT64 else ip
 
 
 def _may_be_named(address: str) -> bool:
-    found = _unwrapped(address)
-    if any(found in network for network in _NEVER_BY_NAME):
+    ip = _unwrapped(address)
+    if any(ip in network for network in _NEVER_BY_NAME):
         return False
-    return isinstance(found, IPv4Address) or not _holds_metadata(found)
+    return isinstance(ip, IPv4Address) or not _holds_metadata(ip)
 
 
 def _holds_metadata(address: IPv6Address) -> bool:
@@ -149,8 +149,8 @@ def _never_by_name(host: str, port: int, addresses: Sequence[str]) -> ImageError
 
 def system_lookup(host: str) -> list[str]:
     """Resolve a host name with this machine's resolver."""
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+    entries = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 class CheckedResolver(AbstractResolver):
@@ -167,8 +167,8 @@ class CheckedResolver(AbstractResolver):
     ) -> list[ResolveResult]:
         """The allowed addresses of a host. Raises ImageError, JobError, OSError."""
         async with self._turn:
-            found = await asyncio.wait_for(_in_thread(partial(self._lookup, host)), self._timeout_s)
-        return [_result(host, address, port) for address in self._addresses.usable(host, port, found)]
+            addresses = await asyncio.wait_for(_in_thread(partial(self._lookup, host)), self._timeout_s)
+        return [_result(host, address, port) for address in self._addresses.usable(host, port, addresses)]
 
     async def close(self) -> None:
         """Do nothing: there is nothing to close."""
@@ -180,9 +180,9 @@ def checked_socket(addresses: Addresses, info: AddrInfoType) -> socket.socket:
     if not addresses.may_connect(str(where[0]), int(where[1])):
         msg = f"Expected to connect to an address that was checked, got {where[0]}; nothing was sent there."
         raise ImageError(msg, ImageFault.REFUSED)
-    made = socket.socket(family, kind, protocol)
-    made.setblocking(False)
-    return made
+    new_socket = socket.socket(family, kind, protocol)
+    new_socket.setblocking(False)
+    return new_socket
 
 
 def _result(host: str, address: str, port: int) -> ResolveResult:

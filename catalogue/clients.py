@@ -119,16 +119,16 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
         return Received(None, fetch.known_as)
     if status in _REDIRECTS and "Location" in answer.headers:
         return _redirect(fetch.target, answer.headers["Location"])
-    said = f"answered {status} {one_line(answer.reason or '', 60)}".rstrip()
+    answered = f"answered {status} {one_line(answer.reason or '', 60)}".rstrip()
     if status in _PASSING or status >= _SERVER_FAULT:
         after_s = _retry_after(answer.headers.get("Retry-After", ""))
         wish = "" if after_s is None else f", come again in {after_s:,.0f} s"
-        return Trouble(said + wish, after_s=after_s)
+        return Trouble(answered + wish, after_s=after_s)
     if status in _GONE:
-        msg = f"Expected a photo at {fetch.url[:300]}, its host {said}; check the URL."
+        msg = f"Expected a photo at {fetch.url[:300]}, its host {answered}; check the URL."
         raise ImageError(msg, ImageFault.MISSING)
     or_header = ", or pass a --header that it wants, such as User-Agent" if status == _FORBIDDEN else ""
-    raise download_error(fetch.url, f"its host {said}; see that it can be fetched without signing in{or_header}")
+    raise download_error(fetch.url, f"its host {answered}; see that it can be fetched without signing in{or_header}")
 
 
 async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Received:
@@ -165,13 +165,13 @@ def _redirect(target: Target, location: str) -> Redirect:
     return Redirect(there)
 
 
-def _retry_after(said: str) -> float | None:
+def _retry_after(header: str) -> float | None:
     """Seconds to wait (RFC 9110, 10.2.3: a number or a date); ``None`` for anything else."""
-    said = said.strip()
-    if said.isascii() and said.isdecimal():
-        return min(float(said), _LONGEST_AFTER_S)
+    header = header.strip()
+    if header.isascii() and header.isdecimal():
+        return min(float(header), _LONGEST_AFTER_S)
     try:
-        when = parsedate_to_datetime(said)
+        when = parsedate_to_datetime(header)
     except (ValueError, OverflowError):
         return None
     seconds = (when.replace(tzinfo=when.tzinfo or UTC) - datetime.now(UTC)).total_seconds()

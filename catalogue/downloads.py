@@ -19,7 +19,7 @@ from models.errors import ImageError, ImageFault
 if TYPE_CHECKING:
     from catalogue.clients import Clients
 
-_IN_ALL: Final = 512
+_MOST_DOWNLOADS: Final = 512
 """The most downloads at once, including very slow ones, such as from dead hosts."""
 _SLOW_RATE: Final = 4096
 """Bytes a second; a slower download leaves its place to others."""
@@ -60,12 +60,12 @@ class Downloads:
     def __init__(self, limits: DownloadLimits, make_client: "Callable[[], Clients]") -> None:
         self._limits = limits
         self._budget = MemoryBudget(limits.room)
-        self._all = asyncio.Semaphore(_IN_ALL)
-        self._places = asyncio.Semaphore(limits.at_once)
+        self._all_slots = asyncio.Semaphore(_MOST_DOWNLOADS)
+        self._slots = asyncio.Semaphore(limits.at_once)
         self._hosts: dict[str, Host] = {}
         self._tasks: dict[Download, asyncio.Task[None]] = {}
         self._began: dict[Fetch, float] = {}
-        self._quick: set[Fetch] = set()
+        self._slot_holders: set[Fetch] = set()
         self._free_share = 1.0
         self._probe_at = 0.0
         self._arrivals: SimpleQueue[Arrival | BaseException] = SimpleQueue()
@@ -107,7 +107,7 @@ class Downloads:
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
-        if len(self._quick) >= self._limits.at_once or not self._budget.free:
+        if len(self._slot_holders) >= self._limits.at_once or not self._budget.free:
             return False
         few_wait = len(self._tasks) - len(self._began) < self._limits.at_once
         return few_wait or self._free_share > _LEAST_FREE_SHARE or time.monotonic() >= self._probe_at
@@ -158,12 +158,12 @@ class Downloads:
         arrival: Arrival | BaseException
         try:
             with fails_its_photo(ImageFault.DOWNLOAD, fetch.url):
-                came = await self._bring(fetch)
-            etag = None if fetch.redirects else came.etag  # the tag is another host's
-            arrival = Arrival(download, came.data, etag, fetch.seconds, fetch.came)
+                received = await self._receive(fetch)
+            etag = None if fetch.redirects else received.etag  # the tag is another host's
+            arrival = Arrival(download, received.data, etag, fetch.seconds, fetch.downloaded)
             fetch.end_try(ready=True)
         except ImageError as error:
-            arrival = Arrival(download, error, None, fetch.seconds, fetch.came)
+            arrival = Arrival(download, error, None, fetch.seconds, fetch.downloaded)
         except Exception as error:  # noqa: BLE001 - take() raises it in the other thread
             arrival = error
         finally:
@@ -171,13 +171,13 @@ class Downloads:
         self._tasks.pop(download, None)
         self._arrivals.put(arrival)
 
-    async def _bring(self, fetch: Fetch) -> Received:
+    async def _receive(self, fetch: Fetch) -> Received:
         first = False
         while True:
             host = self._host(fetch.target)
             self._free_share += _SMOOTHING * ((host.load < host.per_host) - self._free_share)
             self._probe_at = time.monotonic() + _PROBE_S
-            async with host.turn(fetch.url, first=first) as keep, self._place(fetch):
+            async with host.turn(fetch.url, first=first) as keep, self._slot(fetch):
                 if not host.may_ask(self._loop.time()):
                     first = True
                     continue
@@ -201,22 +201,22 @@ class Downloads:
         return self._hosts[target.place]
 
     @asynccontextmanager
-    async def _place(self, fetch: Fetch) -> AsyncIterator[None]:
-        async with self._all:
-            await self._places.acquire()
-            self._quick.add(fetch)
+    async def _slot(self, fetch: Fetch) -> AsyncIterator[None]:
+        async with self._all_slots:
+            await self._slots.acquire()
+            self._slot_holders.add(fetch)
             try:
                 await self._budget.room()
                 self._began[fetch] = self._loop.time()
                 yield
             finally:
                 self._began.pop(fetch, None)
-                self._leave_place(fetch)
+                self._release_slot(fetch)
 
-    def _leave_place(self, fetch: Fetch) -> None:
-        if fetch in self._quick:
-            self._quick.remove(fetch)
-            self._places.release()
+    def _release_slot(self, fetch: Fetch) -> None:
+        if fetch in self._slot_holders:
+            self._slot_holders.remove(fetch)
+            self._slots.release()
 
     async def _watch(self) -> None:
         """Give the places of very slow downloads to others."""
@@ -226,7 +226,7 @@ class Downloads:
             for fetch, began in self._began.items():
                 lasted = now - began
                 if lasted > self._limits.slow_s and fetch.size < lasted * _SLOW_RATE:
-                    self._leave_place(fetch)
+                    self._release_slot(fetch)
 
     async def _try(self, fetch: Fetch, host: Host, *, keep: bool) -> Outcome:
         began = self._loop.time()
@@ -241,7 +241,7 @@ class Downloads:
             msg = f"Expected a photo at {fetch.url}, its host redirects to {place}, which may not be asked; see why."
             raise ImageError(msg, ImageFault.REFUSED) from error
         except TimeoutError:
-            outcome = Trouble(f"took longer than {self._limits.total_s:g} s", silent=not fetch.came)
+            outcome = Trouble(f"took longer than {self._limits.total_s:g} s", silent=not fetch.downloaded)
         finally:
             now = self._loop.time()
             fetch.seconds += now - began

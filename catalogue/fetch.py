@@ -62,9 +62,9 @@ def strong_etag(etag: str | None) -> str | None:
     return etag if etag and _STRONG.fullmatch(etag) else None
 
 
-def download_error(url: str, came: str) -> ImageError:
-    """The error of a download; ``came`` continues the sentence after a comma."""
-    return ImageError(f"Expected a photo at {url[:300]}, {came}.", ImageFault.DOWNLOAD)
+def download_error(url: str, problem: str) -> ImageError:
+    """The error of a download; ``problem`` continues the sentence after a comma."""
+    return ImageError(f"Expected a photo at {url[:300]}, {problem}.", ImageFault.DOWNLOAD)
 
 
 class Gzip:
@@ -155,7 +155,7 @@ class Fetch:
     left_s: float = 0.0  # for tries, and the pauses between them
     seconds: float = 0.0  # of all tries
     size: int = 0  # bytes of this try
-    came: int = 0  # bytes of all tries
+    downloaded: int = 0  # bytes of all tries
     tries: int = 0  # that failed
     silences: int = 0  # tries with a long silence of the host
     redirects: int = 0
@@ -188,7 +188,7 @@ class Fetch:
         """Add bytes. A large photo waits for memory; that time does not count. Raises ImageError."""
         self._chunks.append(chunk)
         self.size += len(chunk)
-        self.came += len(chunk)
+        self.downloaded += len(chunk)
         self.budget.add(len(chunk))
         self.check(self.size)
         if self.size > _FREE and not self.budget.free:

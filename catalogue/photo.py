@@ -161,8 +161,8 @@ class PhotoLocator:
 
     def _place(self, cell: str) -> ReadPhoto | Target:
         if not cell.isascii() and _UNPAIRED.search(cell):  # lone surrogates stand for bytes that are not UTF-8
-            came = readable(cell)[:SHOWN].encode(errors="surrogateescape")
-            msg = f"Expected the path or the URL of a photo in UTF-8, got {came!r}; save the catalogue in UTF-8."
+            received = readable(cell)[:SHOWN].encode(errors="surrogateescape")
+            msg = f"Expected the path or the URL of a photo in UTF-8, got {received!r}; save the catalogue in UTF-8."
             raise ImageError(msg, ImageFault.REFUSED)
         scheme = scheme_of(cell)
         if scheme is None and self._base is None:
@@ -173,8 +173,8 @@ class PhotoLocator:
             return parse_url(cell if scheme else join_url(self._base or "", next(iter(split_paths(cell)), cell)))
         if scheme == "data":
             return partial(decode_data_uri, cell)
-        got = f"{readable(cell)[:SHOWN]!r} of {scheme[:40]}"
-        msg = f"Expected a path, or a URL of http, https, s3 or data, got {got}; copy it."
+        place = f"{readable(cell)[:SHOWN]!r} of {scheme[:40]}"
+        msg = f"Expected a path, or a URL of http, https, s3 or data, got {place}; copy it."
         raise ImageError(msg, ImageFault.REFUSED)
 
     def _path(self, cell: str) -> Path:

@@ -60,30 +60,30 @@ class Photos:
         self._cells = cells
         self._start_downloads = start_downloads
         self._downloads: Downloads | None = None
-        self._here: deque[tuple[PhotoRequest, ReadPhoto]] = deque()
+        self._local: deque[tuple[PhotoRequest, ReadPhoto]] = deque()
         self._rows: dict[Download, list[PhotoRequest]] = {}
-        self._came: deque[Photo] = deque()
+        self._arrived: deque[Photo] = deque()
 
     def request(self, photos: Sequence[PhotoRequest], etags: Mapping[str, str]) -> None:
         """Request photos, in order of preference. ``etags``: URL → ETag of known bytes, which hosts need not resend."""
-        asked: list[Download] = []
+        new: list[Download] = []
         for request in photos:
             try:
                 place = self._cells.place(request.cell)
             except ImageError as error:
-                self._came.append(Photo(request, error))
+                self._arrived.append(Photo(request, error))
                 continue
             if not isinstance(place, Target):
-                self._here.append((request, place))
+                self._local.append((request, place))
                 continue
             download = (place, etags.get(place.text))
             if download not in self._rows:
                 self._rows[download] = []
-                asked.append(download)
+                new.append(download)
             self._rows[download].append(request)
-        if asked:
+        if new:
             self._downloads = self._downloads or self._start_downloads()
-            self._downloads.request(asked)
+            self._downloads.request(new)
 
     def take(self, timeout_s: float) -> Photo | None:
         """The next photo, each once, in any order; None if none arrives within ``timeout_s``.
@@ -105,20 +105,20 @@ class Photos:
 
     def _downloaded(self, timeout_s: float) -> Photo | None:
         deadline = time.monotonic() + timeout_s
-        while not self._came:
+        while not self._arrived:
             arrival = self._downloads.take(deadline - time.monotonic()) if self._downloads and self._rows else None
             if arrival is None:
                 return None
             took = (arrival.seconds, arrival.downloaded)  # counted for the first of its rows
             for row in self._rows.pop(arrival.download, ()):
-                self._came.append(Photo(row, arrival.outcome, arrival.download[0].text, arrival.etag, *took))
+                self._arrived.append(Photo(row, arrival.outcome, arrival.download[0].text, arrival.etag, *took))
                 took = (0.0, 0)
-        return self._came.popleft()
+        return self._arrived.popleft()
 
     def _read_next(self) -> Photo | None:
-        if not self._here:
+        if not self._local:
             return None
-        request, read = self._here.popleft()
+        request, read = self._local.popleft()
         try:
             with fails_its_photo(ImageFault.UNREADABLE, request.cell or ""):
                 return Photo(request, read())
@@ -127,8 +127,8 @@ class Photos:
 
     def forget(self, chunk: int) -> None:
         """Drop all photos of a chunk; :meth:`take` no longer returns them."""
-        self._here = deque(entry for entry in self._here if entry[0].chunk != chunk)
-        self._came = deque(photo for photo in self._came if photo.request.chunk != chunk)
+        self._local = deque(entry for entry in self._local if entry[0].chunk != chunk)
+        self._arrived = deque(photo for photo in self._arrived if photo.request.chunk != chunk)
         left = {download: [row for row in rows if row.chunk != chunk] for download, rows in self._rows.items()}
         self._rows = {download: rows for download, rows in left.items() if rows}
         if self._downloads and len(self._rows) < len(left):
@@ -141,7 +141,7 @@ class Photos:
     @property
     def wants_more(self) -> bool:
         """Whether more photos could be downloaded at once than were requested; false if all are on disk."""
-        return self._downloads is not None and self._downloads.wants_more and len(self._here) < _BACKLOG
+        return self._downloads is not None and self._downloads.wants_more and len(self._local) < _BACKLOG
 
     @property
     def on_disk(self) -> bool:

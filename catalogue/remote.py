@@ -66,7 +66,7 @@ def fetch_catalogue(url: str, allow_hosts: Sequence[str] = (), within_s: float |
             _fetch_object(url, file.path)
         else:
             room = disk_usage(tempfile.gettempdir()).free // 2
-            download(url, file.file, allow_hosts, WebLimits(max_bytes=min(WebLimits.max_bytes, room), all_s=within_s))
+            fetch_url(url, file.file, allow_hosts, WebLimits(max_bytes=min(WebLimits.max_bytes, room), all_s=within_s))
     except OSError as error:
         place = tempfile.gettempdir()
         msg = f"Expected to keep {shown(url)} in {place}, got {error}; set TMPDIR to a folder with room."
@@ -154,23 +154,23 @@ class _PassingError(JobError):
         self.wait_s = wait_s
 
 
-def download(url: str, file: BinaryIO, allow_hosts: Sequence[str] = (), limits: WebLimits = WebLimits()) -> None:
+def fetch_url(url: str, file: BinaryIO, allow_hosts: Sequence[str] = (), limits: WebLimits = WebLimits()) -> None:
     """Download an ``http(s)://`` URL into ``file``, a piece at a time; see :func:`fetch_catalogue`."""
-    asyncio.run(_in_time(_Download(url, file, limits, Addresses(allow_hosts))))
+    asyncio.run(_download_in_time(_Download(url, file, limits, Addresses(allow_hosts))))
 
 
-async def _in_time(wanted: _Download) -> None:
+async def _download_in_time(download: _Download) -> None:
     try:
-        async with asyncio.timeout(wanted.limits.all_s):
-            await _try_again(wanted)
+        async with asyncio.timeout(download.limits.all_s):
+            await _try_repeatedly(download)
     except TimeoutError:
-        msg = f"{wanted.expected} within {wanted.limits.all_s:g} s, it takes longer; download it and name the file."
+        msg = f"{download.expected} within {download.limits.all_s:g} s, it takes longer; download it and name the file."
         raise JobError(msg) from None
 
 
-async def _try_again(wanted: _Download) -> None:
-    names = CheckedResolver(wanted.addresses, system_lookup, CONNECT_TIMEOUT_S)
-    sockets = partial(checked_socket, wanted.addresses)
+async def _try_repeatedly(download: _Download) -> None:
+    names = CheckedResolver(download.addresses, system_lookup, CONNECT_TIMEOUT_S)
+    sockets = partial(checked_socket, download.addresses)
     async with ClientSession(
         connector=TCPConnector(resolver=names, use_dns_cache=False, socket_factory=sockets),
         timeout=ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_S, sock_read=READ_TIMEOUT_S),
@@ -178,42 +178,42 @@ async def _try_again(wanted: _Download) -> None:
         headers={"Accept-Encoding": "identity"},
         auto_decompress=False,
     ) as session:
-        for pause_s in wanted.limits.pauses_s:
+        for pause_s in download.limits.pauses_s:
             try:
-                return await _try_once(session, wanted)
+                return await _try_once(session, download)
             except _PassingError as error:
                 await asyncio.sleep(min(max(pause_s, error.wait_s), MAX_PAUSE_S))
-        return await _try_once(session, wanted)
+        return await _try_once(session, download)
 
 
-async def _try_once(session: ClientSession, wanted: _Download) -> None:
+async def _try_once(session: ClientSession, download: _Download) -> None:
     try:
-        url = URL(wanted.url)
+        url = URL(download.url)
     except ValueError as error:  # an invalid host name
-        msg = f"{wanted.expected}, the URL is invalid: {str(error).replace(wanted.url, shown(wanted.url))[:200]}."
+        msg = f"{download.expected}, the URL is invalid: {str(error).replace(download.url, shown(download.url))[:200]}."
         raise InputError(msg) from error
     for _ in range(MAX_REDIRECTS + 1):
         try:
-            wanted.addresses.check_literal(parse_url(shown(str(url))))  # the resolver checks names
-            async with asyncio.timeout(wanted.limits.answer_s):  # a host may drip its headers
+            download.addresses.check_literal(parse_url(shown(str(url))))  # the resolver checks names
+            async with asyncio.timeout(download.limits.answer_s):  # a host may drip its headers
                 response = await session.get(url, allow_redirects=False)
             async with response as answer:
                 if answer.status not in _MOVED:
-                    _check_answer(answer, wanted)
-                    await _keep(answer, wanted)
+                    _check_answer(answer, download)
+                    await _write_body(answer, download)
                     return
-                url = _redirect(answer, url, wanted)
+                url = _redirect(answer, url, download)
         except ImageError as error:  # a forbidden address
             raise InputError(str(error)) from error
         except (ClientError, TimeoutError) as error:
-            reason = f"{type(error).__name__}: {str(error).replace(wanted.url, shown(wanted.url))}".rstrip(": ")
-            msg = f"{wanted.expected}, got {reason}; check the URL, or try later."
+            reason = f"{type(error).__name__}: {str(error).replace(download.url, shown(download.url))}".rstrip(": ")
+            msg = f"{download.expected}, got {reason}; check the URL, or try later."
             raise _PassingError(msg) from error
-    msg = f"{wanted.expected}, the host redirected more than {MAX_REDIRECTS} times; check the URL."
+    msg = f"{download.expected}, the host redirected more than {MAX_REDIRECTS} times; check the URL."
     raise InputError(msg)
 
 
-def _redirect(answer: ClientResponse, url: URL, wanted: _Download) -> URL:
+def _redirect(answer: ClientResponse, url: URL, download: _Download) -> URL:
     location = answer.headers.get("Location", "")
     try:
         target = url.join(URL(location)) if location else URL()
@@ -221,13 +221,13 @@ def _redirect(answer: ClientResponse, url: URL, wanted: _Download) -> URL:
         target = URL()
     if target.scheme not in {"http", "https"} or not target.host or (url.scheme == "https" and target.scheme == "http"):
         place = shown(str(target)) if target.host else "a place without a name"
-        msg = f"{wanted.expected}, the host redirected to {place}, which is not allowed; check the URL."
+        msg = f"{download.expected}, the host redirected to {place}, which is not allowed; check the URL."
         raise InputError(msg)
     return target
 
 
-def _check_answer(answer: ClientResponse, wanted: _Download) -> None:
-    status = f"{wanted.expected}, the host answered {answer.status} {answer.reason or ''}".rstrip()
+def _check_answer(answer: ClientResponse, download: _Download) -> None:
+    status = f"{download.expected}, the host answered {answer.status} {answer.reason or ''}".rstrip()
     if answer.status in _PASSING:
         wait = answer.headers.get("Retry-After", "")
         msg = f"{status}; try later."
@@ -237,11 +237,11 @@ def _check_answer(answer: ClientResponse, wanted: _Download) -> None:
         raise InputError(msg)
     coding = _coding(answer)
     if coding not in {"identity", *Gzip.CODINGS}:
-        msg = f"{wanted.expected}, the host sent it compressed as {coding[:40]!r}; let it send the plain file."
+        msg = f"{download.expected}, the host sent it compressed as {coding[:40]!r}; let it send the plain file."
         raise InputError(msg)
-    if not (_says_its_end(answer) or suffix_of(wanted.url) == ".parquet"):  # a cut Parquet file is detected
+    if not (_says_its_end(answer) or suffix_of(download.url) == ".parquet"):  # a cut Parquet file is detected
         msg = (
-            f"{wanted.expected}, the host does not say how long it is, so a file that was cut short would look whole; "
+            f"{download.expected}, the host does not tell its length, so a cut file would look whole; "
             "let the host send Content-Length, or download the file and name that."
         )
         raise InputError(msg)
@@ -257,43 +257,43 @@ def _says_its_end(answer: ClientResponse) -> bool:
     return codings.lower().endswith("chunked") if codings else answer.content_length is not None
 
 
-async def _keep(answer: ClientResponse, wanted: _Download) -> None:
+async def _write_body(answer: ClientResponse, download: _Download) -> None:
     """Write the body from the file's start, over the bytes of an earlier try."""
-    file, limits = wanted.file, wanted.limits
+    file, limits = download.file, download.limits
     file.seek(0)
     file.truncate()
     count = 0
-    async for piece in _unpacked(answer, wanted) if _coding(answer) in Gzip.CODINGS else _paced(answer, wanted):
+    async for piece in _unpacked(answer, download) if _coding(answer) in Gzip.CODINGS else _paced(answer, download):
         if not count and piece.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-            msg = f"{wanted.expected}, got a web page; is a sign-in needed?"
+            msg = f"{download.expected}, got a web page; is a sign-in needed?"
             raise InputError(msg)
         count += len(piece)
         if count > limits.max_bytes:
             msg = (
-                f"Expected at most {limits.max_bytes:,} bytes at {shown(wanted.url)}, more came; cut the catalogue in "
-                "pieces, or make room in TMPDIR."
+                f"Expected at most {limits.max_bytes:,} bytes at {shown(download.url)}, more came; cut the catalogue "
+                "in pieces, or make room in TMPDIR."
             )
             raise InputError(msg)
         file.write(piece)
     file.flush()
 
 
-async def _unpacked(answer: ClientResponse, wanted: _Download) -> AsyncIterator[bytes]:
+async def _unpacked(answer: ClientResponse, download: _Download) -> AsyncIterator[bytes]:
     gzip = Gzip()
     try:
-        async for packed in _paced(answer, wanted):
+        async for packed in _paced(answer, download):
             for piece in gzip.unpack(packed):
                 yield piece
     except zlib.error as error:
-        msg = f"{wanted.expected}, the host sent a damaged gzip; let it send the plain file."
+        msg = f"{download.expected}, the host sent a damaged gzip; let it send the plain file."
         raise InputError(msg) from error
     if not gzip.is_whole:
-        msg = f"{wanted.expected}, the host sent a gzip that is cut short; try later."
+        msg = f"{download.expected}, the host sent a gzip that is cut short; try later."
         raise _PassingError(msg)
 
 
-async def _paced(answer: ClientResponse, wanted: _Download) -> AsyncIterator[bytes]:
-    limits = wanted.limits
+async def _paced(answer: ClientResponse, download: _Download) -> AsyncIterator[bytes]:
+    limits = download.limits
     start = since = limits.clock()
     count = 0
     async for piece in answer.content.iter_chunked(_PIECE):
@@ -301,12 +301,12 @@ async def _paced(answer: ClientResponse, wanted: _Download) -> AsyncIterator[byt
         count += len(piece)
         now = limits.clock()
         if now - start > limits.total_s:
-            msg = f"{wanted.expected} within {limits.total_s / 3600:,.0f} h, it takes longer; cut it in pieces."
+            msg = f"{download.expected} within {limits.total_s / 3600:,.0f} h, it takes longer; cut it in pieces."
             raise JobError(msg)
         if now - since >= _WINDOW_S:
             if count < limits.least_bytes:
                 msg = (
-                    f"{wanted.expected}, it is too slow: {count:,} bytes came in {now - since:,.0f} s; try later, "
+                    f"{download.expected}, it is too slow: {count:,} bytes came in {now - since:,.0f} s; try later, "
                     "or download the file and name that."
                 )
                 raise JobError(msg)

@@ -27,7 +27,7 @@ _PIECE: Final = 256 * 1024
 _UNCHANGED: Final = "304"
 _NO_OBJECT: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404"})
 _PASSING: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed", "Throttling", "429"})
-_NOBODY: Final = frozenset(
+_BAD_CREDENTIALS: Final = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 )
 """S3's error codes for bad credentials, as opposed to missing rights."""
@@ -57,7 +57,7 @@ class S3Client:
         try:
             return await self._get(fetch)
         except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in _NOBODY:
+            if error.response.get("Error", {}).get("Code") in _BAD_CREDENTIALS:
                 raise _trouble_here(fetch, error) from error
             return _refusal(fetch, error)
         except _PASSING_FAULTS as error:
@@ -103,10 +103,10 @@ class S3Client:
             response_checksum_validation="when_required",  # a part has the bytes' SHA-256
         )
         try:
-            made = await self._open.enter_async_context(AioSession().create_client("s3", config=config))
+            client = await self._open.enter_async_context(AioSession().create_client("s3", config=config))
         except (BotoCoreError, ValueError) as error:
             raise _trouble_here(fetch, error) from error
-        self._client = self._client or made
+        self._client = self._client or client
         return self._client
 
 
@@ -119,8 +119,8 @@ def _trouble_here(fetch: Fetch, error: Exception) -> JobError:
 
 
 def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
-    said = error.response.get("Error", {})
-    code = one_line(str(said.get("Code", "")), 60)
+    details = error.response.get("Error", {})
+    code = one_line(str(details.get("Code", "")), 60)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     if code == _UNCHANGED and fetch.known_as:
         return Received(None, fetch.known_as)
@@ -129,6 +129,6 @@ def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
         raise ImageError(msg, ImageFault.MISSING)
     if code in _PASSING or status >= _SERVER_FAULT:
         return Trouble(f"answered {status} {code}")
-    why = one_line(str(said.get("Message", "")), 300).rstrip(".")
-    came = f"S3 answered {code}: {why}; check what these credentials may read"
-    raise download_error(fetch.url, came)
+    why = one_line(str(details.get("Message", "")), 300).rstrip(".")
+    answer = f"S3 answered {code}: {why}; check what these credentials may read"
+    raise download_error(fetch.url, answer)

@@ -77,10 +77,10 @@ class TextFile:
         except UnicodeDecodeError as error:
             bad = first_bad_byte(self.path, self.codec)
             what = "it ends inside a character" if bad.value is None else f"got byte 0x{bad.value:02x}"
-            came = f"{what} in line {bad.line:,}"
+            problem = f"{what} in line {bad.line:,}"
             name, text = _likely_encoding(self.path, bad.offset) or (None, "")
-            looks = f"it looks like {name}, which reads {text!r} there" if name else "no other encoding fits"
-            raise self.refusal(came, looks, name) from error
+            hint = f"it looks like {name}, which reads {text!r} there" if name else "no other encoding fits"
+            raise self.refusal(problem, hint, name) from error
 
     def _line_end(self) -> str:
         with self.opened("") as file:
@@ -91,11 +91,11 @@ class TextFile:
         """Open the text at its beginning."""
         return self.path.open(encoding=self.codec, newline=newline)
 
-    def refusal(self, came: str, looks: str, likely: str | None) -> EncodingError:
+    def refusal(self, problem: str, hint: str, likely: str | None) -> EncodingError:
         """The error to raise if bytes are not valid in its encoding."""
         expected = "UTF-8" if self.codec == _UTF8 else self.codec
         to_do = f"pass --encoding {likely}, or save it as UTF-8" if likely and self.option else "save it as UTF-8"
-        return EncodingError(f"Expected {expected} in {self.name}, {came}; {looks}: {to_do}.")
+        return EncodingError(f"Expected {expected} in {self.name}, {problem}; {hint}: {to_do}.")
 
 
 def text_file(path: Path, name: str | None = None, encoding: str | None = None, *, option: bool = False) -> TextFile:
@@ -120,7 +120,7 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
     text = TextFile(path, called, _UTF8, option)
     unmarked = _unmarked_utf16(head)
     if unmarked:
-        raise text.refusal(came="got NUL bytes", looks=f"it looks like {unmarked}", likely=unmarked)
+        raise text.refusal(problem="got NUL bytes", hint=f"it looks like {unmarked}", likely=unmarked)
     return text
 
 

@@ -455,8 +455,10 @@ def checked_headers(headers: Sequence[str]) -> dict[str, str]:
     for header in headers:
         name, colon, value = header.partition(":")
         if not colon or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value.strip()):
-            came = f"another value under {name[:40]!r}" if colon else "a text without a colon"
-            msg = f"Expected --header 'NAME: VALUE' in ASCII, such as 'User-Agent: shop/1.0', got {came}; correct it."
+            received = f"another value under {name[:40]!r}" if colon else "a text without a colon"
+            msg = (
+                f"Expected --header 'NAME: VALUE' in ASCII, such as 'User-Agent: shop/1.0', got {received}; correct it."
+            )
             raise InputError(msg)
         if _OWN_HEADERS.fullmatch(name):
             msg = f"Expected a --header that Hangtag does not set itself, got {name}; leave it out."

@@ -65,7 +65,7 @@ class Sample:
 
 def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) -> Sample:
     """Draw at most ``rows`` rows of a catalogue, all equally likely, or reuse them from ``folder``."""
-    asked = (
+    choices = (
         source,
         options.image_column,
         options.image_root,
@@ -74,7 +74,7 @@ def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) ->
         options.seed,
         rows,
     )
-    place = folder / hashlib.sha256(repr(asked).encode()).hexdigest()[:12]
+    place = folder / hashlib.sha256(repr(choices).encode()).hexdigest()[:12]
     file = place / SAMPLE_FILE
     if not file.exists():
         _write(file, _drawn(source, rows, options))
@@ -133,23 +133,23 @@ def _with_photos(sample: Sample, photos: Photos, advance: Callable[[int, int], N
     cells: list[str | None] = sample.table.column("image").to_pylist()
     copied = [place for place, cell in enumerate(cells) if photos.url_of(cell) is not None]
     paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in copied}
-    asked = [PhotoRequest(0, place, cells[place]) for place in copied if not paths[place].exists()]
-    failures = _fetch(photos, asked, paths, advance)
+    requests = [PhotoRequest(0, place, cells[place]) for place in copied if not paths[place].exists()]
+    failures = _fetch(photos, requests, paths, advance)
     if failures and len(failures) == len(cells):
         msg = f"Expected the photos of {len(cells):,} rows of {sample.source}, none could be fetched: {failures[0]}"
         raise JobError(msg)
-    found = [place for place in range(len(cells)) if place not in paths or paths[place].exists()]
-    images = [str(paths[place]) if place in paths else cells[place] for place in found]
-    rows = sample.table.column("row").take(pa.array(found, pa.int64()))
+    present = [place for place in range(len(cells)) if place not in paths or paths[place].exists()]
+    images = [str(paths[place]) if place in paths else cells[place] for place in present]
+    rows = sample.table.column("row").take(pa.array(present, pa.int64()))
     return pa.table([rows, pa.array(images, pa.string())], schema=sample.table.schema)
 
 
 def _fetch(
-    photos: Photos, asked: list[PhotoRequest], paths: dict[int, Path], advance: Callable[[int, int], None]
+    photos: Photos, requests: list[PhotoRequest], paths: dict[int, Path], advance: Callable[[int, int], None]
 ) -> list[str]:
     """Write photos to their paths; returns the errors of the others."""
     failures: list[str] = []
-    for photo in photos.bring(asked, advance):
+    for photo in photos.bring(requests, advance):
         if isinstance(photo.outcome, bytes):
             path = paths[photo.request.row]
             path.parent.mkdir(exist_ok=True)

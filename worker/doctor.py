@@ -74,8 +74,8 @@ def print_findings(findings: list[Finding], console: Console) -> None:
 def _processor(machine: Machine) -> Finding:
     known = ", ".join(machine.instructions)
     quick = "int8 is quick here" if _QUICK_INT8 & {*machine.instructions} else "int8 gains little here"
-    found = f"{machine.cpu}, {machine.cores} cores{f' ({known})' if known else ''}: {quick}"
-    return Finding("Processor", Health.FINE, found)
+    details = f"{machine.cpu}, {machine.cores} cores{f' ({known})' if known else ''}: {quick}"
+    return Finding("Processor", Health.FINE, details)
 
 
 def _extras() -> Iterator[Finding]:
@@ -111,15 +111,15 @@ def _queue(url: str | None) -> Iterator[Finding]:
         return
     from worker.queue.redis_state import RedisError, RedisState, connect
 
-    asked = url is not None or "HANGTAG_REDIS_URL" in os.environ
+    named = url is not None or "HANGTAG_REDIS_URL" in os.environ
     state = RedisState(connect(settings))
     try:
         state.ping()
-        found = f"{settings.redis_name} answers; {number_of(len(state.workers()), 'worker')} there"
-        yield Finding("Redis", Health.FINE, found)
+        details = f"{settings.redis_name} answers; {number_of(len(state.workers()), 'worker')} there"
+        yield Finding("Redis", Health.FINE, details)
     except RedisError as error:
         do = "Start redis-server, or name one by --redis or HANGTAG_REDIS_URL; only queued labelling needs it"
-        found = f"{settings.redis_name} does not answer: {str(error).removesuffix('.')}"
-        yield Finding("Redis", Health.WRONG if asked else Health.MISSING, found, do)
+        details = f"{settings.redis_name} does not answer: {str(error).removesuffix('.')}"
+        yield Finding("Redis", Health.WRONG if named else Health.MISSING, details, do)
     finally:
         state.close()

@@ -44,15 +44,15 @@ def audit_sample(job: Job, rows: int) -> list[AuditRow]:
     by_chunk: dict[int, list[int]] = {}
     for number in numbers:
         by_chunk.setdefault((number - 1) // job.spec.chunk_rows, []).append(number)
-    keys, found = job.part_keys(), dict[int, AuditRow]()
-    for chunk, wanted in by_chunk.items():
+    keys, drawn = job.part_keys(), dict[int, AuditRow]()
+    for chunk, numbers_in_chunk in by_chunk.items():
         columns = ["label", "confidence", "sha256", "model"]
         part = job.part(chunk, keys[chunk], columns)
         images = job.chunk_images(chunk)
-        for number in wanted:
+        for number in numbers_in_chunk:
             place = (number - 1) % job.spec.chunk_rows
-            found[number] = AuditRow(number, images[place], **part.slice(place, 1).to_pylist()[0])
-    return [found[number] for number in numbers]
+            drawn[number] = AuditRow(number, images[place], **part.slice(place, 1).to_pylist()[0])
+    return [drawn[number] for number in numbers]
 
 
 def _drawn(job: Job, rows: int) -> list[int]:

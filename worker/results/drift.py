@@ -22,19 +22,19 @@ _Histograms = dict[str, tuple[list[int], list[int]]]
 
 
 def measure_drift(
-    found: ReferenceAnswers, reference: ReferenceAnswers, rows: ReferenceAnswers | None = None
+    actual: ReferenceAnswers, reference: ReferenceAnswers, rows: ReferenceAnswers | None = None
 ) -> Drift | None:
     """Compare a job's answers with the answers of the proof; None if either has no photos.
 
     Args:
-        found: the answers on distinct photos.
+        actual: the answers on distinct photos.
         reference: the answers of the proof.
         rows: the answers on all rows, if there are more. They are scaled to the number of distinct photos, since rows
             of one photo are not independent.
     """
-    if not found.photos or not reference.photos:
+    if not actual.photos or not reference.photos:
         return None
-    by_photo, by_row = _histograms(found, reference), _histograms(_scaled(rows or found, found.photos), reference)
+    by_photo, by_row = _histograms(actual, reference), _histograms(_scaled(rows or actual, actual.photos), reference)
     large, any_size = (", and ".join(_changes(by_photo, by_row, test)) for test in (has_drifted, differs))
     warning = (
         f"Drift: these photos differ from the photos of the model's proof: {large}. Its promise may not hold for "
@@ -43,11 +43,11 @@ def measure_drift(
     if large:
         finding = warning
     elif any_size:
-        told = "by more than chance, though not enough for a warning"
-        finding = f"These photos differ from the photos of the model's proof, {told}: {any_size}."
+        extent = "by more than chance, though not enough for a warning"
+        finding = f"These photos differ from the photos of the model's proof, {extent}: {any_size}."
     elif any(is_blind(*pair) for pair in by_photo.values()):
-        few = number_of(min(found.photos, reference.photos), "photo is", "photos are")
-        like = "yours are alike" if reference.photos < found.photos else "they are like the photos of the proof"
+        few = number_of(min(actual.photos, reference.photos), "photo is", "photos are")
+        like = "yours are alike" if reference.photos < actual.photos else "they are like the photos of the proof"
         finding = f"{few} too few to tell whether {like}."
     else:
         finding = "These photos do not differ from the photos of the model's proof by more than chance."
@@ -55,7 +55,7 @@ def measure_drift(
     return Drift(
         confidence_psi=round(psi(*confidences), 4),
         label_psi=round(psi(*labels), 4),
-        rows=found.photos,
+        rows=actual.photos,
         reference_rows=reference.photos,
         warning=warning if large else None,
         finding=finding,
@@ -73,12 +73,12 @@ def _changes(
             yield f"by rows, {row_words} (PSI {psi(*row_pair):.2f})"
 
 
-def _histograms(found: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:
+def _histograms(actual: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:
     """A text on the difference → both histograms: of confidences, then of labels."""
-    names = sorted(found.by_label.keys() | reference.by_label.keys())
-    labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (found, reference)))
-    confidences = join_rare_bins(found.confidence_histogram, reference.confidence_histogram)
-    return {_confidence_words(found, reference): confidences, _label_words(found, reference): labels}
+    names = sorted(actual.by_label.keys() | reference.by_label.keys())
+    labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (actual, reference)))
+    confidences = join_rare_bins(actual.confidence_histogram, reference.confidence_histogram)
+    return {_confidence_words(actual, reference): confidences, _label_words(actual, reference): labels}
 
 
 def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
@@ -88,15 +88,15 @@ def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
     return ReferenceAnswers(confidence_histogram=bins, by_label=by_label)
 
 
-def _confidence_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
+def _confidence_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
     """The mean confidences, estimated from the middles of the bins; if they are equal, the bin that differs most."""
     middles = [(number + 0.5) / BINS for number in range(BINS)]
     here, there = (
-        sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (found, reference)
+        sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (actual, reference)
     )
     if f"{here:.2f}" != f"{there:.2f}":
         return f"its confidence is {here:.2f} on average, and was {there:.2f}"
-    shares = [[count / answers.photos for count in answers.confidence_histogram] for answers in (found, reference)]
+    shares = [[count / answers.photos for count in answers.confidence_histogram] for answers in (actual, reference)]
     number, (share, before) = max(enumerate(zip(*shares, strict=True)), key=lambda one: abs(one[1][0] - one[1][1]))
     edges = f"{number / BINS:.2f} and {(number + 1) / BINS:.2f}"
     return (
@@ -105,13 +105,13 @@ def _confidence_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> s
     )
 
 
-def _label_words(found: ReferenceAnswers, reference: ReferenceAnswers) -> str:
+def _label_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
     def share(answers: ReferenceAnswers, name: str) -> float:
         return answers.by_label.get(name, 0) / answers.photos
 
-    names = sorted(found.by_label.keys() | reference.by_label.keys())
-    name = max(names, key=lambda name: abs(share(found, name) - share(reference, name)))
-    return f"{share(found, name):.0%} of them are {name}, and {share(reference, name):.0%} were"
+    names = sorted(actual.by_label.keys() | reference.by_label.keys())
+    name = max(names, key=lambda name: abs(share(actual, name) - share(reference, name)))
+    return f"{share(actual, name):.0%} of them are {name}, and {share(reference, name):.0%} were"
 
 
 def drifted_jobs(

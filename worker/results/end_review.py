@@ -128,9 +128,9 @@ def _repeated_pictures(job: Job) -> dict[int, Repeated]:
     rows, spread, first = Counter[int](), defaultdict[int, set[int]](set), dict[int, int]()
     for numbers, keys, products in _picture_rows(job):
         chosen = suspects[_bucket(keys)]
-        found, places, counts = np.unique(keys[chosen], return_index=True, return_counts=True)
-        rows.update(dict(zip(found.tolist(), counts.tolist(), strict=True)))
-        first = dict(zip(found.tolist(), numbers[chosen][places].tolist(), strict=True)) | first
+        pictures, places, counts = np.unique(keys[chosen], return_index=True, return_counts=True)
+        rows.update(dict(zip(pictures.tolist(), counts.tolist(), strict=True)))
+        first = dict(zip(pictures.tolist(), numbers[chosen][places].tolist(), strict=True)) | first
         for key, product in np.unique(np.stack([keys, products])[:, chosen], axis=1).T.tolist():
             spread[key].add(product)
     return {
@@ -179,7 +179,7 @@ def _unusual(pictures: Mapping[int, Repeated], note: ModelNote, rows: int) -> di
     """Leave out pictures that are as common in the training photos."""
     shares = note.reference.repeated if note.reference else {}
     usual = {int(sha256[:_HEX], 16): share for sha256, share in shares.items()}
-    return {key: found for key, found in pictures.items() if found.rows > _KNOWN * usual.get(key, 0.0) * rows}
+    return {key: picture for key, picture in pictures.items() if picture.rows > _KNOWN * usual.get(key, 0.0) * rows}
 
 
 def _label_shift(question: Job, note: ModelNote) -> LabelShift | None:
@@ -237,23 +237,23 @@ class EndRows:
     def reasons_of(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
         """The reason of each row; None for other rows."""
         places = np.searchsorted(self.numbers, numbers).clip(max=max(0, len(self.numbers) - 1))
-        found = np.full(len(numbers), None, dtype=object)
+        reasons = np.full(len(numbers), None, dtype=object)
         if len(self.numbers):
             here = self.numbers[places] == numbers
-            found[here] = self.reasons[places[here]]
-        return found
+            reasons[here] = self.reasons[places[here]]
+        return reasons
 
 
 def read_end_rows(job: Job) -> EndRows:
     """Read them from ``review.csv`` of a finished job, in ascending order."""
     receipt, prefix = finished_receipt(job), job.spec.options.prefix
-    found = [pa.table({"row": pa.array([], pa.int64()), "reason": pa.array([], pa.string())})]
+    tables = [pa.table({"row": pa.array([], pa.int64()), "reason": pa.array([], pa.string())})]
     if receipt and not _AT_THE_END.isdisjoint(receipt.review_reasons):
         with scratch_folder(job.storage) as folder:
             for batch in read_delimited(job.storage.local(REVIEW_FILE, folder)).batches:
                 rows, reasons = (batch.column(prefix + name) for name in ("row", "reason"))
                 table = pa.table({"row": rows.cast(pa.int64()), "reason": reasons.cast(pa.string())})
-                found.append(table.filter(pc.is_in(reasons, value_set=pa.array(sorted(_AT_THE_END), pa.string()))))
-    listed = pa.concat_tables(found).sort_by("row")
+                tables.append(table.filter(pc.is_in(reasons, value_set=pa.array(sorted(_AT_THE_END), pa.string()))))
+    listed = pa.concat_tables(tables).sort_by("row")
     reasons = np.array(listed.column("reason").to_pylist(), dtype=object)
     return EndRows(listed.column("row").to_numpy() - 1, reasons)

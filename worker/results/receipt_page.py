@@ -128,17 +128,17 @@ def questions_page(job: Job, receipt: QuestionsReceipt, pages: Mapping[str, str]
 def _links(job: Job, receipt: JobReceipt) -> dict[str, str]:
     if not isinstance(job.storage, FolderStorage):
         return {}
-    page, wanted = Path(job.storage.place) / PAGE_FILE, {"Result": Path(receipt.output)}
+    page, links = Path(job.storage.place) / PAGE_FILE, {"Result": Path(receipt.output)}
     if isinstance(receipt, Receipt):
         model = Path(receipt.model.path)
-        wanted |= {
+        links |= {
             "Rows to review": page.with_name(REVIEW_FILE),
             "Products": page.with_name(GROUPS_FILE),
             "Model": model / "README.md",
             "Its training": model.parent / TRAINING / model.name / "report.html",
         }
     whole = {"All questions": f"../../{PAGE_FILE}"} if job.name else {}
-    return whole | near(page, wanted)
+    return whole | near(page, links)
 
 
 def _meanings(model: ModelPin) -> dict[Status, str]:
@@ -166,11 +166,11 @@ def small_photos(
 
 
 def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iterator[tuple[str, bytes]]:
-    wanted = [PhotoRequest(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
+    requests = [PhotoRequest(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
     with suppress(HangtagError), closing(photos_of(job)) as photos:  # such as missing credentials
-        photos.request(wanted, {})
+        photos.request(requests, {})
         until = time.monotonic() + within_s
-        for _ in wanted:
+        for _ in requests:
             left_s = until - time.monotonic()
             photo = photos.take(left_s) if left_s > 0 else None  # take() reads photos on disk
             if photo is None:

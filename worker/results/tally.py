@@ -116,8 +116,8 @@ class LeastSure:
     def shown(self, job: Job) -> dict[str, tuple[SampleRow, ...]]:
         """At most six rows of each of the twelve labels with most rows to review, the least sure first."""
         labels = [label for label, _ in self.counts.most_common(_MOST_LABELS)]
-        found = {label: self._kept.filter(pc.equal(self._kept.column("label"), label)).to_pylist() for label in labels}
-        images = images_at(job, [row["row"] for rows in found.values() for row in rows])
+        kept = {label: self._kept.filter(pc.equal(self._kept.column("label"), label)).to_pylist() for label in labels}
+        images = images_at(job, [row["row"] for rows in kept.values() for row in rows])
         return {
             label: tuple(
                 _sample_row(
@@ -125,7 +125,7 @@ class LeastSure:
                 )
                 for row in rows
             )
-            for label, rows in found.items()
+            for label, rows in kept.items()
         }
 
 
@@ -272,8 +272,8 @@ class Tally:
 
 def _count(counter: Counter[Any], column: pa.ChunkedArray) -> None:
     """Count the values of a column in order of first appearance, without nulls."""
-    found = column.drop_null().value_counts()
-    for value, count in zip(found.field("values").to_pylist(), found.field("counts").to_pylist(), strict=True):
+    counts = column.drop_null().value_counts()
+    for value, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
         counter[value] += count
 
 

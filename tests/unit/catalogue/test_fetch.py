@@ -95,7 +95,7 @@ def test_what_is_dropped_makes_room_and_waiting_costs_no_time(budget, fetch):
         fetch.end_try()
         await waits
         assert other.clock.when() is not None
-        assert (fetch.size, fetch.came) == (0, LIMITS.room)
+        assert (fetch.size, fetch.downloaded) == (0, LIMITS.room)
 
     asyncio.run(run())
 

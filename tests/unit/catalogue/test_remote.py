@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from catalogue.remote import UnnamedFile, WebLimits, download
+from catalogue.remote import UnnamedFile, WebLimits, fetch_url
 from models.errors import InputError, JobError
 from tests.unit.catalogue.scripted_server import Answer, ScriptedServer, open_scripted_server
 
@@ -32,7 +32,7 @@ def server() -> Iterator[ScriptedServer]:
 
 def fetched(server: ScriptedServer, url: str, *hosts: str, limits: WebLimits = LIMITS) -> bytes:
     file = io.BytesIO()
-    download(url, file, [server.host, *hosts], limits)
+    fetch_url(url, file, [server.host, *hosts], limits)
     return file.getvalue()
 
 
@@ -99,7 +99,7 @@ def test_what_goes_wrong_is_told_with_the_url_and_no_secret(server, answer, kind
 def test_only_public_addresses_are_asked(server: ScriptedServer, host: str) -> None:
     server.answers["/a.csv"] = [Answer(DATA)]
     with pytest.raises(InputError):
-        download(f"http://{host}:{server.port}/a.csv", io.BytesIO(), limits=LIMITS)
+        fetch_url(f"http://{host}:{server.port}/a.csv", io.BytesIO(), limits=LIMITS)
     assert server.asked == []
 
 
@@ -157,7 +157,7 @@ def test_a_host_that_never_ends_its_headers_is_not_awaited_for_ever() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(JobError, match="TimeoutError"):
-            download(f"http://{host}/a.csv", io.BytesIO(), [host], WebLimits(pauses_s=(), answer_s=0.05))
+            fetch_url(f"http://{host}/a.csv", io.BytesIO(), [host], WebLimits(pauses_s=(), answer_s=0.05))
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_host_that_never_ends_its_headers_is_not_awaited_for_ever() -> None:
 )
 def test_a_host_that_cannot_be_is_told_without_a_secret(host: str) -> None:
     with pytest.raises(InputError) as refusal:
-        download(f"http://me:SECRET@{host}/a.csv?SECRET", io.BytesIO(), limits=LIMITS)
+        fetch_url(f"http://me:SECRET@{host}/a.csv?SECRET", io.BytesIO(), limits=LIMITS)
     assert "SECRET" not in str(refusal.value)
 
 

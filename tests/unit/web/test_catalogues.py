@@ -88,7 +88,7 @@ def test_a_preview_gives_the_host_of_a_catalogue_some_seconds_only(monkeypatch: 
         given.append(limits)
         raise JobError(url)
 
-    monkeypatch.setattr("catalogue.remote.download", download)
+    monkeypatch.setattr("catalogue.remote.fetch_url", download)
     with pytest.raises(JobError):
         preview("https://shop.example/spring.csv")
     assert given[0].all_s == 15
