@@ -73,8 +73,8 @@ class Addresses:
         self._allowed = frozenset(map(allowed_place, allow_hosts))
         self._approved: set[tuple[str, int]] = set()
 
-    def check_literal(self, target: Target) -> None:
-        """Refuse a URL whose host is a forbidden IP address; :meth:`usable` checks host names. Raises ImageError."""
+    def check_ip_host(self, target: Target) -> None:
+        """Refuse a URL whose host is a forbidden IP address; :meth:`allowed` checks host names. Raises ImageError."""
         try:
             address = ip_address(target.host)
         except ValueError:
@@ -84,12 +84,12 @@ class Addresses:
         elif not is_public(target.host):
             raise _refused(target.host, target.port, [target.host])
 
-    def usable(self, host: str, port: int, addresses: Sequence[str]) -> list[str]:
+    def allowed(self, host: str, port: int, addresses: Sequence[str]) -> list[str]:
         """The allowed addresses of a name, at least one. Raises ImageError."""
         named = f"{host}:{port}" in self._allowed
-        good = [address for address in addresses if is_public(address) or (named and _may_be_named(address))]
+        good = [address for address in addresses if is_public(address) or (named and _allowed_by_name(address))]
         if not good:
-            raise _never_by_name(host, port, addresses) if named else _refused(host, port, addresses)
+            raise _refused_name(host, port, addresses) if named else _refused(host, port, addresses)
         if named:
             self._approved.update((str(ip_address(address)), port) for address in good)
         return good
@@ -108,7 +108,7 @@ def _unwrapped(address: str) -> IPv4Address | IPv6Address:
     return IPv4Address(int(ip) & _LAST_32) if ip in _NAT64 else ip
 
 
-def _may_be_named(address: str) -> bool:
+def _allowed_by_name(address: str) -> bool:
     ip = _unwrapped(address)
     if any(ip in network for network in _NEVER_BY_NAME):
         return False
@@ -116,10 +116,10 @@ def _may_be_named(address: str) -> bool:
 
 
 def _holds_metadata(address: IPv6Address) -> bool:
-    return any(held in network for held in _held(address) for network in _METADATA)
+    return any(held in network for held in _embedded_ipv4(address) for network in _METADATA)
 
 
-def _held(address: IPv6Address) -> Iterator[IPv4Address]:
+def _embedded_ipv4(address: IPv6Address) -> Iterator[IPv4Address]:
     """Every IPv4 address that an IPv6 address may embed, with any prefix of RFC 6052."""
     bits = int(address)
     yield IPv4Address(bits & _LAST_32)  # a prefix of 96 bits; IPv4-compatible; IPv4-translated
@@ -137,7 +137,7 @@ def _refused(host: str, port: int, addresses: Sequence[str]) -> ImageError:
     return ImageError(msg, ImageFault.REFUSED)
 
 
-def _never_by_name(host: str, port: int, addresses: Sequence[str]) -> ImageError:
+def _refused_name(host: str, port: int, addresses: Sequence[str]) -> ImageError:
     first = place_of(addresses[0], port)
     msg = (
         f"Expected a host of photos, {host} leads to {', '.join(addresses[:4])}: no name may lead to a cloud's "
@@ -168,7 +168,7 @@ class CheckedResolver(AbstractResolver):
         """The allowed addresses of a host. Raises ImageError, JobError, OSError."""
         async with self._turn:
             addresses = await asyncio.wait_for(_in_thread(partial(self._lookup, host)), self._timeout_s)
-        return [_result(host, address, port) for address in self._addresses.usable(host, port, addresses)]
+        return [_result(host, address, port) for address in self._addresses.allowed(host, port, addresses)]
 
     async def close(self) -> None:
         """Do nothing: there is nothing to close."""

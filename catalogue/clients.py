@@ -67,7 +67,7 @@ class Clients:
         return await self._s3.ask(fetch)
 
     async def _ask_web(self, fetch: Fetch, session: aiohttp.ClientSession) -> Outcome:
-        self._addresses.check_literal(fetch.target)
+        self._addresses.check_ip_host(fetch.target)
         headers = dict(self._headers) if fetch.is_at_home else {}
         if fetch.known_as:
             headers["If-None-Match"] = fetch.known_as

@@ -28,19 +28,19 @@ NOT_PUBLIC = [
 def test_only_addresses_of_the_internet_are_public():
     assert [address for address in PUBLIC + NOT_PUBLIC if is_public(address)] == PUBLIC
     addresses = ["10.0.0.1", "8.8.8.8", "::1", "2606:4700::1111"]
-    assert Addresses().usable("shop.test", 80, addresses) == ["8.8.8.8", "2606:4700::1111"]
+    assert Addresses().allowed("shop.test", 80, addresses) == ["8.8.8.8", "2606:4700::1111"]
 
 
 def test_an_allowed_name_may_lead_into_a_private_network_and_no_other_name_or_port():
     addresses = Addresses(["photos.internal:8080"])
     assert not addresses.may_connect("10.0.0.1", 8080)
     for address in ("10.0.0.1", "fd12:3456:789a::1", "fc00::1", "fd00:1::7", "64:ff9b:1::10.0.0.1"):
-        assert addresses.usable("photos.internal", 8080, [address]) == [address]
+        assert addresses.allowed("photos.internal", 8080, [address]) == [address]
         assert addresses.may_connect(address, 8080)
         assert not addresses.may_connect(address, 8081)
     for host, port in (("photos.internal", 80), ("a.photos.internal", 8080), ("internal", 8080)):
         with pytest.raises(ImageError, match=f"--allow-host {host}:{port}"):
-            addresses.usable(host, port, ["10.0.0.1"])
+            addresses.allowed(host, port, ["10.0.0.1"])
 
 
 METADATA = [
@@ -64,7 +64,7 @@ WRAPPED = [
 def test_an_allowed_name_never_leads_to_metadata(address):
     addresses = Addresses(["photos.internal:80"])
     with pytest.raises(ImageError, match=r"photos\.internal .* --allow-host \[?" + re.escape(address)) as caught:
-        addresses.usable("photos.internal", 80, [address])
+        addresses.allowed("photos.internal", 80, [address])
     assert caught.value.fault is ImageFault.REFUSED
     assert not addresses.may_connect(address, 80)
 
@@ -73,22 +73,22 @@ def test_an_allowed_name_never_leads_to_metadata(address):
 def test_metadata_is_allowed_by_its_own_address_only(address):
     place = f"[{address}]:80" if ":" in address else f"{address}:80"
     addresses = Addresses([place, "photos.internal:80"])
-    addresses.check_literal(parse_url(f"http://{place}/latest/"))
+    addresses.check_ip_host(parse_url(f"http://{place}/latest/"))
     assert addresses.may_connect(address, 80)
     with pytest.raises(ImageError):
-        addresses.usable("photos.internal", 80, [address])
+        addresses.allowed("photos.internal", 80, [address])
 
 
 @pytest.mark.parametrize("host", ["10.0.0.1", "169.254.169.254", "100.64.0.1", "224.0.0.1", "[::1]", "[fd00:0::7]"])
 def test_an_address_is_refused_with_what_would_allow_it_and_nothing_else(host):
     target = parse_url(f"http://{host}:8080/a.csv")
     with pytest.raises(ImageError, match="pass --allow-host") as refusal:
-        Addresses().check_literal(target)
+        Addresses().check_ip_host(target)
     allowed = Addresses([str(refusal.value).partition("--allow-host ")[2].split()[0].rstrip(".")])
-    allowed.check_literal(target)
+    allowed.check_ip_host(target)
     assert allowed.may_connect(target.host, 8080)
     with pytest.raises(ImageError, match=":8081"):
-        allowed.check_literal(parse_url(f"http://{host}:8081/a.csv"))
+        allowed.check_ip_host(parse_url(f"http://{host}:8081/a.csv"))
 
 
 def test_a_socket_goes_to_checked_addresses_only():
