@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from catalogue.addresses import Addresses, CheckedResolver, Lookup, checked_socket
-from catalogue.fetch import Fetch, Gzip, Outcome, Received, Redirect, Trouble, download_error, strong_etag
+from catalogue.fetch import FailedTry, Fetch, Gzip, Outcome, Received, Redirect, download_error, strong_etag
 from catalogue.photo import DownloadLimits
 from catalogue.urls import Scheme, Target, parse_url
 from models.errors import ImageError, ImageFault, JobError
@@ -68,9 +68,9 @@ class Clients:
 
     async def _ask_web(self, fetch: Fetch, session: aiohttp.ClientSession) -> Outcome:
         self._addresses.check_ip_host(fetch.target)
-        headers = dict(self._headers) if fetch.is_at_home else {}
-        if fetch.known_as:
-            headers["If-None-Match"] = fetch.known_as
+        headers = dict(self._headers) if fetch.is_first_host else {}
+        if fetch.etag_to_send:
+            headers["If-None-Match"] = fetch.etag_to_send
         silent = True
         try:
             url = URL(fetch.target.text, encoded=True)
@@ -78,9 +78,9 @@ class Clients:
                 silent = False
                 return await _read(fetch, answer)
         except (aiohttp.ClientError, OSError) as error:  # includes timeouts
-            return _trouble(fetch, error, silent=silent)
+            return _failed_try(fetch, error, silent=silent)
         except ValueError:  # a malformed header
-            return Trouble("answered with something other than HTTP")
+            return FailedTry("answered with something other than HTTP")
 
     async def close(self) -> None:
         """Close the connections."""
@@ -115,15 +115,15 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
     status = answer.status
     if status in _WHOLE:
         return await _body(fetch, answer)
-    if status == _UNCHANGED and fetch.known_as:
-        return Received(None, fetch.known_as)
+    if status == _UNCHANGED and fetch.etag_to_send:
+        return Received(None, fetch.etag_to_send)
     if status in _REDIRECTS and "Location" in answer.headers:
         return _redirect(fetch.target, answer.headers["Location"])
     answered = f"answered {status} {one_line(answer.reason or '', 60)}".rstrip()
     if status in _PASSING or status >= _SERVER_FAULT:
         after_s = _retry_after(answer.headers.get("Retry-After", ""))
         wish = "" if after_s is None else f", come again in {after_s:,.0f} s"
-        return Trouble(answered + wish, after_s=after_s)
+        return FailedTry(answered + wish, after_s=after_s)
     if status in _GONE:
         msg = f"Expected a photo at {fetch.url[:300]}, its host {answered}; check the URL."
         raise ImageError(msg, ImageFault.MISSING)
@@ -178,7 +178,7 @@ def _retry_after(header: str) -> float | None:
     return min(max(0.0, seconds), _LONGEST_AFTER_S)
 
 
-def _trouble(fetch: Fetch, error: Exception, *, silent: bool) -> Trouble:
+def _failed_try(fetch: Fetch, error: Exception, *, silent: bool) -> FailedTry:
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             raise download_error(
@@ -189,13 +189,13 @@ def _trouble(fetch: Fetch, error: Exception, *, silent: bool) -> Trouble:
             raise ImageError(msg, ImageFault.REFUSED) from error
         case aiohttp.ClientConnectorDNSError(os_error=reason):
             lasting = isinstance(reason, socket.gaierror) and reason.errno in _NO_SUCH_NAME
-            return Trouble(f"has no address ({reason.strerror})", silent=True, lasting=lasting)
+            return FailedTry(f"has no address ({reason.strerror})", silent=True, lasting=lasting)
         case aiohttp.ClientResponseError(message=message):
-            return Trouble(f"answered with something other than HTTP ({one_line(message, 60)})")
+            return FailedTry(f"answered with something other than HTTP ({one_line(message, 60)})")
         case aiohttp.ClientConnectorError(os_error=reason):
             why = f"cannot be reached ({reason.strerror})"
         case _ if not silent:
             why = "broke off in the middle of it"
         case _:
             why = "does not answer" if isinstance(error, TimeoutError) else "hung up"
-    return Trouble(why, silent=silent)
+    return FailedTry(why, silent=silent)

@@ -11,7 +11,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Final
 
-from catalogue.fetch import Fetch, Host, MemoryBudget, Outcome, Received, Redirect, Trouble, download_error
+from catalogue.fetch import FailedTry, Fetch, Host, MemoryBudget, Outcome, Received, Redirect, download_error
 from catalogue.photo import DownloadLimits, fails_its_photo
 from catalogue.urls import Scheme, Target
 from models.errors import ImageError, ImageFault
@@ -234,25 +234,25 @@ class Downloads:
             async with asyncio.timeout(fetch.left_s) as fetch.clock:
                 outcome = await self._client.ask(fetch, keep=keep)
         except ImageError as error:
-            host.answered(self._loop.time())
+            host.note_answer(self._loop.time())
             if not fetch.redirects or error.fault is not ImageFault.REFUSED:
                 raise
             place = fetch.target.place  # without "pass --allow-host": trust in a host does not extend to its redirects
             msg = f"Expected a photo at {fetch.url}, its host redirects to {place}, which may not be asked; see why."
             raise ImageError(msg, ImageFault.REFUSED) from error
         except TimeoutError:
-            outcome = Trouble(f"took longer than {self._limits.total_s:g} s", silent=not fetch.downloaded)
+            outcome = FailedTry(f"took longer than {self._limits.total_s:g} s", silent=not fetch.downloaded)
         finally:
             now = self._loop.time()
             fetch.seconds += now - began
             fetch.left_s = (fetch.clock.when() or now) - now
-        if isinstance(outcome, Trouble):
-            _troubled(fetch, host, outcome, began, now)
+        if isinstance(outcome, FailedTry):
+            _note_failure(fetch, host, outcome, began, now)
         else:
-            host.answered(now)
+            host.note_answer(now)
         return outcome
 
-    async def _pause(self, fetch: Fetch, host: Host, trouble: Trouble) -> bool:
+    async def _pause(self, fetch: Fetch, host: Host, failure: FailedTry) -> bool:
         now = self._loop.time()
         if why := host.refusal(now):
             raise download_error(fetch.url, why)
@@ -260,28 +260,28 @@ class Downloads:
             fetch.start_over()
             return False  # in case this photo is what breaks its host
         pause_s = self._limits.pause_s * 2 ** (fetch.tries - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
-        if self._was_last(fetch, trouble) or pause_s >= fetch.left_s:
+        if self._was_last(fetch, failure) or pause_s >= fetch.left_s:
             tries = "" if fetch.tries == 1 else f", the last of {fetch.tries} tries"
-            raise download_error(fetch.url, f"its host {trouble.why}{tries}; see that it is up, and try again")
-        if trouble.after_s is not None:
-            fetch.put_off_s += trouble.after_s
+            raise download_error(fetch.url, f"its host {failure.why}{tries}; see that it is up, and try again")
+        if failure.after_s is not None:
+            fetch.put_off_s += failure.after_s
             return True  # its host gives no turn until then
         fetch.left_s -= pause_s
         await asyncio.sleep(pause_s)
         return not fetch.is_to_blame  # other photos show sooner whether its host is back
 
-    def _was_last(self, fetch: Fetch, trouble: Trouble) -> bool:
-        put_off = trouble.after_s is not None and fetch.put_off_s >= self._limits.longest_after_s
+    def _was_last(self, fetch: Fetch, failure: FailedTry) -> bool:
+        put_off = failure.after_s is not None and fetch.put_off_s >= self._limits.longest_after_s
         in_vain = fetch.tries >= self._limits.tries or fetch.silences >= _SILENT_TRIES
-        return trouble.lasting or in_vain or put_off
+        return failure.lasting or in_vain or put_off
 
 
-def _troubled(fetch: Fetch, host: Host, trouble: Trouble, began: float, now: float) -> None:
+def _note_failure(fetch: Fetch, host: Host, failure: FailedTry, began: float, now: float) -> None:
     fetch.tries += 1
-    if trouble.silent:
-        fetch.met_silence(began, now, host.answered_at)
-    if not (trouble.silent and fetch.is_to_blame):  # such a photo proves nothing about its host
-        host.troubled(trouble, began, now)
+    if failure.silent:
+        fetch.note_silence(began, now, host.answered_at)
+    if not (failure.silent and fetch.is_to_blame):  # such a photo proves nothing about its host
+        host.note_failure(failure, began, now)
 
 
 def _follow(fetch: Fetch, target: Target) -> None:

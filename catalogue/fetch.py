@@ -23,7 +23,7 @@ _HTTP_TO_HTTPS: Final = (80, 443)
 _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
 """Tries in a row without an answer that open the circuit breaker, if they took long enough."""
-_BLIP: Final = 0.1
+_FIRST_TRIAL_SHARE: Final = 0.1
 """Share of a rest after which a host that has sent photos is first tried again."""
 _LONGEST: Final = 30
 """The longest rest, as a multiple of the first."""
@@ -45,7 +45,7 @@ class Redirect:
 
 
 @dataclass(frozen=True)
-class Trouble:
+class FailedTry:
     """A fault that may be temporary."""
 
     why: str  # continues "the host"
@@ -54,7 +54,7 @@ class Trouble:
     lasting: bool = False  # another try within the minute would fail, too
 
 
-Outcome = Received | Redirect | Trouble
+Outcome = Received | Redirect | FailedTry
 
 
 def strong_etag(etag: str | None) -> str | None:
@@ -98,7 +98,7 @@ class MemoryBudget:
         self._size = size
         self._held = 0
         self._ready = 0
-        self._favoured: Fetch | None = None
+        self._exceeding: Fetch | None = None
         self._freed = asyncio.Event()
 
     @property
@@ -108,15 +108,15 @@ class MemoryBudget:
 
     async def room(self, fetch: "Fetch | None" = None) -> None:
         """Wait for memory: for one more photo to begin, or for the large photo ``fetch`` to continue."""
-        while not (self.free or (fetch and self._favours(fetch))):
+        while not (self.free or (fetch and self._may_exceed(fetch))):
             self._freed.clear()
             await self._freed.wait()
 
-    def _favours(self, fetch: "Fetch") -> bool:
+    def _may_exceed(self, fetch: "Fetch") -> bool:
         """Whether a large photo may continue without room. One may while no photo is ready; else all would wait."""
-        if self._favoured is None and not self._ready:
-            self._favoured = fetch
-        return self._favoured is fetch
+        if self._exceeding is None and not self._ready:
+            self._exceeding = fetch
+        return self._exceeding is fetch
 
     def add(self, size: int) -> None:
         """Count new bytes."""
@@ -128,18 +128,18 @@ class MemoryBudget:
             self._ready += fetch.size
         else:
             self._held -= fetch.size
-        if self._favoured is fetch:
-            self._favoured = None
-        self._look_again()
+        if self._exceeding is fetch:
+            self._exceeding = None
+        self._wake_waiting()
 
     def release(self, size: int) -> None:
         """Note that a photo was taken."""
         self._held -= size
         self._ready -= size
-        self._look_again()
+        self._wake_waiting()
 
-    def _look_again(self) -> None:
-        if self.free or not (self._ready or self._favoured):
+    def _wake_waiting(self) -> None:
+        if self.free or not (self._ready or self._exceeding):
             self._freed.set()
 
 
@@ -174,12 +174,12 @@ class Fetch:
         self.tries, self.silences, self.left_s = 0, 0, self.limits.total_s
 
     @property
-    def known_as(self) -> str | None:
+    def etag_to_send(self) -> str | None:
         """The ETag to send; None after a redirect, since another host may use the same ETag for other bytes."""
         return None if self.redirects else self.etag
 
     @property
-    def is_at_home(self) -> bool:
+    def is_first_host(self) -> bool:
         """Whether the target's host is still that of its URL; http may have become https."""
         home, now = self._home, self.target
         return home.host == now.host and (home.port == now.port or (home.port, now.port) == _HTTP_TO_HTTPS)
@@ -219,7 +219,7 @@ class Fetch:
         """Whether the photo is at fault: its host answers for others only."""
         return self._blame >= _TO_BLAME
 
-    def met_silence(self, began: float, ended: float, answered_at: float | None) -> None:
+    def note_silence(self, began: float, ended: float, answered_at: float | None) -> None:
         """Note that a try got no answer.
 
         A dying host answered others just before, so one such try is no proof against the photo. Two are; so is a long
@@ -307,51 +307,53 @@ class Host:
 
     def refusal(self, now: float) -> str | None:
         """Why no photo may be fetched now; None if one may."""
-        if now < self._rests_until and not self._is_known(now):
+        if now < self._rests_until and not self._answered_lately(now):
             return f"its host {self._place} {self._why} and is left alone for a while; see that it is up, and try again"
         return None
 
     def is_waited_for(self, now: float) -> bool:
         """Whether it is silent, and likely to come back."""
-        return self._rests > 0 and self._is_known(now)
+        return self._rests > 0 and self._answered_lately(now)
 
-    def _is_known(self, now: float) -> bool:
+    def _answered_lately(self, now: float) -> bool:
         return self.answered_at is not None and now - self.answered_at < self._limits.patience_s
 
-    def answered(self, now: float) -> None:
+    def note_answer(self, now: float) -> None:
         """Note a useful answer."""
         self._troubles = self._rests = 0
         self._rests_until = 0.0
         self.answered_at = now
 
-    def troubled(self, trouble: Trouble, began: float, now: float) -> None:
+    def note_failure(self, failure: FailedTry, began: float, now: float) -> None:
         """Note a failed try, which began at ``began``."""
-        if trouble.after_s is not None:
-            pause_s = min(trouble.after_s, self._limits.longest_after_s)  # a photo fails without an answer by then
+        if failure.after_s is not None:
+            pause_s = min(failure.after_s, self._limits.longest_after_s)  # a photo fails without an answer by then
             self._put_off_until = max(self._put_off_until, now + pause_s)
         if not self._troubles:
             self._since, self._silent = began, True
         self._troubles += 1
-        self._silent = self._silent and trouble.silent
+        self._silent = self._silent and failure.silent
         if began < self._rested_at:
             return  # it began before the rest
-        if trouble.lasting or self._rests or self._is_hopeless(now):
-            self._rest(trouble.why, now)
+        if failure.lasting or self._rests or self._must_rest(now):
+            self._rest(failure.why, now)
 
-    def _is_hopeless(self, now: float) -> bool:
+    def _must_rest(self, now: float) -> bool:
         """Whether the host must rest: after silence for ``silent_s``, or after errors for ``total_s``.
 
         A host that sent photos before rests at once when it falls silent, so that no photo runs out of tries.
         """
         if self._troubles < _SILENCES:
             return False
-        if self._silent and self._is_known(now):
+        if self._silent and self._answered_lately(now):
             return True
         return now - self._since >= (self._limits.silent_s if self._silent else self._limits.total_s)
 
     def _rest(self, why: str, now: float) -> None:
         rest_s = self._limits.rest_s
-        first_s, longest_s = (rest_s * _BLIP, rest_s) if self._is_known(now) else (rest_s, rest_s * _LONGEST)
+        first_s, longest_s = (
+            (rest_s * _FIRST_TRIAL_SHARE, rest_s) if self._answered_lately(now) else (rest_s, rest_s * _LONGEST)
+        )
         self._rests_until = now + min(first_s * 2**self._rests, longest_s)
         self._rests += 1
         self._rested_at = now

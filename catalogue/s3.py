@@ -18,7 +18,7 @@ from botocore.exceptions import (
 from botocore.exceptions import ConnectionError as NoConnection
 from botocore.parsers import ResponseParserError
 
-from catalogue.fetch import Fetch, Outcome, Received, Trouble, download_error, strong_etag
+from catalogue.fetch import FailedTry, Fetch, Outcome, Received, download_error, strong_etag
 from catalogue.photo import DownloadLimits
 from models.errors import ImageError, ImageFault, JobError
 from models.text import one_line
@@ -58,26 +58,26 @@ class S3Client:
             return await self._get(fetch)
         except ClientError as error:
             if error.response.get("Error", {}).get("Code") in _BAD_CREDENTIALS:
-                raise _trouble_here(fetch, error) from error
+                raise _machine_error(fetch, error) from error
             return _refusal(fetch, error)
         except _PASSING_FAULTS as error:
-            return Trouble(f"cannot be reached ({type(error).__name__})", silent=not fetch.size)
+            return FailedTry(f"cannot be reached ({type(error).__name__})", silent=not fetch.size)
         except _NONSENSE:
-            return Trouble("answered with something other than S3")
+            return FailedTry("answered with something other than S3")
         except (EndpointProviderError, ParamValidationError) as error:
             if await self._finds_other_buckets():
                 msg = f"Expected a bucket of S3 in {fetch.url[:300]}, got {error}; check its name."
                 raise ImageError(msg, ImageFault.REFUSED) from error
-            raise _trouble_here(fetch, error) from error
+            raise _machine_error(fetch, error) from error
         except BotoCoreError as error:
-            raise _trouble_here(fetch, error) from error
+            raise _machine_error(fetch, error) from error
 
     async def close(self) -> None:
         """Close all connections."""
         await self._open.aclose()
 
     async def _get(self, fetch: Fetch) -> Outcome:
-        known = {"IfNoneMatch": fetch.known_as} if fetch.known_as else {}
+        known = {"IfNoneMatch": fetch.etag_to_send} if fetch.etag_to_send else {}
         client = self._client or await self._connected(fetch)
         answer = await client.get_object(Bucket=fetch.target.host, Key=fetch.target.key, **known)
         async with answer["Body"] as body:
@@ -105,12 +105,12 @@ class S3Client:
         try:
             client = await self._open.enter_async_context(AioSession().create_client("s3", config=config))
         except (BotoCoreError, ValueError) as error:
-            raise _trouble_here(fetch, error) from error
+            raise _machine_error(fetch, error) from error
         self._client = self._client or client
         return self._client
 
 
-def _trouble_here(fetch: Fetch, error: Exception) -> JobError:
+def _machine_error(fetch: Fetch, error: Exception) -> JobError:
     msg = (
         f"Expected to ask S3 for {fetch.url[:300]}, got {type(error).__name__}: {error}; check the credentials "
         "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL on this machine."
@@ -122,13 +122,13 @@ def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
     details = error.response.get("Error", {})
     code = one_line(str(details.get("Code", "")), 60)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
-    if code == _UNCHANGED and fetch.known_as:
-        return Received(None, fetch.known_as)
+    if code == _UNCHANGED and fetch.etag_to_send:
+        return Received(None, fetch.etag_to_send)
     if code in _NO_OBJECT:
         msg = f"Expected a photo at {fetch.url[:300]}, S3 answered {code}; check bucket and key."
         raise ImageError(msg, ImageFault.MISSING)
     if code in _PASSING or status >= _SERVER_FAULT:
-        return Trouble(f"answered {status} {code}")
+        return FailedTry(f"answered {status} {code}")
     why = one_line(str(details.get("Message", "")), 300).rstrip(".")
     answer = f"S3 answered {code}: {why}; check what these credentials may read"
     raise download_error(fetch.url, answer)

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 
 from catalogue.downloads import Downloads
-from catalogue.fetch import Fetch, Outcome, Received, Trouble
+from catalogue.fetch import FailedTry, Fetch, Outcome, Received
 from catalogue.photo import DownloadLimits, PhotoLocator
 from catalogue.photos import Photos
 from models.errors import ImageFault, JobError
@@ -22,7 +22,7 @@ class Panic(BaseException):
 
 
 class Client:
-    def __init__(self, bad: BaseException | Trouble | None = None) -> None:
+    def __init__(self, bad: BaseException | FailedTry | None = None) -> None:
         self._bad = bad
         self.asked = 0
         self.asked_at: list[float] = []
@@ -33,7 +33,7 @@ class Client:
         self.asked_at.append(asyncio.get_running_loop().time())
         await asyncio.sleep(0)  # others have their turn meanwhile
         if self._bad and fetch.url.endswith("bad"):
-            if isinstance(self._bad, Trouble):
+            if isinstance(self._bad, FailedTry):
                 return self._bad
             raise self._bad
         await fetch.add(b"photo")
@@ -88,7 +88,7 @@ def test_it_wants_more_until_much_waits_to_be_taken_and_ends_with_its_thread():
 
 
 def test_a_host_that_asks_for_time_has_it_though_others_have_their_turn_and_wait_for_a_place():
-    client = Client(Trouble("answered 429", after_s=0.3))
+    client = Client(FailedTry("answered 429", after_s=0.3))
     with photos_by(client, DownloadLimits(at_once=1, tries=2, longest_after_s=0.3)) as photos:
         photos.request(
             photo_requests("http://busy.test/bad", *(f"http://busy.test/{number}" for number in range(3))), {}
@@ -99,7 +99,7 @@ def test_a_host_that_asks_for_time_has_it_though_others_have_their_turn_and_wait
 
 
 def test_a_host_that_is_left_alone_is_not_asked_by_those_who_wait_for_a_place():
-    client = Client(Trouble("has no address", silent=True, lasting=True))
+    client = Client(FailedTry("has no address", silent=True, lasting=True))
     with photos_by(client, DownloadLimits(at_once=1)) as photos:
         photos.request(photo_requests(*(f"http://gone.test/{number}bad" for number in range(5))), {})
         assert ["is left alone" in str(photo.outcome) for photo in take_all(photos, 5)] == [True] * 5

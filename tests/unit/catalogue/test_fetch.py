@@ -4,15 +4,15 @@ import asyncio
 
 import pytest
 
-from catalogue.fetch import Fetch, Host, MemoryBudget, Trouble
+from catalogue.fetch import FailedTry, Fetch, Host, MemoryBudget
 from catalogue.photo import DownloadLimits
 from catalogue.urls import parse_url
 from models.errors import ImageError
 
 LARGE = 300_000
 LIMITS = DownloadLimits(room=1_000_000, max_bytes=2_000_000, slow_s=1.0)
-SILENT = Trouble("does not answer", silent=True)
-BUSY = Trouble("answered 503")
+SILENT = FailedTry("does not answer", silent=True)
+BUSY = FailedTry("answered 503")
 TARGET = parse_url("http://shop.test/a.jpg")
 
 
@@ -39,7 +39,7 @@ def fetch(budget):
 )
 def test_a_photo_is_to_blame_for_silence_when_its_host_answers_others(tries, blamed, fetch):
     for began, ended, answered_at in tries:
-        fetch.met_silence(began, ended, answered_at)
+        fetch.note_silence(began, ended, answered_at)
     assert fetch.is_to_blame is blamed
 
 
@@ -107,7 +107,7 @@ def host():
 
 def silent(host, *times, began=0.0):
     for now in times:
-        host.troubled(SILENT, began, now)
+        host.note_failure(SILENT, began, now)
     return host
 
 
@@ -156,9 +156,9 @@ def test_a_host_that_says_nothing_several_times_is_left_alone(host):
 
 def test_who_answers_that_it_is_busy_is_given_longer(host):
     for now in (1.0, 10.0, 20.0, 30.0, 59.0):
-        host.troubled(BUSY, 0.0, now)
+        host.note_failure(BUSY, 0.0, now)
     assert host.refusal(59.0) is None
-    host.troubled(BUSY, 59.0, 60.0)
+    host.note_failure(BUSY, 59.0, 60.0)
     assert "answered 503" in host.refusal(60.0)
 
 
@@ -170,28 +170,30 @@ def test_each_trial_that_fails_makes_the_rest_longer(host):
         assert host.refusal(now) is None
         silent(host, now, began=now)
         now += rest_s
-    host.answered(now - 1.0)
+    host.note_answer(now - 1.0)
     assert host.may_start(now - 1.0)
 
 
 @pytest.mark.parametrize(("after_s", "until"), [(30, 31), (3600, 121)])
 def test_a_host_is_not_asked_before_it_wants_to_be_and_no_answer_stops_it_for_hours(host, after_s, until):
-    host.troubled(Trouble("answered 429", after_s=after_s), 0.0, 1.0)
+    host.note_failure(FailedTry("answered 429", after_s=after_s), 0.0, 1.0)
     assert not host.may_start(until - 0.1)
     assert host.may_start(until)
     assert host.refusal(1.0) is None
 
 
 def test_an_answer_ends_a_rest_but_not_the_time_that_the_host_asks_for(host):
-    host.answered(0.0)
+    host.note_answer(0.0)
     silent(host, *[1.0] * 5, began=0.5)
-    host.troubled(Trouble("answered 429", after_s=30.0), 0.5, 1.0)  # it was under way when the host was left alone
-    host.answered(1.1)
+    host.note_failure(
+        FailedTry("answered 429", after_s=30.0), 0.5, 1.0
+    )  # it was under way when the host was left alone
+    host.note_answer(1.1)
     assert [host.may_start(now) for now in (30.9, 31.0)] == [False, True]
 
 
 def test_a_host_that_has_given_photos_is_waited_for_when_it_falls_silent(host):
-    host.answered(0.0)
+    host.note_answer(0.0)
     silent(host, *[1.0] * 5, began=0.5)
     assert host.is_waited_for(1.0)
     assert host.refusal(1.0) is None
@@ -202,7 +204,7 @@ def test_a_host_that_has_given_photos_is_waited_for_when_it_falls_silent(host):
 
 
 def test_and_is_not_waited_for_for_ever(host):
-    host.answered(0.0)
+    host.note_answer(0.0)
     late = LIMITS.patience_s + 1.0
     silent(host, 1.0, 5.0, 5.0, 5.0, 5.0)
     silent(host, late, began=late - 1.0)
