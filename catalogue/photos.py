@@ -92,7 +92,7 @@ class Photos:
         """
         return self._downloaded(0.0) or self._read_next() or self._downloaded(timeout_s)
 
-    def bring(self, photos: Sequence[PhotoRequest], advance: Callable[[int, int], None]) -> Iterator[Photo]:
+    def fetch_each(self, photos: Sequence[PhotoRequest], advance: Callable[[int, int], None]) -> Iterator[Photo]:
         """Request photos, and yield each when it arrives. Calls ``advance(done, total)`` at least once a second."""
         self.request(photos, {})
         done = 0

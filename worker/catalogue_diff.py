@@ -149,7 +149,7 @@ def _fetch(
 ) -> list[str]:
     """Write photos to their paths; returns the errors of the others."""
     failures: list[str] = []
-    for photo in photos.bring(requests, advance):
+    for photo in photos.fetch_each(requests, advance):
         if isinstance(photo.outcome, bytes):
             path = paths[photo.request.row]
             path.parent.mkdir(exist_ok=True)

@@ -471,7 +471,7 @@ def fetch_photos(dataset: Dataset, asked: TableOptions, cache: Path, advance: Ca
 
 def _fetch(photos: Photos, places: Mapping[str, Path], advance: Callable[[int, int], None]) -> dict[str, ImageError]:
     cells, failures = list(places), dict[str, ImageError]()
-    for photo in photos.bring([PhotoRequest(0, number, cell) for number, cell in enumerate(cells)], advance):
+    for photo in photos.fetch_each([PhotoRequest(0, number, cell) for number, cell in enumerate(cells)], advance):
         cell = cells[photo.request.row]
         if isinstance(photo.outcome, bytes):
             places[cell].parent.mkdir(parents=True, exist_ok=True)

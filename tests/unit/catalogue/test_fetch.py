@@ -43,7 +43,7 @@ def test_a_photo_is_to_blame_for_silence_when_its_host_answers_others(tries, bla
     assert fetch.is_to_blame is blamed
 
 
-async def bring(fetch, size):
+async def fetch_each(fetch, size):
     async with asyncio.timeout(5) as fetch.clock:
         for _ in range(4):
             await fetch.add(bytes(size // 4))
