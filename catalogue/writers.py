@@ -34,7 +34,7 @@ UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, Over
 Write = Callable[[pa.Table], None]
 _Try = Callable[[pa.Array], None]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
-_BEGINS: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
+_FORMULA_START: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋－＠]|[\t\r\n]")
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
 _NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 _TOP_K: Final = pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.float32())]))
@@ -83,7 +83,7 @@ def _check_writable(folder: Path) -> None:
         raise InputError(msg) from error
 
 
-def writable(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
+def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
     """The same catalogue, with each cell checked when it is read, before any photo is labelled.
 
     The image column is not checked unless it names products: a bad cell there fails only its row. Raises InputError.
@@ -92,13 +92,13 @@ def writable(catalogue: Catalogue, suffix: str, group_column: str | None = None)
         if suffix != ".parquet" and holds_bytes(field.type):
             msg = f"The column {field.name} holds bytes, which {suffix} files cannot; name a .parquet --out."
             raise InputError(msg)
-        _check_carried(catalogue.source, field)
+        _check_filterable(catalogue.source, field)
     left = {catalogue.image_column} - {group_column}
-    tries = {field.name: _try_of(field, suffix) for field in catalogue.schema if field.name not in left}
-    return replace(catalogue, batches=_tried_batches(catalogue, suffix, tries))
+    tries = {field.name: _cell_check(field, suffix) for field in catalogue.schema if field.name not in left}
+    return replace(catalogue, batches=_checked_batches(catalogue, suffix, tries))
 
 
-def _check_carried(source: str, field: pa.Field) -> None:
+def _check_filterable(source: str, field: pa.Field) -> None:
     """Refuse types that Arrow cannot filter."""
     try:
         rows = pa.table([pa.nulls(2, field.type)], pa.schema([field.with_nullable(True)]))
@@ -113,11 +113,11 @@ def _check_carried(source: str, field: pa.Field) -> None:
 
 @contextmanager
 def open_writer(
-    path: Path, suffix: str, schema: pa.Schema, harmless: frozenset[str], *, mark: bool = False
+    path: Path, suffix: str, schema: pa.Schema, escaped: frozenset[str], *, mark: bool = False
 ) -> Iterator[Write]:
     """Open a new file; yields a function that writes the next rows.
 
-    In a CSV, cells of ``harmless`` columns start no formula, and ``mark`` adds a byte order mark, which tells
+    In a CSV, cells of ``escaped`` columns start no formula, and ``mark`` adds a byte order mark, which tells
     spreadsheets that it is UTF-8.
     """
     if suffix == ".parquet":
@@ -125,12 +125,12 @@ def open_writer(
             yield writer.write_table
         return
     with path.open("x", encoding="utf-8-sig" if mark and suffix == ".csv" else "utf-8", newline="") as text:
-        yield _csv_writer(text, schema, harmless) if suffix == ".csv" else _jsonl_writer(text, schema)
+        yield _csv_writer(text, schema, escaped) if suffix == ".csv" else _jsonl_writer(text, schema)
 
 
-def _csv_writer(file: TextIO, schema: pa.Schema, harmless: frozenset[str]) -> Write:
+def _csv_writer(file: TextIO, schema: pa.Schema, escaped: frozenset[str]) -> Write:
     def shown(name: str, cells: list[object]) -> list[object]:
-        return list(map(without_formula, cells)) if name in harmless else cells
+        return list(map(without_formula, cells)) if name in escaped else cells
 
     def write(table: pa.Table) -> None:
         columns = (shown(name, text_cells(table.column(name))) for name in table.column_names)
@@ -166,7 +166,7 @@ def _leaves(kind: pa.DataType) -> Iterator[pa.DataType]:
         yield kind
 
 
-def _tried_batches(catalogue: Catalogue, suffix: str, tries: Mapping[str, _Try]) -> Iterator[pa.RecordBatch]:
+def _checked_batches(catalogue: Catalogue, suffix: str, tries: Mapping[str, _Try]) -> Iterator[pa.RecordBatch]:
     rows = 0
     for batch in catalogue.batches:
         for name, attempt in tries.items():
@@ -184,7 +184,7 @@ def _tried_batches(catalogue: Catalogue, suffix: str, tries: Mapping[str, _Try])
         yield batch
 
 
-def _try_of(field: pa.Field, suffix: str) -> _Try:
+def _cell_check(field: pa.Field, suffix: str) -> _Try:
     types = (
         pa.types.is_string,
         pa.types.is_large_string,
@@ -308,7 +308,7 @@ def without_formula(cell: object) -> object:
     A text starts a formula if it begins with ``=``, ``+``, ``-`` or ``@`` (also of full width, also after blanks), or
     with a tab or a line break. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
     """
-    if isinstance(cell, str) and _BEGINS.match(cell) and not _NUMBER.fullmatch(cell):
+    if isinstance(cell, str) and _FORMULA_START.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
     return cell
 

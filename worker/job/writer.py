@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 from catalogue.catalogue import Catalogue, open_catalogue
 from catalogue.readers import JSON_FIELD
 from catalogue.urls import URL_OR_DATA, is_url, photo_cells
-from catalogue.writers import writable
+from catalogue.writers import with_checked_cells
 from models.errors import InputError, JobError
 from models.manifest import AUTO
 from models.preprocess import VERSION as PREPROCESS_VERSION
@@ -299,7 +299,7 @@ def requested_catalogue(
         _check_review_columns(catalogue.image_column, own)
     if "" not in request.models:
         _check_free(catalogue, options.prefix, [WORST])
-    return writable(catalogue, suffix, options.group_column)
+    return with_checked_cells(catalogue, suffix, options.group_column)
 
 
 def _check_free(catalogue: Catalogue, prefix: str, added: Collection[str]) -> None:

@@ -281,7 +281,7 @@ def _write_result(job: Job, output: Path, merging: Sequence[_QuestionMerge], who
     options, catalogue = job.spec.options, job.chunk_table(0).schema
     names = [result_schema(tree=question.model.taxonomy is not None).names for question in job.questions]
     schema = pa.schema([*catalogue, *_added_fields(job, names)])
-    harmless = frozenset(schema.names if options.excel_safe else schema.names[len(catalogue) :])
+    escaped = frozenset(schema.names if options.excel_safe else schema.names[len(catalogue) :])
 
     def joined() -> Iterator[pa.Table]:
         for batch in job.batches():
@@ -294,7 +294,7 @@ def _write_result(job: Job, output: Path, merging: Sequence[_QuestionMerge], who
             yield pa.Table.from_arrays([*batch.rows.columns, *columns], schema=schema)
 
     with replacing(output) as temporary:
-        with open_writer(temporary, output.suffix.lower(), schema, harmless, mark=options.excel_safe) as write:
+        with open_writer(temporary, output.suffix.lower(), schema, escaped, mark=options.excel_safe) as write:
             rows = 0
             for table in join_tables(joined()):
                 write(table)

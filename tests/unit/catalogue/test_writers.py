@@ -17,7 +17,14 @@ from hypothesis import strategies as st
 from catalogue.catalogue import open_catalogue
 from catalogue.photo import PhotoRequest
 from catalogue.urls import cell_texts
-from catalogue.writers import check_output, csv_lines, escape_formula, unescape_formula, without_formula, writable
+from catalogue.writers import (
+    check_output,
+    csv_lines,
+    escape_formula,
+    unescape_formula,
+    with_checked_cells,
+    without_formula,
+)
 from models.errors import ImageFault, InputError
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import only_question, take_all
@@ -109,7 +116,7 @@ def text_of(cells: Sequence[bytes | None]) -> pa.Array:
 
 def made_job(table: pa.Table, folder: Path, suffix: str) -> Job:
     pq.write_table(table, folder / "rows.parquet")
-    catalogue = writable(open_catalogue(folder / "rows.parquet", "image"), suffix)
+    catalogue = with_checked_cells(open_catalogue(folder / "rows.parquet", "image"), suffix)
     return create_job(FolderStorage(folder / f"job{suffix}"), catalogue, only_question(), chunk_rows=2)
 
 
@@ -274,4 +281,4 @@ def test_a_type_whose_rows_cannot_be_taken_is_refused_by_name(tmp_path: Path) ->
     for kind in (pa.string_view(), pa.month_day_nano_interval(), pa.run_end_encoded(pa.int32(), pa.string())):
         strange = replace(catalogue, schema=pa.schema([*catalogue.schema, pa.field("strange", kind)]))
         with pytest.raises(InputError, match="'strange' holds"):
-            writable(strange, ".parquet")
+            with_checked_cells(strange, ".parquet")
