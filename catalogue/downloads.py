@@ -12,7 +12,7 @@ from threading import Thread
 from typing import TYPE_CHECKING, Final
 
 from catalogue.fetch import FailedTry, Fetch, Host, MemoryBudget, Outcome, Received, Redirect, download_error
-from catalogue.photo import DownloadLimits, fails_its_photo
+from catalogue.photo import DownloadLimits, as_image_error
 from catalogue.urls import Scheme, Target
 from models.errors import ImageError, ImageFault
 
@@ -157,7 +157,7 @@ class Downloads:
         fetch = Fetch(*download, self._limits, self._budget)
         arrival: Arrival | BaseException
         try:
-            with fails_its_photo(ImageFault.DOWNLOAD, fetch.url):
+            with as_image_error(ImageFault.DOWNLOAD, fetch.url):
                 received = await self._receive(fetch)
             etag = None if fetch.redirects else received.etag  # the tag is another host's
             arrival = Arrival(download, received.data, etag, fetch.seconds, fetch.downloaded)

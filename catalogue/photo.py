@@ -41,14 +41,14 @@ FAULTS: Final = {
 }
 """The meaning of each fault."""
 
-_NOT_OF_THE_PHOTO: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
+_NOT_PHOTO_ERRORS: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
 """Errors of this machine, and ends of the process. Like cancelled tasks, they fail no row."""
 _LINES: Final = 60
 """The last lines of a traceback are logged; more could fill a disk."""
 _UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
 _REMOTE: Final = frozenset({"http", "https", "s3"})
 _NOT_THERE: Final = frozenset({ImageFault.MISSING, ImageFault.REFUSED})
-_OF_WINDOWS: Final = re.compile(r"\s*(?:[A-Za-z]:[\\/]|\\\\)")
+_WINDOWS_PATH: Final = re.compile(r"\s*(?:[A-Za-z]:[\\/]|\\\\)")
 _HOST: Final = re.compile(r"\s*(www\.)?(?:[\w-]+\.)+[A-Za-z]{2,}(?::\d+)?/", re.ASCII)
 _LIKE_BASE64: Final = re.compile(r"[A-Za-z0-9+/=_\s-]{300}")
 _ENDINGS: Final = (".jpg", ".jpeg", ".png", ".webp", ".JPG")
@@ -115,14 +115,14 @@ def fault_words(errors: Iterable[ImageError]) -> str:
 
 
 @contextmanager
-def fails_its_photo(fault: ImageFault, place: str) -> Iterator[None]:
+def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
     """Turn an unexpected exception in the block into an ImageError of its photo, and log it.
 
     That includes the ``BaseException`` with which plugins written in Rust panic.
     """
     try:
         yield
-    except _NOT_OF_THE_PHOTO:
+    except _NOT_PHOTO_ERRORS:
         raise
     except BaseException as error:
         from asyncio import CancelledError  # rare, and a tenth of a labelling process's start
@@ -156,7 +156,7 @@ class PhotoLocator:
         if not cell:
             msg = "Expected the path or the URL of a photo, the cell is empty."
             raise ImageError(msg, ImageFault.MISSING)
-        with fails_its_photo(ImageFault.REFUSED, cell):
+        with as_image_error(ImageFault.REFUSED, cell):
             return self._place(cell)
 
     def _place(self, cell: str) -> ReadPhoto | Target:
@@ -208,10 +208,10 @@ class PhotoLocator:
         """Advice for a path without a file; empty if there is a file, or the path looks normal."""
         path = self._path(cell)
         host = _HOST.match(cell)
-        is_odd = _OF_WINDOWS.match(cell) or host or path.suffix.lower() not in IMAGE_SUFFIXES
+        is_odd = _WINDOWS_PATH.match(cell) or host or path.suffix.lower() not in IMAGE_SUFFIXES
         if not is_odd or self._is_there(cell):
             return ""
-        if _OF_WINDOWS.match(cell):
+        if _WINDOWS_PATH.match(cell):
             return "that is a path of Windows, so name the photo by its path under --image-root"
         if _LIKE_BASE64.match(cell):
             return "if that is a photo in base64, write data:;base64, before it"

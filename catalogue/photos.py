@@ -5,7 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
-from catalogue.photo import DownloadLimits, Photo, PhotoLocator, PhotoRequest, ReadPhoto, fails_its_photo
+from catalogue.photo import DownloadLimits, Photo, PhotoLocator, PhotoRequest, ReadPhoto, as_image_error
 from catalogue.urls import Target, check_allow_hosts, checked_headers
 from models.errors import ImageError, ImageFault
 
@@ -120,7 +120,7 @@ class Photos:
             return None
         request, read = self._local.popleft()
         try:
-            with fails_its_photo(ImageFault.UNREADABLE, request.cell or ""):
+            with as_image_error(ImageFault.UNREADABLE, request.cell or ""):
                 return Photo(request, read())
         except ImageError as error:
             return Photo(request, error)

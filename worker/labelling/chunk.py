@@ -18,7 +18,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from catalogue.photo import PhotoRequest, fails_its_photo
+from catalogue.photo import PhotoRequest, as_image_error
 from models.decision import Rules
 from models.errors import ImageError, ImageFault
 from models.preprocess import EncodedPhoto, Pixels, PreprocessSpec, preprocess
@@ -129,7 +129,7 @@ class Decoder:
         self.note(wanted.row)
         signal.setitimer(signal.ITIMER_REAL, self.timeout_s)
         try:
-            with fails_its_photo(ImageFault.UNREADABLE, wanted.cell or ""):
+            with as_image_error(ImageFault.UNREADABLE, wanted.cell or ""):
                 return photo.pixels(spec)
         finally:
             signal.setitimer(signal.ITIMER_REAL, 0)
