@@ -18,7 +18,7 @@ from models.errors import HangtagError
 from models.taxonomy import ancestors
 from worker.job.job import Job, images_of
 from worker.job.parts import Status, with_leaves
-from worker.results.end_review import EndRows, read_end_rows
+from worker.results.end_review import EndReviewRows, read_end_reviews
 
 Rows = npt.NDArray[np.int64]
 
@@ -129,7 +129,7 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
     bundle = _bundle(job)
     classes = bundle.manifest.labels if bundle else _named_classes(job)
     names = _CatalogueClasses(job, classes)
-    end, wanted = read_end_rows(job), None if rows is None else np.array(sorted(rows), np.int64)
+    end, wanted = read_end_reviews(job), None if rows is None else np.array(sorted(rows), np.int64)
     tables = [_SCHEMA.empty_table()]
     examples = _Examples()
     for chunk, part in _parts(job):
@@ -147,7 +147,7 @@ def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:
 
 
 def _chosen(
-    job: Job, chunk: int, part: pa.Table, wanted: Rows | None, end: EndRows, names: "_CatalogueClasses"
+    job: Job, chunk: int, part: pa.Table, wanted: Rows | None, end: EndReviewRows, names: "_CatalogueClasses"
 ) -> pa.Table:
     """The wanted rows of a chunk, or else its doubtful rows; repeats of a photo are included."""
     numbers = np.arange(part.num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows

@@ -17,7 +17,7 @@ from trainer.corrections.store import CorrectionStore
 from worker.job.job import Job
 from worker.job.parts import Status
 from worker.job.receipt import JobReceipt
-from worker.results.end_review import read_end_rows
+from worker.results.end_review import read_end_reviews
 
 _DIGITS: Final = 16
 """Of a SHA-256, which are enough to tell photos apart: a number of 64 bits."""
@@ -84,7 +84,7 @@ def _doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
 
     A photo is its SHA-256; empty if it is known by its path only; None if the question does not doubt the row.
     """
-    listed = [read_end_rows(question).numbers for question in job.questions]
+    listed = [read_end_reviews(question).numbers for question in job.questions]
     for chunk, key in sorted(job.part_keys().items()):
         parts = [question.part(chunk, key, ["status", "sha256"]) for question in job.questions]
         numbers = np.arange(parts[0].num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows

@@ -19,7 +19,7 @@ from markupsafe import escape
 from worker.job.job import Job
 from worker.job.parts import Status
 from worker.job.receipt import AUDIT_FILE, PAGE_FILE, Audit, AuditFile, read_audit
-from worker.results.end_review import read_end_rows
+from worker.results.end_review import read_end_reviews
 
 _Numbers = npt.NDArray[np.uint64]
 _ON_PAGE: Final = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
@@ -57,7 +57,7 @@ def audit_sample(job: Job, rows: int) -> list[AuditRow]:
 
 def _drawn(job: Job, rows: int) -> list[int]:
     seed = np.uint64(int.from_bytes(hashlib.sha256(job.spec.id.encode()).digest()[:8]))
-    doubtful = read_end_rows(job).numbers.astype(np.uint64) + np.uint64(1)
+    doubtful = read_end_reviews(job).numbers.astype(np.uint64) + np.uint64(1)
     kept = np.empty(0, np.uint64)
     for chunk, key in sorted(job.part_keys().items()):
         part = job.part(chunk, key, ["status"])

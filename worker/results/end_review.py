@@ -28,7 +28,7 @@ from worker.results.products import product_names, to_review
 
 _BUCKETS: Final = 2**22
 """Pictures are first counted in buckets, by row and by product, in 32 MB; then exactly, in full buckets."""
-_FEWEST, _MANY = 5, 10
+_FEWEST, _MANY_ROWS = 5, 10
 _SHARE: Final = 100
 """Many rows are 10 or more; in a job of less than 1,000 rows 1% of them, but at least 5."""
 _USUAL: Final = 0.95
@@ -43,7 +43,7 @@ _KNOWN: Final = 2
 _NO_PRODUCT: Final = frozenset({"-", "0", "n/a", "na", "nan", "none", "null", "unknown"})
 _HEX: Final = 16
 _SHOWN: Final = 5
-_AT_THE_END: Final = frozenset({ReviewReason.DISAGREEMENT, ReviewReason.REPEATED, ReviewReason.MIX})
+_END_REASONS: Final = frozenset({ReviewReason.DISAGREEMENT, ReviewReason.REPEATED, ReviewReason.MIX})
 _COLUMNS: Final = ("sha256", "label", "confidence", "status", "reason", "top_k", "label_level", "leaf_guess")
 
 Rows = npt.NDArray[np.intp]
@@ -51,7 +51,7 @@ Keys = npt.NDArray[np.uint64]
 
 
 @dataclass(frozen=True)
-class Repeated:
+class PictureRows:
     """The number of rows with a picture, and the first of them, from 0."""
 
     rows: int
@@ -67,7 +67,7 @@ class EndReview:
         mix: the expected precision; None if unknown.
     """
 
-    repeated: Mapping[int, Repeated]
+    repeated: Mapping[int, PictureRows]
     mix: ClassMix | None = None
 
     def apply(self, part: pa.Table) -> pa.Table:
@@ -94,7 +94,7 @@ def find_end_reviews(job: Job) -> list[EndReview]:
     reviews, shifts = [], []
     for question in job.questions:
         note = read_note(question)
-        reviews.append(EndReview(_unusual(pictures, note, job.spec.rows)))
+        reviews.append(EndReview(_not_in_training(pictures, note, job.spec.rows)))
         shifts.append(_label_shift(question, note))
     if any(shifts):
         for batch in job.batches(list(_COLUMNS), ()):
@@ -114,14 +114,16 @@ def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
     return np.flatnonzero(column.is_valid().to_numpy()), np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
 
-def _repeated_pictures(job: Job) -> dict[int, Repeated]:
+def _repeated_pictures(job: Job) -> dict[int, PictureRows]:
     """Pictures under many rows, or under many products. One product alone may repeat its picture."""
     of_rows, of_products = (np.zeros(_BUCKETS, np.uint32) for _ in range(2))
     for numbers, keys, products in _picture_rows(job):
         chunks = (numbers // job.spec.chunk_rows).astype(np.uint64)
         np.add.at(of_rows, _bucket(keys), 1)
         np.add.at(of_products, _bucket(np.unique(np.stack([keys, products, chunks]), axis=1)[0]), 1)
-    many_rows, many_products = (_many(buckets[buckets > 0], job.spec.rows) for buckets in (of_rows, of_products))
+    many_rows, many_products = (
+        _repeat_limit(buckets[buckets > 0], job.spec.rows) for buckets in (of_rows, of_products)
+    )
     suspects = (of_rows >= many_rows) | (of_products >= many_products)
     if not suspects.any():
         return {}
@@ -134,7 +136,7 @@ def _repeated_pictures(job: Job) -> dict[int, Repeated]:
         for key, product in np.unique(np.stack([keys, products])[:, chosen], axis=1).T.tolist():
             spread[key].add(product)
     return {
-        key: Repeated(count, first[key])
+        key: PictureRows(count, first[key])
         for key, count in rows.items()
         if len(spread[key]) > 1 and (count >= many_rows or len(spread[key]) >= many_products)
     }
@@ -166,16 +168,16 @@ def _product_key(name: str) -> int | None:
     return None if name.strip().casefold() in _NO_PRODUCT else zlib.crc32(name.encode())
 
 
-def _many(counts: npt.NDArray[np.uint32], rows: int) -> int:
+def _repeat_limit(counts: npt.NDArray[np.uint32], rows: int) -> int:
     """The least number of rows that is many; ``counts``: the rows of each picture."""
     others = np.sort(counts)[:-1]
     usual = int(np.quantile(others, _USUAL, method="lower")) if len(others) else 0
-    above_usual = max(_ABOVE_USUAL * usual, min(_MANY, max(_FEWEST, rows // _SHARE)))
+    above_usual = max(_ABOVE_USUAL * usual, min(_MANY_ROWS, max(_FEWEST, rows // _SHARE)))
     above_median = _ABOVE_MEDIAN * int(np.median(counts)) if len(counts) else 0
     return min(above_usual, max(_MORE_THAN_SIZES, min(above_median, rows // _QUARTER + 1)))
 
 
-def _unusual(pictures: Mapping[int, Repeated], note: ModelNote, rows: int) -> dict[int, Repeated]:
+def _not_in_training(pictures: Mapping[int, PictureRows], note: ModelNote, rows: int) -> dict[int, PictureRows]:
     """Leave out pictures that are as common in the training photos."""
     shares = note.reference.repeated if note.reference else {}
     usual = {int(sha256[:_HEX], 16): share for sha256, share in shares.items()}
@@ -228,7 +230,7 @@ def shown_pictures(job: Job, review: EndReview) -> tuple[RepeatedPicture, ...]:
 
 
 @dataclass(frozen=True)
-class EndRows:
+class EndReviewRows:
     """Rows that went to review at the end of a job: their numbers, from 0, and the reasons. Parts lack them."""
 
     numbers: npt.NDArray[np.int64]
@@ -244,16 +246,16 @@ class EndRows:
         return reasons
 
 
-def read_end_rows(job: Job) -> EndRows:
+def read_end_reviews(job: Job) -> EndReviewRows:
     """Read them from ``review.csv`` of a finished job, in ascending order."""
     receipt, prefix = finished_receipt(job), job.spec.options.prefix
     tables = [pa.table({"row": pa.array([], pa.int64()), "reason": pa.array([], pa.string())})]
-    if receipt and not _AT_THE_END.isdisjoint(receipt.review_reasons):
+    if receipt and not _END_REASONS.isdisjoint(receipt.review_reasons):
         with scratch_folder(job.storage) as folder:
             for batch in read_delimited(job.storage.local(REVIEW_FILE, folder)).batches:
                 rows, reasons = (batch.column(prefix + name) for name in ("row", "reason"))
                 table = pa.table({"row": rows.cast(pa.int64()), "reason": reasons.cast(pa.string())})
-                tables.append(table.filter(pc.is_in(reasons, value_set=pa.array(sorted(_AT_THE_END), pa.string()))))
+                tables.append(table.filter(pc.is_in(reasons, value_set=pa.array(sorted(_END_REASONS), pa.string()))))
     listed = pa.concat_tables(tables).sort_by("row")
     reasons = np.array(listed.column("reason").to_pylist(), dtype=object)
-    return EndRows(listed.column("row").to_numpy() - 1, reasons)
+    return EndReviewRows(listed.column("row").to_numpy() - 1, reasons)
