@@ -59,7 +59,7 @@ IMAGE_COLUMNS: Final = (
     "url",
 )
 MAX_COLUMNS: Final = 10_000
-_UNSEEN_ROOT: Final = "; if only the workers have it, make an empty one there"
+_UNMOUNTED_ADVICE: Final = "; if only the workers have it, make an empty one there"
 """Advice for submitting from a machine that does not mount the photos."""
 _LONGEST_LIST: Final = 1000
 _ALIKE: Final = 0.8
@@ -110,7 +110,7 @@ class Catalogue:
     def check_column(self, name: str | None, option: str) -> None:
         """Raise InputError if the named column is missing."""
         if name is not None and name not in self.schema.names:
-            msg = f"Expected the column {name!r} ({option}) in {self.source}, {_found(self.schema, name)}"
+            msg = f"Expected the column {name!r} ({option}) in {self.source}, {_columns_found(self.schema, name)}"
             raise InputError(msg)
 
 
@@ -154,7 +154,7 @@ def open_catalogue(
     _check_suffix(image_suffix)
     column = _image_column(name, reader, image_column)
     if image_root is not None:
-        root = _image_root(str(image_root), _UNSEEN_ROOT if confined else "")
+        root = _image_root(str(image_root), _UNMOUNTED_ADVICE if confined else "")
     batches = iter(reader.batches)
     first = next(batches, None)
     if first is None:
@@ -170,11 +170,11 @@ def open_catalogue(
         if image_column is None and len(reader.schema.names) == 1:
             _check_only_column(name, column, Path(root), cells)
     words = "" if image_column is not None else _column_words(reader.schema.names, column)
-    noted = _noted(chain([first], batches), column, reader.remarks)
-    return Catalogue(name, reader.schema, column, root, noted, reader.left_out, image_suffix, words, reader.remarks)
+    batches = _with_remark(chain([first], batches), column, reader.remarks)
+    return Catalogue(name, reader.schema, column, root, batches, reader.left_out, image_suffix, words, reader.remarks)
 
 
-def _noted(batches: Iterator[pa.RecordBatch], column: str, remarks: list[str]) -> Iterator[pa.RecordBatch]:
+def _with_remark(batches: Iterator[pa.RecordBatch], column: str, remarks: list[str]) -> Iterator[pa.RecordBatch]:
     count = 0
     for batch in batches:
         count += rows_with_several(batch.column(column))
@@ -272,7 +272,7 @@ def _image_column(source: str, reader: Reader, name: str | None) -> str:
     if name is not None:
         if label_text(name) in schema.names:
             return label_text(name)
-        msg = f"Expected a column {name!r} in {source}, {_found(schema, name)}"
+        msg = f"Expected a column {name!r} in {source}, {_columns_found(schema, name)}"
         raise InputError(msg)
     if len(schema.names) == 1:
         return str(schema.names[0])
@@ -304,7 +304,7 @@ def _ends_like_an_image(cell: str) -> bool:
     return suffix in IMAGE_SUFFIXES
 
 
-def _found(schema: pa.Schema, missing: str) -> str:
+def _columns_found(schema: pa.Schema, missing: str) -> str:
     folded = {name.casefold(): name for name in schema.names}
     near = get_close_matches(missing.casefold(), folded, n=1, cutoff=_ALIKE)
     return f"found {_listed(schema)}{f'; do you mean {folded[near[0]]!r}?' if near else '.'}"

@@ -125,7 +125,7 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
             "by |? Save it with one of the others."
         )
         raise InputError(msg)
-    names, remarks = _tidy(header)
+    names, remarks = _clean_names(header)
     repeated = {name for name, count in Counter(names).items() if count > 1}
     if "" in repeated:
         msg = f"Expected a name for each column of {text.name}, found {names.count('')} columns without one; name them."
@@ -139,7 +139,7 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
     return Reader(schema, _string_batches(schema, records), remarks=[*unnamed, *remarks])
 
 
-def _tidy(names: Sequence[str]) -> tuple[list[str], list[str]]:
+def _clean_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
     """Columns' names cleaned by :func:`models.text.label_text`, and a remark if one changed."""
     tidy = list(map(label_text, names))
     changed = [repr(new[:100]) for name, new in zip(names, tidy, strict=True) if new != name]
@@ -197,12 +197,12 @@ def _named_width(header: Sequence[str], remarks: list[str]) -> int:
 
 
 def _string_batches(schema: pa.Schema, records: Iterable[list[str]]) -> Iterator[pa.RecordBatch]:
-    for rows in _bounded((cells, sum(map(len, cells))) for cells in records):
+    for rows in _batches((cells, sum(map(len, cells))) for cells in records):
         columns = [pa.array(cells, pa.string()) for cells in zip(*rows, strict=True)]
         yield pa.record_batch(columns, schema=schema)
 
 
-def _bounded(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
+def _batches(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
     rows: list[_Row] = []
     size = 0
     for row, characters in sized:
@@ -223,8 +223,8 @@ def read_jsonl(file: TextFile | Path) -> Reader:
     text, kinds = _text(file), dict[str, str]()
     for record, _ in _objects(text):
         for name, value in record.items():
-            kinds[name] = _joined(kinds.get(name, "null"), _kind(value))
-    names, remarks = _tidy(list(kinds))
+            kinds[name] = _common_kind(kinds.get(name, "null"), _kind(value))
+    names, remarks = _clean_names(list(kinds))
     try:
         schema = pa.schema([_field(name, kind) for name, kind in zip(names, kinds.values(), strict=True)])
     except UnicodeEncodeError as error:
@@ -275,7 +275,7 @@ def _kind(value: object) -> str:
     return "json" if kind == "int" and value not in _INT64 else kind
 
 
-def _joined(one: str, other: str) -> str:
+def _common_kind(one: str, other: str) -> str:
     return one if other in {one, "null"} else other if one == "null" else "json"
 
 
@@ -285,7 +285,7 @@ def _field(name: str, kind: str) -> pa.Field:
 
 
 def _object_batches(schema: pa.Schema, names: Sequence[str], text: TextFile) -> Iterator[pa.RecordBatch]:
-    for rows in _bounded(_objects(text)):
+    for rows in _batches(_objects(text)):
         try:
             columns = [
                 pa.array([_cell(column, name, row) for row in rows], column.type)
@@ -318,9 +318,9 @@ def read_parquet(path: Path, name: str | None = None) -> Reader:
         file = _parquet(path)
         columns = _measured_columns(path, file.metadata, called)
         _check_expansion(columns, _values(file.metadata), path.stat().st_size, called)
-        names, remarks = _tidy(file.schema_arrow.names)
+        names, remarks = _clean_names(file.schema_arrow.names)
         classes = _class_names(file.schema_arrow.metadata)
-        fields = (_carried(field, classes) for field in file.schema_arrow)
+        fields = (_filterable(field, classes) for field in file.schema_arrow)
         schema = pa.schema([field.with_name(new) for new, field in zip(names, fields, strict=True)])
         rows, most = _batch_rows(columns, file.metadata.num_rows), min(BATCH_ROWS, file.metadata.num_rows)
         repeated = [column for column in columns if column.repeats and column.page * most > MAX_BATCH_BYTES]
@@ -338,7 +338,7 @@ def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFil
     return pq.ParquetFile(path, buffer_size=PARQUET_BUFFER, pre_buffer=False, read_dictionary=dictionaries)
 
 
-def _carried(field: pa.Field, classes: dict[str, str]) -> pa.Field:
+def _filterable(field: pa.Field, classes: dict[str, str]) -> pa.Field:
     """The field with a type that Arrow can filter. Class numbers have the classes' names in their metadata."""
     kind = field.type
     top = pa.types.is_dictionary(kind) and not pa.types.is_nested(kind.value_type)
@@ -515,7 +515,7 @@ def _row_batches(file: pq.ParquetFile, schema: pa.Schema, rows: int, name: str) 
     try:
         for batch in file.iter_batches(rows):
             left -= batch.num_rows
-            for piece in _pieces(batch, name):
+            for piece in _split_batch(batch, name):
                 columns = [column.cast(field.type) for column, field in zip(piece.columns, schema, strict=True)]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
     except (pa.ArrowException, OSError) as error:
@@ -527,14 +527,14 @@ def _row_batches(file: pq.ParquetFile, schema: pa.Schema, rows: int, name: str) 
         raise InputError(msg)
 
 
-def _pieces(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
+def _split_batch(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
     size = sum(map(_unfolded_bytes, batch.columns))
     if size <= MAX_BATCH_BYTES:
         yield batch
     elif batch.num_rows > 1:
         half = batch.num_rows // 2
-        yield from _pieces(batch.slice(0, half), name)
-        yield from _pieces(batch.slice(half), name)
+        yield from _split_batch(batch.slice(0, half), name)
+        yield from _split_batch(batch.slice(half), name)
     else:
         msg = f"Expected rows of at most {MAX_BATCH_BYTES:,} bytes in {name}, one has {size:,}; leave columns out."
         raise InputError(msg)

@@ -263,7 +263,9 @@ async def _write_body(answer: ClientResponse, download: _Download) -> None:
     file.seek(0)
     file.truncate()
     count = 0
-    async for piece in _unpacked(answer, download) if _coding(answer) in Gzip.CODINGS else _paced(answer, download):
+    async for piece in (
+        _unpacked(answer, download) if _coding(answer) in Gzip.CODINGS else _pieces_in_time(answer, download)
+    ):
         if not count and piece.lstrip().lower().startswith((b"<!doctype html", b"<html")):
             msg = f"{download.expected}, got a web page; is a sign-in needed?"
             raise InputError(msg)
@@ -281,7 +283,7 @@ async def _write_body(answer: ClientResponse, download: _Download) -> None:
 async def _unpacked(answer: ClientResponse, download: _Download) -> AsyncIterator[bytes]:
     gzip = Gzip()
     try:
-        async for packed in _paced(answer, download):
+        async for packed in _pieces_in_time(answer, download):
             for piece in gzip.unpack(packed):
                 yield piece
     except zlib.error as error:
@@ -292,7 +294,7 @@ async def _unpacked(answer: ClientResponse, download: _Download) -> AsyncIterato
         raise _PassingError(msg)
 
 
-async def _paced(answer: ClientResponse, download: _Download) -> AsyncIterator[bytes]:
+async def _pieces_in_time(answer: ClientResponse, download: _Download) -> AsyncIterator[bytes]:
     limits = download.limits
     start = since = limits.clock()
     count = 0

@@ -37,7 +37,7 @@ from worker.results.end_review import EndReview, find_end_reviews, shown_picture
 from worker.results.products import ProductStore, disagreement_to_review, product_names, write_by_group
 from worker.results.tally import Tally
 
-_SAID_ELSEWHERE: Final = ("was", "reviewer", "at")
+_IMPORT_COLUMNS: Final = ("was", "reviewer", "at")
 """Names that an import of corrections reads as a reviewer's."""
 _LONGEST_CELL: Final = 2000
 _T = TypeVar("_T")
@@ -120,7 +120,7 @@ def _catalogue_names(job: Job) -> dict[str, str]:
     """
     image, prefix = job.spec.image_column, job.spec.options.prefix
     before = IMAGE_COLUMNS.index(image.lower()) if image.lower() in IMAGE_COLUMNS else len(IMAGE_COLUMNS)
-    taken = {prefix + name for name in (*REVIEW_FIRST, *REVIEW_LAST, *_SAID_ELSEWHERE)} | {"corrected"}
+    taken = {prefix + name for name in (*REVIEW_FIRST, *REVIEW_LAST, *_IMPORT_COLUMNS)} | {"corrected"}
     names: dict[str, str] = {}
     schema = job.chunk_table(0).schema
     for column in schema:
