@@ -43,7 +43,7 @@ def test_a_photo_is_to_blame_for_silence_when_its_host_answers_others(tries, bla
     assert fetch.is_to_blame is blamed
 
 
-async def fetch_each(fetch, size):
+async def receive(fetch, size):
     async with asyncio.timeout(5) as fetch.clock:
         for _ in range(4):
             await fetch.add(bytes(size // 4))
@@ -58,9 +58,9 @@ async def settle():
 
 def test_a_large_photo_waits_while_others_can_be_taken(budget, fetch):
     async def run():
-        await bring(fetch, LIMITS.room)
+        await receive(fetch, LIMITS.room)
         assert not budget.free
-        waits = asyncio.create_task(bring(Fetch(TARGET, None, LIMITS, budget), LARGE))
+        waits = asyncio.create_task(receive(Fetch(TARGET, None, LIMITS, budget), LARGE))
         begins = asyncio.create_task(budget.room())
         await settle()
         assert (waits.done(), begins.done()) == (False, False)
@@ -74,7 +74,7 @@ def test_a_large_photo_waits_while_others_can_be_taken(budget, fetch):
 def test_of_large_photos_that_wait_for_one_another_one_goes_on(budget):
     async def run():
         fetches = [Fetch(TARGET, None, LIMITS, budget) for _ in range(4)]
-        waiting = [asyncio.create_task(bring(fetch, 2 * LARGE)) for fetch in fetches]
+        waiting = [asyncio.create_task(receive(fetch, 2 * LARGE)) for fetch in fetches]
         for left in (3, 2, 1, 0):
             await settle()
             waiting = [task for task in waiting if not task.done()]
@@ -89,7 +89,7 @@ def test_what_is_dropped_makes_room_and_waiting_costs_no_time(budget, fetch):
         async with asyncio.timeout(5) as fetch.clock:
             await fetch.add(bytes(LIMITS.room))
         other = Fetch(TARGET, None, LIMITS, budget)
-        waits = asyncio.create_task(bring(other, 2 * LARGE))
+        waits = asyncio.create_task(receive(other, 2 * LARGE))
         await settle()
         assert other.clock.when() is None
         fetch.end_try()
