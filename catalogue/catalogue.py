@@ -36,7 +36,7 @@ from catalogue.urls import (
     other_spellings,
     photo_cells,
     rows_with_several,
-    shown,
+    safe_url,
     suffix_of,
 )
 from models.errors import InputError
@@ -210,7 +210,7 @@ def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str], with
     from catalogue.remote import bucket_images, fetch_catalogue  # aiohttp takes a while to import
 
     url = checked_url(place)
-    name, suffix = shown(url), suffix_of(url)
+    name, suffix = safe_url(url), suffix_of(url)
     if suffix in _KINDS:
         file = fetch_catalogue(url, allow_hosts, within_s)
         reader = _file_reader(file.path, name, suffix, encoding)

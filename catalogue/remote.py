@@ -18,7 +18,7 @@ from yarl import URL
 
 from catalogue.addresses import Addresses, CheckedResolver, checked_socket, system_lookup
 from catalogue.fetch import Gzip
-from catalogue.urls import S3_SCHEME, parse_url, shown, suffix_of
+from catalogue.urls import S3_SCHEME, parse_url, safe_url, suffix_of
 from models.errors import ImageError, InputError, JobError, MissingExtraError
 from models.photo import is_hidden
 from models.preprocess import IMAGE_SUFFIXES
@@ -69,7 +69,7 @@ def fetch_catalogue(url: str, allow_hosts: Sequence[str] = (), within_s: float |
             fetch_url(url, file.file, allow_hosts, WebLimits(max_bytes=min(WebLimits.max_bytes, room), all_s=within_s))
     except OSError as error:
         place = tempfile.gettempdir()
-        msg = f"Expected to keep {shown(url)} in {place}, got {error}; set TMPDIR to a folder with room."
+        msg = f"Expected to keep {safe_url(url)} in {place}, got {error}; set TMPDIR to a folder with room."
         raise JobError(msg) from error
     return file
 
@@ -143,7 +143,7 @@ class _Download:
     @property
     def expected(self) -> str:
         """The beginning of a message about the file."""
-        return f"Expected a catalogue at {shown(self.url)}"
+        return f"Expected a catalogue at {safe_url(self.url)}"
 
 
 class _PassingError(JobError):
@@ -190,11 +190,12 @@ async def _try_once(session: ClientSession, download: _Download) -> None:
     try:
         url = URL(download.url)
     except ValueError as error:  # an invalid host name
-        msg = f"{download.expected}, the URL is invalid: {str(error).replace(download.url, shown(download.url))[:200]}."
+        reason = str(error).replace(download.url, safe_url(download.url))[:200]
+        msg = f"{download.expected}, the URL is invalid: {reason}."
         raise InputError(msg) from error
     for _ in range(MAX_REDIRECTS + 1):
         try:
-            download.addresses.check_ip_host(parse_url(shown(str(url))))  # the resolver checks names
+            download.addresses.check_ip_host(parse_url(safe_url(str(url))))  # the resolver checks names
             async with asyncio.timeout(download.limits.answer_s):  # a host may drip its headers
                 response = await session.get(url, allow_redirects=False)
             async with response as answer:
@@ -206,7 +207,7 @@ async def _try_once(session: ClientSession, download: _Download) -> None:
         except ImageError as error:  # a forbidden address
             raise InputError(str(error)) from error
         except (ClientError, TimeoutError) as error:
-            reason = f"{type(error).__name__}: {str(error).replace(download.url, shown(download.url))}".rstrip(": ")
+            reason = f"{type(error).__name__}: {str(error).replace(download.url, safe_url(download.url))}".rstrip(": ")
             msg = f"{download.expected}, got {reason}; check the URL, or try later."
             raise _PassingError(msg) from error
     msg = f"{download.expected}, the host redirected more than {MAX_REDIRECTS} times; check the URL."
@@ -220,7 +221,7 @@ def _redirect(answer: ClientResponse, url: URL, download: _Download) -> URL:
     except ValueError:
         target = URL()
     if target.scheme not in {"http", "https"} or not target.host or (url.scheme == "https" and target.scheme == "http"):
-        place = shown(str(target)) if target.host else "a place without a name"
+        place = safe_url(str(target)) if target.host else "a place without a name"
         msg = f"{download.expected}, the host redirected to {place}, which is not allowed; check the URL."
         raise InputError(msg)
     return target
@@ -272,8 +273,8 @@ async def _write_body(answer: ClientResponse, download: _Download) -> None:
         count += len(piece)
         if count > limits.max_bytes:
             msg = (
-                f"Expected at most {limits.max_bytes:,} bytes at {shown(download.url)}, more came; cut the catalogue "
-                "in pieces, or make room in TMPDIR."
+                f"Expected at most {limits.max_bytes:,} bytes at {safe_url(download.url)}, more came; cut it in pieces, "
+                "or make room in TMPDIR."
             )
             raise InputError(msg)
         file.write(piece)

@@ -281,13 +281,13 @@ def checked_url(url: str) -> str:
     scheme, _, rest = url.partition("://")
     known = f"{scheme.lower()}://{rest}"
     if not known.startswith(SCHEMES):
-        msg = f"Expected a path, or an s3:// or http(s):// URL, got {shown(url)}."
+        msg = f"Expected a path, or an s3:// or http(s):// URL, got {safe_url(url)}."
         raise InputError(msg)
-    place = known.rstrip("/") + "/x" if known.startswith(S3_SCHEME) else shown(known)  # a bucket has no key
+    place = known.rstrip("/") + "/x" if known.startswith(S3_SCHEME) else safe_url(known)  # a bucket has no key
     try:
         parse_url(place)
     except ImageError as error:
-        msg = f"Expected a URL with a valid host or bucket, got {shown(known)}; correct it."
+        msg = f"Expected a URL with a valid host or bucket, got {safe_url(known)}; correct it."
         raise InputError(msg) from error
     return known
 
@@ -295,13 +295,13 @@ def checked_url(url: str) -> str:
 def checked_root(url: str) -> str:
     """A URL as an image root, without a slash at its end. Raises InputError."""
     root = checked_url(url).rstrip("/")
-    if root != shown(root):
-        msg = f"Expected a URL without user, password, ? and # as --image-root, as in {shown(root)}."
+    if root != safe_url(root):
+        msg = f"Expected a URL without user, password, ? and # as --image-root, as in {safe_url(root)}."
         raise InputError(msg)
     return root
 
 
-def shown(url: str) -> str:
+def safe_url(url: str) -> str:
     """A URL without secrets: without user, password, query (which may hold a signature) and fragment."""
     if url.startswith(S3_SCHEME):
         bucket, slash, key = url.removeprefix(S3_SCHEME).partition("/")
@@ -324,7 +324,7 @@ def readable(cell: str) -> str:
 
 def folder_of(url: str) -> str:
     """The URL of a file's folder, without a slash at its end."""
-    return shown(url).rpartition("/")[0]
+    return safe_url(url).rpartition("/")[0]
 
 
 def suffix_of(url: str) -> str:
@@ -334,11 +334,11 @@ def suffix_of(url: str) -> str:
 
 def stem_of(url: str) -> str:
     """The last part of a URL's path, without its ending; the host or bucket if there is no path."""
-    return _path(url).stem or shown(url).partition("://")[2].partition("/")[0]
+    return _path(url).stem or safe_url(url).partition("://")[2].partition("/")[0]
 
 
 def _path(url: str) -> PurePosixPath:
-    path = shown(url).partition("://")[2].partition("/")[2]
+    path = safe_url(url).partition("://")[2].partition("/")[2]
     return PurePosixPath(path if url.startswith(S3_SCHEME) else unquote(path))
 
 
