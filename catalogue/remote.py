@@ -273,8 +273,8 @@ async def _write_body(answer: ClientResponse, download: _Download) -> None:
         count += len(piece)
         if count > limits.max_bytes:
             msg = (
-                f"Expected at most {limits.max_bytes:,} bytes at {safe_url(download.url)}, more came; cut it in pieces, "
-                "or make room in TMPDIR."
+                f"Expected at most {limits.max_bytes:,} bytes at {safe_url(download.url)}, more came; cut it in "
+                "pieces, or make room in TMPDIR."
             )
             raise InputError(msg)
         file.write(piece)
