@@ -140,7 +140,6 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
 
 
 def _clean_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
-    """Columns' names cleaned by :func:`models.text.label_text`, and a remark if one changed."""
     tidy = list(map(label_text, names))
     changed = [repr(new[:100]) for name, new in zip(names, tidy, strict=True) if new != name]
     words = f"Columns' names are taken without blanks around them and in Unicode's NFC: {', '.join(changed[:10])}."
@@ -347,7 +346,6 @@ def _filterable(field: pa.Field, classes: dict[str, str]) -> pa.Field:
 
 
 def _without_views(kind: pa.DataType) -> pa.DataType:
-    """A type without views, and without dictionaries inside other types."""
     match kind:
         case pa.DictionaryType():
             kind = _without_views(kind.value_type)
@@ -500,7 +498,6 @@ def _check_expansion(columns: Sequence[_Column], values: int, file_bytes: int, n
 
 
 def _values(metadata: pq.FileMetaData) -> int:
-    """The largest number of values in a column."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     columns = range(metadata.num_columns)
     return max((sum(group.column(number).num_values for group in groups) for number in columns), default=0)

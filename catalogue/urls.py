@@ -368,7 +368,6 @@ def parse_url(text: str) -> Target:
 
 
 def _slashed(text: str) -> str:
-    """The URL with slashes for backslashes, as in browsers."""
     return text.replace("\\", "/") if text[:7].lower().startswith(("http:\\", "https:\\")) else text
 
 

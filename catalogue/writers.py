@@ -99,7 +99,6 @@ def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | No
 
 
 def _check_filterable(source: str, field: pa.Field) -> None:
-    """Refuse types that Arrow cannot filter."""
     try:
         rows = pa.table([pa.nulls(2, field.type)], pa.schema([field.with_nullable(True)]))
         pq.write_table(rows.filter(pa.array([True, False])).take(pa.array([0])), io.BytesIO())

@@ -172,7 +172,6 @@ def print_receipt(receipt: JobReceipt, console: Console) -> None:
 
 
 def _print_work(receipt: JobReceipt, console: Console) -> None:
-    """Print the rate of the last run, and the photos' work in the whole job."""
     run = receipt.run
     last, whole = ("Last run: ", "Whole job: ") if run.images < receipt.rows else ("", "")
     if run.images:

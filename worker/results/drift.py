@@ -26,11 +26,8 @@ def measure_drift(
 ) -> Drift | None:
     """Compare a job's answers with the answers of the proof; None if either has no photos.
 
-    Args:
-        actual: the answers on distinct photos.
-        reference: the answers of the proof.
-        rows: the answers on all rows, if there are more. They are scaled to the number of distinct photos, since rows
-            of one photo are not independent.
+    ``actual`` has the answers on distinct photos, ``rows`` the answers on all rows, if there are more. The latter are
+    scaled to the number of photos, since rows of one photo are not independent.
     """
     if not actual.photos or not reference.photos:
         return None
@@ -82,7 +79,6 @@ def _histograms(actual: ReferenceAnswers, reference: ReferenceAnswers) -> _Histo
 
 
 def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
-    """The same shares of ``photos`` photos, rounded."""
     by_label = {name: round(count * photos / answers.photos) for name, count in answers.by_label.items()}
     bins = tuple(round(count * photos / answers.photos) for count in answers.confidence_histogram)
     return ReferenceAnswers(confidence_histogram=bins, by_label=by_label)
@@ -119,11 +115,8 @@ def drifted_jobs(
 ) -> list[str]:
     """The folders of finished jobs with a warning of drift, the earliest first.
 
-    Args:
-        places: job folders, or folders of jobs.
-        digest: of the model.
-        since: ignore jobs that finished before this time (ISO 8601).
-        note: called with a sentence for each damaged receipt.
+    ``places``: job folders, or folders of jobs. ``since``: ignore jobs that finished before this time (ISO 8601).
+    ``note`` is called with a sentence for each damaged receipt.
     """
     after = _moment(since) if since else datetime.min.replace(tzinfo=UTC)
     drifted: dict[str, datetime] = {}
@@ -146,7 +139,6 @@ def _opened(place: str) -> Storage:
 
 
 def _receipts(storage: Storage, note: Note) -> Iterator[tuple[str, Receipt]]:
-    """The receipts of a job folder, or of the job folders in it."""
     for folder in (storage, *map(storage.child, storage.folders())):
         with suppress(FileNotFoundError):
             data = folder.read(RECEIPT_FILE)

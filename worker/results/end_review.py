@@ -178,7 +178,6 @@ def _repeat_limit(counts: npt.NDArray[np.uint32], rows: int) -> int:
 
 
 def _not_in_training(pictures: Mapping[int, PictureRows], note: ModelNote, rows: int) -> dict[int, PictureRows]:
-    """Leave out pictures that are as common in the training photos."""
     shares = note.reference.repeated if note.reference else {}
     usual = {int(sha256[:_HEX], 16): share for sha256, share in shares.items()}
     return {key: picture for key, picture in pictures.items() if picture.rows > _KNOWN * usual.get(key, 0.0) * rows}
@@ -192,7 +191,6 @@ def _label_shift(question: Job, note: ModelNote) -> LabelShift | None:
 
 
 def _count_answers(shift: LabelShift, part: pa.Table, review: EndReview) -> None:
-    """Count the answers within the unknown limit, without repeated pictures."""
     unknown = pc.fill_null(pc.equal(part.column("reason"), ReviewReason.UNKNOWN.value), False)
     left_out = pc.or_(unknown, pa.array(review.shows_repeated(part)))
     answers = with_leaves(part.filter(pc.and_not(pc.is_finite(part.column("confidence")), left_out)))

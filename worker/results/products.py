@@ -144,7 +144,6 @@ class ProductStore:
         self._database.executemany(_SHARE, _above_classes(results, ids[places]))
 
     def _count(self, results: pa.Table, names: list[str], places: _Numbers) -> _Numbers:
-        """Count the rows of each name; returns their ids."""
         masks = (
             np.ones(len(places), bool),
             ~_is(results, "status", Status.FAILED),

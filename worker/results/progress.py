@@ -33,15 +33,9 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class JobProgress:
-    """A job's progress.
+    """A job's progress: ``done`` rows include failed ones; rates are rows a second.
 
-    Attributes:
-        done: rows with a result, including failed ones.
-        failed: failed rows.
-        deaths: labelling processes that died.
-        rate: rows a second since the start.
-        recent_rate: rows a second in the last minute.
-        reason: why a failed job cannot be merged.
+    ``recent_rate``: in the last minute. ``reason``: why a failed job cannot be merged.
     """
 
     state: JobState
@@ -142,6 +136,5 @@ class ProgressReader:
 
 
 def _rate(rows: float, begun: float) -> float:
-    """Rows a second since work on them began; 0 in the first seconds."""
     seconds = time.time() - begun
     return rows / seconds if seconds >= FIRST_RATE_S else 0.0
