@@ -185,9 +185,7 @@ def test_a_host_is_not_asked_before_it_wants_to_be_and_no_answer_stops_it_for_ho
 def test_an_answer_ends_a_rest_but_not_the_time_that_the_host_asks_for(host):
     host.note_answer(0.0)
     silent(host, *[1.0] * 5, began=0.5)
-    host.note_failure(
-        FailedTry("answered 429", after_s=30.0), 0.5, 1.0
-    )  # it was under way when the host was left alone
+    host.note_failure(FailedTry("answered 429", after_s=30.0), 0.5, 1.0)  # this try began before the rest
     host.note_answer(1.1)
     assert [host.may_start(now) for now in (30.9, 31.0)] == [False, True]
 

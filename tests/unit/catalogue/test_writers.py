@@ -173,9 +173,8 @@ def test_an_image_cell_that_is_no_text_fails_its_row_alone(tmp_path: Path) -> No
     (tmp_path / "a.jpg").write_bytes(b"photo")
     job = made_job(pa.table({"image": text_of([b"a.jpg", b"\xff.jpg", None])}), tmp_path, ".csv")
     photos = photos_of(job)
-    photos.request(
-        [PhotoRequest(0, row, cell) for row, cell in enumerate([*job.chunk_images(0), *job.chunk_images(1)])], {}
-    )
+    cells = [*job.chunk_images(0), *job.chunk_images(1)]
+    photos.request([PhotoRequest(0, row, cell) for row, cell in enumerate(cells)], {})
     first, second, third = (photo.outcome for photo in take_all(photos, 3))
     assert first == b"photo"
     assert second.fault is ImageFault.REFUSED
