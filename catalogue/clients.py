@@ -134,8 +134,8 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
 async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Received:
     coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in {"identity", "", *Gzip.CODINGS}:
-        sent = f"its host sent it compressed ({one_line(coding, 60)})"
-        raise download_error(fetch.url, f"{sent} without a request for that; let it send photos uncompressed")
+        sent = f"its host sent it compressed ({one_line(coding, 60)}), although Accept-Encoding was identity"
+        raise download_error(fetch.url, f"{sent}; let it send photos uncompressed")
     if answer.content_length:
         fetch.check(answer.content_length)
     gzip = Gzip() if coding in Gzip.CODINGS else None

@@ -258,7 +258,7 @@ class Downloads:
             raise download_error(fetch.url, why)
         if host.is_waited_for(now) and not fetch.is_to_blame:
             fetch.start_over()
-            return False  # in case this photo is what breaks its host
+            return False  # this photo may be the one that breaks its host
         pause_s = self._limits.pause_s * 2 ** (fetch.tries - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
         if self._was_last(fetch, failure) or pause_s >= fetch.left_s:
             tries = "" if fetch.tries == 1 else f", the last of {fetch.tries} tries"
