@@ -67,7 +67,7 @@ def cnn(classes: int) -> keras.Model:
     Every convolution is followed by batch norm and ReLU (He et al. 2016).
     """
     image = keras.Input((None, None, 3), name="image")
-    x = layers.Rescaling(1 / 127.5, offset=-1.0)(image)
+    x = layers.Rescaling(1 / 128, offset=-127 / 128)(image)
     x = _conv_bn_relu(x, 32, strides=2)
     x = _conv_bn_relu(x, 64, strides=2)
     x = _halved(_conv_bn_relu(x, 96))
