@@ -241,8 +241,8 @@ def _golden_files(variants: Sequence[MadeVariant], photos: GoldenPhotos) -> dict
                 answers[number][variant.file("edge")] = _answer(whole.probabilities, whole.unknown)
     samples = GoldenSamples(
         samples=tuple(
-            GoldenSample(file=f"golden/{name}", kind=kind, answers=given)
-            for (name, (kind, _)), given in zip(photos.raw.items(), answers, strict=True)
+            GoldenSample(file=f"golden/{name}", kind=kind, answers=of_photo)
+            for (name, (kind, _)), of_photo in zip(photos.raw.items(), answers, strict=True)
         )
     )
     raw = {f"golden/{name}": data for name, (_, data) in photos.raw.items()}

@@ -64,22 +64,22 @@ def _features(model: onnx.ModelProto, producers: Mapping[str, onnx.NodeProto]) -
 
 
 def _ancestors(values: list[str], producers: Mapping[str, onnx.NodeProto]) -> set[str]:
-    found, waiting = set[str](), list(values)
+    names, waiting = set[str](), list(values)
     while waiting:
         node = producers.get(waiting.pop())
-        if node is not None and node.name not in found:
-            found.add(node.name)
+        if node is not None and node.name not in names:
+            names.add(node.name)
             waiting.extend(node.input)
-    return found
+    return names
 
 
 def _descendants(model: onnx.ModelProto, sources: Iterable[onnx.NodeProto]) -> set[str]:
-    found, values = set[str](), {name for node in sources for name in node.output}
+    names, values = set[str](), {name for node in sources for name in node.output}
     for node in model.graph.node:
         if values.intersection(node.input) or values.intersection(node.output):
-            found.add(node.name)
+            names.add(node.name)
             values.update(node.output)
-    return found
+    return names
 
 
 def as_pixels(model: onnx.ModelProto, value: str) -> dict[str, Any] | None:
@@ -198,8 +198,8 @@ class Quantizer:
         options.optimized_model_filepath = str(self._scratch / "optimized.onnx")
         onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         nodes = onnx.load(options.optimized_model_filepath).graph.node
-        found = {node.name for node in nodes if node.op_type.removeprefix("Fused") in _WEIGHTY}
-        if lost := [name for name in left if name not in found]:
+        floats = {node.name for node in nodes if node.op_type.removeprefix("Fused") in _WEIGHTY}
+        if lost := [name for name in left if name not in floats]:
             msg = f"ONNX Runtime quantizes {', '.join(lost)}, which should stay in floating point"
             raise QuantizeError(msg)
 

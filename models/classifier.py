@@ -125,8 +125,8 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
     if not is_edge(session):
         msg = f"Expected an edge graph in {source}, it takes squares of pixels; name edge.onnx instead."
         raise BundleError(msg)
-    given = {output.name for output in session.get_outputs()}
-    missing = [name for name in _EDGE_OUTPUTS if name not in given]
+    names = {output.name for output in session.get_outputs()}
+    missing = [name for name in _EDGE_OUTPUTS if name not in names]
     if missing:
         msg = f"Expected an edge graph in {source}, it does not give {' and '.join(missing)}; export it again."
         raise BundleError(msg)

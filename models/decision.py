@@ -196,9 +196,9 @@ class Rules:
         for height, node in enumerate(tree.above[flat.label].T, start=1):
             limits = self._limits[len(self.labels) + node]
             sum_of = sums[np.arange(len(node)), node]
-            found = (reason == _UNSURE) & (node >= 0) & (sum_of >= limits)
-            label[found], confidence[found] = len(self.labels) + node[found], sum_of[found]
-            reason[found], level[found] = _SURE, height
+            rows = (reason == _UNSURE) & (node >= 0) & (sum_of >= limits)
+            label[rows], confidence[rows] = len(self.labels) + node[rows], sum_of[rows]
+            reason[rows], level[rows] = _SURE, height
         names = (*self.labels, *tree.nodes)
         return replace(flat, names=names, label=label, confidence=confidence, reason=reason, level=level)
 

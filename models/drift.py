@@ -324,10 +324,10 @@ class LabelShift:
             joint = shares[true] * chance
             of_cell = np.bincount(cell, joint, minlength=self._cells)
             likely = joint * np.divide(answers, of_cell, out=np.zeros(self._cells), where=of_cell > 0)[cell]
-            found = np.bincount(true, likely, minlength=self._classes) + self._classes * before
-            found /= found.sum()
-            done = np.abs(found - shares).max() < _CLOSE
-            shares = found
+            updated = np.bincount(true, likely, minlength=self._classes) + self._classes * before
+            updated /= updated.sum()
+            done = np.abs(updated - shares).max() < _CLOSE
+            shares = updated
             if done:
                 break
         return np.divide(shares, before, out=np.zeros_like(shares), where=before > 0), shares

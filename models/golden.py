@@ -87,8 +87,8 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
             raise _differs(bundle, sample, file, "probabilities", f"{np.abs(got - expected).max():.2g}")
     if limit := model.metadata.unknown:
         expected = np.array([np.nan if answer.unknown is None else answer.unknown for answer in answers])
-        given = np.concatenate([score.unknown for score in scores if score.unknown is not None])
-        differences = relative_difference(expected, given, limit.limit)
+        actual = np.concatenate([score.unknown for score in scores if score.unknown is not None])
+        differences = relative_difference(expected, actual, limit.limit)
         for sample, difference in zip(samples, differences, strict=True):
             if difference > UNKNOWN_TOLERANCE[variant]:
                 raise _differs(bundle, sample, file, "unknown scores", f"{difference:.2g} of their size")

@@ -85,21 +85,21 @@ def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
         return Path(texts[0])
     named: dict[str, str] = {}
     for text in texts:
-        found = _NAMED.fullmatch(text)
-        if found is None or found[1] in named:
-            why = "has no name" if found is None else "has the name of another"
+        match = _NAMED.fullmatch(text)
+        if match is None or match[1] in named:
+            why = "has no name" if match is None else "has the name of another"
             msg = (
                 "Expected a name of its own for each of several models, as in --model category=shop@champion; "
                 f"{text} {why}."
             )
             raise InputError(msg)
-        named[found[1]] = found[2]
+        named[match[1]] = match[2]
     return named
 
 
 def find_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> Path:
     """Look a model up, and print an alias with its version on stderr; may raise RegistryError."""
-    found = resolve_model(model, registry)
-    if found.words:
-        print(printable(found.words), file=sys.stderr)
-    return found.path
+    reference = resolve_model(model, registry)
+    if reference.words:
+        print(printable(reference.words), file=sys.stderr)
+    return reference.path

@@ -153,7 +153,7 @@ def precision_targets(
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
     sizes: list[int] = []
-    found: list[PrecisionTarget] = []
+    proved: list[PrecisionTarget] = []
     for precision, mistrust in budgets(share):
         sizes.append(leaves.proved(precision, mistrust, begin_by_own=False))
         choices = (leaves.thresholds(rows, precision, classes, share) for rows in sorted(set(sizes), reverse=True))
@@ -161,10 +161,10 @@ def precision_targets(
         best = max(targets, key=lambda target: target.coverage)
         if tree is not None:
             best = _with_nodes(best, own, pool, tree, within)
-            if found and _reach(found[-1]) > _reach(best):
-                best = found[-1].model_copy(update={"precision": precision})
-        found.append(best)
-    return tuple(reversed(found))
+            if proved and _reach(proved[-1]) > _reach(best):
+                best = proved[-1].model_copy(update={"precision": precision})
+        proved.append(best)
+    return tuple(reversed(proved))
 
 
 def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
@@ -288,16 +288,16 @@ def label_levels(
     -1: it goes to review. ``probabilities`` and ``known`` are as in :func:`automatic`; a level labels no row if its
     ``nodes`` are missing.
     """
-    found = np.where(automatic(probabilities, known, thresholds), 0, REVIEW)
+    levels = np.where(automatic(probabilities, known, thresholds), 0, REVIEW)
     if tree is None or not nodes:
-        return found
+        return levels
     guesses, sums = probabilities.argmax(axis=1), tree.probabilities(probabilities)
     limits = np.array([np.inf if (limit := nodes.get(name)) is None else limit for name in tree.nodes], np.float32)
     for level in range(1, tree.top + 1):
         above = tree.above[guesses, level - 1]
         sure = sums[np.arange(len(guesses)), above] >= limits[above]
-        found[(found == REVIEW) & known & (above >= 0) & sure] = level
-    return found
+        levels[(levels == REVIEW) & known & (above >= 0) & sure] = level
+    return levels
 
 
 def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
@@ -333,7 +333,7 @@ def _target(
     times = 1.0 if within is None else within / known
     guesses = own.probabilities.argmax(axis=1)
     levels = label_levels(own.probabilities, own.known, thresholds, nodes, tree)
-    counts, covered = (np.bincount(found, minlength=classes) for found in (guesses, guesses[levels != REVIEW]))
+    counts, covered = (np.bincount(labels, minlength=classes) for labels in (guesses, guesses[levels != REVIEW]))
 
     def expected(rows: int, among: int) -> float:
         return min(1.0, rows / among * times) if among else 0.0
