@@ -108,13 +108,13 @@ class ProofRows(Record):
         labels: class names; rows name them by their places.
         edges: confidences in rising order; each begins a bin, and the first bin begins at 0. All thresholds are edges.
         rows: true class, likeliest class, bin, and how many rows.
-        worth: the number of independent rows that they equal: photos of one picture or product count about once.
+        effective_rows: the number of independent rows that they equal; photos of one picture count about once.
     """
 
     labels: Annotated[tuple[str, ...], Field(strict=False)]
     edges: Annotated[tuple[float, ...], Field(strict=False)]
     rows: Annotated[tuple[tuple[NonNegativeInt, ...], ...], Field(min_length=1)]
-    worth: float = Field(ge=1.0)
+    effective_rows: float = Field(ge=1.0)
 
     @model_validator(mode="after")
     def _inside(self) -> Self:
@@ -249,7 +249,7 @@ class LabelShift:
         self._edges = np.array(proof.edges, np.float32)
         self._classes, self._bins = len(proof.labels), len(proof.edges) + 1
         self._true, self._guess, self._bin, self._rows = np.array(proof.rows, np.intp).T
-        self._worth = max(1, round(proof.worth))
+        self._effective_rows = max(1, round(proof.effective_rows))
         limits = np.array([np.inf if limit is None else limit for limit in thresholds], np.float32)
         first = np.where(np.isinf(limits), self._bins, np.searchsorted(self._edges, limits, side="right"))
         self._sure = self._bin >= first[self._guess]
@@ -288,7 +288,7 @@ class LabelShift:
         chances, answers = self._rows / self._rows.sum(), self._answers / self.rows
         curves = np.empty((_BOOTSTRAPS, self._bins + 1))
         for curve in curves:
-            rows = random.multinomial(self._worth, chances)
+            rows = random.multinomial(self._effective_rows, chances)
             curve[:] = self._precisions(rows, self._weights(rows, random.multinomial(self.rows, answers), shares)[0])
         low, high = np.quantile(curves[:, self._first], (_LOW, 1 - _LOW))
         holds = np.flatnonzero(np.quantile(curves[:, self._first :], _LOW_RAISED, axis=0) >= promise) + self._first

@@ -74,8 +74,8 @@ def proved_rows(
         The size of the largest set that is proved. Rows of one confidence are in it or out of it together.
     """
     groups = np.arange(len(falling)) if groups is None else groups
-    of_all = worth(groups, np.ones(len(falling), np.bool_))
-    of_own = None if own is None else worth(groups, own)
+    of_all = effective_rows(groups, np.ones(len(falling), np.bool_))
+    of_own = None if own is None else effective_rows(groups, own)
     sizes = _sizes(falling, precision, mistrust, of_all, of_own if begin_by_own else None)
     if not len(sizes):
         return 0
@@ -87,7 +87,7 @@ def proved_rows(
     return int(sizes[passed].max(initial=0))
 
 
-def worth(groups: Counts, chosen: Chosen) -> Rows:
+def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
     """How many independent rows the ``chosen`` ones among the first 1, 2, ... n rows are worth, ``float64 (n,)``."""
     among = groups[chosen]
     order = np.argsort(among, kind="stable")

@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.confidence import Confidence, PrecisionTarget, Thresholds, UnknownLimit
-from models.statistics.fixed_sequence import OWN_MISTRUST, budgets, fewest, proved_rows, refused, worth
+from models.statistics.fixed_sequence import OWN_MISTRUST, budgets, effective_rows, fewest, proved_rows, refused
 from models.statistics.out_of_distribution import expected_within
 from models.taxonomy import REVIEW, Taxonomy
 from models.whole_file import read_arrays
@@ -157,7 +157,7 @@ def precision_targets(
     for precision, mistrust in budgets(share):
         sizes.append(leaves.proved(precision, mistrust, begin_by_own=False))
         choices = (leaves.thresholds(rows, precision, classes, share) for rows in sorted(set(sizes), reverse=True))
-        targets = (_target(own, precision, thresholds, leaves.worth, within) for thresholds in choices)
+        targets = (_target(own, precision, thresholds, leaves.effective_rows, within) for thresholds in choices)
         best = max(targets, key=lambda target: target.coverage)
         if tree is not None:
             best = _with_nodes(best, own, pool, tree, within)
@@ -214,9 +214,9 @@ class _Level:
     own: Chosen | None
 
     @property
-    def worth(self) -> int:
+    def effective_rows(self) -> int:
         """How many independent rows all of them are worth."""
-        return int(worth(self.groups, np.ones(len(self.groups), np.bool_))[-1]) if len(self.groups) else 0
+        return int(effective_rows(self.groups, np.ones(len(self.groups), np.bool_))[-1]) if len(self.groups) else 0
 
     def proved(self, precision: float, mistrust: float, *, begin_by_own: bool) -> int:
         """How many of them prove a precision; see :func:`proved_rows`."""
