@@ -12,7 +12,7 @@ from models.statistics.intervals import MISTRUST, Interval, difference_interval,
 from models.text import number_of
 from pages.text import between, percent
 from trainer.retrain.config import GateSettings
-from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, Comparison, PairedAccuracy, Verdict
+from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, Comparison, GateVerdict, PairedAccuracy
 
 COARSE_POINTS: Final = 5.0
 """Points; a test is called small if it could not find a difference of this size."""
@@ -39,7 +39,7 @@ class Finding:
     more: str = ""
 
 
-def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> Verdict:
+def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> GateVerdict:
     """Judge a challenger by all checks that apply. Without test photos it fails.
 
     Pure: the same figures and limits give the same verdict, and a looser limit never makes a check fail.
@@ -49,7 +49,7 @@ def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDi
         if found := row.check(settings, comparison, catalogue):
             state = {key: getattr(found, key) for key in ("figure", "limit", "passed", "doubtful", "unsure")}
             checks.append(Check(name=name, sentence=_sentence(row, found), **state))
-    return Verdict(checks=tuple(checks))
+    return GateVerdict(checks=tuple(checks))
 
 
 def _sentence(row: "_Row", found: Finding) -> str:
