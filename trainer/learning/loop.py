@@ -29,7 +29,7 @@ _SMALLEST: Final = 32
 
 
 @dataclass(frozen=True)
-class Limits:
+class TrainingBudget:
     """The end of a training: after ``epochs``, or before the deadline, a time of the clock in seconds.
 
     The plan is to end before the deadline. If epochs are slower, fewer are trained: the schedule is shortened at an
@@ -86,7 +86,13 @@ class FitView(Protocol):
 
 
 def fit(
-    learner: Learner, recipe: Recipe, batches: Batches, held: ValidationPhotos, run: Run, limits: Limits, view: FitView
+    learner: Learner,
+    recipe: Recipe,
+    batches: Batches,
+    held: ValidationPhotos,
+    run: Run,
+    limits: TrainingBudget,
+    view: FitView,
 ) -> FitOutcome:
     """Train until the epochs or the time are over, or a person presses Ctrl-C.
 
@@ -110,7 +116,7 @@ class _Loop:
     batches: Batches
     held: ValidationPhotos
     run: Run
-    limits: Limits
+    limits: TrainingBudget
     view: FitView
     history: list[EpochFigures] = field(default_factory=list)
     interrupted: bool = False
