@@ -21,7 +21,7 @@ from pydantic import Field, NonNegativeInt, field_validator, model_validator
 from models.bundle import Bundle
 from models.errors import BundleError
 from models.manifest import parse_file
-from models.statistics.confidence import Probability, Record, Thresholds
+from models.statistics.confidence import Probability, StrictModel, Thresholds
 
 _LARGE: Final = 0.2
 """A large change, by the convention of credit scoring: Siddiqi, Credit Risk Scorecards (2006)."""
@@ -101,7 +101,7 @@ REFERENCE_FILE: Final = "reference.json"
 BINS: Final = 20
 
 
-class ProofRows(Record):
+class ProofRows(StrictModel):
     """The rows of a proof that were within the unknown limit, counted by class, answer and confidence.
 
     Attributes:
@@ -129,7 +129,7 @@ class ProofRows(Record):
         return self
 
 
-class ReferenceAnswers(Record):
+class ReferenceAnswers(StrictModel):
     """A model's answers on some photos, each distinct photo counted once.
 
     Attributes:
@@ -160,7 +160,7 @@ class VariantReference(ReferenceAnswers):
     repeated: dict[str, Probability] = Field(default_factory=dict)
 
 
-class Reference(Record):
+class Reference(StrictModel):
     """The contents of ``reference.json``: variant → its answers."""
 
     schema_version: Literal[1] = 1

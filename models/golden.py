@@ -11,7 +11,7 @@ from models.decision import Probabilities, Scores
 from models.errors import BundleError, DisagreementError, ImageError
 from models.manifest import INT8, parse_file
 from models.preprocess import preprocess, whole_pixels
-from models.statistics.confidence import Record
+from models.statistics.confidence import StrictModel
 from models.statistics.out_of_distribution import relative_difference
 
 GOLDEN_FILE: Final = "golden/expected.json"
@@ -22,7 +22,7 @@ UNKNOWN_TOLERANCE: Final = {"float32": 0.01, "int8": 0.1}
 """The largest relative error of an out-of-distribution score (:func:`relative_difference`)."""
 
 
-class GoldenAnswer(Record):
+class GoldenAnswer(StrictModel):
     """What a model gave for a photo.
 
     Attributes:
@@ -34,7 +34,7 @@ class GoldenAnswer(Record):
     unknown: float | None
 
 
-class GoldenSample(Record):
+class GoldenSample(StrictModel):
     """One photo, and each model's answer.
 
     Attributes:
@@ -48,7 +48,7 @@ class GoldenSample(Record):
     answers: dict[str, GoldenAnswer]
 
 
-class GoldenSamples(Record):
+class GoldenSamples(StrictModel):
     """The contents of ``golden/expected.json``."""
 
     schema_version: Literal[1] = 1

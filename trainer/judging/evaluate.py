@@ -16,9 +16,9 @@ from models.taxonomy import Taxonomy, level_name
 from trainer.data.dataset import Split
 from trainer.judging.figures import (
     AchievedPrecision,
+    EvaluationRecord,
     Figures,
     OutlierFigures,
-    Record,
     SurestPhotos,
     distances,
     group_effect,
@@ -50,7 +50,7 @@ class Judged(StrEnum):
         return {"val": "validation", "cv": "out-of-fold", "test": "test"}[self.value]
 
 
-class PerSplit(Record, Generic[T]):
+class PerSplit(EvaluationRecord, Generic[T]):
     """A value each for validation, for test, and for all photos out of fold; None if there are no such photos."""
 
     val: T | None
@@ -63,7 +63,7 @@ class PerSplit(Record, Generic[T]):
         return found
 
 
-class UnknownFigures(Record):
+class UnknownFigures(EvaluationRecord):
     """The limit of "not one of my products", and the share of each split's photos that it sends to review.
 
     ``outliers`` is None without photos under ``_none`` to measure it on.
@@ -91,7 +91,7 @@ class LevelRow(NamedTuple):
     found: AchievedPrecision | None
 
 
-class Evaluation(Record):
+class Evaluation(EvaluationRecord):
     """The contents of ``evaluation.json``.
 
     Attributes:

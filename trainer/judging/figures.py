@@ -32,13 +32,13 @@ Labels = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.int64]
 
 
-class Record(BaseModel):
+class EvaluationRecord(BaseModel):
     """A part of ``evaluation.json``."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class ClassFigures(Record):
+class ClassFigures(EvaluationRecord):
     """The figures of one class, with 95% intervals; ``support`` is its number of photos."""
 
     precision: float
@@ -50,7 +50,7 @@ class ClassFigures(Record):
     support: int
 
 
-class Figures(Record):
+class Figures(EvaluationRecord):
     """The figures of one split; precision, recall and F1 are means over the classes that occur in it.
 
     ``top5`` is None if there are no more than five classes; ``ece`` is the calibration error of the likeliest class;
@@ -69,7 +69,7 @@ class Figures(Record):
     classes: dict[str, ClassFigures]
 
 
-class AchievedPrecision(Record):
+class AchievedPrecision(EvaluationRecord):
     """The figures of a target precision on a split.
 
     Attributes:
@@ -86,7 +86,7 @@ class AchievedPrecision(Record):
     levels: "tuple[AchievedPrecision, ...]" = ()
 
 
-class OutlierFigures(Record):
+class OutlierFigures(EvaluationRecord):
     """Figures of the unknown score on ``n`` photos without a product, outside training.
 
     ``caught`` is the share beyond the limit; ``auroc`` the probability that such a photo has a higher score than a
@@ -99,7 +99,7 @@ class OutlierFigures(Record):
     auroc: float
 
 
-class SurestPhotos(Record):
+class SurestPhotos(EvaluationRecord):
     """Figures of the surest of ``of`` photos, with a confidence of ``threshold`` or more. They are no proof."""
 
     threshold: float
