@@ -200,16 +200,16 @@ class _Loop:
         begin, total, taken = self.progress, self.batches.steps, _Steps()
         batches = iter(self.batches.epoch(len(self.history), size))
         for done in range(1, total + 1):
-            asked = self.clock()
+            start = self.clock()
             pixels, targets = next(batches)
-            taken.waited_s += self.clock() - asked
+            taken.waited_s += self.clock() - start
             rate = rate_at(begin + (end - begin) * done / total, self.recipe)
             loss, right = (float(one) for one in self.learner.step(pixels, targets, rate, (end - begin) / total))
             if not math.isfinite(loss):
                 raise DataError(_diverged(len(self.history) + 1, self.run))
             taken.losses.append(loss)
             taken.rights.append(right)
-            taken.seconds.append(self.clock() - asked)
+            taken.seconds.append(self.clock() - start)
             self.view.step(done, total)
             if self.interrupted:
                 return None

@@ -270,9 +270,9 @@ def best_strength(
             if len(present) > 1 and known.any():
                 for place, strength in enumerate(_STRENGTHS):
                     fitted = _logistic(strength).fit(features[learned], labels[learned])
-                    found = fitted.predict_log_proba(features[held][known])
-                    losses[place] -= found[
-                        np.arange(len(found)), np.searchsorted(fitted.classes_, labels[held][known])
+                    log_probabilities = fitted.predict_log_proba(features[held][known])
+                    losses[place] -= log_probabilities[
+                        np.arange(len(log_probabilities)), np.searchsorted(fitted.classes_, labels[held][known])
                     ].sum()
     return _STRENGTHS[int(losses.argmin())]
 

@@ -252,7 +252,7 @@ def _answer(url: str, timeout_s: float) -> HTTPResponse:
 
 
 def _check_digest(data: bytes, file: ImageNetFile, wrong: str) -> None:
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if file.md5 and found != file.md5:
-        msg = f"{wrong}: expected MD5 {file.md5}, got {found}; it was cut off or changed, get it again."
+    actual = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if file.md5 and actual != file.md5:
+        msg = f"{wrong}: expected MD5 {file.md5}, got {actual}; it was cut off or changed, get it again."
         raise InputError(msg)
