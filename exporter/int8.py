@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,8 +39,6 @@ them and limit its range. Without them, most of a range would go to values that 
 _PERCENTILE: Final = 99.99
 _BINS: Final = 2048
 _AT_ONCE: Final = 8
-_NEAR: Final = 1e-3
-"""In grey levels: a zero point so near to a whole number is rounded."""
 _SILENT: Final = 4
 
 
@@ -50,10 +49,9 @@ def body_nodes(model: onnx.ModelProto) -> list[str]:
     work and make the whole decision: they stay in floating point.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
-    features = _features(model, producers)
-    after_first = _descendants(model, [node for node in model.graph.node if node.op_type in _WEIGHTY])
-    before_features = _ancestors([features], producers)
-    return [node.name for node in model.graph.node if node.name in after_first and node.name in before_features]
+    before_features = _ancestors(_features(model, producers), producers)
+    nodes = (node for node in model.graph.node if node.name in before_features)
+    return [node.name for node in dropwhile(lambda node: node.op_type not in _WEIGHTY, nodes)]
 
 
 def _features(model: onnx.ModelProto, producers: Mapping[str, onnx.NodeProto]) -> str:
@@ -63,22 +61,13 @@ def _features(model: onnx.ModelProto, producers: Mapping[str, onnx.NodeProto]) -
     return str(producers[name].input[0])
 
 
-def _ancestors(values: list[str], producers: Mapping[str, onnx.NodeProto]) -> set[str]:
-    names, waiting = set[str](), list(values)
+def _ancestors(value: str, producers: Mapping[str, onnx.NodeProto]) -> set[str]:
+    names, waiting = set[str](), [value]
     while waiting:
         node = producers.get(waiting.pop())
         if node is not None and node.name not in names:
             names.add(node.name)
             waiting.extend(node.input)
-    return names
-
-
-def _descendants(model: onnx.ModelProto, sources: Iterable[onnx.NodeProto]) -> set[str]:
-    names, values = set[str](), {name for node in sources for name in node.output}
-    for node in model.graph.node:
-        if values.intersection(node.input) or values.intersection(node.output):
-            names.add(node.name)
-            values.update(node.output)
     return names
 
 
@@ -102,7 +91,7 @@ def as_pixels(model: onnx.ModelProto, value: str) -> dict[str, Any] | None:
             case _:
                 return None
     zero_point = round(-offset / scale)
-    if abs(zero_point * scale + offset) > _NEAR * scale or zero_point not in range(256):
+    if scale * zero_point != -offset or zero_point not in range(256):
         return None
     scales = {"scale": np.array(scale, np.float32), "zero_point": np.array(zero_point, np.uint8)}
     return {"quant_type": QuantType.QUInt8, **scales}
@@ -211,7 +200,7 @@ def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
     """Connect ``image`` to the first layer. Scaling and rounding to ``value`` would give the same integers."""
     producers = model.output_name_to_node()
     rounding = next(node for node in model.nodes() if node.op_type == "QuantizeLinear" and node.input[0] == value)
-    scaling = _ancestors([rounding.output[0]], producers)
+    scaling = _ancestors(rounding.output[0], producers)
     for node in [node for node in model.nodes() if node.name in scaling and node.op_type != "Transpose"]:
         model.replace_input_of_all_nodes(node.output[0], node.input[0])
         model.remove_node(node)

@@ -39,9 +39,9 @@ class EdgeAnswer:
         label: index of the likeliest class; of equal ones the earlier.
         confidence: its probability.
         probabilities: ``float32 (classes,)``, calibrated.
-        review: whether a person should look: the confidence is under the class's threshold, or the photo unlike what
-            the model knows. The thresholds are the graph's own: those of the precision that the model promises by its
-            own choice; where it promises none, every photo needs a look.
+        review: whether a person should look: the confidence is below the class's threshold, or the unknown score
+            above its limit. The graph contains the thresholds of the default precision; without one, every photo needs
+            a review.
         unknown: the out-of-distribution score; None if the graph gives none.
     """
 

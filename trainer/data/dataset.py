@@ -446,8 +446,8 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 def fetch_photos(dataset: Dataset, options: TableOptions, cache: Path, advance: Callable[[int, int], None]) -> Dataset:
     """Fetch the photos from elsewhere; a photo that cannot be fetched gets an ``error``.
 
-    Each URL is fetched once, with a worker's rules, into ``photos/`` in the cache. ``options`` have the allowed hosts and
-    the headers; ``advance`` gets (fetched, to fetch).
+    Each URL is fetched once, with a worker's rules, into ``photos/`` in the cache. ``options`` have the allowed hosts
+    and the headers; ``advance`` gets (fetched, to fetch).
     """
     cells = [photo.cell for photo in dataset.photos if photo.cell is not None]
     if not cells:
