@@ -310,8 +310,8 @@ def load(
         threads: how many threads one call may use; a process per core with one thread each is faster in bulk.
         precision: how often photos that need no review must be right, 0.98 for example: one of the model's table;
             default: the model's own choice.
-        threshold: the confidence, above 0 and at most 1, from which photos of any class need no review: nothing is
-            promised of them. Not with ``precision``.
+        threshold: the confidence, above 0 and at most 1, from which photos of any class need no review, without a
+            promise. Not with ``precision``.
 
     Raises BundleError, InputError.
     """
