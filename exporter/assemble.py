@@ -31,7 +31,7 @@ from models.photo import evenly, read_photo
 from models.preprocess import Pixels, PreprocessSpec, preprocess, whole_pixels
 from models.statistics.calibration import calibrated
 from models.statistics.confidence import Thresholds
-from models.statistics.fixed_sequence import worth
+from models.statistics.fixed_sequence import effective_rows
 from models.statistics.thresholds import HeldOutRows, joined_groups
 from models.whole_file import naming_full_disk, write_synced
 
@@ -224,7 +224,7 @@ def proof_rows(parts: Sequence[HeldOutRows], labels: Sequence[str], targets: Ite
         labels=tuple(labels),
         edges=tuple(edges.tolist()),
         rows=tuple((*answer, count) for answer, count in sorted(counts.items())),
-        worth=float(worth(groups, np.ones(len(groups), np.bool_))[-1]),
+        effective_rows=float(effective_rows(groups, np.ones(len(groups), np.bool_))[-1]),
     )
 
 
@@ -241,8 +241,8 @@ def _golden_files(variants: Sequence[MadeVariant], photos: GoldenPhotos) -> dict
                 answers[number][variant.file("edge")] = _answer(whole.probabilities, whole.unknown)
     samples = GoldenSamples(
         samples=tuple(
-            GoldenSample(file=f"golden/{name}", kind=kind, answers=given)
-            for (name, (kind, _)), given in zip(photos.raw.items(), answers, strict=True)
+            GoldenSample(file=f"golden/{name}", kind=kind, answers=of_photo)
+            for (name, (kind, _)), of_photo in zip(photos.raw.items(), answers, strict=True)
         )
     )
     raw = {f"golden/{name}": data for name, (_, data) in photos.raw.items()}

@@ -51,8 +51,8 @@ def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json
         msg = "Stopped; nothing was published."
         raise StoppedError(msg) from error
     if as_json:
-        made = {"bundle": str(result.bundle), "sha256": result.digest, "bytes": result.sizes}
-        print(json.dumps({**made, **result.proof.as_json()}, indent=1))
+        bundle = {"bundle": str(result.bundle), "sha256": result.digest, "bytes": result.sizes}
+        print(json.dumps({**bundle, **result.proof.as_json()}, indent=1))
     else:
         _show(result, place)
 

@@ -69,14 +69,14 @@ def export_run(
     source = Float32(model, compared, onnx_scores(model.SerializeToString(), compared), run, version)
     accuracy = float((source.scores.probabilities[: len(run.labels)].argmax(axis=1) == run.labels).mean())
     float32 = MadeVariant(metadata, data, accuracy)
-    made = make_int8(source, options, advance) if options.int8 else None
-    int8 = made if isinstance(made, MadeVariant) else None
+    quantized = make_int8(source, options, advance) if options.int8 else None
+    int8 = quantized if isinstance(quantized, MadeVariant) else None
     default = choose_default(float32, int8, options, this_machine().cpu)
     variants = [float32, *([int8] if int8 else [])]
     if options.edge:
         advance("Comparing edge graphs", 0, 1)
         variants = [_with_edge(variant, run, options.max_drop) for variant in variants]
-    refusal = made if isinstance(made, Refusal) else None
+    refusal = quantized if isinstance(quantized, Refusal) else None
     proof = replace(proof, variants=tuple(variants), refusal=refusal, default=default)
     proof.check()
     files, manifest = assemble(run, variants, default, photos, proof)

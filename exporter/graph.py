@@ -113,14 +113,14 @@ def check_plain(model: onnx.ModelProto) -> None:
         msg = f"The converted graph is not valid ONNX: {error} Nothing was published."
         raise ParityError(msg) from error
     nodes = list(_nodes(model.graph))
-    found = [
+    lacking = [
         *sorted({f"{node.domain}:{node.op_type}" for node in nodes if node.domain not in _DOMAINS}),
         *(f"function {function.name}" for function in model.functions),
         *(f"{node.name} (training only)" for node in nodes if _only_trains(node)),
         *(f"input {value.name}" for value in model.graph.input if value.name != "image"),
     ]
-    if found:
-        msg = f"The converted graph has operators that ONNX Runtime lacks: {', '.join(found)}; nothing was published."
+    if lacking:
+        msg = f"The converted graph has operators that ONNX Runtime lacks: {', '.join(lacking)}; nothing was published."
         raise ParityError(msg)
 
 

@@ -4,18 +4,21 @@ import contextlib
 import io
 import logging
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import dropwhile
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 import onnxruntime
+from onnx import numpy_helper
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.calibrate import HistogramCollector, create_calibrator, save_tensors_data
+from onnxruntime.quantization.onnx_model import ONNXModel
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from exporter.cost import Drop, Float32, speed_gain
@@ -46,10 +49,9 @@ def body_nodes(model: onnx.ModelProto) -> list[str]:
     work and make the whole decision: they stay in floating point.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
-    features = _features(model, producers)
-    after_first = _descendants(model, [node for node in model.graph.node if node.op_type in _WEIGHTY])
-    before_features = _ancestors([features], producers)
-    return [node.name for node in model.graph.node if node.name in after_first and node.name in before_features]
+    before_features = _ancestors(_features(model, producers), producers)
+    nodes = (node for node in model.graph.node if node.name in before_features)
+    return [node.name for node in dropwhile(lambda node: node.op_type not in _WEIGHTY, nodes)]
 
 
 def _features(model: onnx.ModelProto, producers: Mapping[str, onnx.NodeProto]) -> str:
@@ -59,23 +61,40 @@ def _features(model: onnx.ModelProto, producers: Mapping[str, onnx.NodeProto]) -
     return str(producers[name].input[0])
 
 
-def _ancestors(values: list[str], producers: Mapping[str, onnx.NodeProto]) -> set[str]:
-    found, waiting = set[str](), list(values)
+def _ancestors(value: str, producers: Mapping[str, onnx.NodeProto]) -> set[str]:
+    names, waiting = set[str](), [value]
     while waiting:
         node = producers.get(waiting.pop())
-        if node is not None and node.name not in found:
-            found.add(node.name)
+        if node is not None and node.name not in names:
+            names.add(node.name)
             waiting.extend(node.input)
-    return found
+    return names
 
 
-def _descendants(model: onnx.ModelProto, sources: Iterable[onnx.NodeProto]) -> set[str]:
-    found, values = set[str](), {name for node in sources for name in node.output}
-    for node in model.graph.node:
-        if values.intersection(node.input) or values.intersection(node.output):
-            found.add(node.name)
-            values.update(node.output)
-    return found
+def as_pixels(model: onnx.ModelProto, value: str) -> dict[str, Any] | None:
+    """ONNX Runtime's override of a value's scale and zero point, so that its integers are the pixels of ``image``.
+
+    None if the value is not ``scale * (image - zero point)`` with a whole zero point.
+    """
+    producers = {name: node for node in model.graph.node for name in node.output}
+    numbers = {array.name: numpy_helper.to_array(array).item() for array in model.graph.initializer if not array.dims}
+    scale, offset = 1.0, 0.0
+    while node := producers.get(value):
+        value, *operands = node.input
+        match node.op_type:
+            case "Mul" if operands[0] in numbers:
+                scale *= numbers[operands[0]]
+            case "Add" if operands[0] in numbers:
+                offset += scale * numbers[operands[0]]
+            case "Cast" | "Transpose":
+                pass
+            case _:
+                return None
+    zero_point = round(-offset / scale)
+    if scale * zero_point != -offset or zero_point not in range(256):
+        return None
+    scales = {"scale": np.array(scale, np.float32), "zero_point": np.array(zero_point, np.uint8)}
+    return {"quant_type": QuantType.QUInt8, **scales}
 
 
 class QuantizeError(ParityError):
@@ -108,6 +127,8 @@ class Quantizer:
         self.body = body_nodes(self.folded)
         kinds = {node.name: node.op_type for node in self.folded.graph.node}
         self.layers = [name for name in self.body if kinds[name] in _WEIGHTY]
+        self._first = next((node.input[0] for node in self.folded.graph.node if node.name in self.layers), "image")
+        self._as_pixels = as_pixels(self.folded, self._first)
 
     def quantize(self, float_layers: int = 0) -> onnx.ModelProto:
         """Quantize the body but for its first ``float_layers`` layers and all nodes between them. Raises QuantizeError.
@@ -135,7 +156,11 @@ class Quantizer:
             calibrator.collect_data(_Reader(iter([{"image": self._pixels[start : start + _AT_ONCE]}])))
         save_tensors_data(calibrator.compute_data(), self._ranges)
 
-    def _write(self, place: Path, nodes: Collection[str]) -> None:
+    def _write(self, place: Path, nodes: set[str]) -> None:
+        overrides = {weights: [_EIGHT_BITS] for weights in _depthwise_weights(self.folded)}
+        pixels = self._as_pixels if nodes.issuperset(self.layers) else None
+        if pixels:
+            overrides[self._first] = [pixels]
         quantize_static(
             str(self._folded),
             str(place),
@@ -149,10 +174,10 @@ class Quantizer:
             nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in nodes],
             calibrate_method=CalibrationMethod.Percentile,
             calibration_cache_path=self._ranges,
-            extra_options={
-                "TensorQuantOverrides": {weights: [_EIGHT_BITS] for weights in _depthwise_weights(self.folded)}
-            },
+            extra_options={"TensorQuantOverrides": overrides},
         )
+        if pixels:
+            onnx.save(_without_scaling(ONNXModel(onnx.load(place)), self._first), place)
 
     def _check_float(self, model: Path, left: Iterable[str]) -> None:
         """Raise if ONNX Runtime, when it optimizes the graph, quantizes a layer that should stay in floating point."""
@@ -162,13 +187,26 @@ class Quantizer:
         options.optimized_model_filepath = str(self._scratch / "optimized.onnx")
         onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         nodes = onnx.load(options.optimized_model_filepath).graph.node
-        found = {node.name for node in nodes if node.op_type.removeprefix("Fused") in _WEIGHTY}
-        if lost := [name for name in left if name not in found]:
+        floats = {node.name for node in nodes if node.op_type.removeprefix("Fused") in _WEIGHTY}
+        if lost := [name for name in left if name not in floats]:
             msg = f"ONNX Runtime quantizes {', '.join(lost)}, which should stay in floating point"
             raise QuantizeError(msg)
 
 
 _EIGHT_BITS: Final = {"quant_type": QuantType.QInt8, "axis": 0, "symmetric": True, "reduce_range": False}
+
+
+def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
+    """Connect ``image`` to the first layer. Scaling and rounding to ``value`` would give the same integers."""
+    producers = model.output_name_to_node()
+    rounding = next(node for node in model.nodes() if node.op_type == "QuantizeLinear" and node.input[0] == value)
+    scaling = _ancestors(rounding.output[0], producers)
+    for node in [node for node in model.nodes() if node.name in scaling and node.op_type != "Transpose"]:
+        model.replace_input_of_all_nodes(node.output[0], node.input[0])
+        model.remove_node(node)
+    model.clean_initializers()
+    del model.graph().value_info[:]  # a transposed value was float
+    return model.model
 
 
 def _depthwise_weights(model: onnx.ModelProto) -> set[str]:

@@ -42,8 +42,8 @@ class KerasOutputs:
 
     def scores(self, temperature: float, unknown: DistanceHead | None) -> Scores:
         """Calibrated probabilities, and the out-of-distribution score if ``unknown`` is given."""
-        found = None if unknown is None else unknown.score(self.features)
-        return Scores(calibrated(self.logits, temperature), found)
+        unknown_scores = None if unknown is None else unknown.score(self.features)
+        return Scores(calibrated(self.logits, temperature), unknown_scores)
 
 
 def keras_outputs(network: keras.Model, pixels: Pixels) -> KerasOutputs:

@@ -171,8 +171,8 @@ def _read_args(path: Path) -> _Args:
     try:
         return _Args.model_validate_json((path / "args.json").read_bytes())
     except OSError as error:
-        found = "a bundle, which is exported already" if (path / MANIFEST_FILE).is_file() else "none"
-        msg = f"Expected a run (a folder with args.json) at {path}, found {found}; make one with hangtag train."
+        actual = "a bundle, which is exported already" if (path / MANIFEST_FILE).is_file() else "none"
+        msg = f"Expected a run (a folder with args.json) at {path}, found {actual}; make one with hangtag train."
         raise InputError(msg) from error
     except ValidationError as error:
         msg = f"{path / 'args.json'} is damaged or of another version; train again."

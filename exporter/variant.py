@@ -114,8 +114,8 @@ class MadeVariant:
 
 def make_int8(float32: Float32, options: ExportOptions, advance: Advance) -> MadeVariant | Refusal:
     """Quantize a model; a refusal if it loses too much or is not quicker. Raises InputError."""
-    found = find_int8(float32, options, advance)
-    return found if isinstance(found, Refusal) else variant_of(float32, found, options)
+    attempt = find_int8(float32, options, advance)
+    return attempt if isinstance(attempt, Refusal) else variant_of(float32, attempt, options)
 
 
 def variant_of(float32: Float32, attempt: Attempt, options: ExportOptions) -> MadeVariant | Refusal:

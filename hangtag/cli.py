@@ -121,8 +121,8 @@ def make_app(rooms: Sequence[str] = ROOMS) -> typer.Typer:
     return app
 
 
-def _show_version(wanted: bool) -> None:
-    if wanted:
+def _show_version(requested: bool) -> None:
+    if requested:
         from importlib.metadata import version
 
         print(f"hangtag {version('hangtag')}")

@@ -161,8 +161,8 @@ def _turn_in_fresh_process(file: Path, size: int) -> _Turn:
         why = ": ".join([f"status {done.returncode}", *done.stderr.strip().splitlines()[-1:]])
         msg = f"Expected to measure {file}, the process for it ended with {why}; check it with hangtag verify."
         raise BundleError(msg)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return _Turn(**found)
+    fields: dict[str, Any] = json.loads(done.stdout)
+    return _Turn(**fields)
 
 
 def _take_turn(file: Path, size: int) -> _Turn:

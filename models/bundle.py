@@ -47,11 +47,11 @@ class Bundle:
             raise BundleError(msg)
         self.check_place(name)
         data = read_file(self.path / name)
-        found = hashlib.sha256(data).hexdigest()
-        if found != expected:
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != expected:
             msg = (
                 f"{self.path / name} is not the file that was exported: expected SHA-256 {expected[:12]}…, "
-                f"got {found[:12]}…; copy the bundle again."
+                f"got {digest[:12]}…; copy the bundle again."
             )
             raise BundleError(msg)
         return data
@@ -95,11 +95,11 @@ def read_manifest(path: Path) -> Bundle:
         if (path / "args.json").is_file():
             msg = f"{path} is a run, not a bundle; make one of it with hangtag export {quote(str(path))}"
             raise BundleError(msg)
-        wanted = f"Expected a bundle (a folder with {MANIFEST_FILE}) at {path}, found"
+        expected = f"Expected a bundle (a folder with {MANIFEST_FILE}) at {path}, found"
         if path.exists():
-            msg = f"{wanted} none; make one with hangtag export."
+            msg = f"{expected} none; make one with hangtag export."
             raise BundleError(msg)
-        msg = f"{wanted} nothing; check the path, or make one with hangtag export."
+        msg = f"{expected} nothing; check the path, or make one with hangtag export."
         raise InputError(msg)
     _check_place(path.resolve(), MANIFEST_FILE, MAX_MANIFEST_BYTES)
     text = read_file(place)
@@ -118,15 +118,15 @@ def read_file(place: Path) -> bytes:
 def _check_place(root: Path, name: str, most: int) -> None:
     try:
         file = (root / name).resolve()
-        found = file.is_file()
-        size = file.stat().st_size if found else 0
+        exists = file.is_file()
+        size = file.stat().st_size if exists else 0
     except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that no file can have
         msg = f"Expected {name!r} in the bundle {root}, the system answered {error}; copy the bundle again."
         raise BundleError(msg) from error
     if not file.is_relative_to(root):
         msg = f"{name} in the bundle {root} leads out of it, to {file}; do not use it, and ask its sender."
         raise BundleError(msg)
-    if not found:
+    if not exists:
         msg = f"Expected {name} in the bundle {root}, it is missing; copy the bundle again."
         raise BundleError(msg)
     if size > most:

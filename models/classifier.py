@@ -39,9 +39,9 @@ class EdgeAnswer:
         label: index of the likeliest class; of equal ones the earlier.
         confidence: its probability.
         probabilities: ``float32 (classes,)``, calibrated.
-        review: whether a person should look: the confidence is under the class's threshold, or the photo unlike what
-            the model knows. The thresholds are the graph's own: those of the precision that the model promises by its
-            own choice; where it promises none, every photo needs a look.
+        review: whether a person should look: the confidence is below the class's threshold, or the unknown score
+            above its limit. The graph contains the thresholds of the default precision; without one, every photo needs
+            a review.
         unknown: the out-of-distribution score; None if the graph gives none.
     """
 
@@ -125,8 +125,8 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
     if not is_edge(session):
         msg = f"Expected an edge graph in {source}, it takes squares of pixels; name edge.onnx instead."
         raise BundleError(msg)
-    given = {output.name for output in session.get_outputs()}
-    missing = [name for name in _EDGE_OUTPUTS if name not in given]
+    names = {output.name for output in session.get_outputs()}
+    missing = [name for name in _EDGE_OUTPUTS if name not in names]
     if missing:
         msg = f"Expected an edge graph in {source}, it does not give {' and '.join(missing)}; export it again."
         raise BundleError(msg)
@@ -310,8 +310,8 @@ def load(
         threads: how many threads one call may use; a process per core with one thread each is faster in bulk.
         precision: how often photos that need no review must be right, 0.98 for example: one of the model's table;
             default: the model's own choice.
-        threshold: the confidence, above 0 and at most 1, from which photos of any class need no review: nothing is
-            promised of them. Not with ``precision``.
+        threshold: the confidence, above 0 and at most 1, from which photos of any class need no review, without a
+            promise. Not with ``precision``.
 
     Raises BundleError, InputError.
     """

@@ -57,7 +57,7 @@ class ReviewReason(StrEnum):
 
 
 REASONS: Final = (None, ReviewReason.THRESHOLD, ReviewReason.UNKNOWN)
-"""What a model may say of a photo: that nobody needs to look, or why somebody should."""
+"""A model's reasons for a review; None: no review."""
 _SURE, _UNSURE, _UNKNOWN = range(3)
 
 
@@ -79,9 +79,9 @@ class Prediction:
     """What the model says of one photo.
 
     Attributes:
-        label: the likeliest class; with a tree, where that is not sure enough, the lowest node above it that is.
+        label: the likeliest class; if a tree has a surer node above an unsure class, the lowest such node.
         confidence: its probability: of a node, the sum over its classes.
-        reason: why a person should look; None if nobody needs to.
+        reason: why a person should look; None if the photo needs no review.
         top_k: the likeliest classes with their probabilities, best first.
         unknown: the out-of-distribution score; None if the model has none.
         label_level: of the label, 0 for a class (:mod:`models.taxonomy`); None without a tree, like what follows.
@@ -196,9 +196,9 @@ class Rules:
         for height, node in enumerate(tree.above[flat.label].T, start=1):
             limits = self._limits[len(self.labels) + node]
             sum_of = sums[np.arange(len(node)), node]
-            found = (reason == _UNSURE) & (node >= 0) & (sum_of >= limits)
-            label[found], confidence[found] = len(self.labels) + node[found], sum_of[found]
-            reason[found], level[found] = _SURE, height
+            rows = (reason == _UNSURE) & (node >= 0) & (sum_of >= limits)
+            label[rows], confidence[rows] = len(self.labels) + node[rows], sum_of[rows]
+            reason[rows], level[rows] = _SURE, height
         names = (*self.labels, *tree.nodes)
         return replace(flat, names=names, label=label, confidence=confidence, reason=reason, level=level)
 

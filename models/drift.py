@@ -21,7 +21,7 @@ from pydantic import Field, NonNegativeInt, field_validator, model_validator
 from models.bundle import Bundle
 from models.errors import BundleError
 from models.manifest import parse_file
-from models.statistics.confidence import Probability, Record, Thresholds
+from models.statistics.confidence import Probability, StrictModel, Thresholds
 
 _LARGE: Final = 0.2
 """A large change, by the convention of credit scoring: Siddiqi, Credit Risk Scorecards (2006)."""
@@ -101,20 +101,20 @@ REFERENCE_FILE: Final = "reference.json"
 BINS: Final = 20
 
 
-class ProofRows(Record):
+class ProofRows(StrictModel):
     """The rows of a proof that were within the unknown limit, counted by class, answer and confidence.
 
     Attributes:
         labels: class names; rows name them by their places.
         edges: confidences in rising order; each begins a bin, and the first bin begins at 0. All thresholds are edges.
         rows: true class, likeliest class, bin, and how many rows.
-        worth: the number of independent rows that they equal: photos of one picture or product count about once.
+        effective_rows: the number of independent rows that they equal; photos of one picture count about once.
     """
 
     labels: Annotated[tuple[str, ...], Field(strict=False)]
     edges: Annotated[tuple[float, ...], Field(strict=False)]
     rows: Annotated[tuple[tuple[NonNegativeInt, ...], ...], Field(min_length=1)]
-    worth: float = Field(ge=1.0)
+    effective_rows: float = Field(ge=1.0)
 
     @model_validator(mode="after")
     def _inside(self) -> Self:
@@ -129,7 +129,7 @@ class ProofRows(Record):
         return self
 
 
-class ReferenceAnswers(Record):
+class ReferenceAnswers(StrictModel):
     """A model's answers on some photos, each distinct photo counted once.
 
     Attributes:
@@ -160,7 +160,7 @@ class VariantReference(ReferenceAnswers):
     repeated: dict[str, Probability] = Field(default_factory=dict)
 
 
-class Reference(Record):
+class Reference(StrictModel):
     """The contents of ``reference.json``: variant → its answers."""
 
     schema_version: Literal[1] = 1
@@ -249,7 +249,7 @@ class LabelShift:
         self._edges = np.array(proof.edges, np.float32)
         self._classes, self._bins = len(proof.labels), len(proof.edges) + 1
         self._true, self._guess, self._bin, self._rows = np.array(proof.rows, np.intp).T
-        self._worth = max(1, round(proof.worth))
+        self._effective_rows = max(1, round(proof.effective_rows))
         limits = np.array([np.inf if limit is None else limit for limit in thresholds], np.float32)
         first = np.where(np.isinf(limits), self._bins, np.searchsorted(self._edges, limits, side="right"))
         self._sure = self._bin >= first[self._guess]
@@ -288,7 +288,7 @@ class LabelShift:
         chances, answers = self._rows / self._rows.sum(), self._answers / self.rows
         curves = np.empty((_BOOTSTRAPS, self._bins + 1))
         for curve in curves:
-            rows = random.multinomial(self._worth, chances)
+            rows = random.multinomial(self._effective_rows, chances)
             curve[:] = self._precisions(rows, self._weights(rows, random.multinomial(self.rows, answers), shares)[0])
         low, high = np.quantile(curves[:, self._first], (_LOW, 1 - _LOW))
         holds = np.flatnonzero(np.quantile(curves[:, self._first :], _LOW_RAISED, axis=0) >= promise) + self._first
@@ -324,10 +324,10 @@ class LabelShift:
             joint = shares[true] * chance
             of_cell = np.bincount(cell, joint, minlength=self._cells)
             likely = joint * np.divide(answers, of_cell, out=np.zeros(self._cells), where=of_cell > 0)[cell]
-            found = np.bincount(true, likely, minlength=self._classes) + self._classes * before
-            found /= found.sum()
-            done = np.abs(found - shares).max() < _CLOSE
-            shares = found
+            updated = np.bincount(true, likely, minlength=self._classes) + self._classes * before
+            updated /= updated.sum()
+            done = np.abs(updated - shares).max() < _CLOSE
+            shares = updated
             if done:
                 break
         return np.divide(shares, before, out=np.zeros_like(shares), where=before > 0), shares

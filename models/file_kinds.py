@@ -56,8 +56,8 @@ _TIFF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 
 def unreadable_words(data: bytes, error: Exception) -> str:
     """Why a photo cannot be read, and what to do; ``error`` is Pillow's."""
-    said = str(error).lower()
-    if any(word in said for word in _TRUNCATED) or ends_early(data):
+    message = str(error).lower()
+    if any(word in message for word in _TRUNCATED) or ends_early(data):
         return ENDS_EARLY
     if not isinstance(error, UnidentifiedImageError):
         return f"The image is damaged ({type(error).__name__}: {error}); save it again."
@@ -156,13 +156,13 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
     """Marker, start and contents of each segment of a JPEG, up to the end marker or the end."""
     place = 2
     for _ in range(_MOST_SEGMENTS):
-        found = _JPEG_MARKER.search(data, place)
-        if found is None:
+        match = _JPEG_MARKER.search(data, place)
+        if match is None:
             yield 0, len(data), b""
-        if found is None or found[0] == JPEG_END:
+        if match is None or match[0] == JPEG_END:
             return
-        place = found.end() + int.from_bytes(data[found.end() : found.end() + 2])
-        yield found[0][1], found.start(), data[found.end() + 2 : place]
+        place = match.end() + int.from_bytes(data[match.end() : match.end() + 2])
+        yield match[0][1], match.start(), data[match.end() + 2 : place]
 
 
 def is_interleaved(data: bytes) -> bool:

@@ -11,7 +11,7 @@ from models.decision import Probabilities, Scores
 from models.errors import BundleError, DisagreementError, ImageError
 from models.manifest import INT8, parse_file
 from models.preprocess import preprocess, whole_pixels
-from models.statistics.confidence import Record
+from models.statistics.confidence import StrictModel
 from models.statistics.out_of_distribution import relative_difference
 
 GOLDEN_FILE: Final = "golden/expected.json"
@@ -22,7 +22,7 @@ UNKNOWN_TOLERANCE: Final = {"float32": 0.01, "int8": 0.1}
 """The largest relative error of an out-of-distribution score (:func:`relative_difference`)."""
 
 
-class GoldenAnswer(Record):
+class GoldenAnswer(StrictModel):
     """What a model gave for a photo.
 
     Attributes:
@@ -34,7 +34,7 @@ class GoldenAnswer(Record):
     unknown: float | None
 
 
-class GoldenSample(Record):
+class GoldenSample(StrictModel):
     """One photo, and each model's answer.
 
     Attributes:
@@ -48,7 +48,7 @@ class GoldenSample(Record):
     answers: dict[str, GoldenAnswer]
 
 
-class GoldenSamples(Record):
+class GoldenSamples(StrictModel):
     """The contents of ``golden/expected.json``."""
 
     schema_version: Literal[1] = 1
@@ -87,8 +87,8 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
             raise _differs(bundle, sample, file, "probabilities", f"{np.abs(got - expected).max():.2g}")
     if limit := model.metadata.unknown:
         expected = np.array([np.nan if answer.unknown is None else answer.unknown for answer in answers])
-        given = np.concatenate([score.unknown for score in scores if score.unknown is not None])
-        differences = relative_difference(expected, given, limit.limit)
+        actual = np.concatenate([score.unknown for score in scores if score.unknown is not None])
+        differences = relative_difference(expected, actual, limit.limit)
         for sample, difference in zip(samples, differences, strict=True):
             if difference > UNKNOWN_TOLERANCE[variant]:
                 raise _differs(bundle, sample, file, "unknown scores", f"{difference:.2g} of their size")

@@ -9,7 +9,7 @@ from pydantic import AfterValidator, Field, ValidationError, model_validator
 
 from models.errors import BundleError, DataError
 from models.preprocess import PreprocessSpec
-from models.statistics.confidence import Calibration, Probability, Record, Thresholds
+from models.statistics.confidence import Calibration, Probability, StrictModel, Thresholds
 from models.taxonomy import Taxonomy
 
 AUTO: Final = "auto"
@@ -57,10 +57,10 @@ def _different(labels: tuple[str, ...]) -> tuple[str, ...]:
 Labels = Annotated[tuple[Label, ...], Field(min_length=2, strict=False), AfterValidator(_different)]
 
 
-_Parsed = TypeVar("_Parsed", bound=Record)
+_Parsed = TypeVar("_Parsed", bound=StrictModel)
 
 
-class Quantization(Record):
+class Quantization(StrictModel):
     """How a variant was quantized to 8-bit integers.
 
     Attributes:
@@ -89,7 +89,7 @@ class Variant(Calibration):
         return (self.file,) if self.edge is None else (self.file, self.edge)
 
 
-class Measured(Record):
+class Measured(StrictModel):
     """The main figure of a run's report: on test photos, or on more photos out of fold; else on validation photos."""
 
     accuracy: Probability
@@ -100,7 +100,7 @@ class Measured(Record):
         return f"{self.accuracy:.1%} ({self.photos:,} {self.split})"
 
 
-class _Described(Record):
+class _Described(StrictModel):
     """Fields that manifest and ONNX metadata share.
 
     Attributes:

@@ -53,9 +53,11 @@ def takes(**records: type) -> Callable[[Callable[..., Answer]], Callable[..., An
         )
 
         @wraps(command)
-        def call(**given: Any) -> Answer:  # noqa: ANN401 - each is what its option says
-            made = {name: record(**{one: given.pop(one) for one in fields[name]}) for name, record in records.items()}
-            return command(**made, **given)
+        def call(**arguments: Any) -> Answer:  # noqa: ANN401 - each is what its option says
+            instances = {
+                name: record(**{one: arguments.pop(one) for one in fields[name]}) for name, record in records.items()
+            }
+            return command(**instances, **arguments)
 
         by_kind = sorted(options, key=lambda parameter: parameter.kind)
         call.__signature__ = signature.replace(parameters=by_kind)  # type: ignore[attr-defined]

@@ -121,7 +121,7 @@ def walk_files(root: Path) -> Iterator[Path]:
         yield from (here / name for name in sorted(files) if not known and not is_hidden(name))
 
 
-def evenly(count: int, wanted: int) -> list[int]:
-    """At most ``wanted`` indices below ``count``, in order, evenly spread."""
-    wanted = min(count, wanted)
-    return [i * count // wanted for i in range(wanted)]
+def evenly(count: int, most: int) -> list[int]:
+    """``most`` indices, or fewer, below ``count``, in order, evenly spread."""
+    most = min(count, most)
+    return [i * count // most for i in range(most)]

@@ -226,11 +226,11 @@ def afford(image: Image.Image) -> None:
         _draft(image, image.size)
 
 
-def _draft(image: Image.Image, wanted: tuple[int, int]) -> None:
-    """Have a JPEG decoded at a part of its sides: at least as large as ``wanted``, within ``MAX_PIXELS``."""
+def _draft(image: Image.Image, least: tuple[int, int]) -> None:
+    """Have a JPEG decoded at a part of its sides: at least as large as ``least``, within ``MAX_PIXELS``."""
     width, height = image.size
     part = next((part for part in (1, 2, 4) if ceil(width / part) * ceil(height / part) <= MAX_PIXELS), 8)
-    image.draft(image.mode, (min(wanted[0], width // part), min(wanted[1], height // part)))
+    image.draft(image.mode, (min(least[0], width // part), min(least[1], height // part)))
 
 
 def whole_rgb(image: Image.Image) -> Image.Image:
@@ -347,13 +347,13 @@ def _draft_size(size: tuple[int, int], spec: PreprocessSpec) -> tuple[int, int]:
     width, height = size
     match spec.fit:
         case Fit.PAD:
-            wanted = _inside(size, spec.size)
+            fitted = _inside(size, spec.size)
         case Fit.CROP:
             short = min(size)
-            wanted = (spec.size * width // short, spec.size * height // short)
+            fitted = (spec.size * width // short, spec.size * height // short)
         case Fit.STRETCH:
-            wanted = (spec.size, spec.size)
-    return (wanted[0] * spec.dct_floor, wanted[1] * spec.dct_floor)
+            fitted = (spec.size, spec.size)
+    return (fitted[0] * spec.dct_floor, fitted[1] * spec.dct_floor)
 
 
 def _inside(size: tuple[int, int], side: int) -> tuple[int, int]:

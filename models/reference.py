@@ -23,24 +23,24 @@ class ModelReference:
 
     Attributes:
         path: a bundle, or a lone ``.onnx`` file, on this machine.
-        said: its name for people: ``shop@3``, or the path.
-        asked, registry: the requested name, ``shop@champion`` or ``shop@3``, and its registry; None for a path.
+        name: its name for people: ``shop@3``, or the path.
+        requested, registry: the requested name, ``shop@champion`` or ``shop@3``, and its registry; None for a path.
     """
 
     path: Path
-    said: str
-    asked: str | None = None
+    name: str
+    requested: str | None = None
     registry: str | None = None
 
     @property
     def by_alias(self) -> bool:
         """Whether the requested name is an alias, which may later mean another version."""
-        return self.asked is not None and self.asked != self.said
+        return self.requested is not None and self.requested != self.name
 
     @property
     def words(self) -> str | None:
         """A sentence with an alias and its version; None without an alias."""
-        return f"{self.asked} is {self.said} of the registry at {self.registry}." if self.by_alias else None
+        return f"{self.requested} is {self.name} of the registry at {self.registry}." if self.by_alias else None
 
 
 def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelReference:
@@ -65,14 +65,14 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
 
 def version_of(model: ModelReference, digest: str) -> ModelReference | None:
     """The version of a looked-up model whose bundle has this digest; None if no version has it."""
-    if model.asked is None or model.registry is None:
+    if model.requested is None or model.registry is None:
         return None
     from models.registry.registry import open_registry
 
-    opened, name = open_registry(model.registry), model.asked.rpartition("@")[0]
+    opened, name = open_registry(model.registry), model.requested.rpartition("@")[0]
     for version, state in opened.state(name).versions.items():
         if state.digest == digest:
-            return ModelReference(opened.path(name, version), f"{name}@{version}", model.asked, model.registry)
+            return ModelReference(opened.path(name, version), f"{name}@{version}", model.requested, model.registry)
     return None
 
 
@@ -85,21 +85,21 @@ def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
         return Path(texts[0])
     named: dict[str, str] = {}
     for text in texts:
-        found = _NAMED.fullmatch(text)
-        if found is None or found[1] in named:
-            why = "has no name" if found is None else "has the name of another"
+        match = _NAMED.fullmatch(text)
+        if match is None or match[1] in named:
+            why = "has no name" if match is None else "has the name of another"
             msg = (
                 "Expected a name of its own for each of several models, as in --model category=shop@champion; "
                 f"{text} {why}."
             )
             raise InputError(msg)
-        named[found[1]] = found[2]
+        named[match[1]] = match[2]
     return named
 
 
 def find_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> Path:
     """Look a model up, and print an alias with its version on stderr; may raise RegistryError."""
-    found = resolve_model(model, registry)
-    if found.words:
-        print(printable(found.words), file=sys.stderr)
-    return found.path
+    reference = resolve_model(model, registry)
+    if reference.words:
+        print(printable(reference.words), file=sys.stderr)
+    return reference.path

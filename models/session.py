@@ -77,13 +77,13 @@ def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadat
 
 
 def _check_input(session: "ort.InferenceSession", size: int, source: str) -> None:
-    found = [(given.name, given.type, given.shape) for given in session.get_inputs()]
-    name, kind, shape = found[0] if len(found) == 1 else ("", "", [])
+    inputs = [(value.name, value.type, value.shape) for value in session.get_inputs()]
+    name, kind, shape = inputs[0] if len(inputs) == 1 else ("", "", [])
     takes_squares = shape[1:] == [size, size, 3]
     takes_photo = len(shape) == len(("height", "width", "channels")) and not any(isinstance(s, int) for s in shape[:2])
     if (name, kind) != ("image", "tensor(uint8)") or not (takes_squares or takes_photo):
         msg = (
             f"Expected one input image, uint8 [batch, {size}, {size}, 3] or [height, width, 3], in {source}, "
-            f"got {found}; export it again."
+            f"got {inputs}; export it again."
         )
         raise BundleError(msg)

@@ -33,10 +33,10 @@ def level_name(level: int) -> str:
 
 def ancestors(parents: Mapping[str, str], label: str) -> tuple[str, ...]:
     """The nodes above a label, the nearest first; ``parents`` is a tree: label → the one above it."""
-    found: list[str] = []
-    while (parent := parents.get(found[-1] if found else label)) is not None:
-        found.append(parent)
-    return tuple(found)
+    nodes: list[str] = []
+    while (parent := parents.get(nodes[-1] if nodes else label)) is not None:
+        nodes.append(parent)
+    return tuple(nodes)
 
 
 @dataclass(frozen=True)
@@ -104,11 +104,11 @@ class Taxonomy:
     @cached_property
     def level(self) -> Mapping[str, int]:
         """Node, classes among them → its level."""
-        found = dict.fromkeys(self.classes, 0)
+        levels = dict.fromkeys(self.classes, 0)
         for label in self.classes:
             for height, node in enumerate(self.ancestors(label), start=1):
-                found[node] = max(found.get(node, 0), height)
-        return MappingProxyType(found)
+                levels[node] = max(levels.get(node, 0), height)
+        return MappingProxyType(levels)
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
@@ -123,11 +123,11 @@ class Taxonomy:
     @cached_property
     def above(self) -> Levels:
         """Of each class the index of the node above it at level 1, 2 …, or -1, ``(classes, top)``."""
-        found = np.full((len(self.classes), self.top), -1, np.intp)
+        nodes_above = np.full((len(self.classes), self.top), -1, np.intp)
         for place, label in enumerate(self.classes):
             for node in self.ancestors(label):
-                found[place, self.level[node] - 1] = self.nodes.index(node)
-        return found
+                nodes_above[place, self.level[node] - 1] = self.nodes.index(node)
+        return nodes_above
 
     @cached_property
     def _spans(self) -> tuple[Levels, Levels, Levels]:

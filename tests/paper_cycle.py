@@ -18,7 +18,7 @@ from trainer.data.dataset import Split
 from trainer.request import Arch, Balance
 from trainer.retrain.config import CatalogueSettings, GateSettings, RetrainConfig
 from trainer.retrain.cycle import CycleOptions, retrain
-from trainer.retrain.cycle_folder import CatalogueDiff, Check, Collected, Comparison, Footprint, Outcome, Verdict
+from trainer.retrain.cycle_folder import CatalogueDiff, Check, Collected, Comparison, Footprint, GateVerdict, Outcome
 from trainer.retrain.tools import CycleTools
 from trainer.run import Run, RunArgs, RunState
 from trainer.splits.assigned import AssignedPhoto, read_splits, write_splits
@@ -206,9 +206,9 @@ class PaperShop:
             **({} if champion is None else BETTER),
         )
 
-    def _judge(self, settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> Verdict:
+    def _judge(self, settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> GateVerdict:
         self.calls.append("judge")
-        return Verdict(checks=(Check(name="accuracy", passed=self.passes, sentence="10 points better"),))
+        return GateVerdict(checks=(Check(name="accuracy", passed=self.passes, sentence="10 points better"),))
 
     def _catalogue(self, settings: CatalogueSettings, champion, challenger, folder, renamed, advance) -> CatalogueDiff:
         self.calls.append("catalogue")

@@ -156,13 +156,13 @@ def train_command(
 
 def _check_alone(context: typer.Context, option: str, why: str) -> None:
     sources = {name: context.get_parameter_source(name) for name in context.params if name not in {option, "as_json"}}
-    given = [
+    others = [
         one.opts[0] if one.opts[0].startswith("-") else one.metavar or one.opts[0]
         for one in context.command.params
         if one.name != option and (source := sources.get(one.name or "")) is not None and source.name == "COMMANDLINE"
     ]
-    if given:
-        msg = f"{why}; leave out {', '.join(given)}"
+    if others:
+        msg = f"{why}; leave out {', '.join(others)}"
         raise typer.BadParameter(msg)
 
 

@@ -311,9 +311,9 @@ class ClassifierPool:
 
     async def _look(self) -> None:
         reference, fingerprint = await asyncio.to_thread(self._find)
-        if (reference.said, fingerprint) != self._loaded:
+        if (reference.name, fingerprint) != self._loaded:
             await self._load(reference)
-            self._loaded = (reference.said, fingerprint)
+            self._loaded = (reference.name, fingerprint)
 
     def _find(self) -> tuple[ModelReference, str]:
         reference = resolve_model(self.model_name(), self._registry)
@@ -326,7 +326,7 @@ class ClassifierPool:
         processes = [one for one in started if isinstance(one, ClassifierProcess)]
         errors = [one for one in started if isinstance(one, BaseException)]
         if not errors and len({process.model for process in processes}) > 1:
-            errors = [HangtagError(f"{reference.said} was replaced while it was loaded; it is loaded again.")]
+            errors = [HangtagError(f"{reference.name} was replaced while it was loaded; it is loaded again.")]
         if errors:
             for process in processes:
                 await process.end()

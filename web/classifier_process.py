@@ -177,7 +177,7 @@ class ClassifierProcess:
             raise HangtagError(str(reply["refused"]))
         if self._reference:
             fields = {**reply["model"], "labels": tuple(reply["model"]["labels"])}
-            self.model = ServedModel(name=self._reference.said, path=self._reference.path, **fields)
+            self.model = ServedModel(name=self._reference.name, path=self._reference.path, **fields)
 
     async def ask(self, asks: Sequence[Ask], photos: Sequence[bytes]) -> list[dict[str, Any]]:
         """An answer for each photo of a batch, in order; raises ProcessDied if the process ends."""

@@ -60,8 +60,8 @@ def _square(nodes: Nodes, spec: PreprocessSpec) -> str:
             image, rows, columns = _middle(nodes, height, width, side)
         case Fit.STRETCH:
             pass
-    made = resized(nodes, image, rows, columns, _tall(nodes, (height, rows.out), (width, columns.out)))
-    return _padded(nodes, made, rows.out, columns.out, side) if spec.fit is Fit.PAD else made
+    fitted = resized(nodes, image, rows, columns, _tall(nodes, (height, rows.out), (width, columns.out)))
+    return _padded(nodes, fitted, rows.out, columns.out, side) if spec.fit is Fit.PAD else fitted
 
 
 def _tall(nodes: Nodes, height: tuple[str, str], width: tuple[str, str]) -> str:
@@ -73,8 +73,8 @@ def _tall(nodes: Nodes, height: tuple[str, str], width: tuple[str, str]) -> str:
 
 def _inside(nodes: Nodes, length: str, longest: str, side: str) -> str:
     """The size inside the square, as preprocessing computes it: halves to the even number, at least one pixel."""
-    wanted, longest = (nodes.cast(size, TensorProto.DOUBLE) for size in (nodes.add("Mul", length, side), longest))
-    rounded = nodes.cast(nodes.add("Round", nodes.add("Div", wanted, longest)), TensorProto.INT64)
+    scaled, longest = (nodes.cast(size, TensorProto.DOUBLE) for size in (nodes.add("Mul", length, side), longest))
+    rounded = nodes.cast(nodes.add("Round", nodes.add("Div", scaled, longest)), TensorProto.INT64)
     return nodes.add("Max", rounded, nodes.ints(1))
 
 
@@ -124,12 +124,12 @@ def edge_graph(model: bytes, metadata: ModelMetadata) -> bytes:
 
 
 def _answer(nodes: Nodes, graph: onnx.GraphProto, rules: ModelMetadata) -> list[onnx.ValueInfoProto]:
-    given = {value.name.removeprefix(_MODEL): value for value in graph.output}
-    classes = given["probabilities"].type.tensor_type.shape.dim[1].dim_value
-    probabilities = nodes.add("Squeeze", given["probabilities"].name, nodes.ints(0))
+    values = {value.name.removeprefix(_MODEL): value for value in graph.output}
+    classes = values["probabilities"].type.tensor_type.shape.dim[1].dim_value
+    probabilities = nodes.add("Squeeze", values["probabilities"].name, nodes.ints(0))
     label = nodes.add("ArgMax", probabilities, axis=0, keepdims=0, select_last_index=0)
     confidence = nodes.add("Gather", probabilities, label, axis=0)
-    unknown = nodes.add("Squeeze", given["unknown"].name, nodes.ints(0)) if "unknown" in given else None
+    unknown = nodes.add("Squeeze", values["unknown"].name, nodes.ints(0)) if "unknown" in values else None
     outputs = {
         "label": (label, TensorProto.INT64, []),
         "confidence": (confidence, TensorProto.FLOAT, []),

@@ -98,7 +98,7 @@ class EdgeParity:
             "more with --max-drop, or train with --decode full)"
         )
         few_crossed = max(1.0, (1.0 - _LABELS) * self.photos)
-        found = {
+        faults = {
             "no photo could be decoded": not self.photos,
             "a probability is not a number": self.photos > 0 and not np.isfinite(self.largest),
             f"probabilities differ by {self.mean:.2g} in the mean": self.photos > 0 and self.mean > _MEAN,
@@ -109,7 +109,7 @@ class EdgeParity:
             and len(self.sure_flips) > 1,
             too_much: low > self.max_drop,
         }
-        return tuple(reason for reason, so in found.items() if so)
+        return tuple(reason for reason, so in faults.items() if so)
 
 
 def _share(photos: int, flips: tuple[Flip, ...]) -> float:

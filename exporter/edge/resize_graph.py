@@ -149,8 +149,8 @@ def resized(nodes: Nodes, image: str, rows: Axis, columns: Axis, tall: str) -> s
     whole = shaped(image, (one, rows.length, row), (rows.length, columns.length, three))
     half = _resized_axis(nodes, whole, first, nodes.add("Where", tall, row, three))
     apart = shaped(half, (rows.out, columns.length, three), (out_row, rows.length, one))
-    made = _resized_axis(nodes, apart, second, nodes.add("Where", tall, three, one))
-    turned = nodes.add("Transpose", shaped(made, (out_row, rows.out), (one, nodes.ints(-1))), perm=[1, 0])
+    last = _resized_axis(nodes, apart, second, nodes.add("Where", tall, three, one))
+    turned = nodes.add("Transpose", shaped(last, (out_row, rows.out), (one, nodes.ints(-1))), perm=[1, 0])
     return nodes.add("Reshape", turned, nodes.add("Concat", rows.out, columns.out, three, axis=0))
 
 
@@ -188,12 +188,12 @@ def _body(nodes: Nodes, pixels: str, axis: Axis, scale: _Scale, channels: str) -
     centres = _centres(nodes, outputs, axis, scale)
     start = _start(nodes, centres, axis, scale)
     weights = _weights(nodes, centres, start, scale)
-    made = _mean(nodes, weights, _band(nodes, pixels, start, scale, channels))
+    pixels_out = _mean(nodes, weights, _band(nodes, pixels, start, scale, channels))
     return helper.make_graph(
         nodes.nodes,
         nodes.name("steps"),
         [helper.make_tensor_value_info(turn, TensorProto.INT64, []), _flag(going)],
-        [_flag(still), helper.make_tensor_value_info(made, TensorProto.UINT8, [_STEP, None])],
+        [_flag(still), helper.make_tensor_value_info(pixels_out, TensorProto.UINT8, [_STEP, None])],
     )
 
 
@@ -209,9 +209,9 @@ def _centres(nodes: Nodes, outputs: str, axis: Axis, scale: _Scale) -> str:
 
 def _start(nodes: Nodes, centres: str, axis: Axis, scale: _Scale) -> str:
     first = nodes.slice(centres, nodes.ints(0), nodes.ints(1), 0)
-    wanted = nodes.whole_down(nodes.add("Sub", first, nodes.add("Add", scale.support, _half(nodes))))
+    earliest = nodes.whole_down(nodes.add("Sub", first, nodes.add("Add", scale.support, _half(nodes))))
     latest = nodes.add("Sub", axis.length, scale.band)
-    return nodes.add("Min", nodes.add("Max", wanted, nodes.ints(0)), latest)
+    return nodes.add("Min", nodes.add("Max", earliest, nodes.ints(0)), latest)
 
 
 def _weights(nodes: Nodes, centres: str, start: str, scale: _Scale) -> str:

@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError
 
 from models.errors import RegistryError
 from models.manifest import Measured
-from models.statistics.confidence import Record
+from models.statistics.confidence import StrictModel
 from models.storage.storage import Storage
 from models.text import numbered
 
@@ -21,7 +21,7 @@ CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
 
 
-class VersionState(Record):
+class VersionState(StrictModel):
     """A version that is there.
 
     Attributes:
@@ -39,7 +39,7 @@ class VersionState(Record):
     promise: str
 
 
-class State(Record):
+class State(StrictModel):
     """The state of a model after an event.
 
     Attributes:
@@ -199,7 +199,7 @@ class What(StrEnum):
     DELETED = "deleted"
 
 
-class Event(Record):
+class Event(StrictModel):
     """An event of a model's history, and the state after it.
 
     Attributes:

@@ -175,8 +175,8 @@ class Registry:
         storage, key = self.model_storage(name), f"{TRAINING}/{version}/{file}"
         if not storage.exists(key):
             return None
-        if found := storage.on_disk(key):
-            return found
+        if path := storage.on_disk(key):
+            return path
         here = self._storage.scratch / f"{name}@{version}.{digest[:16]}"
         here.mkdir(exist_ok=True)
         return storage.local(key, here)

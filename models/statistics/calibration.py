@@ -44,8 +44,8 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int
         likelihoods = truths / heat - logsumexp(margins / heat, axis=1)
         return float(log_temperature**2 / 2 - likelihoods.sum())
 
-    found = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-5})
-    return float(np.exp(found.x))
+    best = minimize_scalar(loss, bounds=(np.log(COLDEST), np.log(HOTTEST)), method="bounded", options={"xatol": 1e-5})
+    return float(np.exp(best.x))
 
 
 def calibrated(logits: npt.NDArray[np.floating], temperature: float) -> npt.NDArray[np.float32]:
@@ -90,9 +90,9 @@ def expected_calibration_error(
     probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer], bins: int = BINS
 ) -> float:
     """Mean distance of confidence and accuracy over the rows, bin by bin; 0 where there are no rows."""
-    found = reliability(probabilities, labels, bins)
-    total = sum(part.count for part in found)
-    return sum(part.count * abs(part.confidence - part.accuracy) for part in found) / max(1, total)
+    parts = reliability(probabilities, labels, bins)
+    total = sum(part.count for part in parts)
+    return sum(part.count * abs(part.confidence - part.accuracy) for part in parts) / max(1, total)
 
 
 def mass_bins(confidence: npt.NDArray[np.float64], bins: int = BINS) -> npt.NDArray[np.intp]:

@@ -15,13 +15,13 @@ Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
 """For each class, in label order, the confidence under which a row goes to review; None sends all its rows there."""
 
 
-class Record(BaseModel):
+class StrictModel(BaseModel):
     """A part of a file. Refuses unknown fields, values of another type, infinity and NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
 
 
-class PrecisionTarget(Record):
+class PrecisionTarget(StrictModel):
     """Thresholds, and the precision of the rows that they label without review.
 
     A row is labelled without review if its confidence reaches the threshold of its likeliest class and its
@@ -53,7 +53,7 @@ class PrecisionTarget(Record):
         return self
 
 
-class UnknownLimit(Record):
+class UnknownLimit(StrictModel):
     """Where "not one of my products" begins: rows whose score (output ``unknown``) is above the limit go to review.
 
     ``kept`` is the share of known rows within the limit.
@@ -64,7 +64,7 @@ class UnknownLimit(Record):
     kept: Probability
 
 
-class Calibration(Record):
+class Calibration(StrictModel):
     """The temperature of a network, and the precisions that its labels may promise.
 
     Attributes:

@@ -74,8 +74,8 @@ def proved_rows(
         The size of the largest set that is proved. Rows of one confidence are in it or out of it together.
     """
     groups = np.arange(len(falling)) if groups is None else groups
-    of_all = worth(groups, np.ones(len(falling), np.bool_))
-    of_own = None if own is None else worth(groups, own)
+    of_all = effective_rows(groups, np.ones(len(falling), np.bool_))
+    of_own = None if own is None else effective_rows(groups, own)
     sizes = _sizes(falling, precision, mistrust, of_all, of_own if begin_by_own else None)
     if not len(sizes):
         return 0
@@ -87,7 +87,7 @@ def proved_rows(
     return int(sizes[passed].max(initial=0))
 
 
-def worth(groups: Counts, chosen: Chosen) -> Rows:
+def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
     """How many independent rows the ``chosen`` ones among the first 1, 2, ... n rows are worth, ``float64 (n,)``."""
     among = groups[chosen]
     order = np.argsort(among, kind="stable")
@@ -95,8 +95,8 @@ def worth(groups: Counts, chosen: Chosen) -> Rows:
     earlier = np.empty(len(among), np.intp)
     earlier[order] = np.arange(len(among)) - first[place]
     counts = np.arange(1, len(among) + 1)
-    found = np.append(0.0, counts**2 / (2 * earlier + 1).cumsum())
-    return np.asarray(found[chosen.cumsum()])
+    effective = np.append(0.0, counts**2 / (2 * earlier + 1).cumsum())
+    return np.asarray(effective[chosen.cumsum()])
 
 
 def _sizes(
@@ -136,11 +136,11 @@ def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
 
 def budgets(share: float) -> Iterator[tuple[float, float]]:
     """Each target with the mistrust of its own walk, the strictest first; all walks have a ``share`` of MISTRUST."""
-    found: dict[float, float] = {}
+    mistrusts: dict[float, float] = {}
     for precision in reversed(TARGETS):
-        stricter = sum(precision ** fewest(other, mistrust) for other, mistrust in found.items())
-        found[precision] = share * (MISTRUST - _REFUSALS) - stricter
-        yield precision, found[precision]
+        stricter = sum(precision ** fewest(other, mistrust) for other, mistrust in mistrusts.items())
+        mistrusts[precision] = share * (MISTRUST - _REFUSALS) - stricter
+        yield precision, mistrusts[precision]
 
 
 def fewest(precision: float, mistrust: float) -> int:
@@ -154,7 +154,7 @@ def refused(guesses: Counts, right: Chosen, groups: Counts, precision: float, cl
     Without them the rest of the set is as right as the whole, unless a refused class is as right as the target. That
     happens in a ``share`` of 0.1% of the data sets at most.
     """
-    wrong, counts = (np.bincount(found, minlength=classes) for found in (guesses[~right], guesses))
+    wrong, counts = (np.bincount(labels, minlength=classes) for labels in (guesses[~right], guesses))
     (kinds, _), sizes = np.unique(np.stack([guesses, groups]), axis=1, return_counts=True)
     rows = counts**2 / np.bincount(kinds, sizes**2, minlength=classes).clip(min=1)
     chance = _chance(wrong / counts.clip(min=1), rows, 1 - precision)

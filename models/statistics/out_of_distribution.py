@@ -83,8 +83,8 @@ class DistanceHead:
     def read(cls, file: BinaryIO) -> Self:
         """Read what :meth:`write` has written; InputError if it is damaged, or something else."""
         try:
-            with np.load(file, allow_pickle=False) as found:
-                head = cls(*(found[name] for name in _ARRAYS))
+            with np.load(file, allow_pickle=False) as arrays:
+                head = cls(*(arrays[name] for name in _ARRAYS))
         except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
             msg = f"Expected the arrays of an unknown score (unknown.npz), they are damaged ({error}); train again."
             raise InputError(msg) from error

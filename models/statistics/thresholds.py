@@ -34,7 +34,7 @@ import numpy.typing as npt
 
 from models.statistics.calibration import calibrated, fit_temperature
 from models.statistics.confidence import Confidence, PrecisionTarget, Thresholds, UnknownLimit
-from models.statistics.fixed_sequence import OWN_MISTRUST, budgets, fewest, proved_rows, refused, worth
+from models.statistics.fixed_sequence import OWN_MISTRUST, budgets, effective_rows, fewest, proved_rows, refused
 from models.statistics.out_of_distribution import expected_within
 from models.taxonomy import REVIEW, Taxonomy
 from models.whole_file import read_arrays
@@ -153,18 +153,18 @@ def precision_targets(
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
     sizes: list[int] = []
-    found: list[PrecisionTarget] = []
+    proved: list[PrecisionTarget] = []
     for precision, mistrust in budgets(share):
         sizes.append(leaves.proved(precision, mistrust, begin_by_own=False))
         choices = (leaves.thresholds(rows, precision, classes, share) for rows in sorted(set(sizes), reverse=True))
-        targets = (_target(own, precision, thresholds, leaves.worth, within) for thresholds in choices)
+        targets = (_target(own, precision, thresholds, leaves.effective_rows, within) for thresholds in choices)
         best = max(targets, key=lambda target: target.coverage)
         if tree is not None:
             best = _with_nodes(best, own, pool, tree, within)
-            if found and _reach(found[-1]) > _reach(best):
-                best = found[-1].model_copy(update={"precision": precision})
-        found.append(best)
-    return tuple(reversed(found))
+            if proved and _reach(proved[-1]) > _reach(best):
+                best = proved[-1].model_copy(update={"precision": precision})
+        proved.append(best)
+    return tuple(reversed(proved))
 
 
 def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
@@ -214,9 +214,9 @@ class _Level:
     own: Chosen | None
 
     @property
-    def worth(self) -> int:
+    def effective_rows(self) -> int:
         """How many independent rows all of them are worth."""
-        return int(worth(self.groups, np.ones(len(self.groups), np.bool_))[-1]) if len(self.groups) else 0
+        return int(effective_rows(self.groups, np.ones(len(self.groups), np.bool_))[-1]) if len(self.groups) else 0
 
     def proved(self, precision: float, mistrust: float, *, begin_by_own: bool) -> int:
         """How many of them prove a precision; see :func:`proved_rows`."""
@@ -288,16 +288,16 @@ def label_levels(
     -1: it goes to review. ``probabilities`` and ``known`` are as in :func:`automatic`; a level labels no row if its
     ``nodes`` are missing.
     """
-    found = np.where(automatic(probabilities, known, thresholds), 0, REVIEW)
+    levels = np.where(automatic(probabilities, known, thresholds), 0, REVIEW)
     if tree is None or not nodes:
-        return found
+        return levels
     guesses, sums = probabilities.argmax(axis=1), tree.probabilities(probabilities)
     limits = np.array([np.inf if (limit := nodes.get(name)) is None else limit for name in tree.nodes], np.float32)
     for level in range(1, tree.top + 1):
         above = tree.above[guesses, level - 1]
         sure = sums[np.arange(len(guesses)), above] >= limits[above]
-        found[(found == REVIEW) & known & (above >= 0) & sure] = level
-    return found
+        levels[(levels == REVIEW) & known & (above >= 0) & sure] = level
+    return levels
 
 
 def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
@@ -333,7 +333,7 @@ def _target(
     times = 1.0 if within is None else within / known
     guesses = own.probabilities.argmax(axis=1)
     levels = label_levels(own.probabilities, own.known, thresholds, nodes, tree)
-    counts, covered = (np.bincount(found, minlength=classes) for found in (guesses, guesses[levels != REVIEW]))
+    counts, covered = (np.bincount(labels, minlength=classes) for labels in (guesses, guesses[levels != REVIEW]))
 
     def expected(rows: int, among: int) -> float:
         return min(1.0, rows / among * times) if among else 0.0

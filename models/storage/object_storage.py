@@ -186,8 +186,8 @@ class ObjectStorage:
     def entries(self, folder: str) -> list[Entry]:
         """See :meth:`Storage.entries`; S3 counts whole seconds."""
         start = len(self._prefix(folder))
-        found = (item for page in self._pages(folder) for item in page.get("Contents", ()))
-        entries = (Entry(item["Key"][start:], item["LastModified"].timestamp()) for item in found)
+        items = (item for page in self._pages(folder) for item in page.get("Contents", ()))
+        entries = (Entry(item["Key"][start:], item["LastModified"].timestamp()) for item in items)
         return [entry for entry in entries if _is_shown(entry.name)]
 
     def names(self, folder: str) -> list[str]:
@@ -197,8 +197,8 @@ class ObjectStorage:
     def folders(self) -> list[str]:
         """See :meth:`Storage.folders`."""
         start = len(self._prefix(""))
-        found = (item["Prefix"] for page in self._pages("") for item in page.get("CommonPrefixes", ()))
-        return sorted(filter(_is_shown, (folder[start:-1] for folder in found)))
+        prefixes = (item["Prefix"] for page in self._pages("") for item in page.get("CommonPrefixes", ()))
+        return sorted(filter(_is_shown, (folder[start:-1] for folder in prefixes)))
 
     def walk(self) -> Iterator[str]:
         """All keys under it, in folders of any depth, in S3's order; asked for 1,000 at a time."""
@@ -214,9 +214,9 @@ class ObjectStorage:
 
         def get() -> None:
             self._bring(key, file)
-            came, size = file.stat().st_size, self._call("head_object", key)["ContentLength"]
-            if came != size:
-                raise _PassingError(_advice(f"{self.url}/{key}", f"{came:,} of its {size:,} bytes came"))
+            received, size = file.stat().st_size, self._call("head_object", key)["ContentLength"]
+            if received != size:
+                raise _PassingError(_advice(f"{self.url}/{key}", f"{received:,} of its {size:,} bytes came"))
 
         _patiently(get)
 
@@ -262,22 +262,22 @@ class ObjectStorage:
 
         s3fs would ask twice to list a folder, and keep all keys in memory.
         """
-        asked: dict[str, object] = {"Prefix": self._prefix(folder)}
+        parameters: dict[str, object] = {"Prefix": self._prefix(folder)}
         if not deep:
-            asked["Delimiter"] = "/"
+            parameters["Delimiter"] = "/"
         while True:
-            page = self._call("list_objects_v2", None, **asked)
+            page = self._call("list_objects_v2", None, **parameters)
             yield page
             if not page.get("IsTruncated"):
                 return
-            asked["ContinuationToken"] = page["NextContinuationToken"]
+            parameters["ContinuationToken"] = page["NextContinuationToken"]
 
-    def _call(self, method: str, key: str | None, **asked: object) -> dict[str, Any]:
+    def _call(self, method: str, key: str | None, **parameters: object) -> dict[str, Any]:
         bucket, _, full_key = self._path(key or "").partition("/")
         if key is not None:
-            asked["Key"] = full_key
+            parameters["Key"] = full_key
         with self._asking(key) as files:
-            answer: dict[str, Any] = files.call_s3(method, Bucket=bucket, **asked)
+            answer: dict[str, Any] = files.call_s3(method, Bucket=bucket, **parameters)
         return answer
 
     @contextmanager
@@ -285,10 +285,10 @@ class ObjectStorage:
         try:
             yield _connection().files
         except (OSError, ValueError, BotoCoreError, ClientPayloadError) as error:
-            told = _told(error, self.url if key is None else f"{self.url}/{key}")
-            if told is error:
+            own_error = _own_error(error, self.url if key is None else f"{self.url}/{key}")
+            if own_error is error:
                 raise
-            raise told from error
+            raise own_error from error
 
 
 def _is_shown(name: str) -> bool:
@@ -304,7 +304,7 @@ def _patiently(ask: Callable[[], _Answer]) -> _Answer:
     return ask()
 
 
-def _told(error: Exception, place: str) -> Exception:
+def _own_error(error: Exception, place: str) -> Exception:
     """The error to raise instead of one of s3fs; an error of this machine's disk is returned unchanged."""
     answer = error.__cause__  # the server's, if s3fs has made an OSError of it
     if isinstance(answer, ClientError):
@@ -315,18 +315,18 @@ def _told(error: Exception, place: str) -> Exception:
     return kind(_advice(place, f"got {type(error).__name__}: {error}"))
 
 
-def _refusal(said: dict[str, str], place: str) -> Exception:
-    code = said.get("Code", "")
+def _refusal(answer: dict[str, str], place: str) -> Exception:
+    code = answer.get("Code", "")
     if code in _NO_KEY:
         return FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), place)
     if code in _KEY_TAKEN:
         return FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), place)
     kind = _PassingError if code in _CONFLICT else StorageError
-    return kind(_advice(place, f"S3 answered {code}: {said.get('Message', '')}"))
+    return kind(_advice(place, f"S3 answered {code}: {answer.get('Message', '')}"))
 
 
-def _advice(place: str, came: str) -> str:
+def _advice(place: str, problem: str) -> str:
     return (
-        f"Expected to reach {place}, {came.rstrip('. ')}; check the bucket's name, the credentials "
+        f"Expected to reach {place}, {problem.rstrip('. ')}; check the bucket's name, the credentials "
         "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL."
     )

@@ -61,7 +61,7 @@ def read_until_told(place: str, least: str) -> object:
     reads, seen = 0, []
     while not Path(f"{place}.stop").exists():
         found = resolve_model(f"{MODEL}@champion", place)
-        version = int(found.said.partition("@")[2])
+        version = int(found.name.partition("@")[2])
         assert read_manifest(found.path).manifest.version.endswith(f"{version:06d}Z")
         reads += 1
         if seen[-1:] != [version]:

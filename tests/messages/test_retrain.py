@@ -21,7 +21,7 @@ from tests.unit.trainer.retrain.made_up import (
 )
 from tests.unit.trainer.retrain.test_config import CASES, written
 from trainer.retrain.collect import collected_notes
-from trainer.retrain.cycle_folder import Calibration, Collected, Comparison, Correction, Footprint, Verdict
+from trainer.retrain.cycle_folder import Calibration, Collected, Comparison, Correction, Footprint, GateVerdict
 
 FEW = {"hat": a_class(), "lamp": a_class(photos=2, before=1.0, spread=60), "vase": new_class(0.0, photos=0)}
 LOST = {"hat": a_class(4.0), "dress": a_class(-15.3, 10.7, before=0.921), "vase": a_class(-20, 15)}
@@ -41,7 +41,7 @@ def calibrated(after: float, low: float) -> Comparison:
     return comparison(calibration=Calibration(champion=0.03, challenger=after, difference_95=(low, 0.08)))
 
 
-GATE: dict[str, tuple[str | None, Verdict]] = {
+GATE: dict[str, tuple[str | None, GateVerdict]] = {
     "a challenger that passes": (None, judged(comparison())),
     "no test photos": ("test_photos", judged(comparison(**NO_TEST))),
     "a small test": ("test_photos", judged(comparison(smallest_points=9.1))),
@@ -90,7 +90,7 @@ GATE: dict[str, tuple[str | None, Verdict]] = {
 MARKS = {(True, False, False): "✓", (True, False, True): "?"}
 
 
-def gate_lines(check: str | None, verdict: Verdict) -> str:
+def gate_lines(check: str | None, verdict: GateVerdict) -> str:
     shown = [one for one in verdict.checks if check in {None, one.name}]
     assert shown
     marks = [MARKS.get((one.passed, one.doubtful, one.unsure), "!" if one.passed else "✗") for one in shown]

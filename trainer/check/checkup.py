@@ -113,18 +113,18 @@ class PhotoIssues:
 def judge(statistics: pa.Table, paths: Sequence[Path], labels: Sequence[str]) -> PhotoIssues:
     """Judge each photo by itself, by a row of statistics, its path and its class."""
     seen = {name: statistics[name].to_numpy(zero_copy_only=False) for name in statistics.column_names}
-    scores = {**_graded(seen), **{issue: 1.0 - found for issue, found in _plain(seen, paths).items()}}
-    found = {issue: score < LIMITS.get(issue, 1.0) for issue, score in scores.items()}
+    scores = {**_graded(seen), **{issue: 1.0 - share for issue, share in _plain(seen, paths).items()}}
+    all_flags = {issue: score < LIMITS.get(issue, 1.0) for issue, score in scores.items()}
     properties: dict[str, dict[Issue, float]] = {}
     named = np.array(labels, object)
     for label in sorted(set(labels)):
         members = named == label
-        for issue, flags in found.items():
+        for issue, flags in all_flags.items():
             share = float(flags[members].mean())
             if share > MOST_OF_A_CLASS and members.sum() >= LEAST_OF_A_CLASS:
                 properties.setdefault(label, {})[issue] = round(share, 4)
                 flags[members] = False
-    return PhotoIssues(scores, found, properties)
+    return PhotoIssues(scores, all_flags, properties)
 
 
 def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
@@ -213,13 +213,13 @@ class Checkup:
     def scores(self) -> Mapping[Issue, Scores]:
         """Scores by issue, from 0, the worst, to 1."""
         relations = self.relations
-        found = {
+        places_of = {
             Issue.PLACEHOLDER: itertools.chain(*relations.placeholders),
             Issue.EXACT_DUPLICATE: itertools.chain(*relations.exact),
             Issue.LABEL_CONFLICT: itertools.chain(*relations.conflicts),
             Issue.LEAK: (leak.photo for leak in relations.leaks),
         }
-        related = {issue: self._all_but(places) for issue, places in found.items()}
+        related = {issue: self._all_but(places) for issue, places in places_of.items()}
         return {**related, Issue.NEAR_DUPLICATE: self._near_scores(), **self.photo_issues.scores}
 
     @cached_property

@@ -147,10 +147,10 @@ def _index(count: int, take: Take, chunk: int) -> faiss.Index:
 
 def _candidates(index: faiss.Index, places: Places, copies: Pixels) -> Candidates:
     queries = _described(copies, _BOXES).reshape(-1, _SIZE)
-    likeness, found = (part.reshape(len(_BOXES), len(places), -1) for part in index.search(queries, _NEIGHBOURS))
-    box, row, column = np.nonzero((likeness >= _CANDIDATE_LIKENESS) & (found != places[:, None]))
+    likeness, neighbours = (part.reshape(len(_BOXES), len(places), -1) for part in index.search(queries, _NEIGHBOURS))
+    box, row, column = np.nonzero((likeness >= _CANDIDATE_LIKENESS) & (neighbours != places[:, None]))
     every = np.empty(len(row), _CANDIDATE)
-    every["first"], every["second"] = places[row], found[box, row, column]
+    every["first"], every["second"] = places[row], neighbours[box, row, column]
     every["box"], every["merit"] = _BOXES[box], likeness[box, row, column]
     once = every[_best_of_each(every["first"] * index.ntotal + every["second"], every["merit"], 1)]
     return once[_best_of_each(once["first"], once["merit"], _MOST_CANDIDATES)]

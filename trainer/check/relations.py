@@ -119,12 +119,12 @@ def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apa
                 firsts.setdefault((kind, split, value), place)
     leaks = []
     for place, split in enumerate(splits):
-        wanted = (
+        earlier_keys = (
             (kind, earlier, values[place])
             for kind, values in zip(LeakKind, keys, strict=True)
             for earlier in list(Split)[: split.rank if split else 0]
         )
-        found = next((key for key in wanted if key in firsts), None)
-        if found and place not in apart:
-            leaks.append(Leak(place, firsts[found], found[0]))
+        leak_key = next((key for key in earlier_keys if key in firsts), None)
+        if leak_key and place not in apart:
+            leaks.append(Leak(place, firsts[leak_key], leak_key[0]))
     return leaks

@@ -43,15 +43,15 @@ _UNITS: Final = {"Fetching": "images/s", "Looking": "images/s"}
 
 
 def check_and_show(
-    data: Path, out: Path, aside: Path | None, asked: TableOptions = USUAL_COLUMNS, *, strict: bool, as_json: bool
+    data: Path, out: Path, aside: Path | None, options: TableOptions = USUAL_COLUMNS, *, strict: bool, as_json: bool
 ) -> ExitCode:
     """Check, write the reports to ``out``, move faulty files to ``aside`` if given, and show the result."""
     make_outside(data, out, "--out")
-    started, dataset = time.monotonic(), read_dataset(data, asked)
+    started, dataset = time.monotonic(), read_dataset(data, options)
     if aside is not None:
         make_outside(data, aside, "--quarantine")
     console = Console(stderr=as_json)
-    checkup = _check(dataset, asked)
+    checkup = _check(dataset, options)
     summary = check_summary(checkup, data, time.monotonic() - started)
     _write_reports(checkup, summary, out)
     if as_json:
@@ -87,7 +87,7 @@ def bring_back_and_show(folder: Path, *, as_json: bool) -> ExitCode:
     return ExitCode.FAILURE if back.lost else ExitCode.OK
 
 
-def _check(dataset: Dataset, asked: TableOptions) -> Checkup:
+def _check(dataset: Dataset, options: TableOptions) -> Checkup:
     console, tasks = Console(stderr=True), dict[str, TaskID]()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
@@ -99,7 +99,7 @@ def _check(dataset: Dataset, asked: TableOptions) -> Checkup:
 
     try:
         with progress:
-            here = fetch_photos(dataset, asked, default_cache(), partial(advance, "Fetching"))
+            here = fetch_photos(dataset, options, default_cache(), partial(advance, "Fetching"))
             return check_up(here, StatisticsStore(default_cache()), advance)
     except KeyboardInterrupt as stopped:
         msg = "Stopped; only the cache was written. The same command continues where it was."

@@ -176,13 +176,13 @@ def _best_pair(
     shares: Matrix, labels: Matrix, groups: Matrix, classes: Matrix
 ) -> tuple[tuple[str, str], float, float, int]:
     members = [np.flatnonzero(labels == name) for name in classes]
-    found = []
+    pairs = []
     for one, other in combinations(range(len(classes)), 2):
         first, second = members[one], members[other]
         right = (shares[first, one] >= shares[first, other]).sum() + (shares[second, one] < shares[second, other]).sum()
         count = len(first) + len(second)
         accuracy, majority = float(right) / count, max(len(first), len(second)) / count
-        found.append((accuracy - majority, one, other, accuracy, majority))
-    _, one, other, accuracy, majority = max(found)
+        pairs.append((accuracy - majority, one, other, accuracy, majority))
+    _, one, other, accuracy, majority = max(pairs)
     pictures = len({*groups[members[one]].tolist(), *groups[members[other]].tolist()})
     return (str(classes[one]), str(classes[other])), accuracy, majority, pictures

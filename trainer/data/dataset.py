@@ -75,8 +75,8 @@ _CYCLE: Final = ("dataset.csv", "collected.json")
 @lru_cache(maxsize=1024)
 def split_named(name: str) -> Split | None:
     """The split that a folder's name or a table's cell means: ``Training``, ``valid``, ``test_set``, ``dev``."""
-    found = _SPLIT_NAME.fullmatch(_APART.sub("", name).lower())
-    return Split(found.lastgroup) if found and found.lastgroup else None
+    match = _SPLIT_NAME.fullmatch(_APART.sub("", name).lower())
+    return Split(match.lastgroup) if match and match.lastgroup else None
 
 
 @dataclass(frozen=True)
@@ -143,23 +143,23 @@ class Dataset:
         return (*(self.table.notes if self.table else ()), *self.label_notes)
 
 
-def read_dataset(path: Path, asked: TableOptions = USUAL_COLUMNS) -> Dataset:
+def read_dataset(path: Path, options: TableOptions = USUAL_COLUMNS) -> Dataset:
     """Find labelled photos in a folder of class folders, a folder of splits, or a table (see docs/formats.md).
 
-    ``asked`` names the columns of a table.
+    ``options`` name the columns of a table.
     """
     path = path.absolute()
     if not path.exists() or (path.is_file() and path.suffix.lower() not in TABLE_SUFFIXES):
-        found = f"a file named {path.name}" if path.exists() else "nothing"
+        actual = f"a file named {path.name}" if path.exists() else "nothing"
         msg = (
             "Expected a folder of class folders, or a table with image and label (.csv, .tsv, .jsonl, .parquet), at "
-            f"{path}, found {found}; check the path."
+            f"{path}, found {actual}; check the path."
         )
         raise DataError(msg)
-    if path.is_dir() and asked != USUAL_COLUMNS:
+    if path.is_dir() and options != USUAL_COLUMNS:
         msg = f"Expected a table, whose columns the options name, {path} is a folder; leave out the options."
         raise DataError(msg)
-    dataset = _read_folder(path) if path.is_dir() else _read_table(path, asked)
+    dataset = _read_folder(path) if path.is_dir() else _read_table(path, options)
     _check_any(path, dataset)
     return replace(dataset, label_notes=(*dataset.label_notes, *_alike(dataset.classes), *_shared(dataset.classes)))
 
@@ -256,8 +256,8 @@ def _paired(names: Iterable[str]) -> list[str]:
     """Names that differ only in the split in them: ``seg_train`` and ``seg_test``, ``trainA`` and ``testA``."""
     pairs: defaultdict[tuple[str, str], dict[Split | None, str]] = defaultdict(dict)
     for name in names:
-        if found := _SPLIT_WORD.search(name):
-            pairs[name[: found.start()], name[found.end() :]][split_named(found[0])] = name
+        if match := _SPLIT_WORD.search(name):
+            pairs[name[: match.start()], name[match.end() :]][split_named(match[0])] = name
     return sorted(name for pair in pairs.values() if len(pair) > 1 for name in pair.values())
 
 
@@ -284,8 +284,8 @@ def _inner_notes(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
     return tuple(f"folders inside {top}, such as {top}/{name}, are not classes of their own" for top, name in inner)[:1]
 
 
-def _read_table(path: Path, asked: TableOptions) -> Dataset:
-    rows, table = read_table(path, asked, split_named)
+def _read_table(path: Path, options: TableOptions) -> Dataset:
+    rows, table = read_table(path, options, split_named)
     name, beside = _CYCLE
     is_of_cycle = path.name == name and path.with_name(beside).is_file()
     merged = _merged(row.label for row in rows)
@@ -340,8 +340,8 @@ def _alike(classes: Sequence[str]) -> list[str]:
     for label in (NONE, *classes):
         alike[_UNHEARD.sub("", unicodedata.normalize("NFKC", label).casefold())].append(label)
     differ = "are different classes, whose names differ in capitals, blanks, hyphens or a last s only"
-    found = [", ".join(repr(brief(label)) for label in labels) for labels in alike.values() if len(labels) > 1]
-    return [f"{labels} {differ}; if they mean the same, give them one name" for labels in found[:_MOST_REMARKS]]
+    groups = [", ".join(repr(brief(label)) for label in labels) for labels in alike.values() if len(labels) > 1]
+    return [f"{labels} {differ}; if they mean the same, give them one name" for labels in groups[:_MOST_REMARKS]]
 
 
 def _shared(classes: Sequence[str]) -> list[str]:
@@ -375,8 +375,8 @@ def _check_any(path: Path, dataset: Dataset) -> None:
         msg = f"Expected class names in UTF-8 without line breaks, got {brief(broken[0])!r}; rename it."
         raise DataError(msg)
     if len(dataset.classes) < 2:  # noqa: PLR2004
-        found = f"one: {brief(dataset.classes[0])}" if dataset.classes else f"none: {NONE} is no class"
-        msg = f"Expected at least two classes in {path}, found {found}."
+        actual = f"one: {brief(dataset.classes[0])}" if dataset.classes else f"none: {NONE} is no class"
+        msg = f"Expected at least two classes in {path}, found {actual}."
         raise DataError(msg)
 
 
@@ -410,9 +410,9 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
         yield label, parent
 
 
-def taxonomy_of(dataset: Dataset, asked: Mapping[str, str] | None) -> Taxonomy | None:
-    """The tree of a dataset's classes, from ``--taxonomy`` (``asked``) or from its labels; None without a tree."""
-    if asked is None:
+def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy | None:
+    """The tree of a dataset's classes, from ``--taxonomy`` (``listed``) or from its labels; None without a tree."""
+    if listed is None:
         return Taxonomy(dataset.classes, dataset.parents) if dataset.parents else None
     if dataset.parents:
         label, parent = next(iter(dataset.parents.items()))
@@ -421,14 +421,14 @@ def taxonomy_of(dataset: Dataset, asked: Mapping[str, str] | None) -> Taxonomy |
             "leave out --taxonomy."
         )
         raise DataError(msg)
-    absent = [label for label in dataset.classes if label not in {*asked, *asked.values()}]
+    absent = [label for label in dataset.classes if label not in {*listed, *listed.values()}]
     if absent:
         msg = (
             f"Expected every class in the tree, {', '.join(map(repr, absent[:10]))} "
             f"{'is' if len(absent) == 1 else 'are'} not in it; add a row for each, with an empty parent at the top."
         )
         raise DataError(msg)
-    parents = {label: parent for label, parent in asked.items() if parent}
+    parents = {label: parent for label, parent in listed.items() if parent}
     if not parents:
         msg = "Expected a parent in some row of the tree, found none; leave out --taxonomy."
         raise DataError(msg)
@@ -443,17 +443,17 @@ _DIGITS: Final = 16
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 
 
-def fetch_photos(dataset: Dataset, asked: TableOptions, cache: Path, advance: Callable[[int, int], None]) -> Dataset:
+def fetch_photos(dataset: Dataset, options: TableOptions, cache: Path, advance: Callable[[int, int], None]) -> Dataset:
     """Fetch the photos from elsewhere; a photo that cannot be fetched gets an ``error``.
 
-    Each URL is fetched once, with a worker's rules, into ``photos/`` in the cache. ``asked`` has the allowed hosts and
-    their options; ``advance`` gets (fetched, to fetch).
+    Each URL is fetched once, with a worker's rules, into ``photos/`` in the cache. ``options`` have the allowed hosts
+    and the headers; ``advance`` gets (fetched, to fetch).
     """
     cells = [photo.cell for photo in dataset.photos if photo.cell is not None]
     if not cells:
         return dataset
     root = dataset.table.image_root if dataset.table else str(dataset.source.parent)
-    with closing(open_photos(root, asked.allow_hosts or (), headers=asked.headers or ())) as photos:
+    with closing(open_photos(root, options.allow_hosts or (), headers=options.headers or ())) as photos:
         places = {cell: _place(cache / "photos", photos.url_of(cell) or cell) for cell in dict.fromkeys(cells)}
         try:
             failures = _fetch(photos, {cell: place for cell, place in places.items() if not _is_here(place)}, advance)

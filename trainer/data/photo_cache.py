@@ -227,13 +227,13 @@ class FeatureStore:
 
     def take(self, sha256s: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
         """The features on disk of these photos: SHA-256 → ``float32 (D,)``."""
-        found: dict[str, npt.NDArray[np.float32]] = {}
+        taken: dict[str, npt.NDArray[np.float32]] = {}
         for path, rows in self._files.items():
             if here := [name for name in sha256s if name in rows]:
                 with suppress(InputError):
                     features = read_arrays(path, "features of photos", "features")["features"]
-                    found |= {name: features[rows[name]] for name in here}
-        return found
+                    taken |= {name: features[rows[name]] for name in here}
+        return taken
 
     def add(self, features: Mapping[str, npt.NDArray[np.float32]]) -> None:
         """Keep features, all of one pass."""

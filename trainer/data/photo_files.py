@@ -182,7 +182,7 @@ def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
         small = np.asarray(whole.resize((COPY_SIDE, COPY_SIDE), Image.Resampling.BILINEAR))
         transparent = image.has_transparency_data and _shines_through(image)
         width, height = size if (size[0] < size[1]) == (whole.width < whole.height) else size[::-1]
-        found = {
+        statistics = {
             **stored,
             **_seen(whole),
             "width": width,
@@ -194,8 +194,8 @@ def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
     grey = int(np.ptp(small.astype(np.int16), axis=2).max()) <= _GREY_SPREAD
     border = np.concatenate([small[0], small[-1], small[1:-1, 0], small[1:-1, -1]]).mean(axis=0)
     red, green, blue = (round(float(value), 1) for value in border)
-    found.update(border_red=red, border_green=green, border_blue=blue, grey=grey, pixels=pixels, bytes=len(data))
-    return ImageStatistics(**found), small
+    statistics.update(border_red=red, border_green=green, border_blue=blue, grey=grey, pixels=pixels, bytes=len(data))
+    return ImageStatistics(**statistics), small
 
 
 def _stored(image: Image.Image) -> dict[str, Any]:

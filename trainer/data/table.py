@@ -84,25 +84,25 @@ class TableRead:
 
 
 def read_table(
-    path: Path, asked: TableOptions, names_split: Callable[[str], object] = bool
+    path: Path, options: TableOptions, names_split: Callable[[str], object] = bool
 ) -> tuple[list[TableRow], TableRead]:
     """Read the rows that have a label and meet all conditions.
 
     The columns ``split``, ``group`` and ``sha256`` have these meanings, in capitals too, unless an option uses them for
     something else. ``names_split`` gives a cell's split, or None.
     """
-    label, group = asked.label_column, asked.group_column
-    asked = replace(asked, label_column=label and label_text(label), group_column=group and label_text(group))
+    label, group = options.label_column, options.group_column
+    options = replace(options, label_column=label and label_text(label), group_column=group and label_text(group))
     catalogue = open_catalogue(
         path,
-        asked.image_column,
-        asked.image_root,
-        asked.encoding,
-        asked.allow_hosts or None,
-        image_suffix=asked.image_suffix,
+        options.image_column,
+        options.image_root,
+        options.encoding,
+        options.allow_hosts or None,
+        image_suffix=options.image_suffix,
     )
-    columns = _columns(catalogue, asked)
-    conditions = [_condition(catalogue, text) for text in asked.where or ()]
+    columns = _columns(catalogue, options)
+    conditions = [_condition(catalogue, text) for text in options.where or ()]
     used = {*columns.values(), *(column for column, _ in conditions)}
     for name in used:
         _check_plain(catalogue, name)
@@ -116,40 +116,40 @@ def read_table(
             f"{number_of(chosen, 'row')} without a label; name another --label-column."
         )
         raise DataError(msg)
-    if asked.label_column is not None:
+    if options.label_column is not None:
         _check_labels(catalogue, columns[LABEL], kept)
     return kept, TableRead(
         image_column=catalogue.image_column,
         label_column=columns[LABEL],
         group_column=columns.get(_GROUP),
-        where=tuple(asked.where or ()),
+        where=tuple(options.where or ()),
         image_root=catalogue.image_root,
-        encoding=asked.encoding,
-        allow_hosts=tuple(asked.allow_hosts or ()),
+        encoding=options.encoding,
+        allow_hosts=tuple(options.allow_hosts or ()),
         rows=rows,
         rows_chosen=chosen,
         rows_without_label=chosen - len(kept),
-        image_suffix=asked.image_suffix,
+        image_suffix=options.image_suffix,
         remarks=tuple(catalogue.remarks),
     )
 
 
-def _columns(catalogue: Catalogue, asked: TableOptions) -> dict[str, str]:
+def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
     by_name = {name.lower(): name for name in reversed(catalogue.schema.names)}
     by_name |= {name: name for name in catalogue.schema.names}  # split wins over Split
-    label = asked.label_column or by_name.get(LABEL)
+    label = options.label_column or by_name.get(LABEL)
     if label is None:
         names = one_line(", ".join(catalogue.schema.names), _LONGEST)
         msg = f"Which column of {catalogue.source} holds the label? Pass --label-column, one of: {names}."
         raise InputError(msg)
-    catalogue.check_column(asked.label_column, "--label-column")
-    catalogue.check_column(asked.group_column, "--group-column")
-    if label in {catalogue.image_column, asked.group_column}:  # or each class would be one product, in one split
+    catalogue.check_column(options.label_column, "--label-column")
+    catalogue.check_column(options.group_column, "--group-column")
+    if label in {catalogue.image_column, options.group_column}:  # or each class would be one product, in one split
         msg = f"Expected a column of its own for the labels, got {label!r}, the column of photos or products."
         raise InputError(msg)
-    free = {*catalogue.schema.names} - {catalogue.image_column, label, asked.group_column}
+    free = {*catalogue.schema.names} - {catalogue.image_column, label, options.group_column}
     own = {name: by_name[name] for name in (_SPLIT, _GROUP, "sha256") if by_name.get(name) in free}
-    group = {} if asked.group_column is None else {_GROUP: asked.group_column}
+    group = {} if options.group_column is None else {_GROUP: options.group_column}
     return {LABEL: label, **own, **group}
 
 
@@ -157,19 +157,21 @@ def _with_splits_noted(
     catalogue: Catalogue, columns: Iterable[str], names_split: Callable[[str], object]
 ) -> Iterator[pa.RecordBatch]:
     """Pass on the batches; then note columns whose cells all name splits, at least two of them."""
-    found: dict[str, dict[object, str]] = {name: {} for name in columns if _is_text(catalogue.schema.field(name).type)}
+    split_words: dict[str, dict[object, str]] = {
+        name: {} for name in columns if _is_text(catalogue.schema.field(name).type)
+    }
     for batch in catalogue.batches:
-        for name in list(found):  # after the first batch, hardly ever one is left
+        for name in list(split_words):  # after the first batch, hardly ever one is left
             texts = [text for text in pc.unique(batch.column(name)).to_pylist() if text and text.strip()]
             splits = {names_split(text): text for text in texts[:_MOST_WORDS]}
-            found[name] |= splits
+            split_words[name] |= splits
             if None in splits or len(texts) > _MOST_WORDS:
-                del found[name]
+                del split_words[name]
         yield batch
     catalogue.remarks.extend(
         f"the column {name!r} is ignored, though its cells name splits ({', '.join(words.values())}); to use them, "
         f"call it {_SPLIT}"
-        for name, words in found.items()
+        for name, words in split_words.items()
         if len(words) > 1
     )
 
@@ -212,8 +214,8 @@ def _chosen_rows(
                 cells = {name: label_text(cell) for name, cell in meant.items()}
                 kept.append(TableRow(number, image, **{**cells, LABEL: meant[LABEL]}))
     if not chosen:
-        wanted = " and ".join(f"{column}={value}" for column, value in conditions)
-        msg = f"Expected rows with {wanted} in {catalogue.source}, found 0 among {number:,}; check --where."
+        condition = " and ".join(f"{column}={value}" for column, value in conditions)
+        msg = f"Expected rows with {condition} in {catalogue.source}, found 0 among {number:,}; check --where."
         raise DataError(msg)
     return kept, chosen, number
 

@@ -16,9 +16,9 @@ from models.taxonomy import Taxonomy, level_name
 from trainer.data.dataset import Split
 from trainer.judging.figures import (
     AchievedPrecision,
+    EvaluationRecord,
     Figures,
     OutlierFigures,
-    Record,
     SurestPhotos,
     distances,
     group_effect,
@@ -50,7 +50,7 @@ class Judged(StrEnum):
         return {"val": "validation", "cv": "out-of-fold", "test": "test"}[self.value]
 
 
-class PerSplit(Record, Generic[T]):
+class PerSplit(EvaluationRecord, Generic[T]):
     """A value each for validation, for test, and for all photos out of fold; None if there are no such photos."""
 
     val: T | None
@@ -59,11 +59,11 @@ class PerSplit(Record, Generic[T]):
 
     def of(self, judged: Judged) -> T | None:
         """The value for some photos; None if there are none."""
-        found: T | None = getattr(self, judged)
-        return found
+        value: T | None = getattr(self, judged)
+        return value
 
 
-class UnknownFigures(Record):
+class UnknownFigures(EvaluationRecord):
     """The limit of "not one of my products", and the share of each split's photos that it sends to review.
 
     ``outliers`` is None without photos under ``_none`` to measure it on.
@@ -88,10 +88,10 @@ class LevelRow(NamedTuple):
     precision: float
     level: str
     expected: float
-    found: AchievedPrecision | None
+    measured: AchievedPrecision | None
 
 
-class Evaluation(Record):
+class Evaluation(EvaluationRecord):
     """The contents of ``evaluation.json``.
 
     Attributes:
@@ -143,16 +143,16 @@ class Evaluation(Record):
         """The figures of each target that labels any photo, at each level of a tree; empty without a tree."""
         rows = []
         for target in self.thresholds:
-            found = self.coverage_at_precision[f"{target.precision:.2f}"].of(judged)
+            figures = self.coverage_at_precision[f"{target.precision:.2f}"].of(judged)
             for level, expected in enumerate(target.level_coverage if target.coverage else ()):
-                achieved = found.levels[level] if found and found.levels else None
+                achieved = figures.levels[level] if figures and figures.levels else None
                 rows.append(LevelRow(target.precision, level_name(level), expected, achieved))
         return rows
 
     def figures_of(self, judged: Judged) -> Figures | None:
         """The figures of some photos; None if there are none."""
-        found: Figures | None = getattr(self, judged)
-        return found
+        figures: Figures | None = getattr(self, judged)
+        return figures
 
 
 @dataclass(frozen=True)
@@ -207,22 +207,24 @@ def judge(
     predictor: Predictor, training: Training, prepared: Prepared, folds: Sequence[HeldOutLogits]
 ) -> CalibratedPredictions:
     """Judge a training's best network on the photos of validation and test."""
-    photos = {split: found for split in (Split.VAL, Split.TEST) if (found := prepared.of(split))}
-    predictions = {split: predictor.predict([photo.sha256 for photo in found]) for split, found in photos.items()}
+    photos = {split: own_photos for split in (Split.VAL, Split.TEST) if (own_photos := prepared.of(split))}
+    predictions = {
+        split: predictor.predict([photo.sha256 for photo in own_photos]) for split, own_photos in photos.items()
+    }
     validation, distance = held_out(predictor, training, photos[Split.VAL], predictions[Split.VAL])
     confidence = fit_confidence(
         validation, distance.unknown, folds, cv=training.args.pools_folds, tree=training.args.tree
     )
     judged = {
-        Judged(split): _judged(found, predictions[split], confidence, distance, training.args.classes)
-        for split, found in photos.items()
+        Judged(split): _judged(own_photos, predictions[split], confidence, distance, training.args.classes)
+        for split, own_photos in photos.items()
     }
     out_of_fold = _out_of_fold(training, [*folds, validation], photos[Split.VAL], confidence) if folds else None
     if training.args.cv and out_of_fold:
         judged[Judged.CV] = out_of_fold
     outliers = [photo.sha256 for split in (Split.VAL, Split.TEST) for photo in prepared.outliers(split)]
     strange = distance.head.score(predictor.features(outliers))
-    known = np.concatenate([distance.head.score(found.features) for found in predictions.values()])
+    known = np.concatenate([distance.head.score(predicted.features) for predicted in predictions.values()])
     figures = outlier_figures(strange, known, distance.limit)
     return CalibratedPredictions(judged, confidence, distance, out_of_fold, figures)
 
@@ -276,8 +278,8 @@ def evaluate(
         return np.asarray(split.unknown <= confidence.unknown.limit)
 
     def of_splits(figure: Callable[[SplitPredictions], T]) -> PerSplit[T]:
-        found = {one.value: figure(judged[one]) for one in judged if len(judged[one].labels)}
-        return PerSplit(val=found.get("val"), test=found.get("test"), cv=found.get("cv"))
+        values = {one.value: figure(judged[one]) for one in judged if len(judged[one].labels)}
+        return PerSplit(val=values.get("val"), test=values.get("test"), cv=values.get("cv"))
 
     def realised_of(target: PrecisionTarget) -> Callable[[SplitPredictions], AchievedPrecision]:
         return lambda split: realised(split.probabilities, split.labels, known(split), target, tree, split.effect)

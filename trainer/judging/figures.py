@@ -32,13 +32,13 @@ Labels = npt.NDArray[np.integer]
 Counts = npt.NDArray[np.int64]
 
 
-class Record(BaseModel):
+class EvaluationRecord(BaseModel):
     """A part of ``evaluation.json``."""
 
     model_config = ConfigDict(frozen=True)
 
 
-class ClassFigures(Record):
+class ClassFigures(EvaluationRecord):
     """The figures of one class, with 95% intervals; ``support`` is its number of photos."""
 
     precision: float
@@ -50,7 +50,7 @@ class ClassFigures(Record):
     support: int
 
 
-class Figures(Record):
+class Figures(EvaluationRecord):
     """The figures of one split; precision, recall and F1 are means over the classes that occur in it.
 
     ``top5`` is None if there are no more than five classes; ``ece`` is the calibration error of the likeliest class;
@@ -69,7 +69,7 @@ class Figures(Record):
     classes: dict[str, ClassFigures]
 
 
-class AchievedPrecision(Record):
+class AchievedPrecision(EvaluationRecord):
     """The figures of a target precision on a split.
 
     Attributes:
@@ -86,7 +86,7 @@ class AchievedPrecision(Record):
     levels: "tuple[AchievedPrecision, ...]" = ()
 
 
-class OutlierFigures(Record):
+class OutlierFigures(EvaluationRecord):
     """Figures of the unknown score on ``n`` photos without a product, outside training.
 
     ``caught`` is the share beyond the limit; ``auroc`` the probability that such a photo has a higher score than a
@@ -99,7 +99,7 @@ class OutlierFigures(Record):
     auroc: float
 
 
-class SurestPhotos(Record):
+class SurestPhotos(EvaluationRecord):
     """Figures of the surest of ``of`` photos, with a confidence of ``threshold`` or more. They are no proof."""
 
     threshold: float
@@ -163,7 +163,8 @@ def confusion(probabilities: Probabilities, labels: Labels, classes: int) -> Cou
 
 def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str], effect: float) -> dict[str, ClassFigures]:
     hits, guessed, support = (
-        np.bincount(found, minlength=len(classes)).tolist() for found in (labels[guesses == labels], guesses, labels)
+        np.bincount(classes_of, minlength=len(classes)).tolist()
+        for classes_of in (labels[guesses == labels], guesses, labels)
     )
     counts = zip(classes, hits, guessed, support, strict=True)
     return {name: _class_figures(*of_class, effect=effect) for name, *of_class in counts}
@@ -254,13 +255,13 @@ def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArr
     At least 10 photos must be above it, within the limit of the unknown score (``known``); None if no threshold does.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
-    found = []
+    choices = []
     for threshold in (hundredth / 100 for hundredth in range(1, 100)):
         chosen = known & (confidence >= threshold)
-        found.append(
+        choices.append(
             SurestPhotos(threshold=threshold, photos=int(chosen.sum()), right=int(right[chosen].sum()), of=len(labels))
         )
-    sure = [one for one in found if one.photos >= _FEWEST_SURE]
+    sure = [one for one in choices if one.photos >= _FEWEST_SURE]
     kept = (one for share in _SHARES_RIGHT for one in sure if one.right >= share * one.photos)
     return next(kept, None)
 
@@ -328,8 +329,8 @@ def unpromised_sentences(
             f"This is no proof: --threshold {surest.threshold:.2f} labels these without a promise."
         )
     if own and (weak := weakest(own)):
-        found = ", ".join(f"{one} ({own.classes[one].recall:.0%})" for one in weak)
-        sentences.append(f"Found least often, of the {own_word} photos: {found}.")
+        recalls = ", ".join(f"{one} ({own.classes[one].recall:.0%})" for one in weak)
+        sentences.append(f"Found least often, of the {own_word} photos: {recalls}.")
     return sentences
 
 

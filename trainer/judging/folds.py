@@ -98,8 +98,8 @@ def held_out(
 ) -> tuple[HeldOutLogits, OutOfDistribution]:
     """A network's predictions for held-out photos, and its out-of-distribution score."""
     chosen, others = (
-        np.random.default_rng(training.args.seed).permutation(len(found))[:_MOST_LEARNED]
-        for found in (training.photos, training.outliers)
+        np.random.default_rng(training.args.seed).permutation(len(photos_of))[:_MOST_LEARNED]
+        for photos_of in (training.photos, training.outliers)
     )
     features = predictor.features([training.photos[i].sha256 for i in chosen])
     outliers = predictor.features([training.outliers[i].sha256 for i in others])

@@ -162,8 +162,8 @@ def out_of_fold(
             if held.any() and len(own):
                 cells = np.ix_(held, present)
                 learned[cells] = True
-                for voice, said in zip(voices, _voices(standard[~held], own, standard[held]), strict=True):
-                    voice[cells] = said
+                for voice, fold_voice in zip(voices, _voices(standard[~held], own, standard[held]), strict=True):
+                    voice[cells] = fold_voice
     sample = np.random.default_rng(seed).permutation(np.flatnonzero(learned[np.arange(len(labels)), labels]))
     sample = sample[:_TEMPERATURE_PHOTOS]
     opinions = [] if unseen is None else [unseen]
@@ -181,22 +181,22 @@ def _standardised(features: npt.NDArray[np.floating]) -> Floats:
     return standardised
 
 
-def _voices(features: Floats, labels: Indices, asked: Floats) -> Sequence[npt.NDArray[np.floating]]:
+def _voices(features: Floats, labels: Indices, unseen: Floats) -> Sequence[npt.NDArray[np.floating]]:
     counts = np.bincount(labels)
     if len(counts) == 1:
-        return [np.ones((len(asked), 1))] * 3
+        return [np.ones((len(unseen), 1))] * 3
     near = min(_NEIGHBOURS, len(labels))
-    neighbours = KNeighborsClassifier(near).fit(normalize(features), labels).predict_proba(normalize(asked))
+    neighbours = KNeighborsClassifier(near).fit(normalize(features), labels).predict_proba(normalize(unseen))
     # The more classes, the smaller the gradient of each.
     regression = LogisticRegression(C=_STRENGTH, max_iter=1_000, tol=0.1 / len(counts)).fit(features, labels)
     return [
-        _discriminant(features, labels, counts, asked),
-        regression.predict_proba(asked),
+        _discriminant(features, labels, counts, unseen),
+        regression.predict_proba(unseen),
         (near * neighbours + counts / len(labels)) / (near + 1),
     ]
 
 
-def _discriminant(features: Floats, labels: Indices, counts: Indices, asked: Floats) -> Floats:
+def _discriminant(features: Floats, labels: Indices, counts: Indices, unseen: Floats) -> Floats:
     """Closed form (Hastie et al. 2009, section 4.3): scikit-learn's takes a minute for 20,000 photos."""
     width, means = features.shape[1], np.zeros((len(counts), features.shape[1]), np.float32)
     np.add.at(means, labels, features)
@@ -206,4 +206,4 @@ def _discriminant(features: Floats, labels: Indices, counts: Indices, asked: Flo
     floor = _SHRINKAGE * max(np.trace(covariance) / width, 1e-6)
     weights = np.linalg.solve((1 - _SHRINKAGE) * covariance + floor * np.eye(width), means.T)
     biases = np.log(counts / counts.sum()) - 0.5 * (means.T * weights).sum(axis=0)
-    return np.asarray(softmax(asked @ weights + biases, axis=1), np.float32)
+    return np.asarray(softmax(unseen @ weights + biases, axis=1), np.float32)

@@ -165,9 +165,9 @@ def _open_model(path: Path) -> _Model:
         )
         raise InputError(msg)
     classifier = load(path)
-    told = classifier.metadata
-    rules = told.unknown, told.targets, told.precision, told.tree
-    return _Model(classifier.score, told.preprocess, classifier.labels, *rules, learned_from=None)
+    metadata = classifier.metadata
+    rules = metadata.unknown, metadata.targets, metadata.precision, metadata.tree
+    return _Model(classifier.score, metadata.preprocess, classifier.labels, *rules, learned_from=None)
 
 
 def _open_run(path: Path) -> _Model:

@@ -29,7 +29,7 @@ _SMALLEST: Final = 32
 
 
 @dataclass(frozen=True)
-class Limits:
+class TrainingBudget:
     """The end of a training: after ``epochs``, or before the deadline, a time of the clock in seconds.
 
     The plan is to end before the deadline. If epochs are slower, fewer are trained: the schedule is shortened at an
@@ -86,7 +86,13 @@ class FitView(Protocol):
 
 
 def fit(
-    learner: Learner, recipe: Recipe, batches: Batches, held: ValidationPhotos, run: Run, limits: Limits, view: FitView
+    learner: Learner,
+    recipe: Recipe,
+    batches: Batches,
+    held: ValidationPhotos,
+    run: Run,
+    limits: TrainingBudget,
+    view: FitView,
 ) -> FitOutcome:
     """Train until the epochs or the time are over, or a person presses Ctrl-C.
 
@@ -110,7 +116,7 @@ class _Loop:
     batches: Batches
     held: ValidationPhotos
     run: Run
-    limits: Limits
+    limits: TrainingBudget
     view: FitView
     history: list[EpochFigures] = field(default_factory=list)
     interrupted: bool = False
@@ -194,16 +200,16 @@ class _Loop:
         begin, total, taken = self.progress, self.batches.steps, _Steps()
         batches = iter(self.batches.epoch(len(self.history), size))
         for done in range(1, total + 1):
-            asked = self.clock()
+            start = self.clock()
             pixels, targets = next(batches)
-            taken.waited_s += self.clock() - asked
+            taken.waited_s += self.clock() - start
             rate = rate_at(begin + (end - begin) * done / total, self.recipe)
             loss, right = (float(one) for one in self.learner.step(pixels, targets, rate, (end - begin) / total))
             if not math.isfinite(loss):
                 raise DataError(_diverged(len(self.history) + 1, self.run))
             taken.losses.append(loss)
             taken.rights.append(right)
-            taken.seconds.append(self.clock() - asked)
+            taken.seconds.append(self.clock() - start)
             self.view.step(done, total)
             if self.interrupted:
                 return None

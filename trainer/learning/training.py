@@ -20,7 +20,7 @@ from models.statistics.calibration import class_logits
 from models.whole_file import replace_file
 from trainer.data.photo_cache import SHARD, FeatureStore, PixelStore
 from trainer.learning.batches import Batches
-from trainer.learning.loop import FitOutcome, FitView, Limits, ValidationPhotos, fit
+from trainer.learning.loop import FitOutcome, FitView, TrainingBudget, ValidationPhotos, fit
 from trainer.learning.recipe import Recipe, class_weights, recipe_for
 from trainer.learning.training_step import Learner, Pace, measure_pace
 from trainer.networks.build import build_network, features_model
@@ -169,7 +169,7 @@ class Training:
         held = ValidationPhotos(
             lambda start, end: self.store.take(names[start:end]), labels_of(self.held, args.classes)
         )
-        outcome = fit(learner, recipe, self.batches(), held, self.run, Limits(args.epochs, deadline), view)
+        outcome = fit(learner, recipe, self.batches(), held, self.run, TrainingBudget(args.epochs, deadline), view)
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
         # A few validation photos choose by chance: an early epoch may be the best on thirty photos.
@@ -270,9 +270,9 @@ def best_strength(
             if len(present) > 1 and known.any():
                 for place, strength in enumerate(_STRENGTHS):
                     fitted = _logistic(strength).fit(features[learned], labels[learned])
-                    found = fitted.predict_log_proba(features[held][known])
-                    losses[place] -= found[
-                        np.arange(len(found)), np.searchsorted(fitted.classes_, labels[held][known])
+                    log_probabilities = fitted.predict_log_proba(features[held][known])
+                    losses[place] -= log_probabilities[
+                        np.arange(len(log_probabilities)), np.searchsorted(fitted.classes_, labels[held][known])
                     ].sum()
     return _STRENGTHS[int(losses.argmin())]
 

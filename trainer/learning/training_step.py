@@ -106,9 +106,9 @@ class Learner:
             logits = self._logits(pixels, training=True)
             loss = tf.reduce_mean(self._losses(targets, logits))
         gradients = tape.gradient(loss, [[v.value for v in group] for _, _, group in self._optimizers])
-        for (optimizer, times, group), found in zip(self._optimizers, gradients, strict=True):
+        for (optimizer, times, group), group_gradients in zip(self._optimizers, gradients, strict=True):
             optimizer.learning_rate.assign(rate * times)
-            optimizer.apply(found, group)
+            optimizer.apply(group_gradients, group)
         for average, own in zip(self._average, self._averaged_variables(), strict=True):
             average.assign(keep * average + (1.0 - keep) * own.value)
         return loss, self._right(targets, logits)

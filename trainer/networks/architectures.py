@@ -64,10 +64,11 @@ def cnn(classes: int) -> keras.Model:
     """Our own network: small enough for a CPU, deep enough for product photos; it takes photos of any size.
 
     Two strided convolutions, then wider stages at 1/4, 1/8 and 1/16 of the size, two of them with a residual block.
-    Every convolution is followed by batch norm and ReLU (He et al. 2016).
+    Every convolution is followed by batch norm and ReLU (He et al. 2016). An int8 model reads pixels of this scale as
+    they are.
     """
     image = keras.Input((None, None, 3), name="image")
-    x = layers.Rescaling(1 / 127.5, offset=-1.0)(image)
+    x = layers.Rescaling(1 / 128, offset=-127 / 128)(image)
     x = _conv_bn_relu(x, 32, strides=2)
     x = _conv_bn_relu(x, 64, strides=2)
     x = _halved(_conv_bn_relu(x, 96))
@@ -251,7 +252,7 @@ def _answer(url: str, timeout_s: float) -> HTTPResponse:
 
 
 def _check_digest(data: bytes, file: ImageNetFile, wrong: str) -> None:
-    found = hashlib.md5(data, usedforsecurity=False).hexdigest()
-    if file.md5 and found != file.md5:
-        msg = f"{wrong}: expected MD5 {file.md5}, got {found}; it was cut off or changed, get it again."
+    actual = hashlib.md5(data, usedforsecurity=False).hexdigest()
+    if file.md5 and actual != file.md5:
+        msg = f"{wrong}: expected MD5 {file.md5}, got {actual}; it was cut off or changed, get it again."
         raise InputError(msg)

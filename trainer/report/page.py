@@ -90,9 +90,9 @@ def _thresholds(material: ReportMaterial) -> _Values:
 
 def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, bool]:
     """The figures of a target on test photos, and whether it falls short beyond chance."""
-    found = material.realised(target, Judged.TEST)
-    missed = found is not None and found.precision_95 is not None and found.precision_95[1] < target.precision
-    return found, missed
+    achieved = material.realised(target, Judged.TEST)
+    missed = achieved is not None and achieved.precision_95 is not None and achieved.precision_95[1] < target.precision
+    return achieved, missed
 
 
 def _mistakes(material: ReportMaterial) -> _Values:
@@ -146,8 +146,8 @@ def _suspects(material: ReportMaterial) -> list[tuple[object, str]]:
 
 
 def _classes(figures: Figures | None) -> Sequence[tuple[str, ClassFigures]]:
-    found = figures.classes.items() if figures else ()
-    return sorted(found, key=lambda item: (not item[1].support, item[1].f1, item[0]))[:_MOST_CLASSES]
+    rows = figures.classes.items() if figures else ()
+    return sorted(rows, key=lambda item: (not item[1].support, item[1].f1, item[0]))[:_MOST_CLASSES]
 
 
 def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:

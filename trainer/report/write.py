@@ -107,8 +107,8 @@ def _targets(material: ReportMaterial) -> list[tuple[str, ...]]:
 
 def _target_row(material: ReportMaterial, target: PrecisionTarget) -> tuple[str, ...]:
     name = target_name(target.precision)
-    asked = Markup("**{}**").format(name) if target is material.ruling else name
-    row = (asked, rounded(target.coverage), rounded(1 - target.coverage))
+    shown_name = Markup("**{}**").format(name) if target is material.ruling else name
+    row = (shown_name, rounded(target.coverage), rounded(1 - target.coverage))
     if Judged.TEST not in material.judged:
         return row
     return *row, _right(material.realised(target, Judged.TEST))
@@ -123,7 +123,7 @@ def _right(achieved: AchievedPrecision | None) -> str:
 def _levels(material: ReportMaterial) -> list[tuple[str, ...]]:
     is_tested = Judged.TEST in material.judged
     return [
-        (target_name(one.precision), one.level, rounded(one.expected), *([_right(one.found)] if is_tested else []))
+        (target_name(one.precision), one.level, rounded(one.expected), *([_right(one.measured)] if is_tested else []))
         for one in material.evaluation.by_level(Judged.TEST)
     ]
 
@@ -240,11 +240,11 @@ def write_predictions(
 
 def _rows(split: Judged, judged: SplitPredictions, rules: Rules, data: Path) -> Iterator[Sequence[object]]:
     decided = rules.decide(Scores(judged.probabilities, judged.unknown), top_k=1).rows()
-    for photo, found in zip(judged.photos, decided, strict=True):
-        image, unknown = path_in(data, photo.path), "" if found.unknown is None else f"{found.unknown:.6g}"
-        status = "review" if found.review else "labeled"
-        guess, confidence = found.top_k[0]
-        answer = () if found.leaf_guess is None else (found.label, found.label_level)
+    for photo, prediction in zip(judged.photos, decided, strict=True):
+        image, unknown = path_in(data, photo.path), "" if prediction.unknown is None else f"{prediction.unknown:.6g}"
+        status = "review" if prediction.review else "labeled"
+        guess, confidence = prediction.top_k[0]
+        answer = () if prediction.leaf_guess is None else (prediction.label, prediction.label_level)
         yield image, split.value, photo.label, guess, f"{confidence:.6f}", unknown, status, *answer
 
 

@@ -109,8 +109,12 @@ def _predictions(
         batch = slice(start, min(start + BATCH, len(photos)))
         scores = model.score(store.take([photo.sha256 for photo in photos[batch]]))
         probabilities[batch] = scores.probabilities
-        own_sure[batch] = [not (found.review or found.label_level) for found in model.decide(scores, top_k=1)]
-        sure[batch] = [not (found.review or found.label_level) for found in same_promise.decide(scores, top_k=1)]
+        own_sure[batch] = [
+            not (prediction.review or prediction.label_level) for prediction in model.decide(scores, top_k=1)
+        ]
+        sure[batch] = [
+            not (prediction.review or prediction.label_level) for prediction in same_promise.decide(scores, top_k=1)
+        ]
         advance(f"Asking {model.reference}", batch.stop, len(photos))
     if not np.isfinite(probabilities).all():
         msg = f"Expected probabilities from {model.reference}, got NaN; export the model again."

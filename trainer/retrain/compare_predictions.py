@@ -163,8 +163,8 @@ def _alone(chosen: Mask, after: ModelAnswers) -> PairedAccuracy:
 
 
 def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Groups) -> PairedAccuracy:
-    found = compare_pairs(before.right[chosen], after.right[chosen], groups[chosen])
-    return PairedAccuracy(**asdict(found)) if found else _alone(chosen, after)
+    paired = compare_pairs(before.right[chosen], after.right[chosen], groups[chosen])
+    return PairedAccuracy(**asdict(paired)) if paired else _alone(chosen, after)
 
 
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
@@ -184,7 +184,7 @@ def _automation(before: ModelAnswers | None, after: ModelAnswers, common: Mask, 
     challenger, photos = after.model, np.flatnonzero(common)
     if not len(photos):
         return None
-    found = Automation(
+    automation = Automation(
         challenger_precision=challenger.precision,
         own_precision=challenger.own_precision,
         challenger=_automatic(challenger.sure & common, after.right, groups),
@@ -192,12 +192,12 @@ def _automation(before: ModelAnswers | None, after: ModelAnswers, common: Mask, 
         everywhere=_automatic(challenger.sure, after.right, groups),
     )
     if before is None:
-        return found
+        return automation
     champion = _automatic(before.model.sure & common, before.right, groups)
     surest = np.zeros_like(common)
     surest[photos[np.argsort(-after.confidence[photos], kind="stable")[: champion.photos]]] = True
     paired = compare_pairs(before.model.sure[common], challenger.sure[common], groups[common])
-    return found.model_copy(
+    return automation.model_copy(
         update={
             "champion_precision": before.model.precision,
             "champion": champion,

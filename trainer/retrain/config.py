@@ -70,11 +70,11 @@ Place = Annotated[str, AfterValidator(_place)]
 """A path, or a URL."""
 
 
-class _Record(BaseModel):
+class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class TrainSettings(_Record):
+class TrainSettings(_Section):
     """``[train]``. Without ``arch`` the champion's is taken, with its width and ``image_size``.
 
     ``image_column`` and the fields below it are for data in a table.
@@ -116,7 +116,7 @@ class TrainSettings(_Record):
         return self
 
 
-class ExportSettings(_Record):
+class ExportSettings(_Section):
     """``[export]``."""
 
     int8: Flag = True
@@ -124,7 +124,7 @@ class ExportSettings(_Record):
     default_variant: Literal["auto", "float32"] = "auto"
 
 
-class GateSettings(_Record):
+class GateSettings(_Section):
     """``[gate]``: a challenger's limits. Points are hundredths of a share, ``None`` is no limit."""
 
     max_unread_share: Share = 0.02
@@ -144,7 +144,7 @@ class GateSettings(_Record):
 Label = Annotated[str, AfterValidator(label_text)]
 
 
-class ClassMap(_Record):
+class ClassMap(_Section):
     """``[classes]``: renamed and dropped classes of the champion."""
 
     rename: Mapping[Label, Label] = Field(default_factory=dict)
@@ -182,7 +182,7 @@ class ClassMap(_Record):
                 raise InputError(msg)
 
 
-class CatalogueSettings(_Record):
+class CatalogueSettings(_Section):
     """``[catalogue]``: real rows that compare champion and challenger before a promotion."""
 
     source: Place
@@ -195,13 +195,13 @@ class CatalogueSettings(_Record):
     headers: Annotated[tuple[str, ...], Field(exclude=True, repr=False)] = ()
 
 
-class DriftSettings(_Record):
+class DriftSettings(_Section):
     """``[drift]``: folders of jobs, job folders or ``s3://`` URLs with receipts for ``--when drift``."""
 
     jobs: tuple[Place, ...] = ()
 
 
-class ScheduleSettings(_Record):
+class ScheduleSettings(_Section):
     """``[schedule]``: when the cycle runs; one of ``cron`` (five fields) and ``every`` (such as ``6h``)."""
 
     cron: str | None = None
@@ -217,7 +217,7 @@ class ScheduleSettings(_Record):
         return self
 
 
-class MlflowSettings(_Record):
+class MlflowSettings(_Section):
     """``[mlflow]``: logs each cycle to MLflow; ``uri`` defaults to ``MLFLOW_TRACKING_URI``."""
 
     uri: Annotated[str, _checked_by(_check_uri)] = Field(
@@ -226,7 +226,7 @@ class MlflowSettings(_Record):
     experiment: str = "hangtag"
 
 
-class RetrainConfig(_Record):
+class RetrainConfig(_Section):
     """The settings of a retraining, whose cycles are in ``folder``. Paths are absolute once the file is read."""
 
     name: Annotated[str, _checked_by(check_model_name)]

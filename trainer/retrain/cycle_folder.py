@@ -280,7 +280,7 @@ class Check(CycleRecord):
     unsure: bool = False
 
 
-class Verdict(CycleRecord):
+class GateVerdict(CycleRecord):
     """The gate's verdict (``verdict.json``)."""
 
     checks: tuple[Check, ...]
@@ -318,7 +318,7 @@ class CycleFolder:
     comparison = Inside("comparison.json")  # Comparison
     catalogue = Inside("catalogue.json")  # CatalogueDiff
     rows = Inside("catalogue")  # the compared rows of the catalogue, and both models' labels
-    verdict = Inside("verdict.json")  # Verdict
+    verdict = Inside("verdict.json")  # GateVerdict
     published = Inside("published.json")  # the challenger's version
     seconds = Inside("seconds.json")  # step → seconds
     report = Inside("report.html")

@@ -12,7 +12,7 @@ from models.statistics.intervals import MISTRUST, Interval, difference_interval,
 from models.text import number_of
 from pages.text import between, percent
 from trainer.retrain.config import GateSettings
-from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, Comparison, PairedAccuracy, Verdict
+from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, Comparison, GateVerdict, PairedAccuracy
 
 COARSE_POINTS: Final = 5.0
 """Points; a test is called small if it could not find a difference of this size."""
@@ -39,75 +39,78 @@ class Finding:
     more: str = ""
 
 
-def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> Verdict:
+def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> GateVerdict:
     """Judge a challenger by all checks that apply. Without test photos it fails.
 
     Pure: the same figures and limits give the same verdict, and a looser limit never makes a check fail.
     """
     checks = []
     for name, row in _TABLE.items():
-        if found := row.check(settings, comparison, catalogue):
-            state = {key: getattr(found, key) for key in ("figure", "limit", "passed", "doubtful", "unsure")}
-            checks.append(Check(name=name, sentence=_sentence(row, found), **state))
-    return Verdict(checks=tuple(checks))
+        if finding := row.check(settings, comparison, catalogue):
+            state = {key: getattr(finding, key) for key in ("figure", "limit", "passed", "doubtful", "unsure")}
+            checks.append(Check(name=name, sentence=_sentence(row, finding), **state))
+    return GateVerdict(checks=tuple(checks))
 
 
-def _sentence(row: "_Row", found: Finding) -> str:
+def _sentence(row: "_Row", finding: Finding) -> str:
     """Such as ``Calibration error: +0.010 (0.030 → 0.040, 372 photos), at most +0.020 as asked.``."""
     figure = limit = ""
-    if found.figure is not None:
-        figure = f": {row.show(found.figure)}"
-    if found.figure is not None and found.limit is not None:
-        kept = _KEEPS[row.kept](found.figure, found.limit)
-        limit = f", {row.kept if kept else row.broken} {row.show(found.limit)} as asked"
-        limit += ", which may be noise" if found.passed and found.unsure and not kept else ""
-    text = f"{row.title}{figure} ({found.details}){limit}."
-    return " ".join(filter(None, (found.lead, text, found.more)))
+    if finding.figure is not None:
+        figure = f": {row.show(finding.figure)}"
+    if finding.figure is not None and finding.limit is not None:
+        kept = _KEEPS[row.kept](finding.figure, finding.limit)
+        limit = f", {row.kept if kept else row.broken} {row.show(finding.limit)} as asked"
+        limit += ", which may be noise" if finding.passed and finding.unsure and not kept else ""
+    text = f"{row.title}{figure} ({finding.details}){limit}."
+    return " ".join(filter(None, (finding.lead, text, finding.more)))
 
 
-def _test_photos(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding:
-    photos, most = found.all_photos + found.unread, limits.max_unread_share
+def _test_photos(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding:
+    photos, most = comparison.all_photos + comparison.unread, limits.max_unread_share
     limit = float(int(max(bool(most), most * photos)))
-    details, more = f"{found.photos:,} of {number_of(photos, 'test photo')} can be compared", ""
-    if not found.photos:
+    details, more = f"{comparison.photos:,} of {number_of(photos, 'test photo')} can be compared", ""
+    if not comparison.photos:
         more = "The challenger cannot be judged; add labelled photos."
-    elif found.unread > limit:
+    elif comparison.unread > limit:
         more = "Bring them back, or allow more with max_unread_share."
-    elif (smallest := found.smallest_points or 0.0) > COARSE_POINTS:
+    elif (smallest := comparison.smallest_points or 0.0) > COARSE_POINTS:
         more = f"These are few: accuracy alone would mostly show no difference below {smallest:.1f} points."
-    return Finding(found.unread, limit, found.photos > 0 and found.unread <= limit, details, more=more)
+    return Finding(comparison.unread, limit, comparison.photos > 0 and comparison.unread <= limit, details, more=more)
 
 
-def _accuracy(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
+def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Accuracy is higher by more than the limit, and the probabilities are better beyond chance.
 
     Accuracy alone would need more photos to show a gain.
     """
-    if found.points is None or found.champion_accuracy is None:
+    if comparison.points is None or comparison.champion_accuracy is None:
         return None
-    gained, photos = found.points > limits.min_gain_points, number_of(found.photos, "photo")
-    shares = f"{percent(found.champion_accuracy)} → {percent(found.challenger_accuracy)} of {photos}"
-    details = f"{shares}, {found.won:,} won, {found.lost:,} lost"
-    if found.brier is None:
+    gained, photos = comparison.points > limits.min_gain_points, number_of(comparison.photos, "photo")
+    shares = f"{percent(comparison.champion_accuracy)} → {percent(comparison.challenger_accuracy)} of {photos}"
+    details = f"{shares}, {comparison.won:,} won, {comparison.lost:,} lost"
+    if comparison.brier is None:
         more = "There are no Brier scores: one test photo is too few. Add some, and retrain."
-        return Finding(found.points, limits.min_gain_points, False, details, more=more)
-    z, chance = found.brier.z, float(norm.sf(found.brier.z))
+        return Finding(comparison.points, limits.min_gain_points, False, details, more=more)
+    z, chance = comparison.brier.z, float(norm.sf(comparison.brier.z))
     better = chance < MISTRUST
     quality = "are better" if better else "may be better by chance" if z > 0 else "are not better"
-    more = f"Its probabilities {quality}: Brier score {found.brier.champion:.3f} → {found.brier.challenger:.3f}."
+    more = (
+        f"Its probabilities {quality}: Brier score {comparison.brier.champion:.3f} → {comparison.brier.challenger:.3f}."
+    )
     odds = f"A challenger that is no better scores as well in {percent(chance)} of such tests"
     lead = f"Not beyond chance. {odds}; less than {percent(MISTRUST)} is asked." if gained and not better else ""
     if lead and z > 0:
-        enough = float(f"{found.photos * (norm.isf(MISTRUST) / z) ** 2:.1e}")  # noise goes as 1/√n
+        enough = float(f"{comparison.photos * (norm.isf(MISTRUST) / z) ** 2:.1e}")  # noise goes as 1/√n
         more += f" Too few test photos to be sure: a gain like this would pass with some {enough:,.0f}."
-    return Finding(found.points, limits.min_gain_points, gained and better, details, lead=lead, more=more)
+    return Finding(comparison.points, limits.min_gain_points, gained and better, details, lead=lead, more=more)
 
 
-def _interval(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    if found.points_95 is None:
+def _interval(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
+    if comparison.points_95 is None:
         return None
-    low = _bounds(found.points_95, _NO_WORSE)[0]
-    details = f"{1 - _NO_WORSE:.0%} confidence; {points_between(found.points_95)}, {number_of(found.photos, 'photo')}"
+    low = _bounds(comparison.points_95, _NO_WORSE)[0]
+    photos = number_of(comparison.photos, "photo")
+    details = f"{1 - _NO_WORSE:.0%} confidence; {points_between(comparison.points_95)}, {photos}"
     return Finding(low, -limits.max_loss_points, low >= -limits.max_loss_points, details)
 
 
@@ -118,13 +121,13 @@ def _bounds(interval: Interval, mistrust: float) -> Interval:
     return (low + high) / 2 - half, (low + high) / 2 + half
 
 
-def _recall(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
+def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """No class loses more than allowed beyond noise; doubtful if a class of the champion has no test photo.
 
     At most one in twenty challengers that are as good as the champion on every class fails by chance (Bonferroni's
     bound).
     """
-    compared = [(name, one) for name, one in found.classes.items() if one.points_95 is not None]
+    compared = [(name, one) for name, one in comparison.classes.items() if one.points_95 is not None]
     if not compared:
         return None
     mistrust, most = MISTRUST / len(compared), limits.max_class_loss_points
@@ -135,7 +138,7 @@ def _recall(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) ->
     worst = losses[0][1].points or 0.0
     if proved:
         return Finding(worst, -most, False, details)
-    known = {name: one for name, one in found.classes.items() if name not in found.new_classes}
+    known = {name: one for name, one in comparison.classes.items() if name not in comparison.new_classes}
     blind = {name: one.photos for name, one in known.items() if _is_blind(one, most, mistrust)}
     size = f"a loss of {most:g} points" if most else "any loss"
     more = f"Too few photos to see {size} of {_listed(blind)}." if blind else ""
@@ -147,16 +150,16 @@ def _loss(name: str, one: PairedAccuracy) -> str:
     return f"{name} {recall} of {number_of(one.photos, 'photo')}, {points_between(one.points_95 or (0.0, 0.0))}"
 
 
-def _is_blind(found: PairedAccuracy, most: float, mistrust: float) -> bool:
+def _is_blind(accuracy: PairedAccuracy, most: float, mistrust: float) -> bool:
     """Whether the test is too small to see a loss of ``most`` points, even with no won photo; 0: any loss."""
-    right = round((found.champion or 0.0) * found.photos)
-    lost = min(right, found.photos * most / 100) if most else right
-    seen = difference_interval(0, lost, found.photos) if found.photos else (0.0, 0.0)
-    return (right > 0 or not found.photos) and _bounds(seen, mistrust)[1] >= 0
+    right = round((accuracy.champion or 0.0) * accuracy.photos)
+    lost = min(right, accuracy.photos * most / 100) if most else right
+    seen = difference_interval(0, lost, accuracy.photos) if accuracy.photos else (0.0, 0.0)
+    return (right > 0 or not accuracy.photos) and _bounds(seen, mistrust)[1] >= 0
 
 
-def _new_classes(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    new, limit = {name: found.classes[name] for name in found.new_classes}, limits.min_new_class_recall
+def _new_classes(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
+    new, limit = {name: comparison.classes[name] for name in comparison.new_classes}, limits.min_new_class_recall
     if not new:
         return None
     bad = {name: one for name, one in new.items() if limit and (not one.photos or one.challenger < limit)}
@@ -166,23 +169,23 @@ def _new_classes(limits: GateSettings, found: Comparison, _: CatalogueDiff | Non
     return Finding(min(one.challenger for one in new.values()), limit, not bad, details, more=more)
 
 
-def _vanished_classes(_: GateSettings, found: Comparison, __: CatalogueDiff | None) -> Finding | None:
-    if found.champion is None:
+def _vanished_classes(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
+    if comparison.champion is None:
         return None
-    if not found.vanished:
+    if not comparison.vanished:
         return Finding(0, 0, True, "every class of the champion is there, or the settings rename or drop it")
-    name = found.vanished[0]
+    name = comparison.vanished[0]
     todo = f'rename = {{ "{name}" = "…" }} or drop = ["{name}"] in [classes]'
     more = f"Bring the photos back, or rename or drop each class, with {todo}."
-    return Finding(len(found.vanished), 0, False, _listed(found.vanished), more=more)
+    return Finding(len(comparison.vanished), 0, False, _listed(comparison.vanished), more=more)
 
 
-def _min_accuracy(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
+def _min_accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """The absolute limit, on all test photos; doubtful if always naming the commonest class may be as accurate."""
-    photos, accuracy, limit = found.all_photos, found.challenger_all, limits.min_accuracy
-    if found.champion is not None and not limit:
+    photos, accuracy, limit = comparison.all_photos, comparison.challenger_all, limits.min_accuracy
+    if comparison.champion is not None and not limit:
         return None
-    shares = ((one.photos / max(1, photos), name) for name, one in found.classes.items())
+    shares = ((one.photos / max(1, photos), name) for name, one in comparison.classes.items())
     share, commonest = max(shares, default=(0.0, ""))
     doubtful = 0 < share >= proportion_interval(round(accuracy * photos), photos)[0]
     guess = f"It may be no better than always saying {commonest} ({percent(share)}): "
@@ -191,24 +194,24 @@ def _min_accuracy(limits: GateSettings, found: Comparison, _: CatalogueDiff | No
     return Finding(accuracy, limit, accuracy >= limit, _right_of(accuracy, photos), doubtful, more=more)
 
 
-def _calibration(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    error, limit = found.calibration, limits.max_calibration_loss
+def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
+    error, limit = comparison.calibration, limits.max_calibration_loss
     if error is None:
         return None
     grown, (low, high) = error.challenger - error.champion, error.difference_95
     noise = grown > limit and low <= 0
     ends = f"95% {_minus(f'{low:.3f}')} to {_minus(f'{high:.3f}')}"
-    details = f"{error.champion:.3f} → {error.challenger:.3f}, {ends}, {number_of(found.photos, 'photo')}"
+    details = f"{error.champion:.3f} → {error.challenger:.3f}, {ends}, {number_of(comparison.photos, 'photo')}"
     return Finding(grown, limit, grown <= limit or noise, details, unsure=noise)
 
 
-def _coverage(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
+def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Not many more photos go to review than before, if both have the same promise, or the challenger none.
 
     Thresholds from few photos vary by chance. So the model is at fault only if the challenger is wrong more often among
     as many photos as the champion labels. A first model may send any share.
     """
-    automation, photos, most = found.automation, found.photos, limits.max_coverage_loss_points
+    automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
         return None
     champion, promised = automation.champion, automation.challenger_precision
@@ -234,12 +237,12 @@ def _coverage(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) 
     return Finding(automation.points, -most, not refused, details, doubtful, not within and noise, more=more)
 
 
-def _precision(_: GateSettings, found: Comparison, __: CatalogueDiff | None) -> Finding | None:
+def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
     """Labels without review are right as often as promised, within chance, or as often as the champion's.
 
     If both break the promise and the challenger no more often, a refusal would keep a model that is no better.
     """
-    automation = found.automation
+    automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
         return None
     own, before, promised = automation.everywhere, automation.champion, automation.challenger_precision
@@ -253,16 +256,16 @@ def _precision(_: GateSettings, found: Comparison, __: CatalogueDiff | None) -> 
     return Finding(_right(own), promised, passed, details, doubtful, unsure=_right(own) < promised, more=more)
 
 
-def _size(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    before, after, limit = found.champion_footprint, found.challenger_footprint, limits.max_size_ratio
+def _size(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
+    before, after, limit = comparison.champion_footprint, comparison.challenger_footprint, limits.max_size_ratio
     if before is None:
         return None
     details = f"{before.bytes / _MB:.2f} → {after.bytes / _MB:.2f} MB"
     return Finding(after.bytes / before.bytes, limit, after.bytes / before.bytes <= limit, details)
 
 
-def _speed(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    before, after, limit = found.champion_footprint, found.challenger_footprint, limits.min_speed_ratio
+def _speed(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
+    before, after, limit = comparison.champion_footprint, comparison.challenger_footprint, limits.min_speed_ratio
     if before is None:
         return None
     details = f"{before.images_per_s:,.0f} → {after.images_per_s:,.0f} images a second on one thread"
@@ -271,15 +274,15 @@ def _speed(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> 
     )
 
 
-def _absolute_size(limits: GateSettings, found: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    size, limit = found.challenger_footprint.bytes / _MB, limits.max_size_mb
+def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
+    size, limit = comparison.challenger_footprint.bytes / _MB, limits.max_size_mb
     return None if limit is None else Finding(size, limit, size <= limit, "its default variant")
 
 
-def _catalogue(limits: GateSettings, found: Comparison, diff: CatalogueDiff | None) -> Finding | None:
+def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff | None) -> Finding | None:
     """If too few rows could be compared, a limit is not kept."""
     limit = limits.max_changed_share
-    if found.champion is None or (diff is None and limit is None):
+    if comparison.champion is None or (diff is None and limit is None):
         return None
     if diff is None or diff.rows == 0 or diff.failed > diff.rows:
         details = "none were compared: name a catalogue in [catalogue]"
@@ -290,8 +293,8 @@ def _catalogue(limits: GateSettings, found: Comparison, diff: CatalogueDiff | No
     return Finding(diff.changed_share, limit, limit is None or diff.changed_share <= limit, details)
 
 
-def _right(found: AutomaticLabels) -> float:
-    return 1 - found.wrong / found.photos
+def _right(labels: AutomaticLabels) -> float:
+    return 1 - labels.wrong / labels.photos
 
 
 def _promise(precision: float | None) -> str:

@@ -24,10 +24,10 @@ from trainer.retrain.cycle_folder import (
     Correction,
     CycleFolder,
     CycleStart,
+    GateVerdict,
     Outcome,
     PairedAccuracy,
     TestChange,
-    Verdict,
 )
 from trainer.retrain.gate import points_between
 from trainer.splits.assigned import AssignedPhoto, read_splits
@@ -72,7 +72,7 @@ def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
         comparison = comparison.model_copy(update={"challenger": outcome.challenger})
     collected, verdict, photos = (
         cycle.find(cycle.collected, Collected),
-        cycle.find(cycle.verdict, Verdict),
+        cycle.find(cycle.verdict, GateVerdict),
         _photos(cycle),
     )
     checks = sorted(verdict.checks, key=lambda check: (check.passed, not check.doubtful)) if verdict else ()

@@ -15,7 +15,7 @@ from models.terminal import Console, print_table
 from trainer.console import TrainingScreen
 from trainer.retrain.config import RetrainConfig, read_config
 from trainer.retrain.cycle import CycleOptions, retrain
-from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, Outcome, Verdict
+from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, GateVerdict, Outcome
 
 
 def retrain_and_show(path: Path, *, when: Literal["data", "drift"], restart: bool, as_json: bool) -> ExitCode:
@@ -60,7 +60,7 @@ def show_outcome(outcome: Outcome, config: RetrainConfig, console: Console) -> N
         return
     folder = CycleFolder(config.folder / f"{outcome.number:06d}")
     console.print()
-    print_table(_checks(folder.read(folder.verdict, Verdict)), console)
+    print_table(_checks(folder.read(folder.verdict, GateVerdict)), console)
     challenger = escape(str(outcome.challenger))
     if outcome.status is CycleStatus.PROMOTED:
         console.print(f"[bold green]{challenger} is the champion.[/bold green]", highlight=False)
@@ -71,7 +71,7 @@ def show_outcome(outcome: Outcome, config: RetrainConfig, console: Console) -> N
         console.print(line, highlight=False, soft_wrap=True)
 
 
-def _checks(verdict: Verdict) -> Table:
+def _checks(verdict: GateVerdict) -> Table:
     table = Table(title="The gate", title_justify="left", show_header=False, box=None)
     for check in verdict.checks:
         mark = "[green]✓[/green]" if check.passed else "[red]✗[/red]"

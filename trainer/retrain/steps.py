@@ -21,7 +21,15 @@ from trainer.data.dataset import read_dataset, read_parents
 from trainer.request import NamedWeights, TrainRequest, parse_duration
 from trainer.retrain.begin import SPLITS_FILE, champion_of, check_unseen
 from trainer.retrain.compare import Contestant
-from trainer.retrain.cycle_folder import CatalogueDiff, Collected, Comparison, CycleStatus, Outcome, Verdict, now_text
+from trainer.retrain.cycle_folder import (
+    CatalogueDiff,
+    Collected,
+    Comparison,
+    CycleStatus,
+    GateVerdict,
+    Outcome,
+    now_text,
+)
 from trainer.retrain.tools import RunningCycle
 from trainer.run import Run, RunArgs, RunState
 from trainer.splits.assigned import read_splits
@@ -215,7 +223,7 @@ def _settle(work: RunningCycle) -> bool:
     name, before = work.start.name, work.compared_with
     if champion_of(work.registry, name) != before:
         return False
-    verdict, numbers = work.folder.read(work.folder.verdict, Verdict), _numbers(work.comparison)
+    verdict, numbers = work.folder.read(work.folder.verdict, GateVerdict), _numbers(work.comparison)
     if not verdict.passed:
         work.registry.refuse(name, work.version, verdict.reasons, numbers, work.cycle_id)
         return True
@@ -254,7 +262,7 @@ def _outcome(work: RunningCycle) -> Outcome:
         champion=work.comparison.champion,
         challenger=f"{name}@{work.version}",
         version=work.version,
-        reasons=folder.read(folder.verdict, Verdict).reasons,
+        reasons=folder.read(folder.verdict, GateVerdict).reasons,
         started=work.start.started,
         finished=now_text(),
         seconds=folder.step_seconds(),

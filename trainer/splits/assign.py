@@ -166,9 +166,9 @@ def _name(members: Sequence[Candidate]) -> str:
 def _splits(
     candidates: Sequence[Candidate], members: Mapping[int, Sequence[int]], names: Mapping[int, str], seed: int
 ) -> dict[int, Split]:
-    given = {candidate.split for candidate in candidates} - {None}
-    cuts = bool(given) and not any(candidate.fixed for candidate in candidates)
-    open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in given)]
+    known_splits = {candidate.split for candidate in candidates} - {None}
+    cuts = bool(known_splits) and not any(candidate.fixed for candidate in candidates)
+    open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in known_splits)]
     splits: dict[int, Split] = {}
     placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # present photos of each class
     placed_groups: Counter[str] = Counter()

@@ -149,7 +149,7 @@ def match_earlier(
     known: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
     for old in earlier:
         known[old.sha256].setdefault(old.split, old)
-    least = {sha256: found[max(found, key=lambda split: split.rank)] for sha256, found in known.items()}
+    least = {sha256: by_split[max(by_split, key=lambda split: split.rank)] for sha256, by_split in known.items()}
     rows = _matched(today, earlier, least)
     _check_unmoved([(one, None if row is None else earlier[row]) for one, row in zip(today, rows, strict=True)])
     candidates = []
@@ -179,7 +179,7 @@ def _matched(
 
     ``least`` has, for each content, its row in the split of highest rank.
     """
-    found: list[int | None] = [None] * len(today)
+    rows_of: list[int | None] = [None] * len(today)
     asking = dict(enumerate(today))
     order = sorted(range(len(earlier)), key=lambda row: (not earlier[row].present, -earlier[row].split.rank))
     offered = {row: earlier[row] for row in order}
@@ -190,9 +190,9 @@ def _matched(
         for row, old in offered.items():
             rows[key(old)].append(row)
         for place, one in list(asking.items()):
-            wanted = key(one)
-            if wanted is not None and rows.get(wanted):
-                found[place] = row = rows[wanted].popleft()
+            own_key = key(one)
+            if own_key is not None and rows.get(own_key):
+                rows_of[place] = row = rows[own_key].popleft()
                 del asking[place], offered[row]
 
     claim(lambda one: (one.sha256, one.path, one.label, one.split))
@@ -201,15 +201,15 @@ def _matched(
     claim(lambda one: (one.sha256, one.split))
     claim(lambda one: None if isinstance(one, AssignedPhoto) and one.split != least[one.sha256].split else one.sha256)
     claim(lambda one: None if isinstance(one, Candidate) and one.sha256 in least else one.path)
-    return found
+    return rows_of
 
 
 def _check_unmoved(pairs: Sequence[tuple[Candidate, AssignedPhoto | None]]) -> None:
-    given = {photo.split for photo, _ in pairs}
+    splits = {photo.split for photo, _ in pairs}
     moved = []
     for photo, row in pairs:
         if row is not None and photo.split not in {None, row.split}:
-            is_cut = photo.split is Split.TRAIN and row.split not in given  # the split was cut from training
+            is_cut = photo.split is Split.TRAIN and row.split not in splits  # the split was cut from training
             if not is_cut:
                 moved.append((photo, row))
     if moved:

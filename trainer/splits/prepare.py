@@ -238,8 +238,8 @@ def _notes(
             "training"
         )
     untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
-    told = {candidate.label for candidate in candidates if candidate.path in untrained}  # has a note already
-    if missing := sorted(set(dataset.classes) - told - {photo.label for photo in used}):
+    noted = {candidate.label for candidate in candidates if candidate.path in untrained}  # has a note already
+    if missing := sorted(set(dataset.classes) - noted - {photo.label for photo in used}):
         yield f"no usable photo of {listed(missing)}: the model will not know it"
     alone = [guess for guess in shortcuts if guess.feature != TOGETHER]
     for guess in (alone or shortcuts)[:_SHORTCUTS_NAMED]:
@@ -248,12 +248,12 @@ def _notes(
 
 def _note_on_outliers(learned: int, every: int) -> str:
     show, held = number_of(every, "photo shows", "photos show"), every - learned
-    said = (
+    text = (
         f"{show} no product ({NONE}): the unknown score learns from {learned:,} and is measured on {held:,}; they are "
         "no class"
     )
     few = f"; more of them, {_FEW_OUTLIERS} to learn from at least, would help much more"
-    return said + (few if learned < _FEW_OUTLIERS else "")
+    return text + (few if learned < _FEW_OUTLIERS else "")
 
 
 def _notes_on_earlier(candidates: Sequence[Candidate]) -> Iterator[str]:
@@ -274,9 +274,9 @@ def _notes_on_earlier(candidates: Sequence[Candidate]) -> Iterator[str]:
 
 
 def _notes_on_cuts(candidates: Sequence[Candidate], used: Sequence[AssignedPhoto]) -> Iterator[str]:
-    given = {(a.path, a.label) for a in candidates if a.split is Split.TRAIN and not a.fixed}
+    training = {(a.path, a.label) for a in candidates if a.split is Split.TRAIN and not a.fixed}
     splits = {candidate.split for candidate in candidates}
-    moved = Counter(photo.split for photo in used if (photo.path, photo.label) in given)
+    moved = Counter(photo.split for photo in used if (photo.path, photo.label) in training)
     for split, count in moved.items():
         if split is not Split.TRAIN and split not in splits:
             yield f"{count:,} of the training photos are used for {split.word}, which has none"

@@ -116,9 +116,9 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
     lost = Counter(photos[place].label for place in untrained)
     kept = _take_out(photos, untrained, earlier_groups)
     if len(trained) < 2:  # noqa: PLR2004
-        found = f"of {brief(next(iter(trained)))} only" if trained else "none"
+        actual = f"of {brief(next(iter(trained)))} only" if trained else "none"
         others = f" of {', '.join(map(brief, sorted(lost)))}" if lost else ""
-        msg = f"Expected training photos of at least two classes, found {found}; add training photos{others}."
+        msg = f"Expected training photos of at least two classes, found {actual}; add training photos{others}."
         raise DataError(msg)
     if not any(photo.split is Split.VAL and photo.label in trained for photo in products):
         msg = (

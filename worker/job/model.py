@@ -45,11 +45,11 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
     """
     found = resolve_model(model, registry)
     begun = version_of(found, unfinished.spec.model.digest) if unfinished and found.by_alias else None
-    if begun is None or begun.said == found.said:
+    if begun is None or begun.name == found.name:
         return found, found.words
     words = (
-        f"{found.asked} is {found.said} by now; this job was begun with {begun.said} and goes on with it (--restart "
-        f"starts again with {found.said})."
+        f"{found.requested} is {found.name} by now; this job was begun with {begun.name} and goes on with it "
+        f"(--restart starts again with {found.name})."
     )
     return begun, words
 
@@ -62,10 +62,10 @@ def moved_words(job: Job, models: Iterable[JobModel]) -> str:
 
 def _moved(pin: ModelPin, model: ModelReference) -> str:
     before = version_of(model, pin.digest)
-    if before is None or before.said == model.said:
+    if before is None or before.name == model.name:
         return ""
-    moved = f", and {model.asked} is {model.said} by now" if model.by_alias else f", and not of {model.said}"
-    return f" It is of {before.said}{moved}."
+    moved = f", and {model.requested} is {model.name} by now" if model.by_alias else f", and not of {model.name}"
+    return f" It is of {before.name}{moved}."
 
 
 def begun_variant(variant: str, begun: Job | None, model: Path) -> str:
@@ -187,7 +187,7 @@ def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
     for one in models:
         found = one.found
         bundle = open_bundle(found.path) if found.path.is_dir() else None
-        named = ModelName(asked=found.asked, version=found.said) if found.asked else None
+        named = ModelName(asked=found.requested, version=found.name) if found.requested else None
         note = _note(bundle, one.pin) if bundle else ModelNote()
         fallback = _note(bundle, one.fallback) if bundle and one.fallback else None
         note = note.model_copy(update={"named": named, "fallback": fallback})

@@ -49,7 +49,7 @@ class Submitted:
     @property
     def record(self) -> dict[str, object]:
         """For machines."""
-        spec, names = self.job.spec, {one.name: one.found.said for one in self.models}
+        spec, names = self.job.spec, {one.name: one.found.name for one in self.models}
         models = {"model": names[""]} if "" in names else {"models": names}
         sizes = {"rows": spec.rows, "chunks": spec.chunks}
         return {"job": self.name, "new": self.new, "folder": self.job.storage.place, **sizes, **models}

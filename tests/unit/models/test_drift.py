@@ -67,7 +67,8 @@ def test_a_raised_threshold_keeps_the_promise() -> None:
 
 def test_no_threshold_is_high_enough_for_a_promise_that_no_row_keeps() -> None:
     shift = LabelShift(
-        ProofRows(labels=("a", "b"), edges=(0.5,), rows=((0, 0, 1, 80), (1, 0, 1, 20)), worth=100.0), (0.5, 0.5)
+        ProofRows(labels=("a", "b"), edges=(0.5,), rows=((0, 0, 1, 80), (1, 0, 1, 20)), effective_rows=100.0),
+        (0.5, 0.5),
     )
     shift.add(np.zeros(50, np.intp), np.full(50, 0.75, np.float32))
     expected = shift.expected(0.95)
@@ -77,7 +78,7 @@ def test_no_threshold_is_high_enough_for_a_promise_that_no_row_keeps() -> None:
 
 
 def test_answers_that_the_proof_has_never_given_change_no_share() -> None:
-    proof = ProofRows(labels=("a", "b", "c"), edges=(0.5,), rows=((0, 0, 1, 50), (1, 1, 1, 50)), worth=100.0)
+    proof = ProofRows(labels=("a", "b", "c"), edges=(0.5,), rows=((0, 0, 1, 50), (1, 1, 1, 50)), effective_rows=100.0)
     shift = LabelShift(proof, (0.5, 0.5, None))
     shift.add(np.array([0] * 30 + [1] * 30 + [2] * 40), np.full(100, 0.75, np.float32))
     expected = shift.expected(0.95)
@@ -103,16 +104,17 @@ def test_a_proof_counts_each_row_within_the_limit_once_and_photos_of_a_product_l
     proof = proof_rows([HeldOutRows(probabilities, labels, known, np.arange(90) // 2)], ("a", "b"), [(0.75, None)])
     assert proof is not None
     assert sum(row[3] for row in proof.rows) == 60
-    assert 30 < proof.worth < 60
+    assert 30 < proof.effective_rows < 60
     assert np.float32(0.75) in np.array(proof.edges, np.float32)
     assert ProofRows.model_validate_json(proof.model_dump_json()) == proof
 
 
 @pytest.mark.parametrize(
-    "change", [{"edges": [0.5, 0.5]}, {"rows": [[0, 2, 0, 1]]}, {"rows": [[0, 0, 2, 1]]}, {"rows": []}, {"worth": 0}]
+    "change",
+    [{"edges": [0.5, 0.5]}, {"rows": [[0, 2, 0, 1]]}, {"rows": [[0, 0, 2, 1]]}, {"rows": []}, {"effective_rows": 0}],
 )
 def test_a_damaged_proof_is_refused(change: dict[str, object]) -> None:
-    sound = {"labels": ["a", "b"], "edges": [0.5], "rows": [[0, 1, 1, 3]], "worth": 3.0}
+    sound = {"labels": ["a", "b"], "edges": [0.5], "rows": [[0, 1, 1, 3]], "effective_rows": 3.0}
     assert ProofRows.model_validate_json(json.dumps(sound))
     with pytest.raises(ValidationError):
         ProofRows.model_validate_json(json.dumps(sound | change))

@@ -17,7 +17,7 @@ def shelf(tmp_path: Path, bundle: Path) -> Registry:
 
 def test_an_alias_and_a_number_are_looked_up(shelf: Registry, bundle: Path) -> None:
     by_alias, by_number = (resolve_model(text, shelf.place) for text in ("shop@champion", "shop@2"))
-    assert (by_alias.said, by_number.said) == ("shop@1", "shop@2")
+    assert (by_alias.name, by_number.name) == ("shop@1", "shop@2")
     assert open_bundle(by_alias.path).digest == open_bundle(bundle).digest
     assert (by_alias.by_alias, by_number.by_alias) == (True, False)
     assert by_alias.words == f"shop@champion is shop@1 of the registry at {shelf.place}."
@@ -53,7 +53,7 @@ def test_a_registry_that_is_not_there_is_told(tmp_path: Path) -> None:
 def test_the_version_of_a_digest_is_found_whatever_is_champion(shelf: Registry, bundle: Path) -> None:
     shelf.promote("shop", 2, "better")
     found = version_of(resolve_model("shop@champion", shelf.place), open_bundle(bundle).digest)
-    assert (found.said, found.asked) == ("shop@1", "shop@champion")
+    assert (found.name, found.requested) == ("shop@1", "shop@champion")
     assert version_of(found, "0" * 64) is None
     assert version_of(ModelReference(bundle, "a path"), open_bundle(bundle).digest) is None
 

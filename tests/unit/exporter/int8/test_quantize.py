@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime.quantization.calibrate import HistogramCollector
 
-from exporter.int8 import Histograms, QuantizeError, Quantizer, body_nodes
+from exporter.int8 import Histograms, QuantizeError, Quantizer, as_pixels, body_nodes
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +79,24 @@ def optimized(model, tmp_path):
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return {node.name: node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node}
+    return onnx.load(options.optimized_model_filepath).graph.node
+
+
+@pytest.mark.parametrize(("fixture", "reads"), [("quantizer", True), ("depthwise", False)])
+def test_an_integer_first_layer_reads_pixels_if_scaling_keeps_them_whole(fixture, reads, request, tmp_path):
+    nodes = optimized(request.getfixturevalue(fixture).quantize(), tmp_path)
+    assert reads == ("QuantizeLinear" not in {node.op_type for node in nodes})
+    assert [node.op_type for node in nodes if node.input[0] == "image"] == ["Transpose" if reads else "Cast"]
+
+
+def test_a_float_first_layer_reads_scaled_pixels(quantizer, tmp_path):
+    nodes = {node.name: node for node in optimized(quantizer.quantize(1), tmp_path)}
+    assert nodes[quantizer.layers[0]].op_type in {"Conv", "FusedConv"}
 
 
 @pytest.mark.parametrize("count", [0, 2])
 def test_the_first_layers_stay_in_floating_point_and_the_others_compute_with_integers(depthwise, count, tmp_path):
-    found = optimized(depthwise.quantize(count), tmp_path)
+    found = {node.name: node.op_type for node in optimized(depthwise.quantize(count), tmp_path)}
     assert [found[name] for name in depthwise.layers[count:]] == ["QLinearConv"] * (27 - count)
     assert {found[name] for name in depthwise.layers[:count]} <= {"Conv", "FusedConv"}
 
@@ -189,6 +201,35 @@ def graph(*nodes):
     ends = [value("image", TensorProto.FLOAT, [1])], [value("logits", TensorProto.FLOAT, [1])]
     made = [helper.make_node(op, inputs, outputs, name=outputs[0]) for op, inputs, outputs in nodes]
     return helper.make_model(helper.make_graph(made, "made up", *ends))
+
+
+@pytest.mark.parametrize(
+    ("scale", "offset", "expected"),
+    [
+        (1 / 128, -127 / 128, (1 / 128, 127)),
+        (1 / 255, None, (1 / 255, 0)),
+        (1 / 127.5, -1.0, None),
+        (1 / 255, -1.01, None),
+        (1 / 255, 0.5, None),
+        ([1 / 255, 1 / 254, 1 / 253], None, None),
+    ],
+)
+def test_pixels_are_the_integers_of_a_scaling_with_a_whole_zero_point(scale, offset, expected):
+    shifts = [("Add", ["scaled", "offset"], ["shifted"])] if offset else []
+    last = "shifted" if offset else "scaled"
+    model = graph(
+        ("Cast", ["image"], ["float"]),
+        ("Mul", ["float", "scale"], ["scaled"]),
+        *shifts,
+        ("Transpose", [last], ["turned"]),
+        ("Conv", ["turned", "w"], ["logits"]),
+    )
+    numbers = {"scale": scale, "offset": offset or 0.0}
+    model.graph.initializer.extend(
+        numpy_helper.from_array(np.array(value, np.float32), name) for name, value in numbers.items()
+    )
+    found = as_pixels(model, "turned")
+    assert (found and (float(found["scale"]), int(found["zero_point"]))) == (expected and pytest.approx(expected))
 
 
 def test_nodes_beside_the_path_to_the_features_are_not_body():

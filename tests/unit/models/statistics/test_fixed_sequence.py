@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from models.statistics.confidence import TARGETS
-from models.statistics.fixed_sequence import proved_rows, worth
+from models.statistics.fixed_sequence import effective_rows, proved_rows
 from models.statistics.intervals import lower_bound
 from models.statistics.thresholds import fewest_rows
 
@@ -71,12 +71,12 @@ def test_pictures_that_come_four_times_prove_no_more_than_once(precision):
 
 def test_rows_are_worth_as_many_as_their_groups_if_these_are_alike():
     chosen = np.ones(6, bool)
-    assert worth(np.arange(6), chosen).tolist() == [1, 2, 3, 4, 5, 6]
-    assert worth(np.array([0, 1, 2, 2, 1, 0]), chosen)[[2, 5]].tolist() == [3, 3]
-    assert worth(np.zeros(6, int), chosen).tolist() == [1] * 6
-    assert worth(np.array([0, 1, 1, 2, 2, 2]), chosen)[-1] == pytest.approx(36 / 14)
+    assert effective_rows(np.arange(6), chosen).tolist() == [1, 2, 3, 4, 5, 6]
+    assert effective_rows(np.array([0, 1, 2, 2, 1, 0]), chosen)[[2, 5]].tolist() == [3, 3]
+    assert effective_rows(np.zeros(6, int), chosen).tolist() == [1] * 6
+    assert effective_rows(np.array([0, 1, 1, 2, 2, 2]), chosen)[-1] == pytest.approx(36 / 14)
     some = np.array([False, True, True, False, False, True])
-    assert worth(np.array([0, 0, 1, 0, 2, 2]), some).tolist() == [0, 1, 2, 2, 2, 3]
+    assert effective_rows(np.array([0, 0, 1, 0, 2, 2]), some).tolist() == [0, 1, 2, 2, 2, 3]
 
 
 def test_the_networks_own_rows_are_worth_their_groups_as_well():

@@ -5,7 +5,7 @@ import pytest
 
 from tests.unit.trainer.learning.steady import PHOTOS, SIZE, STEADY, batches_of, held_of, learner_of
 from tests.unit.trainer.run_files import Diary
-from trainer.learning.loop import Limits, fit
+from trainer.learning.loop import TrainingBudget, fit
 from trainer.run import Run
 
 
@@ -25,7 +25,7 @@ def fit_once(run, photos, logits_network):
 
     def fit_with(rate=1e-4, epochs=5, view=None, truths=(1, 1, 1), cosine=False):
         recipe = replace(STEADY, rate=rate, cosine=cosine)
-        learner, limits = learner_of(logits_network(), recipe), Limits(epochs)
+        learner, limits = learner_of(logits_network(), recipe), TrainingBudget(epochs)
         return fit(learner, recipe, batches_of(photos, recipe), held_of(truths), run, limits, view or Diary())
 
     return fit_with

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from models.errors import DataError
 from tests.unit.trainer.learning.steady import SIZE, STEADY, batches_of, held_of, learner_of
 from tests.unit.trainer.run_files import Diary, at
-from trainer.learning.loop import Limits, ValidationPhotos, fit
+from trainer.learning.loop import TrainingBudget, ValidationPhotos, fit
 from trainer.learning.recipe import Stage
 from trainer.run import Run, read_history
 
@@ -65,7 +65,7 @@ def test_a_loss_that_is_no_number_ends_the_training_and_keeps_the_best(run, phot
     kernel = learner.network.get_layer("logits").kernel
     view = Diary(on_epoch=at(2, lambda: kernel.assign(np.full(kernel.shape, np.nan))))
     with pytest.raises(DataError, match="epoch 3"):
-        fit(learner, STEADY, batches, held_of((1, 1)), run, Limits(5), view)
+        fit(learner, STEADY, batches, held_of((1, 1)), run, TrainingBudget(5), view)
     assert [row.epoch for row in read_history(run.history)] == [1, 2]
     assert run.best.is_file()
 
@@ -149,7 +149,7 @@ def test_epochs_that_are_slower_than_planned_are_fewer_and_the_schedule_ends_in_
     epoch_s = steps * step_s + validation_s
     assume(2 * epoch_s <= seconds < 20 * epoch_s)
     recipe, run = replace(STEADY, rate=1.0, cosine=True, stages=stages), Run(tmp_path_factory.mktemp("timed"))
-    photos, limits = ValidationPhotos(held, np.array([0])), Limits(1_000, seconds, clock)
+    photos, limits = ValidationPhotos(held, np.array([0])), TrainingBudget(1_000, seconds, clock)
     outcome = fit(puppet, recipe, puppet, photos, run, limits, view)
     assert clock.now <= seconds + epoch_s
     assert outcome.history[-1].lr == pytest.approx(0, abs=1e-9)
@@ -168,7 +168,7 @@ def test_the_first_steps_compilation_is_timed_separately(run):
         return learn(*batch)
 
     puppet.step = slow_at_first
-    rows = fit(puppet, STEADY, puppet, NOTHING, run, Limits(2, clock=clock), Diary()).history
+    rows = fit(puppet, STEADY, puppet, NOTHING, run, TrainingBudget(2, clock=clock), Diary()).history
     assert [(row.seconds, row.compile_s) for row in rows] == [(72.0, 60.0), (12.0, 0.0)]
 
 
@@ -182,5 +182,5 @@ def test_waiting_is_the_share_of_time_in_which_there_are_no_photos(run):
         return learn(*batch)
 
     puppet.step = slow
-    (row,) = fit(puppet, STEADY, puppet, NOTHING, run, Limits(1, clock=clock), Diary()).history
+    (row,) = fit(puppet, STEADY, puppet, NOTHING, run, TrainingBudget(1, clock=clock), Diary()).history
     assert (row.waiting, row.seconds, row.images_per_s) == (0.75, 16.0, 0.25)

@@ -8,7 +8,7 @@ import pytest
 from models.errors import InputError
 from tests.unit.trainer.learning.steady import STEADY, batches_of, learner_of
 from tests.unit.trainer.run_files import Diary, Killed, at, figures_of, kill, press_ctrl_c, same_weights
-from trainer.learning.loop import Limits, ValidationPhotos, fit
+from trainer.learning.loop import TrainingBudget, ValidationPhotos, fit
 from trainer.learning.recipe import Augmentation, Stage
 from trainer.run import Run, read_history
 
@@ -53,7 +53,7 @@ def lively_fit(folder, make_store, view):
     network, run = lively_network(), Run(folder)
     held = ValidationPhotos(lambda start, end: store.take([str(i) for i in range(start, end)]), np.array([0, 1, 2] * 2))
     batches = batches_of(store, LIVELY, [0, 1, 2] * 4, 3)
-    return run, network, fit(learner_of(network, LIVELY), LIVELY, batches, held, run, Limits(4), view)
+    return run, network, fit(learner_of(network, LIVELY), LIVELY, batches, held, run, TrainingBudget(4), view)
 
 
 def same_arrays(one, other):

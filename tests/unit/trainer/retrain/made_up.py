@@ -10,8 +10,8 @@ from trainer.retrain.cycle_folder import (
     Check,
     Comparison,
     Footprint,
+    GateVerdict,
     PairedAccuracy,
-    Verdict,
 )
 from trainer.retrain.gate import judge
 
@@ -77,14 +77,14 @@ def catalogue(changed=31, rows=1000, failed=0):
     )  # fmt: skip
 
 
-def judged(found, changed=None, **limits) -> Verdict:
+def judged(found, changed=None, **limits) -> GateVerdict:
     return judge(GateSettings(**limits), found, changed)
 
 
-def failing(verdict: Verdict) -> list[str]:
+def failing(verdict: GateVerdict) -> list[str]:
     return [check.name for check in verdict.checks if not check.passed]
 
 
-def named(verdict: Verdict, name: str) -> Check:
+def named(verdict: GateVerdict, name: str) -> Check:
     [found] = [check for check in verdict.checks if check.name == name]
     return found

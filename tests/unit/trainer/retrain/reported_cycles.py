@@ -17,10 +17,10 @@ from trainer.retrain.cycle_folder import (
     CycleStart,
     CycleStatus,
     Footprint,
+    GateVerdict,
     Outcome,
     PairedAccuracy,
     TestChange,
-    Verdict,
 )
 from trainer.retrain.report import cycle_page
 from trainer.splits.assigned import AssignedPhoto, write_splits
@@ -41,7 +41,7 @@ class ReportedCycle:
     collected: Collected | None = None
     comparison: Comparison | None = None
     catalogue: CatalogueDiff | None = None
-    verdict: Verdict | None = None
+    verdict: GateVerdict | None = None
     photos: Sequence[AssignedPhoto] = ()
 
     def page(self) -> str:
@@ -80,13 +80,13 @@ def promoted(folder: Path, label: str = "shoes", photo: str = "gone.jpg") -> Rep
         _collected(label, photo),
         _comparison(label, photo),
         _catalogue(label, photo),
-        Verdict(checks=(_check("accuracy"), _check("size"))),
+        GateVerdict(checks=(_check("accuracy"), _check("size"))),
         photos,
     )
 
 
 def refused(folder: Path) -> ReportedCycle:
-    verdict = Verdict(checks=(_check("accuracy"), Check(name="recall", passed=False, sentence=REASON)))
+    verdict = GateVerdict(checks=(_check("accuracy"), Check(name="recall", passed=False, sentence=REASON)))
     said = outcome(CycleStatus.REFUSED, reasons=verdict.reasons)
     return replace(promoted(folder), outcome=said, verdict=verdict)
 

@@ -8,7 +8,7 @@ from PIL import Image
 from models.errors import InputError
 from tests.html_page import NASTY, Page, check_harmless
 from tests.unit.trainer.retrain.reported_cycles import PIXEL, ReportedCycle, first, outcome, promoted, refused
-from trainer.retrain.cycle_folder import Check, CycleStatus, Verdict
+from trainer.retrain.cycle_folder import Check, CycleStatus, GateVerdict
 from trainer.retrain.report import write_report
 
 
@@ -91,10 +91,10 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
 def test_what_passed_and_a_person_should_look_at_is_marked(tmp_path: Path) -> None:
     shop = promoted(tmp_path)
     doubt = Check(name="precision", passed=True, sentence="The promise is broken.", doubtful=True)
-    gate = said(replace(shop, verdict=Verdict(checks=(*shop.verdict.checks, doubt))), "gate")
+    gate = said(replace(shop, verdict=GateVerdict(checks=(*shop.verdict.checks, doubt))), "gate")
     assert gate.startswith("Gate · all 3 passed, 1 to look at ! precision The promise is broken.")
     unsure = Check(name="recall", passed=True, sentence="Too few.", unsure=True)
-    assert said(replace(shop, verdict=Verdict(checks=(unsure,))), "gate") == "Gate · all 1 passed ? recall Too few."
+    assert said(replace(shop, verdict=GateVerdict(checks=(unsure,))), "gate") == "Gate · all 1 passed ? recall Too few."
 
 
 def test_nothing_of_peoples_words_becomes_markup(tmp_path: Path) -> None:

@@ -119,7 +119,7 @@ def test_many_is_far_more_than_usual(counts: list[int], rows: int, many: int) ->
 def proof() -> ProofRows:
     """Two equally common classes. One is right in 9 of 10 sure rows, and in all above 0.875."""
     rows = ((0, 0, 1, 360), (0, 1, 1, 40), (0, 0, 2, 100), (1, 1, 1, 100), (1, 1, 2, 400))
-    return ProofRows(labels=LABELS, edges=(0.5, 0.875), rows=rows, worth=1000.0)
+    return ProofRows(labels=LABELS, edges=(0.5, 0.875), rows=rows, effective_rows=1000.0)
 
 
 def mixed_job(answered_job, hard: int, options: JobOptions = PLAIN) -> Job:
