@@ -1,13 +1,14 @@
-"""The results that a labelling process need not compute again: its own of this job, and those of the previous one.
+"""Results that a labelling process takes over: its own of this job, and the previous job's.
 
-They are found by the bytes of photos, and by what a host calls those bytes. The previous job's are in an SQLite file
-that may be damaged or removed at any time: a photo that is not found is labelled again.
+The key is a photo's SHA-256, or its URL and ETag. An SQLite file has the previous job's results, each with a checksum.
+The file may be damaged or removed at any time: then photos are labelled again.
 """
 
 import hashlib
 import json
 import logging
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -22,9 +23,9 @@ from worker.request import JobOptions
 
 PREVIOUS_FILE: Final = "previous.sqlite"
 _COLUMNS: Final = tuple(name for name in PART_SCHEMA.names if name not in {"sha256", "model", "etag"})
-_FIND: Final = "SELECT result FROM photo WHERE sha256 = ?"
-_AT: Final = "SELECT hex(sha256), result FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ?"
-_PUT_PHOTO: Final = "INSERT INTO photo VALUES (?, ?)"
+_FIND: Final = "SELECT sha256, result, checksum FROM photo WHERE sha256 = ?"
+_AT: Final = "SELECT sha256, result, checksum FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ?"
+_PUT_PHOTO: Final = "INSERT INTO photo VALUES (?, ?, ?)"
 _PUT_PLACE: Final = "INSERT INTO place VALUES (?, ?, ?)"
 _URLS_AT_ONCE: Final = 500
 _MOST_BYTES: Final = 1 << 25
@@ -44,17 +45,22 @@ class Known(NamedTuple):
 
 
 def put_results(connection: sqlite3.Connection, rows: Iterable[Cells], urls: Iterable[str | None]) -> None:
-    """Keep results of a part that would be the same another time; failed photos are asked for again."""
+    """Keep the results of a part, but those of photos that may succeed another time."""
     photos, places = [], []
     for row, url in zip(rows, urls, strict=True):
         if row["sha256"] and row["error"] not in RETRYABLE:
             sha256 = bytes.fromhex(row["sha256"])
             cells = [row[name] for name in _COLUMNS]
-            photos.append((sha256, json.dumps(cells, ensure_ascii=False, separators=(",", ":"))))
+            text = json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
+            photos.append((sha256, text, _checksum(sha256, text)))
             if url and row["etag"] and row["status"] != Status.FAILED:
                 places.append((_key(url), row["etag"], sha256))
     connection.executemany(_PUT_PHOTO, photos)
     connection.executemany(_PUT_PLACE, places)
+
+
+def _checksum(sha256: bytes, text: str) -> int:
+    return zlib.crc32(text.encode(), zlib.crc32(sha256))
 
 
 def _key(url: str) -> bytes:
@@ -70,19 +76,16 @@ class PreviousResults:
 
     def find(self, sha256: str) -> Known | None:
         """The result of a photo with these bytes."""
-
-        def ask(connection: sqlite3.Connection) -> Known | None:
-            row = connection.execute(_FIND, (bytes.fromhex(sha256),)).fetchone()
-            return _known(sha256, row[0]) if row else None
-
-        return self._answer(ask, None)
+        return self._one(_FIND, bytes.fromhex(sha256))
 
     def at(self, url: str, etag: str) -> Known | None:
         """The result of the bytes to which a host gave this ETag."""
+        return self._one(_AT, _key(url), etag)
 
+    def _one(self, query: str, *values: bytes | str) -> Known | None:
         def ask(connection: sqlite3.Connection) -> Known | None:
-            row = connection.execute(_AT, (_key(url), etag)).fetchone()
-            return _known(row[0].lower(), row[1]) if row else None
+            row = connection.execute(query, values).fetchone()
+            return _known(*row) if row else None
 
         return self._answer(ask, None)
 
@@ -105,7 +108,7 @@ class PreviousResults:
             return nothing
         try:
             return ask(self._connection)
-        except (sqlite3.Error, ValueError) as error:
+        except (sqlite3.Error, TypeError, ValueError) as error:
             _log_lost(self._place, error)
             self.close()
             return nothing
@@ -117,10 +120,12 @@ class PreviousResults:
             self._connection = None
 
 
-def _known(sha256: str, text: str) -> Known:
-    """A result as :func:`put_results` wrote it; raises ``ValueError`` if the text is not one of its results."""
-    cells = dict(zip(_COLUMNS, json.loads(text), strict=True))
-    return Known(sha256, {**cells, "status": Status(cells["status"]).value}, carried=True)
+def _known(sha256: bytes, text: str, checksum: int) -> Known:
+    """A result as :func:`put_results` wrote it; raises ``ValueError`` if it was changed."""
+    if _checksum(sha256, str(text)) != checksum:  # a changed cell may have another type
+        msg = "a result's checksum differs"
+        raise ValueError(msg)
+    return Known(sha256.hex(), dict(zip(_COLUMNS, json.loads(text), strict=True)), carried=True)
 
 
 def _log_lost(place: str, error: Exception) -> None:

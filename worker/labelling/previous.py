@@ -15,7 +15,7 @@ from worker.labelling.earlier_results import PREVIOUS_FILE, Terms, put_results, 
 
 _TABLES: Final = """
 PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768;
-CREATE TABLE photo (sha256 BLOB, result TEXT NOT NULL);
+CREATE TABLE photo (sha256 BLOB, result TEXT NOT NULL, checksum INT NOT NULL);
 CREATE TABLE place (url BLOB, etag TEXT NOT NULL, sha256 BLOB NOT NULL);
 CREATE TABLE about (terms TEXT NOT NULL);
 """

@@ -1,4 +1,5 @@
 import os
+import sqlite3
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -126,12 +127,22 @@ def test_photos_are_carried_by_what_their_host_called_them(new_job: DoneJob) -> 
     known.close()
 
 
+def _changed(file: Path, cells: str) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute(f"UPDATE photo SET result = {cells}")
+    connection.close()
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "no database": lambda file: file.write_bytes(b"no database" * 1_000),
     "empty": lambda file: file.write_bytes(b""),
     "cut": lambda file: os.truncate(file, 5_000),
     "pages spoilt": lambda file: file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 4096 * 8),
     "results spoilt": lambda file: file.write_bytes(file.read_bytes().replace(b'"labeled"', b'"labelex"')),
+    "a label without a confidence": lambda file: _changed(file, "json_set(result, '$[1]', NULL)"),
+    "another label": lambda file: _changed(file, "json_set(result, '$[0]', 'hat')"),
+    "bytes": lambda file: _changed(file, "CAST(result AS BLOB)"),
+    "a number": lambda file: _changed(file, "7"),
 }
 
 
