@@ -30,7 +30,7 @@ from models.errors import ImageFault, InputError, JobError
 from models.storage.storage import Storage
 from models.text import numbered
 from models.whole_file import naming_full_disk
-from worker.job.parts import answers_of, latest_parts, part_key, read_part
+from worker.job.parts import latest_parts, part_key, question_tables, read_part
 from worker.request import JobOptions, Priority
 
 if TYPE_CHECKING:
@@ -297,11 +297,11 @@ class Job:
 
     def part(self, chunk: int, key: str, columns: list[str] | None = None) -> pa.Table:
         """The results in a part, or some of their columns; of several models, only a question has results."""
-        return answers_of(self._part_table(chunk, key), [self.name], columns)[0]
+        return question_tables(self._part_table(chunk, key), [self.name], columns)[0]
 
     def answers(self, chunk: int, key: str, columns: list[str] | None = None) -> list[pa.Table]:
         """:meth:`part` of each of its :attr:`questions`, in one reading."""
-        return answers_of(self._part_table(chunk, key), [question.name for question in self.questions], columns)
+        return question_tables(self._part_table(chunk, key), [question.name for question in self.questions], columns)
 
     def _part_table(self, chunk: int, key: str) -> pa.Table:
         return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk))
@@ -316,7 +316,7 @@ class Job:
             whole = range(start, min(start + each, self.spec.chunks))
             for chunks in (whole[at : at + self._at_once] for at in range(0, len(whole), self._at_once)):
                 parts = [self._part_table(chunk, keys[chunk]) for chunk in chunks]
-                answers = [one.combine_chunks() for one in answers_of(pa.concat_tables(parts), names, results)]
+                answers = [one.combine_chunks() for one in question_tables(pa.concat_tables(parts), names, results)]
                 first = chunks[0] * self.spec.chunk_rows
                 yield Batch(first, answers, self._rows(chunks, columns), [part.schema for part in parts])
 

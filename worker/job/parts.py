@@ -62,8 +62,7 @@ REVIEW_LAST: Final = ("sha256", "model")
 PART_SCHEMA: Final = pa.schema(
     [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *TREE_FIELDS]
 )
-"""Columns of a part: those of the result that do not follow from others, with a tree of labels or without, and the
-host's ETag of the photo's bytes."""
+"""Columns of a part: the result's, but derived ones, with a tree or without; and the ETag of the photo's bytes."""
 _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
@@ -92,7 +91,7 @@ SEVERITY: Final = {Status.LABELED: 0, Status.REVIEW: 1, Status.FAILED: 2}
 
 Scored = tuple[Probabilities, float]
 """A photo's probabilities, ``float32 (classes,)``, and its out-of-distribution score, NaN without one."""
-Cells = dict[str, Any]
+PartRow = dict[str, Any]
 """The cells of a row of a part, by column; a column that is missing is null."""
 
 
@@ -109,10 +108,10 @@ class Columns:
         self._unknown = np.full(rows, np.nan, np.float32)
         self._sha256: list[str | None] = [None] * rows
         self._etag: list[str | None] = [None] * rows
-        self._cells: dict[int, Cells] = {}
+        self._cells: dict[int, PartRow] = {}
         self._left = rows
 
-    def put(self, row: int, result: Scored | Cells, sha256: str | None, etag: str | None) -> None:
+    def put(self, row: int, result: Scored | PartRow, sha256: str | None, etag: str | None) -> None:
         """Note the result of a row that has none yet."""
         self._left -= 1
         if isinstance(result, dict):
@@ -121,7 +120,7 @@ class Columns:
             self._probabilities[row], self._unknown[row] = result
             self._sha256[row], self._etag[row] = sha256, etag
 
-    def keep(self, row: int, cells: Cells) -> None:
+    def keep(self, row: int, cells: PartRow) -> None:
         """Note a row as an earlier part has it."""
         self._left -= 1
         self._cells[row] = cells
@@ -165,7 +164,7 @@ class Columns:
         return pa.Table.from_arrays(arrays, schema=PART_SCHEMA)
 
 
-def failed_cells(error: ImageError) -> Cells:
+def failed_cells(error: ImageError) -> PartRow:
     """The result of a photo that could not be had or decoded."""
     message = one_line(str(error), _LONGEST_MESSAGE)  # cells, paths and hosts put anything into it
     return {"status": Status.FAILED.value, "error": error.fault.value, "error_message": message}
@@ -289,7 +288,11 @@ def part_bytes(
     facts = {JOB_KEY: job, WORK_KEY: work.model_dump_json(), PHOTOS_KEY: photos.model_dump_json()}
     columns = [column for results in answers.values() for column in results.columns]
     fields = [field.with_name(_in_part(name, field.name)) for name in answers for field in PART_SCHEMA]
-    table = pa.Table.from_arrays(columns, schema=pa.schema(fields, facts))
+    return checked_stream(pa.Table.from_arrays(columns, schema=pa.schema(fields, facts)))
+
+
+def checked_stream(table: pa.Table) -> bytes:
+    """A table as an Arrow stream with a checksum."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -297,17 +300,17 @@ def part_bytes(
     return data + _checksum(data)
 
 
-def _checksum(data: bytes | memoryview) -> bytes:
-    return zlib.crc32(data).to_bytes(_CHECKSUM_BYTES)
-
-
-def _stream(data: bytes) -> pa.RecordBatchStreamReader:
-    """The results of a part's bytes; a checksum that differs raises ``ValueError``, since Arrow trusts its files."""
+def open_stream(data: bytes) -> pa.RecordBatchStreamReader:
+    """Reads :func:`checked_stream`; a checksum that differs raises ``ValueError``, since Arrow trusts its files."""
     whole = memoryview(data)[:-_CHECKSUM_BYTES]
     if _checksum(whole) != data[-_CHECKSUM_BYTES:]:
         msg = "its checksum differs"
         raise ValueError(msg)
     return pa.ipc.open_stream(pa.py_buffer(whole))
+
+
+def _checksum(data: bytes | memoryview) -> bytes:
+    return zlib.crc32(data).to_bytes(_CHECKSUM_BYTES)
 
 
 def _in_part(question: str, column: str) -> str:
@@ -318,7 +321,7 @@ def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
     """All columns of a part; one of another job is removed and refused, one that is damaged refused."""
     data = storage.read(key)
     try:
-        table = _stream(data).read_all()
+        table = open_stream(data).read_all()
     except _DAMAGED as error:
         raise _damaged(storage, key, f"is damaged ({error})") from error
     if (table.schema.metadata or {}).get(JOB_KEY) != job.encode():
@@ -334,7 +337,7 @@ def _damaged(storage: Storage, key: str, how: str) -> JobError:
     return JobError(f"{key} in {storage.place} {how}; delete it and go on.")
 
 
-def answers_of(part: pa.Table, questions: Sequence[str], columns: list[str] | None = None) -> list[pa.Table]:
+def question_tables(part: pa.Table, questions: Sequence[str], columns: list[str] | None = None) -> list[pa.Table]:
     """The results of each question in a part, or in several; all columns, or some."""
     names = columns or PART_SCHEMA.names
     schema = pa.schema([PART_SCHEMA.field(name) for name in names], part.schema.metadata)
@@ -353,7 +356,7 @@ def read_work(storage: Storage, key: str) -> PartWork:
     """The work behind the part under a key; JobError if it is damaged."""
     data = storage.read(key)
     try:
-        return part_work(_stream(data).schema)
+        return part_work(open_stream(data).schema)
     except (*_DAMAGED, TypeError) as error:
         raise _damaged(storage, key, f"is damaged ({error})") from error
 

@@ -27,8 +27,8 @@ from models.storage.storage import Storage
 from worker.job.job import RETRYABLE, Job
 from worker.job.parts import (
     NO_PHOTO_WORK,
-    Cells,
     Columns,
+    PartRow,
     PhotoWork,
     Scored,
     part_bytes,
@@ -185,7 +185,7 @@ class OpenChunk:
         wanted, self._wanted = self._wanted, []
         return wanted
 
-    def settle(self, row: int, result: Scored | Cells, question: int, sha256: str | None, etag: str | None) -> None:
+    def settle(self, row: int, result: Scored | PartRow, question: int, sha256: str | None, etag: str | None) -> None:
         """Note the result of a row; ``question`` is its place among the job's."""
         self._columns[question].put(row, result, sha256, etag)
 

@@ -18,7 +18,7 @@ from models.errors import HangtagError
 from models.events import log_event
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from worker.job.job import RETRYABLE, Job, ModelPin, scratch_folder
-from worker.job.parts import PART_SCHEMA, Cells, Scored, Status
+from worker.job.parts import PART_SCHEMA, PartRow, Scored, Status
 from worker.request import JobOptions
 
 PREVIOUS_FILE: Final = "previous.sqlite"
@@ -40,11 +40,11 @@ class Known(NamedTuple):
     """The result of a photo's bytes, and whether it is the previous job's."""
 
     sha256: str
-    result: Scored | Cells
+    result: Scored | PartRow
     carried: bool
 
 
-def put_results(connection: sqlite3.Connection, rows: Iterable[Cells], urls: Iterable[str | None]) -> None:
+def put_results(connection: sqlite3.Connection, rows: Iterable[PartRow], urls: Iterable[str | None]) -> None:
     """Keep the results of a part, but those of photos that may succeed another time."""
     photos, places = [], []
     for row, url in zip(rows, urls, strict=True):
@@ -141,7 +141,7 @@ class EarlierResults:
     def __init__(self, previous: PreviousResults | None = None) -> None:
         self._previous = previous
         self._bytes = 0
-        self._own: dict[str, Scored | Cells] = {}
+        self._own: dict[str, Scored | PartRow] = {}
         self._places: dict[str, tuple[str, str]] = {}
 
     def find(self, sha256: str) -> Known | None:
@@ -162,7 +162,7 @@ class EarlierResults:
         etags = self._previous.etags(urls) if self._previous else {}
         return etags | {url: self._places[url][0] for url in urls if url in self._places}
 
-    def add(self, sha256: str, result: Scored | Cells, places: Iterable[tuple[str | None, str | None]]) -> None:
+    def add(self, sha256: str, result: Scored | PartRow, places: Iterable[tuple[str | None, str | None]]) -> None:
         """Remember a result that would be the same another time; ``places``: URLs of the photo, with their ETags."""
         if self._bytes > _MOST_BYTES:
             self._own.clear()

@@ -17,7 +17,7 @@ from models.classifier import BATCH, Classifier
 from models.errors import ImageError, ImageFault
 from models.preprocess import Pixels, PreprocessSpec
 from worker.job.job import RETRYABLE, Job
-from worker.job.parts import NO_PHOTO_WORK, Cells, Scored, failed_cells
+from worker.job.parts import NO_PHOTO_WORK, PartRow, Scored, failed_cells
 from worker.labelling.chunk import Finished, OpenChunk, is_done
 from worker.labelling.earlier_results import EarlierResults, Known
 
@@ -26,10 +26,11 @@ _LINGER_S: Final = 0.01
 
 _WAIT_S: Final = 0.2
 _MOST_CHUNKS: Final = 3
-"""The most chunks in hand, those that are being committed included, if all photos lie on disk."""
+"""The most chunks in hand if all photos lie on disk, with the chunks that are being committed."""
 
 _MOST_ROWS: Final = 8192
-"""The most rows of the chunks in hand; while slow hosts are waited for, their results stay in memory."""
+_MOST_BYTES: Final = 64 * 1024**2
+"""The most rows of the chunks in hand, and the most bytes of their probabilities, which wait for slow hosts."""
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
@@ -112,6 +113,8 @@ class Labeller:
         self._on_finished = on_finished
         self._guard = guard or Guard()
         self._ahead = ahead
+        row_bytes = np.dtype(np.float32).itemsize * sum(len(one.classifier.rules.labels) for one in asked)
+        self._most_rows = min(_MOST_ROWS, _MOST_BYTES // row_bytes)
         self._open: dict[int, OpenChunk] = {}
         self._commits: set[Future[Finished]] = set()
         self._committer = ThreadPoolExecutor(1)  # while a part is synced to its disk, other photos are labelled
@@ -144,9 +147,11 @@ class Labeller:
         """Whether to begin another chunk: there is room for it, and its photos would be fetched at once."""
         if not self._open:
             return self._ahead or not self._commits
+        if self._rows >= self._most_rows:
+            return False
         if self._ahead and self._photos.on_disk and self._awaited < BATCH:
             return len(self._open) + len(self._commits) < _MOST_CHUNKS
-        return self._photos.wants_more and self._rows < _MOST_ROWS and self._awaited < self._most_awaited
+        return self._photos.wants_more and self._awaited < self._most_awaited
 
     @property
     def _most_awaited(self) -> float:
@@ -261,7 +266,7 @@ class Labeller:
             for photo in photos:
                 self._settle(photo, result, question, sha256)
 
-    def _settle(self, photo: Photo, result: Scored | Cells, question: _Question, sha256: str | None) -> None:
+    def _settle(self, photo: Photo, result: Scored | PartRow, question: _Question, sha256: str | None) -> None:
         chunk = self._open[photo.wanted.chunk]
         chunk.settle(photo.wanted.row, result, question.place, sha256, photo.etag if sha256 else None)
         self._finish_if_whole(chunk)

@@ -17,7 +17,6 @@ from tests.row_results import (
     part_bytes,
     results_of,
     results_table,
-    stream_of,
     table_of,
 )
 from worker.job.parts import (
@@ -25,6 +24,7 @@ from worker.job.parts import (
     Columns,
     PhotoWork,
     Status,
+    checked_stream,
     failed_cells,
     latest_parts,
     part_key,
@@ -117,7 +117,7 @@ def test_the_format_on_disk_is_this_one() -> None:
 
 @pytest.mark.parametrize("data", [part_of(ROW, job="beef"), None], ids=["of another job", "of no job"])
 def test_a_part_that_is_not_the_jobs_is_removed(tmp_path: Path, data: bytes | None) -> None:
-    storage = written(tmp_path, data or stream_of(pa.table({"label": ["shoe"]})))
+    storage = written(tmp_path, data or checked_stream(pa.table({"label": ["shoe"]})))
     with pytest.raises(JobError, match=r"000000\.r0"):
         read_part(storage, part_key(0), "cafe", 1)
     assert not storage.exists(part_key(0))

@@ -202,6 +202,20 @@ class Batches:
         return self._model.score(pixels)
 
 
+@pytest.mark.parametrize(("classes", "most_chunks"), [(10, 12), (200_000, 6)])
+def test_rows_in_hand_are_bounded_by_the_number_of_classes(
+    job_of, model, photos, classes: int, most_chunks: int
+) -> None:
+    """64 MB hold the probabilities of 83 rows with 200,000 classes; a chunk has 16 rows."""
+    asked, job = Batches(model), job_of(list(photos) * 16)
+    asked.rules = replace(model.rules, labels=tuple(map(str, range(classes))))
+    chunks = iter(range(12))
+    with Labeller(job, [Asked(asked)], Post(photos), lambda _: None, ahead=True) as labeller:
+        while labeller.wants_more and (chunk := next(chunks, None)) is not None:
+            labeller.begin(chunk)
+    assert next(chunks, 12) == most_chunks
+
+
 @pytest.fixture
 def many(photos: Photos) -> dict[str, bytes | ImageError]:
     """Forty photos, no two of the same bytes, of which the fourth is missing."""
