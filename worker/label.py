@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -46,6 +47,8 @@ from worker.results.receipt_page import TEMPLATE
 Progress = Callable[[int, int], None]
 """Called with (rows done, rows in all); first with what an earlier run has done."""
 LOCK_FILE: Final = "lock"
+_LATER: Final = ("numpy.ma", "numpy.random")
+"""NumPy's modules for merging, imported while photos are labelled."""
 _EARLY: Final = 4
 """How many labelling processes start while the catalogue is still read; a small one has no use for more."""
 
@@ -266,6 +269,7 @@ def run_job(
     start = time.monotonic()
     with ThreadPoolExecutor(1) as meanwhile:
         meanwhile.submit(prepare, TEMPLATE)
+        meanwhile.map(import_module, _LATER)
         restarts = run_pool(job, models, processes, advance, verified=verified)
     seconds = time.monotonic() - start
     run = RunFigures(images=to_do, seconds=seconds, workers=workers, restarts=restarts)

@@ -25,7 +25,7 @@ _KEEP: Final = "With --fixed-thresholds they stay labels."
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ErrorExample(_Record):
