@@ -38,7 +38,7 @@ _DERIVED: Final = ("accepted_label", "label_2", "confidence_2")
 """Columns of the result that follow from others."""
 TREE_FIELDS: Final = (pa.field("label_level", pa.int8()), pa.field("leaf_guess", pa.string()))
 WORST: Final = "status"
-"""The result's column, of a job with named models, that says the worst status of each row."""
+"""The result's column with the worst status of each row, if the models have names."""
 PRODUCT_SCHEMA: Final = pa.schema(
     [
         ("label", pa.string()),
@@ -73,7 +73,7 @@ _PART_NAME: Final = re.compile(r"([0-9]{6,18})\.r([0-9]{1,9})\.arrow")
 
 
 def result_schema(*, tree: bool) -> pa.Schema:
-    """The columns that labelling adds, by a model with a tree of labels or without."""
+    """The columns that labelling adds, with a tree of labels or without."""
     return pa.schema([*RESULT_SCHEMA, *TREE_FIELDS]) if tree else RESULT_SCHEMA
 
 
@@ -100,7 +100,7 @@ _STATUS_OF_REASON: Final = pa.array([Status.REVIEW if reason else Status.LABELED
 
 
 class Columns:
-    """The results of a chunk's rows for one question, as they come; all that the model has seen are decided at once."""
+    """The results of a chunk's rows for one question; :meth:`table` decides all rows at once."""
 
     def __init__(self, rows: int, rules: Rules, model: str, top_k: int) -> None:
         self._rules, self._model, self._top_k = rules, model, top_k
@@ -165,13 +165,13 @@ class Columns:
 
 
 def failed_cells(error: ImageError) -> PartRow:
-    """The result of a photo that could not be had or decoded."""
-    message = one_line(str(error), _LONGEST_MESSAGE)  # cells, paths and hosts put anything into it
+    """The result of a photo that could not be read."""
+    message = one_line(str(error), _LONGEST_MESSAGE)  # cells, paths and hosts put any text into it
     return {"status": Status.FAILED.value, "error": error.fault.value, "error_message": message}
 
 
 def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray]:
-    """Columns of the result, from those of a part."""
+    """Columns of the result, from a part."""
     second = pc.list_element(pc.list_slice(part.column("top_k"), 1, 2, return_fixed_size_list=True), 0)
     labeled = pc.equal(part.column("status"), Status.LABELED)
     derived = {
@@ -183,7 +183,7 @@ def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray
 
 
 def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
-    """Results with the likeliest class and its confidence in place of a label above it; of ``chosen`` rows, or all."""
+    """Results with the likeliest class and its confidence instead of a label above it; in ``chosen`` rows, or all."""
     if "label_level" not in part.column_names:  # a result without a tree
         return part
     above = pc.fill_null(pc.greater(part.column("label_level"), 0), False)
@@ -210,10 +210,10 @@ class PartWork(BaseModel, frozen=True, extra="forbid"):
 
 
 class PhotoWork(BaseModel, frozen=True, extra="forbid"):
-    """The work on a part's photos, in its schema's metadata: rows, seconds (those of downloads overlap) and bytes.
+    """The work on a part's photos: rows, seconds (downloads overlap) and bytes; in its schema's metadata.
 
-    ``unchanged``: the host said so by its ETag. ``repeated``: taken from a result of the same bytes in this job,
-    ``carried``: from one in the job named by ``--previous``.
+    ``unchanged``: the host gave the same ETag. The same bytes had a result in this job (``repeated``), or in the job of
+    ``--previous`` (``carried``).
     """
 
     downloaded: int = 0
@@ -249,13 +249,13 @@ def latest_parts(names: Iterable[str]) -> dict[int, int]:
         if match:
             chunk, retry = int(match[1]), int(match[2])
             if f"parts/{name}" != part_key(chunk, retry):
-                continue  # it is nobody's: 0000017 is not 17
+                continue  # no job wrote it: 0000017 is not 17
             latest[chunk] = max(latest.get(chunk, 0), retry)
     return latest
 
 
 def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
-    """What is counted of rows with several results, as a part holds it: the worst status and the first error."""
+    """The worst status and the first error of each row among several results, in a part's columns."""
     first = parts[0]
     known = {
         "status": worst_status([part.column("status") for part in parts]),
@@ -267,7 +267,7 @@ def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
 
 
 def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
-    """The worst status of each row, of those of its questions."""
+    """The worst status of each row among its questions."""
     names = pa.array(sorted(SEVERITY, key=SEVERITY.__getitem__), pa.string())
     ranks = [pc.index_in(column, value_set=names) for column in columns]
     return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
@@ -281,7 +281,7 @@ def part_bytes(
     deaths: int,
     photos: PhotoWork = NO_PHOTO_WORK,
 ) -> bytes:
-    """A part as the bytes of a file: the results of each question, whose name is empty if it is the only one."""
+    """A part's file: the results of each question; the name of an only question is empty."""
     status = worst_status([results.column("status") for results in answers.values()])
     failed = pc.sum(pc.equal(status, Status.FAILED)).as_py()
     work = PartWork(worker=worker, seconds=round(seconds, 3), deaths=deaths, rows=len(status), failed=failed)
@@ -318,7 +318,7 @@ def _in_part(question: str, column: str) -> str:
 
 
 def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
-    """All columns of a part; one of another job is removed and refused, one that is damaged refused."""
+    """All columns of a part. JobError if it is damaged, or another job's, which is removed."""
     data = storage.read(key)
     try:
         table = open_stream(data).read_all()

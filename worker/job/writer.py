@@ -1,4 +1,4 @@
-"""Writes a catalogue into a job folder, in chunks; refuses columns that clash with those of the result."""
+"""Writes a catalogue into a job folder, in chunks; refuses columns that clash with the result's."""
 
 import hashlib
 import io
@@ -38,7 +38,7 @@ _DECISIVE: Final = (
     *("prefix", "top_k", "timeout_s", "precision", "group_column", "allow_hosts", "excel_safe", "threshold"),
     "fixed_thresholds",
 )
-"""The options that decide a job's results, besides its rows and models."""
+"""The options that decide a job's results."""
 _BEGINNING: Final = 400
 """Characters of a cell that tell what it is."""
 FILE_BYTES: Final = 64 * 1024 * 1024
@@ -89,7 +89,7 @@ def create_job(
 
 @dataclass(frozen=True)
 class _Written:
-    """What the row files hold; ``has_paths``: whether some cells are paths on a disk."""
+    """The contents of the row files; ``has_paths``: some cells are paths on a disk."""
 
     rows: int
     chunks: int

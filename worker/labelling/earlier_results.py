@@ -33,7 +33,7 @@ _ENTRY_BYTES: Final = 512
 """A process remembers its own results of 65,000 photos, fewer if there are many classes; then it begins anew."""
 _Answer = TypeVar("_Answer")
 Terms = dict[str, Any]
-"""What decides a photo's result, other than its bytes."""
+"""The settings that decide a photo's result."""
 
 
 class Known(NamedTuple):
@@ -45,7 +45,7 @@ class Known(NamedTuple):
 
 
 def put_results(connection: sqlite3.Connection, rows: Iterable[PartRow], urls: Iterable[str | None]) -> None:
-    """Keep the results of a part, but those of photos that may succeed another time."""
+    """Keep a part's results, except failures that may pass."""
     photos, places = [], []
     for row, url in zip(rows, urls, strict=True):
         if row["sha256"] and row["error"] not in RETRYABLE:
@@ -68,7 +68,7 @@ def _key(url: str) -> bytes:
 
 
 class PreviousResults:
-    """The results of the previous job. What cannot be read counts as unknown."""
+    """The results of the previous job; after an error, every photo is unknown."""
 
     def __init__(self, connection: sqlite3.Connection, place: str) -> None:
         self._connection: sqlite3.Connection | None = connection
@@ -114,7 +114,7 @@ class PreviousResults:
             return nothing
 
     def close(self) -> None:
-        """Close the file; nothing is known from then on."""
+        """Close the file; then every photo is unknown."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -133,10 +133,7 @@ def _log_lost(place: str, error: Exception) -> None:
 
 
 class EarlierResults:
-    """The results of one question: the previous job's, and this process's own; used in one thread.
-
-    The previous job's come first: whether a row is carried over must not depend on which row came before.
-    """
+    """The results of one question: the previous job's, then this process's own; used in one thread."""
 
     def __init__(self, previous: PreviousResults | None = None) -> None:
         self._previous = previous
@@ -158,7 +155,7 @@ class EarlierResults:
         return known if known or own is None else Known(sha256, own, carried=False)
 
     def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
-        """URL → the ETag that its host last gave, of those whose bytes are known."""
+        """URL → the ETag that its host last gave, if its bytes are known."""
         etags = self._previous.etags(urls) if self._previous else {}
         return etags | {url: self._places[url][0] for url in urls if url in self._places}
 
@@ -181,15 +178,12 @@ class EarlierResults:
 
 
 def open_earlier_results(job: Job) -> EarlierResults:
-    """The results that a question of a job has at its start: the previous job's.
-
-    A failure is logged; then rows are labelled again.
-    """
+    """A question's earlier results: at its start the previous job's. An error is logged."""
     return EarlierResults(_open_previous(job))
 
 
 def _open_previous(job: Job) -> PreviousResults | None:
-    """The results that a job may take over, if any; a job in S3 has its file copied here, without a name."""
+    """The previous job's results; from S3, the file is copied here."""
     try:
         if not job.storage.exists(PREVIOUS_FILE):
             return None
@@ -203,12 +197,12 @@ def _open_previous(job: Job) -> PreviousResults | None:
         return None
     if terms == (json.dumps(terms_of(job.model, job.spec.options)),):
         return PreviousResults(connection, str(place))
-    connection.close()  # left by a submit that was killed, of a job with another model
+    connection.close()  # a killed submit with another model left it
     return None
 
 
 def terms_of(model: ModelPin, options: JobOptions, preprocess_version: str = PREPROCESS_VERSION) -> Terms:
-    """What decides the results of a job, other than the bytes of its photos."""
+    """The settings that decide a photo's result."""
     return {
         "digest": model.digest,
         "variant": model.variant,
