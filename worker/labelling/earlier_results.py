@@ -11,8 +11,9 @@ import sqlite3
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from models.errors import HangtagError
 from models.events import log_event
@@ -23,15 +24,14 @@ from worker.request import JobOptions
 
 PREVIOUS_FILE: Final = "previous.sqlite"
 _COLUMNS: Final = tuple(name for name in PART_SCHEMA.names if name not in {"sha256", "model", "etag"})
-_FIND: Final = "SELECT sha256, result, checksum FROM photo WHERE sha256 = ?"
-_AT: Final = "SELECT sha256, result, checksum FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ?"
+_FIND: Final = "SELECT sha256, result, checksum FROM photo WHERE sha256 = ? LIMIT 1"
+_AT: Final = "SELECT sha256, result, checksum FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ? LIMIT 1"
 _PUT_PHOTO: Final = "INSERT INTO photo VALUES (?, ?, ?)"
 _PUT_PLACE: Final = "INSERT INTO place VALUES (?, ?, ?)"
 _URLS_AT_ONCE: Final = 500
 _MOST_BYTES: Final = 1 << 25
 _ENTRY_BYTES: Final = 512
 """A process remembers its own results of 65,000 photos, fewer if there are many classes; then it begins anew."""
-_Answer = TypeVar("_Answer")
 Terms = dict[str, Any]
 """The settings that decide a photo's result."""
 
@@ -44,16 +44,21 @@ class Known(NamedTuple):
     carried: bool
 
 
-def put_results(connection: sqlite3.Connection, rows: Iterable[PartRow], urls: Iterable[str | None]) -> None:
-    """Keep a part's results, except failures that may pass."""
+def put_results(
+    connection: sqlite3.Connection,
+    rows: Iterable[PartRow],
+    images: Iterable[str | None],
+    url_of: Callable[[str | None], str | None],
+) -> None:
+    """Keep rows' results, except failures that may pass."""
     photos, places = [], []
-    for row, url in zip(rows, urls, strict=True):
+    for row, image in zip(rows, images, strict=True):
         if row["sha256"] and row["error"] not in RETRYABLE:
             sha256 = bytes.fromhex(row["sha256"])
             cells = [row[name] for name in _COLUMNS]
             text = json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
             photos.append((sha256, text, _checksum(sha256, text)))
-            if url and row["etag"] and row["status"] != Status.FAILED:
+            if row["etag"] and row["status"] != Status.FAILED and (url := url_of(image)):
                 places.append((_key(url), row["etag"], sha256))
     connection.executemany(_PUT_PHOTO, photos)
     connection.executemany(_PUT_PLACE, places)
@@ -76,42 +81,39 @@ class PreviousResults:
 
     def find(self, sha256: str) -> Known | None:
         """The result of a photo with these bytes."""
-        return self._one(_FIND, bytes.fromhex(sha256))
+        return self._known(_FIND, bytes.fromhex(sha256))
 
     def at(self, url: str, etag: str) -> Known | None:
         """The result of the bytes to which a host gave this ETag."""
-        return self._one(_AT, _key(url), etag)
-
-    def _one(self, query: str, *values: bytes | str) -> Known | None:
-        def ask(connection: sqlite3.Connection) -> Known | None:
-            row = connection.execute(query, values).fetchone()
-            return _known(*row) if row else None
-
-        return self._answer(ask, None)
+        return self._known(_AT, _key(url), etag)
 
     def etags(self, urls: Sequence[str]) -> dict[str, str]:
         """URL → the ETag that its host last gave."""
+        by_key, etags = {_key(url): url for url in urls}, dict[str, str]()
+        waiting = iter(by_key)
+        while keys := list(islice(waiting, _URLS_AT_ONCE)):
+            marks = ", ".join("?" * len(keys))
+            rows = self._rows(f"SELECT url, etag FROM place WHERE url IN ({marks})", *keys)  # noqa: S608
+            etags.update({by_key[key]: etag for key, etag in rows})
+        return etags
 
-        def ask(connection: sqlite3.Connection) -> dict[str, str]:
-            by_key = {_key(url): url for url in urls}
-            keys, etags = list(by_key), dict[str, str]()
-            for start in range(0, len(keys), _URLS_AT_ONCE):
-                some = keys[start : start + _URLS_AT_ONCE]
-                query = f"SELECT url, etag FROM place WHERE url IN ({', '.join('?' * len(some))})"  # noqa: S608 - of marks
-                etags.update({by_key[key]: etag for key, etag in connection.execute(query, some)})
-            return etags
+    def _known(self, query: str, *values: bytes | str) -> Known | None:
+        for sha256, text, checksum in self._rows(query, *values):
+            if _checksum(sha256, str(text)) == checksum:  # a changed cell may have another type
+                return Known(sha256.hex(), dict(zip(_COLUMNS, json.loads(text), strict=True)), carried=True)
+            self._lose("a result's checksum differs")
+        return None
 
-        return self._answer(ask, {})
-
-    def _answer(self, ask: Callable[[sqlite3.Connection], _Answer], nothing: _Answer) -> _Answer:
-        if self._connection is None:
-            return nothing
+    def _rows(self, query: str, *values: bytes | str) -> list[Any]:
         try:
-            return ask(self._connection)
-        except (sqlite3.Error, TypeError, ValueError) as error:
-            _log_lost(self._place, error)
-            self.close()
-            return nothing
+            return self._connection.execute(query, values).fetchall() if self._connection else []
+        except sqlite3.Error as error:
+            self._lose(error)
+            return []
+
+    def _lose(self, error: object) -> None:
+        _log_lost(self._place, error)
+        self.close()
 
     def close(self) -> None:
         """Close the file; then every photo is unknown."""
@@ -120,16 +122,8 @@ class PreviousResults:
             self._connection = None
 
 
-def _known(sha256: bytes, text: str, checksum: int) -> Known:
-    """A result as :func:`put_results` wrote it; raises ``ValueError`` if it was changed."""
-    if _checksum(sha256, str(text)) != checksum:  # a changed cell may have another type
-        msg = "a result's checksum differs"
-        raise ValueError(msg)
-    return Known(sha256.hex(), dict(zip(_COLUMNS, json.loads(text), strict=True)), carried=True)
-
-
-def _log_lost(place: str, error: Exception) -> None:
-    log_event("known_photos_lost", logging.WARNING, place=place, error=f"{type(error).__name__}: {error}")
+def _log_lost(place: str, error: object) -> None:
+    log_event("known_photos_lost", logging.WARNING, place=place, error=str(error))
 
 
 class EarlierResults:

@@ -2,12 +2,12 @@
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from catalogue.photo import Cells
+from catalogue.urls import photo_cells
 from models.errors import JobError
 from models.storage.storage import Storage
 from models.text import number_of
@@ -56,6 +56,9 @@ def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") ->
         file = folder / PREVIOUS_FILE
         try:
             rows = _write_results(source, file, terms)
+        except (FileNotFoundError, JobError) as error:
+            msg = f"Expected all results of {place} for --previous: {error} Or leave out --previous."
+            raise JobError(msg) from error
         except sqlite3.Error as error:
             msg = f"Expected to copy the results of {place} to {folder}, {error}; make room there."
             raise JobError(msg) from error
@@ -68,30 +71,14 @@ def _terms(job: Job) -> Terms:
 
 
 def _write_results(previous: Job, file: Path, terms: Terms) -> int:
+    cells, image = Cells(previous.spec.image_root, confined=previous.spec.confined), previous.spec.image_column
     with closing(sqlite3.connect(file, isolation_level=None)) as connection:
         connection.executescript(_TABLES)
         connection.execute("BEGIN")
         with connection:
             connection.execute("INSERT INTO about VALUES (?)", (json.dumps(terms),))
-            for rows, urls in _chunks(previous):
-                put_results(connection, rows, urls)
+            for batch in previous.batches(columns=[image]):
+                images = photo_cells(batch.rows.column(0), previous.spec.options.image_suffix, "surrogateescape")
+                put_results(connection, batch.answers[0].to_pylist(), images, cells.url)
         connection.executescript(_KEYS)
         return int(connection.execute("SELECT COUNT(*) FROM photo").fetchone()[0])
-
-
-def _chunks(job: Job) -> Iterator[tuple[list[dict[str, Any]], list[str | None]]]:
-    """The results of each chunk, and the URLs of its photos if a host gave an ETag."""
-    keys = job.part_keys()
-    cells = Cells(job.spec.image_root, confined=job.spec.confined)
-    for chunk in range(job.spec.chunks):
-        try:
-            results = job.part(chunk, keys[chunk])
-        except (KeyError, FileNotFoundError, JobError) as error:
-            msg = (
-                f"Expected all results of {job.storage.place} for --previous, but chunk {chunk} has none ({error}); "
-                "leave out --previous."
-            )
-            raise JobError(msg) from error
-        fetched = results.column("etag").null_count < len(results)
-        images = job.chunk_images(chunk) if fetched else [None] * len(results)
-        yield results.to_pylist(), list(map(cells.url, images))
