@@ -119,7 +119,6 @@ def _write_rows(storage: Storage, catalogue: Catalogue, chunk_rows: int) -> _Wri
 
 
 def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple[Catalogue, int]:
-    """A catalogue, and how many of its rows make a chunk, by the size of the first."""
     held = [next(catalogue.batches)]
     row_bytes = held[0].nbytes // max(1, held[0].num_rows)
     rows = max(1, min(most_rows, CHUNK_BYTES // max(1, row_bytes)))
@@ -135,7 +134,6 @@ def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple
 
 
 def _names_paths(cells: pa.ChunkedArray) -> bool:
-    """Whether some cells are paths on a disk, and not empty, URLs or data URIs."""
     text = pa.array([cell and cell[:_BEGINNING] for cell in photo_cells(cells)], pa.string())
     paths = pc.and_(pc.not_equal(text, ""), pc.invert(pc.match_substring_regex(text, ELSEWHERE)))
     return bool(pc.any(paths).as_py())
@@ -207,7 +205,6 @@ def _digest(rows_digest: str, catalogue: Catalogue, questions: Sequence[Question
 
 
 def _variant(question: Question) -> str:
-    """``--variant`` of a model: with a fallback nobody named one."""
     return AUTO if question.fallback else question.model.variant
 
 

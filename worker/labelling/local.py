@@ -71,7 +71,6 @@ class _Strikes:
         raise JobError(msg)
 
     def _names_a_photo(self, chunk: int) -> bool:
-        """Whether a chunk has a suspect photo that it did not have before."""
         suspects = len(earlier_attempts(self._job.storage, chunk).rows)
         grown = suspects > self._suspects[chunk]
         self._suspects[chunk] = suspects

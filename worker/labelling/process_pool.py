@@ -95,7 +95,6 @@ def _may_fork() -> bool:
 
 
 def _pipe() -> tuple[IO[bytes], IO[bytes]]:
-    """The end to read from, and the end to write to."""
     read, write = os.pipe()
     return os.fdopen(read, "rb", buffering=0), os.fdopen(write, "wb", buffering=0)
 
@@ -283,7 +282,6 @@ class ProcessPool:
             child.give(self._waiting.popleft())
 
     def _dismiss(self, child: _Child) -> str:
-        """End it; the end of its log."""
         self._selector.unregister(child.replies)
         self._children.remove(child)
         return child.end(self._logs)

@@ -58,6 +58,15 @@ def test_a_result_that_is_carried_over_is_that_of_a_full_run(yesterday: LabelReq
     known.close()
 
 
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_process_labels_the_same_bytes_once(yesterday: LabelRequest, workers: int) -> None:
+    photos = yesterday.source.read_text().splitlines(keepends=True)[:3]
+    yesterday.source.write_text("".join(photos * 64))
+    receipt, _ = run(replace(yesterday, workers=workers))
+    assert receipt.photos.decoded + receipt.photos.repeated == 192
+    assert 3 <= receipt.photos.decoded <= 3 * receipt.work.processes
+
+
 @pytest.fixture
 def lighter(yesterday: LabelRequest, int8_bundle: Path) -> LabelRequest:
     """With a bundle whose default is int8, over five photos."""
