@@ -66,7 +66,6 @@ PART_SCHEMA: Final = pa.schema(
 _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
-PHOTOS_KEY: Final = b"hangtag.photos"
 _CHECKSUM_BYTES: Final = 4
 _DAMAGED: Final = (pa.ArrowException, OSError, ValueError)
 _PART_NAME: Final = re.compile(r"([0-9]{6,18})\.r([0-9]{1,9})\.arrow")
@@ -199,18 +198,8 @@ def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Tab
     return part
 
 
-class PartWork(BaseModel, frozen=True, extra="forbid"):
-    """The work behind a part, in its metadata; ``worker`` is ``host:pid``, and ``deaths`` tries ended their process."""
-
-    worker: str
-    seconds: float
-    deaths: int
-    rows: int
-    failed: int
-
-
 class PhotoWork(BaseModel, frozen=True, extra="forbid"):
-    """The work on a part's photos: rows, seconds (downloads overlap) and bytes; in its schema's metadata.
+    """The work on a part's photos: rows, seconds (downloads overlap) and bytes.
 
     ``unchanged``: the host gave the same ETag. The same bytes had a result in this job (``repeated``), or in the job of
     ``--previous`` (``carried``).
@@ -234,6 +223,17 @@ class PhotoWork(BaseModel, frozen=True, extra="forbid"):
 
 
 NO_PHOTO_WORK: Final = PhotoWork()
+
+
+class PartWork(BaseModel, frozen=True, extra="forbid"):
+    """The work behind a part, in its metadata; ``worker`` is ``host:pid``, and ``deaths`` tries ended their process."""
+
+    worker: str
+    seconds: float
+    deaths: int
+    rows: int
+    failed: int
+    photos: PhotoWork = NO_PHOTO_WORK
 
 
 def part_key(chunk: int, retry: int = 0) -> str:
@@ -284,8 +284,9 @@ def part_bytes(
     """A part's file: the results of each question; the name of an only question is empty."""
     status = worst_status([results.column("status") for results in answers.values()])
     failed = pc.sum(pc.equal(status, Status.FAILED)).as_py()
-    work = PartWork(worker=worker, seconds=round(seconds, 3), deaths=deaths, rows=len(status), failed=failed)
-    facts = {JOB_KEY: job, WORK_KEY: work.model_dump_json(), PHOTOS_KEY: photos.model_dump_json()}
+    rows, took = len(status), round(seconds, 3)
+    work = PartWork(worker=worker, seconds=took, deaths=deaths, rows=rows, failed=failed, photos=photos)
+    facts = {JOB_KEY: job, WORK_KEY: work.model_dump_json()}
     columns = [column for results in answers.values() for column in results.columns]
     fields = [field.with_name(_in_part(name, field.name)) for name in answers for field in PART_SCHEMA]
     return checked_stream(pa.Table.from_arrays(columns, schema=pa.schema(fields, facts)))
@@ -359,11 +360,6 @@ def read_work(storage: Storage, key: str) -> PartWork:
         return part_work(open_stream(data).schema)
     except (*_DAMAGED, TypeError) as error:
         raise _damaged(storage, key, f"is damaged ({error})") from error
-
-
-def photo_work(schema: pa.Schema) -> PhotoWork:
-    """The work on a part's photos, from its schema."""
-    return PhotoWork.model_validate_json(schema.metadata[PHOTOS_KEY])
 
 
 def photos_text(work: PhotoWork) -> str:

@@ -33,7 +33,7 @@ from worker.job.parts import (
     Scored,
     part_bytes,
     part_key,
-    photo_work,
+    part_work,
     worst_results,
 )
 from worker.labelling.process_pool import take_streams
@@ -172,7 +172,7 @@ class OpenChunk:
     def _keep(self, job: Job, earlier: str | None) -> set[int]:
         """Take over the rows that a retry keeps; returns their numbers."""
         answers = job.answers(self.number, earlier) if earlier else []
-        self._before = photo_work(answers[0].schema) if answers else NO_PHOTO_WORK
+        self._before = part_work(answers[0].schema).photos if answers else NO_PHOTO_WORK
         rows = enumerate(zip(*(part.to_pylist() for part in answers), strict=True))
         kept = {row: cells for row, cells in rows if not any(one["error"] in RETRYABLE for one in cells)}
         for row, cells in kept.items():
