@@ -107,8 +107,8 @@ def test_the_format_on_disk_is_this_one() -> None:
     assert schema.remove_metadata() == PART_SCHEMA
     assert schema.metadata == {
         b"hangtag.job": b"cafe",
-        b"hangtag.work": b'{"worker":"shop-7:42","seconds":1.235,"deaths":2,"rows":3,"failed":1,"photos":{"downloaded":0,'
-        b'"unchanged":0,"bytes":0,"decoded":3,"repeated":0,"carried":0,"download_s":0.0,"decode_s":0.25,'
+        b"hangtag.work": b'{"worker":"shop-7:42","seconds":1.235,"deaths":2,"rows":3,"failed":1,"photos":{'
+        b'"downloaded":0,"unchanged":0,"bytes":0,"decoded":3,"repeated":0,"carried":0,"download_s":0.0,"decode_s":0.25,'
         b'"inference_s":0.0}}',
     }
     assert part_key(17) == "parts/000017.r0.arrow"
