@@ -1,5 +1,7 @@
 """Golden samples: raw photos in a bundle with the scores that each of its exported models gave for them."""
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Annotated, Final, Literal
 
 import numpy as np
@@ -11,6 +13,7 @@ from models.decision import Probabilities, Scores
 from models.errors import BundleError, DisagreementError, ImageError
 from models.manifest import INT8, parse_file
 from models.preprocess import preprocess, whole_pixels
+from models.process import usable_cores
 from models.statistics.confidence import StrictModel
 from models.statistics.out_of_distribution import relative_difference
 
@@ -80,7 +83,8 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
     listed = bundle.manifest.variants[variant]
     file = (listed.edge or "") if isinstance(model, EdgeModel) else listed.file
     answers = [_answer(bundle, sample, file, len(model.metadata.labels)) for sample in samples]
-    scores = [_scores(bundle, sample, model) for sample in samples]
+    with ThreadPoolExecutor(usable_cores()) as threads:  # decoding and ONNX Runtime release the GIL
+        scores = list(threads.map(partial(_scores, bundle, model), samples))
     for sample, answer, score in zip(samples, answers, scores, strict=True):
         got, expected = score.probabilities[0], np.asarray(answer.probabilities, np.float32)
         if not _agrees(got, expected, variant):
@@ -103,7 +107,7 @@ def _answer(bundle: Bundle, sample: GoldenSample, file: str, classes: int) -> Go
     return answer
 
 
-def _scores(bundle: Bundle, sample: GoldenSample, model: Classifier | EdgeModel) -> Scores:
+def _scores(bundle: Bundle, model: Classifier | EdgeModel, sample: GoldenSample) -> Scores:
     data = bundle.read(sample.file)
     try:
         if isinstance(model, Classifier):

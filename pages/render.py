@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
+_SHARED: Final = ("style.css", "base.html", "macros.html")
 
 
 def render(template: str, **values: object) -> str:
@@ -32,8 +33,9 @@ def render(template: str, **values: object) -> str:
 
 
 def prepare(template: str) -> None:
-    """Compile a template ahead of :func:`render`; any thread may do so."""
-    _environment().get_template(template)
+    """Compile a template of a whole page ahead of :func:`render`; any thread may do so."""
+    for name in (*_SHARED, template):
+        _environment().get_template(name)
 
 
 def style_sheet() -> str:

@@ -1,6 +1,5 @@
 """Results of single rows, and parts made of them: for tests, which think in rows."""
 
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -78,13 +77,4 @@ def read_part_file(storage: Storage, key: str) -> pa.Table:
 
 
 def table_of(part: bytes) -> pa.Table:
-    return pa.ipc.open_stream(part).read_all()
-
-
-def stream_of(table: pa.Table) -> bytes:
-    """A part of any table, with its checksum."""
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    data: bytes = sink.getvalue().to_pybytes()
-    return data + zlib.crc32(data).to_bytes(4)
+    return parts.open_stream(part).read_all()

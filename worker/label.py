@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import Final
 
@@ -44,10 +45,12 @@ from worker.results.merge import merge_job, upload_lists
 from worker.results.receipt_page import TEMPLATE
 
 Progress = Callable[[int, int], None]
-"""Called with (rows done, rows in all); first with what an earlier run has done."""
+"""Called with (rows done, rows in all), first with an earlier run's rows."""
 LOCK_FILE: Final = "lock"
+_LATER: Final = ("numpy.ma", "numpy.random")
+"""NumPy's modules for merging, imported while photos are labelled."""
 _EARLY: Final = 4
-"""How many labelling processes start while the catalogue is still read; a small one has no use for more."""
+"""How many labelling processes start while the catalogue is still read; a small catalogue needs no more."""
 
 
 def label(
@@ -60,9 +63,9 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``on_model`` is called with each pinned model when work begins, ``say`` with sentences for a person. ``processes``
-    may become forks of this process, which have the models; ``drawing`` are for the page's pictures. The receipt is in
-    ``<output>.job/receipt.json``, too.
+    ``on_model`` gets each pinned model when work begins, ``say`` sentences for a person. ``processes`` may become forks
+    of this process, with the models; ``drawing`` draw the page's pictures. ``<output>.job/receipt.json`` has the
+    receipt, too.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
     check_allow_hosts(request.options.allow_hosts or ())
@@ -115,7 +118,7 @@ def _announce(
 
 
 def job_folder(output: Path) -> Path:
-    """Where the job of an output of ``hangtag label`` lives: beside it."""
+    """The job's folder, beside an output of ``hangtag label``."""
     return output.with_name(output.name + ".job")
 
 
@@ -186,7 +189,7 @@ def _empty(folder: Path) -> None:
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
-    """Let one run at a time into a job's folder; the lock goes with the process, however it ends."""
+    """Allow one run at a time in a job's folder; the system ends the lock with the process."""
     folder.mkdir(exist_ok=True)
     with open_lock(folder / LOCK_FILE) as lock:
         try:
@@ -215,7 +218,7 @@ def _prepared_job(
 
 
 def _with_headers(job: Job, headers: list[str] | None) -> Job:
-    """A job that goes on with the headers of this run: a token may have expired."""
+    """The job with the headers of this run: a token may have expired."""
     if job.spec.options.headers == headers:
         return job
     spec = job.spec.model_copy(update={"options": replace(job.spec.options, headers=headers)})
@@ -248,9 +251,9 @@ def run_job(
     *,
     verified: bool = False,
 ) -> JobReceipt:
-    """Label the missing chunks of a job of ``hangtag label`` that :func:`only_run` holds, and write its result.
+    """Label the missing chunks of a job of ``hangtag label`` under :func:`only_run`, and write its result.
 
-    ``models``: where the bundle or the lone file of each question is now; ``verified``, if their golden samples agreed.
+    ``models``: each question's bundle or lone file; ``verified``: their golden samples agreed.
     """
     retry = job.retry()
     left = {chunk: job.rows_left(chunk, retry) for chunk in job.missing_chunks()}
@@ -266,6 +269,7 @@ def run_job(
     start = time.monotonic()
     with ThreadPoolExecutor(1) as meanwhile:
         meanwhile.submit(prepare, TEMPLATE)
+        meanwhile.map(import_module, _LATER)
         restarts = run_pool(job, models, processes, advance, verified=verified)
     seconds = time.monotonic() - start
     run = RunFigures(images=to_do, seconds=seconds, workers=workers, restarts=restarts)

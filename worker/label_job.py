@@ -20,7 +20,7 @@ from worker.results.finish import finish_job
 
 
 def label_job(jobs: Jobs, name: str) -> JobReceipt:
-    """Label what is missing of a job of the folder of jobs, and merge it; somebody who cancels it stops it."""
+    """Label the missing chunks of a submitted job, and merge it; cancelling the job stops this."""
     job = jobs.find(name)
     folder = job.storage.on_disk("")
     if folder is None:

@@ -18,7 +18,7 @@ Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
 class StrictModel(BaseModel):
     """A part of a file. Refuses unknown fields, values of another type, infinity and NaN."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class PrecisionTarget(StrictModel):

@@ -1,10 +1,9 @@
-"""A job: the labelling of one catalogue, as a folder that says all there is to know, retries too.
+"""A job: the labelling of one catalogue, as a folder; retries are files in it.
 
-A job with several models has a question for each. :attr:`Job.questions` are jobs like those with one model, over the
-same rows, with the same parts: what is done with the results of one model is done with the results of a question.
+A job with several models has a question for each model. A question is a :class:`Job` with one model; the questions of a
+job share its rows and parts.
 """
 
-import json
 import shutil
 import tempfile
 import time
@@ -30,7 +29,7 @@ from models.errors import ImageFault, InputError, JobError
 from models.storage.storage import Storage
 from models.text import numbered
 from models.whole_file import naming_full_disk
-from worker.job.parts import answers_of, latest_parts, part_key, read_part
+from worker.job.parts import latest_parts, part_key, question_tables, read_part
 from worker.request import JobOptions, Priority
 
 if TYPE_CHECKING:
@@ -41,10 +40,7 @@ BATCH_ROWS: Final = 16_384
 
 
 class Batch(NamedTuple):
-    """Rows of consecutive chunks: the number of the first, from 0; a table of results for each of the job's questions.
-
-    ``rows`` are the catalogue's, ``schemas`` those of the parts.
-    """
+    """Rows of consecutive chunks: the first row's number, from 0; results of each question; catalogue; part schemas."""
 
     first: int
     answers: list[pa.Table]
@@ -53,14 +49,14 @@ class Batch(NamedTuple):
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, defer_build=True)
 
 
 class ModelPin(_Record):
     """The job's model, fixed when the job was created.
 
-    ``precision`` is the promise that rules; without one, and without a ``threshold`` that was asked for in its place,
-    ``all_to_review`` is set. ``taxonomy``: label → its parent.
+    ``precision`` is the promise, ``threshold`` replaces it; with neither, ``all_to_review`` is set. ``taxonomy``:
+    label → its parent.
     """
 
     path: str
@@ -79,17 +75,17 @@ class ModelPin(_Record):
 
 
 class Choice(_Record):
-    """Which of a job's two models labels it all; ``because`` says how the submitted one's golden samples disagreed."""
+    """Which of two models labels the job; ``because``: how the submitted model's golden samples disagreed."""
 
     variant: str
     because: str = ""
 
 
 class Question(_Record):
-    """What one model is asked about each photo; its name is before those of its columns.
+    """A model of the job, and the prefix of its columns.
 
-    ``fallback``, another variant of the bundle, labels the job if the first worker does not repeat the golden samples
-    of ``model``; None if somebody named a variant.
+    ``fallback``, another variant of the bundle, labels the job if the golden samples of ``model`` disagree on the first
+    worker; None if ``--variant`` was given.
     """
 
     name: str
@@ -98,11 +94,11 @@ class Question(_Record):
 
 
 class JobSpec(_Record):
-    """The contents of ``job.json``; never changed once written.
+    """The contents of ``job.json``.
 
-    Workers with another ``preprocess_version`` refuse the job. If it is ``confined``, as all queued jobs are, photos on
-    disk are read from under ``image_root`` only; if it ``needs_root``, workers must have that folder. ``left_out``
-    counts a folder's other files by their ending.
+    Workers with another ``preprocess_version`` refuse the job. Queued jobs are ``confined``: they read photos on disk
+    only under ``image_root``. With ``needs_root``, workers must have that folder. ``left_out`` counts a folder's other
+    files by their ending.
     """
 
     schema_version: Literal[1] = 1
@@ -142,40 +138,35 @@ class JobSpec(_Record):
 
 
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
-"""Faults that may pass; the others lie in the file itself."""
+"""Faults that may pass; other faults are in the file itself."""
 _WIDTH: Final = 5
 """Digits of a retry's number in its key."""
 JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
-"""The mark of a job that workers leave alone: empty if somebody cancelled it, else why it cannot be merged."""
+"""A file that makes workers skip the job: empty if a person cancelled it, else why merging failed."""
 QUESTIONS: Final = "questions"
-"""The folder of a job's questions; each has a folder of its name."""
 _SCRATCH: Final = ".scratch-"
 _OLD_S: Final = 3600.0
 _LONGEST_URI: Final = 64
 
 
-@dataclass(frozen=True)
-class Retry:
-    """One retry of failed rows, from 1 (0: none). Its parts end in ``.r1.arrow``; it has ``rows`` to do."""
+class Retry(_Record):
+    """A retry of failed rows, from 1 (0: none). Its parts end in ``.r1.arrow``; it has ``rows`` to do."""
 
-    number: int
-    chunks: frozenset[int]
-    rows: int
-    begun_at: str
+    number: int = 0
+    chunks: frozenset[int] = frozenset()
+    rows: int = 0
+    begun_at: str = ""
 
     def wanted(self, chunk: int) -> int:
-        """The lowest retry number that a chunk's part must have for the chunk to be done."""
+        """The lowest retry number of a part that makes the chunk done."""
         return self.number if chunk in self.chunks else 0
-
-
-NO_RETRY: Final = Retry(0, frozenset(), 0, "")
 
 
 def begin_retry(job: "Job", number: int) -> Counter[str]:
     """Begin a retry of a finished job's failed rows that may succeed now; returns fault → rows that are tried again.
 
-    A row on which one question failed is tried again for all of them, so that they speak of the same bytes.
+    A row that failed for one question is tried again for all questions, so that all results are of the same bytes.
     """
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
@@ -198,21 +189,15 @@ def _passing(job: "Job", chunk: int, key: str) -> list[str]:
 
 
 def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) -> bool:
-    """Write a retry down; ``False`` when somebody has begun one of that number already."""
-    record = {"begun_at": datetime.now(UTC).isoformat(), "rows": rows, "chunks": chunks}
-    return storage.commit(_retry_key(number), json.dumps(record).encode())
-
-
-def latest_retry(storage: Storage) -> int:
-    """Number of the latest retry; 0 where there was none."""
-    return max(numbered(storage.names("retries"), ".json", width=_WIDTH), default=0)
+    """Write a retry's file; False if one of that number exists."""
+    retry = Retry(number=number, chunks=frozenset(chunks), rows=rows, begun_at=datetime.now(UTC).isoformat())
+    return storage.commit(_retry_key(number), retry.model_dump_json().encode())
 
 
 @lru_cache(maxsize=8)
-def read_retry(storage: Storage, number: int, _job: str) -> Retry:
-    """A retry as it was committed; the job's id tells apart successive jobs in one folder."""
-    record = json.loads(storage.read(_retry_key(number)))
-    return Retry(number, frozenset(record["chunks"]), record["rows"], record["begun_at"])
+def _read_retry(storage: Storage, number: int, _job: str) -> Retry:
+    """A retry's file; the job's id tells successive jobs in one folder apart."""
+    return Retry.model_validate_json(storage.read(_retry_key(number)))
 
 
 def _retry_key(number: int) -> str:
@@ -230,7 +215,7 @@ class Job:
 
     @property
     def home(self) -> Storage:
-        """Where its rows, parts and retries are: those of a question are the whole job's."""
+        """Where its rows, parts and retries are; a question uses the whole job's."""
         return self.whole.storage if self.whole else self.storage
 
     @property
@@ -239,11 +224,11 @@ class Job:
 
     @property
     def questions(self) -> "tuple[Job, ...]":
-        """A job for each of its named models; itself if it has none, or is a question."""
+        """A job for each named model; without names, the job itself."""
         return tuple(map(self._question, self.spec.questions)) if self.spec.named else (self,)
 
     def question(self, name: str) -> "Job | None":
-        """Its question of that name, which is empty for the only model of a job; None if it has none."""
+        """Its question of that name, or None; the name of a job's only model is empty."""
         return next((one for one in self.questions if one.name == name), None)
 
     def _question(self, question: Question) -> "Job":
@@ -257,13 +242,13 @@ class Job:
 
     @property
     def model(self) -> ModelPin:
-        """The model that all of its results are of; before a choice between two, the submitted one."""
+        """The model of all results; the submitted model, until the job chooses its fallback."""
         fallback, choice = self.spec.fallback, self.choice
         return fallback if fallback and choice and choice.variant == fallback.variant else self.spec.model
 
     @property
     def choice(self) -> Choice | None:
-        """The choice between its two models; None before it is made, and if there is only one."""
+        """The choice between two models; None before the choice, and with one model."""
         if self.spec.fallback is None:
             return None
         with suppress(FileNotFoundError):
@@ -271,7 +256,7 @@ class Job:
         return None
 
     def choose(self, pin: ModelPin, because: str = "") -> bool:
-        """Choose one of its two models for good; False if somebody has chosen before, perhaps the other one."""
+        """Choose a model, once; False if there is a choice already, perhaps of the other model."""
         data = Choice(variant=pin.variant, because=because).model_dump_json().encode()
         return self.storage.commit(self._choice_key, data)
 
@@ -280,7 +265,7 @@ class Job:
         return f"model/{self.spec.id}.choice.json"
 
     def chunk_images(self, chunk: int) -> list[str | None]:
-        """Each row's image cell, as the catalogue gives it; bytes that are not UTF-8 appear as surrogates."""
+        """Each row's image cell; bytes that are not UTF-8 become surrogates."""
         column = self.chunk_table(chunk, [self.spec.image_column]).column(0)
         return photo_cells(column, self.spec.options.image_suffix, "surrogateescape")
 
@@ -289,25 +274,24 @@ class Job:
         return self._rows(range(chunk, chunk + 1), columns)
 
     def _rows(self, chunks: range, columns: Sequence[str] | None) -> pa.Table:
-        """The catalogue rows of chunks in one file."""
         number, group = divmod(chunks[0], self.spec.chunks_per_file)
         file, reading = _rows_file(self.home, rows_key(number), self._whole_id)
         with reading:
             return file.read_row_groups(range(group, group + len(chunks)), columns, use_threads=False)
 
     def part(self, chunk: int, key: str, columns: list[str] | None = None) -> pa.Table:
-        """The results in a part, or some of their columns; of several models, only a question has results."""
-        return answers_of(self._part_table(chunk, key), [self.name], columns)[0]
+        """The results in a part, or some columns. A job with several models has none; its questions have them."""
+        return question_tables(self._part_table(chunk, key), [self.name], columns)[0]
 
     def answers(self, chunk: int, key: str, columns: list[str] | None = None) -> list[pa.Table]:
-        """:meth:`part` of each of its :attr:`questions`, in one reading."""
-        return answers_of(self._part_table(chunk, key), [question.name for question in self.questions], columns)
+        """:meth:`part` of all :attr:`questions`, read at once."""
+        return question_tables(self._part_table(chunk, key), [question.name for question in self.questions], columns)
 
     def _part_table(self, chunk: int, key: str) -> pa.Table:
         return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk))
 
     def batches(self, results: list[str] | None = None, columns: Sequence[str] | None = None) -> Iterator[Batch]:
-        """All rows with their results in order, thousands at a time; some of their columns, or all. Raises JobError."""
+        """All rows with their results in order, thousands at a time; some columns, or all. Raises JobError."""
         keys, names, each = self.part_keys(), [question.name for question in self.questions], self.spec.chunks_per_file
         if missing := [chunk for chunk in range(self.spec.chunks) if chunk not in keys]:
             msg = f"Chunk {missing[0]} has no part; run the same command again."
@@ -316,7 +300,7 @@ class Job:
             whole = range(start, min(start + each, self.spec.chunks))
             for chunks in (whole[at : at + self._at_once] for at in range(0, len(whole), self._at_once)):
                 parts = [self._part_table(chunk, keys[chunk]) for chunk in chunks]
-                answers = [one.combine_chunks() for one in answers_of(pa.concat_tables(parts), names, results)]
+                answers = [one.combine_chunks() for one in question_tables(pa.concat_tables(parts), names, results)]
                 first = chunks[0] * self.spec.chunk_rows
                 yield Batch(first, answers, self._rows(chunks, columns), [part.schema for part in parts])
 
@@ -330,12 +314,12 @@ class Job:
         return {chunk: part_key(chunk, retry) for chunk, retry in latest_parts(names).items()}
 
     def retry(self) -> Retry:
-        """The latest retry of failed rows; number 0 where there was none."""
-        number = latest_retry(self.home)
-        return read_retry(self.home, number, self._whole_id) if number else NO_RETRY
+        """The latest retry of failed rows; number 0 without one."""
+        number = max(numbered(self.home.names("retries"), ".json", width=_WIDTH), default=0)
+        return _read_retry(self.home, number, self._whole_id) if number else Retry()
 
     def missing_chunks(self) -> list[int]:
-        """Chunks that have no part yet, or none of the latest retry that they belong to, in order."""
+        """Chunks without a part, or without a part of the latest retry, in order."""
         return self.missing_from(latest_parts(self.home.names("parts")), self.retry())
 
     def missing_from(self, parts: dict[int, int], retry: Retry) -> list[int]:
@@ -343,23 +327,23 @@ class Job:
         return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.wanted(chunk)]
 
     def rows_left(self, chunk: int, retry: Retry) -> int:
-        """How many rows of a missing chunk are to be labelled: all, or those that the retry tries again."""
+        """How many rows of a missing chunk to label: all rows, or the retry's."""
         earlier = self.earlier_part(chunk, retry.wanted(chunk))
         return len(_passing(self, chunk, earlier)) if earlier else self.rows_in_chunk(chunk)
 
     def earlier_part(self, chunk: int, retry: int) -> str | None:
-        """Key of the latest part of a chunk before a retry; None if there is none, or a person has deleted it."""
+        """Key of a chunk's latest part before a retry, or None."""
         keys = (part_key(chunk, number) for number in reversed(range(retry)))
         return next(filter(self.home.exists, keys), None)
 
     @property
     def cancelled(self) -> bool:
-        """Whether workers leave it alone: somebody has cancelled it, or it has failed. What is done is kept."""
+        """Whether workers skip it: it was cancelled, or its merging failed."""
         return self.home.exists(CANCELLED)
 
     @property
     def failure(self) -> str:
-        """Why it cannot be merged, if its merging failed again and again; else empty."""
+        """Why merging failed, again and again; else empty."""
         with suppress(FileNotFoundError):
             return self.home.read(CANCELLED).decode()
         return ""
@@ -394,7 +378,7 @@ def shown_cell(cell: str | None) -> str | None:
 
 
 def open_job(storage: Storage) -> Job | None:
-    """The job in a folder, if ``job.json`` was ever completed."""
+    """The job in a folder; None without ``job.json``."""
     if not storage.exists(JOB_FILE):
         return None
     try:
@@ -405,7 +389,7 @@ def open_job(storage: Storage) -> Job | None:
 
 
 def photos_of(job: Job, limits: DownloadLimits | None = None, lookup: "Lookup | None" = None) -> Photos:
-    """Where the photos of a job come from, by its own rules; ``limits`` and ``lookup`` as in :func:`open_photos`."""
+    """The source of a job's photos, with the job's options; ``limits`` and ``lookup`` as in :func:`open_photos`."""
     spec, per_host = job.spec, job.spec.options.per_host
     if limits is None:
         limits = replace(DownloadLimits(), per_host=per_host, per_bucket=per_host) if per_host else DownloadLimits()
@@ -415,7 +399,7 @@ def photos_of(job: Job, limits: DownloadLimits | None = None, lookup: "Lookup | 
 
 @contextmanager
 def scratch_folder(storage: Storage) -> Iterator[Path]:
-    """A new folder in the storage's scratch for files to upload; what killed processes left goes after an hour."""
+    """A new folder in the storage's scratch for files to upload; folders of killed processes go after an hour."""
     storage.scratch.mkdir(parents=True, exist_ok=True)
     for remains in storage.scratch.glob(f"{_SCRATCH}*"):
         with suppress(FileNotFoundError):  # another process has just ended
@@ -429,7 +413,7 @@ def scratch_folder(storage: Storage) -> Iterator[Path]:
 
 
 def question_storage(storage: Storage, name: str) -> Storage:
-    """Where a question has what is its own, in the folder of its job."""
+    """A question's own folder in the folder of its job."""
     return storage.child(f"{QUESTIONS}/{name}") if name else storage
 
 
@@ -440,7 +424,6 @@ def rows_key(number: int) -> str:
 
 @lru_cache(maxsize=1024)
 def _read_choice(storage: Storage, key: str) -> Choice:
-    """A choice as it was committed, for good; one that is not made yet is looked for again."""
     try:
         return Choice.model_validate_json(storage.read(key))
     except ValidationError as error:
@@ -450,7 +433,7 @@ def _read_choice(storage: Storage, key: str) -> Choice:
 
 @lru_cache(maxsize=2)
 def _rows_file(storage: Storage, key: str, job: str) -> tuple[pq.ParquetFile, Lock]:
-    """The open file, which one thread may read at a time; ``job`` tells apart successive jobs in one folder."""
+    """The open file, and the lock of its reader; ``job`` tells successive jobs in one folder apart."""
     try:
         return pq.ParquetFile(storage.source(key)), Lock()
     except FileNotFoundError as error:

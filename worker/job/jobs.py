@@ -1,4 +1,4 @@
-"""A folder of jobs, on a shared disk or in S3, and the models that they are pinned to."""
+"""A folder of jobs, on a shared disk or in S3, with their models."""
 
 import hashlib
 import uuid
@@ -19,13 +19,13 @@ _NAMED: Final = 10
 
 
 class BundleStore:
-    """Bundles and lone ONNX files, in a folder each that is named by its digest."""
+    """Bundles and lone ONNX files; the name of each folder is a digest."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
     def put(self, model: Path, digest: str) -> None:
-        """Keep a bundle, or a lone ``.onnx`` file; a copy that is there is checked, and repaired if it is damaged."""
+        """Keep a bundle, or a lone ``.onnx`` file; a damaged copy is repaired."""
         place = self._storage.child(digest)
         if model.is_file():
             data = model.read_bytes()
@@ -37,7 +37,7 @@ class BundleStore:
         keep_bundle(place, bundle)
 
     def fetch(self, digest: str) -> Path:
-        """The path of a bundle or a lone file on this machine; a remote one is copied here first."""
+        """The path of a bundle or a lone file on this machine; a remote bundle is copied."""
         here = self._storage.scratch / digest
         lone = here / _LONE_FILE
         is_copy = here != self._storage.child(digest).on_disk("")
@@ -72,42 +72,42 @@ class Jobs:
 
     @property
     def place(self) -> str:
-        """Where it is, as a person would write it."""
+        """Its path or URL."""
         return self._storage.place
 
     def identity(self) -> str:
-        """An id that tells this folder from every other, wherever it is mounted; made on first use."""
+        """The folder's own id, the same at every mount point; made on first use."""
         if known := self.known_identity():
             return known
         self._storage.commit(_IDENTITY, uuid.uuid4().hex.encode())
         return self._storage.read(_IDENTITY).decode()
 
     def known_identity(self) -> str:
-        """The same, without making one; empty if there is none yet."""
+        """The id, or an empty text before its first use."""
         try:
             return self._storage.read(_IDENTITY).decode()
         except FileNotFoundError:
             return ""
 
     def names(self) -> list[str]:
-        """Names of the folders that may hold a job, in order; one that is just being submitted holds none yet."""
+        """Names of the folders that may hold a job, in order; a job that is being submitted is not whole yet."""
         return [name for name in self._storage.folders() if is_name(name)]
 
     def storage(self, name: str) -> Storage:
-        """Where a job of that name is, or will be."""
+        """The folder of a job of that name."""
         return self._storage.child(name)
 
     def get(self, name: str) -> Job | None:
-        """The job of that name, if it is there and whole."""
+        """The job of that name, or None."""
         return open_job(self.storage(name))
 
     def unfinished(self, name: str) -> Job | None:
-        """The job of that name, if it is neither cancelled nor finished."""
+        """The job of that name, unless it is cancelled or finished."""
         job = self.get(name)
         return None if job is None or job.cancelled or job_receipt(job) else job
 
     def find(self, name: str) -> Job:
-        """The job of that name."""
+        """The job of that name; raises InputError."""
         check_name(name)
         job = self.get(name)
         if job is None:

@@ -25,7 +25,7 @@ from worker.request import USUAL_OPTIONS, JobOptions
 
 @dataclass(frozen=True)
 class JobModel:
-    """A model of a job: its question's name, where the model was found, and what the job is pinned to."""
+    """A model of a job: its question's name, its place, and its pin."""
 
     name: str
     found: ModelReference
@@ -39,10 +39,7 @@ def questions_of(models: Sequence[JobModel]) -> tuple[Question, ...]:
 
 
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
-    """Look a model up; returns it with a sentence on why, if there is one.
-
-    An ``unfinished`` job keeps its version though the alias has moved since.
-    """
+    """Look a model up, and explain the choice; an ``unfinished`` job keeps its version if the alias has moved."""
     found = resolve_model(model, registry)
     begun = version_of(found, unfinished.spec.model.digest) if unfinished and found.by_alias else None
     if begun is None or begun.name == found.name:
@@ -55,7 +52,7 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
 
 
 def moved_words(job: Job, models: Iterable[JobModel]) -> str:
-    """A sentence for each question of which the job has another version than the one asked for now."""
+    """A sentence for each question whose model has another version in the job than in the request."""
     asked = ((job.question(one.name), one.found) for one in models)
     return "".join(_moved(was.spec.model, found) for was, found in asked if was)
 
@@ -69,7 +66,7 @@ def _moved(pin: ModelPin, model: ModelReference) -> str:
 
 
 def begun_variant(variant: str, begun: Job | None, model: Path) -> str:
-    """The variant of a job of this bundle that is there already, where nobody names one: a job never mixes variants."""
+    """The variant of an existing job of this bundle instead of ``auto``: a job never mixes variants."""
     pin = begun.spec.model if begun and variant == AUTO and model.is_dir() else None
     return pin.variant if pin and read_manifest(model).digest == pin.digest else variant
 
@@ -77,22 +74,22 @@ def begun_variant(variant: str, begun: Job | None, model: Path) -> str:
 def verified_pin(
     model: Path, options: JobOptions = USUAL_OPTIONS, say: Callable[[str], None] = lambda _: None
 ) -> ModelPin:
-    """Load a model, run its golden samples where it has some, and pin it by its digest.
+    """Load a model, run its golden samples, and pin it by its digest.
 
-    A variant ``auto`` is the bundle's default, or float32 if that disagrees with its samples here, which ``say`` is
-    told.
+    A variant ``auto`` is the bundle's default, or float32 if the default disagrees with its samples here; ``say`` gets
+    the reason.
     """
     return pin_of(model, load_verified(model, options, say))
 
 
 def rule_words(pin: ModelPin, model: Path) -> str:
-    """The rule that decides which rows are labeled; if the pin promises nothing, what its bundle says of it."""
+    """The rule that decides which rows are labeled; with more words of its bundle if no class can keep the promise."""
     unkept = pin.all_to_review and pin.precision is not None
     return load(model, pin.variant, precision=pin.precision).rule if unkept else pin.rule
 
 
 def fallback_pin(model: Path, pin: ModelPin, options: JobOptions) -> ModelPin | None:
-    """float32's pin, where nobody named the lighter variant of ``pin``; whoever takes it runs its golden samples."""
+    """The pin of float32, if ``auto`` chose another variant; its golden samples were not run yet."""
     if options.variant != AUTO or pin.variant == FLOAT32 or not model.is_dir():
         return None
     if FLOAT32 not in read_manifest(model).manifest.variants:
@@ -101,7 +98,7 @@ def fallback_pin(model: Path, pin: ModelPin, options: JobOptions) -> ModelPin | 
 
 
 def pin_of(model: Path, classifier: Classifier) -> ModelPin:
-    """The pin of a model that was loaded from that path."""
+    """The pin of a loaded model."""
     return ModelPin(
         path=str(model.resolve()),
         reference=classifier.reference,
@@ -117,10 +114,10 @@ def pin_of(model: Path, classifier: Classifier) -> ModelPin:
 def load_job_model(
     job: Job, load: Callable[[ModelPin, JobOptions], Classifier], tell: Callable[[str], None] = lambda _: None
 ) -> Classifier:
-    """The model that labels a job, whoever labels it; ``load`` loads a pin and runs its golden samples.
+    """The model that labels a job; ``load`` loads a pin and runs its golden samples.
 
-    Of a job with two models the first who wants to label chooses for all: the submitted one if its golden samples agree
-    here, else the fallback, and then ``tell`` is given the reason.
+    The first worker chooses between two models, for all workers: the submitted model if its golden samples agree, else
+    the fallback; ``tell`` gets the reason.
     """
     fallback, options = job.spec.fallback, job.spec.options
     if fallback is None or job.choice:
@@ -139,7 +136,7 @@ def load_job_model(
 def load_pinned(
     path: Path, pin: ModelPin, options: JobOptions = USUAL_OPTIONS, *, verified: bool = False
 ) -> Classifier:
-    """Load the model that a job is pinned to, and run its golden samples unless they are ``verified`` already."""
+    """Load a job's pinned model, and run its golden samples unless they are ``verified``."""
     pinned = replace(options, variant=pin.variant)
     classifier = _load(path, pinned) if verified else load_verified(path, pinned)
     if classifier.digest != pin.digest:
@@ -151,7 +148,7 @@ def load_pinned(
 def load_verified(
     path: Path, options: JobOptions = USUAL_OPTIONS, say: Callable[[str], None] = lambda _: None
 ) -> Classifier:
-    """Load a model, and run its golden samples where it has some; see :func:`verified_pin`."""
+    """Load a model, and run its golden samples; see :func:`verified_pin`."""
     classifier = _load(path, options)
     if not path.is_dir():
         return classifier
@@ -171,10 +168,7 @@ def _load(path: Path, options: JobOptions) -> Classifier:
 
 
 class ModelNote(BaseModel, frozen=True):
-    """What is known of a job's model: its name in a registry, its answers in the proof, and its thresholds.
-
-    ``fallback`` has answers and thresholds of the fallback. Thresholds are None without a promise.
-    """
+    """A model's name in a registry, its answers in the proof, and its thresholds (None without a promise)."""
 
     named: ModelName | None = None
     reference: VariantReference | None = None
@@ -183,7 +177,7 @@ class ModelNote(BaseModel, frozen=True):
 
 
 def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
-    """Write what is known of a job's models into the job's folder, before the job itself."""
+    """Write a note of each model into the job's folder, before the job itself."""
     for one in models:
         found = one.found
         bundle = open_bundle(found.path) if found.path.is_dir() else None
@@ -195,7 +189,7 @@ def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
 
 
 def read_note(job: Job) -> ModelNote:
-    """What is known of a job's model; nothing if the note is gone or damaged, since no result rests on it."""
+    """The note of a job's model; empty if its file is gone or damaged, since no result needs it."""
     pin = job.spec.model
     with suppress(FileNotFoundError, ValidationError):
         note = ModelNote.model_validate_json(job.storage.read(_note_key(pin)))

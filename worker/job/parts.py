@@ -38,7 +38,7 @@ _DERIVED: Final = ("accepted_label", "label_2", "confidence_2")
 """Columns of the result that follow from others."""
 TREE_FIELDS: Final = (pa.field("label_level", pa.int8()), pa.field("leaf_guess", pa.string()))
 WORST: Final = "status"
-"""The result's column, of a job with named models, that says the worst status of each row."""
+"""The result's column with the worst status of each row, if the models have names."""
 PRODUCT_SCHEMA: Final = pa.schema(
     [
         ("label", pa.string()),
@@ -62,19 +62,17 @@ REVIEW_LAST: Final = ("sha256", "model")
 PART_SCHEMA: Final = pa.schema(
     [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *TREE_FIELDS]
 )
-"""Columns of a part: those of the result that do not follow from others, with a tree of labels or without, and the
-host's ETag of the photo's bytes."""
+"""Columns of a part: the result's, but derived ones, with a tree or without; and the ETag of the photo's bytes."""
 _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
-PHOTOS_KEY: Final = b"hangtag.photos"
 _CHECKSUM_BYTES: Final = 4
 _DAMAGED: Final = (pa.ArrowException, OSError, ValueError)
 _PART_NAME: Final = re.compile(r"([0-9]{6,18})\.r([0-9]{1,9})\.arrow")
 
 
 def result_schema(*, tree: bool) -> pa.Schema:
-    """The columns that labelling adds, by a model with a tree of labels or without."""
+    """The columns that labelling adds, with a tree of labels or without."""
     return pa.schema([*RESULT_SCHEMA, *TREE_FIELDS]) if tree else RESULT_SCHEMA
 
 
@@ -92,7 +90,7 @@ SEVERITY: Final = {Status.LABELED: 0, Status.REVIEW: 1, Status.FAILED: 2}
 
 Scored = tuple[Probabilities, float]
 """A photo's probabilities, ``float32 (classes,)``, and its out-of-distribution score, NaN without one."""
-Cells = dict[str, Any]
+PartRow = dict[str, Any]
 """The cells of a row of a part, by column; a column that is missing is null."""
 
 
@@ -101,7 +99,7 @@ _STATUS_OF_REASON: Final = pa.array([Status.REVIEW if reason else Status.LABELED
 
 
 class Columns:
-    """The results of a chunk's rows for one question, as they come; all that the model has seen are decided at once."""
+    """The results of a chunk's rows for one question; :meth:`table` decides all rows at once."""
 
     def __init__(self, rows: int, rules: Rules, model: str, top_k: int) -> None:
         self._rules, self._model, self._top_k = rules, model, top_k
@@ -109,10 +107,10 @@ class Columns:
         self._unknown = np.full(rows, np.nan, np.float32)
         self._sha256: list[str | None] = [None] * rows
         self._etag: list[str | None] = [None] * rows
-        self._cells: dict[int, Cells] = {}
+        self._cells: dict[int, PartRow] = {}
         self._left = rows
 
-    def put(self, row: int, result: Scored | Cells, sha256: str | None, etag: str | None) -> None:
+    def put(self, row: int, result: Scored | PartRow, sha256: str | None, etag: str | None) -> None:
         """Note the result of a row that has none yet."""
         self._left -= 1
         if isinstance(result, dict):
@@ -121,7 +119,7 @@ class Columns:
             self._probabilities[row], self._unknown[row] = result
             self._sha256[row], self._etag[row] = sha256, etag
 
-    def keep(self, row: int, cells: Cells) -> None:
+    def keep(self, row: int, cells: PartRow) -> None:
         """Note a row as an earlier part has it."""
         self._left -= 1
         self._cells[row] = cells
@@ -165,14 +163,14 @@ class Columns:
         return pa.Table.from_arrays(arrays, schema=PART_SCHEMA)
 
 
-def failed_cells(error: ImageError) -> Cells:
-    """The result of a photo that could not be had or decoded."""
-    message = one_line(str(error), _LONGEST_MESSAGE)  # cells, paths and hosts put anything into it
+def failed_cells(error: ImageError) -> PartRow:
+    """The result of a photo that could not be read."""
+    message = one_line(str(error), _LONGEST_MESSAGE)  # cells, paths and hosts put any text into it
     return {"status": Status.FAILED.value, "error": error.fault.value, "error_message": message}
 
 
 def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray]:
-    """Columns of the result, from those of a part."""
+    """Columns of the result, from a part."""
     second = pc.list_element(pc.list_slice(part.column("top_k"), 1, 2, return_fixed_size_list=True), 0)
     labeled = pc.equal(part.column("status"), Status.LABELED)
     derived = {
@@ -184,7 +182,7 @@ def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray
 
 
 def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
-    """Results with the likeliest class and its confidence in place of a label above it; of ``chosen`` rows, or all."""
+    """Results with the likeliest class and its confidence instead of a label above it; in ``chosen`` rows, or all."""
     if "label_level" not in part.column_names:  # a result without a tree
         return part
     above = pc.fill_null(pc.greater(part.column("label_level"), 0), False)
@@ -200,21 +198,11 @@ def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Tab
     return part
 
 
-class PartWork(BaseModel, frozen=True, extra="forbid"):
-    """The work behind a part, in its metadata; ``worker`` is ``host:pid``, and ``deaths`` tries ended their process."""
-
-    worker: str
-    seconds: float
-    deaths: int
-    rows: int
-    failed: int
-
-
 class PhotoWork(BaseModel, frozen=True, extra="forbid"):
-    """The work on a part's photos, in its schema's metadata: rows, seconds (those of downloads overlap) and bytes.
+    """The work on a part's photos: rows, seconds (downloads overlap) and bytes.
 
-    ``unchanged``: the host said so by its ETag. ``repeated``: taken from a result of the same bytes in this job,
-    ``carried``: from one in the job named by ``--previous``.
+    ``unchanged``: the host gave the same ETag. The same bytes had a result in this job (``repeated``), or in the job of
+    ``--previous`` (``carried``).
     """
 
     downloaded: int = 0
@@ -237,6 +225,17 @@ class PhotoWork(BaseModel, frozen=True, extra="forbid"):
 NO_PHOTO_WORK: Final = PhotoWork()
 
 
+class PartWork(BaseModel, frozen=True, extra="forbid"):
+    """The work behind a part, in its metadata; ``worker`` is ``host:pid``, and ``deaths`` tries ended their process."""
+
+    worker: str
+    seconds: float
+    deaths: int
+    rows: int
+    failed: int
+    photos: PhotoWork = NO_PHOTO_WORK
+
+
 def part_key(chunk: int, retry: int = 0) -> str:
     """Key of the part that holds a chunk's results."""
     return f"parts/{chunk:06d}.r{retry}.arrow"
@@ -250,13 +249,13 @@ def latest_parts(names: Iterable[str]) -> dict[int, int]:
         if match:
             chunk, retry = int(match[1]), int(match[2])
             if f"parts/{name}" != part_key(chunk, retry):
-                continue  # it is nobody's: 0000017 is not 17
+                continue  # no job wrote it: 0000017 is not 17
             latest[chunk] = max(latest.get(chunk, 0), retry)
     return latest
 
 
 def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
-    """What is counted of rows with several results, as a part holds it: the worst status and the first error."""
+    """The worst status and the first error of each row among several results, in a part's columns."""
     first = parts[0]
     known = {
         "status": worst_status([part.column("status") for part in parts]),
@@ -268,7 +267,7 @@ def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
 
 
 def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
-    """The worst status of each row, of those of its questions."""
+    """The worst status of each row among its questions."""
     names = pa.array(sorted(SEVERITY, key=SEVERITY.__getitem__), pa.string())
     ranks = [pc.index_in(column, value_set=names) for column in columns]
     return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
@@ -282,14 +281,19 @@ def part_bytes(
     deaths: int,
     photos: PhotoWork = NO_PHOTO_WORK,
 ) -> bytes:
-    """A part as the bytes of a file: the results of each question, whose name is empty if it is the only one."""
+    """A part's file: the results of each question; the name of an only question is empty."""
     status = worst_status([results.column("status") for results in answers.values()])
     failed = pc.sum(pc.equal(status, Status.FAILED)).as_py()
-    work = PartWork(worker=worker, seconds=round(seconds, 3), deaths=deaths, rows=len(status), failed=failed)
-    facts = {JOB_KEY: job, WORK_KEY: work.model_dump_json(), PHOTOS_KEY: photos.model_dump_json()}
+    rows, took = len(status), round(seconds, 3)
+    work = PartWork(worker=worker, seconds=took, deaths=deaths, rows=rows, failed=failed, photos=photos)
+    facts = {JOB_KEY: job, WORK_KEY: work.model_dump_json()}
     columns = [column for results in answers.values() for column in results.columns]
     fields = [field.with_name(_in_part(name, field.name)) for name in answers for field in PART_SCHEMA]
-    table = pa.Table.from_arrays(columns, schema=pa.schema(fields, facts))
+    return checked_stream(pa.Table.from_arrays(columns, schema=pa.schema(fields, facts)))
+
+
+def checked_stream(table: pa.Table) -> bytes:
+    """A table as an Arrow stream with a checksum."""
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
@@ -297,12 +301,8 @@ def part_bytes(
     return data + _checksum(data)
 
 
-def _checksum(data: bytes | memoryview) -> bytes:
-    return zlib.crc32(data).to_bytes(_CHECKSUM_BYTES)
-
-
-def _stream(data: bytes) -> pa.RecordBatchStreamReader:
-    """The results of a part's bytes; a checksum that differs raises ``ValueError``, since Arrow trusts its files."""
+def open_stream(data: bytes) -> pa.RecordBatchStreamReader:
+    """Reads :func:`checked_stream`; a checksum that differs raises ``ValueError``, since Arrow trusts its files."""
     whole = memoryview(data)[:-_CHECKSUM_BYTES]
     if _checksum(whole) != data[-_CHECKSUM_BYTES:]:
         msg = "its checksum differs"
@@ -310,15 +310,19 @@ def _stream(data: bytes) -> pa.RecordBatchStreamReader:
     return pa.ipc.open_stream(pa.py_buffer(whole))
 
 
+def _checksum(data: bytes | memoryview) -> bytes:
+    return zlib.crc32(data).to_bytes(_CHECKSUM_BYTES)
+
+
 def _in_part(question: str, column: str) -> str:
     return f"{question}_{column}" if question else column
 
 
 def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
-    """All columns of a part; one of another job is removed and refused, one that is damaged refused."""
+    """All columns of a part. JobError if it is damaged, or another job's, which is removed."""
     data = storage.read(key)
     try:
-        table = _stream(data).read_all()
+        table = open_stream(data).read_all()
     except _DAMAGED as error:
         raise _damaged(storage, key, f"is damaged ({error})") from error
     if (table.schema.metadata or {}).get(JOB_KEY) != job.encode():
@@ -334,7 +338,7 @@ def _damaged(storage: Storage, key: str, how: str) -> JobError:
     return JobError(f"{key} in {storage.place} {how}; delete it and go on.")
 
 
-def answers_of(part: pa.Table, questions: Sequence[str], columns: list[str] | None = None) -> list[pa.Table]:
+def question_tables(part: pa.Table, questions: Sequence[str], columns: list[str] | None = None) -> list[pa.Table]:
     """The results of each question in a part, or in several; all columns, or some."""
     names = columns or PART_SCHEMA.names
     schema = pa.schema([PART_SCHEMA.field(name) for name in names], part.schema.metadata)
@@ -353,14 +357,9 @@ def read_work(storage: Storage, key: str) -> PartWork:
     """The work behind the part under a key; JobError if it is damaged."""
     data = storage.read(key)
     try:
-        return part_work(_stream(data).schema)
+        return part_work(open_stream(data).schema)
     except (*_DAMAGED, TypeError) as error:
         raise _damaged(storage, key, f"is damaged ({error})") from error
-
-
-def photo_work(schema: pa.Schema) -> PhotoWork:
-    """The work on a part's photos, from its schema."""
-    return PhotoWork.model_validate_json(schema.metadata[PHOTOS_KEY])
 
 
 def photos_text(work: PhotoWork) -> str:

@@ -25,7 +25,7 @@ _KEEP: Final = "With --fixed-thresholds they stay labels."
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class ErrorExample(_Record):
@@ -77,7 +77,7 @@ class GroupCounts(_Record):
 
 
 class ModelName(_Record):
-    """A registry's name of a model as it was ``asked`` for (``shop@champion``), and its version then (``shop@3``)."""
+    """A model's name in a registry, as ``asked`` (``shop@champion``), and its version then (``shop@3``)."""
 
     asked: str
     version: str
@@ -89,7 +89,7 @@ class ModelName(_Record):
 
 
 class Drift(_Record):
-    """How much a job's distinct photos differ from those of the proof, by population stability indices (PSI).
+    """How much a job's distinct photos differ from the proof's, by population stability indices (PSI).
 
     ``warning`` is None if the difference is small, or chance may explain it; ``finding`` says what was found anyway.
     """
@@ -177,7 +177,7 @@ class Audit(_Record):
 
     @property
     def precision(self) -> float | None:
-        """The share of right labels; none where nothing is answered."""
+        """The share of right labels; None before the first answer."""
         return self.right / self.answered if self.answered else None
 
     @property
@@ -197,7 +197,7 @@ class Audit(_Record):
 
 
 class AuditFile(_Record):
-    """The contents of ``audit.json``; ``sample`` has row numbers from 1 as they were drawn, after that ``retry``."""
+    """The contents of ``audit.json``; ``sample``: row numbers from 1 in the order of drawing, after that ``retry``."""
 
     job: str
     retry: int
@@ -227,8 +227,8 @@ class _WholeReceipt(_Record):
 class Receipt(_WholeReceipt):
     """The contents of ``receipt.json`` of a job with one model, or of a question.
 
-    ``by_level`` has rows labeled at each level of a tree; ``drift`` is None if the bundle has no reference, ``mix`` if
-    nothing is promised or the rows are too few. ``repeated`` has the five pictures with most rows.
+    ``by_level`` has rows labeled at each level of a tree; ``drift`` is None if the bundle has no reference, ``mix``
+    without a promise or with too few rows. ``repeated`` has the five pictures with most rows.
     """
 
     model: ModelPin
@@ -267,7 +267,7 @@ class QuestionsReceipt(_WholeReceipt):
 
     @property
     def by_label(self) -> dict[str, int]:
-        """Rows by label, added up over all questions, each of which counts a row; empty if no row has a label."""
+        """Rows by label, added up over all questions; empty if no row has a label."""
         counts: Counter[str] = Counter()
         for receipt in self.questions.values():
             counts.update(receipt.by_label)
@@ -313,7 +313,7 @@ def job_receipt(job: Job) -> JobReceipt | None:
 
 
 def finished_receipt(job: Job) -> Receipt | None:
-    """The same of a job with one model, or of a question."""
+    """:func:`job_receipt` of a job with one model, or of a question."""
     receipt = _finished(job, Receipt)
     audit = read_audit(job) if receipt else None
     return receipt.model_copy(update={"audit": audit.figures}) if receipt and audit else receipt
@@ -333,10 +333,10 @@ def _finished(job: Job, kind: type[_Kind]) -> _Kind | None:
 
 
 def read_audit(job: Job, *, of_any_retry: bool = False) -> AuditFile | None:
-    """The job's ``audit.json``; none if it is of the job before its last retry, unless ``of_any_retry``."""
+    """The job's ``audit.json``; None if it is older than the last retry, unless ``of_any_retry``."""
     try:
         noted = AuditFile.model_validate_json(job.storage.read(AUDIT_FILE))
-    except (FileNotFoundError, ValidationError):  # a damaged one is drawn again, as it was
+    except (FileNotFoundError, ValidationError):  # a damaged sample is drawn again, the same
         return None
     current = of_any_retry or noted.retry == job.retry().number
     return noted if noted.job == job.spec.id and current else None

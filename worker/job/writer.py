@@ -1,4 +1,4 @@
-"""Writes a catalogue into a job folder, in chunks; refuses columns that clash with those of the result."""
+"""Writes a catalogue into a job folder, in chunks; refuses columns that clash with the result's."""
 
 import hashlib
 import io
@@ -38,7 +38,7 @@ _DECISIVE: Final = (
     *("prefix", "top_k", "timeout_s", "precision", "group_column", "allow_hosts", "excel_safe", "threshold"),
     "fixed_thresholds",
 )
-"""The options that decide a job's results, besides its rows and models."""
+"""The options that decide a job's results."""
 _BEGINNING: Final = 400
 """Characters of a cell that tell what it is."""
 FILE_BYTES: Final = 64 * 1024 * 1024
@@ -89,7 +89,7 @@ def create_job(
 
 @dataclass(frozen=True)
 class _Written:
-    """What the row files hold; ``has_paths``: whether some cells are paths on a disk."""
+    """The contents of the row files; ``has_paths``: some cells are paths on a disk."""
 
     rows: int
     chunks: int
@@ -119,7 +119,6 @@ def _write_rows(storage: Storage, catalogue: Catalogue, chunk_rows: int) -> _Wri
 
 
 def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple[Catalogue, int]:
-    """A catalogue, and how many of its rows make a chunk, by the size of the first."""
     held = [next(catalogue.batches)]
     row_bytes = held[0].nbytes // max(1, held[0].num_rows)
     rows = max(1, min(most_rows, CHUNK_BYTES // max(1, row_bytes)))
@@ -135,7 +134,6 @@ def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple
 
 
 def _names_paths(cells: pa.ChunkedArray) -> bool:
-    """Whether some cells are paths on a disk, and not empty, URLs or data URIs."""
     text = pa.array([cell and cell[:_BEGINNING] for cell in photo_cells(cells)], pa.string())
     paths = pc.and_(pc.not_equal(text, ""), pc.invert(pc.match_substring_regex(text, URL_OR_DATA)))
     return bool(pc.any(paths).as_py())
@@ -207,7 +205,6 @@ def _digest(rows_digest: str, catalogue: Catalogue, questions: Sequence[Question
 
 
 def _variant(question: Question) -> str:
-    """``--variant`` of a model: with a fallback nobody named one."""
     return AUTO if question.fallback else question.model.variant
 
 

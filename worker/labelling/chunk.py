@@ -27,13 +27,13 @@ from models.storage.storage import Storage
 from worker.job.job import RETRYABLE, Job
 from worker.job.parts import (
     NO_PHOTO_WORK,
-    Cells,
     Columns,
+    PartRow,
     PhotoWork,
     Scored,
     part_bytes,
     part_key,
-    photo_work,
+    part_work,
     worst_results,
 )
 from worker.labelling.process_pool import take_streams
@@ -42,7 +42,7 @@ REFUSED = 3
 _FOLDER: Final = "inhand"
 _WIDTH: Final = 12
 MAX_STRIKES: Final = 4
-"""How many process deaths in one chunk, without a photo to blame, mean that something else is wrong."""
+"""How many process deaths in one chunk, without a photo to blame, stop the job."""
 _WARY: Final = 3
 """From this number of suspects in a chunk on, all of its photos are decoded in throw-away processes."""
 MEMORY_BYTES: Final = 2 * 1024**3
@@ -52,10 +52,10 @@ _CHANNELS: Final = 3
 
 
 def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pixels:
-    """Decode a suspect photo where it can do no harm, to ``uint8 (S, S, 3)``, or raise an :class:`ImageError`.
+    """Decode a suspect photo in a process of its own, to ``uint8 (S, S, 3)``, or raise an :class:`ImageError`.
 
-    One dead process is no proof, since someone else may have killed it: the same death twice is, unless it is SIGKILL;
-    after four tries any death is.
+    A person or the kernel may have killed one process; so the photo is to blame for the same death twice, unless it is
+    SIGKILL, or for four deaths.
     """
     deaths: list[int] = []
     for status, output in _tries(data, spec, timeout_s):
@@ -148,9 +148,9 @@ class Finished:
 
 
 class OpenChunk:
-    """A chunk in hand: the results of its rows so far, of each question, and the ``effort`` behind them.
+    """A chunk in hand: the results of its rows so far, and the ``effort`` behind them.
 
-    In a retry, only failed rows that may pass another time are labelled again, and the earlier part's work counts, too.
+    A retry labels only rows whose failure may pass, and adds the earlier part's work.
     """
 
     def __init__(self, job: Job, number: int, models: Sequence[tuple[Rules, str]]) -> None:
@@ -170,9 +170,9 @@ class OpenChunk:
         self.effort: defaultdict[str, float] = defaultdict(float)
 
     def _keep(self, job: Job, earlier: str | None) -> set[int]:
-        """Take over the rows of the chunk's earlier part that a retry keeps; returns their numbers."""
+        """Take over the rows that a retry keeps; returns their numbers."""
         answers = job.answers(self.number, earlier) if earlier else []
-        self._before = photo_work(answers[0].schema) if answers else NO_PHOTO_WORK
+        self._before = part_work(answers[0].schema).photos if answers else NO_PHOTO_WORK
         rows = enumerate(zip(*(part.to_pylist() for part in answers), strict=True))
         kept = {row: cells for row, cells in rows if not any(one["error"] in RETRYABLE for one in cells)}
         for row, cells in kept.items():
@@ -181,11 +181,11 @@ class OpenChunk:
         return set(kept)
 
     def take_wanted(self) -> list[PhotoRequest]:
-        """The photos that the chunk needs; a second call returns none, since cells may hold whole photos."""
+        """The photos that the chunk needs; once, since cells may hold whole photos."""
         wanted, self._wanted = self._wanted, []
         return wanted
 
-    def settle(self, row: int, result: Scored | Cells, question: int, sha256: str | None, etag: str | None) -> None:
+    def settle(self, row: int, result: Scored | PartRow, question: int, sha256: str | None, etag: str | None) -> None:
         """Note the result of a row; ``question`` is its place among the job's."""
         self._columns[question].put(row, result, sha256, etag)
 
@@ -195,12 +195,12 @@ class OpenChunk:
         return all(columns.is_whole for columns in self._columns)
 
     def commit(self) -> Finished:
-        """Commit the part of a whole chunk; harmless where it was done elsewhere meanwhile. Any thread may call it."""
+        """Commit the part of a whole chunk, in any thread; an earlier commit wins."""
         names = [question.name for question in self._job.questions]
         photos = PhotoWork.model_validate({name: round(value, 4) for name, value in self.effort.items()})
         seconds = time.monotonic() - self._start
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        with self._open:  # its marker goes, whatever happens
+        with self._open:  # removes its marker, after an error too
             answers = dict(zip(names, (columns.table() for columns in self._columns), strict=True))
             work = self._before.plus(photos)
             data = part_bytes(answers, self._job.spec.id, worker, seconds, self._earlier.deaths, work)
@@ -211,20 +211,20 @@ class OpenChunk:
         return Finished(self.number, committed, outcomes, seconds, photos)
 
     def give_up(self) -> None:
-        """Give the chunk up, at a moment when no row is being decoded."""
+        """Give the chunk up, while no row is being decoded."""
         self._open.close()
 
 
 def is_done(job: Job, chunk: int) -> bool:
-    """Whether a chunk has its part, from its latest retry."""
+    """Whether a chunk has its part of the latest retry."""
     return job.storage.exists(part_key(chunk, job.retry().wanted(chunk)))
 
 
 @contextmanager
 def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], None]]:
-    """Open a marker for one try at a chunk; it outlives a killed process, and goes when the try ends by itself.
+    """Open a marker for one try at a chunk; a killed process leaves it.
 
-    Yields a function that notes the row that is about to be decoded, or None when no row is.
+    Yields a function that notes the row that is about to be decoded, or None.
     """
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -242,24 +242,24 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """Earlier tries: how many ended with their process (or still run elsewhere), and the rows then in hand."""
+    """Earlier tries: how many ended with their process (or still run), and the rows that they were decoding."""
 
     deaths: int
     rows: frozenset[int]
 
 
 def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
-    """What earlier tries at a chunk left."""
+    """Read the markers of a chunk's earlier tries."""
     deaths, rows = 0, set[int]()
     for marker in _markers(storage, chunk):
-        with suppress(FileNotFoundError):  # an attempt that ended by itself just now
+        with suppress(FileNotFoundError):  # an attempt that has just ended
             rows.update(int(row) for row in marker.read_text().split() if row.isdecimal())
             deaths += 1
     return Earlier(deaths, frozenset(rows))
 
 
 def forget_attempts(storage: Storage, chunk: int) -> None:
-    """Delete what earlier tries at a chunk left; called once its part is committed."""
+    """Delete the markers of a chunk's earlier tries."""
     for marker in _markers(storage, chunk):
         marker.unlink(missing_ok=True)
 

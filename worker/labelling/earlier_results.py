@@ -1,60 +1,71 @@
-"""The results that a labelling process need not compute again: its own of this job, and those of the previous one.
+"""Results that a labelling process takes over: its own of this job, and the previous job's.
 
-They are found by the bytes of photos, and by what a host calls those bytes. The previous job's are in an SQLite file
-that may be damaged or removed at any time: a photo that is not found is labelled again.
+The key is a photo's SHA-256, or its URL and ETag. An SQLite file has the previous job's results, each with a checksum.
+The file may be damaged or removed at any time: then photos are labelled again.
 """
 
 import hashlib
 import json
 import logging
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
 from models.errors import HangtagError
 from models.events import log_event
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from worker.job.job import RETRYABLE, Job, ModelPin, scratch_folder
-from worker.job.parts import PART_SCHEMA, Cells, Scored, Status
+from worker.job.parts import PART_SCHEMA, PartRow, Scored, Status
 from worker.request import JobOptions
 
 PREVIOUS_FILE: Final = "previous.sqlite"
 _COLUMNS: Final = tuple(name for name in PART_SCHEMA.names if name not in {"sha256", "model", "etag"})
-_FIND: Final = "SELECT result FROM photo WHERE sha256 = ?"
-_AT: Final = "SELECT hex(sha256), result FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ?"
-_PUT_PHOTO: Final = "INSERT INTO photo VALUES (?, ?)"
+_FIND: Final = "SELECT sha256, result, checksum FROM photo WHERE sha256 = ? LIMIT 1"
+_AT: Final = "SELECT sha256, result, checksum FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ? LIMIT 1"
+_PUT_PHOTO: Final = "INSERT INTO photo VALUES (?, ?, ?)"
 _PUT_PLACE: Final = "INSERT INTO place VALUES (?, ?, ?)"
 _URLS_AT_ONCE: Final = 500
 _MOST_BYTES: Final = 1 << 25
 _ENTRY_BYTES: Final = 512
 """A process remembers its own results of 65,000 photos, fewer if there are many classes; then it begins anew."""
-_Answer = TypeVar("_Answer")
 Terms = dict[str, Any]
-"""What decides a photo's result, other than its bytes."""
+"""The settings that decide a photo's result."""
 
 
 class Known(NamedTuple):
     """The result of a photo's bytes, and whether it is the previous job's."""
 
     sha256: str
-    result: Scored | Cells
+    result: Scored | PartRow
     carried: bool
 
 
-def put_results(connection: sqlite3.Connection, rows: Iterable[Cells], urls: Iterable[str | None]) -> None:
-    """Keep results of a part that would be the same another time; failed photos are asked for again."""
+def put_results(
+    connection: sqlite3.Connection,
+    rows: Iterable[PartRow],
+    images: Iterable[str | None],
+    url_of: Callable[[str | None], str | None],
+) -> None:
+    """Keep rows' results, except failures that may pass."""
     photos, places = [], []
-    for row, url in zip(rows, urls, strict=True):
+    for row, image in zip(rows, images, strict=True):
         if row["sha256"] and row["error"] not in RETRYABLE:
             sha256 = bytes.fromhex(row["sha256"])
             cells = [row[name] for name in _COLUMNS]
-            photos.append((sha256, json.dumps(cells, ensure_ascii=False, separators=(",", ":"))))
-            if url and row["etag"] and row["status"] != Status.FAILED:
+            text = json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
+            photos.append((sha256, text, _checksum(sha256, text)))
+            if row["etag"] and row["status"] != Status.FAILED and (url := url_of(image)):
                 places.append((_key(url), row["etag"], sha256))
     connection.executemany(_PUT_PHOTO, photos)
     connection.executemany(_PUT_PLACE, places)
+
+
+def _checksum(sha256: bytes, text: str) -> int:
+    return zlib.crc32(text.encode(), zlib.crc32(sha256))
 
 
 def _key(url: str) -> bytes:
@@ -62,7 +73,7 @@ def _key(url: str) -> bytes:
 
 
 class PreviousResults:
-    """The results of the previous job. What cannot be read counts as unknown."""
+    """The results of the previous job; after an error, every photo is unknown."""
 
     def __init__(self, connection: sqlite3.Connection, place: str) -> None:
         self._connection: sqlite3.Connection | None = connection
@@ -70,73 +81,58 @@ class PreviousResults:
 
     def find(self, sha256: str) -> Known | None:
         """The result of a photo with these bytes."""
-
-        def ask(connection: sqlite3.Connection) -> Known | None:
-            row = connection.execute(_FIND, (bytes.fromhex(sha256),)).fetchone()
-            return _known(sha256, row[0]) if row else None
-
-        return self._answer(ask, None)
+        return self._known(_FIND, bytes.fromhex(sha256))
 
     def at(self, url: str, etag: str) -> Known | None:
         """The result of the bytes to which a host gave this ETag."""
-
-        def ask(connection: sqlite3.Connection) -> Known | None:
-            row = connection.execute(_AT, (_key(url), etag)).fetchone()
-            return _known(row[0].lower(), row[1]) if row else None
-
-        return self._answer(ask, None)
+        return self._known(_AT, _key(url), etag)
 
     def etags(self, urls: Sequence[str]) -> dict[str, str]:
         """URL → the ETag that its host last gave."""
+        by_key, etags = {_key(url): url for url in urls}, dict[str, str]()
+        waiting = iter(by_key)
+        while keys := list(islice(waiting, _URLS_AT_ONCE)):
+            marks = ", ".join("?" * len(keys))
+            rows = self._rows(f"SELECT url, etag FROM place WHERE url IN ({marks})", *keys)  # noqa: S608
+            etags.update({by_key[key]: etag for key, etag in rows})
+        return etags
 
-        def ask(connection: sqlite3.Connection) -> dict[str, str]:
-            by_key = {_key(url): url for url in urls}
-            keys, etags = list(by_key), dict[str, str]()
-            for start in range(0, len(keys), _URLS_AT_ONCE):
-                some = keys[start : start + _URLS_AT_ONCE]
-                query = f"SELECT url, etag FROM place WHERE url IN ({', '.join('?' * len(some))})"  # noqa: S608 - of marks
-                etags.update({by_key[key]: etag for key, etag in connection.execute(query, some)})
-            return etags
+    def _known(self, query: str, *values: bytes | str) -> Known | None:
+        for sha256, text, checksum in self._rows(query, *values):
+            if _checksum(sha256, str(text)) == checksum:  # a changed cell may have another type
+                return Known(sha256.hex(), dict(zip(_COLUMNS, json.loads(text), strict=True)), carried=True)
+            self._lose("a result's checksum differs")
+        return None
 
-        return self._answer(ask, {})
-
-    def _answer(self, ask: Callable[[sqlite3.Connection], _Answer], nothing: _Answer) -> _Answer:
-        if self._connection is None:
-            return nothing
+    def _rows(self, query: str, *values: bytes | str) -> list[Any]:
         try:
-            return ask(self._connection)
-        except (sqlite3.Error, ValueError) as error:
-            _log_lost(self._place, error)
-            self.close()
-            return nothing
+            return self._connection.execute(query, values).fetchall() if self._connection else []
+        except sqlite3.Error as error:
+            self._lose(error)
+            return []
+
+    def _lose(self, error: object) -> None:
+        _log_lost(self._place, error)
+        self.close()
 
     def close(self) -> None:
-        """Close the file; nothing is known from then on."""
+        """Close the file; then every photo is unknown."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
 
 
-def _known(sha256: str, text: str) -> Known:
-    """A result as :func:`put_results` wrote it; raises ``ValueError`` if the text is not one of its results."""
-    cells = dict(zip(_COLUMNS, json.loads(text), strict=True))
-    return Known(sha256, {**cells, "status": Status(cells["status"]).value}, carried=True)
-
-
-def _log_lost(place: str, error: Exception) -> None:
-    log_event("known_photos_lost", logging.WARNING, place=place, error=f"{type(error).__name__}: {error}")
+def _log_lost(place: str, error: object) -> None:
+    log_event("known_photos_lost", logging.WARNING, place=place, error=str(error))
 
 
 class EarlierResults:
-    """The results of one question: the previous job's, and this process's own; used in one thread.
-
-    The previous job's come first: whether a row is carried over must not depend on which row came before.
-    """
+    """The results of one question: the previous job's, then this process's own; used in one thread."""
 
     def __init__(self, previous: PreviousResults | None = None) -> None:
         self._previous = previous
         self._bytes = 0
-        self._own: dict[str, Scored | Cells] = {}
+        self._own: dict[str, Scored | PartRow] = {}
         self._places: dict[str, tuple[str, str]] = {}
 
     def find(self, sha256: str) -> Known | None:
@@ -153,11 +149,11 @@ class EarlierResults:
         return known if known or own is None else Known(sha256, own, carried=False)
 
     def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
-        """URL → the ETag that its host last gave, of those whose bytes are known."""
+        """URL → the ETag that its host last gave, if its bytes are known."""
         etags = self._previous.etags(urls) if self._previous else {}
         return etags | {url: self._places[url][0] for url in urls if url in self._places}
 
-    def add(self, sha256: str, result: Scored | Cells, places: Iterable[tuple[str | None, str | None]]) -> None:
+    def add(self, sha256: str, result: Scored | PartRow, places: Iterable[tuple[str | None, str | None]]) -> None:
         """Remember a result that would be the same another time; ``places``: URLs of the photo, with their ETags."""
         if self._bytes > _MOST_BYTES:
             self._own.clear()
@@ -176,15 +172,12 @@ class EarlierResults:
 
 
 def open_earlier_results(job: Job) -> EarlierResults:
-    """The results that a question of a job has at its start: the previous job's.
-
-    A failure is logged; then rows are labelled again.
-    """
+    """A question's earlier results: at its start the previous job's. An error is logged."""
     return EarlierResults(_open_previous(job))
 
 
 def _open_previous(job: Job) -> PreviousResults | None:
-    """The results that a job may take over, if any; a job in S3 has its file copied here, without a name."""
+    """The previous job's results; from S3, the file is copied here."""
     try:
         if not job.storage.exists(PREVIOUS_FILE):
             return None
@@ -198,12 +191,12 @@ def _open_previous(job: Job) -> PreviousResults | None:
         return None
     if terms == (json.dumps(terms_of(job.model, job.spec.options)),):
         return PreviousResults(connection, str(place))
-    connection.close()  # left by a submit that was killed, of a job with another model
+    connection.close()  # a killed submit with another model left it
     return None
 
 
 def terms_of(model: ModelPin, options: JobOptions, preprocess_version: str = PREPROCESS_VERSION) -> Terms:
-    """What decides the results of a job, other than the bytes of its photos."""
+    """The settings that decide a photo's result."""
     return {
         "digest": model.digest,
         "variant": model.variant,

@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field
 from typing import Final, Protocol, Self
 
 import numpy as np
@@ -17,7 +16,7 @@ from models.classifier import BATCH, Classifier
 from models.errors import ImageError, ImageFault
 from models.preprocess import Pixels, PreprocessSpec
 from worker.job.job import RETRYABLE, Job
-from worker.job.parts import NO_PHOTO_WORK, Cells, Scored, failed_cells
+from worker.job.parts import NO_PHOTO_WORK, PartRow, Scored, failed_cells
 from worker.labelling.chunk import Finished, OpenChunk, is_done
 from worker.labelling.earlier_results import EarlierResults, Known
 
@@ -26,15 +25,16 @@ _LINGER_S: Final = 0.01
 
 _WAIT_S: Final = 0.2
 _MOST_CHUNKS: Final = 3
-"""The most chunks in hand, those that are being committed included, if all photos lie on disk."""
+"""The most chunks in hand if all photos lie on disk, with the chunks that are being committed."""
 
 _MOST_ROWS: Final = 8192
-"""The most rows of the chunks in hand; while slow hosts are waited for, their results stay in memory."""
+_MOST_BYTES: Final = 64 * 1024**2
+"""The most rows of the chunks in hand, and the most bytes of their probabilities, which wait for slow hosts."""
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
-"""The most photos that are requested ahead: ``_AHEAD``, or what arrived in ``_AHEAD_S`` seconds if that is more.
-Asking a slow host for more brings none sooner, and a process that is to end, or has more urgent work, waits for all."""
+"""The most photos that are requested ahead: ``_AHEAD``, or as many as arrived in ``_AHEAD_S`` seconds.
+More requests make a slow host no faster, and a process that ends waits for all."""
 
 
 class Guard:
@@ -44,34 +44,25 @@ class Guard:
         """Called before each photo is taken, and now and then while waiting for one."""
 
     def photo_missing(self) -> None:
-        """Called when a photo is not where it should be, at once: a share may come back before its chunk is done."""
+        """Called at once when a photo is missing: its share may come back before the chunk is done."""
 
 
 class Feed(Protocol):
     """Where a labelling process gets its chunks from."""
 
     def next(self, *, wait: bool) -> int | None:
-        """Another chunk to begin; None if none is ready, or, with ``wait``, if no more will come."""
+        """Another chunk to begin; None if no chunk is ready or, with ``wait``, at the end."""
 
 
-@dataclass(frozen=True)
 class Asked:
-    """A question of the job: the model that answers it, and what is known of its answers."""
+    """A question of the job: its model, earlier results, and a batch of photos to label, SHA-256 → photos."""
 
-    classifier: Classifier
-    known: EarlierResults = field(default_factory=EarlierResults)
-
-
-class _Question:
-    """A question of the job, with its batch: the photos that it wants labelled, and their pixels."""
-
-    def __init__(self, place: int, asked: Asked) -> None:
-        self.place = place
-        self.known = asked.known
-        self.model = (asked.classifier.rules, asked.classifier.reference)
-        self.spec = asked.classifier.metadata.preprocess
+    def __init__(self, classifier: Classifier, known: EarlierResults | None = None) -> None:
+        self.known = known or EarlierResults()
+        self.rules, self.reference = classifier.rules, classifier.reference
+        self.spec = classifier.metadata.preprocess
         self.batch: dict[str, list[Photo]] = {}
-        self._classifier = asked.classifier
+        self._classifier = classifier
         self._pixels = np.empty((BATCH, self.spec.size, self.spec.size, 3), np.uint8)
 
     def add(self, sha256: str, photo: Photo, pixels: Pixels) -> None:
@@ -80,7 +71,7 @@ class _Question:
         self.batch[sha256] = [photo]
 
     def label(self) -> list[tuple[str, list[Photo], Scored]]:
-        """Label the batch, which is empty then."""
+        """Label the batch, and empty it."""
         batch, self.batch = self.batch, {}
         scores = self._classifier.score(self._pixels[: len(batch)])
         unknown = [math.nan] * len(batch) if scores.unknown is None else scores.unknown.tolist()
@@ -89,11 +80,10 @@ class _Question:
 
 
 class Labeller:
-    """Has chunks of one job in hand, and labels their photos; used in a ``with`` block, which gives up what is left.
+    """Labels the photos of one job's chunks; used in a ``with`` block, which gives unfinished chunks up.
 
-    Each photo is fetched, hashed and decoded once for all questions of the job. With ``ahead`` it wants another chunk
-    before the last photos of one are labelled, so that batches are full across chunks and parts are committed
-    meanwhile.
+    Each photo is fetched, hashed and decoded once for all questions. With ``ahead`` it begins a chunk before the last
+    photos of another are labelled: so batches are full, and parts are committed meanwhile.
     """
 
     def __init__(
@@ -107,11 +97,13 @@ class Labeller:
         ahead: bool = False,
     ) -> None:
         self._job = job
-        self._questions = [_Question(place, one) for place, one in enumerate(asked)]
+        self._questions = asked
         self._photos = photos
         self._on_finished = on_finished
         self._guard = guard or Guard()
         self._ahead = ahead
+        row_bytes = np.dtype(np.float32).itemsize * sum(len(one.rules.labels) for one in asked)
+        self._most_rows = min(_MOST_ROWS, _MOST_BYTES // row_bytes)
         self._open: dict[int, OpenChunk] = {}
         self._commits: set[Future[Finished]] = set()
         self._committer = ThreadPoolExecutor(1)  # while a part is synced to its disk, other photos are labelled
@@ -126,7 +118,7 @@ class Labeller:
     def __exit__(self, *exc: object) -> None:
         chunks, self._open = self._open, {}
         for chunk in chunks.values():
-            chunk.give_up()  # before what may raise: a marker that stays tells of a photo that ended its process
+            chunk.give_up()  # first, since a marker that stays blames a photo, and the next lines may raise
         self._committer.shutdown()
         for commit in self._commits:
             if not commit.exception():
@@ -144,9 +136,11 @@ class Labeller:
         """Whether to begin another chunk: there is room for it, and its photos would be fetched at once."""
         if not self._open:
             return self._ahead or not self._commits
+        if self._rows >= self._most_rows:
+            return False
         if self._ahead and self._photos.on_disk and self._awaited < BATCH:
             return len(self._open) + len(self._commits) < _MOST_CHUNKS
-        return self._photos.wants_more and self._rows < _MOST_ROWS and self._awaited < self._most_awaited
+        return self._photos.wants_more and self._awaited < self._most_awaited
 
     @property
     def _most_awaited(self) -> float:
@@ -157,7 +151,7 @@ class Labeller:
         if is_done(self._job, number):
             self._on_finished(Finished(number, False, Counter(), 0.0, NO_PHOTO_WORK))
             return
-        chunk = OpenChunk(self._job, number, [question.model for question in self._questions])
+        chunk = OpenChunk(self._job, number, [(one.rules, one.reference) for one in self._questions])
         self._open[number] = chunk
         self._rows += self._job.rows_in_chunk(number)
         wanted = chunk.take_wanted()
@@ -172,7 +166,7 @@ class Labeller:
         return {url: etag for url, etag in first.items() if all(other.get(url) == etag for other in others)}
 
     def step(self) -> None:
-        """Take the next photo and process it; if none arrives in time, label the batch as it is."""
+        """Process the next photo; if no photo arrives in time, label the batch though it is not full."""
         self._guard.before_photo()
         waits = any(question.batch for question in self._questions)
         if self._commits and not waits:
@@ -214,8 +208,8 @@ class Labeller:
 
     def _see_bytes(self, photo: Photo, chunk: OpenChunk, data: bytes) -> None:
         sha256 = hashlib.sha256(data).hexdigest()
-        taken: dict[_Question, Known] = {}
-        unknown: list[_Question] = []
+        taken: dict[Asked, Known] = {}
+        unknown: list[Asked] = []
         for question in self._questions:
             if sha256 in question.batch:
                 question.batch[sha256].append(photo)
@@ -235,7 +229,7 @@ class Labeller:
             else:
                 question.add(sha256, photo, outcome)
 
-    def _take_over(self, photo: Photo, chunk: OpenChunk, known: Mapping[_Question, Known]) -> None:
+    def _take_over(self, photo: Photo, chunk: OpenChunk, known: Mapping[Asked, Known]) -> None:
         if len(known) == len(self._questions):
             chunk.effort["carried" if all(one.carried for one in known.values()) else "repeated"] += 1
         for question, one in known.items():
@@ -243,13 +237,13 @@ class Labeller:
                 question.known.add(one.sha256, one.result, [(photo.url, photo.etag)])
             self._settle(photo, one.result, question, one.sha256)
 
-    def _fail(self, photo: Photo, sha256: str, error: ImageError, question: _Question) -> None:
+    def _fail(self, photo: Photo, sha256: str, error: ImageError, question: Asked) -> None:
         cells = failed_cells(error)
         if error.fault not in RETRYABLE:
             question.known.add(sha256, cells, ())
         self._settle(photo, cells, question, sha256)
 
-    def _label(self, question: _Question) -> None:
+    def _label(self, question: Asked) -> None:
         start = time.perf_counter()
         first = [photos[0].request.chunk for photos in question.batch.values()]
         done = question.label()
@@ -261,9 +255,9 @@ class Labeller:
             for photo in photos:
                 self._settle(photo, result, question, sha256)
 
-    def _settle(self, photo: Photo, result: Scored | Cells, question: _Question, sha256: str | None) -> None:
+    def _settle(self, photo: Photo, result: Scored | PartRow, question: Asked, sha256: str | None) -> None:
         chunk = self._open[photo.request.chunk]
-        chunk.settle(photo.request.row, result, question.place, sha256, photo.etag if sha256 else None)
+        chunk.settle(photo.request.row, result, self._questions.index(question), sha256, photo.etag if sha256 else None)
         self._finish_if_whole(chunk)
 
     def _finish_if_whole(self, chunk: OpenChunk) -> None:
@@ -274,7 +268,7 @@ class Labeller:
         self._commits.add(self._committer.submit(chunk.commit))
 
     def _report(self, timeout_s: float) -> None:
-        """Tell of the chunks that have their parts by now, or as soon as one has."""
+        """Report committed chunks; with a timeout, wait for the first."""
         if timeout_s:
             wait(self._commits, timeout_s, FIRST_COMPLETED)
         for commit in [commit for commit in self._commits if commit.done()]:

@@ -1,9 +1,8 @@
 """Labelling on this machine: a process a core, each fed one chunk at a time.
 
-A process runs ``python -P -m worker.labelling.local``. Its first line on stdin names the job and its models, so that it
-can be started, and import what it needs, before these are known. Chunk numbers follow, and a JSON line goes out for
-each chunk that is done. It says ``{"ready": true}`` when the models are loaded, and ends when stdin closes, so that it
-outlives the command that started it by no more than the chunks in hand.
+A process runs ``python -P -m worker.labelling.local``. Its first line on stdin names the job and its models; chunk
+numbers follow. It prints ``{"ready": true}`` when the models are loaded, then a JSON line for each chunk. It ends when
+stdin closes, once the chunks in hand are done.
 """
 
 import json
@@ -36,7 +35,7 @@ _PIECE: Final = 65_536
 def run_pool(
     job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
 ) -> int:
-    """Label every chunk without a part, and call ``on_done`` with each; returns how many processes died."""
+    """Label every chunk without a part, and call ``on_done`` with its number; returns how many processes died."""
 
     def done(line: str, _: dict[str, Any]) -> None:
         on_done(int(line))
@@ -56,7 +55,7 @@ class _Strikes:
         self._suspects: Counter[int] = Counter()
 
     def again(self, death: Death) -> bool:
-        """Count a death; always true, since a chunk is handed out again until it is done."""
+        """Count a death; True, since another process gets the chunk."""
         chunks = [int(line) for line in death.lines]
         named = [self._names_a_photo(chunk) for chunk in chunks]
         if any(named):
@@ -72,7 +71,6 @@ class _Strikes:
         raise JobError(msg)
 
     def _names_a_photo(self, chunk: int) -> bool:
-        """Whether a chunk has a suspect photo that it did not have before."""
         suspects = len(earlier_attempts(self._job.storage, chunk).rows)
         grown = suspects > self._suspects[chunk]
         self._suspects[chunk] = suspects
@@ -80,7 +78,7 @@ class _Strikes:
 
 
 def main(loaded: Sequence[Classifier] = ()) -> int:
-    """Label chunks until there are no more; a fork has the models that its parent has ``loaded``."""
+    """Label chunks until there are no more; a fork has its parent's ``loaded`` models."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     reuse_memory()
@@ -140,7 +138,7 @@ def _say(replies: TextIO, message: dict[str, object]) -> None:
 
 
 class LineFeed:
-    """The feed of a process that gets its chunks from the command that started it, and asks for one at a time."""
+    """The feed of a process that asks its parent for one chunk at a time."""
 
     def __init__(self, descriptor: int, ask: Callable[[], None]) -> None:
         self._descriptor = descriptor

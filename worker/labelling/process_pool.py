@@ -1,10 +1,9 @@
 """A process pool that feeds each process one line at a time; a dead process is replaced, and its lines given again.
 
-The protocol: a process says ``{"ready": true}`` as a JSON line, then answers each line it is given with one JSON line,
-and ends when its stdin closes. Where there is a greeting, that is its first line, which "ready" answers; the others
-come only then. ``{"refused": message}`` ends the whole. A process that has room for more than the lines
-it has in hand says ``{"more": true}``, and names the line that it answers under ``line``; with others still in hand it
-gets a line for each time that it says so, and none for its answers: what it has no use for yet is work for others.
+The protocol: a process prints ``{"ready": true}``, then answers each line of its stdin with a JSON line, and ends when
+its stdin closes. A greeting comes before "ready". ``{"refused": message}`` ends the pool. With ``{"more": true}`` a
+process gets a further line before it answers; then its answers name their line under ``line``, and bring no new line
+while others are in hand.
 """
 
 import gc
@@ -47,9 +46,9 @@ class Death(NamedTuple):
 
 
 class _Fork:
-    """A copy of this process that runs ``main``; what is used of it is used of ``Popen``, too.
+    """A copy of this process that runs ``main``, with the methods of ``Popen`` that the pool uses.
 
-    Nothing that is open here stays open there: a pipe whose other end somebody else holds would never close.
+    The copy closes all files: a pipe that it held open would never end for its reader.
     """
 
     def __init__(self, main: Callable[[], int], log: IO[bytes]) -> None:
@@ -76,7 +75,7 @@ class _Fork:
                 os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Its exit status, once it has ended; minus the signal's number where a signal ended it."""
+        """Wait for its exit status; minus the number of the signal that ended it."""
         if self._status is None:
             self._status = 0
             with suppress(ChildProcessError):  # where SIGCHLD is ignored, the system keeps no status
@@ -85,7 +84,7 @@ class _Fork:
 
 
 def _may_fork() -> bool:
-    """Whether this is Linux, and a process without threads, which a fork could catch in the middle of their work."""
+    """Whether this is Linux, and a process without threads, which a fork could interrupt."""
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         return False
@@ -96,13 +95,12 @@ def _may_fork() -> bool:
 
 
 def _pipe() -> tuple[IO[bytes], IO[bytes]]:
-    """The end to read from, and the end to write to."""
     read, write = os.pipe()
     return os.fdopen(read, "rb", buffering=0), os.fdopen(write, "wb", buffering=0)
 
 
 def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
-    """Be a process that runs ``main``, with new standard streams, and end with its status; called in a fork."""
+    """Run ``main`` in a fork, with new standard streams, and end with its status."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -124,7 +122,7 @@ class _Child:
     def __init__(self, start: Callable[[IO[bytes]], "subprocess.Popen[bytes] | _Fork"], number: int) -> None:
         self.lines: list[str] = []
         self.number = number
-        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
+        self.log = tempfile.TemporaryFile()  # noqa: SIM115 - open until the process ends
         try:
             self.process = start(self.log)
         except OSError:
@@ -140,12 +138,12 @@ class _Child:
         self.tell(line)
 
     def tell(self, line: str) -> None:
-        """Write a line to it; that it has just died is noticed when its stdout closes."""
+        """Write a line to it; if it has died, its stdout closes."""
         with suppress(BrokenPipeError):
             self._input.write(f"{line}\n".encode())
 
     def messages(self) -> list[dict[str, Any]] | None:
-        """The complete messages that it has just sent; None when it is gone."""
+        """The complete messages that it has just sent; None at its end."""
         piece = os.read(self.replies.fileno(), _PIECE)
         *lines, self._text = (self._text + piece).split(b"\n")
         return [json.loads(line) for line in lines] if piece else None
@@ -157,7 +155,7 @@ class _Child:
         return line
 
     def end(self, logs: Path | None) -> str:
-        """Kill it if it still runs, wait until it is gone, and keep its log in a folder; returns the end of the log."""
+        """Kill it, wait for its end, and keep its log in a folder; returns the end of the log."""
         self.process.kill()
         self.process.wait()
         self.replies.close()
@@ -165,7 +163,7 @@ class _Child:
             self._input.close()
         with self.log as log:
             if logs:
-                with suppress(OSError):  # no result rests on it, and no error must hide behind a full disk
+                with suppress(OSError):  # no result needs it, and a full disk must not hide another error
                     _keep(log, logs / f"process-{self.number}.log")
             log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
             return log.read().decode(errors="replace").strip()
@@ -175,7 +173,7 @@ def _keep(log: IO[bytes], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     log.seek(0)
-    with file.open("xb") as kept:  # a link that somebody laid there would empty another file
+    with file.open("xb") as kept:  # through a link, opening would empty another file
         shutil.copyfileobj(log, kept)
 
 
@@ -207,7 +205,7 @@ class ProcessPool:
     def fork(self, main: Callable[[], int], most: int) -> None:
         """Start at most ``most`` processes early, as copies of this one that run ``main``: they need not import again.
 
-        Where :func:`_may_fork` or the system says no, :meth:`run` starts those that are missing.
+        Where :func:`_may_fork` or the system refuses, :meth:`run` starts new processes instead.
         """
         if not _may_fork():
             return
@@ -231,8 +229,8 @@ class ProcessPool:
     ) -> None:
         """Run until every line is answered, or ``on_death`` raises; once for a pool.
 
-        ``on_death`` says whether a dead process's lines are given to another one. ``greeting`` is the first line for
-        every process, and ``logs`` a folder for what they write to stderr.
+        ``on_death`` returns whether another process gets a dead process's lines. ``greeting`` is every process's first
+        line, and ``logs`` a folder for their stderr.
         """
         self._waiting.extend(lines)
         self._on_reply, self._on_death = on_reply, on_death
@@ -284,7 +282,6 @@ class ProcessPool:
             child.give(self._waiting.popleft())
 
     def _dismiss(self, child: _Child) -> str:
-        """End it; the end of its log."""
         self._selector.unregister(child.replies)
         self._children.remove(child)
         return child.end(self._logs)
@@ -302,7 +299,7 @@ class ProcessPool:
             self._greet(self._start())
 
     def _false_start(self, status: int, log: str) -> None:
-        """Count a process that died before it was ready: one may be the kernel's doing, several in a row are not."""
+        """Count a process that died before it was ready: the kernel may kill one, but not several in a row."""
         self._false_starts += 1
         if self._false_starts >= _MAX_FALSE_STARTS:
             msg = f"A process ended as it started (status {status}): {log or 'it printed nothing'}"
@@ -311,7 +308,7 @@ class ProcessPool:
 
 
 def take_streams() -> TextIO:
-    """Keep stdout for replies, which are returned, and stderr for Python; what C libraries print goes nowhere."""
+    """Return stdout for replies, and keep stderr for Python; output of C libraries is dropped."""
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     with Path(os.devnull).open("wb") as nowhere:

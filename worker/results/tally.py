@@ -19,7 +19,7 @@ from models.errors import ImageFault
 from models.text import without_secrets
 from worker.job.job import Job, images_at, shown_cell
 from worker.job.model import read_note
-from worker.job.parts import PART_SCHEMA, Cells, PhotoWork, Status, part_work, photo_work, with_leaves
+from worker.job.parts import PART_SCHEMA, PartRow, PhotoWork, Status, part_work, with_leaves
 from worker.job.receipt import (
     GROUPS_FILE,
     OF_QUESTIONS,
@@ -177,7 +177,7 @@ class Tally:
         self.processes.add(work.worker)
         self.deaths += work.deaths
         self.busy_s += work.seconds
-        self.photos.update(photo_work(schema).model_dump())
+        self.photos.update(work.photos.model_dump())
 
     def _draw(self, part: pa.Table, images: Images) -> None:
         """Keep the rows with the lowest random numbers. Batches do not change the sample."""
@@ -277,6 +277,6 @@ def _count(counter: Counter[Any], column: pa.ChunkedArray) -> None:
         counter[value] += count
 
 
-def _sample_row(cells: Cells, image: str | None) -> SampleRow:
+def _sample_row(cells: PartRow, image: str | None) -> SampleRow:
     reason = cells["reason"] and ReviewReason(cells["reason"])
     return SampleRow(image, Status(cells["status"]), cells["label"], cells["confidence"], None, reason)

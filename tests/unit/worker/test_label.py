@@ -46,7 +46,9 @@ def test_a_result_that_is_carried_over_is_that_of_a_full_run(yesterday: LabelReq
     nightly = replace(full, output=tmp_path / "nightly.parquet", previous=yesterday.output)
     assert run(full)[1] == []
     (carried,) = run(nightly)[1]
-    assert f"one of the 40 of {job_folder(yesterday.output)} are carried over" in carried
+    assert (
+        carried == f"Photos that are already in {job_folder(yesterday.output)} keep their answers (it has 40 photos)."
+    )
     assert pq.read_table(nightly.output).equals(pq.read_table(full.output))
     jobs = [open_job(FolderStorage(job_folder(each.output))) for each in (full, nightly)]
     assert len({job.spec.digest for job in jobs}) == 1
@@ -54,6 +56,15 @@ def test_a_result_that_is_carried_over_is_that_of_a_full_run(yesterday: LabelReq
     rows = pq.read_table(nightly.output).to_pylist()
     assert all((known.find(row["sha256"]) is not None) == bool(row["sha256"]) for row in rows)
     known.close()
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_process_labels_the_same_bytes_once(yesterday: LabelRequest, workers: int) -> None:
+    photos = yesterday.source.read_text().splitlines(keepends=True)[:3]
+    yesterday.source.write_text("".join(photos * 64))
+    receipt, _ = run(replace(yesterday, workers=workers))
+    assert receipt.photos.decoded + receipt.photos.repeated == 192
+    assert 3 <= receipt.photos.decoded <= 3 * receipt.work.processes
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import json
 import os
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from worker.job.job import (
     Retry,
     commit_retry,
     open_job,
-    read_retry,
     scratch_folder,
 )
 from worker.job.writer import create_job
@@ -106,20 +106,21 @@ def test_of_two_models_the_first_choice_is_for_good(undecided: Job) -> None:
         assert job.choice == Choice(variant="float32", because="shop-7: it disagrees")
 
 
-RETRY_JSON = b'{"begun_at": "2026-11-21T05:00:00+00:00", "rows": 5, "chunks": [1, 3]}'
+RETRY_JSON = b'{"number": 1, "begun_at": "2026-11-21T05:00:00+00:00", "rows": 5, "chunks": [1, 3]}'
 
 
-def test_the_format_of_a_retry_is_this_one_and_one_of_two_begins_it(tmp_path: Path) -> None:
-    storage = FolderStorage(tmp_path)
+def test_the_format_of_a_retry_is_this_one_and_one_of_two_begins_it(undecided: Job) -> None:
+    storage, began = undecided.storage, "2026-11-21T05:00:00+00:00"
     storage.commit("retries/00001.json", RETRY_JSON)
-    assert read_retry(storage, 1, "cafe") == Retry(1, frozenset({1, 3}), 5, "2026-11-21T05:00:00+00:00")
+    assert undecided.retry() == Retry(number=1, chunks=frozenset({1, 3}), rows=5, begun_at=began)
+    other = replace(undecided, spec=undecided.spec.model_copy(update={"id": "beef"}))
+    storage.replace("retries/00001.json", RETRY_JSON.replace(b"[1, 3]", b"[2]"))
+    assert other.retry().chunks == {2}, "of the job that followed in the folder"
     assert not commit_retry(storage, 1, [2], 7)
     assert commit_retry(storage, 2, [1, 3], 5)
     record = json.loads(storage.read("retries/00002.json"))
-    assert {**record, "begun_at": "2026-11-21T05:00:00+00:00"} == json.loads(RETRY_JSON)
+    assert {**record, "number": 1, "begun_at": began} == json.loads(RETRY_JSON)
     assert datetime.now(UTC) - datetime.fromisoformat(record["begun_at"]) < timedelta(minutes=1)
-    storage.replace("retries/00001.json", RETRY_JSON.replace(b"[1, 3]", b"[2]"))
-    assert read_retry(storage, 1, "beef").chunks == {2}, "of the job that followed in the folder"
 
 
 def test_a_scratch_folder_is_gone_after_its_use_and_so_is_what_others_left_long_ago(tmp_path: Path) -> None:

@@ -17,7 +17,6 @@ from tests.row_results import (
     part_bytes,
     results_of,
     results_table,
-    stream_of,
     table_of,
 )
 from worker.job.parts import (
@@ -25,6 +24,7 @@ from worker.job.parts import (
     Columns,
     PhotoWork,
     Status,
+    checked_stream,
     failed_cells,
     latest_parts,
     part_key,
@@ -107,9 +107,9 @@ def test_the_format_on_disk_is_this_one() -> None:
     assert schema.remove_metadata() == PART_SCHEMA
     assert schema.metadata == {
         b"hangtag.job": b"cafe",
-        b"hangtag.work": b'{"worker":"shop-7:42","seconds":1.235,"deaths":2,"rows":3,"failed":1}',
-        b"hangtag.photos": b'{"downloaded":0,"unchanged":0,"bytes":0,"decoded":3,"repeated":0,"carried":0,'
-        b'"download_s":0.0,"decode_s":0.25,"inference_s":0.0}',
+        b"hangtag.work": b'{"worker":"shop-7:42","seconds":1.235,"deaths":2,"rows":3,"failed":1,"photos":{'
+        b'"downloaded":0,"unchanged":0,"bytes":0,"decoded":3,"repeated":0,"carried":0,"download_s":0.0,"decode_s":0.25,'
+        b'"inference_s":0.0}}',
     }
     assert part_key(17) == "parts/000017.r0.arrow"
     assert part_key(1_234_567, 3) == "parts/1234567.r3.arrow"
@@ -117,7 +117,7 @@ def test_the_format_on_disk_is_this_one() -> None:
 
 @pytest.mark.parametrize("data", [part_of(ROW, job="beef"), None], ids=["of another job", "of no job"])
 def test_a_part_that_is_not_the_jobs_is_removed(tmp_path: Path, data: bytes | None) -> None:
-    storage = written(tmp_path, data or stream_of(pa.table({"label": ["shoe"]})))
+    storage = written(tmp_path, data or checked_stream(pa.table({"label": ["shoe"]})))
     with pytest.raises(JobError, match=r"000000\.r0"):
         read_part(storage, part_key(0), "cafe", 1)
     assert not storage.exists(part_key(0))

@@ -24,7 +24,7 @@ from tests.photo_jobs import only_question
 from tests.row_results import read_part_file
 from worker.job.job import Job
 from worker.job.model import verified_pin
-from worker.job.parts import part_key, photo_work
+from worker.job.parts import part_key, part_work
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import EarlierResults
@@ -163,7 +163,7 @@ def test_what_was_unchanged_and_is_known_no_more_is_asked_for_again(job_of, mode
 def test_a_part_says_what_its_photos_took(job_of, model, photos) -> None:
     job = job_of(list(photos))
     (done,) = labelled(job, model, Post(photos))
-    found = photo_work(read_part_file(job.storage, part_key(0)).schema)
+    found = part_work(read_part_file(job.storage, part_key(0)).schema).photos
     assert found == done.photos
     assert (found.downloaded, found.bytes, found.download_s, found.decoded) == (12, 12 * 7, 12 * 0.5, 12)
     assert found.decode_s > 0
@@ -200,6 +200,20 @@ class Batches:
     def score(self, pixels: Pixels) -> Scores:
         self.sizes.append(len(pixels))
         return self._model.score(pixels)
+
+
+@pytest.mark.parametrize(("classes", "most_chunks"), [(10, 12), (200_000, 6)])
+def test_rows_in_hand_are_bounded_by_the_number_of_classes(
+    job_of, model, photos, classes: int, most_chunks: int
+) -> None:
+    """64 MB hold the probabilities of 83 rows with 200,000 classes; a chunk has 16 rows."""
+    asked, job = Batches(model), job_of(list(photos) * 16)
+    asked.rules = replace(model.rules, labels=tuple(map(str, range(classes))))
+    chunks = iter(range(12))
+    with Labeller(job, [Asked(asked)], Post(photos), lambda _: None, ahead=True) as labeller:
+        while labeller.wants_more and (chunk := next(chunks, None)) is not None:
+            labeller.begin(chunk)
+    assert next(chunks, 12) == most_chunks
 
 
 @pytest.fixture

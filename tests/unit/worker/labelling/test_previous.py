@@ -1,4 +1,5 @@
 import os
+import sqlite3
 import uuid
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -66,7 +67,8 @@ def terms(job: Job) -> dict[str, object]:
 def test_what_an_earlier_job_labelled_is_carried_over(new_job: DoneJob) -> None:
     rows = [labelled(number) for number in range(4)] + [failed(4, ImageFault.UNREADABLE)]
     earlier, job = finish(new_job("earlier"), rows), new_job("job")
-    assert f"one of the 5 of {earlier.storage.place} are" in carry_over(earlier, job.storage, terms(job))
+    words = f"Photos that are already in {earlier.storage.place} keep their answers (it has 5 photos)."
+    assert carry_over(earlier, job.storage, terms(job)) == words
     assert found(job, *range(6)) == [known_of(row.result, carried=True) for row in rows] + [None]
 
 
@@ -126,12 +128,22 @@ def test_photos_are_carried_by_what_their_host_called_them(new_job: DoneJob) -> 
     known.close()
 
 
+def _changed(file: Path, cells: str) -> None:
+    with sqlite3.connect(file) as connection:
+        connection.execute(f"UPDATE photo SET result = {cells}")  # noqa: S608 - of this file
+    connection.close()
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "no database": lambda file: file.write_bytes(b"no database" * 1_000),
     "empty": lambda file: file.write_bytes(b""),
     "cut": lambda file: os.truncate(file, 5_000),
     "pages spoilt": lambda file: file.write_bytes(file.read_bytes()[:4096] + b"\xff" * 4096 * 8),
     "results spoilt": lambda file: file.write_bytes(file.read_bytes().replace(b'"labeled"', b'"labelex"')),
+    "a label without a confidence": lambda file: _changed(file, "json_set(result, '$[1]', NULL)"),
+    "another label": lambda file: _changed(file, "json_set(result, '$[0]', 'hat')"),
+    "bytes": lambda file: _changed(file, "CAST(result AS BLOB)"),
+    "a number": lambda file: _changed(file, "7"),
 }
 
 
@@ -160,6 +172,6 @@ def test_what_is_carried_is_as_it_was(new_job: DoneJob, tmp_path: Path, rows: li
 def test_a_damaged_part_is_told_and_nothing_is_left(new_job: DoneJob) -> None:
     earlier, job = finish(new_job("earlier"), [labelled(1)] * 5), new_job("job")
     earlier.storage.replace(part_key(1), b"no part")
-    with pytest.raises(JobError, match=r"earlier.* 1 "):
+    with pytest.raises(JobError, match=r"earlier for --previous: parts/000001"):
         carry_over(earlier, job.storage, terms(job))
     assert sorted(path.name for path in Path(job.storage.place).iterdir()) == ["job.json", "rows"]

@@ -14,10 +14,10 @@ from models.classifier import load
 from models.decision import ReviewReason
 from models.errors import JobError
 from tests.label_chunk import run_chunk
-from tests.row_results import read_part_file, stream_of
+from tests.row_results import read_part_file
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.job import Job
-from worker.job.parts import RESULT_SCHEMA
+from worker.job.parts import RESULT_SCHEMA, checked_stream
 from worker.request import JobOptions
 from worker.results.merge import merge_job
 
@@ -116,7 +116,7 @@ def test_a_missing_part_is_an_error_and_leaves_no_output(done_job, tmp_path: Pat
 def test_a_part_with_a_row_too_few_is_an_error(done_job, tmp_path: Path) -> None:
     job, _ = done_job
     key = job.part_keys()[1]
-    job.storage.replace(key, stream_of(read_part_file(job.storage, key).slice(1)))
+    job.storage.replace(key, checked_stream(read_part_file(job.storage, key).slice(1)))
     with pytest.raises(JobError, match=r"1 row.* 2"):
         merged(job, tmp_path / "out.parquet")
     assert not (tmp_path / "out.parquet").exists()
