@@ -130,6 +130,10 @@ class RedisState:
         """Queue → how many messages wait in it."""
         return {queue: int(self._redis.llen(queue)) for queue in QUEUES.values()}
 
+    def urgent(self, priority: Priority) -> bool:
+        """Whether a message waits in a queue that workers empty before that of ``priority``."""
+        return any(self._redis.llen(queue) for queue in QUEUES.values() if queue < QUEUES[priority])
+
     def win_tick(self) -> bool:
         """Whether this caller may reconcile now; one caller may, once a second."""
         return self._win("hangtag:tick", TICK_S)

@@ -32,12 +32,13 @@ from models.events import log_event, start_logging
 from models.process import Owner, reuse_memory
 from models.storage.storage import open_storage
 from worker.job.jobs import Jobs, open_jobs
-from worker.queue.app import HangtagCelery
+from worker.queue.app import CHUNK_TASK, FINISH_TASK, HangtagCelery
 from worker.queue.metrics import DIED, serve_metrics
 from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import Presence, RedisState, connect, redis_expected
-from worker.queue.runner import make_app
+from worker.queue.runner import Runner
 from worker.queue.settings import QueueSettings
+from worker.results.finish import finishing
 
 _PAUSE_S: Final = 0.05
 _BEAT_S: Final = 1.0
@@ -60,6 +61,16 @@ def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
         serve_metrics(settings, slots)
     log_event("worker_starts", redis=settings.redis_name, jobs=jobs.place, slots=slots)
     return run_worker(make_app(settings), slots)
+
+
+def make_app(settings: QueueSettings) -> HangtagCelery:
+    """The Celery app of a worker that labels."""
+    app = HangtagCelery(settings)
+    runner = Runner(app, finishing)
+    app.task(name=CHUNK_TASK, shared=False)(runner.label_chunk)
+    app.task(name=FINISH_TASK, shared=False)(runner.finish_job)
+    app.steps["worker"].add(ServiceStep)
+    return app
 
 
 def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
