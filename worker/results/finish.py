@@ -14,16 +14,18 @@ from worker.results.receipt_page import DRAWING, draw, question_pages, questions
 from worker.results.tally import Tally
 
 RESULT_FILE: Final = "labels.parquet"
+_DRAWING: Final = 2
+"""Processes that draw the page's pictures."""
 
 
 @contextmanager
 def finishing() -> Iterator[Callable[[Job], bool]]:
     """Yield a function that finishes a job if all its chunks are done; it returns whether it did.
 
-    The block begins before the process has threads: the process that draws pictures is then a copy of it.
+    The block begins before the process has threads: those that draw pictures are then copies of it.
     """
-    with ProcessPool(DRAWING, 1) as drawing:
-        drawing.fork(draw, 1)
+    with ProcessPool(DRAWING, _DRAWING) as drawing:
+        drawing.fork(draw, _DRAWING)
 
         def finish(job: Job) -> bool:
             is_due = not (job.cancelled or job.missing_chunks() or job_receipt(job))
