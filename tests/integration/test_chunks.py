@@ -12,6 +12,7 @@ import pytest
 
 from tests.until import until
 from worker.queue.app import CHUNK_TASK, HangtagCelery
+from worker.queue.reconciler import MIN_WINDOW
 from worker.request import Priority
 
 from .cluster import Cluster
@@ -66,7 +67,7 @@ def test_a_killed_workers_chunks_go_to_another_soon(
 
 
 def test_messages_lost_before_a_worker_starts_are_sent_again(cluster: Cluster, job: QueuedJob, names, expected) -> None:
-    assert cluster.lose_waiting() == job.chunks
+    assert cluster.lose_waiting() == MIN_WINDOW
     cluster.worker()
     job.wait_for_end()
     assert_same(job.rows(), expected(names))
@@ -243,7 +244,7 @@ MOST_BYTES = 1500
 
 def test_a_message_is_small_and_says_only_which_chunk(cluster: Cluster, job: QueuedJob, catalogue: Path) -> None:
     texts = cluster.waiting()
-    assert len(texts) == job.chunks
+    assert len(texts) == MIN_WINDOW
     secrets = (str(catalogue), str(cluster.folder), str(cluster.server.port), "redis://", job.job.spec.model.digest)
     for chunk, text in enumerate(reversed(texts)):
         envelope = json.loads(text)

@@ -56,7 +56,7 @@ class BusyProcesses:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Count this process as busy for as long as the block runs."""
+        """Count this process as busy while the block runs."""
         slot = getattr(current_process(), "index", 0) % _MOST_SLOTS
         self._busy[slot] = 1
         try:

@@ -238,7 +238,7 @@ RENEW_S: Final = 3.0
 
 
 class HeldLeases:
-    """The leases of chunks of a job that this process holds, renewed as long as a ``with`` block lasts.
+    """This process's leases of a job's chunks, renewed until a ``with`` block ends.
 
     The work goes on while Redis is away: the first commit of a part wins.
     """

@@ -67,36 +67,31 @@ class ExtraChunks:
         self._leases = leases
         self._redis = state
         self._busy = busy
-        self._first: int | None = first
-        self._until = time.monotonic() + (0.0 if self._is_risky(first) else BEGIN_S)
-        self._others = self._free_chunks()
+        self._chunks = self._first_and_free(first)
 
     def next(self, *, wait: bool) -> int | None:
         """See :class:`worker.labelling.labeller.Feed`."""
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        if wait or self._busy.stops or time.monotonic() >= self._until:
-            return None
-        with suppress(RedisError):  # ends the task's search for others
-            return None if self._redis.urgent(self._job.spec.priority) else next(self._others, None)
+        with suppress(RedisError):  # ends the search for others
+            return next(self._chunks, None)
         return None
 
-    def _is_risky(self, chunk: int) -> bool:
-        try:
-            return earlier_attempts(self._job.storage, chunk).deaths > 0 or self._redis.failures(self._name) > 0
-        except RedisError:
-            return True
-
-    def _free_chunks(self) -> Iterator[int]:
-        """Chunks whose leases it takes; from a random place on, so that processes seek different ones."""
+    def _first_and_free(self, first: int) -> Iterator[int]:
+        """The first chunk, then free ones and their leases; from a random one on, so that processes do not compete."""
+        until, alone = time.monotonic() + BEGIN_S, earlier_attempts(self._job.storage, first).deaths > 0
+        yield first
+        if alone or self._redis.failures(self._name):
+            return
         missing = self._job.missing_chunks()
         start = random.randrange(max(1, len(missing)))  # noqa: S311 - no secret
         chunks = missing[start:] + missing[:start]
         for place in range(0, len(chunks), _LOOKED_AT_ONCE):
             block = chunks[place : place + _LOOKED_AT_ONCE]
             leased = self._redis.leased(self._name, block)
-            yield from (chunk for chunk in block if chunk not in leased and self._takes(chunk))
+            for chunk in (chunk for chunk in block if chunk not in leased):
+                if self._busy.stops or time.monotonic() >= until or self._redis.urgent(self._job.spec.priority):
+                    return
+                if self._takes(chunk):
+                    yield chunk
 
     def _takes(self, chunk: int) -> bool:
         if earlier_attempts(self._job.storage, chunk).deaths or not self._leases.take(chunk):
@@ -329,7 +324,7 @@ class LoadedModels:
         return [load_job_model(question, self.get, partial(report, question)) for question in job.questions]
 
     def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
-        """The model that a job is pinned to, with the job's precision or threshold."""
+        """The pinned model, with the job's precision or threshold."""
         key = (pin.digest, pin.variant, options.precision, options.threshold)
         if key not in self._loaded:
             start = time.monotonic()
@@ -355,7 +350,7 @@ class JobResources:
 
     @contextmanager
     def of(self, job: Job) -> Iterator[tuple[Photos, list[EarlierResults]]]:
-        """A job's photos, and each question's earlier results, while the block runs; closes those of another job."""
+        """A job's photos, and each question's earlier results, while the block runs; closes another job's."""
         if self._open is None or job.spec.id != self._job:
             self.close()
             self._job = job.spec.id

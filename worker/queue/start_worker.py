@@ -55,7 +55,7 @@ def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
     try:
         jobs.identity()
     except OSError as error:
-        msg = f"Expected a folder of jobs at {jobs.place} that can be written to, the system answered {error}."
+        msg = f"Expected a writable folder of jobs at {jobs.place}, the system answered {error}."
         raise JobError(msg) from error
     if settings.metrics_port is not None:
         serve_metrics(settings, slots)
@@ -124,9 +124,9 @@ def _silence(descriptor: int) -> None:
 def _let_go_of_connections() -> None:
     """Let go of the parent's network connections, and of its port for metrics, in a process that was just forked.
 
-    As long as a child holds a connection that the parent has lost, the kernel goes on telling the parent's event loop
-    of it: a worker whose process had been replaced used up half a core from the next restart of Redis on (Celery 5.7).
-    The descriptors stay taken, so that code which still holds one closes nothing else.
+    While a child holds a connection that the parent has lost, the kernel keeps waking the parent's event loop: after
+    a slot had been replaced and Redis restarted, a worker used half a core (Celery 5.7). The descriptors stay taken,
+    so that code which still holds one closes nothing else.
     """
     with Path(os.devnull).open("rb") as nowhere:
         for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:

@@ -22,7 +22,7 @@ _DRAWING: Final = 2
 def finishing() -> Iterator[Callable[[Job], bool]]:
     """Yield a function that finishes a job if all its chunks are done; it returns whether it did.
 
-    The block begins before the process has threads: those that draw pictures are then copies of it.
+    The block begins before the process has threads: then copies of it draw the page's pictures.
     """
     with ProcessPool(DRAWING, _DRAWING) as drawing:
         drawing.fork(draw, _DRAWING)
