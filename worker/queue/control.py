@@ -49,7 +49,8 @@ def open_control(settings: QueueSettings) -> Iterator[Control]:
         def app() -> "HangtagCelery":
             from worker.queue.app import HangtagCelery  # 0.1 s, and most commands send nothing
 
-            return stack.enter_context(HangtagCelery(settings))
+            opened: HangtagCelery = stack.enter_context(HangtagCelery(settings))
+            return opened
 
         jobs = open_jobs(settings.jobs)
         state = stack.enter_context(closing(RedisState(connect(settings))))
