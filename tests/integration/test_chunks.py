@@ -10,9 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from models.process import Owner
 from tests.until import until
+from worker.job.receipt import finished_receipt
 from worker.queue.app import CHUNK_TASK, HangtagCelery
 from worker.queue.reconciler import MIN_WINDOW
+from worker.queue.redis_state import FINISH
 from worker.request import Priority
 
 from .cluster import Cluster
@@ -64,6 +67,18 @@ def test_a_killed_workers_chunks_go_to_another_soon(
     wait_for_another_try(job, held)
     job.wait_for_end()
     job.assert_right_once(expected(few))
+
+
+def test_a_process_that_is_killed_while_it_merges_leaves_one_whole_result(
+    cluster: Cluster, job: QueuedJob, names, expected
+) -> None:
+    worker = cluster.worker()
+    lease = until(lambda: cluster.client.get(f"hangtag:lease:{job.name}:{FINISH}"), "a process merges")
+    os.kill(Owner.from_json(lease).pid, signal.SIGKILL)
+    assert finished_receipt(job.job) is None
+    job.wait_for_end()
+    job.assert_right_once(expected(names))
+    assert worker.events("process_died")
 
 
 def test_messages_lost_before_a_worker_starts_are_sent_again(cluster: Cluster, job: QueuedJob, names, expected) -> None:
