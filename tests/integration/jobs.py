@@ -125,6 +125,11 @@ class QueuedJob:
         leases = zip(keys, texts, strict=True)
         return [InHand(int(key.rpartition(":")[2]), Owner.from_json(text).pid) for key, text in leases if text]
 
+    def one_has_the_rest(self) -> bool:
+        """Whether one process has in hand all chunks that are left: it begins others before one is done."""
+        held = self.in_hand()
+        return len({one.pid for one in held}) == 1 and {one.chunk for one in held} == set(self.job.missing_chunks())
+
     def freeze_one(self) -> InHand:
         """Stop a process (SIGSTOP) that has a good part of a chunk still before it, and name both."""
         return until(self._frozen, f"a process is early in a chunk of {self.name}")
@@ -143,4 +148,5 @@ class QueuedJob:
         for marker in (self.folder / "inhand").glob(f"{held.chunk:06d}.*"):
             with suppress(FileNotFoundError):  # its chunk was done just before the process was stopped
                 texts.append(marker.read_text().strip())
-        return held in self.in_hand() and len(texts) == 1 and texts[0] != "" and int(texts[0]) < _EARLY_ROW
+        alone = [one for one in self.in_hand() if one.pid == held.pid] == [held]
+        return alone and len(texts) == 1 and texts[0] != "" and int(texts[0]) < _EARLY_ROW

@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from models.process import Owner
 from tests.until import until
+from worker.job.receipt import finished_receipt
 from worker.queue.app import CHUNK_TASK, HangtagCelery
+from worker.queue.reconciler import MIN_WINDOW
+from worker.queue.redis_state import FINISH
 from worker.request import Priority
 
 from .cluster import Cluster
@@ -65,8 +69,20 @@ def test_a_killed_workers_chunks_go_to_another_soon(
     job.assert_right_once(expected(few))
 
 
+def test_a_process_that_is_killed_while_it_merges_leaves_one_whole_result(
+    cluster: Cluster, job: QueuedJob, names, expected
+) -> None:
+    worker = cluster.worker()
+    lease = until(lambda: cluster.client.get(f"hangtag:lease:{job.name}:{FINISH}"), "a process merges")
+    os.kill(Owner.from_json(lease).pid, signal.SIGKILL)
+    assert finished_receipt(job.job) is None
+    job.wait_for_end()
+    job.assert_right_once(expected(names))
+    assert worker.events("process_died")
+
+
 def test_messages_lost_before_a_worker_starts_are_sent_again(cluster: Cluster, job: QueuedJob, names, expected) -> None:
-    assert cluster.lose_waiting() == job.chunks
+    assert cluster.lose_waiting() == MIN_WINDOW
     cluster.worker()
     job.wait_for_end()
     assert_same(job.rows(), expected(names))
@@ -243,7 +259,7 @@ MOST_BYTES = 1500
 
 def test_a_message_is_small_and_says_only_which_chunk(cluster: Cluster, job: QueuedJob, catalogue: Path) -> None:
     texts = cluster.waiting()
-    assert len(texts) == job.chunks
+    assert len(texts) == MIN_WINDOW
     secrets = (str(catalogue), str(cluster.folder), str(cluster.server.port), "redis://", job.job.spec.model.digest)
     for chunk, text in enumerate(reversed(texts)):
         envelope = json.loads(text)

@@ -86,8 +86,7 @@ def test_a_job_with_every_failure_needs_exactly_these_rights(
     held = until(job.in_hand, "a chunk is in hand")[0]
     os.kill(held.pid, signal.SIGKILL)
     until(lambda: first.events("process_died"), "a process died")
-    until(lambda: len(found.missing_chunks()) == 1, "only the chunk that hangs is left")
-    until(job.in_hand, "it is in hand")
+    until(job.one_has_the_rest, "only the process that hangs has chunks")
     first.terminate()
     assert first.process.wait(GRACE_S + 10) == 0
     hangs.write_bytes(good.read_bytes())

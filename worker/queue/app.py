@@ -4,7 +4,7 @@ import mmap
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from billiard.process import current_process
 from celery import Celery, Task
@@ -15,9 +15,6 @@ from models.process import usable_cores
 from worker.queue.redis_state import FINISH, QUEUES, RedisError
 from worker.queue.settings import TIME_LIMIT_S, QueueSettings
 from worker.request import Priority
-
-if TYPE_CHECKING:
-    from worker.queue.start_worker import GracefulWorker
 
 CHUNK_TASK: Final = "hangtag.label_chunk"
 FINISH_TASK: Final = "hangtag.finish_job"
@@ -56,7 +53,7 @@ class BusyProcesses:
 
     @contextmanager
     def taken(self) -> Iterator[None]:
-        """Count this process as busy for as long as the block runs."""
+        """Count this process as busy while the block runs."""
         slot = getattr(current_process(), "index", 0) % _MOST_SLOTS
         self._busy[slot] = 1
         try:
@@ -81,11 +78,9 @@ class HangtagCelery(Celery):
         self.busy = BusyProcesses()
 
     @property
-    def Worker(self) -> type["GracefulWorker"]:
+    def Worker(self) -> Any:  # noqa: ANN401 - Celery has no types
         """Celery's worker class; imported only to start a worker, since submitting does not need it."""
-        name = "worker.queue.start_worker:GracefulWorker"
-        graceful: type[GracefulWorker] = self.subclass_with_self(name, name="Worker")
-        return graceful
+        return self.subclass_with_self("worker.queue.start_worker:GracefulWorker", name="Worker")
 
     def send(self, job: str, chunk: int, priority: Priority) -> None:
         """Queue a chunk of a job, or its merging if the chunk is ``FINISH``; raises :data:`RedisError`."""

@@ -171,7 +171,7 @@ def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
 def retry_failed_command(job: JobArgument, *, queue: QueueOptions) -> None:
     """Try again those failed rows of a finished job that may work another time: download, timeout, crashed, missing.
 
-    All other rows stay as they are. The result and the receipt are written again.
+    The other rows do not change. The result and the receipt are written again.
 
     Examples:
       hangtag jobs retry-failed spring-2026
@@ -188,7 +188,7 @@ def worker_command(
         list[Path] | None,
         typer.Argument(
             metavar="[CONFIG]...",
-            help="With --queue train: the settings whose cycles it runs.",
+            help="With --queue train: files of settings. It runs their cycles.",
             show_default=False,
         ),
     ] = None,

@@ -3,19 +3,22 @@
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
-from typing import Final
+from functools import cache
+from typing import TYPE_CHECKING, Final
 
 from models.errors import JobError
 from worker.job.job import CANCELLED, Job, begin_retry
 from worker.job.jobs import Jobs, open_jobs
 from worker.job.receipt import job_receipt
-from worker.queue.app import HangtagCelery
 from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import Presence, RedisError, RedisState, connect, redis_expected
 from worker.queue.settings import QueueSettings
 from worker.results.progress import JobProgress, ProgressReader
+
+if TYPE_CHECKING:
+    from worker.queue.app import HangtagCelery
 
 PERIOD_S: Final = 1.0
 
@@ -40,12 +43,18 @@ class Control:
 @contextmanager
 def open_control(settings: QueueSettings) -> Iterator[Control]:
     """Open the queue; this asks Redis for nothing yet."""
-    jobs, state = open_jobs(settings.jobs), RedisState(connect(settings))
-    try:
-        with HangtagCelery(settings) as app:
-            yield Control(settings, jobs, state, Reconciler(jobs, state, app.send))
-    finally:
-        state.close()
+    with ExitStack() as stack:
+
+        @cache
+        def app() -> "HangtagCelery":
+            from worker.queue.app import HangtagCelery  # 0.1 s, and most commands send nothing
+
+            opened: HangtagCelery = stack.enter_context(HangtagCelery(settings))
+            return opened
+
+        jobs = open_jobs(settings.jobs)
+        state = stack.enter_context(closing(RedisState(connect(settings))))
+        yield Control(settings, jobs, state, Reconciler(jobs, state, lambda *message: app().send(*message)))
 
 
 @dataclass(frozen=True)

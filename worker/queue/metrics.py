@@ -36,7 +36,7 @@ DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 IMAGES: Final = Counter(
     "hangtag_images", "Rows in the parts that this worker committed, by status.", ["status", "error"]
 )
-PHOTOS: Final = Counter("hangtag_photos", "Photos by what had to be done for them.", ["work"])
+PHOTOS: Final = Counter("hangtag_photos", "Photos by the work that they took.", ["work"])
 BYTES: Final = Counter("hangtag_downloaded_bytes", "Bytes of photos that came over a network.")
 DOWNLOAD: Final = Counter("hangtag_download_seconds", "Seconds of all downloads, added up; they overlap.")
 DECODE: Final = Counter("hangtag_decode_seconds", "Seconds of decoding photos, of all processes.")
@@ -90,7 +90,7 @@ def count_chunk(seconds: float, rows: Tally[tuple[str, str | None]], photos: Pho
 
 
 def serve_metrics(settings: QueueSettings, slots: int) -> None:
-    """Serve ``/metrics`` in threads of their own, as long as this process lives."""
+    """Serve ``/metrics`` in further threads, until this process ends."""
     for status in (Status.LABELED, Status.REVIEW):  # Prometheus expects each count to begin at 0
         IMAGES.labels(status.value, "")
     for fault in ImageFault:

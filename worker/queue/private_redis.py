@@ -23,7 +23,7 @@ _WORKERS_START_S: Final = 60.0
 
 @contextmanager
 def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSettings]:
-    """Run a Redis and workers of one process each as long as the block runs; yields the settings that lead to them."""
+    """Run a Redis and workers of one process each while the block runs; yields the settings that lead to them."""
     with ExitStack() as stack:
         server = stack.enter_context(PrivateRedis(folder / "redis"))
         settings = read_settings(server.url, str(jobs))
@@ -71,7 +71,7 @@ def redis_binary() -> str:
 
 
 class PrivateRedis:
-    """A Redis server that lives as long as a ``with`` block; it can be killed and started again at the same port.
+    """A Redis server that runs during a ``with`` block; it can be killed and started again at the same port.
 
     ``append_only`` keeps every answered write across a kill; with the option ``tls-cert-file`` it speaks TLS only.
     """

@@ -16,9 +16,9 @@ from worker.job.parts import part_key
 from worker.queue.redis_state import FINISH, RedisError, RedisState
 from worker.request import Priority
 
-MIN_WINDOW: Final = 32
-WINDOW_PER_SLOT: Final = 16
-"""Waiting chunks for each slot: a tick comes once a second, and a chunk of small photos takes a tenth of that."""
+MIN_WINDOW: Final = 4
+WINDOW_PER_SLOT: Final = 2
+"""Messages that wait for each slot. A task takes further chunks for seconds; other jobs wait behind the messages."""
 
 BLOCK: Final = 64
 AT_ONCE: Final = 16
@@ -120,7 +120,7 @@ class Reconciler:
             return 0  # other jobs need the slots that its tries would take up
         if not missing:
             return 0 if FINISH in waiting else send_finish(self._redis, self._send, name, job)
-        most = 1 if failures else window - len(waiting)
+        most = 1 if failures else window - len(waiting.intersection(missing))  # other tasks may have done some
         sent = 0
         for chunk in self._candidates(name, job, missing, waiting, most, until):
             sent += _send_once(self._redis, self._send, name, chunk, job)

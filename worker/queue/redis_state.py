@@ -130,6 +130,10 @@ class RedisState:
         """Queue → how many messages wait in it."""
         return {queue: int(self._redis.llen(queue)) for queue in QUEUES.values()}
 
+    def urgent(self, priority: Priority) -> bool:
+        """Whether a message waits in a queue that workers empty before that of ``priority``."""
+        return any(self._redis.llen(queue) for queue in QUEUES.values() if queue < QUEUES[priority])
+
     def win_tick(self) -> bool:
         """Whether this caller may reconcile now; one caller may, once a second."""
         return self._win("hangtag:tick", TICK_S)
@@ -234,7 +238,7 @@ RENEW_S: Final = 3.0
 
 
 class HeldLeases:
-    """The leases of chunks of a job that this process holds, renewed as long as a ``with`` block lasts.
+    """This process's leases of a job's chunks, renewed until a ``with`` block ends.
 
     The work goes on while Redis is away: the first commit of a part wins.
     """

@@ -1,40 +1,37 @@
 """What the queue's tasks do in a worker's process: take leases, label chunks, and give the leases back."""
 
+import errno
 import logging
 import os
 import random
 import signal
 import socket
-import subprocess
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Final
 
 from catalogue.photos import Photos
 from models.classifier import Classifier
-from models.errors import HangtagError, JobError, system_words
+from models.errors import HangtagError, JobError, StorageError, system_words
 from models.events import log_event
 from models.preprocess import VERSION as PREPROCESS_VERSION
-from models.process import python_command, python_environment
 from models.storage.storage import open_storage
 from models.text import one_line
 from worker.job.job import CANCELLED, Job, ModelPin, photos_of
 from worker.job.jobs import BundleStore, Jobs
 from worker.job.model import load_job_model, load_pinned
 from worker.job.parts import Status
-from worker.job.receipt import job_receipt
-from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts, forget_attempts, is_done
+from worker.labelling.chunk import MAX_STRIKES, Finished, attempt_on, earlier_attempts, forget_attempts, is_done
 from worker.labelling.earlier_results import EarlierResults, open_earlier_results
 from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
-from worker.queue.app import CHUNK_TASK, FINISH_TASK, BusyProcesses, HangtagCelery
+from worker.queue.app import BusyProcesses, HangtagCelery
 from worker.queue.metrics import count_chunk, count_outcome
 from worker.queue.reconciler import send_finish
 from worker.queue.redis_state import FINISH, HeldLeases, RedisError, RedisState, connect
-from worker.queue.settings import QueueSettings
 from worker.request import USUAL_OPTIONS, JobOptions
 
 _LOOK_S: Final = 1.0
@@ -42,25 +39,21 @@ _MODELS_KEPT: Final = 3
 _TROUBLE_PAUSE_S: Final = 1.0
 MOST_MERGES: Final = 5
 """Tries to merge a job, half a minute in all, before it has failed."""
-_PASSING: Final = frozenset({os.EX_TEMPFAIL, -signal.SIGINT, -signal.SIGTERM})
-"""Exit statuses of a merging that may succeed another time."""
+_LASTING: Final = frozenset(
+    {None, errno.EACCES, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM}
+)
+"""Errors of the system that no wait ends. Arrow's errors of damaged files have no number."""
 _LONGEST_REASON: Final = 2000
-_LAST: Final = 64
-"""Only the last chunks of a job queue its merging when they end. Messages come in order, so one of these is usually the
-last to be done. After downloads or a retry it may be another one; then the reconciler queues the merging."""
-
-
-MOST_EXTRA: Final = 64
-"""Extra chunks that one task takes; the results of their rows are in memory."""
-
-BEGIN_S: Final = 20.0
-"""Seconds in which a task takes extra chunks; then it ends, so that more urgent jobs have their turn."""
-
+BEGIN_S: Final = 10.0
+"""Seconds in which a task takes extra chunks; then other jobs have their turn."""
 _LOOKED_AT_ONCE: Final = 16
+
+Finishing = Callable[[], AbstractContextManager[Callable[[Job], bool]]]
+""":func:`worker.results.finish.finishing`. The worker passes it in, so that a chunk does not depend on merging."""
 
 
 class ExtraChunks:
-    """The feed of a queued task: the chunk of its message, and others while downloads leave the processor idle.
+    """The feed of a queued task: the chunk of its message, then others, so that a process does not wait between them.
 
     A chunk that killed a process before gets a task of its own, and so do chunks of a job whose chunks fail: one error
     ends the work on all chunks of a task.
@@ -74,39 +67,31 @@ class ExtraChunks:
         self._leases = leases
         self._redis = state
         self._busy = busy
-        self._first: int | None = first
-        self._extra = 0
-        self._until = time.monotonic() + (0.0 if self._is_risky(first) else BEGIN_S)
-        self._others = self._free_chunks()
+        self._chunks = self._first_and_free(first)
 
     def next(self, *, wait: bool) -> int | None:
         """See :class:`worker.labelling.labeller.Feed`."""
-        if self._first is not None:
-            first, self._first = self._first, None
-            return first
-        if wait or self._busy.stops or self._extra >= MOST_EXTRA or time.monotonic() >= self._until:
-            return None
-        with suppress(RedisError):  # ends the task's search for others
-            chunk = next(self._others, None)
-            self._extra += chunk is not None
-            return chunk
+        with suppress(RedisError):  # ends the search for others
+            return next(self._chunks, None)
         return None
 
-    def _is_risky(self, chunk: int) -> bool:
-        try:
-            return earlier_attempts(self._job.storage, chunk).deaths > 0 or self._redis.failures(self._name) > 0
-        except RedisError:
-            return True
-
-    def _free_chunks(self) -> Iterator[int]:
-        """Chunks whose leases it takes; from a random place on, so that processes seek different ones."""
+    def _first_and_free(self, first: int) -> Iterator[int]:
+        """The first chunk, then free ones and their leases; from a random one on, so that processes do not compete."""
+        until, alone = time.monotonic() + BEGIN_S, earlier_attempts(self._job.storage, first).deaths > 0
+        yield first
+        if alone or self._redis.failures(self._name):
+            return
         missing = self._job.missing_chunks()
         start = random.randrange(max(1, len(missing)))  # noqa: S311 - no secret
         chunks = missing[start:] + missing[:start]
         for place in range(0, len(chunks), _LOOKED_AT_ONCE):
             block = chunks[place : place + _LOOKED_AT_ONCE]
             leased = self._redis.leased(self._name, block)
-            yield from (chunk for chunk in block if chunk not in leased and self._takes(chunk))
+            for chunk in (chunk for chunk in block if chunk not in leased):
+                if self._busy.stops or time.monotonic() >= until or self._redis.urgent(self._job.spec.priority):
+                    return
+                if self._takes(chunk):
+                    yield chunk
 
     def _takes(self, chunk: int) -> bool:
         if earlier_attempts(self._job.storage, chunk).deaths or not self._leases.take(chunk):
@@ -117,52 +102,40 @@ class ExtraChunks:
         return True
 
 
-def make_app(settings: QueueSettings) -> HangtagCelery:
-    """The Celery app of a worker that labels."""
-    app = HangtagCelery(settings)
-    runner = Runner(app)
-    app.task(name=CHUNK_TASK, shared=False)(runner.label_chunk)
-    app.task(name=FINISH_TASK, shared=False)(runner.run_finish_process)
-    app.steps["worker"].add("worker.queue.start_worker:ServiceStep")  # by name: only workers import it
-    return app
-
-
 class Runner:
     """The queue's two tasks. Connections and models are made in the process that first runs one.
 
     After a failure it calls ``pause`` with seconds, so that machines without the trouble take the work.
     """
 
-    def __init__(self, app: HangtagCelery, pause: Callable[[float], None] = time.sleep) -> None:
+    def __init__(self, app: HangtagCelery, finishing: Finishing, pause: Callable[[float], None] = time.sleep) -> None:
         self._app = app
-        self._settings = app.settings
+        self._finishing = finishing
         self._pause = pause
         self._seen: dict[str, tuple[Job, float]] = {}
         self.resources = JobResources()
 
     @cached_property
     def _redis(self) -> RedisState:
-        return RedisState(connect(self._settings))
+        return RedisState(connect(self._app.settings))
 
     @cached_property
     def _jobs(self) -> Jobs:
-        return Jobs(open_storage(self._settings.jobs))
+        return Jobs(open_storage(self._app.settings.jobs))
 
     @cached_property
     def _models(self) -> "LoadedModels":
         return LoadedModels(self._jobs.bundles, _MODELS_KEPT)
 
     def label_chunk(self, job: str, chunk: int) -> None:
-        """Label one chunk of a job."""
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
-        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # so does Celery, the grace time over, even inside a decoder
-        with self._app.busy.taken(), self._reported(job, chunk), HeldLeases(self._redis, job) as leases:
+        """Label a chunk of a job, and then others for some seconds."""
+        with self._task(job, chunk) as leases:
             if leases.take(chunk):
                 self._label(job, chunk, leases)
 
     def _label(self, name: str, chunk: int, leases: HeldLeases) -> None:
         job = self._usable_job(name)
-        if chunk >= job.spec.chunks:  # the message is of an earlier job of that name
+        if chunk >= job.spec.chunks or is_done(job, chunk):  # of an earlier job of that name, or somebody was quicker
             return
         _check_deaths(job, chunk)
         models = self._models.of(job, name)
@@ -171,22 +144,16 @@ class Runner:
             leases.end(done.chunk)
             if done.committed:
                 _report_chunk(name, done)
-                with suppress(RedisError):  # around both: a silent Redis is waited for once
+                with suppress(RedisError):
                     self._redis.reset_backoff(name)
-                    self._finish_after(done.chunk, name, job)
 
         feed = ExtraChunks(name, job, chunk, leases, self._redis, self._app.busy)
         with self.resources.of(job) as (photos, known):
             questions = list(map(Asked, models, known))
-            with Labeller(job, questions, photos, finished, _JobCheck(job)) as labeller:
+            with Labeller(job, questions, photos, finished, _JobCheck(job), ahead=True) as labeller:
                 run_chunks(labeller, feed)
-
-    def _finish_after(self, chunk: int, name: str, job: Job) -> None:
-        """Queue a job's merging if this was its last chunk; if the storage cannot tell, the reconciler does it."""
-        last = list(range(max(0, job.spec.chunks - _LAST), job.spec.chunks))
-        with suppress(HangtagError, OSError):
-            if chunk in last and not self._redis.leased(name, last):  # asks Redis before the storage
-                send_finish(self._redis, self._app.send, name, job)
+        with suppress(HangtagError, OSError, RedisError):  # then the reconciler does it
+            send_finish(self._redis, self._app.send, name, job)
 
     def _usable_job(self, name: str) -> Job:
         """A job that is not cancelled and that this machine can label; checked again after a second."""
@@ -197,28 +164,41 @@ class Runner:
             self._seen[name] = (job, time.monotonic())
         return job
 
-    def run_finish_process(self, job: str) -> None:
-        """Finish a job whose chunks are all done, in a process of its own: its memory goes when it ends."""
-        with self._app.busy.taken(), self._reported(job, FINISH), HeldLeases(self._redis, job) as leases:
-            if not leases.take(FINISH):
-                return
-            command = python_command("worker.results.finish", self._settings.jobs, job)
-            done = subprocess.run(command, env=python_environment(), capture_output=True, text=True, check=False)
-            if done.returncode:
-                msg = done.stderr.strip() or f"Merging ended with status {done.returncode}."
-                if done.returncode not in _PASSING:
-                    self._count_failed_merge(job, msg)
-                raise JobError(msg)
-            if job_receipt(self._jobs.find(job)):
-                log_event("job_finished", job=job)
+    def finish_job(self, job: str) -> None:
+        """Finish a job whose chunks are all done."""
+        with self._finishing() as finish, self._task(job, FINISH) as leases:
+            if leases.take(FINISH):
+                self._finish(job, finish)
 
-    def _count_failed_merge(self, name: str, error: str) -> None:
+    def _finish(self, name: str, finish: Callable[[Job], bool]) -> None:
+        job = self._jobs.find(name)
+        try:
+            _check_deaths(job, FINISH)
+            with attempt_on(job.storage, FINISH):
+                finished = finish(job)
+        except Exception as error:
+            if not isinstance(error, StorageError) and getattr(error, "errno", None) in _LASTING:
+                self._count_failed_merge(name, job, error)
+            raise
+        forget_attempts(job.storage, FINISH)
+        if finished:
+            log_event("job_finished", job=name)
+
+    def _count_failed_merge(self, name: str, job: Job, error: Exception) -> None:
         """Fail a job that has been tried often enough; a person mends the reason and resumes it."""
         with suppress(RedisError):
             if self._redis.count_failed_merge(name) >= MOST_MERGES:
-                reason = one_line(error.rpartition("\n")[2], _LONGEST_REASON)  # a traceback's last line
-                self._jobs.find(name).storage.commit(CANCELLED, reason.encode())
+                reason = one_line(_words(error), _LONGEST_REASON)
+                job.storage.commit(CANCELLED, reason.encode())
                 log_event("job_failed", logging.ERROR, job=name, error=reason)
+
+    @contextmanager
+    def _task(self, job: str, chunk: int) -> Iterator[HeldLeases]:
+        """Count this process as busy, report errors, and end the leases that the task takes."""
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # so does Celery, the grace time over, even inside a decoder
+        with self._app.busy.taken(), self._reported(job, chunk), HeldLeases(self._redis, job) as leases:
+            yield leases
 
     @contextmanager
     def _reported(self, job: str, chunk: int) -> Iterator[None]:
@@ -231,8 +211,7 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - people must see every error, and the chunk must wait
             if chunk != FINISH:
                 count_outcome("failed")
-            text = str(error) if isinstance(error, HangtagError) else f"{type(error).__name__}: {error}"
-            text = system_words(error) if isinstance(error, OSError) else text
+            text = _words(error)
             log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=text)
             with suppress(RedisError):
                 self._redis.hold_back(job, chunk)
@@ -240,13 +219,20 @@ class Runner:
             self._pause(_TROUBLE_PAUSE_S)
 
 
+def _words(error: Exception) -> str:
+    if isinstance(error, OSError):
+        return system_words(error)
+    return str(error) if isinstance(error, HangtagError) else f"{type(error).__name__}: {error}"
+
+
 def _check_deaths(job: Job, chunk: int) -> None:
-    """Refuse a chunk that keeps killing its process without a photo to blame; its count starts again."""
+    """Refuse a chunk or a merging that keeps killing its process without a photo to blame; its count starts again."""
     earlier = earlier_attempts(job.storage, chunk)
     if earlier.deaths - len(earlier.rows) >= MAX_STRIKES:
         forget_attempts(job.storage, chunk)
+        what, blame = (f"Chunk {chunk}", ", and no photo in it is to blame") if chunk != FINISH else ("Merging", "")
         msg = (
-            f"Chunk {chunk} ended its process {earlier.deaths} times, and no photo in it is to blame; "
+            f"{what} ended its process {earlier.deaths} times{blame}; "
             "give the worker more memory, or fewer slots (--workers)."
         )
         raise JobError(msg)
@@ -338,7 +324,7 @@ class LoadedModels:
         return [load_job_model(question, self.get, partial(report, question)) for question in job.questions]
 
     def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
-        """The model that a job is pinned to, with the job's precision or threshold."""
+        """The pinned model, with the job's precision or threshold."""
         key = (pin.digest, pin.variant, options.precision, options.threshold)
         if key not in self._loaded:
             start = time.monotonic()
@@ -364,7 +350,7 @@ class JobResources:
 
     @contextmanager
     def of(self, job: Job) -> Iterator[tuple[Photos, list[EarlierResults]]]:
-        """A job's photos, and each question's earlier results, while the block runs; closes those of another job."""
+        """A job's photos, and each question's earlier results, while the block runs; closes another job's."""
         if self._open is None or job.spec.id != self._job:
             self.close()
             self._job = job.spec.id

@@ -21,7 +21,7 @@ _TLS_CHOICES: Final = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_c
 class QueueSettings(BaseSettings):
     """Read from the environment: ``HANGTAG_REDIS_URL`` and so on.
 
-    A worker that is told to stop has ``grace_s`` for the chunks in hand, and touches ``heartbeat`` as long as it works.
+    A worker that is told to stop has ``grace_s`` for the chunks in hand. A running worker touches ``heartbeat``.
     """
 
     model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -55,7 +55,7 @@ class QueueSettings(BaseSettings):
 
 def _check_tls_option(scheme: str, name: str, value: str) -> None:
     if scheme != "rediss" or name not in (*_TLS_FILES, *_TLS_CHOICES):
-        msg = f"expected no options but those of rediss:// ({', '.join((*_TLS_FILES, *_TLS_CHOICES))})"
+        msg = f"expected only options of rediss:// ({', '.join((*_TLS_FILES, *_TLS_CHOICES))})"
         raise ValueError(msg)
     if name in _TLS_FILES and not Path(value).is_file():
         msg = f"expected a file at {value}, which {name} names, found none"

@@ -32,12 +32,13 @@ from models.events import log_event, start_logging
 from models.process import Owner, reuse_memory
 from models.storage.storage import open_storage
 from worker.job.jobs import Jobs, open_jobs
-from worker.queue.app import HangtagCelery
+from worker.queue.app import CHUNK_TASK, FINISH_TASK, HangtagCelery
 from worker.queue.metrics import DIED, serve_metrics
 from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import Presence, RedisState, connect, redis_expected
-from worker.queue.runner import make_app
+from worker.queue.runner import Runner
 from worker.queue.settings import QueueSettings
+from worker.results.finish import finishing
 
 _PAUSE_S: Final = 0.05
 _BEAT_S: Final = 1.0
@@ -54,12 +55,22 @@ def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
     try:
         jobs.identity()
     except OSError as error:
-        msg = f"Expected a folder of jobs at {jobs.place} that can be written to, the system answered {error}."
+        msg = f"Expected a writable folder of jobs at {jobs.place}, the system answered {error}."
         raise JobError(msg) from error
     if settings.metrics_port is not None:
         serve_metrics(settings, slots)
     log_event("worker_starts", redis=settings.redis_name, jobs=jobs.place, slots=slots)
     return run_worker(make_app(settings), slots)
+
+
+def make_app(settings: QueueSettings) -> HangtagCelery:
+    """The Celery app of a worker that labels."""
+    app = HangtagCelery(settings)
+    runner = Runner(app, finishing)
+    app.task(name=CHUNK_TASK, shared=False)(runner.label_chunk)
+    app.task(name=FINISH_TASK, shared=False)(runner.finish_job)
+    app.steps["worker"].add(ServiceStep)
+    return app
 
 
 def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
@@ -113,9 +124,9 @@ def _silence(descriptor: int) -> None:
 def _let_go_of_connections() -> None:
     """Let go of the parent's network connections, and of its port for metrics, in a process that was just forked.
 
-    As long as a child holds a connection that the parent has lost, the kernel goes on telling the parent's event loop
-    of it: a worker whose process had been replaced used up half a core from the next restart of Redis on (Celery 5.7).
-    The descriptors stay taken, so that code which still holds one closes nothing else.
+    While a child holds a connection that the parent has lost, the kernel keeps waking the parent's event loop: after
+    a slot had been replaced and Redis restarted, a worker used half a core (Celery 5.7). The descriptors stay taken,
+    so that code which still holds one closes nothing else.
     """
     with Path(os.devnull).open("rb") as nowhere:
         for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:

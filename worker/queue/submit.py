@@ -125,7 +125,7 @@ def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
     example = f"such as {missing[:SHOWN]!r}" if missing else "the cells are empty"
     hint = f" ({words})" if (words := places.hint(missing)) else ""
     msg = (
-        f"None of these photos can be read: missing ({FAULTS[ImageFault.MISSING]}), {example} in the column {column!r} "
+        f"No photo can be read: missing ({FAULTS[ImageFault.MISSING]}), {example} in the column {column!r} "
         f"of {catalogue.source}{hint}. Relative paths start at {root}; pass another --image-root if they lie "
         "elsewhere, or another --image-column. If only the workers have their folder, make an empty one at its path "
         "here."

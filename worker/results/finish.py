@@ -1,17 +1,11 @@
-"""The end of a job: its parts become one result, a receipt, and a page to look at.
+"""The end of a job: its parts become one result, a receipt, and a page to look at."""
 
-``python -P -m worker.results.finish JOBS NAME`` ends a queued job in a process of its own.
-"""
-
-import errno
-import os
-import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from models.errors import HangtagError, JobError, StorageError, system_words
-from models.storage.storage import open_storage
+from models.errors import JobError
 from worker.job.job import QUESTIONS, Job, Retry, scratch_folder
-from worker.job.jobs import Jobs
 from worker.job.parts import latest_parts, part_key, read_work
 from worker.job.receipt import PAGE_FILE, RECEIPT_FILE, JobReceipt, RunFigures, job_receipt, started_at
 from worker.labelling.process_pool import ProcessPool
@@ -19,11 +13,25 @@ from worker.results.merge import Merged, merge_job, upload_lists
 from worker.results.receipt_page import DRAWING, draw, question_pages, questions_page
 from worker.results.tally import Tally
 
-_LASTING: Final = frozenset(
-    {None, errno.EACCES, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM}
-)
-"""Refusals of the system that no wait ends. Arrow's errors of damaged files have no number."""
 RESULT_FILE: Final = "labels.parquet"
+_DRAWING: Final = 2
+"""Processes that draw the page's pictures."""
+
+
+@contextmanager
+def finishing() -> Iterator[Callable[[Job], bool]]:
+    """Yield a function that finishes a job if all its chunks are done; it returns whether it did.
+
+    The block begins before the process has threads: then copies of it draw the page's pictures.
+    """
+    with ProcessPool(DRAWING, _DRAWING) as drawing:
+        drawing.fork(draw, _DRAWING)
+
+        def finish(job: Job) -> bool:
+            is_due = not (job.cancelled or job.missing_chunks() or job_receipt(job))
+            return is_due and bool(finish_job(job, drawing))
+
+        yield finish
 
 
 def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
@@ -83,27 +91,3 @@ def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
 def _write_receipt(job: Job, page: str, receipt: JobReceipt) -> None:
     job.storage.replace(PAGE_FILE, page.encode())
     job.storage.replace(RECEIPT_FILE, receipt.model_dump_json(indent=1).encode())
-
-
-def main(jobs: str, name: str) -> int:
-    """Finish a job if all its chunks are done and it is not finished; errors go to stderr.
-
-    Status ``EX_TEMPFAIL``: the storage is to blame, and another try may succeed.
-    """
-    try:
-        with ProcessPool(DRAWING, 1) as drawing:
-            drawing.fork(draw, 1)  # before merging starts threads, which a fork must not copy
-            job = Jobs(open_storage(jobs)).find(name)
-            if not (job.cancelled or job.missing_chunks() or job_receipt(job)):
-                finish_job(job, drawing)
-    except OSError as error:
-        print(system_words(error), file=sys.stderr)
-        return 1 if error.errno in _LASTING else os.EX_TEMPFAIL
-    except HangtagError as error:
-        print(error, file=sys.stderr)
-        return os.EX_TEMPFAIL if isinstance(error, StorageError) else 1
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))

@@ -19,6 +19,7 @@ from worker.queue.runner import Runner
 from worker.queue.settings import QueueSettings
 from worker.queue.submit import submit
 from worker.request import JobOptions, SubmitRequest
+from worker.results.finish import finishing
 
 from .recorder import NewJob, Recorder
 
@@ -116,6 +117,6 @@ def pauses() -> list[float]:
 
 @pytest.fixture
 def runner(app: HangtagCelery, pauses: list[float], usual_alarm: None) -> Iterator[Runner]:
-    runner = Runner(app, pauses.append)
+    runner = Runner(app, finishing, pauses.append)
     yield runner
     runner.resources.close()

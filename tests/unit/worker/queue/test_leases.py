@@ -13,8 +13,9 @@ from tests.until import until
 from worker.job.job import Job
 from worker.queue.app import BusyProcesses
 from worker.queue.private_redis import PrivateRedis
-from worker.queue.redis_state import HeldLeases, RedisState
+from worker.queue.redis_state import QUEUES, HeldLeases, RedisState
 from worker.queue.runner import ExtraChunks
+from worker.request import Priority
 
 LEASE = "hangtag:lease:spring:3"
 
@@ -120,4 +121,13 @@ def test_nothing_is_taken_up_once_the_worker_is_told_to_stop(state: RedisState, 
         assert feed.next(wait=True) == 2
         assert feed.next(wait=False) is not None
         busy.stop()
+        assert feed.next(wait=False) is None
+
+
+def test_nothing_is_taken_up_while_an_urgent_message_waits(state: RedisState, client: redis.Redis, job: Job) -> None:
+    client.lpush(QUEUES[Priority.LOW], "a less urgent one")
+    with feed_of(state, job, 2) as feed:
+        assert feed.next(wait=True) == 2
+        assert feed.next(wait=False) is not None
+        client.lpush(QUEUES[Priority.HIGH], "an urgent one")
         assert feed.next(wait=False) is None

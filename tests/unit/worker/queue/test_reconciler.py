@@ -62,6 +62,7 @@ def jobs_whose_parts_are_asked_for(jobs: Jobs, asked: Callable[[], object]) -> J
 def test_several_parts_are_asked_for_at_once(jobs, state, sent, paper_job) -> None:
     """S3 answers in 15 ms: one after the other, a tick for 100 slots would take half a minute."""
     paper_job(32)
+    announce(state, 16)
     several = Barrier(8)
     assert Reconciler(jobs_whose_parts_are_asked_for(jobs, lambda: several.wait(20)), state, sent).tick() == 32
 
@@ -77,6 +78,7 @@ def test_a_tick_ends_in_time_where_the_storage_is_slow(jobs, state, sent, paper_
 
 def test_slow_jobs_share_the_time_of_a_tick_and_take_turns(jobs, state, client, sent, paper_job, monkeypatch) -> None:
     monkeypatch.setattr("worker.queue.reconciler.TICK_S", 0.5)
+    announce(state, 16)
     for name in "abc":
         paper_job(80, name=name)
     slow = Reconciler(jobs_whose_parts_are_asked_for(jobs, partial(time.sleep, 0.3)), state, sent)
@@ -94,7 +96,7 @@ def test_a_chunk_that_somebody_works_on_is_not_queued(
 ) -> None:
     """Chunk 70 lies in the second block of 64."""
     paper_job(80)
-    announce(state, 8)
+    announce(state, 40)
     for job, chunk in (("job", 1), ("job", 70), ("another", 2)):
         state.take_lease(job, chunk, living_process)
     for _ in range(2):
@@ -103,7 +105,8 @@ def test_a_chunk_that_somebody_works_on_is_not_queued(
     assert not {1, 70} & set(sent.numbers())
 
 
-def test_a_message_that_waits_is_not_sent_again_but_a_lost_one_is(publishing, client, paper_job) -> None:
+def test_a_message_that_waits_is_not_sent_again_but_a_lost_one_is(publishing, state, client, paper_job) -> None:
+    announce(state, 3)
     paper_job(5)
     assert publishing.tick() == 5
     a_moment_later(client)
@@ -127,8 +130,22 @@ def test_no_more_than_a_window_of_chunks_waits(publishing, state, client, paper_
         next_second(client)
 
 
-def test_of_two_reconcilers_at_once_each_chunk_is_queued_by_one(jobs: Jobs, settings: QueueSettings, paper_job) -> None:
+def test_a_message_whose_chunk_was_done_by_another_task_takes_no_place(
+    publishing, client, paper_job, commit_part
+) -> None:
+    job = paper_job(20)
+    publishing.tick()
+    assert waiting(client) == list(range(MIN_WINDOW))
+    commit_part(job, 0, 2)
+    publishing.supply("job")
+    assert waiting(client) == list(range(MIN_WINDOW + 2))
+
+
+def test_of_two_reconcilers_at_once_each_chunk_is_queued_by_one(
+    jobs: Jobs, state: RedisState, settings: QueueSettings, paper_job
+) -> None:
     """Both look at the job before either has sent anything; the recorder hides what waits."""
+    announce(state, 15)
     paper_job(30)
     at_once, sent = Barrier(2), Recorder()
 
@@ -252,6 +269,7 @@ def next_retry(client: redis.Redis) -> None:
 
 
 def test_a_job_with_setbacks_is_tried_one_chunk_at_a_time(reconciler, state, client, sent, paper_job) -> None:
+    announce(state, 3)
     paper_job(5, name="job")
     paper_job(5, name="sound")
     state.report_trouble("job", "shop-7", "no folder")

@@ -20,7 +20,7 @@ from worker.job.job import CANCELLED, Job, ModelPin
 from worker.job.jobs import BundleStore, Jobs
 from worker.job.model import verified_pin
 from worker.job.parts import part_key
-from worker.job.receipt import finished_receipt
+from worker.job.receipt import REVIEW_FILE, finished_receipt
 from worker.labelling.chunk import MAX_STRIKES
 from worker.queue.app import HangtagCelery
 from worker.queue.control import resume
@@ -29,7 +29,7 @@ from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import FINISH, RedisState
 from worker.queue.runner import MOST_MERGES, JobResources, LoadedModels, Runner
 from worker.request import USUAL_OPTIONS, JobOptions
-from worker.results.finish import RESULT_FILE
+from worker.results.finish import RESULT_FILE, finishing
 from worker.results.progress import JobState, ProgressReader
 
 from .recorder import NewJob, waiting
@@ -47,7 +47,7 @@ class DisagreesOnInt8(LoadedModels):
 @pytest.fixture
 def disagreeing(app: HangtagCelery, jobs: Jobs, pauses: list[float]) -> Iterator[Runner]:
     """Another worker, whose machine is wrong about int8."""
-    runner = Runner(app, pauses.append)
+    runner = Runner(app, finishing, pauses.append)
     vars(runner)["_models"] = DisagreesOnInt8(jobs.bundles, 3)
     yield runner
     runner.resources.close()
@@ -67,14 +67,11 @@ def of_chunks(outcome: str) -> float:
     return CHUNKS.labels(outcome)._value.get()
 
 
-def test_chunks_are_labelled_and_with_the_last_one_the_merging_is_queued(
+def test_a_task_labels_further_chunks_and_with_the_last_one_queues_the_merging(
     runner: Runner, client: redis.Redis, new_job: NewJob
 ) -> None:
     job = new_job(600)
     runner.label_chunk("job", 2)
-    runner.label_chunk("job", 0)
-    assert client.keys("hangtag:*") == waiting(client) == []
-    runner.label_chunk("job", 1)
     assert waiting(client) == [FINISH]
     assert client.keys("hangtag:*") == [f"hangtag:sent:job:{FINISH}"]
     assert parts(job) == ["000000.r0.arrow", "000001.r0.arrow", "000002.r0.arrow"]
@@ -83,16 +80,35 @@ def test_chunks_are_labelled_and_with_the_last_one_the_merging_is_queued(
     assert {row["status"] for row in rows} <= {"labeled", "review"}
 
 
-def test_where_the_first_worker_disagrees_with_int8_all_rows_of_the_job_are_float32s(
-    runner: Runner, disagreeing: Runner, new_job: NewJob, int8_bundle: Path, caplog: pytest.LogCaptureFixture
+def test_without_further_chunks_the_last_task_queues_the_merging(
+    runner: Runner, app: HangtagCelery, client: redis.Redis, new_job: NewJob
 ) -> None:
+    app.busy.stop()
+    job = new_job(600)
+    for chunk in (2, 0):
+        runner.label_chunk("job", chunk)
+        assert client.keys("hangtag:*") == waiting(client) == []
+    assert parts(job) == ["000000.r0.arrow", "000002.r0.arrow"]
+    runner.label_chunk("job", 1)
+    assert waiting(client) == [FINISH]
+
+
+def test_where_the_first_worker_disagrees_with_int8_all_rows_of_the_job_are_float32s(
+    runner: Runner,
+    disagreeing: Runner,
+    app: HangtagCelery,
+    new_job: NewJob,
+    int8_bundle: Path,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    app.busy.stop()  # a task labels one chunk
     job = new_job(300, model=int8_bundle)
     with caplog.at_level(logging.WARNING):
         disagreeing.label_chunk("job", 0)
         runner.label_chunk("job", 1)
     assert [variants_of(job, chunk) for chunk in (0, 1)] == [{"float32"}] * 2
     (said,) = [record for record in caplog.records if getattr(record, "event", "") == "fallback_chosen"]
-    runner.run_finish_process("job")
+    runner.finish_job("job")
     receipt = finished_receipt(job)
     assert receipt
     assert (receipt.model, receipt.drift is None) == (job.spec.fallback, False)
@@ -100,8 +116,9 @@ def test_where_the_first_worker_disagrees_with_int8_all_rows_of_the_job_are_floa
 
 
 def test_where_the_first_worker_agrees_one_that_disagrees_leaves_the_job_to_it(
-    runner: Runner, disagreeing: Runner, new_job: NewJob, int8_bundle: Path, state: RedisState
+    runner: Runner, disagreeing: Runner, app: HangtagCelery, new_job: NewJob, int8_bundle: Path, state: RedisState
 ) -> None:
+    app.busy.stop()  # a task labels one chunk
     job = new_job(300, model=int8_bundle)
     runner.label_chunk("job", 0)
     disagreeing.label_chunk("job", 1)
@@ -150,7 +167,7 @@ def test_what_another_process_works_on_is_left_to_it(
     runner._redis.end_lease("job", 0, living_process)
     runner.label_chunk("job", 0)
     state.take_lease("job", FINISH, living_process)
-    runner.run_finish_process("job")
+    runner.finish_job("job")
     assert finished_receipt(job) is None
     assert (state.leased("job", [FINISH]), state.trouble("job")) == ({FINISH}, {})
 
@@ -214,15 +231,15 @@ def test_a_job_is_merged_once(runner: Runner, client: redis.Redis, new_job: NewJ
     job = new_job()
     runner.label_chunk("job", 0)
     job.storage.commit(CANCELLED, b"")
-    runner.run_finish_process("job")
+    runner.finish_job("job")
     assert finished_receipt(job) is None, "it is cancelled"
     job.storage.delete(CANCELLED)
-    runner.run_finish_process("job")
+    runner.finish_job("job")
     receipt = finished_receipt(job)
     assert receipt
     assert pq.read_metadata(job.storage.source(RESULT_FILE)).num_rows == 8
     (job.storage.root / RESULT_FILE).unlink()
-    runner.run_finish_process("job")
+    runner.finish_job("job")
     assert finished_receipt(job) == receipt
     assert not job.storage.exists(RESULT_FILE)
     assert not client.keys("hangtag:*")
@@ -233,7 +250,7 @@ def test_a_job_that_cannot_be_merged_is_told(
 ) -> None:
     job = new_job()
     job.storage.commit(part_key(0), b"no part")
-    runner.run_finish_process("job")
+    runner.finish_job("job")
     assert finished_receipt(job) is None
     assert "parts/000000.r0.arrow" in "".join(state.trouble("job").values())
     assert client.exists(f"hangtag:sent:job:{FINISH}")
@@ -244,11 +261,11 @@ def test_a_job_that_cannot_be_merged_has_failed_after_some_tries_until_a_person_
 ) -> None:
     job = new_job()
     job.storage.commit(part_key(0), b"no part")
-    runner.run_finish_process("job")
+    runner.finish_job("job")
     for _ in range(MOST_MERGES - 2):
         state.count_failed_merge("job")
     assert jobs.unfinished("job") == job
-    runner.run_finish_process("job")
+    runner.finish_job("job")
     assert jobs.unfinished("job") is None, "workers leave it alone"
     progress = ProgressReader(job).read()
     assert (progress.state, progress.is_over, progress.done) == (JobState.FAILED, True, 8)
@@ -258,7 +275,7 @@ def test_a_job_that_cannot_be_merged_has_failed_after_some_tries_until_a_person_
     assert (jobs.unfinished("job"), client.exists("hangtag:unmerged:job")) == (job, 0)
     job.storage.delete(part_key(0))
     runner.label_chunk("job", 0)
-    runner.run_finish_process("job")
+    runner.finish_job("job")
     assert finished_receipt(job)
 
 
@@ -272,11 +289,22 @@ def test_a_job_waits_for_a_disk_however_often_its_merging_fails(
     try:
         for _ in range(MOST_MERGES - 1):
             state.count_failed_merge("job")
-        runner.run_finish_process("job")
+        runner.finish_job("job")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert "is full (File too large)" in "".join(state.trouble("job").values())
     assert jobs.unfinished("job") == job
+
+
+def test_a_refusal_of_the_system_that_no_wait_ends_counts_as_a_failed_merge(
+    runner: Runner, state: RedisState, new_job: NewJob
+) -> None:
+    job = new_job()
+    runner.label_chunk("job", 0)
+    (job.storage.root / REVIEW_FILE).mkdir()
+    runner.finish_job("job")
+    assert "The system refused" in "".join(state.trouble("job").values())
+    assert state.count_failed_merge("job") == 2
 
 
 def test_a_chunk_that_keeps_dying_without_a_photo_to_blame_is_told(
@@ -303,6 +331,22 @@ def test_a_photo_at_which_something_unforeseen_happens_fails_alone(
     rows = read_part_file(job.storage, part_key(0)).to_pylist()
     assert [row["error"] for row in rows] == [None] * 3 + ["unreadable"] + [None] * 4
     assert state.trouble("job") == {}
+
+
+def test_a_merging_that_keeps_ending_its_process_is_told_and_counts_as_failed(
+    runner: Runner, state: RedisState, new_job: NewJob
+) -> None:
+    job = new_job()
+    runner.label_chunk("job", 0)
+    for number in range(MAX_STRIKES):
+        (job.storage.scratch / "inhand" / f"{FINISH:06d}.{number:012d}").write_text("")
+    runner.finish_job("job")
+    assert finished_receipt(job) is None
+    assert f"Merging ended its process {MAX_STRIKES} times" in "".join(state.trouble("job").values())
+    assert state.count_failed_merge("job") == 2
+    runner.finish_job("job")
+    assert finished_receipt(job)
+    assert not list((job.storage.scratch / "inhand").iterdir())
 
 
 def test_a_chunk_that_the_job_does_not_have_is_dropped(runner: Runner, state: RedisState, new_job: NewJob) -> None:

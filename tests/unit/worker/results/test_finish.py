@@ -1,5 +1,6 @@
 import json
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from models.classifier import load
 from models.errors import ImageFault, JobError
-from models.process import python_command, python_environment
+from models.process import python_environment
 from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
@@ -23,7 +24,7 @@ from worker.job.receipt import (
     finished_receipt,
 )
 from worker.request import JobOptions
-from worker.results.finish import RESULT_FILE, finish_job, main
+from worker.results.finish import RESULT_FILE, finish_job
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 
@@ -156,15 +157,12 @@ def test_photos_that_end_or_hang_their_decoder_are_left_out_of_the_page_and_end_
     good = next(drawn.rglob("*.jpg")).read_bytes()
     for row, data in enumerate((b"BOOM", b"HANG", good, b"QUIT", good[::-1])):
         (Path(job.spec.image_root) / f"{row}.jpg").write_bytes(data)
-    command = python_command("worker.results.finish", str(job.storage.root.parent), job.storage.root.name)
-    subprocess.run(command, env=python_environment(), check=True)
+    code = (
+        "import sys; from worker.job.jobs import open_jobs; from worker.results.finish import finishing\n"
+        "with finishing() as finish: finish(open_jobs(sys.argv[1]).find(sys.argv[2]))"
+    )
+    words = [str(job.storage.root.parent), job.storage.root.name]
+    subprocess.run([sys.executable, "-P", "-c", code, *words], env=python_environment(), check=True)
     page = job.storage.read(PAGE_FILE).decode()
     assert (page.count("data:image/jpeg;base64,"), page.count("no picture")) == (1, 4)
     assert not [entry for entry in job.storage.root.iterdir() if entry.name.startswith(".")]
-
-
-def test_a_refusal_of_the_system_that_no_wait_ends_is_none_of_the_storage(answered_job, capsys) -> None:
-    job = answered_job([sure("shoe")], ["A"])
-    (job.storage.root / REVIEW_FILE).mkdir()
-    assert main(str(job.storage.root.parent), job.storage.root.name) == 1
-    assert "The system refused" in capsys.readouterr().err
