@@ -89,6 +89,7 @@ class Catalogue:
         image_suffix: what is added to paths that do not end like an image's.
         column_words: a sentence that names the image column that was chosen, if the person named none.
         remarks: sentences on how it is read; complete once the batches are read.
+        delimiter: between the cells of a ``.csv``, and so of the CSV files that are written for it.
     """
 
     source: str
@@ -100,6 +101,7 @@ class Catalogue:
     image_suffix: str | None = None
     column_words: str = ""
     remarks: list[str] = field(default_factory=list)
+    delimiter: str = ","
 
     def photo_cells(
         self, batch: pa.RecordBatch, errors: Literal["backslashreplace", "surrogateescape"]
@@ -166,7 +168,8 @@ def open_catalogue(
             _check_only_column(name, column, Path(root), cells)
     words = "" if image_column is not None else _column_words(reader.schema.names, column)
     noted = _noted(chain([first], batches), column, reader.remarks)
-    return Catalogue(name, reader.schema, column, root, noted, reader.left_out, image_suffix, words, reader.remarks)
+    how = (image_suffix, words, reader.remarks, reader.delimiter)
+    return Catalogue(name, reader.schema, column, root, noted, reader.left_out, *how)
 
 
 def _noted(batches: Iterator[pa.RecordBatch], column: str, remarks: list[str]) -> Iterator[pa.RecordBatch]:

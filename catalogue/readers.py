@@ -52,6 +52,7 @@ BYTES_A_BYTE: Final = 1000
 """The most that a Parquet file may expand to, and how much for each of its bytes beyond that. Paths compress less."""
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
+_DELIMITERS: Final = (",", ";", "\t")
 _SEP_LINE: Final = re.compile(r'"?sep=(.)"?[,;\t]*\s*', re.IGNORECASE)
 """The first line by which Excel knows a CSV's separator."""
 _Row = TypeVar("_Row")
@@ -62,7 +63,7 @@ class Reader:
     """The columns of a catalogue, and its rows as batches; reading starts with the first batch.
 
     ``left_out`` counts, by ending, a folder's files whose names are not those of images; it is complete once all is
-    read. ``remarks`` are sentences on how it is read.
+    read. ``remarks`` are sentences on how it is read. ``delimiter`` is a CSV's.
     """
 
     schema: pa.Schema
@@ -70,6 +71,7 @@ class Reader:
     left_out: Counter[str] = field(default_factory=Counter)
     holds: str = "rows"
     remarks: list[str] = field(default_factory=list)
+    delimiter: str = ","
 
 
 def read_folder(path: Path) -> Reader:
@@ -112,7 +114,8 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
     text = _text(file)
     sep = _SEP_LINE.fullmatch(next(text.lines(newline=""), ""))
     unnamed: list[str] = []
-    records = _records(text, sep[1] if sep else delimiter or _delimiter(text), unnamed, skip=bool(sep))
+    between = sep[1] if sep else delimiter or _delimiter(text)
+    records = _records(text, between, unnamed, skip=bool(sep))
     header = next(records, None)
     if not header:
         msg = f"Expected a header with column names in {text.name}, found an empty file."
@@ -134,7 +137,8 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
         )
         raise InputError(msg)
     schema = pa.schema([(name, pa.string()) for name in names])
-    return Reader(schema, _string_batches(schema, records), remarks=[*unnamed, *remarks])
+    batches, kept = _string_batches(schema, records), "," if delimiter or between not in _DELIMITERS else between
+    return Reader(schema, batches, remarks=[*unnamed, *remarks], delimiter=kept)
 
 
 def _tidy(names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -153,7 +157,7 @@ def _delimiter(text: TextFile) -> str:
             return False, 0
         return not any('"' in name for name in names), len(names)
 
-    return max((",", ";", "\t"), key=fit)
+    return max(_DELIMITERS, key=fit)
 
 
 def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) -> Iterator[list[str]]:

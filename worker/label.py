@@ -84,7 +84,7 @@ def label(
         if request.restart:
             _empty(folder)
         job = _prepared_job(catalogue, request, FolderStorage(folder), models)
-        for remark in catalogue.remarks:
+        for remark in (*catalogue.remarks, *_delimiter_words(job, request.output)):
             say(remark)
         receipt = job_receipt(job) if request.output.exists() and not job.missing_chunks() else None
         if receipt and not (request.retry_failed and begin_retry(job, receipt.retry + 1)):
@@ -94,6 +94,12 @@ def label(
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
             paths = [one.found.path for one in models]
             return run_job(job, request.output, paths, ready, _workers(request), on_progress, drawing, verified=True)
+
+
+def _delimiter_words(job: Job, output: Path) -> Iterator[str]:
+    if job.spec.delimiter != "," and output.suffix.lower() == ".csv":
+        between = "tabs" if job.spec.delimiter == "\t" else "semicolons"
+        yield f"{output.name} has {between} between its cells, like the catalogue."
 
 
 def _announce(

@@ -102,7 +102,7 @@ class JobSpec(_Record):
 
     Workers with another ``preprocess_version`` refuse the job. If it is ``confined``, as all queued jobs are, photos on
     disk are read from under ``image_root`` only; if it ``needs_root``, workers must have that folder. ``left_out``
-    counts a folder's other files by their ending.
+    counts a folder's other files by their ending. ``delimiter``: between the cells of its CSV files.
     """
 
     schema_version: Literal[1] = 1
@@ -124,6 +124,7 @@ class JobSpec(_Record):
     confined: bool
     needs_root: bool
     chunks_per_file: Annotated[int, Field(ge=1)] = CHUNKS_PER_FILE
+    delimiter: str = ","
 
     @property
     def model(self) -> ModelPin:
