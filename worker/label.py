@@ -32,7 +32,7 @@ from worker.job.model import (
     pin_of,
     questions_of,
 )
-from worker.job.receipt import OF_QUESTIONS, JobReceipt, RunFigures, job_receipt
+from worker.job.receipt import JobReceipt, RunFigures, job_receipt
 from worker.job.writer import create_job, differences, requested_catalogue
 from worker.labelling.earlier_results import terms_of
 from worker.labelling.local import main, run_pool
@@ -116,8 +116,6 @@ def _announce(
         if previous and job.missing_chunks():
             terms = terms_of(question.model, question.spec.options)
             say(carry_over(previous, question.storage, terms, question.name))
-    if job.spec.named:
-        say(OF_QUESTIONS)
 
 
 def job_folder(output: Path) -> Path:

@@ -34,8 +34,8 @@ def compared(
     by_photo, by_row = _histograms(found, reference), _histograms(_scaled(rows or found, found.photos), reference)
     large, any_size = (", and ".join(_changes(by_photo, by_row, test)) for test in (has_drifted, differs))
     warning = (
-        f"Drift: these photos are unlike those that the model was proved on: {large}. What it "
-        "promises need not hold for them. Look at some of them; the model may need to learn from such photos."
+        f"Drift: these photos are unlike those of the model's proof: {large}. Its promise need not hold for them: look "
+        "at some."
     )
     if large:
         finding = warning

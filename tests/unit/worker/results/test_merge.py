@@ -172,7 +172,9 @@ def test_no_cell_of_an_excel_safe_csv_starts_a_formula(dangerous_job, tmp_path: 
     assert not [cell for record in records for cell in record if cell[:1] in tuple("=+-@\n") and cell not in numbers]
 
 
-@pytest.mark.parametrize(("name", "between", "kept"), [("a.csv", ";", ";"), ("a.csv", "\t", "\t"), ("a.tsv", "\t", ",")])
+@pytest.mark.parametrize(
+    ("name", "between", "kept"), [("a.csv", ";", ";"), ("a.csv", "\t", "\t"), ("a.tsv", "\t", ",")]
+)
 def test_csv_files_have_the_delimiter_of_a_csv_catalogue(tmp_path: Path, name: str, between: str, kept: str) -> None:
     source, storage = tmp_path / name, FolderStorage(tmp_path / "job")
     source.write_text(f"sku{between}image\n1{between}a.jpg\n2{between}b.jpg\n")
