@@ -89,6 +89,7 @@ class Catalogue:
         image_suffix: added to paths without an image's ending.
         column_words: names the chosen image column, if the person named none.
         remarks: sentences for the person; complete once the batches are read.
+        delimiter: between the cells of a ``.csv``, and of the CSV files that are written for it.
     """
 
     source: str
@@ -100,6 +101,7 @@ class Catalogue:
     image_suffix: str | None = None
     column_words: str = ""
     remarks: list[str] = field(default_factory=list)
+    delimiter: str = ","
 
     def photo_cells(
         self, batch: pa.RecordBatch, errors: Literal["backslashreplace", "surrogateescape"]
@@ -170,8 +172,9 @@ def open_catalogue(
         if image_column is None and len(reader.schema.names) == 1:
             _check_only_column(name, column, Path(root), cells)
     words = "" if image_column is not None else _column_words(reader.schema.names, column)
-    batches = _with_remark(chain([first], batches), column, reader.remarks)
-    return Catalogue(name, reader.schema, column, root, batches, reader.left_out, image_suffix, words, reader.remarks)
+    noted = _with_remark(chain([first], batches), column, reader.remarks)
+    how = (image_suffix, words, reader.remarks, reader.delimiter)
+    return Catalogue(name, reader.schema, column, root, noted, reader.left_out, *how)
 
 
 def _with_remark(batches: Iterator[pa.RecordBatch], column: str, remarks: list[str]) -> Iterator[pa.RecordBatch]:

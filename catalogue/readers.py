@@ -52,6 +52,7 @@ BYTES_A_BYTE: Final = 1000
 """The most that a Parquet file may expand to, or for each of its bytes. Paths compress less."""
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
+_DELIMITERS: Final = (",", ";", "\t")
 _SEP_LINE: Final = re.compile(r'"?sep=(.)"?[,;\t]*\s*', re.IGNORECASE)
 """A first line that tells Excel a CSV's separator."""
 _Row = TypeVar("_Row")
@@ -65,6 +66,7 @@ class Reader:
         left_out: ending → number of a folder's files that are not images; complete once all is read.
         holds: what the rows are, for a message.
         remarks: sentences for the person.
+        delimiter: a CSV's.
     """
 
     schema: pa.Schema
@@ -72,6 +74,7 @@ class Reader:
     left_out: Counter[str] = field(default_factory=Counter)
     holds: str = "rows"
     remarks: list[str] = field(default_factory=list)
+    delimiter: str = ","
 
 
 def read_folder(path: Path) -> Reader:
@@ -114,7 +117,8 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
     text = _text(file)
     sep = _SEP_LINE.fullmatch(next(text.lines(newline=""), ""))
     unnamed: list[str] = []
-    records = _records(text, sep[1] if sep else delimiter or _delimiter(text), unnamed, skip=bool(sep))
+    between = sep[1] if sep else delimiter or _delimiter(text)
+    records = _records(text, between, unnamed, skip=bool(sep))
     header = next(records, None)
     if not header:
         msg = f"Expected a header with column names in {text.name}, found an empty file."
@@ -136,7 +140,8 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
         )
         raise InputError(msg)
     schema = pa.schema([(name, pa.string()) for name in names])
-    return Reader(schema, _string_batches(schema, records), remarks=[*unnamed, *remarks])
+    batches, kept = _string_batches(schema, records), "," if delimiter or between not in _DELIMITERS else between
+    return Reader(schema, batches, remarks=[*unnamed, *remarks], delimiter=kept)
 
 
 def _clean_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
@@ -154,7 +159,7 @@ def _delimiter(text: TextFile) -> str:
             return False, 0
         return not any('"' in name for name in names), len(names)
 
-    return max((",", ";", "\t"), key=fit)
+    return max(_DELIMITERS, key=fit)
 
 
 def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) -> Iterator[list[str]]:

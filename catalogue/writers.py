@@ -112,7 +112,7 @@ def _check_filterable(source: str, field: pa.Field) -> None:
 
 @contextmanager
 def open_writer(
-    path: Path, suffix: str, schema: pa.Schema, escaped: frozenset[str], *, mark: bool = False
+    path: Path, suffix: str, schema: pa.Schema, escaped: frozenset[str], delimiter: str = ",", *, mark: bool = False
 ) -> Iterator[Write]:
     """Open a new file; yields a function that writes the next rows.
 
@@ -124,18 +124,18 @@ def open_writer(
             yield writer.write_table
         return
     with path.open("x", encoding="utf-8-sig" if mark and suffix == ".csv" else "utf-8", newline="") as text:
-        yield _csv_writer(text, schema, escaped) if suffix == ".csv" else _jsonl_writer(text, schema)
+        yield _csv_writer(text, schema, escaped, delimiter) if suffix == ".csv" else _jsonl_writer(text, schema)
 
 
-def _csv_writer(file: TextIO, schema: pa.Schema, escaped: frozenset[str]) -> Write:
+def _csv_writer(file: TextIO, schema: pa.Schema, escaped: frozenset[str], delimiter: str) -> Write:
     def shown(name: str, cells: list[object]) -> list[object]:
         return list(map(without_formula, cells)) if name in escaped else cells
 
     def write(table: pa.Table) -> None:
         columns = (shown(name, text_cells(table.column(name))) for name in table.column_names)
-        file.writelines(csv_lines(zip(*columns, strict=True)))
+        file.writelines(csv_lines(zip(*columns, strict=True), delimiter))
 
-    file.writelines(csv_lines([[cell for name in schema.names for cell in shown(name, [name])]]))
+    file.writelines(csv_lines([[cell for name in schema.names for cell in shown(name, [name])]], delimiter))
     return write
 
 
@@ -283,15 +283,15 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
     return value
 
 
-def csv_lines(records: Iterable[Sequence[object]]) -> Iterator[str]:
+def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iterator[str]:
     """Records as CSV (RFC 4180), but with a line feed after each, as Unix tools expect.
 
     Before Python 3.13, the csv module does not quote a lone carriage return, which readers take for a record's end.
     """
     written: list[str] = []
     file = SimpleNamespace(write=written.append)
-    plain = csv.writer(file, lineterminator="\n")
-    quoted = csv.writer(file, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    plain = csv.writer(file, delimiter=delimiter, lineterminator="\n")
+    quoted = csv.writer(file, delimiter=delimiter, lineterminator="\n", quoting=csv.QUOTE_ALL)
     for record in records:
         plain.writerow(record)
         line = written.pop()

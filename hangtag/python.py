@@ -143,13 +143,16 @@ class LabeledCatalogue(_Result):
         import pyarrow.parquet
 
         from catalogue.readers import read_delimited
+        from models.storage.storage import FolderStorage
+        from worker.job.job import open_job
 
         match self.path.suffix.lower():
             case ".parquet":
                 return pyarrow.parquet.read_table(self.path)
             case ".jsonl":
                 return pyarrow.json.read_json(self.path)
-        rows = read_delimited(self.path, ",")
+        job = open_job(FolderStorage(self.page.parent))
+        rows = read_delimited(self.path, job.spec.delimiter if job else None)
         return pa.Table.from_batches(rows.batches, rows.schema)
 
 

@@ -24,8 +24,8 @@ _NO_PROMISE: Final = (
     "without a promise with --threshold."
 )
 UNMEASURED: Final = (
-    "How often this model notices photos of things that you do not sell was not measured: put some into a folder "
-    f"{NONE} beside the training photos, and train again."
+    "How often the model notices things that you do not sell was not measured: train again with photos of some in a "
+    f"folder {NONE}."
 )
 
 

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from trainer.splits.prepare import Prepared
     from trainer.train import TrainResult
 
+_MOST_CLASSES: Final = 12
 _MOST_NAMED: Final = 3
 _LONG_S: Final = 10.0
 """Without a bar, a step that lasts longer prints a line."""
@@ -281,7 +282,7 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console)
 
 
 def figures_table(figures: "Figures", title: str) -> Table:
-    """A row a class, and one for all."""
+    """A row a class, and one for all; of many classes only those with the lowest F1."""
     table = Table("class", title=title, title_justify="left")
     for heading in ("precision", "recall", "F1", "photos"):
         table.add_column(heading, justify="right")
@@ -289,8 +290,14 @@ def figures_table(figures: "Figures", title: str) -> Table:
     def cells(row: "Figures | ClassFigures") -> tuple[str, str, str]:
         return f"{row.precision:.3f}", f"{row.recall:.3f}", f"{row.f1:.3f}"
 
-    for name, row in figures.classes.items():
+    shown, others = list(figures.classes.items()), []
+    if len(shown) > _MOST_CLASSES + 1:
+        shown.sort(key=lambda one: one[1].f1 if one[1].support else 1.0)
+        shown, others = shown[:_MOST_CLASSES], shown[_MOST_CLASSES:]
+    for name, row in shown:
         table.add_row(escape(name), *(cells(row) if row.support else ("–",) * 3), f"{row.support:,}")
+    if others:
+        table.add_row(f"{len(others):,} better", *("–",) * 3, f"{sum(row.support for _, row in others):,}")
     table.add_section()
     table.add_row("mean", *cells(figures), f"{figures.n:,}", style="bold")
     return table

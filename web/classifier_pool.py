@@ -351,7 +351,7 @@ class ClassifierPool:
         names = open_registry(self._registry).names()
         if len(names) != 1:
             found = ", ".join(names) or "none"
-            msg = f"Expected one model in the registry {self._registry}, found {found}; name a model with --model."
+            msg = f"Expected one model in the registry at {self._registry}, found {found}; name a model with --model."
             raise NoModelError(msg)
         return f"{names[0]}@{CHAMPION}"
 

@@ -160,26 +160,31 @@ class JobRunner:
         """Whether workers label the jobs, and not this machine's own processes."""
         return self._settings.redis is not None
 
-    def start_job(self, new: NewJob, model: str | list[str], upload: Path | None = None) -> WebJob:
+    def start_job(
+        self, new: NewJob, model: str | list[str], upload: Path | None = None
+    ) -> tuple[WebJob, tuple[str, ...]]:
         """Write a job, and have it labelled. Raises InputError or JobError or BundleError or RegistryError.
 
         Args:
             new: the catalogue and its options.
             model: a path or a name of the registry; or several, each with its name, as ``category=shop@champion``.
             upload: a catalogue that was sent, in place of ``new.source``; it is read before this returns.
+
+        Returns:
+            The job, and what ``hangtag submit`` says about its catalogue.
         """
         request = self._request(new, model, upload)
         catalogue = _uploaded_catalogue(request) if upload else None
         if self.queued:
             with self._control() as control:
                 control.check_redis()
-                name = submit(request, control.jobs, catalogue=catalogue).name
+                submitted = submit(request, control.jobs, catalogue=catalogue)
         else:
             self._check_local()
-            name = submit(request, self._jobs.queued, catalogue=catalogue).name
-        job = self._jobs.find(name)
+            submitted = submit(request, self._jobs.queued, catalogue=catalogue)
+        job = self._jobs.find(submitted.name)
         self._label(job)
-        return job
+        return job, (*filter(None, [submitted.unseen_words]), *submitted.words)
 
     def cancel_job(self, job: WebJob) -> None:
         """Stop a job; what is done is kept. Raises JobError."""

@@ -109,6 +109,7 @@ def open_review(settings: ReviewSettings, job: str, audit: int | None) -> None:
     """Open a job's review in the server that runs and knows the job, or in a new one. Raises InputError."""
     from catalogue.writers import OUTPUT_SUFFIXES
     from web.jobs import JobIndex, result_id
+    from web.review.questions import bundle_of
 
     is_result = Path(job).exists()
     if not is_result and Path(job).suffix.lower() in OUTPUT_SUFFIXES:
@@ -120,7 +121,9 @@ def open_review(settings: ReviewSettings, job: str, audit: int | None) -> None:
     page = "jobs" if found.questions else "review"  # the page of the job leads to the review of each question
     path = f"/{page}/{urllib.parse.quote(found.id)}" + (f"?audit={audit}" if audit else "")
     if not _shows_job(own, found.id):
-        serve(own, path)
+        bundle, lone = bundle_of(found.job), Path(found.job.model.path)
+        model = bundle.path if bundle else lone if lone.is_file() else None
+        serve(replace(own, model=str(model) if model else None), path)
         return
     Console().say(f"Hangtag is at {own.url}{path}")
     webbrowser.open(own.url + path)

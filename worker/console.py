@@ -1,9 +1,9 @@
 """Prints labelling on a terminal."""
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -19,12 +19,13 @@ from models.text import number_of
 from worker.job.job import RETRYABLE, Job, ModelPin, open_job
 from worker.job.model import rule_words
 from worker.job.parts import Status, photos_text
-from worker.job.receipt import JobReceipt, QuestionsReceipt, Receipt, died_words
+from worker.job.receipt import PAGE_FILE, JobReceipt, QuestionsReceipt, Receipt, died_words
 from worker.request import LabelRequest
 
 if TYPE_CHECKING:
     from worker.labelling.process_pool import ProcessPool
 
+_MOST_LABELS: Final = 12
 _COLOURS = {Status.LABELED: "green", Status.REVIEW: "yellow", Status.FAILED: "red"}
 
 
@@ -43,9 +44,7 @@ def label_with_progress(
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
     bar = _Bar(progress)
     try:
-        receipt = label(
-            request, bar.show, lambda model: say_rule(model, errors, Path(model.path)), errors.say, processes, drawing
-        )
+        receipt = label(request, bar.show, lambda model: _warn_of_rule(model, errors), errors.say, processes, drawing)
     except KeyboardInterrupt as stopped:
         msg = f"Stopped with {number_of(bar.done, 'row')} done; give the same command again to go on."
         raise StoppedError(msg) from stopped
@@ -73,13 +72,18 @@ def label_with_progress(
 
 
 def _print_next(receipt: JobReceipt, request: LabelRequest, console: Console) -> None:
-    sure, doubtful = (receipt.by_status[status] for status in (Status.LABELED, Status.REVIEW))
+    sure = receipt.by_status[Status.LABELED]
     if sure and isinstance(receipt, Receipt):
         column = escape(f"{request.options.prefix}accepted_label")
         console.print(f"Publish: [bold]{column}[/bold] ({number_of(sure, 'row')})", highlight=False)
-    if doubtful:
-        command = escape(f"hangtag review {shlex.quote(str(request.output))}")
-        console.print(f"Review the doubtful rows: {command}", highlight=False, soft_wrap=True)
+    print_review(receipt, f"{request.output}.job", shlex.quote(str(request.output)), console)
+
+
+def print_review(receipt: JobReceipt, folder: str, job: str, console: Console) -> None:
+    """Print where a job's page is, and the command for its doubtful rows; ``job`` is as on a command line."""
+    console.print(f"Page: [bold]{escape(folder)}/{PAGE_FILE}[/bold]", highlight=False, soft_wrap=True)
+    if receipt.by_status[Status.REVIEW]:
+        console.say(f"Review the doubtful rows: hangtag review {job}")
 
 
 def retry_words(receipt: JobReceipt) -> str:
@@ -118,9 +122,21 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
 def say_rule(model: ModelPin, console: Console, path: Path | None = None, question: str = "") -> None:
     """Print the rule for labeled rows, in yellow without a promise; ``path``: the model's present path."""
     words = rule_words(model, path) if path else model.rule
-    promised = model.precision is not None and not model.all_to_review
-    text = Text(f"{question}: {words}" if question else words, "" if promised else "yellow")
-    console.print(text, soft_wrap=not console.is_terminal)
+    console.say(_lead(question) + words, "" if _is_promised(model) else "yellow")
+
+
+def _warn_of_rule(model: ModelPin, console: Console) -> None:
+    """Say before the work that no precision is promised; a promise is said at the end."""
+    if not _is_promised(model):
+        say_rule(model, console, Path(model.path))
+
+
+def _is_promised(model: ModelPin) -> bool:
+    return model.precision is not None and not model.all_to_review
+
+
+def _lead(question: str) -> str:
+    return f"{question}: " if question else ""
 
 
 class _Bar:
@@ -141,16 +157,10 @@ class _Bar:
 
 
 def print_receipt(receipt: JobReceipt, console: Console) -> None:
-    """Print tables of counts by label and by status, the rate, the promise, and the paths of the results."""
-    title = number_of(receipt.rows, "row")
-    if isinstance(receipt, Receipt):
-        print_table(_counts(receipt, title, receipt.by_label), console)
-        _print_levels(receipt, console)
-    else:
-        for name, own in receipt.questions.items():
-            print_table(_counts(own, name, own.by_label), console)
-            _print_levels(own, console)
-        print_table(_counts(receipt, title, {}), console)
+    """Tables of counts by label and by status, then the rate, the promise, and where the results are."""
+    questions = {"": receipt} if isinstance(receipt, Receipt) else receipt.questions
+    table = _counts(receipt) if isinstance(receipt, Receipt) else _question_counts(receipt)
+    print_table(table, console, spare=("model",))
     for kind, errors in receipt.errors.items():
         example = errors.examples[0]
         where = f"row {example.row}, {example.image or 'an empty cell'}"
@@ -161,11 +171,11 @@ def print_receipt(receipt: JobReceipt, console: Console) -> None:
             f"Left out, since their names do not end like an image's: {escape(kinds)}", style="yellow", highlight=False
         )
     _print_work(receipt, console)
-    for name, own in {"": receipt}.items() if isinstance(receipt, Receipt) else receipt.questions.items():
-        if name:
-            console.print(f"[bold]{escape(name)}[/bold]", highlight=False)
-        _print_model(own, console)
-        _print_lists(own, console)
+    for name, own in questions.items():
+        _print_model(own, console, name)
+        _print_lists(own, console, _lead(name))
+    if any(own.drift and own.drift.reference.outliers == 0 for own in questions.values()):
+        console.say(UNMEASURED)
     if isinstance(receipt, QuestionsReceipt):
         console.say(receipt.promise)
     console.print(f"Results: [bold]{escape(receipt.output)}[/bold]", highlight=False, soft_wrap=True)
@@ -185,21 +195,29 @@ def _print_work(receipt: JobReceipt, console: Console) -> None:
         console.print(whole + photos_text(receipt.photos), highlight=False)
 
 
-def _print_levels(receipt: Receipt, console: Console) -> None:
-    if receipt.level_words:
-        console.print(receipt.level_words.capitalize(), highlight=False)
+def _question_counts(receipt: QuestionsReceipt) -> Table:
+    table = Table("question", title=number_of(receipt.rows, "row"), title_justify="left")
+    for heading in (*Status, "promised", "expected"):
+        table.add_column(heading, justify="right")
+    table.add_column("model")
+    for name, own in receipt.questions.items():
+        promised = f"{own.model.precision:.0%}" if own.model.precision and _is_promised(own.model) else "no"
+        expected = f"{own.mix.expected:.1%}" if own.mix else ""
+        counts = (f"{own.by_status[status]:,}" for status in Status)
+        table.add_row(escape(name), *counts, promised, expected, escape(_model_words(own)))
+    table.add_section()
+    table.add_row("worst status", *(f"{receipt.by_status[status]:,}" for status in Status))
+    return table
 
 
-def _counts(receipt: JobReceipt, title: str, by_label: Mapping[str, int]) -> Table:
-    reasons, doubtful = (receipt.review_reasons, receipt.review_by_label) if isinstance(receipt, Receipt) else ({}, {})
-    reviewed = receipt.by_status[Status.REVIEW]
-    table = Table(title=escape(title), title_justify="left")
-    label = "likeliest label" if reviewed else "label"
-    table.add_column(label if isinstance(receipt, Receipt) else "worst status")
+def _counts(receipt: Receipt) -> Table:
+    reasons, doubtful = receipt.review_reasons, receipt.review_by_label
+    table = Table(title=number_of(receipt.rows, "row"), title_justify="left")
+    table.add_column("likeliest label" if receipt.by_status[Status.REVIEW] else "label")
     for heading in ("rows", "share", "labeled")[: 3 if doubtful else 2]:
         table.add_column(heading, justify="right")
-    for name, count in by_label.items():
-        sure = [f"{count - doubtful.get(name, 0):,}"] if doubtful else []
+    for name, count, review in _label_counts(receipt):
+        sure = [f"{count - review:,}"] if doubtful else []
         table.add_row(escape(name), f"{count:,}", f"{count / receipt.rows:.1%}", *sure)
     table.add_section()
     for status, count in receipt.by_status.items():
@@ -211,29 +229,45 @@ def _counts(receipt: JobReceipt, title: str, by_label: Mapping[str, int]) -> Tab
     return table
 
 
-def _print_model(receipt: Receipt, console: Console) -> None:
-    name = f" ({receipt.named.words})" if receipt.named else ""
-    console.print(f"Model: {escape(receipt.model.reference + name)}", highlight=False, soft_wrap=True)
-    say_rule(receipt.model, console)
+def _label_counts(receipt: Receipt) -> Iterator[tuple[str, int, int]]:
+    """The most frequent labels, their rows and how many of these went to review; then all others."""
+    counts = [(name, count, receipt.review_by_label.get(name, 0)) for name, count in receipt.by_label.items()]
+    most = _MOST_LABELS if len(counts) > _MOST_LABELS + 1 else len(counts)
+    yield from counts[:most]
+    if others := counts[most:]:
+        yield f"{len(others):,} others", sum(one[1] for one in others), sum(one[2] for one in others)
+
+
+def _model_words(receipt: Receipt) -> str:
+    return receipt.model.reference + (f" ({receipt.named.words})" if receipt.named else "")
+
+
+def _print_model(receipt: Receipt, console: Console, question: str) -> None:
+    """Print what is to be known of the labels; the table of several questions has the rest."""
+    lead, mix = _lead(question), receipt.mix
+    if not question:
+        console.say(f"Model: {_model_words(receipt)}")
+    if not (mix or (question and _is_promised(receipt.model))):
+        say_rule(receipt.model, console, question=question)
+    if receipt.level_words:
+        console.say(lead + receipt.level_words)
     for picture in receipt.repeated:
-        console.say(picture.words, "yellow")
-    if receipt.mix:
-        console.say(receipt.mix.words, "" if receipt.mix.holds else "yellow")
+        console.say(lead + picture.words, "yellow")
+    if mix and not (question and mix.holds):
+        console.say(lead + mix.words, "" if mix.holds else "yellow")
     if receipt.audit:
-        console.print(f"Audit: {receipt.audit.words}", highlight=False, soft_wrap=True)
+        console.say(f"{lead}Audit: {receipt.audit.words}")
     if receipt.drift and receipt.drift.warning:
-        console.say(receipt.drift.warning, "yellow")
-    if receipt.drift and receipt.drift.reference.outliers == 0:
-        console.say(UNMEASURED)
+        console.say(lead + receipt.drift.warning, "yellow")
 
 
-def _print_lists(receipt: Receipt, console: Console) -> None:
+def _print_lists(receipt: Receipt, console: Console, lead: str) -> None:
     groups, doubtful = receipt.groups, receipt.by_status[Status.REVIEW]
     if groups:
         disagreeing = f" ({groups.disagreeing:,} whose photos disagree)" if groups.disagreeing else ""
         counts = f"{groups.labeled:,} labeled, {groups.review:,} to review{disagreeing}, {groups.failed:,} failed"
         where = escape(receipt.groups_file or "")
-        console.print(f"Products: {groups.products:,}, {counts}: {where}", highlight=False, soft_wrap=True)
+        console.print(f"{lead}Products: {groups.products:,}, {counts}: {where}", highlight=False, soft_wrap=True)
     if doubtful:
         rows = number_of(doubtful, "row") + (", least sure first" if doubtful > 1 else "")
-        console.print(f"To review: {rows}: {escape(receipt.review_file)}", highlight=False, soft_wrap=True)
+        console.print(f"{lead}To review: {rows}: {escape(receipt.review_file)}", highlight=False, soft_wrap=True)

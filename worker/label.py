@@ -33,7 +33,7 @@ from worker.job.model import (
     pin_of,
     questions_of,
 )
-from worker.job.receipt import OF_QUESTIONS, JobReceipt, RunFigures, job_receipt
+from worker.job.receipt import JobReceipt, RunFigures, job_receipt
 from worker.job.writer import create_job, differences, requested_catalogue
 from worker.labelling.earlier_results import terms_of
 from worker.labelling.local import main, run_pool
@@ -87,7 +87,7 @@ def label(
         if request.restart:
             _empty(folder)
         job = _prepared_job(catalogue, request, FolderStorage(folder), models)
-        for remark in catalogue.remarks:
+        for remark in (*catalogue.remarks, *_delimiter_words(job, request.output)):
             say(remark)
         receipt = job_receipt(job) if request.output.exists() and not job.missing_chunks() else None
         if receipt and not (request.retry_failed and begin_retry(job, receipt.retry + 1)):
@@ -97,6 +97,12 @@ def label(
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
             paths = [one.found.path for one in models]
             return run_job(job, request.output, paths, ready, _workers(request), on_progress, drawing, verified=True)
+
+
+def _delimiter_words(job: Job, output: Path) -> Iterator[str]:
+    if job.spec.delimiter != "," and output.suffix.lower() == ".csv":
+        between = "tabs" if job.spec.delimiter == "\t" else "semicolons"
+        yield f"{output.name} has {between} between its cells, like the catalogue."
 
 
 def _announce(
@@ -113,8 +119,6 @@ def _announce(
         if previous and job.missing_chunks():
             terms = terms_of(question.model, question.spec.options)
             say(carry_over(previous, question.storage, terms, question.name))
-    if job.spec.named:
-        say(OF_QUESTIONS)
 
 
 def job_folder(output: Path) -> Path:

@@ -280,3 +280,17 @@ def test_answers_that_the_server_cannot_store_are_kept_with_the_reason(
     reviewer.is_saved()
     expect(page.locator("#trouble")).to_be_hidden()
     assert len(job.labels()) == 2
+
+
+UNDER = """() => {
+    hangtag.toast('The corrected result is written: 3 rows changed; 19 rows still to review.');
+    const toast = document.getElementById('toast').getBoundingClientRect();
+    const under = ({ left, right, top, bottom }) =>
+        left < toast.right && right > toast.left && top < toast.bottom && bottom > toast.top;
+    return [...document.querySelectorAll('button')].filter((it) => it.checkVisibility({ visibilityProperty: true }))
+        .filter((it) => under(it.getBoundingClientRect())).map((it) => it.textContent);
+}"""
+
+
+def test_a_message_covers_no_button_on_a_phone(open_review: Callable[..., ReviewPage]) -> None:
+    assert open_review(viewport={"width": 400, "height": 780}).page.evaluate(UNDER) == []

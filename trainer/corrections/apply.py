@@ -148,11 +148,8 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
         schema = steps[-1].schema
     harmless = frozenset[str]().union(*(step.harmless for step in steps))
     _check_bytes(reader.schema, output)
-    left = 0
-    with (
-        replacing(output) as temporary,
-        open_writer(temporary, output.suffix.lower(), schema, harmless, mark=_has_mark(result)) as write,
-    ):
+    left, kind = 0, (output.suffix.lower(), schema, harmless, job.spec.delimiter)
+    with replacing(output) as temporary, open_writer(temporary, *kind, mark=_has_mark(result)) as write:
         for table in join_tables(pa.Table.from_batches([batch]) for batch in reader.batches):
             corrected, waits = _corrected(table, steps, job)
             left += waits

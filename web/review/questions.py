@@ -126,7 +126,7 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
         job: it may still run.
         rows: to ask about (from 0), unless they failed. Default: all rows that went to review.
     """
-    bundle = _bundle(job)
+    bundle = bundle_of(job)
     classes = bundle.manifest.labels if bundle else _named_classes(job)
     names = _CatalogueClasses(job, classes)
     end, wanted = read_end_reviews(job), None if rows is None else np.array(sorted(rows), np.int64)
@@ -194,7 +194,8 @@ def _distinct(table: pa.Table) -> pa.Table:
     )
 
 
-def _bundle(job: Job) -> Bundle | None:
+def bundle_of(job: Job) -> Bundle | None:
+    """The bundle of a job's model, where it was or in the folder of jobs; None if it is gone, or a lone file."""
     pin = job.model
     for folder in (Path(pin.path), job.home.scratch.parent / "_bundles" / pin.digest):
         with suppress(HangtagError, OSError):

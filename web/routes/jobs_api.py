@@ -53,7 +53,7 @@ class JobState(BaseModel):
     failed: int
     rate: float = Field(description="Rows a second.")
     seconds_left: float | None = Field(description="At the rate of the last minute; null if unknown.")
-    remarks: list[str] = Field(description="What stands in its way.")
+    remarks: list[str] = Field(description="What stands in its way; of a new job also how its rows are read.")
     links: Links
 
 
@@ -153,8 +153,9 @@ def _checked(fields: dict[str, Any]) -> NewJob:
 
 
 def _start(state: WebState, new: NewJob, upload: Path | None = None) -> JobState:
-    started = state.runner.start_job(new, new.model or state.classifier.model_name(), upload)
-    return _shown(state, state.board.view(started.id))
+    started, words = state.runner.start_job(new, new.model or state.classifier.model_name(), upload)
+    shown = _shown(state, state.board.view(started.id))
+    return shown.model_copy(update={"remarks": [*words, *shown.remarks]})
 
 
 @router.get("", openapi_extra={"x-curl": "curl {base}/v1/jobs"})

@@ -16,7 +16,7 @@ from catalogue.photo import FAULTS
 from models.errors import InputError, RegistryError
 from models.registry.registry import open_registry
 from models.storage.storage import Storage
-from models.text import number_of
+from models.text import number_of, without_file_links
 from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job, copy_of
 from web.catalogues import ENCODINGS, drawn, preview, uploaded
 from web.jobs import WebJob
@@ -175,14 +175,18 @@ def apply(found: Found, state: State) -> JSONResponse:
 @router.get("/jobs/{id}/receipt")
 def receipt_page(found: Found) -> Response:
     """The stored page of the receipt; see :func:`stored_page`."""
-    try:
-        html = found.job.storage.read(PAGE_FILE)
-    except FileNotFoundError as error:
-        raise Problem(404, f"{found.title} has no receipt yet; it is written when the job ends.") from error
+    html = _receipt_html(found)
     for question in found.questions:  # in the job's folder the links lead to files
         file, shown = f"{QUESTIONS}/{question.job.name}/{PAGE_FILE}", f"../{quote(question.id)}/receipt"
-        html = html.replace(f'href="{file}"'.encode(), f'href="{shown}"'.encode())
+        html = html.replace(f'class="file" href="{file}"'.encode(), f'href="{shown}"'.encode())
     return stored_page(html)
+
+
+def _receipt_html(found: WebJob) -> bytes:
+    try:
+        return found.job.storage.read(PAGE_FILE)
+    except FileNotFoundError as error:
+        raise Problem(404, f"{found.title} has no receipt yet; it is written when the job ends.") from error
 
 
 @router.get("/jobs/{id}/files/{file}")
@@ -195,13 +199,15 @@ def download(found: Found, file: str) -> Response:
         path = found.result if file == "result" else copy_of(found.result)
         return _file(path, path.name)
     name = f"{found.id}-{key}"
+    head = {"content-disposition": f'attachment; filename="{name}"'}
+    if key == PAGE_FILE:  # its links lead to files that a download leaves behind
+        return Response(without_file_links(_receipt_html(found)), headers=head, media_type=_media_type(name))
     storage = found.job.home if file in _OF_ALL else found.job.storage
     folder = storage.on_disk("")
     if folder is not None:
         return _file(folder / key, name)
     if not storage.exists(key):
         raise _no_file(key)
-    head = {"content-disposition": f'attachment; filename="{name}"'}
     return StreamingResponse(_pieces(storage, key), media_type=_media_type(name), headers=head)
 
 

@@ -15,7 +15,7 @@ function toast(text) {
   place.textContent = text;
   place.classList.add("shown");
   clearTimeout(toast.timer);
-  toast.timer = setTimeout(() => place.classList.remove("shown"), 6000);
+  toast.timer = setTimeout(() => place.classList.remove("shown"), Math.max(6000, 60 * text.length));
 }
 
 /** Fetch; a problem document becomes an Error with its detail; without an answer, fetch throws a TypeError. */

@@ -150,7 +150,8 @@ function newJob(form) {
     if (!form.reportValidity() || !(await looked)) return;
     tell("Reading the catalogue …");
     try {
-      const { links } = await (await send("/v1/jobs", { method: "POST", body: given() })).json();
+      const { links, remarks } = await (await send("/v1/jobs", { method: "POST", body: given() })).json();
+      sessionStorage.setItem("message", remarks.join(" "));
       location.assign(links.page);
     } catch (error) {
       tell("", error.message);

@@ -98,7 +98,7 @@ class JobSpec(_Record):
 
     Workers with another ``preprocess_version`` refuse the job. Queued jobs are ``confined``: they read photos on disk
     only under ``image_root``. With ``needs_root``, workers must have that folder. ``left_out`` counts a folder's other
-    files by their ending.
+    files by their ending. ``delimiter``: between the cells of its CSV files.
     """
 
     schema_version: Literal[1] = 1
@@ -120,6 +120,7 @@ class JobSpec(_Record):
     confined: bool
     needs_root: bool
     chunks_per_file: Annotated[int, Field(ge=1)] = CHUNKS_PER_FILE
+    delimiter: str = ","
 
     @property
     def model(self) -> ModelPin:

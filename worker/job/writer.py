@@ -82,6 +82,7 @@ def create_job(
         confined=confined,
         needs_root=written.has_paths and not is_url(catalogue.image_root),
         chunks_per_file=written.chunks_per_file,
+        delimiter=catalogue.delimiter,
     )
     _commit_new(storage, JOB_FILE, spec.model_dump_json(indent=1).encode())
     return Job(spec, storage)

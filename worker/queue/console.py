@@ -15,11 +15,11 @@ from rich.text import Text
 from models.errors import HangtagError, JobError, StoppedError
 from models.terminal import Console, print_table, rate_text
 from models.text import number_of
-from worker.console import print_receipt, say_rule, unfound_words, unlabelled_words
+from worker.console import print_receipt, print_review, say_rule, unfound_words, unlabelled_words
 from worker.job.job import Job
 from worker.job.jobs import Jobs, open_jobs
 from worker.job.model import read_note
-from worker.job.receipt import PAGE_FILE, JobReceipt, died_words, job_receipt
+from worker.job.receipt import JobReceipt, died_words, job_receipt
 from worker.queue.control import Control, QueueStatus, cancel, look_around, open_control, resume, retry, watch
 from worker.queue.redis_state import Presence
 from worker.queue.settings import QueueSettings, read_settings
@@ -44,6 +44,8 @@ def submit_job(request: SubmitRequest, settings: QueueSettings, *, as_json: bool
     with open_control(settings) as control:
         control.check_redis()
         submitted = _submit_with_progress(request, control)
+        for question, one in zip(submitted.job.questions, submitted.models, strict=True):
+            say_rule(question.model, Console(stderr=True), one.found.path, question.name)
         if as_json:
             Console().print_json(data=submitted.record)
         else:
@@ -54,8 +56,6 @@ def submit_job(request: SubmitRequest, settings: QueueSettings, *, as_json: bool
                 Console().say(words)
         if submitted.unseen_words:
             Console(stderr=True).say(submitted.unseen_words, "yellow")
-        for question, one in zip(submitted.job.questions, submitted.models, strict=True):
-            say_rule(question.model, Console(stderr=True), one.found.path, question.name)
         _supply(control, submitted.name)
 
 
@@ -87,10 +87,13 @@ def _supply(control: Control, name: str) -> None:
 def _command(verb: str, name: str, settings: QueueSettings) -> str:
     """The command to type next, with the options that the environment does not set."""
     usual = read_settings()
-    jobs = f" --jobs {shlex.quote(settings.jobs)}" if settings.jobs != usual.jobs else ""
     hidden = "…" if "@" in settings.redis_url else settings.redis_url
     needs_redis = verb != "cancel" and settings.redis_url != usual.redis_url
-    return f"hangtag jobs {verb} {name}{jobs}" + (f" --redis {hidden}" if needs_redis else "")
+    return f"hangtag jobs {verb} {name}{_jobs_option(settings)}" + (f" --redis {hidden}" if needs_redis else "")
+
+
+def _jobs_option(settings: QueueSettings) -> str:
+    return f" --jobs {shlex.quote(settings.jobs)}" if settings.jobs != read_settings().jobs else ""
 
 
 def remarks(status: QueueStatus, jobs_id: str) -> list[str]:
@@ -138,7 +141,7 @@ def read_rows(jobs: Jobs, errors: Console) -> list[Row]:
 def print_jobs(rows: list[Row]) -> None:
     """Print a table with a job a row, the newest first."""
     table = Table()
-    table.add_column("job")
+    table.add_column("job", no_wrap=True)  # people copy it
     table.add_column("state", no_wrap=True)
     for title in ("rows done", "", "rows/s", "time left", "failed"):
         table.add_column(title, justify="right")
@@ -154,7 +157,7 @@ def print_jobs(rows: list[Row]) -> None:
             f"{progress.failed:,}",
             escape(", ".join(map(_model_name, job.questions))),
         )
-    print_table(table, Console(), spare=("model", "rows/s", "time left"))
+    print_table(table, Console(), spare=("model", "rows/s", "time left", "rows done"))
 
 
 def job_record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
@@ -195,7 +198,7 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
     for line in hindrances:
         Console().say(line, "yellow")
     if receipt:
-        _show_receipt(job, receipt)
+        _show_receipt(name, job, receipt, settings)
         if words := _unlabelled(name, job, receipt, settings):
             Console(stderr=True).say(words, "yellow")
 
@@ -211,7 +214,8 @@ def _facts(job: Job, progress: JobProgress) -> Iterator[tuple[str, str]]:
     for question in job.questions:
         model, named, of = question.model, read_note(question).named, f" of {question.name}" if question.name else ""
         yield f"Model{of}", f"{model.reference} ({f'{named.words}, ' if named else ''}from {model.path})"
-        yield f"Rule{of}", model.rule
+        if not progress.is_over:
+            yield f"Rule{of}", model.rule
         if question.choice and question.choice.because:
             yield f"Variant{of}", f"{model.variant}, chosen on {question.choice.because}"
     yield "Submitted", f"{spec.created_at}, priority {spec.priority}"
@@ -249,7 +253,7 @@ def watch_job(name: str, settings: QueueSettings, *, as_json: bool = False) -> N
     if as_json:
         print(receipt.model_dump_json(indent=1))
     else:
-        _show_receipt(job, receipt)
+        _show_receipt(name, job, receipt, settings)
     if words := _unlabelled(name, job, receipt, settings):
         raise JobError(words)
 
@@ -288,10 +292,9 @@ def _watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
             raise StoppedError(msg) from stopped
 
 
-def _show_receipt(job: Job, receipt: JobReceipt) -> None:
+def _show_receipt(name: str, job: Job, receipt: JobReceipt, settings: QueueSettings) -> None:
     print_receipt(receipt, Console())
-    page = f"{escape(job.storage.place)}/{PAGE_FILE}"
-    Console().print(f"Page: [bold]{page}[/bold]", highlight=False, soft_wrap=True)
+    print_review(receipt, job.storage.place, f"{name}{_jobs_option(settings)}", Console())
 
 
 def _unlabelled(name: str, job: Job, receipt: JobReceipt, settings: QueueSettings) -> str:

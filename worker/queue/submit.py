@@ -31,6 +31,8 @@ _SHARE: Final = 0.9
 _TRIES: Final = 2
 _START_S: Final = 1.0
 """What a decoding that hangs costs at most: the tries in throw-away processes, and the seconds to start them."""
+_LONGEST_STEM: Final = 32
+"""Characters of a job's own name before the time, so that a table of jobs fits on 80 columns."""
 _HELD_BYTES: Final = 256 * 1024 * 1024
 """Bytes of rows that are held while no photo is found; a catalogue whose first photo is there holds next to none."""
 
@@ -71,7 +73,7 @@ def submit(
     models = tuple(_verified(request, question, earlier, words.append) for question in request.models)
     trees = [one.name for one in models if one.pin.taxonomy]
     rows = requested_catalogue(request, ".parquet", trees, catalogue, confined=True)
-    if earlier is None and catalogue is None:
+    if earlier is None:
         rows, unseen_words = _with_photos(rows)
     rows = replace(rows, batches=_counted(rows.batches, on_rows))
     for one in models:
@@ -208,5 +210,5 @@ def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1
 def new_name(source: Path | str) -> str:
     """A name for a job: its source's name, in characters that a name may have, and the time."""
     stem = stem_of(str(source)) if is_url(str(source)) else Path(source).resolve().stem
-    name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:40] or "job"
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:_LONGEST_STEM] or "job"
     return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"

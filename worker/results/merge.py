@@ -76,7 +76,7 @@ class ReviewList:
         encoding = "utf-8-sig" if self._job.spec.options.excel_safe else "utf-8"
         with file.open("w", encoding=encoding, newline="") as out:
             header = [*self._kept(first), *self._names.values(), *last]
-            out.writelines(csv_lines([list(map(without_formula, header))]))
+            out.writelines(csv_lines([list(map(without_formula, header))], self._job.spec.delimiter))
             out.writelines(
                 line for (line,) in self._database.execute("SELECT line FROM doubt ORDER BY confidence, row")
             )
@@ -96,7 +96,8 @@ class ReviewList:
         places, unanswered = list(map(self._place, images)), [None] * len(numbers)
         first: Sequence[Sequence[object]] = (numbers, unanswered, label, confidence, reason, best, places)
         columns = (*self._kept(first), *self._catalogue_cells(images, rows), sha256, model)
-        return csv_lines(zip(*(map(without_formula, column) for column in columns), strict=True))
+        records = zip(*(map(without_formula, column) for column in columns), strict=True)
+        return csv_lines(records, self._job.spec.delimiter)
 
     def _catalogue_cells(self, images: Sequence[str | None], rows: pa.Table) -> Iterator[Sequence[object]]:
         for name in self._names:
@@ -294,7 +295,8 @@ def _write_result(job: Job, output: Path, merging: Sequence[_QuestionMerge], who
             yield pa.Table.from_arrays([*batch.rows.columns, *columns], schema=schema)
 
     with replacing(output) as temporary:
-        with open_writer(temporary, output.suffix.lower(), schema, escaped, mark=options.excel_safe) as write:
+        kind = (output.suffix.lower(), schema, escaped, job.spec.delimiter)
+        with open_writer(temporary, *kind, mark=options.excel_safe) as write:
             rows = 0
             for table in join_tables(joined()):
                 write(table)

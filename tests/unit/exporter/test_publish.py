@@ -1,4 +1,5 @@
 import stat
+import subprocess
 from io import BytesIO
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from exporter.assemble import check_place, golden_photos, publish
 from models.bundle import open_bundle
 from models.errors import BundleError, InputError
 from models.preprocess import PreprocessSpec, preprocess
+from tests.command import HANGTAG
 
 FILES = {name: name.encode() for name in ("model.onnx", "edge.onnx", "model.int8.onnx", "edge.int8.onnx")}
 
@@ -130,3 +132,10 @@ def test_what_cannot_be_read_is_passed_over(photo, tmp_path):
 def test_hard_cases_are_made_of_a_photo_of_any_mode(tmp_path, mode):
     Image.linear_gradient("L").convert("RGBA" if mode == "CMYK" else "L").convert(mode).save(tmp_path / "photo.tif")
     assert len(golden_photos([tmp_path / "photo.tif"], SPEC)) == 4
+
+
+def test_an_export_says_nothing_but_its_own_words(tmp_path: Path) -> None:
+    words = [*HANGTAG, "export", str(tmp_path / "none")]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=tmp_path)
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("hangtag: Expected a run")

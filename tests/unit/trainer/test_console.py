@@ -11,7 +11,7 @@ from rich.console import Console
 from models.errors import ExitCode, StoppedError
 from tests.unit.trainer.report.materials import made
 from tests.unit.trainer.run_files import ARGS
-from trainer.console import TrainingScreen, _resumable, _show_result, show_evaluation
+from trainer.console import TrainingScreen, _resumable, _show_result, figures_table, show_evaluation
 from trainer.data.dataset import Split
 from trainer.judging.figures import advice_for_promise
 from trainer.report.material import ReportMaterial
@@ -185,3 +185,13 @@ def test_a_long_path_can_be_copied_in_one_piece(console, tmp_path, state, code, 
     assert f"Look at: {run.report}" in lines(console)
     assert f"Run: {run.path}" in lines(console)
     assert f"{command} '{run.path}'" in lines(console)
+
+
+def test_of_many_classes_those_with_the_lowest_f1_are_shown() -> None:
+    figures = made().evaluation.val
+    one = next(iter(figures.classes.values())).model_copy(update={"support": 2})
+    classes = {f"class {n}": one.model_copy(update={"f1": 0.5 + n / 100}) for n in range(40)}
+    figures = figures.model_copy(update={"classes": dict(reversed(classes.items()))})
+    names, *_, photos = (list(column.cells) for column in figures_table(figures, "Epoch 3").columns)
+    assert names == [*list(classes)[:12], "28 better", "mean"]
+    assert photos[-2] == "56"

@@ -69,14 +69,29 @@ def test_a_file_that_is_sent_becomes_a_job_that_is_cancelled_and_resumed(
     client.app.state.hangtag.runner.local.close()  # nothing is labelled
     form = {"name": "sent", "image_root": str(catalogue), "precision": "0.9"}
 
-    started = client.post("/v1/jobs", data=form, files={"catalogue": ("../../spring.csv", rows.read_bytes())})
+    sent = rows.read_bytes().replace(b"\n", b",1\n")  # two columns
+    started = client.post("/v1/jobs", data=form, files={"catalogue": ("../../spring.csv", sent)})
 
     assert (started.status_code, started.json()["source"]) == (201, "spring.csv"), started.text
     assert client.post("/v1/jobs/sent/cancel").json()["state"] == "cancelled"
     assert client.post("/v1/jobs/sent/resume").json()["state"] == "waiting"
+    said = started.json()["remarks"]
+    assert said[0] == "Photos are in the column 'image'.", "as hangtag submit says it"
     for path in ("none", "..%2f..%2fetc"):
         assert client.get(f"/v1/jobs/{path}").status_code == 404
     assert client.post("/v1/jobs/none/retry-failed").status_code == 404
+
+
+def test_a_file_that_is_sent_is_refused_if_none_of_its_photos_is_there(client: TestClient, catalogue: Path) -> None:
+    sent = {"catalogue": ("spring.csv", b"sku,image\n1,gone/1.jpg\n2,gone/2.jpg\n")}
+    for form in ({"image_root": str(catalogue)}, {}):
+        refused = client.post("/v1/jobs", data={**form, "name": "sent"}, files=sent)
+        assert refused.status_code == 400, refused.text
+        detail = refused.json()["detail"]
+        assert "missing" in detail
+        assert "'gone/1.jpg' in the column 'image' of spring.csv" in detail
+        assert "hangtag-upload" not in detail
+    assert client.get("/v1/jobs/sent").status_code == 404
 
 
 @pytest.mark.parametrize(

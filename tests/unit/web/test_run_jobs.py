@@ -50,7 +50,7 @@ def test_a_job_without_redis_is_labelled_here_and_its_failed_rows_are_retried(
     source = tmp_path / "products.csv"
     source.write_text("image,sku\n" + "".join(f"{name},{n}\n" for n, name in enumerate([*some(drawn, 6), "gone.jpg"])))
     new = NewJob(source=str(source), name="spring", image_root=str(drawn), group_column="sku")
-    job = runner.start_job(new, str(bundle))
+    job, _ = runner.start_job(new, str(bundle))
     assert (job.id, job.job.spec.rows, job.job.spec.confined) == ("spring", 7, True)
     receipt = finished(runner, job)
     assert (receipt.rows, receipt.errors["missing"].count) == (7, 1)
@@ -66,7 +66,7 @@ def test_a_job_that_a_killed_server_left_says_so_and_can_be_resumed(
     runner: JobRunner, bundle: Path, drawn: Path, tmp_path: Path
 ) -> None:
     runner.local.add("first", WAIT)
-    job = runner.start_job(NewJob(source=str(drawn), name="second"), str(bundle))
+    job, _ = runner.start_job(NewJob(source=str(drawn), name="second"), str(bundle))
     after = runner_of(tmp_path)
     assert after.remarks(job) == ["No process labels this job at the moment. Resume it: finished rows are kept."]
     after.resume_job(job)

@@ -11,17 +11,20 @@ from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
 from models.terminal import Console
 from tests.photo_jobs import only_question
+from tests.review_jobs import doubtful, labelled_job
 from tests.row_results import RowResult, failed_row, part_bytes
 from tests.unit.worker.answers import MODEL, failed, sure
 from worker.console import print_receipt, retry_words, unfound_words
+from worker.job.job import open_job
 from worker.job.parts import PhotoWork, part_key
 from worker.job.receipt import JobReceipt
 from worker.job.writer import create_job
+from worker.label import job_folder
 from worker.results.finish import finish_job
 
 
-def printed(receipt: JobReceipt, **changes: object) -> list[str]:
-    console = Console(file=StringIO(), width=400)
+def printed(receipt: JobReceipt, width: int = 400, **changes: object) -> list[str]:
+    console = Console(file=StringIO(), width=width)
     print_receipt(receipt.model_copy(update=changes), console)
     return console.file.getvalue().splitlines()
 
@@ -60,6 +63,29 @@ def test_what_a_later_run_did_is_told_apart_from_the_whole_job(answered_job) -> 
         lines = printed(receipt, run=run, photos=PhotoWork(decoded=2, repeated=1))
         assert any(line.startswith(f"{last}{images} image") for line in lines)
         assert f"{whole}1 row with a photo labelled before; 2 photos decoded" in lines
+
+
+def on_a_screen(receipt: JobReceipt) -> list[str]:
+    """The lines on a terminal of 80 columns, which breaks long ones."""
+    lines = printed(receipt, 80)
+    assert sum(-(-len(line) // 80) for line in lines) <= 40
+    return lines
+
+
+def test_the_labels_of_a_receipt_fit_on_a_screen(answered_job) -> None:
+    labels = [f"label {n}" for n in range(100) for _ in range(1 + (n < 12))]
+    lines = on_a_screen(finish_job(answered_job([sure(label) for label in labels], ["A"] * 112, chunk_rows=128)))
+    (others,) = ([cell.strip() for cell in line.split("│")] for line in lines if "others" in line)
+    assert others[1:3] == ["88 others", "88"]
+    assert not any("label 50" in line for line in lines)
+
+
+def test_a_receipt_of_several_questions_is_one_table(tmp_path) -> None:
+    questions = {name: doubtful(8) for name in ("category", "colour", "sleeve", "season")}
+    result = labelled_job(tmp_path, doubtful(8), **questions)
+    lines = on_a_screen(finish_job(open_job(FolderStorage(job_folder(result)))))
+    rows = [[cell.strip() for cell in line.split("│")] for line in lines if line.startswith("│")]
+    assert [row[1:5] for row in rows] == [[name, "0", "8", "0"] for name in (*questions, "worst status")]
 
 
 def test_only_rows_whose_fault_may_pass_are_worth_another_try(answered_job) -> None:

@@ -1,6 +1,7 @@
 """Reviewers' answers go into a copy of a result, and into the figures of an audit."""
 
 from codecs import BOM_UTF8
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -99,9 +100,11 @@ def test_a_copy_has_a_byte_order_mark_if_the_result_has_one(
     with open_writer(file, ".csv", table.schema, frozenset(), mark=mark) as write:
         write(table)
     speak(store)
-    done = apply_corrections(file, store, tmp_path / "copy.csv", labels.job)
+    of_semicolons = labels.job.spec.model_copy(update={"delimiter": ";"})
+    done = apply_corrections(file, store, tmp_path / "copy.csv", replace(labels.job, spec=of_semicolons))
     assert counts(done) == COUNTS
     assert Path(done.output).read_bytes().startswith(BOM_UTF8) == mark
+    assert ";reviewed_by;was;remark\n" in Path(done.output).read_text(), "the job's delimiter"
     assert next(iter(rows_of(done.output)[0])) == "sku"
     copy = apply_corrections(file, store, tmp_path / "copy.jsonl", labels.job).output
     assert Path(copy).read_text().startswith('{"sku"')

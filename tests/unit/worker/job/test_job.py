@@ -54,7 +54,7 @@ JOB = {
         "excel_safe": False, "timeout_s": 2.5, "allow_hosts": ["a:1"], "headers": None, "per_host": None,
         "registry": "registry",
     },
-    "digest": "c" * 64, "confined": True, "needs_root": True, "chunks_per_file": 256,
+    "digest": "c" * 64, "confined": True, "needs_root": True, "chunks_per_file": 256, "delimiter": ",",
 }  # fmt: skip
 
 

@@ -148,7 +148,7 @@ NAMES = {
     Path("---.csv"): "job",
     Path("_x_.csv"): "x",
     Path("a.b.csv"): "a-b",
-    Path(f"{'x' * 200}.csv"): "x" * 40,
+    Path(f"{'x' * 200}.csv"): "x" * 32,
     Path("new\nline.csv"): "new-line",
     "https://shop.example/feeds/spring%202026.csv?sig=abc": "spring-2026",
     "s3://shop/photos/": "photos",

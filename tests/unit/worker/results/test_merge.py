@@ -8,16 +8,21 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
+from catalogue.catalogue import open_catalogue
 from catalogue.readers import read_delimited
 from catalogue.writers import OUTPUT_SUFFIXES, open_writer
 from models.classifier import load
 from models.decision import ReviewReason
 from models.errors import JobError
+from models.storage.storage import FolderStorage
 from tests.label_chunk import run_chunk
-from tests.row_results import read_part_file
+from tests.photo_jobs import only_question
+from tests.row_results import part_bytes, read_part_file
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.job import Job
-from worker.job.parts import RESULT_SCHEMA, checked_stream
+from worker.job.parts import RESULT_SCHEMA, checked_stream, part_key
+from worker.job.receipt import REVIEW_FILE
+from worker.job.writer import create_job
 from worker.request import JobOptions
 from worker.results.merge import merge_job
 
@@ -165,6 +170,21 @@ def test_no_cell_of_an_excel_safe_csv_starts_a_formula(dangerous_job, tmp_path: 
     ]
     numbers = {"+3.2", "-5", "-5.5"}
     assert not [cell for record in records for cell in record if cell[:1] in tuple("=+-@\n") and cell not in numbers]
+
+
+@pytest.mark.parametrize(
+    ("name", "between", "kept"), [("a.csv", ";", ";"), ("a.csv", "\t", "\t"), ("a.tsv", "\t", ",")]
+)
+def test_csv_files_have_the_delimiter_of_a_csv_catalogue(tmp_path: Path, name: str, between: str, kept: str) -> None:
+    source, storage = tmp_path / name, FolderStorage(tmp_path / "job")
+    source.write_text(f"sku{between}image\n1{between}a.jpg\n2{between}b.jpg\n")
+    job = create_job(storage, open_catalogue(source), only_question())
+    storage.commit(part_key(0), part_bytes([sure("hat"), unsure("hat, or not")], job.spec.id, "shop-7:42", 0.5, 0))
+    result = merged(job, tmp_path / "out.csv")
+    for file in (result, tmp_path / "out.csv.lists" / REVIEW_FILE):
+        with file.open(newline="") as lines:
+            records = list(csv.DictReader(lines, delimiter=kept))
+        assert (records[-1]["sku"], records[-1]["label"]) == ("2", "hat, or not")
 
 
 HOLDS_MUCH = """
