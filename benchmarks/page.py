@@ -33,7 +33,8 @@ _COLUMNS = """\
 - **Same labels**: the share of labels on which `hangtag label` agrees, with int8, or with float32 beside float32.
 - **Bare loop**: decodes like Hangtag, runs the same ONNX file and writes no result. A program that runs this file in
   ONNX Runtime can hardly be faster.
-- **Computes in**: OpenVINO chooses the precision by the processor. Its execution graph names that of each convolution.
+- **Computes in**: OpenVINO chooses a precision for float32 layers by the processor. The row has the precisions that its
+  execution graph names for convolutions and fully connected layers.
 """
 _LABEL, _QUEUE = "hangtag label", "hangtag submit, workers waiting"
 _GOALS = {

@@ -4,9 +4,10 @@ An hour's work for a person who knows both. A process a core, each with one thre
 network of this size gains nothing from more threads. JPEGs are decoded no larger than the network needs (draft mode).
 The network takes sixteen photos at a time. Threads of ONNX Runtime are set as in its page "Thread management". OpenVINO
 has the hint for many photos of its page "High-level Performance Hints". It reads float32 and int8 ONNX files, and
-chooses the precision of the rest by the processor. Its execution graph names the precisions of convolutions, which are
-printed. By default OpenVINO pins threads to cores, and threads of two processes to the same core. That is switched off,
-as Intel's article "OpenVINO inference time increases when running multiple processes" advises.
+chooses the precision of float32 layers by the processor. The precisions of convolutions and fully connected layers in
+its execution graph are printed. By default OpenVINO pins threads to cores, and threads of two processes to the same
+core. That is switched off, as Intel's article "OpenVINO inference time increases when running multiple processes"
+advises.
 """
 
 import csv
@@ -41,7 +42,8 @@ def network(runtime: str, model: str) -> tuple[Callable[[Any], Any], list[str]]:
     compiled = openvino.Core().compile_model(model, "CPU", settings)
     request = compiled.create_infer_request()
     facts = [operation.get_rt_info() for operation in compiled.get_runtime_model().get_ops()]
-    chosen = {str(one["runtimePrecision"]) for one in facts if str(one["layerType"]) == "Convolution"}
+    layers = [one for one in facts if one["layerType"].value in ("Convolution", "FullyConnected")]
+    chosen = {one["runtimePrecision"].value for one in layers}
     return lambda pixels: request.infer({"image": pixels})["probabilities"], sorted(chosen)
 
 
@@ -53,7 +55,7 @@ def label(job: tuple[str, str, int, list[str]]) -> list[int]:
 
 
 def precisions(runtime: str, model: str) -> list[str]:
-    """The precisions that the runtime chose for its convolutions."""
+    """The precisions that the runtime chose for its layers."""
     return network(runtime, model)[1]
 
 
