@@ -77,7 +77,7 @@ sys.exit(any([loop.wait() for loop in loops]))
 class Labelled:
     """One turn of one contestant: a command, the seconds of it after its start, and each photo's label.
 
-    ``precisions`` are those that the runtime says it computed in, if it chooses them itself.
+    ``precisions`` has the precisions that the runtime chose, if it chooses them itself.
     """
 
     ran: Ran
