@@ -110,8 +110,8 @@ def cnn(size: int, epochs: int, *export: object) -> Network:
 
 
 CNN = cnn(128, 5)
-DEFAULT = Network("EfficientNet-Lite0", 192, ("--epochs", 0), ("--max-drop", 100))
-"""What ``hangtag train`` chooses by itself. Its head alone is trained: int8 may lose more than a shop would allow."""
+DEFAULT = Network("EfficientNet-Lite0", 192, ("--epochs", 0))
+"""What ``hangtag train`` chooses by itself; its head alone is trained."""
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,8 @@ def _draw_one(folder: Path, products: Sequence[str], number: int) -> None:
 def _train(photos: Path, network: Network, place: Path) -> None:
     shared = ("--fit", "stretch", "--folds", 0, "--seed", 0, "--out", place, "--name", "run")
     hangtag("train", photos, *network.train, *shared)
-    hangtag("export", place / "run", "--out", place / "bundle", *network.export)
+    export = ("--max-drop", 100, *network.export)  # so short a training may cost int8 more than a shop would allow
+    hangtag("export", place / "run", "--out", place / "bundle", *export)
 
 
 def peer_python(name: str, show: Callable[[str], None]) -> Path:
