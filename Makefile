@@ -65,8 +65,8 @@ prove: install
 	$(BIN)/python benchmarks/web_load.py
 	$(BIN)/python benchmarks/worker_memory.py --out .prove/memory.png
 
-# On a machine that does nothing else. What it draws, trains and installs stays in .bench. ONLY=bulk,guard measures two
-# parts, and the others stay as they were.
+# 40 minutes on two cores that do nothing else. What it draws, trains and installs stays in .bench: the first run takes
+# 10 minutes more. ONLY=bulk,guard measures two parts, and the others stay as they were.
 bench: install
 	tests/install_system_packages.sh
 	$(BIN)/python benchmarks/bench.py $(if $(ONLY),--only $(ONLY))

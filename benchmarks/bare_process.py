@@ -9,7 +9,6 @@ loading, after the first photo and after ten. Then it prints the milliseconds of
 
 import argparse
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -23,7 +22,10 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import numpy as np
 import onnxruntime as ort
 from PIL import Image, ImageOps
-from resident import resident_mb
+
+def peak_mb():
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / 1e6
 
 model, photo = map(Path, sys.argv[1:3])
 try:
@@ -31,13 +33,13 @@ try:
     sys.exit(f"{model.parent} can be written to")
 except OSError:
     pass
-peaks, start = [resident_mb("VmHWM")], time.perf_counter()
+peaks, start = [peak_mb()], time.perf_counter()
 options = ort.SessionOptions()
 options.intra_op_num_threads = options.inter_op_num_threads = 1
 options.enable_cpu_mem_arena = sys.argv[3] == "True"
 session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
 load_ms = (time.perf_counter() - start) * 1000
-peaks.append(resident_mb("VmHWM"))
+peaks.append(peak_mb())
 shape = session.get_inputs()[0].shape
 for number in range(10):
     start = time.perf_counter()
@@ -47,7 +49,7 @@ for number in range(10):
     pixels = np.asarray(image)
     session.run(None, {"image": pixels[np.newaxis] if len(shape) == 4 else pixels})
     if number in (0, 9):
-        peaks.append(resident_mb("VmHWM"))
+        peaks.append(peak_mb())
 print(json.dumps([*peaks, load_ms, (time.perf_counter() - start) * 1000]))
 """
 
@@ -74,8 +76,7 @@ def _measure(model: Path, photo: Path, *, arena: bool) -> list[float]:
         sys.exit("unshare is not installed; install util-linux")
     script = [sys.executable, "-P", "-c", LABEL, str(model), str(photo), str(arena)]
     command = [unshare, "--mount", "sh", "-c", READ_ONLY, str(model.parent), *script]
-    beside = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parent)}  # where resident.py lies
-    done = subprocess.run(command, env=beside, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(done.stderr or f"{model.name}: the process failed")
     figures: list[float] = json.loads(done.stdout)

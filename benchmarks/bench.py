@@ -1,15 +1,14 @@
 """Hangtag beside what people would use instead, and its own growth: writes results.json and docs/benchmarks.md.
 
-    python benchmarks/bench.py [--only bulk,growth] [--photos FOLDER] [--count 5000] [--turns 5] [--rows 1000 10000]
-                               [--before CHECKOUT] [--weights FILE] [--note TEXT]
+    python benchmarks/bench.py [--only bulk,growth] [--photos FOLDER] [--count 5000] [--turns 5] [--weights FILE]
+                               [--note TEXT]
     python benchmarks/bench.py --quick
 
 ``--photos`` has class folders of JPEGs; without it a catalogue is drawn. ``--count`` copies of the photos are labelled.
-``--only`` replaces these parts of results.json and keeps the others; each part names its machine. ``--before`` is a
-checkout of an earlier version that the part bulk measures, too. ``--weights`` is the file of a MobileNet 0.25 without
-its top: the part training and the default network of the part bulk start from it. ``--quick`` measures six ratios,
-writes no file, and exits with status 1 if a ratio lost 15% against results.json. ``.bench/`` keeps photos, networks and
-the peers' environments.
+``--only`` replaces these parts of results.json and keeps the others; each part names its machine. The part training
+runs only if it is named: it takes 16 minutes and needs ``--weights``, the file of a MobileNet 0.25 without its top.
+``--quick`` measures six ratios, writes no file, and exits with status 1 if a ratio lost 15% against results.json.
+``.bench/`` keeps photos, networks and the peers' environments.
 """
 
 import argparse
@@ -26,9 +25,8 @@ import checking
 import growth
 import guard
 import one_photo
-import scale_out
 import training
-from material import Material, shop_material, with_default_network
+from material import CNN, DEFAULT, Material, shop_material
 from measuring import lost, machine
 from page import IMAGES, PAGE, RESULTS, render
 from plots import draw
@@ -37,7 +35,11 @@ PHOTOS = 5000
 TURNS = 5
 LONGER = 4
 """The part long labels this many times as many photos as the other parts."""
-PARTS = ("bulk", "long", "one_photo", "guard", "growth", "scale_out", "checking", "training")
+FEW = 64
+"""Photos of the part start."""
+FLOAT32_TURNS = 3
+"""Three of its programs take half a minute a turn, and are slower by far."""
+PARTS = ("bulk", "long", "default", "float32", "start", "one_photo", "guard", "growth", "checking")
 
 
 def main() -> None:
@@ -57,7 +59,7 @@ def main() -> None:
     for part in arguments.only:
         show(f"{part}:")
         noted = machine(arguments.note)
-        results["parts"][part] = {"machine": noted, **_measure(part, arguments, results["parts"], show)}
+        results["parts"][part] = {"machine": noted, **_measure(part, arguments, show)}
         RESULTS.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
         PAGE.write_text(render(results))
         draw(results, IMAGES)
@@ -66,51 +68,44 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"of {', '.join(PARTS)}; default: all")
+    parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"of {', '.join(PARTS)} (default), training")
     parser.add_argument("--photos", type=Path, help="class folders of JPEGs; drawn where none are given")
     parser.add_argument("--count", type=int, default=PHOTOS, help="how many photos are labelled")
     parser.add_argument("--turns", type=int, default=TURNS)
-    parser.add_argument("--rows", type=int, nargs="+", default=growth.ROWS, help="of the part growth")
-    parser.add_argument("--before", type=Path, help="a checkout of an earlier version")
-    parser.add_argument("--weights", type=Path, help="of the parts training and bulk")
+    parser.add_argument("--weights", type=Path, help="of the part training")
     parser.add_argument("--note", default="quiet", help="what else the machine did")
     parser.add_argument("--quick", action="store_true", help="compare six ratios with results.json")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if "training" in arguments.only and not arguments.weights:
+        parser.error("the part training needs --weights")
+    return arguments
 
 
 def _parts(text: str) -> list[str]:
     asked = text.split(",")
-    unknown = sorted(set(asked) - set(PARTS))
+    unknown = sorted(set(asked) - {*PARTS, "training"})
     if unknown:
-        msg = f"expected parts of {', '.join(PARTS)}, got {', '.join(unknown)}"
+        msg = f"expected parts of {', '.join(PARTS)}, training; got {', '.join(unknown)}"
         raise argparse.ArgumentTypeError(msg)
     return asked
 
 
-def _measure(
-    part: str, arguments: argparse.Namespace, measured: dict[str, Any], show: Callable[[str], None]
-) -> dict[str, Any]:
-    def shop(times: int = 1) -> Material:
-        return shop_material(arguments.photos, times * arguments.count, show)
+def _measure(part: str, arguments: argparse.Namespace, show: Callable[[str], None]) -> dict[str, Any]:
+    def shop(count: int = arguments.count) -> Material:
+        return shop_material(arguments.photos, count, DEFAULT if part == "default" else CNN, show)
 
-    if part == "scale_out" and "growth" not in measured:
-        sys.exit("Expected the part growth in results.json, from which requests come; measure it first.")
+    counts = {"long": LONGER * arguments.count, "start": FEW}
+    turns = min(arguments.turns, FLOAT32_TURNS) if part == "float32" else arguments.turns
     parts: dict[str, Callable[[], dict[str, Any]]] = {
-        "bulk": lambda: _bulk(shop(), arguments, show),
-        "long": lambda: bulk.measure_long(shop(LONGER), arguments.turns, show),
         "one_photo": lambda: one_photo.measure(shop(), arguments.turns, show),
         "training": lambda: training.measure(shop(), arguments.weights, show),
         "checking": lambda: checking.measure(shop(), show),
-        "scale_out": lambda: scale_out.measure(shop(), guard.guard_material(show), measured["growth"], show),
-        "growth": lambda: growth.measure(guard.guard_material(show), show, arguments.rows),
+        "growth": lambda: growth.measure(guard.guard_material(show), show),
         "guard": lambda: guard.measure(show),
     }
+    if part in bulk.PARTS:
+        return bulk.measure(part, shop(counts.get(part, arguments.count)), turns, show)
     return parts[part]()
-
-
-def _bulk(material: Material, arguments: argparse.Namespace, show: Callable[[str], None]) -> dict[str, Any]:
-    default = with_default_network(material, arguments.weights, show) if arguments.weights else None
-    return bulk.measure(material, arguments.turns, arguments.before, default, show)
 
 
 def _quick(show: Callable[[str], None]) -> int:

@@ -7,13 +7,12 @@ runs it.
 import csv
 import json
 import os
-import shutil
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,17 +30,25 @@ from worker.results.finish import RESULT_FILE
 PEERS = Path(__file__).parent / "peers"
 WARM = 64
 LABEL, QUEUE, BARE = "hangtag label", "hangtag submit, workers waiting", "bare loop"
-POOL = "Pillow + ONNX Runtime, process pool"
-BEFORE = "hangtag label before"
-DEFAULT = "default network"
+POOLS = ("Pillow + ONNX Runtime, process pool", "Pillow + OpenVINO, process pool")
 PEER_SCRIPTS: dict[str, tuple[str, list[str]]] = {
-    POOL: ("onnxruntime", ["process_pool.py", "onnxruntime"]),
-    "Pillow + OpenVINO, process pool": ("openvino", ["process_pool.py", "openvino"]),
+    POOLS[0]: ("onnxruntime", ["process_pool.py", "onnxruntime"]),
+    POOLS[1]: ("openvino", ["process_pool.py", "openvino"]),
     "Keras predict": ("keras", ["keras_predict.py"]),
     "PyTorch DataLoader": ("torch", ["torch_predict.py"]),
     "Ray Data map_batches": ("ray", ["ray_data.py"]),
 }
 """Name → the environment of its own (``peers/*.txt``), and its script with what comes first on its command line."""
+KERAS = ("keras_predict.py", "torch_predict.py")
+"""They run the Keras network, the others the ONNX file."""
+PARTS: dict[str, list[tuple[str, str]]] = {
+    "bulk": [(name, "int8") for name in (LABEL, QUEUE, BARE, *POOLS)],
+    "long": [(name, "int8") for name in (LABEL, QUEUE, BARE)],
+    "default": [(name, "int8") for name in (LABEL, BARE, *POOLS)],
+    "float32": [(LABEL, "int8"), *((name, "float32") for name in (LABEL, *PEER_SCRIPTS))],
+    "start": [(name, "int8") for name in (LABEL, BARE)],
+}
+"""Part → its contestants: a program, and the variant that it runs."""
 BARE_LOOP = """
 import sys, time
 from pathlib import Path
@@ -68,114 +75,75 @@ sys.exit(any([loop.wait() for loop in loops]))
 
 @dataclass(frozen=True)
 class Labelled:
-    """One turn of one contestant: a command, the seconds of it after its start, and each photo's label."""
+    """One turn of one contestant: a command, the seconds of it after its start, and each photo's label.
+
+    ``precisions`` has the precisions that the runtime chose, if it chooses them itself.
+    """
 
     ran: Ran
     labelling_s: float
     labels: Mapping[str, str]
+    precisions: Sequence[str] = ()
 
 
-def measure(
-    material: Material, count: int, before: Path | None, default: Material | None, show: Callable[[str], None]
-) -> dict[str, Any]:
-    """All contestants; ``count`` turns each.
-
-    ``before`` is a checkout of an earlier version, to compare with, and ``default`` the same photos with the network
-    that Hangtag chooses by itself.
-    """
-    variants = [name for name in ("float32", "int8") if name in material.manifest["variants"]]
-    pythons = {name: peer_python(environment, show) for name, (environment, _) in PEER_SCRIPTS.items()}
+def measure(part: str, material: Material, count: int, show: Callable[[str], None]) -> dict[str, Any]:
+    """The contestants of a part; ``count`` turns each, after one with at most a thousand photos."""
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        contestants: dict[str, Callable[[], Labelled]] = {}
-        for variant in variants:
-            contestants |= _own(material, variant, folder)
-        if default:
-            contestants[f"{LABEL}, {DEFAULT}"] = lambda: replace(label(default, "auto", folder), labels={})
-        if before:
-            known = _without_reason(material, folder)
-            contestants[f"{BEFORE}, float32"] = partial(label, known, "float32", folder, before.resolve())
-        for name, (_, script) in PEER_SCRIPTS.items():
-            contestants[f"{name}, float32"] = partial(peer, material, pythons[name], script, folder)
-        found = turns(contestants, count, show)
-    return _said(material, count, found, "float32", variants)
+        ways = {LABEL: label, QUEUE: queue, BARE: bare_loop}
+        for name, (environment, script) in PEER_SCRIPTS.items():
+            if any(name == program for program, _ in PARTS[part]):
+                ways[name] = partial(peer, peer_python(environment, show), script)
 
+        def contestants(photos: Material) -> dict[str, Callable[[], Labelled]]:
+            return {
+                f"{program}, {variant}": partial(ways[program], photos, variant, Path(scratch))
+                for program, variant in PARTS[part]
+            }
 
-def measure_long(material: Material, count: int, show: Callable[[str], None]) -> dict[str, Any]:
-    """Hangtag and the bare loop with the default variant; ``count`` turns each."""
-    variant = material.manifest["default_variant"]
-    with tempfile.TemporaryDirectory() as scratch:
-        found = turns(_own(material, variant, Path(scratch)), count, show)
-    return _said(material, count, found, variant, [variant])
-
-
-def _own(material: Material, variant: str, folder: Path) -> dict[str, Callable[[], Labelled]]:
-    return {
-        f"{LABEL}, {variant}": partial(label, material, variant, folder),
-        f"{QUEUE}, {variant}": partial(queue, material, variant, folder),
-        f"{BARE}, {variant}": partial(bare_loop, material, variant, folder),
-    }
-
-
-def _said(
-    material: Material, count: int, found: Mapping[str, list[Labelled]], expected: str, variants: Sequence[str]
-) -> dict[str, Any]:
-    """What results.json keeps; "same labels" compares with ``hangtag label`` in the variant ``expected``."""
-    images, labels = len(material.names), found[f"{LABEL}, {expected}"][0].labels
+        for name in material.names:
+            Path(name).read_bytes()  # so that the disk slows no turn
+        found = turns(contestants(material), count, show, contestants(material.few()))
+    images, expected = len(material.names), found[f"{LABEL}, {PARTS[part][-1][1]}"][0].labels
     return {
         "photos": material.said(),
-        "default_variant": material.manifest["default_variant"],
-        "default_because": material.manifest.get("default_because", ""),
         "turns": count,
-        "contestants": {name: _figures(found[name], images, labels) for name in found},
-        "ratios": _ratios(found, variants),
+        "contestants": {name: _figures(of_name, images, expected) for name, of_name in found.items()},
+        "ratios": _ratios(found),
     }
 
 
 def _figures(found: list[Labelled], images: int, expected: Mapping[str, str]) -> dict[str, Any]:
-    said = found[0].labels
+    labels = found[0].labels
     return {
+        "seconds": spread([one.ran.seconds for one in found]),
         "images_per_s": spread([images / one.ran.seconds for one in found]),
         "images_per_s_after_start": spread([images / one.labelling_s for one in found]),
         "processor_ms_per_photo": spread([1000 * one.ran.processor_s / images for one in found]),
-        "own_ms_per_photo": spread([1000 * one.ran.own_s / images for one in found]),
         "memory_mb": spread([one.ran.memory_mb for one in found]),
-        "same_labels": sum(said[name] == label for name, label in expected.items()) / images if said else None,
+        "same_labels": sum(labels[name] == label for name, label in expected.items()) / images if labels else None,
+        "precisions": found[0].precisions,
     }
 
 
-def _ratios(found: Mapping[str, list[Labelled]], variants: Sequence[str]) -> dict[str, Any]:
-    """Of whole commands, of images a second; above 1, the first is the quicker."""
-    seconds = {name: [one.ran.seconds for one in turns] for name, turns in found.items()}
+def _ratios(found: Mapping[str, list[Labelled]]) -> dict[str, Any]:
+    """Of whole commands, of images a second, each of Hangtag's to each other; above 1, Hangtag is the quicker."""
     compared: dict[str, Any] = {}
-    for variant in variants:
-        for ours in (LABEL, QUEUE):
-            name, bare = f"{ours}, {variant}", f"{BARE}, {variant}"
-            compared[f"{name} / {bare}"] = ratios(seconds[bare], seconds[name])
-        after = [[one.labelling_s for one in found[f"{name}, {variant}"]] for name in (BARE, LABEL)]
-        compared[f"{LABEL}, {variant} / {BARE}, {variant}, both after their start"] = ratios(*after)
-    for name in (f"{LABEL}, {variant}" for variant in (*variants, DEFAULT)):
-        for other in (f"{other}, float32" for other in (*PEER_SCRIPTS, BEFORE)):
-            if name in found and other in found:
-                compared[f"{name} / {other}"] = ratios(seconds[other], seconds[name])
+    ours = [name for name in found if name.startswith("hangtag")]
+    for other in (name for name in found if name not in ours):
+        for name in ours:
+            compared[f"{name} / {other}"] = ratios(*([one.ran.seconds for one in found[who]] for who in (other, name)))
+        if other.startswith(BARE):
+            after = ([one.labelling_s for one in found[who]] for who in (other, ours[0]))
+            compared[f"{ours[0]} / {other}, both after their start"] = ratios(*after)
     return compared
 
 
-def label(material: Material, variant: str, folder: Path, version: Path | None = None) -> Labelled:
-    """``hangtag label`` with a process a core, of the checkout ``version`` or of this one."""
+def label(material: Material, variant: str, folder: Path) -> Labelled:
+    """``hangtag label`` with a process a core."""
     output = _fresh(folder, "labels.parquet")
     command = [sys.executable, "-P", "-m", "hangtag", "label", material.photos, "--model", material.bundle]
-    environment = {"PYTHONPATH": str(version)} if version else {}
-    ran = run([*command, "--variant", variant, "--out", output, "--workers", cores(), "--json"], environment)
+    ran = run([*command, "--variant", variant, "--out", output, "--workers", cores(), "--json"])
     return Labelled(ran, len(material.names) / json.loads(ran.said)["images_per_s"], _labels(output))
-
-
-def _without_reason(material: Material, folder: Path) -> Material:
-    """Copy the bundle for versions before 2026-11-23, whose manifests gave no reason for the default."""
-    bundle = Path(shutil.copytree(material.bundle, folder / "before"))
-    without = {key: value for key, value in material.manifest.items() if key != "default_because"}
-    (bundle / "manifest.json").write_text(json.dumps(without))
-    return replace(material, bundle=bundle)
 
 
 def queue(material: Material, variant: str, folder: Path) -> Labelled:
@@ -195,7 +163,7 @@ def queue(material: Material, variant: str, folder: Path) -> Labelled:
         memory.stop()
         labelling_s = len(material.names) / json.loads(receipt.read_text())["images_per_s"]
         return Labelled(
-            Ran(seconds, used, submitted.own_s, memory.together_mb, 0.0, ""),
+            Ran(seconds, used, memory.together_mb, 0.0, ""),
             labelling_s,
             _labels(jobs / "bulk" / RESULT_FILE),
         )
@@ -230,21 +198,23 @@ def bare_loop(material: Material, variant: str, folder: Path) -> Labelled:
     for number in range(cores()):
         shares.append(folder / f"share-{number}.txt")
         shares[-1].write_text("\n".join(material.names[number :: cores()]))
-    ran = run([sys.executable, "-c", BARE_LOOPS, BARE_LOOP, material.bundle, variant, *shares])
+    loops = [sys.executable, "-c", BARE_LOOPS, BARE_LOOP, material.bundle, variant, *shares]
+    ran = run(loops, {"OPENBLAS_NUM_THREADS": "1"})
     return Labelled(ran, max(map(float, ran.said.split())), {})
 
 
-def peer(material: Material, python: Path, script: list[str], folder: Path) -> Labelled:
+def peer(python: Path, script: list[str], material: Material, variant: str, folder: Path) -> Labelled:
     """Another program, in its own environment."""
     output = _fresh(folder, "peer.csv")
     file, *first = script
-    words = [*first, material.for_peers, material.photos, output, material.size, cores()]
-    ran = run([python, "-P", PEERS / file, *words], {"PYTHONPATH": ""})
+    model = material.keras if file in KERAS else material.onnx[variant]
+    words = [*first, model, material.bundle / "labels.txt", material.photos, output, material.network.size, cores()]
+    ran = run([python, "-P", PEERS / file, *words], {"PYTHONPATH": "", "OPENBLAS_NUM_THREADS": "1"})
     with output.open(newline="") as rows:
         labels = dict(csv.reader(rows))
     if len(labels) != len(material.names):
         sys.exit(f"{file} labelled {len(labels):,} of {len(material.names):,} photos.")
-    return Labelled(ran, json.loads(ran.said.splitlines()[-1])["labelling_s"], labels)
+    return Labelled(ran, labels=labels, **json.loads(ran.said.splitlines()[-1]))
 
 
 def _fresh(folder: Path, name: str) -> Path:

@@ -30,7 +30,7 @@ from trainer.sample.catalogue import draw_catalogue
 
 DRAWN = 2000
 QUALITY = 88
-BESIDE = 10_000
+BESIDE = 5000
 """Photos that all programs check; a run each."""
 OTHERS = ("cleanvision", "imagededup")
 """An environment each, and a script, ``peers/NAME_check.py``."""

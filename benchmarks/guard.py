@@ -16,7 +16,7 @@ from typing import Any
 
 from bulk import PEERS, bare_loop, label, queue
 from cold_start import command_lines
-from material import Material, shop_material
+from material import Material, cnn, shop_material
 from measuring import cores, ratios, run, turns
 
 TURNS = 3
@@ -66,7 +66,7 @@ def measure(show: Callable[[str], None], count: int = TURNS) -> dict[str, Any]:
 
 def guard_material(show: Callable[[str], None]) -> Material:
     """Drawn photos and a small network."""
-    return shop_material(None, PHOTOS, show, size=64, epochs=1, int8=False)
+    return shop_material(None, PHOTOS, cnn(64, 1, "--no-int8"), show)
 
 
 def _catalogue(file: Path, material: Material) -> Path:
@@ -76,8 +76,9 @@ def _catalogue(file: Path, material: Material) -> Path:
 
 
 def _script(material: Material, folder: Path) -> Any:  # noqa: ANN401
-    command = [sys.executable, "-P", PEERS / "process_pool.py", "onnxruntime", material.for_peers, material.photos]
-    return run([*command, folder / "script.csv", material.size, cores()])
+    command = [sys.executable, "-P", PEERS / "process_pool.py", "onnxruntime", material.onnx["float32"]]
+    labels, output = material.bundle / "labels.txt", folder / "script.csv"
+    return run([*command, labels, material.photos, output, material.network.size, cores()])
 
 
 def _label_known(material: Material, catalogue: Path, folder: Path) -> Any:  # noqa: ANN401

@@ -34,7 +34,6 @@ SHOP_SIZE = (600, 800)
 GRAIN = 4.0
 QUALITY = 85
 DRAWN = 500
-DEFAULT_EPOCHS = 5
 
 
 def material_parser(doc: str | None) -> argparse.ArgumentParser:
@@ -96,6 +95,26 @@ def distinct_name(number: int) -> str:
 
 
 @dataclass(frozen=True)
+class Network:
+    """A network that Hangtag trains for the benchmarks. Training is short, because speed does not depend on it."""
+
+    name: str
+    size: int
+    train: tuple[object, ...]
+    export: tuple[object, ...] = ()
+
+
+def cnn(size: int, epochs: int, *export: object) -> Network:
+    """Hangtag's own network, from random weights."""
+    return Network("cnn", size, ("--arch", "cnn", "--image-size", size, "--epochs", epochs), export)
+
+
+CNN = cnn(128, 5)
+DEFAULT = Network("EfficientNet-Lite0", 192, ("--epochs", 0))
+"""What ``hangtag train`` chooses by itself; its head alone is trained."""
+
+
+@dataclass(frozen=True)
 class Material:
     """Photos and a Hangtag network that was trained on them.
 
@@ -103,37 +122,39 @@ class Material:
         source: describes the photos for people; no path of this machine.
         photos: folders of readable ``.jpg`` files.
         originals: class folders of the copied photos.
-        size: side of the network's square, in pixels.
-        run: the training run with the bundle's Keras network.
+        model: a folder with the training run and its bundle.
     """
 
     source: str
     photos: Path
     originals: Path
-    size: int
-    run: Path
-    bundle: Path
+    network: Network
+    model: Path
 
     @cached_property
     def names(self) -> list[str]:
         """Paths of all photos."""
         return photo_list(self.photos)
 
-    @cached_property
-    def manifest(self) -> dict[str, Any]:
-        """The bundle's manifest."""
-        return dict(json.loads((self.bundle / "manifest.json").read_text()))
+    @property
+    def bundle(self) -> Path:
+        """The bundle, which has ``labels.txt``."""
+        return self.model / "bundle"
+
+    @property
+    def keras(self) -> Path:
+        """The network for Keras and PyTorch."""
+        return self.model / "run" / "weights" / "best.keras"
 
     @cached_property
-    def for_peers(self) -> Path:
-        """A folder with the network for other programs: ``model.onnx``, ``model.keras``, ``labels.txt``."""
-        folder = self.bundle.with_name(f"{self.bundle.name}-for-peers")
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir()
-        for file in ("model.onnx", "labels.txt"):
-            shutil.copy(self.bundle / file, folder / file)
-        shutil.copy(self.run / "weights" / "best.keras", folder / "model.keras")
-        return folder
+    def onnx(self) -> dict[str, Path]:
+        """The bundle's ONNX files by variant."""
+        variants = json.loads((self.bundle / "manifest.json").read_text())["variants"]
+        return {name: self.bundle / one["file"] for name, one in variants.items()}
+
+    def few(self) -> "Material":
+        """At most a thousand of the photos, to warm up."""
+        return replace(self, photos=self.photos / "0")
 
     def said(self) -> dict[str, Any]:
         """The photos and the network, for results.json."""
@@ -145,18 +166,16 @@ class Material:
             "count": len(sizes),
             "mean_kb": round(sum(sizes) / len(sizes) / 1e3, 1),
             "pixels_of_the_first": pixels,
-            "network": f"cnn, {self.size} px",
+            "network": f"{self.network.name}, {self.network.size} px",
         }
 
 
-def shop_material(
-    photos: Path | None, count: int, show: Callable[[str], None], *, size: int = 128, epochs: int = 5, int8: bool = True
-) -> Material:
+def shop_material(photos: Path | None, count: int, network: Network, show: Callable[[str], None]) -> Material:
     """``count`` photos with distinct bytes, and a network; kept for the next time.
 
-    They are copies of the readable photos of a folder, or of drawn ones like a shop's. The network was trained briefly
-    on the originals: its speed does not depend on that. It stretches photos into its square like
-    ``image_dataset_from_directory``, so that the other programs need no preprocessing of Hangtag's.
+    They are copies of the readable photos of a folder, or of drawn ones like a shop's. The network was trained on the
+    originals. It stretches photos into its square like ``image_dataset_from_directory``, so that the other programs
+    need no preprocessing of Hangtag's.
     """
     if photos is None:
         source = f"drawn by trainer/sample, {SHOP_SIZE[0]}×{SHOP_SIZE[1]} JPEG"
@@ -167,20 +186,9 @@ def shop_material(
     learned = content_of(originals)
     copies = KEPT / f"photos-{_key(learned, count)}"
     _once(copies, partial(_copy, originals, count), show, f"copying {count:,} photos")
-    model = KEPT / f"model-{_key(learned, content_of(*_TRAINED_BY), size, epochs, int8)}"
-    train = ("--arch", "cnn", "--fit", "stretch", "--image-size", size, "--epochs", epochs)
-    export = ("--int8" if int8 else "--no-int8",)
-    _once(model, partial(_train, originals, train, export), show, "training and exporting a network")
-    return Material(source, copies, originals, size, model / "run", model / "bundle")
-
-
-def with_default_network(material: Material, weights: Path, show: Callable[[str], None]) -> Material:
-    """The same photos, with the network that ``hangtag train`` chooses for them and these ImageNet weights."""
-    made_from = (content_of(material.originals), content_of(weights), content_of(*_TRAINED_BY))
-    model = KEPT / f"default-{_key(*made_from)}"
-    train = partial(_train, material.originals, ("--weights", weights, "--epochs", DEFAULT_EPOCHS), ())
-    _once(model, train, show, "training and exporting the default network")
-    return replace(material, run=model / "run", bundle=model / "bundle")
+    model = KEPT / f"model-{_key(learned, content_of(*_TRAINED_BY), network)}"
+    _once(model, partial(_train, originals, network), show, f"training and exporting {network.name}, {network.size} px")
+    return Material(source, copies, originals, network, model)
 
 
 def _key(*parts: object) -> str:
@@ -224,9 +232,10 @@ def _draw_one(folder: Path, products: Sequence[str], number: int) -> None:
     Image.fromarray(pixels).save(folder / product / f"{number:06}.jpg", quality=QUALITY)
 
 
-def _train(photos: Path, train: Sequence[object], export: Sequence[object], place: Path) -> None:
-    learned = ("--folds", 0, "--seed", 0)
-    hangtag("train", photos, *train, *learned, "--out", place, "--name", "run")
+def _train(photos: Path, network: Network, place: Path) -> None:
+    shared = ("--fit", "stretch", "--folds", 0, "--seed", 0, "--out", place, "--name", "run")
+    hangtag("train", photos, *network.train, *shared)
+    export = ("--max-drop", 100, *network.export)  # so short a training may cost int8 more than a shop would allow
     hangtag("export", place / "run", "--out", place / "bundle", *export)
 
 

@@ -45,7 +45,6 @@ class Ran:
     Attributes:
         seconds: from its start to its end.
         processor_s: user and system time, of its processes together.
-        own_s: of that, the command's first process alone.
         memory_mb: the most that its processes had together, shared pages counted once (PSS), in 10⁶ bytes.
         largest_mb: the most that one process had (``VmHWM``).
         said: its output.
@@ -53,7 +52,6 @@ class Ran:
 
     seconds: float
     processor_s: float
-    own_s: float
     memory_mb: float
     largest_mb: float
     said: str
@@ -155,16 +153,22 @@ def wait_for(what: str, there: Callable[[], object], limit_s: float = 900.0, eve
 
 
 def turns(
-    contestants: Mapping[str, Callable[[], T]], count: int, show: Callable[[str], None] = lambda _: None
+    contestants: Mapping[str, Callable[[], T]],
+    count: int,
+    show: Callable[[str], None] = lambda _: None,
+    warm: Mapping[str, Callable[[], T]] | None = None,
 ) -> dict[str, list[T]]:
-    """Call each in turn, ``count`` times, after a turn to warm caches; each turn begins with the next contestant."""
+    """Call each in turn, ``count`` times; each turn begins with the next contestant.
+
+    Before the turns, caches are warmed by the same contestants, or by ``warm``.
+    """
     found: dict[str, list[T]] = {name: [] for name in contestants}
     names = list(contestants)
     for turn in range(count + 1):
         first = turn % len(names)
         for name in names[first:] + names[:first]:
             show(f"turn {turn} of {count}: {name}" if turn else f"warming up: {name}")
-            result = contestants[name]()
+            result = (contestants if turn else warm or contestants)[name]()
             if turn:
                 found[name].append(result)
     return found
@@ -246,18 +250,11 @@ def _parent(command: Sequence[str]) -> int:
     """Run a command, wait for its orphans, and print a line with its times."""
     ctypes.CDLL(None).prctl(_ADOPT, 1, 0, 0, 0)
     began = time.monotonic()
-    process = subprocess.Popen(command)
-    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # its times are gone after a full wait
+    status = subprocess.call(command)
     seconds = time.monotonic() - began
-    own = psutil.Process(process.pid).cpu_times()
-    status = process.wait()
     _await_all(time.monotonic() + _LEFT_S)
     used = os.times()
-    times = {
-        "seconds": seconds,
-        "processor_s": used.children_user + used.children_system,
-        "own_s": own.user + own.system,
-    }
+    times = {"seconds": seconds, "processor_s": used.children_user + used.children_system}
     print(f"\n{json.dumps(times)}")
     return status
 

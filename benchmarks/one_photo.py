@@ -57,16 +57,16 @@ def measure(material: Material, count: int, show: Callable[[str], None]) -> dict
         np.save(one, pixels[:1])
         np.save(all_of_them, pixels[:PHOTOS])
         np.save(seen, pixels[-CALIBRATION:])
-        run([sys.executable, "-c", CONVERT, material.for_peers / "model.keras", seen, lite, lite_int8])
-        files = {
-            f"ONNX Runtime, {name}": ("onnxruntime", material.bundle / one_of["file"])
-            for name, one_of in material.manifest["variants"].items()
-        } | {"LiteRT, float32": ("litert", lite), "LiteRT, int8": ("litert", lite_int8)}
+        run([sys.executable, "-c", CONVERT, material.keras, seen, lite, lite_int8])
+        files = {f"ONNX Runtime, {variant}": ("onnxruntime", file) for variant, file in material.onnx.items()} | {
+            "LiteRT, float32": ("litert", lite),
+            "LiteRT, int8": ("litert", lite_int8),
+        }
 
         def ask(runtime: str, file: Path) -> Asked:
             command = [pythons[runtime], "-P", PEERS / "one_photo.py", runtime, file]
-            cold = run([*command, one, material.size], {"PYTHONPATH": ""})
-            ran = run([*command, all_of_them, material.size], {"PYTHONPATH": ""})
+            cold = run([*command, one, material.network.size], {"PYTHONPATH": ""})
+            ran = run([*command, all_of_them, material.network.size], {"PYTHONPATH": ""})
             return Asked(cold.seconds, **json.loads(ran.said.splitlines()[-1]), memory_mb=ran.largest_mb)
 
         found = turns({name: partial(ask, *what) for name, what in files.items()}, count, show)

@@ -17,14 +17,15 @@ def draw(results: Mapping[str, Any], folder: Path) -> None:
     mpl.rcParams.update({**style, "axes.grid": True, "grid.alpha": 0.25, "axes.axisbelow": True})
     for part, one in (("bulk", _draw_bulk), ("growth", _draw_growth)):
         if part in results["parts"]:
-            figure = one(results["parts"][part])
+            figure = one(results["parts"])
             figure.savefig(folder / f"benchmark-{part}.svg", facecolor="white", metadata={"Date": None})
 
 
-def _draw_bulk(part: Mapping[str, Any]) -> Any:  # noqa: ANN401
+def _draw_bulk(parts: Mapping[str, Any]) -> Any:  # noqa: ANN401
     from matplotlib import pyplot as plt
 
-    slowest_first = sorted(part["contestants"].items(), key=lambda pair: pair[1]["images_per_s"]["median"])
+    contestants = {**parts.get("float32", parts["bulk"])["contestants"], **parts["bulk"]["contestants"]}
+    slowest_first = sorted(contestants.items(), key=lambda pair: pair[1]["images_per_s"]["median"])
     names, found = zip(*slowest_first, strict=True)
     colours = [_COLOURS.get(name.split()[0], _OTHERS) for name in names]
     titles = ("images a second, whole command", "processor time a photo, ms", "memory of all processes, MB")
@@ -42,10 +43,10 @@ def _draw_bulk(part: Mapping[str, Any]) -> Any:  # noqa: ANN401
     return figure
 
 
-def _draw_growth(part: Mapping[str, Any]) -> Any:  # noqa: ANN401
+def _draw_growth(parts: Mapping[str, Any]) -> Any:  # noqa: ANN401
     from matplotlib import pyplot as plt
 
-    on_disk = part["on_disk"]
+    on_disk = parts["growth"]["on_disk"]
     rows = [one["rows"] for one in on_disk]
     figure, (time, memory) = plt.subplots(1, 2, figsize=(12, 4), layout="constrained")
     time.plot(rows, [one["microseconds_per_row"] for one in on_disk], marker="o", label="from submitting to receipt")

@@ -24,7 +24,7 @@ from threading import Thread
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from material import photo_list, shop_material
+from material import cnn, photo_list, shop_material
 from measuring import Ran, machine, ratios, run, spread, turns
 from rich.console import Console
 
@@ -64,9 +64,7 @@ def main() -> None:
     if asked.model:
         bundles, names = asked.model, photo_list(asked.photos)[: asked.count]
     else:
-        materials = [
-            shop_material(asked.photos, asked.count, show, size=asked.size, epochs=epochs) for epochs in (5, 4)
-        ]
+        materials = [shop_material(asked.photos, asked.count, cnn(asked.size, epochs), show) for epochs in (5, 4)]
         bundles, names = [material.bundle for material in materials], materials[0].names
     found: dict[str, object] = {"photos": len(names), "turns": asked.turns, "machine": machine("")}
     for number in (2, 4):

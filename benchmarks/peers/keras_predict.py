@@ -1,4 +1,4 @@
-"""Keras ``predict`` over ``image_dataset_from_directory``: ``keras_predict.py MODEL PHOTOS OUTPUT SIZE CORES``.
+"""Keras ``predict`` over ``image_dataset_from_directory``: ``keras_predict.py MODEL LABELS PHOTOS OUTPUT SIZE CORES``.
 
 Follows Keras's page "Image data loading" and TensorFlow's guide "Better performance with the tf.data API", with batches
 of 64 and prefetching. TensorFlow uses all cores for decoding and for the network. XLA, which Keras leaves off here,
@@ -21,10 +21,10 @@ BATCH = 64
 
 def main() -> None:
     """Label all photos of a folder of class folders."""
-    model, photos, output, size, _ = sys.argv[1:]
-    labels = (Path(model) / "labels.txt").read_text().splitlines()
+    model, labels_file, photos, output, size, _ = sys.argv[1:]
+    labels = Path(labels_file).read_text().splitlines()
     began = time.monotonic()
-    network = keras.saving.load_model(f"{model}/model.keras", compile=False)
+    network = keras.saving.load_model(model, compile=False)
     dataset = keras.utils.image_dataset_from_directory(
         photos, labels=None, image_size=(int(size), int(size)), batch_size=BATCH, shuffle=False, verbose=False
     )

@@ -1,4 +1,4 @@
-"""Ray Data ``map_batches``: ``ray_data.py MODEL PHOTOS OUTPUT SIZE CORES``.
+"""Ray Data ``map_batches``: ``ray_data.py MODEL LABELS PHOTOS OUTPUT SIZE CORES``.
 
 Follows Ray's pages "End-to-end: Offline Batch Inference" and "ray.data.ActorPoolStrategy": a fixed pool with an actor a
 core, each with the model and one thread, and batches of 64. These pages read photos with ``read_images``, which decodes
@@ -48,15 +48,15 @@ class Labeller:
 
 def main() -> None:
     """Label all photos of a folder."""
-    model, photos, output, size, cores = sys.argv[1:]
-    labels = (Path(model) / "labels.txt").read_text().splitlines()
+    model, labels_file, photos, output, size, cores = sys.argv[1:]
+    labels = Path(labels_file).read_text().splitlines()
     began = time.monotonic()
     ray.init(num_cpus=int(cores), include_dashboard=False, log_to_driver=False, logging_level="error")
     ray.data.DataContext.get_current().enable_progress_bars = False
     files = ray.data.read_binary_files(photos, include_paths=True, file_extensions=["jpg"], num_cpus=READING)
     labelled = files.map_batches(
         Labeller,
-        fn_constructor_args=(f"{model}/model.onnx", int(size)),
+        fn_constructor_args=(model, int(size)),
         batch_size=BATCH,
         num_cpus=1 - 2 * READING,
         compute=ray.data.ActorPoolStrategy(size=int(cores)),

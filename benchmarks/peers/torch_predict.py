@@ -1,4 +1,4 @@
-"""PyTorch with a ``DataLoader``: ``torch_predict.py MODEL PHOTOS OUTPUT SIZE CORES``.
+"""PyTorch with a ``DataLoader``: ``torch_predict.py MODEL LABELS PHOTOS OUTPUT SIZE CORES``.
 
 Follows PyTorch's pages "Datasets & DataLoaders" and "Performance Tuning Guide": a worker process a core decodes and
 resizes photos with Pillow. JPEGs are decoded no larger than the network needs (draft mode). The network runs in
@@ -42,12 +42,12 @@ class Photos(Dataset):
 
 def main() -> None:
     """Label all photos of a folder."""
-    model, photos, output, size, cores = sys.argv[1:]
-    labels = (Path(model) / "labels.txt").read_text().splitlines()
+    model, labels_file, photos, output, size, cores = sys.argv[1:]
+    labels = Path(labels_file).read_text().splitlines()
     began = time.monotonic()
     names = sorted(str(path) for path in Path(photos).rglob("*.jpg"))
     loader = DataLoader(Photos(names, int(size)), batch_size=BATCH, num_workers=int(cores))
-    network = keras.saving.load_model(f"{model}/model.keras", compile=False).eval()
+    network = keras.saving.load_model(model, compile=False).eval()
     found: list[int] = []
     with torch.inference_mode():
         for pixels in loader:
