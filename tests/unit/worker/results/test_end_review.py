@@ -15,7 +15,7 @@ from worker.job.model import ModelNote
 from worker.job.receipt import REVIEW_FILE, Receipt, finished_receipt
 from worker.request import JobOptions
 from worker.results.audit import audit_sample
-from worker.results.end_review import _many, read_end_reviews
+from worker.results.end_review import _repeat_limit, read_end_reviews
 from worker.results.finish import RESULT_FILE, finish_job
 
 PICTURE = "7" * 64
@@ -113,7 +113,7 @@ def test_pictures_that_are_all_under_several_rows_are_sizes_of_products(answered
     ],
 )
 def test_many_is_far_more_than_usual(counts: list[int], rows: int, many: int) -> None:
-    assert _many(np.array(counts, np.uint32), rows) == many
+    assert _repeat_limit(np.array(counts, np.uint32), rows) == many
 
 
 def proof() -> ProofRows:
