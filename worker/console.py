@@ -126,7 +126,7 @@ def say_rule(model: ModelPin, console: Console, path: Path | None = None, questi
 
 
 def _warn_of_rule(model: ModelPin, console: Console) -> None:
-    """Say before the work that no precision is promised; a promise is said at the end."""
+    """Warn before the work that no precision is promised; the receipt names a promise."""
     if not _is_promised(model):
         say_rule(model, console, Path(model.path))
 
@@ -243,7 +243,7 @@ def _model_words(receipt: Receipt) -> str:
 
 
 def _print_model(receipt: Receipt, console: Console, question: str) -> None:
-    """Print what is to be known of the labels; the table of several questions has the rest."""
+    """Print a model's promise and warnings; the table of several questions has their promises."""
     lead, mix = _lead(question), receipt.mix
     if not question:
         console.say(f"Model: {_model_words(receipt)}")

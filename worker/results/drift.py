@@ -34,8 +34,8 @@ def measure_drift(
     by_photo, by_row = _histograms(actual, reference), _histograms(_scaled(rows or actual, actual.photos), reference)
     large, any_size = (", and ".join(_changes(by_photo, by_row, test)) for test in (has_drifted, differs))
     warning = (
-        f"Drift: these photos are unlike those of the model's proof: {large}. Its promise need not hold for them: look "
-        "at some."
+        f"Drift: these photos are unlike the photos of the model's proof: {large}. "
+        "Its promise need not hold for them: look at some."
     )
     if large:
         finding = warning
