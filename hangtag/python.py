@@ -84,7 +84,7 @@ class TrainedRun(_Result):
     def figures(self) -> "Figures":
         """The first figures of the report: on test, out of fold, or else on validation."""
         evaluation = self.evaluation
-        return cast("Figures", evaluation.figures_of(evaluation.shown))
+        return cast("Figures", evaluation.of(evaluation.shown))
 
 
 @dataclass(frozen=True)

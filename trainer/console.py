@@ -101,7 +101,7 @@ class TrainingScreen:
     def goes_on(self, evaluation: "Evaluation", run: "Run", args: "RunArgs", seconds: float | None) -> None:
         """Show the figures of the head before the network is fine-tuned."""
         self._clear()
-        figures = evaluation.figures_of(evaluation.shown)
+        figures = evaluation.of(evaluation.shown)
         if figures:
             accuracy = _accuracy_text(figures, f"{number_of(figures.n, f'{evaluation.shown.word} photo')}:")
             self._console.print(f"Without fine-tuning, {accuracy}: {escape(str(run.report))}", highlight=False)
@@ -255,7 +255,7 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console)
     from trainer.judging.figures import distances_text, levels_text
 
     split = evaluation.shown
-    figures = evaluation.figures_of(split)
+    figures = evaluation.of(split)
     if figures is None:
         return
     network = "The head" if args.is_frozen else f"Epoch {args.best_epoch}"

@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Final, TypeAlias
@@ -16,12 +16,12 @@ from models.fit import Fit
 from models.text import number_of
 from pages.text import rough_duration
 from trainer.data.dataset import Split
-from trainer.learning.recipe import MANY_PHOTOS, balance_note, choose_balance, mean_cost, recipe_for
+from trainer.learning.recipe import MANY_PHOTOS, mean_cost, recipe_for
 from trainer.learning.training import pace_here, recipe_of
 from trainer.learning.training_step import Pace
 from trainer.networks.architectures import PRESETS
 from trainer.networks.build import weights_file
-from trainer.request import Arch, NamedWeights, NetworkChoice, Preset, TrainRequest, parse_weights
+from trainer.request import Arch, Balance, NamedWeights, NetworkChoice, Preset, TrainRequest, parse_weights
 from trainer.run import RunArgs
 from trainer.splits.prepare import Prepared
 
@@ -39,6 +39,8 @@ _ONE_SHAPE: Final = 0.1
 _NEARLY_ALL: Final = 0.9
 _LITTLE_WHITE: Final = 0.1
 """If padding leaves less of the square white, photos are not stretched."""
+_MOST_EVEN: Final = 3.0
+"""Classes are balanced if the largest has more than this many times the photos of the smallest."""
 _MORE_EPOCHS: Final = 3
 """With a time limit, a fast machine trains for at most this many times the usual epochs."""
 _WORTH_FORETELLING: Final = 100
@@ -68,6 +70,18 @@ def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | 
     return Fit.STRETCH, note
 
 
+def choose_balance(counts: Sequence[int], wished: Balance | None) -> tuple[Balance, str | None]:
+    """Choose the balance of classes; with a note for a person if Hangtag decides to weigh photos."""
+    present = [count for count in counts if count]
+    ratio = max(present, default=1) / min(present, default=1)
+    if wished is not None or ratio <= _MOST_EVEN:
+        return wished or Balance.NONE, None
+    return Balance.WEIGHTS, (
+        f"Largest class has {ratio:.1f} times the photos of the smallest: "
+        "photos of rare classes weigh more; --balance none turns it off"
+    )
+
+
 def decide(
     request: TrainRequest,
     name: str,
@@ -89,6 +103,7 @@ def decide(
     # Folds from random weights need many epochs; if the architecture is made for pretraining, more than are planned.
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
+    balance, balanced = choose_balance(counts, request.balance)
     chosen = {
         "name": request.name or name,
         "data": request.data.resolve(),
@@ -100,7 +115,7 @@ def decide(
         "fit": fit,
         "epochs": epochs,
         "batch": batch,
-        "balance": choose_balance(counts, request.balance),
+        "balance": balance,
         "folds": folds,
         "fold_weights": fold_weights,
         "taxonomy": request.taxonomy and request.taxonomy.resolve(),
@@ -113,7 +128,7 @@ def decide(
         weights_sha256=_sha256(choice),
         made_with={package: version(package) for package in _PACKAGES},
     )
-    return args, balance_note(counts, request.balance)
+    return args, balanced
 
 
 def check_weights(args: RunArgs) -> None:

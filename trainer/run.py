@@ -16,15 +16,14 @@ from shlex import quote
 from types import MappingProxyType
 from typing import Any, Final, Literal
 
-import numpy as np
 from pydantic import ValidationError
 
 from models.errors import InputError
 from models.fit import Fit
-from models.preprocess import Pixels, PreprocessSpec
+from models.preprocess import PreprocessSpec
 from models.statistics.confidence import Confidence
 from models.taxonomy import Taxonomy
-from models.whole_file import replace_file, write_arrays
+from models.whole_file import replace_file
 from trainer.data.csv_files import write_rows
 from trainer.request import Arch, Balance, TrainRequest
 
@@ -231,12 +230,6 @@ class Run:
     def write_args(self, args: RunArgs) -> None:
         """Write ``args.json``, whole."""
         replace_file(self.path / "args.json", args.model_dump_json(indent=1).encode())
-
-    def write_pixels(
-        self, name: str, pixels: Pixels, labels: "np.ndarray[Any, Any]", groups: "np.ndarray[Any, Any]"
-    ) -> None:
-        """Keep pixels ``uint8 (n, S, S, 3)``, class indices ``(n,)`` and numbers of groups ``(n,)`` for the export."""
-        write_arrays(self.path / "export" / f"{name}.npz", pixels=pixels, labels=labels, groups=groups)
 
 
 def open_run(path: Path) -> Run:

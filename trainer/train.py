@@ -17,9 +17,9 @@ from trainer.data.dataset import Split, fetch_photos, read_dataset, read_parents
 from trainer.data.photo_cache import FeatureStore, PixelStore, StatisticsStore
 from trainer.decide import check_weights, choose_fit, decide, foretold_s, frozen_args, plan, plan_finetuning
 from trainer.judging.evaluate import Evaluation, is_better
-from trainer.judging.folds import Progress, deadline_of_main, fit_folds_of_heads, train_folds
+from trainer.judging.folds import Progress, fit_folds_of_heads, train_folds
 from trainer.learning.loop import FitView
-from trainer.learning.training import Training, head_figures, new_network
+from trainer.learning.training import Predictor, Training, head_figures, new_network
 from trainer.learning.training_step import save_network
 from trainer.networks.build import choose_network, weights_file
 from trainer.report.write import keep_for_export, write_report
@@ -135,6 +135,12 @@ def _seconds_of(run: Run) -> float:
     return sum(row.seconds for history in histories for row in read_history(history))
 
 
+def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
+    """Deadline for the network itself, so that its folds end by ``end``; by :func:`time.monotonic`."""
+    now = time.monotonic()
+    return None if end is None else now + (end - now) / (1 + args.cost_of_folds)
+
+
 @dataclass(frozen=True)
 class _Work:
     run: Run
@@ -201,7 +207,7 @@ class _Work:
 
     def _judge_head(self, training: Training, network: keras.Model) -> Evaluation:
         began, run = time.monotonic(), self.run
-        predictor = training.predictor(network)
+        predictor = Predictor(network, training.store, training.features)
         photos = [photo.sha256 for photo in self.prepared.photos if photo.present]
         predictor.compute(photos, partial(self.view.advance, "Computing features"))
         self.view.advance("Fitting the head", 0, 1)

@@ -16,7 +16,7 @@ from catalogue.photo import PhotoLocator
 from catalogue.readers import read_delimited
 from catalogue.urls import is_url
 from catalogue.writers import unescape_formula
-from models.errors import ImageError, InputError
+from models.errors import InputError
 from models.photo import NONE
 from models.storage.storage import FolderStorage
 from models.taxonomy import PATH_MARK
@@ -24,7 +24,7 @@ from models.text import label_text
 from trainer.corrections.store import Added, CorrectionStore, refuse_rows
 from trainer.corrections.votes import COLUMNS, PhotoVotes, Remark, Vote, parse_vote, resolve
 from trainer.data.csv_files import data_folder
-from trainer.data.photo_files import file_sha256
+from trainer.data.photo_files import sha256_now
 from trainer.run import Run
 from worker.job.job import QUESTIONS, Job, open_job
 from worker.job.parts import CORRECT_LABEL, THUMBNAIL
@@ -179,10 +179,7 @@ def _there(folder: Path) -> Path | None:
 def _hashed(vote: Vote) -> Vote:
     if vote.sha256 or not vote.path:
         return vote
-    try:
-        return replace(vote, sha256=file_sha256(vote.path))
-    except ImageError:
-        return vote
+    return replace(vote, sha256=sha256_now(vote.path) or "")
 
 
 def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile:

@@ -18,7 +18,7 @@ from models.errors import DISK_FULL, InputError
 from models.whole_file import open_lock
 from trainer.corrections.votes import COLUMNS, Vote, parse_vote, vote_cells
 from trainer.data.csv_files import write_rows
-from trainer.data.photo_files import holds
+from trainer.data.photo_files import sha256_now
 
 _NEEDED: Final = frozenset({"label", "reviewer", "at"})
 _MOST_LINES: Final = 20
@@ -115,7 +115,7 @@ class CorrectionStore:
                 vote
                 for vote in untimed
                 if last.get((vote.photo, vote.reviewer)) != vote.decision
-                or ((vote.photo, vote.image) not in places and vote.path and holds(vote.path, vote.sha256))
+                or ((vote.photo, vote.image) not in places and vote.path and sha256_now(vote.path) == vote.sha256)
             }
             votes = tuple(sorted(known | fresh))
             new = tuple(sorted((known | fresh) - before))

@@ -25,7 +25,7 @@ import pyarrow.parquet as pq
 from models.errors import InputError
 from models.preprocess import Pixels, PreprocessSpec, fingerprint
 from models.whole_file import read_arrays, sync_file, write_arrays
-from trainer.data.photo_files import COPY_SIDE, FaultKind, ImageStatistics, PhotoFault, changed, holds
+from trainer.data.photo_files import COPY_SIDE, FaultKind, ImageStatistics, PhotoFault, changed, sha256_now
 from worker.labelling.process_pool import Death, ProcessPool
 
 STATISTICS_VERSION: Final = "1"
@@ -289,7 +289,7 @@ class _Pass:
         fault = PhotoFault(kind, f"Decoding {how}, twice; re-save the photo.")
         row = json.loads(death.lines[0])[0]
         sha256, path = self._files[row]
-        if not holds(path, sha256):
+        if sha256_now(path) != sha256:
             self.passing[sha256] = changed(path)
         elif late or death.status == -signal.SIGKILL:
             self.passing[sha256] = fault

@@ -103,12 +103,12 @@ def file_sha256(path: Path) -> str:
     return hashlib.sha256(read_photo(path)).hexdigest()
 
 
-def holds(path: Path, sha256: str) -> bool:
-    """Whether a file can be read and has this SHA-256."""
+def sha256_now(path: Path) -> str | None:
+    """Like :func:`file_sha256`; None if the file cannot be read."""
     try:
-        return file_sha256(path) == sha256
+        return file_sha256(path)
     except ImageError:
-        return False
+        return None
 
 
 def unsupported_fault(data: bytes) -> PhotoFault | None:

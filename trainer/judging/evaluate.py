@@ -30,7 +30,7 @@ from trainer.judging.figures import (
     why_unproved,
 )
 from trainer.judging.folds import held_out, held_photos
-from trainer.learning.training import Predictions, Predictor, Training, labels_of
+from trainer.learning.training import Predictor, Training, labels_of
 from trainer.splits.assigned import AssignedPhoto, group_numbers
 from trainer.splits.prepare import Prepared
 
@@ -91,7 +91,7 @@ class LevelRow(NamedTuple):
     measured: AchievedPrecision | None
 
 
-class Evaluation(EvaluationRecord):
+class Evaluation(PerSplit[Figures]):
     """The contents of ``evaluation.json``.
 
     Attributes:
@@ -104,8 +104,6 @@ class Evaluation(EvaluationRecord):
         distances: see :func:`trainer.judging.figures.distances`.
     """
 
-    val: Figures | None
-    test: Figures | None
     cv: CrossValidated | None = None
     temperature: float
     ece_before: PerSplit[float]
@@ -120,7 +118,7 @@ class Evaluation(EvaluationRecord):
     @property
     def shown(self) -> Judged:
         """The photos to show first: test, or all photos out of fold if these are more; else validation."""
-        counts = {one: figures.n for one in Judged if (figures := self.figures_of(one))}
+        counts = {one: figures.n for one in Judged if (figures := self.of(one))}
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
 
     def unpromised(self, *, pooled: bool) -> list[str]:
@@ -148,11 +146,6 @@ class Evaluation(EvaluationRecord):
                 achieved = figures.levels[level] if figures and figures.levels else None
                 rows.append(LevelRow(target.precision, level_name(level), expected, achieved))
         return rows
-
-    def figures_of(self, judged: Judged) -> Figures | None:
-        """The figures of some photos; None if there are none."""
-        figures: Figures | None = getattr(self, judged)
-        return figures
 
 
 @dataclass(frozen=True)
@@ -199,7 +192,7 @@ def is_better(one: Evaluation, other: Evaluation) -> bool:
     All photos out of fold count if both networks were judged on them, else validation.
     """
     judged = Judged.CV if one.cv and other.cv else Judged.VAL
-    ours, theirs = one.figures_of(judged), other.figures_of(judged)
+    ours, theirs = one.of(judged), other.of(judged)
     return ours is not None and theirs is not None and ours.loss <= theirs.loss
 
 
@@ -216,8 +209,14 @@ def judge(
         validation, distance.unknown, folds, cv=training.args.pools_folds, tree=training.args.tree
     )
     judged = {
-        Judged(split): _judged(own_photos, predictions[split], confidence, distance, training.args.classes)
-        for split, own_photos in photos.items()
+        Judged(split): SplitPredictions(
+            photos=own,
+            labels=labels_of(own, training.args.classes),
+            logits=predictions[split].logits,
+            probabilities=calibrated(predictions[split].logits, confidence.temperature),
+            unknown=distance.head.score(predictions[split].features),
+        )
+        for split, own in photos.items()
     }
     out_of_fold = _out_of_fold(training, [*folds, validation], photos[Split.VAL], confidence) if folds else None
     if training.args.cv and out_of_fold:
@@ -227,22 +226,6 @@ def judge(
     known = np.concatenate([distance.head.score(predicted.features) for predicted in predictions.values()])
     figures = outlier_figures(strange, known, distance.limit)
     return CalibratedPredictions(judged, confidence, distance, out_of_fold, figures)
-
-
-def _judged(
-    photos: Sequence[AssignedPhoto],
-    predictions: Predictions,
-    confidence: Confidence,
-    distance: OutOfDistribution,
-    classes: Sequence[str],
-) -> SplitPredictions:
-    return SplitPredictions(
-        photos=photos,
-        labels=labels_of(photos, classes),
-        logits=predictions.logits,
-        probabilities=calibrated(predictions.logits, confidence.temperature),
-        unknown=distance.head.score(predictions.features),
-    )
 
 
 def _out_of_fold(

@@ -1,8 +1,7 @@
 """Figures of a model on labelled photos, and sentences about them."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -16,13 +15,11 @@ from models.statistics.intervals import Interval, design_effect, proportion_inte
 from models.statistics.thresholds import fewest_own_rows, fewest_rows, label_levels
 from models.taxonomy import REVIEW, Taxonomy, level_name
 from models.text import number_of
-from trainer.data.csv_files import write_rows
 from trainer.request import Preset
 from trainer.run import RunArgs, RunState
 
 _TOP: Final = 5
 _LEAST: Final = 1e-12
-_CLASS_COLUMNS: Final = tuple(name + end for name in ("precision", "recall", "f1") for end in ("", "_low", "_high"))
 _FEWEST_SURE: Final = 10
 _SHARES_RIGHT: Final = (0.95, 0.9, 0.8)
 _WEAK: Final = 5
@@ -48,6 +45,11 @@ class ClassFigures(EvaluationRecord):
     f1: float
     f1_95: Interval
     support: int
+
+    @property
+    def rates(self) -> tuple[tuple[float, Interval], ...]:
+        """Precision, recall and F1, each with its interval."""
+        return (self.precision, self.precision_95), (self.recall, self.recall_95), (self.f1, self.f1_95)
 
 
 class Figures(EvaluationRecord):
@@ -142,19 +144,6 @@ def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArr
     return design_effect(np.append(right, np.zeros(usual)), np.append(groups, np.full(usual, groups.max() + 1)))
 
 
-def write_classes(path: Path, judged: Mapping[str, Figures | None]) -> None:
-    """Write ``classes.csv``: a row for each class and split; figures are empty for a class without photos."""
-    write_rows(path, ("split", "label", "photos", *_CLASS_COLUMNS), _class_rows(judged))
-
-
-def _class_rows(judged: Mapping[str, Figures | None]) -> Iterator[Sequence[object]]:
-    for split, figures in judged.items():
-        for label, one in figures.classes.items() if figures else ():
-            rates = ((one.precision, one.precision_95), (one.recall, one.recall_95), (one.f1, one.f1_95))
-            cells = [f"{value:.6f}" for rate, interval in rates for value in (rate, *interval)]
-            yield split, label, one.support, *(cells if one.support else [""] * len(cells))
-
-
 def confusion(probabilities: Probabilities, labels: Labels, classes: int) -> Counts:
     """Counts ``(classes, classes)``: row, the truth; column, the guess."""
     kinds = labels.astype(np.int64) * classes + probabilities.argmax(axis=1)
@@ -186,13 +175,10 @@ def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> C
 
 
 def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
-    """Among equal probabilities the first counts as likelier."""
     if probabilities.shape[1] <= _TOP:
         return None
-    truths = probabilities[np.arange(len(labels)), labels][:, None]
-    before = np.arange(probabilities.shape[1]) < labels[:, None]
-    ahead = (probabilities > truths) | ((probabilities == truths) & before)
-    return float((ahead.sum(axis=1) < _TOP).mean())
+    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :_TOP]  # of equal ones the first
+    return float((likeliest == labels[:, None]).any(axis=1).mean())
 
 
 def outlier_figures(

@@ -4,7 +4,7 @@ import shutil
 import time
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 import numpy as np
@@ -36,12 +36,6 @@ _WATCHED: Final = 256
 """At most this many photos validate a fold's network after each epoch: they choose no epoch."""
 
 
-def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
-    """Deadline for the network itself, so that its folds end by ``end``; by :func:`time.monotonic`."""
-    now = time.monotonic()
-    return None if end is None else now + (end - now) / (1 + args.cost_of_folds)
-
-
 class Progress(Protocol):
     """Shows the progress of work between a network's epochs."""
 
@@ -64,8 +58,9 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
         until = None if deadline is None else now + (deadline - now) / (len(parts) - number + 1)
         what = f"{'Cross-validation, network' if args.cv else 'Fold'} {number} of {len(parts)}"
         view = _FoldView(progress, what, args.epochs, len(read_history(part.run.history)))
-        predictions = _kept(part)
-        if predictions is None:
+        if part.run.answers.is_file():
+            predictions = HeldOutLogits.read(part.run.answers, advice="delete it")
+        else:
             network = new_network(args, begun=part.run.state.is_file())
             if replace(part, held=held[:_WATCHED]).train(network, until, view).interrupted:
                 return None
@@ -169,24 +164,18 @@ def _keep(part: Training, predictor: Predictor, predictions: Predictions) -> Hel
     return held
 
 
-def _kept(part: Training) -> HeldOutLogits | None:
-    if not part.run.answers.is_file():
-        return None
-    return HeldOutLogits.read(part.run.answers, advice="delete it")
-
-
+@dataclass
 class _FoldView:
-    def __init__(self, progress: Progress, what: str, epochs: int, done: int) -> None:
-        self._progress = progress
-        self._what = what
-        self._epochs = epochs
-        self._done = done
+    progress: Progress
+    what: str
+    epochs: int
+    done: int
 
     def step(self, done: int, total: int) -> None:
-        self._progress.advance(self._what, self._done * total + done, max(self._epochs, self._done + 1) * total)
+        self.progress.advance(self.what, self.done * total + done, max(self.epochs, self.done + 1) * total)
 
     def epoch(self, figures: EpochFigures, epochs: int) -> None:
-        self._done, self._epochs = figures.epoch, epochs
+        self.done, self.epochs = figures.epoch, epochs
 
     def note(self, text: str) -> None:
-        self._progress.note(text)
+        self.progress.note(text)

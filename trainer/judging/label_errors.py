@@ -3,7 +3,6 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -15,7 +14,6 @@ from sklearn.preprocessing import normalize
 from threadpoolctl import threadpool_limits
 
 from models.statistics.calibration import calibrated, fit_temperature
-from trainer.data.csv_files import path_in, write_rows
 from trainer.judging.evaluate import SplitPredictions
 from trainer.judging.folds import assign_folds
 from trainer.learning.training import Predictor, Training, labels_of
@@ -24,7 +22,6 @@ from trainer.splits.assigned import AssignedPhoto
 LEAST_ODDS: Final = 9.0
 """Another class must be this many times as likely as the label."""
 FOLDS: Final = 5
-_COLUMNS: Final = ("image", "split", "label", "suggested", "score", "label_probability", "suggested_probability")
 _TOGETHER: Final = 20_000
 """At most this many photos are compared with each other: their features are in memory."""
 _AGREED: Final = 0.5
@@ -115,21 +112,6 @@ def find_label_issues(
 
 def _ranked(issues: Iterable[LabelIssue]) -> list[LabelIssue]:
     return sorted(issues, key=lambda issue: (issue.given_probability / issue.suggested_probability, issue.photo.path))
-
-
-def write_label_issues(path: Path, issues: Sequence[LabelIssue], data: Path) -> None:
-    """Write ``label_issues.csv``: a row for each issue, in order; paths start at the data, a folder or a CSV."""
-    rows = (
-        (
-            path_in(data, issue.photo.path),
-            issue.photo.split,
-            issue.photo.label,
-            issue.suggested,
-            *(f"{figure:.4f}" for figure in (issue.score, issue.given_probability, issue.suggested_probability)),
-        )
-        for issue in issues
-    )
-    write_rows(path, _COLUMNS, rows)
 
 
 def out_of_fold(

@@ -16,7 +16,7 @@ from models.errors import DataError, InputError
 from models.photo import NONE
 from models.preprocess import Pixels, PreprocessSpec
 from models.statistics.calibration import calibrated, class_logits
-from models.statistics.confidence import PrecisionTarget, UnknownLimit
+from models.statistics.confidence import Calibration
 from models.statistics.out_of_distribution import DistanceHead
 from models.taxonomy import Taxonomy
 from models.text import label_text
@@ -45,9 +45,7 @@ class _Model:
     score: Callable[[Pixels], Scores]
     spec: PreprocessSpec
     classes: tuple[str, ...]
-    limit: UnknownLimit | None
-    targets: tuple[PrecisionTarget, ...]
-    precision: float | None
+    rules: Calibration
     tree: Taxonomy | None
     learned_from: frozenset[str] | None
 
@@ -122,24 +120,24 @@ def _outliers(
     model: _Model, store: PixelStore, sha256s: Sequence[str], known: Scores, advance: Callable[[int, int], None]
 ) -> OutlierFigures | None:
     strange = _scores(model, store, sha256s, advance)
-    if model.limit is None or strange.unknown is None or known.unknown is None:
+    if model.rules.unknown is None or strange.unknown is None or known.unknown is None:
         return None
-    return outlier_figures(strange.unknown, known.unknown, model.limit.limit)
+    return outlier_figures(strange.unknown, known.unknown, model.rules.unknown.limit)
 
 
 def _with_promises(
     measured: Measurement, model: _Model, scores: Scores, truths: npt.NDArray[np.intp], effect: float
 ) -> Measurement:
     inside = np.ones(len(truths), np.bool_)
-    if model.limit is not None and scores.unknown is not None:
-        inside = np.asarray(scores.unknown <= model.limit.limit)
+    if model.rules.unknown is not None and scores.unknown is not None:
+        inside = np.asarray(scores.unknown <= model.rules.unknown.limit)
     achieved = {
         f"{target.precision:.2f}": realised(scores.probabilities, truths, inside, target, model.tree, effect)
-        for target in model.targets
+        for target in model.rules.targets
     }
-    if model.precision is not None:
-        own = achieved.get(f"{model.precision:.2f}")
-        measured = replace(measured, precision=model.precision, achieved=own)
+    if model.rules.precision is not None:
+        own = achieved.get(f"{model.rules.precision:.2f}")
+        measured = replace(measured, precision=model.rules.precision, achieved=own)
     if model.tree is None:
         return measured
     away = distances(scores.probabilities, truths, model.tree)
@@ -166,8 +164,7 @@ def _open_model(path: Path) -> _Model:
         raise InputError(msg)
     classifier = load(path)
     metadata = classifier.metadata
-    rules = metadata.unknown, metadata.targets, metadata.precision, metadata.tree
-    return _Model(classifier.score, metadata.preprocess, classifier.labels, *rules, learned_from=None)
+    return _Model(classifier.score, metadata.preprocess, classifier.labels, metadata, metadata.tree, learned_from=None)
 
 
 def _open_run(path: Path) -> _Model:
@@ -194,6 +191,4 @@ def _open_run(path: Path) -> _Model:
     learned_from = frozenset(
         one.sha256 for one in read_splits(run.splits) if one.present and one.split is not Split.TEST
     )
-    return _Model(
-        scores, args.preprocess, args.classes, sure.unknown, sure.targets, sure.precision, args.tree, learned_from
-    )
+    return _Model(scores, args.preprocess, args.classes, sure, args.tree, learned_from)

@@ -6,6 +6,7 @@ Augmentation changes photos a little each time; it is not in the saved model.
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
+import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
@@ -23,7 +24,7 @@ _GREY: Final = 127.5
 class Batches:
     """Training batches; the same seed and epoch give the same batches, also in a resumed training.
 
-    ``labels`` are class indices ``(n,)``; ``augmentation`` None changes no photos.
+    ``labels`` are class indices ``(n,)``; ``augmentation`` None changes no photos; stored ones have the side ``size``.
     """
 
     def __init__(
@@ -45,13 +46,9 @@ class Batches:
         self._augmentation = augmentation
         self._epoch = 0
         self._by_size: dict[int, tf.data.Dataset] = {}
+        self.size = store.spec.size
         self.batch = min(batch, len(sha256s))
         self.steps = len(sha256s) // self.batch
-
-    @property
-    def size(self) -> int:
-        """Side S of the stored photos in pixels."""
-        return self._store.spec.size
 
     def epoch(self, number: int, size: int) -> Any:  # noqa: ANN401 - tf.data has no types
         """The batches of an epoch, from 0: float32 pixels ``(batch, size, size, 3)`` in 0..255, and targets."""
@@ -75,10 +72,8 @@ class Batches:
 
         @tf.autograph.experimental.do_not_convert  # type: ignore[untyped-decorator]
         def prepare(pixels: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            photos = tf.cast(pixels, tf.float32)
-            if self._augmentation is None:
-                return resized(photos, size), targets
-            return augmented(photos, seed, size, self._augmentation), targets
+            photos, how = tf.cast(pixels, tf.float32), self._augmentation
+            return augmented(photos, seed, size, how) if how else resized(photos, size), targets
 
         return batches.map(prepare, num_parallel_calls=1).prefetch(_AHEAD).with_options(options)
 
@@ -95,9 +90,7 @@ def one_hot(labels: npt.NDArray[np.intp], classes: int) -> npt.NDArray[np.float3
     """Targets: ``float32 (n, 1)`` for two classes, else ``(n, classes)``."""
     if classes == 2:  # noqa: PLR2004 - binary
         return labels[:, None].astype(np.float32)
-    targets = np.zeros((len(labels), classes), np.float32)
-    targets[np.arange(len(labels)), labels] = 1.0
-    return targets
+    return np.asarray(keras.utils.to_categorical(labels, classes), np.float32)
 
 
 def augmented(pixels: tf.Tensor, seed: tf.Tensor, size: int, augmentation: Augmentation) -> tf.Tensor:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import logsumexp
 
 from models.errors import DataError
 from models.statistics.calibration import class_logits
@@ -21,7 +22,7 @@ from trainer.learning.training_step import Learner, save_network
 from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, write_history
 
 _STOPPING: Final = "Stopping; the running epoch is not kept. Ctrl-C again quits at once, without a new report."
-_HELD_CHUNK: Final = 1024
+_CHUNK: Final = 128
 _MULTIPLE: Final = 16
 """Sides of smaller photos are multiples of this, so that strides divide them."""
 _SMALLEST: Final = 32
@@ -54,22 +55,11 @@ class ValidationPhotos:
 
 @dataclass(frozen=True)
 class FitOutcome:
-    """The result of a training.
-
-    Attributes:
-        last_is_best: validation chose no epoch.
-    """
+    """The result of a training; ``best_epoch`` counts from 1, and is None before the first has ended."""
 
     history: list[EpochFigures]
     interrupted: bool
-    last_is_best: bool = False
-
-    @property
-    def best_epoch(self) -> int | None:
-        """The number of the best epoch, from 1; None before the first has ended."""
-        if not self.history:
-            return None
-        return self.history[-1].epoch if self.last_is_best else best_of(self.history).epoch
+    best_epoch: int | None
 
 
 class FitView(Protocol):
@@ -104,9 +94,11 @@ def fit(
     with _ctrl_c(loop.interrupt):
         loop.go()
     learner.use_average()
-    if loop.history:
-        save_network(learner.network, run.last)
-    return FitOutcome(loop.history, loop.interrupted, loop.is_through())
+    if not loop.history:
+        return FitOutcome([], loop.interrupted, None)
+    save_network(learner.network, run.last)
+    best = loop.history[-1] if loop.is_through() else best_of(loop.history)
+    return FitOutcome(loop.history, loop.interrupted, best.epoch)
 
 
 @dataclass
@@ -166,11 +158,8 @@ class _Loop:
         epoch_s = self.full_epoch_s * mean_cost(self.progress, self.stages) + self.rest_s
         return max(1, min(left, int((self.limits.deadline - self.clock()) / epoch_s)))
 
-    def size(self) -> int:
-        return round(self.batches.size * scale_at(self.progress, self.stages))
-
     def epoch(self, left: int) -> EpochFigures | None:
-        begin, size = self.clock(), self.size()
+        begin, size = self.clock(), round(self.batches.size * scale_at(self.progress, self.stages))
         end = 1.0 if left == 1 else self.progress + (1.0 - self.progress) / left
         steps = self.steps(size, end)
         if steps is None:
@@ -216,16 +205,11 @@ class _Loop:
         return taken
 
     def validate(self) -> tuple[float, float]:
-        labels, losses, right = self.held.labels, 0.0, 0
+        count = len(self.held.labels)
+        ends = ((start, min(start + _CHUNK, count)) for start in range(0, count, _CHUNK))
         with self.learner.averaged():
-            for start in range(0, len(labels), _HELD_CHUNK):
-                truth = labels[start : start + _HELD_CHUNK]
-                logits = class_logits(self.learner.logits(self.held.pixels(start, start + len(truth))))
-                highest = logits.max(axis=1, keepdims=True)
-                norm = highest[:, 0] + np.log(np.exp(logits - highest).sum(axis=1))
-                losses += float((norm - logits[np.arange(len(truth)), truth]).sum())
-                right += int((logits.argmax(axis=1) == truth).sum())
-        return losses / len(labels), right / len(labels)
+            logits = np.concatenate([self.learner.logits(self.held.pixels(*some)) for some in ends])
+        return loss_and_accuracy(class_logits(logits), self.held.labels)
 
     def keep(self, figures: EpochFigures) -> None:
         begin = self.clock()
@@ -252,6 +236,13 @@ class _Steps:
         """Without the first step, which may compile the network for a new size."""
         others = self.seconds[1:] or self.seconds
         return sum(others) / len(others) * len(self.seconds)
+
+
+def loss_and_accuracy(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.intp]) -> tuple[float, float]:
+    """The mean cross-entropy and the accuracy of class logits ``(n, classes)``."""
+    double = logits.astype(np.float64)
+    losses = logsumexp(double, axis=1) - double[np.arange(len(labels)), labels]
+    return float(losses.mean()), float((logits.argmax(axis=1) == labels).mean())
 
 
 def _diverged(epoch: int, run: Run) -> str:

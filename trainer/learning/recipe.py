@@ -1,4 +1,4 @@
-"""Recipes: each architecture's training, with its schedule of rates and photo sizes, and the balance of classes."""
+"""Recipes: each architecture's training, with its schedule of rates and photo sizes, and the weights of classes."""
 
 import math
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from trainer.request import Arch, Balance
+from trainer.request import Arch
 
 _WARM_UP: Final = 0.1
 """Share of the training in which the rate rises."""
@@ -19,8 +19,6 @@ MANY_PHOTOS: Final = 1_500
 """With fewer, a training needs more epochs, and every fold's network is trained in full, since a tenth of the photos
 is too few for validation."""
 
-_MOST_EVEN: Final = 3.0
-"""Classes are balanced if the largest has more than this many times the photos of the smallest."""
 MOST_WEIGHT: Final = 20.0
 """The largest weight of a photo, relative to the largest class, so that no photo dominates a batch."""
 
@@ -117,7 +115,6 @@ _SIMPLE: Final = Recipe(epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine
 _FROM_NOTHING: Final = replace(_CNN, epochs=40, weight_decay=0.05, augmentation=Augmentation(), stages=(), steps=0)
 _PRETRAINED: Final = replace(
     _FROM_NOTHING,
-    epochs=40,
     batch=32,
     rate=1e-3,
     weight_decay=0.02,
@@ -179,28 +176,6 @@ def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
         cost += (end - begin) * cost_at(stage.scale)
         begin = end
     return cost / (1.0 - progress) if progress < 1.0 else 1.0
-
-
-def choose_balance(counts: Sequence[int], wished: Balance | None) -> Balance:
-    """The balance that a person chose; else weights if the sizes of classes differ more than threefold."""
-    if wished is not None:
-        return wished
-    return Balance.WEIGHTS if _ratio(counts) > _MOST_EVEN else Balance.NONE
-
-
-def balance_note(counts: Sequence[int], wished: Balance | None) -> str | None:
-    """A note for a person if Hangtag chose weights; else None."""
-    if wished is not None or choose_balance(counts, wished) is Balance.NONE:
-        return None
-    return (
-        f"Largest class has {_ratio(counts):.1f} times the photos of the smallest: "
-        "photos of rare classes weigh more; --balance none turns it off"
-    )
-
-
-def _ratio(counts: Sequence[int]) -> float:
-    present = [count for count in counts if count]
-    return max(present) / min(present) if present else 1.0
 
 
 def class_weights(counts: Sequence[int]) -> npt.NDArray[np.float32]:

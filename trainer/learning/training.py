@@ -11,7 +11,6 @@ import keras
 import numpy as np
 import numpy.typing as npt
 import tensorflow as tf
-from scipy.special import logsumexp
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from threadpoolctl import threadpool_limits
@@ -20,7 +19,7 @@ from models.statistics.calibration import class_logits
 from models.whole_file import replace_file
 from trainer.data.photo_cache import SHARD, FeatureStore, PixelStore
 from trainer.learning.batches import Batches
-from trainer.learning.loop import FitOutcome, FitView, TrainingBudget, ValidationPhotos, fit
+from trainer.learning.loop import FitOutcome, FitView, TrainingBudget, ValidationPhotos, fit, loss_and_accuracy
 from trainer.learning.recipe import Recipe, class_weights, recipe_for
 from trainer.learning.training_step import Learner, Pace, measure_pace
 from trainer.networks.build import build_network, features_model
@@ -114,7 +113,7 @@ def recipe_of(args: RunArgs) -> Recipe:
 def pace_here(args: RunArgs) -> Pace:
     """Measure the training speed of a run's network on this machine."""
     network, recipe = new_network(args, begun=True), recipe_of(args)
-    return measure_pace(network, recipe, prepare_layers(network, recipe), args.preprocess.size, args.batch)
+    return measure_pace(Learner(network, recipe, prepare_layers(network, recipe)), args.preprocess.size, args.batch)
 
 
 def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.NDArray[np.intp]:
@@ -163,7 +162,7 @@ class Training:
         """
         args, recipe = self.args, recipe_of(self.args)
         if recipe.head_first and not self.run.state.is_file():
-            self.fit_head(self.predictor(network))
+            self.fit_head(Predictor(network, self.store, self.features))
         learner = Learner(network, recipe, prepare_layers(network, recipe), self.class_weights)
         names = [photo.sha256 for photo in self.held]
         held = ValidationPhotos(
@@ -175,11 +174,7 @@ class Training:
         # A few validation photos choose by chance: an early epoch may be the best on thirty photos.
         self.run.forget_judgement()  # figures from an earlier stop
         replace_file(self.run.best, self.run.last.read_bytes())
-        return replace(outcome, last_is_best=True)
-
-    def predictor(self, network: keras.Model) -> Predictor:
-        """A predictor for a network with its initial weights."""
-        return Predictor(network, self.store, self.features)
+        return replace(outcome, best_epoch=outcome.history[-1].epoch)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
         """Features, labels and groups of the photos that fit a head; of many photos, a sample."""
@@ -208,12 +203,8 @@ def head_figures(training: Training, predictor: Predictor, seconds: float) -> Ep
     figures: dict[str, float] = {}
     for name, photos in (("train", training.photos), ("val", training.held)):
         labels = labels_of(photos, training.args.classes)
-        logits = predictor.predict([photo.sha256 for photo in photos]).logits.astype(np.float64)
-        losses = logsumexp(logits, axis=1) - logits[np.arange(len(labels)), labels]
-        figures |= {
-            f"{name}_loss": float(losses.mean()),
-            f"{name}_accuracy": float((logits.argmax(1) == labels).mean()),
-        }
+        logits = predictor.predict([photo.sha256 for photo in photos]).logits
+        figures |= zip((f"{name}_loss", f"{name}_accuracy"), loss_and_accuracy(logits, labels), strict=True)
     size, pace = training.args.preprocess.size, len(training.photos) / max(seconds, 1e-9)
     return EpochFigures(epoch=0, lr=0.0, size=size, seconds=seconds, images_per_s=pace, best=True, **figures)
 
@@ -268,12 +259,11 @@ def best_strength(
             present = np.unique(labels[learned])
             known = np.isin(labels[held], present)
             if len(present) > 1 and known.any():
+                truths = np.searchsorted(present, labels[held][known])
                 for place, strength in enumerate(_STRENGTHS):
                     fitted = _logistic(strength).fit(features[learned], labels[learned])
-                    log_probabilities = fitted.predict_log_proba(features[held][known])
-                    losses[place] -= log_probabilities[
-                        np.arange(len(log_probabilities)), np.searchsorted(fitted.classes_, labels[held][known])
-                    ].sum()
+                    log_shares = fitted.predict_log_proba(features[held][known])
+                    losses[place] -= log_shares[np.arange(len(log_shares)), truths].sum()
     return _STRENGTHS[int(losses.argmin())]
 
 
@@ -285,7 +275,6 @@ def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Vari
     """Freeze the layers that a recipe does not train; returns the other variables, from early to late.
 
     In pretrained networks every batch norm is frozen: small batches would spoil statistics of millions of photos.
-    Layer norms have no statistics, and learn.
     """
     late = late_layers(Arch(network.name), network) if recipe.late_only else network.layers
     for layer in network.layers:
@@ -295,10 +284,9 @@ def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Vari
 
 
 def depth_groups(network: keras.Model, parts: int = 3) -> list[list[keras.Variable]]:
-    """The trainable variables from early to late, for rates that rise with depth.
+    """The trainable variables in ``parts`` groups from early to late, for rates that rise with depth.
 
-    The ``parts`` groups have equal numbers of layers, give or take one; the head is in the last. Early groups are empty
-    if fewer layers than groups can be trained.
+    They have equal numbers of layers, give or take one, and may be empty; the head is in the last.
     """
     head = network.get_layer("logits")
     learning = [layer for layer in network.layers if layer.trainable_variables and layer is not head]

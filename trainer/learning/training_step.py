@@ -18,9 +18,6 @@ from models.errors import InputError
 from models.whole_file import replacing
 from trainer.learning.recipe import Recipe
 
-State = dict[str, npt.NDArray[Any]]
-"""What a training needs to resume exactly."""
-_CHUNK: Final = 128
 _TIMED: Final = 4
 
 
@@ -44,8 +41,11 @@ class Learner:
         paired = zip(groups, recipe.depth_rates, strict=True)
         self._optimizers = [(_optimizer(recipe, group), times, group) for group, times in paired if group]
         self._binary = self._logits.output_shape[-1] == 1
+        loss = keras.losses.BinaryCrossentropy if self._binary else keras.losses.CategoricalCrossentropy
+        self._losses = loss(from_logits=True, label_smoothing=recipe.smoothing, reduction=None)
         self._class_weights = None if class_weights is None else tf.constant(class_weights)
-        self._average = [tf.Variable(v.value, trainable=False) for v in self._averaged_variables()]
+        self._averaged = [v for v in network.variables if v.dtype == "float32"] if recipe.average else []
+        self._average = [tf.Variable(v.value, trainable=False) for v in self._averaged]
         self._steps = 0
         self._step = tf.function(self._one_step, reduce_retracing=False, autograph=False)
         answer = partial(self._logits, training=False)
@@ -67,13 +67,12 @@ class Learner:
 
     def logits(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """The network's logits ``float32 (n, units)`` for pixels ``uint8 (n, S, S, 3)``."""
-        chunks = (tf.cast(pixels[i : i + _CHUNK], tf.float32) for i in range(0, len(pixels), _CHUNK))
-        return np.concatenate([self._answer(chunk).numpy() for chunk in chunks])
+        return np.asarray(self._answer(tf.cast(pixels, tf.float32)), np.float32)
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
         """Give the network the average of its weights within the block."""
-        own = [v.numpy() for v in self._averaged_variables()]
+        own = [v.numpy() for v in self._averaged]
         self._give(self._average)
         try:
             yield
@@ -84,14 +83,14 @@ class Learner:
         """Give the network the average of its weights for good."""
         self._give(self._average)
 
-    def state(self) -> State:
-        """A copy of all variables that change in training."""
-        arrays = [*self._variables(), *self._average]
-        return {"steps": np.array(self._steps), **{f"v{i}": np.array(v.numpy()) for i, v in enumerate(arrays)}}
+    def state(self) -> dict[str, npt.NDArray[Any]]:
+        """A copy of all variables that change in training: what it needs to resume exactly."""
+        arrays = {f"v{i}": np.array(variable.numpy()) for i, variable in enumerate(self._variables())}
+        return {"steps": np.array(self._steps), **arrays}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
         """Restore a state; InputError if it is of another network."""
-        arrays = [*self._variables(), *self._average]
+        arrays = self._variables()
         if any(f"v{i}" not in state or state[f"v{i}"].shape != tuple(v.shape) for i, v in enumerate(arrays)):
             msg = "The saved state is of another network; train again."
             raise InputError(msg)
@@ -104,41 +103,28 @@ class Learner:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape() as tape:
             logits = self._logits(pixels, training=True)
-            loss = tf.reduce_mean(self._losses(targets, logits))
+            losses = self._losses(targets, logits)
+            if self._class_weights is not None:
+                shares = tf.concat([1.0 - targets, targets], axis=1) if self._binary else targets
+                losses *= tf.linalg.matvec(shares, self._class_weights)
+            loss = tf.reduce_mean(losses)
         gradients = tape.gradient(loss, [[v.value for v in group] for _, _, group in self._optimizers])
         for (optimizer, times, group), group_gradients in zip(self._optimizers, gradients, strict=True):
             optimizer.learning_rate.assign(rate * times)
             optimizer.apply(group_gradients, group)
-        for average, own in zip(self._average, self._averaged_variables(), strict=True):
+        for average, own in zip(self._average, self._averaged, strict=True):
             average.assign(keep * average + (1.0 - keep) * own.value)
-        return loss, self._right(targets, logits)
-
-    def _losses(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        smoothing = self._recipe.smoothing
-        if self._binary:
-            soft = targets * (1.0 - smoothing) + smoothing / 2.0
-            losses = tf.nn.sigmoid_cross_entropy_with_logits(soft, logits)[:, 0]
-            targets = tf.concat([1.0 - targets, targets], axis=1)
-        else:
-            soft = targets * (1.0 - smoothing) + smoothing / logits.shape[-1]
-            losses = tf.nn.softmax_cross_entropy_with_logits(soft, logits)
-        weights = self._class_weights
-        return losses if weights is None else losses * tf.linalg.matvec(targets, weights)
-
-    def _right(self, targets: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
-        if self._binary:
-            return tf.reduce_mean(tf.cast((targets > 0.5) == (logits > 0.0), tf.float32))  # noqa: PLR2004 - half-way
-        return tf.reduce_mean(tf.cast(tf.argmax(targets, 1) == tf.argmax(logits, 1), tf.float32))
-
-    def _averaged_variables(self) -> list[keras.Variable]:
-        return [v for v in self.network.variables if v.dtype == "float32"] if self._recipe.average else []
+        binary, categorical = keras.metrics.binary_accuracy, keras.metrics.categorical_accuracy
+        right = binary(targets, logits, threshold=0.0) if self._binary else categorical(targets, logits)
+        return loss, tf.reduce_mean(right)
 
     def _give(self, values: Sequence[Any]) -> None:
-        for variable, value in zip(self._averaged_variables(), values, strict=True):
+        for variable, value in zip(self._averaged, values, strict=True):
             variable.assign(value)
 
     def _variables(self) -> list[Any]:
-        return [*self.network.variables, *(v for optimizer, _, _ in self._optimizers for v in optimizer.variables)]
+        of_optimizers = (variable for optimizer, _, _ in self._optimizers for variable in optimizer.variables)
+        return [*self.network.variables, *of_optimizers, *self._average]
 
 
 def _optimizer(recipe: Recipe, variables: Sequence[keras.Variable]) -> keras.Optimizer:
@@ -156,22 +142,14 @@ class Pace:
     compile_s: float
 
 
-def measure_pace(
-    network: keras.Model,
-    recipe: Recipe,
-    groups: Sequence[Sequence[keras.Variable]],
-    size: int,
-    batch: int,
-    clock: Callable[[], float] = time.perf_counter,
-) -> Pace:
+def measure_pace(learner: Learner, size: int, batch: int, clock: Callable[[], float] = time.perf_counter) -> Pace:
     """Time training steps: the quickest of four after the first, which compiles.
 
     This spoils the network: its batch norms see noise of ``(batch, size, size, 3)``. Throw it away.
     """
-    chance = np.random.default_rng(0)
+    chance, seconds = np.random.default_rng(0), []
     pixels = tf.constant(chance.uniform(0.0, 255.0, (batch, size, size, 3)).astype(np.float32))
-    targets = tf.zeros((batch, network.output_shape[-1]))
-    learner, seconds = Learner(network, recipe, groups), []
+    targets = tf.zeros((batch, learner.network.output_shape[-1]))
     for _ in range(1 + _TIMED):
         began = clock()
         float(learner.step(pixels, targets, 0.0, 0.0)[0])  # waits for it

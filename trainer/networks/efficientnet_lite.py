@@ -29,8 +29,6 @@ Folded: TypeAlias = dict[str, list[npt.NDArray[np.float32]]]
 
 @dataclass(frozen=True)
 class _Lite:
-    """Width and depth of a network, and the SHA-256 of its published weights."""
-
     width: float
     depth: float
     sha256: str

@@ -123,14 +123,10 @@ class _Unpickler(pickle._Unpickler):  # the C version allocates any size that a 
         return _NAMES[f"{module} {name}"]
 
     def persistent_load(self, pid: Any) -> "_Storage":  # noqa: ANN401
-        storage = _storage(*pid)
-        self._kinds[storage.key] = storage.dtype
-        return storage
-
-
-def _storage(_: object, dtype: np.dtype[Any], key: str, *__: object) -> _Storage:
-    _check(isinstance(dtype, np.dtype) and isinstance(key, str), "a storage without a type or name")
-    return _Storage(key, dtype)
+        _, dtype, key, *_ = pid
+        _check(isinstance(dtype, np.dtype) and isinstance(key, str), "a storage without a type or name")
+        self._kinds[key] = dtype
+        return _Storage(key, dtype)
 
 
 def _rebuild(storage: _Storage, offset: int, shape: Iterable[int], strides: Iterable[int], *_: object) -> _Tensor:

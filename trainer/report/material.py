@@ -88,7 +88,7 @@ class ReportMaterial:
     @property
     def figures(self) -> Figures | None:
         """The figures of the shown photos."""
-        return self.evaluation.figures_of(self.split)
+        return self.evaluation.of(self.split)
 
     @property
     def matrix(self) -> NDArray[np.int64]:

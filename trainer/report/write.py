@@ -23,15 +23,15 @@ from models.statistics.confidence import Confidence, PrecisionTarget
 from models.statistics.thresholds import HeldOutLogits
 from models.taxonomy import Taxonomy
 from models.text import number_of
-from models.whole_file import replace_file
+from models.whole_file import replace_file, write_arrays
 from pages.charts import matrix_png
 from pages.render import near
 from pages.text import between, percent, rounded, target_name
 from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import CalibratedPredictions, Evaluation, Judged, SplitPredictions, evaluate, judge
-from trainer.judging.figures import AchievedPrecision, ClassFigures, distances_text, weakest, write_classes
-from trainer.judging.label_errors import LabelErrors, find_label_errors, write_label_issues
+from trainer.judging.figures import AchievedPrecision, ClassFigures, distances_text, weakest
+from trainer.judging.label_errors import LabelErrors, LabelIssue, find_label_errors
 from trainer.learning.training import Predictor, Training, labels_of
 from trainer.report.material import ReportMaterial, Speed
 from trainer.report.page import first_photos, heat_maps, report_page
@@ -86,7 +86,7 @@ def model_card(material: ReportMaterial) -> str:
 
 def _figures(material: ReportMaterial) -> Iterator[tuple[str, ...]]:
     for split in reversed(Judged):
-        if one := material.evaluation.figures_of(split):
+        if one := material.evaluation.of(split):
             accuracy = f"{percent(one.accuracy)} ({between(one.accuracy_95)})"
             top5 = percent(one.top5) if one.top5 is not None else "–"
             means = (percent(mean) for mean in (one.precision, one.recall, one.f1))
@@ -96,8 +96,7 @@ def _figures(material: ReportMaterial) -> Iterator[tuple[str, ...]]:
 def _by_class(classes: Mapping[str, ClassFigures]) -> Iterator[tuple[str, ...]]:
     for name, one in sorted(classes.items(), key=lambda item: (item[1].f1, item[0])):
         if one.support:
-            rates = ((one.precision, one.precision_95), (one.recall, one.recall_95), (one.f1, one.f1_95))
-            yield name, f"{one.support:,}", *(f"{percent(rate)} ({between(interval)})" for rate, interval in rates)
+            yield name, f"{one.support:,}", *(f"{percent(rate)} ({between(interval)})" for rate, interval in one.rates)
 
 
 def _targets(material: ReportMaterial) -> list[tuple[str, ...]]:
@@ -135,6 +134,11 @@ def _without_folder(value: str) -> str:
 
 
 _COLUMNS: Final = ("image", "split", "label", "predicted", "confidence", "unknown", "status")
+_ISSUE_COLUMNS: Final = ("image", "split", "label", "suggested", "score", "label_probability", "suggested_probability")
+_CLASS_COLUMNS: Final = (
+    *("split", "label", "photos"),
+    *(name + end for name in ("precision", "recall", "f1") for end in ("", "_low", "_high")),
+)
 _PARTS: Final = 4
 _TRAIN_SAMPLE: Final = 512
 _VAL_SAMPLE: Final = 5_000
@@ -207,13 +211,21 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     )
     evaluation = evaluation.model_copy(update={"label_issues": len(errors.issues), "unlisted": errors.unlisted})
     replace_file(run.evaluation, evaluation.model_dump_json(indent=1).encode())
-    write_classes(run.class_figures, {one.value: evaluation.figures_of(one) for one in Judged})
+    write_rows(run.class_figures, _CLASS_COLUMNS, _class_rows(evaluation))
     write_predictions(
         run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
     )
     # Last: an export needs it, and now all files are of best.keras.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
+
+
+def _class_rows(evaluation: Evaluation) -> Iterator[Sequence[object]]:
+    """A row for each class and kind of photos; figures are empty for a class without photos."""
+    for judged in Judged:
+        for label, one in figures.classes.items() if (figures := evaluation.of(judged)) else ():
+            cells = [f"{value:.6f}" for rate, interval in one.rates for value in (rate, *interval)]
+            yield judged.value, label, one.support, *(cells if one.support else [""] * len(cells))
 
 
 def write_predictions(
@@ -236,6 +248,21 @@ def write_predictions(
         (*_COLUMNS, *(("answer", "label_level") if tree else ())),
         (row for part in (Judged.VAL, Judged.TEST) if part in judged for row in _rows(part, judged[part], rules, data)),
     )
+
+
+def write_label_issues(path: Path, issues: Sequence[LabelIssue], data: Path) -> None:
+    """Write ``label_issues.csv``: a row for each issue, in order; paths start at the data, a folder or a CSV."""
+    rows = (
+        (
+            path_in(data, issue.photo.path),
+            issue.photo.split,
+            issue.photo.label,
+            issue.suggested,
+            *(f"{figure:.4f}" for figure in (issue.score, issue.given_probability, issue.suggested_probability)),
+        )
+        for issue in issues
+    )
+    write_rows(path, _ISSUE_COLUMNS, rows)
 
 
 def _rows(split: Judged, judged: SplitPredictions, rules: Rules, data: Path) -> Iterator[Sequence[object]]:
@@ -269,8 +296,12 @@ def keep_for_export(training: Training) -> None:
     chosen = np.random.default_rng(training.args.seed).permutation(len(training.photos))[:_TRAIN_SAMPLE]
     samples = {"val": held, "train_sample": [training.photos[i] for i in chosen]}
     for name, photos in samples.items():
-        pixels = training.store.take([photo.sha256 for photo in photos])
-        run.write_pixels(name, pixels, labels_of(photos, training.args.classes), group_numbers(photos))
+        write_arrays(
+            run.path / "export" / f"{name}.npz",
+            pixels=training.store.take([photo.sha256 for photo in photos]),
+            labels=labels_of(photos, training.args.classes),
+            groups=group_numbers(photos),
+        )
     run.originals.mkdir(parents=True, exist_ok=True)
     for number, photo in enumerate(held[i] for i in evenly(len(held), ORIGINALS)):
         data = _bytes_of(photo)

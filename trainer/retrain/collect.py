@@ -12,7 +12,7 @@ from typing import Final
 
 from catalogue.urls import readable
 from catalogue.writers import unescape_formula
-from models.errors import DataError, ImageError
+from models.errors import DataError
 from models.photo import NONE
 from models.taxonomy import Taxonomy
 from models.text import label_text, number_of
@@ -20,7 +20,7 @@ from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import PhotoVotes, Remark, Vote, resolve, vote_cells
 from trainer.data.csv_files import path_cell, write_rows
 from trainer.data.dataset import LEARN, OPEN, Dataset, LabeledPhoto, fetch_photos, read_dataset
-from trainer.data.photo_files import file_sha256
+from trainer.data.photo_files import sha256_now
 from trainer.retrain.config import ClassMap, RetrainConfig
 from trainer.retrain.cycle_folder import Collected, Correction, CycleFolder
 from trainer.splits.assigned import AssignedPhoto
@@ -93,17 +93,10 @@ def _hash_files(paths: Iterable[Path], on_photo: Callable[[int, int], None]) -> 
     """The SHA-256 of each file, in hex; empty if it is missing or unreadable."""
     distinct, hashes = list(dict.fromkeys(paths)), {}
     with ThreadPoolExecutor(_THREADS) as pool:
-        for path, sha256 in zip(distinct, pool.map(_hash_file, distinct), strict=True):
-            hashes[path] = sha256
+        for path, sha256 in zip(distinct, pool.map(sha256_now, distinct), strict=True):
+            hashes[path] = sha256 or ""
             on_photo(len(hashes), len(distinct))
     return hashes
-
-
-def _hash_file(path: Path) -> str:
-    try:
-        return file_sha256(path)
-    except ImageError:
-        return ""
 
 
 def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:

@@ -60,16 +60,12 @@ def compare(
     stores = {spec: PixelStore(cache, spec) for spec in (model.metadata.preprocess for model in models)}
     held = _test_photos(challenger.splits)
     now = [photo for photo in held if photo.label != NONE]
-    photos = read_frozen_photos(
-        now, list(stores.values()), lambda done, total: advance("Decoding test photos", done, total)
-    )
+    photos = read_frozen_photos(now, list(stores.values()), partial(advance, "Decoding test photos"))
     earlier = _test_photos(champion.splits) if champion and champion.splits else None
     there = {photo.sha256 for photo in held}
     dropped = {*classes.drop, NONE}
     gone = [photo for photo in earlier or () if photo.label not in dropped and photo.sha256 not in there]
-    costs = measure_footprints(
-        [one.bundle for one in both], lambda done, total: advance("Measuring speed", done, total)
-    )
+    costs = measure_footprints([one.bundle for one in both], partial(advance, "Measuring speed"))
     kept = models[-1].precision
     predictions = []
     for one, model, cost in zip(both, models, costs, strict=True):

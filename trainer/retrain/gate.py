@@ -269,9 +269,8 @@ def _speed(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None
     if before is None:
         return None
     details = f"{before.images_per_s:,.0f} → {after.images_per_s:,.0f} images a second on one thread"
-    return Finding(
-        after.images_per_s / before.images_per_s, limit, after.images_per_s / before.images_per_s >= limit, details
-    )
+    ratio = after.images_per_s / before.images_per_s
+    return Finding(ratio, limit, ratio >= limit, details)
 
 
 def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
@@ -334,14 +333,7 @@ class _Row(NamedTuple):
     broken: str
 
 
-def _count(figure: float) -> str:
-    return f"{figure:,.0f}"
-
-
-def _ratio(figure: float) -> str:
-    return f"{figure:.2f}"
-
-
+_count, _ratio = "{:,.0f}".format, "{:.2f}".format
 _KEEPS: Final = {"at most": operator.le, "at least": operator.ge, "more than": operator.gt}
 _AT_MOST: Final = ("at most", "more than")
 _AT_LEAST: Final = ("at least", "less than")

@@ -70,11 +70,8 @@ def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
     comparison = cycle.find(cycle.comparison, Comparison)
     if comparison and outcome.challenger:  # it was compared before it had a number
         comparison = comparison.model_copy(update={"challenger": outcome.challenger})
-    collected, verdict, photos = (
-        cycle.find(cycle.collected, Collected),
-        cycle.find(cycle.verdict, GateVerdict),
-        _photos(cycle),
-    )
+    collected, verdict = cycle.find(cycle.collected, Collected), cycle.find(cycle.verdict, GateVerdict)
+    photos = _photos(cycle)
     checks = sorted(verdict.checks, key=lambda check: (check.passed, not check.doubtful)) if verdict else ()
     return render(
         "cycle.html",

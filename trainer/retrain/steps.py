@@ -137,8 +137,7 @@ def _of_champion(work: RunningCycle, file: str) -> Path | None:
 
 
 def _export(work: RunningCycle, view: "TrainingView") -> None:
-    settings = work.config.export
-    options = ExportOptions(int8=settings.int8, edge=settings.edge, default_variant=settings.default_variant)
+    options = ExportOptions(**dict(work.config.export))
     work.tools.export(work.folder.run, work.folder.bundle, options, view.advance)
 
 
@@ -203,10 +202,6 @@ def _numbers(comparison: Comparison) -> dict[str, Any]:
     keys = {"champion", "champion_accuracy", "challenger_accuracy", "points", "points_95", "photos", "won", "lost"}
     promised = comparison.automation.own_precision if comparison.automation else None
     return {**comparison.model_dump(mode="json", include=keys), "precision": promised}
-
-
-def _decided(work: RunningCycle) -> bool:
-    return work.decision() is not None
 
 
 def _decide(work: RunningCycle, view: "TrainingView") -> None:
@@ -280,7 +275,7 @@ STEPS: Final = (
     Step("catalogue", "Champion and challenger on real rows", _catalogue_done, _catalogue),
     Step("gate", "May the challenger become the champion?", _leaves("verdict.json"), _gate),
     Step("publish", "Add it to the registry", _leaves("published.json"), _publish),
-    Step("decide", "Promote or refuse it", _decided, _decide),
+    Step("decide", "Promote or refuse it", lambda work: work.decision() is not None, _decide),
     Step("report", "Write the report", _leaves("report.html"), _report),
     Step("end", "Write the outcome", _leaves("outcome.json"), _end),
 )

@@ -23,7 +23,7 @@ from trainer.check.shortcuts import TOGETHER, Guess, guess_from_accidents
 from trainer.data.csv_files import write_rows
 from trainer.data.dataset import Dataset, Exclusion, LabeledPhoto, Split
 from trainer.data.photo_cache import PixelStore, StatisticsStore
-from trainer.data.photo_files import hash_photos, holds
+from trainer.data.photo_files import hash_photos, sha256_now
 from trainer.splits.assign import assign_splits
 from trainer.splits.assigned import AssignedPhoto, Candidate, group_numbers, match_earlier
 from trainer.splits.set_aside import count_leaks, find_unlearnable
@@ -186,7 +186,7 @@ def restore(photos: Sequence[AssignedPhoto], store: PixelStore, advance: Advance
     """Decode a run's photos again if the cache has lost them."""
     lost = {photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)}
     for sha256, path in lost.items():
-        if not holds(path, sha256):
+        if sha256_now(path) != sha256:
             msg = f"{path} is gone or has changed since the run began, its pixels are no longer cached; train again."
             raise DataError(msg)
     _add(lost, store, advance)

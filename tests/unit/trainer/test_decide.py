@@ -3,11 +3,13 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from models.fit import Fit
 from tests.unit.trainer.run_files import ARGS
 from trainer.data.dataset import Split
-from trainer.decide import choose_fit, decide, foretold_s, frozen_args, plan, plan_finetuning
+from trainer.decide import choose_balance, choose_fit, decide, foretold_s, frozen_args, plan, plan_finetuning
 from trainer.learning.training import new_network, pace_here
 from trainer.learning.training_step import Pace
 from trainer.request import Arch, Balance, NamedWeights, NetworkChoice, Preset, TrainRequest
@@ -191,3 +193,20 @@ def test_timing_leaves_nothing_behind():
     before = new_network(args).get_weights()
     assert pace_here(args).photos_per_s > 0
     assert all((one == other).all() for one, other in zip(before, new_network(args).get_weights(), strict=True))
+
+
+@pytest.mark.parametrize("counts", [[], [0, 0], [5], [30, 10], [30, 10, 0], [10, 10]])
+def test_classes_within_a_ratio_of_three_are_left_alone(counts):
+    assert choose_balance(counts, None) == (Balance.NONE, None)
+
+
+@pytest.mark.parametrize("counts", [[31, 10], [1000, 900, 1], [31, 10, 0]])
+def test_beyond_it_photos_are_weighed(counts):
+    balance, note = choose_balance(counts, None)
+    assert balance is Balance.WEIGHTS
+    assert note
+
+
+@given(st.lists(st.integers(0, 1000)), st.sampled_from(Balance))
+def test_a_wish_is_obeyed_without_a_word(counts, wished):
+    assert choose_balance(counts, wished) == (wished, None)

@@ -1,5 +1,6 @@
 import csv
 import shutil
+import time
 
 import numpy as np
 import pytest
@@ -27,7 +28,7 @@ from trainer.run import RunState, read_history
 from trainer.sample.catalogue import draw_catalogue
 from trainer.splits.assigned import read_splits, write_splits
 from trainer.splits.set_aside import count_leaks
-from trainer.train import train
+from trainer.train import deadline_of_main, train
 
 
 def changed(request: TrainRequest, **changes):
@@ -188,3 +189,15 @@ def test_the_exporter_reads_the_pixels_that_preprocess_makes(trained):
     pixels = [preprocess(photo.path.read_bytes(), read.preprocess) for photo in photos]
     assert np.array_equal(read.pixels, np.stack(pixels))
     assert len(read.originals) == len(list(trained.run.originals.iterdir()))
+
+
+@pytest.mark.parametrize(
+    ("folds", "cv", "share"),
+    [(0, False, 1), (2, False, 3 / 4), (4, False, 1 / 2), (10, False, 1 / 4), (5, True, 1 / 5)],
+)
+def test_a_network_beside_folds_has_the_share_of_time_that_it_takes(make_training, folds, cv, share):
+    """Each of k folds learns from (k - 1) / k of the photos, for a third of the epochs, or for all."""
+    args = make_training(folds=folds, cv=cv).args
+    begin = time.monotonic()
+    assert deadline_of_main(args, begin + 1000) == pytest.approx(begin + 1000 * share, abs=5)
+    assert deadline_of_main(args, None) is None

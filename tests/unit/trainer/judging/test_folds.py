@@ -1,5 +1,4 @@
 import itertools
-import time
 from dataclasses import dataclass, field, replace
 
 import keras
@@ -9,7 +8,7 @@ import pytest
 from models.errors import InputError
 from tests.unit.trainer.run_files import Diary, Killed, at, files_of, kill, press_ctrl_c
 from trainer.judging.evaluate import judge
-from trainer.judging.folds import assign_folds, deadline_of_main, fit_folds_of_heads, held_photos, train_folds
+from trainer.judging.folds import assign_folds, fit_folds_of_heads, held_photos, train_folds
 from trainer.judging.label_errors import find_label_errors
 from trainer.learning.training import Predictor, labels_of
 from trainer.request import Arch
@@ -104,7 +103,7 @@ def test_each_training_photo_is_judged_once_by_a_head_that_saw_neither_it_nor_it
 def test_each_photo_passes_the_body_once(make_training, diary):
     """Penalty, head, its folds, both splits, unknown score and label errors."""
     training = make_training(labels=(0, 1) * 20, held=(0, 1) * 4, folds=FOLDS, cv=True)
-    predictor = training.predictor(few_features(2))
+    predictor = Predictor(few_features(2), training.store, training.features)
     folds = fit_folds_of_heads(training, predictor, training.fit_head(predictor), diary)
     prepared = Prepared([*training.photos, *training.held], [], training.args.classes, ())
     judged = judge(predictor, training, prepared, folds)
@@ -154,18 +153,6 @@ def test_ctrl_c_gives_none_and_keeps_the_folds_that_are_done(make_training):
     assert not answers(training, 2).exists()
     assert diary.advanced_with == ["Fold 1 of 3", "Fold 2 of 3"]
     assert len(diary.notes) == 1, "that Ctrl-C was pressed is said"
-
-
-@pytest.mark.parametrize(
-    ("folds", "cv", "share"),
-    [(0, False, 1), (2, False, 3 / 4), (4, False, 1 / 2), (10, False, 1 / 4), (5, True, 1 / 5)],
-)
-def test_a_network_beside_folds_has_the_share_of_time_that_it_takes(make_training, folds, cv, share):
-    """Each of k folds learns from (k - 1) / k of the photos, for a third of the epochs, or for all."""
-    args = make_training(folds=folds, cv=cv).args
-    begin = time.monotonic()
-    assert deadline_of_main(args, begin + 1000) == pytest.approx(begin + 1000 * share, abs=5)
-    assert deadline_of_main(args, None) is None
 
 
 @pytest.mark.rest

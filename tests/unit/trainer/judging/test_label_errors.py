@@ -13,11 +13,9 @@ from trainer.judging.evaluate import SplitPredictions
 from trainer.judging.folds import assign_folds
 from trainer.judging.label_errors import (
     FOLDS,
-    LabelIssue,
     find_label_errors,
     find_label_issues,
     out_of_fold,
-    write_label_issues,
 )
 from trainer.learning.training import Predictor
 from trainer.splits.assigned import AssignedPhoto
@@ -42,17 +40,6 @@ def test_a_label_is_doubted_where_another_class_is_nine_times_as_likely():
 def test_a_photo_whose_class_was_not_learned_is_not_judged():
     assert found(["hat", "vase"], [[0.9, 0.1, 0.0]] * 2) == []
     assert found(["hat", "vase"], [[0.9, 0.1, 1e-6]] * 2) == [("001", "vase", "hat")]
-
-
-def test_the_file_has_a_row_an_issue_in_order(tmp_path):
-    photo = AssignedPhoto(Path("shop/a,b.jpg"), "lamp", Split.VAL, "0", "0")
-    issues = [LabelIssue(photo, "hat", 0.25, 0.75), LabelIssue(photo, "vase", 0.3, 0.45)]
-    write_label_issues(tmp_path / "label_issues.csv", issues, tmp_path)
-    assert (tmp_path / "label_issues.csv").read_text() == (
-        "image,split,label,suggested,score,label_probability,suggested_probability\n"
-        '"shop/a,b.jpg",val,lamp,hat,0.7500,0.2500,0.7500\n'
-        '"shop/a,b.jpg",val,lamp,vase,0.6000,0.3000,0.4500\n'
-    )
 
 
 def clusters(counts, distance=5.0, width=8, seed=0):

@@ -6,14 +6,12 @@ from hypothesis import strategies as st
 from trainer.learning.recipe import (
     MOST_WEIGHT,
     Stage,
-    balance_note,
-    choose_balance,
     class_weights,
     mean_cost,
     rate_at,
     recipe_for,
 )
-from trainer.request import Arch, Balance
+from trainer.request import Arch
 
 COSINE = recipe_for(Arch.CNN, pretrained=False)
 
@@ -53,23 +51,6 @@ def test_fine_tuning_of_many_photos_takes_a_larger_batch():
 def test_epochs_of_smaller_photos_cost_less(progress, cost):
     """One of half the side takes 40% of the time."""
     assert mean_cost(progress, (Stage(until=0.5, scale=0.5),)) == pytest.approx(cost)
-
-
-@pytest.mark.parametrize("counts", [[], [0, 0], [5], [30, 10], [30, 10, 0], [10, 10]])
-def test_classes_within_a_ratio_of_three_are_left_alone(counts):
-    assert choose_balance(counts, None) is Balance.NONE
-    assert balance_note(counts, None) is None
-
-
-@pytest.mark.parametrize("counts", [[31, 10], [1000, 900, 1], [31, 10, 0]])
-def test_beyond_it_photos_are_weighed(counts):
-    assert choose_balance(counts, None) is Balance.WEIGHTS
-
-
-@given(st.lists(st.integers(0, 1000)), st.sampled_from(Balance))
-def test_a_wish_is_obeyed_without_a_word(counts, wished):
-    assert choose_balance(counts, wished) is wished
-    assert balance_note(counts, wished) is None
 
 
 sizes = st.lists(st.integers(0, 100_000), min_size=1)

@@ -155,7 +155,6 @@ def test_the_quickest_step_is_the_pace_and_the_first_one_compiles():
     """Eight photos a step."""
     took = [9.0, 2.0, 1.0, 3.0, 2.0]
     times = iter([time for second in took for time in (0.0, second)])
-    network = forgetful()
-    pace = measure_pace(network, RECIPE, [network.trainable_variables], 16, 8, clock=lambda: next(times))
+    pace = measure_pace(learner_of(forgetful()), 16, 8, clock=lambda: next(times))
     assert (pace.photos_per_s, pace.compile_s) == (8.0, 8.0)
     assert next(times, None) is None

@@ -9,7 +9,8 @@ from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, U
 from models.statistics.thresholds import automatic
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Judged, SplitPredictions
-from trainer.report.write import write_predictions
+from trainer.judging.label_errors import LabelIssue
+from trainer.report.write import write_label_issues, write_predictions
 from trainer.splits.assigned import AssignedPhoto
 
 CLASSES = ("hat", "lamp", "vase")
@@ -60,3 +61,14 @@ def test_the_status_is_what_labelling_makes_of_a_row(path, thresholds, limit):
     known = np.ones(200, np.bool_) if limit is None else found.unknown <= limit
     by_itself = automatic(found.probabilities, known, sure.targets[1].thresholds)
     assert [row["status"] == "labeled" for row in rows_of(path, {Judged.VAL: found}, sure)] == by_itself.tolist()
+
+
+def test_the_file_has_a_row_an_issue_in_order(tmp_path):
+    photo = AssignedPhoto(Path("shop/a,b.jpg"), "lamp", Split.VAL, "0", "0")
+    issues = [LabelIssue(photo, "hat", 0.25, 0.75), LabelIssue(photo, "vase", 0.3, 0.45)]
+    write_label_issues(tmp_path / "label_issues.csv", issues, tmp_path)
+    assert (tmp_path / "label_issues.csv").read_text() == (
+        "image,split,label,suggested,score,label_probability,suggested_probability\n"
+        '"shop/a,b.jpg",val,lamp,hat,0.7500,0.2500,0.7500\n'
+        '"shop/a,b.jpg",val,lamp,vase,0.6000,0.3000,0.4500\n'
+    )
