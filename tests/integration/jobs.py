@@ -28,6 +28,7 @@ Row = dict[str, Any]
 _FLOATS = ("confidence", "confidence_2", "unknown")
 _FLOAT_TOLERANCE = 1e-5
 _EARLY_ROW = 128
+_MOST_BEGUN = 3
 
 
 def photo_names(catalogue: Path, rows: int) -> list[str]:
@@ -125,10 +126,9 @@ class QueuedJob:
         leases = zip(keys, texts, strict=True)
         return [InHand(int(key.rpartition(":")[2]), Owner.from_json(text).pid) for key, text in leases if text]
 
-    def one_has_the_rest(self) -> bool:
-        """Whether one process has in hand all chunks that are left: it begins others before one is done."""
-        held = self.in_hand()
-        return len({one.pid for one in held}) == 1 and {one.chunk for one in held} == set(self.job.missing_chunks())
+    def few_left(self) -> bool:
+        """Whether no more chunks are left than one process begins: a photo that hangs holds up the others."""
+        return 0 < len(self.job.missing_chunks()) <= _MOST_BEGUN
 
     def freeze_one(self) -> InHand:
         """Stop a process (SIGSTOP) that has a good part of a chunk still before it, and name both."""

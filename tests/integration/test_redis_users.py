@@ -86,7 +86,7 @@ def test_a_job_with_every_failure_needs_exactly_these_rights(
     held = until(job.in_hand, "a chunk is in hand")[0]
     os.kill(held.pid, signal.SIGKILL)
     until(lambda: first.events("process_died"), "a process died")
-    until(job.one_has_the_rest, "only the process that hangs has chunks")
+    until(job.few_left, "only chunks of the process that hangs are left")
     first.terminate()
     assert first.process.wait(GRACE_S + 10) == 0
     hangs.write_bytes(good.read_bytes())

@@ -94,7 +94,7 @@ def test_a_chunk_that_takes_longer_than_the_grace_time_is_handed_back(
     photos = [str(slow), *(str(catalogue / name) for name in names[:600])]
     job = cluster.submit(photos, bundle, root=Path("/"), timeout_s=300.0)
     worker = cluster.worker(env={"HANGTAG_GRACE_S": str(GRACE_S), **with_bad_formats()})
-    until(job.one_has_the_rest, "only the process that hangs has chunks")
+    until(job.few_left, "only chunks of the process that hangs are left")
     worker.terminate()
     assert worker.process.wait(GRACE_S) == 0
     assert_holds_no_chunk_back(cluster, job)
