@@ -17,7 +17,7 @@ from models.text import one_line
 from web.jobs import JobIndex, NoSuchJobError, WebJob
 from web.review.unanswered import AnsweredPhotos, UnansweredRows
 from web.run_jobs import JobRunner
-from worker.job.job import NO_RETRY, RETRYABLE, Job
+from worker.job.job import RETRYABLE, Job, Retry
 from worker.job.parts import latest_parts, part_key, part_work, worst_results
 from worker.job.receipt import ErrorExample, JobReceipt, Receipt, job_receipt
 from worker.results.progress import JobProgress, JobState, ProgressReader
@@ -137,7 +137,7 @@ class _JobReader:
         self._left = UnansweredRows(found.job, answered)
         self.lock = threading.Lock()
         self._progress = ProgressReader(found.job)
-        self._retry = NO_RETRY
+        self._retry = Retry()
         self._counted: set[int] = set()
         self._counts = JobCounts()
 
