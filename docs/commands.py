@@ -20,10 +20,8 @@ HEAD: Final = """# Commands
 <!-- Written by docs/commands.py from the commands themselves: edit their help, then run `make docs`. -->
 
 `hangtag COMMAND --help` says the same in your terminal. `hangtag --install-completion` teaches your shell to complete
-commands and options. What a command returns to the shell stands under [exit statuses](../formats.md#exit-statuses).
+commands and options. [Exit statuses](../formats.md#exit-statuses) are the same for all commands.
 
-| task | command | what it does |
-|---|---|---|
 """
 Command = Any
 """A Typer command, group or parameter: Typer keeps its own copy of Click, without types."""
@@ -31,13 +29,29 @@ Command = Any
 
 def page() -> str:
     """The whole page."""
-    app = typer.main.get_command(make_app())
-    commands = list(walk(app))
-    rows = [
-        f"| {task_of(command)} | [`{name}`](#{anchor(name)}) | {cell(first_line(command))} |\n"
-        for name, command in commands
-    ]
-    return "".join([HEAD, *rows, *(section(name, command) for name, command in commands)])
+    commands = list(walk(typer.main.get_command(make_app())))
+    tasks = [f"- **{task}**: {', '.join(map(link, names))}\n" for task, names in by_task(commands).items()]
+    first = {row(param): name for name, command in reversed(commands) for param in options_of(command)}
+    return "".join([HEAD, *tasks, *(section(name, command, first) for name, command in commands)])
+
+
+def by_task(commands: list[tuple[str, Command]]) -> dict[str, list[str]]:
+    """Commands by their panel in ``hangtag --help``; a group's commands are in the group's panel."""
+    panels = {name: str(command.rich_help_panel) for name, command in commands}
+    tasks: dict[str, list[str]] = {}
+    for name in panels:
+        tasks.setdefault(panels[" ".join(name.split()[:2])], []).append(name)
+    return tasks
+
+
+def link(name: str) -> str:
+    """A link to a command's section; its anchor is the same on the site and on GitHub."""
+    return f"[`{name.removeprefix('hangtag ')}`](#{name.replace(' ', '-')})"
+
+
+def params_of(command: Command) -> list[Command]:
+    """Arguments and options that people see."""
+    return [param for param in command.params if not getattr(param, "hidden", False) and param.name != "help"]
 
 
 def walk(group: Command, before: str = "hangtag") -> Iterator[tuple[str, Command]]:
@@ -50,31 +64,26 @@ def walk(group: Command, before: str = "hangtag") -> Iterator[tuple[str, Command
             yield from walk(command, full)
 
 
-def task_of(command: Command) -> str:
-    """The panel of ``hangtag --help`` that it is in; a command of a group is in none."""
-    panel = command.rich_help_panel
-    return panel if isinstance(panel, str) else ""
+def options_of(command: Command) -> list[Command]:
+    """What begins with a dash."""
+    return [param for param in params_of(command) if param.opts[0].startswith("-")]
 
 
-def anchor(name: str) -> str:
-    """The heading's id on the site, and on GitHub."""
-    return name.replace(" ", "-")
-
-
-def first_line(command: Command) -> str:
-    """The sentence that ``hangtag --help`` shows."""
-    return " ".join(command.help.split("\n\n")[0].split())
-
-
-def section(name: str, command: Command) -> str:
-    """Usage, help, arguments and options of a command."""
-    own = [param for param in command.params if not getattr(param, "hidden", False) and param.name != "help"]
-    arguments = [param for param in own if not param.opts[0].startswith("-")]
+def section(name: str, command: Command, first: dict[str, str]) -> str:
+    """Usage, help, arguments and options of a command; options of an earlier command only by name."""
+    options = options_of(command)
+    arguments = [param for param in params_of(command) if param not in options]
     usage = " ".join([name, *(f"{param.metavar or param.name.upper()}" for param in arguments)])
-    options = "[OPTIONS]" if len(own) > len(arguments) else ""
     asked = f"\n{command.epilog}\n" if command.epilog else ""
+    own = [param for param in params_of(command) if first.get(row(param), name) == name]
     tables = "".join(table(panel or "", list(params)) for panel, params in groupby(own, panel_of))
-    return f"\n## {name}\n\n`{f'{usage} {options}'.strip()}`\n\n{told(command.help)}{asked}{tables}"
+    earlier: dict[str, list[str]] = {}
+    for param in options:
+        if param not in own:
+            earlier.setdefault(first[row(param)], []).extend(f"`{opt}`" for opt in param.opts)
+    same = "; ".join(f"{link(other)}: {', '.join(names)}" for other, names in earlier.items())
+    shown = f"{usage} {'[OPTIONS]' if options else ''}".strip()
+    return f"\n## {name}\n\n`{shown}`\n\n{told(command.help)}{asked}{tables}" + (f"\nAs in {same}.\n" if same else "")
 
 
 def panel_of(param: Command) -> str | None:
