@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Iterator
 from enum import Enum
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -76,26 +75,14 @@ def section(name: str, command: Command, first: dict[str, str]) -> str:
     usage = " ".join([name, *(f"{param.metavar or param.name.upper()}" for param in arguments)])
     asked = f"\n{command.epilog}\n" if command.epilog else ""
     own = [param for param in params_of(command) if first.get(row(param), name) == name]
-    tables = "".join(table(panel or "", list(params)) for panel, params in groupby(own, panel_of))
+    items = "\n" + "".join(map(row, own)) if own else ""
     earlier: dict[str, list[str]] = {}
     for param in options:
         if param not in own:
             earlier.setdefault(first[row(param)], []).extend(f"`{opt}`" for opt in param.opts)
     same = "; ".join(f"{link(other)}: {', '.join(names)}" for other, names in earlier.items())
     shown = f"{usage} {'[OPTIONS]' if options else ''}".strip()
-    return f"\n## {name}\n\n`{shown}`\n\n{told(command.help)}{asked}{tables}" + (f"\nAs in {same}.\n" if same else "")
-
-
-def panel_of(param: Command) -> str | None:
-    """What an option is about, where its command has many; arguments and others are in no panel."""
-    panel = getattr(param, "rich_help_panel", None)
-    return panel if isinstance(panel, str) else None
-
-
-def table(panel: str, params: list[Command]) -> str:
-    """A panel's arguments and options."""
-    head = f"| {panel or 'argument or option'} | what it means | default |\n|---|---|---|\n"
-    return "\n" + head + "".join(row(param) for param in params)
+    return f"\n## {name}\n\n`{shown}`\n\n{told(command.help)}{asked}{items}" + (f"\nAs in {same}.\n" if same else "")
 
 
 def told(text: str) -> str:
@@ -115,16 +102,15 @@ def told(text: str) -> str:
 
 
 def row(param: Command) -> str:
-    """A parameter as a row of the table."""
+    """A parameter as an item of the list."""
     names = ", ".join(f"`{name}`" for name in [*param.opts, *param.secondary_opts])
     if not param.opts[0].startswith("-"):
         names = f"`{param.metavar or param.name.upper()}`"
     elif value := value_of(param):
         names += f" `{value}`"
-    said = param.help or ""
-    if param.envvar:
-        said += f" Environment: `{param.envvar}`."
-    return f"| {names} | {cell(said)} | {cell(default_of(param))} |\n"
+    env = f" Environment: `{param.envvar}`." if param.envvar else ""
+    text = f"{names}: {' '.join((param.help or '').split())}{env} {default_of(param)}".strip()
+    return f"- {text.replace('<', '&lt;')}\n"
 
 
 def value_of(param: Command) -> str:
@@ -136,20 +122,15 @@ def value_of(param: Command) -> str:
 def default_of(param: Command) -> str:
     """The default, where the help does not say it in words."""
     if param.required:
-        return "needed"
+        return "Needed."
     default = param.default
     if isinstance(param.show_default, str):
-        return param.show_default
+        return f"Default: {param.show_default}."
     if default is None or default is False or default in ((), []) or callable(default):
         return ""
     if param.is_flag:
-        return "on"
-    return str(default.value if isinstance(default, Enum) else default)
-
-
-def cell(text: str) -> str:
-    """Text in a cell of a Markdown table."""
-    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;").strip()
+        return "Default: on."
+    return f"Default: {default.value if isinstance(default, Enum) else default}."
 
 
 if __name__ == "__main__":

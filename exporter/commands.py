@@ -57,7 +57,7 @@ def export_command(
 
         hangtag export runs/train/shop --edge --out bundles/shop-v2
 
-      int8 may lose a point of accuracy, not half a point:
+      int8 may lose a point of accuracy:
 
         hangtag export runs/train/shop --max-drop 1
 

@@ -67,7 +67,7 @@ def import_command(
         list[str] | None,
         typer.Option(
             metavar="LABEL",
-            help="Accept this new label, even if it looks like a known one. Repeat it for several.",
+            help="Accept this new label, although it looks like a known one. Repeat it for several.",
             show_default=False,
         ),
     ] = None,
@@ -75,11 +75,8 @@ def import_command(
 ) -> None:
     """Import a reviewer's labels. If a row cannot be used, the whole file is refused.
 
-    The exit status is 4 if no row has an answer.
-
-    A new label that looks like a typing error of a known one is refused, unless --new-label names it.
-
-    Every vote is kept. A photo on which reviewers disagree is shown, and left out of training until they agree.
+    The exit status is 4 if no row has an answer. A photo on which reviewers disagree is left out of training until
+    they agree.
 
     Examples:
 
