@@ -86,18 +86,16 @@ def section(name: str, command: Command, first: dict[str, str]) -> str:
 
 
 def told(text: str) -> str:
-    """The help as Markdown: its examples become a block."""
+    """The help as Markdown: its examples become blocks."""
     parts: list[str] = []
     for paragraph in text.strip().split("\n\n"):
-        line = " ".join(paragraph.split())
-        if paragraph.startswith(" ") and line.startswith(("hangtag ", "pip ")):
-            shown = f"```bash\n{line}\n```\n"
-            if parts and parts[-1].startswith("```"):
-                parts[-1] = parts[-1].removesuffix("```\n") + f"{line}\n```\n"
-                continue
-            parts.append(shown)
+        line = " ".join(paragraph.split()).removeprefix("Examples:").strip()
+        if not line.startswith(("hangtag ", "pip ")):
+            parts += [f"{line}\n"] if line else []
+        elif parts and parts[-1].startswith("```"):
+            parts[-1] = parts[-1].removesuffix("```\n") + f"{line}\n```\n"
         else:
-            parts.append(f"{line}\n")
+            parts.append(f"```bash\n{line}\n```\n")
     return "\n".join(parts)
 
 
