@@ -30,7 +30,7 @@ def page() -> str:
     """The whole page."""
     commands = list(walk(typer.main.get_command(make_app())))
     tasks = [f"- **{task}**: {', '.join(map(link, names))}\n" for task, names in by_task(commands).items()]
-    first = {row(param): name for name, command in reversed(commands) for param in options_of(command)}
+    first = {row(param): name for name, command in reversed(commands) for param in params_of(command)}
     return "".join([HEAD, *tasks, *(section(name, command, first) for name, command in commands)])
 
 
@@ -63,26 +63,36 @@ def walk(group: Command, before: str = "hangtag") -> Iterator[tuple[str, Command
             yield from walk(command, full)
 
 
-def options_of(command: Command) -> list[Command]:
-    """What begins with a dash."""
-    return [param for param in params_of(command) if param.opts[0].startswith("-")]
-
-
 def section(name: str, command: Command, first: dict[str, str]) -> str:
-    """Usage, help, arguments and options of a command; options of an earlier command only by name."""
-    options = options_of(command)
-    arguments = [param for param in params_of(command) if param not in options]
-    usage = " ".join([name, *(f"{param.metavar or param.name.upper()}" for param in arguments)])
-    asked = f"\n{command.epilog}\n" if command.epilog else ""
-    own = [param for param in params_of(command) if first.get(row(param), name) == name]
-    items = "\n" + "".join(map(row, own)) if own else ""
-    earlier: dict[str, list[str]] = {}
-    for param in options:
-        if param not in own:
-            earlier.setdefault(first[row(param)], []).extend(f"`{opt}`" for opt in param.opts)
+    """Usage, help, arguments and options of a command; those of an earlier command only by name."""
+    own, earlier = "", dict[str, list[str]]()
+    for param in params_of(command):
+        if first[row(param)] == name:
+            own += row(param)
+        else:
+            earlier.setdefault(first[row(param)], []).append(names_of(param))
     same = "; ".join(f"{link(other)}: {', '.join(names)}" for other, names in earlier.items())
-    shown = f"{usage} {'[OPTIONS]' if options else ''}".strip()
-    return f"\n## {name}\n\n`{shown}`\n\n{told(command.help)}{asked}{items}" + (f"\nAs in {same}.\n" if same else "")
+    arguments = "".join(f" {param.metavar or param.name.upper()}" for param in params_of(command) if is_argument(param))
+    parts = [
+        f"`{name}{arguments} [OPTIONS]`\n",
+        told(command.help),
+        command.epilog,
+        own,
+        f"As in {same}.\n" if same else "",
+    ]
+    return "\n".join(["", f"## {name}\n", *filter(None, parts)])
+
+
+def is_argument(param: Command) -> bool:
+    """Whether it is typed without a name."""
+    return not param.opts[0].startswith("-")
+
+
+def names_of(param: Command) -> str:
+    """The argument, or the option's spellings."""
+    if is_argument(param):
+        return f"`{param.metavar or param.name.upper()}`"
+    return ", ".join(f"`{name}`" for name in [*param.opts, *param.secondary_opts])
 
 
 def told(text: str) -> str:
@@ -101,11 +111,8 @@ def told(text: str) -> str:
 
 def row(param: Command) -> str:
     """A parameter as an item of the list."""
-    names = ", ".join(f"`{name}`" for name in [*param.opts, *param.secondary_opts])
-    if not param.opts[0].startswith("-"):
-        names = f"`{param.metavar or param.name.upper()}`"
-    elif value := value_of(param):
-        names += f" `{value}`"
+    value = "" if is_argument(param) else value_of(param)
+    names = f"{names_of(param)} `{value}`" if value else names_of(param)
     env = f" Environment: `{param.envvar}`." if param.envvar else ""
     text = f"{names}: {' '.join((param.help or '').split())}{env} {default_of(param)}".strip()
     return f"- {text.replace('<', '&lt;')}\n"
@@ -124,7 +131,7 @@ def default_of(param: Command) -> str:
     default = param.default
     if isinstance(param.show_default, str):
         return f"Default: {param.show_default}."
-    if default is None or default is False or default in ((), []) or callable(default):
+    if default is None or default is False or default in ("", (), []) or callable(default):
         return ""
     if param.is_flag:
         return "Default: on."
