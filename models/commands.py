@@ -163,7 +163,8 @@ def benchmark_command(
     bundle: Annotated[
         Path,
         typer.Argument(
-            metavar="BUNDLE", help="A bundle, a lone .onnx file, or a model of a registry, such as shop@champion."
+            metavar="BUNDLE",
+            help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, such as shop@champion.",
         ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,

@@ -15,7 +15,7 @@ CorrectionsOption = Annotated[
         show_default=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) -> None:
@@ -103,9 +103,7 @@ def apply_command(
     corrections: CorrectionsOption = None,
     jobs: Annotated[
         str,
-        typer.Option(
-            "--jobs", metavar="DIR", envvar="HANGTAG_JOBS", help="The folder of queued jobs, or an s3:// URL."
-        ),
+        typer.Option("--jobs", metavar="DIR", envvar="HANGTAG_JOBS", help="The folder of jobs, or an s3:// URL."),
     ] = "jobs",
     output: Annotated[
         Path | None,
