@@ -54,7 +54,7 @@ def params_of(command: Command) -> list[Command]:
 
 
 def walk(group: Command, before: str = "hangtag") -> Iterator[tuple[str, Command]]:
-    """Each command with its full name, those of a group behind it."""
+    """Each command with its full name; a group comes before its commands."""
     for name in group.list_commands(None):
         command = group.commands[name]
         full = f"{before} {name}"
@@ -64,7 +64,7 @@ def walk(group: Command, before: str = "hangtag") -> Iterator[tuple[str, Command
 
 
 def section(name: str, command: Command, first: dict[str, str]) -> str:
-    """Usage, help, arguments and options of a command; those of an earlier command only by name."""
+    """Usage, help, arguments and options of a command, which refers to an earlier command for the same ones."""
     own, earlier = "", dict[str, list[str]]()
     for param in params_of(command):
         if first[row(param)] == name:

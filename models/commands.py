@@ -53,8 +53,6 @@ def classify_command(
 
       hangtag classify *.jpg --model bundles/shop --json --top-k 1
 
-      hangtag classify shoe.jpg --model bundles/shop --precision 0.98
-
       hangtag classify shoe.jpg --model shop@champion
 
       hangtag classify shoe.jpg --model category=shop@champion --model colour=colours@champion

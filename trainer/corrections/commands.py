@@ -84,8 +84,6 @@ def import_command(
 
       hangtag corrections import corrected.csv --corrections retrain.toml
 
-      hangtag corrections import corrected.csv --corrections shared/corrections.csv --json
-
       hangtag corrections import corrected.csv --new-label hats
     """
     from trainer.corrections.importing import ImportOptions
