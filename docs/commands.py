@@ -4,7 +4,6 @@ import re
 import sys
 from collections.abc import Iterator
 from enum import Enum
-from itertools import groupby
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,10 +19,8 @@ HEAD: Final = """# Commands
 <!-- Written by docs/commands.py from the commands themselves: edit their help, then run `make docs`. -->
 
 `hangtag COMMAND --help` says the same in your terminal. `hangtag --install-completion` teaches your shell to complete
-commands and options. What a command returns to the shell stands under [exit statuses](../formats.md#exit-statuses).
+commands and options. [Exit statuses](../formats.md#exit-statuses) are the same for all commands.
 
-| task | command | what it does |
-|---|---|---|
 """
 Command = Any
 """A Typer command, group or parameter: Typer keeps its own copy of Click, without types."""
@@ -31,17 +28,33 @@ Command = Any
 
 def page() -> str:
     """The whole page."""
-    app = typer.main.get_command(make_app())
-    commands = list(walk(app))
-    rows = [
-        f"| {task_of(command)} | [`{name}`](#{anchor(name)}) | {cell(first_line(command))} |\n"
-        for name, command in commands
-    ]
-    return "".join([HEAD, *rows, *(section(name, command) for name, command in commands)])
+    commands = list(walk(typer.main.get_command(make_app())))
+    tasks = [f"- **{task}**: {', '.join(map(link, names))}\n" for task, names in by_task(commands).items()]
+    first = {row(param): name for name, command in reversed(commands) for param in params_of(command)}
+    return "".join([HEAD, *tasks, *(section(name, command, first) for name, command in commands)])
+
+
+def by_task(commands: list[tuple[str, Command]]) -> dict[str, list[str]]:
+    """Commands by their panel in ``hangtag --help``; a group's commands are in the group's panel."""
+    panels = {name: str(command.rich_help_panel) for name, command in commands}
+    tasks: dict[str, list[str]] = {}
+    for name in panels:
+        tasks.setdefault(panels[" ".join(name.split()[:2])], []).append(name)
+    return tasks
+
+
+def link(name: str) -> str:
+    """A link to a command's section; its anchor is the same on the site and on GitHub."""
+    return f"[`{name.removeprefix('hangtag ')}`](#{name.replace(' ', '-')})"
+
+
+def params_of(command: Command) -> list[Command]:
+    """Arguments and options that people see."""
+    return [param for param in command.params if not getattr(param, "hidden", False) and param.name != "help"]
 
 
 def walk(group: Command, before: str = "hangtag") -> Iterator[tuple[str, Command]]:
-    """Each command with its full name, those of a group behind it."""
+    """Each command with its full name; a group comes before its commands."""
     for name in group.list_commands(None):
         command = group.commands[name]
         full = f"{before} {name}"
@@ -50,72 +63,59 @@ def walk(group: Command, before: str = "hangtag") -> Iterator[tuple[str, Command
             yield from walk(command, full)
 
 
-def task_of(command: Command) -> str:
-    """The panel of ``hangtag --help`` that it is in; a command of a group is in none."""
-    panel = command.rich_help_panel
-    return panel if isinstance(panel, str) else ""
+def section(name: str, command: Command, first: dict[str, str]) -> str:
+    """Usage, help, arguments and options of a command, which refers to an earlier command for the same ones."""
+    own, earlier = "", dict[str, list[str]]()
+    for param in params_of(command):
+        if first[row(param)] == name:
+            own += row(param)
+        else:
+            earlier.setdefault(first[row(param)], []).append(names_of(param))
+    same = "; ".join(f"{link(other)}: {', '.join(names)}" for other, names in earlier.items())
+    arguments = "".join(f" {param.metavar or param.name.upper()}" for param in params_of(command) if is_argument(param))
+    parts = [
+        f"`{name}{arguments} [OPTIONS]`\n",
+        told(command.help),
+        command.epilog,
+        own,
+        f"As in {same}.\n" if same else "",
+    ]
+    return "\n".join(["", f"## {name}\n", *filter(None, parts)])
 
 
-def anchor(name: str) -> str:
-    """The heading's id on the site, and on GitHub."""
-    return name.replace(" ", "-")
+def is_argument(param: Command) -> bool:
+    """Whether it is typed without a name."""
+    return not param.opts[0].startswith("-")
 
 
-def first_line(command: Command) -> str:
-    """The sentence that ``hangtag --help`` shows."""
-    return " ".join(command.help.split("\n\n")[0].split())
-
-
-def section(name: str, command: Command) -> str:
-    """Usage, help, arguments and options of a command."""
-    own = [param for param in command.params if not getattr(param, "hidden", False) and param.name != "help"]
-    arguments = [param for param in own if not param.opts[0].startswith("-")]
-    usage = " ".join([name, *(f"{param.metavar or param.name.upper()}" for param in arguments)])
-    options = "[OPTIONS]" if len(own) > len(arguments) else ""
-    asked = f"\n{command.epilog}\n" if command.epilog else ""
-    tables = "".join(table(panel or "", list(params)) for panel, params in groupby(own, panel_of))
-    return f"\n## {name}\n\n`{f'{usage} {options}'.strip()}`\n\n{told(command.help)}{asked}{tables}"
-
-
-def panel_of(param: Command) -> str | None:
-    """What an option is about, where its command has many; arguments and others are in no panel."""
-    panel = getattr(param, "rich_help_panel", None)
-    return panel if isinstance(panel, str) else None
-
-
-def table(panel: str, params: list[Command]) -> str:
-    """A panel's arguments and options."""
-    head = f"| {panel or 'argument or option'} | what it means | default |\n|---|---|---|\n"
-    return "\n" + head + "".join(row(param) for param in params)
+def names_of(param: Command) -> str:
+    """The argument, or the option's spellings."""
+    if is_argument(param):
+        return f"`{param.metavar or param.name.upper()}`"
+    return ", ".join(f"`{name}`" for name in [*param.opts, *param.secondary_opts])
 
 
 def told(text: str) -> str:
-    """The help as Markdown: its examples become a block."""
+    """The help as Markdown: its examples become blocks."""
     parts: list[str] = []
     for paragraph in text.strip().split("\n\n"):
-        line = " ".join(paragraph.split())
-        if paragraph.startswith(" ") and line.startswith(("hangtag ", "pip ")):
-            shown = f"```bash\n{line}\n```\n"
-            if parts and parts[-1].startswith("```"):
-                parts[-1] = parts[-1].removesuffix("```\n") + f"{line}\n```\n"
-                continue
-            parts.append(shown)
+        line = " ".join(paragraph.split()).removeprefix("Examples:").strip()
+        if not line.startswith(("hangtag ", "pip ")):
+            parts += [f"{line}\n"] if line else []
+        elif parts and parts[-1].startswith("```"):
+            parts[-1] = parts[-1].removesuffix("```\n") + f"{line}\n```\n"
         else:
-            parts.append(f"{line}\n")
+            parts.append(f"```bash\n{line}\n```\n")
     return "\n".join(parts)
 
 
 def row(param: Command) -> str:
-    """A parameter as a row of the table."""
-    names = ", ".join(f"`{name}`" for name in [*param.opts, *param.secondary_opts])
-    if not param.opts[0].startswith("-"):
-        names = f"`{param.metavar or param.name.upper()}`"
-    elif value := value_of(param):
-        names += f" `{value}`"
-    said = param.help or ""
-    if param.envvar:
-        said += f" Environment: `{param.envvar}`."
-    return f"| {names} | {cell(said)} | {cell(default_of(param))} |\n"
+    """A parameter as an item of the list."""
+    value = "" if is_argument(param) else value_of(param)
+    names = f"{names_of(param)} `{value}`" if value else names_of(param)
+    env = f" Environment: `{param.envvar}`." if param.envvar else ""
+    text = f"{names}: {' '.join((param.help or '').split())}{env} {default_of(param)}".strip()
+    return f"- {text.replace('<', '&lt;')}\n"
 
 
 def value_of(param: Command) -> str:
@@ -127,20 +127,15 @@ def value_of(param: Command) -> str:
 def default_of(param: Command) -> str:
     """The default, where the help does not say it in words."""
     if param.required:
-        return "needed"
+        return "Needed."
     default = param.default
     if isinstance(param.show_default, str):
-        return param.show_default
-    if default is None or default is False or default in ((), []) or callable(default):
+        return f"Default: {param.show_default}."
+    if default is None or default is False or default in ("", (), []) or callable(default):
         return ""
     if param.is_flag:
-        return "on"
-    return str(default.value if isinstance(default, Enum) else default)
-
-
-def cell(text: str) -> str:
-    """Text in a cell of a Markdown table."""
-    return re.sub(r"\s+", " ", text).replace("|", "\\|").replace("<", "&lt;").strip()
+        return "Default: on."
+    return f"Default: {default.value if isinstance(default, Enum) else default}."
 
 
 if __name__ == "__main__":

@@ -57,13 +57,9 @@ def export_command(
 
         hangtag export runs/train/shop --edge --out bundles/shop-v2
 
-      int8 may lose a point of accuracy, not half a point:
+      int8 may lose a point of accuracy:
 
         hangtag export runs/train/shop --max-drop 1
-
-      Always the same default variant:
-
-        hangtag export runs/train/shop --default-variant float32
     """
     from exporter.console import export_and_show
     from exporter.options import ExportOptions

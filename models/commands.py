@@ -53,8 +53,6 @@ def classify_command(
 
       hangtag classify *.jpg --model bundles/shop --json --top-k 1
 
-      hangtag classify shoe.jpg --model bundles/shop --precision 0.98
-
       hangtag classify shoe.jpg --model shop@champion
 
       hangtag classify shoe.jpg --model category=shop@champion --model colour=colours@champion
@@ -139,12 +137,10 @@ def verify_command(
 ) -> None:
     """Prove on this machine that a bundle is the same as when it was exported.
 
-    Checks the SHA-256 of every file, labels.txt and each model's metadata, and runs the golden samples through each
-    model. For a lone file, checks its metadata, and that it answers. Shows every fault; exit status 5 if there is one.
-    Needs no training package.
+    Checks every file's SHA-256, and each model's metadata and golden samples; of a lone file, its metadata. Exit status
+    5 if there is a fault. Needs no training package.
 
-    The manifest proves every other file. To prove the manifest itself (its default variant and accuracies, for
-    example), compare the SHA-256 printed last with the SHA-256 that the export printed.
+    To prove the manifest itself, compare the SHA-256 printed last with the one that the export printed.
 
     Examples:
 
@@ -165,7 +161,8 @@ def benchmark_command(
     bundle: Annotated[
         Path,
         typer.Argument(
-            metavar="BUNDLE", help="A bundle, a lone .onnx file, or a model of a registry, such as shop@champion."
+            metavar="BUNDLE",
+            help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, such as shop@champion.",
         ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,

@@ -107,9 +107,8 @@ def train_command(
 ) -> Path:
     """Train a network on labelled photos, with a threshold for each precision that it can promise.
 
-    Writes a run with the page report.html and README.md (a model card). Ctrl-C leaves a usable run. Unusable photos
-    (unreadable, placeholders, one picture under two labels) are set aside and listed in excluded.csv; duplicates stay
-    in one split. See hangtag check.
+    Writes a run with the page report.html and README.md (a model card). Ctrl-C leaves a usable run. Unusable photos are
+    set aside, and listed in excluded.csv. See hangtag check.
 
     Examples:
 
@@ -121,9 +120,9 @@ def train_command(
 
         hangtag train products.csv --name shop --time-limit 15m
 
-      With new photos: May's photos stay in their splits, and rare classes count more:
+      With new photos, added to May's splits:
 
-        hangtag train photos/ --splits runs/train/may/splits.csv --balance weights
+        hangtag train photos/ --splits runs/train/may/splits.csv
 
       The colours of all dresses, from a table of products:
 
@@ -213,14 +212,10 @@ def retrain_command(
 ) -> None:
     """Train a challenger on all photos, new ones too, and make it the champion if it passes the gate.
 
-    Collects photos and corrections, extends the splits (no photo moves), trains and exports a challenger, and compares
-    it with the champion on the same test photos; a gate promotes or refuses it. After a stop or a kill, the same
-    command continues. Without a champion, it trains the first model.
+    No photo changes its split. After a stop or a kill, the same command continues. Without a champion, it trains the
+    first model. To overrule the gate: hangtag models promote.
 
-    To overrule the gate: hangtag models promote.
-
-    Statuses: 0 promoted, 3 refused, 4 nothing new, 6 another cycle of this model runs, 130 stopped; 1, 2 and 5 as for
-    all commands.
+    Statuses: 0 promoted, 3 refused, 4 nothing new, 6 another cycle of this model runs.
 
     Examples:
 

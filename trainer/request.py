@@ -23,8 +23,8 @@ TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parque
 MAX_SEED: Final = 2**31 - 1
 _MOST_FOLDS: Final = 10
 DATA_HELP: Final = (
-    "Class folders; or train, val and test folders of class folders; or a CSV with image,label[,split][,group]: rows "
-    "of one group (such as a SKU) show one product; or a table (.csv, .tsv, .jsonl, .parquet) with other columns."
+    "Class folders, also inside train, val and test; or a table (.csv, .tsv, .jsonl, .parquet) with "
+    "image,label[,split][,group], where a group is a product, or with other columns."
 )
 _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -123,16 +123,15 @@ class TableOptions:
     group_column: Annotated[
         str | None,
         typer.Option(
-            help="Of a table: column that identifies the product, such as sku; photos of one product stay in one "
-            "split. Default: group, if there is one."
+            help="Of a table: column that identifies the product, such as sku; its photos stay in one split. "
+            "Default: group, if there is one."
         ),
     ] = None
     where: Annotated[
         list[str] | None,
         typer.Option(
             metavar="COLUMN=VALUE",
-            help="Of a table: only rows with this value in that column. May be given again; rows must meet all "
-            "conditions.",
+            help="Of a table: only rows with this value in that column. May be given again: rows must meet all.",
         ),
     ] = None
     image_root: Annotated[
@@ -182,26 +181,22 @@ class TrainOptions(BaseModel):
         Arch | None,
         typer.Option(
             metavar="ARCH",
-            help="cnn: Hangtag's efficient network, with random weights. simple: the classic three blocks. The "
-            "others are pretrained on ImageNet and fine-tuned: "
-            f"{', '.join(arch for arch in Arch if arch.is_transfer)}. Default: the preset's EfficientNet-Lite, whose "
-            "weights are installed with Hangtag.",
+            help="cnn: Hangtag's own, with random weights. simple: the classic three blocks. Pretrained on ImageNet: "
+            f"{', '.join(arch for arch in Arch if arch.is_transfer)}. Default: the preset's EfficientNet-Lite.",
         ),
     ] = None
     preset: Annotated[
         Preset | None,
         typer.Option(
-            help="The cost of the network: chooses architecture, --image-size and epochs unless you give them. "
-            "Default: good."
+            help="What it may cost: chooses architecture, --image-size and epochs unless you do. Default: good."
         ),
     ] = None
     weights: Annotated[
         str | None,
         typer.Option(
             metavar="imagenet|none|FILE",
-            help="The weights to begin with. A file also chooses the architecture and its width; without --arch, "
-            "so does the file that HANGTAG_WEIGHTS names. Default: imagenet if the architecture has them, else none "
-            "(random).",
+            help="First weights. A file chooses the architecture, too; so does HANGTAG_WEIGHTS without --arch. "
+            "Default: imagenet if the architecture has them, else none (random).",
         ),
     ] = None
     image_size: Annotated[
@@ -213,13 +208,13 @@ class TrainOptions(BaseModel):
     fit: Annotated[
         Fit | None,
         typer.Option(
-            help="How a photo fills the square; pad pads with white. Default: stretch if nearly all photos have the "
-            "same shape and that is not a square, else pad."
+            help="How a photo fills the square; pad: with white. Default: stretch if nearly all photos have one "
+            "shape that is no square, else pad."
         ),
     ] = None
-    decode: Annotated[
-        Decode, typer.Option(help="dct: JPEGs are scaled while they are decoded, much faster for large ones.")
-    ] = Decode.DCT
+    decode: Annotated[Decode, typer.Option(help="dct: JPEGs are scaled while they are decoded: much faster.")] = (
+        Decode.DCT
+    )
     epochs: Annotated[
         int | None,
         typer.Option(
@@ -234,7 +229,7 @@ class TrainOptions(BaseModel):
             "--time-limit",
             parser=parse_duration,
             metavar="TIME",
-            help="Such as 10m or 1h30m: epochs and folds are planned to end in time, with the report.",
+            help="Such as 10m or 1h30m: the training, with its report, is planned to end in time.",
         ),
     ] = None
     batch: Annotated[
@@ -243,8 +238,8 @@ class TrainOptions(BaseModel):
     balance: Annotated[
         Balance | None,
         typer.Option(
-            help="Rare classes: weights makes their photos count more. Default: none "
-            "up to a ratio of 3 between the largest and the smallest class, then weights."
+            help="weights: photos of rare classes count more. Default: weights if the largest class has more than "
+            "3 times the photos of the smallest, else none."
         ),
     ] = None
     folds: Annotated[
@@ -252,19 +247,15 @@ class TrainOptions(BaseModel):
         typer.Option(
             parser=_parse_folds,
             metavar="0|2-10",
-            help="Train this many more networks, each without a part of the photos, and base thresholds on all "
-            "networks. With fewer than 1,500 photos each is trained in full, and figures include all photos but test "
-            "photos (cross-validation); else for a third of the epochs. Default: 5 below 1,500 photos and for a head "
-            "on pretrained features, 2 if fewer than 1,500 photos are for validation, else 0; 0 for fewer than 12 "
-            "epochs from random weights.",
+            help="More networks, each without a part of the photos, to prove thresholds. Below 1,500 photos they are "
+            "trained in full (cross-validation), else for a third of the epochs. Default: 5 below 1,500 photos and for "
+            "a head, 2 below 1,500 validation photos, else 0; 0 for fewer than 12 epochs from random weights.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0
     splits: Annotated[
         Path | None,
-        typer.Option(
-            metavar="FILE", help="splits.csv of an earlier run: its photos stay in their splits, new ones are added."
-        ),
+        typer.Option(metavar="FILE", help="splits.csv of an earlier run: its photos stay in their splits."),
     ] = None
     fix_leaks: Annotated[
         bool,
@@ -274,9 +265,8 @@ class TrainOptions(BaseModel):
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A CSV with label,parent: a tree with the classes as leaves. If a photo's class is not sure "
-            "enough, it gets the lowest label above that is sure enough. Default: the tree in labels like "
-            "'shoes > boots' of a table, else none.",
+            help="A CSV with label,parent: a tree above the classes, from which photos get the lowest label that is "
+            "sure enough. Default: the tree in labels like 'shoes > boots' of a table.",
         ),
     ] = None
 

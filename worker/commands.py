@@ -38,11 +38,11 @@ def label_command(
         typer.Option(help="An earlier result of hangtag label. A photo that is in it keeps its answer."),
     ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Throw away the work of an earlier run, and start again.")
+        bool, typer.Option("--restart", help="Throw away an earlier run's work, and start again.")
     ] = False,
     retry: Annotated[
         bool,
-        typer.Option("--retry-failed", help="Try again failed rows that may succeed now (download, missing …)."),
+        typer.Option("--retry-failed", help="Try failed rows again that may succeed now (download, missing …)."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON instead of a table.")] = False,
     *,
@@ -50,9 +50,8 @@ def label_command(
 ) -> Path:
     """Label a catalogue: one row in, one row out, in the same order.
 
-    Rows are labeled if they are sure enough for the promised precision, or for --threshold; a model that promises
-    nothing sends every row to review. After a stop, even by kill -9, the same command continues where it was. Failed
-    rows are not tried again; --restart labels everything again. Exit status 1 if no photo at all could be labelled.
+    Rows that are not sure enough for the promised precision, or for --threshold, go to review; without either, all do.
+    After a stop or a kill, the same command continues. Exit status 1 if no photo could be labelled.
 
     Examples:
 
@@ -94,8 +93,8 @@ def doctor_command(
 ) -> None:
     """Say what this machine has, what is missing, and what to do about it.
 
-    Looks at the processor, the extras that are installed, Redis and its workers. Exit status 1 if
-    something is wrong; packages that only some commands need may be missing.
+    Looks at the processor, packages, Redis and its workers. Exit status 1 if something is wrong; packages that only
+    some commands need may be missing.
 
     Examples:
 

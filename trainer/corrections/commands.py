@@ -15,7 +15,7 @@ CorrectionsOption = Annotated[
         show_default=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) -> None:
@@ -67,7 +67,7 @@ def import_command(
         list[str] | None,
         typer.Option(
             metavar="LABEL",
-            help="Accept this new label, even if it looks like a known one. Repeat it for several.",
+            help="Accept this new label, although it looks like a known one. Repeat it for several.",
             show_default=False,
         ),
     ] = None,
@@ -75,19 +75,14 @@ def import_command(
 ) -> None:
     """Import a reviewer's labels. If a row cannot be used, the whole file is refused.
 
-    The exit status is 4 if no row has an answer.
-
-    A new label that looks like a typing error of a known one is refused, unless --new-label names it.
-
-    Every vote is kept. A photo on which reviewers disagree is shown, and left out of training until they agree.
+    The exit status is 4 if no row has an answer. A photo on which reviewers disagree is left out of training until
+    they agree.
 
     Examples:
 
       hangtag corrections import labels.parquet.job/review.csv --reviewer anna --image-root photos/
 
       hangtag corrections import corrected.csv --corrections retrain.toml
-
-      hangtag corrections import corrected.csv --corrections shared/corrections.csv --json
 
       hangtag corrections import corrected.csv --new-label hats
     """
@@ -106,9 +101,7 @@ def apply_command(
     corrections: CorrectionsOption = None,
     jobs: Annotated[
         str,
-        typer.Option(
-            "--jobs", metavar="DIR", envvar="HANGTAG_JOBS", help="The folder of queued jobs, or an s3:// URL."
-        ),
+        typer.Option("--jobs", metavar="DIR", envvar="HANGTAG_JOBS", help="The folder of jobs, or an s3:// URL."),
     ] = "jobs",
     output: Annotated[
         Path | None,

@@ -99,7 +99,7 @@ def find_label_issues(
     """Compare labels with predictions made without them; the likeliest errors come first.
 
     A label is doubtful if another class is ``LEAST_ODDS`` times as likely. The thresholds of confident learning
-    (Northcutt, Jiang & Chuang 2021) found fewer errors (docs/measurements.md). A probability of exactly 0 means that
+    (Northcutt, Jiang & Chuang 2021) found fewer errors. A probability of exactly 0 means that
     the classifier did not learn the class: photos with that label are skipped.
     """
     likeliest, best = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)

@@ -70,9 +70,8 @@ def submit_command(
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.
 
-    The catalogue and the model are copied into the folder of jobs; the photos stay where they are: at URLs, or under a
-    folder that every worker must have at the same path. The result is labels.parquet in the job's folder. A job keeps
-    its model: shop@champion is looked up once, when the job is made.
+    The catalogue and the model are copied into the folder of jobs, where the result will be, too: labels.parquet.
+    Photos stay at their URLs, or under a folder that every worker has at the same path.
 
     Examples:
 
@@ -126,7 +125,7 @@ def show_command(job: JobArgument, as_json: JsonOption = False, *, queue: QueueO
 def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue: QueueOptions) -> None:
     """Follow a job to its end, and print its receipt. Ctrl-C stops the watching, not the job.
 
-    Exit status 1 if no photo at all could be labelled, or the job is cancelled.
+    Exit status 1 if no photo could be labelled, or the job is cancelled.
 
     Examples:
       hangtag jobs watch spring-2026
@@ -142,8 +141,6 @@ def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue
 def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
     """Continue a job that was cancelled or has failed, or queue missing chunks of a running job at once.
 
-    Workers and hangtag jobs watch queue missing chunks once a second anyway.
-
     Examples:
       hangtag jobs resume spring-2026
     """
@@ -155,7 +152,7 @@ def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
 
 @JOBS.command("cancel")
 def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
-    """Stop a job within seconds; what is done is kept, and hangtag jobs resume goes on from there.
+    """Stop a job within seconds. What is done is kept for hangtag jobs resume.
 
     Examples:
       hangtag jobs cancel spring-2026
@@ -169,9 +166,9 @@ def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
 @JOBS.command("retry-failed")
 @takes(queue=QueueOptions)
 def retry_failed_command(job: JobArgument, *, queue: QueueOptions) -> None:
-    """Try again those failed rows of a finished job that may work another time: download, timeout, crashed, missing.
+    """Try failed rows of a finished job again that may succeed now: download, timeout, crashed, missing.
 
-    The other rows do not change. The result and the receipt are written again.
+    Other rows do not change.
 
     Examples:
       hangtag jobs retry-failed spring-2026
@@ -188,15 +185,13 @@ def worker_command(
         list[Path] | None,
         typer.Argument(
             metavar="[CONFIG]...",
-            help="With --queue train: files of settings. It runs their cycles.",
+            help="With --queue train: settings whose cycles it runs.",
             show_default=False,
         ),
     ] = None,
     queue: Annotated[
         WorkerQueue,
-        typer.Option(
-            help="label: chunks of jobs. train: cycles that hangtag schedule asks for; this needs TensorFlow."
-        ),
+        typer.Option(help="label: chunks of jobs. train: cycles that hangtag schedule asks for; needs TensorFlow."),
     ] = WorkerQueue.LABEL,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Chunks at once, a process each. Default: one a core.", show_default=False)
@@ -213,8 +208,8 @@ def worker_command(
     """Label submitted jobs, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
 
     SIGTERM: chunks in hand are finished within HANGTAG_GRACE_S (10) seconds, or handed back. Ctrl-C: they are finished.
-    celery -A worker worker does the same with HANGTAG_REDIS_URL and HANGTAG_JOBS. With --queue train it runs retraining
-    cycles of its CONFIGs, one at a time, and takes no chunks; the next worker continues a cycle that was stopped.
+    With --queue train it only runs retraining cycles of its CONFIGs, one at a time; the next worker continues a cycle
+    that was stopped.
 
     Examples:
 

@@ -65,7 +65,7 @@ def publish_command(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="The run of the bundle, whose splits.csv, best.keras and args.json are kept for a retraining.",
+            help="The bundle's run; the files that a retraining needs are kept.",
         ),
     ] = None,
     why: WhyOption = "published by hand",
@@ -73,10 +73,9 @@ def publish_command(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Publish a bundle as a new version of a model, whole or not at all. No version is ever overwritten.
+    """Verify a bundle, and publish it as a new version of a model. No version is ever overwritten.
 
-    The bundle is verified first, like by hangtag verify. If you publish a bundle again, it keeps its version. A new
-    version becomes the champion only with --promote.
+    If you publish a bundle again, it keeps its version.
 
     Examples:
 
@@ -123,9 +122,9 @@ def promote_command(
 
 @MODELS.command("rollback")
 def rollback_command(name: NameArgument, why: WhyOption = "", registry: RegistryOption = DEFAULT_REGISTRY) -> None:
-    """Restore the previous champion. It takes effect with the next job.
+    """Restore the previous champion for later jobs. Given again, it goes back one more version.
 
-    Given again, it goes back one more version. Deleted versions are skipped.
+    Deleted versions are skipped.
 
     Examples:
 
@@ -141,7 +140,7 @@ def rollback_command(name: NameArgument, why: WhyOption = "", registry: Registry
 def history_command(
     name: NameArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False
 ) -> None:
-    """Print the events of a model: who, what, when, why, and the figures. The newest is last.
+    """Print the events of a model. The newest is last.
 
     Examples:
 
