@@ -27,15 +27,16 @@ _TOO_FEW: Final = "[yellow]?[/yellow]"
 
 def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json: bool) -> None:
     """Export with progress on stderr, then show the proof on stdout, also after a failure."""
+    from exporter.training_run import read_training_run
+
+    read_training_run(run)
     with Console(stderr=True).status("Loading TensorFlow"):
         load_tensorflow()  # before the modules that import it aloud
     from exporter.assemble import check_place
     from exporter.export import export_run
     from exporter.proof import DisprovedError
-    from exporter.training_run import read_training_run
 
     check_place(place)
-    read_training_run(run)
     try:
         with _progress() as advance:
             result = export_run(run, place, options, advance)

@@ -294,9 +294,11 @@ class SampleRow:
 
 
 def died_words(deaths: int) -> str:
-    """How many processes died while they labelled, and what became of their rows."""
+    """How many tries at chunks ended with their process, which may have had several in hand."""
     return number_of(
-        deaths, "process died, and another did its rows again", "processes died, and others did their rows again"
+        deaths,
+        "chunk lost its process; another did its rows again",
+        "chunks lost their process; another did their rows again",
     )
 
 

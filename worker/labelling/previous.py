@@ -81,4 +81,4 @@ def _write_results(previous: Job, file: Path, terms: Terms) -> int:
                 images = photo_cells(batch.rows.column(0), previous.spec.options.image_suffix, "surrogateescape")
                 put_results(connection, batch.answers[0].to_pylist(), images, cells.url)
         connection.executescript(_KEYS)
-        return int(connection.execute("SELECT COUNT(*) FROM photo").fetchone()[0])
+        return int(connection.execute("SELECT COUNT(DISTINCT sha256) FROM photo").fetchone()[0])

@@ -194,7 +194,8 @@ def worker_command(
         typer.Option(help="label: chunks of jobs. train: cycles that hangtag schedule asks for; needs TensorFlow."),
     ] = WorkerQueue.LABEL,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Chunks at once, a process each. Default: one a core.", show_default=False)
+        int | None,
+        typer.Option(min=1, help="Processes that label. Default: one a core.", show_default=False),
     ] = None,
     redis: RedisOption = None,
     jobs: JobsOption = None,

@@ -42,7 +42,7 @@ DOWNLOAD: Final = Counter("hangtag_download_seconds", "Seconds of all downloads,
 DECODE: Final = Counter("hangtag_decode_seconds", "Seconds of decoding photos, of all processes.")
 INFERENCE: Final = Counter("hangtag_inference_seconds", "Seconds of running the network, of all processes.")
 CHUNKS: Final = Counter("hangtag_chunks", "Chunks that this worker took in hand, by outcome.", ["outcome"])
-DIED: Final = Counter("hangtag_processes_died", "Processes of this worker that died with a chunk in hand.")
+DIED: Final = Counter("hangtag_processes_died", "Processes of this worker that died with chunks in hand.")
 CHUNK_SECONDS: Final = Histogram(
     "hangtag_chunk_seconds",
     "Seconds from taking a chunk to its committed part.",
@@ -126,7 +126,7 @@ class StateCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         """See prometheus_client's."""
         yield _gauge("hangtag_worker_info", "The worker's version of Hangtag.", ["version"], [((self._version,), 1)])
-        yield _gauge("hangtag_slots", "Chunks that this worker works on at once.", [], [((), self._slots)])
+        yield _gauge("hangtag_slots", "Processes of this worker that label.", [], [((), self._slots)])
         lengths: dict[str, int] = {}
         with suppress(RedisError):
             lengths = self._redis.queue_lengths()

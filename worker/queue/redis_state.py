@@ -4,6 +4,7 @@ Each of these keys expires:
 
     hangtag:lease:JOB:CHUNK           a process works on the chunk
     hangtag:sent:JOB:CHUNK            the chunk was queued a moment ago
+    hangtag:alone:JOB:CHUNK           a task with the chunk failed: no other task takes it too
     hangtag:worker:HOST:PID:STARTED   a worker runs
     hangtag:trouble:JOB:HOST          why chunks fail there
     hangtag:setbacks:JOB              how many chunks failed since one was done
@@ -15,7 +16,7 @@ Each of these keys expires:
 import json
 from base64 import b64decode
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from threading import Event, Thread
@@ -40,6 +41,7 @@ FINISH: Final = -1
 
 LEASE_S: Final = 10
 SENT_S: Final = 5
+ALONE_S: Final = 600
 TICK_S: Final = 0.9
 PRESENCE_S: Final = 10
 TROUBLE_S: Final = 60
@@ -54,7 +56,7 @@ RedisError = redis.RedisError
 
 @dataclass(frozen=True)
 class Presence:
-    """A running worker, known by its main process; it works on one chunk per slot at a time.
+    """A running worker, known by its main process; each slot is a process with a few chunks in hand.
 
     ``jobs`` is its folder of jobs; ``jobs_id`` identifies that folder on every machine.
     """
@@ -142,9 +144,15 @@ class RedisState:
         """Note that a chunk is being queued; ``False`` if that was noted within the last seconds."""
         return self._win(_key("sent", job, chunk), SENT_S)
 
-    def hold_back(self, job: str, chunk: int) -> None:
-        """Let a chunk that failed wait a little."""
-        self._redis.set(_key("sent", job, chunk), "", ex=SENT_S)
+    def hold_back(self, job: str, chunks: Iterable[int]) -> None:
+        """Let the chunks of a task that failed wait a little; no other task takes them besides its own chunk."""
+        for chunk in chunks:
+            self._redis.set(_key("sent", job, chunk), "", ex=SENT_S)
+            self._redis.set(_key("alone", job, chunk), "", ex=ALONE_S)
+
+    def is_alone(self, job: str, chunk: int) -> bool:
+        """Whether a task with this chunk failed, so that only a message of its own may try it."""
+        return bool(self._redis.exists(_key("alone", job, chunk)))
 
     def leased(self, job: str, chunks: Sequence[int]) -> set[int]:
         """The chunks that are leased by a process that is not known to be dead."""
@@ -258,10 +266,15 @@ class HeldLeases:
         self._ended.set()
         if self._renewal.is_alive():
             self._renewal.join()
-        held, self._held = list(self._held), {}
+        held, self._held = self.chunks, {}
         with suppress(RedisError):  # around all: a silent Redis is waited for once, not for each chunk
             for chunk in held:
                 self._redis.end_lease(self._job, chunk, self._owner)
+
+    @property
+    def chunks(self) -> list[int]:
+        """The chunks whose leases are held."""
+        return list(self._held)
 
     def take(self, chunk: int) -> bool:
         """Take the lease of a chunk; ``False`` if another process, not known to be dead, holds it."""
@@ -283,7 +296,7 @@ class HeldLeases:
 
     def _renew(self) -> None:
         while not self._ended.wait(RENEW_S):
-            chunks = list(self._held)
+            chunks = self.chunks
             with suppress(RedisError):
                 self._redis.renew_leases(self._job, chunks, self._owner)
                 for chunk in chunks:

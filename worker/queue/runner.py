@@ -94,7 +94,9 @@ class ExtraChunks:
                     yield chunk
 
     def _takes(self, chunk: int) -> bool:
-        if earlier_attempts(self._job.storage, chunk).deaths or not self._leases.take(chunk):
+        if earlier_attempts(self._job.storage, chunk).deaths or self._redis.is_alone(self._name, chunk):
+            return False
+        if not self._leases.take(chunk):
             return False
         if is_done(self._job, chunk):
             self._leases.end(chunk)
@@ -197,12 +199,12 @@ class Runner:
         """Count this process as busy, report errors, and end the leases that the task takes."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # so does Celery, the grace time over, even inside a decoder
-        with self._app.busy.taken(), self._reported(job, chunk), HeldLeases(self._redis, job) as leases:
+        with self._app.busy.taken(), HeldLeases(self._redis, job) as leases, self._reported(job, chunk, leases):
             yield leases
 
     @contextmanager
-    def _reported(self, job: str, chunk: int) -> Iterator[None]:
-        """Log and show why a chunk was not done; the reconciler queues it again."""
+    def _reported(self, job: str, chunk: int, leases: HeldLeases) -> Iterator[None]:
+        """Log and show why a task's chunks were not done; the reconciler queues them again."""
         try:
             yield
         except _CancelledError:
@@ -212,9 +214,10 @@ class Runner:
             if chunk != FINISH:
                 count_outcome("failed")
             text = _words(error)
-            log_event("chunk_failed", logging.ERROR, job=job, chunk=chunk, error=text)
+            held = sorted({chunk, *leases.chunks})
+            log_event("chunk_failed", logging.ERROR, job=job, chunk=",".join(map(str, held)), error=text)
             with suppress(RedisError):
-                self._redis.hold_back(job, chunk)
+                self._redis.hold_back(job, held)
                 self._redis.report_trouble(job, socket.gethostname(), text)
             self._pause(_TROUBLE_PAUSE_S)
 

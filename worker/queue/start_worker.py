@@ -20,7 +20,7 @@ from celery.apps.worker import Worker
 from celery.bootsteps import StartStopStep
 from celery.exceptions import CPendingDeprecationWarning
 from celery.platforms import SecurityWarning
-from celery.signals import worker_process_init
+from celery.signals import worker_process_init, worker_shutting_down
 from celery.worker.consumer import Consumer
 from celery.worker.request import Request
 from celery.worker.state import maybe_shutdown
@@ -100,6 +100,7 @@ def run_worker(app: HangtagCelery, slots: int) -> int:
         without_mingle=True,
         without_heartbeat=True,
     )
+    worker_shutting_down.connect(lambda **_: app.busy.stop(), weak=False)  # Ctrl-C too
     worker.start()
     status = int(worker.exitcode or 0)
     log_event("worker_ends", status=status)

@@ -81,11 +81,11 @@ def test_the_more_setbacks_the_rarer_a_trial(state: RedisState, client: redis.Re
 def test_every_key_has_an_end(state: RedisState, client: redis.Redis) -> None:
     state.take_lease("spring", 3, Owner.this())
     state.mark_sent("spring", 4)
-    state.hold_back("spring", 5)
+    state.hold_back("spring", [5])
     state.win_tick()
     state.announce(HERE)
     state.report_trouble("spring", "shop-7", "no folder")
     state.may_retry("spring", 1)
     keys = list(client.scan_iter())
-    assert len(keys) == 8
-    assert all(0 < client.ttl(key) <= 60 for key in keys)
+    assert len(keys) == 9
+    assert all(0 < client.ttl(key) <= 600 for key in keys)

@@ -22,6 +22,7 @@ from worker.job.model import verified_pin
 from worker.job.parts import part_key
 from worker.job.receipt import REVIEW_FILE, finished_receipt
 from worker.labelling.chunk import MAX_STRIKES
+from worker.labelling.labeller import Labeller
 from worker.queue.app import HangtagCelery
 from worker.queue.control import resume
 from worker.queue.metrics import CHUNKS, IMAGES
@@ -78,6 +79,30 @@ def test_a_task_labels_further_chunks_and_with_the_last_one_queues_the_merging(
     rows = read_part_file(job.storage, part_key(0)).to_pylist()
     assert len(rows) == 256
     assert {row["status"] for row in rows} <= {"labeled", "review"}
+
+
+def test_the_chunks_of_a_failed_task_are_tried_alone(
+    runner: Runner, client: redis.Redis, new_job: NewJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = new_job(600)
+    begin, begun = Labeller.begin, list[int]()
+
+    def begin_one(labeller: Labeller, number: int) -> None:
+        begun.append(number)
+        if len(begun) > 1:
+            raise ValueError(number)
+        begin(labeller, number)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Labeller, "begin", begin_one)
+        runner.label_chunk("job", 2)
+    assert len(begun) == 2
+    alone = {int(key.rpartition(":")[2]) for key in client.keys("hangtag:alone:*")}
+    assert alone == set(begun)
+    RedisState(client).reset_backoff("job")
+    (other,) = {0, 1, 2} - alone
+    runner.label_chunk("job", other)
+    assert parts(job) == [f"{other:06d}.r0.arrow"]
 
 
 def test_without_further_chunks_the_last_task_queues_the_merging(
