@@ -207,6 +207,8 @@ def peer(python: Path, script: list[str], material: Material, variant: str, fold
     """Another program, in its own environment."""
     output = _fresh(folder, "peer.csv")
     file, *first = script
+    if file not in KERAS and variant not in material.onnx:
+        sys.exit(f"Expected an {variant} variant in {material.bundle}; its export refused it.")
     model = material.keras if file in KERAS else material.onnx[variant]
     words = [*first, model, material.bundle / "labels.txt", material.photos, output, material.network.size, cores()]
     ran = run([python, "-P", PEERS / file, *words], {"PYTHONPATH": "", "OPENBLAS_NUM_THREADS": "1"})

@@ -68,7 +68,7 @@ def _frozen(
     from trainer.data.dataset import Split, read_dataset
     from trainer.data.photo_cache import PixelStore
     from trainer.judging.label_errors import out_of_fold
-    from trainer.learning.training import features_of
+    from trainer.learning.training import Predictor
     from trainer.networks.build import build_network
     from trainer.request import Arch
     from trainer.splits.prepare import decode_all
@@ -87,7 +87,7 @@ def _frozen(
     labels = np.array([classes.index(photo.label) for photo, _ in readable], np.intp)
     network = build_network(Arch.MOBILENET, asked.size, len(classes), weights=asked.frozen, alpha=asked.alpha)
     sha256s = [sha256 for _, sha256 in readable]
-    said = out_of_fold(features_of(network, sha256s, store), labels, sha256s, len(classes), seed=0)
+    said = out_of_fold(Predictor(network, store).features(sha256s), labels, sha256s, len(classes), seed=0)
     log_loss = round(float(-np.log(said[np.arange(len(labels)), labels]).mean()), 4)
     figures = {"photos": len(readable), "decoded_per_s": round(len(readable) / seconds), "log_loss": log_loss}
     return figures, said.argmax(axis=1) == labels

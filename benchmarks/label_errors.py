@@ -106,7 +106,7 @@ def _show(name: str, path: Path) -> None:
     from trainer.data.photo_cache import PixelStore
     from trainer.judging.evaluate import judge
     from trainer.judging.label_errors import out_of_fold
-    from trainer.learning.training import Training, features_of, labels_of
+    from trainer.learning.training import Predictor, Training, labels_of
     from trainer.run import open_run
     from trainer.splits.assigned import read_splits
     from trainer.splits.prepare import Prepared
@@ -116,12 +116,12 @@ def _show(name: str, path: Path) -> None:
     prepared = Prepared([photo for photo in read_splits(run.splits) if photo.present], [], args.classes, ())
     store = PixelStore(default_cache(), args.preprocess)
     training = Training(args, store, prepared.of(Split.TRAIN), prepared.of(Split.VAL), run)
-    network = keras.saving.load_model(run.best, compile=False)
-    unseen = judge(network, training, prepared, read_training_run(path).folds).out_of_fold
+    predictor = Predictor(keras.saving.load_model(run.best, compile=False), store)
+    unseen = judge(predictor, training, prepared, read_training_run(path).folds).out_of_fold
     photos = [*training.photos, *training.held]
     labels, groups = labels_of(photos, args.classes), [photo.group for photo in photos]
     wrong = np.array([photo.label != photo.path.parent.name for photo in photos])
-    features = features_of(network, [photo.sha256 for photo in photos], store)
+    features = predictor.features([photo.sha256 for photo in photos])
     ask = partial(out_of_fold, features, labels, groups, len(args.classes), args.seed)
     said = _alone(features, labels, groups, args.seed) | {"mean of the three": ask()}
     if unseen:

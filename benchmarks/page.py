@@ -68,7 +68,7 @@ def render(results: Mapping[str, Any]) -> str:
         "guard": _guard,
     }
     parts = {name: part for name, part in results["parts"].items() if name in sections}
-    lines = [line for name in sections if name in parts for line in sections[name](parts[name])]
+    lines = [line for name in sections if name in parts for line in sections[name](parts[name]) if line]
     return "\n".join([_HEAD, *lines, *_machines(parts)])
 
 
@@ -227,9 +227,11 @@ def _ratio_table(part: Mapping[str, Any], goals: Mapping[str, float]) -> str:
 
 
 def _winners(part: Mapping[str, Any], name: str, better: Mapping[str, tuple[str, int]] = _BETTER) -> str:
-    """The other programs that beat one of Hangtag's."""
+    """The other programs that beat one of Hangtag's; nothing if no other program took part."""
     contestants = part["contestants"]
     others = {other: one for other, one in contestants.items() if not other.startswith(_OURS)}
+    if not others:
+        return ""
     found = []
     for how, (field, sign) in better.items():
         limit = sign * contestants[name][field]["median"]
