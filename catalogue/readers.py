@@ -191,7 +191,7 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
 
 
 def _named_width(header: Sequence[str], remarks: list[str]) -> int:
-    """The number of columns, without several unnamed ones at the end."""
+    """The number of columns to keep: two or more unnamed columns at the end are dropped, a single one is kept."""
     named = max((number for number, name in enumerate(header, start=1) if name.strip()), default=0)
     unnamed = len(header) - named
     if unnamed <= 1:
@@ -312,7 +312,7 @@ def _cell(column: pa.Field, name: str, row: dict[str, Any]) -> object:
 
 
 def read_parquet(path: Path, name: str | None = None) -> Reader:
-    """A Parquet file. Its columns keep their types; views, which Arrow cannot filter, become plain text or bytes.
+    """A Parquet file. Columns keep their types, but ``string_view`` becomes text and ``binary_view`` bytes.
 
     Row groups of any size are read through a small buffer. The sizes of pages are read from the pages, since a footer
     may lie. A file that expands too far is refused, or read a few rows at a time. Raises InputError.

@@ -206,7 +206,7 @@ class Rules:
 def rules_of(metadata: "ModelMetadata", precision: float | None = None, threshold: float | None = None) -> Rules:
     """The rules to label by: of a promised precision of the model's table, or a threshold, which promises nothing.
 
-    With neither, the model's own precision counts; without one every photo goes to review. Raises InputError.
+    By default the model's own precision applies. If it has none, every photo goes to review. Raises InputError.
     """
     tree, limit = metadata.tree, metadata.unknown.limit if metadata.unknown else None
     if threshold is not None:

@@ -7,8 +7,8 @@ mean, and far from the classes. To learn from such photos is outlier exposure (H
 https://arxiv.org/abs/1812.04606); here they change only the score, not the network.
 
 The score is fitted on the features of training photos: there are many, and they cover the looks of the classes. Its
-limit must come from photos that the network has not learned from, which lie farther out: a limit at 95% of the fitted
-photos sent 13% of new photos of the same classes to review, even with frozen features.
+limit is set on photos that the network has not learned from, because they score higher. A limit that passed 95% of the
+training photos sent 13% of new photos of the same classes to review, even with frozen features.
 """
 
 import math

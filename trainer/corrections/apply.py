@@ -85,7 +85,7 @@ def find_labels(name: str, jobs: str) -> Labels:
         folder = job_folder(path.absolute())
         job = open_job(FolderStorage(folder))
         if job is None:
-            msg = f"Expected a result of hangtag label with its job in {folder}, found only {path}; bring the folder."
+            msg = f"Expected the job folder {folder} beside the result {path}, found none; copy that folder there, too."
             raise InputError(msg)
         return Labels(job, path)
     if path.suffix.lower() in OUTPUT_SUFFIXES or os.sep in name:

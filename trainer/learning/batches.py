@@ -172,7 +172,7 @@ def _erased(pixels: tf.Tensor, share: float, draw: _Draw) -> tf.Tensor:
 
 
 def _span(side: int, draw: _Draw) -> tf.Tensor:
-    """1.0 within a stretch of one side of the photo, 0.0 outside: ``(batch, side)``."""
+    """A mask ``(batch, side)`` along one axis of each photo: 1.0 in a random interval, 0.0 elsewhere."""
     places = (tf.range(side, dtype=tf.float32) + 0.5) / float(side)
     middle, length = draw.each(0.0, 1.0), draw.each(*_SIDES)
     return tf.cast(tf.abs(places[None] - middle[:, None]) < length[:, None] / 2.0, tf.float32)

@@ -215,7 +215,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     write_predictions(
         run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
     )
-    # Last: an export needs it, and now all files are of best.keras.
+    # Written last: an export needs this file, so every other file then belongs to best.keras.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
 

@@ -134,7 +134,8 @@ def _without(
 ) -> tuple[list[Candidate], list[tuple[int, int]]]:
     """The remaining candidates, and links between photos of the same picture.
 
-    A photo with an earlier split keeps it, as absent. ``pictures`` numbers the pictures of the first candidates.
+    An excluded photo that has a split keeps it, and is marked absent. ``pictures[i]`` is the number of candidate i's
+    picture; candidates after its end have none.
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]
