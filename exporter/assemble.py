@@ -3,7 +3,6 @@
 import hashlib
 import io
 import json
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -16,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from exporter.markdown import render_markdown
+from exporter.options import check_free
 from exporter.parity import onnx_scores
 from exporter.proof import Default, Proof
 from exporter.training_run import TrainingRun
@@ -34,24 +34,6 @@ from models.statistics.confidence import Thresholds
 from models.statistics.fixed_sequence import effective_rows
 from models.statistics.thresholds import HeldOutRows, joined_groups
 from models.whole_file import naming_full_disk, write_synced
-
-
-def check_free(place: Path) -> None:
-    """Raise InputError if something is there: a bundle is never written over."""
-    if os.path.lexists(place):
-        msg = f"{place} exists, and a bundle is never overwritten; pass another --out, or delete it."
-        raise InputError(msg)
-
-
-def check_place(place: Path) -> None:
-    """Raise InputError if the place is taken or not writable: before the work, not after it."""
-    check_free(place)
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(prefix=".bundle.", dir=place.parent).cleanup()
-    except OSError as error:
-        msg = f"Expected to write into {place.parent}, the system answered {error.strerror}; pass another --out."
-        raise InputError(msg) from error
 
 
 def sha256_of(files: Mapping[str, bytes]) -> dict[str, str]:

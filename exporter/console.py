@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from exporter.options import load_tensorflow
+from exporter.options import check_place, load_tensorflow
 from models.errors import StoppedError
 from models.terminal import Console
 from pages.render import add_links
@@ -29,14 +29,13 @@ def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json
     """Export with progress on stderr, then show the proof on stdout, also after a failure."""
     from exporter.training_run import read_training_run
 
+    check_place(place)
     read_training_run(run)
     with Console(stderr=True).status("Loading TensorFlow"):
         load_tensorflow()  # before the modules that import it aloud
-    from exporter.assemble import check_place
     from exporter.export import export_run
     from exporter.proof import DisprovedError
 
-    check_place(place)
     try:
         with _progress() as advance:
             result = export_run(run, place, options, advance)

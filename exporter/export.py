@@ -8,13 +8,13 @@ from shlex import quote
 import keras
 import numpy as np
 
-from exporter.assemble import GoldenPhotos, assemble, check_free, golden_photos, publish
+from exporter.assemble import GoldenPhotos, assemble, golden_photos, publish
 from exporter.cost import Float32
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
 from exporter.graph import network_ends, to_logits
 from exporter.int8 import Refusal
-from exporter.options import Advance, ExportOptions
+from exporter.options import Advance, ExportOptions, check_free
 from exporter.parity import onnx_scores, prove
 from exporter.proof import Proof, choose_default
 from exporter.training_run import TrainingRun, read_training_run

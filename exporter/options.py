@@ -1,6 +1,7 @@
-"""The options of an export; and TensorFlow, loaded late and quietly, for training and exporting."""
+"""The options of an export and its place; and TensorFlow, loaded late and quietly, for training and exporting."""
 
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -35,6 +36,24 @@ class ExportOptions:
         if self.default_variant not in variants:
             msg = f"Expected one of {', '.join(variants)} as --default-variant, got {self.default_variant}."
             raise InputError(msg)
+
+
+def check_free(place: Path) -> None:
+    """Raise InputError if something is there: a bundle is never written over."""
+    if os.path.lexists(place):
+        msg = f"{place} exists, and a bundle is never overwritten; pass another --out, or delete it."
+        raise InputError(msg)
+
+
+def check_place(place: Path) -> None:
+    """Raise InputError if the place is taken or not writable: before the work, not after it."""
+    check_free(place)
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryDirectory(prefix=".bundle.", dir=place.parent).cleanup()
+    except OSError as error:
+        msg = f"Expected to write into {place.parent}, the system answered {error.strerror}; pass another --out."
+        raise InputError(msg) from error
 
 
 def load_tensorflow() -> None:

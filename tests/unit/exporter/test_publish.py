@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from exporter.assemble import check_place, golden_photos, publish
+from exporter.assemble import golden_photos, publish
+from exporter.options import check_place
 from models.bundle import open_bundle
 from models.errors import BundleError, InputError
 from models.preprocess import PreprocessSpec, preprocess
