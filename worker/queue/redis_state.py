@@ -152,7 +152,7 @@ class RedisState:
 
     def is_alone(self, job: str, chunk: int) -> bool:
         """Whether a task with this chunk failed, so that only a message of its own may try it."""
-        return bool(self._redis.exists(_key("alone", job, chunk)))
+        return self._redis.get(_key("alone", job, chunk)) is not None
 
     def leased(self, job: str, chunks: Sequence[int]) -> set[int]:
         """The chunks that are leased by a process that is not known to be dead."""
