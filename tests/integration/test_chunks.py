@@ -76,7 +76,7 @@ def test_a_process_that_is_killed_while_it_merges_leaves_one_whole_result(
     os.kill(Owner.from_json(lease).pid, signal.SIGKILL)
     job.wait_for_end()
     job.assert_right_once(expected(names))
-    assert worker.events("process_died")
+    until(lambda: worker.events("process_died"), "the worker notices the killed process")
 
 
 def test_messages_lost_before_a_worker_starts_are_sent_again(cluster: Cluster, job: QueuedJob, names, expected) -> None:
