@@ -36,7 +36,7 @@ open(quantized, "wb").write(converter.convert())
 
 
 @dataclass(frozen=True)
-class Asked:
+class QuestionModel:
     """One turn: a whole process for one photo, and another process's figures for all photos."""
 
     cold_s: float
@@ -63,11 +63,11 @@ def measure(material: Material, count: int, show: Callable[[str], None]) -> dict
             "LiteRT, int8": ("litert", lite_int8),
         }
 
-        def ask(runtime: str, file: Path) -> Asked:
+        def ask(runtime: str, file: Path) -> QuestionModel:
             command = [pythons[runtime], "-P", PEERS / "one_photo.py", runtime, file]
             cold = run([*command, one, material.network.size], {"PYTHONPATH": ""})
             ran = run([*command, all_of_them, material.network.size], {"PYTHONPATH": ""})
-            return Asked(cold.seconds, **json.loads(ran.said.splitlines()[-1]), memory_mb=ran.largest_mb)
+            return QuestionModel(cold.seconds, **json.loads(ran.said.splitlines()[-1]), memory_mb=ran.largest_mb)
 
         found = turns({name: partial(ask, *what) for name, what in files.items()}, count, show)
         expected = found["ONNX Runtime, float32"][0].labels

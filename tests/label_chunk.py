@@ -11,7 +11,7 @@ from models.preprocess import Pixels, PreprocessSpec
 from worker.job.job import Job, photos_of
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import EarlierResults
-from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
+from worker.labelling.labeller import Guard, Labeller, QuestionModel, run_chunks
 
 
 class OneChunk:
@@ -33,7 +33,7 @@ def run_chunk(
     finished: list[Finished] = []
     with (
         closing(photos_of(job)) as photos,
-        Labeller(job, [Asked(classifier, known or EarlierResults())], photos, finished.append, guard) as one,
+        Labeller(job, [QuestionModel(classifier, known or EarlierResults())], photos, finished.append, guard) as one,
     ):
         run_chunks(one, OneChunk(chunk))
     return finished[0].committed

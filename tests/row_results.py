@@ -10,7 +10,7 @@ from models.decision import ReviewReason
 from models.errors import ImageError
 from models.storage.storage import Storage
 from worker.job import parts
-from worker.job.parts import NO_PHOTO_WORK, PART_SCHEMA, PhotoWork, Status, failed_cells
+from worker.job.parts import PART_SCHEMA, Status, failed_cells
 
 
 @dataclass(frozen=True)
@@ -58,17 +58,11 @@ def results_of(table: pa.Table) -> list[RowResult]:
     return results
 
 
-def part_bytes(
-    rows: Sequence[RowResult] | Mapping[str, Sequence[RowResult]],
-    job: str,
-    worker: str,
-    seconds: float,
-    deaths: int,
-    photos: PhotoWork = NO_PHOTO_WORK,
-) -> bytes:
+def part_bytes(rows: Sequence[RowResult] | Mapping[str, Sequence[RowResult]], *work: Any, **facts: Any) -> bytes:
+    """A part of such results; ``work`` and ``facts``: see :func:`worker.job.parts.part_bytes`."""
     answers = rows if isinstance(rows, Mapping) else {"": rows}
     tables = {name: results_table(results) for name, results in answers.items()}
-    return parts.part_bytes(tables, job, worker, seconds, deaths, photos)
+    return parts.part_bytes(tables, *work, **facts)
 
 
 def read_part_file(storage: Storage, key: str) -> pa.Table:

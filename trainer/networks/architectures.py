@@ -64,8 +64,8 @@ def cnn(classes: int) -> keras.Model:
     """Our own network: small enough for a CPU, deep enough for product photos; it takes photos of any size.
 
     Two strided convolutions, then wider stages at 1/4, 1/8 and 1/16 of the size, two of them with a residual block.
-    Every convolution is followed by batch norm and ReLU (He et al. 2016). An int8 model reads pixels of this scale as
-    they are.
+    Every convolution is followed by batch norm and ReLU (He et al. 2016). An int8 model reads the 8-bit pixels
+    of this scale directly.
     """
     image = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(image)

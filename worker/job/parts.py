@@ -135,19 +135,19 @@ class Columns:
         if not self._cells:
             return self._decided(rows)
         others, seen = sorted(self._cells), [row for row in rows if row not in self._cells]
-        given = pa.Table.from_pylist([self._cells[row] for row in others], PART_SCHEMA)
-        return pa.concat_tables([self._decided(seen), given]).take(np.argsort(seen + others))
+        kept = pa.Table.from_pylist([self._cells[row] for row in others], PART_SCHEMA)
+        return pa.concat_tables([self._decided(seen), kept]).take(np.argsort(seen + others))
 
     def _decided(self, rows: list[int] | range) -> pa.Table:
         unknown = self._unknown[rows] if self._rules.unknown_limit is not None else None
-        found = self._rules.decide(Scores(self._probabilities[rows], unknown), self._top_k)
-        count = len(found.label)
-        names, reason = pa.array(found.names, pa.string()), pa.array(found.reason)
-        offsets = pa.array(np.arange(count + 1, dtype=np.int32) * np.int32(found.best.shape[1]))
-        best = [names.take(pa.array(found.best.ravel())), pa.array(found.best_probabilities.ravel())]
+        decided = self._rules.decide(Scores(self._probabilities[rows], unknown), self._top_k)
+        count = len(decided.label)
+        names, reason = pa.array(decided.names, pa.string()), pa.array(decided.reason)
+        offsets = pa.array(np.arange(count + 1, dtype=np.int32) * np.int32(decided.best.shape[1]))
+        best = [names.take(pa.array(decided.best.ravel())), pa.array(decided.best_probabilities.ravel())]
         columns = {
-            "label": names.take(pa.array(found.label)),
-            "confidence": pa.array(found.confidence),
+            "label": names.take(pa.array(decided.label)),
+            "confidence": pa.array(decided.confidence),
             "status": _STATUS_OF_REASON.take(reason),
             "reason": _REASONS.take(reason),
             "top_k": pa.ListArray.from_arrays(offsets, pa.StructArray.from_arrays(best, ["label", "confidence"])),
@@ -155,10 +155,13 @@ class Columns:
             "model": pa.repeat(self._model, count),
             "etag": pa.array([self._etag[row] for row in rows], pa.string()),
         }
-        if found.unknown is not None:
-            columns["unknown"] = pa.array(found.unknown)
-        if found.level is not None:
-            columns |= {"label_level": pa.array(found.level), "leaf_guess": names.take(pa.array(found.best[:, 0]))}
+        if decided.unknown is not None:
+            columns["unknown"] = pa.array(decided.unknown)
+        if decided.level is not None:
+            columns |= {
+                "label_level": pa.array(decided.level),
+                "leaf_guess": names.take(pa.array(decided.best[:, 0])),
+            }
         arrays = [columns.get(field.name, pa.nulls(count, field.type)) for field in PART_SCHEMA]
         return pa.Table.from_arrays(arrays, schema=PART_SCHEMA)
 

@@ -54,7 +54,7 @@ class Feed(Protocol):
         """Another chunk to begin; None if no chunk is ready or, with ``wait``, at the end."""
 
 
-class Asked:
+class QuestionModel:
     """A question of the job: its model, earlier results, and a batch of photos to label, SHA-256 → photos."""
 
     def __init__(self, classifier: Classifier, known: EarlierResults | None = None) -> None:
@@ -82,26 +82,23 @@ class Asked:
 class Labeller:
     """Labels the photos of one job's chunks; used in a ``with`` block, which gives unfinished chunks up.
 
-    Each photo is fetched, hashed and decoded once for all questions. With ``ahead`` it begins a chunk before the last
-    photos of another are labelled: so batches are full, and parts are committed meanwhile.
+    Each photo is fetched, hashed and decoded once for all questions. A chunk begins before the last photos of another
+    are labelled: so batches are full, and parts are committed meanwhile.
     """
 
     def __init__(
         self,
         job: Job,
-        asked: Sequence[Asked],
+        asked: Sequence[QuestionModel],
         photos: Photos,
         on_finished: Callable[[Finished], None],
         guard: Guard | None = None,
-        *,
-        ahead: bool = False,
     ) -> None:
         self._job = job
         self._questions = asked
         self._photos = photos
         self._on_finished = on_finished
         self._guard = guard or Guard()
-        self._ahead = ahead
         row_bytes = np.dtype(np.float32).itemsize * sum(len(one.rules.labels) for one in asked)
         self._most_rows = min(_MOST_ROWS, _MOST_BYTES // row_bytes)
         self._open: dict[int, OpenChunk] = {}
@@ -135,10 +132,10 @@ class Labeller:
     def wants_more(self) -> bool:
         """Whether to begin another chunk: there is room for it, and its photos would be fetched at once."""
         if not self._open:
-            return self._ahead or not self._commits
+            return True
         if self._rows >= self._most_rows:
             return False
-        if self._ahead and self._photos.on_disk and self._awaited < BATCH:
+        if self._photos.on_disk and self._awaited < BATCH:
             return len(self._open) + len(self._commits) < _MOST_CHUNKS
         return self._photos.wants_more and self._awaited < self._most_awaited
 
@@ -208,8 +205,8 @@ class Labeller:
 
     def _see_bytes(self, photo: Photo, chunk: OpenChunk, data: bytes) -> None:
         sha256 = hashlib.sha256(data).hexdigest()
-        taken: dict[Asked, Known] = {}
-        unknown: list[Asked] = []
+        taken: dict[QuestionModel, Known] = {}
+        unknown: list[QuestionModel] = []
         for question in self._questions:
             if sha256 in question.batch:
                 question.batch[sha256].append(photo)
@@ -229,7 +226,7 @@ class Labeller:
             else:
                 question.add(sha256, photo, outcome)
 
-    def _take_over(self, photo: Photo, chunk: OpenChunk, known: Mapping[Asked, Known]) -> None:
+    def _take_over(self, photo: Photo, chunk: OpenChunk, known: Mapping[QuestionModel, Known]) -> None:
         if len(known) == len(self._questions):
             chunk.effort["carried" if all(one.carried for one in known.values()) else "repeated"] += 1
         for question, one in known.items():
@@ -237,13 +234,13 @@ class Labeller:
                 question.known.add(one.sha256, one.result, [(photo.url, photo.etag)])
             self._settle(photo, one.result, question, one.sha256)
 
-    def _fail(self, photo: Photo, sha256: str, error: ImageError, question: Asked) -> None:
+    def _fail(self, photo: Photo, sha256: str, error: ImageError, question: QuestionModel) -> None:
         cells = failed_cells(error)
         if error.fault not in RETRYABLE:
             question.known.add(sha256, cells, ())
         self._settle(photo, cells, question, sha256)
 
-    def _label(self, question: Asked) -> None:
+    def _label(self, question: QuestionModel) -> None:
         start = time.perf_counter()
         first = [photos[0].request.chunk for photos in question.batch.values()]
         done = question.label()
@@ -255,7 +252,7 @@ class Labeller:
             for photo in photos:
                 self._settle(photo, result, question, sha256)
 
-    def _settle(self, photo: Photo, result: Scored | PartRow, question: Asked, sha256: str | None) -> None:
+    def _settle(self, photo: Photo, result: Scored | PartRow, question: QuestionModel, sha256: str | None) -> None:
         chunk = self._open[photo.request.chunk]
         chunk.settle(photo.request.row, result, self._questions.index(question), sha256, photo.etag if sha256 else None)
         self._finish_if_whole(chunk)

@@ -25,7 +25,7 @@ from worker.job.job import Job, ModelPin, open_job, photos_of
 from worker.job.model import load_job_model, load_pinned
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts
 from worker.labelling.earlier_results import open_earlier_results
-from worker.labelling.labeller import Asked, Labeller, run_chunks
+from worker.labelling.labeller import Labeller, QuestionModel, run_chunks
 from worker.labelling.process_pool import Death, ProcessPool, take_streams
 from worker.request import JobOptions
 
@@ -129,8 +129,8 @@ def _serve(job: Job, classifiers: Sequence[Classifier], replies: TextIO) -> None
     with ExitStack() as tools:
         photos = tools.enter_context(closing(photos_of(job)))
         known = [tools.enter_context(closing(open_earlier_results(question))) for question in job.questions]
-        asked = list(map(Asked, classifiers, known))
-        run_chunks(tools.enter_context(Labeller(job, asked, photos, done, ahead=True)), feed)
+        asked = list(map(QuestionModel, classifiers, known))
+        run_chunks(tools.enter_context(Labeller(job, asked, photos, done)), feed)
 
 
 def _say(replies: TextIO, message: dict[str, object]) -> None:

@@ -55,7 +55,7 @@ def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") ->
     with scratch_folder(storage) as folder:
         file = folder / PREVIOUS_FILE
         try:
-            rows = _write_results(source, file, terms)
+            photos = _write_results(source, file, terms)
         except (FileNotFoundError, JobError) as error:
             msg = f"Expected all results of {place} for --previous: {error} Or leave out --previous."
             raise JobError(msg) from error
@@ -63,7 +63,7 @@ def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") ->
             msg = f"Expected to copy the results of {place} to {folder}, {error}; make room there."
             raise JobError(msg) from error
         storage.upload(PREVIOUS_FILE, file)
-    return f"Photos that are already in {place} keep their answers (it has {number_of(rows, 'photo')})."
+    return f"Photos that are already in {place} keep their answers (it has {number_of(photos, 'photo')})."
 
 
 def _terms(job: Job) -> Terms:

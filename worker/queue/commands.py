@@ -185,7 +185,7 @@ def worker_command(
         list[Path] | None,
         typer.Argument(
             metavar="[CONFIG]...",
-            help="With --queue train: settings whose cycles it runs.",
+            help="With --queue train: files of settings for its cycles.",
             show_default=False,
         ),
     ] = None,

@@ -42,6 +42,7 @@ FINISH: Final = -1
 LEASE_S: Final = 10
 SENT_S: Final = 5
 ALONE_S: Final = 600
+"""Seconds for which chunks of a failed task are tried alone."""
 TICK_S: Final = 0.9
 PRESENCE_S: Final = 10
 TROUBLE_S: Final = 60

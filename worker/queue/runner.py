@@ -27,7 +27,7 @@ from worker.job.model import load_job_model, load_pinned
 from worker.job.parts import Status
 from worker.labelling.chunk import MAX_STRIKES, Finished, attempt_on, earlier_attempts, forget_attempts, is_done
 from worker.labelling.earlier_results import EarlierResults, open_earlier_results
-from worker.labelling.labeller import Asked, Guard, Labeller, run_chunks
+from worker.labelling.labeller import Guard, Labeller, QuestionModel, run_chunks
 from worker.queue.app import BusyProcesses, HangtagCelery
 from worker.queue.metrics import count_chunk, count_outcome
 from worker.queue.reconciler import send_finish
@@ -151,8 +151,8 @@ class Runner:
 
         feed = ExtraChunks(name, job, chunk, leases, self._redis, self._app.busy)
         with self.resources.of(job) as (photos, known):
-            questions = list(map(Asked, models, known))
-            with Labeller(job, questions, photos, finished, _JobCheck(job), ahead=True) as labeller:
+            questions = list(map(QuestionModel, models, known))
+            with Labeller(job, questions, photos, finished, _JobCheck(job)) as labeller:
                 run_chunks(labeller, feed)
         with suppress(HangtagError, OSError, RedisError):  # then the reconciler does it
             send_finish(self._redis, self._app.send, name, job)

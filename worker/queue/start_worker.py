@@ -100,7 +100,6 @@ def run_worker(app: HangtagCelery, slots: int) -> int:
         without_mingle=True,
         without_heartbeat=True,
     )
-    worker_shutting_down.connect(lambda **_: app.busy.stop(), weak=False)  # Ctrl-C too
     worker.start()
     status = int(worker.exitcode or 0)
     log_event("worker_ends", status=status)
@@ -202,6 +201,11 @@ class GracefulWorker(Worker):
     """A worker that, once told to stop, ends with its last task or with its grace time."""
 
     app: HangtagCelery
+
+    def on_start(self) -> None:
+        """See Celery's method."""
+        super().on_start()
+        worker_shutting_down.connect(lambda **_: self.app.busy.stop(), weak=False)  # Ctrl-C has no soft shutdown
 
     def wait_for_soft_shutdown(self) -> None:
         """See Celery's method, which sleeps through all of the time whenever a task was in hand at its start."""

@@ -19,7 +19,7 @@ from tests.row_results import read_part_file
 from worker.job.job import Job, photos_of
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
-from worker.labelling.labeller import Asked, Labeller, run_chunks
+from worker.labelling.labeller import Labeller, QuestionModel, run_chunks
 from worker.request import JobOptions
 
 LIMITS = DownloadLimits(
@@ -68,7 +68,7 @@ def labelled(tmp_path: Path, urls: list[str], place: str) -> list[dict]:
     finished: list[Finished] = []
     with (
         closing(photos_of(job, LIMITS, nobody)) as photos,
-        Labeller(job, [Asked(PaperModel())], photos, finished.append) as labeller,
+        Labeller(job, [QuestionModel(PaperModel())], photos, finished.append) as labeller,
     ):
         run_chunks(labeller, AllChunks(job))
     assert sorted(done.chunk for done in finished) == list(range(job.spec.chunks))

@@ -28,7 +28,7 @@ from worker.job.parts import part_key, part_work
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import EarlierResults
-from worker.labelling.labeller import Asked, Labeller, run_chunks
+from worker.labelling.labeller import Labeller, QuestionModel, run_chunks
 
 
 class Post:
@@ -116,7 +116,7 @@ def job_of(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
 
 def labelled(job: Job, model: Classifier, post: Post, known: EarlierResults | None = None) -> list[Finished]:
     finished: list[Finished] = []
-    with Labeller(job, [Asked(model, known or EarlierResults())], post, finished.append) as labeller:
+    with Labeller(job, [QuestionModel(model, known or EarlierResults())], post, finished.append) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     return finished
 
@@ -180,7 +180,7 @@ def test_while_one_chunk_waits_others_are_labelled(job_of, model, photos) -> Non
 def test_of_hosts_that_bring_nothing_not_all_of_a_job_is_awaited(job_of, model, photos) -> None:
     job, post = job_of(list(photos) * 150), Post(photos)
     chunks = iter(range(job.spec.chunks))
-    with Labeller(job, [Asked(model)], post, lambda _: None) as labeller:
+    with Labeller(job, [QuestionModel(model)], post, lambda _: None) as labeller:
         while labeller.wants_more:
             labeller.begin(next(chunks))
         assert len(post.waiting) == 1024
@@ -210,7 +210,7 @@ def test_rows_in_hand_are_bounded_by_the_number_of_classes(
     asked, job = Batches(model), job_of(list(photos) * 16)
     asked.rules = replace(model.rules, labels=tuple(map(str, range(classes))))
     chunks = iter(range(12))
-    with Labeller(job, [Asked(asked)], Post(photos), lambda _: None, ahead=True) as labeller:
+    with Labeller(job, [QuestionModel(asked)], Post(photos), lambda _: None) as labeller:
         while labeller.wants_more and (chunk := next(chunks, None)) is not None:
             labeller.begin(chunk)
     assert next(chunks, 12) == most_chunks
@@ -230,14 +230,11 @@ def on_disk(bring: Mapping[str, bytes | ImageError]) -> Post:
     return post
 
 
-@pytest.mark.parametrize(("ahead", "sizes"), [(True, [8, 8, 8, 8, 7]), (False, [8, 7, 8, 8, 8])])
-def test_batches_are_full_across_chunks_where_the_next_is_asked_for_ahead(
-    job_of, model, many, *, ahead: bool, sizes: list[int]
-) -> None:
+def test_batches_are_full_across_chunks(job_of, model, many) -> None:
     job, noted, finished, memory = job_of(list(many)), Batches(model), [], EarlierResults()
-    with Labeller(job, [Asked(noted, memory)], on_disk(many), finished.append, ahead=ahead) as labeller:
+    with Labeller(job, [QuestionModel(noted, memory)], on_disk(many), finished.append) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
-    assert noted.sizes == sizes
+    assert noted.sizes == [8, 8, 8, 8, 7]
     assert sorted(done.chunk for done in finished) == [0, 1, 2]
     expected = [None if isinstance(data, ImageError) else model.classify(data).label for data in many.values()]
     assert [row["label"] for row in rows_of(job)] == expected
@@ -259,7 +256,7 @@ def test_while_a_part_is_committed_the_next_photos_are_labelled(job_of, model, m
 
     job = job_of(list(many))
     job = replace(job, storage=FolderStorage(job.storage.root, link=slow_link))
-    with Labeller(job, [Asked(Announcing(model))], on_disk(many), finished.append, ahead=True) as labeller:
+    with Labeller(job, [QuestionModel(Announcing(model))], on_disk(many), finished.append) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     assert sorted(done.chunk for done in finished) == [0, 1, 2]
     assert len(rows_of(job)) == 40
@@ -273,7 +270,7 @@ def test_a_part_that_cannot_be_written_ends_the_work_and_leaves_no_marker(job_of
     job = replace(job, storage=FolderStorage(job.storage.root, link=full))
     with (
         pytest.raises(OSError, match="No space"),
-        Labeller(job, [Asked(model)], on_disk(many), lambda _: None, ahead=True) as labeller,
+        Labeller(job, [QuestionModel(model)], on_disk(many), lambda _: None) as labeller,
     ):
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     assert not job.part_keys()

@@ -23,7 +23,7 @@ from worker.job.parts import part_key
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import EarlierResults, Known
-from worker.labelling.labeller import Asked, Labeller, run_chunks
+from worker.labelling.labeller import Labeller, QuestionModel, run_chunks
 
 NOTHING: Mapping[tuple[str, str], str] = MappingProxyType({})
 SPECS = {
@@ -100,7 +100,7 @@ def labelled(
 ) -> tuple[list[Finished], dict[str, PixelModel]]:
     finished: list[Finished] = []
     models = {question.name: PixelModel(question.name) for question in job.questions}
-    asked = [Asked(model, (known or {}).get(name, EarlierResults())) for name, model in models.items()]
+    asked = [QuestionModel(model, (known or {}).get(name, EarlierResults())) for name, model in models.items()]
     with closing(photos or photos_of(job)) as source, Labeller(job, asked, source, finished.append) as labeller:
         run_chunks(labeller, Chunks(range(job.spec.chunks)))
     return finished, models

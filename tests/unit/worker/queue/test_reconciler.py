@@ -47,16 +47,16 @@ def test_chunks_go_to_the_queue_of_their_urgency(publishing, client, paper_job, 
 
 
 def jobs_whose_parts_are_asked_for(jobs: Jobs, asked: Callable[[], object]) -> Jobs:
-    class Asked(FolderStorage):
+    class QuestionModel(FolderStorage):
         def child(self, folder: str) -> FolderStorage:
-            return Asked(self.root / folder)
+            return QuestionModel(self.root / folder)
 
         def exists(self, key: str) -> bool:
             if key.startswith("parts/"):
                 asked()
             return super().exists(key)
 
-    return Jobs(Asked(Path(jobs.place)))
+    return Jobs(QuestionModel(Path(jobs.place)))
 
 
 def test_several_parts_are_asked_for_at_once(jobs, state, sent, paper_job) -> None:
