@@ -20,10 +20,15 @@ MARK = "told-before-the-kill"
 
 
 def restart(server: PrivateRedis, worker: WorkerProcess) -> None:
+    until(lambda: is_reconciling(worker), "the worker is over the last outage, so that it logs the next one")
     before = len(worker.events("cannot_reconcile"))
     server.kill()
     until(lambda: len(worker.events("cannot_reconcile")) > before, "the worker says that Redis is away")
     server.start()
+
+
+def is_reconciling(worker: WorkerProcess) -> bool:
+    return len(worker.events("cannot_reconcile")) == len(worker.events("reconciling_again"))
 
 
 def restart_empty(cluster: Cluster) -> None:
