@@ -15,26 +15,24 @@ PAGE = _ROOT / "docs" / "benchmarks.md"
 IMAGES = _ROOT / "docs" / "images"
 _HEAD = """# Benchmarks
 
-Hangtag compared with other programs for the same work. `make bench` takes 40 minutes on two cores, and writes this page
-from `benchmarks/results.json` after each part. `make bench ONLY=bulk,guard` measures two parts, and continues a run
-that was stopped.
+This page compares Hangtag with other programs for the same work. `make bench` measures it (40 minutes on two cores).
+`make bench ONLY=bulk,guard` measures two parts, and continues a run that was stopped.
 
-Contestants take turns in one run, so a machine whose speed drifts slows all of them. A turn with fewer photos warms
-caches first. A figure is the median of the turns, then the lowest and the highest. A ratio is the median of the ratios
-of each turn. Compare ratios: seconds belong to the named machine.
-
-`benchmarks/peers/` has the other programs, each with its versions and the page of its makers that it follows. Each
-runs in its own environment. PyTorch decodes with Pillow, since torchvision on PyPI needs PyTorch for NVIDIA's GPUs.
+- **Turns**: the programs take turns in one run, so if the machine becomes slower, all of them do. A turn with fewer
+  photos warms caches first.
+- **Figures**: a cell has the median of the turns, then the lowest and the highest. A ratio is computed for each turn.
+  Compare ratios, because seconds depend on the [machine](#machines).
+- **Other programs**: each is in `benchmarks/peers/`, with its versions and the page of its makers that it follows. Each
+  runs in its own environment. PyTorch decodes with Pillow, because torchvision on PyPI needs NVIDIA's GPUs.
 """
 _COLUMNS = """\
-- **After the start**: Hangtag from the moment when the job is written, other programs without imports, the bare loop
-  without imports and loading.
-- **Memory**: the highest sum over all processes, shared pages counted once; for `submit`, of the worker and Redis.
-- **Same labels**: the share of labels on which `hangtag label` agrees, with int8, or with float32 beside float32.
-- **Bare loop**: decodes like Hangtag, runs the same ONNX file and writes no result. A program that runs this file in
-  ONNX Runtime can hardly be faster.
-- **Computes in**: OpenVINO chooses a precision for float32 layers by the processor. The row has the precisions that its
-  execution graph names for convolutions and fully connected layers.
+- **After the start**: Hangtag's time begins when the job is written. Other programs are timed without imports, the bare
+  loop without imports and loading.
+- **Memory**: the highest sum over all processes. Shared pages count once. For `submit`: worker and Redis.
+- **Same labels**: the share of photos with the same label as from `hangtag label`, with int8 or float32.
+- **Bare loop**: decodes like Hangtag, runs the same ONNX file and writes no result. A program can hardly run this file
+  faster in ONNX Runtime.
+- **Computes in**: on this processor, OpenVINO computes float32 layers in another precision. The row names it.
 """
 _LABEL, _QUEUE = "hangtag label", "hangtag submit, workers waiting"
 _GOALS = {
@@ -45,11 +43,11 @@ _GOALS = {
 _START_GOAL_S = 0.65
 _PRECISIONS = {"bf16": "bfloat16", "f16": "float16", "f32": "float32", "i8": "int8", "u8": "int8"}
 _BETTER = {
-    "faster": ("images_per_s", -1),
-    "less processor time": ("processor_ms_per_photo", 1),
-    "less memory": ("memory_mb", 1),
+    "Faster": ("images_per_s", -1),
+    "Less processor time": ("processor_ms_per_photo", 1),
+    "Less memory": ("memory_mb", 1),
 }
-_BETTER_ALONE = {"faster cold start": ("cold_ms", 1), "faster": ("p50_ms", 1), "less memory": ("memory_mb", 1)}
+_BETTER_ALONE = {"Faster cold start": ("cold_ms", 1), "Faster": ("p50_ms", 1), "Less memory": ("memory_mb", 1)}
 _OURS = ("hangtag", "bare loop", "ONNX Runtime")
 
 
@@ -90,16 +88,16 @@ def _range(field: str, digits: int = 0) -> str:
 def _measured(part: Mapping[str, Any]) -> str:
     """Photos, network, turns, and when."""
     photos = part["photos"]
-    turns = f"; turns: {part['turns']}" if "turns" in part else ""
+    turns = f", {part['turns']} turns" if "turns" in part else ""
     return (
-        f"{photos['count']:,} photos ({photos['source']}; {photos['mean_kb']:.0f} KB each, the first "
-        f"{photos['pixels_of_the_first']}), {photos['network']}{turns}. {_when(part)}\n"
+        f"{photos['count']:,} photos ({photos['source']}; {photos['mean_kb']:.0f} KB each; the first has "
+        f"{photos['pixels_of_the_first']} pixels), {photos['network']}{turns}. {_when(part)}\n"
     )
 
 
 def _when(part: Mapping[str, Any]) -> str:
     machine = part["machine"]
-    return f"Measured {machine['measured_at']}; the machine: {machine['note']} (load {machine['load_before']})."
+    return f"Measured {machine['measured_at']}; the machine was {machine['note']} (load {machine['load_before']})."
 
 
 def _machines(parts: Mapping[str, Any]) -> list[str]:
@@ -150,7 +148,7 @@ def _bulk(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Bulk labelling\n",
         _measured(part),
-        "Like with like: all programs run the same int8 ONNX file.\n",
+        "All programs run the same int8 ONNX file.\n",
         _COLUMNS,
         *_compared(part, "bulk"),
         _winners(part, f"{_LABEL}, int8"),
@@ -161,7 +159,8 @@ def _long(part: Mapping[str, Any]) -> list[str]:
     return [
         "## A longer job\n",
         _measured(part),
-        "The same programs and file. The start of a job takes the same time for any length, so it counts less here.\n",
+        "The programs and the file are the same as above. The start of a job takes the same time for any number of "
+        "photos, so it counts less here.\n",
         *_compared(part, "long"),
     ]
 
@@ -170,9 +169,9 @@ def _default(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The default network\n",
         _measured(part),
-        "The network with which `hangtag train` begins is larger than `cnn`, and right more often ([Accuracy against "
-        "speed](measurements.md#labelling)). Like with like: all programs run the same int8 ONNX file. Only the "
-        "network's head was trained: more training does not change the speed.\n",
+        "`hangtag train` begins with this network. It is larger than `cnn`, and right more often ([Accuracy against "
+        "speed](measurements.md#labelling)). All programs run the same int8 ONNX file. Only the network's head was "
+        "trained, because more training does not change the speed.\n",
         *_compared(part),
         _winners(part, f"{_LABEL}, int8"),
     ]
@@ -182,9 +181,9 @@ def _float32(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Programs with float32\n",
         _measured(part),
-        "Keras, PyTorch and Ray Data as their makers show them. Like with like: all programs run the same float32 "
-        "network, but for `hangtag label, int8`: it shows what int8 is worth. The picture also has the programs of the "
-        "first table.\n",
+        "Keras, PyTorch and Ray Data run as their makers show. All programs run the same float32 network. Only "
+        "`hangtag label, int8` does not: it shows what int8 gains. The picture also has the programs of the first "
+        "table.\n",
         "![Images a second, processor time and memory of each contestant](images/benchmark-bulk.svg)\n",
         *_compared(part),
         *(_winners(part, f"{_LABEL}, {variant}") for variant in ("float32", "int8")),
@@ -197,7 +196,7 @@ def _start(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The start\n",
         _measured(part),
-        f"A job of few photos: whole commands. The goal for `hangtag label` is {_START_GOAL_S} s: {met}.\n",
+        f"Whole commands for few photos. The goal for `hangtag label` is {_START_GOAL_S} s: {met}.\n",
         _table(
             [{"name": name, **one} for name, one in _fastest_first(part)],
             {"": "{name}", "seconds": _range("seconds", 2), "memory, MB": _range("memory_mb")},
@@ -235,18 +234,18 @@ def _winners(part: Mapping[str, Any], name: str, better: Mapping[str, tuple[str,
     found = []
     for how, (field, sign) in better.items():
         limit = sign * contestants[name][field]["median"]
-        names = [_named(other, one) for other, one in others.items() if sign * one[field]["median"] < limit]
-        found.append(f"{how}: {', '.join(names) or 'none'}")
-    return f"Other programs against `{name}`: {'; '.join(found)}.\n"
+        names = [other.split(", ") for other, one in others.items() if sign * one[field]["median"] < limit]
+        found.append(f"{how}: {' and '.join(f'{words[0]} ({words[-1]})' for words in names) or 'none'}")
+    return f"Other programs, compared with `{name}`. {'. '.join(found)}.\n"
 
 
 def _one_photo(part: Mapping[str, Any]) -> list[str]:
     return [
         "## One photo at a time\n",
         _measured(part),
-        "The network alone, on one thread, one decoded photo after the other, as on a till or a phone. Cold start: a "
-        "whole process for one photo, with imports and loading. Memory: the process's peak after 300 photos. Same "
-        "labels: as from ONNX Runtime with float32.\n",
+        "Only the network runs, on one thread, with one decoded photo after the other, as on a till or a phone. A cold "
+        "start is a whole process for one photo, with imports and loading. Memory is the process's peak after 300 "
+        "photos. Labels are compared with those of ONNX Runtime with float32.\n",
         _table(
             [{"name": name} | one for name, one in part["contestants"].items()],
             {
@@ -273,11 +272,10 @@ def _training(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Training\n",
         f"{counts['train']:,} photos ({photos['source'].removeprefix('copies of ')}), {counts['validation']:,} "
-        f"validation photos; {counts['test']:,} test photos, used once, at the end. {_when(part)} One run each, seed "
-        f"0, with empty caches, whole commands. `hangtag train` had `--time-limit {part['limit']}`; its folds, "
-        "thresholds, label errors and report are part of it. Keras follows its own guides, which do not measure how "
-        "sure a network is. fastai and AutoGluon are missing: they need torchvision, whose build on PyPI is for "
-        "GPUs.\n",
+        f"validation photos; {counts['test']:,} test photos, used once, at the end. {_when(part)} Each program ran "
+        f"once, with seed 0 and empty caches. `hangtag train` had `--time-limit {part['limit']}`, for its folds, thresholds, "
+        "label errors and report, too. Keras follows its own guides, which do not measure how sure a network is. "
+        "fastai and AutoGluon are missing, because they need torchvision, whose build on PyPI is for GPUs.\n",
         _table(
             rows,
             {
@@ -295,8 +293,9 @@ def _checking(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Checking\n",
         _measured(part),
-        f"{part['edited']:,} copies with small edits (a little cropped, smaller, lighter, saved again), with an empty "
-        "cache, one run each. Each program makes the checks of its defaults; imagededup only compares hashes.\n",
+        f"The task is to find {part['edited']:,} copies with small edits (a little cropped, smaller, lighter, saved "
+        "again). Each program ran once, with an empty cache and its default checks. imagededup only compares "
+        "hashes.\n",
         _table(
             [{"name": name, "of": part["with_a_twin"]} | one for name, one in part["contestants"].items()],
             {
@@ -316,9 +315,9 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
     memory = {f"MB: {name}": f"{{memory_mb[{name}]:,}}" for name in on_disk[0]["memory_mb"]}
     cost = {one["rows"]: one["processor_microseconds_per_row"] for one in on_disk}
     first = min((rows for rows in cost if rows >= 10_000), default=0)
-    flat = ", ".join(f"{rows:,} rows {cost[rows] / cost[first] - 1:+.1%}" for rows in cost if rows > first > 0)
+    flat = ", ".join(f"{cost[rows] / cost[first] - 1:+.1%} at {rows:,} rows" for rows in cost if rows > first > 0)
     further = ", ".join(
-        f"from {few:,} to {many:,} rows {(cost[many] * many - cost[few] * few) / (many - few):,.0f} µs"
+        f"{(cost[many] * many - cost[few] * few) / (many - few):,.0f} µs from {few:,} to {many:,} rows"
         for few, many in pairwise(cost)
     )
     of_s3 = [one | {"methods": ", ".join(f"{k} {n:.2f}" for k, n in one["by_method_per_chunk"].items())}
@@ -326,10 +325,12 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Growth\n",
         _measured(part),
-        f"The same {part['distinct_photos']} photos again and again. Each is decoded once, so this is the work for a "
-        "row without decoding and network. `hangtag submit` to a worker with one slot a core and a loaded model; one "
-        f"run each. Change of processor time a row, compared with {first:,} rows: {flat or 'not measured'} (goal: "
-        f"within 5%). These include the start. A further row takes {further or 'not measured'}.\n",
+        f"These catalogues repeat {part['distinct_photos']} photos. Each photo is decoded once, so the figures show "
+        "the cost of a row without decoding and network. `hangtag submit` ran once for each size, with a worker that had "
+        "one slot for each core and a loaded model.\n",
+        f"- **Processor time a row, compared with {first:,} rows**: {flat or 'not measured'} (goal: within 5%). These "
+        "figures include the start.\n"
+        f"- **Processor time of a further row**: {further or 'not measured'}.\n",
         "![Microseconds a row and memory by rows](images/benchmark-growth.svg)\n",
         _table(
             on_disk,
@@ -344,7 +345,7 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
                 "bytes a row": "{bytes_per_row:,.0f}",
             },
         ),
-        "Requests with the folder of jobs in S3 (a server on the same machine, so times are not comparable):\n",
+        "With the folder of jobs in S3, each size needed these requests:\n",
         _table(
             of_s3,
             {
@@ -363,8 +364,8 @@ def _guard(part: Mapping[str, Any]) -> list[str]:
         "## The guard\n",
         _measured(part),
         "`make bench-quick` measures these six ratios again. It fails if a ratio has lost 15% and all of its turns are "
-        "below the median here. The second ratio compares with a bare loop, the last with bare imports, the others "
-        "with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag is better.\n",
+        "below the median here. The second ratio compares Hangtag with a bare loop, and the last with bare imports. "
+        "The others compare it with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag is better.\n",
         _table(
             [{"name": name, "ratio": ratio} for name, ratio in part["ratios"].items()],
             {"ratio": "{name}", "median": _range("ratio", 3)},
