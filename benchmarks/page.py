@@ -273,9 +273,10 @@ def _training(part: Mapping[str, Any]) -> list[str]:
         "## Training\n",
         f"{counts['train']:,} photos ({photos['source'].removeprefix('copies of ')}), {counts['validation']:,} "
         f"validation photos; {counts['test']:,} test photos, used once, at the end. {_when(part)} Each program ran "
-        f"once, with seed 0 and empty caches. `hangtag train` had `--time-limit {part['limit']}`, for its folds, thresholds, "
-        "label errors and report, too. Keras follows its own guides, which do not measure how sure a network is. "
-        "fastai and AutoGluon are missing, because they need torchvision, whose build on PyPI is for GPUs.\n",
+        f"once, with seed 0 and empty caches. `hangtag train` had `--time-limit {part['limit']}`, for its folds, "
+        "thresholds, label errors and report, too. Keras follows its own guides, which do not measure how sure a "
+        "network is. fastai and AutoGluon are missing, because they need torchvision. Its build on PyPI is for "
+        "GPUs.\n",
         _table(
             rows,
             {
@@ -326,8 +327,8 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
         "## Growth\n",
         _measured(part),
         f"These catalogues repeat {part['distinct_photos']} photos. Each photo is decoded once, so the figures show "
-        "the cost of a row without decoding and network. `hangtag submit` ran once for each size, with a worker that had "
-        "one slot for each core and a loaded model.\n",
+        "the cost of a row without decoding and network. `hangtag submit` ran once for each size, with a worker that "
+        "had one slot for each core and a loaded model.\n",
         f"- **Processor time a row, compared with {first:,} rows**: {flat or 'not measured'} (goal: within 5%). These "
         "figures include the start.\n"
         f"- **Processor time of a further row**: {further or 'not measured'}.\n",

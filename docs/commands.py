@@ -64,7 +64,7 @@ def walk(group: Command, before: str = "hangtag") -> Iterator[tuple[str, Command
 
 
 def section(name: str, command: Command, first: dict[str, str]) -> str:
-    """Usage, help, arguments and options of a command, which refers to an earlier command for the same ones."""
+    """Usage, help, arguments and options of a command. For options of an earlier command, it only names both."""
     own, earlier = "", dict[str, list[str]]()
     for param in params_of(command):
         if first[row(param)] == name:
@@ -74,7 +74,7 @@ def section(name: str, command: Command, first: dict[str, str]) -> str:
     same = "; ".join(f"{link(other)}: {', '.join(names)}" for other, names in earlier.items())
     arguments = "".join(f" {param.metavar or param.name.upper()}" for param in params_of(command) if is_argument(param))
     parts = [
-        f"`{name}{arguments} [OPTIONS]`\n",
+        f"`{name}{arguments} [OPTIONS]`\n" if arguments else "",
         told(command.help),
         command.epilog,
         own,
@@ -111,7 +111,7 @@ def told(text: str) -> str:
 
 def row(param: Command) -> str:
     """A parameter as an item of the list."""
-    value = "" if is_argument(param) else value_of(param)
+    value = "" if is_argument(param) or value_of(param) in ("str", "path") else value_of(param)
     names = f"{names_of(param)} `{value}`" if value else names_of(param)
     env = f" Environment: `{param.envvar}`." if param.envvar else ""
     text = f"{names}: {' '.join((param.help or '').split())}{env} {default_of(param)}".strip()
