@@ -1,7 +1,7 @@
 #!/bin/sh
 # make_secrets.sh FOLDER NAME: the passwords of Redis and of the page, and a certificate for Redis on the host NAME with the
-# authority (ca.pem) that vouches for it for 825 days. What is there stays: remove a file to have it made anew.
-# Containers read them as users of their own, so the files are readable by all; the folder keeps others away.
+# authority (ca.pem) that vouches for it for 825 days. Existing files stay: remove a file to make a new one.
+# Containers have other users, so everybody can read the files; the folder keeps people out.
 set -eu
 umask 077
 folder="$1" name="$2"

@@ -1,6 +1,6 @@
 #!/bin/sh
-# start.sh PASSWORD_FILE FOLDER [OPTION ...]: Redis with the users of users.acl beside this file, and more of its options.
-# The hash of the password goes into FOLDER, which should be a tmpfs; the password itself goes nowhere.
+# start.sh PASSWORD_FILE FOLDER [OPTION ...]: starts Redis with the users of users.acl (in this folder) and with OPTIONs.
+# The hash of the password goes into FOLDER, which should be a tmpfs; the password itself is not written.
 set -eu
 umask 077
 here="$(cd "$(dirname "$0")" && pwd)"

@@ -1,4 +1,4 @@
-// npm run build -- path/to/bundle    puts all that the page needs beside it: ONNX Runtime and the model.
+// npm run build -- path/to/bundle    copies ONNX Runtime and the model into the page's folder.
 import { cpSync, existsSync, mkdirSync } from "node:fs";
 import { join } from "node:path";
 

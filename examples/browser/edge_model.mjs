@@ -1,4 +1,4 @@
-// The model of a bundle: its edge.onnx takes a photo of any size, its manifest says when a person should look.
+// The model of a bundle. edge.onnx takes a photo of any size; the manifest says when a person should look.
 import * as ort from "./vendor/ort.wasm.bundle.min.mjs";
 
 ort.env.wasm.numThreads = 1; // more of them need a server that sends COOP and COEP headers
@@ -34,7 +34,7 @@ async function classify(session, labels, rules, { rgb, width, height }) {
   return { ...said, doubt: doubt(said, unknown?.data[0], rules.unknown) };
 }
 
-// Why a person should look; null where none needs to. A class without a threshold is never left alone.
+// Why a person should look, or null. If a class has no threshold, a person always looks.
 function doubt({ confidence, threshold }, unknown, limit) {
   if (limit && !(unknown <= limit.limit)) return "unknown";
   return threshold !== null && confidence >= Math.fround(threshold) ? null : "threshold";

@@ -1,4 +1,4 @@
-// What a person sees: a place to drop photos, and a card for each.
+// What the user sees: a place to drop photos, and a card for each photo.
 import { loadModel } from "./edge_model.mjs";
 import { readPhoto } from "./photo.mjs";
 

@@ -1,4 +1,4 @@
-// node label.mjs bundle/edge.onnx photo.jpg ...    a line a photo: name, label, confidence, labeled or review (a person should look)
+// node label.mjs bundle/edge.onnx photo.jpg ...    a line for each photo: name, label, confidence, labeled or review (a person should look)
 import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { InferenceSession, Tensor } from "onnxruntime-node";
