@@ -321,8 +321,6 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
         f"{(cost[many] * many - cost[few] * few) / (many - few):,.0f} µs from {few:,} to {many:,} rows"
         for few, many in pairwise(cost)
     )
-    of_s3 = [one | {"methods": ", ".join(f"{k} {n:.2f}" for k, n in one["by_method_per_chunk"].items())}
-             for one in part["in_s3"]]  # fmt: skip
     return [
         "## Growth\n",
         _measured(part),
@@ -348,13 +346,12 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
         ),
         "With the folder of jobs in S3, each size needed these requests:\n",
         _table(
-            of_s3,
+            part["in_s3"],
             {
                 "rows": "{rows:,}",
                 "chunks": "{chunks:,}",
                 "requests a row": "{requests_per_row:.4f}",
                 "requests a chunk": "{requests_per_chunk:.2f}",
-                "by method": "{methods}",
             },
         ),
     ]
