@@ -46,7 +46,7 @@ SHARED = 0.8
 """The share of a photo's noise (its variance) that both models see; some 10% of the photos are then discordant."""
 WRONG_LABELS = 0.005
 PRECISION = 0.95
-FOOTPRINT = Footprint(bytes=1_000_000, images_per_s=400.0)
+FOOTPRINT = Footprint(compared_bytes=1_000_000, default_bytes=1_000_000, images_per_s=400.0)
 COUNTS = (150, 372, 1500)
 HELD = 1000
 REVIEWED = (0, 20, 40, 80)

@@ -250,7 +250,7 @@ def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     least = len(body) - 2 * body.count("%")  # of bytes; checked before any is copied
     if is_base64:
         least -= sum(map(body.count, _BLANKS.decode()))
-    _check_size(least // 4 * 3 - 2 if is_base64 else least, max_bytes)
+    _check_bytes(least // 4 * 3 - 2 if is_base64 else least, max_bytes)
     if not body.isascii():
         raise _malformed(uri, "ASCII")
     if STRAY_PERCENT.search(body):
@@ -261,7 +261,7 @@ def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
             data = binascii.a2b_base64(data.translate(None, _BLANKS), strict_mode=True)
         except binascii.Error as error:
             raise _malformed(uri, "base64") from error
-    _check_size(len(data), max_bytes)
+    _check_bytes(len(data), max_bytes)
     return data
 
 
@@ -270,7 +270,7 @@ def _malformed(uri: str, expected: str) -> ImageError:
     return ImageError(msg, ImageFault.REFUSED)
 
 
-def _check_size(size: int, max_bytes: int) -> None:
+def _check_bytes(size: int, max_bytes: int) -> None:
     if size > max_bytes:
         msg = f"Expected at most {max_bytes:,} bytes in a data URI, got more; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)

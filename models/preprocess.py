@@ -42,22 +42,25 @@ Pixels = npt.NDArray[np.uint8]
 
 VERSION: Final = "1"
 """Raised whenever :func:`preprocess` gives other pixels for the same bytes."""
-_READS: Final = "2"
-"""Raised whenever photos that failed before can be read: caches remember failures."""
+_READABLE_VERSION: Final = "2"
+"""Raised whenever other photos can be read, or fewer: caches of the trainer remember successes and failures."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
 )
 MAX_BYTES: Final = 64 * 1024 * 1024
+"""The largest file."""
 MAX_PIXELS: Final = 50_000_000
-"""Larger files and larger decoded photos are refused: a pixel takes up to eight bytes."""
+"""The most pixels that are decoded, and so the largest photo that is no JPEG."""
 _PIXEL_BYTES: Final = 8
-_MOST_OF_A_JPEG: Final = 4 * MAX_PIXELS
-"""A JPEG is decoded at an eighth of its sides, row by row: 200 million pixels take half a second and 35 MB."""
+_MAX_JPEG_PIXELS: Final = 200_000_000
+"""The largest JPEG. It is decoded at a part of its sides, row by row: 200 million pixels take half a second and 35 MB.
+"""
 _COEFFICIENT_BYTES: Final = 2
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
-_LOOK: Final = _MOST_OF_A_JPEG // 16
+_COMPARED_PIXELS: Final = 12_500_000
+"""A JPEG without an end is compared at this many pixels."""
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
@@ -65,7 +68,6 @@ _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
 
 _ORIENTATION_TAG: Final = 0x0112
 _TILE_TAGS: Final = (0x0142, 0x0143)
-_ONLY_WAY: Final = None
 _TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -114,14 +116,14 @@ class EncodedPhoto:
 
     def pixels(self, spec: PreprocessSpec) -> Pixels:
         """The same pixels as from :func:`preprocess`; may raise ImageError."""
-        if _ONLY_WAY in self._decoded:
+        if None in self._decoded:
             with _only_image_errors(self._data):
-                return _squared(*self._decoded[_ONLY_WAY], spec)
+                return _squared(*self._decoded[None], spec)
         with opened(self._data) as image:
             if spec.decode is Decode.DCT:
                 _draft(image, _draft_size(image.size, spec))
             else:
-                afford(image)
+                shrink_large_jpeg(image)
             way = _way_of_decoding(image)
             if way not in self._decoded:
                 self._decoded[way] = _upright_and_ready(image)
@@ -129,11 +131,11 @@ class EncodedPhoto:
 
 
 def _way_of_decoding(image: Image.Image) -> Hashable:
-    """Equal for images of the same bytes, opened and perhaps drafted, whose decoders give the same pixels."""
+    """Equal for images of the same bytes whose decoders give the same pixels; None if every spec gets the same."""
     from PIL.JpegImagePlugin import JpegImageFile  # Pillow loads it when it opens a first image
 
     if type(image).draft is Image.Image.draft:
-        return _ONLY_WAY
+        return None
     if type(image).draft is JpegImageFile.draft:
         return image.size  # its drafts are scaled by 1, 2, 4 or 8
     return object()  # a plugin's draft may do anything
@@ -177,7 +179,7 @@ def _png(data: bytes) -> Image.Image:
 
 def _loaded(data: bytes) -> Image.Image:
     image = _identified(data)
-    _check_size(image)
+    _check_pixels(image)
     image.load()
     return image
 
@@ -187,7 +189,7 @@ def _is_whole(start: bytes) -> bool:
     looks = set()
     for tail in _TAILS:
         with _identified(start + tail + JPEG_END) as image:
-            scale = next(scale for scale in (1, 2, 4, 8) if image.width * image.height <= scale**2 * _LOOK)
+            scale = next(scale for scale in (1, 2, 4, 8) if image.width * image.height <= scale**2 * _COMPARED_PIXELS)
             image.draft(image.mode, (max(1, image.width // scale), max(1, image.height // scale)))
             looks.add(hashlib.sha256(image.tobytes()).digest())
     return len(looks) == 1
@@ -220,7 +222,7 @@ def _loaded_formats() -> list[str]:
     return [f for f in Image.ID if f in _OWN_FORMATS or not Image.OPEN[f][0].__module__.startswith("PIL.")]
 
 
-def afford(image: Image.Image) -> None:
+def shrink_large_jpeg(image: Image.Image) -> None:
     """Have an unloaded JPEG of more than ``MAX_PIXELS`` decoded at a half or a quarter of its sides."""
     if image.width * image.height > MAX_PIXELS:
         _draft(image, image.size)
@@ -234,8 +236,11 @@ def _draft(image: Image.Image, least: tuple[int, int]) -> None:
 
 
 def whole_rgb(image: Image.Image) -> Image.Image:
-    """All of an :func:`opened` photo, as RGB: upright, transparency laid over white, in sRGB; see :func:`afford`."""
-    afford(image)
+    """All of an :func:`opened` photo, as RGB: upright, transparency laid over white, in sRGB.
+
+    A large JPEG is decoded at a part of its sides.
+    """
+    shrink_large_jpeg(image)
     image.load()
     profile = image.info.get("icc_profile")
     return _srgb(_opaque(_ready(_eight_bit(_upright(image)))), profile)
@@ -289,7 +294,7 @@ def _only_image_errors(data: bytes = b"") -> Iterator[None]:
 
 
 def _upright_and_ready(image: Image.Image) -> tuple[Image.Image, bytes | None]:
-    _check_size(image)
+    _check_pixels(image)
     image.load()
     profile = image.info.get("icc_profile")
     return _ready(_eight_bit(_upright(image))), profile
@@ -301,29 +306,29 @@ def _squared(image: Image.Image, profile: bytes | None, spec: PreprocessSpec) ->
 
 def fingerprint(spec: PreprocessSpec) -> str:
     """A digest of the spec, our version, Pillow and its plugins: photos of equal bytes then have equal pixels."""
-    parts = (spec.model_dump_json(), VERSION, _READS, PIL.__version__, *sorted(accepted_formats()))
+    parts = (spec.model_dump_json(), VERSION, _READABLE_VERSION, PIL.__version__, *sorted(accepted_formats()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _check_opened(image: Image.Image, data: bytes) -> None:
     pixels = image.width * image.height
     if not data.startswith(_JPEG) or pixels <= MAX_PIXELS:
-        _check_size(image)
+        _check_pixels(image)
         return
     layers: list[tuple[int, int, int, int]] = image.layer  # type: ignore[attr-defined]
     across, down = (max(layer[side] for layer in layers) for side in (1, 2))
     samples = pixels * sum(layer[1] * layer[2] for layer in layers) / (across * down)
     is_held = "progressive" in image.info or not is_interleaved(data)
-    if pixels > _MOST_OF_A_JPEG or (is_held and samples * _COEFFICIENT_BYTES > MAX_PIXELS * _PIXEL_BYTES):
+    if pixels > _MAX_JPEG_PIXELS or (is_held and samples * _COEFFICIENT_BYTES > MAX_PIXELS * _PIXEL_BYTES):
         kind = "a progressive JPEG" if is_held else "a JPEG"
         msg = (
             f"Expected {kind} that can be decoded in {MAX_PIXELS * _PIXEL_BYTES // 1_000_000} MB, and at most "
-            f"{_MOST_OF_A_JPEG:,} pixels, got {image.width}×{image.height}; save a smaller copy."
+            f"{_MAX_JPEG_PIXELS:,} pixels, got {image.width}×{image.height}; save a smaller copy."
         )
         raise ImageError(msg, ImageFault.TOO_LARGE)
 
 
-def _check_size(image: Image.Image) -> None:
+def _check_pixels(image: Image.Image) -> None:
     pixels = image.width * image.height
     if pixels > MAX_PIXELS:
         msg = f"Expected at most {MAX_PIXELS:,} pixels, got {image.width}×{image.height}; save a smaller copy."

@@ -202,7 +202,7 @@ class PaperShop:
             challenger_all=0.6,
             all_photos=10,
             classes={},
-            challenger_footprint=Footprint(bytes=1, images_per_s=1.0),
+            challenger_footprint=Footprint(compared_bytes=1, default_bytes=1, images_per_s=1.0),
             **({} if champion is None else BETTER),
         )
 

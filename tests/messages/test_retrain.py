@@ -6,7 +6,7 @@ import pytest
 
 from tests.command import run_hangtag
 from tests.messages.golden import check_messages
-from tests.unit.trainer.retrain.made_up import (
+from tests.unit.trainer.retrain.gate_cases import (
     FIRST,
     FIRST_AUTOMATION,
     NO_TEST,
@@ -78,8 +78,22 @@ GATE: dict[str, tuple[str | None, GateVerdict]] = {
     "wrong labels, by noise": ("precision", judged(automatic_labels(everywhere=automatic(274, 7, 0.985)))),
     "a promise broken more often": ("precision", judged(automatic_labels(everywhere=automatic(274, 14, 0.975)))),
     "a promise broken as before": ("precision", judged(automatic_labels(everywhere=automatic(274, 4, 0.975)))),
-    "too large": ("size", judged(comparison(challenger_footprint=Footprint(bytes=4_000_000, images_per_s=380.0)))),
-    "too slow": ("speed", judged(comparison(challenger_footprint=Footprint(bytes=2_000_000, images_per_s=80.0)))),
+    "too large": (
+        "size",
+        judged(
+            comparison(
+                challenger_footprint=Footprint(compared_bytes=4_000_000, default_bytes=4_000_000, images_per_s=380.0)
+            )
+        ),
+    ),
+    "too slow": (
+        "speed",
+        judged(
+            comparison(
+                challenger_footprint=Footprint(compared_bytes=2_000_000, default_bytes=2_000_000, images_per_s=80.0)
+            )
+        ),
+    ),
     "too large for a limit": ("absolute_size", judged(comparison(), max_size_mb=2.0)),
     "a catalogue changes": ("catalogue", judged(comparison(), catalogue(), max_changed_share=0.03)),
     "a catalogue without a limit": ("catalogue", judged(comparison(), catalogue())),

@@ -170,7 +170,7 @@ def _print_conflicts(console: Console, resolved: Mapping[str, PhotoVotes]) -> No
     conflicts = [votes for votes in resolved.values() if votes.in_conflict]
     if not conflicts:
         return
-    title = f"{number_of(len(conflicts), 'photo')} on which reviewers disagree: left out until they agree"
+    title = f"{number_of(len(conflicts), 'photo')} on which reviewers disagree: their labels stay until they agree"
     table = Table("photo", "label", "reviewer, at", title=title, title_justify="left")
     for conflict in conflicts[:_MOST_ROWS]:
         for place, vote in enumerate(conflict.votes):

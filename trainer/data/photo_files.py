@@ -18,7 +18,7 @@ from PIL import Image, ImageChops, ImageFilter, ImageStat
 from models.errors import ImageError, ImageFault
 from models.file_kinds import ENDS_EARLY, FIRST_BYTES, other_kind, photo_format, to_save
 from models.photo import read_photo
-from models.preprocess import Pixels, afford, opened, orientation_of, whole_rgb
+from models.preprocess import Pixels, opened, orientation_of, shrink_large_jpeg, whole_rgb
 
 if TYPE_CHECKING:  # it loads PyArrow, too much memory for the processes that decode
     from trainer.data.dataset import LabeledPhoto
@@ -176,7 +176,7 @@ def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
     """The statistics of a photo, given the bytes of its file, and its small copy ``uint8 (64, 64, 3)``."""
     with opened(data) as image:
         size = image.size
-        afford(image)
+        shrink_large_jpeg(image)
         stored = _stored(image)
         whole = whole_rgb(image)
         small = np.asarray(whole.resize((COPY_SIDE, COPY_SIDE), Image.Resampling.BILINEAR))

@@ -137,7 +137,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
     If the defaults are different variants, both float32 models are measured. The quickest batch counts, in CPU time of
     the thread, so that other work on the machine matters little.
     """
-    tasks, sizes = [], []
+    tasks, compared, default = [], [], []
     manifests = [open_bundle(bundle).manifest for bundle in bundles]
     alike = len({manifest.default_variant for manifest in manifests}) == 1
     for bundle, manifest in zip(bundles, manifests, strict=True):
@@ -146,10 +146,15 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
         session = open_session(model, str(bundle), threads=1)
         shape = (BATCH, manifest.preprocess.size, manifest.preprocess.size, 3)
         pixels = np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
-        sizes.append(len(model))
+        compared.append(len(model))
+        default.append((bundle / manifest.variants[manifest.default_variant].file).stat().st_size)
         tasks.append(partial(session.run, ["probabilities"], {"image": pixels}))
     times = quickest(tasks, _ROUNDS, on_round, time.thread_time)
-    return [Footprint(bytes=size, images_per_s=BATCH / seconds) for size, seconds in zip(sizes, times, strict=True)]
+    speeds = [BATCH / seconds for seconds in times]
+    return [
+        Footprint(default_bytes=default_bytes, compared_bytes=compared_bytes, images_per_s=speed)
+        for default_bytes, compared_bytes, speed in zip(default, compared, speeds, strict=True)
+    ]
 
 
 def quickest(

@@ -1,4 +1,4 @@
-"""Compares both models' predictions on the same test photos; computes the figures of the gate. Pure.
+"""Compares both models' predictions on the same test photos; computes the figures of the gate but size and speed. Pure.
 
 Photos of one group count less than one each: see :mod:`models.statistics.intervals`.
 """

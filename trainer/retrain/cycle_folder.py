@@ -204,9 +204,16 @@ class Automation(CycleRecord):
 
 
 class Footprint(CycleRecord):
-    """The default model's size and speed on this machine, measured in turns with the other model's."""
+    """A model's size and its speed on this machine, measured in turns with the other model's.
 
-    bytes: int
+    Attributes:
+        default_bytes: of the default variant.
+        compared_bytes: of the variant that both models have: the default, or float32 if the defaults differ.
+        images_per_s: of the compared variant, on one thread.
+    """
+
+    default_bytes: int
+    compared_bytes: int
     images_per_s: float
 
 

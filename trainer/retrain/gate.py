@@ -260,8 +260,9 @@ def _size(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None)
     before, after, limit = comparison.champion_footprint, comparison.challenger_footprint, limits.max_size_ratio
     if before is None:
         return None
-    details = f"{before.bytes / _MB:.2f} → {after.bytes / _MB:.2f} MB"
-    return Finding(after.bytes / before.bytes, limit, after.bytes / before.bytes <= limit, details)
+    details = f"{before.compared_bytes / _MB:.2f} → {after.compared_bytes / _MB:.2f} MB"
+    ratio = after.compared_bytes / before.compared_bytes
+    return Finding(ratio, limit, ratio <= limit, details)
 
 
 def _speed(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
@@ -274,7 +275,7 @@ def _speed(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None
 
 
 def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    size, limit = comparison.challenger_footprint.bytes / _MB, limits.max_size_mb
+    size, limit = comparison.challenger_footprint.default_bytes / _MB, limits.max_size_mb
     return None if limit is None else Finding(size, limit, size <= limit, "its default variant")
 
 

@@ -10,6 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from models.bundle import Bundle, open_bundle, read_manifest
 from models.errors import HangtagError, ImageError
+from models.preprocess import MAX_PIXELS
 from web.classifier_process import ServedModel
 from web.heat_map import GRID, PATCH
 from web.responses import Problem, page
@@ -108,6 +109,7 @@ def _edge_rules(served: ServedModel) -> dict[str, Any]:
         "thresholds": variant.ruling_thresholds(len(served.labels)),
         "unknown_limit": variant.unknown.limit if variant.unknown else None,
         "size": served.size,
+        "max_pixels": MAX_PIXELS,
         "grid": GRID,
         "patch": PATCH,
     }

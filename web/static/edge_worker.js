@@ -3,7 +3,6 @@
 import { decode, pixels } from "../static/photo.mjs"; // the very file of examples/browser
 import * as ort from "../static/vendor/ort.wasm.min.mjs";
 
-const MAX_PIXELS = 50_000_000; // as on the server
 const TOP = 5;
 
 let rules;
@@ -85,9 +84,9 @@ async function decoded(file) {
     throw new Error("This browser cannot read the file as a photo; switch to the server, or save it as JPEG or PNG.");
   }
   const { width, height } = bitmap;
-  if (width * height <= MAX_PIXELS) return bitmap;
+  if (width * height <= rules.max_pixels) return bitmap;
   bitmap.close();
-  throw new Error(`Expected at most 50,000,000 pixels, got ${width}×${height}; save a smaller copy.`);
+  throw new Error(`Expected at most ${rules.max_pixels.toLocaleString("en")} pixels, got ${width}×${height}; save a smaller copy.`);
 }
 
 /** The same map as the server's (web/heat_map.py). */

@@ -14,9 +14,9 @@ from models.preprocess import (
     MAX_BYTES,
     PreprocessSpec,
     _draft_size,
-    afford,
     opened,
     preprocess,
+    shrink_large_jpeg,
     small_rgb,
     whole_pixels,
 )
@@ -142,7 +142,7 @@ def test_a_long_jpeg_of_more_than_fifty_megapixels_is_read_for_any_network(width
 
 def test_half_the_sides_of_a_jpeg_may_be_too_much():
     with opened(of_size(65_535, 3051)) as image:
-        afford(image)
+        shrink_large_jpeg(image)
         assert image.size == (16_384, 763)
 
 

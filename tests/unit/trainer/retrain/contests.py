@@ -29,5 +29,5 @@ def model(labels, *said, name="shop@3", size=1000, speed=100.0, precision=0.9):
         row[:] = (1 - confidence) / (len(labels) - 1)
         row[labels.index(label)] = confidence
     sure = np.array([confidence >= SURE for _, confidence in pairs], np.bool_)
-    footprint = Footprint(bytes=size, images_per_s=speed)
+    footprint = Footprint(compared_bytes=size, default_bytes=size, images_per_s=speed)
     return ModelPredictions(name, tuple(labels), probabilities, sure, precision, sure, precision, footprint)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tests.unit.trainer.retrain.made_up import automatic, automation, catalogue, comparison, new_class
+from tests.unit.trainer.retrain.gate_cases import automatic, automation, catalogue, comparison, new_class
 from trainer.data.dataset import Split
 from trainer.retrain.cycle_folder import (
     Calibration,
@@ -28,7 +28,7 @@ from worker.catalogue_diff import CatalogueChange, ChangedRow
 
 PIXEL = "data:image/jpeg;base64,/9j/AA=="
 REASON = "shoes loses 12.4 points of recall: more than 5.0 as asked."
-SIZE = Footprint(bytes=4_200_000, images_per_s=400.0)
+SIZE = Footprint(compared_bytes=4_200_000, default_bytes=4_200_000, images_per_s=400.0)
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def _comparison(label: str, photo: str) -> Comparison:
         automation=automation(
             champion_precision=0.95, challenger=automatic(279, 4), points=-0.3, points_95=(-3.1, 2.6)
         ),
-        champion_footprint=Footprint(bytes=4_000_000, images_per_s=500.0), challenger_footprint=SIZE,
+        champion_footprint=Footprint(compared_bytes=4_000_000, default_bytes=4_000_000, images_per_s=500.0),
+        challenger_footprint=SIZE,
         changes=(lost, lost.model_copy(update={"champion": "hats", "challenger": label})),
     )  # fmt: skip
 

@@ -118,9 +118,13 @@ def test_photos_that_cannot_be_read_any_more_count_for_neither(four, tmp_path):
 def test_size_and_speed_are_of_one_variant(bundle, int8_bundle):
     told, files = [], [(int8_bundle / name).stat().st_size for name in ("model.onnx", "model.int8.onnx")]
     assert files[0] != files[1]
-    for both, size in (((bundle, int8_bundle), files[0]), ((int8_bundle, int8_bundle), files[1])):
+    for both, size, default in (
+        ((bundle, int8_bundle), files[0], files),
+        ((int8_bundle, int8_bundle), files[1], [files[1]] * 2),
+    ):
         footprints = measure_footprints(both, lambda *at: told.append(at))
-        assert [one.bytes for one in footprints] == [size, size]
+        assert [one.compared_bytes for one in footprints] == [size, size]
+        assert [one.default_bytes for one in footprints] == default
         assert min(one.images_per_s for one in footprints) > 0
         assert told[-1] == (60, 60)
 

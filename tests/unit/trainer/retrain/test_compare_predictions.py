@@ -39,7 +39,7 @@ def test_figures_of_both_and_of_each_class():
     boots, hat = found.classes["boots"], found.classes["hat"]
     assert (boots.photos, boots.champion, boots.challenger, boots.points) == (2, 0.5, 1.0, 50)
     assert (hat.won, hat.lost, hat.points) == (0, 1, -50)
-    assert (found.champion_footprint.bytes, found.challenger_footprint.bytes) == (1000, 2000)
+    assert (found.champion_footprint.compared_bytes, found.challenger_footprint.compared_bytes) == (1000, 2000)
     assert found.calibration.champion == pytest.approx(0.3)
 
 

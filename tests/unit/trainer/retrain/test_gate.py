@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.trainer.retrain.made_up import (
+from tests.unit.trainer.retrain.gate_cases import (
     FIRST,
     FIRST_AUTOMATION,
     NO_TEST,
@@ -111,15 +111,16 @@ def test_calibration_may_not_grow_beyond_noise(after, low, passed, unsure):
 @pytest.mark.parametrize(
     ("cost", "limits", "refused"),
     [
-        ({"bytes": 3_000_000}, {}, []),
-        ({"bytes": 3_000_001}, {}, ["size"]),
+        ({"compared_bytes": 3_000_000}, {}, []),
+        ({"compared_bytes": 3_000_001}, {}, ["size"]),
         ({"images_per_s": 267.0}, {}, ["speed"]),
         ({}, {"max_size_mb": 2.1}, ["absolute_size"]),
         ({}, {"max_size_mb": 2.2}, []),
+        ({"compared_bytes": 1}, {"max_size_mb": 2.1}, ["absolute_size"]),
     ],
 )
 def test_size_and_speed_stay_within_budget(cost, limits, refused):
-    footprint = Footprint(bytes=2_200_000, images_per_s=380.0).model_copy(update=cost)
+    footprint = Footprint(compared_bytes=2_200_000, default_bytes=2_200_000, images_per_s=380.0).model_copy(update=cost)
     assert failing(judged(comparison(challenger_footprint=footprint), **limits)) == refused
 
 
@@ -272,7 +273,11 @@ def challengers(draw):
         automation=automation(
             draw(points), draw(st.floats(0.1, 20)), everywhere=automatic(274, draw(st.integers(0, 274)), draw(shares))
         ),
-        challenger_footprint=Footprint(bytes=draw(st.integers(1, 6_000_000)), images_per_s=draw(st.floats(1, 900))),
+        challenger_footprint=Footprint(
+            compared_bytes=draw(st.integers(1, 6_000_000)),
+            default_bytes=draw(st.integers(1, 6_000_000)),
+            images_per_s=draw(st.floats(1, 900)),
+        ),
     )
 
 

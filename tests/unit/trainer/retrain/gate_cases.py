@@ -55,8 +55,8 @@ def comparison(**changes):
         classes={"hat": a_class(2.0), "dress": a_class(-3.0)},
         calibration=Calibration(champion=0.03, challenger=0.04, difference_95=(-0.01, 0.03)),
         automation=automation(),
-        champion_footprint=Footprint(bytes=2_000_000, images_per_s=400.0),
-        challenger_footprint=Footprint(bytes=2_200_000, images_per_s=380.0),
+        champion_footprint=Footprint(compared_bytes=2_000_000, default_bytes=2_000_000, images_per_s=400.0),
+        challenger_footprint=Footprint(compared_bytes=2_200_000, default_bytes=2_200_000, images_per_s=380.0),
     )  # fmt: skip
     return found.model_copy(update=changes)
 
