@@ -35,9 +35,8 @@ from worker.job.model import (
 )
 from worker.job.receipt import JobReceipt, RunFigures, job_receipt
 from worker.job.writer import create_job, differences, requested_catalogue
-from worker.labelling.earlier_results import terms_of
+from worker.labelling.earlier_results import carry_over, check_done, terms_of
 from worker.labelling.local import main, run_pool
-from worker.labelling.previous import carry_over, check_done
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.request import LabelRequest
 from worker.results.finish import RESULT_FILE, end_job

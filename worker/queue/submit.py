@@ -21,8 +21,7 @@ from worker.job.job import Job, question_storage
 from worker.job.jobs import Jobs, check_name
 from worker.job.model import JobModel, fallback_pin, moved_words, note_models, questions_of, verified_pin
 from worker.job.writer import create_job, differences, requested_catalogue
-from worker.labelling.earlier_results import terms_of
-from worker.labelling.previous import carry_over, check_done
+from worker.labelling.earlier_results import carry_over, check_done, terms_of
 from worker.queue.settings import TIME_LIMIT_S
 from worker.request import SubmitRequest
 
