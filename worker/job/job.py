@@ -159,7 +159,7 @@ class Retry(_Record):
     rows: int = 0
     begun_at: str = ""
 
-    def wanted(self, chunk: int) -> int:
+    def lowest_retry(self, chunk: int) -> int:
         """The lowest retry number of a part that makes the chunk done."""
         return self.number if chunk in self.chunks else 0
 
@@ -325,11 +325,11 @@ class Job:
 
     def missing_from(self, parts: dict[int, int], retry: Retry) -> list[int]:
         """:meth:`missing_chunks`, given the parts and the retry."""
-        return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.wanted(chunk)]
+        return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.lowest_retry(chunk)]
 
     def rows_left(self, chunk: int, retry: Retry) -> int:
         """How many rows of a missing chunk to label: all rows, or the retry's."""
-        earlier = self.earlier_part(chunk, retry.wanted(chunk))
+        earlier = self.earlier_part(chunk, retry.lowest_retry(chunk))
         return len(_passing(self, chunk, earlier)) if earlier else self.rows_in_chunk(chunk)
 
     def earlier_part(self, chunk: int, retry: int) -> str | None:

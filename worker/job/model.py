@@ -112,32 +112,30 @@ def pin_of(model: Path, classifier: Classifier) -> ModelPin:
 
 
 def load_job_model(
-    job: Job, load: Callable[[ModelPin, JobOptions], Classifier], tell: Callable[[str], None] = lambda _: None
+    job: Job, load: Callable[[ModelPin], Classifier], say: Callable[[str], None] = lambda _: None
 ) -> Classifier:
     """The model that labels a job; ``load`` loads a pin and runs its golden samples.
 
     The first worker chooses between two models, for all workers: the submitted model if its golden samples agree, else
-    the fallback; ``tell`` gets the reason.
+    the fallback; ``say`` gets the reason.
     """
-    fallback, options = job.spec.fallback, job.spec.options
+    fallback = job.spec.fallback
     if fallback is None or job.choice:
-        return load(job.model, options)
+        return load(job.model)
     chosen, because = job.spec.model, ""
     try:
-        classifier = load(chosen, options)
+        classifier = load(chosen)
     except DisagreementError as error:
         chosen, because = fallback, f"{gethostname()}: {error}"
-        classifier = load(chosen, options)
+        classifier = load(chosen)
     if job.choose(chosen, because) and because:
-        tell(because)
-    return classifier if job.model == chosen else load(job.model, options)
+        say(because)
+    return classifier if job.model == chosen else load(job.model)
 
 
-def load_pinned(
-    path: Path, pin: ModelPin, options: JobOptions = USUAL_OPTIONS, *, verified: bool = False
-) -> Classifier:
+def load_pinned(path: Path, pin: ModelPin, *, verified: bool = False) -> Classifier:
     """Load a job's pinned model, and run its golden samples unless they are ``verified``."""
-    pinned = replace(options, variant=pin.variant)
+    pinned = JobOptions(variant=pin.variant, precision=pin.precision, threshold=pin.threshold)
     classifier = _load(path, pinned) if verified else load_verified(path, pinned)
     if classifier.digest != pin.digest:
         msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; start it again."

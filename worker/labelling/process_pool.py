@@ -52,19 +52,19 @@ class _Fork:
     """
 
     def __init__(self, main: Callable[[], int], log: IO[bytes]) -> None:
-        given, self.stdin = _pipe()
+        requests, self.stdin = _pipe()
         self.stdout, answers = _pipe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 and newer: jemalloc's is a thread
             try:
                 self.pid = os.fork()
             except OSError:
-                for end in (given, self.stdin, self.stdout, answers):
+                for end in (requests, self.stdin, self.stdout, answers):
                     end.close()
                 raise
         if self.pid == 0:
-            _become(main, (given.fileno(), answers.fileno(), log.fileno()))
-        given.close()
+            _become(main, (requests.fileno(), answers.fileno(), log.fileno()))
+        requests.close()
         answers.close()
         self._status: int | None = None
 
@@ -263,7 +263,7 @@ class ProcessPool:
     def _listen(self, child: _Child) -> None:
         messages = child.messages()
         if messages is None:
-            self._bury(child)
+            self._replace(child)
             return
         for message in messages:
             self._take(child, message)
@@ -286,7 +286,7 @@ class ProcessPool:
         self._children.remove(child)
         return child.end(self._logs)
 
-    def _bury(self, child: _Child) -> None:
+    def _replace(self, child: _Child) -> None:
         status = child.process.wait()  # it has closed its stdout
         log = self._dismiss(child)
         if not child.lines:

@@ -17,13 +17,13 @@ from models.errors import ImageFault
 from models.fit import Fit
 from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.storage.storage import FolderStorage
-from tests.unit.worker.labelling.test_labeller import Chunks, Post
+from tests.unit.worker.labelling.test_labeller import Post, chunks_of
 from worker.job.job import Job, ModelPin, Question, commit_retry, photos_of
 from worker.job.parts import part_key
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import EarlierResults, Known
-from worker.labelling.labeller import Labeller, QuestionModel, run_chunks
+from worker.labelling.labeller import Labeller, QuestionModel
 
 NOTHING: Mapping[tuple[str, str], str] = MappingProxyType({})
 SPECS = {
@@ -99,7 +99,7 @@ def labelled(
     models = {question.name: PixelModel(question.name) for question in job.questions}
     asked = [QuestionModel(model, (known or {}).get(name, EarlierResults())) for name, model in models.items()]
     with closing(photos or photos_of(job)) as source, Labeller(job, asked, source, finished.append) as labeller:
-        run_chunks(labeller, Chunks(range(job.spec.chunks)))
+        labeller.run(chunks_of(job))
     return finished, models
 
 
