@@ -274,7 +274,7 @@ def run_job(
     with scratch_folder(job.storage) as scratch:
         merged = merge_job(job, output, scratch)
         upload_lists(job, scratch)
-    return end_job(job, str(output), run, merged, retry.number, drawing)
+    return end_job(job, str(output), run, *merged, retry.number, drawing)
 
 
 def label_submitted(jobs: Jobs, name: str) -> JobReceipt:

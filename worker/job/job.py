@@ -116,7 +116,6 @@ class JobSpec(_Record):
     preprocess_version: str
     questions: Annotated[tuple[Question, ...], Field(min_length=1)]
     options: JobOptions
-    digest: str
     confined: bool
     needs_root: bool
     chunks_per_file: Annotated[int, Field(ge=1)] = CHUNKS_PER_FILE
@@ -172,9 +171,9 @@ def begin_retry(job: "Job", number: int) -> Counter[str]:
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
     for chunk, key in sorted(job.part_keys().items()):
-        found = _passing(job, chunk, key)
-        kinds.update(found)
-        chunks += [chunk] if found else []
+        faults = _passing(job, chunk, key)
+        kinds.update(faults)
+        chunks += [chunk] if faults else []
     if chunks:
         job.storage.delete(CANCELLED)  # it came too late to stop anything
         if not commit_retry(job.storage, number, chunks, kinds.total()):
@@ -250,10 +249,8 @@ class Job:
     @property
     def choice(self) -> Choice | None:
         """The choice between two models; None before the choice, and with one model."""
-        if self.spec.fallback is None:
-            return None
         with suppress(FileNotFoundError):
-            return _read_choice(self.storage, self._choice_key)
+            return _read_choice(self.storage, self._choice_key) if self.spec.fallback else None
         return None
 
     def choose(self, pin: ModelPin, because: str = "") -> bool:
@@ -364,11 +361,11 @@ def images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
     chunks: defaultdict[int, list[int]] = defaultdict(list)
     for number in numbers:
         chunks[number // job.spec.chunk_rows].append(number)
-    found: dict[int, str | None] = {}
-    for chunk, wanted in chunks.items():
-        images = images_of(job, job.chunk_table(chunk, [job.spec.image_column]))
-        found |= {number: images[number % job.spec.chunk_rows] for number in wanted}
-    return found
+    images: dict[int, str | None] = {}
+    for chunk, own in chunks.items():
+        cells = images_of(job, job.chunk_table(chunk, [job.spec.image_column]))
+        images |= {number: cells[number % job.spec.chunk_rows] for number in own}
+    return images
 
 
 def shown_cell(cell: str | None) -> str | None:

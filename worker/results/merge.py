@@ -3,9 +3,8 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -162,70 +161,57 @@ _VOTES: Final = ["label", "confidence", "status", "top_k", "reason", "sha256", "
 _CACHE_KIB: Final = 16 * 1024
 
 
-@dataclass(frozen=True)
-class Merged:
-    """The counts of a merge, also for each question if the job has named models."""
-
-    tally: Tally
-    groups: GroupCounts | None = None
-    doubtful: Mapping[str, tuple[SampleRow, ...]] = field(default_factory=dict)
-    questions: tuple["Merged", ...] = ()
-
-
-def merge_job(job: Job, output: Path, folder: Path) -> Merged:
-    """Write a job's result, and its lists into the empty ``folder``, for :func:`upload_lists`.
+def merge_job(job: Job, output: Path, folder: Path) -> "tuple[Tally, list[QuestionMerge]]":
+    """Write a job's result, and its lists into the empty ``folder``, for :func:`upload_lists`; returns the counts.
 
     The result has the catalogue's columns, each question's columns, and with named models each row's worst status.
     """
     with ExitStack() as files:
-        folders = [_list_folder(question, folder) for question in job.questions]
+        folders = [folder / question.name for question in job.questions]
+        for own in folders if job.spec.named else ():
+            own.mkdir()
         reviews = find_end_reviews(job)
         stores = _gather_votes(job, folders, reviews, files)
-        merging = [_QuestionMerge(*each, files) for each in zip(job.questions, folders, reviews, stores, strict=True)]
-        whole = Tally()
-        _write_result(job, output, merging, whole)
-        done = [one.merged() for one in merging]
-    return Merged(whole, questions=tuple(done)) if job.spec.named else done[0]
+        merges = [QuestionMerge(*each, files) for each in zip(job.questions, folders, reviews, stores, strict=True)]
+        whole = Tally() if job.spec.named else merges[0].tally
+        _write_result(job, output, merges, whole)
+        for merge in merges:
+            merge.write_review()
+    return whole, merges
 
 
-class _QuestionMerge:
-    """Merges the results of one question."""
+class QuestionMerge:
+    """Merges the results of one question; ``doubtful``: label → rows to show, once ``review.csv`` is written."""
 
     def __init__(
         self, question: Job, folder: Path, end: EndReview, store: ProductStore | None, files: ExitStack
     ) -> None:
         self._question, self._folder, self._end = question, folder, end
-        self._tally = Tally(repeated=shown_pictures(question, end), mix=end.mix)
+        self.tally = Tally(repeated=shown_pictures(question, end), mix=end.mix)
+        self.doubtful: dict[str, tuple[SampleRow, ...]] = {}
         self._review = ReviewList(files.enter_context(scratch_database(folder)), question)
         self._column, self._store = question.spec.options.group_column, store
-        self._groups: GroupCounts | None = None
+        self.groups: GroupCounts | None = None
         if self._column is not None and store is not None:
-            self._groups = write_by_group(question, self._column, store, folder / GROUPS_FILE)
+            self.groups = write_by_group(question, self._column, store, folder / GROUPS_FILE)
 
     def take(self, part: pa.Table, batch: Batch) -> pa.Table:
         """Send rows to review, then count the results of a batch."""
         part = self._end.apply(part)
-        if self._column and self._store and self._groups and self._groups.disagreeing:
+        if self._column and self._store and self.groups and self.groups.disagreeing:
             part = disagreement_to_review(self._store, self._column, part, batch.rows)
-        self._tally.add(part, partial(_images, self._question, batch), batch.schemas)
+        self.tally.add(part, partial(_images, self._question, batch), batch.schemas)
         self._review.add(part, batch.rows)
         return part
 
-    def merged(self) -> Merged:
-        """Write ``review.csv``; returns the counts."""
+    def write_review(self) -> None:
+        """Write ``review.csv``."""
         self._review.write(self._folder / REVIEW_FILE)
-        return Merged(self._tally, self._groups, self._tally.least_sure.shown(self._question))
+        self.doubtful = self.tally.least_sure.shown(self._question)
 
 
 def _images(question: Job, batch: Batch, rows: pa.Array) -> list[str | None]:
     return images_of(question, batch.rows.select([question.spec.image_column]).take(rows))
-
-
-def _list_folder(question: Job, folder: Path) -> Path:
-    if question.name:
-        folder = folder / question.name
-        folder.mkdir()
-    return folder
 
 
 def _gather_votes(
@@ -278,20 +264,24 @@ def upload_lists(job: Job, folder: Path) -> None:
                 question.storage.upload(name, place / name)
 
 
-def _write_result(job: Job, output: Path, merging: Sequence[_QuestionMerge], whole: Tally) -> None:
+def _write_result(job: Job, output: Path, merges: Sequence[QuestionMerge], whole: Tally) -> None:
     options, catalogue = job.spec.options, job.chunk_table(0).schema
     names = [result_schema(tree=question.model.taxonomy is not None).names for question in job.questions]
-    schema = pa.schema([*catalogue, *_added_fields(job, names)])
+    fields, added = result_schema(tree=True), list[pa.Field]()
+    for question, own in zip(job.questions, names, strict=True):
+        added += [fields.field(name).with_name(question.spec.options.prefix + name) for name in own]
+    worst = [pa.field(options.prefix + WORST, pa.string())] if job.spec.named else []
+    schema = pa.schema([*catalogue, *added, *worst])
     escaped = frozenset(schema.names if options.excel_safe else schema.names[len(catalogue) :])
 
     def joined() -> Iterator[pa.Table]:
         for batch in job.batches():
-            taken = [one.take(part, batch) for one, part in zip(merging, batch.answers, strict=True)]
+            taken = [one.take(part, batch) for one, part in zip(merges, batch.answers, strict=True)]
             columns = [column for part, own in zip(taken, names, strict=True) for column in result_columns(part, own)]
             if job.spec.named:
-                worst = worst_results(taken)
-                whole.add(worst, partial(_images, job, batch), batch.schemas)
-                columns.append(worst.column("status"))
+                of_rows = worst_results(taken)
+                whole.add(of_rows, partial(_images, job, batch), batch.schemas)
+                columns.append(of_rows.column("status"))
             yield pa.Table.from_arrays([*batch.rows.columns, *columns], schema=schema)
 
     with replacing(output) as temporary:
@@ -304,14 +294,6 @@ def _write_result(job: Job, output: Path, merging: Sequence[_QuestionMerge], who
         if rows != job.spec.rows:
             msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
             raise JobError(msg)
-
-
-def _added_fields(job: Job, names: Sequence[Sequence[str]]) -> Iterator[pa.Field]:
-    for question, own in zip(job.questions, names, strict=True):
-        fields = result_schema(tree=True)
-        yield from (fields.field(name).with_name(question.spec.options.prefix + name) for name in own)
-    if job.spec.named:
-        yield pa.field(job.spec.options.prefix + WORST, pa.string())
 
 
 def join_tables(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
