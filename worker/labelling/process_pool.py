@@ -289,22 +289,17 @@ class ProcessPool:
     def _replace(self, child: _Child) -> None:
         status = child.process.wait()  # it has closed its stdout
         log = self._dismiss(child)
-        if not child.lines:
-            self._false_start(status, log)
-            return
-        self.deaths += 1
-        if self._on_death(Death(tuple(child.lines), status, log)):
-            self._waiting.extendleft(reversed(child.lines))
-        if self._waiting:
+        if child.lines:
+            self.deaths += 1
+            if self._on_death(Death(tuple(child.lines), status, log)):
+                self._waiting.extendleft(reversed(child.lines))
+        else:
+            self._false_starts += 1
+            if self._false_starts >= _MAX_FALSE_STARTS:  # the kernel may kill one, but not several in a row
+                msg = f"A process ended as it started (status {status}): {log or 'it printed nothing'}"
+                raise JobError(msg)
+        if self._waiting or not child.lines:
             self._greet(self._start())
-
-    def _false_start(self, status: int, log: str) -> None:
-        """Count a process that died before it was ready: the kernel may kill one, but not several in a row."""
-        self._false_starts += 1
-        if self._false_starts >= _MAX_FALSE_STARTS:
-            msg = f"A process ended as it started (status {status}): {log or 'it printed nothing'}"
-            raise JobError(msg)
-        self._greet(self._start())
 
 
 def take_streams() -> TextIO:

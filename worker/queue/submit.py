@@ -81,8 +81,13 @@ def submit(
         words = [*words, rows.column_words, *(_carry_over(previous, request, jobs, models) if previous else ())]
         job = _write(request, jobs, rows, models)
     else:
-        _check_same(request, earlier, rows, models)
-        job, words = earlier, [rows.column_words, _header_words(request, earlier)]
+        if other := differences(earlier.spec, rows, questions_of(models), request.options):
+            moved = moved_words(earlier, models)
+            msg = f"There is a job {name} already, and it is not this one: {other}.{moved} Pass another --job."
+            raise JobError(msg)
+        job, words = earlier, [rows.column_words]
+        if (request.options.headers or []) != (earlier.spec.options.headers or []):
+            words += ["The job keeps its first --header; pass another --job to send this one."]
     said = tuple(filter(None, (*(one.found.words for one in models), *words, *rows.remarks)))
     return Submitted(name, job, earlier is None, models, said, unseen_words)
 
@@ -162,18 +167,6 @@ def _counted(batches: Iterator[pa.RecordBatch], on_rows: Callable[[int], None]) 
         rows += batch.num_rows
         on_rows(rows)
         yield batch
-
-
-def _check_same(request: SubmitRequest, earlier: Job, catalogue: Catalogue, models: Sequence[JobModel]) -> None:
-    if other := differences(earlier.spec, catalogue, questions_of(models), request.options):
-        moved = moved_words(earlier, models)
-        msg = f"There is a job {request.name} already, and it is not this one: {other}.{moved} Pass another --job."
-        raise JobError(msg)
-
-
-def _header_words(request: SubmitRequest, earlier: Job) -> str:
-    kept = (request.options.headers or []) == (earlier.spec.options.headers or [])
-    return "" if kept else "The job keeps its first --header; pass another --job to send this one."
 
 
 def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, models: Iterable[JobModel]) -> Iterator[str]:
