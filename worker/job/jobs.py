@@ -26,15 +26,15 @@ class BundleStore:
 
     def put(self, model: Path, digest: str) -> None:
         """Keep a bundle, or a lone ``.onnx`` file; a damaged copy is repaired."""
-        place = self._storage.child(digest)
-        if model.is_file():
-            data = model.read_bytes()
-            _check_digest(model, hashlib.sha256(data).hexdigest(), digest)
+        place, data = self._storage.child(digest), model.read_bytes() if model.is_file() else b""
+        bundle = None if data else open_bundle(model)
+        if digest != (bundle.digest if bundle else hashlib.sha256(data).hexdigest()):
+            msg = f"{model} was replaced while the job was being submitted; submit it again."
+            raise BundleError(msg)
+        if bundle:
+            keep_bundle(place, bundle)
+        else:
             keep(place, _LONE_FILE, data)
-            return
-        bundle = open_bundle(model)
-        _check_digest(model, bundle.digest, digest)
-        keep_bundle(place, bundle)
 
     def fetch(self, digest: str) -> Path:
         """The path of a bundle or a lone file on this machine; a remote bundle is copied."""
@@ -55,12 +55,6 @@ class BundleStore:
         except FileNotFoundError as error:
             msg = f"Expected the model {digest[:12]} in {self._storage.place}, it is gone; submit the job again."
             raise BundleError(msg) from error
-
-
-def _check_digest(model: Path, found: str, expected: str) -> None:
-    if found != expected:
-        msg = f"{model} was replaced while the job was being submitted; submit it again."
-        raise BundleError(msg)
 
 
 class Jobs:

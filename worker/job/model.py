@@ -53,16 +53,13 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
 
 def moved_words(job: Job, models: Iterable[JobModel]) -> str:
     """A sentence for each question whose model has another version in the job than in the request."""
-    asked = ((job.question(one.name), one.found) for one in models)
-    return "".join(_moved(was.spec.model, found) for was, found in asked if was)
-
-
-def _moved(pin: ModelPin, model: ModelReference) -> str:
-    before = version_of(model, pin.digest)
-    if before is None or before.name == model.name:
-        return ""
-    moved = f", and {model.requested} is {model.name} by now" if model.by_alias else f", and not of {model.name}"
-    return f" It is of {before.name}{moved}."
+    words = ""
+    for question, model in ((job.question(one.name), one.found) for one in models):
+        before = version_of(model, question.spec.model.digest) if question else None
+        if before and before.name != model.name:
+            now = f"{model.requested} is {model.name} by now" if model.by_alias else f"not of {model.name}"
+            words += f" It is of {before.name}, and {now}."
+    return words
 
 
 def begun_variant(variant: str, begun: Job | None, model: Path) -> str:

@@ -171,27 +171,24 @@ class Runner:
         """Count this process as busy, report errors, and end the leases that the task takes."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # so does Celery, the grace time over, even inside a decoder
-        with self._app.busy.taken(), HeldLeases(self._redis, job) as leases, self._reported(job, chunk, leases):
-            yield leases
+        with self._app.busy.taken(), HeldLeases(self._redis, job) as leases:
+            try:
+                yield leases
+            except _CancelledError:
+                count_outcome("given_up")
+                log_event("chunk_given_up", job=job, chunk=chunk, reason="cancelled")
+            except Exception as error:  # noqa: BLE001 - people must see every error, and the chunk must wait
+                if chunk != FINISH:
+                    count_outcome("failed")
+                self._report_trouble(job, sorted({chunk, *leases.chunks}), _words(error))
 
-    @contextmanager
-    def _reported(self, job: str, chunk: int, leases: HeldLeases) -> Iterator[None]:
+    def _report_trouble(self, job: str, chunks: list[int], error: str) -> None:
         """Log and show why a task's chunks were not done; the reconciler queues them again."""
-        try:
-            yield
-        except _CancelledError:
-            count_outcome("given_up")
-            log_event("chunk_given_up", job=job, chunk=chunk, reason="cancelled")
-        except Exception as error:  # noqa: BLE001 - people must see every error, and the chunk must wait
-            if chunk != FINISH:
-                count_outcome("failed")
-            text = _words(error)
-            held = sorted({chunk, *leases.chunks})
-            log_event("chunk_failed", logging.ERROR, job=job, chunk=",".join(map(str, held)), error=text)
-            with suppress(RedisError):
-                self._redis.hold_back(job, held)
-                self._redis.report_trouble(job, socket.gethostname(), text)
-            self._pause(_TROUBLE_PAUSE_S)
+        log_event("chunk_failed", logging.ERROR, job=job, chunk=",".join(map(str, chunks)), error=error)
+        with suppress(RedisError):
+            self._redis.hold_back(job, chunks)
+            self._redis.report_trouble(job, socket.gethostname(), error)
+        self._pause(_TROUBLE_PAUSE_S)
 
 
 def _words(error: Exception) -> str:

@@ -150,7 +150,8 @@ def done_words(event: Event) -> str:
 
 def numbers_words(event: Event) -> str:
     """The figures of an event."""
-    return ", ".join(f"{name} {_figure(value)}" for name, value in event.numbers.items())
+    figures = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in event.numbers.items()}
+    return ", ".join(f"{name} {value}" for name, value in figures.items())
 
 
 def event_record(event: Event) -> dict[str, Any]:
@@ -163,7 +164,3 @@ def _table(*titles: str) -> Table:
     for title in titles:
         table.add_column(title, justify="right" if title in {"version", "precision", "size"} else "left")
     return table
-
-
-def _figure(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else f"{value}"

@@ -94,16 +94,11 @@ class ReviewList:
         images = images_of(self._job, rows)
         places, unanswered = list(map(self._place, images)), [None] * len(numbers)
         first: Sequence[Sequence[object]] = (numbers, unanswered, label, confidence, reason, best, places)
-        columns = (*self._kept(first), *self._catalogue_cells(images, rows), sha256, model)
+        shown = list(map(shown_cell, images))
+        cells = (shown if name == self._job.spec.image_column else _texts(rows.column(name)) for name in self._names)
+        columns = (*self._kept(first), *cells, sha256, model)
         records = zip(*(map(without_formula, column) for column in columns), strict=True)
         return csv_lines(records, self._job.spec.delimiter)
-
-    def _catalogue_cells(self, images: Sequence[str | None], rows: pa.Table) -> Iterator[Sequence[object]]:
-        for name in self._names:
-            if name == self._job.spec.image_column:
-                yield list(map(shown_cell, images))
-            else:
-                yield _texts(rows.column(name))
 
     def _place(self, image: str | None) -> str | None:
         """The photo's URL or path; None if the cell holds the photo."""

@@ -71,16 +71,11 @@ def _question_page(receipt: Receipt, merge: QuestionMerge, photos: Mapping[str, 
 
 def _sheet_photo(row: SampleRow, photos: Mapping[str, PagePhoto]) -> LabelledPhoto:
     if row.status is Status.FAILED:
-        return LabelledPhoto(None, row.status, _photo_name(row.image), f"{row.status}: {row.error}")
+        name = "in the cell itself" if scheme_of(row.image or "") == "data" else Path(row.image or "").name
+        return LabelledPhoto(None, row.status, name or "an empty cell", f"{row.status}: {row.error}")
     detail = f"{row.status} {row.confidence or 0:.1%}"
     why = row.reason.words if row.reason else ""
     return LabelledPhoto(photos.get(row.image or ""), row.status, row.label or "", detail, why)
-
-
-def _photo_name(image: str | None) -> str:
-    if not image:
-        return "an empty cell"
-    return "in the cell itself" if scheme_of(image) == "data" else Path(image).name
 
 
 def receipt_page(

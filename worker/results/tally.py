@@ -157,8 +157,12 @@ class Tally:
 
     def add(self, part: pa.Table, images: Images, schemas: Sequence[pa.Schema]) -> None:
         """Count the next rows; ``schemas``: of their parts."""
-        for schema in schemas:
-            self._count_work(schema)
+        for work in map(part_work, schemas):
+            self.hosts[work.worker.rpartition(":")[0]] += work.rows
+            self.processes.add(work.worker)
+            self.deaths += work.deaths
+            self.busy_s += work.seconds
+            self.photos.update(work.photos.model_dump())
         labeled = pc.equal(part.column("status"), Status.LABELED)
         _count(self.by_status, part.column("status"))
         _count(self.by_label, part.column("label"))
@@ -170,14 +174,6 @@ class Tally:
         self._draw(part, images)
         self._show_errors(part, images)
         self.rows += part.num_rows
-
-    def _count_work(self, schema: pa.Schema) -> None:
-        work = part_work(schema)
-        self.hosts[work.worker.rpartition(":")[0]] += work.rows
-        self.processes.add(work.worker)
-        self.deaths += work.deaths
-        self.busy_s += work.seconds
-        self.photos.update(work.photos.model_dump())
 
     def _draw(self, part: pa.Table, images: Images) -> None:
         """Keep the rows with the lowest random numbers. Batches do not change the sample."""
