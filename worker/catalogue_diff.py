@@ -114,25 +114,22 @@ def _write(file: Path, table: pa.Table) -> None:
 def fetch_local_copy(sample: Sample, options: SampleOptions, advance: Callable[[int, int], None]) -> Path:
     """Fetch remote photos, each once, and write a catalogue of local paths, without rows whose fetch failed."""
     file = sample.folder / _HERE_FILE
-    if not file.exists():
-        with closing(open_photos(sample.image_root, options.allow_hosts, headers=options.headers)) as photos:
-            _write(file, _with_photos(sample, photos, advance))
-    return file
-
-
-def _with_photos(sample: Sample, photos: Photos, advance: Callable[[int, int], None]) -> pa.Table:
+    if file.exists():
+        return file
     cells: list[str | None] = sample.table.column("image").to_pylist()
-    copied = [place for place, cell in enumerate(cells) if photos.url_of(cell) is not None]
-    paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in copied}
-    requests = [PhotoRequest(0, place, cells[place]) for place in copied if not paths[place].exists()]
-    failures = _fetch(photos, requests, paths, advance)
+    with closing(open_photos(sample.image_root, options.allow_hosts, headers=options.headers)) as photos:
+        copied = [place for place, cell in enumerate(cells) if photos.url_of(cell) is not None]
+        paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in copied}
+        requests = [PhotoRequest(0, place, cells[place]) for place in copied if not paths[place].exists()]
+        failures = _fetch(photos, requests, paths, advance)
     if failures and len(failures) == len(cells):
         msg = f"Expected the photos of {len(cells):,} rows of {sample.source}, none could be fetched: {failures[0]}"
         raise JobError(msg)
     present = [place for place in range(len(cells)) if place not in paths or paths[place].exists()]
     images = [str(paths[place]) if place in paths else cells[place] for place in present]
     rows = sample.table.column("row").take(pa.array(present, pa.int64()))
-    return pa.table([rows, pa.array(images, pa.string())], schema=sample.table.schema)
+    _write(file, pa.table([rows, pa.array(images, pa.string())], schema=sample.table.schema))
+    return file
 
 
 def _fetch(
