@@ -77,11 +77,11 @@ def label(
     checked_headers(request.options.headers or ())
     folder = job_folder(request.output)
     begun = None if request.restart else open_job(FolderStorage(folder))
-    found = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
-    models = [one for one, _ in found]
+    verified = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
+    models = [one for one, _ in verified]
     if processes:
-        processes.fork(partial(main, [classifier for _, classifier in found]), _EARLY)
-    del found  # what was loaded; other processes have it now
+        processes.fork(partial(main, [classifier for _, classifier in verified]), _EARLY)
+    del verified  # other processes have the classifiers now
     trees = [one.name for one in models if one.pin.taxonomy]
     catalogue = requested_catalogue(request, request.output.suffix.lower(), trees)
     if catalogue.column_words:
@@ -103,7 +103,7 @@ def label(
         _check_preprocessing(job)
         _announce(job, models, previous, on_model, say)
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
-            paths = [one.found.path for one in models]
+            paths = [one.source.path for one in models]
             return run_job(job, request.output, paths, ready, _workers(request), on_progress, drawing, verified=True)
 
 
@@ -151,12 +151,12 @@ def _verified(
 ) -> tuple[JobModel, Classifier]:
     done = begun is not None and request.output.exists() and not begun.missing_chunks()
     unfinished = begun if not done or request.retry_failed else None
-    found, words = choose_model(model, request.options.registry, unfinished.question(name) if unfinished else None)
+    source, words = choose_model(model, request.options.registry, unfinished.question(name) if unfinished else None)
     if words:
         say(words)
-    variant = begun_variant(request.options.variant, begun.question(name) if begun else None, found.path)
-    classifier = load_verified(found.path, replace(request.options, variant=variant), say)
-    return JobModel(name, found, pin_of(found.path, classifier)), classifier
+    variant = begun_variant(request.options.variant, begun.question(name) if begun else None, source.path)
+    classifier = load_verified(source.path, replace(request.options, variant=variant), say)
+    return JobModel(name, source, pin_of(source.path, classifier)), classifier
 
 
 def _previous_job(request: LabelRequest, folder: Path) -> Job | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -78,10 +79,9 @@ class Jobs:
 
     def known_identity(self) -> str:
         """The id, or an empty text before its first use."""
-        try:
+        with suppress(FileNotFoundError):
             return self._storage.read(_IDENTITY).decode()
-        except FileNotFoundError:
-            return ""
+        return ""
 
     def names(self) -> list[str]:
         """Names of the folders that may hold a job, in order; a job that is being submitted is not whole yet."""

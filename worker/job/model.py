@@ -28,7 +28,7 @@ class JobModel:
     """A model of a job: its question's name, its place, and its pin."""
 
     name: str
-    found: ModelReference
+    source: ModelReference
     pin: ModelPin
     fallback: ModelPin | None = None
 
@@ -54,7 +54,7 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
 def moved_words(job: Job, models: Iterable[JobModel]) -> str:
     """A sentence for each question whose model has another version in the job than in the request."""
     words = ""
-    for question, model in ((job.question(one.name), one.found) for one in models):
+    for question, model in ((job.question(one.name), one.source) for one in models):
         before = version_of(model, question.spec.model.digest) if question else None
         if before and before.name != model.name:
             now = f"{model.requested} is {model.name} by now" if model.by_alias else f"not of {model.name}"
@@ -174,9 +174,9 @@ class ModelNote(BaseModel, frozen=True):
 def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
     """Write a note of each model into the job's folder, before the job itself."""
     for one in models:
-        found = one.found
-        bundle = open_bundle(found.path) if found.path.is_dir() else None
-        named = ModelName(asked=found.requested, version=found.name) if found.requested else None
+        source = one.source
+        bundle = open_bundle(source.path) if source.path.is_dir() else None
+        named = ModelName(asked=source.requested, version=source.name) if source.requested else None
         note = _note(bundle, one.pin) if bundle else ModelNote()
         fallback = _note(bundle, one.fallback) if bundle and one.fallback else None
         note = note.model_copy(update={"named": named, "fallback": fallback})

@@ -127,12 +127,12 @@ def _say(replies: TextIO, message: dict[str, object]) -> None:
 
 
 class LineFeed:
-    """The feed of a process that asks its parent for one chunk at a time."""
+    """The feed of a process that requests one chunk at a time from its parent."""
 
-    def __init__(self, descriptor: int, ask: Callable[[], None]) -> None:
+    def __init__(self, descriptor: int, request: Callable[[], None]) -> None:
         self._descriptor = descriptor
-        self._ask = ask
-        self._is_asked = True  # the first one comes by itself
+        self._request = request
+        self._is_requested = True  # the first one comes by itself
         self._text = b""
         self._lines: list[bytes] = []
         self._ended = False
@@ -147,11 +147,11 @@ class LineFeed:
             self._lines += lines
             self._ended = not piece
         if self._lines:
-            self._is_asked = False
+            self._is_requested = False
             return int(self._lines.pop(0))
-        if not self._is_asked and not self._ended:
-            self._is_asked = True
-            self._ask()
+        if not self._is_requested and not self._ended:
+            self._is_requested = True
+            self._request()
         return None
 
 

@@ -3,7 +3,7 @@
 The protocol: a process prints ``{"ready": true}``, then answers each line of its stdin with a JSON line, and ends when
 its stdin closes. A greeting comes before "ready". ``{"refused": message}`` ends the pool. With ``{"more": true}`` a
 process gets a further line before it answers; then its answers name their line under ``line``, and bring no new line
-while others are in hand.
+while it has others.
 """
 
 import gc
@@ -38,7 +38,7 @@ _PIECE: Final = 65_536
 
 
 class Death(NamedTuple):
-    """A process that ended with lines in hand: its exit status (minus a signal's number), and the end of its log."""
+    """A process that ended with lines to answer: its exit status (minus a signal's number), and the end of its log."""
 
     lines: tuple[str, ...]
     status: int
@@ -117,7 +117,7 @@ def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
 
 
 class _Child:
-    """A running process, and the lines it has in hand; ``number`` tells it from the others of its pool."""
+    """A running process, and the lines that it has to answer; ``number`` tells it from the others of its pool."""
 
     def __init__(self, start: Callable[[IO[bytes]], "subprocess.Popen[bytes] | _Fork"], number: int) -> None:
         self.lines: list[str] = []

@@ -44,7 +44,7 @@ def submit_job(request: SubmitRequest, settings: QueueSettings, *, as_json: bool
         control.check_redis()
         submitted = _submit_with_progress(request, control)
         for question, one in zip(submitted.job.questions, submitted.models, strict=True):
-            say_rule(question.model, Console(stderr=True), one.found.path, question.name)
+            say_rule(question.model, Console(stderr=True), one.source.path, question.name)
         if as_json:
             Console().print_json(data=submitted.record)
         else:

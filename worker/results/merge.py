@@ -150,16 +150,15 @@ def _best_texts(top_k: pa.ListArray) -> list[str]:
 def _texts(column: pa.ChunkedArray) -> list[object]:
     """A column's cells. Long cells are cut; a cell that only Parquet can express is empty."""
     try:
-        return list(map(_shortened, text_cells(column)))
+        cells = text_cells(column)
+        return [
+            f"{one[:_LONGEST_CELL]}…" if isinstance(one, str) and len(one) > _LONGEST_CELL else one for one in cells
+        ]
     except UNWRITABLE:
         if len(column) == 1:
             return [None]
         half = len(column) // 2
         return [*_texts(column.slice(0, half)), *_texts(column.slice(half))]
-
-
-def _shortened(cell: object) -> object:
-    return f"{cell[:_LONGEST_CELL]}…" if isinstance(cell, str) and len(cell) > _LONGEST_CELL else cell
 
 
 ROW_GROUP: Final = 65_536

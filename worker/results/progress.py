@@ -1,7 +1,6 @@
 """A job's progress, read from its folder."""
 
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -87,7 +86,9 @@ class ProgressReader:
         written = {entry.name: entry.modified for entry in job.home.entries("parts")}
         latest = latest_parts(written)
         keys = {chunk: part_key(chunk, retry) for chunk, retry in latest.items()}
-        self._open([key for key in keys.values() if key not in self._parts])
+        new = [key for key in keys.values() if key not in self._parts]
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            self._parts |= zip(new, threads.map(self._part, new), strict=True)
         retry = job.retry()
         missing = job.missing_from(latest, retry)
         parts = [self._parts[keys[chunk]] for chunk in keys.keys() - missing]
@@ -109,10 +110,6 @@ class ProgressReader:
         seconds = time.time() - begun if begun and recent else 0.0
         rate = rated / seconds if seconds >= FIRST_RATE_S else 0.0
         return JobProgress(state, job.spec.rows, done, failed, deaths, rate, recent, reason)
-
-    def _open(self, keys: Sequence[str]) -> None:
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
-            self._parts |= zip(keys, threads.map(self._part, keys), strict=True)
 
     def _part(self, key: str) -> _Part:
         try:

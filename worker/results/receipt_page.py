@@ -57,16 +57,12 @@ def question_pages(
     with ThreadPoolExecutor(1) as meanwhile:
         meanwhile.submit(prepare, TEMPLATE)  # while photos are fetched and drawn
         photos = small_photos(job, (row.image for row in rows if row.status is not Status.FAILED), drawing)
-    return [
-        _question_page(receipt, merge, photos, question)
-        for receipt, merge, question in zip(receipts, merges, job.questions, strict=True)
-    ]
-
-
-def _question_page(receipt: Receipt, merge: QuestionMerge, photos: Mapping[str, PagePhoto], question: Job) -> str:
-    rows = [_sheet_photo(row, photos) for row in (*merge.tally.sample, *merge.tally.failed_sample)]
-    doubtful = {label: [_sheet_photo(row, photos) for row in some] for label, some in merge.doubtful.items()}
-    return receipt_page(receipt, rows, question.name, doubtful, _links(question, receipt))
+    pages = []
+    for receipt, merge, question in zip(receipts, merges, job.questions, strict=True):
+        sample = [_sheet_photo(row, photos) for row in (*merge.tally.sample, *merge.tally.failed_sample)]
+        least_sure = {label: [_sheet_photo(row, photos) for row in some] for label, some in merge.doubtful.items()}
+        pages.append(receipt_page(receipt, sample, question.name, least_sure, _links(question, receipt)))
+    return pages
 
 
 def _sheet_photo(row: SampleRow, photos: Mapping[str, PagePhoto]) -> LabelledPhoto:
