@@ -1,5 +1,6 @@
 """Label one chunk of a job like a labelling process, with a model that has no network."""
 
+from collections.abc import Callable
 from contextlib import closing
 from types import SimpleNamespace
 
@@ -11,31 +12,23 @@ from models.preprocess import Pixels, PreprocessSpec
 from worker.job.job import Job, photos_of
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import EarlierResults
-from worker.labelling.labeller import Guard, Labeller, QuestionModel, run_chunks
-
-
-class OneChunk:
-    def __init__(self, chunk: int) -> None:
-        self._chunk: int | None = chunk
-
-    def next(self, *, wait: bool) -> int | None:
-        chunk, self._chunk = self._chunk, None
-        return chunk
+from worker.labelling.labeller import Labeller, QuestionModel
 
 
 def run_chunk(
     job: Job,
     chunk: int,
     classifier: Classifier,
-    guard: Guard | None = None,
+    check: Callable[[bool], None] = lambda at_once: None,
     known: EarlierResults | None = None,
 ) -> bool:
     finished: list[Finished] = []
     with (
         closing(photos_of(job)) as photos,
-        Labeller(job, [QuestionModel(classifier, known or EarlierResults())], photos, finished.append, guard) as one,
+        Labeller(job, [QuestionModel(classifier, known or EarlierResults())], photos, finished.append, check) as one,
     ):
-        run_chunks(one, OneChunk(chunk))
+        chunks = iter([chunk])
+        one.run(lambda _wait: next(chunks, None))
     return finished[0].committed
 
 

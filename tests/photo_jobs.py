@@ -36,7 +36,6 @@ def photo_job(root, *, confined=False, per_host=None, allow_hosts=None, headers=
         preprocess_version="1",
         questions=only_question(),
         options=JobOptions(allow_hosts=allow_hosts, per_host=per_host, headers=headers),
-        digest="0",
         confined=confined,
         needs_root=True,
     )

@@ -272,9 +272,9 @@ class JobRunner:
             with self._control() as control:
                 look_around(job.id, control.state, lambda: control.reconciler.supply(job.id))
         elif job.result:
-            self.local.add(job.id, python_command("worker.label_job", str(job.result)))
+            self.local.add(job.id, python_command("worker.label", str(job.result)))
         else:
-            self.local.add(job.id, python_command("worker.label_job", self._jobs.queued.place, job.id))
+            self.local.add(job.id, python_command("worker.label", self._jobs.queued.place, job.id))
 
     def _request(self, new: NewJob, model: str | list[str], upload: Path | None) -> SubmitRequest:
         source = str(upload) if upload else self.places.checked(new.source or "", "the catalogue")

@@ -165,7 +165,7 @@ class _JobReader:
         if retry.number != self._retry.number:
             self._retry, self._counted, self._counts = retry, set(), JobCounts()
         for chunk, number in sorted(latest_parts(self.found.job.home.names("parts")).items()):
-            if chunk in self._counted or number < retry.wanted(chunk):
+            if chunk in self._counted or number < retry.lowest_retry(chunk):
                 continue
             self._add(chunk, number)
             self._counted.add(chunk)

@@ -24,7 +24,6 @@ from models.errors import ImageError, JobError
 from models.text import label_text
 from models.whole_file import replace_file, write_beside
 from pages.tiles import photo_uri
-from worker.job.job import ModelPin
 from worker.job.model import verified_pin
 from worker.job.parts import Status, with_leaves
 from worker.label import label
@@ -65,16 +64,8 @@ class Sample:
 
 def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) -> Sample:
     """Draw at most ``rows`` rows of a catalogue, all equally likely, or reuse them from ``folder``."""
-    choices = (
-        source,
-        options.image_column,
-        options.image_root,
-        options.image_suffix,
-        options.encoding,
-        options.seed,
-        rows,
-    )
-    place = folder / hashlib.sha256(repr(choices).encode()).hexdigest()[:12]
+    of_source = (source, options.image_column, options.image_root, options.image_suffix, options.encoding)
+    place = folder / hashlib.sha256(repr((*of_source, options.seed, rows)).encode()).hexdigest()[:12]
     file = place / SAMPLE_FILE
     if not file.exists():
         _write(file, _drawn(source, rows, options))
@@ -123,25 +114,22 @@ def _write(file: Path, table: pa.Table) -> None:
 def fetch_local_copy(sample: Sample, options: SampleOptions, advance: Callable[[int, int], None]) -> Path:
     """Fetch remote photos, each once, and write a catalogue of local paths, without rows whose fetch failed."""
     file = sample.folder / _HERE_FILE
-    if not file.exists():
-        with closing(open_photos(sample.image_root, options.allow_hosts, headers=options.headers)) as photos:
-            _write(file, _with_photos(sample, photos, advance))
-    return file
-
-
-def _with_photos(sample: Sample, photos: Photos, advance: Callable[[int, int], None]) -> pa.Table:
+    if file.exists():
+        return file
     cells: list[str | None] = sample.table.column("image").to_pylist()
-    copied = [place for place, cell in enumerate(cells) if photos.url_of(cell) is not None]
-    paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in copied}
-    requests = [PhotoRequest(0, place, cells[place]) for place in copied if not paths[place].exists()]
-    failures = _fetch(photos, requests, paths, advance)
+    with closing(open_photos(sample.image_root, options.allow_hosts, headers=options.headers)) as photos:
+        copied = [place for place, cell in enumerate(cells) if photos.url_of(cell) is not None]
+        paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in copied}
+        requests = [PhotoRequest(0, place, cells[place]) for place in copied if not paths[place].exists()]
+        failures = _fetch(photos, requests, paths, advance)
     if failures and len(failures) == len(cells):
         msg = f"Expected the photos of {len(cells):,} rows of {sample.source}, none could be fetched: {failures[0]}"
         raise JobError(msg)
     present = [place for place in range(len(cells)) if place not in paths or paths[place].exists()]
     images = [str(paths[place]) if place in paths else cells[place] for place in present]
     rows = sample.table.column("row").take(pa.array(present, pa.int64()))
-    return pa.table([rows, pa.array(images, pa.string())], schema=sample.table.schema)
+    _write(file, pa.table([rows, pa.array(images, pa.string())], schema=sample.table.schema))
+    return file
 
 
 def _fetch(
@@ -206,20 +194,20 @@ class CatalogueFigures(BaseModel, frozen=True):
 
 
 class RowLabel(NamedTuple):
-    """A model's answer on a row; ``photo``: a path, or the cell with its bytes."""
+    """A model's answer on a row."""
 
     label: str
     confidence: float
     review: bool
-    sha256: str
-    photo: str
 
 
 class Pair(NamedTuple):
-    """A row with the answers of both models, and its cell in the catalogue."""
+    """A row, its cell in the catalogue, and both models' answers; ``photo``: a path, or the cell with its bytes."""
 
     row: int
     cell: str | None
+    photo: str
+    sha256: str
     before: RowLabel
     after: RowLabel
 
@@ -235,7 +223,7 @@ def count_changes(
     order = sorted(flows, key=lambda flow: (-len(flows[flow]), flow))
     shown: list[Pair] = []  # for each large flow, the surest rows of the new model, each photo once
     for flow in order[:_FLOWS_SHOWN]:
-        by_photo = {pair.after.sha256: pair for pair in reversed(flows[flow])}
+        by_photo = {pair.sha256: pair for pair in reversed(flows[flow])}
         shown += sorted(by_photo.values(), key=lambda pair: (-pair.after.confidence, pair.row))[:_ROWS_OF_A_FLOW]
     reviews = Counter((pair.before.review, pair.after.review) for pair in pairs)
     return CatalogueFigures(
@@ -252,7 +240,7 @@ def count_changes(
 
 
 def _example(pair: Pair, root: Path) -> ChangedRow:
-    photo, thumbnail = pair.after.photo, None
+    photo, thumbnail = pair.photo, None
     with suppress(ImageError):  # safe to decode here: two other processes did
         thumbnail = photo_uri(decode_data_uri(photo) if is_url_or_data(photo) else root / photo, _SIDE, _MOST_BYTES)
     return ChangedRow(
@@ -266,73 +254,59 @@ def _example(pair: Pair, root: Path) -> ChangedRow:
     )
 
 
-Advance = Callable[[str, int, int], None]
-"""Called with the present step, its progress, and its total."""
-
-_COLUMNS: Final = ["row", "image", "label", "confidence", "status", "error_message", "sha256"]
-
-
 def diff_catalogue(
-    before: Path, after: Path, source: str, folder: Path, rows: int, options: SampleOptions, advance: Advance
+    before: Path,
+    after: Path,
+    source: str,
+    folder: Path,
+    rows: int,
+    options: SampleOptions,
+    advance: Callable[[str, int, int], None],
 ) -> CatalogueFigures:
-    """Label a sample of a catalogue with two models, and count differences. A killed call continues in its folder."""
-    pins = [verified_pin(model) for model in (before, after)]  # refuse damaged models before fetching photos
+    """Label a sample of a catalogue with two models, and count differences. A killed call continues in its folder.
+
+    ``advance`` is called with the present step, its progress, and its total.
+    """
+    digests = [verified_pin(model).digest[:12] for model in (before, after)]  # refuses damaged ones before any photo
     sample = draw_sample(source, folder, rows, options)
     here = fetch_local_copy(sample, options, partial(advance, "Fetching photos"))
-    return _compared(pins, sample, here, options, advance)
-
-
-def _compared(
-    pins: list[ModelPin], sample: Sample, here: Path, options: SampleOptions, advance: Advance
-) -> CatalogueFigures:
-    old, old_failure = _labels(pins[0], here, sample, options, partial(advance, "Labelling with the old model"))
-    new, new_failure = _labels(pins[1], here, sample, options, partial(advance, "Labelling with the new model"))
-    both = sorted(old.keys() & new.keys())
-    if not both:
-        msg = (
-            f"Expected rows of {sample.source} that both models can label, found none among {sample.table.num_rows:,}: "
-            f"{old_failure or new_failure}"
-        )
-        raise JobError(msg)
-    cells = dict(zip(*(sample.table.column(name).to_pylist() for name in ("row", "image")), strict=True))
-    pairs = [Pair(row, cells[row], old[row], new[row]) for row in both]
-    failed = sample.table.num_rows - len(pairs)
-    return count_changes(pairs, options.renamed, _root(sample), sample.source, sample.rows_in_source, failed)
-
-
-def _root(sample: Sample) -> Path:
-    """The start of relative paths in the local catalogue, which has none if the catalogue's start at a URL."""
-    return sample.folder if is_url(sample.image_root) else Path(sample.image_root)
-
-
-def _labels(
-    pin: ModelPin, here: Path, sample: Sample, options: SampleOptions, on_progress: Callable[[int, int], None]
-) -> tuple[dict[int, RowLabel], str | None]:
-    """Row → its answer, and the error of a failed row."""
-    output = sample.folder / f"labels-{pin.digest[:12]}.parquet"
+    root = sample.folder if is_url(sample.image_root) else Path(sample.image_root)  # copies have whole paths
     request = LabelRequest(
         source=here,
-        model=Path(pin.path),
-        output=output,
-        options=JobOptions(top_k=1, image_column="image", image_root=str(_root(sample))),
+        model={"before": before, "after": after},
+        output=sample.folder / f"labels-{'-'.join(digests)}.parquet",
+        options=JobOptions(top_k=1, image_column="image", image_root=str(root)),
         workers=options.workers,
         retry_failed=True,
     )
-    label(request, on_progress)
-    return row_labels(output)
+    label(request, partial(advance, "Labelling with both models"))
+    table = pq.read_table(request.output)
+    cells = dict(zip(*(sample.table.column(name).to_pylist() for name in ("row", "image")), strict=True))
+    pairs = _pairs(table, cells)
+    if not pairs:
+        errors = table.column("before_error_message").drop_null() or table.column("after_error_message").drop_null()
+        why = errors[0].as_py()
+        msg = f"Expected rows of {source} that both models can label, found none among {len(cells):,}: {why}"
+        raise JobError(msg)
+    failed = len(cells) - len(pairs)
+    return count_changes(pairs, options.renamed, root, sample.source, sample.rows_in_source, failed)
 
 
-def row_labels(output: Path) -> tuple[dict[int, RowLabel], str | None]:
-    """Row → its answer in a result, and the error of a failed row.
+def _pairs(table: pa.Table, cells: Mapping[int, str | None]) -> list[Pair]:
+    facts = (table.column(name).to_pylist() for name in ("row", "image", "before_sha256"))
+    answers = zip(*facts, row_labels(table, "before_"), row_labels(table, "after_"), strict=True)
+    return [Pair(row, cells[row], photo, sha256, old, new) for row, photo, sha256, old, new in answers if old and new]
+
+
+def row_labels(table: pa.Table, prefix: str) -> list[RowLabel | None]:
+    """A model's answer on each row of a result, None if that failed.
 
     The answer is the likeliest class, so that models with and without a tree of labels are comparable.
     """
-    rows = with_leaves(pq.read_table(output)).select(_COLUMNS).to_pylist()
-    labels = {
-        row["row"]: RowLabel(
-            label_text(row["label"]), row["confidence"], row["status"] == Status.REVIEW, row["sha256"], row["image"]
-        )
-        for row in rows
-        if row["status"] != Status.FAILED
-    }
-    return labels, next((row["error_message"] for row in rows if row["status"] == Status.FAILED), None)
+    names = [name for name in table.column_names if name.startswith(prefix)]
+    own = with_leaves(table.select(names).rename_columns([name.removeprefix(prefix) for name in names]))
+    rows = zip(*(own.column(name).to_pylist() for name in ("label", "confidence", "status")), strict=True)
+    return [
+        None if status == Status.FAILED else RowLabel(label_text(label), confidence, status == Status.REVIEW)
+        for label, confidence, status in rows
+    ]

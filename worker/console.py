@@ -43,8 +43,13 @@ def label_with_progress(
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
     bar = _Bar(progress)
+
+    def on_model(model: ModelPin) -> None:  # the receipt names a promise
+        if not _is_promised(model):
+            say_rule(model, errors, Path(model.path))
+
     try:
-        receipt = label(request, bar.show, lambda model: _warn_of_rule(model, errors), errors.say, processes, drawing)
+        receipt = label(request, bar.show, on_model, errors.say, processes, drawing)
     except KeyboardInterrupt as stopped:
         msg = f"Stopped with {number_of(bar.done, 'row')} done; give the same command again to go on."
         raise StoppedError(msg) from stopped
@@ -58,10 +63,17 @@ def label_with_progress(
     if as_json:
         print(receipt.model_dump_json(indent=1))
     else:
-        print_receipt(receipt, Console())
-        _print_next(receipt, request, Console())
-    unfound = unfound_words(receipt, open_job(FolderStorage(job_folder(request.output))))
-    words = retry_words(receipt)
+        console = Console()
+        print_receipt(receipt, console)
+        if (sure := receipt.by_status[Status.LABELED]) and isinstance(receipt, Receipt):
+            column = escape(f"{request.options.prefix}accepted_label")
+            console.print(f"Publish: [bold]{column}[/bold] ({number_of(sure, 'row')})", highlight=False)
+        print_review(receipt, f"{request.output}.job", shlex.quote(str(request.output)), console)
+    _advise(receipt, request, open_job(FolderStorage(job_folder(request.output))), errors)
+
+
+def _advise(receipt: JobReceipt, request: LabelRequest, job: Job | None, errors: Console) -> None:
+    unfound, words = unfound_words(receipt, job), retry_words(receipt)
     if request.retry_failed and not words:
         words = "No other failed row may succeed another time."
     if words and not unfound:
@@ -69,14 +81,6 @@ def label_with_progress(
     instead = f"{unfound}, and add --restart; or add --retry-failed once the photos are there" if unfound else ""
     if words := unlabelled_words(receipt, instead or f"see error_message in {request.output}"):
         raise JobError(words)
-
-
-def _print_next(receipt: JobReceipt, request: LabelRequest, console: Console) -> None:
-    sure = receipt.by_status[Status.LABELED]
-    if sure and isinstance(receipt, Receipt):
-        column = escape(f"{request.options.prefix}accepted_label")
-        console.print(f"Publish: [bold]{column}[/bold] ({number_of(sure, 'row')})", highlight=False)
-    print_review(receipt, f"{request.output}.job", shlex.quote(str(request.output)), console)
 
 
 def print_review(receipt: JobReceipt, folder: str, job: str, console: Console) -> None:
@@ -123,12 +127,6 @@ def say_rule(model: ModelPin, console: Console, path: Path | None = None, questi
     """Print the rule for labeled rows, in yellow without a promise; ``path``: the model's present path."""
     words = rule_words(model, path) if path else model.rule
     console.say(_lead(question) + words, "" if _is_promised(model) else "yellow")
-
-
-def _warn_of_rule(model: ModelPin, console: Console) -> None:
-    """Warn before the work that no precision is promised; the receipt names a promise."""
-    if not _is_promised(model):
-        say_rule(model, console, Path(model.path))
 
 
 def _is_promised(model: ModelPin) -> bool:

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import distributions, requires, version
 from typing import Final
 
 from rich.markup import escape
 from rich.table import Table
 
 from models.errors import HangtagError, MissingExtraError
-from models.process import Machine, this_machine
+from models.process import this_machine
 from models.terminal import Console, print_table
 from models.text import number_of
 from worker.queue.options import queue_settings
@@ -49,11 +49,12 @@ class Finding:
 
 def examine(redis: str | None = None) -> list[Finding]:
     """Examine this machine, without changes. ``redis``: its URL; the only host that is contacted."""
-    machine = this_machine()
-    python = ".".join(map(str, sys.version_info[:3]))
+    machine, python = this_machine(), ".".join(map(str, sys.version_info[:3]))
+    known = f" ({', '.join(machine.instructions)})" if machine.instructions else ""
+    quick = "int8 is quick here" if _QUICK_INT8 & {*machine.instructions} else "int8 gains little here"
     return [
         Finding("Hangtag", Health.FINE, f"{version('hangtag')} on Python {python}, {machine.system}"),
-        _processor(machine),
+        Finding("Processor", Health.FINE, f"{machine.cpu}, {machine.cores} cores{known}: {quick}"),
         *_extras(),
         *_queue(redis),
     ]
@@ -71,13 +72,6 @@ def print_findings(findings: list[Finding], console: Console) -> None:
     print_table(table, console)
 
 
-def _processor(machine: Machine) -> Finding:
-    known = ", ".join(machine.instructions)
-    quick = "int8 is quick here" if _QUICK_INT8 & {*machine.instructions} else "int8 gains little here"
-    details = f"{machine.cpu}, {machine.cores} cores{f' ({known})' if known else ''}: {quick}"
-    return Finding("Processor", Health.FINE, details)
-
-
 def _extras() -> Iterator[Finding]:
     needed: dict[str, list[str]] = {extra: [] for extra in _EXTRAS}
     for line in requires("hangtag") or ():
@@ -85,29 +79,19 @@ def _extras() -> Iterator[Finding]:
         if match and match["extra"] in needed:
             needed[match["extra"]].append(match["name"])
     for extra, names in needed.items():
-        lacking = [name for name in names if _version(name) is None]
-        if lacking:
+        if lacking := [name for name in names if not any(distributions(name=name))]:
             do = f"For {_EXTRAS[extra]}: pip install 'hangtag[{extra}]'"
             yield Finding(f"Extra {extra}", Health.MISSING, f"without {', '.join(lacking)}", do)
         else:
             yield Finding(f"Extra {extra}", Health.FINE, _EXTRAS[extra])
 
 
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
 def _queue(url: str | None) -> Iterator[Finding]:
     try:
         settings = queue_settings(url)
-    except MissingExtraError as error:
-        yield Finding("Redis", Health.MISSING, str(error).removesuffix("."))
-        return
     except HangtagError as error:
-        yield Finding("Redis", Health.WRONG, str(error).removesuffix("."))
+        health = Health.MISSING if isinstance(error, MissingExtraError) else Health.WRONG
+        yield Finding("Redis", health, str(error).removesuffix("."))
         return
     from worker.queue.redis_state import RedisError, RedisState, connect
 

@@ -1,7 +1,12 @@
-"""Label a catalogue on this machine, from start or from where an earlier run stopped."""
+"""Label a catalogue on this machine, from start or from where an earlier run stopped.
+
+``python -P -m worker.label JOBS NAME`` labels a submitted job without a queue, ``python -P -m worker.label RESULT`` the
+rest of the job of a result of ``hangtag label``.
+"""
 
 import fcntl
 import shutil
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +21,14 @@ from catalogue.catalogue import Catalogue
 from catalogue.urls import check_allow_hosts, checked_headers, is_url
 from catalogue.writers import check_output
 from models.classifier import Classifier
-from models.errors import InputError, JobError
+from models.errors import ExitCode, HangtagError, InputError, JobError, StoppedError, system_words
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.process import usable_cores
-from models.storage.storage import FolderStorage
+from models.storage.storage import FolderStorage, open_storage
 from models.whole_file import open_lock
 from pages.render import prepare
 from worker.job.job import JOB_FILE, Job, ModelPin, begin_retry, open_job, scratch_folder
+from worker.job.jobs import Jobs
 from worker.job.model import (
     JobModel,
     begun_variant,
@@ -35,12 +41,11 @@ from worker.job.model import (
 )
 from worker.job.receipt import JobReceipt, RunFigures, job_receipt
 from worker.job.writer import create_job, differences, requested_catalogue
-from worker.labelling.earlier_results import terms_of
+from worker.labelling.earlier_results import carry_over, check_done, terms_of
 from worker.labelling.local import main, run_pool
-from worker.labelling.previous import carry_over, check_done
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.request import LabelRequest
-from worker.results.finish import RESULT_FILE, end_job
+from worker.results.finish import RESULT_FILE, end_job, finish_job
 from worker.results.merge import merge_job, upload_lists
 from worker.results.receipt_page import TEMPLATE
 
@@ -72,11 +77,11 @@ def label(
     checked_headers(request.options.headers or ())
     folder = job_folder(request.output)
     begun = None if request.restart else open_job(FolderStorage(folder))
-    found = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
-    models = [one for one, _ in found]
+    verified = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
+    models = [one for one, _ in verified]
     if processes:
-        processes.fork(partial(main, [classifier for _, classifier in found]), _EARLY)
-    del found  # what was loaded; other processes have it now
+        processes.fork(partial(main, [classifier for _, classifier in verified]), _EARLY)
+    del verified  # other processes have the classifiers now
     trees = [one.name for one in models if one.pin.taxonomy]
     catalogue = requested_catalogue(request, request.output.suffix.lower(), trees)
     if catalogue.column_words:
@@ -87,22 +92,19 @@ def label(
         if request.restart:
             _empty(folder)
         job = _prepared_job(catalogue, request, FolderStorage(folder), models)
-        for remark in (*catalogue.remarks, *_delimiter_words(job, request.output)):
+        for remark in catalogue.remarks:
             say(remark)
+        if job.spec.delimiter != "," and request.output.suffix.lower() == ".csv":
+            between = "tabs" if job.spec.delimiter == "\t" else "semicolons"
+            say(f"{request.output.name} has {between} between its cells, like the catalogue.")
         receipt = job_receipt(job) if request.output.exists() and not job.missing_chunks() else None
         if receipt and not (request.retry_failed and begin_retry(job, receipt.retry + 1)):
             return receipt  # and the result is left alone, since a person may have worked on it
         _check_preprocessing(job)
         _announce(job, models, previous, on_model, say)
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
-            paths = [one.found.path for one in models]
+            paths = [one.source.path for one in models]
             return run_job(job, request.output, paths, ready, _workers(request), on_progress, drawing, verified=True)
-
-
-def _delimiter_words(job: Job, output: Path) -> Iterator[str]:
-    if job.spec.delimiter != "," and output.suffix.lower() == ".csv":
-        between = "tabs" if job.spec.delimiter == "\t" else "semicolons"
-        yield f"{output.name} has {between} between its cells, like the catalogue."
 
 
 def _announce(
@@ -147,18 +149,14 @@ def earlier_job(result: Path) -> Job:
 def _verified(
     request: LabelRequest, name: str, model: Path | str, begun: Job | None, say: Callable[[str], None]
 ) -> tuple[JobModel, Classifier]:
-    unfinished = _unfinished(request, begun)
-    found, words = choose_model(model, request.options.registry, unfinished.question(name) if unfinished else None)
+    done = begun is not None and request.output.exists() and not begun.missing_chunks()
+    unfinished = begun if not done or request.retry_failed else None
+    source, words = choose_model(model, request.options.registry, unfinished.question(name) if unfinished else None)
     if words:
         say(words)
-    variant = begun_variant(request.options.variant, begun.question(name) if begun else None, found.path)
-    classifier = load_verified(found.path, replace(request.options, variant=variant), say)
-    return JobModel(name, found, pin_of(found.path, classifier)), classifier
-
-
-def _unfinished(request: LabelRequest, begun: Job | None) -> Job | None:
-    done = begun is not None and request.output.exists() and not begun.missing_chunks()
-    return begun if not done or request.retry_failed else None
+    variant = begun_variant(request.options.variant, begun.question(name) if begun else None, source.path)
+    classifier = load_verified(source.path, replace(request.options, variant=variant), say)
+    return JobModel(name, source, pin_of(source.path, classifier)), classifier
 
 
 def _previous_job(request: LabelRequest, folder: Path) -> Job | None:
@@ -218,16 +216,12 @@ def _prepared_job(
             "--restart to throw that job away."
         )
         raise JobError(msg)
-    return _with_headers(job, request.options.headers)
-
-
-def _with_headers(job: Job, headers: list[str] | None) -> Job:
-    """The job with the headers of this run: a token may have expired."""
-    if job.spec.options.headers == headers:
+    if job.spec.options.headers == request.options.headers:
         return job
-    spec = job.spec.model_copy(update={"options": replace(job.spec.options, headers=headers)})
-    job.storage.replace(JOB_FILE, spec.model_dump_json(indent=1).encode())
-    return Job(spec, job.storage)
+    options = replace(job.spec.options, headers=request.options.headers)  # a token may have expired
+    spec = job.spec.model_copy(update={"options": options})
+    storage.replace(JOB_FILE, spec.model_dump_json(indent=1).encode())
+    return Job(spec, storage)
 
 
 def _check_preprocessing(job: Job) -> None:
@@ -280,4 +274,54 @@ def run_job(
     with scratch_folder(job.storage) as scratch:
         merged = merge_job(job, output, scratch)
         upload_lists(job, scratch)
-    return end_job(job, str(output), run, merged, retry.number, drawing)
+    return end_job(job, str(output), run, *merged, retry.number, drawing)
+
+
+def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
+    """Label the missing chunks of a submitted job, and merge it; cancelling the job stops this."""
+    job = jobs.find(name)
+    folder = job.storage.on_disk("")
+    if folder is None:
+        msg = f"Expected jobs in a folder of this machine, got {jobs.place}; start workers with hangtag worker."
+        raise JobError(msg)
+
+    def check(_chunk: int) -> None:
+        if job.cancelled:
+            msg = f"{name} is cancelled; what is done is kept."
+            raise StoppedError(msg)
+
+    with only_run(folder):
+        check(0)
+        with ProcessPool(LABELLING, usable_cores()) as processes:
+            run_pool(job, [jobs.bundles.fetch(one.spec.model.digest) for one in job.questions], processes, check)
+        return job_receipt(job) or finish_job(job)
+
+
+def label_rest(output: Path) -> JobReceipt:
+    """Label the missing rows behind a result of ``hangtag label``, with its models, and write it again."""
+    folder = job_folder(output)
+    job = open_job(FolderStorage(folder))
+    if job is None:
+        msg = f"Expected the job of {output} in {folder}, found none; it may have been deleted."
+        raise JobError(msg)
+    models, workers = [Path(question.model.path) for question in job.questions], usable_cores()
+    with only_run(folder), ProcessPool(LABELLING, workers) as processes:
+        return run_job(job, output, models, processes, workers)
+
+
+def _main(place: str, name: str | None = None) -> int:
+    try:
+        if name is None:
+            label_rest(Path(place))
+        else:
+            label_submitted(Jobs(open_storage(place)), name)
+    except (OSError, HangtagError) as error:
+        print(system_words(error) if isinstance(error, OSError) else error, file=sys.stderr)
+        return int(error.exit_code) if isinstance(error, HangtagError) else ExitCode.FAILURE
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(_main(*sys.argv[1:]))

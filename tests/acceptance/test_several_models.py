@@ -149,4 +149,4 @@ def test_a_run_that_is_killed_again_and_again_gives_the_same_result(
     assert run(source, two, killed).returncode == 0
     assert pq.read_table(killed).equals(pq.read_table(clean))
     assert all((parts / name).stat().st_mtime_ns == time for name, time in before.items())
-    assert not list((tmp_path / "killed.parquet.job" / "inhand").iterdir())
+    assert not list((tmp_path / "killed.parquet.job" / "in_progress").iterdir())

@@ -145,7 +145,7 @@ class QueuedJob:
     def _is_early(self, held: InHand) -> bool:
         """Whether the marker of the only try at the chunk names one of its first rows."""
         texts = []
-        for marker in (self.folder / "inhand").glob(f"{held.chunk:06d}.*"):
+        for marker in (self.folder / "in_progress").glob(f"{held.chunk:06d}.*"):
             with suppress(FileNotFoundError):  # its chunk was done just before the process was stopped
                 texts.append(marker.read_text().strip())
         alone = [one for one in self.in_hand() if one.pid == held.pid] == [held]

@@ -116,7 +116,6 @@ class JobSpec(_Record):
     preprocess_version: str
     questions: Annotated[tuple[Question, ...], Field(min_length=1)]
     options: JobOptions
-    digest: str
     confined: bool
     needs_root: bool
     chunks_per_file: Annotated[int, Field(ge=1)] = CHUNKS_PER_FILE
@@ -159,7 +158,7 @@ class Retry(_Record):
     rows: int = 0
     begun_at: str = ""
 
-    def wanted(self, chunk: int) -> int:
+    def lowest_retry(self, chunk: int) -> int:
         """The lowest retry number of a part that makes the chunk done."""
         return self.number if chunk in self.chunks else 0
 
@@ -172,9 +171,9 @@ def begin_retry(job: "Job", number: int) -> Counter[str]:
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
     for chunk, key in sorted(job.part_keys().items()):
-        found = _passing(job, chunk, key)
-        kinds.update(found)
-        chunks += [chunk] if found else []
+        faults = _passing(job, chunk, key)
+        kinds.update(faults)
+        chunks += [chunk] if faults else []
     if chunks:
         job.storage.delete(CANCELLED)  # it came too late to stop anything
         if not commit_retry(job.storage, number, chunks, kinds.total()):
@@ -250,10 +249,8 @@ class Job:
     @property
     def choice(self) -> Choice | None:
         """The choice between two models; None before the choice, and with one model."""
-        if self.spec.fallback is None:
-            return None
         with suppress(FileNotFoundError):
-            return _read_choice(self.storage, self._choice_key)
+            return _read_choice(self.storage, self._choice_key) if self.spec.fallback else None
         return None
 
     def choose(self, pin: ModelPin, because: str = "") -> bool:
@@ -325,11 +322,11 @@ class Job:
 
     def missing_from(self, parts: dict[int, int], retry: Retry) -> list[int]:
         """:meth:`missing_chunks`, given the parts and the retry."""
-        return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.wanted(chunk)]
+        return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.lowest_retry(chunk)]
 
     def rows_left(self, chunk: int, retry: Retry) -> int:
         """How many rows of a missing chunk to label: all rows, or the retry's."""
-        earlier = self.earlier_part(chunk, retry.wanted(chunk))
+        earlier = self.earlier_part(chunk, retry.lowest_retry(chunk))
         return len(_passing(self, chunk, earlier)) if earlier else self.rows_in_chunk(chunk)
 
     def earlier_part(self, chunk: int, retry: int) -> str | None:
@@ -364,11 +361,11 @@ def images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
     chunks: defaultdict[int, list[int]] = defaultdict(list)
     for number in numbers:
         chunks[number // job.spec.chunk_rows].append(number)
-    found: dict[int, str | None] = {}
-    for chunk, wanted in chunks.items():
-        images = images_of(job, job.chunk_table(chunk, [job.spec.image_column]))
-        found |= {number: images[number % job.spec.chunk_rows] for number in wanted}
-    return found
+    images: dict[int, str | None] = {}
+    for chunk, own in chunks.items():
+        cells = images_of(job, job.chunk_table(chunk, [job.spec.image_column]))
+        images |= {number: cells[number % job.spec.chunk_rows] for number in own}
+    return images
 
 
 def shown_cell(cell: str | None) -> str | None:

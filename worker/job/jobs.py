@@ -2,6 +2,7 @@
 
 import hashlib
 import uuid
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -26,15 +27,15 @@ class BundleStore:
 
     def put(self, model: Path, digest: str) -> None:
         """Keep a bundle, or a lone ``.onnx`` file; a damaged copy is repaired."""
-        place = self._storage.child(digest)
-        if model.is_file():
-            data = model.read_bytes()
-            _check_digest(model, hashlib.sha256(data).hexdigest(), digest)
+        place, data = self._storage.child(digest), model.read_bytes() if model.is_file() else b""
+        bundle = None if data else open_bundle(model)
+        if digest != (bundle.digest if bundle else hashlib.sha256(data).hexdigest()):
+            msg = f"{model} was replaced while the job was being submitted; submit it again."
+            raise BundleError(msg)
+        if bundle:
+            keep_bundle(place, bundle)
+        else:
             keep(place, _LONE_FILE, data)
-            return
-        bundle = open_bundle(model)
-        _check_digest(model, bundle.digest, digest)
-        keep_bundle(place, bundle)
 
     def fetch(self, digest: str) -> Path:
         """The path of a bundle or a lone file on this machine; a remote bundle is copied."""
@@ -55,12 +56,6 @@ class BundleStore:
         except FileNotFoundError as error:
             msg = f"Expected the model {digest[:12]} in {self._storage.place}, it is gone; submit the job again."
             raise BundleError(msg) from error
-
-
-def _check_digest(model: Path, found: str, expected: str) -> None:
-    if found != expected:
-        msg = f"{model} was replaced while the job was being submitted; submit it again."
-        raise BundleError(msg)
 
 
 class Jobs:
@@ -84,10 +79,9 @@ class Jobs:
 
     def known_identity(self) -> str:
         """The id, or an empty text before its first use."""
-        try:
+        with suppress(FileNotFoundError):
             return self._storage.read(_IDENTITY).decode()
-        except FileNotFoundError:
-            return ""
+        return ""
 
     def names(self) -> list[str]:
         """Names of the folders that may hold a job, in order; a job that is being submitted is not whole yet."""

@@ -28,7 +28,7 @@ class JobModel:
     """A model of a job: its question's name, its place, and its pin."""
 
     name: str
-    found: ModelReference
+    source: ModelReference
     pin: ModelPin
     fallback: ModelPin | None = None
 
@@ -53,16 +53,13 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
 
 def moved_words(job: Job, models: Iterable[JobModel]) -> str:
     """A sentence for each question whose model has another version in the job than in the request."""
-    asked = ((job.question(one.name), one.found) for one in models)
-    return "".join(_moved(was.spec.model, found) for was, found in asked if was)
-
-
-def _moved(pin: ModelPin, model: ModelReference) -> str:
-    before = version_of(model, pin.digest)
-    if before is None or before.name == model.name:
-        return ""
-    moved = f", and {model.requested} is {model.name} by now" if model.by_alias else f", and not of {model.name}"
-    return f" It is of {before.name}{moved}."
+    words = ""
+    for question, model in ((job.question(one.name), one.source) for one in models):
+        before = version_of(model, question.spec.model.digest) if question else None
+        if before and before.name != model.name:
+            now = f"{model.requested} is {model.name} by now" if model.by_alias else f"not of {model.name}"
+            words += f" It is of {before.name}, and {now}."
+    return words
 
 
 def begun_variant(variant: str, begun: Job | None, model: Path) -> str:
@@ -112,32 +109,30 @@ def pin_of(model: Path, classifier: Classifier) -> ModelPin:
 
 
 def load_job_model(
-    job: Job, load: Callable[[ModelPin, JobOptions], Classifier], tell: Callable[[str], None] = lambda _: None
+    job: Job, load: Callable[[ModelPin], Classifier], say: Callable[[str], None] = lambda _: None
 ) -> Classifier:
     """The model that labels a job; ``load`` loads a pin and runs its golden samples.
 
     The first worker chooses between two models, for all workers: the submitted model if its golden samples agree, else
-    the fallback; ``tell`` gets the reason.
+    the fallback; ``say`` gets the reason.
     """
-    fallback, options = job.spec.fallback, job.spec.options
+    fallback = job.spec.fallback
     if fallback is None or job.choice:
-        return load(job.model, options)
+        return load(job.model)
     chosen, because = job.spec.model, ""
     try:
-        classifier = load(chosen, options)
+        classifier = load(chosen)
     except DisagreementError as error:
         chosen, because = fallback, f"{gethostname()}: {error}"
-        classifier = load(chosen, options)
+        classifier = load(chosen)
     if job.choose(chosen, because) and because:
-        tell(because)
-    return classifier if job.model == chosen else load(job.model, options)
+        say(because)
+    return classifier if job.model == chosen else load(job.model)
 
 
-def load_pinned(
-    path: Path, pin: ModelPin, options: JobOptions = USUAL_OPTIONS, *, verified: bool = False
-) -> Classifier:
+def load_pinned(path: Path, pin: ModelPin, *, verified: bool = False) -> Classifier:
     """Load a job's pinned model, and run its golden samples unless they are ``verified``."""
-    pinned = replace(options, variant=pin.variant)
+    pinned = JobOptions(variant=pin.variant, precision=pin.precision, threshold=pin.threshold)
     classifier = _load(path, pinned) if verified else load_verified(path, pinned)
     if classifier.digest != pin.digest:
         msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; start it again."
@@ -179,9 +174,9 @@ class ModelNote(BaseModel, frozen=True):
 def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
     """Write a note of each model into the job's folder, before the job itself."""
     for one in models:
-        found = one.found
-        bundle = open_bundle(found.path) if found.path.is_dir() else None
-        named = ModelName(asked=found.requested, version=found.name) if found.requested else None
+        source = one.source
+        bundle = open_bundle(source.path) if source.path.is_dir() else None
+        named = ModelName(asked=source.requested, version=source.name) if source.requested else None
         note = _note(bundle, one.pin) if bundle else ModelNote()
         fallback = _note(bundle, one.fallback) if bundle and one.fallback else None
         note = note.model_copy(update={"named": named, "fallback": fallback})

@@ -2,7 +2,6 @@
 
 import hashlib
 import io
-import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -34,10 +33,14 @@ MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
 """The most bytes of a chunk whose rows turn out larger than the first ones."""
 _FEWEST_ROWS: Final = 16
 """Rows of a chunk where few are shared out among many processes."""
-_DECISIVE: Final = (
-    *("prefix", "top_k", "timeout_s", "precision", "group_column", "allow_hosts", "excel_safe", "threshold"),
-    "fixed_thresholds",
+_OPTIONS: Final = (
+    *("image_suffix", "prefix", "top_k", "timeout_s", "precision", "group_column", "allow_hosts", "excel_safe"),
+    *("threshold", "fixed_thresholds"),
 )
+_DECISIVE: Final = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS} | {
+    "allow_hosts": "--allow-host",
+    "timeout_s": "--decode-timeout",
+}
 """The options that decide a job's results."""
 _BEGINNING: Final = 400
 """Characters of a cell that tell what it is."""
@@ -78,7 +81,6 @@ def create_job(
         preprocess_version=PREPROCESS_VERSION,
         questions=tuple(questions),
         options=options,
-        digest=_digest(written.digest, catalogue, questions, options),
         confined=confined,
         needs_root=written.has_paths and not is_url(catalogue.image_root),
         chunks_per_file=written.chunks_per_file,
@@ -114,7 +116,11 @@ def _write_rows(storage: Storage, catalogue: Catalogue, chunk_rows: int) -> _Wri
                 hasher.update(table)
                 rows += table.num_rows
                 chunks += 1
-                has_paths = has_paths or _names_paths(table.column(catalogue.image_column))
+                if not has_paths:
+                    cells = photo_cells(table.column(catalogue.image_column))
+                    text = pa.array([cell and cell[:_BEGINNING] for cell in cells], pa.string())
+                    names = pc.and_(pc.not_equal(text, ""), pc.invert(pc.match_substring_regex(text, URL_OR_DATA)))
+                    has_paths = bool(pc.any(names).as_py())
         _commit_new(storage, rows_key(number), buffer.getvalue())
     return _Written(rows, chunks, hasher.digest(), has_paths, chunks_per_file)
 
@@ -134,12 +140,6 @@ def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple
     return replace(catalogue, batches=chain(held, catalogue.batches)), rows
 
 
-def _names_paths(cells: pa.ChunkedArray) -> bool:
-    text = pa.array([cell and cell[:_BEGINNING] for cell in photo_cells(cells)], pa.string())
-    paths = pc.and_(pc.not_equal(text, ""), pc.invert(pc.match_substring_regex(text, URL_OR_DATA)))
-    return bool(pc.any(paths).as_py())
-
-
 def _commit_new(storage: Storage, key: str, data: bytes) -> None:
     if not storage.commit(key, data) and storage.read(key) != data:
         msg = f"Expected no {key} in {storage.place} yet, found another job's; name another place, or delete that one."
@@ -154,21 +154,17 @@ def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question
     hasher = _RowsHasher(catalogue.schema)
     for table in _chunk_tables(catalogue, job.chunk_rows):
         hasher.update(table)
-    rows = hasher.digest()
-    if _digest(rows, catalogue, questions, options) == job.digest:
-        return ""
+    changes: list[str] = []
+    if hasher.digest() != job.rows_digest:
+        moved = f"it is of {job.source}, not {catalogue.source}"
+        changes += [f"the rows of {job.source} have changed" if job.source == catalogue.source else moved]
     values: dict[str, tuple[object, object]] = {
         "--image-column": (job.image_column, catalogue.image_column),
         "--image-root": (job.image_root, catalogue.image_root),
-        "--image-suffix": (job.options.image_suffix, options.image_suffix),
-        **{_flag(name): (getattr(job.options, name), getattr(options, name)) for name in _DECISIVE},
+        **{flag: (getattr(job.options, name), getattr(options, name)) for name, flag in _DECISIVE.items()},
     }
-    changes = [f"{flag} was {_text(was)}, is {_text(now)}" for flag, (was, now) in values.items() if was != now]
-    changes += _model_changes(job.questions, questions)
-    if rows != job.rows_digest:
-        moved = f"it is of {job.source}, not {catalogue.source}"
-        changes.insert(0, f"the rows of {job.source} have changed" if job.source == catalogue.source else moved)
-    return "; ".join(changes)
+    changes += [f"{flag} was {_text(was)}, is {_text(now)}" for flag, (was, now) in values.items() if was != now]
+    return "; ".join([*changes, *_model_changes(job.questions, questions)])
 
 
 def _model_changes(before: Sequence[Question], after: Sequence[Question]) -> Iterator[str]:
@@ -179,30 +175,11 @@ def _model_changes(before: Sequence[Question], after: Sequence[Question]) -> Ite
         yield f"--variant was {was}, is {now}"
 
 
-def _flag(option: str) -> str:
-    special = {"allow_hosts": "--allow-host", "timeout_s": "--decode-timeout"}
-    return special.get(option, f"--{option.replace('_', '-')}")
-
-
 def _text(value: object) -> str:
     if isinstance(value, bool):
         return "given" if value else "not given"
     text = " ".join(value) if isinstance(value, list) else "" if value is None else str(value)
     return text or "not given"
-
-
-def _digest(rows_digest: str, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
-    facts = {
-        "rows": rows_digest,
-        "image_column": catalogue.image_column,
-        "image_root": catalogue.image_root,
-        "models": [
-            [one.name, one.model.digest, one.model.variant, one.fallback and one.fallback.variant] for one in questions
-        ],
-        "options": [getattr(options, name) for name in _DECISIVE],
-        **({"image_suffix": options.image_suffix} if options.image_suffix else {}),
-    }
-    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
 def _variant(question: Question) -> str:
@@ -294,7 +271,11 @@ def requested_catalogue(
         own = options.of_question(name)
         _check_free(catalogue, own.prefix, result_schema(tree=name in trees).names)
         _check_product_column(catalogue.schema, own)
-        _check_review_columns(catalogue.image_column, own)
+        of_review = {own.prefix + name for name in (*REVIEW_FIRST, *REVIEW_LAST) if name != THUMBNAIL}
+        if taken := of_review & {catalogue.image_column, options.group_column}:
+            names = ", ".join(map(str, taken))
+            msg = f"The catalogue's column {names} has the name of a column of review.csv; {_OTHER_PREFIX}"
+            raise InputError(msg)
     if "" not in request.models:
         _check_free(catalogue, options.prefix, [WORST])
     return with_checked_cells(catalogue, suffix, options.group_column)
@@ -329,12 +310,3 @@ def _check_product_column(schema: pa.Schema, options: JobOptions) -> None:
 def without_dictionary(kind: pa.DataType) -> pa.DataType:
     """The type of a column's values, dictionary-encoded or not."""
     return kind.value_type if pa.types.is_dictionary(kind) else kind
-
-
-def _check_review_columns(image_column: str, options: JobOptions) -> None:
-    ours = {options.prefix + name for name in (*REVIEW_FIRST, *REVIEW_LAST) if name != THUMBNAIL}
-    taken = ours & {image_column, options.group_column}
-    if taken:
-        names = ", ".join(map(str, taken))
-        msg = f"The catalogue's column {names} has the name of a column of review.csv; {_OTHER_PREFIX}"
-        raise InputError(msg)

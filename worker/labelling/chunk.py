@@ -1,4 +1,4 @@
-"""One chunk of a job in hand: its rows so far, its photos decoded, a marker for a process that dies, and its part."""
+"""A chunk in progress: its rows so far, its photos decoded, a marker for a process that dies, and its part."""
 
 import json
 import os
@@ -39,7 +39,7 @@ from worker.job.parts import (
 from worker.labelling.process_pool import take_streams
 
 REFUSED = 3
-_FOLDER: Final = "inhand"
+_FOLDER: Final = "in_progress"
 _WIDTH: Final = 12
 MAX_STRIKES: Final = 4
 """How many process deaths in one chunk, without a photo to blame, stop the job."""
@@ -98,45 +98,6 @@ def _verdict(status: int, timeout_s: float) -> ImageError:
 
 
 @dataclass(frozen=True)
-class Decoder:
-    """Decodes the photos of one try at a chunk; with a few ``suspects``, all of them in throw-away processes.
-
-    ``note`` is called with the row that is about to be decoded. The calling process must not handle SIGALRM: its
-    default action ends a decode that hangs, with the process.
-    """
-
-    note: Callable[[int | None], None]
-    timeout_s: float
-    suspects: frozenset[int]
-
-    def decode(
-        self, wanted: PhotoRequest, data: bytes, specs: Iterable[PreprocessSpec]
-    ) -> dict[PreprocessSpec, Pixels | ImageError]:
-        """Spec → ``uint8 (S, S, 3)`` of a photo's bytes, or why it cannot become these pixels."""
-        photo, suspect = EncodedPhoto(data), wanted.row in self.suspects or len(self.suspects) >= _WARY
-        found: dict[PreprocessSpec, Pixels | ImageError] = {}
-        for spec in dict.fromkeys(specs):
-            try:
-                if suspect:
-                    found[spec] = decode_in_sandbox(data, spec, self.timeout_s)
-                else:
-                    found[spec] = self._decoded_here(wanted, photo, spec)
-            except ImageError as error:
-                found[spec] = error
-        return found
-
-    def _decoded_here(self, wanted: PhotoRequest, photo: EncodedPhoto, spec: PreprocessSpec) -> Pixels:
-        self.note(wanted.row)
-        signal.setitimer(signal.ITIMER_REAL, self.timeout_s)
-        try:
-            with as_image_error(ImageFault.UNREADABLE, wanted.cell or ""):
-                return photo.pixels(spec)
-        finally:
-            signal.setitimer(signal.ITIMER_REAL, 0)
-            self.note(None)
-
-
-@dataclass(frozen=True)
 class Finished:
     """A chunk that has its part; ``outcomes`` counts rows by status and error: none if the part was there before."""
 
@@ -148,25 +109,25 @@ class Finished:
 
 
 class OpenChunk:
-    """A chunk in hand: the results of its rows so far, and the ``effort`` behind them.
+    """A chunk in progress: the results of its rows so far, and the ``effort`` behind them.
 
-    A retry labels only rows whose failure may pass, and adds the earlier part's work.
+    A retry labels only rows whose failure may pass, and adds the earlier part's work. ``requests``: the photos to
+    fetch, until the caller takes them; cells may hold whole photos.
     """
 
     def __init__(self, job: Job, number: int, models: Sequence[tuple[Rules, str]]) -> None:
         self._start = time.monotonic()
         self._job = job
         self.number = number
-        retry = job.retry().wanted(number)
+        retry = job.retry().lowest_retry(number)
         self._key = part_key(number, retry)
         images = job.chunk_images(number)
         self._columns = [Columns(len(images), *model, job.spec.options.top_k) for model in models]
         kept = self._keep(job, job.earlier_part(number, retry))
-        self._wanted = [PhotoRequest(number, row, cell) for row, cell in enumerate(images) if row not in kept]
+        self.requests = [PhotoRequest(number, row, cell) for row, cell in enumerate(images) if row not in kept]
         self._earlier = earlier_attempts(job.storage, number)
         self._open = ExitStack()
-        note = self._open.enter_context(attempt_on(job.storage, number))
-        self.decoder = Decoder(note, job.spec.options.timeout_s, self._earlier.rows)
+        self._note = self._open.enter_context(attempt_on(job.storage, number))
         self.effort: defaultdict[str, float] = defaultdict(float)
 
     def _keep(self, job: Job, earlier: str | None) -> set[int]:
@@ -180,10 +141,40 @@ class OpenChunk:
                 columns.keep(row, one)
         return set(kept)
 
-    def take_wanted(self) -> list[PhotoRequest]:
-        """The photos that the chunk needs; once, since cells may hold whole photos."""
-        wanted, self._wanted = self._wanted, []
-        return wanted
+    def decode(
+        self, request: PhotoRequest, data: bytes, specs: Iterable[PreprocessSpec]
+    ) -> dict[PreprocessSpec, Pixels | ImageError]:
+        """Spec → ``uint8 (S, S, 3)`` of a photo's bytes, or why it cannot become these pixels.
+
+        Suspects of earlier tries are decoded in throw-away processes; if there are a few, so are all photos. The
+        calling process must not handle SIGALRM: its default action ends a decode that hangs, with the process.
+        """
+        start, photo, suspects = time.perf_counter(), EncodedPhoto(data), self._earlier.rows
+        is_suspect, timeout_s = request.row in suspects or len(suspects) >= _WARY, self._job.spec.options.timeout_s
+        decoded: dict[PreprocessSpec, Pixels | ImageError] = {}
+        for spec in dict.fromkeys(specs):
+            try:
+                if is_suspect:
+                    decoded[spec] = decode_in_sandbox(data, spec, timeout_s)
+                else:
+                    decoded[spec] = self._decode_here(request, photo, spec, timeout_s)
+            except ImageError as error:
+                decoded[spec] = error
+        self.effort["decoded"] += 1
+        self.effort["decode_s"] += time.perf_counter() - start
+        return decoded
+
+    def _decode_here(
+        self, request: PhotoRequest, photo: EncodedPhoto, spec: PreprocessSpec, timeout_s: float
+    ) -> Pixels:
+        self._note(request.row)
+        signal.setitimer(signal.ITIMER_REAL, timeout_s)
+        try:
+            with as_image_error(ImageFault.UNREADABLE, request.cell or ""):
+                return photo.pixels(spec)
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._note(None)
 
     def settle(self, row: int, result: Scored | PartRow, question: int, sha256: str | None, etag: str | None) -> None:
         """Note the result of a row; ``question`` is its place among the job's."""
@@ -217,7 +208,7 @@ class OpenChunk:
 
 def is_done(job: Job, chunk: int) -> bool:
     """Whether a chunk has its part of the latest retry."""
-    return job.storage.exists(part_key(chunk, job.retry().wanted(chunk)))
+    return job.storage.exists(part_key(chunk, job.retry().lowest_retry(chunk)))
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Results that a labelling process takes over: its own of this job, and the previous job's.
+"""Results that a labelling process takes over: its own of this job, and the previous job's (``--previous``).
 
 The key is a photo's SHA-256, or its URL and ETag. An SQLite file has the previous job's results, each with a checksum.
 The file may be damaged or removed at any time: then photos are labelled again.
@@ -9,29 +9,44 @@ import json
 import logging
 import sqlite3
 import zlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from itertools import islice
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from models.errors import HangtagError
+from catalogue.photo import PhotoLocator
+from catalogue.urls import photo_cells
+from models.errors import HangtagError, JobError
 from models.events import log_event
 from models.preprocess import VERSION as PREPROCESS_VERSION
+from models.storage.storage import Storage
+from models.text import number_of
 from worker.job.job import RETRYABLE, Job, ModelPin, scratch_folder
 from worker.job.parts import PART_SCHEMA, PartRow, Scored, Status
 from worker.request import JobOptions
 
 PREVIOUS_FILE: Final = "previous.sqlite"
+_TABLES: Final = """
+PRAGMA journal_mode=OFF; PRAGMA synchronous=OFF; PRAGMA cache_size=-32768;
+CREATE TABLE photo (sha256 BLOB, result TEXT NOT NULL, checksum INT NOT NULL);
+CREATE TABLE place (url BLOB, etag TEXT NOT NULL, sha256 BLOB NOT NULL);
+CREATE TABLE about (terms TEXT NOT NULL);
+"""
+_KEYS: Final = "CREATE INDEX photo_key ON photo (sha256); CREATE INDEX place_key ON place (url);"
+"""The index is made last: SQLite sorts the keys on disk, in little memory."""
 _COLUMNS: Final = tuple(name for name in PART_SCHEMA.names if name not in {"sha256", "model", "etag"})
-_FIND: Final = "SELECT sha256, result, checksum FROM photo WHERE sha256 = ? LIMIT 1"
-_AT: Final = "SELECT sha256, result, checksum FROM place JOIN photo USING (sha256) WHERE url = ? AND etag = ? LIMIT 1"
-_PUT_PHOTO: Final = "INSERT INTO photo VALUES (?, ?, ?)"
-_PUT_PLACE: Final = "INSERT INTO place VALUES (?, ?, ?)"
 _URLS_AT_ONCE: Final = 500
 _MOST_BYTES: Final = 1 << 25
 _ENTRY_BYTES: Final = 512
 """A process remembers its own results of 65,000 photos, fewer if there are many classes; then it begins anew."""
+_TERM_WORDS: Final = {
+    "digest": "the model",
+    "variant": "--variant",
+    "precision": "--precision",
+    "top_k": "--top-k",
+    "preprocess_version": "preprocessing",
+    "threshold": "--threshold",
+}
 Terms = dict[str, Any]
 """The settings that decide a photo's result."""
 
@@ -42,26 +57,6 @@ class Known(NamedTuple):
     sha256: str
     result: Scored | PartRow
     carried: bool
-
-
-def put_results(
-    connection: sqlite3.Connection,
-    rows: Iterable[PartRow],
-    images: Iterable[str | None],
-    url_of: Callable[[str | None], str | None],
-) -> None:
-    """Keep rows' results, except failures that may pass."""
-    photos, places = [], []
-    for row, image in zip(rows, images, strict=True):
-        if row["sha256"] and row["error"] not in RETRYABLE:
-            sha256 = bytes.fromhex(row["sha256"])
-            cells = [row[name] for name in _COLUMNS]
-            text = json.dumps(cells, ensure_ascii=False, separators=(",", ":"))
-            photos.append((sha256, text, _checksum(sha256, text)))
-            if row["etag"] and row["status"] != Status.FAILED and (url := url_of(image)):
-                places.append((_key(url), row["etag"], sha256))
-    connection.executemany(_PUT_PHOTO, photos)
-    connection.executemany(_PUT_PLACE, places)
 
 
 def _checksum(sha256: bytes, text: str) -> int:
@@ -81,30 +76,23 @@ class PreviousResults:
 
     def find(self, sha256: str) -> Known | None:
         """The result of a photo with these bytes."""
-        return self._known(_FIND, bytes.fromhex(sha256))
-
-    def at(self, url: str, etag: str) -> Known | None:
-        """The result of the bytes to which a host gave this ETag."""
-        return self._known(_AT, _key(url), etag)
-
-    def etags(self, urls: Sequence[str]) -> dict[str, str]:
-        """URL → the ETag that its host last gave."""
-        by_key, etags = {_key(url): url for url in urls}, dict[str, str]()
-        waiting = iter(by_key)
-        while keys := list(islice(waiting, _URLS_AT_ONCE)):
-            marks = ", ".join("?" * len(keys))
-            rows = self._rows(f"SELECT url, etag FROM place WHERE url IN ({marks})", *keys)  # noqa: S608
-            etags.update({by_key[key]: etag for key, etag in rows})
-        return etags
-
-    def _known(self, query: str, *values: bytes | str) -> Known | None:
-        for sha256, text, checksum in self._rows(query, *values):
-            if _checksum(sha256, str(text)) == checksum:  # a changed cell may have another type
-                return Known(sha256.hex(), dict(zip(_COLUMNS, json.loads(text), strict=True)), carried=True)
+        digest = bytes.fromhex(sha256)
+        for text, checksum in self._rows("SELECT result, checksum FROM photo WHERE sha256 = ? LIMIT 1", digest):
+            if _checksum(digest, str(text)) == checksum:  # a changed cell may have another type
+                return Known(sha256, dict(zip(_COLUMNS, json.loads(text), strict=True)), carried=True)
             self._lose("a result's checksum differs")
         return None
 
-    def _rows(self, query: str, *values: bytes | str) -> list[Any]:
+    def places(self, urls: Sequence[str]) -> dict[str, tuple[str, str]]:
+        """URL → the ETag that its host last gave, and the SHA-256 of those bytes."""
+        places: dict[str, tuple[str, str]] = {}
+        for start in range(0, len(urls), _URLS_AT_ONCE):
+            by_key = {_key(url): url for url in urls[start : start + _URLS_AT_ONCE]}
+            query = f"SELECT url, etag, lower(hex(sha256)) FROM place WHERE url IN ({', '.join('?' * len(by_key))})"  # noqa: S608
+            places |= {by_key[key]: (etag, sha256) for key, etag, sha256 in self._rows(query, *by_key)}
+        return places
+
+    def _rows(self, query: str, *values: bytes) -> list[Any]:
         try:
             return self._connection.execute(query, values).fetchall() if self._connection else []
         except sqlite3.Error as error:
@@ -142,16 +130,17 @@ class EarlierResults:
         return known if known or own is None else Known(sha256, own, carried=False)
 
     def at(self, url: str, etag: str) -> Known | None:
-        """The result of the bytes that a host gave that ETag."""
-        known = self._previous.at(url, etag) if self._previous else None
+        """The result of the bytes that a host gave that ETag, if :meth:`etags` named it."""
         place, sha256 = self._places.get(url, ("", ""))
-        own = self._own.get(sha256) if place == etag else None
-        return known if known or own is None else Known(sha256, own, carried=False)
+        return self.find(sha256) if place == etag and sha256 else None
 
     def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
         """URL → the ETag that its host last gave, if its bytes are known."""
-        etags = self._previous.etags(urls) if self._previous else {}
-        return etags | {url: self._places[url][0] for url in urls if url in self._places}
+        if self._previous:
+            before = self._previous.places([url for url in urls if url not in self._places])
+            self._bytes += _ENTRY_BYTES * len(before)
+            self._places |= before
+        return {url: self._places[url][0] for url in urls if url in self._places}
 
     def add(self, sha256: str, result: Scored | PartRow, places: Iterable[tuple[str | None, str | None]]) -> None:
         """Remember a result that would be the same another time; ``places``: URLs of the photo, with their ETags."""
@@ -173,26 +162,21 @@ class EarlierResults:
 
 def open_earlier_results(job: Job) -> EarlierResults:
     """A question's earlier results: at its start the previous job's. An error is logged."""
-    return EarlierResults(_open_previous(job))
-
-
-def _open_previous(job: Job) -> PreviousResults | None:
-    """The previous job's results; from S3, the file is copied here."""
     try:
         if not job.storage.exists(PREVIOUS_FILE):
-            return None
-        with ExitStack() as copy:
+            return EarlierResults()
+        with ExitStack() as copy:  # from S3
             folder = Path() if job.storage.on_disk("") else copy.enter_context(scratch_folder(job.storage))
             place = job.storage.local(PREVIOUS_FILE, folder).absolute()
             connection = sqlite3.connect(f"{place.as_uri()}?mode=ro&immutable=1", uri=True, isolation_level=None)
             terms = connection.execute("SELECT terms FROM about").fetchone()
     except (OSError, sqlite3.Error, HangtagError) as error:
         _log_lost(PREVIOUS_FILE, error)
-        return None
+        return EarlierResults()
     if terms == (json.dumps(terms_of(job.model, job.spec.options)),):
-        return PreviousResults(connection, str(place))
+        return EarlierResults(PreviousResults(connection, str(place)))
     connection.close()  # a killed submit with another model left it
-    return None
+    return EarlierResults()
 
 
 def terms_of(model: ModelPin, options: JobOptions, preprocess_version: str = PREPROCESS_VERSION) -> Terms:
@@ -205,3 +189,68 @@ def terms_of(model: ModelPin, options: JobOptions, preprocess_version: str = PRE
         "preprocess_version": preprocess_version,
         "threshold": model.threshold,
     }
+
+
+def check_done(job: Job, name: str) -> None:
+    """Raise JobError if a job for ``--previous`` is not finished."""
+    waiting = sum(map(job.rows_in_chunk, job.missing_chunks()))
+    if waiting:
+        msg = (
+            f"Expected {name}, which --previous names, to be finished; {waiting:,} of its {job.spec.rows:,} rows are "
+            "not done. Let it end first, or leave out --previous."
+        )
+        raise JobError(msg)
+
+
+def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") -> str:
+    """Write a finished job's results of the question with the same ``terms`` into the folder of a new job."""
+    place = previous.storage.place
+    questions = [
+        (question, terms_of(question.model, question.spec.options, question.spec.preprocess_version))
+        for question in previous.questions
+    ]
+    source, before = min(questions, key=lambda one: (one[1] != terms, one[0].name != name))
+    changed = " and ".join(words for term, words in _TERM_WORDS.items() if before[term] != terms[term])
+    if changed:
+        storage.delete(PREVIOUS_FILE)  # of a run that named another job
+        return f"Every row is labelled again, without the results of {place}: {changed} changed."
+    with scratch_folder(storage) as folder:
+        file = folder / PREVIOUS_FILE
+        try:
+            photos = _write_results(source, file, terms)
+        except (FileNotFoundError, JobError) as error:
+            msg = f"Expected all results of {place} for --previous: {error} Or leave out --previous."
+            raise JobError(msg) from error
+        except sqlite3.Error as error:
+            msg = f"Expected to copy the results of {place} to {folder}, {error}; make room there."
+            raise JobError(msg) from error
+        storage.upload(PREVIOUS_FILE, file)
+    return f"Photos that are already in {place} keep their answers (it has {number_of(photos, 'photo')})."
+
+
+def _write_results(previous: Job, file: Path, terms: Terms) -> int:
+    image = previous.spec.image_column
+    with closing(sqlite3.connect(file, isolation_level=None)) as connection:
+        connection.executescript(_TABLES)
+        connection.execute("BEGIN")
+        with connection:
+            connection.execute("INSERT INTO about VALUES (?)", (json.dumps(terms),))
+            for batch in previous.batches(columns=[image]):
+                cells = photo_cells(batch.rows.column(0), previous.spec.options.image_suffix, "surrogateescape")
+                _put(connection, previous, batch.answers[0].to_pylist(), cells)
+        connection.executescript(_KEYS)
+        return int(connection.execute("SELECT COUNT(DISTINCT sha256) FROM photo").fetchone()[0])
+
+
+def _put(connection: sqlite3.Connection, job: Job, rows: Iterable[PartRow], cells: Iterable[str | None]) -> None:
+    """Keep rows' results, except failures that may pass."""
+    urls, photos, places = PhotoLocator(job.spec.image_root, confined=job.spec.confined), [], []
+    for row, cell in zip(rows, cells, strict=True):
+        if row["sha256"] and row["error"] not in RETRYABLE:
+            sha256 = bytes.fromhex(row["sha256"])
+            text = json.dumps([row[name] for name in _COLUMNS], ensure_ascii=False, separators=(",", ":"))
+            photos.append((sha256, text, _checksum(sha256, text)))
+            if row["etag"] and row["status"] != Status.FAILED and (url := urls.url(cell)):
+                places.append((_key(url), row["etag"], sha256))
+    connection.executemany("INSERT INTO photo VALUES (?, ?, ?)", photos)
+    connection.executemany("INSERT INTO place VALUES (?, ?, ?)", places)

@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from typing import Final, Protocol, Self
+from typing import Final, Self
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from catalogue.photo import Photo
 from catalogue.photos import Photos
 from models.classifier import BATCH, Classifier
 from models.errors import ImageError, ImageFault
-from models.preprocess import Pixels, PreprocessSpec
+from models.preprocess import Pixels
 from worker.job.job import RETRYABLE, Job
 from worker.job.parts import NO_PHOTO_WORK, PartRow, Scored, failed_cells
 from worker.labelling.chunk import Finished, OpenChunk, is_done
@@ -25,11 +25,11 @@ _LINGER_S: Final = 0.01
 
 _WAIT_S: Final = 0.2
 _MOST_CHUNKS: Final = 3
-"""The most chunks in hand if all photos lie on disk, with the chunks that are being committed."""
+"""The most chunks in progress if all photos lie on disk, with the chunks that are being committed."""
 
 _MOST_ROWS: Final = 8192
 _MOST_BYTES: Final = 64 * 1024**2
-"""The most rows of the chunks in hand, and the most bytes of their probabilities, which wait for slow hosts."""
+"""The most rows of the chunks in progress, and the most bytes of their probabilities, which wait for slow hosts."""
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
@@ -37,21 +37,8 @@ _AHEAD_S: Final = 15.0
 More requests make a slow host no faster, and a process that ends waits for all."""
 
 
-class Guard:
-    """May stop the work by raising; this one never does."""
-
-    def before_photo(self) -> None:
-        """Called before each photo is taken, and now and then while waiting for one."""
-
-    def photo_missing(self) -> None:
-        """Called at once when a photo is missing: its share may come back before the chunk is done."""
-
-
-class Feed(Protocol):
-    """Where a labelling process gets its chunks from."""
-
-    def next(self, *, wait: bool) -> int | None:
-        """Another chunk to begin; None if no chunk is ready or, with ``wait``, at the end."""
+Feed = Callable[[bool], int | None]
+"""Gives another chunk to begin; None if no chunk is ready or, called with True, which waits, at the end."""
 
 
 class QuestionModel:
@@ -83,23 +70,24 @@ class Labeller:
     """Labels the photos of one job's chunks; used in a ``with`` block, which gives unfinished chunks up.
 
     Each photo is fetched, hashed and decoded once for all questions. A chunk begins before the last photos of another
-    are labelled: so batches are full, and parts are committed meanwhile.
+    are labelled: so batches are full, and parts are committed meanwhile. ``check`` may stop the work by raising: it is
+    called now and then and, with True, when a photo is missing, since its share may come back soon.
     """
 
     def __init__(
         self,
         job: Job,
-        asked: Sequence[QuestionModel],
+        questions: Sequence[QuestionModel],
         photos: Photos,
         on_finished: Callable[[Finished], None],
-        guard: Guard | None = None,
+        check: Callable[[bool], None] = lambda at_once: None,
     ) -> None:
         self._job = job
-        self._questions = asked
+        self._questions = questions
         self._photos = photos
         self._on_finished = on_finished
-        self._guard = guard or Guard()
-        row_bytes = np.dtype(np.float32).itemsize * sum(len(one.rules.labels) for one in asked)
+        self._check = check
+        row_bytes = np.dtype(np.float32).itemsize * sum(len(one.rules.labels) for one in questions)
         self._most_rows = min(_MOST_ROWS, _MOST_BYTES // row_bytes)
         self._open: dict[int, OpenChunk] = {}
         self._commits: set[Future[Finished]] = set()
@@ -123,10 +111,14 @@ class Labeller:
         for number in chunks:
             self._photos.forget(number)
 
-    @property
-    def busy(self) -> bool:
-        """Whether a chunk is in hand."""
-        return bool(self._open or self._commits)
+    def run(self, feed: Feed) -> None:
+        """Label the chunks of a feed until it has no more."""
+        while True:
+            while self.wants_more and (chunk := feed(not (self._open or self._commits))) is not None:
+                self.begin(chunk)
+            if not (self._open or self._commits):
+                return
+            self.step()
 
     @property
     def wants_more(self) -> bool:
@@ -137,24 +129,21 @@ class Labeller:
             return False
         if self._photos.on_disk and self._awaited < BATCH:
             return len(self._open) + len(self._commits) < _MOST_CHUNKS
-        return self._photos.wants_more and self._awaited < self._most_awaited
-
-    @property
-    def _most_awaited(self) -> float:
-        return max(_AHEAD, _AHEAD_S * self._seen / max(time.monotonic() - self._start, _AHEAD_S))
+        rate = self._seen / max(time.monotonic() - self._start, _AHEAD_S)
+        return self._photos.wants_more and self._awaited < max(_AHEAD, _AHEAD_S * rate)
 
     def begin(self, number: int) -> None:
-        """Take a chunk in hand; one that is done already is finished at once."""
+        """Begin a chunk; one that is done already is finished at once."""
         if is_done(self._job, number):
             self._on_finished(Finished(number, False, Counter(), 0.0, NO_PHOTO_WORK))
             return
         chunk = OpenChunk(self._job, number, [(one.rules, one.reference) for one in self._questions])
         self._open[number] = chunk
         self._rows += self._job.rows_in_chunk(number)
-        wanted = chunk.take_wanted()
-        urls = [url for url in (self._photos.url_of(photo.cell) for photo in wanted) if url]
-        self._photos.request(wanted, self._known_etags(urls) if urls else {})
-        self._awaited += len(wanted)
+        requests, chunk.requests = chunk.requests, []
+        urls = [url for url in (self._photos.url_of(photo.cell) for photo in requests) if url]
+        self._photos.request(requests, self._known_etags(urls) if urls else {})
+        self._awaited += len(requests)
         self._finish_if_whole(chunk)
 
     def _known_etags(self, urls: Sequence[str]) -> Mapping[str, str]:
@@ -164,7 +153,7 @@ class Labeller:
 
     def step(self) -> None:
         """Process the next photo; if no photo arrives in time, label the batch though it is not full."""
-        self._guard.before_photo()
+        self._check(False)
         waits = any(question.batch for question in self._questions)
         if self._commits and not waits:
             self._report(0.0 if self._open else _WAIT_S)
@@ -185,7 +174,7 @@ class Labeller:
         match photo.outcome:
             case ImageError() as error:
                 if error.fault is ImageFault.MISSING:
-                    self._guard.photo_missing()
+                    self._check(True)
                 for question in self._questions:
                     self._settle(photo, failed_cells(error), question, None)
             case bytes() as data:
@@ -194,9 +183,9 @@ class Labeller:
                 self._see_unchanged(photo, chunk)
 
     def _see_unchanged(self, photo: Photo, chunk: OpenChunk) -> None:
-        found = [question.known.at(photo.url or "", photo.etag or "") for question in self._questions]
-        known = [one for one in found if one is not None]
-        if len(known) < len(found) or len({one.sha256 for one in known}) > 1:
+        results = [question.known.at(photo.url or "", photo.etag or "") for question in self._questions]
+        known = [one for one in results if one is not None]
+        if len(known) < len(results) or len({one.sha256 for one in known}) > 1:
             self._photos.request([photo.request], {})  # it was known when the host was asked, and is not any more
             self._awaited += 1
             return
@@ -215,16 +204,19 @@ class Labeller:
             else:
                 unknown.append(question)
         if unknown:
-            decoded = _decoded(photo, chunk, data, [question.spec for question in unknown])
+            decoded = chunk.decode(photo.request, data, [question.spec for question in unknown])
         elif len(taken) < len(self._questions):
             chunk.effort["repeated"] += 1  # it waits in a batch
         self._take_over(photo, chunk, taken)
         for question in unknown:
             outcome = decoded[question.spec]
-            if isinstance(outcome, ImageError):
-                self._fail(photo, sha256, outcome, question)
-            else:
+            if not isinstance(outcome, ImageError):
                 question.add(sha256, photo, outcome)
+                continue
+            cells = failed_cells(outcome)
+            if outcome.fault not in RETRYABLE:
+                question.known.add(sha256, cells, ())
+            self._settle(photo, cells, question, sha256)
 
     def _take_over(self, photo: Photo, chunk: OpenChunk, known: Mapping[QuestionModel, Known]) -> None:
         if len(known) == len(self._questions):
@@ -233,12 +225,6 @@ class Labeller:
             if photo.url and photo.etag:
                 question.known.add(one.sha256, one.result, [(photo.url, photo.etag)])
             self._settle(photo, one.result, question, one.sha256)
-
-    def _fail(self, photo: Photo, sha256: str, error: ImageError, question: QuestionModel) -> None:
-        cells = failed_cells(error)
-        if error.fault not in RETRYABLE:
-            question.known.add(sha256, cells, ())
-        self._settle(photo, cells, question, sha256)
 
     def _label(self, question: QuestionModel) -> None:
         start = time.perf_counter()
@@ -258,11 +244,10 @@ class Labeller:
         self._finish_if_whole(chunk)
 
     def _finish_if_whole(self, chunk: OpenChunk) -> None:
-        if not chunk.is_whole:
-            return
-        del self._open[chunk.number]
-        self._rows -= self._job.rows_in_chunk(chunk.number)
-        self._commits.add(self._committer.submit(chunk.commit))
+        if chunk.is_whole:
+            del self._open[chunk.number]
+            self._rows -= self._job.rows_in_chunk(chunk.number)
+            self._commits.add(self._committer.submit(chunk.commit))
 
     def _report(self, timeout_s: float) -> None:
         """Report committed chunks; with a timeout, wait for the first."""
@@ -271,24 +256,3 @@ class Labeller:
         for commit in [commit for commit in self._commits if commit.done()]:
             self._commits.remove(commit)
             self._on_finished(commit.result())
-
-
-def _decoded(
-    photo: Photo, chunk: OpenChunk, data: bytes, specs: Sequence[PreprocessSpec]
-) -> Mapping[PreprocessSpec, Pixels | ImageError]:
-    start = time.perf_counter()
-    chunk.effort["decoded"] += 1
-    try:
-        return chunk.decoder.decode(photo.request, data, specs)
-    finally:
-        chunk.effort["decode_s"] += time.perf_counter() - start
-
-
-def run_chunks(labeller: Labeller, feed: Feed) -> None:
-    """Label the chunks of a feed until it has no more."""
-    while True:
-        while labeller.wants_more and (chunk := feed.next(wait=not labeller.busy)) is not None:
-            labeller.begin(chunk)
-        if not labeller.busy:
-            return
-        labeller.step()

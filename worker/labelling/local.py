@@ -2,7 +2,7 @@
 
 A process runs ``python -P -m worker.labelling.local``. Its first line on stdin names the job and its models; chunk
 numbers follow. It prints ``{"ready": true}`` when the models are loaded, then a JSON line for each chunk. It ends when
-stdin closes, once the chunks in hand are done.
+stdin closes, once its chunks are done.
 """
 
 import json
@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Final, TextIO
 
 from models.classifier import Classifier
 from models.errors import DISK_FULL, ExitCode, HangtagError, JobError, system_words
@@ -25,9 +25,8 @@ from worker.job.job import Job, ModelPin, open_job, photos_of
 from worker.job.model import load_job_model, load_pinned
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts
 from worker.labelling.earlier_results import open_earlier_results
-from worker.labelling.labeller import Labeller, QuestionModel, run_chunks
+from worker.labelling.labeller import Labeller, QuestionModel
 from worker.labelling.process_pool import Death, ProcessPool, take_streams
-from worker.request import JobOptions
 
 _PIECE: Final = 65_536
 
@@ -36,13 +35,10 @@ def run_pool(
     job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
 ) -> int:
     """Label every chunk without a part, and call ``on_done`` with its number; returns how many processes died."""
-
-    def done(line: str, _: dict[str, Any]) -> None:
-        on_done(int(line))
-
+    strikes = _Strikes(job)
     greeting = json.dumps({"job": job.storage.place, "models": list(map(str, models)), "verified": verified})
-    chunks = map(str, job.missing_chunks())
-    processes.run(chunks, done, _Strikes(job).again, greeting, job.storage.scratch / "logs")
+    chunks, logs = map(str, job.missing_chunks()), job.storage.scratch / "logs"
+    processes.run(chunks, lambda line, _: on_done(int(line)), strikes.count, greeting, logs)
     return processes.deaths
 
 
@@ -54,12 +50,13 @@ class _Strikes:
         self._deaths: Counter[int] = Counter()
         self._suspects: Counter[int] = Counter()
 
-    def again(self, death: Death) -> bool:
-        """Count a death; True, since another process gets the chunk."""
+    def count(self, death: Death) -> bool:
+        """Count a death; True, since another process gets the chunks."""
         chunks = [int(line) for line in death.lines]
-        named = [self._names_a_photo(chunk) for chunk in chunks]
-        if any(named):
+        suspects = {chunk: len(earlier_attempts(self._job.storage, chunk).rows) for chunk in chunks}
+        if any(suspects[chunk] > self._suspects[chunk] for chunk in chunks):
             self._deaths.subtract({chunk: self._deaths[chunk] for chunk in chunks})
+        self._suspects |= suspects
         self._deaths.update(chunks)
         worst = max(chunks, key=self._deaths.__getitem__)
         if self._deaths[worst] < MAX_STRIKES:
@@ -69,12 +66,6 @@ class _Strikes:
             f"blame. What is done is kept; free some memory and run the same command again. {death.log}"
         )
         raise JobError(msg)
-
-    def _names_a_photo(self, chunk: int) -> bool:
-        suspects = len(earlier_attempts(self._job.storage, chunk).rows)
-        grown = suspects > self._suspects[chunk]
-        self._suspects[chunk] = suspects
-        return grown
 
 
 def main(loaded: Sequence[Classifier] = ()) -> int:
@@ -87,14 +78,14 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
     if not greeting:
         return 0  # the command had no work for it
     try:
-        asked = json.loads(greeting)
-        job = open_job(FolderStorage(Path(asked["job"])))
+        request = json.loads(greeting)
+        job = open_job(FolderStorage(Path(request["job"])))
         if job is None:
-            msg = f"Expected a job in {asked['job']}, found none."
+            msg = f"Expected a job in {request['job']}, found none."
             raise JobError(msg)
         classifiers = [
-            load_job_model(question, partial(load_or_take, loaded, Path(model), asked["verified"]))
-            for question, model in zip(job.questions, asked["models"], strict=True)
+            load_job_model(question, partial(load_or_take, loaded, Path(model), request["verified"]))
+            for question, model in zip(job.questions, request["models"], strict=True)
         ]
         _serve(job, classifiers, replies)
     except HangtagError as error:
@@ -110,14 +101,12 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
     return 0
 
 
-def load_or_take(
-    loaded: Iterable[Classifier], path: Path, verified: bool, pin: ModelPin, options: JobOptions
-) -> Classifier:
+def load_or_take(loaded: Iterable[Classifier], path: Path, verified: bool, pin: ModelPin) -> Classifier:
     """A job's pinned model, one of the ``loaded`` ones if it is among them."""
     for one in loaded:
         if (one.digest, one.metadata.variant) == (pin.digest, pin.variant):
-            return one.asking(options.precision, options.threshold)
-    return load_pinned(path, pin, options, verified=verified)
+            return one.asking(pin.precision, pin.threshold)
+    return load_pinned(path, pin, verified=verified)
 
 
 def _serve(job: Job, classifiers: Sequence[Classifier], replies: TextIO) -> None:
@@ -129,8 +118,8 @@ def _serve(job: Job, classifiers: Sequence[Classifier], replies: TextIO) -> None
     with ExitStack() as tools:
         photos = tools.enter_context(closing(photos_of(job)))
         known = [tools.enter_context(closing(open_earlier_results(question))) for question in job.questions]
-        asked = list(map(QuestionModel, classifiers, known))
-        run_chunks(tools.enter_context(Labeller(job, asked, photos, done)), feed)
+        questions = list(map(QuestionModel, classifiers, known))
+        tools.enter_context(Labeller(job, questions, photos, done)).run(feed.next)
 
 
 def _say(replies: TextIO, message: dict[str, object]) -> None:
@@ -138,18 +127,18 @@ def _say(replies: TextIO, message: dict[str, object]) -> None:
 
 
 class LineFeed:
-    """The feed of a process that asks its parent for one chunk at a time."""
+    """The feed of a process that requests one chunk at a time from its parent."""
 
-    def __init__(self, descriptor: int, ask: Callable[[], None]) -> None:
+    def __init__(self, descriptor: int, request: Callable[[], None]) -> None:
         self._descriptor = descriptor
-        self._ask = ask
-        self._asked = True  # the first one comes by itself
+        self._request = request
+        self._is_requested = True  # the first one comes by itself
         self._text = b""
         self._lines: list[bytes] = []
         self._ended = False
 
-    def next(self, *, wait: bool) -> int | None:
-        """See :class:`worker.labelling.labeller.Feed`."""
+    def next(self, wait: bool) -> int | None:
+        """See :data:`worker.labelling.labeller.Feed`."""
         while not self._lines and not self._ended:
             if not select.select([self._descriptor], [], [], None if wait else 0)[0]:
                 break
@@ -158,11 +147,11 @@ class LineFeed:
             self._lines += lines
             self._ended = not piece
         if self._lines:
-            self._asked = False
+            self._is_requested = False
             return int(self._lines.pop(0))
-        if not self._asked and not self._ended:
-            self._asked = True
-            self._ask()
+        if not self._is_requested and not self._ended:
+            self._is_requested = True
+            self._request()
         return None
 
 

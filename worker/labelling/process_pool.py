@@ -3,7 +3,7 @@
 The protocol: a process prints ``{"ready": true}``, then answers each line of its stdin with a JSON line, and ends when
 its stdin closes. A greeting comes before "ready". ``{"refused": message}`` ends the pool. With ``{"more": true}`` a
 process gets a further line before it answers; then its answers name their line under ``line``, and bring no new line
-while others are in hand.
+while it has others.
 """
 
 import gc
@@ -38,7 +38,7 @@ _PIECE: Final = 65_536
 
 
 class Death(NamedTuple):
-    """A process that ended with lines in hand: its exit status (minus a signal's number), and the end of its log."""
+    """A process that ended with lines to answer: its exit status (minus a signal's number), and the end of its log."""
 
     lines: tuple[str, ...]
     status: int
@@ -52,19 +52,19 @@ class _Fork:
     """
 
     def __init__(self, main: Callable[[], int], log: IO[bytes]) -> None:
-        given, self.stdin = _pipe()
+        requests, self.stdin = _pipe()
         self.stdout, answers = _pipe()
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 and newer: jemalloc's is a thread
             try:
                 self.pid = os.fork()
             except OSError:
-                for end in (given, self.stdin, self.stdout, answers):
+                for end in (requests, self.stdin, self.stdout, answers):
                     end.close()
                 raise
         if self.pid == 0:
-            _become(main, (given.fileno(), answers.fileno(), log.fileno()))
-        given.close()
+            _become(main, (requests.fileno(), answers.fileno(), log.fileno()))
+        requests.close()
         answers.close()
         self._status: int | None = None
 
@@ -117,7 +117,7 @@ def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
 
 
 class _Child:
-    """A running process, and the lines it has in hand; ``number`` tells it from the others of its pool."""
+    """A running process, and the lines that it has to answer; ``number`` tells it from the others of its pool."""
 
     def __init__(self, start: Callable[[IO[bytes]], "subprocess.Popen[bytes] | _Fork"], number: int) -> None:
         self.lines: list[str] = []
@@ -263,7 +263,7 @@ class ProcessPool:
     def _listen(self, child: _Child) -> None:
         messages = child.messages()
         if messages is None:
-            self._bury(child)
+            self._replace(child)
             return
         for message in messages:
             self._take(child, message)
@@ -286,25 +286,20 @@ class ProcessPool:
         self._children.remove(child)
         return child.end(self._logs)
 
-    def _bury(self, child: _Child) -> None:
+    def _replace(self, child: _Child) -> None:
         status = child.process.wait()  # it has closed its stdout
         log = self._dismiss(child)
-        if not child.lines:
-            self._false_start(status, log)
-            return
-        self.deaths += 1
-        if self._on_death(Death(tuple(child.lines), status, log)):
-            self._waiting.extendleft(reversed(child.lines))
-        if self._waiting:
+        if child.lines:
+            self.deaths += 1
+            if self._on_death(Death(tuple(child.lines), status, log)):
+                self._waiting.extendleft(reversed(child.lines))
+        else:
+            self._false_starts += 1
+            if self._false_starts >= _MAX_FALSE_STARTS:  # the kernel may kill one, but not several in a row
+                msg = f"A process ended as it started (status {status}): {log or 'it printed nothing'}"
+                raise JobError(msg)
+        if self._waiting or not child.lines:
             self._greet(self._start())
-
-    def _false_start(self, status: int, log: str) -> None:
-        """Count a process that died before it was ready: the kernel may kill one, but not several in a row."""
-        self._false_starts += 1
-        if self._false_starts >= _MAX_FALSE_STARTS:
-            msg = f"A process ended as it started (status {status}): {log or 'it printed nothing'}"
-            raise JobError(msg)
-        self._greet(self._start())
 
 
 def take_streams() -> TextIO:

@@ -21,7 +21,6 @@ from worker.job.jobs import Jobs, open_jobs
 from worker.job.model import read_note
 from worker.job.receipt import JobReceipt, died_words, job_receipt
 from worker.queue.control import Control, QueueStatus, cancel, look_around, open_control, resume, retry, watch
-from worker.queue.redis_state import Presence
 from worker.queue.settings import QueueSettings, read_settings
 from worker.queue.submit import Submitted, submit
 from worker.request import SubmitRequest
@@ -45,7 +44,7 @@ def submit_job(request: SubmitRequest, settings: QueueSettings, *, as_json: bool
         control.check_redis()
         submitted = _submit_with_progress(request, control)
         for question, one in zip(submitted.job.questions, submitted.models, strict=True):
-            say_rule(question.model, Console(stderr=True), one.found.path, question.name)
+            say_rule(question.model, Console(stderr=True), one.source.path, question.name)
         if as_json:
             Console().print_json(data=submitted.record)
         else:
@@ -192,8 +191,11 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
         print(json.dumps(record, indent=1, default=asdict))
         return
     print_jobs([(name, job, progress)])
-    facts = [*_facts(job, progress), *([] if progress.is_over else map(_of_worker, status.workers))]
-    for title, fact in facts:
+    workers = [
+        f"{one.owner.host}, process {one.owner.pid}, slots: {one.slots}, Hangtag {one.version}, jobs in {one.jobs}"
+        for one in (() if progress.is_over else status.workers)
+    ]
+    for title, fact in [*_facts(job, progress), *(("Worker", worker) for worker in workers)]:
         Console().print(f"[bold]{title}[/bold]: {escape(fact)}", highlight=False, soft_wrap=True)
     for line in hindrances:
         Console().say(line, "yellow")
@@ -225,12 +227,6 @@ def _facts(job: Job, progress: JobProgress) -> Iterator[tuple[str, str]]:
         yield "Crashes", died_words(progress.deaths)
     if job.retry().number:
         yield "Retries", f"{job.retry().number} of failed rows"
-
-
-def _of_worker(worker: Presence) -> tuple[str, str]:
-    owner = worker.owner
-    text = f"{owner.host}, process {owner.pid}, slots: {worker.slots}, Hangtag {worker.version}, jobs in {worker.jobs}"
-    return "Worker", text
 
 
 def _model_name(question: Job) -> str:

@@ -146,9 +146,9 @@ class StateCollector(Collector):
             return None
 
 
-def _of_jobs(found: Mapping[str, JobFigures]) -> Iterator[Metric]:
-    failed = {name for name, (job, _) in found.items() if job.cancelled}
-    running = {name: figures for name, figures in found.items() if name not in failed}
+def _of_jobs(jobs: Mapping[str, JobFigures]) -> Iterator[Metric]:
+    failed = {name for name, (job, _) in jobs.items() if job.cancelled}
+    running = {name: figures for name, figures in jobs.items() if name not in failed}
     rows = [((name,), job.spec.rows) for name, (job, _) in running.items()]
     done = [((name,), count) for name, (_, count) in running.items()]
     pins = [question.model for job, _ in running.values() for question in job.questions]

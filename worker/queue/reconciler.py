@@ -146,7 +146,7 @@ class Reconciler:
                 start, size = start + size, min(BLOCK, 2 * size)
                 leased = self._redis.leased(name, block)
                 free = [chunk for chunk in block if chunk not in leased]
-                done = threads.map(job.storage.exists, [part_key(chunk, retry.wanted(chunk)) for chunk in free])
+                done = threads.map(job.storage.exists, [part_key(chunk, retry.lowest_retry(chunk)) for chunk in free])
                 yield from (chunk for chunk, is_done in zip(free, done, strict=True) if not is_done)
                 if time.monotonic() > until:
                     return

@@ -7,7 +7,6 @@ import random
 import signal
 import socket
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import cached_property, partial
@@ -27,12 +26,11 @@ from worker.job.model import load_job_model, load_pinned
 from worker.job.parts import Status
 from worker.labelling.chunk import MAX_STRIKES, Finished, attempt_on, earlier_attempts, forget_attempts, is_done
 from worker.labelling.earlier_results import EarlierResults, open_earlier_results
-from worker.labelling.labeller import Guard, Labeller, QuestionModel, run_chunks
+from worker.labelling.labeller import Labeller, QuestionModel
 from worker.queue.app import BusyProcesses, HangtagCelery
 from worker.queue.metrics import count_chunk, count_outcome
 from worker.queue.reconciler import send_finish
 from worker.queue.redis_state import FINISH, HeldLeases, RedisError, RedisState, connect
-from worker.request import USUAL_OPTIONS, JobOptions
 
 _LOOK_S: Final = 1.0
 _MODELS_KEPT: Final = 3
@@ -52,56 +50,33 @@ Finishing = Callable[[], AbstractContextManager[Callable[[Job], bool]]]
 """:func:`worker.results.finish.finishing`. The worker passes it in, so that a chunk does not depend on merging."""
 
 
-class ExtraChunks:
-    """The feed of a queued task: the chunk of its message, then others, so that a process does not wait between them.
+def extra_chunks(
+    name: str, job: Job, first: int, leases: HeldLeases, state: RedisState, busy: BusyProcesses
+) -> Iterator[int]:
+    """The chunks of a queued task: the one of its message, then free ones, so that a process does not wait for others.
 
     A chunk that killed a process before gets a task of its own, and so do chunks of a job whose chunks fail: one error
-    ends the work on all chunks of a task.
+    ends the work on all chunks of a task. The search begins at a random chunk, so that processes do not compete.
     """
-
-    def __init__(
-        self, name: str, job: Job, first: int, leases: HeldLeases, state: RedisState, busy: BusyProcesses
-    ) -> None:
-        self._name = name
-        self._job = job
-        self._leases = leases
-        self._redis = state
-        self._busy = busy
-        self._chunks = self._first_and_free(first)
-
-    def next(self, *, wait: bool) -> int | None:
-        """See :class:`worker.labelling.labeller.Feed`."""
-        with suppress(RedisError):  # ends the search for others
-            return next(self._chunks, None)
-        return None
-
-    def _first_and_free(self, first: int) -> Iterator[int]:
-        """The first chunk, then free ones and their leases; from a random one on, so that processes do not compete."""
-        until, alone = time.monotonic() + BEGIN_S, earlier_attempts(self._job.storage, first).deaths > 0
-        yield first
-        if alone or self._redis.failures(self._name):
-            return
-        missing = self._job.missing_chunks()
-        start = random.randrange(max(1, len(missing)))  # noqa: S311 - no secret
-        chunks = missing[start:] + missing[:start]
-        for place in range(0, len(chunks), _LOOKED_AT_ONCE):
-            block = chunks[place : place + _LOOKED_AT_ONCE]
-            leased = self._redis.leased(self._name, block)
-            for chunk in (chunk for chunk in block if chunk not in leased):
-                if self._busy.stops or time.monotonic() >= until or self._redis.urgent(self._job.spec.priority):
-                    return
-                if self._takes(chunk):
-                    yield chunk
-
-    def _takes(self, chunk: int) -> bool:
-        if earlier_attempts(self._job.storage, chunk).deaths or self._redis.is_alone(self._name, chunk):
-            return False
-        if not self._leases.take(chunk):
-            return False
-        if is_done(self._job, chunk):
-            self._leases.end(chunk)
-            return False
-        return True
+    until, alone = time.monotonic() + BEGIN_S, earlier_attempts(job.storage, first).deaths > 0
+    yield first
+    if alone or state.failures(name):
+        return
+    missing = job.missing_chunks()
+    start = random.randrange(max(1, len(missing)))  # noqa: S311 - no secret
+    chunks = missing[start:] + missing[:start]
+    for place in range(0, len(chunks), _LOOKED_AT_ONCE):
+        block = chunks[place : place + _LOOKED_AT_ONCE]
+        leased = state.leased(name, block)
+        for chunk in (chunk for chunk in block if chunk not in leased):
+            if busy.stops or time.monotonic() >= until or state.urgent(job.spec.priority):
+                return
+            if earlier_attempts(job.storage, chunk).deaths or state.is_alone(name, chunk) or not leases.take(chunk):
+                continue
+            if is_done(job, chunk):
+                leases.end(chunk)
+            else:
+                yield chunk
 
 
 class Runner:
@@ -114,7 +89,6 @@ class Runner:
         self._app = app
         self._finishing = finishing
         self._pause = pause
-        self._seen: dict[str, tuple[Job, float]] = {}
         self.resources = JobResources()
 
     @cached_property
@@ -136,7 +110,8 @@ class Runner:
                 self._label(job, chunk, leases)
 
     def _label(self, name: str, chunk: int, leases: HeldLeases) -> None:
-        job = self._usable_job(name)
+        job = self._jobs.find(name)
+        _check_usable(job)
         if chunk >= job.spec.chunks or is_done(job, chunk):  # of an earlier job of that name, or somebody was quicker
             return
         _check_deaths(job, chunk)
@@ -149,22 +124,19 @@ class Runner:
                 with suppress(RedisError):
                     self._redis.reset_backoff(name)
 
-        feed = ExtraChunks(name, job, chunk, leases, self._redis, self._app.busy)
+        chunks = extra_chunks(name, job, chunk, leases, self._redis, self._app.busy)
+
+        def next_chunk(_wait: bool) -> int | None:
+            with suppress(RedisError):  # ends the search for others
+                return next(chunks, None)
+            return None
+
         with self.resources.of(job) as (photos, known):
             questions = list(map(QuestionModel, models, known))
             with Labeller(job, questions, photos, finished, _JobCheck(job)) as labeller:
-                run_chunks(labeller, feed)
+                labeller.run(next_chunk)
         with suppress(HangtagError, OSError, RedisError):  # then the reconciler does it
             send_finish(self._redis, self._app.send, name, job)
-
-    def _usable_job(self, name: str) -> Job:
-        """A job that is not cancelled and that this machine can label; checked again after a second."""
-        job, seen = self._seen.get(name, (None, 0.0))
-        if job is None or seen < time.monotonic() - _LOOK_S:
-            job = self._jobs.find(name)
-            _JobCheck(job).look()
-            self._seen[name] = (job, time.monotonic())
-        return job
 
     def finish_job(self, job: str) -> None:
         """Finish a job whose chunks are all done."""
@@ -199,27 +171,24 @@ class Runner:
         """Count this process as busy, report errors, and end the leases that the task takes."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # so does Celery, the grace time over, even inside a decoder
-        with self._app.busy.taken(), HeldLeases(self._redis, job) as leases, self._reported(job, chunk, leases):
-            yield leases
+        with self._app.busy.taken(), HeldLeases(self._redis, job) as leases:
+            try:
+                yield leases
+            except _CancelledError:
+                count_outcome("given_up")
+                log_event("chunk_given_up", job=job, chunk=chunk, reason="cancelled")
+            except Exception as error:  # noqa: BLE001 - people must see every error, and the chunk must wait
+                if chunk != FINISH:
+                    count_outcome("failed")
+                self._report_trouble(job, sorted({chunk, *leases.chunks}), _words(error))
 
-    @contextmanager
-    def _reported(self, job: str, chunk: int, leases: HeldLeases) -> Iterator[None]:
+    def _report_trouble(self, job: str, chunks: list[int], error: str) -> None:
         """Log and show why a task's chunks were not done; the reconciler queues them again."""
-        try:
-            yield
-        except _CancelledError:
-            count_outcome("given_up")
-            log_event("chunk_given_up", job=job, chunk=chunk, reason="cancelled")
-        except Exception as error:  # noqa: BLE001 - people must see every error, and the chunk must wait
-            if chunk != FINISH:
-                count_outcome("failed")
-            text = _words(error)
-            held = sorted({chunk, *leases.chunks})
-            log_event("chunk_failed", logging.ERROR, job=job, chunk=",".join(map(str, held)), error=text)
-            with suppress(RedisError):
-                self._redis.hold_back(job, held)
-                self._redis.report_trouble(job, socket.gethostname(), text)
-            self._pause(_TROUBLE_PAUSE_S)
+        log_event("chunk_failed", logging.ERROR, job=job, chunk=",".join(map(str, chunks)), error=error)
+        with suppress(RedisError):
+            self._redis.hold_back(job, chunks)
+            self._redis.report_trouble(job, socket.gethostname(), error)
+        self._pause(_TROUBLE_PAUSE_S)
 
 
 def _words(error: Exception) -> str:
@@ -264,38 +233,36 @@ class _CancelledError(HangtagError):
     """Somebody has cancelled the job while a chunk of it was in hand."""
 
 
-class _JobCheck(Guard):
-    """Looks every second whether a job has been cancelled, and whether this machine still has its photos."""
+class _JobCheck:
+    """Looks at a job once a second while its photos are labelled, and at once when one is missing."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._next = time.monotonic() + _LOOK_S
 
-    def before_photo(self) -> None:
-        if time.monotonic() >= self._next:
-            self.look()
+    def __call__(self, at_once: bool) -> None:
+        if at_once or time.monotonic() >= self._next:
+            _check_usable(self._job)
             self._next = time.monotonic() + _LOOK_S
 
-    def photo_missing(self) -> None:
-        self.look()
 
-    def look(self) -> None:
-        """Refuse a cancelled job, and one that this machine would label differently."""
-        spec, host = self._job.spec, socket.gethostname()
-        if self._job.cancelled:
-            raise _CancelledError
-        if spec.preprocess_version != PREPROCESS_VERSION:
-            msg = (
-                f"The job was submitted by a Hangtag whose preprocessing is version {spec.preprocess_version}, "
-                f"that of {host} is {PREPROCESS_VERSION}; install the same Hangtag on both."
-            )
-            raise JobError(msg)
-        if spec.needs_root and not _is_mounted(Path(spec.image_root)):
-            msg = (
-                f"Expected the job's photos under {spec.image_root}, {host} has nothing there; mount it, or submit "
-                "with another --image-root."
-            )
-            raise JobError(msg)
+def _check_usable(job: Job) -> None:
+    """Refuse a cancelled job, and one that this machine would label differently."""
+    spec, host = job.spec, socket.gethostname()
+    if job.cancelled:
+        raise _CancelledError
+    if spec.preprocess_version != PREPROCESS_VERSION:
+        msg = (
+            f"The job was submitted by a Hangtag whose preprocessing is version {spec.preprocess_version}, "
+            f"that of {host} is {PREPROCESS_VERSION}; install the same Hangtag on both."
+        )
+        raise JobError(msg)
+    if spec.needs_root and not _is_mounted(Path(spec.image_root)):
+        msg = (
+            f"Expected the job's photos under {spec.image_root}, {host} has nothing there; mount it, or submit "
+            "with another --image-root."
+        )
+        raise JobError(msg)
 
 
 def _is_mounted(folder: Path) -> bool:
@@ -306,16 +273,12 @@ def _is_mounted(folder: Path) -> bool:
 
 
 class LoadedModels:
-    """Models by pin and options; each is fetched and verified with its golden samples once.
-
-    Of more than ``kept``, and more than the last job needs, the least recently used goes.
-    """
+    """Models that were fetched and verified with their golden samples: ``kept`` of them, or all of the last job."""
 
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
         self._kept = kept
-        self._needed = 0
-        self._loaded: OrderedDict[tuple[str, str, float | None, float | None], Classifier] = OrderedDict()
+        self._loaded: dict[tuple[str, str, float | None, float | None], Classifier] = {}
 
     def of(self, job: Job, name: str) -> list[Classifier]:
         """The model of each of a job's questions; see :func:`worker.job.model.load_job_model`."""
@@ -323,21 +286,22 @@ class LoadedModels:
         def report(question: Job, why: str) -> None:
             log_event("fallback_chosen", logging.WARNING, job=name, model=question.model.reference, error=why)
 
-        self._needed = len(job.questions)
+        self._kept = max(self._kept, len(job.questions))
         return [load_job_model(question, self.get, partial(report, question)) for question in job.questions]
 
-    def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
-        """The pinned model, with the job's precision or threshold."""
-        key = (pin.digest, pin.variant, options.precision, options.threshold)
-        if key not in self._loaded:
+    def get(self, pin: ModelPin) -> Classifier:
+        """The pinned model; of too many, the least recently used goes."""
+        key = (pin.digest, pin.variant, pin.precision, pin.threshold)
+        model = self._loaded.pop(key, None)
+        if model is None:
             start = time.monotonic()
-            self._loaded[key] = load_pinned(self._store.fetch(pin.digest), pin, options)
+            model = load_pinned(self._store.fetch(pin.digest), pin)
             seconds = round(time.monotonic() - start, 3)
             log_event("model_loaded", model=pin.reference, digest=pin.digest, seconds=seconds)
-            while len(self._loaded) > max(self._kept, self._needed):
-                self._loaded.popitem(last=False)
-        self._loaded.move_to_end(key)
-        return self._loaded[key]
+        self._loaded[key] = model
+        while len(self._loaded) > self._kept:
+            del self._loaded[next(iter(self._loaded))]
+        return model
 
 
 class JobResources:

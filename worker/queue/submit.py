@@ -21,8 +21,7 @@ from worker.job.job import Job, question_storage
 from worker.job.jobs import Jobs, check_name
 from worker.job.model import JobModel, fallback_pin, moved_words, note_models, questions_of, verified_pin
 from worker.job.writer import create_job, differences, requested_catalogue
-from worker.labelling.earlier_results import terms_of
-from worker.labelling.previous import carry_over, check_done
+from worker.labelling.earlier_results import carry_over, check_done, terms_of
 from worker.queue.settings import TIME_LIMIT_S
 from worker.request import SubmitRequest
 
@@ -51,7 +50,7 @@ class Submitted:
     @property
     def record(self) -> dict[str, object]:
         """For machines."""
-        spec, names = self.job.spec, {one.name: one.found.name for one in self.models}
+        spec, names = self.job.spec, {one.name: one.source.name for one in self.models}
         models = {"model": names[""]} if "" in names else {"models": names}
         sizes = {"rows": spec.rows, "chunks": spec.chunks}
         return {"job": self.name, "new": self.new, "folder": self.job.storage.place, **sizes, **models}
@@ -64,10 +63,10 @@ def submit(
     catalogue: Catalogue | None = None,
 ) -> Submitted:
     """Write a job: its model, its rows in chunks, and then ``job.json``; ``catalogue`` has the rows if known."""
-    name = request.name
+    name, options = request.name, request.options
     check_name(name)
-    check_allow_hosts(request.options.allow_hosts or ())
-    checked_headers(request.options.headers or ())
+    check_allow_hosts(options.allow_hosts or ())
+    checked_headers(options.headers or ())
     previous, earlier = _previous_job(request, jobs), jobs.get(name)
     words, unseen_words = list[str](), ""
     models = tuple(_verified(request, question, earlier, words.append) for question in request.models)
@@ -77,15 +76,23 @@ def submit(
         rows, unseen_words = _with_photos(rows)
     rows = replace(rows, batches=_counted(rows.batches, on_rows))
     for one in models:
-        jobs.bundles.put(one.found.path, one.pin.digest)
+        jobs.bundles.put(one.source.path, one.pin.digest)
     if earlier is None:
         words = [*words, rows.column_words, *(_carry_over(previous, request, jobs, models) if previous else ())]
-        job = _write(request, jobs, rows, models)
+        size = chunk_rows(options.timeout_s, options.per_host, decodings_of([one.source.path for one in models]))
+        storage, questions = jobs.storage(name), questions_of(models)
+        note_models(storage, models)
+        job = create_job(storage, rows, questions, options, size, request.priority, confined=True)
     else:
-        _check_same(request, earlier, rows, models)
-        job, words = earlier, [rows.column_words, _header_words(request, earlier)]
-    said = tuple(filter(None, (*(one.found.words for one in models), *words, *rows.remarks)))
-    return Submitted(name, job, earlier is None, models, said, unseen_words)
+        if other := differences(earlier.spec, rows, questions_of(models), options):
+            moved = moved_words(earlier, models)
+            msg = f"There is a job {name} already, and it is not this one: {other}.{moved} Pass another --job."
+            raise JobError(msg)
+        job, words = earlier, [rows.column_words]
+        if (options.headers or []) != (earlier.spec.options.headers or []):
+            words += ["The job keeps its first --header; pass another --job to send this one."]
+    sentences = tuple(filter(None, (*(one.source.words for one in models), *words, *rows.remarks)))
+    return Submitted(name, job, earlier is None, models, sentences, unseen_words)
 
 
 def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
@@ -100,13 +107,13 @@ def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
 
 
 def _verified(request: SubmitRequest, question: str, earlier: Job | None, say: Callable[[str], None]) -> JobModel:
-    found = resolve_model(request.models[question], request.options.registry)
-    pin = verified_pin(found.path, request.options, say)
-    fallback = fallback_pin(found.path, pin, request.options)
+    source = resolve_model(request.models[question], request.options.registry)
+    pin = verified_pin(source.path, request.options, say)
+    fallback = fallback_pin(source.path, pin, request.options)
     before = earlier.question(question) if earlier else None
     if before and request.options.variant == AUTO and before.spec.model.digest == pin.digest:
         pin, fallback = before.spec.model, before.spec.fallback
-    return JobModel(question, found, pin, fallback)
+    return JobModel(question, source, pin, fallback)
 
 
 def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
@@ -165,30 +172,11 @@ def _counted(batches: Iterator[pa.RecordBatch], on_rows: Callable[[int], None]) 
         yield batch
 
 
-def _check_same(request: SubmitRequest, earlier: Job, catalogue: Catalogue, models: Sequence[JobModel]) -> None:
-    if other := differences(earlier.spec, catalogue, questions_of(models), request.options):
-        moved = moved_words(earlier, models)
-        msg = f"There is a job {request.name} already, and it is not this one: {other}.{moved} Pass another --job."
-        raise JobError(msg)
-
-
-def _header_words(request: SubmitRequest, earlier: Job) -> str:
-    kept = (request.options.headers or []) == (earlier.spec.options.headers or [])
-    return "" if kept else "The job keeps its first --header; pass another --job to send this one."
-
-
 def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, models: Iterable[JobModel]) -> Iterator[str]:
     for one in models:
         storage = question_storage(jobs.storage(request.name), one.name)
         words = carry_over(previous, storage, terms_of(one.pin, request.options), one.name)
         yield f"{one.name}: {words}" if one.name else words
-
-
-def _write(request: SubmitRequest, jobs: Jobs, catalogue: Catalogue, models: Sequence[JobModel]) -> Job:
-    options, storage = request.options, jobs.storage(request.name)
-    rows = chunk_rows(options.timeout_s, options.per_host, decodings_of([one.found.path for one in models]))
-    note_models(storage, models)
-    return create_job(storage, catalogue, questions_of(models), options, rows, request.priority, confined=True)
 
 
 def decodings_of(models: Sequence[Path]) -> int:

@@ -83,8 +83,7 @@ def publish_command(
 
       hangtag models publish bundles/shop --name shop --registry s3://models/registry
     """
-    from worker.registry.publish import publish_verified
-    from worker.registry.show import VersionName, published_words
+    from worker.registry.show import VersionName, publish_verified, published_words
 
     opened = _opened(registry)
     published = publish_verified(opened, bundle, name, run, why)

@@ -1,21 +1,27 @@
-"""Prints models on a terminal: the table of versions, the history, the result of a change."""
+"""Publishes a verified bundle, and prints models: the table of versions, the history, the result of a change."""
 
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from pathlib import Path
+from shlex import quote
 from typing import Any, Final, NamedTuple
 
 from rich.markup import escape
 from rich.table import Table
 
+from models.bundle import read_manifest
 from models.decision import promise_text
-from models.errors import HangtagError, InputError
+from models.errors import BundleError, HangtagError, InputError
 from models.manifest import Measured
 from models.registry.history import CHAMPION, Event
-from models.registry.registry import Registry
+from models.registry.registry import Published, Registry, report_files
 from models.terminal import Console, print_table
 from models.text import number_of
+from models.verify import verify_with_spinner
 
+_TRAINING_FILES: Final = {"splits.csv": "splits.csv", "best.keras": "weights/best.keras", "args.json": "args.json"}
+"""Name in the registry → place in the run's folder."""
 _MEGABYTE: Final = 1_000_000
 _UNITS: Final = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3600), ("minute", 60))
 
@@ -38,6 +44,40 @@ def look_up(model: str, registry: Registry) -> VersionName:
         msg = f"Expected a model's name and a version or an alias, such as shop@4 or shop@champion, got {model!r}."
         raise InputError(msg)
     return VersionName(name, registry.resolve(name, which))
+
+
+def publish_verified(registry: Registry, bundle: Path, name: str, run: Path | None, why: str) -> Published:
+    """Verify a bundle and publish it; ``run``: its training, for a retraining."""
+    training = _training_files(run, bundle) if run else {}
+    verification = verify_with_spinner(bundle)
+    if not verification.sound:
+        fault = verification.faults[0]
+        verify = f"hangtag verify {quote(str(bundle))}"
+        msg = f"{bundle} is refused, {fault.subject}: {fault.detail}; {verify} shows all faults."
+        raise BundleError(msg)
+    manifest = read_manifest(bundle).manifest
+    variant = manifest.variants[manifest.default_variant]
+    numbers = {"accuracy": variant.accuracy, "precision": variant.precision}
+    return registry.publish(name, bundle, why, numbers=numbers, training=training)
+
+
+def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
+    files = {name: run / place for name, place in _TRAINING_FILES.items()}
+    missing = [str(path) for path in files.values() if not path.is_file()]
+    if missing:
+        msg = f"Expected the run behind {bundle} at {run}, found no {missing[0]}."
+        raise InputError(msg)
+    manifest = read_manifest(bundle).manifest
+    try:
+        args = json.loads(files["args.json"].read_text(encoding="utf-8"))
+        trained = (args["arch"], args["classes"], args["image_size"])
+    except (ValueError, KeyError, TypeError) as error:
+        msg = f"Expected a run's args.json at {files['args.json']}, could not read it ({error!r})."
+        raise InputError(msg) from error
+    if trained != (manifest.arch, list(manifest.labels), manifest.preprocess.size):
+        msg = f"Expected the run behind {bundle}, but {run} has another architecture, other classes or another size."
+        raise InputError(msg)
+    return files | report_files(run)
 
 
 def published_words(registry: Registry, version: VersionName, *, new: bool) -> str:
@@ -150,7 +190,8 @@ def done_words(event: Event) -> str:
 
 def numbers_words(event: Event) -> str:
     """The figures of an event."""
-    return ", ".join(f"{name} {_figure(value)}" for name, value in event.numbers.items())
+    figures = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in event.numbers.items()}
+    return ", ".join(f"{name} {value}" for name, value in figures.items())
 
 
 def event_record(event: Event) -> dict[str, Any]:
@@ -163,7 +204,3 @@ def _table(*titles: str) -> Table:
     for title in titles:
         table.add_column(title, justify="right" if title in {"version", "precision", "size"} else "left")
     return table
-
-
-def _figure(value: object) -> str:
-    return f"{value:.4g}" if isinstance(value, float) else f"{value}"

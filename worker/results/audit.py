@@ -63,15 +63,9 @@ def _drawn(job: Job, rows: int) -> list[int]:
         part = job.part(chunk, key, ["status"])
         labeled = pc.indices_nonzero(pc.equal(part.column("status"), Status.LABELED)).to_numpy()
         numbers = labeled.astype(np.uint64) + np.uint64(chunk * job.spec.chunk_rows + 1)
-        kept = _smallest(np.concatenate([kept, numbers[~np.isin(numbers, doubtful)]]), seed, rows)
-    order = np.argsort(_hashed(kept, seed), kind="stable")
-    return [int(number) for number in kept[order]]
-
-
-def _smallest(numbers: _Numbers, seed: np.uint64, rows: int) -> _Numbers:
-    if len(numbers) <= rows:
-        return numbers
-    return numbers[np.argpartition(_hashed(numbers, seed), rows)[:rows]] if rows else numbers[:0]
+        kept = np.concatenate([kept, numbers[~np.isin(numbers, doubtful)]])
+        kept = kept[np.argsort(_hashed(kept, seed), kind="stable")[:rows]]
+    return [int(number) for number in kept]
 
 
 def _hashed(numbers: _Numbers, seed: np.uint64) -> _Numbers:

@@ -93,9 +93,10 @@ def find_end_reviews(job: Job) -> list[EndReview]:
     pictures = _repeated_pictures(job)
     reviews, shifts = [], []
     for question in job.questions:
-        note = read_note(question)
+        note, promised = read_note(question), question.model.precision
+        proof = note.reference.proof if note.reference and promised is not None else None
         reviews.append(EndReview(_not_in_training(pictures, note, job.spec.rows)))
-        shifts.append(_label_shift(question, note))
+        shifts.append(LabelShift(proof, note.thresholds) if proof and note.thresholds is not None else None)
     if any(shifts):
         for batch in job.batches(list(_COLUMNS), ()):
             for shift, part, review in zip(shifts, batch.answers, reviews, strict=True):
@@ -181,13 +182,6 @@ def _not_in_training(pictures: Mapping[int, PictureRows], note: ModelNote, rows:
     shares = note.reference.repeated if note.reference else {}
     usual = {int(sha256[:_HEX], 16): share for sha256, share in shares.items()}
     return {key: picture for key, picture in pictures.items() if picture.rows > _KNOWN * usual.get(key, 0.0) * rows}
-
-
-def _label_shift(question: Job, note: ModelNote) -> LabelShift | None:
-    proof = note.reference.proof if note.reference else None
-    if proof is None or note.thresholds is None or question.model.precision is None:
-        return None
-    return LabelShift(proof, note.thresholds)
 
 
 def _count_answers(shift: LabelShift, part: pa.Table, review: EndReview) -> None:

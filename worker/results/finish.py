@@ -1,6 +1,6 @@
 """The end of a job: its parts become one result, a receipt, and a page to look at."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
@@ -9,7 +9,7 @@ from worker.job.job import QUESTIONS, Job, Retry, scratch_folder
 from worker.job.parts import latest_parts, part_key, read_work
 from worker.job.receipt import PAGE_FILE, RECEIPT_FILE, JobReceipt, RunFigures, job_receipt, started_at
 from worker.labelling.process_pool import ProcessPool
-from worker.results.merge import Merged, merge_job, upload_lists
+from worker.results.merge import QuestionMerge, merge_job, upload_lists
 from worker.results.receipt_page import DRAWING, draw, question_pages, questions_page
 from worker.results.tally import Tally
 
@@ -48,15 +48,20 @@ def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
             raise JobError(msg)
         job.storage.upload(RESULT_FILE, folder / RESULT_FILE)
         upload_lists(job, folder)
-    run = _run_figures(job, retry, merged.tally)
-    return end_job(job, f"{job.storage.place}/{RESULT_FILE}", run, merged, retry.number, drawing)
+    run = _run_figures(job, retry, merged[0])
+    return end_job(job, f"{job.storage.place}/{RESULT_FILE}", run, *merged, retry.number, drawing)
 
 
 def end_job(
-    job: Job, output: str, run: RunFigures, merged: Merged, retry: int, drawing: ProcessPool | None = None
+    job: Job,
+    output: str,
+    run: RunFigures,
+    tally: Tally,
+    merges: Sequence[QuestionMerge],
+    retry: int,
+    drawing: ProcessPool | None = None,
 ) -> JobReceipt:
     """Write the receipts of a job that is merged into ``output``, the whole job's last."""
-    merges = merged.questions or (merged,)
     receipts = [
         own.tally.receipt(question, output, run, retry, own.groups)
         for question, own in zip(job.questions, merges, strict=True)
@@ -67,7 +72,7 @@ def end_job(
     if not job.spec.named:
         return receipts[0]
     named = {question.name: receipt for question, receipt in zip(job.questions, receipts, strict=True)}
-    whole = merged.tally.questions_receipt(job, output, run, retry, named)
+    whole = tally.questions_receipt(job, output, run, retry, named)
     page = questions_page(job, whole, {name: f"{QUESTIONS}/{name}/{PAGE_FILE}" for name in named})
     _write_receipt(job, page, whole)
     return whole

@@ -3,9 +3,9 @@
 import errno
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
@@ -21,12 +21,13 @@ from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, open_writer, t
 from models.decision import ReviewReason
 from models.errors import JobError
 from models.whole_file import replacing, sync_file
-from worker.job.job import Batch, Job, images_of, shown_cell
+from worker.job.job import Batch, Job, images_at, images_of, shown_cell
 from worker.job.parts import (
     REVIEW_FIRST,
     REVIEW_LAST,
     THUMBNAIL,
     WORST,
+    PartRow,
     Status,
     result_columns,
     result_schema,
@@ -35,11 +36,14 @@ from worker.job.parts import (
 from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
 from worker.results.end_review import EndReview, find_end_reviews, shown_pictures
 from worker.results.products import ProductStore, disagreement_to_review, product_names, write_by_group
-from worker.results.tally import Tally
+from worker.results.tally import Tally, sample_row
 
 _IMPORT_COLUMNS: Final = ("was", "reviewer", "at")
 """Names that an import of corrections reads as a reviewer's."""
 _LONGEST_CELL: Final = 2000
+_LABELS_SHOWN: Final = 12
+_ROWS_SHOWN: Final = 6
+"""Rows of each label to review that a page shows."""
 _T = TypeVar("_T")
 
 
@@ -53,7 +57,8 @@ class ReviewList:
         self._names = _catalogue_names(job)
         self._rows = 0
         database.execute(
-            "CREATE TABLE doubt (confidence REAL, row INT, line TEXT, PRIMARY KEY (confidence, row)) WITHOUT ROWID"
+            "CREATE TABLE doubt (place REAL, row INT, line TEXT, label TEXT, confidence REAL, reason TEXT, "
+            "PRIMARY KEY (place, row)) WITHOUT ROWID"
         )
 
     def add(self, part: pa.Table, rows: pa.Table) -> None:
@@ -66,21 +71,27 @@ class ReviewList:
             confidence = results.column("confidence")  # NaN sorts first, as the least sure
             unsure = pc.if_else(pc.is_null(confidence, nan_is_null=True), -1.0, confidence)
             order = pc.if_else(pc.equal(results.column("reason"), ReviewReason.REPEATED), -2.0, unsure).to_pylist()
-            doubts = zip(order, numbers, self._lines(numbers, results, rows.filter(doubtful)), strict=True)
-            self._database.executemany("INSERT INTO doubt VALUES (?, ?, ?)", doubts)
+            lines = self._lines(numbers, results, rows.filter(doubtful))
+            cells = (results.column(name).to_pylist() for name in ("label", "confidence", "reason"))
+            doubts = zip(order, numbers, lines, *cells, strict=True)
+            self._database.executemany("INSERT INTO doubt VALUES (?, ?, ?, ?, ?, ?)", doubts)
 
-    def write(self, file: Path) -> None:
-        """Write ``review.csv``."""
+    def write(self, file: Path) -> dict[str, list[PartRow]]:
+        """Write ``review.csv``; returns label → its first rows, to be shown."""
+        shown: defaultdict[str, list[PartRow]] = defaultdict(list)
         prefix = self._job.spec.options.prefix
         first, last = ([prefix + name for name in names] for names in (REVIEW_FIRST, REVIEW_LAST))
         encoding = "utf-8-sig" if self._job.spec.options.excel_safe else "utf-8"
         with file.open("w", encoding=encoding, newline="") as out:
             header = [*self._kept(first), *self._names.values(), *last]
             out.writelines(csv_lines([list(map(without_formula, header))], self._job.spec.delimiter))
-            out.writelines(
-                line for (line,) in self._database.execute("SELECT line FROM doubt ORDER BY confidence, row")
-            )
+            for _, row, line, label, *cells in self._database.execute("SELECT * FROM doubt ORDER BY place, row"):
+                out.write(line)
+                if label is not None and len(first_rows := shown[label]) < _ROWS_SHOWN:
+                    names = ("row", "status", "label", "confidence", "reason")
+                    first_rows.append(dict(zip(names, (row - 1, Status.REVIEW, label, *cells), strict=True)))
         sync_file(file)
+        return shown
 
     def _kept(self, first: Sequence[_T]) -> Sequence[_T]:
         """The cells before the catalogue's, without the photo's place if the image column has the same name."""
@@ -95,16 +106,11 @@ class ReviewList:
         images = images_of(self._job, rows)
         places, unanswered = list(map(self._place, images)), [None] * len(numbers)
         first: Sequence[Sequence[object]] = (numbers, unanswered, label, confidence, reason, best, places)
-        columns = (*self._kept(first), *self._catalogue_cells(images, rows), sha256, model)
+        shown = list(map(shown_cell, images))
+        cells = (shown if name == self._job.spec.image_column else _texts(rows.column(name)) for name in self._names)
+        columns = (*self._kept(first), *cells, sha256, model)
         records = zip(*(map(without_formula, column) for column in columns), strict=True)
         return csv_lines(records, self._job.spec.delimiter)
-
-    def _catalogue_cells(self, images: Sequence[str | None], rows: pa.Table) -> Iterator[Sequence[object]]:
-        for name in self._names:
-            if name == self._job.spec.image_column:
-                yield list(map(shown_cell, images))
-            else:
-                yield _texts(rows.column(name))
 
     def _place(self, image: str | None) -> str | None:
         """The photo's URL or path; None if the cell holds the photo."""
@@ -144,16 +150,15 @@ def _best_texts(top_k: pa.ListArray) -> list[str]:
 def _texts(column: pa.ChunkedArray) -> list[object]:
     """A column's cells. Long cells are cut; a cell that only Parquet can express is empty."""
     try:
-        return list(map(_shortened, text_cells(column)))
+        cells = text_cells(column)
+        return [
+            f"{one[:_LONGEST_CELL]}…" if isinstance(one, str) and len(one) > _LONGEST_CELL else one for one in cells
+        ]
     except UNWRITABLE:
         if len(column) == 1:
             return [None]
         half = len(column) // 2
         return [*_texts(column.slice(0, half)), *_texts(column.slice(half))]
-
-
-def _shortened(cell: object) -> object:
-    return f"{cell[:_LONGEST_CELL]}…" if isinstance(cell, str) and len(cell) > _LONGEST_CELL else cell
 
 
 ROW_GROUP: Final = 65_536
@@ -162,70 +167,59 @@ _VOTES: Final = ["label", "confidence", "status", "top_k", "reason", "sha256", "
 _CACHE_KIB: Final = 16 * 1024
 
 
-@dataclass(frozen=True)
-class Merged:
-    """The counts of a merge, also for each question if the job has named models."""
-
-    tally: Tally
-    groups: GroupCounts | None = None
-    doubtful: Mapping[str, tuple[SampleRow, ...]] = field(default_factory=dict)
-    questions: tuple["Merged", ...] = ()
-
-
-def merge_job(job: Job, output: Path, folder: Path) -> Merged:
-    """Write a job's result, and its lists into the empty ``folder``, for :func:`upload_lists`.
+def merge_job(job: Job, output: Path, folder: Path) -> "tuple[Tally, list[QuestionMerge]]":
+    """Write a job's result, and its lists into the empty ``folder``, for :func:`upload_lists`; returns the counts.
 
     The result has the catalogue's columns, each question's columns, and with named models each row's worst status.
     """
     with ExitStack() as files:
-        folders = [_list_folder(question, folder) for question in job.questions]
+        folders = [folder / question.name for question in job.questions]
+        for own in folders if job.spec.named else ():
+            own.mkdir()
         reviews = find_end_reviews(job)
         stores = _gather_votes(job, folders, reviews, files)
-        merging = [_QuestionMerge(*each, files) for each in zip(job.questions, folders, reviews, stores, strict=True)]
-        whole = Tally()
-        _write_result(job, output, merging, whole)
-        done = [one.merged() for one in merging]
-    return Merged(whole, questions=tuple(done)) if job.spec.named else done[0]
+        merges = [QuestionMerge(*each, files) for each in zip(job.questions, folders, reviews, stores, strict=True)]
+        whole = Tally() if job.spec.named else merges[0].tally
+        _write_result(job, output, merges, whole)
+        for merge in merges:
+            merge.write_review()
+    return whole, merges
 
 
-class _QuestionMerge:
-    """Merges the results of one question."""
+class QuestionMerge:
+    """Merges the results of one question; ``doubtful``: label → rows to show, once ``review.csv`` is written."""
 
     def __init__(
         self, question: Job, folder: Path, end: EndReview, store: ProductStore | None, files: ExitStack
     ) -> None:
         self._question, self._folder, self._end = question, folder, end
-        self._tally = Tally(repeated=shown_pictures(question, end), mix=end.mix)
+        self.tally = Tally(repeated=shown_pictures(question, end), mix=end.mix)
+        self.doubtful: dict[str, tuple[SampleRow, ...]] = {}
         self._review = ReviewList(files.enter_context(scratch_database(folder)), question)
         self._column, self._store = question.spec.options.group_column, store
-        self._groups: GroupCounts | None = None
+        self.groups: GroupCounts | None = None
         if self._column is not None and store is not None:
-            self._groups = write_by_group(question, self._column, store, folder / GROUPS_FILE)
+            self.groups = write_by_group(question, self._column, store, folder / GROUPS_FILE)
 
     def take(self, part: pa.Table, batch: Batch) -> pa.Table:
         """Send rows to review, then count the results of a batch."""
         part = self._end.apply(part)
-        if self._column and self._store and self._groups and self._groups.disagreeing:
+        if self._column and self._store and self.groups and self.groups.disagreeing:
             part = disagreement_to_review(self._store, self._column, part, batch.rows)
-        self._tally.add(part, partial(_images, self._question, batch), batch.schemas)
+        self.tally.add(part, partial(_images, self._question, batch), batch.schemas)
         self._review.add(part, batch.rows)
         return part
 
-    def merged(self) -> Merged:
-        """Write ``review.csv``; returns the counts."""
-        self._review.write(self._folder / REVIEW_FILE)
-        return Merged(self._tally, self._groups, self._tally.least_sure.shown(self._question))
+    def write_review(self) -> None:
+        """Write ``review.csv``, and keep the rows to show of the labels with most rows to review."""
+        rows = self._review.write(self._folder / REVIEW_FILE)
+        labels = [label for label, _ in self.tally.review_by_label.most_common(_LABELS_SHOWN)]
+        images = images_at(self._question, [row["row"] for label in labels for row in rows[label]])
+        self.doubtful = {label: tuple(sample_row(row, images[row["row"]]) for row in rows[label]) for label in labels}
 
 
 def _images(question: Job, batch: Batch, rows: pa.Array) -> list[str | None]:
     return images_of(question, batch.rows.select([question.spec.image_column]).take(rows))
-
-
-def _list_folder(question: Job, folder: Path) -> Path:
-    if question.name:
-        folder = folder / question.name
-        folder.mkdir()
-    return folder
 
 
 def _gather_votes(
@@ -278,20 +272,24 @@ def upload_lists(job: Job, folder: Path) -> None:
                 question.storage.upload(name, place / name)
 
 
-def _write_result(job: Job, output: Path, merging: Sequence[_QuestionMerge], whole: Tally) -> None:
+def _write_result(job: Job, output: Path, merges: Sequence[QuestionMerge], whole: Tally) -> None:
     options, catalogue = job.spec.options, job.chunk_table(0).schema
     names = [result_schema(tree=question.model.taxonomy is not None).names for question in job.questions]
-    schema = pa.schema([*catalogue, *_added_fields(job, names)])
+    fields, added = result_schema(tree=True), list[pa.Field]()
+    for question, own in zip(job.questions, names, strict=True):
+        added += [fields.field(name).with_name(question.spec.options.prefix + name) for name in own]
+    worst = [pa.field(options.prefix + WORST, pa.string())] if job.spec.named else []
+    schema = pa.schema([*catalogue, *added, *worst])
     escaped = frozenset(schema.names if options.excel_safe else schema.names[len(catalogue) :])
 
     def joined() -> Iterator[pa.Table]:
         for batch in job.batches():
-            taken = [one.take(part, batch) for one, part in zip(merging, batch.answers, strict=True)]
+            taken = [one.take(part, batch) for one, part in zip(merges, batch.answers, strict=True)]
             columns = [column for part, own in zip(taken, names, strict=True) for column in result_columns(part, own)]
             if job.spec.named:
-                worst = worst_results(taken)
-                whole.add(worst, partial(_images, job, batch), batch.schemas)
-                columns.append(worst.column("status"))
+                of_rows = worst_results(taken)
+                whole.add(of_rows, partial(_images, job, batch), batch.schemas)
+                columns.append(of_rows.column("status"))
             yield pa.Table.from_arrays([*batch.rows.columns, *columns], schema=schema)
 
     with replacing(output) as temporary:
@@ -304,14 +302,6 @@ def _write_result(job: Job, output: Path, merging: Sequence[_QuestionMerge], who
         if rows != job.spec.rows:
             msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
             raise JobError(msg)
-
-
-def _added_fields(job: Job, names: Sequence[Sequence[str]]) -> Iterator[pa.Field]:
-    for question, own in zip(job.questions, names, strict=True):
-        fields = result_schema(tree=True)
-        yield from (fields.field(name).with_name(question.spec.options.prefix + name) for name in own)
-    if job.spec.named:
-        yield pa.field(job.spec.options.prefix + WORST, pa.string())
 
 
 def join_tables(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:

@@ -1,7 +1,6 @@
 """A job's progress, read from its folder."""
 
 import time
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,7 +16,6 @@ from worker.job.receipt import job_receipt, started_at
 
 _RECENT_S: Final = 60.0
 _AT_ONCE: Final = 16
-_BLOCK: Final = 1024
 
 
 class JobState(StrEnum):
@@ -88,7 +86,9 @@ class ProgressReader:
         written = {entry.name: entry.modified for entry in job.home.entries("parts")}
         latest = latest_parts(written)
         keys = {chunk: part_key(chunk, retry) for chunk, retry in latest.items()}
-        self._open([key for key in keys.values() if key not in self._parts])
+        new = [key for key in keys.values() if key not in self._parts]
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            self._parts |= zip(new, threads.map(self._part, new), strict=True)
         retry = job.retry()
         missing = job.missing_from(latest, retry)
         parts = [self._parts[keys[chunk]] for chunk in keys.keys() - missing]
@@ -107,14 +107,9 @@ class ProgressReader:
         if retry.chunks:
             rated = retry.rows * len(retry.chunks.difference(missing)) / len(retry.chunks)
         failed, deaths = sum(part.failed for part in parts), sum(part.deaths for part in parts)
-        rate = _rate(rated, begun) if begun and recent else 0.0
+        seconds = time.time() - begun if begun and recent else 0.0
+        rate = rated / seconds if seconds >= FIRST_RATE_S else 0.0
         return JobProgress(state, job.spec.rows, done, failed, deaths, rate, recent, reason)
-
-    def _open(self, keys: Sequence[str]) -> None:
-        with ThreadPoolExecutor(_AT_ONCE) as threads:
-            for start in range(0, len(keys), _BLOCK):
-                block = keys[start : start + _BLOCK]
-                self._parts |= zip(block, threads.map(self._part, block), strict=True)
 
     def _part(self, key: str) -> _Part:
         try:
@@ -133,8 +128,3 @@ class ProgressReader:
             return 0.0
         since = now - _RECENT_S if len(recent) < len(written) else recent[0][0] - 1.0
         return sum(self._job.rows_in_chunk(chunk) for _, chunk in recent) / max(1.0, now - since)  # clocks differ
-
-
-def _rate(rows: float, begun: float) -> float:
-    seconds = time.time() - begun
-    return rows / seconds if seconds >= FIRST_RATE_S else 0.0

@@ -37,7 +37,7 @@ from worker.job.receipt import (
     SampleRow,
 )
 from worker.labelling.process_pool import Death, ProcessPool, take_streams
-from worker.results.merge import Merged
+from worker.results.merge import QuestionMerge
 
 DRAWING: Final = ("worker.results.receipt_page",)
 """The module of drawing processes."""
@@ -49,44 +49,29 @@ _ONE_S: Final = 10.0
 
 
 def question_pages(
-    job: Job, receipts: Sequence[Receipt], merges: Sequence[Merged], drawing: ProcessPool | None
+    job: Job, receipts: Sequence[Receipt], merges: Sequence[QuestionMerge], drawing: ProcessPool | None
 ) -> list[str]:
     """The page of each question; photos are fetched and drawn once for all questions."""
-    rows = [row for merged in merges for row in _rows_shown(merged)]
+    doubtful = [row for merge in merges for rows in merge.doubtful.values() for row in rows]
+    rows = [*(row for merge in merges for row in (*merge.tally.sample, *merge.tally.failed_sample)), *doubtful]
     with ThreadPoolExecutor(1) as meanwhile:
         meanwhile.submit(prepare, TEMPLATE)  # while photos are fetched and drawn
         photos = small_photos(job, (row.image for row in rows if row.status is not Status.FAILED), drawing)
-    return [
-        _question_page(receipt, merged, photos, question)
-        for receipt, merged, question in zip(receipts, merges, job.questions, strict=True)
-    ]
+    pages = []
+    for receipt, merge, question in zip(receipts, merges, job.questions, strict=True):
+        sample = [_sheet_photo(row, photos) for row in (*merge.tally.sample, *merge.tally.failed_sample)]
+        least_sure = {label: [_sheet_photo(row, photos) for row in some] for label, some in merge.doubtful.items()}
+        pages.append(receipt_page(receipt, sample, question.name, least_sure, _links(question, receipt)))
+    return pages
 
 
-def _rows_shown(merged: Merged) -> Iterator[SampleRow]:
-    yield from (*merged.tally.sample, *merged.tally.failed_sample)
-    for rows in merged.doubtful.values():
-        yield from rows
-
-
-def _question_page(receipt: Receipt, merged: Merged, photos: Mapping[str, PagePhoto], question: Job) -> str:
-    rows = [sheet_photo(row, photos) for row in (*merged.tally.sample, *merged.tally.failed_sample)]
-    doubtful = {label: [sheet_photo(row, photos) for row in some] for label, some in merged.doubtful.items()}
-    return receipt_page(receipt, rows, question.name, doubtful, _links(question, receipt))
-
-
-def sheet_photo(row: SampleRow, photos: Mapping[str, PagePhoto]) -> LabelledPhoto:
-    """A row on a page: its photo and its result."""
+def _sheet_photo(row: SampleRow, photos: Mapping[str, PagePhoto]) -> LabelledPhoto:
     if row.status is Status.FAILED:
-        return LabelledPhoto(None, row.status, _photo_name(row.image), f"{row.status}: {row.error}")
+        name = "in the cell itself" if scheme_of(row.image or "") == "data" else Path(row.image or "").name
+        return LabelledPhoto(None, row.status, name or "an empty cell", f"{row.status}: {row.error}")
     detail = f"{row.status} {row.confidence or 0:.1%}"
     why = row.reason.words if row.reason else ""
     return LabelledPhoto(photos.get(row.image or ""), row.status, row.label or "", detail, why)
-
-
-def _photo_name(image: str | None) -> str:
-    if not image:
-        return "an empty cell"
-    return "in the cell itself" if scheme_of(image) == "data" else Path(image).name
 
 
 def receipt_page(

@@ -16,10 +16,10 @@ from tests.integration.s3_server import lead_to
 from tests.label_chunk import PaperModel
 from tests.photo_jobs import only_question
 from tests.row_results import read_part_file
-from worker.job.job import Job, photos_of
+from worker.job.job import photos_of
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
-from worker.labelling.labeller import Labeller, QuestionModel, run_chunks
+from worker.labelling.labeller import Labeller, QuestionModel
 from worker.request import JobOptions
 
 LIMITS = DownloadLimits(
@@ -36,14 +36,6 @@ LIMITS = DownloadLimits(
 """Patient with a busy machine: a good photo must come."""
 CHUNK_ROWS = 128
 FAULTS = {fault.value for fault in ImageFault}
-
-
-class AllChunks:
-    def __init__(self, job: Job) -> None:
-        self._chunks = job.missing_chunks()
-
-    def next(self, *, wait: bool) -> int | None:
-        return self._chunks.pop(0) if self._chunks else None
 
 
 def is_good(number: int) -> bool:
@@ -70,7 +62,8 @@ def labelled(tmp_path: Path, urls: list[str], place: str) -> list[dict]:
         closing(photos_of(job, LIMITS, nobody)) as photos,
         Labeller(job, [QuestionModel(PaperModel())], photos, finished.append) as labeller,
     ):
-        run_chunks(labeller, AllChunks(job))
+        chunks = iter(job.missing_chunks())
+        labeller.run(lambda _wait: next(chunks, None))
     assert sorted(done.chunk for done in finished) == list(range(job.spec.chunks))
     keys = job.part_keys()
     return [row for chunk in sorted(keys) for row in read_part_file(job.storage, keys[chunk]).to_pylist()]

@@ -42,7 +42,7 @@ def test_a_redis_that_answers_says_how_many_workers_are_there(redis):
 
 
 def test_packages_that_are_missing_are_named_with_what_installs_them(monkeypatch):
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name in {"tensorflow", "mlflow-skinny"} else "1")
+    monkeypatch.setattr(doctor, "distributions", lambda name: [] if name in {"tensorflow", "mlflow-skinny"} else [name])
     train = finding("Extra train")
     assert (train.health, train.found) == (Health.MISSING, "without tensorflow")
     assert "pip install 'hangtag[train]'" in train.do

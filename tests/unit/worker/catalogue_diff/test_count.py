@@ -11,9 +11,7 @@ def pair(row: int, before: str, after: str, *, reviews: str = "no no", sure: flo
     """``reviews``: whether a person should look, before and after."""
     old, new = (word == "yes" for word in reviews.split())
     photo = f"{row}.png"
-    return Pair(
-        row, photo, RowLabel(before, 0.5, old, "0", photo), RowLabel(after, sure, new, sha256 or str(row), photo)
-    )
+    return Pair(row, photo, photo, sha256 or str(row), RowLabel(before, 0.5, old), RowLabel(after, sure, new))
 
 
 def test_rows_are_counted_where_they_go_the_largest_flow_first(tmp_path: Path) -> None:

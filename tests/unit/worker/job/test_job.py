@@ -32,7 +32,7 @@ SPEC = JobSpec(
     image_root="/srv", rows=300, chunk_rows=256, chunks=2, rows_digest="b" * 64, left_out={".heic": 2},
     priority=Priority.HIGH, preprocess_version="1",
     questions=only_question(PAPER_PIN, INT8),
-    options=JobOptions(prefix="ht_", top_k=5, timeout_s=2.5, allow_hosts=["a:1"]), digest="c" * 64,
+    options=JobOptions(prefix="ht_", top_k=5, timeout_s=2.5, allow_hosts=["a:1"]),
     confined=True, needs_root=True,
 )  # fmt: skip
 MODEL = {
@@ -54,7 +54,7 @@ JOB = {
         "excel_safe": False, "timeout_s": 2.5, "allow_hosts": ["a:1"], "headers": None, "per_host": None,
         "registry": "registry",
     },
-    "digest": "c" * 64, "confined": True, "needs_root": True, "chunks_per_file": 256, "delimiter": ",",
+    "confined": True, "needs_root": True, "chunks_per_file": 256, "delimiter": ",",
 }  # fmt: skip
 
 

@@ -91,12 +91,12 @@ class Machine:
         self._meanwhile = meanwhile
         self.reasons: list[str] = []
 
-    def load(self, pin: ModelPin, options: JobOptions) -> Classifier:
+    def load(self, pin: ModelPin) -> Classifier:
         self._meanwhile()
         if pin.variant in self._wrong:
             msg = f"probabilities of {pin.variant} differ"
             raise DisagreementError(msg)
-        return load_pinned(self._bundle, pin, options)
+        return load_pinned(self._bundle, pin)
 
     def model(self, job: Job) -> str:
         """The variant that it labels the job with."""

@@ -52,7 +52,7 @@ def test_a_photo_at_which_something_unforeseen_happens_fails_alone(
 
 def test_a_suspect_photo_that_is_innocent_is_labelled_the_same(make_job, catalogue: Path, bundle: Path) -> None:
     job = make_job(catalogue, chunk_rows=4)
-    marker = job.storage.root / "inhand" / "000000.00000000dead"
+    marker = job.storage.root / "in_progress" / "000000.00000000dead"
     marker.parent.mkdir()
     marker.write_text("2")
     assert earlier_attempts(job.storage, 0).rows == {2}
@@ -69,9 +69,9 @@ def test_with_a_few_suspects_no_photo_is_trusted(make_job, tmp_path, bundle, mon
     source = tmp_path / "list.txt"
     source.write_text("boom.jpg\n" * 4)
     job = make_job(source)
-    (job.storage.root / "inhand").mkdir(parents=True)
+    (job.storage.root / "in_progress").mkdir(parents=True)
     for row in range(3):
-        (job.storage.root / "inhand" / f"000000.{row:08d}dead").write_text(str(row))
+        (job.storage.root / "in_progress" / f"000000.{row:08d}dead").write_text(str(row))
     run_chunk(job, 0, load(bundle))
     assert [row["error"] for row in read_part(job, 0)] == ["crashed"] * 4
 
@@ -101,7 +101,7 @@ def leave_marker(storage: FolderStorage, chunk: int, row: int) -> None:
     """What a process leaves that dies with a row in hand."""
     with attempt_on(storage, chunk) as note:
         note(row)
-        (marker,) = [m for m in (storage.root / "inhand").iterdir() if not m.name.endswith("dead")]
+        (marker,) = [m for m in (storage.root / "in_progress").iterdir() if not m.name.endswith("dead")]
     marker.with_name(f"{chunk:06d}.{row:08d}dead").write_text(f"{row:<12}")
 
 

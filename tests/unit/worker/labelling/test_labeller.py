@@ -28,7 +28,7 @@ from worker.job.parts import part_key, part_work
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import EarlierResults
-from worker.labelling.labeller import Labeller, QuestionModel, run_chunks
+from worker.labelling.labeller import Feed, Labeller, QuestionModel
 
 
 class Post:
@@ -79,14 +79,10 @@ class Photos(dict[str, bytes]):
         return f"{len(self)} photos"
 
 
-class Chunks:
+def chunks_of(job: Job) -> Feed:
     """A feed of chunks that are all there."""
-
-    def __init__(self, chunks: Iterable[int]) -> None:
-        self._chunks = deque(chunks)
-
-    def next(self, *, wait: bool) -> int | None:
-        return self._chunks.popleft() if self._chunks else None
+    chunks = iter(range(job.spec.chunks))
+    return lambda _wait: next(chunks, None)
 
 
 @pytest.fixture(scope="module")
@@ -117,7 +113,7 @@ def job_of(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Callable[[
 def labelled(job: Job, model: Classifier, post: Post, known: EarlierResults | None = None) -> list[Finished]:
     finished: list[Finished] = []
     with Labeller(job, [QuestionModel(model, known or EarlierResults())], post, finished.append) as labeller:
-        run_chunks(labeller, Chunks(range(job.spec.chunks)))
+        labeller.run(chunks_of(job))
     return finished
 
 
@@ -233,7 +229,7 @@ def on_disk(bring: Mapping[str, bytes | ImageError]) -> Post:
 def test_batches_are_full_across_chunks(job_of, model, many) -> None:
     job, noted, finished, memory = job_of(list(many)), Batches(model), [], EarlierResults()
     with Labeller(job, [QuestionModel(noted, memory)], on_disk(many), finished.append) as labeller:
-        run_chunks(labeller, Chunks(range(job.spec.chunks)))
+        labeller.run(chunks_of(job))
     assert noted.sizes == [8, 8, 8, 8, 7]
     assert sorted(done.chunk for done in finished) == [0, 1, 2]
     expected = [None if isinstance(data, ImageError) else model.classify(data).label for data in many.values()]
@@ -257,7 +253,7 @@ def test_while_a_part_is_committed_the_next_photos_are_labelled(job_of, model, m
     job = job_of(list(many))
     job = replace(job, storage=FolderStorage(job.storage.root, link=slow_link))
     with Labeller(job, [QuestionModel(Announcing(model))], on_disk(many), finished.append) as labeller:
-        run_chunks(labeller, Chunks(range(job.spec.chunks)))
+        labeller.run(chunks_of(job))
     assert sorted(done.chunk for done in finished) == [0, 1, 2]
     assert len(rows_of(job)) == 40
 
@@ -272,6 +268,6 @@ def test_a_part_that_cannot_be_written_ends_the_work_and_leaves_no_marker(job_of
         pytest.raises(OSError, match="No space"),
         Labeller(job, [QuestionModel(model)], on_disk(many), lambda _: None) as labeller,
     ):
-        run_chunks(labeller, Chunks(range(job.spec.chunks)))
+        labeller.run(chunks_of(job))
     assert not job.part_keys()
-    assert not list((job.storage.scratch / "inhand").iterdir())
+    assert not list((job.storage.scratch / "in_progress").iterdir())

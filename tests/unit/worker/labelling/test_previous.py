@@ -19,10 +19,10 @@ from worker.job.writer import create_job
 from worker.labelling.earlier_results import (
     PREVIOUS_FILE,
     Known,
+    carry_over,
     open_earlier_results,
     terms_of,
 )
-from worker.labelling.previous import carry_over
 from worker.request import JobOptions
 
 from .rows import MODEL, LabelledRow, add, failed, known_of, labelled, results, sha256_of

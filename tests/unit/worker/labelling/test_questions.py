@@ -17,13 +17,13 @@ from models.errors import ImageFault
 from models.fit import Fit
 from models.preprocess import Pixels, PreprocessSpec, preprocess
 from models.storage.storage import FolderStorage
-from tests.unit.worker.labelling.test_labeller import Chunks, Post
+from tests.unit.worker.labelling.test_labeller import Post, chunks_of
 from worker.job.job import Job, ModelPin, Question, commit_retry, photos_of
 from worker.job.parts import part_key
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished
 from worker.labelling.earlier_results import EarlierResults, Known
-from worker.labelling.labeller import Labeller, QuestionModel, run_chunks
+from worker.labelling.labeller import Labeller, QuestionModel
 
 NOTHING: Mapping[tuple[str, str], str] = MappingProxyType({})
 SPECS = {
@@ -67,21 +67,18 @@ class Before:
     """The photos of a previous job, by their bytes and by their ETags."""
 
     def __init__(
-        self, label: str, sha256s: Sequence[str] = (), places: Mapping[tuple[str, str], str] = NOTHING
+        self, label: str, sha256s: Sequence[str] = (), by_url: Mapping[str, tuple[str, str]] = NOTHING
     ) -> None:
         self._cells = {"label": label, "status": "labeled", "confidence": 0.75}
         self._sha256s = sha256s
-        self.places = dict(places)
+        self.by_url = dict(by_url)
 
     def find(self, sha256: str) -> Known | None:
-        return Known(sha256, self._cells, carried=True) if sha256 in self._sha256s else None
+        known = {*self._sha256s, *(sha256 for _, sha256 in self.by_url.values())}
+        return Known(sha256, self._cells, carried=True) if sha256 in known else None
 
-    def at(self, url: str, etag: str) -> Known | None:
-        sha256 = self.places.get((url, etag))
-        return sha256 and Known(sha256, self._cells, carried=True)
-
-    def etags(self, urls: Sequence[str]) -> dict[str, str]:
-        return dict(self.places.keys())
+    def places(self, urls: Sequence[str]) -> dict[str, tuple[str, str]]:
+        return {url: self.by_url[url] for url in urls if url in self.by_url}
 
 
 def pin(name: str) -> ModelPin:
@@ -102,7 +99,7 @@ def labelled(
     models = {question.name: PixelModel(question.name) for question in job.questions}
     asked = [QuestionModel(model, (known or {}).get(name, EarlierResults())) for name, model in models.items()]
     with closing(photos or photos_of(job)) as source, Labeller(job, asked, source, finished.append) as labeller:
-        run_chunks(labeller, Chunks(range(job.spec.chunks)))
+        labeller.run(chunks_of(job))
     return finished, models
 
 
@@ -172,12 +169,12 @@ def test_a_host_is_asked_for_changes_only_where_all_know_the_same_bytes(
     data = {name: photos[name.rpartition("/")[2]] for name in names}
 
     def before(*etags: str) -> Before:
-        return Before("old", places=dict.fromkeys(zip(names, etags, strict=False), "5" * 64))
+        return Before("old", by_url={name: (etag, "5" * 64) for name, etag in zip(names, etags, strict=False)})
 
     post = Post(data)
     job = job_of(tmp_path, names, ["small", "large"])
     known = {"small": before('"a"', '"b"', '"c"'), "large": before('"a"', '"other"', '"c"')}
-    known["large"].places[names[2], '"c"'] = "6" * 64
+    known["large"].by_url[names[2]] = ('"c"', "6" * 64)
     labelled(job, post, {name: EarlierResults(one) for name, one in known.items()})
     assert post.asked == [*zip(names, ['"a"', None, '"c"', None], strict=True), (names[2], None)]
     assert [row["label"] == "old" for row in rows_of(job, "small")] == [True, False, False, False]

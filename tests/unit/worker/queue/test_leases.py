@@ -14,7 +14,7 @@ from worker.job.job import Job
 from worker.queue.app import BusyProcesses
 from worker.queue.private_redis import PrivateRedis
 from worker.queue.redis_state import QUEUES, HeldLeases, RedisState
-from worker.queue.runner import ExtraChunks
+from worker.queue.runner import extra_chunks
 from worker.request import Priority
 
 LEASE = "hangtag:lease:spring:3"
@@ -61,17 +61,17 @@ def job(paper_job) -> Job:
 
 
 @contextmanager
-def feed_of(state: RedisState, job: Job, first: int, busy: BusyProcesses | None = None) -> Iterator[ExtraChunks]:
+def feed_of(state: RedisState, job: Job, first: int, busy: BusyProcesses | None = None) -> Iterator[Iterator[int]]:
     """The feed of a task whose message is of a chunk."""
     with HeldLeases(state, "job") as leases:
         leases.take(first)
-        yield ExtraChunks("job", job, first, leases, state, BusyProcesses() if busy is None else busy)
+        yield extra_chunks("job", job, first, leases, state, BusyProcesses() if busy is None else busy)
 
 
-def all_of(feed: ExtraChunks, most: int = 100) -> list[int]:
+def all_of(feed: Iterator[int], most: int = 100) -> list[int]:
     """What it gives until it has none at the moment."""
     found: list[int] = []
-    while len(found) < most and (chunk := feed.next(wait=not found)) is not None:
+    while len(found) < most and (chunk := next(feed, None)) is not None:
         found.append(chunk)
     return found
 
@@ -89,17 +89,17 @@ def test_what_is_done_or_in_other_hands_is_left_alone(state, job, commit_part, l
     commit_part(job, 1, 2)
     state.take_lease("job", 4, living_process)
     with feed_of(state, job, 0) as feed:
-        assert feed.next(wait=True) == 0
-        first = feed.next(wait=False)
+        assert next(feed, None) == 0
+        first = next(feed, None)
         commit_part(job, ({3, 5} - {first}).pop())  # somebody was quicker
-        assert [first, feed.next(wait=False)] in ([3, None], [5, None])
+        assert [first, next(feed, None)] in ([3, None], [5, None])
         assert state.leased("job", [1, 2, 3, 5]) == {first}
 
 
 def test_nothing_is_taken_up_where_a_chunk_ended_its_process_before(state: RedisState, job: Job) -> None:
-    inhand = job.storage.scratch / "inhand"
-    inhand.mkdir()
-    (inhand / "000002.00000000dead").write_text("1")
+    in_progress = job.storage.scratch / "in_progress"
+    in_progress.mkdir()
+    (in_progress / "000002.00000000dead").write_text("1")
     with feed_of(state, job, 2) as feed:
         assert all_of(feed) == [2]
     with feed_of(state, job, 0) as feed:
@@ -118,16 +118,16 @@ def test_nothing_is_taken_up_while_something_keeps_chunks_from_being_done(state:
 def test_nothing_is_taken_up_once_the_worker_is_told_to_stop(state: RedisState, job: Job) -> None:
     busy = BusyProcesses()
     with feed_of(state, job, 2, busy) as feed:
-        assert feed.next(wait=True) == 2
-        assert feed.next(wait=False) is not None
+        assert next(feed, None) == 2
+        assert next(feed, None) is not None
         busy.stop()
-        assert feed.next(wait=False) is None
+        assert next(feed, None) is None
 
 
 def test_nothing_is_taken_up_while_an_urgent_message_waits(state: RedisState, client: redis.Redis, job: Job) -> None:
     client.lpush(QUEUES[Priority.LOW], "a less urgent one")
     with feed_of(state, job, 2) as feed:
-        assert feed.next(wait=True) == 2
-        assert feed.next(wait=False) is not None
+        assert next(feed, None) == 2
+        assert next(feed, None) is not None
         client.lpush(QUEUES[Priority.HIGH], "an urgent one")
-        assert feed.next(wait=False) is None
+        assert next(feed, None) is None

@@ -29,7 +29,7 @@ from worker.queue.metrics import CHUNKS, IMAGES
 from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import FINISH, RedisState
 from worker.queue.runner import MOST_MERGES, JobResources, LoadedModels, Runner
-from worker.request import USUAL_OPTIONS, JobOptions
+from worker.request import JobOptions
 from worker.results.finish import RESULT_FILE, finishing
 from worker.results.progress import JobState, ProgressReader
 
@@ -39,10 +39,10 @@ from .recorder import NewJob, waiting
 class DisagreesOnInt8(LoadedModels):
     """The models of a machine that does not repeat int8's golden samples."""
 
-    def get(self, pin: ModelPin, options: JobOptions = USUAL_OPTIONS) -> Classifier:
+    def get(self, pin: ModelPin) -> Classifier:
         if pin.variant == "int8":
             raise DisagreementError("this machine's probabilities differ")  # noqa: EM101
-        return super().get(pin, options)
+        return super().get(pin)
 
 
 @pytest.fixture
@@ -176,7 +176,7 @@ def test_a_chunk_that_came_twice_is_done_and_counted_once_and_ends_the_setbacks(
     (photos / "another.txt").touch()
     runner.label_chunk("job", 0)
     assert job.storage.entries("parts") == before
-    assert not list((job.storage.scratch / "inhand").iterdir())
+    assert not list((job.storage.scratch / "in_progress").iterdir())
     assert IMAGES.labels("failed", "missing")._value.get() - missing == 2
     assert of_chunks("done") - done == 1
 
@@ -336,7 +336,7 @@ def test_a_chunk_that_keeps_dying_without_a_photo_to_blame_is_told(
     runner: Runner, state: RedisState, new_job: NewJob
 ) -> None:
     job = new_job()
-    folder = job.storage.scratch / "inhand"
+    folder = job.storage.scratch / "in_progress"
     folder.mkdir()
     for number in range(MAX_STRIKES):
         (folder / f"000000.{number:012d}").write_text("")
@@ -364,14 +364,14 @@ def test_a_merging_that_keeps_ending_its_process_is_told_and_counts_as_failed(
     job = new_job()
     runner.label_chunk("job", 0)
     for number in range(MAX_STRIKES):
-        (job.storage.scratch / "inhand" / f"{FINISH:06d}.{number:012d}").write_text("")
+        (job.storage.scratch / "in_progress" / f"{FINISH:06d}.{number:012d}").write_text("")
     runner.finish_job("job")
     assert finished_receipt(job) is None
     assert f"Merging ended its process {MAX_STRIKES} times" in "".join(state.trouble("job").values())
     assert state.count_failed_merge("job") == 2
     runner.finish_job("job")
     assert finished_receipt(job)
-    assert not list((job.storage.scratch / "inhand").iterdir())
+    assert not list((job.storage.scratch / "in_progress").iterdir())
 
 
 def test_a_chunk_that_the_job_does_not_have_is_dropped(runner: Runner, state: RedisState, new_job: NewJob) -> None:
@@ -402,13 +402,13 @@ def pins(store: BundleStore, tmp_path: Path, bundle: Path) -> list[ModelPin]:
 
 def test_each_precision_and_each_threshold_has_a_model_of_its_own(store: BundleStore, sure_bundle: Path) -> None:
     options = [JobOptions(precision=0.98), JobOptions(), JobOptions(threshold=0.5), JobOptions(threshold=0.6)]
-    pin = verified_pin(sure_bundle, options[0])
-    store.put(sure_bundle, pin.digest)
+    pins = [verified_pin(sure_bundle, one) for one in options]
+    store.put(sure_bundle, pins[0].digest)
     models = LoadedModels(store, kept=4)
-    loaded = [models.get(pin, asked) for asked in options]
+    loaded = list(map(models.get, pins))
     assert [model.precision for model in loaded] == [0.98, 0.90, None, None]
     assert [model.threshold for model in loaded] == [None, None, 0.5, 0.6]
-    assert all(models.get(pin, asked) is model for asked, model in zip(options, loaded, strict=True))
+    assert all(models.get(pin) is model for pin, model in zip(pins, loaded, strict=True))
 
 
 def test_a_model_is_loaded_once_and_the_least_recently_used_goes_first(store: BundleStore, pins) -> None:

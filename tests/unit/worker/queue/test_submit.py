@@ -96,7 +96,7 @@ def test_the_results_of_an_earlier_job_lie_beside_the_rows(
     submitted = submit(replace(request_of, previous="winter"), jobs)
     assert any(jobs.storage("winter").place in words for words in submitted.words)
     assert submitted.job.storage.exists(PREVIOUS_FILE)
-    assert submitted.job.spec.digest == earlier.spec.digest
+    assert submitted.job.spec.rows_digest == earlier.spec.rows_digest
     again = submit(request_of, jobs)
     assert (again.new, again.job) == (False, submitted.job)
 

@@ -17,7 +17,7 @@ from worker.job.job import Job
 from worker.job.parts import Status
 from worker.job.receipt import GROUPS_FILE, GroupCounts
 from worker.request import JobOptions
-from worker.results.merge import Merged, merge_job, scratch_database
+from worker.results.merge import QuestionMerge, merge_job, scratch_database
 from worker.results.products import ClassShare, Product, ProductStore, ProductVote, decide
 
 THRESHOLD, UNKNOWN = ReviewReason.THRESHOLD, ReviewReason.UNKNOWN
@@ -210,8 +210,8 @@ GOLDEN = [
 ]
 
 
-def merged(job: Job, folder: Path) -> Merged:
-    return merge_job(job, folder / "labels.parquet", folder)
+def merged(job: Job, folder: Path) -> QuestionMerge:
+    return merge_job(job, folder / "labels.parquet", folder)[1][0]
 
 
 def grouped(job: Job, folder: Path) -> tuple[pa.Table, GroupCounts | None]:
