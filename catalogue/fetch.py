@@ -151,8 +151,8 @@ class Fetch:
     etag: str | None  # ETag of the known bytes
     limits: DownloadLimits
     budget: MemoryBudget
-    clock: asyncio.Timeout = field(init=False)  # start of this try
-    left_s: float = 0.0  # seconds for tries, and for the pauses between them
+    clock: asyncio.Timeout = field(init=False)  # timeout of this try
+    left_s: float = 0.0  # remaining seconds, for tries and pauses
     seconds: float = 0.0  # seconds of all tries
     size: int = 0  # received bytes of this try
     downloaded: int = 0  # received bytes of all tries

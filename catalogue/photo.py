@@ -247,7 +247,7 @@ def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     elif not comma:
         raise _malformed(uri, "a comma before the data")
     is_base64 = head.lower().endswith(";base64")
-    least = len(body) - 2 * body.count("%")  # number of bytes; checked before any are copied
+    least = len(body) - 2 * body.count("%")  # the fewest bytes; checked before any are copied
     if is_base64:
         least -= sum(map(body.count, _BLANKS.decode()))
     _check_size(least // 4 * 3 - 2 if is_base64 else least, max_bytes)

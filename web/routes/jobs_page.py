@@ -109,7 +109,7 @@ async def show_preview(request: Request, state: State, form: Annotated[PreviewFo
     root = places.checked(form.image_root, "the image root") if form.image_root else None
     hosts, suffix = state.settings.allow_host or (), form.image_suffix or None
     options = (form.image_column or None, root, form.encoding or None, hosts, suffix)
-    with ExitStack() as files:  # deleted even if the server ends
+    with ExitStack() as files:  # deletes the upload, even if the server ends
         if file and file.filename:
             place = await run_in_threadpool(files.enter_context, uploaded(file.filename, file.file))
             source = str(place)
