@@ -50,8 +50,8 @@ class ModelFigures:
     Attributes:
         file: name of the file. The test photo of an edge graph has 640×480 pixels, and the graph resizes it.
         bytes: the file's size.
-        p50_ms, p99_ms: median and 99th percentile of the time for a call with one photo, in milliseconds.
-        photos_per_s: in calls with 8 photos. An edge graph takes one photo per call.
+        p50_ms, p99_ms: median and 99th percentile of the milliseconds per call with one photo.
+        photos_per_s: photos per second, in calls with 8 photos. An edge graph takes one photo per call.
         memory_mb: peak memory (10⁶ bytes) of a fresh process that loads the model and labels photos one by one.
     """
 

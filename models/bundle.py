@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 MANIFEST_FILE: Final = "manifest.json"
 LABELS_FILE: Final = "labels.txt"
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
-"""The largest manifest, in bytes. A manifest with a hundred thousand classes is smaller."""
+"""The largest allowed manifest, in bytes. Even a manifest with a hundred thousand classes is smaller."""
 MAX_FILE_BYTES: Final = 2 * 1024**3
-"""The largest ONNX file: protobuf's own limit."""
+"""The largest allowed ONNX file, in bytes: protobuf's own limit."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose manifest was read.
+    """A bundle with a parsed manifest.
 
     Attributes:
         path: the folder.
@@ -130,7 +130,7 @@ def _check_place(root: Path, name: str, most: int) -> None:
         msg = f"Expected {name} in the bundle {root}, it is missing; copy the bundle again."
         raise BundleError(msg)
     if size > most:
-        msg = f"Expected at most {most:,} bytes in {name} of the bundle {root}, found {size:,}; do not use the bundle."
+        msg = f"Expected at most {most:,} bytes in {name} of the bundle {root}, found {size:,}; do not use this bundle."
         raise BundleError(msg)
 
 
@@ -179,7 +179,7 @@ def bring_bundle(storage: "Storage", here: Path) -> None:
 def bring(files: Iterable[tuple[str, bytes]], here: Path) -> None:
     """Write files into a local folder. The folder appears when it is complete.
 
-    An existing folder is replaced only if a file is missing.
+    An existing folder is replaced only if it lacks a file.
     """
     temporary = here.with_name(f".{here.name}.{uuid.uuid4().hex}")
     remains = temporary.with_suffix(".remains")

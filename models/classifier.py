@@ -36,11 +36,11 @@ class EdgeAnswer:
     """An edge graph's prediction for one photo.
 
     Attributes:
-        label: index of the likeliest class; of equal classes the first.
-        confidence: its probability.
+        label: index of the likeliest class. Of equally likely classes, the first.
+        confidence: the probability of this class.
         probabilities: ``float32 (classes,)``, calibrated.
-        review: whether a person should look, because the confidence is below the class's threshold or the unknown score
-            is above the limit. The graph contains the thresholds of the default precision. Without a default precision,
+        review: whether a person should look: the confidence is below the class's threshold, or the unknown score is
+            above the limit. The graph contains the thresholds of the default precision. Without a default precision,
             every photo needs a review.
         unknown: the out-of-distribution score; None if the graph has none.
     """
@@ -123,7 +123,7 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
     """The edge graph of a session. BundleError if the model is not an edge graph that Hangtag exported."""
     metadata = read_metadata(session, source)
     if not is_edge(session):
-        msg = f"Expected an edge graph in {source}, which takes squares of pixels; name edge.onnx instead."
+        msg = f"Expected an edge graph in {source}, which takes squares of pixels; use edge.onnx instead."
         raise BundleError(msg)
     names = {output.name for output in session.get_outputs()}
     missing = [name for name in _EDGE_OUTPUTS if name not in names]
@@ -149,7 +149,7 @@ class Classifier:
         rules: the rules that turn scores into labels and reviews.
         digest: SHA-256 of the bundle's manifest, or of the single ONNX file.
         precision: the promised precision; by default the model's own. None if there is none.
-        threshold: the confidence that the caller chose in place of a precision. None if there is none.
+        threshold: the threshold that the caller chose in place of a precision. None if there is none.
 
     Raises InputError.
     """
@@ -188,7 +188,7 @@ class Classifier:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The lowest confidence without review of each class, in the order of the labels. None: always review."""
+        """The threshold of each class, in the order of the labels. None: always review."""
         return self.rules.thresholds
 
     def threshold_of(self, label: str) -> float | None:
@@ -302,8 +302,8 @@ def load(
 ) -> Classifier:
     """Load a bundle, or a single ``.onnx`` file that Hangtag exported.
 
-    A photo needs no review if it reaches a promised precision, or a threshold that you choose. Without either, every
-    photo goes to review.
+    Photos without review have a promised precision, or reach a threshold that you choose. Without either, every photo
+    goes to review.
 
     Args:
         path: a bundle folder or an ONNX file.
@@ -322,7 +322,7 @@ def load(
     if is_edge(session):
         msg = (
             f"Expected a model that takes squares of pixels in {place}, got an edge graph, which takes whole "
-            "photos; name its bundle, or the bundle's model.onnx."
+            "photos; pass the bundle, or its model.onnx."
         )
         raise BundleError(msg)
     return Classifier(session, metadata, digest, precision, threshold)
@@ -350,7 +350,7 @@ def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
     session = open_session(data, str(path), threads)
     metadata = read_metadata(session, str(path))
     if variant not in {None, AUTO, metadata.variant}:
-        msg = f"Expected {path} to be {variant}, but it is {metadata.variant}; name another file, or the bundle."
+        msg = f"Expected {path} to be {variant}, but it is {metadata.variant}; pass another file, or the bundle."
         raise InputError(msg)
     return session, metadata, hashlib.sha256(data).hexdigest()
 

@@ -47,8 +47,8 @@ def classify_command(
 ) -> None:
     """Label a few photos.
 
-    A photo needs no review if its confidence is high enough for the promised precision, or for --threshold. Exit status
-    1 if a photo could not be read; the others are labelled all the same.
+    Photos whose confidence is below the threshold need a review. Exit status 1 if a photo could not be read; the other
+    photos are labelled anyway.
 
     Examples:
 

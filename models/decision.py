@@ -48,7 +48,7 @@ class ReviewReason(StrEnum):
         """The reason in words."""
         return {
             "threshold": "not sure enough",
-            "unknown": "unlike what the model knows",
+            "unknown": "unlike the model's products",
             "disagreement": "photos of one product disagree",
             "repeated": "one picture under many rows",
             "mix": "not sure enough for this mix of classes",
@@ -56,7 +56,7 @@ class ReviewReason(StrEnum):
 
 
 REASONS: Final = (None, ReviewReason.THRESHOLD, ReviewReason.UNKNOWN)
-"""Reasons for a review that a model can give; None: no review."""
+"""Reasons for review from a model. None: no review."""
 _SURE, _UNSURE, _UNKNOWN = range(3)
 
 
@@ -205,7 +205,7 @@ class Rules:
 def rules_of(metadata: "ModelMetadata", precision: float | None = None, threshold: float | None = None) -> Rules:
     """The rules of a promised precision in the model's table, or of a threshold, which promises no precision.
 
-    By default the model's own precision applies. Without a default, every photo goes to review. Raises InputError.
+    The default is the model's own precision. If the model has none, every photo goes to review. Raises InputError.
     """
     tree, limit = metadata.tree, metadata.unknown.limit if metadata.unknown else None
     if threshold is not None:

@@ -1,11 +1,11 @@
-"""Drift: whether a model's answers on a catalogue differ from its answers on its proof photos by more than chance.
+"""Drift: whether a model's answers on a catalogue differ by more than chance from its answers on its proof photos.
 
-If only the shares of the classes differ, the precision for a catalogue can be estimated (label shift). Expectation
-maximization finds the shares with the maximum likelihood: Saerens, Latinne and Decaestecker, "Adjusting the outputs of
-a classifier to new a priori probabilities", Neural Computation 14 (2002). The probability of each answer, given the
-true class, is counted on the proof photos, because the model's own probabilities may be miscalibrated. The interval is
-a bootstrap of both the proof photos and the catalogue. ``benchmarks/label_shift.py`` measures how often promises are
-broken with and without this estimate.
+Proof photos are the photos behind the model's thresholds. If only the shares of the classes differ (label shift), the
+precision on a catalogue can be estimated. Expectation maximization finds the shares with the maximum likelihood:
+Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities", Neural
+Computation 14 (2002). The probability of each answer, given the true class, is counted on the proof photos, because the
+model's own probabilities may be miscalibrated. The interval is a bootstrap of both the proof photos and the catalogue.
+``benchmarks/label_shift.py`` measures how often promises are broken with and without this estimate.
 """
 
 import math
@@ -25,7 +25,8 @@ from models.manifest import parse_file
 from models.statistics.confidence import Probability, StrictModel, Thresholds
 
 _LARGE: Final = 0.2
-"""The index of a large change, by the convention of credit scoring: Siddiqi, Credit Risk Scorecards (2006)."""
+"""From this value, the index shows a large change, by the convention of credit scoring: Siddiqi, Credit Risk Scorecards
+(2006)."""
 _LEAST_PHOTOS: Final = 30
 _LEAST_EXPECTED: Final = 5.0
 """The smallest expected number of photos in a bin: Cochran, "Some methods for strengthening the common χ² tests"
@@ -71,7 +72,7 @@ def _shares(counts: Sequence[int]) -> list[float]:
 
 
 def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
-    """The index that chance exceeds once in a thousand times if nothing changed.
+    """The index that chance alone exceeds once in a thousand times.
 
     Without a change the index is distributed like (1/n + 1/m) · χ², with one degree of freedom less than bins (Yurdakul
     and Naranjo, as above). The quantile of χ² is from Wilson and Hilferty, "The distribution of chi-square" (1931).
@@ -104,14 +105,14 @@ BINS: Final = 20
 
 
 class ProofRows(StrictModel):
-    """The proof rows within the unknown limit, counted by class, answer and confidence.
+    """The rows of proof photos within the unknown limit, counted by class, answer and confidence.
 
     Attributes:
         labels: class names. The rows contain indices of this list.
         edges: lower edges of the bins of confidence, in rising order. The first bin begins at 0. All thresholds are
         edges.
         rows: true class, likeliest class, bin, and number of rows.
-        effective_rows: the number of independent rows that they are worth. Photos of one picture count about once.
+        effective_rows: the number of independent rows with the same evidence. Photos of one picture count about once.
     """
 
     labels: Annotated[tuple[str, ...], Field(strict=False)]
@@ -127,7 +128,7 @@ class ProofRows(StrictModel):
             raise ValueError(msg)
         limits = (classes, classes, bins, math.inf)
         if any(len(row) != len(limits) or not all(map(lt, row, limits)) for row in self.rows):
-            msg = f"rows: expected two classes under {classes}, a bin under {bins}, and a count"
+            msg = f"rows: expected class indices below {classes}, a bin below {bins}, and a count"
             raise ValueError(msg)
         return self
 
@@ -138,7 +139,7 @@ class ReferenceAnswers(StrictModel):
     Attributes:
         confidence_histogram: number of photos in each of 20 bins of equal width, by confidence from 0 to 1.
         by_label: likeliest class → number of photos.
-        outliers: number of photos without a product behind the unknown score's measurement. None for a catalogue.
+        outliers: number of photos without a product that measured the unknown score. None for a catalogue.
     """
 
     confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS, strict=False)]
@@ -195,7 +196,7 @@ def answers_of(labels: Iterable[str], confidences: npt.ArrayLike) -> ReferenceAn
 
 
 def answers_of_probabilities(probabilities: npt.NDArray[np.float32], labels: Sequence[str]) -> ReferenceAnswers:
-    """Count predictions ``float32 (n, classes)``. ``labels`` are the class names of the columns."""
+    """Count predictions ``float32 (n, classes)``. ``labels`` are the names of the classes."""
     return answers_of((labels[best] for best in probabilities.argmax(axis=1)), probabilities.max(axis=1))
 
 
@@ -210,7 +211,7 @@ def read_reference(bundle: Bundle, variant: str) -> VariantReference:
 
 
 _LEVELS: Final = 3
-"""Levels of confidence that distinguish classes: one under the threshold, and two halves above it."""
+"""Levels of confidence that distinguish classes: below the threshold, and two halves above it."""
 _BOOTSTRAPS: Final = 200
 _STEPS: Final = 200
 _CLOSE: Final = 1e-5
@@ -337,7 +338,7 @@ class LabelShift:
         return np.divide(shares, before, out=np.zeros_like(shares), where=before > 0), shares
 
     def _precisions(self, rows: npt.NDArray[np.intp], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The precision of the sure rows from each bin up, ``(bins + 1,)``. It is 1 without rows."""
+        """The precision of labels with a confidence from each bin up, ``(bins + 1,)``. It is 1 without rows."""
         weighted = np.where(self._sure, rows * weights[self._true], 0.0)
         of_all, right = (
             np.bincount(self._bin, each, minlength=self._bins + 1)[::-1].cumsum()[::-1]

@@ -62,7 +62,7 @@ class BundleError(HangtagError):
 
 
 class DisagreementError(BundleError):
-    """An intact bundle whose model gives other answers on this machine than in its golden samples."""
+    """A bundle whose model gives other answers on this machine than in its golden samples. Its files are intact."""
 
 
 class RegistryError(HangtagError):
@@ -76,7 +76,7 @@ class TrackingError(HangtagError):
 
 
 class BusyError(HangtagError):
-    """Another process does the same work, and only one process may."""
+    """Another process does this work, and only one process may do it at a time."""
 
     exit_code = ExitCode.BUSY
 

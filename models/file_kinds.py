@@ -50,7 +50,7 @@ _MOST_SEGMENTS: Final = 4096
 _PNG_START: Final = 8
 _NEEDED_CHUNKS: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"})
 MOST_PROFILE_BYTES: Final = 4 * 1024 * 1024
-"""Colour profiles for printers have up to 3 MB."""
+"""The largest colour profile, in bytes. Profiles for printers have up to 3 MB."""
 _TIFF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 
 
@@ -71,7 +71,7 @@ def unreadable_words(data: bytes, error: Exception) -> str:
 
 
 def other_kind(data: bytes) -> str | None:
-    """The format of a file that is no photo, and what to do. None if the first bytes do not identify it."""
+    """The format of a file that is not a photo, and what to do. None if the first bytes do not identify it."""
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return to_save("an HEIF photo")
     if data[4:8] == b"ftyp" and data[8:12]:

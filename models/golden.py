@@ -22,7 +22,7 @@ _TOLERANCE: Final = 1e-3
 _INT8_TOLERANCE: Final = 0.05
 _INT8_MARGIN: Final = 0.1
 UNKNOWN_TOLERANCE: Final = {"float32": 0.01, "int8": 0.1}
-"""The largest relative error of an out-of-distribution score (:func:`relative_difference`)."""
+"""The largest allowed relative difference of an out-of-distribution score (:func:`relative_difference`)."""
 
 
 class GoldenAnswer(StrictModel):
@@ -59,7 +59,7 @@ class GoldenSamples(StrictModel):
 
 
 def golden_labels(bundle: Bundle, variant: str) -> dict[str, str]:
-    """Name of a golden photo in the bundle → class. Only photos that need no review. Raises BundleError."""
+    """Name of a golden photo in the bundle → class, for photos that need no review. Raises BundleError."""
     file, thresholds = bundle.manifest.variants[variant].file, bundle.manifest.metadata(variant).thresholds
     labels: dict[str, str] = {}
     for sample in (sample for sample in _read_samples(bundle) if sample.kind == "photo"):

@@ -61,7 +61,7 @@ _Parsed = TypeVar("_Parsed", bound=StrictModel)
 
 
 class Quantization(StrictModel):
-    """How a variant was quantized to 8-bit integers.
+    """The settings of a variant in 8-bit integers.
 
     Attributes:
         float_layers: the first nodes with weights, if they compute in floating point.
@@ -90,7 +90,10 @@ class Variant(Calibration):
 
 
 class Measured(StrictModel):
-    """The main figure of a run's report: on test photos, on more photos out of fold, or on validation photos."""
+    """The main figure of a run's report.
+
+    It is from test photos, from out-of-fold photos if these are more, or from validation.
+    """
 
     accuracy: Probability
     photos: int
@@ -130,7 +133,7 @@ class _Described(StrictModel):
 
 
 class ModelMetadata(_Described, Calibration):
-    """The metadata inside an ONNX file. With them, the file works without its bundle."""
+    """The metadata inside an ONNX file. An ONNX file with metadata works without its bundle."""
 
     variant: str
 
@@ -141,7 +144,7 @@ class ModelMetadata(_Described, Calibration):
 
     @property
     def thresholds(self) -> Thresholds:
-        """The lowest confidence at which each class needs no review, for the default precision. None: always review."""
+        """The threshold of each class for the default precision. None: always review."""
         return self.ruling_thresholds(len(self.labels))
 
 

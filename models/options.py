@@ -43,7 +43,7 @@ RegistryOption = Annotated[
 def takes(**records: type) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
     """Make the fields of dataclasses the options of a command. The command gets each record under its name.
 
-    The options replace the record among the command's keyword-only parameters. Other options come last.
+    The options of a keyword-only record take its place. Otherwise they come last.
     """
 
     def decorate(command: Callable[..., Answer]) -> Callable[..., Answer]:

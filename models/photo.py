@@ -40,9 +40,8 @@ def is_hidden(name: str) -> bool:
 def read_photo(path: Path, within: Path | None = None) -> bytes:
     """Read a photo's bytes, at most ``MAX_BYTES``. Pipes and devices are refused, because reading them could block.
 
-    ``within`` is a folder whose path contains no link. A file outside of this folder is refused, also if the path leads
-    out by ``..`` or a link. The check uses the opened file, so nobody can exchange the file in between. Raises
-    ImageError.
+    ``within`` is a folder whose path contains no link. A file outside of it is refused, also if the path leaves it by
+    ``..`` or a link. The check uses the opened file, so nobody can exchange the file in between. Raises ImageError.
     """
     if within and (".." in path.parts or not path.is_relative_to(within)):  # without opening it
         raise _elsewhere(path, within)
@@ -123,6 +122,6 @@ def walk_files(root: Path) -> Iterator[Path]:
 
 
 def evenly(count: int, most: int) -> list[int]:
-    """At most ``most`` evenly spread indices below ``count``, in order."""
+    """Up to ``most`` evenly spread indices below ``count``, in order."""
     most = min(count, most)
     return [i * count // most for i in range(most)]

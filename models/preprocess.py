@@ -1,9 +1,9 @@
 """Turns bytes of a photo into pixels for the network.
 
-Training, export, labelling and the web page all call :func:`preprocess`, so a model gets the same pixels in all of
-them. The steps: decode the photo (a JPEG may be scaled in the DCT domain), apply the EXIF orientation, scale 16-bit
-samples to 8 bits, resize bilinearly with antialiasing, lay transparency over white, convert an embedded colour profile
-to sRGB, and fit the photo into the square.
+Training, export, labelling and the web page all call :func:`preprocess`, so a model always gets the same pixels. The
+steps: decode the photo (a JPEG may be scaled in the DCT domain), apply the EXIF orientation, scale 16-bit samples to 8
+bits, resize bilinearly with antialiasing, lay transparency over white, convert an embedded colour profile to sRGB, and
+fit the photo into the square.
 """
 
 import hashlib
@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 VERSION: Final = "1"
-"""Increase it when :func:`preprocess` gives other pixels for the same bytes."""
+"""The version of the pixels. Increase it when :func:`preprocess` gives other pixels for the same bytes."""
 _READS: Final = "2"
-"""Increase it when Hangtag learns to read photos that failed before: caches store failures."""
+"""The version of the failures, which caches store. Increase it when Hangtag can read photos that failed before."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
@@ -53,8 +53,8 @@ MAX_PIXELS: Final = 50_000_000
 """The largest file, and the largest decoded photo. A pixel takes up to eight bytes."""
 _PIXEL_BYTES: Final = 8
 _MOST_OF_A_JPEG: Final = 4 * MAX_PIXELS
-"""Pixels of a JPEG that is decoded at an eighth of its sides, row by row. 200 million pixels take half a second and 35
-MB."""
+"""The most pixels of a JPEG. It is decoded at an eighth of its sides, row by row: 200 million pixels take half a second
+and 35 MB."""
 _COEFFICIENT_BYTES: Final = 2
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
@@ -131,7 +131,10 @@ class EncodedPhoto:
 
 
 def _way_of_decoding(image: Image.Image) -> Hashable:
-    """A key: images of the same bytes with equal keys decode to the same pixels, also after Pillow's ``draft``."""
+    """A key of the decoding.
+
+    Images of the same bytes with equal keys decode to the same pixels, also after ``draft``.
+    """
     from PIL.JpegImagePlugin import JpegImageFile  # Pillow loads this module with the first image
 
     if type(image).draft is Image.Image.draft:
@@ -185,7 +188,7 @@ def _loaded(data: bytes) -> Image.Image:
 
 
 def _is_whole(start: bytes) -> bool:
-    """Whether a JPEG without an end marker has all its pixels: then no continuation changes them."""
+    """Whether a JPEG without an end marker has all its pixels. Then added bytes do not change them."""
     looks = set()
     for tail in _TAILS:
         with _identified(start + tail + JPEG_END) as image:
@@ -223,13 +226,13 @@ def _loaded_formats() -> list[str]:
 
 
 def afford(image: Image.Image) -> None:
-    """Have a JPEG of more than ``MAX_PIXELS`` decoded at a half or a quarter of its sides. Call it before loading."""
+    """Decode a JPEG of more than ``MAX_PIXELS`` at a half or a quarter of its sides. Call it before loading."""
     if image.width * image.height > MAX_PIXELS:
         _draft(image, image.size)
 
 
 def _draft(image: Image.Image, least: tuple[int, int]) -> None:
-    """Have a JPEG decoded at a part of its sides: at least as large as ``least``, within ``MAX_PIXELS``."""
+    """Set a JPEG to be decoded at a part of its sides: at least as large as ``least``, within ``MAX_PIXELS``."""
     width, height = image.size
     part = next((part for part in (1, 2, 4) if ceil(width / part) * ceil(height / part) <= MAX_PIXELS), 8)
     image.draft(image.mode, (min(least[0], width // part), min(least[1], height // part)))
@@ -258,7 +261,7 @@ def whole_pixels(data: bytes) -> Pixels:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation tag, 1 (upright) to 8. A loaded TIFF has 1, because Pillow has turned it."""
+    """The EXIF orientation tag, 1 (upright) to 8. It is 1 for a loaded TIFF, because Pillow has turned the photo."""
     try:
         tag = image.getexif().get(_ORIENTATION_TAG, 1)
         return int(tag) if tag in _TURNS else 1
@@ -372,7 +375,7 @@ def _upright(image: Image.Image) -> Image.Image:
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Scale 16-bit grey to 8 bits. Pillow's own conversion clips values to white."""
     if image.mode == "F":
-        msg = "Expected 8 or 16 bits a sample, got 32-bit floating point; re-save it with 8."
+        msg = "Expected 8 or 16 bits per sample, got 32-bit floating point; re-save the photo with 8 bits."
         raise ImageError(msg)
     if not image.mode.startswith("I"):
         return image
@@ -436,7 +439,7 @@ def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
 
 @lru_cache(maxsize=16)
 def _kept_transform(_digest: bytes, _mode: str) -> "list[ImageCmsTransform | None]":
-    return []  # The caller fills this cache: ``lru_cache`` would keep the profiles as well.
+    return []  # The caller fills this cache. ``lru_cache`` would also keep the profiles.
 
 
 def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":

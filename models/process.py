@@ -115,7 +115,7 @@ _INSTRUCTIONS: Final = {
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine: processor, cores for this process, instructions, versions."""
+    """A machine: processor, number of usable cores, instructions, versions."""
 
     cpu: str
     cores: int
@@ -196,7 +196,7 @@ class Owner:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Owner":
-        """The inverse of :meth:`to_json`. ValueError if another version wrote the text, or it is no such JSON."""
+        """The inverse of :meth:`to_json`. ValueError for other text, or text of another version."""
         return _owners().validate_json(text, strict=True)
 
 
@@ -215,7 +215,7 @@ def _machine() -> str:
 
 
 def _start_of(pid: int) -> int | None:
-    """When a process started; None if it has ended, also as a zombie."""
+    """When a process started. None if it has ended (a zombie has ended)."""
     return _start_by_ps(pid) if sys.platform == "darwin" else _start_by_stat(pid)
 
 

@@ -22,7 +22,7 @@ class ModelReference:
     """A model that was found.
 
     Attributes:
-        path: a bundle, or a lone ``.onnx`` file, on this machine.
+        path: a bundle, or a single ``.onnx`` file, on this machine.
         name: the name to show: ``shop@3``, or the path.
         requested, registry: the name that was typed, ``shop@champion`` or ``shop@3``, and its registry. None for a
         path.

@@ -1,8 +1,7 @@
-"""A tree of labels. Its leaves are the classes. A higher node is less specific, and more often right.
+"""A tree of labels. Its leaves are the classes. Higher nodes are less specific, and more often right.
 
 The level of a node is the length of the longest path down to a leaf: 0 for a class, 1 for a node whose children are all
-classes, and so on. So levels rise along the path from a class to the top, and a node has the same level for all its
-classes.
+classes, and so on. So levels rise along each path to the top, and a node has one level for all its classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -69,8 +68,8 @@ class Taxonomy:
         strangers = [label for label in self.parents if label not in inner | known]
         if strangers:
             msg = (
-                f"Expected a class of the photos at each leaf of the tree, found no class {_listed(strangers)}; "
-                f"the classes are {_listed(self.classes)}. Rename or remove the other leaves."
+                f"Expected a class of the photos at each leaf of the tree, but {_listed(strangers)} is none of "
+                f"the classes {_listed(self.classes)}. Rename or remove the other leaves."
             )
             raise DataError(msg)
         for node in sorted(set.intersection(*(set(self.ancestors(label)) for label in self.classes))):
@@ -141,7 +140,7 @@ class Taxonomy:
         return np.array(order, np.intp), np.array(starts, np.intp), np.array(ends, np.intp)
 
     def probabilities(self, of_classes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """For each node the sum over its classes, ``(n, nodes)``. Each row is independent of the other rows."""
+        """For each node the sum of its classes' probabilities, ``(n, nodes)``. Each row is computed separately."""
         order, starts, ends = self._spans
         sums = np.zeros((len(of_classes), len(order) + 1))
         np.cumsum(of_classes[:, order], axis=1, dtype=np.float64, out=sums[:, 1:])
@@ -160,9 +159,9 @@ class Taxonomy:
         return np.asarray((node >= 0) & (node == self.above[truths, level - 1]))
 
     def distances(self, guesses: npt.NDArray[np.integer], truths: npt.NDArray[np.integer]) -> Levels:
-        """Edges from each true class up to the first node that also contains the guess; 0 for a right guess.
+        """Edges from each true class up to the first node above the guess; 0 for a right guess.
 
-        All trees are connected by one point above their tops.
+        An extra root connects all trees.
         """
         known: dict[tuple[int, int], int] = {}
         for guess, truth in {*zip(guesses.tolist(), truths.tolist(), strict=True)}:

@@ -97,5 +97,5 @@ class RateColumn(ProgressColumn):
 
 
 def rate_text(rate: float) -> str:
-    """A rate with as many digits as are meaningful."""
+    """A rate with a sensible number of digits."""
     return f"{rate:,.0f}" if rate >= _WHOLE else f"{rate:.1f}"

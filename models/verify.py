@@ -59,7 +59,7 @@ class Verification:
         path: the bundle, or the single file.
         model: ``name/version``; None if the model could not be read.
         digest: SHA-256 of the bundle's manifest, or of the single file. Compare it with the digest that the export
-            printed: a forger can change every file of a bundle and write a matching manifest.
+            printed, because a forger can change every file of a bundle and write a matching manifest.
         unlisted: files in the bundle's folder that are not in the manifest. They were not checked.
     """
 

@@ -64,7 +64,7 @@ Change = Callable[[State], Changed]
 
 @dataclass(frozen=True)
 class VersionRules:
-    """The allowed changes of a model's versions. Other changes raise a RegistryError."""
+    """The rules for changes of a model's versions. Forbidden changes raise a RegistryError."""
 
     name: str
     place: str
@@ -78,7 +78,7 @@ class VersionRules:
         return state.versions[version]
 
     def published(self, state: State, version: int, what: VersionState, alias: str | None) -> Changed:
-        """Add a version, with an alias if one is given. A deleted version stays deleted."""
+        """Add a version, with an alias if one is given. A deleted version cannot be added again."""
         if version in state.versions or version in state.deleted:
             return None
         last = max(version, state.last_version)
@@ -189,7 +189,7 @@ _FOLDER: Final = "history"
 
 
 class What(StrEnum):
-    """The kinds of events."""
+    """The type of an event."""
 
     PUBLISHED = "published"
     PROMOTED = "promoted"

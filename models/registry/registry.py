@@ -34,7 +34,7 @@ _CLAIMS: Final = "claims"
 def claim_number(storage: Storage, state: State, digest: str) -> int:
     """A bundle's version number: the published number, that of an unfinished publication, or the next one.
 
-    ``storage`` is the model's folder. ``state`` may be older than the claims in the folder.
+    ``storage`` is the model's folder. ``state`` may be older than the claims there.
     """
     known = {number: what.digest for number, what in state.versions.items()}
     while True:
@@ -85,7 +85,10 @@ def remove_deleted(storage: Storage, state: State) -> None:
 
 @dataclass(frozen=True)
 class Published:
-    """A version's number, and whether this call published it. A bundle is published only once."""
+    """The number of a version, and whether this call published it.
+
+    Publishing the same bundle again returns the old number.
+    """
 
     version: int
     new: bool
@@ -170,7 +173,7 @@ class Registry:
                     raise
 
     def training(self, name: str, version: int, file: str) -> Path | None:
-        """A local copy of a file that a retraining starts from. None if the registry has no such file.
+        """A local copy of a file for retraining. None if the registry has no such file.
 
         Raises RegistryError.
         """
@@ -239,9 +242,9 @@ class Registry:
     ) -> Event | None:
         """Make a version the champion. Returns None if it already is.
 
-        ``why``, ``numbers`` and ``cycle`` go into the history. ``instead_of`` is the champion of the comparison, 0 for
-        none. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name of the person for whom this
-        account acts. Raises RegistryError.
+        ``why``, ``numbers`` and ``cycle`` go into the history. ``instead_of`` is the champion that the version was
+        compared with, 0 for none. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name of the
+        person for whom this account acts. Raises RegistryError.
         """
         if force:
             _check_reason(why, f"promote {name}@{version} by force")

@@ -34,8 +34,8 @@ class PrecisionTarget(StrictModel):
         rows.
         rows: number of independent rows behind each class's threshold. Several photos of one picture or product count
             as about one row.
-        nodes: node above the classes in a tree of labels → threshold for the summed probability of its classes. None
-            never labels. A row gets the lowest node that reaches its threshold.
+        nodes: node above the classes in a tree of labels → threshold for the sum of its classes' probabilities. None:
+            the node is never a label. A row gets the lowest node whose threshold it reaches.
         level_coverage: expected share of all rows that are labelled at each level, classes first.
     """
 
@@ -72,7 +72,7 @@ class Calibration(StrictModel):
     Attributes:
         temperature: the divisor of the logits.
         precision: the default target. None if no target can be promised.
-        targets: in rising order.
+        targets: the possible precisions, in rising order.
         unknown: None if the limit could not be learned.
     """
 
@@ -105,7 +105,7 @@ class Calibration(StrictModel):
 
     @property
     def ruling(self) -> PrecisionTarget | None:
-        """The default target; None if no target can be promised."""
+        """The default target. None if no target can be promised."""
         return next((target for target in self.targets if target.precision == self.precision), None)
 
     def ruling_thresholds(self, classes: int) -> Thresholds:
@@ -118,7 +118,7 @@ class Confidence(Calibration):
 
     Attributes:
         rows: number of photos behind these values.
-        out_of_fold: number of training photos among these rows. Networks that had not seen them predicted them.
+        out_of_fold: how many of these are training photos, predicted by networks that had not seen them.
     """
 
     rows: int

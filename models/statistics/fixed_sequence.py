@@ -1,25 +1,26 @@
 """Proves a precision for as many of the surest rows as possible, by fixed sequence testing.
 
-Sets of the surest rows are tested in a fixed order, from a small set to all rows, each with an exact binomial test. The
-walk stops at the first set that fails. The largest set that passed is proved; the number of planned tests does not
-matter (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). A search for the largest set
-whose bound holds would test many sets: that broke the promise in up to 28 of 100 data sets.
+Sets of the surest rows are tested in a fixed order, from a small set to all rows, each with an exact binomial test.
+This sequence of tests is called a walk. It stops at the first set that fails. The largest set that passed is proved;
+the number of planned tests does not matter (Angelopoulos et al., "Learn then Test", 2021,
+https://arxiv.org/abs/2110.01052). To search for the largest set that passes would be multiple testing: that broke the
+promise in up to 28 of 100 data sets.
 
-Photos of one picture or product form a group. A network that errs on one of them likely errs on the others, so a set
-with groups is worth fewer rows than it has. The test assumes the worst case: all rows of a group are right, or all are
-wrong. Then a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey Sampling", 1965),
-and the same share of them is right. Without groups this is the number of rows.
+Photos of one picture or product form a group. If a network is wrong on one of them, it is likely wrong on the others.
+So a set with groups is worth fewer rows than it has. The test assumes the worst case: all rows of a group are right, or
+all are wrong. Then a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey Sampling",
+1965), and the same share of them is right. Without groups this is the number of rows.
 
 A walk begins at the set that would pass most likely if each row were right as often as its confidence says. Only
 confidences choose this set, never labels. So the order of the sets is fixed before any label is used, and the choice
 costs nothing. (Confidences rest on one number that was fitted to labels, the temperature. So does the order of the
 rows.) Wrong confidences cost coverage, never the promise.
 
-A target may take the set that a stricter target has proved. This breaks the target's promise if the stricter walk
-passed a set whose precision is below the target. A larger set passes such a test less likely. The smallest set that can
-pass has the fewest rows that prove the stricter target, all of them right: the probability is at most ``target **
-fewest(stricter)``. By Bonferroni's inequality these probabilities are subtracted from the mistrust of the target's own
-walk. So is the probability that refused classes break the promise (:func:`budgets`).
+A target may take the set that a stricter target has proved. This breaks the target's promise if the stricter walk has
+passed a set whose precision is below the target. Larger sets pass such a test with lower probability. The smallest set
+that can pass has the fewest rows that prove the stricter target, all of them right. So the probability is at most
+``target ** fewest(stricter)``. These probabilities are subtracted from the error probability of the target's own walk
+(Bonferroni's inequality). So is the probability that refused classes break the promise (:func:`budgets`).
 """
 
 import math
@@ -33,14 +34,15 @@ from models.statistics.confidence import TARGETS
 from models.statistics.intervals import MISTRUST
 
 OWN_MISTRUST: Final = 0.3
-"""Probability of a wrong confirmation by the network's own rows, for a set that the rows of other networks prove."""
+"""Error probability of the test that the network's own rows must also pass, if rows of other networks prove a set."""
 _STEPS: Final = 20
-"""Each tested set is larger than the last by a twentieth of the rows."""
+"""The growth of the tested sets, as a share of the rows."""
 _WRONG_LABELS: Final = 0.25
 """Where a walk begins, this share of the allowed errors counts as wrong labels in addition to the confidences. So a
 single wrong label does not end the walk."""
 _REFUSALS: Final = 0.001
-"""Probability that a class as right as the target is refused, over all classes, sets and walks together."""
+"""Error probability for refused classes: at least one class that is as right as the target is refused, in any set or
+walk."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -63,12 +65,12 @@ def proved_rows(
         falling: the confidence of each row, ``(n,)``, in falling order.
         right: whether the row's likeliest class is the true one, ``(n,)``.
         precision: the precision to prove.
-        mistrust: probability that the promise is broken.
-        own: which rows the network itself predicted, ``(n,)``. These rows must also prove the precision alone, with a
-            mistrust of 30%. None if the network predicted all rows.
+        mistrust: the error probability of the promise.
+        own: which rows the network itself predicted, ``(n,)``. These rows must also prove the precision alone, with an
+            error probability of 30%. None if the network predicted all rows.
         groups: the group of each row, ``(n,)``. None if every row shows a different picture and product.
-        begin_by_own: begin the walk where both tests would pass most likely. Otherwise only the test of all rows
-            counts. Above the classes the network's own rows may be few, and the first sets would fail.
+        begin_by_own: begin the walk where both tests are most likely to pass. Without it, the test of all rows decides
+            where. Above the classes the network's own rows may be few, and the first sets would fail.
 
     Returns:
         The size of the largest proved set. Rows of equal confidence stay together.
@@ -88,7 +90,7 @@ def proved_rows(
 
 
 def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
-    """How many independent rows the ``chosen`` rows among the first 1, 2, ... n rows are worth, ``float64 (n,)``."""
+    """For each number k up to n: how many independent rows the ``chosen`` of the first k rows are worth, ``(n,)``."""
     among = groups[chosen]
     order = np.argsort(among, kind="stable")
     _, first, place = np.unique(among[order], return_index=True, return_inverse=True)
@@ -135,7 +137,10 @@ def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
 
 
 def budgets(share: float) -> Iterator[tuple[float, float]]:
-    """Each target with the mistrust of its own walk, strictest first. All walks share ``share`` of MISTRUST."""
+    """The targets with the error probability of each walk, strictest first.
+
+    Together the walks have ``share`` of MISTRUST.
+    """
     mistrusts: dict[float, float] = {}
     for precision in reversed(TARGETS):
         stricter = sum(precision ** fewest(other, mistrust) for other, mistrust in mistrusts.items())
@@ -149,10 +154,10 @@ def fewest(precision: float, mistrust: float) -> int:
 
 
 def refused(guesses: Counts, right: Chosen, groups: Counts, precision: float, classes: int, share: float) -> Chosen:
-    """Which classes or nodes of a proved set are less precise than the target, ``bool (classes,)``.
+    """Whether each class or node of a proved set is less precise than the target, ``bool (classes,)``.
 
-    Without these classes the rest of the set is at least as precise as the whole set. The exception is a wrongly
-    refused class, which happens in a ``share`` of 0.1% of the data sets at most.
+    Without these classes the rest of the set is at least as precise as the whole set, unless a class was refused by
+    mistake. This happens in at most a ``share`` of 0.1% of the data sets.
     """
     wrong, counts = (np.bincount(labels, minlength=classes) for labels in (guesses[~right], guesses))
     (kinds, _), sizes = np.unique(np.stack([guesses, groups]), axis=1, return_counts=True)

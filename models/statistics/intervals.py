@@ -18,7 +18,7 @@ import numpy.typing as npt
 Interval = tuple[float, float]
 
 MISTRUST: Final = 0.05
-"""Probability that a bound or an interval is wrong."""
+"""The error probability of a bound or an interval."""
 RESAMPLES: Final = 1000
 _HALVINGS: Final = 40
 _Z: Final = NormalDist().inv_cdf(1 - MISTRUST / 2)
@@ -73,14 +73,14 @@ def _solved(is_below: Callable[[float], bool]) -> float:
 
 
 def difference_interval(more: float, less: float, rows: float) -> Interval:
-    """The 95% interval of the difference of two proportions on the same rows, within -1 and 1.
+    """The 95% interval of the difference between two proportions of the same rows, within -1 and 1.
 
     Half a row is added to each of the four cells, so the interval has a width even if both agree on every row. Source:
     Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine
     24, 2005.
 
-    ``more`` is the number of rows that count only for the first proportion, ``less`` only for the second, ``rows`` (at
-    least one) the number of all rows. Dependent rows count less than 1 each in all three.
+    ``more`` rows count only for the first proportion, ``less`` rows only for the second. ``rows``, at least one, is the
+    number of all rows. Dependent rows count less than 1 each in all three.
     """
     total = rows + 2
     middle = (more - less) / total
@@ -96,12 +96,12 @@ Right = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Paired:
-    """Challenger against champion, by accuracy on the same photos. Points are hundredths.
+    """The accuracy of challenger and champion on the same photos. Points are hundredths.
 
     Attributes:
-        won, lost: photos that only the challenger labels right, and photos that only the champion labels right.
-        points: challenger's accuracy less the champion's.
-        smallest_points: the difference that such a test finds in four of five cases.
+        won, lost: number of photos that only the challenger labels right, and that only the champion labels right.
+        points: accuracy of the challenger, less the champion's.
+        smallest_points: the smallest difference that this test detects in four of five cases.
     """
 
     photos: int
@@ -115,7 +115,10 @@ class Paired:
 
 
 def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.intp]) -> Paired | None:
-    """Compare two ``(n,)`` arrays of right answers. None without photos. ``groups``: each photo's group, from 0."""
+    """Compare two models by their right answers, ``(n,)`` each.
+
+    None without photos. ``groups``: group numbers from 0.
+    """
     photos = len(champion)
     if not photos:
         return None
@@ -136,9 +139,9 @@ def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.int
 
 
 def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.intp]) -> float:
-    """The number of photos that are worth one independent photo.
+    """How many photos are worth one independent photo.
 
-    It is 1 for independent photos, and at most the mean of the photos' group sizes, which it also is if all
+    It is 1 for independent photos. It is at most the mean of the photos' group sizes, and equal to it if all
     differences are equal.
     """
     sizes = np.bincount(groups)
@@ -151,15 +154,15 @@ def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.i
 
 
 def smallest_difference(photos: float, discordant: float) -> float:
-    """The smallest difference of two accuracies that McNemar's test, two-sided at 5%, finds in four of five cases.
+    """The smallest difference of two accuracies that McNemar's test (two-sided, 5%) detects in four of five cases.
 
     Sample size formula of Connor, "Sample size for testing differences in proportions for the paired-sample design",
     Biometrics 43, 1987, solved for the difference at the observed discordance. Half a photo is added to each cell, as
-    for the interval, so the result is above 0 even if both models agree on every photo. No difference is larger than
-    the discordance.
+    in :func:`difference_interval`, so the result is above 0 even if both models agree on every photo. The difference
+    cannot exceed the discordance.
 
-    ``photos`` is the number of (independent) photos. ``discordant`` counts photos that one model labels right and the
-    other wrong. The result is a share; 1 means that there are too few photos to find any difference.
+    ``photos`` is the number of independent photos. ``discordant`` is the number of photos that exactly one model labels
+    right. The result is a share. 1 means that there are too few photos to detect any difference.
     """
     from scipy.optimize import brentq
 

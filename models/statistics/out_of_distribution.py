@@ -1,9 +1,9 @@
 """The out-of-distribution score of a photo: the higher the score, the less the photo looks like the products.
 
 The score is the distance of the features from the nearest class mean (Mahalanobis: Lee et al., 2018,
-https://arxiv.org/abs/1807.03888), less the distance from the mean of all photos (relative: Ren et al., 2021,
-https://arxiv.org/abs/2106.09022). The mean of all photos includes photos without a product. Photos like these lie near
-that mean, and far from the classes. Learning from such photos is outlier exposure (Hendrycks et al., 2019,
+https://arxiv.org/abs/1807.03888), less their distance from the mean of all photos (relative: Ren et al., 2021,
+https://arxiv.org/abs/2106.09022). All photos include photos without a product, if there are any. Similar photos are
+then near that mean, and far from the classes. Learning from such photos is outlier exposure (Hendrycks et al., 2019,
 https://arxiv.org/abs/1812.04606). Here they change only the score, not the network.
 
 The score is fitted on training photos: there are many, and they show each class in many ways. The limit is set on
@@ -23,20 +23,20 @@ from models.errors import InputError
 from models.statistics.confidence import UnknownLimit
 
 KEPT: Final = 0.95
-"""Share of known rows that stay within the limit."""
+"""Share of product photos that stay within the limit."""
 _DIRECTIONS: Final = 512
-"""Number of principal directions for the comparison of features. It bounds the size of the stored arrays."""
+"""Number of principal directions in which features are compared. It limits the size of the stored arrays."""
 _SHRINKAGE: Final = 0.2
 _CELLS_AT_ONCE: Final = 4_000_000
 SHORTEST: Final = 1e-12
-"""Shorter feature vectors have no direction."""
+"""The shortest feature vector that has a direction."""
 _SMALLEST_SHARE: Final = 0.01
 _SMALLEST: Final = 1e-6
 """The smallest variance along a direction, for features of length 1. Smaller values are float32 rounding errors."""
 _LEAST_SIZE: Final = 0.01
 _OUTLIERS_WEIGH: Final = 0.2
-"""The largest weight of outliers in the mean of all photos. With more weight, other kinds of outliers are missed more
-often."""
+"""The largest weight of outliers in the mean of all photos. With more weight, the score detects fewer outliers of other
+kinds."""
 _HALF_OF_THAT: Final = 20
 """With this number of outliers, they have half of the largest weight."""
 _ARRAYS: Final = ("mean", "within", "centres", "overall")
@@ -110,8 +110,8 @@ def fit_distance(
 ) -> DistanceHead:
     """Fit the distance on the features of known photos, and of outliers if there are any.
 
-    The covariances are shrunk towards a ball, more so with fewer rows. So they can be inverted even with fewer rows
-    than features, with one photo per class, or with constant features.
+    The covariances are shrunk towards a multiple of the identity, more so with fewer rows. So they can be inverted even
+    with fewer rows than features, with one photo per class, or with constant features.
 
     ``features`` are ``(n, D)``, with n at least 1, of photos of known classes; ``labels`` are their class indices
     ``(n,)``. ``outliers`` are ``(m, D)``, of photos of other things. ``relative``: subtract the distance from the mean
@@ -173,7 +173,7 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
     """The limit that contains a known row with probability ``kept`` or more, for any distribution of scores.
 
     Of n scores, the limit is the ``ceil((n + 1) kept)``-th smallest, the quantile of conformal prediction (Vovk et al.,
-    2005). Fewer than 19 scores (for 0.95) cannot promise that probability, and then the limit is the largest score. The
+    2005). Fewer than 19 scores (for 0.95) cannot promise that probability. Then the limit is the largest score. The
     scores, at least one, are of known photos that trained neither the network nor the score.
     """
     return float(np.sort(scores)[_rank(len(scores), kept) - 1])
@@ -182,7 +182,8 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
 def expected_within(rows: int, kept: float = KEPT) -> float:
     """The expected share of new known rows within the limit that :func:`unknown_limit` sets on ``rows`` scores.
 
-    The share among the ``rows`` scores themselves is larger: all of them, for example, with fewer than 39 scores.
+    A larger share of the ``rows`` scores themselves is within the limit: for example all of them, if there are fewer
+    than 39.
     """
     return _rank(rows, kept) / (rows + 1)
 

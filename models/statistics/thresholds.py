@@ -1,26 +1,26 @@
 """Finds a threshold for each class that keeps a target precision, on photos outside the training.
 
-The promise: of the rows that a target's thresholds label, the target's share is right. The promise is broken in at most
-5% of data sets (MISTRUST). Rows beyond the unknown limit go to review. The other rows are sorted by confidence. The
-largest set of the surest rows that passes an exact test gives the threshold; see
+The promise: of the rows that are labelled by a target's thresholds, the target's share is right. The promise is broken
+in at most 5% of data sets (MISTRUST). Rows beyond the unknown limit go to review. The other rows are sorted by
+confidence. The largest set of the surest rows that passes an exact test gives the threshold; see
 :mod:`models.statistics.fixed_sequence` for the proof. A target may take the set of a stricter target.
 
-Classes may be leaves of a tree. If a row's class is not sure enough, the row gets the lowest node above it that is.
+Classes may be leaves of a tree. If a row's class is not sure enough, the row gets the lowest sure node above the class.
 Levels are proved one after the other, from the classes up. A level tests the rows within the unknown limit that no
 lower level labels. These rows are sorted by the probability of the node above their likeliest class. A row is right if
-that node is above its true class. Half of the 5% is for the classes, the other half for the levels above, in equal
+that node is above its true class. Half of the 5% is for the classes. The other half is for the levels above, in equal
 parts. By Bonferroni's inequality at least one level breaks its promise in at most 5% of data sets. If all levels keep
 their promise, so do all labels together.
 
-The labels of the lower level decide where a level begins, and this costs nothing. With fixed confidences, a walk below
-ends because the rows that it labels were right often enough and the next rows were not. The first fact is independent
-of all other rows. The second fact makes a pass above less likely, never more: rows that are wrong below are not more
-often right above (Harris's inequality, 1960: an event that right rows favour and an event that wrong rows favour are
-not positively correlated). Rows of a refused class are the exception: they passed below, and are tested again above.
-Their refusal makes them even less likely to be right.
+The labels of the lower level decide where the next level begins. This costs nothing, for the following reason. With
+fixed confidences, a walk on the lower level ends because the labelled rows were right often enough and the next rows
+were not. The first fact is independent of all other rows. The second fact makes a pass on the next level less likely,
+never more: rows that are wrong on the lower level are not more often right on the next (Harris's inequality, 1960: an
+event that right rows favour and an event that wrong rows favour are not positively correlated). Rows of a refused class
+are the exception: they passed the lower level, and are tested again on the next. Their refusal makes them even less
+likely to be right.
 
-``benchmarks/promises.py`` measures how often promises are broken, and their coverage; ``benchmarks/trees.py`` measures
-trees.
+``benchmarks/promises.py`` measures broken promises and coverage. ``benchmarks/trees.py`` does the same for trees.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ from models.whole_file import read_arrays
 
 _DEFAULT: Final = 0.95
 _OF_CLASSES: Final = 0.5
-"""Share of the mistrust for the classes of a tree. The levels above them share the rest."""
+"""Share of the error probability for the classes of a tree. The levels above them have the rest."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -105,8 +105,8 @@ def fit_confidence(
 
     ``validation`` is from the network itself. ``folds`` are from other networks that were trained without these photos.
     Each network has its own temperature. With ``cv`` the folds are full trainings: then all rows count as the network's
-    own, with one temperature. ``unknown`` is the network's limit, set on the ``validation`` rows. Coverages include the
-    new photos that will be above this limit.
+    own, with one temperature. ``unknown`` is the network's limit, set on the ``validation`` rows. Coverages take into
+    account that some new photos will be above this limit.
     """
     within = expected_within(len(validation.labels)) if unknown else None
     out_of_fold = sum(len(fold.labels) for fold in folds)
@@ -137,19 +137,19 @@ def precision_targets(
 ) -> tuple[PrecisionTarget, ...]:
     """Find the thresholds of every target in TARGETS, in that order. Coverages are of the network's own rows.
 
-    ``within`` is the expected share of new known rows within the unknown limit. None means the share of the own rows.
-    That share is too high if the limit was set on the same rows, and would promise too much coverage.
+    ``within`` is the expected share of new known rows within the unknown limit. None means the share of the network's
+    own rows. That share is too high if the limit was set on these rows, and so are the coverages.
 
     All classes share a threshold. A class is refused if its rows above the threshold show a precision below the target.
     Otherwise large and easy classes would hide a bad class. All rows of a refused class go to review. A single class
-    has no promise. A target covers at least as much as a stricter target. The same holds for the nodes of each level of
-    a ``tree``.
+    has no promise of its own. A target covers at least as much as a stricter target. The same holds for the nodes of
+    each level of a ``tree``.
 
     ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. Then the proof
     uses all rows together, and relies on their calibration: at equal confidence, rows of all networks must be right
-    equally often. In addition, the network's own rows must prove each set alone, with a mistrust of 30%. In simulated
-    data sets 0.98 was broken in 14% if the network was far surer of wrong rows than its folds, and in 2% if it was
-    somewhat surer. With a mistrust of 50% it was broken in 25% and 5%.
+    equally often. In addition, the network's own rows must prove each set alone, with an error probability of 30%. In
+    simulations, the promise of 0.98 was broken in 14% of the data sets if the network was far surer of wrong rows than
+    its folds, and in 2% if it was somewhat surer. With an error probability of 50% it was broken in 25% and 5%.
     """
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
@@ -198,7 +198,7 @@ def _pooled(own: HeldOutRows, others: Sequence[HeldOutRows]) -> _Pool:
 
 @dataclass(frozen=True)
 class _Level:
-    """The rows that one level may label, the surest first.
+    """The rows that one level may label, surest first.
 
     Attributes:
         kinds: the index of each row's class or node at this level, ``(n,)``.
@@ -300,18 +300,18 @@ def label_levels(
 
 
 def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
-    """The default target: 0.95, or the highest lower target that labels any row. None if there is none."""
+    """The default target: 0.95, or the highest lower target that labels any rows. None if there is none."""
     reached = [row.precision for row in targets if row.coverage > 0 and row.precision <= _DEFAULT]
     return max(reached, default=None)
 
 
 def fewest_rows(precision: float, *, tree: bool = False) -> int:
-    """The smallest number of rows that proves a target, if all are right: 152 for 0.98, or 185 with a ``tree``."""
+    """The fewest rows that prove a target, if all of them are right: 152 for 0.98, or 185 with a ``tree``."""
     return fewest(precision, dict(budgets(_OF_CLASSES if tree else 1.0))[precision])
 
 
 def fewest_own_rows(precision: float) -> int:
-    """The smallest number of the network's own rows that confirms a proof by other networks' rows, if all are right."""
+    """The fewest rows of the network itself that confirm a proof by other networks' rows, if all of them are right."""
     return fewest(precision, OWN_MISTRUST)
 
 

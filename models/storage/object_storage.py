@@ -27,7 +27,7 @@ ATTEMPTS: Final = 5
 
 _SCHEME: Final = "s3://"
 _PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-_NO_KEY: Final = ("NoSuchKey", "404")  # a HEAD's answer contains only the number
+_NO_KEY: Final = ("NoSuchKey", "404")  # the answer to a HEAD contains only the number
 _KEY_TAKEN: Final = ("PreconditionFailed", "412")
 _CONFLICT: Final = ("ConditionalRequestConflict", "OperationAborted", "409")
 _CUT_SHORT: Final = (ClientPayloadError, IncompleteReadError, ResponseStreamingError)
@@ -45,7 +45,7 @@ class _Connection:
 
     Attributes:
         files: connects on first use, from any thread.
-        buckets: buckets that have answered. A missing key in one of them needs no further check.
+        buckets: buckets that have answered. For a missing key in them, no further check is needed.
     """
 
     files: S3FileSystem
@@ -72,7 +72,7 @@ def _filesystem() -> S3FileSystem:
     files = S3FileSystem(
         session=session,
         config_kwargs=config,
-        max_concurrency=1,  # more parallel pieces would fill the memory, and a cache would request each file's size
+        max_concurrency=1,  # more parallel pieces would fill the memory, and a cache would ask for each file's size
         use_listings_cache=False,
         skip_instance_cache=True,
     )

@@ -33,7 +33,7 @@ class Storage(Protocol):
 
     @property
     def scratch(self) -> Path:
-        """A folder on this machine for local files, such as in-hand markers."""
+        """A folder on this machine for local files, such as the markers of chunks that are being labelled."""
 
     def commit(self, key: str, data: bytes) -> bool:
         """Write ``data`` under ``key``, all of it or nothing.
@@ -58,10 +58,13 @@ class Storage(Protocol):
         """The bytes under ``key``. Raises ``FileNotFoundError``."""
 
     def source(self, key: str) -> Path | BinaryIO:
-        """The bytes under ``key``, in a form that pyarrow opens. ``FileNotFoundError`` is raised now or on reading."""
+        """The bytes under ``key``, in a form that pyarrow opens.
+
+        Raises ``FileNotFoundError``, possibly only on reading.
+        """
 
     def local(self, key: str, folder: Path) -> Path:
-        """A local file with the bytes under ``key``. ``FileNotFoundError`` is raised now or on reading.
+        """A local file with the bytes under ``key``. Raises ``FileNotFoundError``, possibly only on reading.
 
         The bytes under this key must never change. Remote bytes are copied into ``folder`` once.
         """
@@ -76,7 +79,7 @@ class Storage(Protocol):
         """The keys directly under ``folder``, in no order. Empty if the folder does not exist."""
 
     def names(self, folder: str) -> list[str]:
-        """The names of :meth:`entries`. Faster where times cost extra."""
+        """The names of :meth:`entries`. Faster if the storage looks up times separately."""
 
     def folders(self) -> list[str]:
         """Names of the folders directly under the root, in order."""
@@ -104,7 +107,7 @@ class FolderStorage:
 
     @property
     def scratch(self) -> Path:
-        """The folder itself, so that machines with a shared disk see each other's markers."""
+        """The folder itself, so that machines with a shared disk see each other's files."""
         return self.root
 
     def commit(self, key: str, data: bytes) -> bool:
