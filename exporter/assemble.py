@@ -1,4 +1,4 @@
-"""The files of a bundle: golden photos, other files, and the manifest."""
+"""Builds the files of a bundle: golden photos, manifest, and the other files."""
 
 import hashlib
 import io
@@ -70,7 +70,8 @@ _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
 _PARITY_FILE: Final = "parity.json"
 _QUANTILES: Final = 100
-"""Bins of the stored proof. Raising a threshold by one bin at the end of a job costs a hundredth of the rows."""
+"""Number of confidence bins in the stored proof. If a job raises a threshold by one bin, it loses a hundredth of the
+rows."""
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
 _TURNED_LEFT: Final = 6
@@ -131,7 +132,10 @@ def _encoded(image: Image.Image, kind: str, exif: Image.Exif | None = None) -> b
 def assemble(
     run: TrainingRun, variants: Sequence[MadeVariant], default: Default, photos: GoldenPhotos, proof: Proof
 ) -> tuple[dict[str, bytes], Manifest]:
-    """The files of a bundle (name → contents, without the manifest) and its manifest. ``variants``: float32 first."""
+    """Returns the files of a bundle (name → contents, without the manifest), and its manifest.
+
+    ``variants``: float32 first.
+    """
     reference = Reference(variants={variant.name: reference_of(variant, run) for variant in variants})
     files = {
         **{name: data for variant in variants for name, data in variant.files.items()},

@@ -12,7 +12,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training that hangtag train wrote.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run: a folder that hangtag train wrote.")],
     out: Annotated[
         Path | None, typer.Option(help="The folder of the new bundle. Default: bundles/<name of the run>.")
     ] = None,
@@ -46,8 +46,8 @@ def export_command(
 ) -> Path:
     """Convert a run to ONNX, and publish it if it agrees with Keras.
 
-    Exit status 1 if ONNX Runtime and Keras disagree; the figures are shown all the same. An int8 model is left out,
-    with the reason, if it loses too much accuracy or is not faster on this machine.
+    Exit status 1 if ONNX Runtime and Keras disagree; the figures are still shown. An int8 model is left out, with the
+    reason, if it loses too much accuracy or is not faster on this machine.
 
     Examples:
 

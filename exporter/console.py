@@ -92,7 +92,7 @@ def print_proof(proof: "Proof", console: Console) -> None:
         reason = f"{escape(proof.default.because)}. Use --variant {other} for the other variant."
         console.print(f"[green]{proof.default.name} is the default:[/green] {reason}", highlight=False)
     if proof.refusal:
-        console.print(f"[yellow]int8 was not included:[/yellow] {escape(proof.refusal.reason)}.", highlight=False)
+        console.print(f"[yellow]int8 was left out:[/yellow] {escape(proof.refusal.reason)}.", highlight=False)
 
 
 def _keras(proof: "Proof") -> Table:
@@ -112,11 +112,11 @@ def _keras(proof: "Proof") -> Table:
 
 def _int8(facts: "Int8Facts") -> Table:
     headings = ("accuracy", "points\nlost", "95%", "same\nlabels", "times as fast\n(with decoding)")
-    caption = "Times as fast: the network alone, and with decoding of the photo's file; on one thread."
+    caption = "Times as fast, on one thread: the network alone, and with decoding of the photo's file."
     cost, (low, high) = facts.cost, facts.cost.points_95
     mark = _mark(passed=True)
     if not cost.is_telling:
-        caption, mark = f"{caption}\n{_TOO_FEW}: too few photos to measure the loss of accuracy.", _TOO_FEW
+        caption, mark = f"{caption}\n{_TOO_FEW}: too few photos to measure the lost accuracy.", _TOO_FEW
     table = _table("int8 against float32", caption, *headings)
     table.add_row("float32", f"{cost.reference:.3f}")
     points = (f"{cost.accuracy:.3f}", f"{cost.points:.2f}", f"{low:.2f} to {high:.2f}", f"{cost.agreement:.1%}")
@@ -129,8 +129,8 @@ def _edges(variants: Sequence["MadeVariant"]) -> Table:
     decode = variants[0].metadata.preprocess.decode
     headings = ("labels\nas full", f"as\n{decode}", f"sure,\nas {decode}", "correct", f"points lost\nto {decode}")
     photos = max(edge.photos for variant in variants if (edge := variant.edge_parity))
-    title = f"Edge graphs against models whose {photos:,} photos Hangtag decodes:\nfull, or as the manifest says"
-    caption = "Sure: photos that need no review.\nA loss is refused if it exceeds both --max-drop and chance."
+    title = f"Edge graphs against their models on {photos:,} photos.\nHangtag decodes these in full, or by the manifest"
+    caption = "Sure: photos that need no review.\nA loss is refused only if it exceeds --max-drop and chance."
     table = _table(title, caption, *headings)
     for variant in variants:
         if edge := variant.edge_parity:

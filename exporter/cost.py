@@ -21,30 +21,30 @@ from models.statistics.intervals import Interval, design_effect, difference_inte
 _PHOTOS: Final = 32
 _ROUNDS: Final = 9
 _WHOLE_ROUNDS: Final = 3
-"""Fewer rounds, because decoding large photos takes seconds, equally for both models."""
+"""Fewer rounds, because both models wait seconds for the decoding of large photos."""
 _WORTH: Final = 500
-"""The weight of the expected loss, in validation photos. Chance on 30 photos must not decide. On thousands of photos,
-the measured loss counts (benchmarks/int8_judging.py)."""
+"""How many validation photos the expected loss counts for. Chance on 30 photos must not decide. On thousands of photos,
+the measured loss decides (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
 """The smallest cost of a changed label. The confidences of a network that has hardly learned are almost equal."""
 _TELLING: Final = 20.0
-"""The largest width of an interval, in points, that still measures a variant's loss."""
+"""The widest interval, in points, that still measures a variant's loss."""
 _NEAREST: Final = 0.25
 _FEWEST: Final = 20
-"""Only the quarter of the photos with the smallest leads counts, at least 20 photos."""
+"""The moves are measured on the quarter of the photos with the smallest leads, on at least 20 photos."""
 
 
 @dataclass(frozen=True)
 class Drop:
-    """Accuracy that a variant loses against float32, on the same photos.
+    """The accuracy that a variant loses against float32, on the same photos.
 
     Attributes:
         photos: number of photos with a known label.
         accuracy, reference: accuracy of the variant and of float32 on these photos.
         points: lost accuracy on these photos, in hundredths. Negative for a gain.
         points_95: the 95% interval of ``points``.
-        compared: number of photos, with and without a known label.
-        agreement: share of all photos with the same label from both models, right or wrong.
+        compared: number of photos, including photos without a known label.
+        agreement: share of all photos that get the same label from both models, right or wrong.
         estimate: expected loss in points. See :func:`drop`.
     """
 
@@ -79,8 +79,8 @@ class Drop:
             return None
         low, high = self.points_95
         return (
-            f"it {self.words}, and {allowed:g} are allowed ({1 - self.agreement:.1%} of {self.compared} photos change "
-            f"their label; {self.seen}, 95% interval of the loss: {low:.2f} to {high:.2f})"
+            f"it {self.words}, and {allowed:g} are allowed ({1 - self.agreement:.1%} of {self.compared} photos "
+            f"change their label; {self.seen}, 95% interval of the loss: {low:.2f} to {high:.2f})"
         )
 
 
@@ -89,7 +89,7 @@ class Float32:
     """The float32 model, and the photos for comparisons with it.
 
     Attributes:
-        model: ends in ``logits``.
+        model: an ONNX model that ends in ``logits``.
         photos: ``uint8 (n + m, S, S, 3)``; see :meth:`exporter.training_run.TrainingRun.compared_pixels`.
         scores: scores of these photos, with logits in place of probabilities.
     """
@@ -116,9 +116,9 @@ def drop(
 ) -> Drop:
     """Compare a variant with float32 by probabilities or logits of the same photos, ``(n + m, classes)``, n above 0.
 
-    On 30 photos, the lost points are chance: one photo is 3.3 points. So the estimate adds 500 photos with the expected
-    loss ``expected`` (:func:`expected_loss`). None adds no photos. ``labels``, ``(n,)``, are class indices of the first
-    n photos. ``groups``, ``(n,)``, are the numbers of their products.
+    On 30 photos, one photo is 3.3 points, so the measured loss is mostly chance. The estimate therefore adds 500 photos
+    with the expected loss ``expected`` (:func:`expected_loss`). None adds no photos. ``labels``, ``(n,)``, are class
+    indices of the first n photos. ``groups``, ``(n,)``, are the numbers of their products.
     """
     before, after = reference.argmax(axis=1), got.argmax(axis=1)
     known = len(labels)
@@ -145,10 +145,11 @@ def expected_loss(
 ) -> float:
     """The expected loss of a variant on unseen photos, as a share. Needs no labels.
 
-    A photo's lead is its highest logit less its second highest. Its label changes if the variant moves the lead by more
-    than the lead itself. Training photos have larger leads, so the share of their changed labels would be too
-    optimistic. But the moves are about equally large on all photos with a small lead. So each of these moves is applied
-    to each unseen photo. A changed label costs the difference of the two calibrated confidences, at least 0.05.
+    A photo's lead is its highest logit less its second highest. A variant moves the lead. The label changes if the move
+    is larger than the lead. Training photos have larger leads than new photos, so the share of their changed labels
+    would be too optimistic. But moves have about the same size on all photos with a small lead. So each of these moves
+    is applied to each unseen photo. A changed label costs the difference of the two calibrated confidences, at least
+    0.05.
 
     ``reference`` and ``got`` are the logits of float32 and of the variant for any photos, ``(n, classes)``, divided by
     the temperature. ``unseen`` are float32's logits of photos outside the training, ``(m, classes)``.
@@ -192,7 +193,7 @@ def whole_gain(
 
 
 def _gain(reference: bytes, other: bytes, photos: Callable[[], Pixels], rounds: int) -> float:
-    """The time in which ``photos`` makes a batch counts for both models."""
+    """Making a batch from ``photos`` counts for the time of both models."""
     sessions = [open_session(model, "the model", threads=1) for model in (reference, other)]
     ratios = []
     for _ in range(rounds + 1):

@@ -19,7 +19,7 @@ from models.statistics.out_of_distribution import SHORTEST, DistanceHead
 OPSET: Final = 18
 _DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _WORTH_HALVING: Final = 4096
-"""Smaller arrays keep their type."""
+"""Arrays with fewer numbers keep their type."""
 _LARGEST_HALF: Final = 65_504.0
 
 
@@ -76,9 +76,9 @@ def network_ends(network: keras.Model) -> keras.Model:
 def _distance(features: tf.Tensor, head: DistanceHead) -> tf.Tensor:
     """:meth:`models.statistics.out_of_distribution.DistanceHead.score` of features ``float32 (batch, D)``.
 
-    The nearest centre is found by expanding the square, which avoids a ``(batch, C, K)`` tensor. Expansion loses digits
-    if distances are small and coordinates are large, so coordinates are relative to the middle of the centres. The
-    distance from this centre is then computed by subtraction, which loses no digits.
+    The nearest centre is found by expanding the square, which avoids a ``(batch, C, K)`` tensor. The expansion loses
+    digits if coordinates are much larger than distances, so coordinates are relative to the middle of the centres. The
+    distance to this centre is then computed by subtraction, which loses no digits.
     """
     length = tf.sqrt(tf.reduce_sum(features * features, axis=1, keepdims=True))
     offsets = features / tf.maximum(length, SHORTEST) - head.mean
@@ -122,7 +122,10 @@ def check_plain(model: onnx.ModelProto) -> None:
         *(f"input {value.name}" for value in model.graph.input if value.name != "image"),
     ]
     if lacking:
-        msg = f"The converted graph has operators that ONNX Runtime lacks: {', '.join(lacking)}; nothing was published."
+        msg = (
+            f"The converted graph has operators that ONNX Runtime does not have: {', '.join(lacking)}; nothing "
+            "was published."
+        )
         raise ParityError(msg)
 
 
@@ -140,7 +143,7 @@ def _only_trains(node: onnx.NodeProto) -> bool:
 
 
 def with_probabilities(model: onnx.ModelProto, temperature: float) -> onnx.ModelProto:
-    """A copy of a graph of :func:`to_logits` whose output is calibrated ``probabilities``, not ``logits``."""
+    """A copy of a graph from :func:`to_logits`. Its output is calibrated ``probabilities`` in place of ``logits``."""
     calibrated = onnx.ModelProto()
     calibrated.CopyFrom(model)
     graph = calibrated.graph

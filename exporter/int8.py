@@ -35,7 +35,7 @@ _QUANTIZED: Final = (
     *("Relu", "Clip", "Sigmoid"),
 )
 """Operators with faster integer kernels in ONNX Runtime. ``Relu`` and ``Clip`` merge into the operator before them and
-limit its range. Without them, values that ReLU6 cuts off would take most of the range."""
+limit its range. Otherwise most of the range would be spent on values that ReLU6 cuts off."""
 _PERCENTILE: Final = 99.99
 _BINS: Final = 2048
 _AT_ONCE: Final = 8
@@ -46,7 +46,7 @@ def body_nodes(model: onnx.ModelProto) -> list[str]:
     """The nodes from the first layer with weights to the features (before ``logits``), in the order of the graph.
 
     Earlier nodes scale pixels. Later nodes (logits, probabilities, unknown score) are a thousandth of the work and make
-    the decision. All of these stay in floating point.
+    the decision. So earlier and later nodes stay in floating point.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     before_features = _ancestors(_features(model, producers), producers)
@@ -72,7 +72,7 @@ def _ancestors(value: str, producers: Mapping[str, onnx.NodeProto]) -> set[str]:
 
 
 def as_pixels(model: onnx.ModelProto, value: str) -> dict[str, Any] | None:
-    """ONNX Runtime's override of a value's scale and zero point that makes its integers the pixels of ``image``.
+    """A scale and zero point for ONNX Runtime with which a value's integers are the pixels of ``image``.
 
     None if the value is not ``scale * (image - zero point)`` with a whole zero point.
     """
@@ -102,11 +102,11 @@ class QuantizeError(ParityError):
 
 
 class Quantizer:
-    """Quantizes one model that ends in ``logits``, as a whole or without its first layers. Raises QuantizeError.
+    """Quantizes one model that ends in ``logits``: all of it, or all except its first layers. Raises QuantizeError.
 
     Batch norms are folded into the convolutions before them, and ranges are measured once. The range of an activation
-    covers 99.99% of its values on the photos. With 100%, EfficientNetV2 was twice as far from float32. Entropy, the
-    method of TensorRT, took minutes for hundreds of layers and was hardly closer.
+    covers 99.99% of its values on the photos. With 100%, EfficientNetV2 was twice as far from float32. TensorRT's
+    method (entropy) took minutes for hundreds of layers and was hardly closer.
 
     Attributes:
         body: names of the nodes that can be quantized, in the order of the graph.
@@ -133,8 +133,8 @@ class Quantizer:
     def quantize(self, float_layers: int = 0) -> onnx.ModelProto:
         """Quantize the body except its first ``float_layers`` layers and the nodes between them. Raises QuantizeError.
 
-        Only the first layers may stay in floating point. ONNX Runtime would quantize a float convolution between
-        integer convolutions when it loads the model, with a single scale for all channels.
+        Only the first layers may stay in floating point. When ONNX Runtime loads a model, it quantizes a float
+        convolution between integer convolutions, with a single scale for all channels.
         """
         left = self.layers[:float_layers]
         start = self.body.index(self.layers[float_layers]) if float_layers < len(self.layers) else len(self.body)
@@ -168,7 +168,7 @@ class Quantizer:
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTIZED),
             per_channel=True,
-            reduce_range=True,  # 7 bits: without VNNI the sum of two products of 8 bits is cut off at 16 bits
+            reduce_range=True,  # 7 bits: without VNNI the sum of two 8-bit products is cut off at 16 bits
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in nodes],
@@ -183,7 +183,7 @@ class Quantizer:
         """Raise if ONNX Runtime's optimizer quantizes a layer that should stay in floating point."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _SILENT
-        # the optimizer keeps names
+        # the optimizer keeps the names
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(self._scratch / "optimized.onnx")
         onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
@@ -206,7 +206,7 @@ def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
         model.replace_input_of_all_nodes(node.output[0], node.input[0])
         model.remove_node(node)
     model.clean_initializers()
-    del model.graph().value_info[:]  # a transposed value was in floating point
+    del model.graph().value_info[:]  # the value was in floating point before the transpose
     return model.model
 
 
@@ -265,8 +265,8 @@ def _tools() -> Iterator[None]:
 
 _FEWEST_PHOTOS: Final = 16
 _FLOAT_LAYERS: Final = (0, 1, 2)
-"""Numbers of first layers to try in floating point. With three colours, an integer convolution is hardly faster, and
-makes a depthwise convolution after it slower."""
+"""How many first layers to try in floating point. On three colours, an integer convolution is hardly faster, and a
+depthwise convolution after it is slower."""
 
 
 @dataclass(frozen=True)
@@ -288,10 +288,10 @@ class Refusal:
 
 
 def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Attempt | Refusal:
-    """Quantize a model with none, one or two of its first layers in floating point, and choose the fastest that passes.
+    """Quantize a model with no, one or two first layers in floating point. Choose the fastest model that passes.
 
-    Half of the training photos set the ranges. Validation photos and the other half test the model. It must be more
-    than ``min_gain`` times as fast as float32 on this machine. Raises InputError.
+    Half of the training photos set the ranges. Validation photos and the other half test the model. The model must be
+    more than ``min_gain`` times as fast as float32 on this machine. Raises InputError.
     """
     training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:
@@ -328,7 +328,7 @@ def _attempt(float32: Float32, quantizer: Quantizer, float_layers: int) -> Attem
 def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
     """Why no model passed, for a person. ``allowed``: points of accuracy that the model may lose."""
     if not attempts:
-        return "it has no layers that integers make faster"
+        return "it has no layers that are faster with integers"
     best = min(attempts, key=lambda attempt: (max(attempt.drop.estimate, allowed), -attempt.gain))
     loses = best.drop.too_much(allowed) or f"it {best.drop.words}"
     layers = f", with {number_of(len(best.float_layers), 'layer')} in floating point" if best.float_layers else ""

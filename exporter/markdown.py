@@ -1,4 +1,4 @@
-"""Markdown from Jinja2 templates; all text in their values is escaped."""
+"""Markdown from Jinja2 templates. All text in their values is escaped."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -33,8 +33,8 @@ def plain(text: str, longest: int = 200) -> Markup:
     """Text on one line, escaped so that it contains no formatting and no links. Markup is unchanged.
 
     Args:
-        text: class names, paths. May contain single surrogates.
-        longest: number of shown characters.
+        text: class names, paths. May contain lone surrogates.
+        longest: maximum number of characters.
     """
     if isinstance(text, Markup):
         return text

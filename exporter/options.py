@@ -1,4 +1,4 @@
-"""The options of an export. Also imports TensorFlow late and quietly, for training and exporting."""
+"""The options of an export. Also imports TensorFlow quietly, when training or exporting needs it."""
 
 import os
 import tempfile
@@ -19,7 +19,7 @@ class ExportOptions:
     """The models to make in addition to ``model.onnx``, and their limits. InputError if options contradict each other.
 
     Attributes:
-        int8: make a variant that computes with 8-bit integers. It is published if it is faster and almost as accurate.
+        int8: make a variant with 8-bit integers. It is published if it is faster and almost as accurate.
         edge: make for each variant a graph that takes one photo of any size.
         max_drop: points of accuracy that int8 may lose against float32, and an edge graph against its model's own
             decoding.

@@ -41,7 +41,7 @@ class KerasOutputs:
     probabilities: Probabilities
 
     def scores(self, temperature: float, unknown: DistanceHead | None) -> Scores:
-        """Calibrated probabilities, and out-of-distribution scores if ``unknown`` is given."""
+        """Calibrated probabilities. Also out-of-distribution scores if ``unknown`` is given."""
         unknown_scores = None if unknown is None else unknown.score(self.features)
         return Scores(calibrated(self.logits, temperature), unknown_scores)
 
@@ -72,7 +72,8 @@ class UnknownParity:
     Attributes:
         largest: largest difference, relative to the score (:func:`relative_difference`).
         crossed: number of photos that cross the limit and are not near it.
-        near_limit: number of photos whose score in Keras is within twice the tolerance of the limit. They may cross it.
+        near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance. These
+        may cross it.
     """
 
     largest: float
@@ -92,8 +93,9 @@ class Parity:
 
     Attributes:
         largest, mean: absolute difference of a probability.
-        flips: (class index in Keras, class index in ONNX Runtime) of each photo whose label changes, except near-ties.
-        near_ties: number of photos whose two highest probabilities are within twice the tolerance in Keras. Either may
+        flips: (class index in Keras, class index in ONNX Runtime) of each photo with another label, except near-ties.
+        near_ties: number of photos whose two highest probabilities in Keras differ by at most twice the tolerance.
+        Either
         win.
         unknown: the differences between the out-of-distribution scores. None if there are none.
     """
@@ -139,7 +141,7 @@ def prove(
 
 
 def _check_last_layer(outputs: KerasOutputs) -> None:
-    """The ONNX graph is built from the logits, so the last layer must be their softmax or sigmoid."""
+    """The last layer must be the softmax or sigmoid of the logits, because the ONNX graph is built from the logits."""
     units = outputs.probabilities.shape[1]  # a sigmoid has one output, for the second class
     difference = np.abs(outputs.probabilities - calibrated(outputs.logits, 1.0)[:, -units:]).max()
     if not difference <= TOLERANCE and np.isfinite(outputs.logits).all():

@@ -16,11 +16,11 @@ from models.errors import InputError, ParityError
 from models.manifest import AUTO, FLOAT32, INT8
 
 _QUICKER: Final = 1.12
-"""The smallest speed of a default variant, as a multiple of float32's speed. Measured on one thread: on all cores,
-processes share caches and memory (1.08 of a ``mobilenet`` was 0.99 with two; docs/measurements.md)."""
+"""A default variant must be at least this many times as fast as float32. Speed is measured on one thread, because
+processes on all cores share caches and memory (1.08 of a ``mobilenet`` was 0.99 with two; docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
-"""The share of rows that a default variant may send to review in addition to float32's share. It is within noise.
-People cost more than processors."""
+"""A default variant may send this share of rows to review in addition to float32's share. It is within noise. People
+cost more than processors."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +32,12 @@ class Default:
 
 
 def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: ExportOptions, cpu: str) -> Default:
-    """Choose int8 if it is as good as float32, unless the options name a variant. ``cpu`` measured the speeds.
+    """Choose int8 if it is as good as float32, unless the options name a variant.
 
-    int8 must be at least 1.12 times as fast as float32, both in the network and from file to label. Its measured loss
-    of accuracy must be within chance, or surely within ``max_drop`` (by the 95% interval). It must not promise a lower
+    ``cpu``: processor of the measurements.
+
+    int8 must be at least 1.12 times as fast as float32, both in the network and from file to label. The measured loss
+    of accuracy must be within chance, or with 95% confidence within ``max_drop``. int8 must not promise a lower
     precision, and must send at most 2% more of the rows to review. InputError if the options name int8 and int8 failed.
     """
     if options.default_variant == INT8 and int8 is None:
@@ -57,7 +59,7 @@ def _no_default(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, max_d
     own, other = int8.metadata.precision, float32.metadata.precision
     low, high = facts.cost.points_95
     if (slower := min(facts.speed, facts.gain)) < _QUICKER:
-        return f"is {facts.pace}: {math.floor(slower * 1000) / 1000:.3f} is less than the {_QUICKER} times needed"
+        return f"is {facts.pace}: {math.floor(slower * 1000) / 1000:.3f} is less than the required {_QUICKER} times"
     if low > 0.0 and high > max_drop:
         return (
             f"loses {facts.cost.points:.2f} points of accuracy on {facts.cost.photos} validation photos, more "
@@ -90,7 +92,7 @@ class Proof:
     """The comparisons of an export.
 
     Attributes:
-        many, one: float32 against Keras, in batches and photo by photo.
+        many, one: ONNX Runtime (float32) against Keras, in batches and photo by photo.
         golden: number of golden samples in the bundle.
         variants: float32 and its figures, and int8 if the bundle has it.
         refusal: why int8 was refused. None if the bundle has int8, or the option was off.
@@ -175,11 +177,11 @@ def _of_keras(parity: Parity, batches: str) -> str:
         )
     else:
         what = (
-            f"unknown scores differ by up to {parity.unknown.largest:.2g} of their size (at most "
+            f"unknown scores differ by up to {parity.unknown.largest:.2g} (relative; at most "
             f"{parity.unknown.tolerance:.0e} is allowed), and {parity.unknown.crossed} of {parity.photos} "
             "photos cross the limit."
         )
     return (
-        f"ONNX Runtime and Keras disagree {batches}: {what} Nothing was published; please report the architecture "
-        "and the versions in args.json."
+        f"ONNX Runtime and Keras disagree {batches}: {what} Nothing was published; please report this, with the "
+        "architecture and the versions in args.json."
     )

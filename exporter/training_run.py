@@ -1,4 +1,4 @@
-"""Reads a run folder that the trainer wrote. Neither package imports the other."""
+"""Reads a run folder that the trainer wrote. The trainer and the exporter do not import each other."""
 
 import csv
 import json
@@ -65,12 +65,12 @@ class TrainingRun:
         groups: group numbers of these pixels, ``(n,)``. Photos of one picture or product have the same number.
         sample: file with pixels of some training photos.
         originals: files of validation photos.
-        outliers: number of photos without a product behind the unknown score's measurement.
+        outliers: number of photos without a product that measured the unknown score.
         measured: the main figure of the run's report.
         unknown_head: the arrays of the out-of-distribution score. None if the score could not be learned.
         folds: for each fold, the predictions of the network that was trained without it. May be empty.
         pools_folds: whether these predictions count as the network's own, because each fold was a full training.
-        repeated: SHA-256 of a photo that fills five or more rows of the labelled photos → its share of the rows.
+        repeated: SHA-256 of a photo with five or more rows in the labelled photos → its share of the rows.
     """
 
     name: str
@@ -98,7 +98,7 @@ class TrainingRun:
         return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
 
     def original_bytes(self) -> Iterator[bytes]:
-        """The bytes of each original. Empty if a file cannot be read: then the photo is skipped."""
+        """The bytes of each original. Empty if a file cannot be read; the photo is then skipped."""
         for path in self.originals:
             try:
                 yield read_photo(path)
@@ -126,8 +126,8 @@ def read_training_run(path: Path) -> TrainingRun:
     for file in (network, kept):
         if not file.is_file():
             msg = (
-                f"Expected {file}, because a finished run has it; finish the run with hangtag train --resume "
-                f"{quote(str(path))}."
+                f"Expected {file}, found none, so the run is not finished; finish it with hangtag train "
+                f"--resume {quote(str(path))}."
             )
             raise InputError(msg)
     arrays = read_arrays(kept, "pixels and labels", "pixels", "labels", "groups")
@@ -163,7 +163,7 @@ def read_training_run(path: Path) -> TrainingRun:
 
 
 def _repeated(splits: Path) -> dict[str, float]:
-    """Empty if the splits are gone: then every picture with many rows goes to review."""
+    """Empty if the splits are gone. Then every picture with many rows goes to review."""
     with suppress(FileNotFoundError), splits.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         counts = Counter(row["sha256"] for row in csv.DictReader(file) if row["present"] == "true")
         return {sha256: count / counts.total() for sha256, count in counts.items() if count >= _REPEATED}
@@ -174,7 +174,7 @@ def _read_args(path: Path) -> _Args:
     try:
         return _Args.model_validate_json((path / "args.json").read_bytes())
     except OSError as error:
-        actual = "a bundle, which was exported already" if (path / MANIFEST_FILE).is_file() else "none"
+        actual = "a bundle, which is already exported" if (path / MANIFEST_FILE).is_file() else "none"
         msg = f"Expected a run (a folder with args.json) at {path}, found {actual}; make one with hangtag train."
         raise InputError(msg) from error
     except ValidationError as error:

@@ -23,10 +23,11 @@ from models.statistics.out_of_distribution import unknown_limit
 from models.statistics.thresholds import HeldOutLogits, fit_confidence
 
 _CROSSED: Final = 0.03
-"""The share of photos that may cross the limit beyond chance. With an unrelated score, some 10% would cross, because 5%
-are beyond each limit."""
+"""The share of photos that may cross the limit, beyond chance. If the two scores were unrelated, some 10% would cross:
+5% are beyond each limit."""
 _SAME_LABELS: Final = 0.95
-"""With a lower share of equal labels, the folds' networks (float32) do not count for a variant."""
+"""If variant and float32 give a smaller share of equal labels, the folds' networks (float32) do not count for the
+variant."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Int8Facts:
     Attributes:
         gain: speed of its network on one thread of this machine, as a multiple of float32's speed.
         whole_gain: the same with decoding. None if no photo could be decoded.
-        unknown_agreement: share of the compared photos that both find unknown or both find known. None without an
-            out-of-distribution score.
+        unknown_agreement: share of the compared photos on which both models agree whether the photo is unknown. None
+            without an out-of-distribution score.
     """
 
     cost: Drop
@@ -54,7 +55,7 @@ class Int8Facts:
 
     @property
     def speed(self) -> float:
-        """Its speed as a multiple of float32's speed, with decoding if that was measured."""
+        """The speed as a multiple of float32's speed, with decoding if that was measured."""
         return self.whole_gain or self.gain
 
     @property
@@ -131,7 +132,7 @@ def variant_of(float32: Float32, attempt: Attempt, options: ExportOptions) -> Ma
     if crossed is not None and (at_least := lower_bound(int(crossed.sum()), len(crossed))) > _CROSSED:
         return Refusal(
             f"it and float32 disagree on whether a photo is unknown, for {crossed.mean():.1%} of {len(crossed)} "
-            f"validation and training photos ({at_least:.1%} at least); {_CROSSED:.0%} are allowed"
+            f"validation and training photos (at least {at_least:.1%}); {_CROSSED:.0%} are allowed"
         )
     facts = Int8Facts(
         cost=attempt.drop,

@@ -90,10 +90,7 @@ class Variant(Calibration):
 
 
 class Measured(StrictModel):
-    """The main figure of a run's report.
-
-    It is from test photos, from out-of-fold photos if these are more, or from validation.
-    """
+    """The main figure of a run's report: from test photos, from more out-of-fold photos, or else from validation."""
 
     accuracy: Probability
     photos: int

@@ -131,10 +131,7 @@ class EncodedPhoto:
 
 
 def _way_of_decoding(image: Image.Image) -> Hashable:
-    """A key of the decoding.
-
-    Images of the same bytes with equal keys decode to the same pixels, also after ``draft``.
-    """
+    """A key of the decoding. Equal images with equal keys decode to the same pixels, also after ``draft``."""
     from PIL.JpegImagePlugin import JpegImageFile  # Pillow loads this module with the first image
 
     if type(image).draft is Image.Image.draft:

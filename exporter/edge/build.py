@@ -18,14 +18,14 @@ _IR_VERSION: Final = 10
 _PREFIX: Final = "fit/"
 """Prefix of every name inside the graph, except its input and its output."""
 _MODEL: Final = "model/"
-"""Prefix of every name in the model. Keeps them apart from names in the graph before it."""
+"""Prefix of every name in the model, so that it differs from names in the preceding graph."""
 PIXELS: Final = "pixels"
 _WHITE: Final = 255
 _CHANNELS: Final = 3
 
 
 def fit_graph(spec: PreprocessSpec) -> onnx.ModelProto:
-    """The graph for a spec's size and fit. It gets a decoded photo.
+    """The graph of a spec's size and fit. Its input is a decoded photo.
 
     Input ``image``, ``uint8 [height, width, 3]``: upright, opaque sRGB, of any size. Output ``pixels``, ``uint8 [1, S,
     S, 3]``: the same pixels as from Pillow.

@@ -15,19 +15,19 @@ from models.fit import Decode
 from models.preprocess import preprocess, whole_pixels
 
 _NEAR_TIE: Final = 0.02
-"""Two classes whose probabilities differ by at most this may change places."""
+"""Two classes may change places if their probabilities differ by at most this."""
 _FEW: Final = 500
-"""With fewer photos, one near-tie may change its label: a single photo is more than a fifth of a percent."""
+"""With fewer photos, one near-tie may change its label, because one photo is more than a fifth of a percent."""
 _MEAN: Final = 0.005
-"""For comparison: another fit moves probabilities by 0.02 on average. The other order of steps in ``whole_pixels``
-(colour profile, CMYK and transparency after the resize) moves them by 0.0001."""
+"""The largest mean change of a probability. Another fit changes probabilities by 0.02 on average. The other order of
+steps in ``whole_pixels`` (colour profile, CMYK and transparency after the resize) changes them by 0.0001."""
 _LABELS: Final = 0.998
 _SURE: Final = 0.995
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A photo with another label in the edge graph. ``margin``: its two highest probabilities' difference in Python."""
+    """A photo with another label in the edge graph. ``margin``: difference between its two highest probabilities."""
 
     index: int
     expected: str
@@ -42,7 +42,7 @@ class EdgeParity:
     Attributes:
         passed_over: number of photos that cannot be decoded.
         largest, mean: absolute difference of a probability, against ``decode=full``. Not finite if a value is NaN.
-        near_ties: number of photos whose two highest probabilities are within 0.02, with ``decode=full``.
+        near_ties: number of photos whose two highest probabilities differ by at most 0.02, with ``decode=full``.
         flips: changed labels against ``decode=full``.
         own_flips: changed labels against the model's own spec, which usually scales JPEGs during decoding.
         sure: number of photos that need no review, by the model's own spec or by the edge graph.
@@ -76,7 +76,7 @@ class EdgeParity:
 
     @property
     def sure_agreement(self) -> float:
-        """The same share among the photos that need no review."""
+        """Of the photos that need no review, the share whose label is the same as with the model's own spec."""
         return _share(self.sure, self.sure_flips)
 
     @property
@@ -88,13 +88,13 @@ class EdgeParity:
     def reasons(self) -> tuple[str, ...]:
         """The reasons not to publish the edge graph.
 
-        On a few hundred photos, half a point of accuracy is within chance. A loss within chance passes, and is shown.
+        On a few hundred photos, half a point of accuracy may be chance. Such a loss passes, and is shown.
         """
         one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= _NEAR_TIE
         points, low = (0.0, -np.inf) if self.cost is None else (self.cost.points, self.cost.points_95[0])
         too_much = (
-            f"{points:.1f} points of accuracy are lost against the model's own decoding, {low:.1f} at least (allow "
-            "more with --max-drop, or train with --decode full)"
+            f"{points:.1f} points of accuracy are lost against the model's own decoding, at least {low:.1f} "
+            "(allow more with --max-drop, or train with --decode full)"
         )
         few_crossed = max(1.0, (1.0 - _LABELS) * self.photos)
         faults = {
@@ -137,7 +137,7 @@ def prove_edge(
     sure = {
         index
         for index, *both in zip(indices, *decided, strict=True)
-        if not all(one.review or one.label_level for one in both)  # the graph labels no nodes above the classes
+        if not all(one.review or one.label_level for one in both)  # the graph gives no labels above the classes
     }
     right = None if labels is None else np.array([labels[i] for i in indices])
     return EdgeParity(

@@ -85,10 +85,7 @@ def remove_deleted(storage: Storage, state: State) -> None:
 
 @dataclass(frozen=True)
 class Published:
-    """The number of a version, and whether this call published it.
-
-    Publishing the same bundle again returns the old number.
-    """
+    """The number of a version, and whether it is new. Publishing a bundle again returns the old number."""
 
     version: int
     new: bool

@@ -137,10 +137,7 @@ def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
 
 
 def budgets(share: float) -> Iterator[tuple[float, float]]:
-    """The targets with the error probability of each walk, strictest first.
-
-    Together the walks have ``share`` of MISTRUST.
-    """
+    """The targets with their walks' error probabilities, strictest first. Together: ``share`` of MISTRUST."""
     mistrusts: dict[float, float] = {}
     for precision in reversed(TARGETS):
         stricter = sum(precision ** fewest(other, mistrust) for other, mistrust in mistrusts.items())

@@ -115,10 +115,7 @@ class Paired:
 
 
 def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.intp]) -> Paired | None:
-    """Compare two models by their right answers, ``(n,)`` each.
-
-    None without photos. ``groups``: group numbers from 0.
-    """
+    """Compare two models by their right answers, ``(n,)`` each; None if empty. ``groups``: numbers from 0."""
     photos = len(champion)
     if not photos:
         return None

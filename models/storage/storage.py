@@ -58,10 +58,7 @@ class Storage(Protocol):
         """The bytes under ``key``. Raises ``FileNotFoundError``."""
 
     def source(self, key: str) -> Path | BinaryIO:
-        """The bytes under ``key``, in a form that pyarrow opens.
-
-        Raises ``FileNotFoundError``, possibly only on reading.
-        """
+        """The bytes under ``key``, in a form that pyarrow opens. Reading may also raise ``FileNotFoundError``."""
 
     def local(self, key: str, folder: Path) -> Path:
         """A local file with the bytes under ``key``. Raises ``FileNotFoundError``, possibly only on reading.

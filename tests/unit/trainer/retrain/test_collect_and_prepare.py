@@ -102,7 +102,7 @@ def test_nothing_moves_while_photos_come_and_are_corrected(cycles: Cycles, given
     assert set(after) - set(before) == {"90.png", "91.png"}
     corrected = next(photo for photo in second.photos if photo.path == tested.path)
     assert (corrected.label, corrected.split) == (other, Split.TEST)
-    assert "1 photo has another label than before (1 in test)" in second.notes
+    assert "1 photo has a new label (1 in test)" in second.notes
     assert not {photo.sha256 for photo in second.of(Split.TRAIN)} & {photo.sha256 for photo in first.of(Split.TEST)}
 
 
