@@ -46,7 +46,7 @@ def check_command(
     ] = False,
     quarantine: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Move harmful photos into this folder, and keep a log."),
+        typer.Option(metavar="DIR", help="Move photos that would harm a training into this folder, and write a log."),
     ] = None,
     undo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Move back the files of an earlier --quarantine DIR.")
@@ -215,8 +215,8 @@ def retrain_command(
 ) -> None:
     """Train a challenger on old and new photos, and make it the champion if it passes the gate.
 
-    No photo changes its split. After a stop or a crash, the same command continues. If there is no champion, the
-    command trains the first model. To overrule the gate: hangtag models promote.
+    No photo changes its split. After a stop or a crash, the same command continues. Without a champion, the command
+    trains the first model. To overrule the gate: hangtag models promote.
 
     Exit statuses: 0 promoted, 3 refused, 4 nothing new, 6 another cycle of this model is running.
 
@@ -249,7 +249,7 @@ def schedule_command(
 ) -> None:
     """Start retrainings on schedule, until stopped. They run on a hangtag worker --queue train.
 
-    Runs Celery's beat: start one process, with all config files. Restart it after a change of the files. After a pause,
+    Runs Celery's beat. Start it once, with all config files, and restart it after a change of the files. After a pause,
     each missed cycle runs once.
 
     Examples:

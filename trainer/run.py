@@ -77,7 +77,7 @@ class RunArgs(TrainRequest):
 
     @property
     def pretrained(self) -> bool:
-        """Whether the network started with pretrained weights."""
+        """Whether the network starts from pretrained weights."""
         return self.weights != "none"
 
     @property
@@ -121,7 +121,7 @@ class RunArgs(TrainRequest):
 
 
 class Inside:
-    """A path under its object's ``path``."""
+    """Descriptor of a path under the object's ``path``."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -168,7 +168,7 @@ class Run:
             os.close(folder)
 
     def take_over(self, other: "Run") -> None:
-        """Move network, figures and args of a run inside this run to this run, and remove the inner run.
+        """Move network, figures and args of an inner run to this run, and remove the inner run.
 
         The network moves first, so that a crash never leaves figures of another network. A second call moves the rest.
         """

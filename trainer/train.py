@@ -51,7 +51,7 @@ class TrainingView(FitView, Progress, Protocol):
     """Shows the progress of a training."""
 
     def goes_on(self, evaluation: Evaluation, run: Run, args: RunArgs, seconds: float | None) -> None:
-        """Fine-tuning begins with these args, and takes ``seconds``, if known. The run of the head is complete."""
+        """Fine-tuning begins with these args, and takes ``seconds``, if known. The head's run is complete."""
 
     def prepared(self, prepared: Prepared, args: RunArgs) -> None:
         """The data is ready."""

@@ -1,4 +1,4 @@
-"""Image registration: finds the crop and stretch with the smallest difference of two pictures, and that difference.
+"""Image registration: finds the crop and stretch with the smallest difference between two pictures.
 
 The method of Lucas and Kanade (1981) with four unknowns: the sides of the second picture within the first.
 """
@@ -30,7 +30,7 @@ class PairFit:
     likeness: Floats  # correlation of the colour details, without coarse brightness
     difference: Floats  # mean absolute difference in the most different colour, 0 to 255
     worst: Floats  # the largest difference of any 4 by 4 pixels
-    tint: Floats  # mean difference of the colours without brightness, as a share of the second picture's colourfulness
+    tint: Floats  # mean colour difference without brightness, relative to the second picture's saturation
 
 
 def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> PairFit:
@@ -66,7 +66,7 @@ def _softened(planes: Floats) -> Floats:
 
 
 def _registered(first: Floats, second: Floats, boxes: Floats) -> Floats:
-    """Improve the boxes by Gauss-Newton steps, so that grey pictures ``(n, 1, S, S)`` differ least."""
+    """Gauss-Newton steps: move the boxes so that grey pictures ``(n, 1, S, S)`` differ less."""
     side = first.shape[2]
     slopes = np.concatenate([first, np.gradient(first, axis=2) * side, np.gradient(first, axis=3) * side], 1)
     damping = _DAMPING * side**2 * np.eye(4, dtype=np.float32)
@@ -111,7 +111,7 @@ def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
 
 def _detail_likeness(laid: Floats, second: Floats) -> Floats:
     one, other = _details(laid), _details(second)
-    noise = one.shape[1]  # one grey level in each direction, so that similar noise does not make plain pictures alike
+    noise = one.shape[1]  # one grey level in each direction, so that equal noise does not make plain pictures alike
     product, ones, others = (np.einsum("ni,ni->n", *pair) for pair in ((one, other), (one, one), (other, other)))
     likeness: Floats = product / np.sqrt((ones + noise) * (others + noise))
     return likeness

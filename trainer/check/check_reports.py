@@ -61,7 +61,7 @@ _Tile = tuple[int, str, list[Any]]
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
-    """For each split, the number of its photos that also appear in a split of lower rank."""
+    """The photos in each split that also appear in a split of lower rank (test, val, train: highest first)."""
     photos, sentences = checkup.scanned.photos, []
     for split in (Split.TEST, Split.VAL):
         leaks = [leak for leak in checkup.relations.leaks if photos[leak.photo].split is split]
@@ -103,7 +103,7 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
         )
     labels: defaultdict[str, set[str]] = defaultdict(set)
     for photo in photos:
-        if photo.product is not None and photo.label != NONE:  # a size chart may belong to a product
+        if photo.product is not None and photo.label != NONE:  # a product's size chart may have the label _none
             labels[photo.product].add(photo.label)
     disputed = [product for product, names in labels.items() if len(names) > 1]
     if disputed:
@@ -294,7 +294,7 @@ def _notes(issue: Issue, same: list[int], checkup: Checkup) -> list[str]:
 
 
 def _couples(issue: Issue, checkup: Checkup) -> list[_Couple]:
-    """Pairs of photos with the same picture, most serious first. Empty for issues of single photos."""
+    """Pairs of photos with the same picture, most serious first. Empty for issues that concern single photos."""
     photos, relations = checkup.scanned.photos, checkup.relations
     match issue:
         case Issue.LEAK:

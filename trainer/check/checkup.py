@@ -33,8 +33,8 @@ LEAST_OF_A_CLASS: Final = 8
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
 BLURRED_STEP: Final = 20
-"""Steps between neighbouring pixels. A photo with steps above the first value is sharp, even with few edges. A photo
-without steps above the second value is blurred, by three pixels at 500 or more."""
+"""Grey-level steps between neighbouring pixels. A photo with a step above the first value is sharp, even with few
+edges. A photo without a step above the second value is blurred: by three pixels if it has 500 pixels or more."""
 
 _SAME_FORMAT: Final = {"MPO": "JPEG", "DIB": "BMP"}
 _BLUR_SCALE: Final = 0.01
@@ -102,8 +102,8 @@ Flags = npt.NDArray[np.bool_]
 class PhotoIssues:
     """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
 
-    Properties are class → issue → share of the class, if more than half. Then no photo of the class gets the issue's
-    flag.
+    Properties are class → issue → share of the class. An issue of more than half of a class is a property, and the
+    photos of this class do not get its flag.
     """
 
     scores: Mapping[Issue, Scores]
@@ -146,12 +146,12 @@ def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
 
 
 def _usualness(sizes: Scores) -> Scores:
-    """1 in the middle of the usual sizes, 0.5 at the limits: three interquartile ranges beyond the quartiles."""
+    """1 in the middle of the usual sizes, 0.5 at their limits (three interquartile ranges beyond the quartiles)."""
     if not len(sizes):
         return sizes
     low, high = np.percentile(sizes, [25, 75])
     middle = (low + high) / 2
-    # at least half the size, in case nearly all photos have the same size
+    # at least half of the size, because nearly all photos may have the same size
     breadth = max((high - low) * (1 + 2 * _IQR_FACTOR), middle)
     usualness: Scores = 1 - np.minimum(1.0, np.abs(sizes - middle) / breadth)
     return usualness
@@ -265,7 +265,8 @@ class Checkup:
         for group in relations.conflicts:
             for place in group:
                 twins[place] = next(other for other in group if photos[other].label != photos[place].label)
-        return {**twins, **{leak.photo: leak.twin for leak in relations.leaks}}  # leaks are most important
+        # a leak is more serious than a duplicate
+        return {**twins, **{leak.photo: leak.twin for leak in relations.leaks}}
 
     def _all_but(self, places: Iterable[int]) -> Scores:
         scores = np.ones(len(self.scanned.photos))
@@ -322,7 +323,7 @@ def scan_photos(photos: Sequence[LabeledPhoto], store: StatisticsStore, advance:
     hashed, unread = hash_photos(photos, partial(advance, "Reading"))
     files = {sha256: photo.path for photo, sha256 in hashed}
     total, counter = sum(map(store.lacks, files)), itertools.count(1)
-    if total:  # includes the time of the first photo
+    if total:  # includes the time for the first photo
         advance("Looking", 0, total)
     store.add(files, usable_cores(), lambda: advance("Looking", next(counter), total))
     usable = [(photo, sha256) for photo, sha256 in hashed if store.fault(sha256) is None]

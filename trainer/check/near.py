@@ -1,7 +1,7 @@
 """Near duplicates: the same picture saved again, resized, or slightly cropped.
 
-Descriptors find candidates, so that the work grows only with the number of photos: each photo, and its crops, are
-compared with the most similar whole photos. To prove a candidate, one picture is laid over the other, shifted and
+Descriptors find candidates, so that the work grows only in proportion to the photos: each photo, and its crops, are
+compared with the most similar whole photos. To test a candidate, one picture is laid over the other, shifted and
 stretched to the best fit, and compared in colour. The first comparison is at icon size and leaves few candidates. The
 second is at full size.
 """
@@ -26,13 +26,13 @@ Take = Callable[[Places], Pixels]
 _NEIGHBOURS: Final = 5
 _CANDIDATE_LIKENESS: Final = 0.85
 _MOST_CANDIDATES: Final = 16
-"""Candidates of one photo. Hundreds of products on white look alike in small pictures."""
+"""The largest number of candidates for one photo. Small pictures of products on white look alike by the hundred."""
 _EXACT_SEARCH: Final = 4096
 _VISITED_CELLS: Final = 12
 _TRAINED_ON: Final = 64
 _ROUNDS: Final = 10
 _LARGEST_CUT: Final = 0.1
-"""Shares that the crops remove from a side."""
+"""Shares of a side that the crops cut off."""
 _GRID: Final = 16
 _LIGHT_FREQUENCIES: Final = 8
 _COLOUR_FREQUENCIES: Final = 4
@@ -40,7 +40,7 @@ _COLOUR_WEIGHT: Final = np.float32(2)
 _LEAST_CONTRAST: Final = 8.0
 _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 _SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
-"""Numbers in a descriptor."""
+"""Length of a descriptor."""
 _WAVES: Final[Floats] = dct(np.eye(_GRID, dtype=np.float32), axis=0, norm="ortho")[:_LIGHT_FREQUENCIES]
 _CANDIDATE: Final = np.dtype([("first", np.intp), ("second", np.intp), ("box", np.float32, 4), ("merit", np.float32)])
 """Candidate pairs: the positions of two photos; the part of the first photo that resembles the second, as shares of its
@@ -57,8 +57,8 @@ _LARGEST_DIFFERENCE: Final = 8.0
 _WORST_IN_PLACE: Final = 14.0
 _WORST_OF_SHIFT: Final = 220.0
 _LARGEST_WORST: Final = 32.0
-"""In a picture that was saved again, no cell differs by much, except where another text is printed. In a cropped
-picture, cells differ more if the crop is larger."""
+"""The largest differences of a cell. If a picture was saved again, cells differ little, except where another text is
+printed. If a picture was cropped, cells differ more."""
 
 _LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0
@@ -241,7 +241,7 @@ def _fitted(candidates: Candidates, take: Take) -> PairFit:
 
 
 def _prove(candidates: Candidates, take: Take, proved: dict[tuple[int, int], float]) -> None:
-    """Store the likeness of each pair with the same picture: the larger value of the two directions."""
+    """Store the likeness of each pair with the same picture: the larger value of both directions."""
     fitted = _fitted(candidates, take)
     for row in np.flatnonzero(_same_picture(fitted)):
         first, second = sorted((int(candidates["first"][row]), int(candidates["second"][row])))

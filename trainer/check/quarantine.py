@@ -28,7 +28,7 @@ def make_outside(data: Path, folder: Path, option: str) -> None:
     """Make an option's folder. InputError inside the data, because its files would be read as data again."""
     within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
     if within or (folder.exists() and not folder.is_dir()):
-        msg = f"Expected a folder outside {data} for {option}, got {folder}; name another one."
+        msg = f"Expected a folder outside {data} for {option}, got {folder}; choose another folder."
         raise InputError(msg)
     folder.mkdir(parents=True, exist_ok=True)
 
@@ -37,7 +37,7 @@ def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that would harm a training, with the reasons.
 
     If photos with two labels have given splits, only photos in the split of lowest rank are moved. Replaced files stay.
-    So do photos whose host failed this time.
+    Photos whose host failed this time also stay.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {
@@ -160,7 +160,7 @@ def bring_back(folder: Path) -> BroughtBack:
     moves = {there: back for there, back in log.items() if os.path.lexists(there)}
     taken = next((back for back in moves.values() if os.path.lexists(back)), None)
     if taken is not None:
-        msg = f"Expected no file at the original place of {taken}, found a new file; move it away first."
+        msg = f"Expected no file at the original place of {taken}, found a new file; move the new file away first."
         raise InputError(msg)
     renamed = []
     for there, back in moves.items():
@@ -172,7 +172,7 @@ def bring_back(folder: Path) -> BroughtBack:
 
 
 def _read_log(folder: Path) -> dict[Path, Path]:
-    """Current place → original place of each file. A record that a crash cut short has no moved file."""
+    """Current path → original path of each file. If a crash cut the last record short, its file was not moved."""
     try:
         with (folder / LOG).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             header, *rows = [row for row in csv.reader(file) if row]

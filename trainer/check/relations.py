@@ -15,7 +15,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""A picture with at least this many rows is a placeholder, with one label or several."""
+"""The fewest rows of a placeholder picture: with several labels, and with one label."""
 
 
 class LeakKind(StrEnum):
@@ -28,7 +28,7 @@ class LeakKind(StrEnum):
 
 @dataclass(frozen=True)
 class Leak:
-    """The positions of a photo and of its twin: the same picture or product, in a split of lower rank."""
+    """A photo and its twin, by position. The twin is in a split of lower rank."""
 
     photo: int
     twin: int
@@ -43,8 +43,8 @@ class Relations:
         exact: groups of photos with the same pixels.
         pictures: the picture number of each photo.
         families: the family number of each photo. Photos of a family share a picture or a product.
-        placeholders: groups of photos with a picture that stands for missing photos. They are no duplicates. With
-            several labels they are neither conflicts nor leaks, because no training uses them.
+        placeholders: groups of photos with a picture that stands for missing photos. Placeholders are not duplicates.
+            With several labels they are neither conflicts nor leaks, because no training uses them.
         conflicts: groups of photos of one picture with several labels.
     """
 
@@ -111,7 +111,7 @@ def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
 
 
 def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apart: set[int]) -> list[Leak]:
-    """Each photo's closest twin in a split of lower rank. ``keys``: kind of twin → a key that twins share."""
+    """The closest twin of each photo in a split of lower rank. ``keys``: kind of twin → a key that twins share."""
     firsts: dict[tuple[LeakKind, Split, object], int] = {}
     for kind, values in zip(LeakKind, keys, strict=True):
         for place, (split, value) in enumerate(zip(splits, values, strict=True)):

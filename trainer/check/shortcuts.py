@@ -29,18 +29,19 @@ LEAST_PHOTOS: Final = 50
 LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
-"""The smallest gain of a shortcut over the most frequent class: in accuracy, and as a share of the errors.
+"""A shortcut must beat the most frequent class by this much in accuracy, and by this share of the errors.
 
-The gain may be among all classes or between two classes, but must exceed chance.
+The comparison is among all classes, or between two classes. The gain must exceed chance.
 """
 
 _ERRORS: Final = 3.0
-"""Larger differences, in standard errors, are not chance."""
+"""In standard errors. A larger difference is not chance."""
 _CHANCE_OF_PAIR: Final = 0.001
-"""A pair of classes is named only if chance produces such a good best pair less often (Bonferroni's correction)."""
+"""A pair of classes is named only if the probability of such a good best pair by chance is smaller (Bonferroni's
+correction)."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
-"""Features whose pairs of classes are named. Border colours, shape and bytes can come from the product itself: with
-many classes, they always distinguish some pair."""
+"""Features for which pairs of classes are named. Border colours, shape and bytes may come from the product itself, so
+with many classes they always distinguish some pair."""
 
 _SEED: Final = 0
 """Seed of the folds, and of the sample if there are more than ``MOST_PHOTOS``."""
@@ -56,8 +57,8 @@ class Guess:
     """The cross-validated accuracy of guessing the class from one accidental feature.
 
     ``majority`` is the accuracy of always guessing the most frequent class. ``pair`` are the two classes that the
-    feature distinguishes best. The pair stands out if the feature never comes from the product and chance does not
-    explain the result.
+    feature distinguishes best. The pair stands out if the feature cannot come from the product, and the result exceeds
+    chance.
     """
 
     feature: str

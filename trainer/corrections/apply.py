@@ -56,8 +56,8 @@ class CorrectedResult:
         output: the path or URL of the corrected copy.
         changed: number of rows with a new label. ``confirmed``: number of rows whose label reviewers confirmed.
         remarked: number of rows with a remark instead of a label.
-        in_conflict: number of unchanged rows on which reviewers disagree. In a job with several models, these four
-            counts include a row once per question.
+        in_conflict: number of unchanged rows on which reviewers disagree. In a job with several models, a row counts
+            once per question in these four numbers.
         left: number of rows for review without a vote.
     """
 
@@ -77,7 +77,7 @@ class CorrectedResult:
 
 
 def find_labels(name: str, jobs: str) -> Labels:
-    """The result at a path or in a ``.job`` folder, or of the job with this name in ``jobs``."""
+    """The result at a path, in a ``.job`` folder, or of the job with this name in ``jobs``."""
     path = Path(name)
     if path.suffix == ".job" and path.is_dir():
         path = path.with_suffix("")
@@ -97,7 +97,7 @@ def find_labels(name: str, jobs: str) -> Labels:
 
 
 def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = None) -> CorrectedResult:
-    """Write the corrected copy of a result next to the result or to ``output``, and record the figures of an audit.
+    """Write the corrected copy of a result next to it, or to ``output``. Record the figures of an audit.
 
     The copy of ``labels.csv`` is ``labels.corrected.csv``. The copy for a queued job is ``labels.corrected.parquet`` in
     the job's folder. The original does not change. An earlier copy is replaced.
@@ -237,7 +237,7 @@ class Correcting:
         self._label, self._status, self._sha256 = (prefix + name for name in ("label", "status", "sha256"))
         missing = {self._label, self._status, self._sha256} - set(schema.names)
         if missing:
-            msg = f"Expected the columns of hangtag label in {result}, found none of {', '.join(sorted(missing))}."
+            msg = f"Expected the columns of hangtag label in {result}, but {', '.join(sorted(missing))} are missing."
             raise InputError(msg)
         added = [_free_name(prefix + name, schema.names) for name in _ADDED]
         self.schema = pa.schema([*schema, *(pa.field(name, pa.string()) for name in added)])

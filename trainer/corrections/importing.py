@@ -36,15 +36,16 @@ _CONFIDENCE: Final = re.compile(r" [0-9]\.[0-9]{2}(?:; |$)")
 _REMARKS: Final = {NONE: Remark.NOT_A_PRODUCT, **{remark.value: remark for remark in Remark if remark}}
 """Answers in ``correct_label`` that are not classes."""
 _ALIKE: Final = 0.8
-"""A ratio of difflib: ``hatt`` and ``hat`` have 0.86, ``boots`` and ``boats`` 0.8, ``hats`` and ``cats`` 0.75."""
+"""Similarity of misspelt labels, a ratio of difflib: ``hatt`` and ``hat`` have 0.86, ``boots`` and ``boats`` 0.8,
+``hats`` and ``cats`` 0.75."""
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Options of an import. The job or run next to the file supplies missing options, and the last two.
+    """Options of an import. The job or run next to the file sets the last two options, and options that are missing.
 
-    ``reviewer`` is the reviewer of rows without a reviewer. ``new_labels`` are accepted even if they look like misspelt
-    known labels. ``prefix`` starts the columns that Hangtag added. Labels in ``above_classes`` are refused.
+    ``reviewer``: for rows without a reviewer. ``new_labels``: accepted even if they look like misspelt known labels.
+    ``prefix``: prefix of the columns that Hangtag added. ``above_classes``: labels that are refused.
     """
 
     reviewer: str | None = None
@@ -137,7 +138,7 @@ def _near_labels(new: set[str], known: set[str]) -> dict[str, str]:
 def _completed(file: Path, options: ImportOptions) -> ImportOptions:
     """The options, completed from the job or run in the same folder.
 
-    Its folder of photos is used if it is on this machine. Its column is used if the file has it.
+    The job's folder of photos is used if it is on this machine. The job's column is used if the file has it.
     """
     run = Run(file.parent)
     if (run.path / "args.json").is_file():
@@ -230,7 +231,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
 def _faults(vote: Vote, options: ImportOptions, now: datetime) -> Iterator[str]:
     if vote.label in options.above_classes:
         yield f"expected a class, but {vote.label!r} is a label above classes"
-    if vote.at > now + _FAST_CLOCK:  # a time in the future would keep this vote the last
+    if vote.at > now + _FAST_CLOCK:  # otherwise this vote would stay the reviewer's last vote
         yield f"expected a time in the past, got {vote.at.isoformat()} in at"
 
 
@@ -246,7 +247,7 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
     image = options.image_column or next((by_name[known] for known in IMAGE_COLUMNS if known in by_name), None)
     if image is not None and image not in columns.values():
         columns["image"] = image
-    is_guess = "label" not in columns or _TOP_K in columns  # in review.csv, label is the model's label
+    is_guess = "label" not in columns or _TOP_K in columns  # in review.csv, the column label is the model's label
     lacks_label = CORRECT_LABEL not in columns and is_guess
     if lacks_label or not {"image", "sha256"} & set(columns):
         lacks = f"a column label or {CORRECT_LABEL}" if lacks_label else "a column sha256, or a column with the photos"

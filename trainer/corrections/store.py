@@ -1,4 +1,4 @@
-"""``corrections.csv``: every vote of every reviewer. Only whole rows are added, even if a writer is killed."""
+"""``corrections.csv``: all votes of all reviewers. A killed writer leaves at most one incomplete row."""
 
 import csv
 import errno
@@ -50,7 +50,8 @@ class CorrectionStore:
     def of_question(self, name: str) -> "CorrectionStore":
         """The store of one question in a job with several models: ``corrections-colour.csv`` for ``colour``.
 
-        In a single file, a photo's answers to several questions would be conflicts. An empty name returns this store.
+        Answers to several questions about one photo would be conflicts in a single file. An empty name returns this
+        store.
         """
         place = self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}")
         return CorrectionStore(place) if name else self
@@ -93,7 +94,7 @@ class CorrectionStore:
                 self._write([*self._rows(), *votes])
 
     def withdraw(self, vote: Vote) -> bool:
-        """Remove a vote. False if the file has no equal vote. The file is replaced as a whole."""
+        """Remove a vote, and replace the file. False if the file has no equal vote."""
         with self._alone():
             votes = list(self._rows())
             if vote in votes:
@@ -101,10 +102,10 @@ class CorrectionStore:
             return vote in votes
 
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
-        """Add votes. The file is replaced as a whole.
+        """Add votes, and replace the file.
 
         An ``untimed`` vote gets the time of its file. If it repeats the reviewer's last vote on the photo, it is added
-        only if it has the photo's first path.
+        only to record the first path of the photo.
         """
         with self._alone():
             before = set(self._rows())
@@ -232,7 +233,7 @@ class CorrectionStore:
 
 @dataclass(frozen=True)
 class _Snapshot(TextFile):
-    """A copy of a text file's bytes, because others may write at the same time."""
+    """A copy of a text file's bytes, because other processes may write to the file."""
 
     data: bytes = b""
 

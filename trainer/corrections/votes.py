@@ -1,4 +1,4 @@
-"""A vote is one reviewer's answer on one photo. Reviewers agree on a photo if their last votes are equal."""
+"""Votes of reviewers. A vote is one reviewer's answer on one photo. Reviewers agree if their last votes are equal."""
 
 import os
 import re
@@ -64,7 +64,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class PhotoVotes:
-    """The counted votes on one photo: each reviewer's last votes (all votes of that moment), latest first."""
+    """The votes on one photo that count: each reviewer's last votes (all votes of that moment), latest first."""
 
     votes: tuple[Vote, ...]
 

@@ -69,12 +69,12 @@ OPEN: Final = "open"
 LEARN: Final = "learn"
 """In a table's split column: a photo for training only. It is never used for measurements."""
 _CYCLE: Final = ("dataset.csv", "collected.json")
-"""Files next to each other in a retraining cycle. Labels in its list are plain names, even with ``>``."""
+"""Files of a retraining cycle. If both exist, the labels are plain names, even with ``>``."""
 
 
 @lru_cache(maxsize=1024)
 def split_named(name: str) -> Split | None:
-    """The split with this name in a folder or a cell: ``Training``, ``valid``, ``test_set``, ``dev``."""
+    """The split that a folder's name or a cell means: ``Training``, ``valid``, ``test_set``, ``dev``."""
     match = _SPLIT_NAME.fullmatch(_APART.sub("", name).lower())
     return Split(match.lastgroup) if match and match.lastgroup else None
 
@@ -89,7 +89,7 @@ class LabeledPhoto:
         open: whether Hangtag chooses the split, even if other photos have a given split.
         chosen: whether the photo was reviewed because a model was unsure. Such photos are harder than most, so they are
             used only for training.
-        sha256: digest of the labelled bytes. None: the label is valid for any bytes.
+        sha256: SHA-256 of the labelled bytes. None: the label is valid for any bytes.
         error: why there is no photo, if this is known before the file is read.
         cell: the URL, or the path relative to a URL, of a photo that :func:`fetch_photos` downloads.
     """
@@ -198,7 +198,7 @@ def _read_place(root: Path) -> Dataset:
 
 
 def _once(folder: Path) -> Path:
-    """A split's folder, or its only inner folder if that names the same split (``train/train``, from an archive)."""
+    """A split's folder, or the inner folder if it contains only one of the same split (``train/train``)."""
     inner = _folders(folder)
     return inner[0] if len(inner) == 1 and split_named(inner[0].name) is split_named(folder.name) else folder
 
@@ -413,7 +413,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
     for number, row in enumerate(cells, start=1):
         label, parent = (label_text(unescape_formula(row[name].strip())) for name in ("label", "parent"))
         if not label or NONE in {label, parent}:
-            msg = f"Expected labels of products in row {number} of {path}, got {label!r} under {parent!r}."
+            msg = f"Expected product labels in row {number} of {path}, got {label!r} under {parent!r}."
             raise DataError(msg)
         yield label, parent
 
@@ -445,9 +445,9 @@ def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy 
 
 
 _LONGEST: Final = 2000
-"""Number of a URL's characters in a message about its download."""
+"""Characters of a URL in a message about its download."""
 _NAME: Final = 100
-"""Number of characters of a URL's path in the name of its file."""
+"""Characters of a URL's path in the name of its file."""
 _DIGITS: Final = 16
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 
@@ -491,7 +491,7 @@ def _fetch(photos: Photos, places: Mapping[str, Path], advance: Callable[[int, i
 
 
 def _place(folder: Path, url: str) -> Path:
-    """The file of a URL's photo. Its name contains the URL without signature, and without the often wrong extension."""
+    """The file of a URL's photo. Its name shows the URL without the signature and the extension."""
     digest = hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
     if scheme_of(url) == "data":
         return folder / "data" / digest
@@ -500,7 +500,7 @@ def _place(folder: Path, url: str) -> Path:
 
 
 def _is_here(place: Path) -> bool:
-    """Whether the cache has a photo. Text does not count: it is an error page, and the host may now send the photo."""
+    """Whether the cache has a photo. Text is an error page, and does not count."""
     try:
         with place.open("rb") as file:
             return not is_text(file.read(FIRST_BYTES))

@@ -29,9 +29,9 @@ from trainer.data.photo_files import COPY_SIDE, FaultKind, ImageStatistics, Phot
 from worker.labelling.process_pool import Death, ProcessPool
 
 STATISTICS_VERSION: Final = "1"
-"""Increase it when the statistics of the same bytes change."""
+"""The version of the statistics. Increase it when the statistics of the same bytes change."""
 FEATURES_VERSION: Final = "1"
-"""Increase it when the features of the same pixels change."""
+"""The version of the features. Increase it when the features of the same pixels change."""
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
@@ -214,7 +214,7 @@ class PixelStore(_PhotoCache):
 
 
 class FeatureStore:
-    """Features of photos by a frozen body, in this machine's cache. Each pass writes a file.
+    """Features of photos from a frozen body, in this machine's cache. Each pass writes a file.
 
     ``body`` is the SHA-256 of its weights. Damaged files are ignored.
     """
@@ -238,7 +238,7 @@ class FeatureStore:
         return taken
 
     def add(self, features: Mapping[str, npt.NDArray[np.float32]]) -> None:
-        """Store features, all of one pass."""
+        """Store the features of one pass."""
         path = self._folder / f"{uuid.uuid4().hex[:12]}.npz"
         names = list(features)
         with _writing(self._folder):
@@ -247,10 +247,10 @@ class FeatureStore:
 
 
 class _Pass:
-    """One pass over new photos. It writes a record for each photo, or an empty record if the next pass must try again.
+    """One pass over new photos. It writes a record for each photo. The record is empty if the next pass must try again.
 
-    The next pass retries unreadable files (not damaged bytes), changed files, time limits, and deaths by SIGKILL,
-    because the kernel may have been short of memory.
+    The next pass tries again after unreadable files (not damaged bytes), changed files, time limits, and deaths by
+    SIGKILL, because the kernel may have been short of memory.
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:

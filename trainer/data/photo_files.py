@@ -41,7 +41,7 @@ _MEANT_FOR_PHOTOS: Final = frozenset(
 
 
 class FaultKind(StrEnum):
-    """Faults of files. Values that :class:`models.errors.ImageFault` also has are spelled the same."""
+    """Faults of files. If :class:`models.errors.ImageFault` has the same fault, the values are equal."""
 
     TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"
@@ -65,7 +65,7 @@ class PhotoFault:
 
 
 def changed(path: Path) -> PhotoFault:
-    """The fault of a file that was replaced since its SHA-256 was recorded: its label may be wrong now."""
+    """The fault of a file that was replaced after its SHA-256 was recorded. Its label may be wrong now."""
     msg = f"Expected the bytes of {path} to match the recorded SHA-256, they differ; check the label and try again."
     return PhotoFault(FaultKind.CHANGED, msg)
 
@@ -77,7 +77,7 @@ def hash_photos(
     hashed: list[tuple[LabeledPhoto, str]] = []
     unread: list[tuple[LabeledPhoto, PhotoFault]] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(photos), _AT_A_TIME):  # a pool stores every task
+        for start in range(0, len(photos), _AT_A_TIME):  # a pool would keep a record of every task
             some = photos[start : start + _AT_A_TIME]
             for done, (photo, answer) in enumerate(zip(some, pool.map(_read, some), strict=True), start=start + 1):
                 if isinstance(answer, str):
@@ -118,7 +118,7 @@ def unsupported_fault(data: bytes) -> PhotoFault | None:
 
 
 def stray_fault(path: Path) -> PhotoFault | None:
-    """The fault of a photo without a photo's extension. None for other files."""
+    """The fault of a photo whose name has another extension. None for other files."""
     try:
         data = read_photo(path)[:FIRST_BYTES]
     except ImageError:

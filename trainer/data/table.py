@@ -25,19 +25,19 @@ _IMAGE: Final = "image"
 _GROUP: Final = "group"
 _SPLIT: Final = "split"
 _MOST_CLASSES: Final = 1000
-"""A column with more labels contains prices, names or product numbers."""
+"""The most labels of a label column. A column with more values contains prices, names or product numbers."""
 _LONGEST: Final = 1000
 _SHORT: Final = 100
 _NAMED: Final = 5
 _MOST_WORDS: Final = 20
-"""A split column has at most this many different words."""
+"""The most different words in a split column."""
 
 
 @dataclass(frozen=True)
 class TableRow:
     """The cells of a row with a label, and the row's number, from 1. Cells of missing columns are empty.
 
-    Cells have no blanks at the ends. For labels see :func:`models.text.label_text`.
+    Cells have no blanks at their ends. Labels are as in :func:`models.text.label_text`.
     """
 
     number: int
@@ -88,8 +88,8 @@ def read_table(
 ) -> tuple[list[TableRow], TableRead]:
     """Read the rows that have a label and meet all conditions.
 
-    The columns ``split``, ``group`` and ``sha256`` have these meanings, in capitals too, unless an option uses them for
-    something else. ``names_split`` returns the split of a cell, or None.
+    The columns ``split``, ``group`` and ``sha256`` (also in capitals) have these meanings, unless an option gives them
+    another. ``names_split`` returns the split that a cell means, or None.
     """
     label, group = options.label_column, options.group_column
     options = replace(options, label_column=label and label_text(label), group_column=group and label_text(group))
@@ -136,7 +136,7 @@ def read_table(
 
 def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
     by_name = {name.lower(): name for name in reversed(catalogue.schema.names)}
-    by_name |= {name: name for name in catalogue.schema.names}  # split is preferred to Split
+    by_name |= {name: name for name in catalogue.schema.names}  # a column split is preferred to a column Split
     label = options.label_column or by_name.get(LABEL)
     if label is None:
         names = one_line(", ".join(catalogue.schema.names), _LONGEST)
@@ -157,12 +157,12 @@ def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
 def _with_splits_noted(
     catalogue: Catalogue, columns: Iterable[str], names_split: Callable[[str], object]
 ) -> Iterator[pa.RecordBatch]:
-    """Pass on the batches. Then note columns with at least two different cells, all of them names of splits."""
+    """Pass the batches on. At the end, note columns whose cells are all names of splits, at least two."""
     split_words: dict[str, dict[object, str]] = {
         name: {} for name in columns if _is_text(catalogue.schema.field(name).type)
     }
     for batch in catalogue.batches:
-        for name in list(split_words):  # hardly any column is left after the first batch
+        for name in list(split_words):  # the first batch rules out nearly all columns
             texts = [text for text in pc.unique(batch.column(name)).to_pylist() if text and text.strip()]
             splits = {names_split(text): text for text in texts[:_MOST_WORDS]}
             split_words[name] |= splits

@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class Judged(StrEnum):
-    """The photos that figures describe. The values are fields of ``evaluation.json``."""
+    """Groups of photos with figures. The values are fields of ``evaluation.json``."""
 
     VAL = "val"
     CV = "cv"
@@ -51,7 +51,7 @@ class Judged(StrEnum):
 
 
 class PerSplit(EvaluationRecord, Generic[T]):
-    """Values for validation, for test, and for all photos out of fold. None if there are no such photos."""
+    """A value for validation, for test, and for all photos out of fold. None if there are no such photos."""
 
     val: T | None
     test: T | None
@@ -77,7 +77,7 @@ class UnknownFigures(EvaluationRecord):
 
 
 class CrossValidated(Figures):
-    """Figures out of fold, from ``folds`` networks. Each network predicts the photos that were not in its training."""
+    """Out-of-fold figures of ``folds`` networks. Each network predicts the photos that it was not trained on."""
 
     folds: int
 
@@ -96,7 +96,7 @@ class Evaluation(PerSplit[Figures]):
 
     Attributes:
         val, test: figures from calibrated probabilities.
-        cv: figures on all photos except test photos. A network that has not seen the photo predicts it.
+        cv: figures on all photos except test photos. Each photo is predicted by a network that was not trained on it.
         ece_before: the calibration error without ``temperature``.
         coverage_at_precision: target (``"0.98"``) → its figures.
         surest: figures of the surest photos if no precision is promised.
@@ -117,7 +117,7 @@ class Evaluation(PerSplit[Figures]):
 
     @property
     def shown(self) -> Judged:
-        """The photos to show first: test, or all photos out of fold if these are more. Without both, validation."""
+        """The photos to show first: test, or all photos out of fold if these are more; else validation."""
         counts = {one: figures.n for one in Judged if (figures := self.of(one))}
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
 
@@ -133,7 +133,7 @@ class Evaluation(PerSplit[Figures]):
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
-        """Targets that label no photos → the reason. ``pooled``: out-of-fold rows count as the network's own."""
+        """Targets that label no photos → the reason. ``pooled``: out-of-fold rows count as the network's own rows."""
         own = self.cv if pooled else self.val
         return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
@@ -168,7 +168,7 @@ class SplitPredictions:
 
     @property
     def effect(self) -> float:
-        """The number of photos that are worth one independent photo."""
+        """How many photos are worth one independent photo."""
         return group_effect(self.probabilities, self.labels, group_numbers(self.photos))
 
 

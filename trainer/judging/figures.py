@@ -114,7 +114,7 @@ class SurestPhotos(EvaluationRecord):
 def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], effect: float = 1.0) -> Figures:
     """Compare probabilities ``float32 (n, classes)`` with class indices ``(n,)`` of at least one photo.
 
-    ``effect``: number of photos that are worth one independent photo in the intervals; see :func:`group_effect`.
+    ``effect``: how many photos are worth one independent photo, for the intervals; see :func:`group_effect`.
     """
     guesses = probabilities.argmax(axis=1)
     per_class = _per_class(guesses, labels, classes, effect)
@@ -135,12 +135,12 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 
 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
-    """The number of photos that are worth one independent photo.
+    """How many photos are worth one independent photo.
 
     1 if every photo shows a different picture and product.
 
-    ``groups`` has the group of each photo ``(n,)``; photos of one picture or product share a group. One extra group of
-    usual size, all wrong, is added: with few wrong groups, photos could look independent by chance.
+    ``groups`` has the group of each photo ``(n,)``. Photos of one picture or product share a group. One extra group of
+    usual size, all wrong, is added, because with few wrong groups photos could look independent by chance.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -163,7 +163,7 @@ def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str], effect: 
 
 
 def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> ClassFigures:
-    """F1 is 2J / (1 + J), where J is the number of hits divided by the number of rows with this class or this guess."""
+    """F1 is 2J / (1 + J). J is the number of hits divided by the number of rows with this class or this guess."""
     either = guessed + support - hits
     low, high = (2 * j / (1 + j) for j in proportion_interval(hits / effect, either / effect))
     return ClassFigures(
@@ -210,7 +210,7 @@ def realised(
 ) -> AchievedPrecision:
     """The figures of a target on photos, from calibrated probabilities and class indices ``(n,)``. At least one photo.
 
-    ``effect``: number of photos that are worth one independent photo in the intervals.
+    ``effect``: how many photos are worth one independent photo, for the intervals.
     """
     levels = label_levels(probabilities, known, target.thresholds, target.nodes, tree)
     guesses = probabilities.argmax(axis=1)
@@ -239,7 +239,7 @@ def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int
 
 
 def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:
-    """The lowest threshold, in two decimals, above which 95% of the photos are right. If there is none, 90% or 80%.
+    """The lowest threshold, in two decimals, above which 95% of the photos are right, or else 90% or 80%.
 
     At least 10 photos within the unknown limit (``known``) must be above the threshold. None if no threshold qualifies.
     """
@@ -295,18 +295,18 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
     counts = [(fewest, rows), (fewest_own_rows(target.precision), own.n)] if own else [(fewest, rows)]
     for needed, there in counts:
         if there < needed:
-            return f"takes {needed:,} independent photos without a mistake, but there are {there:,}"
+            return f"requires {needed:,} independent photos without a mistake, and there are {there:,}"
     if own and own.accuracy < 1.0:
         why = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,} are wrong"
     else:
         why = "several photos of one product count as about one"
-    return f"needs the surest {fewest:,} independent photos to be right, or nearly all of a larger set; {why}"
+    return f"requires the surest {fewest:,} independent photos to be right, or nearly all of a larger set; {why}"
 
 
 def unpromised_sentences(
     lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None, word: str, own_word: str
 ) -> list[str]:
-    """Why even the ``lowest`` target fails, the figures of the surest photos, and the classes with the lowest recall.
+    """Sentences: why the ``lowest`` target fails, the surest photos, and the classes with the lowest recall.
 
     ``word`` and ``own_word`` name the photos of ``surest`` and of ``own``.
     """

@@ -23,7 +23,7 @@ LEAST_ODDS: Final = 9.0
 """Another class must be this many times as likely as the label."""
 FOLDS: Final = 5
 _TOGETHER: Final = 20_000
-"""The largest number of photos to compare at once, because their features are in memory."""
+"""The largest number of photos that are compared at once, because their features are in memory."""
 _AGREED: Final = 0.5
 """If the predictions agree with a smaller share of the labels, they are too poor to find label errors."""
 _SHRINKAGE: Final = 0.3
@@ -65,8 +65,8 @@ class LabelErrors:
 def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
     """Find label errors with small classifiers on the network's features, trained without the photo. Likeliest first.
 
-    The network was trained on the labels, but with augmentation and early stopping it memorises few wrong labels.
-    ``unseen`` are predictions of networks trained without these photos, and count as one more classifier.
+    The network was trained on these labels, but with augmentation and early stopping it memorises few wrong labels.
+    ``unseen`` are predictions of networks that were trained without these photos. They count as one more classifier.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))

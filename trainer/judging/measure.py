@@ -84,8 +84,8 @@ def measure(
 ) -> Measurement:
     """Evaluate a run, a bundle or a single ONNX file.
 
-    Uses the test split of the data, or all photos if there is none. A run's own training photos are left out. In the
-    intervals, files of the same bytes and photos of one product form a group.
+    Uses the test split of the data, or all photos if there is no test split. A run's own training photos are left out.
+    For the intervals, files with the same bytes and photos of one product form a group.
     """
     advance("Loading", 0, 1)
     model = _open_model(model_path)
@@ -94,7 +94,9 @@ def measure(
     dataset = replace(dataset, photos=test or dataset.photos)
     names = [*map(label_text, model.classes)]
     if unknown := sorted({photo.label for photo in dataset.photos} - {*names, NONE}):
-        msg = f"{model_path} does not know {', '.join(unknown)}; its classes are {', '.join(model.classes)}."
+        msg = (
+            f"{model_path} does not have the classes {', '.join(unknown)}; its classes are {', '.join(model.classes)}."
+        )
         raise DataError(msg)
     store = PixelStore(cache, model.spec)
     dataset = fetch_photos(dataset, table, cache, partial(advance, "Fetching"))

@@ -15,7 +15,7 @@ from trainer.data.photo_cache import PixelStore
 from trainer.learning.recipe import Augmentation
 
 _SEEDS: Final = 1_000_003
-"""Separates the random numbers of runs with different seeds."""
+"""Keeps the epochs of different seeds apart in the random numbers."""
 _AHEAD: Final = 2
 _SIDES: Final = (0.15, 0.5)
 _GREY: Final = 127.5
@@ -66,8 +66,8 @@ class Batches:
             tf.TensorSpec((2,), tf.int64),
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
-        # The autotuner sleeps for 10 ms, then 20, 40 and so on, and the end of an iterator waits for it. Each epoch
-        # would last until 10.2 s or 20.5 s after its start.
+        # TensorFlow's autotuner sleeps for 10 ms, then 20, 40 and so on, and the end of an iterator waits for it.
+        # Each epoch would last until 10.2 s or 20.5 s after its start.
         options = tf.data.Options()
         options.autotune.enabled = False
 

@@ -33,7 +33,7 @@ _SMALLEST: Final = 32
 class TrainingBudget:
     """The end of a training: after ``epochs``, or before a deadline on the clock, in seconds.
 
-    The plan is to end before the deadline. If epochs are slower than planned, there are fewer epochs: the schedule is
+    The plan is to end before the deadline. If epochs are slower than planned, fewer epochs are trained: the schedule is
     shortened after an epoch, so that the rate still falls to 0.
     """
 
@@ -86,9 +86,9 @@ def fit(
 ) -> FitOutcome:
     """Train until the epochs or the time are over, or a person presses Ctrl-C.
 
-    A stopped training continues from its files, which are saved after each epoch: a crash costs at most one epoch. At
-    the end the network gets the average of its weights. If the rate has fallen to 0 by then, the last epoch is used.
-    Choosing by validation would be chance, and make the figures too good.
+    A stopped training continues from its files, which are saved after each epoch, so a crash costs at most one epoch.
+    At the end the network gets the average of its weights. If the rate has fallen to 0, the last epoch is used: a
+    choice by validation would be chance, and make the figures too good.
     """
     loop = _Loop(learner, recipe, batches, held, run, limits, view)
     with _ctrl_c(loop.interrupt):
@@ -219,7 +219,7 @@ class _Loop:
                 save_network(self.learner.network, self.run.best)
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
-        write_arrays(self.run.state, **state)  # written last: epochs after it are trained again
+        write_arrays(self.run.state, **state)  # written last; epochs after this file are trained again
         self.rest_s += self.clock() - begin
 
 
@@ -232,7 +232,7 @@ class _Steps:
 
     @property
     def steady_s(self) -> float:
-        """Leaves out the first step, which may compile the network for a new size."""
+        """The time without the first step, which may compile the network for a new size."""
         others = self.seconds[1:] or self.seconds
         return sum(others) / len(others) * len(self.seconds)
 

@@ -16,7 +16,7 @@ _WHATEVER_SIZE: Final = 0.2
 """Share of an epoch's time that does not depend on the size of photos. The rest grows with their area."""
 
 MANY_PHOTOS: Final = 1_500
-"""With fewer photos, a training needs more epochs. Every fold's network is trained in full, because a tenth of the
+"""With fewer photos, a training needs more epochs, and every fold's network is trained in full, because a tenth of the
 photos is too few for validation."""
 
 MOST_WEIGHT: Final = 20.0
@@ -46,7 +46,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """Until this share of the training, photos have a smaller side (a share of S), which makes epochs faster."""
+    """Photos are smaller (``scale`` of S) until this share of the training, which makes epochs faster."""
 
     until: float
     scale: float
@@ -59,7 +59,7 @@ class Recipe:
     Attributes:
         epochs: the smallest number of epochs. Few photos take more epochs, for at least ``steps`` steps, up to
             ``most_epochs``.
-        weight_decay: weight decay of AdamW (Loshchilov & Hutter 2019).
+        weight_decay: see AdamW (Loshchilov & Hutter 2019).
         cosine: whether the rate rises over the first tenth and falls to 0 along a cosine. Otherwise the rate is
         constant.
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).

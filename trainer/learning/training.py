@@ -50,7 +50,7 @@ class Predictions:
 class Predictor:
     """Runs a network with layers named ``features`` and ``logits``, once per photo.
 
-    ``saved`` has the cached features of a frozen body.
+    ``saved`` is a cache of features, for a frozen body.
     """
 
     def __init__(self, network: keras.Model, store: PixelStore, saved: FeatureStore | None = None) -> None:
@@ -82,7 +82,7 @@ class Predictor:
             end = min(start + _CHUNK, len(new))
             pixels = tf.cast(self._store.take(new[start:end]), tf.float32)
             self._rows |= zip(new[start:end], self._body(pixels).numpy(), strict=True)
-            if self._saved and (end % SHARD == 0 or end == len(new)):  # limits the loss after a crash
+            if self._saved and (end % SHARD == 0 or end == len(new)):  # a crash loses only this part
                 self._saved.add({sha256: self._rows[sha256] for sha256 in new[(end - 1) // SHARD * SHARD : end]})
 
     def images_per_s(self, sha256s: Sequence[str]) -> float:

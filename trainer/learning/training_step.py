@@ -25,7 +25,7 @@ class Learner:
     """A network, its optimizers and the running average of its weights (Polyak & Juditsky 1992).
 
     The network ends in layers named ``logits`` and ``probabilities``. ``groups`` are the trainable variables, one group
-    per rate in the recipe's ``depth_rates``. ``class_weights`` are ``float32 (classes,)``.
+    for each rate in the recipe's ``depth_rates``. ``class_weights`` are ``float32 (classes,)``.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class Pace:
 def measure_pace(learner: Learner, size: int, batch: int, clock: Callable[[], float] = time.perf_counter) -> Pace:
     """Time training steps: the fastest of four, after a first step that compiles.
 
-    Discard this network afterwards: its batch norms are changed by noise of ``(batch, size, size, 3)``.
+    Do not use the network afterwards: noise of ``(batch, size, size, 3)`` has changed its batch norms.
     """
     chance, seconds = np.random.default_rng(0), []
     pixels = tf.constant(chance.uniform(0.0, 255.0, (batch, size, size, 3)).astype(np.float32))

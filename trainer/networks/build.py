@@ -137,7 +137,7 @@ def _published(file: Path, choice: NetworkChoice) -> keras.Model:
 def _misfit(shapes: Shapes, expected: Shapes) -> str:
     more = (shapes - expected).total()
     if shapes > expected and more <= _HEAD_ARRAYS:
-        return f"it has {more} more arrays, a classification top; pass the file without top."
+        return f"it has {more} more arrays, probably a classification top; pass the file without the top."
     fitting = (shapes & expected).total()
     return (
         f"it has {shapes.total()} arrays, of which {fitting} fit the expected {expected.total()}; pass the "
@@ -185,8 +185,8 @@ def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
 def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[NetworkChoice, str | None]:
     """Choose the network of a training. Also returns a line for a person if Hangtag chose the architecture.
 
-    Without ``arch``, the given weights decide, or else the preset, whose weights are in a package. ``get`` works like
-    :func:`weights_file`.
+    Without ``arch``, the given weights decide. Without weights, the preset decides, and its weights come from a
+    package. ``get`` works like :func:`weights_file`.
     """
     plan = PRESETS[request.preset or Preset.GOOD]
     weights = parse_weights(request.weights) if request.weights else None

@@ -29,7 +29,7 @@ _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _UNREADABLE: Final = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
     *(BadZipFile, EOFError, struct.error, pickle.UnpicklingError),
-    DeprecationWarning,  # a warning about an escape in a pickle's text, if warnings are errors
+    DeprecationWarning,  # an escape in a pickle's text causes a warning, which may be an error
 )
 
 

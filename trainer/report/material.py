@@ -170,7 +170,10 @@ class ReportMaterial:
                 " All of these get a class: no label above the classes was proved, or no label above labels "
                 "more photos."
             )
-        return f" About {rounded(target.level_coverage[0])} get a class, the others of these a label above the classes."
+        return (
+            f" Of these, about {rounded(target.level_coverage[0])} get a class, and the others a label above "
+            "the classes."
+        )
 
     @property
     def outcome(self) -> str:
@@ -199,7 +202,7 @@ class ReportMaterial:
 
     @property
     def outliers(self) -> str:
-        """A sentence on how many photos without a product the unknown score detects."""
+        """A sentence on the share of photos without a product that the unknown score detects."""
         figures = self.evaluation.unknown.outliers if self.evaluation.unknown else None
         if figures is None:
             return UNMEASURED

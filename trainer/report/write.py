@@ -237,7 +237,8 @@ def write_predictions(
 ) -> None:
     """Write ``predictions.csv``: a row for each validation and test photo. Paths are relative to the data.
 
-    ``status`` is as in a job with the model's default precision. So are ``answer`` and its level, with a tree.
+    ``status`` is as in a job with the model's default precision. With a tree, ``answer`` and its level are also as in a
+    job.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     nodes = confidence.ruling.nodes if confidence.ruling else {}

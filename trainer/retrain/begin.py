@@ -102,9 +102,9 @@ class NewCycle:
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
         """The earlier splits to extend. None for a first model without splits.
 
-        These are the splits of the latest finished cycle in this folder. If the champion's own splits contain all of
-        these and more, another machine has run a cycle since, and the champion's splits are used. Without a cycle they
-        are the champion's splits, or those in the settings.
+        These are the splits of the latest finished cycle in this folder. If the champion's splits contain all of them
+        and more, then another machine has run a cycle since, and the champion's splits are used. Without a finished
+        cycle, the champion's splits are used, or else those in the settings.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None

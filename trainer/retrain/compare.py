@@ -26,7 +26,7 @@ from trainer.splits.assigned import AssignedPhoto, read_splits
 _ROUNDS: Final = 60
 _FEWEST: Final = 5
 _SECONDS: Final = 10.0
-"""Seconds. After this time no further round begins, if the minimum number of rounds is done: large models are slow."""
+"""Seconds after which no further round begins, unless there were too few rounds. Large models are slow."""
 
 Advance = Callable[[str, int, int], None]
 
@@ -48,7 +48,7 @@ def compare(
 
     Args:
         challenger: its splits contain the frozen test split.
-        champion: None for a first model. Its splits list the test photos that chose it.
+        champion: None for a first model. Its splits list the test photos that were used to choose it.
         classes: renamed and dropped classes of the champion.
         cache: folder for decoded photos.
         advance: called with (step, finished, all).
@@ -70,7 +70,7 @@ def compare(
     predictions = []
     for one, model, cost in zip(both, models, costs, strict=True):
         known = {target.precision for target in model.metadata.targets}
-        # both use the champion's precision: more labels at a lower precision would be no gain
+        # both use the champion's precision, because more labels at a lower precision would be no gain
         same_promise = load(one.bundle, precision=kept) if kept in known else model
         store = stores[model.metadata.preprocess]
         predictions.append(_predictions(one.name, model, same_promise, store, photos, cost, advance))
@@ -122,7 +122,7 @@ def _predictions(
 def read_frozen_photos(
     photos: Sequence[AssignedPhoto], stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
 ) -> list[AssignedPhoto]:
-    """Decode photos that a store lacks. The test is paired, so photos that either store cannot decode are left out."""
+    """Decode photos that a store lacks. The test is paired, so photos that either cannot decode are dropped."""
     lacking = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
     done, total = count(1), sum(map(len, lacking))
     for store, files in zip(stores, lacking, strict=True):
@@ -154,7 +154,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
 def quickest(
     tasks: Sequence[Callable[[], object]], rounds: int, on_round: Callable[[int, int], None], clock: Callable[[], float]
 ) -> list[float]:
-    """The shortest time of each task. The tasks take turns, and a first round is not counted."""
+    """The shortest time of each task. The tasks take turns. The first round is a warm-up."""
     best = [float("inf")] * len(tasks)
     start = clock()
     for number in range(rounds + 1):

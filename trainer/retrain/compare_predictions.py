@@ -94,9 +94,9 @@ def compare_predictions(
 ) -> Comparison:
     """Compare both models on photos of the champion's classes. Other photos only measure the challenger.
 
-    On a photo of a common class, a challenger's new class is wrong, and so is a champion's dropped class. ``unread`` is
-    the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that chose the champion,
-    None if unknown.
+    A photo of a common class is wrong if the challenger gives a new class, or the champion a dropped class. ``unread``
+    is the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that were used to choose
+    the champion, None if unknown.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -171,8 +171,8 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
     """Compare Brier scores ``(n,)`` of the same photos by a paired z-test. None with fewer than two.
 
-    This test is more sensitive than accuracy, because a better model is surer on all photos, not only where a label
-    changes.
+    The Brier score is more sensitive than accuracy, because a better model is surer on all photos, not only where a
+    label changes.
     """
     photos, gained = len(groups), champion - challenger
     if photos < 2:  # noqa: PLR2004 - one photo has no spread

@@ -47,7 +47,7 @@ def _checked_by(check: Callable[[str], object]) -> AfterValidator:
 
 
 def _place(text: str, info: ValidationInfo) -> str:
-    """A relative path starts at the config file's folder, because cron has another current folder."""
+    """A relative path starts at the folder of the config file, because cron starts in another folder."""
     return text if "://" in text or info.context is None else str(info.context / text)
 
 
@@ -160,8 +160,8 @@ class ClassMap(_Section):
     def check(self, champion: Sequence[str]) -> None:
         """Check this map against the champion's labels, to find typos before hours of training.
 
-        A map stays in its file after the model with new names is promoted, because photos may still be in folders of
-        the old name. So the champion may know the new name already, or lack a dropped class.
+        A map stays in its file after the model with the new names is promoted, because photos may still be in folders
+        with the old name. So the champion may know the new name already, or lack a dropped class.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():

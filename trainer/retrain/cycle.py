@@ -117,8 +117,8 @@ def _unfinished(config: RetrainConfig, cycles: Cycles, options: CycleOptions, vi
     view.note(f"Continues cycle {folder.path.name}, started at {start.started}.")
     if start.config != config.model_dump(mode="json"):
         view.note(
-            "The settings have changed since the start of the cycle; it uses the earlier settings (--restart "
-            "abandons it)."
+            "The settings have changed since the start of the cycle; the cycle uses the earlier settings "
+            "(--restart abandons it)."
         )
     return folder
 

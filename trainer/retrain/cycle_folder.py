@@ -139,8 +139,8 @@ class Collected(CycleRecord):
 class PairedAccuracy(CycleRecord):
     """The accuracy of both models on the same test photos: of one class (its recall), or of newer photos.
 
-    For a new class, or without photos, there is only the challenger's accuracy. ``won``: photos that only the
-    challenger labels right. ``lost``: photos that only the champion labels right.
+    For a new class, or without photos, there is only the challenger's accuracy. ``won``, ``lost``: number of photos
+    that only the challenger labels right, and that only the champion labels right.
     """
 
     photos: int
@@ -185,9 +185,9 @@ class Automation(CycleRecord):
     Attributes:
         champion_precision, own_precision: the default precision of champion and challenger. None without one.
         challenger_precision: the champion's precision, if the challenger can promise it.
-        champion, challenger, own: on photos of common classes. ``own`` uses ``own_precision``.
-        everywhere: the challenger on all test photos, including new classes.
-        surest: the challenger's surest photos. As many photos as the champion labels.
+        champion, challenger, own: labels on photos of common classes. ``own`` uses ``own_precision``.
+        everywhere: labels of the challenger on all test photos, including new classes.
+        surest: the challenger's labels on its surest photos, as many as the champion labels.
         points: share of photos that the challenger labels without review, less the champion's share.
     """
 
@@ -231,7 +231,7 @@ class Comparison(CycleRecord):
         champion_accuracy, challenger_accuracy, won, lost, points: on these photos. See :class:`PairedAccuracy`.
         smallest_points: the smallest difference that a test of this many photos finds in four of five cases.
         challenger_all, all_photos: the challenger's accuracy on all test photos, including new classes.
-        newer: the same on photos that did not choose the champion. None if unknown.
+        newer: accuracy on photos that were not used to choose the champion. None if unknown.
         vanished: classes of the champion that the photos lack, and that the settings neither rename nor drop.
         changes: photos whose result changed, most confident errors first. At most 200.
         unread: number of test photos that are gone, changed or unreadable. They are left out for both models.

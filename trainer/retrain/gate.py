@@ -17,9 +17,9 @@ from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, 
 COARSE_POINTS: Final = 5.0
 """Points. A test is called small if it cannot detect a difference of this size."""
 _NO_WORSE: Final = 0.2
-"""The error rate of ``interval`` for challengers whose accuracy fell by exactly the limit.
+"""The error probability of the interval check, for challengers whose accuracy fell by exactly the limit.
 
-It may be high, because ``accuracy`` has already shown that the probabilities are better.
+It may be high, because the accuracy check has already shown that the probabilities are better.
 """
 _MOST_NAMES: Final = 5
 _MB: Final = 1e6
@@ -27,7 +27,7 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True)
 class Finding:
-    """A check's result. ``details``: figures behind the figure. ``lead``, ``more``: sentences around its own."""
+    """A check's result. ``details``: more figures. ``lead``, ``more``: sentences before and after its own sentence."""
 
     figure: float | None
     limit: float | None
@@ -119,7 +119,7 @@ def _interval(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _bounds(interval: Interval, mistrust: float) -> Interval:
-    """One-sided bounds from a 95% interval. Each is wrong with this probability."""
+    """One-sided bounds from a 95% interval. Each is wrong with probability ``mistrust``."""
     low, high = interval
     half = (high - low) / 2 * float(norm.isf(mistrust) / norm.isf(MISTRUST / 2))
     return (low + high) / 2 - half, (low + high) / 2 + half
@@ -212,7 +212,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     """Hardly more photos go to review than before, if both models have the same promise or the challenger has none.
 
     Thresholds from few photos vary by chance. So the check fails only if the challenger makes more mistakes than the
-    champion among equally many of its surest photos. A first model may send any share to review.
+    champion on its surest photos, as many as the champion labels. A first model may send any share to review.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -245,7 +245,8 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
     """Labels without review are right as often as promised, within chance, or as often as the champion's.
 
-    If both break the promise and the challenger no more often, a refusal would keep a model that is no better.
+    If both models break the promise, and the challenger not more often, the challenger passes: the champion is no
+    better.
     """
     automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
@@ -284,7 +285,7 @@ def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDif
 
 
 def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff | None) -> Finding | None:
-    """If too few rows could be compared, a limit is not met."""
+    """A limit is not met if too few rows could be compared."""
     limit = limits.max_changed_share
     if comparison.champion is None or (diff is None and limit is None):
         return None

@@ -113,7 +113,7 @@ def assign_splits(
     for the new split. A photo that a model chose for review is for training, with its whole group. It is excluded if
     its group is in another split.
 
-    ``links`` are pairs of positions of candidates with the same picture. Photos with the same product, content or
+    ``links`` are pairs of candidates (by position) with the same picture. Photos with the same product, content or
     earlier group always belong together. ``fix_leaks`` drops the training twins of validation and test photos.
     """
     without = [one.path for one in candidates if one.split is None and not one.open and not one.chosen]
@@ -206,8 +206,9 @@ def share_out(
 ) -> list[Split]:
     """Assign the groups of a class, in the order of ``sizes``, each to the split that needs most photos of the class.
 
-    A group goes to validation or test only if the class's share there comes closer to a tenth. Of two groups, one is
-    held out. Of three groups, each split gets one. ``placed`` photos of the class are in splits already.
+    A group goes to validation or test only if this brings the class's share there closer to a tenth. Of two groups, one
+    is held out. Of three groups, each split gets one. ``placed`` is the number of photos of the class in each split so
+    far.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})
     total = sum(sizes) + photos.total()

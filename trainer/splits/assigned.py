@@ -130,7 +130,7 @@ def _read_row(row: list[str], line: int) -> AssignedPhoto:
             Path(image), label_text(label), known, sha256, group, product or None, _PRESENT[present], chosen
         )
     except (KeyError, ValueError) as error:
-        msg = f"line {line} was changed since a training wrote it ({error})"
+        msg = f"line {line} was changed after a training wrote it ({error})"
         raise ValueError(msg) from error
 
 
@@ -139,10 +139,11 @@ def match_earlier(
 ) -> list[Candidate]:
     """Find each photo in an earlier training, by its content or by its path.
 
-    A photo with the content of an earlier photo is the same photo, maybe renamed. If no photo has the earlier content,
-    a photo at the earlier path is the same photo, saved again. Both keep split and group, with the current label. If
-    several earlier photos at other paths have this content, the photo in the split of highest rank counts. A copy next
-    to an earlier photo is new, and linked to it only by content. Earlier photos that are missing now come last.
+    A photo with the content of an earlier photo is the same photo, maybe renamed. If no photo has the earlier content
+    any more, a photo at the earlier path is the same photo, saved again. Both keep split and group, with the current
+    label. If several earlier photos at other paths have this content, the photo in the split of highest rank counts. A
+    copy next to an earlier photo is new, and linked to it only by content. Earlier photos that are missing now come
+    last.
     """
     today = [
         Candidate(p.path, p.label, s, p.product, p.split, open=p.open, chosen=p.chosen)

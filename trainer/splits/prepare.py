@@ -139,7 +139,8 @@ def _without(
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]
-    shown = [pictures[place] for place in left if place < len(pictures)]  # these also come first here
+    # the remaining candidates come first, as in ``candidates``
+    shown = [pictures[place] for place in left if place < len(pictures)]
     return remaining, links_of(shown)
 
 
@@ -227,7 +228,7 @@ def _notes(
     yield from dataset.notes
     if excluded:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(e.reason for e in excluded).most_common())
-        yield f"{number_of(len(excluded), 'file')} set aside ({kinds}): see excluded.csv"
+        yield f"{number_of(len(excluded), 'file')} excluded ({kinds}): see excluded.csv"
     if repeats := len(used) - len({photo.group for photo in used}):
         yield f"{number_of(repeats, 'photo repeats', 'photos repeat')} the picture or the product of another photo"
     if disputed:

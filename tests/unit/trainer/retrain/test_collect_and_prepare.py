@@ -114,7 +114,7 @@ def test_a_file_replaced_during_a_pause_gets_no_label_or_correction(cycles: Cycl
     replaced = (labelled, corrected, added)
     first = cycles.run(pause=lambda: [draw(path, 100 + seed) for seed, path in enumerate(replaced)])
     assert {(one.path, one.reason) for one in first.excluded} == {(path, "changed") for path in replaced}
-    assert "3 files set aside (3 changed): see excluded.csv" in first.notes
+    assert "3 files excluded (3 changed): see excluded.csv" in first.notes
     assert not {photo.path for photo in first.photos} & set(replaced)
     cycles.run()
     assert labelled in {photo.path for photo in cycles.photos}, "with its bytes of now, it is a photo like any other"

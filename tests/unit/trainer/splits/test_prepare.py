@@ -94,7 +94,7 @@ def test_a_tables_products_stay_together_and_unusable_rows_are_set_aside_with_re
     assert data.notes[:3] == (
         "labels are in 'kind', photos in 'shot', products in 'sku'",
         "1 row has no label and is left out",
-        "2 files set aside (2 missing): see excluded.csv",
+        "2 files excluded (2 missing): see excluded.csv",
     )
 
 
@@ -132,7 +132,7 @@ def test_a_photo_that_is_replaced_while_photos_are_prepared_is_left_out(photos, 
     data = prepared(photos, empty_cache, Replacing(step=step, path=path))
     assert [(e.path, e.reason) for e in data.excluded] == [(path, "changed")]
     assert path not in {photo.path for photo in data.photos}
-    assert data.notes == ("1 file set aside (1 changed): see excluded.csv",)
+    assert data.notes == ("1 file excluded (1 changed): see excluded.csv",)
     later = prepared(photos, empty_cache)
     assert [photo.sha256 for photo in later.photos if photo.path == path] == [file_sha256(path)]
     pixels, looks = PixelStore(empty_cache, SPEC), StatisticsStore(empty_cache)
