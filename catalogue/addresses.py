@@ -30,14 +30,15 @@ def _networks(*lines: str) -> tuple[IPv4Network | IPv6Network, ...]:
 _NOT_PUBLIC: Final = _networks(
     "0.0.0.0/8 127.0.0.0/8",  # this network, loopback
     "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16",  # private
-    "100.64.0.0/10 168.63.129.16/32 192.0.0.0/24",  # carriers' NAT, protocols; metadata of Alibaba, Azure, Oracle
-    "169.254.0.0/16",  # link-local; metadata of most clouds
+    # carriers' NAT, protocols; metadata services of Alibaba, Azure, Oracle
+    "100.64.0.0/10 168.63.129.16/32 192.0.0.0/24",
+    "169.254.0.0/16",  # link-local; metadata services of most clouds
     "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 198.18.0.0/15 192.88.99.0/24",  # documentation, benchmarks, 6to4
     "224.0.0.0/4 240.0.0.0/4",  # multicast, reserved, broadcast
     "2001::/23 2002::/16",  # protocols; Teredo and 6to4, which contain IPv4 addresses
     "2001:db8::/32 3fff::/20",  # documentation
 )
-"""IANA's registries of special-purpose addresses, and clouds' metadata."""
+"""IANA's registries of special-purpose addresses, and addresses of clouds' metadata services."""
 
 _PUBLIC_6: Final = IPv6Network("2000::/3")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
@@ -49,17 +50,17 @@ _METADATA: Final = _networks(
 _NEVER_BY_NAME: Final = _networks(
     "0.0.0.0/8 100.100.100.200 168.63.129.16 169.254.0.0/16 192.0.0.0/24 224.0.0.0/3",
     "::/128 fe80::/10 ff00::/8",  # unspecified, link-local, multicast
-    "fd00:42::42 fd00:100::100:200 fd00:a9fe:a9fe::/48",  # metadata of Scaleway, Alibaba, Akamai (Linode)
-    "fd00:c1::/32 fd00:ec2::/32 fd20:ce::/32",  # metadata of Oracle, AWS (also of its containers), Google
+    "fd00:42::42 fd00:100::100:200 fd00:a9fe:a9fe::/48",  # metadata services of Scaleway, Alibaba, Akamai (Linode)
+    "fd00:c1::/32 fd00:ec2::/32 fd20:ce::/32",  # metadata services of Oracle, AWS (also for containers), Google
 )
-"""Metadata, link-local, multicast. ``--allow-host`` with a host name does not allow these addresses."""
+"""Metadata services, link-local, multicast. A host name in ``--allow-host`` does not allow these addresses."""
 
 _LAST_32: Final = 0xFFFFFFFF
 _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is public. For an IPv6 address that wraps an IPv4 address, the IPv4 address counts."""
+    """Whether an IP address is public. An IPv6 address that contains an IPv4 address is judged by the latter."""
     ip = _unwrapped(address)
     if any(ip in network for network in _NOT_PUBLIC):
         return False
@@ -95,7 +96,7 @@ class Addresses:
         return good
 
     def may_connect(self, address: str, port: int) -> bool:
-        """Whether a socket may connect to an address. Called just before the connection."""
+        """Whether a socket may connect to an address. Called just before it connects."""
         return is_public(address) or (str(ip_address(address)), port) in self._approved
 
 
@@ -143,7 +144,7 @@ def _refused_name(host: str, port: int, addresses: Sequence[str]) -> ImageError:
     first = place_of(addresses[0], port)
     msg = (
         f"Expected a host of photos, but {host} leads to {', '.join(addresses[:4])}: a host name may not lead "
-        "to a cloud's metadata, link-local or multicast addresses; if you trust this host, write the address "
+        "to a metadata service, a link-local or a multicast address; if you trust this host, write the address "
         f"into the URL and pass --allow-host {first}."
     )
     return ImageError(msg, ImageFault.REFUSED)
@@ -173,7 +174,7 @@ class CheckedResolver(AbstractResolver):
         return [_result(host, address, port) for address in self._addresses.allowed(host, port, addresses)]
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to close."""
+        """Do nothing; no connection is open."""
 
 
 def checked_socket(addresses: Addresses, info: AddrInfoType) -> socket.socket:

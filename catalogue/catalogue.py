@@ -85,11 +85,11 @@ class Catalogue:
     Attributes:
         source: an absolute path, or a URL without user, password, query and fragment.
         image_root: the start of relative paths: an absolute path, or a URL without a slash at its end.
-        left_out: extension → number of skipped files with it. Complete after all batches are read.
-        image_suffix: added to paths without an image extension.
+        left_out: extension → number of skipped files with this extension. Complete after all batches are read.
+        image_suffix: suffix for paths without an image extension.
         column_words: a sentence that names the image column, if Hangtag chose the column.
         remarks: sentences for the person. Complete after all batches are read.
-        delimiter: separator of cells in a ``.csv``, also for CSV results of it.
+        delimiter: separator of cells in a ``.csv``. CSV results use the same separator.
     """
 
     source: str
@@ -137,9 +137,9 @@ def open_catalogue(
         source: a path or a URL.
         image_column: the column with the photos. Default: the obvious column.
         image_root: the start of relative paths. Default: the source's folder.
-        encoding: default: the encoding of the byte order mark, or UTF-8.
+        encoding: encoding of a text file. Default: the encoding of the byte order mark, or UTF-8.
         allow_hosts: ``HOST:PORT`` of hosts with private addresses.
-        image_suffix: added to paths without an image extension.
+        image_suffix: suffix for paths without an image extension.
         confined: whether photos on disk must lie under the root.
         within_s: seconds for downloading the file.
 
@@ -322,7 +322,7 @@ def _column_words(names: list[str], column: str) -> str:
     if len(names) == 1 and column.lower() in IMAGE_COLUMNS:
         return ""
     others = [repr(name[:100]) for name in names if name != column and name.lower() in IMAGE_COLUMNS]
-    choice = f", and not in {', '.join(others)} (name another with --image-column)" if others else ""
+    choice = f", and not in {', '.join(others)} (choose another column with --image-column)" if others else ""
     return f"Photos are in the column {column[:100]!r}{choice}."
 
 
@@ -347,7 +347,7 @@ def _check_names(source: str, schema: pa.Schema) -> None:
     if repeated:
         msg = (
             f"Expected different column names in {source}, found {', '.join(repeated)[:200]} twice; rename one "
-            "of the columns."
+            "of the two columns."
         )
         raise InputError(msg)
     photos = (name for name in schema.names if is_url_or_data(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
@@ -361,7 +361,7 @@ def _check_photos(source: str, field: pa.Field, cells: pa.Array, *, has_suffix: 
     if field.metadata == JSON_FIELD and not any(cell and cell[0] in "[{" for cell in cells.to_pylist()):
         msg = (
             f"Expected a path in every cell of the column {field.name} of {source}, some cells contain numbers "
-            "or lists; correct them, or choose another --image-column."
+            "or lists; correct these cells, or choose another --image-column."
         )
         raise InputError(msg)
     numbers = pa.types.is_integer(field.type)

@@ -32,7 +32,7 @@ _PASSING: Final = frozenset({408, 425, 429})
 _SERVER_FAULT: Final = 500
 _BUFFER: Final = 256 * 1024
 _LONGEST_AFTER_S: Final = 1e9
-"""Seconds. The maximum of a ``Retry-After``, because hundreds of digits would overflow."""
+"""The largest ``Retry-After``, in seconds. Hundreds of digits would overflow."""
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
@@ -134,7 +134,7 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
 async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Received:
     coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in {"identity", "", *Gzip.CODINGS}:
-        sent = f"its host sent compressed data ({one_line(coding, 60)}), although Accept-Encoding was identity"
+        sent = f"its host sent the photo compressed ({one_line(coding, 60)}), although Accept-Encoding was identity"
         raise download_error(fetch.url, f"{sent}; configure the host to send photos uncompressed")
     if answer.content_length:
         fetch.check(answer.content_length)

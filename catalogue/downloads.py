@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from catalogue.clients import Clients
 
 _MOST_DOWNLOADS: Final = 512
-"""The largest number of parallel downloads, including very slow downloads, such as those from dead hosts."""
+"""The largest number of parallel downloads, very slow downloads included, such as downloads from dead hosts."""
 _SLOW_RATE: Final = 4096
 """Bytes per second. A slower download no longer counts as one of the parallel downloads."""
 _SILENT_TRIES: Final = 2
@@ -33,7 +33,7 @@ _SMOOTHING: Final = 0.02
 _LEAST_FREE_SHARE: Final = 0.05
 _PROBE_S: Final = 2.0
 _READY: Final = 256
-"""With more finished photos, no more are requested."""
+"""The number of finished photos above which no more photos are requested."""
 _JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]
@@ -100,10 +100,11 @@ class Downloads:
 
     @property
     def wants_more(self) -> bool:
-        """Whether there is capacity for more downloads than were requested.
+        """Whether more downloads could start at once than were requested.
 
-        A process that takes a chunk keeps it from other processes. So the answer is no while nearly all of the latest
-        photos wait for busy hosts. Every few seconds it is yes anyway, because the next chunk may have other hosts.
+        Other processes cannot take the chunk that this process takes. So the answer is no while nearly all of the
+        latest photos wait for busy hosts. Every few seconds it is yes anyway, because the next chunk may have other
+        hosts.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -143,7 +144,7 @@ class Downloads:
     def _begin(self, downloads: Sequence[Download]) -> None:
         for download in downloads:
             self._tasks[download] = self._loop.create_task(self._download(download))
-        self._loop.call_soon(self._note_begun)  # after these tasks
+        self._loop.call_soon(self._note_begun)  # runs after these tasks
 
     def _note_begun(self) -> None:
         self._wants_begun += 1
@@ -238,7 +239,10 @@ class Downloads:
             if not fetch.redirects or error.fault is not ImageFault.REFUSED:
                 raise
             place = fetch.target.place  # without "pass --allow-host": trust in a host does not extend to its redirects
-            msg = f"Expected a photo at {fetch.url}, its host redirects to {place}, which is not allowed; see why."
+            msg = (
+                f"Expected a photo at {fetch.url}, its host redirects to {place}, which is not allowed; check "
+                "the redirect."
+            )
             raise ImageError(msg, ImageFault.REFUSED) from error
         except TimeoutError:
             outcome = FailedTry(f"took longer than {self._limits.total_s:g} s", silent=not fetch.downloaded)
@@ -265,10 +269,10 @@ class Downloads:
             raise download_error(fetch.url, f"its host {failure.why}{tries}; check that the host is up, and try again")
         if failure.after_s is not None:
             fetch.put_off_s += failure.after_s
-            return True  # until then no photo of the host is tried
+            return True  # no photo of the host is tried before then
         fetch.left_s -= pause_s
         await asyncio.sleep(pause_s)
-        return not fetch.is_to_blame  # other photos show earlier whether the host is back
+        return not fetch.is_to_blame  # other photos show sooner whether the host is back
 
     def _was_last(self, fetch: Fetch, failure: FailedTry) -> bool:
         put_off = failure.after_s is not None and fetch.put_off_s >= self._limits.longest_after_s
@@ -280,7 +284,7 @@ def _note_failure(fetch: Fetch, host: Host, failure: FailedTry, began: float, no
     fetch.tries += 1
     if failure.silent:
         fetch.note_silence(began, now, host.answered_at)
-    if not (failure.silent and fetch.is_to_blame):  # such a photo says nothing about its host
+    if not (failure.silent and fetch.is_to_blame):  # this photo says nothing about its host
         host.note_failure(failure, began, now)
 
 

@@ -1,4 +1,4 @@
-"""The state of a download and of its host: tries, memory, waiting, and a circuit breaker."""
+"""The state of a download and of its host: tries, memory, slots, and a circuit breaker."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from catalogue.urls import Target
 from models.errors import ImageError, ImageFault
 
 _FREE: Final = 256 * 1024
-"""Bytes of a photo that are always allowed without waiting for memory. Most photos are smaller."""
+"""A photo may always have this many bytes without waiting for memory. Most photos have fewer."""
 _GZIP_ONLY: Final = zlib.MAX_WBITS | 16
 _PACKED: Final = 16 * 1024
 _UNPACKED: Final = 256 * 1024
@@ -22,9 +22,9 @@ _TO_BLAME: Final = 2
 _HTTP_TO_HTTPS: Final = (80, 443)
 _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
-"""Tries in a row without an answer that open the circuit breaker, if they took long enough."""
+"""The number of silent tries in a row that open the circuit breaker, if they also took long enough."""
 _FIRST_TRIAL_SHARE: Final = 0.1
-"""Share of a rest after which a host is first tried again, if it has sent photos before."""
+"""When a host that has sent photos is first tried again, as a share of its rest."""
 _LONGEST: Final = 30
 """The longest rest, as a multiple of the first."""
 
@@ -63,7 +63,7 @@ def strong_etag(etag: str | None) -> str | None:
 
 
 def download_error(url: str, problem: str) -> ImageError:
-    """The error of a download. ``problem`` continues the sentence after a comma."""
+    """The error of a download. ``problem`` follows a comma in the sentence."""
     return ImageError(f"Expected a photo at {url[:300]}, {problem}.", ImageFault.DOWNLOAD)
 
 
@@ -113,7 +113,7 @@ class MemoryBudget:
             await self._freed.wait()
 
     def _may_exceed(self, fetch: "Fetch") -> bool:
-        """Whether a large photo may exceed the limit. One may while no photo is ready; otherwise all would wait."""
+        """Whether a large photo may exceed the limit. One photo may, if no photo is ready: otherwise all would wait."""
         if self._exceeding is None and not self._ready:
             self._exceeding = fetch
         return self._exceeding is fetch
@@ -180,7 +180,7 @@ class Fetch:
 
     @property
     def is_first_host(self) -> bool:
-        """Whether the target is still the host of the photo's URL. http may have become https."""
+        """Whether the target is still the host of the photo's URL, even if http became https."""
         home, now = self._home, self.target
         return home.host == now.host and (home.port == now.port or (home.port, now.port) == _HTTP_TO_HTTPS)
 
@@ -216,14 +216,15 @@ class Fetch:
 
     @property
     def is_to_blame(self) -> bool:
-        """Whether the photo is at fault, because its host answers other requests."""
+        """Whether the photo itself is at fault: its host answers requests for other photos."""
         return self._blame >= _TO_BLAME
 
     def note_silence(self, began: float, ended: float, answered_at: float | None) -> None:
         """Record that a try got no answer.
 
         A dying host may have answered other requests just before, so one silent try proves nothing about the photo. Two
-        silent tries do. So does one long silent try, if other requests got answers meanwhile.
+        silent tries prove that it is at fault. So does one long silent try, if other requests got answers in the
+        meantime.
         """
         long = ended - began >= self.limits.slow_s
         self.silences += long
@@ -236,8 +237,8 @@ class Fetch:
 class Host:
     """Limits the downloads from a host, with a circuit breaker. Times are of the event loop's clock, in seconds.
 
-    A host whose answers all fail for a while rests. After the rest one photo tries it again. Meanwhile the other photos
-    fail at once. If the host sent photos before, they wait for it instead, up to ``patience_s``.
+    A host that only fails for a while rests. After the rest, one photo tries it again. Until then other photos fail at
+    once. But if the host sent photos before, other photos wait for it, up to ``patience_s``.
     """
 
     def __init__(self, place: str, limits: DownloadLimits, per_host: int) -> None:
@@ -293,7 +294,7 @@ class Host:
         return self._running < (1 if self._rests else self.per_host) and now >= self._not_before
 
     def may_ask(self, now: float) -> bool:
-        """Whether a slot is still valid. The host may rest by now."""
+        """Whether a slot is still valid. It is not if the host rests by now."""
         return now >= self._not_before and (not self._rests or self._running == 1)
 
     @property
@@ -306,7 +307,7 @@ class Host:
         return self._running + len(self._waiting)
 
     def refusal(self, now: float) -> str | None:
-        """Why no photo may be downloaded now. None if a photo may."""
+        """Why no photo may be downloaded now. None if downloads may start."""
         if now < self._rests_until and not self._answered_lately(now):
             return (
                 f"its host {self._place} {self._why} and is not tried again for a while; check that the host is "
@@ -330,7 +331,7 @@ class Host:
     def note_failure(self, failure: FailedTry, began: float, now: float) -> None:
         """Record a failed try that began at ``began``."""
         if failure.after_s is not None:
-            # after this time a photo without an answer fails
+            # at this time a photo without an answer fails
             pause_s = min(failure.after_s, self._limits.longest_after_s)
             self._put_off_until = max(self._put_off_until, now + pause_s)
         if not self._troubles:

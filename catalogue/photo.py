@@ -42,9 +42,9 @@ FAULTS: Final = {
 """The meaning of each fault."""
 
 _NOT_PHOTO_ERRORS: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""Errors of this machine, and signals to end. Like cancelled tasks, they do not fail a row."""
+"""Errors of this machine, and signals to end the process. Like cancelled tasks, they do not fail a row."""
 _LINES: Final = 60
-"""Number of logged lines of a traceback. More lines could fill a disk."""
+"""The number of lines of a traceback that are logged. More lines could fill a disk."""
 _UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
 _REMOTE: Final = frozenset({"http", "https", "s3"})
 _NOT_THERE: Final = frozenset({ImageFault.MISSING, ImageFault.REFUSED})
@@ -88,12 +88,12 @@ class Photo:
 
 @dataclass(frozen=True)
 class DownloadLimits:
-    """Limits of one process's downloads. Jobs may set the first three."""
+    """Limits of the downloads in one process. Jobs may set the first three."""
 
     per_host: int = 8  # parallel downloads from one host
     per_bucket: int = 32  # parallel downloads from one S3 bucket
     total_s: float = 60.0  # seconds for one photo, with tries and pauses, without waiting for a slot
-    at_once: int = 64  # parallel downloads, without very slow ones
+    at_once: int = 64  # parallel downloads, not counting very slow ones
     tries: int = 4  # bytes of one photo
     room: int = 64 * 1024 * 1024  # bytes of finished photos; with more, no download starts
     max_bytes: int = MAX_BYTES  # tries of one photo
@@ -109,7 +109,7 @@ class DownloadLimits:
 
 
 def fault_words(errors: Iterable[ImageError]) -> str:
-    """The faults of photos, each once, with their meaning: ``missing (there is no photo there)``."""
+    """The faults of photos with their meaning, each once: ``missing (there is no photo there)``."""
     faults = dict.fromkeys(error.fault for error in errors)
     return "; ".join(f"{fault.replace('_', ' ')} ({FAULTS[fault]})" for fault in faults)
 
@@ -118,7 +118,7 @@ def fault_words(errors: Iterable[ImageError]) -> str:
 def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
     """Turn an unexpected exception in the block into an ImageError of the photo, and log it.
 
-    This includes the ``BaseException`` of plugins written in Rust that panic.
+    This includes the ``BaseException`` that plugins in Rust raise in a panic.
     """
     try:
         yield
@@ -146,7 +146,10 @@ class PhotoLocator:
     def __init__(self, root: str, *, confined: bool = False) -> None:
         self._base = root.rstrip("/") if scheme_of(root) in _REMOTE else None
         if self._base and {"?", "#"} & set(self._base):
-            msg = f"Expected an --image-root without ? and #, got {root}; remove them and the rest."
+            msg = (
+                f"Expected an --image-root without ? and #, got {root}; remove these characters and the text "
+                "after them."
+            )
             raise JobError(msg)
         self._root = Path(root)
         self._within = self._root.resolve() if confined else None
@@ -237,7 +240,9 @@ class PhotoLocator:
 
 
 def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a ``data:`` URI, in base64 or percent-encoded, or of plain base64. The media type is ignored.
+    """The bytes of a ``data:`` URI, in base64 or percent-encoded, or of base64 without a prefix.
+
+    Ignores the media type.
 
     Raises ImageError.
     """
@@ -247,7 +252,7 @@ def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     elif not comma:
         raise _malformed(uri, "a comma before the data")
     is_base64 = head.lower().endswith(";base64")
-    least = len(body) - 2 * body.count("%")  # the fewest bytes; checked before any are copied
+    least = len(body) - 2 * body.count("%")  # the fewest bytes; checked before any bytes are copied
     if is_base64:
         least -= sum(map(body.count, _BLANKS.decode()))
     _check_size(least // 4 * 3 - 2 if is_base64 else least, max_bytes)

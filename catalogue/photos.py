@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from catalogue.downloads import Download, Downloads
 
 _BACKLOG: Final = 512
-"""The largest number of waiting photos on disk while more URLs are requested."""
+"""More URLs are requested while at most this many photos on disk are waiting."""
 _WAIT_S: Final = 1.0
 
 
@@ -140,7 +140,7 @@ class Photos:
 
     @property
     def wants_more(self) -> bool:
-        """Whether there is capacity for more downloads than were requested. False if all photos are on disk."""
+        """Whether more downloads could start at once than were requested. False if all photos are on disk."""
         return self._downloads is not None and self._downloads.wants_more and len(self._local) < _BACKLOG
 
     @property

@@ -24,7 +24,7 @@ from models.text import label_text, number_of
 BATCH_ROWS: Final = 4096
 BATCH_CHARACTERS: Final = 8 * 1024 * 1024
 JSON_FIELD: Final = {b"hangtag": b"json"}
-"""Field metadata of a column of JSON texts, whose cells were nested or of several types."""
+"""Field metadata of a column whose nested or mixed cells became JSON text."""
 
 MAX_CELL_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 100
@@ -32,10 +32,10 @@ MAX_ELEMENTS: Final = 1_000_000
 """The largest number of commas and brackets in a line of JSONL."""
 PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
-"""Bytes of a batch of Parquet, with repeated values expanded."""
+"""The size of a batch of Parquet in bytes, with repeated values expanded."""
 MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
 UNPACKED_A_BYTE: Final = 4
-"""The largest page of Parquet in bytes, and the largest ratio to packed bytes (photos are hardly compressed)."""
+"""The largest page of Parquet, in bytes. A page may also expand by this factor (photos hardly compress)."""
 CLASS_NAMES: Final = b"class_names"
 """Field metadata of a column of class numbers: the names of the classes, in JSON."""
 _OF_VIEWS: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
@@ -49,7 +49,7 @@ FREE_VALUES: Final = 10_000_000
 VALUES_A_BYTE: Final = 100
 FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
-"""The largest expanded size of a Parquet file, and the largest ratio to its bytes. Paths compress less."""
+"""The largest expanded size of a Parquet file. A file may also expand by this factor. Paths compress less."""
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
 _DELIMITERS: Final = (",", ";", "\t")
@@ -64,7 +64,7 @@ class Reader:
 
     Attributes:
         left_out: extension → number of a folder's files that are not images. Complete after reading.
-        holds: a noun for the rows, for messages.
+        holds: what the rows are, for messages.
         remarks: sentences for the person.
         delimiter: separator of a CSV.
     """
@@ -84,7 +84,7 @@ def read_folder(path: Path) -> Reader:
 
 
 def _walk(root: Path, left_out: Counter[str]) -> Iterator[str]:
-    before = len(str(root / "_")) - 1  # length of the root in a path
+    before = len(str(root / "_")) - 1  # length of the root in each path
     for file in walk_files(root):
         if file.suffix.lower() not in IMAGE_SUFFIXES:
             left_out[file.suffix.lower()] += 1
@@ -172,7 +172,7 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
         for cells in rows:
             width = width or _named_width(cells, remarks)
             if not cells:
-                blank += width == 1  # Excel's form of an empty cell; at the end of the file it is not a row
+                blank += width == 1  # Excel's form of an empty cell; not a row at the end of the file
                 continue
             if len(cells) > width and not any(map(str.strip, cells[width:])):
                 del cells[width:]
@@ -193,7 +193,7 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
 
 
 def _named_width(header: Sequence[str], remarks: list[str]) -> int:
-    """The number of columns to keep. Two or more unnamed columns at the end are dropped, a single one is kept."""
+    """The number of columns to keep. Two or more unnamed columns at the end are dropped. A single one is kept."""
     named = max((number for number, name in enumerate(header, start=1) if name.strip()), default=0)
     unnamed = len(header) - named
     if unnamed <= 1:
@@ -257,7 +257,7 @@ def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
 
 def _check_elements(line: str) -> None:
     if sum(map(line.count, ",[{")) > MAX_ELEMENTS:  # a parsed value takes many times the memory of its bytes
-        msg = f"more than {MAX_ELEMENTS:,} values in it; remove some"
+        msg = f"more than {MAX_ELEMENTS:,} values in it; remove some values"
         raise ValueError(msg)
 
 
@@ -314,10 +314,10 @@ def _cell(column: pa.Field, name: str, row: dict[str, Any]) -> object:
 
 
 def read_parquet(path: Path, name: str | None = None) -> Reader:
-    """A Parquet file. Columns keep their types, but ``string_view`` becomes text and ``binary_view`` bytes.
+    """A Parquet file. Columns keep their types, except that ``string_view`` becomes text and ``binary_view`` bytes.
 
     Row groups of any size are read through a small buffer. The sizes of pages are read from the pages, because a footer
-    may be wrong. A file that expands too much is refused, or read a few rows at a time. Raises InputError.
+    may be wrong. If a file expands too much, it is refused, or read a few rows at a time. Raises InputError.
     """
     called = name or str(path)
     try:
@@ -383,9 +383,9 @@ class _Column:
     """A column of Parquet. Sizes are in bytes, decompressed.
 
     Attributes:
-        page: size of the largest page. No text is longer.
+        page: size of the largest page. Texts are not longer.
         repeats: whether a few bytes can repeat a long text.
-        has_prefixes: whether texts share their beginning with the previous text (DELTA_BYTE_ARRAY).
+        has_prefixes: whether texts share a prefix with the previous text (DELTA_BYTE_ARRAY).
     """
 
     path: str
@@ -417,7 +417,7 @@ def _measured(path: str, pages: Iterator[dict[int, Any]]) -> _Column:
         size += page[2]
         largest = max(largest, page[2])
         has_dictionary |= page[1] == _DICTIONARY_PAGE
-        of_data = ((page.get(5), 2), (page.get(8), 4))  # header of version 1 or 2, field of the encoding
+        of_data = ((page.get(5), 2), (page.get(8), 4))  # headers of version 1 and 2: the field of the encoding
         has_prefixes |= any(isinstance(head, dict) and head.get(field) == _PREFIXES for head, field in of_data)
     return _Column(path, size, largest, has_dictionary or has_prefixes, has_prefixes)
 

@@ -114,7 +114,7 @@ class WebLimits:
 
     Attributes:
         max_bytes: size of the file.
-        pauses_s: pause before each further try, after a temporary fault.
+        pauses_s: the pauses before further tries, after a temporary fault.
         answer_s: seconds for the headers of the answer.
         least_bytes: the fewest bytes that must arrive in each minute.
         total_s: seconds for one try.
@@ -196,7 +196,7 @@ async def _try_once(session: ClientSession, download: _Download) -> None:
     for _ in range(MAX_REDIRECTS + 1):
         try:
             download.addresses.check_ip_host(parse_url(safe_url(str(url))))  # the resolver checks names
-            async with asyncio.timeout(download.limits.answer_s):  # a host may send its headers very slowly
+            async with asyncio.timeout(download.limits.answer_s):  # a host may send its headers byte by byte
                 response = await session.get(url, allow_redirects=False)
             async with response as answer:
                 if answer.status not in _MOVED:
@@ -243,7 +243,7 @@ def _check_answer(answer: ClientResponse, download: _Download) -> None:
             "the plain file."
         )
         raise InputError(msg)
-    # an incomplete Parquet file is detected later
+    # pyarrow detects an incomplete Parquet file
     if not (_says_its_end(answer) or suffix_of(download.url) == ".parquet"):
         msg = (
             f"{download.expected}, the host does not send its length, so an incomplete file would look "

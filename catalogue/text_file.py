@@ -11,13 +11,13 @@ from typing import Final, NamedTuple, TextIO
 from models.errors import InputError
 
 _MARKS: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # begins with the mark of UTF-16, so it comes first
+    (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # begins like the mark of UTF-16, so it is checked first
     (codecs.BOM_UTF32_BE, "utf-32", "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8-sig", "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16", "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16", "utf-16-be"),
 )
-"""A file's byte order mark → the encoding, and its name without a mark."""
+"""Byte order mark of a file → the encoding with a mark, and the encoding without a mark."""
 _NO_FILES: Final = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
 """Python codecs that are not encodings of files."""
 LIKELY_ENCODINGS: Final = (
@@ -31,9 +31,9 @@ _BLOCK_BYTES: Final = 1024 * 1024
 _MANY_NULS: Final = 0.2
 _SAME_MESS: Final = 0.05
 _SAME_SENSE: Final = 0.1
-"""Smaller differences of charset-normalizer's figures are noise in texts of a few words."""
+"""Differences of charset-normalizer's figures below this are noise in short texts."""
 _MAX_LINE: Final = 64 * 1024 * 1024
-_UTF8: Final = "utf-8-sig"  # with or without its mark
+_UTF8: Final = "utf-8-sig"  # both encodings with and without a mark
 _HEAD_BYTES: Final = 4096
 _ZIP: Final = b"PK\x03\x04"
 _NEED_MARKS: Final = ("utf-16", "utf-32")
@@ -159,7 +159,7 @@ def first_bad_byte(path: Path, codec: str) -> BadByte:
             try:
                 line += decoder.decode(block, final=not block).count("\n")
             except UnicodeDecodeError as error:
-                held = len(error.object) - len(block)  # from the previous block
+                held = len(error.object) - len(block)  # the bytes that continue from the previous block
                 value = error.object[error.start] if block else None
                 return BadByte(offset - held + error.start, line + error.object[: error.start].count(b"\n"), value)
             if not block:
@@ -176,7 +176,7 @@ def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
         file.seek(start)
         lines = file.read(_SAMPLE_BYTES).splitlines(keepends=True)
     if start:
-        del lines[0]  # its beginning is cut off
+        del lines[0]  # the beginning of the line is cut off
     telling = b"".join(line for line in lines if not line.isascii())[:_JUDGED_BYTES]
     matches = list(from_bytes(telling, cp_isolation=list(LIKELY_ENCODINGS)))
     if not matches:

@@ -33,7 +33,7 @@ _NEXT_URL: Final = re.compile(r"[\s,;|](?:(?i:https?|s3):)?//[^/\s]")
 _NEXT_URL_OF_A_QUERY: Final = re.compile(r"\s(?:(?i:https?|s3):)?//[^/\s]")
 _NEXT_PATH: Final = re.compile(r"\.(?i:jpe?g|png|webp|gif|bmp|tiff?|avif)\s*[,;|\r\n]")
 _SEVERAL: Final = rf"{_NEXT_URL.pattern}|{_NEXT_PATH.pattern}|^\s*[\[{{\"]"
-"""The beginning of a second photo in a cell, or of JSON."""
+"""The beginning of a second photo in the same cell, or of JSON."""
 _BETWEEN: Final = " \t\r\n,;|"
 _PHOTO_FIELDS: Final = ("bytes", "url", "src", "path")
 """Fields of a record that may contain the photo, likelier first."""
@@ -45,7 +45,7 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CELL_SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 _ALWAYS_URLS: Final = frozenset({"http", "https", "s3", "data", "file", "ftp"})
 _MAX_URL: Final = 8000
-"""Characters. Hosts refuse longer URLs."""
+"""The longest URL, in characters. Hosts refuse longer URLs."""
 AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\x00-\x1f\x7f\[\]@:/?#\\%<>^`{|}\"]+))(?::(\d{1,5}))?")
 _PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^#]*)", re.IGNORECASE)
 _UNSENDABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -92,7 +92,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """``HOST:PORT``, or ``s3://BUCKET``. Downloads from one place share a queue."""
+        """``HOST:PORT``, or ``s3://BUCKET``. Downloads with the same place share a queue."""
         if self.scheme is Scheme.S3:
             return f"s3://{self.host}"
         return place_of(self.host, self.port)
@@ -109,12 +109,12 @@ def place_of(host: str, port: int) -> str:
 
 
 def is_url(place: str) -> bool:
-    """Whether a text is a URL of any scheme. Otherwise it is a path."""
+    """Whether a text is a URL of any scheme. If not, it is a path."""
     return _SCHEME.match(place) is not None
 
 
 def is_url_or_data(cell: str) -> bool:
-    """Whether a catalogue's cell is a URL or the photo itself. Otherwise it is a path on a disk."""
+    """Whether a catalogue's cell is a URL or the photo itself. If not, it is a path on a disk."""
     return re.match(URL_OR_DATA, cell) is not None
 
 
@@ -239,7 +239,7 @@ def split_photos(cell: str) -> list[str]:
 
 
 def split_paths(cell: str) -> list[str]:
-    """The first path of a cell, and the rest. The separator is ``,``, ``;`` or ``|``. Empty without a separator."""
+    """The first path of a cell, and the rest, which is empty without a separator (``,``, ``;`` or ``|``)."""
     text = cell.strip()
     path = _NEXT_PATH.search(text)
     rest = text[path.end() :].strip(_BETWEEN) if path else ""
@@ -344,7 +344,7 @@ def _path(url: str) -> PurePosixPath:
 
 
 def scheme_of(cell: str) -> str | None:
-    """A cell's scheme in lower case; None for a path. ``//host/`` is ``https``, plain base64 is ``data``."""
+    """A cell's scheme in lower case; None for a path. ``//host/`` has ``https``. Plain base64 has ``data``."""
     if bare := _BARE.match(cell):
         return "https" if bare[1] else "data"
     if ":" not in cell:
@@ -397,7 +397,7 @@ def _on_host(text: str, scheme: Scheme, authority: str, tail: str) -> Target:
 
 
 def join_url(base: str, cell: str) -> str:
-    """A path under a URL. For HTTP, backslashes become slashes, and the path is percent-encoded where needed."""
+    """A path under a URL. For HTTP, backslashes become slashes, and unquoted characters are percent-encoded."""
     if base.startswith(S3_SCHEME):
         return f"{base}/{cell.lstrip('/')}"
     path = cell.strip().replace("\\", "/").lstrip("/")
@@ -450,7 +450,7 @@ def check_allow_hosts(hosts: Sequence[str]) -> None:
 
 
 def checked_headers(headers: Sequence[str]) -> dict[str, str]:
-    """Parse headers, each ``NAME: VALUE``. The InputError shows no values."""
+    """Parse headers, each ``NAME: VALUE``. InputError, without the values."""
     pairs: dict[str, str] = {}
     for header in headers:
         name, colon, value = header.partition(":")

@@ -28,7 +28,7 @@ from models.errors import InputError
 
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
-"""The longest file name, in bytes. File systems allow 255, and temporary names are longer."""
+"""The longest file name in bytes. File systems allow 255, but temporary names are longer."""
 UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
 """Errors for cells that Arrow, Python's times or JSON cannot express."""
 Write = Callable[[pa.Table], None]
@@ -72,7 +72,7 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Write a file without a name, because permissions alone are not enough."""
+    """Write a file without a name, because correct permissions are not enough."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -84,9 +84,9 @@ def _check_writable(folder: Path) -> None:
 
 
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
-    """The same catalogue. Each cell is checked when it is read, before any photo is labelled.
+    """The same catalogue with checks. Each cell is checked when it is read, before any photo is labelled.
 
-    The image column is checked only if it also identifies products. A bad cell in it fails only its row. Raises
+    The image column is checked only if it also identifies products, because a bad path fails only its row. Raises
     InputError.
     """
     for field in catalogue.schema:
@@ -179,8 +179,8 @@ def _checked_batches(catalogue: Catalogue, suffix: str, tries: Mapping[str, _Try
                 row, why = _first_unwritable(batch.column(name), attempt) or (1, error)
                 msg = (
                     f"Expected cells that {suffix} can hold in the column {name!r} of {catalogue.source}, but "
-                    f"the cell in row {rows + row:,} cannot be written ({str(why)[:200]}); save it as text in "
-                    "UTF-8, or remove the column."
+                    f"the cell in row {rows + row:,} cannot be written ({str(why)[:200]}); save the cell as "
+                    "text in UTF-8, or remove the column."
                 )
                 raise InputError(msg) from error
         rows += batch.num_rows
@@ -262,7 +262,7 @@ def _plain_cells(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type without dictionaries, and with text in place of times, because Python's times have no nanoseconds."""
+    """The type without dictionaries. Times become text, because Python's times have no nanoseconds."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_temporal(kind):
         return pa.string()
@@ -276,7 +276,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
-    """The value with null in place of NaN and infinite numbers, which JSON cannot hold."""
+    """The value with null in place of NaN and infinity, which JSON cannot hold."""
     match value:
         case float():
             return value if math.isfinite(value) else None
@@ -307,7 +307,7 @@ def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iter
 
 
 def without_formula(cell: object) -> object:
-    """The cell. An apostrophe in front keeps it from starting a formula.
+    """The cell, with an apostrophe in front if it would start a formula.
 
     A text starts a formula if it begins with ``=``, ``+``, ``-`` or ``@`` (also full-width, also after blanks), or with
     a tab or a line break. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
@@ -318,7 +318,7 @@ def without_formula(cell: object) -> object:
 
 
 def escape_formula(text: str) -> str:
-    """The text. An apostrophe in front keeps it from starting a formula; :func:`unescape_formula` removes it."""
+    """The text, with an apostrophe in front if it would start a formula. See :func:`unescape_formula`."""
     bare = text.lstrip("'")
     return text if without_formula(bare) == bare else f"'{text}"
 

@@ -64,7 +64,7 @@ def create_app(settings: WebSettings) -> FastAPI:
 
 
 def create_server(settings: WebSettings) -> uvicorn.Server:
-    """A server that is not started yet. InputError if it could not store corrections."""
+    """A server that is not started yet. InputError if the server could not store corrections."""
     app = create_app(settings)
     app.state.hangtag.reviews.store.check()
     config = uvicorn.Config(app, http=Connection, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
@@ -122,7 +122,7 @@ class Ready(BaseModel):
 
 @_health.get("/healthz", openapi_extra={"x-curl": "curl {base}/healthz"})
 async def healthz() -> Health:
-    """Answer that the process runs."""
+    """Answer while the process runs."""
     return Health(status="ok")
 
 

@@ -36,14 +36,15 @@ _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 ENCODINGS: Final = (*LIKELY_ENCODINGS, "utf-16-le", "utf-16-be")
-"""Possible encodings of a text catalogue other than UTF-8."""
+"""The encodings that a text catalogue may have instead of UTF-8."""
 
 
 class Places:
     """The places on the server that people may use.
 
-    Without a token and ``--data``: all places that the server's user may read, because only this machine can connect.
-    Otherwise: the folders of ``--data``, with links followed. Web URLs are downloaded as by a worker.
+    Without a token and without ``--data``: all places that the server's user may read, because only this machine can
+    connect. Otherwise: the folders of ``--data``, with links followed. Web URLs are downloaded in the same way as by a
+    worker.
 
     Attributes:
         roots: the folders.
@@ -75,7 +76,7 @@ class Places:
 class SlowCalls:
     """Calls of functions that wait for other hosts. Only a few run at once.
 
-    Each call has its own thread, so other requests keep their threads, and the server ends without waiting.
+    Each call has its own thread, so other requests do not wait, and the server ends without waiting.
     """
 
     def __init__(self) -> None:
@@ -103,7 +104,7 @@ class SlowCalls:
 
 @contextmanager
 def uploaded(name: str, file: BinaryIO) -> Iterator[Path]:
-    """An uploaded file, in its own folder until the block ends. Errors use the file's original name.
+    """An uploaded file, in its own folder until the block ends. Errors contain the file's original name.
 
     Raises:
         InputError: a catalogue cannot have this extension.
@@ -135,9 +136,9 @@ class Preview:
         image_column: the column with the photos. Empty if a person must choose it.
         image_root: where relative paths start.
         rows: cells as text. Long cells are cut.
-        photos: the photos of these rows, as small ``data:`` URIs after :func:`drawn`, or why there is no photo.
+        photos: the photos of these rows, as small ``data:`` URIs after :func:`drawn`. For a missing photo, the reason.
         relative: whether some photos have relative paths.
-        refused: the choice that a person must make before there are rows.
+        refused: the choice that a person must make first. Then there are no rows.
     """
 
     columns: tuple[str, ...] = ()
@@ -167,7 +168,7 @@ def preview(
     allow_hosts: Sequence[str] = (),
     image_suffix: str | None = None,
 ) -> Preview:
-    """Read the first rows and their photos as labelling does. ``allow_hosts`` may have private addresses.
+    """Read the first rows and their photos as labelling does. Hosts in ``allow_hosts`` may have private addresses.
 
     Raises:
         InputError: the source cannot be used.

@@ -1,4 +1,4 @@
-"""Labels photos of requests in processes, one per core. Waiting photos are joined to batches.
+"""Labels photos of requests in processes, one per core. Waiting photos are batched.
 
     photos = await state.classifier.classify([photo, …], top_k=5)
 
@@ -34,7 +34,7 @@ from web.responses import Problem
 _MOST_DEATHS: Final = 2
 _FULL_S: Final = 2
 _REFUSED_LOOKS: Final = 10
-"""After a failed load, the pool waits this many times longer before the next load."""
+"""After each failed load, the pause before the next load grows by this factor."""
 
 
 class NoModelError(InputError):
@@ -71,7 +71,7 @@ class ClassifierPool:
 
     Args:
         model: a path, or a name in the registry. None: the champion of the registry's only model.
-        registry: the registry of this name.
+        registry: the registry of models.
         metrics: the server's metrics.
         limits: the limits of the pool.
         processes: number of labelling processes. Default: one per core.
@@ -79,7 +79,7 @@ class ClassifierPool:
     Attributes:
         model: the current model. None until it is loaded.
         trouble: why the newest model cannot be loaded. The previous model still answers.
-        absent: whether the trouble is that no model is set and the registry does not contain exactly one.
+        absent: whether ``trouble`` means that no model is set and the registry does not contain exactly one model.
     """
 
     def __init__(
@@ -221,7 +221,7 @@ class ClassifierPool:
             await process.end()
 
     async def _next_batch(self, reference: ModelReference) -> list[_WaitingPhoto]:
-        """The next batch: a fair share of the waiting photos. None if the model was replaced."""
+        """The next batch: a fair share of the waiting photos. Empty if the model was replaced."""
         self._idle += 1
         try:
             while self._current is reference:
@@ -234,7 +234,7 @@ class ClassifierPool:
         return []
 
     def _take(self, most: int) -> list[_WaitingPhoto]:
-        """Photos from the front of the queue. A photo from a dead process is alone in its batch."""
+        """Photos from the front of the queue. A photo from a dead process gets a batch of its own."""
         batch: list[_WaitingPhoto] = []
         while self._photos and len(batch) < min(BATCH, most) and not (batch and self._photos[0].deaths):
             one = self._photos.popleft()
@@ -263,7 +263,7 @@ class ClassifierPool:
                 self._metrics.photos.labels(answer["status"], answer.get("error", "")).inc()
 
     def _blame(self, batch: Sequence[_WaitingPhoto], status: int, model: str) -> None:
-        """Put the photos of a dead process back into the queue. A photo that was alone at its second death fails."""
+        """Requeue the photos of a dead process. A photo that was alone in its batch at its second death fails."""
         self._metrics.deaths.inc()
         log_event("process_died", logging.WARNING, status=status, photos=len(batch))
         for one in batch:
@@ -320,7 +320,7 @@ class ClassifierPool:
         return reference, _fingerprint(reference.path)
 
     async def _load(self, reference: ModelReference) -> None:
-        """Start all processes with a model. They take over when all are ready."""
+        """Start all processes with a model. They take over when all of them are ready."""
         starts = (ClassifierProcess.start(reference, self._limits.decode_s) for _ in range(self._processes))
         started = await asyncio.gather(*starts, return_exceptions=True)
         processes = [one for one in started if isinstance(one, ClassifierProcess)]
@@ -366,7 +366,7 @@ def _fail(waiting: _WaitingPhoto, error: Exception) -> None:
 
 
 def _fingerprint(model: Path) -> str:
-    """A text that changes when the model is replaced. Does not read the whole model."""
+    """A text that changes when the model is replaced. Does not read the whole model file."""
     if not model.is_file():
         return read_manifest(model).digest
     status = model.stat()
@@ -374,7 +374,7 @@ def _fingerprint(model: Path) -> str:
 
 
 def fault_of_death(status: int, decode_s: float) -> tuple[ImageFault, str]:
-    """The fault of a photo whose decoding ended its process with this status, and a sentence about it."""
+    """The fault and the message of a photo whose decoding ended its process with this status."""
     if status == -signal.SIGALRM:
         return ImageFault.TIMEOUT, f"Decoding took longer than {decode_s:g} s; re-save the photo."
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"

@@ -1,4 +1,4 @@
-"""A process that labels or draws photos for the page. A photo that crashes the process fails alone.
+"""A process that labels or draws photos for the page. If a photo crashes the process, only this photo fails.
 
 The server uses :class:`ClassifierProcess`. The process runs ``python -P -m web.classifier_process MODEL TIMEOUT_S``.
 With an empty MODEL it only draws. First it writes a JSON line: its model (``{"model": {…}}``), or why it has none
@@ -88,7 +88,9 @@ class ClassifiedPhoto(BaseModel, frozen=True):
     """The answer for one photo. The fields are named like a result's columns; see docs/formats.md."""
 
     photo: str = Field(default="", description="The file's name, or the URL.")
-    sha256: str | None = Field(default=None, description="SHA-256 of the photo's bytes; null if there were none.")
+    sha256: str | None = Field(
+        default=None, description="SHA-256 of the photo's bytes; null if they could not be read."
+    )
     model: str | None = Field(default=None, description="name/version/variant@digest of the model.")
     status: Status = Field(default=Status.FAILED, description="labeled, review or failed.")
     label: str | None = None

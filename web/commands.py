@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 @takes(settings=WebSettings)
 def web_command(*, settings: WebSettings) -> None:
-    """Serve the web page: try a model, watch jobs, review unsure rows.
+    """Serve the web page: try a model, watch jobs, review rows.
 
     On this machine no login is needed. Any other address needs a token.
 

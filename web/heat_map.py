@@ -28,7 +28,8 @@ class HeatMap:
     Attributes:
         label: the likeliest class.
         confidence: the label's probability for the uncovered photo.
-        drops: the fall of the probability for each covered patch, row by row from the top left. Negative for a rise.
+        drops: the fall of the probability when each patch is covered, row by row from the top left. Negative for a
+        rise.
     """
 
     label: str

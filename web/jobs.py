@@ -15,7 +15,7 @@ from worker.job.jobs import Jobs
 from worker.label import job_folder
 
 _OF: Final = "~"
-"""Separates a job's id from the name of its question. No other id contains it."""
+"""Separates a job's id from the name of one of its questions. No other id contains it."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class WebJob:
 
     @property
     def whole(self) -> "WebJob":
-        """The job with all questions. Only this job can be started, cancelled and retried."""
+        """The job with all questions. Starting, cancelling and retrying apply to the whole job."""
         return self.of or self
 
     @property

@@ -109,7 +109,7 @@ class Pictures:
         self._lock = threading.Lock()
 
     async def picture(self, job: Job, row: int, side: int, sha256: str = "") -> Picture:
-        """The photo of a row (from 0), in the smallest of the :data:`SIDES` with at least ``side`` pixels.
+        """The photo of a row (from 0), in the first of the :data:`SIDES` that is at least ``side`` pixels.
 
         If the photo cannot be shown, or its SHA-256 does not begin with ``sha256``, the result is a placeholder with
         the reason. Placeholders are not kept.
@@ -155,7 +155,7 @@ class Pictures:
         return base64.b64decode(answer["picture"])
 
     def fetch_ahead(self, job: Job, rows: Iterable[int]) -> None:
-        """Begin to read the photos of rows that the page will show soon."""
+        """Begin to read the photos of rows that the page will soon show."""
         for row in rows:
             self._fetch(job, row)
 
@@ -207,7 +207,7 @@ def fetch_photos(
         within_s: seconds for all photos.
 
     Yields:
-        Each position, and its photo's bytes or the reason why there are none.
+        Each position, and the photo's bytes or the reason for their absence.
     """
     missing = set(cells)
     until = time.monotonic() + within_s

@@ -1,4 +1,4 @@
-"""Starts, cancels, resumes and retries jobs. Uses the queue, or without Redis this machine, one job at a time."""
+"""Starts, cancels, resumes and retries jobs, on workers or, without Redis, on this machine, one at a time."""
 
 import fcntl
 import subprocess
@@ -53,10 +53,10 @@ class NewJob(BaseModel):
     )
     image_column: Text | None = Field(None, description="The column with the photos. Default: the obvious column.")
     image_root: Place | None = Field(None, description="Where relative paths start: a folder on the server, or a URL.")
-    image_suffix: Text | None = Field(None, description="Added to paths without an image extension, such as ids.")
+    image_suffix: Text | None = Field(None, description="Suffix for paths without an image extension, such as ids.")
     encoding: Text | None = Field(None, description="Of a text catalogue.")
     group_column: Text | None = Field(None, description="The column that identifies the product of each photo.")
-    precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="A precision that the model lists.")
+    precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="One of the model's precisions.")
     priority: Priority = Priority.NORMAL
 
 
@@ -72,7 +72,7 @@ class LocalQueue:
         self._closed = False
 
     def add(self, id: str, command: list[str]) -> None:
-        """Queue the command that labels a job. Also if the job is running, because it may end soon."""
+        """Queue the command that labels a job, even if the job is running, because it may end soon."""
         with self._lock:
             if not self._closed:
                 self._failed.pop(id, None)
@@ -98,7 +98,7 @@ class LocalQueue:
             return id in self._running
 
     def remark(self, id: str) -> str | None:
-        """Why a job is not being labelled. Empty while it runs; None if the queue does not know it."""
+        """Why a job is not running. Empty while it runs. None if the queue does not have the job."""
         with self._lock:
             if id in self._running:
                 return ""
@@ -197,7 +197,7 @@ class JobRunner:
             raise JobError(msg)
         if whole.result is None:
             whole.job.storage.commit(CANCELLED, b"")
-            if job_receipt(whole.job):  # it was just being merged
+            if job_receipt(whole.job):  # the job was just being merged
                 whole.job.storage.delete(CANCELLED)
         self.local.stop(whole.id)
 

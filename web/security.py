@@ -2,9 +2,9 @@
 
 The number and duration of connections are limited, even before a request.
 
-Requests from pages of other sites are recognized by ``Sec-Fetch-Site``, which browsers send over HTTPS and to loopback
-addresses, and by ``Origin``, which they send with every change. So pages need no token (OWASP, Cross-Site Request
-Forgery Prevention Cheat Sheet, "Fetch Metadata headers").
+Requests from pages of other sites are recognized by two headers: ``Sec-Fetch-Site``, which browsers send over HTTPS and
+to loopback addresses, and ``Origin``, which they send with every change. So pages need no token (OWASP, Cross-Site
+Request Forgery Prevention Cheat Sheet, "Fetch Metadata headers").
 """
 
 import asyncio
@@ -32,7 +32,7 @@ from web.settings import WebSettings
 SESSION_COOKIE: Final = "hangtag_session"
 SESSION_S: Final = 12 * 3600
 LOGGED_IN: Final = "logged_in"
-"""The session's key after its browser has sent the token."""
+"""The session's key for browsers that have sent the token."""
 MAX_BODY: Final = 256 * 1024 * 1024
 MAX_LOGIN_BODY: Final = 16 * 1024
 """The largest body of clients that have not sent the token yet."""
@@ -41,7 +41,7 @@ _LOGIN_BODY_S: Final = 10.0
 """Seconds for the body of a request, for clients that have not sent the token yet."""
 _REQUEST_S: Final = 10.0
 _STALL_S: Final = 60.0
-"""Seconds for the headers of a request, and seconds in which a client must read more of its answer."""
+"""Seconds within which the headers of a request must arrive, and within which a client must read more of its answer."""
 _CONNECTIONS: Final = 1000
 _LOG_S: Final = 60.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -70,8 +70,8 @@ _HEADERS: Final = {
 class Connection(H11Protocol):
     """A connection whose client must send and read in time.
 
-    There are at most :data:`_CONNECTIONS`, or half of the files that this process may open. One more connection closes
-    the oldest connection that waits for its client, or itself.
+    There are at most :data:`_CONNECTIONS`, or half of the files that this process may open. A further connection closes
+    the oldest connection that waits for its client. If there is none, it closes itself.
     """
 
     _patience: asyncio.TimerHandle | None = None
@@ -116,7 +116,7 @@ class Connection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _may_end(self) -> bool:
-        """Whether it waits for its client, possibly for the body of a request."""
+        """Whether the connection waits for its client, possibly for the body of a request."""
         return self._patience is not None or (self._is_answering() and self.cycle.more_body)
 
     def _look(self) -> None:
@@ -137,9 +137,9 @@ class Connection(H11Protocol):
 
 
 class OnceAMinute(logging.Filter):
-    """Drops log lines from the same place in the code within a minute, because visitors may cause them.
+    """Drops repeated log lines from one place in the code within a minute, because visitors may cause them.
 
-    Hangtag's own faults stay: errors with a traceback, except an ``OSError``, such as too many open files.
+    Lines on Hangtag's own faults stay: errors with a traceback, except an ``OSError``, such as too many open files.
     """
 
     def __init__(self) -> None:
@@ -192,7 +192,7 @@ class Access:
 
 
 class Sessions:
-    """Starlette's middleware of sessions. If a page came by HTTPS, its cookies are only for HTTPS.
+    """Starlette's middleware of sessions. Over HTTPS, its cookies are restricted to HTTPS.
 
     The token signs the cookies. Sessions survive a restart, but end with a new token.
     """
@@ -303,7 +303,7 @@ def _is_open(path: str) -> bool:
 
 
 def _is_of_another_site(request: Request) -> bool:
-    """Whether a browser sent it for a page of another site, except by a link. Another port is another site."""
+    """Whether another site's page made a browser send this request, except by a link. Another port is another site."""
     headers, is_safe = request.headers, request.method in _SAFE
     if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
         is_link = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")

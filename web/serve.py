@@ -24,7 +24,7 @@ from web.settings import ReviewSettings, WebSettings
 
 _ANSWER_S = 1.0
 _FILES = 10_240
-"""Open files of this process, if the system allows: many more than connections. macOS allows no more."""
+"""The number of files that this process may open: many more than connections. macOS allows no more."""
 
 
 def serve(settings: WebSettings, path: str | None = None) -> None:
@@ -32,7 +32,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
 
     Args:
         settings: the server's settings.
-        path: a page to open in this machine's browser. With a path, a free port replaces a port in use.
+        path: a page to open in this machine's browser. With a path, the server takes a free port if its port is in use.
     """
     _check_extra()
     from models.bundle import read_manifest
@@ -55,7 +55,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
         for logger in ("uvicorn.error", "asyncio"):
             logging.getLogger(logger).addFilter(OnceAMinute())
         settings = replace(settings, port=listener.getsockname()[1])
-        signal.signal(signal.SIGTERM, _end)  # uvicorn restores this handler, and calls it at its end
+        signal.signal(signal.SIGTERM, _end)  # uvicorn restores this handler, and calls it when it ends
         Console().say(f"Hangtag is at {settings.url}{path or ''}")
         Console().say(_places(settings))
         Console().say("Ctrl-C ends it.")
@@ -87,8 +87,8 @@ def _check_results(results: Iterable[Path]) -> None:
     for result in results:
         if result.suffix == ".job" and result.is_dir():
             msg = (
-                f"Expected a result of hangtag label, got the folder of its job {result}; pass {result.stem} "
-                "next to it."
+                f"Expected a result of hangtag label, got its job's folder {result}; pass the file "
+                f"{result.stem} next to the folder."
             )
             raise InputError(msg)
         if not result.with_name(f"{result.name}.job").is_dir():

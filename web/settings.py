@@ -13,7 +13,7 @@ from models.reference import DEFAULT_REGISTRY
 
 _SHORTEST_TOKEN = 16
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a token is needed
-"""Listening addresses that browsers cannot open → the loopback address that they can."""
+"""Listening addresses that browsers cannot open → the loopback address to open."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""The progress of jobs and the results so far. All browsers share them."""
+"""The progress of jobs and the results so far, shared by all browsers."""
 
 import threading
 import time
@@ -36,7 +36,7 @@ class JobCounts:
     """The results of the finished rows.
 
     Attributes:
-        rows: counted rows. Slightly fewer than finished rows, if many finish at once.
+        rows: counted rows. If many rows finish at once, slightly fewer than the finished rows.
         machines: host → number of rows.
     """
 
@@ -72,7 +72,7 @@ class JobView:
     Attributes:
         counts: a copy that never changes.
         receipt: the receipt of a finished job with one model, or of a question.
-        remarks: what keeps the job from progressing.
+        remarks: why the job does not progress.
         left: number of unanswered rows for review in a finished job. A row counts once, even with several unsure
         questions.
         questions: the questions of a job with several models.
@@ -161,7 +161,7 @@ class _JobReader:
             return JobView(self.found, progress, deepcopy(self._counts), remarks=why, questions=questions)
 
     def _count(self) -> None:
-        """Count new parts for at most a second. Other parts follow in the next call.
+        """Count new parts for at most a second. The next call counts the others.
 
         A retry restarts the count, because some chunks are no longer done.
         """
@@ -247,7 +247,7 @@ class JobBoard:
             return str(error)
 
     def _reader(self, found: WebJob) -> _JobReader:
-        """The reader that read this job before, unless its name now belongs to another job."""
+        """The reader that read this job before, unless another job has its name now."""
         reader = self._readers.get(found.id)
         if reader is None or reader.found != found:
             reader = self._readers[found.id] = _JobReader(found, self._answered)

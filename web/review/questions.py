@@ -51,7 +51,7 @@ class Questions:
             class, even if ``row_label`` is above the classes in a tree, because reviewers give classes.
         classes: the model's classes, in its order.
         examples: class → rows labeled with this class, surest first.
-        catalogue_column: the catalogue's own column of classes, or ``folder``. None without one.
+        catalogue_column: the column of the catalogue that has classes, or ``folder``. None without classes.
         bundle: the model's bundle, if it is on this machine.
         parents: the model's tree of labels, label → parent. Empty without a tree.
     """
@@ -82,7 +82,7 @@ class Questions:
         return np.array(self.table.column("label").to_pylist(), dtype=object)
 
     def is_right(self, question: int, label: str) -> bool:
-        """Whether a row's label is the reviewer's class or a node above it."""
+        """Whether a row's label is the reviewer's class or a node above this class."""
         return self.table.column("row_label")[question].as_py() in {label, *ancestors(self.parents, label)}
 
     @cached_property
@@ -115,7 +115,7 @@ class Questions:
 
     @cached_property
     def draw(self) -> npt.NDArray[np.float64]:
-        """A number from 0 to 1 that depends only on the photo's bytes. It selects a part of the questions."""
+        """A number from 0 to 1 that depends only on the photo's bytes. Used to select a part of the questions."""
         return np.array([int(sha256[:12], 16) / 16**12 for sha256 in self.by_sha256], dtype=np.float64)
 
 
@@ -124,7 +124,8 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
 
     Args:
         job: may still be running.
-        rows: rows for questions (from 0), except failed rows. Default: all rows for review.
+        rows: numbers of the rows to review (from 0). Failed rows are left out. Default: all rows with the status
+        review.
     """
     bundle = bundle_of(job)
     classes = bundle.manifest.labels if bundle else _named_classes(job)
@@ -149,7 +150,7 @@ def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:
 def _chosen(
     job: Job, chunk: int, part: pa.Table, wanted: Rows | None, end: EndReviewRows, names: "_CatalogueClasses"
 ) -> pa.Table:
-    """The requested rows of a chunk, or its rows for review. Repeats of a photo are included."""
+    """The requested rows of a chunk, or the rows for review. Includes repeats of a photo."""
     numbers = np.arange(part.num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
     ended = pa.array(end.reasons_of(numbers), pa.string())
     if wanted is None:
@@ -195,7 +196,7 @@ def _distinct(table: pa.Table) -> pa.Table:
 
 
 def bundle_of(job: Job) -> Bundle | None:
-    """The bundle of a job's model, at its old place or in the folder of jobs. None if it is gone, or a single file."""
+    """The bundle of a job's model, at its first place or in the folder of jobs. None if it is gone or a single file."""
     pin = job.model
     for folder in (Path(pin.path), job.home.scratch.parent / "_bundles" / pin.digest):
         with suppress(HangtagError, OSError):
@@ -238,10 +239,10 @@ class _Examples:
 
 
 class _CatalogueClasses:
-    """The catalogue's own classes: in a column, or as names of the photos' folders.
+    """The classes that the catalogue itself gives: in a column, or as names of the photos' folders.
 
     Args:
-        job: its first chunk decides which column.
+        job: its first chunk decides which column has the classes.
         classes: the model's classes.
     """
 
@@ -263,7 +264,7 @@ class _CatalogueClasses:
         self.reads = None
 
     def of(self, table: pa.Table) -> pa.Array:
-        """The catalogue's own class of each row; null if there is none."""
+        """The class that the catalogue gives each row; null if there is none."""
         column = table.column(self.reads)
         if self._by_folder:
             cells = [PurePosixPath(cell or "").parent.name for cell in images_of(self._job, table)]

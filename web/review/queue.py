@@ -17,7 +17,7 @@ from web.review.questions import Questions
 
 LEASE_S: Final = 300.0
 _PAUSE_S: Final = 120.0
-"""A longer time between two answers is a pause, and does not count for the speed."""
+"""Seconds. A longer time between two answers is a pause, and does not count for the speed."""
 _RECENT: Final = 200
 
 _Mask = npt.NDArray[np.bool_]
@@ -59,7 +59,8 @@ class Progress:
         an_hour: answers per hour at this reviewer's latest speed. None before the third answer.
         seconds_left: remaining time at that speed.
         right: share of the answered questions whose guess was right.
-        twice: number of questions that two people answered. ``agreed``: how often their first answers were equal.
+        twice: number of questions that two people answered. ``agreed``: on how many of them the first answers were
+        equal.
         disputed: number of questions on which reviewers disagree.
     """
 
@@ -131,8 +132,8 @@ class ReviewQueue:
         """Lease the next questions. Other reviewers do not get them until the leases end.
 
         Args:
-            reviewer: gets each question once, and once more if others disagree.
-            tab: the browser tab with the questions. It has its own leases, and gets each question once.
+            reviewer: gets each question once, and again if other reviewers disagree.
+            tab: the browser tab. It has its own leases, and gets each question once.
             choice: the reviewer's choice.
             most: the largest number of questions.
         """
@@ -206,7 +207,7 @@ class ReviewQueue:
             self._leases.pop(question, None)
 
     def unskip(self, question: int, reviewer: str) -> bool:
-        """Undo a skip. False if this reviewer has not skipped the question since answering it."""
+        """Undo a skip. False if this reviewer has answered the question since the skip."""
         with self._lock:
             skipped = question in self._skipped[reviewer]
             self._skipped[reviewer].pop(question, None)

@@ -53,7 +53,7 @@ class Answer:
     """A reviewer's answer to a question.
 
     Attributes:
-        id: chosen by the sender, and the same when the answer is sent again.
+        id: chosen by the sender. A repeated answer has the same id.
         sha256: SHA-256 of the photo.
         new: whether the label may be a new class.
     """
@@ -71,7 +71,7 @@ class Stored:
     """The outcome of sent answers.
 
     Attributes:
-        stored: ids of answers that are on the disk, or need not be stored.
+        stored: ids of answers that are on the disk, or that need not be stored.
         refused: id → why the answer cannot be used.
         progress: progress, including these answers.
     """
@@ -183,10 +183,10 @@ class Review:
     def _check_label(self, answer: Answer) -> None:
         shown, is_known = repr(answer.label[:80]), answer.label in self._labels
         if not is_known and not answer.new:
-            msg = f"Expected one of the {len(self._labels):,} classes, got {shown}; for a new class, set new."
+            msg = f"Expected one of the {len(self._labels):,} classes, got {shown}; to add a new class, set new."
             raise ValueError(msg)
         if not is_known and PATH_MARK in answer.label:
-            msg = f"Expected a name without {PATH_MARK!r} for a new class, got {shown}; remove it."
+            msg = f"Expected a name without {PATH_MARK!r} for a new class, got {shown}; use another name."
             raise ValueError(msg)
         if answer.label in self.questions.parents.values():
             msg = f"Expected a class, but {shown} is a label above classes; choose a class under it."
@@ -300,7 +300,7 @@ class Reviews:
         job = found.job
         if found.questions:
             names = ", ".join(question.id for question in found.questions)
-            msg = f"{found.title} has several questions with a review each: {names}."
+            msg = f"{found.title} has several questions. Each question has its own review: {names}."
             raise InputError(msg)
         with self._lock:
             state, review = self._open.pop((id, audit), (None, None))
@@ -323,7 +323,7 @@ class Reviews:
         if not audit:
             return load_questions(job)
         if finished_receipt(job) is None:
-            msg = f"{job.storage.place} is not finished yet; audit it afterwards."
+            msg = f"{job.storage.place} is not finished yet; audit it when it is."
             raise InputError(msg)
         return load_questions(job, [row.row - 1 for row in audit_sample(job, audit)])
 

@@ -20,7 +20,7 @@ from worker.job.receipt import JobReceipt
 from worker.results.end_review import read_end_reviews
 
 _DIGITS: Final = 16
-"""Hexadecimal digits of a SHA-256 that identify a photo: a number of 64 bits."""
+"""The first hexadecimal digits of a SHA-256, which identify a photo as a number of 64 bits."""
 _NOT_IN_DOUBT: Final = 0
 Photos = npt.NDArray[np.uint64]
 
@@ -35,7 +35,7 @@ class AnsweredPhotos:
         self._photos = _numbers(())
 
     def photos(self) -> Photos:
-        """The photos' numbers, ``uint64``. The same array until there is a new answer."""
+        """The photos' numbers, ``uint64``. The array is replaced when there is a new answer."""
         with self._lock:
             stamp = self._store.stamp()
             if stamp != self._seen:
@@ -49,7 +49,7 @@ class UnansweredRows:
     """Counts the unanswered rows of one job. The job's parts are read once per receipt.
 
     Args:
-        job: a finished job. With several models, a row is answered when each unsure question is.
+        job: a finished job. With several models, a row is answered when all its unsure questions are answered.
         answered: returns the photos with an answer to a question, in any job.
     """
 
@@ -82,7 +82,7 @@ def _numbers(photos: Iterable[str | None]) -> Photos:
 def _doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
     """The photos for review: a tuple for each row whose worst status is review, with a photo for each question.
 
-    A photo is its SHA-256. Empty: the photo is known only by its path. None: the question is sure.
+    A photo is its SHA-256. Empty text: only the path of the photo is known. None: the question is sure.
     """
     listed = [read_end_reviews(question).numbers for question in job.questions]
     for chunk, key in sorted(job.part_keys().items()):

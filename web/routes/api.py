@@ -71,7 +71,7 @@ async def classify(
     top_k: Annotated[int, Query(ge=1, le=1000, description="Number of classes in the answer, best first.")] = 3,
     precision: Annotated[
         float | None,
-        Query(gt=0, lt=1, description="The share of labeled photos that must be right. The model must list it."),
+        Query(gt=0, lt=1, description="The share of labeled photos that must be right: one of the model's precisions."),
     ] = None,
     threshold: Annotated[
         float | None,

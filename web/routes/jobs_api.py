@@ -55,9 +55,7 @@ class JobState(BaseModel):
     failed: int
     rate: float = Field(description="Rows a second.")
     seconds_left: float | None = Field(description="At the rate of the last minute; null if unknown.")
-    remarks: list[str] = Field(
-        description="What keeps the job from progressing. For a new job also how its rows are read."
-    )
+    remarks: list[str] = Field(description="Why the job does not progress. For a new job also how its rows are read.")
     links: Links
 
 
@@ -102,7 +100,8 @@ def _body() -> dict[str, Any]:
 async def submit(request: Request, state: State) -> JSONResponse:
     """Label a catalogue: a file or a folder on the server, a URL, or an uploaded file.
 
-    With Redis, workers label it. Without Redis, this machine does. --data lists the server's folders that may be read.
+    With Redis, workers label the catalogue. Without Redis, this machine does. --data lists the folders that the server
+    may read.
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json":

@@ -49,7 +49,7 @@ def _job(id: str, state: State) -> WebJob:
 
 
 Found = Annotated[WebJob, Depends(_job)]
-"""The job of an address. Found in a thread, because it reads the disk."""
+"""The job of an address. Runs in a thread, because it reads the disk."""
 
 
 @router.get("/jobs")

@@ -28,7 +28,7 @@ _PICTURES: Final[dict[str, dict[str, str]]] = {"image/jpeg": {}, "image/svg+xml"
 """A photo, or a drawing with the reason for a missing photo."""
 Audit = Annotated[
     int,
-    Query(ge=0, le=100_000, description="Number of random labeled rows to review, in place of rows for review."),
+    Query(ge=0, le=100_000, description="Number of random labeled rows for an audit, in place of the rows for review."),
 ]
 Side = Annotated[int, Query(ge=1, le=SIDES[-1], description="The longer side, in pixels.")]
 
@@ -65,8 +65,8 @@ class Question(BaseModel):
         row: the first row with this photo, from 1.
         rows: number of rows with this photo. ``products``: number of products.
         reason: reason for the review.
-        guesses: the likeliest classes, best first. Then the catalogue's own class.
-        catalogue_class: the class in the catalogue's own ``catalogue_column``. Null if there is none.
+        guesses: the likeliest classes, best first. Then the class that the catalogue gives.
+        catalogue_class: the class in the catalogue's ``catalogue_column``. Null if there is none.
         cells: the row's columns in the catalogue.
         again: all answers on this photo, if reviewers disagree. Empty otherwise.
     """
@@ -111,7 +111,7 @@ class SentAnswers(BaseModel):
 
 
 class ReviewClass(BaseModel):
-    """A class, with addresses of its photos, and the number of photos for review with this predicted class."""
+    """A class, addresses of example photos, and the number of photos for review with this predicted class."""
 
     label: str
     examples: list[str]
@@ -119,7 +119,7 @@ class ReviewClass(BaseModel):
 
 
 class ReviewClasses(BaseModel):
-    """The classes of a review. ``catalogue_column`` is the catalogue's own column of classes, if any."""
+    """The classes of a review. ``catalogue_column`` is the column of the catalogue that has classes, if any."""
 
     classes: list[ReviewClass]
     catalogue_column: str | None
@@ -221,7 +221,7 @@ def questions(
     reviewer: Annotated[str | None, Query(max_length=64)] = None,
     audit: Audit = 0,
 ) -> QuestionList:
-    """Return the next questions, with a lease of five minutes each. Another request renews the tab's leases."""
+    """Return the next questions, each with a lease of five minutes. A repeated request renews the tab's leases."""
     name = _reviewer(request, state, reviewer)
     review = state.reviews.open(id, audit, again=fresh, begins=True)
     places = review.take(name, tab or name, choice, n, fresh=fresh)
@@ -238,7 +238,7 @@ def questions(
 
 @router.post("/v1/jobs/{id}/answers")
 def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentAnswers, audit: Audit = 0) -> Stored:
-    """Store answers. Answers that the reply lists are in ``corrections.csv``, and survive a crash."""
+    """Store answers. The answers in the reply are in ``corrections.csv``, also after a crash."""
     name = _reviewer(request, state, sent.reviewer)
     review = state.reviews.open(id, audit, begins=True)
     try:
@@ -269,7 +269,7 @@ def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
 
 @router.post("/v1/jobs/{id}/corrected")
 def correct(state: State, id: str) -> CorrectedResult:
-    """Write the corrected copy of a job's result next to it. The result itself stays."""
+    """Write the corrected copy of a job's result next to it. The result does not change."""
     whole = state.reviews.find(id).whole
     return apply_to_job(Labels(whole.job, whole.result), state.reviews.store_of(whole.job))
 

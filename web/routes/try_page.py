@@ -115,7 +115,7 @@ def _edge_rules(served: ServedModel) -> dict[str, Any]:
 
 
 def _edge_of(served: ServedModel) -> tuple[Bundle, str]:
-    """The bundle, and the variant whose edge graph a browser runs: the current variant if it has a graph."""
+    """The bundle, and the variant for the browser: the current variant if it has an edge graph, or else another."""
     if not served.path.is_dir():
         raise Problem(404, f"{served.name} is a single ONNX file: a browser needs a bundle with edge.onnx.")
     bundle = read_manifest(served.path)
