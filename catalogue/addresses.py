@@ -1,6 +1,6 @@
-"""Guards against SSRF: photos are fetched from public addresses and from hosts in ``--allow-host`` only.
+"""Protects against SSRF: photos are downloaded only from public addresses and from hosts in ``--allow-host``.
 
-An address is checked when its host's name is resolved, and again by the socket that connects.
+An address is checked after the name look-up, and again by the socket before it connects.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from catalogue.urls import Target, allowed_place, place_of
 from models.errors import ImageError, ImageFault, JobError
 
 Lookup = Callable[[str], list[str]]
-"""Host name → IP addresses; raises ``OSError`` if there are none. May block."""
+"""Host name → IP addresses. Raises ``OSError`` if there are none. May block."""
 _LOOKUPS_AT_ONCE: Final = 128
 
 
@@ -30,14 +30,15 @@ def _networks(*lines: str) -> tuple[IPv4Network | IPv6Network, ...]:
 _NOT_PUBLIC: Final = _networks(
     "0.0.0.0/8 127.0.0.0/8",  # this network, loopback
     "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16",  # private
-    "100.64.0.0/10 168.63.129.16/32 192.0.0.0/24",  # carriers' NAT, protocols; metadata of Alibaba, Azure, Oracle
-    "169.254.0.0/16",  # link-local; metadata of most clouds
+    # carriers' NAT, protocols; metadata services of Alibaba, Azure, Oracle
+    "100.64.0.0/10 168.63.129.16/32 192.0.0.0/24",
+    "169.254.0.0/16",  # link-local; metadata services of most clouds
     "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 198.18.0.0/15 192.88.99.0/24",  # documentation, benchmarks, 6to4
     "224.0.0.0/4 240.0.0.0/4",  # multicast, reserved, broadcast
-    "2001::/23 2002::/16",  # protocols; Teredo and 6to4, which hold IPv4 addresses
+    "2001::/23 2002::/16",  # protocols; Teredo and 6to4, which contain IPv4 addresses
     "2001:db8::/32 3fff::/20",  # documentation
 )
-"""IANA's registries of special-purpose addresses, and clouds' metadata."""
+"""IANA's registries of special-purpose addresses, and addresses of clouds' metadata services."""
 
 _PUBLIC_6: Final = IPv6Network("2000::/3")
 _NAT64: Final = IPv6Network("64:ff9b::/96")
@@ -49,17 +50,17 @@ _METADATA: Final = _networks(
 _NEVER_BY_NAME: Final = _networks(
     "0.0.0.0/8 100.100.100.200 168.63.129.16 169.254.0.0/16 192.0.0.0/24 224.0.0.0/3",
     "::/128 fe80::/10 ff00::/8",  # unspecified, link-local, multicast
-    "fd00:42::42 fd00:100::100:200 fd00:a9fe:a9fe::/48",  # metadata of Scaleway, Alibaba, Akamai (Linode)
-    "fd00:c1::/32 fd00:ec2::/32 fd20:ce::/32",  # metadata of Oracle, AWS (of its containers, too), Google
+    "fd00:42::42 fd00:100::100:200 fd00:a9fe:a9fe::/48",  # metadata services of Scaleway, Alibaba, Akamai (Linode)
+    "fd00:c1::/32 fd00:ec2::/32 fd20:ce::/32",  # metadata services of Oracle, AWS (also for containers), Google
 )
-"""Metadata, link-local, multicast. Allowing a host name does not allow these addresses."""
+"""Metadata services, link-local, multicast. A host name in ``--allow-host`` does not allow these addresses."""
 
 _LAST_32: Final = 0xFFFFFFFF
 _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is public. An IPv6 address that wraps an IPv4 address counts as the latter."""
+    """Whether an IP address is public. An IPv6 address that contains an IPv4 address is judged by the latter."""
     ip = _unwrapped(address)
     if any(ip in network for network in _NOT_PUBLIC):
         return False
@@ -67,14 +68,14 @@ def is_public(address: str) -> bool:
 
 
 class Addresses:
-    """Decides which addresses to connect to. Raises InputError if an allowed host is not ``HOST:PORT``."""
+    """Decides which addresses may be contacted. Raises InputError if an allowed host is not ``HOST:PORT``."""
 
     def __init__(self, allow_hosts: Sequence[str] = ()) -> None:
         self._allowed = frozenset(map(allowed_place, allow_hosts))
         self._approved: set[tuple[str, int]] = set()
 
     def check_ip_host(self, target: Target) -> None:
-        """Refuse a URL whose host is a forbidden IP address; :meth:`allowed` checks host names. Raises ImageError."""
+        """Refuse a URL whose host is a forbidden IP address. For host names see :meth:`allowed`. Raises ImageError."""
         try:
             address = ip_address(target.host)
         except ValueError:
@@ -120,12 +121,12 @@ def _holds_metadata(address: IPv6Address) -> bool:
 
 
 def _embedded_ipv4(address: IPv6Address) -> Iterator[IPv4Address]:
-    """Every IPv4 address that an IPv6 address may embed, with any prefix of RFC 6052."""
+    """Every IPv4 address that an IPv6 address may contain, with any prefix of RFC 6052."""
     bits = int(address)
     yield IPv4Address(bits & _LAST_32)  # a prefix of 96 bits; IPv4-compatible; IPv4-translated
     yield IPv4Address(bits >> 80 & _LAST_32)  # 6to4
     yield IPv4Address(~bits & _LAST_32)  # Teredo
-    without_octet_8 = bits >> 64 << 56 | bits & (1 << 56) - 1  # RFC 6052 skips it
+    without_octet_8 = bits >> 64 << 56 | bits & (1 << 56) - 1  # RFC 6052 skips this byte
     for length in _SHORT_PREFIXES:
         yield IPv4Address(without_octet_8 >> 120 - 32 - length & _LAST_32)
 
@@ -133,28 +134,30 @@ def _embedded_ipv4(address: IPv6Address) -> Iterator[IPv4Address]:
 def _refused(host: str, port: int, addresses: Sequence[str]) -> ImageError:
     place = place_of(host, port)
     led = "" if list(addresses) == [host] else f" leads to {', '.join(addresses[:4])} and"
-    msg = f"Expected a host with a public address, {host}{led} is not one; if you trust it, pass --allow-host {place}."
+    msg = (
+        f"Expected a host with a public address, {host}{led} is not public; if you trust it, pass --allow-host {place}."
+    )
     return ImageError(msg, ImageFault.REFUSED)
 
 
 def _refused_name(host: str, port: int, addresses: Sequence[str]) -> ImageError:
     first = place_of(addresses[0], port)
     msg = (
-        f"Expected a host of photos, {host} leads to {', '.join(addresses[:4])}: no name may lead to a cloud's "
-        "metadata, link-local or multicast addresses; if you trust it, write the address itself into the URL and pass "
-        f"--allow-host {first}."
+        f"Expected a host of photos, but {host} leads to {', '.join(addresses[:4])}: a host name may not lead "
+        "to a metadata service, a link-local or a multicast address; if you trust this host, write the address "
+        f"into the URL and pass --allow-host {first}."
     )
     return ImageError(msg, ImageFault.REFUSED)
 
 
 def system_lookup(host: str) -> list[str]:
-    """Resolve a host name with this machine's resolver."""
+    """Look a host name up with this machine's resolver."""
     entries = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in entries))
 
 
 class CheckedResolver(AbstractResolver):
-    """Resolves names in daemon threads, and leaves out addresses that are not allowed."""
+    """Looks names up in daemon threads, and removes forbidden addresses."""
 
     def __init__(self, addresses: Addresses, lookup: Lookup, timeout_s: float) -> None:
         self._addresses = addresses
@@ -171,14 +174,14 @@ class CheckedResolver(AbstractResolver):
         return [_result(host, address, port) for address in self._addresses.allowed(host, port, addresses)]
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to close."""
+        """Do nothing; no connection is open."""
 
 
 def checked_socket(addresses: Addresses, info: AddrInfoType) -> socket.socket:
-    """A socket for an address, which is checked a second time. Raises ImageError."""
+    """A socket for an address. Checks the address a second time. Raises ImageError."""
     family, kind, protocol, _, where = info
     if not addresses.may_connect(str(where[0]), int(where[1])):
-        msg = f"Expected to connect to an address that was checked, got {where[0]}; nothing was sent there."
+        msg = f"Expected to connect to a checked address, got {where[0]}; nothing was sent there."
         raise ImageError(msg, ImageFault.REFUSED)
     new_socket = socket.socket(family, kind, protocol)
     new_socket.setblocking(False)
@@ -213,6 +216,6 @@ async def _in_thread(call: Callable[[], list[str]]) -> list[str]:
     try:
         Thread(target=run, name="hangtag-name", daemon=True).start()
     except RuntimeError as error:
-        msg = f"Expected to start a thread that looks up a host name, got {error}; allow more processes (ulimit -u)."
+        msg = f"Expected to start a thread for a host name look-up, got {error}; allow more processes (ulimit -u)."
         raise JobError(msg) from error
     return await asyncio.wrap_future(answer)

@@ -59,8 +59,8 @@ IMAGE_COLUMNS: Final = (
     "url",
 )
 MAX_COLUMNS: Final = 10_000
-_UNMOUNTED_ADVICE: Final = "; if only the workers have it, make an empty one there"
-"""Advice for submitting from a machine that does not mount the photos."""
+_UNMOUNTED_ADVICE: Final = "; if only the workers have the folder, make an empty folder there"
+"""Advice for a machine that does not mount the photos."""
 _LONGEST_LIST: Final = 1000
 _ALIKE: Final = 0.8
 _SNIFFED_ROWS: Final = 20
@@ -71,7 +71,7 @@ _OF_A_KIND: Final = "of a .csv, .tsv, .jsonl, .parquet or .txt"
 
 
 class NoImageColumnError(InputError):
-    """No column is obviously the image column; ``columns`` are the choices."""
+    """No column is obviously the image column. ``columns`` are the choices."""
 
     def __init__(self, message: str, columns: list[str]) -> None:
         super().__init__(message)
@@ -80,16 +80,16 @@ class NoImageColumnError(InputError):
 
 @dataclass(frozen=True)
 class Catalogue:
-    """An open catalogue. Its rows can be read once.
+    """An open catalogue. Its rows can be read only once.
 
     Attributes:
         source: an absolute path, or a URL without user, password, query and fragment.
         image_root: the start of relative paths: an absolute path, or a URL without a slash at its end.
-        left_out: ending → number of files with that ending that were left out; complete once the batches are read.
-        image_suffix: added to paths without an image's ending.
-        column_words: names the chosen image column, if the person named none.
-        remarks: sentences for the person; complete once the batches are read.
-        delimiter: between the cells of a ``.csv``, and of the CSV files that are written for it.
+        left_out: extension → number of skipped files with this extension. Complete after all batches are read.
+        image_suffix: suffix for paths without an image extension.
+        column_words: a sentence that names the image column, if Hangtag chose the column.
+        remarks: sentences for the person. Complete after all batches are read.
+        delimiter: separator of cells in a ``.csv``. CSV results use the same separator.
     """
 
     source: str
@@ -106,7 +106,7 @@ class Catalogue:
     def photo_cells(
         self, batch: pa.RecordBatch, errors: Literal["backslashreplace", "surrogateescape"]
     ) -> list[str | None]:
-        """The photo of each row; for ``errors`` see ``bytes.decode``."""
+        """The photo of each row. For ``errors`` see ``bytes.decode``."""
         return photo_cells(batch.column(self.image_column), self.image_suffix, errors)
 
     def check_column(self, name: str | None, option: str) -> None:
@@ -117,7 +117,7 @@ class Catalogue:
 
 
 _Opened = tuple[str, Reader, str]
-"""The source's name, its rows, and the default start of its relative paths."""
+"""The source's name, its rows, and the default start of relative paths."""
 
 
 def open_catalogue(
@@ -131,15 +131,15 @@ def open_catalogue(
     confined: bool = False,
     within_s: float | None = None,
 ) -> Catalogue:
-    """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file, by its path or its s3:// or http(s):// URL.
+    """Open a folder of photos, or a CSV, TSV, JSONL, Parquet or TXT file, from a path or an s3:// or http(s):// URL.
 
     Args:
         source: a path or a URL.
-        image_column: default: the obvious one.
-        image_root: default: the source's folder.
-        encoding: default: the encoding of the byte order mark, or UTF-8.
-        allow_hosts: ``HOST:PORT`` of hosts that are not public.
-        image_suffix: added to paths without an image's ending.
+        image_column: the column with the photos. Default: the obvious column.
+        image_root: the start of relative paths. Default: the source's folder.
+        encoding: encoding of a text file. Default: the encoding of the byte order mark, or UTF-8.
+        allow_hosts: ``HOST:PORT`` of hosts with private addresses.
+        image_suffix: suffix for paths without an image extension.
         confined: whether photos on disk must lie under the root.
         within_s: seconds for downloading the file.
 
@@ -147,7 +147,7 @@ def open_catalogue(
     """
     place = str(source)
     if not place:
-        msg = "Expected a folder or a catalogue file, got an empty name; name one, or . for the current folder."
+        msg = "Expected a folder or a catalogue file, got an empty name; pass a name, or . for the current folder."
         raise InputError(msg)
     name, reader, root = (
         _open_url(place, encoding, allow_hosts or (), within_s) if is_url(place) else _open_path(Path(source), encoding)
@@ -184,13 +184,13 @@ def _with_remark(batches: Iterator[pa.RecordBatch], column: str, remarks: list[s
         yield batch
     if count:
         rows = number_of(count, "row names", "rows name")
-        first = "the first one is taken. Others need rows of their own"
+        first = "the first photo is used. Other photos need their own rows"
         remarks.append(f"{rows} several photos under {column[:SHOWN]!r}: {first}.")
 
 
 def _check_suffix(suffix: str | None) -> None:
     if suffix is not None and (PurePath(f"1{suffix}").suffix.lower() not in IMAGE_SUFFIXES or {"/", "\\"} & {*suffix}):
-        msg = f"Expected the ending of an image's name as --image-suffix, such as .jpg, got {suffix[:SHOWN]!r}."
+        msg = f"Expected an image extension as --image-suffix, such as .jpg, got {suffix[:SHOWN]!r}."
         raise InputError(msg)
 
 
@@ -210,7 +210,7 @@ def _open_path(path: Path, encoding: str | None) -> _Opened:
 
 
 def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str], within_s: float | None) -> _Opened:
-    from catalogue.remote import bucket_images, fetch_catalogue  # aiohttp takes a while to import
+    from catalogue.remote import bucket_images, fetch_catalogue  # aiohttp is slow to import
 
     url = checked_url(place)
     name, suffix = safe_url(url), suffix_of(url)
@@ -247,7 +247,7 @@ def _file_reader(path: Path, name: str, suffix: str, encoding: str | None) -> Re
 
 
 def check_kind(suffix: str, name: str) -> None:
-    """Raise InputError if a file's ending is not that of a catalogue."""
+    """Raise InputError if a file has no catalogue extension."""
     if suffix not in _KINDS:
         photo = "; hangtag classify labels single photos" if suffix in IMAGE_SUFFIXES else ""
         sheet = "; save the sheet as CSV" if suffix in _SPREADSHEETS else ""
@@ -257,7 +257,7 @@ def check_kind(suffix: str, name: str) -> None:
 
 def _check_no_encoding(name: str, encoding: str | None) -> None:
     if encoding is not None:
-        msg = f"Expected no --encoding for {name}, which is no text file; leave it out."
+        msg = f"Expected no --encoding for {name}, which is not a text file; leave --encoding out."
         raise InputError(msg)
 
 
@@ -284,8 +284,8 @@ def _image_column(source: str, reader: Reader, name: str | None) -> str:
         if known in by_name:
             return str(by_name[known])
     likely = _likely_column(reader)
-    hint = f" Only the cells of {likely[:200]!r} end like images." if likely else ""
-    msg = f"Which column of {source} names the photo? Pass --image-column, one of: {_listed(schema)}.{hint}"
+    hint = f" Only the cells of {likely[:200]!r} look like images." if likely else ""
+    msg = f"Which column of {source} contains the photos? Pass --image-column, one of: {_listed(schema)}.{hint}"
     raise NoImageColumnError(msg, list(schema.names))
 
 
@@ -322,7 +322,7 @@ def _column_words(names: list[str], column: str) -> str:
     if len(names) == 1 and column.lower() in IMAGE_COLUMNS:
         return ""
     others = [repr(name[:100]) for name in names if name != column and name.lower() in IMAGE_COLUMNS]
-    choice = f", and not in {', '.join(others)} (name another with --image-column)" if others else ""
+    choice = f", and not in {', '.join(others)} (choose another column with --image-column)" if others else ""
     return f"Photos are in the column {column[:100]!r}{choice}."
 
 
@@ -332,24 +332,27 @@ def _check_only_column(source: str, column: str, root: Path, cells: list[str]) -
         return
     if not any(_is_there(root / cell) for cell in cells):
         msg = (
-            f"Expected a column of photos in {source}, found only {column[:200]!r}, and its first cell, "
-            f"{cells[0][:SHOWN]!r}, is no file under {root}; add a column of paths or URLs, or pass --image-column "
-            f"{quote(column[:200])} if these are paths."
+            f"Expected a column of photos in {source}, found only {column[:200]!r}, whose first cell, "
+            f"{cells[0][:SHOWN]!r}, is not a file under {root}; add a column of paths or URLs, or pass "
+            f"--image-column {quote(column[:200])} if these are paths."
         )
         raise NoImageColumnError(msg, [column])
 
 
 def _check_names(source: str, schema: pa.Schema) -> None:
     if len(schema.names) > MAX_COLUMNS:
-        msg = f"Expected at most {MAX_COLUMNS:,} columns in {source}, found {len(schema.names):,}; leave some out."
+        msg = f"Expected at most {MAX_COLUMNS:,} columns in {source}, found {len(schema.names):,}; remove some columns."
         raise InputError(msg)
     repeated = sorted(name for name, count in Counter(schema.names).items() if count > 1)
     if repeated:
-        msg = f"Expected each column once in {source}, found {', '.join(repeated)[:200]} twice; rename one."
+        msg = (
+            f"Expected different column names in {source}, found {', '.join(repeated)[:200]} twice; rename one "
+            "of the two columns."
+        )
         raise InputError(msg)
     photos = (name for name in schema.names if is_url_or_data(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
     photo = next(photos, None)
-    if photo is not None:  # the header is a row, whose photo would be lost
+    if photo is not None:  # the first line may be a row, whose photo would be lost
         msg = f"Expected column names in the first line of {source}, got {photo[:SHOWN]!r}; add a line with names."
         raise InputError(msg)
 
@@ -357,15 +360,15 @@ def _check_names(source: str, schema: pa.Schema) -> None:
 def _check_photos(source: str, field: pa.Field, cells: pa.Array, *, has_suffix: bool) -> None:
     if field.metadata == JSON_FIELD and not any(cell and cell[0] in "[{" for cell in cells.to_pylist()):
         msg = (
-            f"Expected a path in every cell of the column {field.name} of {source}, some hold numbers or lists; mend "
-            "them, or name another --image-column."
+            f"Expected a path in every cell of the column {field.name} of {source}, some cells contain numbers "
+            "or lists; correct these cells, or choose another --image-column."
         )
         raise InputError(msg)
     numbers = pa.types.is_integer(field.type)
     if not (can_name_photos(field.type) or (has_suffix and numbers)):
-        to_do = "; if files are called by them, add --image-suffix .jpg, or" if numbers else ";"
+        to_do = "; if files have these names, add --image-suffix .jpg, or" if numbers else ";"
         msg = (
-            f"Expected paths in the column {field.name} of {source}, it holds {field.type}{to_do} name another "
+            f"Expected paths in the column {field.name} of {source}, found {field.type}{to_do} choose another "
             "--image-column."
         )
         raise InputError(msg)
@@ -383,8 +386,8 @@ def _check_within(source: str, root: Path, cells: list[str]) -> None:
     ]
     if outside and len(outside) == len(cells):
         msg = (
-            f"Expected photos under {root}, where workers may read them, got {outside[0][:SHOWN]!r} in {source}; pass "
-            "the folder that they are in as --image-root."
+            f"Expected photos under {root}, where workers may read them, got {outside[0][:SHOWN]!r} in "
+            f"{source}; pass the photos' folder as --image-root."
         )
         raise InputError(msg)
 
@@ -394,10 +397,7 @@ def _check_root(source: str, root: Path, cells: list[str]) -> None:
     if any(_is_there(root / name) for name in names):
         return
     if any(_is_there(Path(name)) for name in names):
-        msg = (
-            f"The paths in {source} are not relative to {root} but to the current folder; "
-            "pass --image-root . to say so."
-        )
+        msg = f"The paths in {source} are not relative to {root} but to the current folder; pass --image-root ."
         raise InputError(msg)
 
 

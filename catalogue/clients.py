@@ -1,4 +1,4 @@
-"""The clients that fetch photos: aiohttp's for web servers, and S3's. Each call is one try. Every size is checked."""
+"""Clients for photo downloads from web servers (aiohttp) and from S3. Each call is one try, with a size limit."""
 
 import socket
 import zlib
@@ -32,12 +32,12 @@ _PASSING: Final = frozenset({408, 425, 429})
 _SERVER_FAULT: Final = 500
 _BUFFER: Final = 256 * 1024
 _LONGEST_AFTER_S: Final = 1e9
-"""Seconds; the maximum of a ``Retry-After``, since hundreds of digits would overflow."""
+"""The largest ``Retry-After``, in seconds. Hundreds of digits would overflow."""
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
 class Clients:
-    """A client for web servers, and one for S3 from its first use on. Create it within the event loop."""
+    """A client for web servers, and a client for S3 that starts with its first use. Create it within the event loop."""
 
     def __init__(
         self, limits: DownloadLimits, addresses: Addresses, lookup: Lookup, headers: Mapping[str, str] | None = None
@@ -51,7 +51,7 @@ class Clients:
         self._s3: S3Client | None = None
 
     async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
-        """Try once; the bytes go to ``fetch``. ``keep``: reuse the connection for later photos of the host.
+        """Try once. The bytes go to ``fetch``. ``keep``: reuse the connection for later photos of the host.
 
         Raises ImageError, HangtagError.
         """
@@ -61,7 +61,7 @@ class Clients:
             try:
                 from catalogue.s3 import S3Client
             except ImportError as error:
-                msg = "Expected aiobotocore for photos in S3, it is not installed; pip install 'hangtag[s3]' here."
+                msg = "Expected aiobotocore for photos in S3, found none; pip install 'hangtag[s3]' here."
                 raise JobError(msg) from error
             self._s3 = S3Client(self._limits)
         return await self._s3.ask(fetch)
@@ -127,15 +127,15 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
     if status in _GONE:
         msg = f"Expected a photo at {fetch.url[:300]}, its host {answered}; check the URL."
         raise ImageError(msg, ImageFault.MISSING)
-    or_header = ", or pass a --header that it wants, such as User-Agent" if status == _FORBIDDEN else ""
-    raise download_error(fetch.url, f"its host {answered}; see that it can be fetched without signing in{or_header}")
+    or_header = ", or pass a required --header, such as User-Agent" if status == _FORBIDDEN else ""
+    raise download_error(fetch.url, f"its host {answered}; make the photo public{or_header}")
 
 
 async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Received:
     coding = answer.headers.get("Content-Encoding", "identity").strip().lower()
     if coding not in {"identity", "", *Gzip.CODINGS}:
-        sent = f"its host sent it compressed ({one_line(coding, 60)}), although Accept-Encoding was identity"
-        raise download_error(fetch.url, f"{sent}; let it send photos uncompressed")
+        sent = f"its host sent the photo compressed ({one_line(coding, 60)}), although Accept-Encoding was identity"
+        raise download_error(fetch.url, f"{sent}; configure the host to send photos uncompressed")
     if answer.content_length:
         fetch.check(answer.content_length)
     gzip = Gzip() if coding in Gzip.CODINGS else None
@@ -145,28 +145,30 @@ async def _body(fetch: Fetch, answer: aiohttp.ClientResponse) -> Received:
         else:
             await fetch.add(chunk)
     if gzip and not gzip.is_whole:
-        raise download_error(fetch.url, "its host sent a gzip that is cut short; let it send photos uncompressed")
+        raise download_error(fetch.url, "its host sent an incomplete gzip; configure it to send photos uncompressed")
     return Received(fetch.whole(), strong_etag(answer.headers.get("ETag")))
 
 
 async def _add_unpacked(fetch: Fetch, gzip: Gzip, chunk: bytes) -> None:
     try:
         for piece in gzip.unpack(chunk):
-            await fetch.add(piece)  # refuses a photo that grows too large
+            await fetch.add(piece)  # refuses a photo that becomes too large
     except zlib.error as error:
-        raise download_error(fetch.url, "its host sent a damaged gzip; let it send photos uncompressed") from error
+        raise download_error(
+            fetch.url, "its host sent a damaged gzip; configure it to send photos uncompressed"
+        ) from error
 
 
 def _redirect(target: Target, location: str) -> Redirect:
     there = parse_url(urljoin(target.text, location.strip()))
     if there.scheme is Scheme.S3 or (target.scheme is Scheme.HTTPS and there.scheme is Scheme.HTTP):
-        msg = f"Expected {target.text[:200]} to redirect to https, it leads to {there.text[:200]}; name another URL."
+        msg = f"Expected {target.text[:200]} to redirect to https, it leads to {there.text[:200]}; use another URL."
         raise ImageError(msg, ImageFault.REFUSED)
     return Redirect(there)
 
 
 def _retry_after(header: str) -> float | None:
-    """Seconds to wait (RFC 9110, 10.2.3: a number or a date); ``None`` for anything else."""
+    """Seconds to wait (RFC 9110, 10.2.3: a number or a date). ``None`` for other values."""
     header = header.strip()
     if header.isascii() and header.isdecimal():
         return min(float(header), _LONGEST_AFTER_S)
@@ -182,7 +184,7 @@ def _failed_try(fetch: Fetch, error: Exception, *, silent: bool) -> FailedTry:
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             raise download_error(
-                fetch.url, f"its host's certificate does not prove who it is: {error}; mend its certificate"
+                fetch.url, f"its host's certificate is not valid for it: {error}; correct the certificate"
             ) from error
         case aiohttp.InvalidURL():
             msg = f"Expected a URL, got {fetch.url[:300]}; correct it."
@@ -195,7 +197,7 @@ def _failed_try(fetch: Fetch, error: Exception, *, silent: bool) -> FailedTry:
         case aiohttp.ClientConnectorError(os_error=reason):
             why = f"cannot be reached ({reason.strerror})"
         case _ if not silent:
-            why = "broke off in the middle of it"
+            why = "broke off in the middle of the answer"
         case _:
             why = "does not answer" if isinstance(error, TimeoutError) else "hung up"
     return FailedTry(why, silent=silent)

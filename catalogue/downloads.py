@@ -1,4 +1,4 @@
-"""Downloads many photos at once: a task for each, in an event loop in a thread."""
+"""Downloads many photos in parallel: one task per photo, in an event loop in a thread."""
 
 import asyncio
 import random
@@ -20,29 +20,29 @@ if TYPE_CHECKING:
     from catalogue.clients import Clients
 
 _MOST_DOWNLOADS: Final = 512
-"""The most downloads at once, including very slow ones, such as from dead hosts."""
+"""The largest number of parallel downloads, very slow downloads included, such as downloads from dead hosts."""
 _SLOW_RATE: Final = 4096
-"""Bytes a second; a slower download leaves its place to others."""
+"""Bytes per second. A slower download no longer counts as one of the parallel downloads."""
 _SILENT_TRIES: Final = 2
 """Tries of a photo from a silent host."""
 _REDIRECTS: Final = 5
 _TICK_S: Final = 0.25
 _HOSTS_KEPT: Final = 4096
 _SMOOTHING: Final = 0.02
-"""Weight of one photo in the running average of about fifty."""
+"""Weight of one photo in a running average over about fifty photos."""
 _LEAST_FREE_SHARE: Final = 0.05
 _PROBE_S: Final = 2.0
 _READY: Final = 256
-"""Finished photos above which no more are requested."""
+"""The number of finished photos above which no more photos are requested."""
 _JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]
-"""Where a photo is, and the ETag to send to its host."""
+"""A photo's location, and the ETag to send to its host."""
 
 
 @dataclass(frozen=True)
 class Arrival:
-    """A finished download; for the fields see :class:`catalogue.photo.Photo`."""
+    """A finished download. For the fields see :class:`catalogue.photo.Photo`."""
 
     download: Download
     outcome: bytes | ImageError | None
@@ -52,9 +52,9 @@ class Arrival:
 
 
 class Downloads:
-    """Downloads in a thread, which begins at once.
+    """Downloads in a thread, which starts at once.
 
-    One other thread calls the public methods; private methods run in the event loop.
+    Only one other thread may call the public methods. Private methods run in the event loop.
     """
 
     def __init__(self, limits: DownloadLimits, make_client: "Callable[[], Clients]") -> None:
@@ -78,16 +78,16 @@ class Downloads:
         self._client = started.result()
 
     def request(self, downloads: Sequence[Download]) -> None:
-        """Begin downloads that have not begun yet."""
+        """Start downloads that have not started yet."""
         self._wants += 1
         self._call(self._begin, downloads)
 
     def forget(self, downloads: Sequence[Download]) -> None:
-        """Stop downloads; one of them may still arrive."""
+        """Stop downloads. One of them may still arrive."""
         self._call(self._cancel, downloads)
 
     def take(self, timeout_s: float) -> Arrival | None:
-        """A finished download; None if none finishes in time."""
+        """A finished download. None if no download finishes in time."""
         try:
             arrival = self._arrivals.get(block=timeout_s > 0, timeout=max(timeout_s, 0.0))
         except Empty:
@@ -100,10 +100,11 @@ class Downloads:
 
     @property
     def wants_more(self) -> bool:
-        """Whether more downloads could begin at once than were requested.
+        """Whether more downloads could start at once than were requested.
 
-        A process that takes a chunk keeps it from other processes. So the answer is no while nearly all of the latest
-        photos wait for busy hosts. Every few seconds it is yes all the same: the next chunk may have other hosts.
+        Other processes cannot take the chunk that this process takes. So the answer is no while nearly all of the
+        latest photos wait for busy hosts. Every few seconds it is yes anyway, because the next chunk may have other
+        hosts.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -143,7 +144,7 @@ class Downloads:
     def _begin(self, downloads: Sequence[Download]) -> None:
         for download in downloads:
             self._tasks[download] = self._loop.create_task(self._download(download))
-        self._loop.call_soon(self._note_begun)  # after these tasks
+        self._loop.call_soon(self._note_begun)  # runs after these tasks
 
     def _note_begun(self) -> None:
         self._wants_begun += 1
@@ -159,7 +160,7 @@ class Downloads:
         try:
             with as_image_error(ImageFault.DOWNLOAD, fetch.url):
                 received = await self._receive(fetch)
-            etag = None if fetch.redirects else received.etag  # the tag is another host's
+            etag = None if fetch.redirects else received.etag  # the ETag is from another host
             arrival = Arrival(download, received.data, etag, fetch.seconds, fetch.downloaded)
             fetch.end_try(ready=True)
         except ImageError as error:
@@ -219,7 +220,7 @@ class Downloads:
             self._slots.release()
 
     async def _watch(self) -> None:
-        """Give the places of very slow downloads to others."""
+        """Start further downloads in place of very slow ones."""
         while True:
             await asyncio.sleep(_TICK_S)
             now = self._loop.time()
@@ -238,7 +239,10 @@ class Downloads:
             if not fetch.redirects or error.fault is not ImageFault.REFUSED:
                 raise
             place = fetch.target.place  # without "pass --allow-host": trust in a host does not extend to its redirects
-            msg = f"Expected a photo at {fetch.url}, its host redirects to {place}, which may not be asked; see why."
+            msg = (
+                f"Expected a photo at {fetch.url}, its host redirects to {place}, which is not allowed; check "
+                "the redirect."
+            )
             raise ImageError(msg, ImageFault.REFUSED) from error
         except TimeoutError:
             outcome = FailedTry(f"took longer than {self._limits.total_s:g} s", silent=not fetch.downloaded)
@@ -258,17 +262,17 @@ class Downloads:
             raise download_error(fetch.url, why)
         if host.is_waited_for(now) and not fetch.is_to_blame:
             fetch.start_over()
-            return False  # this photo may be the one that breaks its host
+            return False  # this photo may be the cause of the host's failure
         pause_s = self._limits.pause_s * 2 ** (fetch.tries - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
         if self._was_last(fetch, failure) or pause_s >= fetch.left_s:
-            tries = "" if fetch.tries == 1 else f", the last of {fetch.tries} tries"
-            raise download_error(fetch.url, f"its host {failure.why}{tries}; see that it is up, and try again")
+            tries = "" if fetch.tries == 1 else f", in {fetch.tries} tries"
+            raise download_error(fetch.url, f"its host {failure.why}{tries}; check that the host is up, and try again")
         if failure.after_s is not None:
             fetch.put_off_s += failure.after_s
-            return True  # its host gives no turn until then
+            return True  # no photo of the host is tried before then
         fetch.left_s -= pause_s
         await asyncio.sleep(pause_s)
-        return not fetch.is_to_blame  # other photos show sooner whether its host is back
+        return not fetch.is_to_blame  # other photos show sooner whether the host is back
 
     def _was_last(self, fetch: Fetch, failure: FailedTry) -> bool:
         put_off = failure.after_s is not None and fetch.put_off_s >= self._limits.longest_after_s
@@ -280,7 +284,7 @@ def _note_failure(fetch: Fetch, host: Host, failure: FailedTry, began: float, no
     fetch.tries += 1
     if failure.silent:
         fetch.note_silence(began, now, host.answered_at)
-    if not (failure.silent and fetch.is_to_blame):  # such a photo proves nothing about its host
+    if not (failure.silent and fetch.is_to_blame):  # this photo says nothing about its host
         host.note_failure(failure, began, now)
 
 

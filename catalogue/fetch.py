@@ -1,4 +1,4 @@
-"""The state of a download and of its host: tries, memory, turns, and a circuit breaker."""
+"""The state of a download and of its host: tries, memory, slots, and a circuit breaker."""
 
 import asyncio
 import re
@@ -14,7 +14,7 @@ from catalogue.urls import Target
 from models.errors import ImageError, ImageFault
 
 _FREE: Final = 256 * 1024
-"""Bytes of a photo that need no wait for memory. Most photos have no more."""
+"""A photo may always have this many bytes without waiting for memory. Most photos have fewer."""
 _GZIP_ONLY: Final = zlib.MAX_WBITS | 16
 _PACKED: Final = 16 * 1024
 _UNPACKED: Final = 256 * 1024
@@ -22,19 +22,19 @@ _TO_BLAME: Final = 2
 _HTTP_TO_HTTPS: Final = (80, 443)
 _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
-"""Tries in a row without an answer that open the circuit breaker, if they took long enough."""
+"""The number of silent tries in a row that open the circuit breaker, if they also took long enough."""
 _FIRST_TRIAL_SHARE: Final = 0.1
-"""Share of a rest after which a host that has sent photos is first tried again."""
+"""When a host that has sent photos is first tried again, as a share of its rest."""
 _LONGEST: Final = 30
 """The longest rest, as a multiple of the first."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """A photo's bytes; None if the host answers that they have not changed."""
+    """A photo's bytes. None if the host answers that they have not changed."""
 
     data: bytes | None
-    etag: str | None  # a strong one
+    etag: str | None  # a strong ETag
 
 
 @dataclass(frozen=True)
@@ -51,24 +51,24 @@ class FailedTry:
     why: str  # continues "the host"
     silent: bool = False  # without any answer
     after_s: float | None = None  # the host's ``Retry-After``
-    lasting: bool = False  # another try within the minute would fail, too
+    lasting: bool = False  # another try within the minute would also fail
 
 
 Outcome = Received | Redirect | FailedTry
 
 
 def strong_etag(etag: str | None) -> str | None:
-    """The ETag if it is strong (RFC 9110, 8.8.3): equal strong tags mean equal bytes."""
+    """The ETag if it is strong (RFC 9110, 8.8.3). Equal strong ETags mean equal bytes."""
     return etag if etag and _STRONG.fullmatch(etag) else None
 
 
 def download_error(url: str, problem: str) -> ImageError:
-    """The error of a download; ``problem`` continues the sentence after a comma."""
+    """The error of a download. ``problem`` follows a comma in the sentence."""
     return ImageError(f"Expected a photo at {url[:300]}, {problem}.", ImageFault.DOWNLOAD)
 
 
 class Gzip:
-    """Unpacks gzip in a stream, also of several members (RFC 1952, 2.2). Raises zlib.error."""
+    """Unpacks gzip as a stream, also with several members (RFC 1952, 2.2). Raises zlib.error."""
 
     CODINGS: Final = frozenset({"gzip", "x-gzip"})
 
@@ -76,8 +76,8 @@ class Gzip:
         self._member = zlib.decompressobj(_GZIP_ONLY)
 
     def unpack(self, packed: bytes) -> Iterator[bytes]:
-        """Unpack the next bytes of the body, in small pieces, since they may expand to any size."""
-        for start in range(0, len(packed), _PACKED):  # zlib copies the rest at each call
+        """Unpack the next bytes of the body, in small pieces, because they may expand to any size."""
+        for start in range(0, len(packed), _PACKED):  # zlib copies the rest in each call
             rest = packed[start : start + _PACKED]
             while rest:
                 if self._member.eof:
@@ -87,7 +87,7 @@ class Gzip:
 
     @property
     def is_whole(self) -> bool:
-        """Whether the body ended at the end of a member."""
+        """Whether the body ended with a complete member."""
         return self._member.eof
 
 
@@ -103,27 +103,27 @@ class MemoryBudget:
 
     @property
     def free(self) -> bool:
-        """Whether there is room for one more photo."""
+        """Whether there is memory for one more photo."""
         return self._held < self._size
 
     async def room(self, fetch: "Fetch | None" = None) -> None:
-        """Wait for memory: for one more photo to begin, or for the large photo ``fetch`` to continue."""
+        """Wait for memory: for one more photo to start, or for the large photo ``fetch`` to continue."""
         while not (self.free or (fetch and self._may_exceed(fetch))):
             self._freed.clear()
             await self._freed.wait()
 
     def _may_exceed(self, fetch: "Fetch") -> bool:
-        """Whether a large photo may continue without room. One may while no photo is ready; else all would wait."""
+        """Whether a large photo may exceed the limit. One photo may, if no photo is ready: otherwise all would wait."""
         if self._exceeding is None and not self._ready:
             self._exceeding = fetch
         return self._exceeding is fetch
 
     def add(self, size: int) -> None:
-        """Count new bytes."""
+        """Count received bytes."""
         self._held += size
 
     def end(self, fetch: "Fetch", *, ready: bool) -> None:
-        """Note the end of a try. Its bytes count until they are taken if ``ready``, or else no more."""
+        """Record the end of a try. The bytes of a ``ready`` photo count until it is taken; others stop counting."""
         if ready:
             self._ready += fetch.size
         else:
@@ -133,7 +133,7 @@ class MemoryBudget:
         self._wake_waiting()
 
     def release(self, size: int) -> None:
-        """Note that a photo was taken."""
+        """Record that a photo was taken."""
         self._held -= size
         self._ready -= size
         self._wake_waiting()
@@ -147,19 +147,19 @@ class MemoryBudget:
 class Fetch:
     """A download."""
 
-    target: Target  # its URL, or that of its last redirect
-    etag: str | None  # of the known bytes
+    target: Target  # the photo's URL, or the URL of the last redirect
+    etag: str | None  # ETag of the known bytes
     limits: DownloadLimits
     budget: MemoryBudget
-    clock: asyncio.Timeout = field(init=False)  # of this try
-    left_s: float = 0.0  # for tries, and the pauses between them
-    seconds: float = 0.0  # of all tries
-    size: int = 0  # bytes of this try
-    downloaded: int = 0  # bytes of all tries
-    tries: int = 0  # that failed
+    clock: asyncio.Timeout = field(init=False)  # timeout of this try
+    left_s: float = 0.0  # remaining seconds, for tries and pauses
+    seconds: float = 0.0  # seconds of all tries
+    size: int = 0  # received bytes of this try
+    downloaded: int = 0  # received bytes of all tries
+    tries: int = 0  # failed tries
     silences: int = 0  # tries with a long silence of the host
     redirects: int = 0
-    put_off_s: float = 0.0  # by ``Retry-After``, in total
+    put_off_s: float = 0.0  # seconds of ``Retry-After``, in total
     _chunks: list[bytes] = field(default_factory=list)
     _blame: int = 0
     _silent_at: float | None = None
@@ -170,22 +170,22 @@ class Fetch:
         self.start_over()
 
     def start_over(self) -> None:
-        """Give the photo all its tries and time again."""
+        """Reset the photo's tries and time."""
         self.tries, self.silences, self.left_s = 0, 0, self.limits.total_s
 
     @property
     def etag_to_send(self) -> str | None:
-        """The ETag to send; None after a redirect, since another host may use the same ETag for other bytes."""
+        """The ETag to send. None after a redirect, because another host may use the same ETag for other bytes."""
         return None if self.redirects else self.etag
 
     @property
     def is_first_host(self) -> bool:
-        """Whether the target's host is still that of its URL; http may have become https."""
+        """Whether the target is still the host of the photo's URL, even if http became https."""
         home, now = self._home, self.target
         return home.host == now.host and (home.port == now.port or (home.port, now.port) == _HTTP_TO_HTTPS)
 
     async def add(self, chunk: bytes) -> None:
-        """Add bytes. A large photo waits for memory; that time does not count. Raises ImageError."""
+        """Add bytes. A large photo waits for memory; this time does not count. Raises ImageError."""
         self._chunks.append(chunk)
         self.size += len(chunk)
         self.downloaded += len(chunk)
@@ -202,7 +202,7 @@ class Fetch:
         """Raise ImageError if a photo has too many bytes."""
         if size > self.limits.max_bytes:
             most = f"{self.limits.max_bytes:,} bytes at {self.url[:300]}"
-            msg = f"Expected at most {most}, the host sends more; name a smaller copy."
+            msg = f"Expected at most {most}, the host sends more; use a smaller copy."
             raise ImageError(msg, ImageFault.TOO_LARGE)
 
     def whole(self) -> bytes:
@@ -210,20 +210,21 @@ class Fetch:
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     def end_try(self, *, ready: bool = False) -> None:
-        """Drop this try's bytes; for ``ready`` see :meth:`MemoryBudget.end`."""
+        """Drop this try's bytes. For ``ready`` see :meth:`MemoryBudget.end`."""
         self.budget.end(self, ready=ready)
         self._chunks, self.size = [], 0
 
     @property
     def is_to_blame(self) -> bool:
-        """Whether the photo is at fault: its host answers for others only."""
+        """Whether the photo itself is at fault: its host answers requests for other photos."""
         return self._blame >= _TO_BLAME
 
     def note_silence(self, began: float, ended: float, answered_at: float | None) -> None:
-        """Note that a try got no answer.
+        """Record that a try got no answer.
 
-        A dying host answered others just before, so one such try is no proof against the photo. Two are; so is a long
-        one during which others got answers.
+        A dying host may have answered other requests just before, so one silent try proves nothing about the photo. Two
+        silent tries prove that it is at fault. So does one long silent try, if other requests got answers in the
+        meantime.
         """
         long = ended - began >= self.limits.slow_s
         self.silences += long
@@ -236,13 +237,13 @@ class Fetch:
 class Host:
     """Limits the downloads from a host, with a circuit breaker. Times are of the event loop's clock, in seconds.
 
-    A host that only fails for a while rests; then one photo tries it again. Meanwhile the other photos fail at once.
-    If the host sent photos before, they wait for it, up to ``patience_s``.
+    A host that only fails for a while rests. After the rest, one photo tries it again. Until then other photos fail at
+    once. But if the host sent photos before, other photos wait for it, up to ``patience_s``.
     """
 
     def __init__(self, place: str, limits: DownloadLimits, per_host: int) -> None:
         self.per_host = per_host
-        self.answered_at: float | None = None  # time of its last useful answer
+        self.answered_at: float | None = None  # time of the last useful answer
         self._place = place
         self._limits = limits
         self._waiting: deque[asyncio.Future[str | None]] = deque()
@@ -259,7 +260,7 @@ class Host:
 
     @asynccontextmanager
     async def turn(self, url: str, *, first: bool) -> AsyncIterator[bool]:
-        """Wait for a turn, ahead of all others if ``first``; yields whether the host has other downloads.
+        """Wait for a download slot, ahead of others if ``first``. Yields whether the host has other downloads.
 
         Raises ImageError.
         """
@@ -293,7 +294,7 @@ class Host:
         return self._running < (1 if self._rests else self.per_host) and now >= self._not_before
 
     def may_ask(self, now: float) -> bool:
-        """Whether a turn is still valid; the host may rest by now."""
+        """Whether a slot is still valid. It is not if the host rests by now."""
         return now >= self._not_before and (not self._rests or self._running == 1)
 
     @property
@@ -302,46 +303,50 @@ class Host:
 
     @property
     def load(self) -> int:
-        """The number of downloads that run or wait for a turn."""
+        """The number of downloads that run or wait for a slot."""
         return self._running + len(self._waiting)
 
     def refusal(self, now: float) -> str | None:
-        """Why no photo may be fetched now; None if one may."""
+        """Why no photo may be downloaded now. None if downloads may start."""
         if now < self._rests_until and not self._answered_lately(now):
-            return f"its host {self._place} {self._why} and is left alone for a while; see that it is up, and try again"
+            return (
+                f"its host {self._place} {self._why} and is not tried again for a while; check that the host is "
+                "up, and try again"
+            )
         return None
 
     def is_waited_for(self, now: float) -> bool:
-        """Whether it is silent, and likely to come back."""
+        """Whether the host is silent, and likely to come back."""
         return self._rests > 0 and self._answered_lately(now)
 
     def _answered_lately(self, now: float) -> bool:
         return self.answered_at is not None and now - self.answered_at < self._limits.patience_s
 
     def note_answer(self, now: float) -> None:
-        """Note a useful answer."""
+        """Record a useful answer."""
         self._troubles = self._rests = 0
         self._rests_until = 0.0
         self.answered_at = now
 
     def note_failure(self, failure: FailedTry, began: float, now: float) -> None:
-        """Note a failed try, which began at ``began``."""
+        """Record a failed try that began at ``began``."""
         if failure.after_s is not None:
-            pause_s = min(failure.after_s, self._limits.longest_after_s)  # a photo fails without an answer by then
+            # at this time a photo without an answer fails
+            pause_s = min(failure.after_s, self._limits.longest_after_s)
             self._put_off_until = max(self._put_off_until, now + pause_s)
         if not self._troubles:
             self._since, self._silent = began, True
         self._troubles += 1
         self._silent = self._silent and failure.silent
         if began < self._rested_at:
-            return  # it began before the rest
+            return  # this try began before the rest
         if failure.lasting or self._rests or self._must_rest(now):
             self._rest(failure.why, now)
 
     def _must_rest(self, now: float) -> bool:
         """Whether the host must rest: after silence for ``silent_s``, or after errors for ``total_s``.
 
-        A host that sent photos before rests at once when it falls silent, so that no photo runs out of tries.
+        A host that sent photos before rests as soon as it is silent, so that no photo uses up its tries.
         """
         if self._troubles < _SILENCES:
             return False

@@ -32,19 +32,19 @@ from models.text import one_line
 
 FAULTS: Final = {
     ImageFault.MISSING: "there is no photo there",
-    ImageFault.REFUSED: "it may not be read, or its host may not be asked",
-    ImageFault.DOWNLOAD: "it could not be fetched",
+    ImageFault.REFUSED: "the photo may not be read, or its host is not allowed",
+    ImageFault.DOWNLOAD: "the photo could not be downloaded",
     ImageFault.TIMEOUT: "decoding it took too long",
-    ImageFault.TOO_LARGE: "it has more bytes or pixels than are accepted",
-    ImageFault.UNREADABLE: "it is not an image, or is damaged",
-    ImageFault.CRASHED: "it crashed the decoder twice",
+    ImageFault.TOO_LARGE: "the photo has more bytes or pixels than are allowed",
+    ImageFault.UNREADABLE: "the file is not an image, or is damaged",
+    ImageFault.CRASHED: "the photo crashed the decoder twice",
 }
 """The meaning of each fault."""
 
 _NOT_PHOTO_ERRORS: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""Errors of this machine, and ends of the process. Like cancelled tasks, they fail no row."""
+"""Errors of this machine, and signals to end the process. Like cancelled tasks, they do not fail a row."""
 _LINES: Final = 60
-"""The last lines of a traceback are logged; more could fill a disk."""
+"""The number of lines of a traceback that are logged. More lines could fill a disk."""
 _UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
 _REMOTE: Final = frozenset({"http", "https", "s3"})
 _NOT_THERE: Final = frozenset({ImageFault.MISSING, ImageFault.REFUSED})
@@ -54,12 +54,12 @@ _LIKE_BASE64: Final = re.compile(r"[A-Za-z0-9+/=_\s-]{300}")
 _ENDINGS: Final = (".jpg", ".jpeg", ".png", ".webp", ".JPG")
 _BLANKS: Final = b" \t\r\n"
 ReadPhoto = Callable[[], bytes]
-"""Gives the bytes of a photo on this machine; raises ``ImageError``."""
+"""Returns the bytes of a photo on this machine. Raises ``ImageError``."""
 
 
 @dataclass(frozen=True)
 class PhotoRequest:
-    """A row's photo: the row's chunk, its place in it, and its cell (a path, URL, data URI; None: empty)."""
+    """A row's photo: the row's chunk, the row's position in it, and the cell (a path, URL, data URI; None: empty)."""
 
     chunk: int
     row: int
@@ -68,14 +68,14 @@ class PhotoRequest:
 
 @dataclass(frozen=True)
 class Photo:
-    """The result of reading a :class:`PhotoRequest` photo.
+    """The result of reading the photo of a :class:`PhotoRequest`.
 
     Attributes:
-        outcome: its bytes or its error; None if the host answers that the bytes of ``etag`` have not changed.
-        url: its URL; None if it was not downloaded.
-        etag: the host's strong ETag of these bytes; None without one.
-        seconds: time of the download, without the wait for a turn; 0 if another row counts the download.
-        downloaded: bytes downloaded for this row.
+        outcome: the bytes or an error. None if the host answers that the bytes of ``etag`` have not changed.
+        url: the photo's URL. None if it was not downloaded.
+        etag: the host's strong ETag of these bytes. None without one.
+        seconds: time of the download, without waiting. 0 if the download is counted for another row.
+        downloaded: number of bytes downloaded for this row.
     """
 
     request: PhotoRequest
@@ -88,44 +88,44 @@ class Photo:
 
 @dataclass(frozen=True)
 class DownloadLimits:
-    """Limits of one process's downloads. Jobs may set the first three."""
+    """Limits of the downloads in one process. Jobs may set the first three."""
 
-    per_host: int = 8  # downloads from one host at once
-    per_bucket: int = 32  # downloads from one S3 bucket at once
-    total_s: float = 60.0  # for one photo, with tries and pauses, without the wait for its turn
-    at_once: int = 64  # downloads, without very slow ones
-    tries: int = 4  # of one photo
-    room: int = 64 * 1024 * 1024  # bytes of finished photos; above, no download begins
-    max_bytes: int = MAX_BYTES  # of one photo
-    connect_s: float = 5.0  # for the connection, and again for the host's address
-    idle_s: float = 10.0  # without a byte
-    pause_s: float = 0.5  # before the second try; doubles with each try, with jitter
-    slow_s: float = 1.0  # until a very slow download leaves its place to others
-    silent_s: float = 4.0  # of silence that open a host's circuit breaker
-    rest_s: float = 10.0  # until the first trial after that; doubles with each failed trial
-    patience_s: float = 180.0  # of silence after which a host that has sent photos counts as dead
-    longest_after_s: float = 120.0  # that ``Retry-After`` may delay a host, or one photo in total
-    names_s: int = 30  # that addresses are cached
+    per_host: int = 8  # parallel downloads from one host
+    per_bucket: int = 32  # parallel downloads from one S3 bucket
+    total_s: float = 60.0  # seconds for one photo, with tries and pauses, without waiting for a slot
+    at_once: int = 64  # parallel downloads, not counting very slow ones
+    tries: int = 4  # bytes of one photo
+    room: int = 64 * 1024 * 1024  # bytes of finished photos; with more, no download starts
+    max_bytes: int = MAX_BYTES  # tries of one photo
+    connect_s: float = 5.0  # seconds for the connection, and the same for the name look-up
+    idle_s: float = 10.0  # seconds without a byte
+    pause_s: float = 0.5  # seconds before the second try; doubles with each try, with jitter
+    slow_s: float = 1.0  # seconds after which a very slow download no longer counts
+    silent_s: float = 4.0  # seconds of silence that open a host's circuit breaker
+    rest_s: float = 10.0  # seconds until the first trial after that; doubles with each failed trial
+    patience_s: float = 180.0  # seconds of silence after which a host that has sent photos counts as dead
+    longest_after_s: float = 120.0  # seconds that ``Retry-After`` may delay a host, or one photo in total
+    names_s: int = 30  # seconds that addresses are cached
 
 
 def fault_words(errors: Iterable[ImageError]) -> str:
-    """The faults of photos, each once: ``missing (there is no photo there)``."""
+    """The faults of photos with their meaning, each once: ``missing (there is no photo there)``."""
     faults = dict.fromkeys(error.fault for error in errors)
     return "; ".join(f"{fault.replace('_', ' ')} ({FAULTS[fault]})" for fault in faults)
 
 
 @contextmanager
 def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
-    """Turn an unexpected exception in the block into an ImageError of its photo, and log it.
+    """Turn an unexpected exception in the block into an ImageError of the photo, and log it.
 
-    That includes the ``BaseException`` with which plugins written in Rust panic.
+    This includes the ``BaseException`` that plugins in Rust raise in a panic.
     """
     try:
         yield
     except _NOT_PHOTO_ERRORS:
         raise
     except BaseException as error:
-        from asyncio import CancelledError  # rare, and a tenth of a labelling process's start
+        from asyncio import CancelledError  # rarely needed, and a tenth of the start of a labelling process
 
         if isinstance(error, CancelledError):
             raise
@@ -138,7 +138,7 @@ def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
 
 
 class PhotoLocator:
-    """Finds the photos of cells. Relative paths start at ``root``; if ``confined``, photos on disk must lie under it.
+    """Finds the photos of cells. Relative paths start at ``root``. If ``confined``, photos on disk must be inside it.
 
     Raises JobError.
     """
@@ -146,15 +146,18 @@ class PhotoLocator:
     def __init__(self, root: str, *, confined: bool = False) -> None:
         self._base = root.rstrip("/") if scheme_of(root) in _REMOTE else None
         if self._base and {"?", "#"} & set(self._base):
-            msg = f"Expected an --image-root without ? and #, got {root}; end it before them."
+            msg = (
+                f"Expected an --image-root without ? and #, got {root}; remove these characters and the text "
+                "after them."
+            )
             raise JobError(msg)
         self._root = Path(root)
         self._within = self._root.resolve() if confined else None
 
     def place(self, cell: str | None) -> ReadPhoto | Target:
-        """The place of a cell's photo. Raises ImageError."""
+        """The location of a cell's photo. Raises ImageError."""
         if not cell:
-            msg = "Expected the path or the URL of a photo, the cell is empty."
+            msg = "Expected the path or the URL of a photo, found an empty cell."
             raise ImageError(msg, ImageFault.MISSING)
         with as_image_error(ImageFault.REFUSED, cell):
             return self._place(cell)
@@ -168,13 +171,13 @@ class PhotoLocator:
         if scheme is None and self._base is None:
             return partial(self._read, cell)
         if scheme is None or scheme in _REMOTE:
-            if scheme and cell.lstrip().startswith("//"):  # without a scheme, the root's applies
+            if scheme and cell.lstrip().startswith("//"):  # without a scheme, the root's scheme applies
                 cell = f"{'http' if (self._base or '').startswith('http:') else scheme}:{cell.lstrip()}"
             return parse_url(cell if scheme else join_url(self._base or "", next(iter(split_paths(cell)), cell)))
         if scheme == "data":
             return partial(decode_data_uri, cell)
         place = f"{readable(cell)[:SHOWN]!r} of {scheme[:40]}"
-        msg = f"Expected a path, or a URL of http, https, s3 or data, got {place}; copy it."
+        msg = f"Expected a path, or a URL of http, https, s3 or data, got {place}; copy the photo to a folder."
         raise ImageError(msg, ImageFault.REFUSED)
 
     def _path(self, cell: str) -> Path:
@@ -200,25 +203,25 @@ class PhotoLocator:
             raise
 
     def name(self, cell: str) -> str:
-        """The photo's name on the disk: its path, or another spelling of it."""
+        """The photo's name on the disk: its path, or another spelling of the path."""
         names = list(other_spellings(cell))
         return cell if not names or self._is_there(cell) else next(filter(self._is_there, names), cell)
 
     def hint(self, cell: str) -> str:
-        """Advice for a path without a file; empty if there is a file, or the path looks normal."""
+        """Advice for a path without a file. Empty if there is a file, or the path looks normal."""
         path = self._path(cell)
         host = _HOST.match(cell)
         is_odd = _WINDOWS_PATH.match(cell) or host or path.suffix.lower() not in IMAGE_SUFFIXES
         if not is_odd or self._is_there(cell):
             return ""
         if _WINDOWS_PATH.match(cell):
-            return "that is a path of Windows, so name the photo by its path under --image-root"
+            return "this is a Windows path, so write the photo's path under --image-root"
         if _LIKE_BASE64.match(cell):
-            return "if that is a photo in base64, write data:;base64, before it"
+            return "if this is a photo in base64, write data:;base64, before it"
         if host:
-            return f"{'' if host[1] else 'check the path; '}if it is a URL, write https:// before it"
+            return f"{('' if host[1] else 'check the path; ')}if this is a URL, write https:// before it"
         ending = next((ending for ending in _ENDINGS if self._is_there(cell + ending)), None)
-        return f"{path.name[-SHOWN:]}{ending} is there, so pass --image-suffix {ending}" if ending else ""
+        return f"{path.name[-SHOWN:]}{ending} exists, so pass --image-suffix {ending}" if ending else ""
 
     def _is_there(self, cell: str) -> bool:
         path = self._path(cell)
@@ -226,7 +229,7 @@ class PhotoLocator:
         return is_ours and os.path.exists(path)  # noqa: PTH110 - a path's own raises errors
 
     def url(self, cell: str | None) -> str | None:
-        """The URL of a cell's photo; None if it is not downloaded."""
+        """The URL of a cell's photo. None if it is not downloaded."""
         if not cell or (self._base is None and ":" not in cell and "//" not in cell):
             return None
         try:
@@ -237,7 +240,9 @@ class PhotoLocator:
 
 
 def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a ``data:`` URI, in base64 or percent-quoted, or of bare base64. The media type is ignored.
+    """The bytes of a ``data:`` URI, in base64 or percent-encoded, or of base64 without a prefix.
+
+    Ignores the media type.
 
     Raises ImageError.
     """
@@ -247,7 +252,7 @@ def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     elif not comma:
         raise _malformed(uri, "a comma before the data")
     is_base64 = head.lower().endswith(";base64")
-    least = len(body) - 2 * body.count("%")  # of bytes; checked before any is copied
+    least = len(body) - 2 * body.count("%")  # the fewest bytes; checked before any bytes are copied
     if is_base64:
         least -= sum(map(body.count, _BLANKS.decode()))
     _check_bytes(least // 4 * 3 - 2 if is_base64 else least, max_bytes)
@@ -266,7 +271,7 @@ def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
 
 
 def _malformed(uri: str, expected: str) -> ImageError:
-    msg = f"Expected {expected} in a data URI, got {uri[:60]!r}…; write it again, or give a path or a URL."
+    msg = f"Expected {expected} in a data URI, got {uri[:60]!r}…; correct the URI, or use a path or a URL."
     return ImageError(msg, ImageFault.REFUSED)
 
 

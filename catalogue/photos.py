@@ -1,4 +1,4 @@
-"""Reads a process's photos: from disk when it takes them; over networks ahead of time, in a thread."""
+"""Reads a process's photos: from disk on demand, and over networks ahead of time, in a thread."""
 
 import time
 from collections import deque
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from catalogue.downloads import Download, Downloads
 
 _BACKLOG: Final = 512
-"""How many photos on disk may be waiting while more URLs are requested."""
+"""More URLs are requested while at most this many photos on disk are waiting."""
 _WAIT_S: Final = 1.0
 
 
@@ -31,11 +31,11 @@ def open_photos(
 
     Args:
         root: the start of relative paths, a folder or a URL.
-        allow_hosts: ``HOST:PORT`` of hosts that are not public.
-        limits: of downloads.
-        lookup: resolves host names.
-        headers: for all hosts, each ``NAME: VALUE``.
-        confined: whether photos on disk must lie under the root.
+        allow_hosts: ``HOST:PORT`` of hosts with private addresses.
+        limits: limits of downloads.
+        lookup: looks host names up.
+        headers: headers for all hosts, each ``NAME: VALUE``.
+        confined: whether photos on disk must be inside the root.
 
     Raises InputError, JobError.
     """
@@ -54,7 +54,7 @@ def open_photos(
 
 
 class Photos:
-    """Reads photos from disk when they are taken, and downloads many at once, ahead of time. Not thread-safe."""
+    """Reads photos from disk on demand, and downloads many in parallel, ahead of time. Not thread-safe."""
 
     def __init__(self, cells: PhotoLocator, start_downloads: "Callable[[], Downloads]") -> None:
         self._cells = cells
@@ -86,9 +86,9 @@ class Photos:
             self._downloads.request(new)
 
     def take(self, timeout_s: float) -> Photo | None:
-        """The next photo, each once, in any order; None if none arrives within ``timeout_s``.
+        """The next photo, in any order, each once. None if no photo arrives within ``timeout_s``.
 
-        Without a finished download, this thread reads a photo from disk. Raises JobError.
+        If no download is finished, this thread reads a photo from disk. Raises JobError.
         """
         return self._downloaded(0.0) or self._read_next() or self._downloaded(timeout_s)
 
@@ -109,7 +109,7 @@ class Photos:
             arrival = self._downloads.take(deadline - time.monotonic()) if self._downloads and self._rows else None
             if arrival is None:
                 return None
-            took = (arrival.seconds, arrival.downloaded)  # counted for the first of its rows
+            took = (arrival.seconds, arrival.downloaded)  # counted for the first row of the photo
             for row in self._rows.pop(arrival.download, ()):
                 self._arrived.append(Photo(row, arrival.outcome, arrival.download[0].text, arrival.etag, *took))
                 took = (0.0, 0)
@@ -126,7 +126,7 @@ class Photos:
             return Photo(request, error)
 
     def forget(self, chunk: int) -> None:
-        """Drop all photos of a chunk; :meth:`take` no longer returns them."""
+        """Drop all photos of a chunk. :meth:`take` no longer returns them."""
         self._local = deque(entry for entry in self._local if entry[0].chunk != chunk)
         self._arrived = deque(photo for photo in self._arrived if photo.request.chunk != chunk)
         left = {download: [row for row in rows if row.chunk != chunk] for download, rows in self._rows.items()}
@@ -135,12 +135,12 @@ class Photos:
             self._downloads.forget([download for download, rows in left.items() if not rows])
 
     def url_of(self, cell: str | None) -> str | None:
-        """The URL of a cell's photo; None if it is not downloaded."""
+        """The URL of a cell's photo. None if it is not downloaded."""
         return self._cells.url(cell)
 
     @property
     def wants_more(self) -> bool:
-        """Whether more photos could be downloaded at once than were requested; false if all are on disk."""
+        """Whether more downloads could start at once than were requested. False if all photos are on disk."""
         return self._downloads is not None and self._downloads.wants_more and len(self._local) < _BACKLOG
 
     @property

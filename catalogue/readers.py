@@ -24,20 +24,20 @@ from models.text import label_text, number_of
 BATCH_ROWS: Final = 4096
 BATCH_CHARACTERS: Final = 8 * 1024 * 1024
 JSON_FIELD: Final = {b"hangtag": b"json"}
-"""Field metadata of a column of JSON texts: its cells are nested or of several types."""
+"""Field metadata of a column whose nested or mixed cells became JSON text."""
 
 MAX_CELL_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 100
 MAX_ELEMENTS: Final = 1_000_000
-"""The most commas and brackets in a line of JSONL."""
+"""The largest number of commas and brackets in a line of JSONL."""
 PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
-"""Bytes of a batch of Parquet, with its repeated values expanded."""
+"""The size of a batch of Parquet in bytes, with repeated values expanded."""
 MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
 UNPACKED_A_BYTE: Final = 4
-"""The most bytes of a page of Parquet, or for each packed byte (photos hardly get smaller)."""
+"""The largest page of Parquet, in bytes. A page may also expand by this factor (photos hardly compress)."""
 CLASS_NAMES: Final = b"class_names"
-"""Field metadata of a column of class numbers: the classes' names, in JSON."""
+"""Field metadata of a column of class numbers: the names of the classes, in JSON."""
 _OF_VIEWS: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 _DICTIONARY_PAGE: Final = 2
 _PREFIXES: Final = 7
@@ -49,24 +49,24 @@ FREE_VALUES: Final = 10_000_000
 VALUES_A_BYTE: Final = 100
 FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
-"""The most that a Parquet file may expand to, or for each of its bytes. Paths compress less."""
+"""The largest expanded size of a Parquet file. A file may also expand by this factor. Paths compress less."""
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
 _DELIMITERS: Final = (",", ";", "\t")
 _SEP_LINE: Final = re.compile(r'"?sep=(.)"?[,;\t]*\s*', re.IGNORECASE)
-"""A first line that tells Excel a CSV's separator."""
+"""A first line that tells Excel the separator of a CSV."""
 _Row = TypeVar("_Row")
 
 
 @dataclass
 class Reader:
-    """The columns of a catalogue, and its rows as batches; reading starts with the first batch.
+    """The columns of a catalogue, and its rows as batches. Reading starts with the first batch.
 
     Attributes:
-        left_out: ending → number of a folder's files that are not images; complete once all is read.
-        holds: what the rows are, for a message.
+        left_out: extension → number of a folder's files that are not images. Complete after reading.
+        holds: what the rows are, for messages.
         remarks: sentences for the person.
-        delimiter: a CSV's.
+        delimiter: separator of a CSV.
     """
 
     schema: pa.Schema
@@ -78,13 +78,13 @@ class Reader:
 
 
 def read_folder(path: Path) -> Reader:
-    """Every file with an image's ending under a folder, sorted by path; column ``image`` is relative to the folder."""
+    """Every image file under a folder, sorted by path. The column ``image`` is relative to the folder."""
     left_out: Counter[str] = Counter()
     return read_names(_walk(path, left_out), left_out)
 
 
 def _walk(root: Path, left_out: Counter[str]) -> Iterator[str]:
-    before = len(str(root / "_")) - 1  # characters before a file's name under the root
+    before = len(str(root / "_")) - 1  # length of the root in each path
     for file in walk_files(root):
         if file.suffix.lower() not in IMAGE_SUFFIXES:
             left_out[file.suffix.lower()] += 1
@@ -93,18 +93,18 @@ def _walk(root: Path, left_out: Counter[str]) -> Iterator[str]:
         try:
             name.encode()
         except UnicodeEncodeError as error:
-            msg = f"Expected file names in UTF-8, got {os.fsencode(name)!r}; rename it."
+            msg = f"Expected file names in UTF-8, got {os.fsencode(name)!r}; rename the file."
             raise InputError(msg) from error
         yield name
 
 
 def read_list(file: TextFile | Path) -> Reader:
-    """A text file with a path a line; column ``image``. An empty line is a row without a photo."""
+    """A text file with a path per line. The column is ``image``. An empty line is a row without a photo."""
     return Reader(_LIST, _string_batches(_LIST, ([line.rstrip("\r\n")] for line in _text(file).lines())))
 
 
 def read_names(names: Iterable[str], left_out: Counter[str]) -> Reader:
-    """Listed photos; column ``image``."""
+    """Listed photos. The column is ``image``."""
     return Reader(_LIST, _string_batches(_LIST, ([name] for name in names)), left_out, "image files")
 
 
@@ -113,7 +113,7 @@ def _text(file: TextFile | Path) -> TextFile:
 
 
 def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reader:
-    """A CSV or TSV file with a header; every cell stays a string. Raises InputError."""
+    """A CSV or TSV file with a header. Every cell stays a string. Raises InputError."""
     text = _text(file)
     sep = _SEP_LINE.fullmatch(next(text.lines(newline=""), ""))
     unnamed: list[str] = []
@@ -125,19 +125,20 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
         raise InputError(msg)
     if len(header) == 1 and "|" in header[0]:
         msg = (
-            f"Expected column names separated by , ; or tabs in {text.name}, got {header[0][:200]!r}; is it separated "
-            "by |? Save it with one of the others."
+            f"Expected column names separated by , ; or tabs in {text.name}, got {header[0][:200]!r}; if the "
+            "separator is |, save the file with another separator."
         )
         raise InputError(msg)
     names, remarks = _clean_names(header)
     repeated = {name for name, count in Counter(names).items() if count > 1}
     if "" in repeated:
-        msg = f"Expected a name for each column of {text.name}, found {names.count('')} columns without one; name them."
+        msg = (
+            f"Expected a name for each column of {text.name}, found {names.count('')} columns without a name; "
+            "add the names."
+        )
         raise InputError(msg)
     if repeated:
-        msg = (
-            f"Expected each column once in the header of {text.name}, found {', '.join(sorted(repeated))[:200]} twice."
-        )
+        msg = f"Expected different names in the header of {text.name}, found {', '.join(sorted(repeated))[:200]} twice."
         raise InputError(msg)
     schema = pa.schema([(name, pa.string()) for name in names])
     batches, kept = _string_batches(schema, records), "," if delimiter or between not in _DELIMITERS else between
@@ -147,7 +148,7 @@ def read_delimited(file: TextFile | Path, delimiter: str | None = None) -> Reade
 def _clean_names(names: Sequence[str]) -> tuple[list[str], list[str]]:
     tidy = list(map(label_text, names))
     changed = [repr(new[:100]) for name, new in zip(names, tidy, strict=True) if new != name]
-    words = f"Columns' names are taken without blanks around them and in Unicode's NFC: {', '.join(changed[:10])}."
+    words = f"These column names are read without blanks at their ends and in Unicode's NFC: {', '.join(changed[:10])}."
     return tidy, [words] if changed else []
 
 
@@ -171,14 +172,15 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
         for cells in rows:
             width = width or _named_width(cells, remarks)
             if not cells:
-                blank += width == 1  # Excel writes an empty cell so; at the file's end it is not a row
+                blank += width == 1  # Excel's form of an empty cell; not a row at the end of the file
                 continue
             if len(cells) > width and not any(map(str.strip, cells[width:])):
                 del cells[width:]
             if len(cells) != width:
                 msg = (
-                    f"Expected {number_of(width, 'cell')} in the record that ends at line {rows.line_num + skip} of "
-                    f"{text.name}, got {len(cells)}; quote cells that hold {delimiter!r}, or name each column."
+                    f"Expected {number_of(width, 'cell')} in the record that ends at line "
+                    f"{rows.line_num + skip} of {text.name}, got {len(cells)}; quote cells that contain "
+                    f"{delimiter!r}, or name each column."
                 )
                 raise InputError(msg)
             if blank:
@@ -191,7 +193,7 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
 
 
 def _named_width(header: Sequence[str], remarks: list[str]) -> int:
-    """The number of columns to keep: two or more unnamed columns at the end are dropped, a single one is kept."""
+    """The number of columns to keep. Two or more unnamed columns at the end are dropped. A single one is kept."""
     named = max((number for number, name in enumerate(header, start=1) if name.strip()), default=0)
     unnamed = len(header) - named
     if unnamed <= 1:
@@ -220,7 +222,7 @@ def _batches(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
 
 
 def read_jsonl(file: TextFile | Path) -> Reader:
-    """A JSON object a line. A column of nested cells, or of several types, becomes JSON text.
+    """A JSON object per line. A column of nested cells, or of several types, becomes JSON text.
 
     The file is read twice: for its columns, then for its rows. Raises InputError.
     """
@@ -254,8 +256,8 @@ def _objects(text: TextFile) -> Iterator[tuple[dict[str, Any], int]]:
 
 
 def _check_elements(line: str) -> None:
-    if sum(map(line.count, ",[{")) > MAX_ELEMENTS:  # a parsed value takes many times its bytes
-        msg = f"more than {MAX_ELEMENTS:,} values in it; leave some out"
+    if sum(map(line.count, ",[{")) > MAX_ELEMENTS:  # a parsed value takes many times the memory of its bytes
+        msg = f"more than {MAX_ELEMENTS:,} values in it; remove some values"
         raise ValueError(msg)
 
 
@@ -267,7 +269,7 @@ def _check_depth(record: object, line: str) -> None:
         nested = (value for value in level if isinstance(value, dict | list))
         level = [within for value in nested for within in (value.values() if isinstance(value, dict) else value)]
     if level:
-        msg = f"lists and objects within one another, more than {MAX_DEPTH} deep"
+        msg = f"lists and objects nested more than {MAX_DEPTH} deep"
         raise ValueError(msg)
 
 
@@ -302,7 +304,7 @@ def _object_batches(schema: pa.Schema, names: Sequence[str], text: TextFile) -> 
 
 def _lone_surrogate(text: TextFile, error: UnicodeEncodeError) -> InputError:
     lone = error.object[error.start]
-    return InputError(f"Expected text in {text.name}, got the lone surrogate {lone!r}; write it as UTF-8.")
+    return InputError(f"Expected text in {text.name}, got the lone surrogate {lone!r}; save the file as UTF-8.")
 
 
 def _cell(column: pa.Field, name: str, row: dict[str, Any]) -> object:
@@ -312,10 +314,10 @@ def _cell(column: pa.Field, name: str, row: dict[str, Any]) -> object:
 
 
 def read_parquet(path: Path, name: str | None = None) -> Reader:
-    """A Parquet file. Columns keep their types, but ``string_view`` becomes text and ``binary_view`` bytes.
+    """A Parquet file. Columns keep their types, except that ``string_view`` becomes text and ``binary_view`` bytes.
 
-    Row groups of any size are read through a small buffer. The sizes of pages are read from the pages, since a footer
-    may lie. A file that expands too far is refused, or read a few rows at a time. Raises InputError.
+    Row groups of any size are read through a small buffer. The sizes of pages are read from the pages, because a footer
+    may be wrong. If a file expands too much, it is refused, or read a few rows at a time. Raises InputError.
     """
     called = name or str(path)
     try:
@@ -329,7 +331,7 @@ def read_parquet(path: Path, name: str | None = None) -> Reader:
         rows, most = _batch_rows(columns, file.metadata.num_rows), min(BATCH_ROWS, file.metadata.num_rows)
         repeated = [column for column in columns if column.repeats and column.page * most > MAX_BATCH_BYTES]
         if "_view" in str(file.schema_arrow.types) or any(column.has_prefixes for column in repeated):
-            rows = min([rows, *(MAX_BATCH_BYTES // 4 // column.page for column in repeated)])  # it copies
+            rows = min([rows, *(MAX_BATCH_BYTES // 4 // column.page for column in repeated)])  # Arrow copies the bytes
         elif repeated:
             file = _parquet(path, [one.path for one in repeated])
     except (pa.ArrowException, ValueError, OSError, LookupError, RecursionError) as error:
@@ -343,7 +345,7 @@ def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFil
 
 
 def _filterable(field: pa.Field, classes: dict[str, str]) -> pa.Field:
-    """The field with a type that Arrow can filter. Class numbers have the classes' names in their metadata."""
+    """The field with a type that Arrow can filter. Class numbers keep the names of the classes in their metadata."""
     kind = field.type
     top = pa.types.is_dictionary(kind) and not pa.types.is_nested(kind.value_type)
     field = field.with_type(kind if top else _without_views(kind))
@@ -368,7 +370,7 @@ def _without_views(kind: pa.DataType) -> pa.DataType:
 
 
 def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, str]:
-    """Column of class numbers → the classes' names in JSON, from the metadata of Hugging Face's data sets."""
+    """Column of class numbers → names of the classes in JSON, from the metadata of Hugging Face's data sets."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
         return {name: json.dumps(one["names"]) for name, one in features.items() if one["_type"] == "ClassLabel"}
@@ -378,12 +380,12 @@ def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class _Column:
-    """A column of Parquet; sizes are in bytes, decompressed.
+    """A column of Parquet. Sizes are in bytes, decompressed.
 
     Attributes:
-        page: size of its largest page; no text is longer.
+        page: size of the largest page. Texts are not longer.
         repeats: whether a few bytes can repeat a long text.
-        has_prefixes: whether texts share their beginning with the text before (DELTA_BYTE_ARRAY).
+        has_prefixes: whether texts share a prefix with the previous text (DELTA_BYTE_ARRAY).
     """
 
     path: str
@@ -394,7 +396,7 @@ class _Column:
 
 
 def _measured_columns(path: Path, metadata: pq.FileMetaData, name: str) -> list[_Column]:
-    """Measure the columns by their pages, since the footer may lie."""
+    """Measure the columns by their pages, because the footer may be wrong."""
     groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
     columns = [[group.column(number) for group in groups] for number in range(metadata.num_columns)]
     size, most = sum(max(0, chunk.total_compressed_size) for chunk in chain(*columns)), path.stat().st_size
@@ -415,7 +417,7 @@ def _measured(path: str, pages: Iterator[dict[int, Any]]) -> _Column:
         size += page[2]
         largest = max(largest, page[2])
         has_dictionary |= page[1] == _DICTIONARY_PAGE
-        of_data = ((page.get(5), 2), (page.get(8), 4))  # header of version 1 or 2, field of the encoding
+        of_data = ((page.get(5), 2), (page.get(8), 4))  # headers of version 1 and 2: the field of the encoding
         has_prefixes |= any(isinstance(head, dict) and head.get(field) == _PREFIXES for head, field in of_data)
     return _Column(path, size, largest, has_dictionary or has_prefixes, has_prefixes)
 
@@ -429,7 +431,7 @@ def _pages(file: BinaryIO, chunks: Iterable[pq.ColumnChunkMetaData], name: str) 
             page, length = _page_header(file)
             if page[2] > max(MAX_PAGE_BYTES, UNPACKED_A_BYTE * page[3]):
                 most = f"pages of at most {MAX_PAGE_BYTES:,} bytes in {name}"
-                msg = f"Expected {most}, one has {page[2]:,}; write it with smaller ones."
+                msg = f"Expected {most}, one has {page[2]:,}; save the file with smaller pages."
                 raise InputError(msg)
             yield page
             at += length + page[3]
@@ -443,7 +445,7 @@ def _page_header(file: BinaryIO) -> tuple[dict[int, Any], int]:
     except IndexError:
         page, length = _thrift_struct(head + file.read(_LONGEST_HEADER), 0)
     if not all(isinstance(page.get(number), int) and page[number] >= 0 for number in (1, 2, 3)):
-        msg = "a page without its kind and sizes"
+        msg = "a page without type and sizes"
         raise pa.ArrowInvalid(msg)
     return page, length
 
@@ -474,7 +476,7 @@ def _thrift_value(data: bytes, at: int, kind: int) -> tuple[Any, int]:
             return None, at + length
         case 12:
             return _thrift_struct(data, at)
-    msg = f"a page's header with the type {kind}"
+    msg = f"a page header with the type {kind}"
     raise pa.ArrowInvalid(msg)
 
 
@@ -487,17 +489,16 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
         shift += 7
         if byte < 128:  # noqa: PLR2004
             return value, at
-    msg = f"a number of more than {_VARINT_BITS} bits in a page's header"
+    msg = f"a number of more than {_VARINT_BITS} bits in a page header"
     raise pa.ArrowInvalid(msg)
 
 
 def _check_expansion(columns: Sequence[_Column], values: int, file_bytes: int, name: str) -> None:
-    """Refuse a file that expands more than any catalogue of its size."""
     size = sum(column.size for column in columns)
     if values > max(FREE_VALUES, VALUES_A_BYTE * file_bytes) or size > max(FREE_BYTES, BYTES_A_BYTE * file_bytes):
         msg = (
-            f"Expected a catalogue in {name}, its {file_bytes:,} bytes expand to {values:,} cells in a column and "
-            f"{size:,} bytes; write it again without such repetition."
+            f"Expected a catalogue in {name}, but its {file_bytes:,} bytes expand to {values:,} cells in a "
+            f"column and {size:,} bytes; save it without such repetition."
         )
         raise InputError(msg)
 
@@ -521,11 +522,11 @@ def _row_batches(file: pq.ParquetFile, schema: pa.Schema, rows: int, name: str) 
                 columns = [column.cast(field.type) for column, field in zip(piece.columns, schema, strict=True)]
                 yield pa.RecordBatch.from_arrays(columns, schema=schema)
     except (pa.ArrowException, OSError) as error:
-        msg = f"Expected to read the Parquet file {name}, got {error}; write it again."
+        msg = f"Expected to read the Parquet file {name}, got {error}; save it again."
         raise InputError(msg) from error
     if left:  # Arrow stops at the end of a damaged column
         rows_told = f"{file.metadata.num_rows:,} rows in the Parquet file {name}"
-        msg = f"Expected {rows_told}, {left:,} are missing; write it again."
+        msg = f"Expected {rows_told}, {left:,} are missing; save the file again."
         raise InputError(msg)
 
 
@@ -538,7 +539,7 @@ def _split_batch(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
         yield from _split_batch(batch.slice(0, half), name)
         yield from _split_batch(batch.slice(half), name)
     else:
-        msg = f"Expected rows of at most {MAX_BATCH_BYTES:,} bytes in {name}, one has {size:,}; leave columns out."
+        msg = f"Expected rows of at most {MAX_BATCH_BYTES:,} bytes in {name}, one has {size:,}; remove columns."
         raise InputError(msg)
 
 

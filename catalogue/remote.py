@@ -1,4 +1,4 @@
-"""Fetches a catalogue from the web or from S3, into a temporary file without a name."""
+"""Downloads a catalogue from the web or from S3, into a temporary file without a name."""
 
 import asyncio
 import tempfile
@@ -38,7 +38,7 @@ _OK: Final = 200
 
 
 class UnnamedFile:
-    """A temporary file without a name: its disk space is free when it is closed, or when the process ends.
+    """A temporary file without a name. Its disk space is free when it is closed, or when the process ends.
 
     ``path`` opens it, in this process only (Linux's ``/proc/self/fd``).
     """
@@ -49,14 +49,14 @@ class UnnamedFile:
         self._finalizer = weakref.finalize(self, self.file.close)
 
     def close(self) -> None:
-        """Close it; nothing happens the second time."""
+        """Close the file. A second call does nothing."""
         self._finalizer()
 
 
 def fetch_catalogue(url: str, allow_hosts: Sequence[str] = (), within_s: float | None = None) -> UnnamedFile:
-    """Fetch the file at an ``s3://`` or ``http(s)://`` URL, which may hold user and password.
+    """Download the file at an ``s3://`` or ``http(s)://`` URL. The URL may contain user and password.
 
-    ``allow_hosts``: ``HOST:PORT`` of hosts that are not public. ``within_s``: seconds for a download over HTTP.
+    ``allow_hosts``: ``HOST:PORT`` of hosts with private addresses. ``within_s``: seconds for a download over HTTP.
 
     Raises InputError, JobError, MissingExtraError.
     """
@@ -69,7 +69,7 @@ def fetch_catalogue(url: str, allow_hosts: Sequence[str] = (), within_s: float |
             fetch_url(url, file.file, allow_hosts, WebLimits(max_bytes=min(WebLimits.max_bytes, room), all_s=within_s))
     except OSError as error:
         place = tempfile.gettempdir()
-        msg = f"Expected to keep {safe_url(url)} in {place}, got {error}; set TMPDIR to a folder with room."
+        msg = f"Expected to write {safe_url(url)} to {place}, got {error}; set TMPDIR to a folder with space."
         raise JobError(msg) from error
     return file
 
@@ -79,15 +79,15 @@ def _fetch_object(url: str, file: Path) -> None:
     try:
         _bucket(folder).fetch(name, file)
     except FileNotFoundError as error:
-        msg = f"Expected a catalogue at {url}, S3 has nothing there; check the URL."
+        msg = f"Expected a catalogue at {url}, found none in S3; check the URL."
         raise InputError(msg) from error
 
 
 def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
-    """Keys with an image's ending, relative to an ``s3://`` URL, sorted by their UTF-8 bytes.
+    """Keys with an image extension, relative to an ``s3://`` URL, sorted by their UTF-8 bytes.
 
-    They are listed 1,000 at a time, without hidden files and folders. ``left_out`` counts the endings of other files.
-    Raises JobError, MissingExtraError.
+    They are listed 1,000 at a time, without hidden files and folders. ``left_out`` counts the extensions of other
+    files. Raises JobError, MissingExtraError.
     """
     for key in _bucket(url).walk():
         path = PurePosixPath(key)
@@ -110,15 +110,15 @@ def _bucket(url: str) -> "ObjectStorage":
 
 @dataclass(frozen=True)
 class WebLimits:
-    """Limits of a catalogue's download.
+    """Limits of the download of a catalogue.
 
     Attributes:
-        max_bytes: of the file.
-        pauses_s: before each try but the first, after a temporary fault.
-        answer_s: for the headers of the answer.
-        least_bytes: bytes that must arrive in each minute.
-        total_s: for one try.
-        all_s: for all tries and the pauses between them.
+        max_bytes: size of the file.
+        pauses_s: the pauses before further tries, after a temporary fault.
+        answer_s: seconds for the headers of the answer.
+        least_bytes: the fewest bytes that must arrive in each minute.
+        total_s: seconds for one try.
+        all_s: seconds for all tries and the pauses between them.
         clock: returns a monotonic time in seconds.
     """
 
@@ -133,8 +133,6 @@ class WebLimits:
 
 @dataclass(frozen=True)
 class _Download:
-    """A file to download, and the file to write."""
-
     url: str
     file: BinaryIO
     limits: WebLimits
@@ -142,7 +140,6 @@ class _Download:
 
     @property
     def expected(self) -> str:
-        """The beginning of a message about the file."""
         return f"Expected a catalogue at {safe_url(self.url)}"
 
 
@@ -155,7 +152,7 @@ class _PassingError(JobError):
 
 
 def fetch_url(url: str, file: BinaryIO, allow_hosts: Sequence[str] = (), limits: WebLimits = WebLimits()) -> None:
-    """Download an ``http(s)://`` URL into ``file``, a piece at a time; see :func:`fetch_catalogue`."""
+    """Download an ``http(s)://`` URL into ``file``, piece by piece. See :func:`fetch_catalogue`."""
     asyncio.run(_download_in_time(_Download(url, file, limits, Addresses(allow_hosts))))
 
 
@@ -164,7 +161,10 @@ async def _download_in_time(download: _Download) -> None:
         async with asyncio.timeout(download.limits.all_s):
             await _try_repeatedly(download)
     except TimeoutError:
-        msg = f"{download.expected} within {download.limits.all_s:g} s, it takes longer; download it and name the file."
+        msg = (
+            f"{download.expected} within {download.limits.all_s:g} s, the download takes longer; download the "
+            "file yourself, and pass its path."
+        )
         raise JobError(msg) from None
 
 
@@ -196,7 +196,7 @@ async def _try_once(session: ClientSession, download: _Download) -> None:
     for _ in range(MAX_REDIRECTS + 1):
         try:
             download.addresses.check_ip_host(parse_url(safe_url(str(url))))  # the resolver checks names
-            async with asyncio.timeout(download.limits.answer_s):  # a host may drip its headers
+            async with asyncio.timeout(download.limits.answer_s):  # a host may send its headers byte by byte
                 response = await session.get(url, allow_redirects=False)
             async with response as answer:
                 if answer.status not in _MOVED:
@@ -238,12 +238,16 @@ def _check_answer(answer: ClientResponse, download: _Download) -> None:
         raise InputError(msg)
     coding = _coding(answer)
     if coding not in {"identity", *Gzip.CODINGS}:
-        msg = f"{download.expected}, the host sent it compressed as {coding[:40]!r}; let it send the plain file."
-        raise InputError(msg)
-    if not (_says_its_end(answer) or suffix_of(download.url) == ".parquet"):  # a cut Parquet file is detected
         msg = (
-            f"{download.expected}, the host does not tell its length, so a cut file would look whole; "
-            "let the host send Content-Length, or download the file and name that."
+            f"{download.expected}, the host sent it compressed as {coding[:40]!r}; configure the host to send "
+            "the plain file."
+        )
+        raise InputError(msg)
+    # pyarrow detects an incomplete Parquet file
+    if not (_says_its_end(answer) or suffix_of(download.url) == ".parquet"):
+        msg = (
+            f"{download.expected}, the host does not send its length, so an incomplete file would look "
+            "complete; configure the host to send Content-Length, or download the file and pass its path."
         )
         raise InputError(msg)
 
@@ -253,7 +257,7 @@ def _coding(answer: ClientResponse) -> str:
 
 
 def _says_its_end(answer: ClientResponse) -> bool:
-    """Whether a cut body can be detected (RFC 9112, 6.3)."""
+    """Whether an incomplete body can be detected (RFC 9112, 6.3)."""
     codings = ",".join(answer.headers.getall("Transfer-Encoding", ()))
     return codings.lower().endswith("chunked") if codings else answer.content_length is not None
 
@@ -268,13 +272,13 @@ async def _write_body(answer: ClientResponse, download: _Download) -> None:
         _unpacked(answer, download) if _coding(answer) in Gzip.CODINGS else _pieces_in_time(answer, download)
     ):
         if not count and piece.lstrip().lower().startswith((b"<!doctype html", b"<html")):
-            msg = f"{download.expected}, got a web page; is a sign-in needed?"
+            msg = f"{download.expected}, got a web page; check whether the URL needs a login."
             raise InputError(msg)
         count += len(piece)
         if count > limits.max_bytes:
             msg = (
-                f"Expected at most {limits.max_bytes:,} bytes at {safe_url(download.url)}, more came; cut it in "
-                "pieces, or make room in TMPDIR."
+                f"Expected at most {limits.max_bytes:,} bytes at {safe_url(download.url)}, received more; split "
+                "the file, or free space in TMPDIR."
             )
             raise InputError(msg)
         file.write(piece)
@@ -288,10 +292,10 @@ async def _unpacked(answer: ClientResponse, download: _Download) -> AsyncIterato
             for piece in gzip.unpack(packed):
                 yield piece
     except zlib.error as error:
-        msg = f"{download.expected}, the host sent a damaged gzip; let it send the plain file."
+        msg = f"{download.expected}, the host sent a damaged gzip; configure the host to send the plain file."
         raise InputError(msg) from error
     if not gzip.is_whole:
-        msg = f"{download.expected}, the host sent a gzip that is cut short; try later."
+        msg = f"{download.expected}, the host sent an incomplete gzip; try later."
         raise _PassingError(msg)
 
 
@@ -304,13 +308,15 @@ async def _pieces_in_time(answer: ClientResponse, download: _Download) -> AsyncI
         count += len(piece)
         now = limits.clock()
         if now - start > limits.total_s:
-            msg = f"{download.expected} within {limits.total_s / 3600:,.0f} h, it takes longer; cut it in pieces."
+            msg = (
+                f"{download.expected} within {limits.total_s / 3600:,.0f} h, the download takes longer; split the file."
+            )
             raise JobError(msg)
         if now - since >= _WINDOW_S:
             if count < limits.least_bytes:
                 msg = (
-                    f"{download.expected}, it is too slow: {count:,} bytes came in {now - since:,.0f} s; try later, "
-                    "or download the file and name that."
+                    f"{download.expected}, the download is too slow: received {count:,} bytes in "
+                    f"{now - since:,.0f} s; try later, or download the file and pass its path."
                 )
                 raise JobError(msg)
             since, count = now, 0

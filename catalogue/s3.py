@@ -1,4 +1,4 @@
-"""Photos in S3: one try at a time, with aiobotocore; credentials and address come from the environment."""
+"""Photos in S3: one try per call, with aiobotocore. Credentials and address come from the environment."""
 
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -30,7 +30,7 @@ _PASSING: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed
 _BAD_CREDENTIALS: Final = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 )
-"""S3's error codes for bad credentials, as opposed to missing rights."""
+"""S3's error codes for wrong credentials. A missing permission has other codes."""
 _SERVER_FAULT: Final = 500
 _PASSING_FAULTS: Final = (
     NoConnection,
@@ -41,11 +41,11 @@ _PASSING_FAULTS: Final = (
     OSError,
 )
 _NONSENSE: Final = (ResponseParserError, ValueError, RuntimeError, OverflowError)
-"""Raised by botocore's parsers at a malformed answer, such as a bad date. Bad settings raise earlier."""
+"""Raised by botocore's parsers for a malformed answer, such as a wrong date. Wrong settings raise earlier."""
 
 
 class S3Client:
-    """A client of S3; it connects on first use."""
+    """A client for S3. It connects on first use."""
 
     def __init__(self, limits: DownloadLimits) -> None:
         self._limits = limits
@@ -53,7 +53,7 @@ class S3Client:
         self._client: Any = None
 
     async def ask(self, fetch: Fetch) -> Outcome:
-        """See :meth:`catalogue.clients.Clients.ask`; may raise JobError."""
+        """See :meth:`catalogue.clients.Clients.ask`. Raises JobError."""
         try:
             return await self._get(fetch)
         except ClientError as error:
@@ -100,7 +100,7 @@ class S3Client:
             read_timeout=self._limits.idle_s,
             max_pool_connections=self._limits.per_bucket,
             retries={"total_max_attempts": 1},  # the caller tries again
-            response_checksum_validation="when_required",  # a part has the bytes' SHA-256
+            response_checksum_validation="when_required",  # the stored checksum may be of a part
         )
         try:
             client = await self._open.enter_async_context(AioSession().create_client("s3", config=config))
@@ -112,8 +112,8 @@ class S3Client:
 
 def _machine_error(fetch: Fetch, error: Exception) -> JobError:
     msg = (
-        f"Expected to ask S3 for {fetch.url[:300]}, got {type(error).__name__}: {error}; check the credentials "
-        "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL on this machine."
+        f"Expected to request {fetch.url[:300]} from S3, got {type(error).__name__}: {error}; check the "
+        "credentials (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL on this machine."
     )
     return JobError(msg)
 
@@ -130,5 +130,5 @@ def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
     if code in _PASSING or status >= _SERVER_FAULT:
         return FailedTry(f"answered {status} {code}")
     why = one_line(str(details.get("Message", "")), 300).rstrip(".")
-    answer = f"S3 answered {code}: {why}; check what these credentials may read"
+    answer = f"S3 answered {code}: {why}; check the permissions of these credentials"
     raise download_error(fetch.url, answer)

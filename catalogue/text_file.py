@@ -1,4 +1,4 @@
-"""A catalogue's text file: its encoding, its lines, and the place of bytes that cannot be decoded."""
+"""A catalogue's text file: its encoding, its lines, and the position of invalid bytes."""
 
 import codecs
 from collections.abc import Iterator
@@ -11,40 +11,40 @@ from typing import Final, NamedTuple, TextIO
 from models.errors import InputError
 
 _MARKS: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # it begins with UTF-16's, so it comes first
+    (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # begins like the mark of UTF-16, so it is checked first
     (codecs.BOM_UTF32_BE, "utf-32", "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8-sig", "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16", "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16", "utf-16-be"),
 )
-"""A file's byte order mark → the encoding, and its name without a mark."""
+"""Byte order mark of a file → the encoding with a mark, and the encoding without a mark."""
 _NO_FILES: Final = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
 """Python codecs that are not encodings of files."""
 LIKELY_ENCODINGS: Final = (
     "cp1252", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1250", "cp1253", "cp1251", "koi8_r", "cp1254",
     "cp1255", "cp1256", "iso8859_2", "mac_roman", "cp850",
 )  # fmt: skip
-"""Encodings of spreadsheets and shops, the likelier first."""
+"""Encodings of spreadsheets and shops, likelier first."""
 _SAMPLE_BYTES: Final = 256 * 1024
 _JUDGED_BYTES: Final = 32 * 1024
 _BLOCK_BYTES: Final = 1024 * 1024
 _MANY_NULS: Final = 0.2
 _SAME_MESS: Final = 0.05
 _SAME_SENSE: Final = 0.1
-"""Differences of charset-normalizer's figures that are noise on a few words."""
+"""Differences of charset-normalizer's figures below this are noise in short texts."""
 _MAX_LINE: Final = 64 * 1024 * 1024
-_UTF8: Final = "utf-8-sig"  # with or without its mark
+_UTF8: Final = "utf-8-sig"  # both encodings with and without a mark
 _HEAD_BYTES: Final = 4096
 _ZIP: Final = b"PK\x03\x04"
 _NEED_MARKS: Final = ("utf-16", "utf-32")
 
 
 class EncodingError(InputError):
-    """A text file is in an unexpected encoding."""
+    """A text file has an unexpected encoding."""
 
 
 class BadByte(NamedTuple):
-    """A byte that is not valid in the encoding; ``value`` is None if the file ends inside a character."""
+    """A byte that is invalid in the encoding. ``value`` is None if the file ends inside a character."""
 
     offset: int
     line: int
@@ -56,7 +56,7 @@ class TextFile:
     """A text file, and Python's name of its encoding.
 
     Attributes:
-        name: its name in messages.
+        name: name of the file in messages.
         option: whether the command has ``--encoding``.
     """
 
@@ -66,12 +66,14 @@ class TextFile:
     option: bool = False
 
     def lines(self, newline: str | None = None) -> Iterator[str]:
-        r"""The file's lines with their line ends, by default ``\n`` (old Macs': ``\r``); may raise InputError."""
+        r"""The file's lines with their line ends, by default ``\n`` (old Macs: ``\r``). Raises InputError."""
         try:
             with self.opened(self._line_end() if newline is None else newline) as file:
                 while line := file.readline(_MAX_LINE):
                     if len(line) == _MAX_LINE:
-                        msg = f"Expected lines of less than {_MAX_LINE:,} characters in {self.name}, one is longer."
+                        msg = (
+                            f"Expected lines of less than {_MAX_LINE:,} characters in {self.name}, found a longer line."
+                        )
                         raise InputError(msg)
                     yield line
         except UnicodeDecodeError as error:
@@ -92,7 +94,7 @@ class TextFile:
         return self.path.open(encoding=self.codec, newline=newline)
 
     def refusal(self, problem: str, hint: str, likely: str | None) -> EncodingError:
-        """The error to raise if bytes are not valid in its encoding."""
+        """The error for bytes that are invalid in the encoding."""
         expected = "UTF-8" if self.codec == _UTF8 else self.codec
         to_do = f"pass --encoding {likely}, or save it as UTF-8" if likely and self.option else "save it as UTF-8"
         return EncodingError(f"Expected {expected} in {self.name}, {problem}; {hint}: {to_do}.")
@@ -104,11 +106,11 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
         head = file.read(_HEAD_BYTES)
     called, marked = name or str(path), next((names for mark, *names in _MARKS if head.startswith(mark)), None)
     if head.startswith(_ZIP):
-        msg = f"Expected text in {called}, it is a ZIP or Excel file; unpack it, or save the sheet as CSV."
+        msg = f"Expected text in {called}, got a ZIP or Excel file; unpack it, or save the sheet as CSV."
         raise InputError(msg)
     if marked:
         if encoding is not None and check_encoding(encoding) not in marked:
-            msg = f"Expected {encoding} in {called}, its first bytes are the mark of {marked[1]}; leave out --encoding."
+            msg = f"Expected {encoding} in {called}, but its byte order mark is for {marked[1]}; leave out --encoding."
             raise EncodingError(msg)
         return TextFile(path, called, marked[0], option)
     if encoding is not None:
@@ -125,7 +127,7 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
 
 
 def check_encoding(name: str) -> str:
-    """Python's name of an encoding; InputError if Python does not know it."""
+    """Python's name of an encoding. InputError if Python does not know it."""
     try:
         "a".encode(name)  # refuses codecs that do not encode text, such as base64
         known = codecs.lookup(name).name
@@ -134,13 +136,13 @@ def check_encoding(name: str) -> str:
     if not known or known.replace("_", "-") in _NO_FILES:
         names = sorted({alias.replace("_", "-") for alias in [*aliases, *aliases.values()]})
         near = get_close_matches(name.lower(), names, n=3) or ["utf-8", "utf-16", "cp1252", "cp932"]
-        msg = f"Expected an encoding that Python knows as --encoding, such as {', '.join(near)}, got {name!r}."
+        msg = f"Expected an encoding of Python as --encoding, such as {', '.join(near)}, got {name!r}."
         raise InputError(msg)
     return known
 
 
 def _unmarked_utf16(head: bytes) -> str | None:
-    """The UTF-16 encoding of a file without a mark: every other byte of Latin letters is 0."""
+    """The UTF-16 encoding of a file without a mark: in Latin letters every other byte is 0."""
     first, second = head[0::2].count(0), head[1::2].count(0)
     if max(first, second) <= _MANY_NULS * len(head) or min(first, second) > _MANY_NULS * max(first, second):
         return None
@@ -148,7 +150,7 @@ def _unmarked_utf16(head: bytes) -> str | None:
 
 
 def first_bad_byte(path: Path, codec: str) -> BadByte:
-    """The first byte that cannot be decoded, or the file's end."""
+    """The first invalid byte, or the file's end."""
     decoder = codecs.getincrementaldecoder(codec)()
     offset, line = 0, 1
     with path.open("rb") as file:
@@ -157,7 +159,7 @@ def first_bad_byte(path: Path, codec: str) -> BadByte:
             try:
                 line += decoder.decode(block, final=not block).count("\n")
             except UnicodeDecodeError as error:
-                held = len(error.object) - len(block)  # of the block before
+                held = len(error.object) - len(block)  # the bytes that continue from the previous block
                 value = error.object[error.start] if block else None
                 return BadByte(offset - held + error.start, line + error.object[: error.start].count(b"\n"), value)
             if not block:
@@ -166,7 +168,7 @@ def first_bad_byte(path: Path, codec: str) -> BadByte:
 
 
 def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
-    """The likely encoding of a file, and the line with the bad byte decoded by it; None if no known encoding fits."""
+    """The likely encoding of a file, and the line with the invalid byte in it. None if no known encoding fits."""
     from charset_normalizer import from_bytes
 
     start = max(0, offset - _SAMPLE_BYTES // 2)
@@ -174,7 +176,7 @@ def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
         file.seek(start)
         lines = file.read(_SAMPLE_BYTES).splitlines(keepends=True)
     if start:
-        del lines[0]  # its beginning is cut off
+        del lines[0]  # the beginning of the line is cut off
     telling = b"".join(line for line in lines if not line.isascii())[:_JUDGED_BYTES]
     matches = list(from_bytes(telling, cp_isolation=list(LIKELY_ENCODINGS)))
     if not matches:
@@ -186,7 +188,7 @@ def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
         name
         for match in clean
         if match.coherence >= most_sense - _SAME_SENSE
-        for name in match.could_be_from_charset  # encodings that decode these bytes alike
+        for name in match.could_be_from_charset  # encodings that decode these bytes in the same way
     }
     name = next((name for name in LIKELY_ENCODINGS if name in fitting), None)
     return None if name is None else (name, _line_at(path, offset).decode(name, "replace"))

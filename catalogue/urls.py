@@ -28,15 +28,15 @@ _NO_SCHEME: Final = r"//[^/\s.][^/\s]{0,300}[.:\]][^/\s]{0,300}/"
 _BASE64: Final = r"(?:/9j/|iVBORw0KGgo|UklGR|R0lGOD)[A-Za-z0-9+/=\s]{60}"
 """The beginning of a JPEG, PNG, WebP or GIF in base64."""
 URL_OR_DATA: Final = rf"^\s*(?:(?i:[a-z][a-z0-9+.-]*://|https?:\\|data:)|{_NO_SCHEME}|{_BASE64})"
-"""The beginning of cells that are not paths: URLs, of any scheme or without one (``//host/``); data URIs; base64."""
+"""The beginning of cells that are not paths: URLs with or without a scheme (``//host/``), data URIs, base64."""
 _NEXT_URL: Final = re.compile(r"[\s,;|](?:(?i:https?|s3):)?//[^/\s]")
 _NEXT_URL_OF_A_QUERY: Final = re.compile(r"\s(?:(?i:https?|s3):)?//[^/\s]")
 _NEXT_PATH: Final = re.compile(r"\.(?i:jpe?g|png|webp|gif|bmp|tiff?|avif)\s*[,;|\r\n]")
 _SEVERAL: Final = rf"{_NEXT_URL.pattern}|{_NEXT_PATH.pattern}|^\s*[\[{{\"]"
-"""The beginning of a second photo in a cell, or of JSON."""
+"""The beginning of a second photo in the same cell, or of JSON."""
 _BETWEEN: Final = " \t\r\n,;|"
 _PHOTO_FIELDS: Final = ("bytes", "url", "src", "path")
-"""Fields of a record that may hold the photo, the likelier first."""
+"""Fields of a record that may contain the photo, likelier first."""
 _LONGEST_PATH: Final = 4096
 _LONGEST_LIST: Final = 100_000
 
@@ -45,7 +45,7 @@ _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
 _CELL_SCHEME: Final = re.compile(r"\s*([A-Za-z][A-Za-z0-9+.-]*):(//)?")
 _ALWAYS_URLS: Final = frozenset({"http", "https", "s3", "data", "file", "ftp"})
 _MAX_URL: Final = 8000
-"""Characters; hosts refuse longer ones."""
+"""The longest URL, in characters. Hosts refuse longer URLs."""
 AUTHORITY: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^\s\x00-\x1f\x7f\[\]@:/?#\\%<>^`{|}\"]+))(?::(\d{1,5}))?")
 _PARTS: Final = re.compile(r"([a-z][a-z0-9+.-]*)://([^/?#]*)([^#]*)", re.IGNORECASE)
 _UNSENDABLE: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
@@ -81,8 +81,8 @@ class Target:
 
     Attributes:
         text: the URL to send.
-        host: a name, an IPv4 address, or an IPv6 address without brackets; in S3, the bucket.
-        port: 0 in S3.
+        host: a name, an IPv4 address, or an IPv6 address without brackets. For S3, the bucket.
+        port: 0 for S3.
     """
 
     text: str
@@ -92,7 +92,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """``HOST:PORT``, or ``s3://BUCKET``: downloads from one place share a queue."""
+        """``HOST:PORT``, or ``s3://BUCKET``. Downloads with the same place share a queue."""
         if self.scheme is Scheme.S3:
             return f"s3://{self.host}"
         return place_of(self.host, self.port)
@@ -109,19 +109,19 @@ def place_of(host: str, port: int) -> str:
 
 
 def is_url(place: str) -> bool:
-    """Whether a text is a URL, of any scheme, and not a path."""
+    """Whether a text is a URL of any scheme. If not, it is a path."""
     return _SCHEME.match(place) is not None
 
 
 def is_url_or_data(cell: str) -> bool:
-    """Whether a catalogue's cell is a URL or the photo itself, and not a path on a disk."""
+    """Whether a catalogue's cell is a URL or the photo itself. If not, it is a path on a disk."""
     return re.match(URL_OR_DATA, cell) is not None
 
 
 def cell_texts(
     column: pa.Array | pa.ChunkedArray, errors: Literal["backslashreplace", "surrogateescape"] = "backslashreplace"
 ) -> list[str | None]:
-    """The cells of an image column, which may be any bytes in Parquet; for ``errors`` see ``bytes.decode``."""
+    """The cells of an image column. In Parquet they may be any bytes. For ``errors`` see ``bytes.decode``."""
     text = column.cast(pa.string())
     try:
         cells: list[str | None] = text.to_pylist()
@@ -137,8 +137,8 @@ def photo_cells(
 ) -> list[str | None]:
     """The first photo of each row, as a path, URL or data URI.
 
-    A cell that may be one path or several is not changed: see :func:`other_spellings`.
-    ``suffix`` is added to paths without an image's ending.
+    A cell that may be one path or several stays unchanged: see :func:`other_spellings`. ``suffix`` is added to paths
+    without an image extension.
     """
     cells = _single_cells(column, errors)
     if _is_text(column.type) and pc.any(_maybe_several(column)).as_py():
@@ -169,7 +169,6 @@ def _single_cells(
 
 
 def _bytes_cell(data: bytes) -> str:
-    """A path that is stored as bytes, or a data URI of the photo."""
     if len(data) <= _LONGEST_PATH and b"\0" not in data:
         with suppress(UnicodeDecodeError):
             return data.decode()
@@ -206,7 +205,7 @@ def _maybe_several(column: pa.Array | pa.ChunkedArray) -> pa.Array | pa.ChunkedA
 
 
 def rows_with_several(column: pa.Array) -> int:
-    """The number of rows of an image column with more than one photo."""
+    """The number of rows with more than one photo in the image column."""
     if _is_list(column.type):
         rows = pc.list_parent_indices(column).filter(pc.list_flatten(column).is_valid())
         return int(pc.sum(pc.greater(rows.value_counts().field("counts"), 1)).as_py() or 0)
@@ -217,7 +216,9 @@ def rows_with_several(column: pa.Array) -> int:
 
 
 def split_photos(cell: str) -> list[str]:
-    """The first photo of a cell, and the rest: a list in JSON, or separated by ``,``, ``;``, ``|`` or blanks.
+    """The first photo of a cell, and the rest.
+
+    Photos are a list in JSON, or separated by ``,``, ``;``, ``|`` or blanks.
 
     After a URL with a query, only blanks separate photos.
     """
@@ -238,7 +239,7 @@ def split_photos(cell: str) -> list[str]:
 
 
 def split_paths(cell: str) -> list[str]:
-    """The first path of a cell, and the rest, separated by ``,``, ``;`` or ``|``; empty without such a separator."""
+    """The first path of a cell, and the rest, which is empty without a separator (``,``, ``;`` or ``|``)."""
     text = cell.strip()
     path = _NEXT_PATH.search(text)
     rest = text[path.end() :].strip(_BETWEEN) if path else ""
@@ -265,9 +266,9 @@ def _with_suffix(cell: str, suffix: str) -> str:
 
 
 def other_spellings(path: str) -> Iterator[str]:
-    """Other spellings of a path without a file: without blanks, backslashes or its first slash; in NFC or NFD.
+    """Other spellings of a path without a file: without blanks, backslashes or the first slash; in NFC or NFD.
 
-    If the cell may hold several paths, also spellings of the first.
+    If the cell may contain several paths, also spellings of the first path.
     """
     plain = path.strip()
     names = [name for one in (plain, *split_paths(plain)[:1]) for name in (one, one.replace("\\", "/"))]
@@ -277,7 +278,7 @@ def other_spellings(path: str) -> Iterator[str]:
 
 
 def checked_url(url: str) -> str:
-    """The URL with its scheme in small letters. Raises InputError if it cannot be fetched."""
+    """The URL with its scheme in lower case. InputError if the URL cannot be downloaded."""
     scheme, _, rest = url.partition("://")
     known = f"{scheme.lower()}://{rest}"
     if not known.startswith(SCHEMES):
@@ -287,7 +288,7 @@ def checked_url(url: str) -> str:
     try:
         parse_url(place)
     except ImageError as error:
-        msg = f"Expected a URL with a valid host or bucket, got {safe_url(known)}; correct it."
+        msg = f"Expected a URL with a valid host or bucket, got {safe_url(known)}; correct the URL."
         raise InputError(msg) from error
     return known
 
@@ -302,7 +303,7 @@ def checked_root(url: str) -> str:
 
 
 def safe_url(url: str) -> str:
-    """A URL without secrets: without user, password, query (which may hold a signature) and fragment."""
+    """A URL without secrets: without user, password, query (which may contain a signature) and fragment."""
     if url.startswith(S3_SCHEME):
         bucket, slash, key = url.removeprefix(S3_SCHEME).partition("/")
         return f"{S3_SCHEME}{bucket.rpartition('@')[2]}{slash}{key}"
@@ -312,7 +313,7 @@ def safe_url(url: str) -> str:
 
 
 def readable(cell: str) -> str:
-    """A cell for people: a URL is shown without user, password, query and fragment, which may hold secrets."""
+    """A cell for people. A URL is shown without user, password, query and fragment, which may contain secrets."""
     text = _slashed(cell.strip())
     if scheme_of(text) == "data":
         return cell
@@ -328,12 +329,12 @@ def folder_of(url: str) -> str:
 
 
 def suffix_of(url: str) -> str:
-    """The ending of a URL's path in small letters, or an empty text."""
+    """The extension of a URL's path in lower case, or an empty text."""
     return _path(url).suffix.lower()
 
 
 def stem_of(url: str) -> str:
-    """The last part of a URL's path, without its ending; the host or bucket if there is no path."""
+    """The last part of a URL's path, without its extension. Without a path, the host or bucket."""
     return _path(url).stem or safe_url(url).partition("://")[2].partition("/")[0]
 
 
@@ -343,7 +344,7 @@ def _path(url: str) -> PurePosixPath:
 
 
 def scheme_of(cell: str) -> str | None:
-    """A cell's scheme in small letters; None for a path. ``//host/`` is ``https``, bare base64 is ``data``."""
+    """A cell's scheme in lower case; None for a path. ``//host/`` has ``https``. Plain base64 has ``data``."""
     if bare := _BARE.match(cell):
         return "https" if bare[1] else "data"
     if ":" not in cell:
@@ -396,7 +397,7 @@ def _on_host(text: str, scheme: Scheme, authority: str, tail: str) -> Target:
 
 
 def join_url(base: str, cell: str) -> str:
-    """A path under a URL; for HTTP with slashes for backslashes, and percent-quoted where it is not yet."""
+    """A path under a URL. For HTTP, backslashes become slashes, and unquoted characters are percent-encoded."""
     if base.startswith(S3_SCHEME):
         return f"{base}/{cell.lstrip('/')}"
     path = cell.strip().replace("\\", "/").lstrip("/")
@@ -410,7 +411,7 @@ def _quoted(path: str) -> str:
 
 
 def canonical_host(match: re.Match[str]) -> str | None:
-    """The host of an :data:`AUTHORITY` in small letters and ASCII; None if it is invalid.
+    """The host of an :data:`AUTHORITY` in lower case and ASCII. None if it is invalid.
 
     Ambiguous numeric addresses (decimal, octal, hex, short forms) are invalid.
     """
@@ -449,14 +450,15 @@ def check_allow_hosts(hosts: Sequence[str]) -> None:
 
 
 def checked_headers(headers: Sequence[str]) -> dict[str, str]:
-    """Parse headers, each ``NAME: VALUE``. Raises InputError, which shows no value."""
+    """Parse headers, each ``NAME: VALUE``. InputError, without the values."""
     pairs: dict[str, str] = {}
     for header in headers:
         name, colon, value = header.partition(":")
         if not colon or not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value.strip()):
             received = f"another value under {name[:40]!r}" if colon else "a text without a colon"
             msg = (
-                f"Expected --header 'NAME: VALUE' in ASCII, such as 'User-Agent: shop/1.0', got {received}; correct it."
+                f"Expected --header 'NAME: VALUE' in ASCII, such as 'User-Agent: shop/1.0', got {received}; "
+                "correct the header."
             )
             raise InputError(msg)
         if _OWN_HEADERS.fullmatch(name):
@@ -470,5 +472,5 @@ def checked_headers(headers: Sequence[str]) -> dict[str, str]:
 
 
 def _refused_url(text: str, expected: str) -> ImageError:
-    msg = f"Expected {expected}, got {readable(text)[:SHOWN]!r}; correct it, or give a path."
+    msg = f"Expected {expected}, got {readable(text)[:SHOWN]!r}; correct it, or use a path."
     return ImageError(msg, ImageFault.REFUSED)

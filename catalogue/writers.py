@@ -1,4 +1,4 @@
-"""Writes a table as Parquet, CSV or JSONL; checks the output path and all cells before.
+"""Writes a table as Parquet, CSV or JSONL. Checks the output path and all cells first.
 
 No text that Hangtag adds to a CSV starts a spreadsheet formula.
 """
@@ -28,9 +28,9 @@ from models.errors import InputError
 
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
-"""Bytes of a file name. File systems allow 255, and temporary names are longer."""
+"""The longest file name in bytes. File systems allow 255, but temporary names are longer."""
 UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
-"""Errors of cells that Arrow, Python's times or JSON cannot express."""
+"""Errors for cells that Arrow, Python's times or JSON cannot express."""
 Write = Callable[[pa.Table], None]
 _Try = Callable[[pa.Array], None]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
@@ -38,16 +38,16 @@ _FORMULA_START: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋�
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
 _NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 _TOP_K: Final = pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.float32())]))
-"""The type of ``top_k``. Its float32 numbers are written with the fewest digits."""
+"""The type of ``top_k``. Its float32 numbers are written with as few digits as possible."""
 
 
 def check_output(output: Path, *, excel_safe: bool = False) -> None:
     """Raise InputError if an output cannot be written."""
     url = _URL.match(str(output))
-    if url and not Path(url[1]).exists():  # Path has dropped one of its slashes
+    if url and not Path(url[1]).exists():  # Path has removed one of the slashes
         msg = (
-            f"Expected a file on this machine as --out, got {url[1]}//{url[2]}; name a local file and copy it "
-            "there, or let the queue keep results in S3: hangtag submit --jobs s3://bucket/jobs."
+            f"Expected a file on this machine as --out, got {url[1]}//{url[2]}; write a local file and copy it "
+            "there, or let the queue store results in S3: hangtag submit --jobs s3://bucket/jobs."
         )
         raise InputError(msg)
     if output.suffix.lower() not in OUTPUT_SUFFIXES:
@@ -55,8 +55,8 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
         raise InputError(msg)
     if excel_safe and output.suffix.lower() != ".csv":
         msg = (
-            f"Expected an output that ends in .csv with --excel-safe, got {output}: spreadsheets run no formulas "
-            "in other formats; leave the option out."
+            f"Expected an output that ends in .csv with --excel-safe, got {output}: spreadsheets run formulas "
+            "only from CSV files; leave --excel-safe out."
         )
         raise InputError(msg)
     if not output.parent.is_dir():
@@ -72,25 +72,29 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Write a file without a name: permissions alone do not tell."""
+    """Write a file without a name, because correct permissions are not enough."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         msg = (
-            f"Expected to write in the folder {folder}, the system answered {error.strerror}; name another --out, "
-            "make room there, or allow writing."
+            f"Expected to write in the folder {folder}, the system answered {error.strerror}; choose another "
+            "--out, free some space, or allow writing."
         )
         raise InputError(msg) from error
 
 
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
-    """The same catalogue, with each cell checked when it is read, before any photo is labelled.
+    """The same catalogue with checks. Each cell is checked when it is read, before any photo is labelled.
 
-    The image column is not checked unless it names products: a bad cell there fails only its row. Raises InputError.
+    The image column is checked only if it also identifies products, because a bad path fails only its row. Raises
+    InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
-            msg = f"The column {field.name} holds bytes, which {suffix} files cannot; name a .parquet --out."
+            msg = (
+                f"The column {field.name} holds bytes, which {suffix} files cannot hold; use --out with a "
+                ".parquet file."
+            )
             raise InputError(msg)
         _check_filterable(catalogue.source, field)
     left = {catalogue.image_column} - {group_column}
@@ -104,8 +108,8 @@ def _check_filterable(source: str, field: pa.Field) -> None:
         pq.write_table(rows.filter(pa.array([True, False])).take(pa.array([0])), io.BytesIO())
     except UNWRITABLE as error:
         msg = (
-            f"Expected columns whose rows can be taken and written in {source}, {field.name!r} holds {field.type} "
-            f"({str(error)[:200]}); save it as text, or leave the column out."
+            f"Expected columns that Hangtag can read and write in {source}, {field.name!r} has the type "
+            f"{field.type} ({str(error)[:200]}); save it as text, or remove the column."
         )
         raise InputError(msg) from error
 
@@ -114,10 +118,10 @@ def _check_filterable(source: str, field: pa.Field) -> None:
 def open_writer(
     path: Path, suffix: str, schema: pa.Schema, escaped: frozenset[str], delimiter: str = ",", *, mark: bool = False
 ) -> Iterator[Write]:
-    """Open a new file; yields a function that writes the next rows.
+    """Open a new file. Yields a function that writes the next rows.
 
-    In a CSV, cells of ``escaped`` columns start no formula, and ``mark`` adds a byte order mark, which tells
-    spreadsheets that it is UTF-8.
+    In a CSV, cells of ``escaped`` columns start no formula. ``mark`` adds a byte order mark, which tells spreadsheets
+    that the file is UTF-8.
     """
     if suffix == ".parquet":
         with path.open("xb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
@@ -151,7 +155,7 @@ def _jsonl_writer(file: TextIO, schema: pa.Schema) -> Write:
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Whether cells of a type hold bytes, which text files cannot hold."""
+    """Whether cells of a type contain bytes, which text files cannot hold."""
     return any(map(is_bytes, _leaves(kind)))
 
 
@@ -174,9 +178,9 @@ def _checked_batches(catalogue: Catalogue, suffix: str, tries: Mapping[str, _Try
             except UNWRITABLE as error:
                 row, why = _first_unwritable(batch.column(name), attempt) or (1, error)
                 msg = (
-                    f"Expected cells that {suffix} can hold in the column {name!r} of {catalogue.source}, "
-                    f"but the cell in row {rows + row:,} is not one ({str(why)[:200]}); write it as text in UTF-8, "
-                    "or leave the column out."
+                    f"Expected cells that {suffix} can hold in the column {name!r} of {catalogue.source}, but "
+                    f"the cell in row {rows + row:,} cannot be written ({str(why)[:200]}); save the cell as "
+                    "text in UTF-8, or remove the column."
                 )
                 raise InputError(msg) from error
         rows += batch.num_rows
@@ -216,7 +220,7 @@ def _first_unwritable(cells: pa.Array, attempt: _Try) -> tuple[int, Exception] |
 
 
 def text_cells(column: pa.ChunkedArray) -> list[Any]:
-    """A column's cells for CSV; nested ones become JSON."""
+    """A column's cells for CSV. Nested cells become JSON."""
     cells = _plain_cells(column)
     if pa.types.is_nested(column.type):
         return [None if cell is None else json_text(cell) for cell in cells]
@@ -224,7 +228,7 @@ def text_cells(column: pa.ChunkedArray) -> list[Any]:
 
 
 def json_text(value: object) -> str:
-    """JSON on one line. A value without a type in JSON, such as a decimal number, becomes a string.
+    """JSON on one line. A value without a JSON type, such as a decimal number, becomes a string.
 
     Raises ValueError.
     """
@@ -258,7 +262,7 @@ def _plain_cells(column: pa.ChunkedArray) -> list[Any]:
 
 
 def _plain(kind: pa.DataType) -> pa.DataType:
-    """The type without dictionaries, and with text for times, since Python's times have no nanoseconds."""
+    """The type without dictionaries. Times become text, because Python's times have no nanoseconds."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     if pa.types.is_temporal(kind):
         return pa.string()
@@ -272,7 +276,7 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
-    """The value with null for NaN and infinite numbers, which JSON cannot hold."""
+    """The value with null in place of NaN and infinity, which JSON cannot hold."""
     match value:
         case float():
             return value if math.isfinite(value) else None
@@ -286,7 +290,8 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
 def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iterator[str]:
     """Records as CSV (RFC 4180), but with a line feed after each, as Unix tools expect.
 
-    Before Python 3.13, the csv module does not quote a lone carriage return, which readers take for a record's end.
+    Before Python 3.13, the csv module does not quote a lone carriage return, which readers take for the end of a
+    record.
     """
     written: list[str] = []
     file = SimpleNamespace(write=written.append)
@@ -304,8 +309,8 @@ def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iter
 def without_formula(cell: object) -> object:
     """The cell, with an apostrophe in front if it would start a formula.
 
-    A text starts a formula if it begins with ``=``, ``+``, ``-`` or ``@`` (also of full width, also after blanks), or
-    with a tab or a line break. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
+    A text starts a formula if it begins with ``=``, ``+``, ``-`` or ``@`` (also full-width, also after blanks), or with
+    a tab or a line break. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
     """
     if isinstance(cell, str) and _FORMULA_START.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
@@ -313,7 +318,7 @@ def without_formula(cell: object) -> object:
 
 
 def escape_formula(text: str) -> str:
-    """The text, with an apostrophe in front if it would start a formula; :func:`unescape_formula` restores it."""
+    """The text, with an apostrophe in front if it would start a formula. See :func:`unescape_formula`."""
     bare = text.lstrip("'")
     return text if without_formula(bare) == bare else f"'{text}"
 

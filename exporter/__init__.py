@@ -1,1 +1,1 @@
-"""A Keras model in, a verified bundle out."""
+"""Converts a Keras model to a verified bundle."""

@@ -1,4 +1,4 @@
-"""The files of a bundle: golden photos, and the manifest that lists them all."""
+"""Builds the files of a bundle: golden photos, manifest, and the other files."""
 
 import hashlib
 import io
@@ -42,9 +42,9 @@ def sha256_of(files: Mapping[str, bytes]) -> dict[str, str]:
 
 
 def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: Callable[[Path], None]) -> None:
-    """Write a bundle beside its place, check it, then rename it; InputError if the place is taken.
+    """Write a bundle next to its final place, check it, then rename it. InputError if the place is taken.
 
-    ``files`` are name → contents, without the manifest. If ``check`` raises, the bundle is not published.
+    ``files`` are name → contents, without the manifest. If ``check`` raises an error, the bundle is not published.
     """
     check_free(place)
     try:
@@ -70,7 +70,8 @@ _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
 _PARITY_FILE: Final = "parity.json"
 _QUANTILES: Final = 100
-"""Bins of a proof: a threshold that is raised at a job's end costs a hundredth of the rows at a time."""
+"""Number of confidence bins in the stored proof. If a job raises a threshold by one bin, it loses a hundredth of the
+rows."""
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
 _TURNED_LEFT: Final = 6
@@ -79,14 +80,14 @@ _ORIENTATION_TAG: Final = 0x0112
 
 @dataclass(frozen=True)
 class GoldenPhotos:
-    """Golden photos: file name → (kind, bytes), and their pixels in that order, ``uint8 (n, S, S, 3)``."""
+    """Golden photos: file name → (kind, bytes), and their pixels in the same order, ``uint8 (n, S, S, 3)``."""
 
     raw: dict[str, tuple[str, bytes]]
     pixels: Pixels
 
 
 def golden_photos(originals: list[Path], spec: PreprocessSpec) -> dict[str, tuple[str, bytes]]:
-    """Some readable originals, then one very wide, one turned by its EXIF tag, one transparent.
+    """Some readable originals, then a very wide photo, a photo turned by its EXIF tag, and a transparent photo.
 
     Returns file name → (kind, bytes).
     """
@@ -131,7 +132,10 @@ def _encoded(image: Image.Image, kind: str, exif: Image.Exif | None = None) -> b
 def assemble(
     run: TrainingRun, variants: Sequence[MadeVariant], default: Default, photos: GoldenPhotos, proof: Proof
 ) -> tuple[dict[str, bytes], Manifest]:
-    """The files of a bundle (name → contents, without the manifest) and its manifest; ``variants``: float32 first."""
+    """Returns the files of a bundle (name → contents, without the manifest), and its manifest.
+
+    ``variants``: float32 first.
+    """
     reference = Reference(variants={variant.name: reference_of(variant, run) for variant in variants})
     files = {
         **{name: data for variant in variants for name, data in variant.files.items()},
@@ -161,9 +165,9 @@ def assemble(
 
 
 def reference_of(variant: MadeVariant, run: TrainingRun) -> VariantReference:
-    """The reference for drift: a variant's predictions of the run's distinct validation photos.
+    """The reference for drift: a variant's predictions for the run's distinct validation photos.
 
-    If all folds were full trainings, their out-of-fold predictions count too.
+    If all folds were full trainings, their out-of-fold predictions are included.
     """
     scores = onnx_scores(variant.model, run.pixels)
     first = {hashlib.sha256(pixels.tobytes()).digest(): number for number, pixels in enumerate(run.pixels)}
@@ -189,7 +193,7 @@ def reference_of(variant: MadeVariant, run: TrainingRun) -> VariantReference:
 
 
 def proof_rows(parts: Sequence[HeldOutRows], labels: Sequence[str], targets: Iterable[Thresholds]) -> ProofRows | None:
-    """Count the rows behind the thresholds of ``targets``; None without a row."""
+    """Count the rows behind the thresholds of ``targets``. None without rows."""
     known = np.concatenate([part.known for part in parts])
     probabilities = np.concatenate([part.probabilities for part in parts])[known]
     if not len(probabilities):

@@ -7,15 +7,17 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands to the one command line."""
+    """Add this package's command to the command line."""
     app.command("export")(export_command)
 
 
 def export_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder that hangtag train left.")],
-    out: Annotated[Path | None, typer.Option(help="The bundle to make. Default: bundles/<name of the run>.")] = None,
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run: a folder that hangtag train wrote.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of the new bundle. Default: bundles/<name of the run>.")
+    ] = None,
     int8: Annotated[
-        bool, typer.Option(help="Also make a model in 8-bit integers, if it loses almost no accuracy and is faster.")
+        bool, typer.Option(help="Also make an 8-bit integer model, if it loses almost no accuracy and is faster.")
     ] = True,
     edge: Annotated[
         bool,
@@ -28,36 +30,36 @@ def export_command(
         typer.Option(
             min=0.0,
             max=100.0,
-            help="Points of accuracy that int8 may lose. An edge graph is refused only if its loss "
-            "exceeds both this and chance.",
+            help="Points of accuracy that int8 may lose. An edge graph is refused only if its loss exceeds both "
+            "this limit and chance.",
         ),
     ] = 0.5,
     default_variant: Annotated[
         str,
         typer.Option(
             metavar="auto|float32|int8",
-            help="The model for jobs that name none. auto: int8 if it is as good as float32, and faster "
-            "from file to label on this machine.",
+            help="The model for jobs that do not choose a variant. auto: int8 if it is as good as float32, and "
+            "faster from file to label on this machine.",
         ),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON instead of tables.")] = False,
 ) -> Path:
     """Convert a run to ONNX, and publish it if it agrees with Keras.
 
-    Exit status 1 if ONNX Runtime and Keras disagree; the figures are shown all the same. An int8 model that loses too
-    much accuracy, or is not faster here, is left out with the reason.
+    Exit status 1 if ONNX Runtime and Keras disagree; the figures are still shown. An int8 model is left out, with the
+    reason, if it loses too much accuracy or is not faster on this machine.
 
     Examples:
 
-      For servers; with int8 if it is worth it:
+      For servers, with int8 if it is good enough:
 
         hangtag export runs/train/shop
 
-      For phones and browsers: a photo of any size in, a label out:
+      For phones and browsers, with a model that takes a photo of any size:
 
         hangtag export runs/train/shop --edge --out bundles/shop-v2
 
-      int8 may lose a point of accuracy:
+      With an int8 model that may lose a point of accuracy:
 
         hangtag export runs/train/shop --max-drop 1
     """

@@ -1,4 +1,4 @@
-"""Shows an export on a terminal: progress, then the proof as tables. TensorFlow is loaded once it is needed."""
+"""Shows an export on a terminal: progress, then the proof as tables. TensorFlow is loaded only when it is needed."""
 
 import json
 import shlex
@@ -32,7 +32,7 @@ def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json
     check_place(place)
     read_training_run(run)
     with Console(stderr=True).status("Loading TensorFlow"):
-        load_tensorflow()  # before the modules that import it aloud
+        load_tensorflow()  # silences TensorFlow before other modules import it
     from exporter.export import export_run
     from exporter.proof import DisprovedError
 
@@ -78,7 +78,7 @@ def _show(result: "ExportResult", place: Path) -> None:
 
 
 def print_proof(proof: "Proof", console: Console) -> None:
-    """Print what was compared, with ✓ and ✗."""
+    """Print the results of the comparisons, with ✓ and ✗."""
     console.print(_keras(proof))
     for change, count in proof.flips_by_class(proof.many).items():
         console.print(f"  {escape(change)}: {count}", highlight=False)
@@ -89,15 +89,15 @@ def print_proof(proof: "Proof", console: Console) -> None:
         console.print(_edges(proof.variants))
     if proof.default and int8:
         (other,) = (one.name for one in proof.variants if one.name != proof.default.name)
-        reason = f"{escape(proof.default.because)}. --variant {other} takes the other."
+        reason = f"{escape(proof.default.because)}. Use --variant {other} for the other variant."
         console.print(f"[green]{proof.default.name} is the default:[/green] {reason}", highlight=False)
     if proof.refusal:
-        console.print(f"[yellow]int8 is left out:[/yellow] {escape(proof.refusal.reason)}.", highlight=False)
+        console.print(f"[yellow]int8 was left out:[/yellow] {escape(proof.refusal.reason)}.", highlight=False)
 
 
 def _keras(proof: "Proof") -> Table:
     headings = ("photos", "largest\ndifference", "decisions\nchanged", "near-ties")
-    caption = f"Of these photos {proof.golden} are golden samples: the bundle carries them."
+    caption = f"The bundle contains {proof.golden} of these photos as golden samples."
     table = _table("ONNX Runtime against Keras", caption, *headings)
     for name, parity in (("batches", proof.many), ("one by one", proof.one)):
         figures = (f"{parity.largest:.1e}", str(len(parity.flips)), str(parity.near_ties))
@@ -112,11 +112,11 @@ def _keras(proof: "Proof") -> Table:
 
 def _int8(facts: "Int8Facts") -> Table:
     headings = ("accuracy", "points\nlost", "95%", "same\nlabels", "times as fast\n(with decoding)")
-    caption = "Times as fast: the network alone, and with decoding from a photo's file; on one thread."
+    caption = "Times as fast, on one thread: the network alone, and with decoding of the photo's file."
     cost, (low, high) = facts.cost, facts.cost.points_95
     mark = _mark(passed=True)
     if not cost.is_telling:
-        caption, mark = f"{caption}\n{_TOO_FEW}: too few photos to tell what it costs.", _TOO_FEW
+        caption, mark = f"{caption}\n{_TOO_FEW}: too few photos to measure the lost accuracy.", _TOO_FEW
     table = _table("int8 against float32", caption, *headings)
     table.add_row("float32", f"{cost.reference:.3f}")
     points = (f"{cost.accuracy:.3f}", f"{cost.points:.2f}", f"{low:.2f} to {high:.2f}", f"{cost.agreement:.1%}")
@@ -129,8 +129,8 @@ def _edges(variants: Sequence["MadeVariant"]) -> Table:
     decode = variants[0].metadata.preprocess.decode
     headings = ("labels\nas full", f"as\n{decode}", f"sure,\nas {decode}", "correct", f"points lost\nto {decode}")
     photos = max(edge.photos for variant in variants if (edge := variant.edge_parity))
-    title = f"Edge graphs against models whose {photos:,} photos Hangtag decodes:\nfull, or as the manifest says"
-    caption = "Sure: photos that need no review.\nA loss beyond both --max-drop and chance is refused."
+    title = f"Edge graphs against their models on {photos:,} photos.\nHangtag decodes these in full, or by the manifest"
+    caption = "Sure: photos that need no review.\nA loss is refused only if it exceeds --max-drop and chance."
     table = _table(title, caption, *headings)
     for variant in variants:
         if edge := variant.edge_parity:

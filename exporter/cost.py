@@ -1,4 +1,4 @@
-"""A lighter variant's loss of accuracy, the interval of that loss, and its gain in speed on this machine."""
+"""Measures a variant's loss of accuracy, with its interval, and its gain in speed on this machine."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -21,31 +21,31 @@ from models.statistics.intervals import Interval, design_effect, difference_inte
 _PHOTOS: Final = 32
 _ROUNDS: Final = 9
 _WHOLE_ROUNDS: Final = 3
-"""Fewer rounds: decoding large photos takes seconds, the same for both models."""
+"""Fewer rounds, because both models wait seconds for the decoding of large photos."""
 _WORTH: Final = 500
-"""How many validation photos the expected loss counts for. Chance on 30 photos must not decide; on thousands, the
-measured loss counts (benchmarks/int8_judging.py)."""
+"""How many validation photos the expected loss counts for. Chance on 30 photos must not decide. On thousands of photos,
+the measured loss decides (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
-"""The least cost of a changed label: confidences of a network that has hardly learned almost tie."""
+"""The smallest cost of a changed label. The confidences of a network that has hardly learned are almost equal."""
 _TELLING: Final = 20.0
-"""Points from end to end; a wider interval is too wide to know a variant's loss."""
+"""The widest interval, in points, that still measures a variant's loss."""
 _NEAREST: Final = 0.25
 _FEWEST: Final = 20
-"""Only the moves of the quarter of the photos with the smallest leads count, of 20 photos at least."""
+"""The moves are measured on the quarter of the photos with the smallest leads, on at least 20 photos."""
 
 
 @dataclass(frozen=True)
 class Drop:
-    """Accuracy that a variant loses against float32, on the same photos.
+    """The accuracy that a variant loses against float32, on the same photos.
 
     Attributes:
-        photos: how many have a known label.
-        accuracy, reference: of the variant and of float32, on these photos.
-        points: lost accuracy on these photos, in hundredths; negative for a gain.
+        photos: number of photos with a known label.
+        accuracy, reference: accuracy of the variant and of float32 on these photos.
+        points: lost accuracy on these photos, in hundredths. Negative for a gain.
         points_95: the 95% interval of ``points``.
-        compared: how many photos, with and without a known label.
-        agreement: share of all photos with the same label from both, right or wrong.
-        estimate: expected loss in points; see :func:`drop`.
+        compared: number of photos, including photos without a known label.
+        agreement: share of all photos that get the same label from both models, right or wrong.
+        estimate: expected loss in points. See :func:`drop`.
     """
 
     photos: int
@@ -64,7 +64,7 @@ class Drop:
 
     @property
     def is_telling(self) -> bool:
-        """Whether the photos are enough to measure the loss."""
+        """Whether there are enough photos to measure the loss."""
         low, high = self.points_95
         return high - low <= _TELLING
 
@@ -74,24 +74,24 @@ class Drop:
         return f"{abs(self.points):.2f} {'gained' if self.points < 0 else 'lost'} on {self.photos} validation photos"
 
     def too_much(self, allowed: float) -> str | None:
-        """The loss and the limit, in words; None if the loss is at most ``allowed`` points."""
+        """The loss and the limit, in words. None if the loss is at most ``allowed`` points."""
         if self.estimate <= allowed:
             return None
         low, high = self.points_95
         return (
-            f"it {self.words}, and {allowed:g} are allowed ({1 - self.agreement:.1%} of {self.compared} photos change "
-            f"their label; {self.seen}, 95% interval of the loss: {low:.2f} to {high:.2f})"
+            f"it {self.words}, and {allowed:g} are allowed ({1 - self.agreement:.1%} of {self.compared} photos "
+            f"change their label; {self.seen}, 95% interval of the loss: {low:.2f} to {high:.2f})"
         )
 
 
 @dataclass(frozen=True)
 class Float32:
-    """The float32 model, and the photos on which variants are compared with it.
+    """The float32 model, and the photos for comparisons with it.
 
     Attributes:
-        model: ends in ``logits``.
+        model: an ONNX model that ends in ``logits``.
         photos: ``uint8 (n + m, S, S, 3)``; see :meth:`exporter.training_run.TrainingRun.compared_pixels`.
-        scores: its scores of these photos, with logits in place of probabilities.
+        scores: scores of these photos, with logits in place of probabilities.
     """
 
     model: onnx.ModelProto
@@ -101,7 +101,7 @@ class Float32:
     version: str
 
     def drop(self, variant: Scores) -> Drop:
-        """A variant's loss, by its scores of the photos."""
+        """A variant's loss, from its scores of the photos."""
         labels, temperature = self.run.labels, self.run.confidence.temperature
         before, after = self.scores.probabilities / temperature, variant.probabilities / temperature
         return drop(before, after, labels, expected_loss(before, after, before[: len(labels)]), self.run.groups)
@@ -116,9 +116,9 @@ def drop(
 ) -> Drop:
     """Compare a variant with float32 by probabilities or logits of the same photos, ``(n + m, classes)``, n above 0.
 
-    The points lost on 30 photos are chance: one photo is 3.3. So the estimate adds 500 photos that lose the share
-    ``expected`` (:func:`expected_loss`; None adds no photos). ``labels``, ``(n,)``, are class indices of the first n
-    photos; ``groups``, ``(n,)``, number their products.
+    On 30 photos, one photo is 3.3 points, so the measured loss is mostly chance. The estimate therefore adds 500 photos
+    with the expected loss ``expected`` (:func:`expected_loss`). None adds no photos. ``labels``, ``(n,)``, are class
+    indices of the first n photos. ``groups``, ``(n,)``, are the numbers of their products.
     """
     before, after = reference.argmax(axis=1), got.argmax(axis=1)
     known = len(labels)
@@ -143,15 +143,16 @@ def drop(
 def expected_loss(
     reference: npt.NDArray[np.floating], got: npt.NDArray[np.floating], unseen: npt.NDArray[np.floating]
 ) -> float:
-    """The expected share of unseen photos that a variant loses, without labels.
+    """The expected loss of a variant on unseen photos, as a share. Needs no labels.
 
-    A photo's lead is its likeliest logit less the second. Its label changes if the variant moves the lead by more than
-    the lead. Training photos have larger leads, so counting their changed labels would be too optimistic. But moves
-    have one size on all photos with a small lead: each unseen photo gets each of these moves. A changed label costs the
-    difference of the two calibrated confidences, 0.05 at least.
+    A photo's lead is its highest logit less its second highest. A variant moves the lead. The label changes if the move
+    is larger than the lead. Training photos have larger leads than new photos, so the share of their changed labels
+    would be too optimistic. But moves have about the same size on all photos with a small lead. So each of these moves
+    is applied to each unseen photo. A changed label costs the difference of the two calibrated confidences, at least
+    0.05.
 
-    ``reference`` and ``got`` are float32's and the variant's logits of any photos, ``(n, classes)``, divided by the
-    temperature; ``unseen`` are float32's logits of photos outside of training, ``(m, classes)``.
+    ``reference`` and ``got`` are the logits of float32 and of the variant for any photos, ``(n, classes)``, divided by
+    the temperature. ``unseen`` are float32's logits of photos outside the training, ``(m, classes)``.
     """
     order = np.argsort(-reference, axis=1)[:, :2]
     (first, second), (now_first, now_second) = (np.take_along_axis(rows, order, 1).T for rows in (reference, got))
@@ -167,10 +168,12 @@ def expected_loss(
 def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _ROUNDS) -> float:
     """Run two ONNX files in turns on one thread each, ``rounds`` times after a warm-up.
 
-    They take ``pixels``, ``uint8 (n, S, S, 3)``, at least one photo, repeated to a batch of 32.
+    Returns the ratio of their times.
+
+    ``pixels`` are ``uint8 (n, S, S, 3)``, at least one photo. They are repeated to a batch of 32.
 
     Returns:
-        The median of the ratios of their times; above 1 if the other is faster.
+        The median of the ratios. Above 1 if the second model is faster.
     """
     batch = np.resize(pixels, (_PHOTOS, *pixels.shape[1:]))
     return _gain(reference, other, lambda: batch, rounds)
@@ -179,9 +182,9 @@ def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _RO
 def whole_gain(
     reference: bytes, other: bytes, photos: Iterable[bytes], spec: PreprocessSpec, rounds: int = _WHOLE_ROUNDS
 ) -> float | None:
-    """:func:`speed_gain` from the bytes of files to labels: each turn decodes once, for both models.
+    """:func:`speed_gain` from files to labels. Each turn decodes the photos once, for both models.
 
-    It takes the first 32 image files that can be decoded; None if none can.
+    Takes the first 32 photos that can be decoded. None if no photo can.
     """
     some = list(islice((data for data in photos if _decodes(data, spec)), _PHOTOS))
     if not some:
@@ -190,7 +193,7 @@ def whole_gain(
 
 
 def _gain(reference: bytes, other: bytes, photos: Callable[[], Pixels], rounds: int) -> float:
-    """The time in which ``photos`` makes a batch counts for both models."""
+    """Making a batch from ``photos`` counts for the time of both models."""
     sessions = [open_session(model, "the model", threads=1) for model in (reference, other)]
     ratios = []
     for _ in range(rounds + 1):

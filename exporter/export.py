@@ -1,4 +1,4 @@
-"""Converts a run to a bundle, published only if ONNX Runtime agrees with Keras on the run's own photos."""
+"""Converts a run to a bundle. The bundle is published only if ONNX Runtime agrees with Keras on the run's photos."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -31,7 +31,7 @@ from models.session import open_session
 
 @dataclass(frozen=True)
 class ExportResult:
-    """A published bundle, its proof, the bytes of its models by file name, and the SHA-256 of its manifest."""
+    """A published bundle, its proof, its ONNX files (name → bytes), and the SHA-256 of its manifest."""
 
     bundle: Path
     proof: Proof
@@ -45,10 +45,10 @@ def export_run(
     options: ExportOptions | None = None,
     advance: Advance = lambda what, done, total: None,
 ) -> ExportResult:
-    """Convert a run's best network and prove it; ``place``, of the new bundle, must be free.
+    """Convert a run's best network and prove it. ``place`` is the new bundle's folder and must be free.
 
-    InputError if the run or an option cannot be used. ParityError (:class:`exporter.proof.DisprovedError` if there are
-    figures) if ONNX Runtime and Keras disagree, or an edge graph and its model; then the bundle is not published.
+    InputError if the run or an option cannot be used. ParityError if ONNX Runtime and Keras disagree, or an edge graph
+    and its model; with figures, it is a :class:`exporter.proof.DisprovedError`. Then no bundle is published.
     """
     options = options or ExportOptions()
     check_free(place)
@@ -101,13 +101,13 @@ def _load_network(run: TrainingRun) -> keras.Model:
         raise InputError(msg) from error
     units = network.output_shape[-1]
     if max(units, 2) != len(run.classes):
-        msg = f"{run.network} tells {max(units, 2)} classes apart, but the run names {len(run.classes)}; train again."
+        msg = f"{run.network} predicts {max(units, 2)} classes, but the run has {len(run.classes)}; train again."
         raise InputError(msg)
     features = network_ends(network).outputs[0].shape[-1]
     if run.unknown_head is not None and len(run.unknown_head.mean) != features:
         msg = (
-            f"The unknown score of the run is of {len(run.unknown_head.mean)} features, but {run.network} has "
-            f"{features}; make it with hangtag train --resume {quote(str(run.network.parent.parent))}."
+            f"The unknown score of the run has {len(run.unknown_head.mean)} features, but {run.network} has "
+            f"{features}; run hangtag train --resume {quote(str(run.network.parent.parent))}."
         )
         raise InputError(msg)
     return network
@@ -129,5 +129,5 @@ def _check_itself(place: Path) -> None:
             if variant.edge:
                 check_golden(bundle, load_edge(bundle.read(variant.edge), variant.edge))
     except BundleError as error:
-        msg = f"The bundle does not repeat its own golden samples: {error} Nothing was published."
+        msg = f"The bundle does not reproduce its golden samples: {error} Nothing was published."
         raise ParityError(msg) from error

@@ -1,4 +1,4 @@
-"""A Keras network as an ONNX graph: pixels in, probabilities out, and the out-of-distribution score."""
+"""A Keras network as an ONNX graph: pixels in, probabilities and the out-of-distribution score out."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -26,12 +26,14 @@ _LARGEST_HALF: Final = 65_504.0
 def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = None) -> onnx.ModelProto:
     """Convert a network up to its class logits.
 
-    The graph is frozen and inlined first: tf2onnx cannot read Keras 3 models, nor the variables of some of their
-    layers. The network takes ``(batch, S, S, 3)`` in 0..255 and ends in layers named ``logits`` and ``probabilities``.
+    The graph is frozen and inlined first. Otherwise tf2onnx reads neither Keras 3 models nor the variables of some of
+    their layers. The network takes ``(batch, S, S, 3)`` in 0..255 and ends in layers named ``logits`` and
+    ``probabilities``.
 
     Returns:
-        Input ``image``, ``uint8 [batch, S, S, 3]``; output ``logits``, ``float32 [batch, classes]``, a column a class
-        (of a sigmoid's logit ``z`` they are ``[0, z]``); with ``unknown``, an output ``unknown``, ``float32 [batch]``.
+        Input ``image``, ``uint8 [batch, S, S, 3]``; output ``logits``, ``float32 [batch, classes]``
+        (``[0, z]`` for the single logit ``z`` of a sigmoid). With ``unknown``, a second output ``unknown``, ``float32
+        [batch]``.
 
     Raises ParityError.
     """
@@ -60,10 +62,10 @@ def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = No
 
 
 def network_ends(network: keras.Model) -> keras.Model:
-    """A model, with the network's own weights, that gives features ``(batch, D)`` and logits ``(batch, units)``.
+    """A model with the network's weights that returns features ``(batch, D)`` and logits ``(batch, units)``.
 
-    The network ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. Without a layer
-    ``features``, the input of ``logits`` is taken: at inference a dropout changes nothing.
+    The network ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. If there is no layer
+    ``features``, the features are the input of ``logits``: at inference a dropout changes nothing.
     """
     logits = network.get_layer("logits")
     named = any(layer.name == "features" for layer in network.layers)
@@ -74,9 +76,9 @@ def network_ends(network: keras.Model) -> keras.Model:
 def _distance(features: tf.Tensor, head: DistanceHead) -> tf.Tensor:
     """:meth:`models.statistics.out_of_distribution.DistanceHead.score` of features ``float32 (batch, D)``.
 
-    Expanding the square finds the nearest centre without a ``(batch, C, K)`` tensor, but loses digits where distances
-    are small beside coordinates; so coordinates count from the middle of the centres. Its distance is then computed by
-    subtraction, which loses none.
+    The nearest centre is found by expanding the square, which avoids a ``(batch, C, K)`` tensor. The expansion loses
+    digits if coordinates are much larger than distances, so coordinates are relative to the middle of the centres. The
+    distance to this centre is then computed by subtraction, which loses no digits.
     """
     length = tf.sqrt(tf.reduce_sum(features * features, axis=1, keepdims=True))
     offsets = features / tf.maximum(length, SHORTEST) - head.mean
@@ -106,7 +108,7 @@ def _rename(model: onnx.ModelProto) -> None:
 
 
 def check_plain(model: onnx.ModelProto) -> None:
-    """Raise ParityError if some ONNX Runtime lacks one of a graph's operators."""
+    """Raise ParityError if some ONNX Runtime lacks an operator of a graph."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -120,7 +122,10 @@ def check_plain(model: onnx.ModelProto) -> None:
         *(f"input {value.name}" for value in model.graph.input if value.name != "image"),
     ]
     if lacking:
-        msg = f"The converted graph has operators that ONNX Runtime lacks: {', '.join(lacking)}; nothing was published."
+        msg = (
+            f"The converted graph has operators that ONNX Runtime does not have: {', '.join(lacking)}; nothing "
+            "was published."
+        )
         raise ParityError(msg)
 
 
@@ -138,7 +143,7 @@ def _only_trains(node: onnx.NodeProto) -> bool:
 
 
 def with_probabilities(model: onnx.ModelProto, temperature: float) -> onnx.ModelProto:
-    """A copy of a graph of :func:`to_logits`, with calibrated ``probabilities`` in place of the output ``logits``."""
+    """A copy of a graph from :func:`to_logits`. Its output is calibrated ``probabilities`` in place of ``logits``."""
     calibrated = onnx.ModelProto()
     calibrated.CopyFrom(model)
     graph = calibrated.graph
@@ -150,10 +155,10 @@ def with_probabilities(model: onnx.ModelProto, temperature: float) -> onnx.Model
 
 
 def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that keeps large arrays as float16 and computes with them as float32 all the same.
+    """A copy that stores large arrays as float16. The model still computes in float32.
 
-    ONNX Runtime widens them once, when it loads the model: the speed is the same, and every processor gives the same
-    answers. An array with a number too large for float16 keeps its type.
+    ONNX Runtime converts the arrays to float32 when it loads the model. So the speed is the same, and every processor
+    gives the same answers. Arrays with numbers too large for float16 keep their type.
     """
     smaller = onnx.ModelProto()
     smaller.CopyFrom(model)
@@ -173,7 +178,7 @@ def _can_be_half(array: onnx.TensorProto) -> bool:
 
 
 def add_metadata(model: onnx.ModelProto, metadata: ModelMetadata) -> bytes:
-    """The ONNX file with its metadata, so that the lone file is enough on a device."""
+    """The ONNX file with its metadata. A device then needs only this file."""
     helper.set_model_props(model, {METADATA_KEY: metadata.model_dump_json()})
     model.producer_name = "hangtag"
     return bytes(model.SerializeToString())

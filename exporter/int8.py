@@ -1,4 +1,4 @@
-"""int8: quantization with ranges from training photos, and the search for the quickest model that passes."""
+"""int8: quantization with ranges from training photos, and the search for the fastest model that passes."""
 
 import contextlib
 import io
@@ -34,8 +34,8 @@ _QUANTIZED: Final = (
     *("Conv", "MatMul", "Gemm", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat"),
     *("Relu", "Clip", "Sigmoid"),
 )
-"""Operators whose integer kernels in ONNX Runtime are worth using. ``Relu`` and ``Clip`` merge into the operator before
-them and limit its range. Without them, most of a range would go to values that ReLU6 cuts."""
+"""Operators with faster integer kernels in ONNX Runtime. ``Relu`` and ``Clip`` merge into the operator before them and
+limit its range. Otherwise most of the range would be spent on values that ReLU6 cuts off."""
 _PERCENTILE: Final = 99.99
 _BINS: Final = 2048
 _AT_ONCE: Final = 8
@@ -43,10 +43,10 @@ _SILENT: Final = 4
 
 
 def body_nodes(model: onnx.ModelProto) -> list[str]:
-    """The nodes between the first layer with weights and the features (before ``logits``), in the order of the graph.
+    """The nodes from the first layer with weights to the features (before ``logits``), in the order of the graph.
 
-    The nodes before it scale pixels. The nodes after it (logits, probabilities, unknown score) are a thousandth of the
-    work and make the whole decision: they stay in floating point.
+    Earlier nodes scale pixels. Later nodes (logits, probabilities, unknown score) are a thousandth of the work and make
+    the decision. So earlier and later nodes stay in floating point.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     before_features = _ancestors(_features(model, producers), producers)
@@ -72,7 +72,7 @@ def _ancestors(value: str, producers: Mapping[str, onnx.NodeProto]) -> set[str]:
 
 
 def as_pixels(model: onnx.ModelProto, value: str) -> dict[str, Any] | None:
-    """ONNX Runtime's override of a value's scale and zero point, so that its integers are the pixels of ``image``.
+    """A scale and zero point for ONNX Runtime with which a value's integers are the pixels of ``image``.
 
     None if the value is not ``scale * (image - zero point)`` with a whole zero point.
     """
@@ -102,16 +102,16 @@ class QuantizeError(ParityError):
 
 
 class Quantizer:
-    """Quantizes one model that ends in ``logits``, as a whole or but for its first layers. Raises QuantizeError.
+    """Quantizes one model that ends in ``logits``: all of it, or all except its first layers. Raises QuantizeError.
 
-    Batch norms are folded into the convolutions before them, and ranges found, once. The range of an activation covers
-    99.99% of its values on the photos. With 100%, EfficientNetV2 was twice as far from float32. Entropy, the method of
-    TensorRT, took minutes for hundreds of layers and was hardly nearer.
+    Batch norms are folded into the convolutions before them, and ranges are measured once. The range of an activation
+    covers 99.99% of its values on the photos. With 100%, EfficientNetV2 was twice as far from float32. TensorRT's
+    method (entropy) took minutes for hundreds of layers and was hardly closer.
 
     Attributes:
         body: names of the nodes that can be quantized, in the order of the graph.
         layers: names of the body's nodes with weights.
-        photos: how many photos give the ranges: of the pixels ``uint8 (n, S, S, 3)``, eight at a time.
+        photos: number of photos that set the ranges, from the pixels ``uint8 (n, S, S, 3)``, eight at a time.
     """
 
     def __init__(self, model: onnx.ModelProto, pixels: Pixels, scratch: Path) -> None:
@@ -131,10 +131,10 @@ class Quantizer:
         self._as_pixels = as_pixels(self.folded, self._first)
 
     def quantize(self, float_layers: int = 0) -> onnx.ModelProto:
-        """Quantize the body but for its first ``float_layers`` layers and all nodes between them. Raises QuantizeError.
+        """Quantize the body except its first ``float_layers`` layers and the nodes between them. Raises QuantizeError.
 
-        Only the first layers may stay in floating point: when it loads the model, ONNX Runtime quantizes a float
-        convolution between integer ones, with a single scale for all channels.
+        Only the first layers may stay in floating point. When ONNX Runtime loads a model, it quantizes a float
+        convolution between integer convolutions, with a single scale for all channels.
         """
         left = self.layers[:float_layers]
         start = self.body.index(self.layers[float_layers]) if float_layers < len(self.layers) else len(self.body)
@@ -148,7 +148,7 @@ class Quantizer:
         return onnx.load(place)
 
     def _find_ranges(self) -> None:
-        """A few photos at a time, since every layer's outputs are in memory until they are counted."""
+        """Runs a few photos at a time, because the outputs of every layer stay in memory until they are counted."""
         augmented = str(self._scratch / "augmented.onnx")
         calibrator = create_calibrator(self._folded, _QUANTIZED, augmented, CalibrationMethod.Percentile)
         calibrator.collector = Histograms("percentile", True, _BINS, _BINS, _PERCENTILE, None)
@@ -168,7 +168,7 @@ class Quantizer:
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTIZED),
             per_channel=True,
-            reduce_range=True,  # 7 bits: without VNNI the sum of two products of 8 bits is cut off at 16 bits
+            reduce_range=True,  # 7 bits: without VNNI the sum of two 8-bit products is cut off at 16 bits
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in nodes],
@@ -180,10 +180,11 @@ class Quantizer:
             onnx.save(_without_scaling(ONNXModel(onnx.load(place)), self._first), place)
 
     def _check_float(self, model: Path, left: Iterable[str]) -> None:
-        """Raise if ONNX Runtime, when it optimizes the graph, quantizes a layer that should stay in floating point."""
+        """Raise if ONNX Runtime's optimizer quantizes a layer that should stay in floating point."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _SILENT
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED  # it keeps the names
+        # the optimizer keeps the names
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(self._scratch / "optimized.onnx")
         onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
         nodes = onnx.load(options.optimized_model_filepath).graph.node
@@ -197,7 +198,7 @@ _EIGHT_BITS: Final = {"quant_type": QuantType.QInt8, "axis": 0, "symmetric": Tru
 
 
 def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
-    """Connect ``image`` to the first layer. Scaling and rounding to ``value`` would give the same integers."""
+    """Connect ``image`` directly to the first layer: scaling and rounding to ``value`` gives the same integers."""
     producers = model.output_name_to_node()
     rounding = next(node for node in model.nodes() if node.op_type == "QuantizeLinear" and node.input[0] == value)
     scaling = _ancestors(rounding.output[0], producers)
@@ -205,16 +206,16 @@ def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
         model.replace_input_of_all_nodes(node.output[0], node.input[0])
         model.remove_node(node)
     model.clean_initializers()
-    del model.graph().value_info[:]  # a transposed value was float
+    del model.graph().value_info[:]  # the value was in floating point before the transpose
     return model.model
 
 
 def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
-    """Weights of the depthwise convolutions: one channel in, one out, in each group.
+    """Weights of the depthwise convolutions: one input and one output channel per group.
 
-    They need the eighth bit most, and can keep it: their kernels add up products one by one. Without VNNI, kernels of
-    other convolutions saturate the sum of two products at 16 bits (MLAS: MlasConvSymDepthwiseKernelAvx2 and
-    ...Avx512Core, MlasConvDepthwiseKernel).
+    These weights gain most from the eighth bit, and can use it: their kernels add products one by one. Without VNNI,
+    the kernels of other convolutions saturate the sum of two products at 16 bits (MLAS: MlasConvSymDepthwiseKernelAvx2
+    and ...Avx512Core, MlasConvDepthwiseKernel).
     """
     shapes = {array.name: tuple(array.dims) for array in model.graph.initializer}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in shapes]
@@ -234,7 +235,7 @@ class Histograms(HistogramCollector):
     """Histograms of the absolute values of activations."""
 
     def collect_absolute_value(self, name_to_arr: Mapping[str, list[npt.NDArray[np.float32]]]) -> None:
-        """Count values; ONNX Runtime's own method sorts them: two fifths of an export's time."""
+        """Count values. ONNX Runtime's own method sorts them, which takes two fifths of an export's time."""
         for name, (values,) in name_to_arr.items():
             sizes, least, most = np.abs(values).ravel(), values.min(), values.max()
             edges = np.linspace(0.0, sizes.max() or 1.0, _BINS + 1, dtype=np.float32)
@@ -247,7 +248,7 @@ class Histograms(HistogramCollector):
 
 @contextmanager
 def _tools() -> Iterator[None]:
-    """Silence ONNX Runtime's tools, and turn any exception of theirs into a QuantizeError."""
+    """Silence ONNX Runtime's tools, and turn their exceptions into QuantizeError."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:
@@ -264,13 +265,13 @@ def _tools() -> Iterator[None]:
 
 _FEWEST_PHOTOS: Final = 16
 _FLOAT_LAYERS: Final = (0, 1, 2)
-"""How many of the first layers stay in floating point: on three colours an integer convolution is hardly quicker, and a
-depthwise one after it is slower."""
+"""How many first layers to try in floating point. On three colours, an integer convolution is hardly faster, and a
+depthwise convolution after it is slower."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A quantized model that ends in ``logits``; ``gain``: how many times as fast as float32 it is on one thread."""
+    """A quantized model that ends in ``logits``. ``gain``: its speed on one thread, relative to float32."""
 
     model: onnx.ModelProto
     float_layers: tuple[str, ...]
@@ -281,20 +282,20 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why int8 may not ship, for a person."""
+    """Why int8 was refused, for a person."""
 
     reason: str
 
 
 def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Attempt | Refusal:
-    """Quantize a model with none, one or two of its first layers left in floating point; the quickest that passes wins.
+    """Quantize a model with no, one or two first layers in floating point. Choose the fastest model that passes.
 
-    Half of the training photos give the ranges. Validation photos and the other half judge. It must be more than
-    ``min_gain`` times as fast as float32 on this machine. Raises InputError.
+    Half of the training photos set the ranges. Validation photos and the other half test the model. The model must be
+    more than ``min_gain`` times as fast as float32 on this machine. Raises InputError.
     """
     training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:
-        return Refusal(f"it takes {_FEWEST_PHOTOS} training photos to quantize with, and the run keeps {len(training)}")
+        return Refusal(f"quantizing takes {_FEWEST_PHOTOS} training photos, and the run has {len(training)}")
     attempts: list[Attempt] = []
     failures: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -307,7 +308,7 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
             advance("Quantizing", number, len(counts))
             try:
                 attempts.append(_attempt(float32, quantizer, count))
-            except QuantizeError as error:  # if a block is cut in two, ONNX Runtime quantizes its beginning as well
+            except QuantizeError as error:  # if a block is split, ONNX Runtime also quantizes its beginning
                 failures.append(str(error))
     if failures and not attempts:
         return Refusal(failures[0])
@@ -325,9 +326,9 @@ def _attempt(float32: Float32, quantizer: Quantizer, float_layers: int) -> Attem
 
 
 def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
-    """Why no model passed, for a person; ``allowed``: points of accuracy that it may lose."""
+    """Why no model passed, for a person. ``allowed``: points of accuracy that the model may lose."""
     if not attempts:
-        return "it has no layers that would be quicker with integers"
+        return "it has no layers that are faster with integers"
     best = min(attempts, key=lambda attempt: (max(attempt.drop.estimate, allowed), -attempt.gain))
     loses = best.drop.too_much(allowed) or f"it {best.drop.words}"
     layers = f", with {number_of(len(best.float_layers), 'layer')} in floating point" if best.float_layers else ""

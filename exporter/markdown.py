@@ -1,4 +1,4 @@
-"""Markdown from Jinja2 templates; all text in their values is escaped."""
+"""Markdown from Jinja2 templates. All text in their values is escaped."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -14,7 +14,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def render_markdown(template: Path, **values: object) -> str:
-    """Fill a template, which may name ``values`` only; :func:`plain` escapes all text in them."""
+    """Fill a template. The template may use only ``values``, and :func:`plain` escapes their text."""
     environment = Environment(
         loader=FileSystemLoader(template.parent),
         autoescape=True,
@@ -30,11 +30,11 @@ def render_markdown(template: Path, **values: object) -> str:
 
 
 def plain(text: str, longest: int = 200) -> Markup:
-    """Text on one line, escaped so that it has no formatting and no links; Markup is not changed.
+    """Text on one line, escaped so that it contains no formatting and no links. Markup is unchanged.
 
     Args:
-        text: class names, paths; lone surrogates may be in it.
-        longest: how many characters are shown.
+        text: class names, paths. May contain lone surrogates.
+        longest: maximum number of characters.
     """
     if isinstance(text, Markup):
         return text
@@ -48,7 +48,7 @@ def _verbatim(text: str) -> Markup:
 
 
 def code(text: str) -> Markup:
-    """A name of ours as code."""
+    """One of Hangtag's own names, as code."""
     return Markup(f"`{text}`")  # noqa: S704 - it has no backticks
 
 

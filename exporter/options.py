@@ -1,4 +1,4 @@
-"""The options of an export and its place; and TensorFlow, loaded late and quietly, for training and exporting."""
+"""The options of an export. Also imports TensorFlow quietly, when training or exporting needs it."""
 
 import os
 import tempfile
@@ -11,18 +11,18 @@ from models.errors import InputError, MissingExtraError
 from models.manifest import AUTO, FLOAT32, INT8
 
 Advance = Callable[[str, int, int], None]
-"""Called with (step, units done, units in all)."""
+"""Called with (step, finished units, all units)."""
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """Models beside ``model.onnx``, and their limits; InputError if the options contradict each other.
+    """The models to make in addition to ``model.onnx``, and their limits. InputError if options contradict each other.
 
     Attributes:
-        int8: a variant that computes with 8-bit integers; it ships if it is quicker and almost as accurate.
-        edge: for each variant, a graph that takes one photo of any size.
-        max_drop: points of accuracy that int8 may lose against float32, and an edge graph against the model with its
-            own decoding.
+        int8: make a variant with 8-bit integers. It is published if it is faster and almost as accurate.
+        edge: make for each variant a graph that takes one photo of any size.
+        max_drop: points of accuracy that int8 may lose against float32, and an edge graph against its model's own
+            decoding.
         default_variant: ``float32`` or ``int8``; ``auto``: see :func:`exporter.proof.choose_default`.
     """
 
@@ -39,14 +39,14 @@ class ExportOptions:
 
 
 def check_free(place: Path) -> None:
-    """Raise InputError if something is there: a bundle is never written over."""
+    """Raise InputError if the place exists: a bundle is never overwritten."""
     if os.path.lexists(place):
         msg = f"{place} exists, and a bundle is never overwritten; pass another --out, or delete it."
         raise InputError(msg)
 
 
 def check_place(place: Path) -> None:
-    """Raise InputError if the place is taken or not writable: before the work, not after it."""
+    """Raise InputError if the place exists or is not writable. Called before the work begins."""
     check_free(place)
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def check_place(place: Path) -> None:
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow, tf2onnx and onnx quietly; a GPU is used if there is one. Raises MissingExtraError."""
+    """Import TensorFlow, tf2onnx and onnx quietly. TensorFlow uses a GPU if there is one. Raises MissingExtraError."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silent_stderr():
         try:
@@ -73,7 +73,7 @@ def load_tensorflow() -> None:
 
 @contextmanager
 def silent_stderr() -> Iterator[None]:
-    """Discard what C++ code writes to file descriptor 2; Python's exceptions are untouched."""
+    """Discard what C++ code writes to file descriptor 2. Python's exceptions are unchanged."""
     kept = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)

@@ -1,4 +1,4 @@
-"""ONNX Runtime's scores against Keras's, in batches and one by one: how far they agree, and what may ship."""
+"""Compares the scores of ONNX Runtime and Keras, in batches and photo by photo, and decides whether they agree."""
 
 import math
 from dataclasses import dataclass
@@ -19,29 +19,29 @@ from models.statistics.calibration import calibrated, class_logits
 from models.statistics.out_of_distribution import DistanceHead, relative_difference
 
 TOLERANCE: Final = 1e-4
-"""The largest difference of a probability that passes."""
+"""The largest allowed difference of a probability."""
 UNKNOWN_TOLERANCE: Final = 1e-2
-"""The largest relative difference of out-of-distribution scores that passes, the same as for golden samples. A score is
-a difference of sums of squares over all features. Trained networks agree to 1e-4; networks that have hardly learned,
-whose features are nearly all the same, to 9e-3."""
+"""The largest allowed relative difference of out-of-distribution scores, the same as for golden samples. A score is a
+difference of sums of squares over all features. Trained networks agree to 1e-4. Networks that have hardly learned agree
+to 9e-3, because their features are nearly equal."""
 _BATCH: Final = 32
-"""Photos in a batch."""
+"""Batch size."""
 _SINGLES: Final = 64
-"""How many photos, evenly spread, are also compared one at a time."""
+"""Number of evenly spread photos that are also compared one at a time."""
 _KERAS_BATCH: Final = 64
 _ALL_CORES: Final = 0
 
 
 @dataclass(frozen=True)
 class KerasOutputs:
-    """A Keras network's features ``(n, D)``, class logits and uncalibrated probabilities of photos, ``float32``."""
+    """A Keras network's features ``(n, D)``, class logits and uncalibrated probabilities for photos, ``float32``."""
 
     features: npt.NDArray[np.float32]
     logits: npt.NDArray[np.float32]
     probabilities: Probabilities
 
     def scores(self, temperature: float, unknown: DistanceHead | None) -> Scores:
-        """Calibrated probabilities, and the out-of-distribution score if ``unknown`` is given."""
+        """Calibrated probabilities. Also out-of-distribution scores if ``unknown`` is given."""
         unknown_scores = None if unknown is None else unknown.score(self.features)
         return Scores(calibrated(self.logits, temperature), unknown_scores)
 
@@ -55,9 +55,9 @@ def keras_outputs(network: keras.Model, pixels: Pixels) -> KerasOutputs:
 
 
 def onnx_scores(model: bytes, pixels: Pixels, batch: int = _BATCH) -> Scores:
-    """Run an ONNX file on all cores, on ``uint8 (n, S, S, 3)``, at least one photo: for proofs, not for labelling.
+    """Run an ONNX file on all cores, on ``uint8 (n, S, S, 3)``, at least one photo. For proofs, not for labelling.
 
-    If the model ends in ``logits``, these take the place of the probabilities.
+    If the model ends in ``logits``, the result has logits in place of the probabilities.
     """
     session = open_session(model, "the model", _ALL_CORES)
     parts = [session.run(None, {"image": pixels[start : start + batch]}) for start in range(0, len(pixels), batch)]
@@ -67,12 +67,13 @@ def onnx_scores(model: bytes, pixels: Pixels, batch: int = _BATCH) -> Scores:
 
 @dataclass(frozen=True)
 class UnknownParity:
-    """How far two sets of out-of-distribution scores agree.
+    """The differences between two sets of out-of-distribution scores.
 
     Attributes:
-        largest: largest difference, as a part of the score's size (:func:`relative_difference`).
-        crossed: how many photos change sides of the limit and are not near it.
-        near_limit: photos whose score in Keras is within twice the tolerance of the limit: either side passes.
+        largest: largest difference, relative to the score (:func:`relative_difference`).
+        crossed: number of photos that cross the limit and are not near it.
+        near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance. These
+        may cross it.
     """
 
     largest: float
@@ -82,19 +83,21 @@ class UnknownParity:
 
     @property
     def passed(self) -> bool:
-        """Whether the export may ship."""
+        """Whether the scores agree."""
         return self.largest <= self.tolerance and not self.crossed
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far two sets of probabilities agree.
+    """The differences between two sets of probabilities.
 
     Attributes:
         largest, mean: absolute difference of a probability.
-        flips: the class index of Keras and the other one, for each photo whose top label differs and is no near-tie.
-        near_ties: photos whose two likeliest classes are within twice the tolerance in Keras: either may win.
-        unknown: how far the out-of-distribution scores agree; None if there are none.
+        flips: (class index in Keras, class index in ONNX Runtime) of each photo with another label, except near-ties.
+        near_ties: number of photos whose two highest probabilities in Keras differ by at most twice the tolerance.
+        Either
+        win.
+        unknown: the differences between the out-of-distribution scores. None if there are none.
     """
 
     photos: int
@@ -107,7 +110,7 @@ class Parity:
 
     @property
     def passed(self) -> bool:
-        """Whether the export may ship."""
+        """Whether probabilities and scores agree."""
         return self.probabilities_passed and (self.unknown is None or self.unknown.passed)
 
     @property
@@ -138,21 +141,22 @@ def prove(
 
 
 def _check_last_layer(outputs: KerasOutputs) -> None:
-    """Check that the last layer is a softmax or sigmoid of the logits: the graph is built from the logits."""
-    units = outputs.probabilities.shape[1]  # a sigmoid has one, which is the second class
+    """The last layer must be the softmax or sigmoid of the logits, because the ONNX graph is built from the logits."""
+    units = outputs.probabilities.shape[1]  # a sigmoid has one output, for the second class
     difference = np.abs(outputs.probabilities - calibrated(outputs.logits, 1.0)[:, -units:]).max()
     if not difference <= TOLERANCE and np.isfinite(outputs.logits).all():
         msg = (
-            "The layer probabilities of the network is no softmax (of two classes: sigmoid) of its layer logits: they "
-            f"differ by up to {difference:.2g}. Nothing was published; end the network in a softmax, and train again."
+            "The layer probabilities of the network is not the softmax (for two classes: sigmoid) of its layer "
+            f"logits: they differ by up to {difference:.2g}. Nothing was published; end the network in a "
+            "softmax, and train again."
         )
         raise ParityError(msg)
 
 
 def compare(expected: Scores, got: Scores, limit: float | None = None) -> Parity:
-    """Compare Keras's scores of some photos with ONNX Runtime's; not-a-number never passes.
+    """Compare the scores of Keras and ONNX Runtime. NaN never passes.
 
-    A photo with an out-of-distribution score above ``limit`` goes to review.
+    A photo whose out-of-distribution score is above ``limit`` goes to review.
     """
     reference = expected.probabilities
     difference = np.abs(reference - got.probabilities)

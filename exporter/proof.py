@@ -16,26 +16,29 @@ from models.errors import InputError, ParityError
 from models.manifest import AUTO, FLOAT32, INT8
 
 _QUICKER: Final = 1.12
-"""How many times as fast as float32 a default must be. Speed is measured on one thread; processes on all cores share
-caches and memory (1.08 of a ``mobilenet`` was 0.99 with two; docs/measurements.md)."""
+"""A default variant must be at least this many times as fast as float32. Speed is measured on one thread, because
+processes on all cores share caches and memory (1.08 of a ``mobilenet`` was 0.99 with two; docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
-"""Share of rows that a default may send to review beyond float32's: within noise. People cost more than processors."""
+"""A default variant may send this share of rows to review in addition to float32's share. It is within noise. People
+cost more than processors."""
 
 
 @dataclass(frozen=True)
 class Default:
-    """A bundle's default variant, and the reason: a sentence with the figures."""
+    """A bundle's default variant, and a sentence with the figures behind the choice."""
 
     name: str
     because: str
 
 
 def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: ExportOptions, cpu: str) -> Default:
-    """int8 if it is as good as float32, unless the options name a variant; speeds were measured on ``cpu``.
+    """Choose int8 if it is as good as float32, unless the options name a variant.
 
-    It must be at least 1.12 times as fast as float32 in the network and from file to label; chance must explain its
-    measured loss of accuracy, or the loss be surely within ``max_drop`` (by its 95% interval); and it must promise no
-    lower precision and send at most 2% more of the rows to review. InputError if the options name int8 and it failed.
+    ``cpu``: processor of the measurements.
+
+    int8 must be at least 1.12 times as fast as float32, both in the network and from file to label. The measured loss
+    of accuracy must be within chance, or with 95% confidence within ``max_drop``. int8 must not promise a lower
+    precision, and must send at most 2% more of the rows to review. InputError if the options name int8 and int8 failed.
     """
     if options.default_variant == INT8 and int8 is None:
         msg = (
@@ -46,7 +49,7 @@ def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: Expo
     if options.default_variant != AUTO:
         return Default(options.default_variant, "chosen with --default-variant")
     if int8 is None or int8.facts is None:
-        return Default(FLOAT32, "no other variant ships")
+        return Default(FLOAT32, "the bundle has no other variant")
     if reason := _no_default(int8, int8.facts, float32, options.max_drop):
         return Default(FLOAT32, f"int8 {reason} (measured on {cpu})")
     return Default(INT8, _praise(int8, int8.facts, float32, cpu))
@@ -56,16 +59,16 @@ def _no_default(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, max_d
     own, other = int8.metadata.precision, float32.metadata.precision
     low, high = facts.cost.points_95
     if (slower := min(facts.speed, facts.gain)) < _QUICKER:
-        return f"is {facts.pace}: {math.floor(slower * 1000) / 1000:.3f} is less than the {_QUICKER} times needed"
+        return f"is {facts.pace}: {math.floor(slower * 1000) / 1000:.3f} is less than the required {_QUICKER} times"
     if low > 0.0 and high > max_drop:
         return (
-            f"loses {facts.cost.points:.2f} points of accuracy on {facts.cost.photos} validation photos, more than "
-            f"chance (95%: {low:.2f} to {high:.2f}), and {max_drop:g} are allowed"
+            f"loses {facts.cost.points:.2f} points of accuracy on {facts.cost.photos} validation photos, more "
+            f"than chance (95%: {low:.2f} to {high:.2f}), and {max_drop:g} are allowed"
         )
     if (own or 0.0) < (other or 0.0):
         return f"promises a precision of {promise_text(own)}, and float32 {promise_text(other)}"
     if int8.coverage < float32.coverage - _MORE_REVIEW:
-        return f"labels {int8.coverage:.1%} of the rows by itself, and float32 {float32.coverage:.1%}"
+        return f"labels {int8.coverage:.1%} of the rows without review, and float32 {float32.coverage:.1%}"
     return None
 
 
@@ -74,12 +77,12 @@ def _praise(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, cpu: str)
     cost, (low, high) = facts.cost, facts.cost.points_95
     measured = f"({cost.seen}, 95% interval of the loss: {low:.2f} to {high:.2f})"
     if not cost.is_telling:
-        measured = f"by its logits; {cost.photos} validation photos are too few to measure it"
+        measured = f"estimated from its logits; {cost.photos} validation photos are too few to measure it"
     praise = f"int8 is {facts.speed:.2f} times as fast as float32 {way} on {cpu}, and {cost.words} {measured}"
     if promise := int8.metadata.precision:
         praise += (
-            f"; at the precision of {precision_text(promise)} that it promises it labels {int8.coverage:.1%} of the "
-            f"rows by itself, and float32 {float32.coverage:.1%}"
+            f"; at the promised precision of {precision_text(promise)} it labels {int8.coverage:.1%} of the "
+            f"rows without review, and float32 {float32.coverage:.1%}"
         )
     return praise
 
@@ -89,11 +92,11 @@ class Proof:
     """The comparisons of an export.
 
     Attributes:
-        many, one: float32 with Keras, in batches and one by one.
-        golden: how many golden samples the bundle carries.
-        variants: float32, and int8 if it ships, each with its own figures.
-        refusal: why int8 does not ship; None if it ships or was off.
-        default: the bundle's default variant; None before it is chosen.
+        many, one: ONNX Runtime (float32) against Keras, in batches and photo by photo.
+        golden: number of golden samples in the bundle.
+        variants: float32 and its figures, and int8 if the bundle has it.
+        refusal: why int8 was refused. None if the bundle has int8, or the option was off.
+        default: the bundle's default variant. None before it is chosen.
     """
 
     labels: tuple[str, ...]
@@ -111,12 +114,12 @@ class Proof:
         return self.many.passed and self.one.passed and all(edge.passed for edge in edges if edge is not None)
 
     def check(self) -> None:
-        """Raise DisprovedError if something does not agree."""
+        """Raise DisprovedError if a comparison failed."""
         if not self.passed:
             raise DisprovedError(self._disagreement(), self)
 
     def flips_by_class(self, parity: Parity) -> dict[str, int]:
-        """Count photos by change of label, such as ``bag → hat``; the most frequent first."""
+        """Number of photos for each change of label, such as ``bag → hat``; the most frequent first."""
         counts = Counter(f"{self.labels[expected]} → {self.labels[got]}" for expected, got in parity.flips)
         return dict(counts.most_common())
 
@@ -169,16 +172,16 @@ def _variant(variant: MadeVariant) -> dict[str, Any]:
 def _of_keras(parity: Parity, batches: str) -> str:
     if parity.unknown is None or not parity.probabilities_passed:
         what = (
-            f"probabilities differ by up to {parity.largest:.2g} (at most {parity.tolerance:.0e} passes), and "
-            f"{len(parity.flips)} of {parity.photos} photos change their label."
+            f"probabilities differ by up to {parity.largest:.2g} (at most {parity.tolerance:.0e} is allowed), "
+            f"and {len(parity.flips)} of {parity.photos} photos change their label."
         )
     else:
         what = (
-            f"unknown scores differ by up to {parity.unknown.largest:.2g} of their size (at most "
-            f"{parity.unknown.tolerance:.0e} passes), and {parity.unknown.crossed} of {parity.photos} photos "
-            "change sides of the limit."
+            f"unknown scores differ by up to {parity.unknown.largest:.2g} (relative; at most "
+            f"{parity.unknown.tolerance:.0e} is allowed), and {parity.unknown.crossed} of {parity.photos} "
+            "photos cross the limit."
         )
     return (
-        f"ONNX Runtime and Keras disagree {batches}: {what} Nothing was published; please report the architecture "
-        "and the versions in args.json."
+        f"ONNX Runtime and Keras disagree {batches}: {what} Nothing was published; please report this, with the "
+        "architecture and the versions in args.json."
     )

@@ -1,4 +1,4 @@
-"""Reads a run folder. The trainer writes it; neither room imports the other for it."""
+"""Reads a run folder that the trainer wrote. The trainer and the exporter do not import each other."""
 
 import csv
 import json
@@ -28,7 +28,7 @@ from models.taxonomy import Taxonomy
 from models.whole_file import read_arrays
 
 ORIGINALS: Final = 256
-"""At most this many validation photos are kept as files, evenly spread over the kept pixels."""
+"""The largest number of validation photos that are kept as files, evenly spread over the kept pixels."""
 _REPEATED: Final = 5
 _SPLITS: Final[Mapping[str, Literal["validation", "out-of-fold", "test"]]] = MappingProxyType(
     {"val": "validation", "cv": "out-of-fold", "test": "test"}
@@ -59,18 +59,18 @@ class TrainingRun:
     """A run that can be exported.
 
     Attributes:
-        network: the Keras model of the epoch that was kept.
+        network: the Keras model of the best epoch.
         pixels: validation pixels, ``uint8 (n, S, S, 3)``.
-        labels: their class indices, ``(n,)``.
-        groups: numbers of their groups, ``(n,)``: photos of one picture or product share one.
-        sample: file of pixels of some training photos.
+        labels: class indices of these pixels, ``(n,)``.
+        groups: group numbers of these pixels, ``(n,)``. Photos of one picture or product have the same number.
+        sample: file with pixels of some training photos.
         originals: files of validation photos.
-        outliers: photos of no product that measured the unknown score.
-        measured: the first figure of its report.
-        unknown_head: the arrays of the out-of-distribution score; None if it could not be learned.
-        folds: for each fold, the predictions of the network that was trained without it; may be empty.
-        pools_folds: whether these count as the network's own: each fold was a full training.
-        repeated: SHA-256 of a photo that fills five or more rows of the labelled photos → its share of them.
+        outliers: number of photos without a product that measured the unknown score.
+        measured: the main figure of the run's report.
+        unknown_head: the arrays of the out-of-distribution score. None if the score could not be learned.
+        folds: for each fold, the predictions of the network that was trained without it. May be empty.
+        pools_folds: whether these predictions count as the network's own, because each fold was a full training.
+        repeated: SHA-256 of a photo with five or more rows in the labelled photos → its share of the rows.
     """
 
     name: str
@@ -93,12 +93,12 @@ class TrainingRun:
     repeated: dict[str, float]
 
     def original_labels(self) -> list[int]:
-        """The class index of each original; the file's name is the number of the validation photo."""
+        """The class index of each original. A file's name is the number of its validation photo."""
         places = evenly(len(self.pixels), ORIGINALS)
         return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
 
     def original_bytes(self) -> Iterator[bytes]:
-        """The bytes of each original; empty if it cannot be read, so that it is skipped like a damaged photo."""
+        """The bytes of each original. Empty if a file cannot be read; the photo is then skipped."""
         for path in self.originals:
             try:
                 yield read_photo(path)
@@ -111,26 +111,29 @@ class TrainingRun:
         return dict(self.tree.parents) if self.tree else None
 
     def training_pixels(self) -> Pixels:
-        """Pixels of some training photos, ``uint8 (n, S, S, 3)``; InputError if they are gone or damaged."""
+        """Pixels of some training photos, ``uint8 (n, S, S, 3)``. InputError if the file is gone or damaged."""
         return read_arrays(self.sample, "pixels of training photos", "pixels")["pixels"]
 
     def compared_pixels(self) -> Pixels:
-        """Pixels of validation photos, then of every second training photo; the others give int8's ranges."""
+        """All validation photos and every second training photo. The other training photos set int8's ranges."""
         return np.concatenate([self.pixels, self.training_pixels()[1::2]])
 
 
 def read_training_run(path: Path) -> TrainingRun:
-    """Read a run folder; InputError if it is not one, is damaged, or has no completed epoch."""
+    """Read a run folder. InputError if it is no run, is damaged, or has no completed epoch."""
     args = _read_args(path)
     network, kept = path / "weights" / "best.keras", path / "export" / "val.npz"
     for file in (network, kept):
         if not file.is_file():
-            msg = f"Expected {file}, the run has not ended; finish it with hangtag train --resume {quote(str(path))}."
+            msg = (
+                f"Expected {file}, found none, so the run is not finished; finish it with hangtag train "
+                f"--resume {quote(str(path))}."
+            )
             raise InputError(msg)
     arrays = read_arrays(kept, "pixels and labels", "pixels", "labels", "groups")
     pixels, labels, groups = arrays["pixels"], arrays["labels"].astype(np.intp), arrays["groups"].astype(np.intp)
     if not len(pixels):
-        msg = f"Expected validation pixels in {kept}, found none to compare the export on; train again."
+        msg = f"Expected validation pixels in {kept}, found none; train again."
         raise InputError(msg)
     tree = Taxonomy(args.classes, args.parents) if args.parents else None
     confidence = _read_confidence(path, len(args.classes), tree)
@@ -160,7 +163,7 @@ def read_training_run(path: Path) -> TrainingRun:
 
 
 def _repeated(splits: Path) -> dict[str, float]:
-    """Empty if the splits are gone: then all pictures under many rows go to review."""
+    """Empty if the splits are gone. Then every picture with many rows goes to review."""
     with suppress(FileNotFoundError), splits.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         counts = Counter(row["sha256"] for row in csv.DictReader(file) if row["present"] == "true")
         return {sha256: count / counts.total() for sha256, count in counts.items() if count >= _REPEATED}
@@ -171,7 +174,7 @@ def _read_args(path: Path) -> _Args:
     try:
         return _Args.model_validate_json((path / "args.json").read_bytes())
     except OSError as error:
-        actual = "a bundle, which is exported already" if (path / MANIFEST_FILE).is_file() else "none"
+        actual = "a bundle, which is already exported" if (path / MANIFEST_FILE).is_file() else "none"
         msg = f"Expected a run (a folder with args.json) at {path}, found {actual}; make one with hangtag train."
         raise InputError(msg) from error
     except ValidationError as error:
@@ -191,21 +194,21 @@ def _evaluation(file: Path) -> tuple[int, Measured]:
         leading = max(measured, key=lambda one: (one.split != "validation", one.photos))
         return int(outliers["n"]) if outliers else 0, leading
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        msg = f"Expected the figures of a run in {file}, it is gone or damaged ({error!r}); train again."
+        msg = f"Expected the figures of a run in {file}, the file is gone or damaged ({error!r}); train again."
         raise InputError(msg) from error
 
 
 def _read_confidence(path: Path, classes: int, tree: Taxonomy | None) -> Confidence:
     file = path / "confidence.json"
-    again = f"hangtag train --resume {quote(str(path))} evaluates the run again, and writes it."
+    again = f"hangtag train --resume {quote(str(path))} evaluates the run again, and writes this file."
     try:
         confidence = Confidence.model_validate_json(file.read_bytes())
         confidence.check_targets(classes, frozenset(tree.nodes) if tree else frozenset())
     except OSError as error:
-        msg = f"Expected {file}, there is none; {again}"
+        msg = f"Expected {file}, found none; {again}"
         raise InputError(msg) from error
     except ValueError as error:
-        msg = f"{file} is damaged, or disagrees with the {classes} classes of the run; {again}"
+        msg = f"{file} is damaged, or does not match the {classes} classes of the run; {again}"
         raise InputError(msg) from error
     return confidence
 
@@ -215,6 +218,6 @@ def _read_head(path: Path) -> DistanceHead:
         with path.open("rb") as file:
             return DistanceHead.read(file)
     except OSError as error:
-        again = f"hangtag train --resume {quote(str(path.parent.parent))} makes them"
-        msg = f"Expected the arrays of the unknown score in {path}, there are none; {again}."
+        again = f"hangtag train --resume {quote(str(path.parent.parent))} writes the file"
+        msg = f"Expected the arrays of the unknown score in {path}, found none; {again}."
         raise InputError(msg) from error

@@ -1,4 +1,4 @@
-"""The variants of a bundle: float32, and int8 if it is quicker and almost as accurate."""
+"""The variants of a bundle: float32, and int8 if it is faster and almost as accurate."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,10 +23,11 @@ from models.statistics.out_of_distribution import unknown_limit
 from models.statistics.thresholds import HeldOutLogits, fit_confidence
 
 _CROSSED: Final = 0.03
-"""The share of photos that may cross the limit beyond chance. An unrelated score would make some 10% cross, since 5%
-are beyond each limit."""
+"""The share of photos that may cross the limit, beyond chance. If the two scores were unrelated, some 10% would cross:
+5% are beyond each limit."""
 _SAME_LABELS: Final = 0.95
-"""With fewer labels in common, the folds' networks, which compute in float32, do not count for a variant."""
+"""If variant and float32 give a smaller share of equal labels, the folds' networks (float32) do not count for the
+variant."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +35,10 @@ class Int8Facts:
     """The loss and gain of int8 against float32.
 
     Attributes:
-        gain: how many times as fast as float32 its network is on one thread of this machine.
-        whole_gain: the same with decoding; None if no photo could be decoded.
-        unknown_agreement: share of the compared photos that both find unknown or both find known; None without an
-            out-of-distribution score.
+        gain: speed of its network on one thread of this machine, as a multiple of float32's speed.
+        whole_gain: the same with decoding. None if no photo could be decoded.
+        unknown_agreement: share of the compared photos on which both models agree whether the photo is unknown. None
+            without an out-of-distribution score.
     """
 
     cost: Drop
@@ -48,26 +49,26 @@ class Int8Facts:
 
     @property
     def pace(self) -> str:
-        """The speed against float32, in words."""
+        """The speed, as a multiple of float32's speed, in words."""
         network = f"{self.gain:.2f} times as fast in the network"
         return network if self.whole_gain is None else f"{network}, {self.whole_gain:.2f} times with decoding included"
 
     @property
     def speed(self) -> float:
-        """How many times as fast as float32 it is, with decoding if measured."""
+        """The speed as a multiple of float32's speed, with decoding if that was measured."""
         return self.whole_gain or self.gain
 
     @property
     def has_folds(self) -> bool:
-        """Whether predictions of the folds' networks, which compute in float32, count for it."""
+        """Whether predictions of the folds' networks (float32) count for int8."""
         return self.cost.agreement >= _SAME_LABELS
 
 
 @dataclass(frozen=True)
 class MadeVariant:
-    """A variant that may ship: its ONNX file with metadata, and its edge graph if the options want one.
+    """A variant for the bundle: its ONNX file with metadata, and its edge graph if the options ask for it.
 
-    ``accuracy`` is the share of the validation photos that it labels right; ``facts`` are None for float32.
+    ``accuracy`` is the accuracy on the validation photos. ``facts`` are None for float32.
     """
 
     metadata: ModelMetadata
@@ -79,7 +80,7 @@ class MadeVariant:
 
     @property
     def coverage(self) -> float:
-        """Expected share of rows that it labels by itself at its own promise; 0.0 without a promise."""
+        """Expected share of rows that it labels without review at its own default precision; 0.0 without a promise."""
         return self.metadata.ruling.coverage if self.metadata.ruling else 0.0
 
     @property
@@ -89,7 +90,7 @@ class MadeVariant:
 
     @property
     def files(self) -> dict[str, bytes]:
-        """File name → contents, of its ONNX files."""
+        """ONNX files: name → contents."""
         edge = {} if self.edge is None else {self.file("edge"): self.edge}
         return {self.file("model"): self.model, **edge}
 
@@ -99,7 +100,7 @@ class MadeVariant:
 
     @property
     def listed(self) -> Variant:
-        """Its entry in the manifest."""
+        """The variant's entry in the manifest."""
         return Variant(
             file=self.file("model"),
             edge=self.file("edge") if self.edge else None,
@@ -113,15 +114,15 @@ class MadeVariant:
 
 
 def make_int8(float32: Float32, options: ExportOptions, advance: Advance) -> MadeVariant | Refusal:
-    """Quantize a model; a refusal if it loses too much or is not quicker. Raises InputError."""
+    """Quantize a model. Returns a refusal if the model loses too much or is not faster. Raises InputError."""
     attempt = find_int8(float32, options, advance)
     return attempt if isinstance(attempt, Refusal) else variant_of(float32, attempt, options)
 
 
 def variant_of(float32: Float32, attempt: Attempt, options: ExportOptions) -> MadeVariant | Refusal:
-    """A quantized model with a temperature, thresholds and a limit of its own.
+    """A quantized model with its own temperature, thresholds and limit.
 
-    A refusal if it and float32 find too many other photos unknown.
+    Returns a refusal if int8 and float32 disagree on too many unknown photos.
     """
     run, data = float32.run, attempt.model.SerializeToString()
     scores, known = onnx_scores(data, float32.photos), len(run.labels)
@@ -130,8 +131,8 @@ def variant_of(float32: Float32, attempt: Attempt, options: ExportOptions) -> Ma
     crossed = _crossed(float32, scores, confidence)
     if crossed is not None and (at_least := lower_bound(int(crossed.sum()), len(crossed))) > _CROSSED:
         return Refusal(
-            f"it and float32 disagree on whether a photo is unknown: on {crossed.mean():.1%} of {len(crossed)} "
-            f"validation and training photos, {at_least:.1%} at least; {_CROSSED:.0%} are allowed"
+            f"it and float32 disagree on whether a photo is unknown, for {crossed.mean():.1%} of {len(crossed)} "
+            f"validation and training photos (at least {at_least:.1%}); {_CROSSED:.0%} are allowed"
         )
     facts = Int8Facts(
         cost=attempt.drop,
@@ -162,7 +163,7 @@ def _confidence(scores: Scores, run: TrainingRun, folds: Sequence[HeldOutLogits]
 
 
 def metadata_of(run: TrainingRun, variant: str, version: str, confidence: Confidence) -> ModelMetadata:
-    """The metadata of a variant's ONNX file, in a bundle of that version."""
+    """The metadata of a variant's ONNX file, in a bundle with this version."""
     return ModelMetadata(
         schema_version=1,
         name=run.name,
@@ -179,5 +180,5 @@ def metadata_of(run: TrainingRun, variant: str, version: str, confidence: Confid
 
 
 def finished(model: onnx.ModelProto, metadata: ModelMetadata) -> bytes:
-    """The ONNX file of a model that ends in ``logits``: calibrated, and with its metadata."""
+    """Add calibration and metadata to an ONNX model that ends in ``logits``."""
     return add_metadata(with_probabilities(model, metadata.temperature), metadata)

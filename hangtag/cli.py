@@ -1,4 +1,4 @@
-"""The command line: gathers the commands of all rooms, and renders every error once."""
+"""The command line: loads the commands of every package, and prints each error once."""
 
 import gc
 import os
@@ -15,19 +15,19 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 ROOMS: Final = ("models", "trainer", "exporter", "worker", "web", "hangtag")
-"""The rooms that have commands."""
+"""Hangtag's packages that have commands; the code calls such a package a room."""
 _HOME: Final = Path(__file__).resolve().parents[1]
 
 
 def check_layout() -> None:
-    """Raise an ImportError if a room is not Hangtag's own: the error tree lives in one, so it may not be there."""
+    """Raise an ImportError if Python finds another package under the name of one of Hangtag's."""
     for room in (*ROOMS, "catalogue", "pages"):
         spec = find_spec(room)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
         if origin != _HOME / room / "__init__.py":
             msg = (
-                f"Expected Hangtag's package {room} in {_HOME / room}, found {origin or 'none'}; rename what is in the "
-                "way, run hangtag from another folder, or install it again."
+                f"Expected Hangtag's package {room} in {_HOME / room}, found {origin or 'none'}; rename the "
+                "other file or folder, run hangtag from another folder, or install it again."
             )
             raise ImportError(msg)
 
@@ -47,41 +47,39 @@ _TASKS: Final = {
     "Review": {"review": "web", "corrections": "trainer", "web": "web"},
     "Operate": {"worker": "worker", "schedule": "trainer", "models": "worker"},
 }
-"""Panel of the help → its commands, in the order of use → the room that owns each."""
+"""Panel of the help → its commands, in the order of use → the package of each command."""
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {command: room for commands in _TASKS.values() for command, room in commands.items()}
 )
-"""Command → the room that owns it, so that a command imports no other room's options."""
+"""Command → its package. A command loads no other package."""
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
-"""Modules that a room's command needs from a room that it may not import: name → module."""
+"""Modules that a command needs from a package that its own package may not import: name → module."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
-"""Rooms whose libraries leave temporary files if they are killed."""
+"""Packages whose libraries leave temporary files behind if the process is killed."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})
 _END_AT_ONCE: Final = (["label"], ["classify"])
-"""Commands that leave nothing to be done once they have printed."""
+"""Commands that may end without Python's clean-up."""
 _FIRST_COLLECTION: Final = 200_000
-"""How many new objects trigger a search for reference cycles: the objects that imports make stay anyway."""
+"""How many new objects trigger a garbage collection at the start. Imports make many objects, and all of them stay."""
 
 
 def rooms_for(arguments: Sequence[str]) -> Sequence[str]:
-    """The rooms to load: the one whose command the first word names, else all of them."""
+    """The packages to load: the package of the command, or all packages if the first word is no command."""
     return [COMMANDS[word] for word in arguments[:1] if word in COMMANDS] or ROOMS
 
 
 class _Commands(TyperGroup):
     def list_commands(self, ctx: Any) -> list[str]:  # noqa: ANN401 - Typer keeps its own copy of Click, without types
-        """In the order of their tasks."""
         return sorted(super().list_commands(ctx), key=list(COMMANDS).index)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:  # noqa: ANN401
-        """A command whose help reads well."""
         command = super().get_command(ctx, cmd_name)
         for one in (command, *getattr(command, "commands", {}).values()) if command else ():
             _tidy(one)
         return command
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
-        """Like Typer's, but an error of a wrong choice omits Pydantic's words before the reason."""
+        """Remove Pydantic's prefix from the message about an invalid choice."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
@@ -90,7 +88,7 @@ class _Commands(TyperGroup):
 
 
 def _tidy(command: Any) -> None:  # noqa: ANN401
-    """Make paragraphs as wide as the terminal, except indented examples; a flag takes no ``<bool>``."""
+    """Make paragraphs as wide as the terminal, except indented examples. Remove ``<bool>`` from flags."""
     paragraphs = (command.help or "").split("\n\n")
     command.help = "\n\n".join(text if text.startswith(" ") else " ".join(text.split()) for text in paragraphs)
     for param in command.params:
@@ -99,7 +97,7 @@ def _tidy(command: Any) -> None:  # noqa: ANN401
 
 
 def make_app(rooms: Sequence[str] = ROOMS) -> typer.Typer:
-    """The command line with the commands of some rooms."""
+    """The command line with the commands of the given packages."""
     app = typer.Typer(
         name="hangtag",
         cls=_Commands,
@@ -138,7 +136,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command of this process's arguments."""
+    """Run the command that this process was started with."""
     words = sys.argv[1:]
     rooms = rooms_for(words)
     try:
@@ -154,16 +152,16 @@ def main() -> None:
                 os.write(2, f"hangtag: the output cannot be written ({error.strerror})\n".encode())
             os._exit(1)
         sys.stderr.flush()
-        os._exit(ended.code)  # what a process does at its end takes longer than to label twenty photos
+        os._exit(ended.code)  # Python's clean-up takes longer than labelling twenty photos.
     finally:
-        gc.freeze()  # the process ends without a last search for cycles
+        gc.freeze()  # skips the last garbage collection
 
 
 def _prepare(rooms: Sequence[str]) -> None:
-    """Begin quickly (measured with ``benchmarks/cold_start.py``), and from Hangtag's own rooms only."""
-    # Pydantic looks for plugins in the metadata of every package that is installed; Hangtag has none.
+    """Speed up the start (see ``benchmarks/cold_start.py``), and check that Hangtag's own packages are imported."""
+    # Pydantic looks for plugins in the metadata of every installed package. Hangtag uses none.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
-    if _NO_LINEAR_ALGEBRA.issuperset(rooms):  # numpy starts a thread for each core, which spin and are never used
+    if _NO_LINEAR_ALGEBRA.issuperset(rooms):  # numpy would start an idle thread for each core
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     _collect_late()
     try:
@@ -190,7 +188,7 @@ def _collect_late() -> None:
 
 
 def run(arguments: Sequence[str]) -> NoReturn:
-    """Run a command; errors that Hangtag raises on purpose become one line and an exit status."""
+    """Run a command. Print an error of Hangtag's as one line, and exit with its status."""
     from models.errors import HangtagError, system_words
     from models.text import printable, without_secrets
 

@@ -7,19 +7,20 @@ import typer
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's command to the one command line."""
+    """Add this package's command to the command line."""
     app.command("demo")(demo_command)
 
 
 def demo_command(
-    out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
-    photos: Annotated[int, typer.Option(min=200, help="Photos to draw for training.")] = 1000,
+    out: Annotated[Path, typer.Option(help="Folder for all files of the demo.")] = Path("demo"),
+    photos: Annotated[int, typer.Option(min=200, help="Number of training photos to draw.")] = 1000,
     queued: Annotated[
-        bool, typer.Option("--queued", help="Label on two Celery workers, fed from a Redis started for it.")
+        bool,
+        typer.Option("--queued", help="Label with two Celery workers and a Redis server, both started by the demo."),
     ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Replace a finished demo.")] = False,
 ) -> None:
-    """Show the whole way on a drawn catalogue: photos, training, export, labels, and pages that show them.
+    """Run all steps on a drawn catalogue: photos, training, export, labels, and HTML pages.
 
     Examples:
 

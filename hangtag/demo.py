@@ -23,12 +23,12 @@ NEW_PHOTOS: Final = 300
 _SEED: Final = 7
 EPOCHS: Final = 16
 _MODELS: Final = ("category", "colour")
-"""The question that each model answers."""
+"""The question that each model answers about a photo."""
 _SHOWN: Final = 48
 _SHOWN_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"
 _INDEX: Final = "index.html"
-"""The last of a demo's files."""
+"""The file that the demo writes last."""
 
 
 def run_demo(
@@ -40,9 +40,9 @@ def run_demo(
     new_photos: int = NEW_PHOTOS,
     epochs: int = EPOCHS,
 ) -> None:
-    """Draw photos, train two models, export them, label new photos in one pass, and write pages.
+    """Draw photos, train two models, export them, label new photos with both, and write pages.
 
-    One model tells the product, the other its colour; only the first is tried in int8. The truth is in
+    One model predicts the product, the other its colour. Only the first is tried in int8. The true labels are in
     ``products.csv`` and ``new-products.csv``.
     """
     console = Console()
@@ -50,20 +50,20 @@ def run_demo(
     show_heading(console, "1. Draw a catalogue")
     _draw(console, out / "photos", out / "products.csv", photos, _SEED)
     _draw(console, out / "new-photos", out / "new-products.csv", new_photos, _SEED + 1)
-    show_heading(console, "2. Look at it before learning from it")
+    show_heading(console, "2. Check the photos before training")
     check(out / "photos", out=out / "check")
     options: dict[str, Any] = {"out": out / "runs", "seed": _SEED}
-    show_heading(console, "3. Train, from folders: what does a photo show?")
+    show_heading(console, "3. Train on folders: which product does a photo show?")
     train(out / "photos", name="category", preset="quick", image_size=96, **options)
-    show_heading(console, "4. Train, from a column of a table: which colour is it?")
-    # ImageNet's features know shapes; a small network learns colours as fast.
+    show_heading(console, "4. Train on a column of a table: which colour is the product?")
+    # ImageNet's features recognise shapes. A small network learns colours as fast.
     small: dict[str, Any] = {"arch": "cnn", "image_size": 32, "epochs": epochs, "folds": 0}
     train(out / "products.csv", name="colour", label_column="colour", **small, **options)
     show_heading(console, "5. Export and prove")
     bundles = {
         name: export(out / "runs" / name, out=out / "bundles" / name, int8=name == "category") for name in _MODELS
     }
-    show_heading(console, "6. Label photos they have never seen, both in one pass")
+    show_heading(console, "6. Label new photos with both models in one pass")
     if queued:
         result, receipt = _label_on_a_queue(console, out, bundles)
         review = f"{command()} review new-photos --jobs {shlex.quote(str(out / 'jobs'))}"
@@ -74,13 +74,13 @@ def run_demo(
     _write_index(out, result, receipt, review)
     show_heading(console, "Look at")
     console.print(f"  {out / _INDEX}\n  {result}", highlight=False, markup=False)
-    console.say(f"Review the doubtful rows in your browser with: {review}")
+    console.say(f"Review the unsure rows in your browser with: {review}")
 
 
 def _make_room(out: Path, *, restart: bool) -> None:
     if out.exists():
         if any(out.iterdir()) and not (out / _MARKER).exists():
-            msg = f"{out} holds files that no demo made; pass another --out."
+            msg = f"{out} has files that are not from a demo; pass another --out."
             raise InputError(msg)
         if (out / _INDEX).exists() and not restart:
             msg = (
@@ -93,12 +93,12 @@ def _make_room(out: Path, *, restart: bool) -> None:
 
 
 def show_heading(console: Console, title: str) -> None:
-    """A heading across the terminal; in a file no longer than a line."""
+    """Print a heading across the terminal; in a file, only as long as its text."""
     console.print(Rule(title), width=min(console.width, 80))
 
 
 def command() -> str:
-    """How to call this program in the same shell: by its path, where its environment is not activated."""
+    """The command that starts this program in the same shell: the full path if its environment is not activated."""
     return "hangtag" if shutil.which("hangtag") else shlex.quote(str(Path(sys.executable).with_name("hangtag")))
 
 
@@ -128,15 +128,15 @@ def _write_index(out: Path, result: Path, receipt: Path, review: str) -> None:
     steps = {
         "Photos": {
             "Labelled photos": out / "photos",
-            "what they show (CSV)": out / "products.csv",
+            "their true labels (CSV)": out / "products.csv",
             "new photos": out / "new-photos",
-            "what those show (CSV)": out / "new-products.csv",
+            "true labels of the new photos (CSV)": out / "new-products.csv",
         },
-        "Check": {"What was wrong with the labelled photos": out / "check" / "check.html"},
+        "Check": {"Faults of the labelled photos": out / "check" / "check.html"},
         "Train": {f"How good the model of {name} is": out / "runs" / name / "report.html" for name in _MODELS},
         "Export": {f"The card of the bundle of {name}": out / "bundles" / name / "README.md" for name in _MODELS},
         "Label": {
-            "The receipt: what was labelled, and what is promised": receipt,
+            "The receipt: what was labelled, and with which promised precision": receipt,
             **{f"of {name}": _own_receipt(receipt, name) for name in _MODELS},
             "the result": result,
         },

@@ -1,8 +1,9 @@
-"""Hangtag from Python: each function is a command, takes the command's options by name, and returns its result.
+"""Hangtag from Python. Each function runs a command, takes the command's options by name, and returns the result.
 
 ``--image-size 128`` is ``image_size=128``, ``--where A=1 --where B=2`` is ``where=["A=1", "B=2"]``, ``--no-int8`` is
-``int8=False``. The command's own parser reads them, so both accept the same values and raise the errors of
-``models.errors``. Progress is shown as on a terminal; a result at the end of a notebook's cell shows its page.
+``int8=False``. The command's own parser reads the options, so a function accepts the same values as the command. It
+raises the errors of ``models.errors``. Progress is shown as on a terminal. A notebook shows the page of a cell's last
+result.
 """
 
 import json
@@ -34,7 +35,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class _Result:
-    """A folder or file that a command left; functions accept it as a path."""
+    """A folder or file that a command wrote. Other functions accept it as a path."""
 
     path: Path
     _page: ClassVar[str]
@@ -44,7 +45,6 @@ class _Result:
 
     @property
     def page(self) -> Path:
-        """The HTML page."""
         return self.path / self._page
 
     def _repr_html_(self) -> str:
@@ -64,12 +64,12 @@ class CheckReport(_Result):
 
     @property
     def issues(self) -> dict[str, int]:
-        """Issue → how many images have it; issues without images are left out."""
+        """Issue → number of images with this issue. Issues without images are left out."""
         return {name: count for name, count in self.summary["issues"].items() if count}
 
 
 class TrainedRun(_Result):
-    """The run that ``hangtag train`` left."""
+    """The folder of a training that ``hangtag train`` wrote."""
 
     _page = "report.html"
 
@@ -82,14 +82,14 @@ class TrainedRun(_Result):
 
     @property
     def figures(self) -> "Figures":
-        """The first figures of the report: on test, out of fold, or else on validation."""
+        """The main figures of the report: on test photos, out of fold, or on validation photos."""
         evaluation = self.evaluation
         return cast("Figures", evaluation.of(evaluation.shown))
 
 
 @dataclass(frozen=True)
 class ExportedBundle:
-    """The folder of the bundle that ``hangtag export`` published."""
+    """The bundle that ``hangtag export`` wrote."""
 
     path: Path
 
@@ -98,7 +98,7 @@ class ExportedBundle:
 
     @property
     def manifest(self) -> "Manifest":
-        """The bundle's manifest: classes, promises, variants."""
+        """The bundle's manifest: classes, promised precisions, variants."""
         from models.bundle import read_manifest
 
         return read_manifest(self.path).manifest
@@ -114,9 +114,10 @@ class LabeledCatalogue(_Result):
 
     @property
     def receipt(self) -> "JobReceipt":
-        """Counts by label, status and reason, errors with examples, speed, and the rule that decided.
+        """Counts by label, status and reason; errors with examples; speed; the rule that chose rows for review.
 
-        With several models, ``receipt.questions["colour"]`` has this for one; the rest counts rows by worst status.
+        With several models, ``receipt.questions["colour"]`` has these values for one model. The totals count each row
+        once, by its worst status.
         """
         from models.storage.storage import FolderStorage
         from worker.job.job import open_job
@@ -137,7 +138,7 @@ class LabeledCatalogue(_Result):
         return job_folder(self.path) / "receipt.html"
 
     def table(self) -> "pa.Table":
-        """The rows: the catalogue's columns and the new ones; each cell of a CSV is text."""
+        """The catalogue's columns and the new columns. In a table read from CSV each cell is text."""
         import pyarrow as pa
         import pyarrow.json
         import pyarrow.parquet
@@ -157,7 +158,7 @@ class LabeledCatalogue(_Result):
 
 
 def check(data: PathLike, **options: object) -> CheckReport:
-    """Look at labelled photos before learning from them: faults, duplicates, leaks, shortcuts.
+    """Check labelled photos before training: faults, duplicates, leaks between splits, shortcuts.
 
     Args:
         data: class folders, or a table of photos.
@@ -167,10 +168,10 @@ def check(data: PathLike, **options: object) -> CheckReport:
 
 
 def train(data: PathLike | None = None, **options: object) -> TrainedRun:
-    """Train a network on labelled photos, and learn how sure it may be.
+    """Train a network on labelled photos, and measure its confidence.
 
     Args:
-        data: class folders, or a table of photos; left out with ``resume``.
+        data: class folders, or a table of photos. Leave it out with ``resume``.
         options: see ``hangtag train --help``; for example ``name``, ``arch``, ``image_size``, ``time_limit``.
     """
     return TrainedRun(_run("train", Path, [] if data is None else [data], options))
@@ -190,12 +191,12 @@ def export(run: PathLike, **options: object) -> ExportedBundle:
 
 
 def evaluate(model: PathLike, data: PathLike, **options: object) -> "Measurement":
-    """Measure a model on labelled photos from outside its training.
+    """Measure a model on labelled photos that it was not trained on.
 
-    ``figures`` of the result has accuracy, precision, recall, F1 and calibration, also by class.
+    ``figures`` of the result has accuracy, precision, recall, F1 and calibration, overall and by class.
 
     Args:
-        model: a run, a bundle, a lone ``.onnx`` file, or a model of a registry.
+        model: a run, a bundle, a single ``.onnx`` file, or a model in a registry.
         data: class folders, or a table of photos.
         options: see ``hangtag evaluate --help``.
     """
@@ -205,13 +206,13 @@ def evaluate(model: PathLike, data: PathLike, **options: object) -> "Measurement
 
 
 def label(source: PathLike, model: object, out: PathLike, **options: object) -> LabeledCatalogue:
-    """Label a catalogue: one row in, one row out, in the same order. A stopped job continues.
+    """Label a catalogue. The result has the catalogue's rows in the same order. A stopped job continues.
 
     Args:
-        source: a folder of photos, or a file or URL that names them.
-        model: the result of :func:`export`, a path, or a name of the registry; for several, a mapping from the prefix
-            of their columns: ``{"category": "shop@champion", "colour": "colours@champion"}``.
-        out: the result; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
+        source: a folder of photos, or a file or URL that lists photos.
+        model: the result of :func:`export`, a path, or a name in the registry. For several models, a mapping from the
+            prefix of their columns: ``{"category": "shop@champion", "colour": "colours@champion"}``.
+        out: the file to write; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
         options: see ``hangtag label --help``; for example ``precision``, ``image_column``, ``workers``.
     """
     return LabeledCatalogue(_run("label", Path, [source], {"model": model, "out": out, **options}))
@@ -245,7 +246,7 @@ def _run(name: str, kind: type[Answer], arguments: list[PathLike], options: Mapp
 
 
 def _words(options: Mapping[str, object], flags: Mapping[str, list[str]]) -> Iterator[str]:
-    """Options as words of a command line; ``flags``: ``--int8`` → ``--no-int8``, or an empty list."""
+    """Options as words of a command line. ``flags``: flag → its opposite, such as ``--no-int8``, or an empty list."""
     for name, value in options.items():
         word = f"--{name.replace('_', '-')}"
         match value:

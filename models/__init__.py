@@ -1,1 +1,1 @@
-"""What a model is: errors, manifest, preprocessing, bundle and classifier. Never imports TensorFlow."""
+"""The model: errors, manifest, preprocessing, bundle and classifier. Never imports TensorFlow."""

@@ -1,7 +1,7 @@
-"""``hangtag benchmark``: size, speed and memory of each of a bundle's models, on one thread of this machine.
+"""``hangtag benchmark``: size, speed and memory of each model in a bundle, on one thread of this machine.
 
-``python -P -m models.benchmark FILE SIZE`` measures one file in a bare process. At its top this module imports only
-NumPy and ONNX Runtime, to keep other memory out of the model's figure.
+``python -P -m models.benchmark FILE SIZE`` measures one file in a fresh process. The module's top imports only NumPy
+and ONNX Runtime, because other packages would add to the measured memory.
 """
 
 import json
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 _ROUNDS: Final = 3
 _CALLS: Final = 100
 _BATCH: Final = 8
-"""Photos in a call, as ``hangtag label`` makes them."""
+"""Photos in a batch, as in ``hangtag label``."""
 _BATCHES: Final = 10
 _SECONDS: Final = 1.0
-"""Time limit for calls of a kind in a round; no further call begins after it."""
+"""Time limit of each kind of call in a round, in seconds. No call starts after the limit."""
 _WARM_UP: Final = 2
-"""Calls that are not timed: the first plans its memory, the second is the first to use the plan."""
+"""Calls that are not timed. ONNX Runtime plans its memory in the first call, and uses the plan from the second."""
 _EDGE_PHOTO: Final = (640, 480)
-"""Height and width of the whole photo that an edge graph is given."""
+"""Height and width of the test photo for an edge graph."""
 _STATUS: Final = Path("/proc/self/status")
 
 _Pixels = npt.NDArray[np.uint8]
@@ -45,14 +45,14 @@ _Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ModelFigures:
-    """One of a bundle's models on one thread; times are without decoding.
+    """Figures of one model of a bundle on one thread. Times do not include decoding.
 
     Attributes:
-        file: its name. An edge graph is given a photo of 640×480 pixels, and resizes it.
+        file: name of the file. The test photo of an edge graph has 640×480 pixels, and the graph resizes it.
         bytes: the file's size.
-        p50_ms, p99_ms: milliseconds within which half of the calls with one photo end, and 99 of 100.
-        photos_per_s: in calls with 8 photos; an edge graph takes one a call.
-        memory_mb: peak memory (10⁶ bytes) of a bare process that loads the model and labels photos one by one.
+        p50_ms, p99_ms: median and 99th percentile of the milliseconds per call with one photo.
+        photos_per_s: photos per second, in calls with 8 photos. An edge graph takes one photo per call.
+        memory_mb: peak memory (10⁶ bytes) of a fresh process that loads the model and labels photos one by one.
     """
 
     variant: str
@@ -65,7 +65,7 @@ class ModelFigures:
 
 
 def benchmark_and_show(path: Path, *, as_json: bool) -> None:
-    """Measure with a spinner on stderr, then print a table on stdout, or JSON."""
+    """Measure with a spinner on stderr. Print a table or JSON on stdout."""
     from models.terminal import Console
 
     with Console(stderr=True).status("Measuring") as status:
@@ -80,10 +80,10 @@ def benchmark_and_show(path: Path, *, as_json: bool) -> None:
 def benchmark(
     path: Path, on_turn: Callable[[str, int, int], None] = lambda file, turn, turns: None
 ) -> list[ModelFigures]:
-    """Measure a bundle's models, or a lone ONNX file; BundleError if one is damaged or cannot run.
+    """Measure a bundle's models, or a single ONNX file. BundleError if a file is damaged or cannot run.
 
-    The files take turns, each turn in a fresh process, so that a slow phase of the machine slows all files alike.
-    ``on_turn`` is called before each with (file, turn, turns).
+    The files take turns, each turn in a fresh process, so a slow moment of the machine affects all files alike.
+    ``on_turn`` is called before each turn with (file, turn, turns).
     """
     files = _files(path)
     turns: dict[Path, list[_Turn]] = {file: [] for file in files}
@@ -159,7 +159,7 @@ def _turn_in_fresh_process(file: Path, size: int) -> _Turn:
     )
     if done.returncode:
         why = ": ".join([f"status {done.returncode}", *done.stderr.strip().splitlines()[-1:]])
-        msg = f"Expected to measure {file}, the process for it ended with {why}; check it with hangtag verify."
+        msg = f"Expected to measure {file}, the measuring process ended with {why}; check the file with hangtag verify."
         raise BundleError(msg)
     fields: dict[str, Any] = json.loads(done.stdout)
     return _Turn(**fields)
@@ -176,7 +176,7 @@ def _take_turn(file: Path, size: int) -> _Turn:
 
 
 def photo_like(count: int, size: tuple[int, int]) -> _Pixels:
-    """Slow waves of colour under a little noise, ``uint8 (count, height, width, 3)``, the same each time."""
+    """Waves of colour with a little noise, ``uint8 (count, height, width, 3)``. Every call returns the same photos."""
     photo, row, column, colour = np.ogrid[:count, : size[0], : size[1], :3]
     waves = np.sin(row / 17 + photo) * np.cos(column / 23 + 2 * colour)
     noise = (row * 7919 + column * 104_729 + photo * 1299 + colour * 31) % 33 - 16
@@ -197,7 +197,7 @@ def _timed(session: "ort.InferenceSession", image: _Pixels, calls: int) -> list[
 
 
 def _peak_memory_mb() -> float:
-    """From Linux's count of this process: ``getrusage`` inherits the parent's peak."""
+    """Reads /proc, because ``getrusage`` also counts the peak of the parent process."""
     lines = _STATUS.read_text(encoding="ascii").splitlines() if _STATUS.exists() else []
     kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
     unit = 1 if sys.platform == "darwin" else 1024

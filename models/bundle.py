@@ -1,4 +1,4 @@
-"""A bundle, the folder that ships: reads it, checks it, and copies it to and from a storage."""
+"""A bundle, the folder that is shipped. Reads it, checks it, and copies it to and from a storage."""
 
 import hashlib
 import shutil
@@ -20,19 +20,19 @@ if TYPE_CHECKING:
 MANIFEST_FILE: Final = "manifest.json"
 LABELS_FILE: Final = "labels.txt"
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of a manifest; one with a hundred thousand classes has fewer."""
+"""The largest allowed manifest, in bytes. Even a manifest with a hundred thousand classes is smaller."""
 MAX_FILE_BYTES: Final = 2 * 1024**3
-"""An ONNX file cannot be larger: protobuf's own limit."""
+"""The largest allowed ONNX file, in bytes: protobuf's own limit."""
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """A bundle whose manifest has been read.
+    """A bundle with a parsed manifest.
 
     Attributes:
         path: the folder.
         manifest: its parsed ``manifest.json``.
-        digest: SHA-256 of ``manifest.json``, which holds the SHA-256 of every other file.
+        digest: SHA-256 of ``manifest.json``, which contains the SHA-256 of every other file.
     """
 
     path: Path
@@ -40,7 +40,7 @@ class Bundle:
     digest: str
 
     def read(self, name: str) -> bytes:
-        """Read one of the bundle's files and check it against the manifest; may raise BundleError."""
+        """Read one file of the bundle and check it against the manifest. Raises BundleError."""
         expected = self.manifest.files.get(name)
         if expected is None:
             msg = f"Expected {name} in the manifest of {self.path}, it is not listed; export the bundle again."
@@ -57,17 +57,17 @@ class Bundle:
         return data
 
     def check_place(self, name: str) -> None:
-        """Check that a file exists, inside the folder, with at most ``MAX_FILE_BYTES``. Raises BundleError."""
+        """Check that a file exists inside the folder and has at most ``MAX_FILE_BYTES``. Raises BundleError."""
         _check_place(self.path.resolve(), name, MAX_FILE_BYTES)
 
     def check_labels(self) -> None:
-        """Check that ``labels.txt`` names the manifest's labels in the same order; BundleError if it does not."""
+        """Check that ``labels.txt`` lists the manifest's labels in the same order. Raises BundleError."""
         if self.read(LABELS_FILE) != labels_text(self.manifest.labels):
             msg = f"{self.path / LABELS_FILE} and the manifest name different labels; export the bundle again."
             raise BundleError(msg)
 
     def check_metadata(self, metadata: ModelMetadata, variant: str, file: str) -> None:
-        """Check that the metadata of a variant's file agrees with the manifest; BundleError if it does not."""
+        """Check that the metadata of a variant's file agree with the manifest. Raises BundleError."""
         different = [name for name, value in self.manifest.metadata(variant) if getattr(metadata, name) != value]
         if different:
             msg = (
@@ -78,7 +78,7 @@ class Bundle:
 
 
 def open_bundle(path: Path) -> Bundle:
-    """Read a bundle's manifest and check that every file it lists is there, and inside the folder.
+    """Read a bundle's manifest. Check that every listed file exists inside the folder.
 
     Raises InputError, BundleError.
     """
@@ -89,11 +89,11 @@ def open_bundle(path: Path) -> Bundle:
 
 
 def read_manifest(path: Path) -> Bundle:
-    """Read a bundle's manifest without checking its files; may raise InputError, BundleError."""
+    """Read a bundle's manifest without checking the files. Raises InputError, BundleError."""
     place = path / MANIFEST_FILE
     if not place.is_file():
         if (path / "args.json").is_file():
-            msg = f"{path} is a run, not a bundle; make one of it with hangtag export {quote(str(path))}"
+            msg = f"{path} is a run, not a bundle; export it with hangtag export {quote(str(path))}"
             raise BundleError(msg)
         expected = f"Expected a bundle (a folder with {MANIFEST_FILE}) at {path}, found"
         if path.exists():
@@ -107,7 +107,7 @@ def read_manifest(path: Path) -> Bundle:
 
 
 def read_file(place: Path) -> bytes:
-    """The bytes of a model's file; BundleError if it cannot be read."""
+    """The bytes of a model's file. Raises BundleError."""
     try:
         return place.read_bytes()
     except OSError as error:
@@ -120,17 +120,17 @@ def _check_place(root: Path, name: str, most: int) -> None:
         file = (root / name).resolve()
         exists = file.is_file()
         size = file.stat().st_size if exists else 0
-    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that no file can have
+    except (OSError, RuntimeError, ValueError) as error:  # for example a loop of links, or an invalid name
         msg = f"Expected {name!r} in the bundle {root}, the system answered {error}; copy the bundle again."
         raise BundleError(msg) from error
     if not file.is_relative_to(root):
-        msg = f"{name} in the bundle {root} leads out of it, to {file}; do not use it, and ask its sender."
+        msg = f"{name} in the bundle {root} leads outside, to {file}; do not use the bundle, and ask its sender."
         raise BundleError(msg)
     if not exists:
         msg = f"Expected {name} in the bundle {root}, it is missing; copy the bundle again."
         raise BundleError(msg)
     if size > most:
-        msg = f"Expected at most {most:,} bytes in {name} of the bundle {root}, found {size:,}; refuse it."
+        msg = f"Expected at most {most:,} bytes in {name} of the bundle {root}, found {size:,}; do not use this bundle."
         raise BundleError(msg)
 
 
@@ -140,7 +140,7 @@ def labels_text(labels: tuple[str, ...]) -> bytes:
 
 
 def keep_bundle(storage: "Storage", bundle: Bundle) -> None:
-    """Write a bundle's files into a storage, the manifest last. Replaces damaged files. Raises BundleError."""
+    """Write a bundle's files into a storage, the manifest last. Damaged files are replaced. Raises BundleError."""
     for name in bundle.manifest.files:
         keep(storage, name, bundle.read(name))
     manifest = (bundle.path / MANIFEST_FILE).read_bytes()
@@ -151,7 +151,7 @@ def keep_bundle(storage: "Storage", bundle: Bundle) -> None:
 
 
 def keep(storage: "Storage", key: str, data: bytes) -> None:
-    """Write a file, unless the same bytes are there already."""
+    """Write a file, unless the storage has the same bytes already."""
     with suppress(FileNotFoundError):
         if storage.read(key) == data:
             return
@@ -160,7 +160,7 @@ def keep(storage: "Storage", key: str, data: bytes) -> None:
 
 
 def is_whole(here: Path) -> bool:
-    """Whether a bundle that was copied to this machine still has all its files: cleaners may remove some."""
+    """Whether a local copy of a bundle still has all its files. Clean-up programs may remove some."""
     try:
         manifest = (here / MANIFEST_FILE).read_bytes()
         return all((here / name).is_file() for name in parse_file(Manifest, manifest, str(here)).files)
@@ -169,7 +169,7 @@ def is_whole(here: Path) -> bool:
 
 
 def bring_bundle(storage: "Storage", here: Path) -> None:
-    """Copy a bundle from a storage to a folder of this machine. The folder appears once it is complete.
+    """Copy a bundle from a storage to a local folder. The folder appears when it is complete.
 
     Other processes may copy the same bundle at the same time. Raises FileNotFoundError, BundleError.
     """
@@ -177,7 +177,7 @@ def bring_bundle(storage: "Storage", here: Path) -> None:
 
 
 def bring(files: Iterable[tuple[str, bytes]], here: Path) -> None:
-    """Write files into a folder of this machine. The folder appears once it is complete.
+    """Write files into a local folder. The folder appears when it is complete.
 
     An existing folder is replaced only if it lacks a file.
     """
@@ -190,13 +190,13 @@ def bring(files: Iterable[tuple[str, bytes]], here: Path) -> None:
             write_synced(temporary / name, data)
             names.append(name)
         if here.is_dir() and not all((here / name).is_file() for name in names):
-            with suppress(FileNotFoundError):  # another process has just moved it away
+            with suppress(FileNotFoundError):  # another process has just moved it
                 here.rename(remains)
         temporary.rename(here)
     except FileNotFoundError:
         raise
     except OSError:
-        if not here.is_dir():  # unless another process has just brought it
+        if not here.is_dir():  # unless another process has just copied it
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

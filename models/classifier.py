@@ -1,6 +1,6 @@
-"""Photos in, labels out, with one ONNX file on the CPU.
+"""Labels photos with one ONNX file on the CPU.
 
-``Classifier`` takes squares of pixels, ``EdgeModel`` one photo of any size.
+``Classifier`` takes squares of pixels. ``EdgeModel`` takes one photo of any size.
 """
 
 import hashlib
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 _EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities", "review")
-"""The outputs that every graph has; ``unknown`` is a further one if the metadata has a limit for it."""
+"""The outputs of every edge graph. Graphs whose metadata has an unknown limit also have ``unknown``."""
 _PHOTO_AXES: Final = 3
 _CHANNELS: Final = 3
 _ROUNDING: Final = 1e-6
@@ -33,16 +33,16 @@ _ROUNDING: Final = 1e-6
 
 @dataclass(frozen=True)
 class EdgeAnswer:
-    """What the graph predicts for one photo.
+    """An edge graph's prediction for one photo.
 
     Attributes:
-        label: index of the likeliest class; of equal ones the earlier.
-        confidence: its probability.
+        label: index of the likeliest class. Of equally likely classes, the first.
+        confidence: the probability of this class.
         probabilities: ``float32 (classes,)``, calibrated.
-        review: whether a person should look: the confidence is below the class's threshold, or the unknown score
-            above its limit. The graph contains the thresholds of the default precision; without one, every photo needs
-            a review.
-        unknown: the out-of-distribution score; None if the graph gives none.
+        review: whether a person should look: the confidence is below the class's threshold, or the unknown score is
+            above the limit. The graph contains the thresholds of the default precision. Without a default precision,
+            every photo needs a review.
+        unknown: the out-of-distribution score; None if the graph has none.
     """
 
     label: int
@@ -62,8 +62,8 @@ class EdgeModel:
 
     Args:
         session: input ``image``, ``uint8 [height, width, 3]``; outputs ``label``, ``confidence``, ``probabilities``,
-            ``review`` and, where the metadata has a limit for it, ``unknown``.
-        metadata: what the ONNX file says of itself.
+            ``review``, and ``unknown`` if the metadata has a limit for it.
+        metadata: the metadata of the ONNX file.
     """
 
     def __init__(self, session: "ort.InferenceSession", metadata: ModelMetadata) -> None:
@@ -94,7 +94,7 @@ class EdgeModel:
         probability = float(answer.probabilities[likeliest])
         if answer.label != likeliest or not abs(answer.confidence - probability) <= _ROUNDING:
             msg = (
-                f"Expected label {likeliest} with confidence {probability:.6f} of the edge graph of "
+                f"Expected label {likeliest} with confidence {probability:.6f} from the edge graph of "
                 f"{self.metadata.variant}, by its probabilities, got label {answer.label} with "
                 f"{answer.confidence:.6f}; export it again."
             )
@@ -102,33 +102,33 @@ class EdgeModel:
         (decided,) = self._rules.decide(answer.as_scores(), top_k=1).rows()
         if answer.review != decided.review:
             msg = (
-                f"Expected review to be {not answer.review} where the edge graph of {self.metadata.variant} says "
+                f"Expected review to be {not answer.review} from the edge graph of {self.metadata.variant} for "
                 f"label {answer.label} with {answer.confidence:.6f}, by its thresholds; export it again."
             )
             raise BundleError(msg)
 
 
 def is_edge(session: "ort.InferenceSession") -> bool:
-    """Whether a graph takes one photo of any size rather than a batch of squares."""
+    """Whether a graph takes one photo of any size, not a batch of squares."""
     inputs = session.get_inputs()
     return len(inputs) == 1 and len(inputs[0].shape) == _PHOTO_AXES
 
 
 def load_edge(data: bytes, source: str, threads: int = 1) -> EdgeModel:
-    """Load an edge graph from the bytes of an ONNX file; ``source`` is its path, for messages. Raises BundleError."""
+    """Load an edge graph from the bytes of an ONNX file. ``source`` is the path, for messages. Raises BundleError."""
     return edge_model(open_session(data, source, threads), source)
 
 
 def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
-    """The edge graph of a session; BundleError if Hangtag did not export it, or it is not an edge graph."""
+    """The edge graph of a session. BundleError if the model is not an edge graph that Hangtag exported."""
     metadata = read_metadata(session, source)
     if not is_edge(session):
-        msg = f"Expected an edge graph in {source}, it takes squares of pixels; name edge.onnx instead."
+        msg = f"Expected an edge graph in {source}, which takes squares of pixels; use edge.onnx instead."
         raise BundleError(msg)
     names = {output.name for output in session.get_outputs()}
     missing = [name for name in _EDGE_OUTPUTS if name not in names]
     if missing:
-        msg = f"Expected an edge graph in {source}, it does not give {' and '.join(missing)}; export it again."
+        msg = f"Expected an edge graph in {source}, which lacks {' and '.join(missing)}; export it again."
         raise BundleError(msg)
     return EdgeModel(session, metadata)
 
@@ -136,19 +136,20 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
 ImageInput = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 
 BATCH: Final = 8
-"""Photos in one call: as fast as 32 on one thread, with a third of the memory (docs/measurements.md)."""
+"""Photos per call. As fast as 32 on one thread, with a third of the memory (docs/measurements.md)."""
 
 
 class Classifier:
     """A loaded model.
 
-    Its session has an input ``image`` and outputs ``probabilities`` and, where the metadata has a limit, ``unknown``.
+    The session has an input ``image`` and outputs ``probabilities``, and ``unknown`` if the metadata has a limit for
+    it.
 
     Attributes:
-        rules: what turns scores into labels and reviews.
-        digest: SHA-256 of the bundle's manifest, or of the lone ONNX file.
-        precision: the promised precision in use, if any: by default the model's own.
-        threshold: the confidence from which photos need no review instead, if any.
+        rules: the rules that turn scores into labels and reviews.
+        digest: SHA-256 of the bundle's manifest, or of the single ONNX file.
+        precision: the promised precision; by default the model's own. None if there is none.
+        threshold: the threshold that the caller chose in place of a precision. None if there is none.
 
     Raises InputError.
     """
@@ -171,23 +172,23 @@ class Classifier:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """Class names; the position is the column of the probabilities."""
+        """Class names, in the order of the probabilities."""
         return self.metadata.labels
 
     @property
     def reference(self) -> str:
-        """``name/version/variant@digest``: names the model in results and receipts."""
+        """``name/version/variant@digest``: identifies the model in results and receipts."""
         info = self.metadata
         return f"{info.name}/{info.version}/{info.variant}@{self.digest[:12]}"
 
     @property
     def all_to_review(self) -> bool:
-        """Whether every photo goes to review, since no class has a promised precision or an asked-for threshold."""
+        """Whether every photo goes to review because no class has a threshold."""
         return self.rules.all_to_review
 
     @property
     def thresholds(self) -> Thresholds:
-        """The confidence from which each class needs no review, in the order of the labels; None: always review."""
+        """The threshold of each class, in the order of the labels. None: always review."""
         return self.rules.thresholds
 
     def threshold_of(self, label: str) -> float | None:
@@ -195,12 +196,12 @@ class Classifier:
         return self.rules.nodes[label] if label in self.rules.nodes else self.thresholds[self.labels.index(label)]
 
     def asking(self, precision: float | None, threshold: float | None) -> "Classifier":
-        """The same network under another promise, or with a threshold instead; InputError as for the class."""
+        """The same network with another precision or threshold. Raises InputError like the class."""
         return Classifier(self._session, self.metadata, self.digest, precision, threshold)
 
     @property
     def rule(self) -> str:
-        """What decides which photos need no review, in a sentence."""
+        """A sentence on the rule that labels photos without review."""
         rule = rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
         too_much = self.all_to_review and self.precision not in {None, self.metadata.precision}
         return f"{rule} {can_promise_text(self.metadata)}" if too_much else rule
@@ -212,7 +213,7 @@ class Classifier:
     def score(self, pixels: Pixels) -> Scores:
         """Run the network on pixels ``uint8 (batch, S, S, 3)`` as :func:`models.preprocess.preprocess` makes them.
 
-        A photo's scores do not depend on the rest of the batch. InputError if shape or dtype differ.
+        A photo's scores do not depend on the rest of the batch. InputError for another shape or dtype.
         """
         size = self.metadata.preprocess.size
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3):
@@ -223,7 +224,7 @@ class Classifier:
         return Scores(np.asarray(probabilities, np.float32), np.asarray(unknown[0], np.float32) if unknown else None)
 
     def decide(self, scores: Scores, top_k: int = 3) -> list[Prediction]:
-        """Turn scores into predictions; of equal probabilities the earlier class's wins."""
+        """Turn scores into predictions. Of classes with equal probabilities the first wins."""
         return self.rules.decide(scores, top_k).rows()
 
     @overload
@@ -238,10 +239,10 @@ class Classifier:
         Args:
             images: a path, the bytes of a file, a Pillow image, a ``uint8 (height, width, 3)`` RGB or
                 ``(height, width)`` grey array, or a list of any of these.
-            top_k: how many classes to name, best first.
+            top_k: number of classes in the result, best first.
 
         Returns:
-            A prediction, or one for each photo of a list, in its order.
+            A prediction, or a list of predictions in the order of the images.
 
         Raises ImageError, InputError.
         """
@@ -299,19 +300,19 @@ def load(
     precision: float | None = None,
     threshold: float | None = None,
 ) -> Classifier:
-    """Load a bundle, or a lone ``.onnx`` file that Hangtag exported.
+    """Load a bundle, or a single ``.onnx`` file that Hangtag exported.
 
-    Only a promised precision, or a threshold that you ask for, spares a photo its review. Without either, every photo
+    Photos without review have a promised precision, or reach a threshold that you choose. Without either, every photo
     goes to review.
 
     Args:
         path: a bundle folder or an ONNX file.
-        variant: which of the bundle's models to use. ``auto``, or None: the bundle's own default.
-        threads: how many threads one call may use; a process per core with one thread each is faster in bulk.
-        precision: how often photos that need no review must be right, 0.98 for example: one of the model's table;
-            default: the model's own choice.
-        threshold: the confidence, above 0 and at most 1, from which photos of any class need no review, without a
-            promise. Not with ``precision``.
+        variant: which model of the bundle to use. ``auto``, or None: the bundle's default.
+        threads: number of threads per call. For many photos, a process per core with one thread each is faster.
+        precision: the share of labels without review that must be right, 0.98 for example. The model must list it.
+            Default: the model's own.
+        threshold: the lowest confidence, above 0 and at most 1, at which photos of any class need no review. It
+            promises no precision. Not with ``precision``.
 
     Raises BundleError, InputError.
     """
@@ -320,8 +321,8 @@ def load(
     session, metadata, digest = opened
     if is_edge(session):
         msg = (
-            f"Expected a model that takes squares of pixels in {place}, got an edge graph, which takes whole photos; "
-            "name its bundle, or the bundle's model.onnx."
+            f"Expected a model that takes squares of pixels in {place}, got an edge graph, which takes whole "
+            "photos; pass the bundle, or its model.onnx."
         )
         raise BundleError(msg)
     return Classifier(session, metadata, digest, precision, threshold)
@@ -349,12 +350,12 @@ def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
     session = open_session(data, str(path), threads)
     metadata = read_metadata(session, str(path))
     if variant not in {None, AUTO, metadata.variant}:
-        msg = f"Expected {path} to be {variant}, but it is {metadata.variant}; name another file, or the bundle."
+        msg = f"Expected {path} to be {variant}, but it is {metadata.variant}; pass another file, or the bundle."
         raise InputError(msg)
     return session, metadata, hashlib.sha256(data).hexdigest()
 
 
 def load_network(data: bytes, source: str, threads: int = 1) -> Classifier | EdgeModel:
-    """Load an ONNX file of either kind, without a bundle; ``source`` is its path, for messages. Raises BundleError."""
+    """Load a single ONNX file of either kind. ``source`` is the path, for messages. Raises BundleError."""
     session = open_session(data, source, threads)
     return edge_model(session, source) if is_edge(session) else Classifier(session, read_metadata(session, source), "")

@@ -21,7 +21,7 @@ _BY_SEVERITY: Final = ("labeled", "review", "failed")
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands to the one command line."""
+    """Add this package's commands to the command line."""
     app.command("classify")(classify_command)
     app.command("verify")(verify_command)
     app.command("benchmark")(benchmark_command)
@@ -32,11 +32,14 @@ def classify_command(
     model: ModelsOption,
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     variant: Annotated[
-        str, typer.Option(help="Which of the bundle's models, such as float32. auto: the bundle's default.")
+        str, typer.Option(help="Which of the bundle's models to use, such as float32. auto: the bundle's default.")
     ] = "auto",
     precision: Annotated[
         float | None,
-        typer.Option(help="Share of photos without review that must be right, such as 0.98. Default: the model's own."),
+        typer.Option(
+            help="The share of labels without review that must be right, such as 0.98. Default: the model's own "
+            "precision."
+        ),
     ] = None,
     threshold: ThresholdOption = None,
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -44,8 +47,8 @@ def classify_command(
 ) -> None:
     """Label a few photos.
 
-    A photo needs no review if it is sure enough for the promised precision, or for --threshold. Exit status 1 if a
-    photo could not be read; the others are labelled all the same.
+    Photos whose confidence is below the threshold need a review. Exit status 1 if a photo could not be read; the other
+    photos are labelled anyway.
 
     Examples:
 
@@ -71,7 +74,7 @@ def classify_command(
 def _classify_and_show(
     images: list[Path], classifiers: Mapping[str, "Classifier"], top_k: int, *, as_json: bool
 ) -> ExitCode:
-    """Print a line per photo and model, or a JSON object per photo. ``classifiers``: a single model has no name."""
+    """Print a line or a JSON object per photo and model. A single model in ``classifiers`` has no name."""
     for name, classifier in classifiers.items():
         print(f"{name}: {classifier.rule}" if name else classifier.rule, file=sys.stderr)
     failed = False
@@ -129,18 +132,18 @@ def verify_command(
         Path,
         typer.Argument(
             metavar="BUNDLE",
-            help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, such as shop@champion.",
+            help="A bundle, a single .onnx file that hangtag exported, or a model in a registry: shop@champion.",
         ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Prove on this machine that a bundle is the same as when it was exported.
+    """Check that a bundle is unchanged since its export and gives the same answers on this machine.
 
-    Checks every file's SHA-256, and each model's metadata and golden samples; of a lone file, its metadata. Exit status
-    5 if there is a fault. Needs no training package.
+    Checks the SHA-256 of every file, and the metadata and golden samples of each model. For a single .onnx file, checks
+    the metadata. Exit status 5 if there is a fault. Needs no training package.
 
-    To prove the manifest itself, compare the SHA-256 printed last with the one that the export printed.
+    To check the manifest itself, compare the SHA-256 in the last line with the SHA-256 that the export printed.
 
     Examples:
 
@@ -162,13 +165,13 @@ def benchmark_command(
         Path,
         typer.Argument(
             metavar="BUNDLE",
-            help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, such as shop@champion.",
+            help="A bundle, a single .onnx file that hangtag exported, or a model in a registry: shop@champion.",
         ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Measure each of a bundle's models on one thread of this machine: size, milliseconds, photos a second, memory.
+    """Measure each model of a bundle on one thread of this machine: size, milliseconds, photos per second, memory.
 
     The models take turns, each turn in a fresh process.
 

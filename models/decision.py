@@ -1,4 +1,4 @@
-"""From a network's scores of a photo to a label, or to review by a person: thresholds, limits and reasons."""
+"""Turns a network's scores of a photo into a label or a review by a person: thresholds, limits, reasons."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -20,22 +20,21 @@ if TYPE_CHECKING:
 Probabilities = npt.NDArray[np.float32]
 
 _NO_PROMISE: Final = (
-    "This model promises no precision: every photo goes to review. Train longer or with more photos, or ask for labels "
-    "without a promise with --threshold."
+    "This model promises no precision: every photo goes to review. Train longer or with more photos, or get "
+    "labels without a promise with --threshold."
 )
 UNMEASURED: Final = (
-    "How often the model notices things that you do not sell was not measured: train again with photos of some in a "
-    f"folder {NONE}."
+    f"Detection of photos without your products was not measured: train again with such photos in a folder {NONE}."
 )
 
 
 class ReviewReason(StrEnum):
-    """Why a person should look.
+    """Why a person should look at a photo.
 
-    The model gives two reasons: ``threshold``, a confidence under the class's threshold, and ``unknown``, an
-    out-of-distribution score above the limit. If both hold, the reason is ``unknown``. The others are given at a job's
-    end: sure photos of one product have different labels; one picture is under many rows; the confidence is too low for
-    the catalogue's mix of classes.
+    The model gives two reasons. ``threshold``: the confidence is under the class's threshold. ``unknown``: the
+    out-of-distribution score is above the limit. If both hold, the reason is ``unknown``. Other reasons are given at
+    the end of a job: sure photos of one product have different labels; many rows have the same picture; the confidence
+    is too low for the catalogue's mix of classes.
     """
 
     THRESHOLD = "threshold"
@@ -46,10 +45,10 @@ class ReviewReason(StrEnum):
 
     @property
     def words(self) -> str:
-        """The reason as people read it."""
+        """The reason in words."""
         return {
             "threshold": "not sure enough",
-            "unknown": "unlike what the model knows",
+            "unknown": "unlike the model's products",
             "disagreement": "photos of one product disagree",
             "repeated": "one picture under many rows",
             "mix": "not sure enough for this mix of classes",
@@ -57,7 +56,7 @@ class ReviewReason(StrEnum):
 
 
 REASONS: Final = (None, ReviewReason.THRESHOLD, ReviewReason.UNKNOWN)
-"""A model's reasons for a review; None: no review."""
+"""Reasons for review from a model. None: no review."""
 _SURE, _UNSURE, _UNKNOWN = range(3)
 
 
@@ -76,16 +75,17 @@ class Scores:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one photo.
+    """What the model predicts for one photo.
 
     Attributes:
-        label: the likeliest class; if a tree has a surer node above an unsure class, the lowest such node.
-        confidence: its probability: of a node, the sum over its classes.
+        label: the likeliest class. With a tree of labels, an unsure class is replaced by the lowest node above it that
+        is sure enough.
+        confidence: the probability of the label. For a node, the sum over its classes.
         reason: why a person should look; None if the photo needs no review.
         top_k: the likeliest classes with their probabilities, best first.
         unknown: the out-of-distribution score; None if the model has none.
-        label_level: of the label, 0 for a class (:mod:`models.taxonomy`); None without a tree, like what follows.
-        leaf_guess: the likeliest class.
+        label_level: level of the label, 0 for a class (:mod:`models.taxonomy`). None without a tree.
+        leaf_guess: the likeliest class. None without a tree.
     """
 
     label: str
@@ -98,22 +98,22 @@ class Prediction:
 
     @property
     def review(self) -> bool:
-        """Whether a person should look."""
+        """Whether a person should look at the photo."""
         return self.reason is not None
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """What the model says of ``n`` photos, as columns; a :class:`Prediction` is a row of them.
+    """What the model predicts for ``n`` photos, as columns. A row is a :class:`Prediction`.
 
     Attributes:
-        names: what the model can say: its classes, then the nodes above them.
-        label: ``(n,)``, the place of the label among ``names``.
+        names: all possible labels: the classes, then the nodes above them.
+        label: ``(n,)``, index of the label in ``names``.
         confidence: ``float32 (n,)``.
-        reason: ``(n,)``, the place of the reason among ``REASONS``.
-        best: ``(n, top_k)``, the places of the likeliest classes, best first.
+        reason: ``(n,)``, index of the reason in ``REASONS``.
+        best: ``(n, top_k)``, indices of the likeliest classes, best first.
         best_probabilities: ``float32 (n, top_k)``.
-        unknown: ``float32 (n,)``; None if the model has no out-of-distribution score.
+        unknown: the out-of-distribution scores, ``float32 (n,)``; None if the model has none.
         level: ``int8 (n,)``, the level of the label; None without a tree.
     """
 
@@ -153,8 +153,8 @@ class Rules:
 
     Attributes:
         labels: class names; the position is the column of the probabilities.
-        unknown_limit: a photo whose out-of-distribution score is higher goes to review; None if there is no limit.
-        nodes: node of the tree above the labels → its threshold.
+        unknown_limit: a photo with a higher out-of-distribution score goes to review. None if there is no limit.
+        nodes: node of the tree above the labels → threshold.
     """
 
     labels: tuple[str, ...]
@@ -165,19 +165,19 @@ class Rules:
 
     @property
     def all_to_review(self) -> bool:
-        """Whether neither a class nor a node above has a threshold, so that every photo goes to review."""
+        """Whether every photo goes to review because no class and no node has a threshold."""
         return all(threshold is None for threshold in (*self.thresholds, *self.nodes.values()))
 
     @cached_property
     def _limits(self) -> Probabilities:
-        """The threshold of each class, then of each node; NaN where it has none, which no confidence reaches."""
+        """The threshold of each class, then of each node. NaN, which no confidence reaches, stands for no threshold."""
         above = map(self.nodes.get, self.tree.nodes) if self.tree else ()
         return np.array([*self.thresholds, *above], np.float32)
 
     def decide(self, scores: Scores, top_k: int) -> Decisions:
-        """Decide on all photos at once; of equal probabilities the earlier class's wins.
+        """Decide on all photos at once. Of classes with equal probabilities the first wins.
 
-        A score or confidence that is NaN always goes to review.
+        A NaN score or confidence always goes to review.
         """
         best = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :top_k]
         values = np.take_along_axis(scores.probabilities, best, axis=1)
@@ -190,7 +190,6 @@ class Rules:
         return decisions if self.tree is None else self._in_tree(self.tree, decisions, scores.probabilities)
 
     def _in_tree(self, tree: Taxonomy, flat: Decisions, probabilities: Probabilities) -> Decisions:
-        """Where the likeliest class is not sure enough, the lowest node above it that is."""
         label, confidence, reason = flat.label.copy(), flat.confidence.copy(), flat.reason.copy()
         level, sums = np.zeros(len(label), np.int8), tree.probabilities(probabilities)
         for height, node in enumerate(tree.above[flat.label].T, start=1):
@@ -204,9 +203,9 @@ class Rules:
 
 
 def rules_of(metadata: "ModelMetadata", precision: float | None = None, threshold: float | None = None) -> Rules:
-    """The rules to label by: of a promised precision of the model's table, or a threshold, which promises nothing.
+    """The rules of a promised precision in the model's table, or of a threshold, which promises no precision.
 
-    By default the model's own precision applies. If it has none, every photo goes to review. Raises InputError.
+    The default is the model's own precision. If the model has none, every photo goes to review. Raises InputError.
     """
     tree, limit = metadata.tree, metadata.unknown.limit if metadata.unknown else None
     if threshold is not None:
@@ -232,8 +231,8 @@ def _target(metadata: "ModelMetadata", precision: float) -> PrecisionTarget:
     table = {target.precision: target for target in metadata.targets}
     if not table:
         msg = (
-            f"Expected a table of precisions in the model {metadata.name} for --precision {precision}, it has none; "
-            "leave out --precision, or train again with more photos."
+            f"Expected a table of precisions in the model {metadata.name} for --precision {precision}, found "
+            "none; leave out --precision, or train again with more photos."
         )
         raise InputError(msg)
     if precision not in table:
@@ -244,17 +243,17 @@ def _target(metadata: "ModelMetadata", precision: float) -> PrecisionTarget:
 
 
 def precision_text(precision: float) -> str:
-    """With two digits, or with as many as it takes: ``0.90``, ``0.995``."""
+    """A precision with two digits, or more if it needs them: ``0.90``, ``0.995``."""
     return max(f"{precision:.2f}", str(precision), key=len)
 
 
 def promise_text(precision: float | None) -> str:
-    """The precision that a model promises by default: ``0.95``, or ``none``."""
+    """The model's default precision: ``0.95``, or ``none``."""
     return "none" if precision is None else precision_text(precision)
 
 
 def can_promise_text(metadata: "ModelMetadata") -> str:
-    """A sentence on the precisions that a model promises of any class: ``This model can promise 0.90, 0.95.``."""
+    """A sentence that lists the precisions the model can promise: ``This model can promise 0.90, 0.95.``."""
     reached = [
         target.precision
         for target in metadata.targets
@@ -264,12 +263,12 @@ def can_promise_text(metadata: "ModelMetadata") -> str:
 
 
 def rule_text(precision: float | None, threshold: float | None, *, all_to_review: bool) -> str:
-    """A sentence on what decides which photos are labeled: a promised precision, a threshold instead, or neither.
+    """A sentence on the rule that labels photos: a promised precision, a threshold, or none.
 
     ``all_to_review``: no class has a threshold.
     """
     if threshold is not None:
-        return f"Threshold {threshold}, asked for by --threshold: no precision is promised."
+        return f"Threshold {threshold}, from --threshold: no precision is promised."
     if precision is None:
         return _NO_PROMISE
     if all_to_review:

@@ -1,10 +1,11 @@
-"""Drift: whether a model's answers on a catalogue differ from its answers on its proof by more than chance.
+"""Drift: whether a model's answers on a catalogue differ by more than chance from its answers on its proof photos.
 
-If only the shares of the classes differ, the precision of a catalogue can be estimated (label shift). Expectation
-maximization finds the shares with the maximum likelihood: Saerens, Latinne and Decaestecker, "Adjusting the outputs of
-a classifier to new a priori probabilities", Neural Computation 14 (2002). The chance of each answer, given the true
-class, is counted in the proof, since probabilities may be miscalibrated. The interval is a bootstrap of both the proof
-and the catalogue. ``benchmarks/label_shift.py`` shows how often promises are broken with and without it.
+Proof photos are the photos behind the model's thresholds. If only the shares of the classes differ (label shift), the
+precision on a catalogue can be estimated. Expectation maximization finds the shares with the maximum likelihood:
+Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities", Neural
+Computation 14 (2002). The probability of each answer, given the true class, is counted on the proof photos, because the
+model's own probabilities may be miscalibrated. The interval is a bootstrap of both the proof photos and the catalogue.
+``benchmarks/label_shift.py`` measures how often promises are broken with and without this estimate.
 """
 
 import math
@@ -24,34 +25,36 @@ from models.manifest import parse_file
 from models.statistics.confidence import Probability, StrictModel, Thresholds
 
 _LARGE: Final = 0.2
-"""A large change, by the convention of credit scoring: Siddiqi, Credit Risk Scorecards (2006)."""
+"""From this value, the index shows a large change, by the convention of credit scoring: Siddiqi, Credit Risk Scorecards
+(2006)."""
 _LEAST_PHOTOS: Final = 30
 _LEAST_EXPECTED: Final = 5.0
-"""The least expected photos in a bin: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
+"""The smallest expected number of photos in a bin: Cochran, "Some methods for strengthening the common χ² tests"
+(1954)."""
 _Z: Final = 3.0902
-"""The normal quantile of 0.999: of a thousand jobs without drift, one index of each kind goes beyond its limit."""
+"""The normal quantile of 0.999. In a thousand jobs without drift, each index exceeds its limit once."""
 _SMOOTHING: Final = 0.5
 
 
 def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index is large, and larger than chance explains; never with fewer than 30 rows."""
+    """Whether an index is large, and larger than chance explains. Never with fewer than 30 rows."""
     return psi(counts, reference) > _LARGE and differs(counts, reference)
 
 
 def differs(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index, however small, is larger than chance explains; never with fewer than 30 rows."""
+    """Whether an index is larger than chance explains, even if it is small. Never with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) >= _LEAST_PHOTOS and psi(counts, reference) > chance_limit(len(counts), n, m)
 
 
 def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether chance alone may give a large index; always with fewer than 30 rows."""
+    """Whether chance alone may give a large index. Always with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) < _LEAST_PHOTOS or _LARGE < chance_limit(len(counts), n, m) < math.inf
 
 
 def psi(counts: Sequence[int], reference: Sequence[int]) -> float:
-    """The population stability index of two histograms over the same bins: 0 where they have the same shape.
+    """The population stability index of two histograms over the same bins. It is 0 for histograms of equal shape.
 
     Half a photo is added to each bin, to keep the index finite. The order of the bins does not matter.
     Source: Yurdakul and Naranjo, "Statistical properties of the population stability index", Journal of Risk Model
@@ -69,12 +72,12 @@ def _shares(counts: Sequence[int]) -> list[float]:
 
 
 def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
-    """The index that chance exceeds once in a thousand times without a change.
+    """The index that chance alone exceeds once in a thousand times.
 
-    The index is then distributed like (1/n + 1/m) · χ² with one degree of freedom less than bins (Yurdakul and Naranjo,
-    as above); the quantile of χ² is from Wilson and Hilferty, "The distribution of chi-square" (1931).
+    Without a change the index is distributed like (1/n + 1/m) · χ², with one degree of freedom less than bins (Yurdakul
+    and Naranjo, as above). The quantile of χ² is from Wilson and Hilferty, "The distribution of chi-square" (1931).
 
-    Each bin has about five photos or more; n and m are ``rows`` and ``reference_rows``.
+    n and m are ``rows`` and ``reference_rows``. Each bin should have at least about five photos.
     """
     degrees = bins - 1
     if not degrees:
@@ -85,7 +88,7 @@ def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
 
 
 def join_rare_bins(counts: Sequence[int], reference: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Two histograms whose rarest bins are joined, so that five photos or more are expected in each bin."""
+    """Two histograms whose rarest bins are joined until each bin has at least five expected photos."""
     both = sorted(zip(counts, reference, strict=True), key=lambda pair: (sum(pair), pair))
     smaller, whole = min(sum(counts), sum(reference)), sum(counts) + sum(reference)
     least = _LEAST_EXPECTED * whole / smaller
@@ -102,13 +105,14 @@ BINS: Final = 20
 
 
 class ProofRows(StrictModel):
-    """The rows of a proof that were within the unknown limit, counted by class, answer and confidence.
+    """The rows of proof photos within the unknown limit, counted by class, answer and confidence.
 
     Attributes:
-        labels: class names; rows name them by their places.
-        edges: confidences in rising order; each begins a bin, and the first bin begins at 0. All thresholds are edges.
-        rows: true class, likeliest class, bin, and how many rows.
-        effective_rows: the number of independent rows that they equal; photos of one picture count about once.
+        labels: class names. The rows contain indices of this list.
+        edges: lower edges of the bins of confidence, in rising order. The first bin begins at 0. All thresholds are
+        edges.
+        rows: true class, likeliest class, bin, and number of rows.
+        effective_rows: the number of independent rows with the same evidence. Photos of one picture count about once.
     """
 
     labels: Annotated[tuple[str, ...], Field(strict=False)]
@@ -124,18 +128,18 @@ class ProofRows(StrictModel):
             raise ValueError(msg)
         limits = (classes, classes, bins, math.inf)
         if any(len(row) != len(limits) or not all(map(lt, row, limits)) for row in self.rows):
-            msg = f"rows: expected two classes under {classes}, a bin under {bins}, and a count"
+            msg = f"rows: expected class indices below {classes}, a bin below {bins}, and a count"
             raise ValueError(msg)
         return self
 
 
 class ReferenceAnswers(StrictModel):
-    """A model's answers on some photos, each distinct photo counted once.
+    """A model's answers on some photos. Each distinct photo counts once.
 
     Attributes:
-        confidence_histogram: photos in each of 20 bins of equal width from 0 to 1, by their confidence.
-        by_label: likeliest class → photos.
-        outliers: number of photos without a product that measured the unknown score; None for photos of a catalogue.
+        confidence_histogram: number of photos in each of 20 bins of equal width, by confidence from 0 to 1.
+        by_label: likeliest class → number of photos.
+        outliers: number of photos without a product that measured the unknown score. None for a catalogue.
     """
 
     confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS, strict=False)]
@@ -149,11 +153,11 @@ class ReferenceAnswers(StrictModel):
 
 
 class VariantReference(ReferenceAnswers):
-    """A variant's answers on the photos of its proof.
+    """A variant's answers on its proof photos.
 
     Attributes:
         proof: the rows behind its thresholds; None without rows.
-        repeated: SHA-256 of a photo with five or more of the labelled rows → its share of the rows.
+        repeated: SHA-256 of a photo that fills five or more of the labelled rows → its share of the rows.
     """
 
     proof: ProofRows | None = None
@@ -169,7 +173,6 @@ class Reference(StrictModel):
     @field_validator("variants")
     @classmethod
     def _check_photos(cls, variants: dict[str, VariantReference]) -> dict[str, VariantReference]:
-        """Refuse unusable figures now, and not after the job's last photo."""
         for name, answers in variants.items():
             if sum(answers.confidence_histogram) != answers.photos:
                 msg = f"expected {name} to have as many confidences as labels"
@@ -178,13 +181,13 @@ class Reference(StrictModel):
 
 
 def confidence_histogram(confidences: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """How many confidences, each from 0 to 1, are in each of 20 bins of equal width."""
+    """Number of confidences, each from 0 to 1, in each of 20 bins of equal width."""
     counts: npt.NDArray[np.int64] = np.histogram(confidences, bins=BINS, range=(0.0, 1.0))[0]
     return counts
 
 
 def answers_of(labels: Iterable[str], confidences: npt.ArrayLike) -> ReferenceAnswers:
-    """Count answers: a label and a confidence for each photo, in the same order."""
+    """Count answers. Labels and confidences are in the same order."""
     names, counts = np.unique(np.array(list(labels), dtype=np.str_), return_counts=True)
     return ReferenceAnswers(
         confidence_histogram=tuple(confidence_histogram(confidences).tolist()),
@@ -193,12 +196,12 @@ def answers_of(labels: Iterable[str], confidences: npt.ArrayLike) -> ReferenceAn
 
 
 def answers_of_probabilities(probabilities: npt.NDArray[np.float32], labels: Sequence[str]) -> ReferenceAnswers:
-    """Count predictions: ``float32 (n, classes)``, with class names in the order of the columns."""
+    """Count predictions ``float32 (n, classes)``. ``labels`` are the names of the classes."""
     return answers_of((labels[best] for best in probabilities.argmax(axis=1)), probabilities.max(axis=1))
 
 
 def read_reference(bundle: Bundle, variant: str) -> VariantReference:
-    """A variant's answers on the photos of its proof; BundleError if the file is damaged or lacks them."""
+    """A variant's answers on its proof photos. BundleError if the file is damaged or lacks the variant."""
     file = bundle.path / REFERENCE_FILE
     answers = parse_file(Reference, bundle.read(REFERENCE_FILE), str(file)).variants.get(variant)
     if answers is None:
@@ -208,24 +211,25 @@ def read_reference(bundle: Bundle, variant: str) -> VariantReference:
 
 
 _LEVELS: Final = 3
-"""Levels of confidence that tell classes apart: under the threshold, and two halves above it."""
+"""Levels of confidence that distinguish classes: below the threshold, and two halves above it."""
 _BOOTSTRAPS: Final = 200
 _STEPS: Final = 200
 _CLOSE: Final = 1e-5
 _NEVER: Final = 2.0
 _LOW: Final = 0.05
 _LOW_RAISED: Final = 0.025
-"""Stricter, since many thresholds are tried for the lowest that passes."""
+"""A stricter quantile, because the search for the lowest passing threshold tries many thresholds."""
 
 
 @dataclass(frozen=True)
 class ExpectedPrecision:
-    """The expected precision of a catalogue's labels, and its 90% interval.
+    """The expected precision of the labels of a catalogue, and its 90% interval.
 
     Attributes:
-        shares: class → its estimated share of the catalogue's rows within the unknown limit.
-        proof_shares: the same in the proof.
-        raised: the lowest confidence that keeps the promise, if the thresholds do not; above 1 if no confidence does.
+        shares: class → estimated share of the catalogue's rows within the unknown limit.
+        proof_shares: class → share of the proof rows within the unknown limit.
+        raised: the lowest confidence that keeps the promise, if the thresholds break it. Above 1 if no confidence keeps
+        it.
     """
 
     precision: float
@@ -237,11 +241,11 @@ class ExpectedPrecision:
 
 
 class LabelShift:
-    """Counts a catalogue's answers, and estimates the precision of its labels from them.
+    """Counts a catalogue's answers, and estimates the precision of the labels.
 
     Args:
-        proof: of the catalogue's model.
-        thresholds: one a class, in the order of ``proof.labels``.
+        proof: the proof rows of the catalogue's model.
+        thresholds: one per class, in the order of ``proof.labels``.
     """
 
     def __init__(self, proof: ProofRows, thresholds: Thresholds) -> None:
@@ -270,16 +274,16 @@ class LabelShift:
 
     @property
     def rows(self) -> int:
-        """How many rows were counted."""
+        """The number of counted rows."""
         return int(self._answers.sum())
 
     def add(self, guesses: npt.NDArray[np.intp], confidences: npt.NDArray[np.float32]) -> None:
-        """Count rows within the unknown limit: the places of their likeliest classes, and their probabilities."""
+        """Count rows within the unknown limit. ``labels`` are indices of the likeliest classes."""
         bins = np.searchsorted(self._edges, confidences, side="right")
         self._answers += np.bincount(self._cell(guesses, bins), minlength=self._cells)
 
     def expected(self, promise: float) -> ExpectedPrecision | None:
-        """The precision of the labels; None with fewer than 30 rows, or if no row of the proof was labelled."""
+        """The estimate. None with fewer than 30 rows, or if no proof row was labelled without review."""
         if self.rows < _LEAST_PHOTOS or not self._sure.any():
             return None
         weights, shares = self._weights(self._rows, self._answers)
@@ -311,9 +315,10 @@ class LabelShift:
     def _weights(
         self, rows: npt.NDArray[np.intp], answers: npt.NDArray[np.intp], start: npt.NDArray[np.float64] | None = None
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """How much a proof row of each class counts, and each class's share of the catalogue.
+        """The weight of a proof row of each class, and each class's share of the catalogue.
 
-        One row per class, spread like the proof, is added to the catalogue, so that a few rows move no share far.
+        One row per class, distributed like the proof, is added to the catalogue, so that a few rows change the shares
+        little.
         """
         before = self._class_shares(rows)
         true, cell = np.divmod(self._pairs, self._cells)
@@ -333,7 +338,7 @@ class LabelShift:
         return np.divide(shares, before, out=np.zeros_like(shares), where=before > 0), shares
 
     def _precisions(self, rows: npt.NDArray[np.intp], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The precision of the sure rows from each bin up, ``(bins + 1,)``; 1 where there is no row."""
+        """The precision of labels with a confidence from each bin up, ``(bins + 1,)``. It is 1 without rows."""
         weighted = np.where(self._sure, rows * weights[self._true], 0.0)
         of_all, right = (
             np.bincount(self._bin, each, minlength=self._bins + 1)[::-1].cumsum()[::-1]

@@ -1,7 +1,7 @@
-"""Every error Hangtag raises on purpose, under one root.
+"""Every error that Hangtag raises on purpose, in one class tree.
 
-A message names the expected, the received, and the next step. The command line prints the message without a traceback
-and exits with the error's ``exit_code``.
+A message names what was expected, what was received, and what to do. The command line prints the message without a
+traceback and exits with the error's ``exit_code``.
 """
 
 import errno
@@ -14,7 +14,7 @@ from models.text import without_secrets
 
 @unique
 class ExitCode(IntEnum):
-    """What the ``hangtag`` command returns to the shell."""
+    """Exit statuses of the ``hangtag`` command."""
 
     OK = 0
     FAILURE = 1
@@ -28,55 +28,55 @@ class ExitCode(IntEnum):
 
 
 class HangtagError(Exception):
-    """The root: catch this to catch everything that Hangtag raises on purpose."""
+    """The base class of all errors that Hangtag raises on purpose."""
 
     exit_code = ExitCode.FAILURE
 
 
 class InputError(HangtagError):
-    """A path, option or file from a person that cannot be used."""
+    """A path, option or file that Hangtag cannot use."""
 
     exit_code = ExitCode.USAGE
 
 
 class DataError(InputError):
-    """A set of labelled photos that a training cannot use."""
+    """Labelled photos that Hangtag cannot train on."""
 
 
 class NothingNewError(HangtagError):
-    """There is nothing to do: no new photos or answers."""
+    """No new photos or answers, so there is nothing to do."""
 
     exit_code = ExitCode.NOTHING_NEW
 
 
 class MissingExtraError(HangtagError):
-    """A command needs packages that only an extra installs."""
+    """A missing package of an extra, such as ``hangtag[train]``."""
 
     exit_code = ExitCode.USAGE
 
 
 class BundleError(HangtagError):
-    """A bundle that is damaged, incomplete, or disagrees with itself."""
+    """A bundle that is damaged, incomplete, or contradicts itself."""
 
     exit_code = ExitCode.BUNDLE_REFUSED
 
 
 class DisagreementError(BundleError):
-    """A sound bundle with a model that does not repeat its golden samples on this machine."""
+    """A bundle whose model gives other answers on this machine than in its golden samples. Its files are intact."""
 
 
 class RegistryError(HangtagError):
-    """A registry lacks a model or a version, or refuses a change."""
+    """A registry that lacks a model or a version, or refuses a change."""
 
     exit_code = ExitCode.USAGE
 
 
 class TrackingError(HangtagError):
-    """A tracking server (MLflow) that cannot be reached, or refuses; the registry holds everything anyway."""
+    """A tracking server (MLflow) that cannot be reached or refuses. The registry still has all data."""
 
 
 class BusyError(HangtagError):
-    """Another process is doing the same, and only one may at a time."""
+    """Another process does this work, and only one process may do it at a time."""
 
     exit_code = ExitCode.BUSY
 
@@ -86,15 +86,15 @@ class ParityError(HangtagError):
 
 
 class JobError(HangtagError):
-    """A labelling job that cannot start, go on, or be merged."""
+    """A labelling job that cannot start, continue, or be merged."""
 
 
 class StorageError(JobError):
-    """A storage that cannot be reached; another try may succeed."""
+    """A storage that cannot be reached. Another try may succeed."""
 
 
 class StoppedError(HangtagError):
-    """Somebody pressed Ctrl-C; finished work is kept."""
+    """A person pressed Ctrl-C. Finished work is kept."""
 
     exit_code = ExitCode.INTERRUPTED
 
@@ -104,7 +104,7 @@ DISK_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 
 
 def system_words(error: OSError) -> str:
-    """What the system refused, and what to do."""
+    """The system's error, and what to do about it."""
     if error.errno in DISK_FULL:
         where = f" that holds {error.filename}" if error.filename else ""
         return f"The disk{where} is full ({os.strerror(error.errno)}); make room there, and try again."
@@ -112,7 +112,7 @@ def system_words(error: OSError) -> str:
 
 
 class ImageFault(StrEnum):
-    """Why a catalogue row has no label: the values of the ``error`` column."""
+    """Why a row of the catalogue has no label: the values of the ``error`` column."""
 
     MISSING = "missing"
     REFUSED = "refused"
@@ -124,9 +124,9 @@ class ImageFault(StrEnum):
 
 
 class ImageError(HangtagError):
-    """A photo that cannot be turned into pixels; ``fault`` is the kind, as in the ``error`` column.
+    """A photo that cannot be turned into pixels. ``fault`` is the value of the ``error`` column.
 
-    The message hides secrets of URLs: it goes into results, pages and logs.
+    The message hides secrets in URLs, because results, pages and logs show it.
     """
 
     def __init__(self, message: str, fault: ImageFault = ImageFault.UNREADABLE) -> None:

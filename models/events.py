@@ -1,4 +1,4 @@
-"""Log lines: a stable event name and fields, as JSON for machines or as text for people."""
+"""Log lines: a stable event name with fields, as JSON for machines or as text for people."""
 
 import json
 import logging
@@ -15,7 +15,7 @@ _REPEAT_S: Final = 10.0
 
 
 def log_event(event: str, level: int = logging.INFO, /, **fields: str | float) -> None:
-    """Log an event, such as ``chunk_done`` with ``job`` and ``chunk``; no secret of a URL is logged."""
+    """Log an event, such as ``chunk_done`` with ``job`` and ``chunk``. Secrets in URLs are removed."""
     fields = {name: without_secrets(value) if isinstance(value, str) else value for name, value in fields.items()}
     text = " ".join([event, *(f"{name}={value}" for name, value in fields.items())])
     _LOGGER.log(level, "%s", text, extra={"event": event, "fields": fields})
@@ -35,20 +35,18 @@ class _JsonFormatter(logging.Formatter):
 
 
 class _TextFormatter(logging.Formatter):
-    """A line of text whose fields cannot control the terminal."""
-
     def format(self, record: logging.LogRecord) -> str:
         return printable(super().format(record))
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Drops Celery's traceback for a lost process; the queue logs one line instead (``process_died``)."""
+    """Drops Celery's traceback of a lost process. The queue logs ``process_died`` instead."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or kind.__name__ != "WorkerLostError"
 
 
 class _Repeats(logging.Filter):
-    """Drops a line that repeats the last one within seconds; Celery retries a refusing Redis seven times a second."""
+    """Drops a line that repeats the last line within seconds. Celery retries Redis seven times a second."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,12 +62,12 @@ class _Repeats(logging.Filter):
 
 
 def start_logging(*, as_json: bool) -> None:
-    """Log to a copy of stderr, so that what C libraries print there can be sent to nowhere."""
+    """Log to a copy of stderr, so that the original can be redirected to discard output of C libraries."""
     handler = logging.StreamHandler(os.fdopen(os.dup(2), "w", buffering=1, encoding="utf-8", errors="backslashreplace"))
     text = _TextFormatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     handler.setFormatter(_JsonFormatter() if as_json else text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    pool = logging.getLogger("multiprocessing")  # of Celery's processes; it would get a handler of Celery's own
+    pool = logging.getLogger("multiprocessing")  # Celery would give its processes' logger a handler of its own
     pool.handlers, pool.propagate = [handler], False
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
     logging.getLogger("celery.worker.request").addFilter(_is_news)

@@ -1,6 +1,6 @@
-"""Tells file formats by their bytes, explains why a file cannot be read, and strips parts that a photo can spare.
+"""Identifies file formats by their bytes, explains unreadable files, and strips parts that a photo does not need.
 
-Pillow reports only some truncated files as truncated, and others as unreadable.
+Pillow reports some truncated files as truncated, and others as unreadable.
 """
 
 import re
@@ -13,7 +13,7 @@ from PIL import UnidentifiedImageError
 
 ENDS_EARLY: Final = "The file ends too early; fetch it again."
 FIRST_BYTES: Final = 1024
-"""This many first bytes tell the format of a file."""
+"""Number of first bytes that identify a file's format."""
 _TRUNCATED: Final = ("truncated", "unexpected end", "premature", "reached eof", "not enough image data")
 _PHOTOS: Final = (
     (b"\xff\xd8\xff", "JPEG"),
@@ -50,12 +50,12 @@ _MOST_SEGMENTS: Final = 4096
 _PNG_START: Final = 8
 _NEEDED_CHUNKS: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"})
 MOST_PROFILE_BYTES: Final = 4 * 1024 * 1024
-"""Printers' colour profiles have up to 3 MB."""
+"""The largest colour profile, in bytes. Profiles for printers have up to 3 MB."""
 _TIFF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 
 
 def unreadable_words(data: bytes, error: Exception) -> str:
-    """Why a photo cannot be read, and what to do; ``error`` is Pillow's."""
+    """Why a photo cannot be read, and what to do. ``error`` is Pillow's error."""
     message = str(error).lower()
     if any(word in message for word in _TRUNCATED) or ends_early(data):
         return ENDS_EARLY
@@ -71,7 +71,7 @@ def unreadable_words(data: bytes, error: Exception) -> str:
 
 
 def other_kind(data: bytes) -> str | None:
-    """What a file in another format is, and what to do; None if its first bytes do not tell."""
+    """The format of a file that is not a photo, and what to do. None if the first bytes do not identify it."""
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return to_save("an HEIF photo")
     if data[4:8] == b"ftyp" and data[8:12]:
@@ -88,12 +88,12 @@ def other_kind(data: bytes) -> str | None:
 
 
 def to_save(kind: str) -> str:
-    """The words for a picture that another program can save as a photo."""
+    """Advice for a picture that another program can save as a photo."""
     return f"It is {kind}; save it as JPEG, PNG or WebP."
 
 
 def photo_format(data: bytes) -> str | None:
-    """The format of a photo that Hangtag reads, by its first bytes; None for other files."""
+    """The format of a photo that Hangtag reads, by its first bytes. None for other files."""
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return "WebP"
     if data[4:12] in {b"ftypavif", b"ftypavis"}:
@@ -102,27 +102,27 @@ def photo_format(data: bytes) -> str | None:
 
 
 def is_text(start: bytes) -> bool:
-    """Whether the first bytes of a file are UTF-8 text; an empty file is text."""
+    """Whether the first bytes of a file are UTF-8 text. An empty file is text."""
     try:
         text = start.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:  # a character may be cut at the end
+        if error.start < len(start) - 3:  # the last character may be cut
             return False
         text = start[: error.start].decode()
     return all(character.isprintable() or character.isspace() for character in text)
 
 
 def ends_early(data: bytes) -> bool:
-    """Whether an unreadable GIF, WebP, TIFF or AVIF file is shorter than its header says; Pillow reports the others."""
+    """Whether an unreadable GIF, WebP, TIFF or AVIF file is too short. Pillow reports other truncated files."""
     measure = _MEASURES.get(photo_format(data) or "")
     try:
         return measure is not None and measure(data)
-    except struct.error:  # not even the header is whole
+    except struct.error:  # the header is cut
         return True
 
 
 def _cut_tiff(data: bytes) -> bool:
-    """Whether the first directory, or a value that it points to, lies beyond the end."""
+    """Whether the first directory, or a value that it points to, lies beyond the end of the file."""
     order = "<" if data.startswith(b"II") else ">"
     (directory,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, directory)
@@ -153,7 +153,6 @@ _MEASURES: Final[Mapping[str, Callable[[bytes], bool]]] = {
 
 
 def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
-    """Marker, start and contents of each segment of a JPEG, up to the end marker or the end."""
     place = 2
     for _ in range(_MOST_SEGMENTS):
         match = _JPEG_MARKER.search(data, place)
@@ -166,7 +165,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def is_interleaved(data: bytes) -> bool:
-    """Whether the first scan of a JPEG has all colours; else its decoder holds the coefficients of the whole photo."""
+    """Whether the first scan of a JPEG has all colours. If not, decoding takes memory for the whole photo."""
     colours = b""
     for marker, _, contents in _jpeg_segments(data):
         if marker in _FRAMES:
@@ -177,9 +176,9 @@ def is_interleaved(data: bytes) -> bool:
 
 
 def without_end(data: bytes) -> bytes | None:
-    """A JPEG up to its missing end marker, if it has every scan; None if it has the marker or lacks a scan.
+    """A JPEG that lacks its end marker but has every scan. None for other JPEGs.
 
-    Only a decoder can tell whether the last scan is whole.
+    Only a decoder can check whether the last scan is whole.
     """
     lacks: set[tuple[int, int]] | None = None
     for marker, start, contents in _jpeg_segments(data):
@@ -196,7 +195,7 @@ def without_end(data: bytes) -> bytes | None:
 
 
 def png_without_extras(data: bytes) -> tuple[bytes, bytes | None]:
-    """A PNG with only the chunks that its picture needs, and its colour profile."""
+    """A PNG with only its colour profile and the chunks that the picture needs."""
     place, kept, profile = _PNG_START, [data[:_PNG_START]], b""
     while place + _PNG_START <= len(data):
         size, kind = struct.unpack_from(">I4s", data, place)

@@ -1,4 +1,4 @@
-"""The choices of how a photo becomes a square; loads neither numpy nor Pillow, since the command line lists them."""
+"""Ways to turn a photo into a square. The command line lists them, so this module imports neither NumPy nor Pillow."""
 
 from enum import StrEnum
 

@@ -1,4 +1,4 @@
-"""Golden samples: raw photos in a bundle with the scores that each of its exported models gave for them."""
+"""Golden samples: photos in a bundle, with the scores that each exported model gave for them."""
 
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -22,14 +22,14 @@ _TOLERANCE: Final = 1e-3
 _INT8_TOLERANCE: Final = 0.05
 _INT8_MARGIN: Final = 0.1
 UNKNOWN_TOLERANCE: Final = {"float32": 0.01, "int8": 0.1}
-"""The largest relative error of an out-of-distribution score (:func:`relative_difference`)."""
+"""The largest allowed relative difference of an out-of-distribution score (:func:`relative_difference`)."""
 
 
 class GoldenAnswer(StrictModel):
-    """What a model gave for a photo.
+    """A model's scores for a photo.
 
     Attributes:
-        probabilities: one a class, in label order.
+        probabilities: one per class, in label order.
         unknown: the out-of-distribution score; None if the model has none.
     """
 
@@ -38,12 +38,12 @@ class GoldenAnswer(StrictModel):
 
 
 class GoldenSample(StrictModel):
-    """One photo, and each model's answer.
+    """A photo, and the answer of each model.
 
     Attributes:
         file: name of the photo inside the bundle.
-        kind: why it is there (``photo``, ``non_square``, ``exif_rotated``, ``transparent``).
-        answers: ONNX file → its answer; an edge graph gets the whole photo (:func:`models.preprocess.whole_pixels`).
+        kind: what the photo tests (``photo``, ``non_square``, ``exif_rotated``, ``transparent``).
+        answers: ONNX file → answer. An edge graph gets the whole photo (:func:`models.preprocess.whole_pixels`).
     """
 
     file: str
@@ -59,7 +59,7 @@ class GoldenSamples(StrictModel):
 
 
 def golden_labels(bundle: Bundle, variant: str) -> dict[str, str]:
-    """Name of a golden photo in the bundle → class, if this variant needs no review for it. Raises BundleError."""
+    """Name of a golden photo in the bundle → class, for photos that need no review. Raises BundleError."""
     file, thresholds = bundle.manifest.variants[variant].file, bundle.manifest.metadata(variant).thresholds
     labels: dict[str, str] = {}
     for sample in (sample for sample in _read_samples(bundle) if sample.kind == "photo"):
@@ -72,10 +72,10 @@ def golden_labels(bundle: Bundle, variant: str) -> dict[str, str]:
 
 
 def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
-    """Decode a bundle's golden samples and run a network or an edge graph on them, on this machine.
+    """Run a network or an edge graph on a bundle's golden samples, on this machine.
 
     Returns:
-        The number of samples; all of them agreed.
+        The number of samples. The model agreed on all of them.
 
     Raises BundleError, DisagreementError.
     """

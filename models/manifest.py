@@ -1,4 +1,4 @@
-"""``manifest.json``: what a bundle holds, and the SHA-256 of each file. How any of a bundle's JSON files is read."""
+"""``manifest.json``: the contents of a bundle, and the SHA-256 of each file. Parses all JSON files of a bundle."""
 
 import json
 from pathlib import PurePosixPath
@@ -13,12 +13,12 @@ from models.statistics.confidence import Calibration, Probability, StrictModel, 
 from models.taxonomy import Taxonomy
 
 AUTO: Final = "auto"
-"""Asks for the default variant."""
+"""Selects the default variant."""
 FLOAT32: Final = "float32"
-"""The variant that equals Keras; each bundle has it."""
+"""The variant that agrees with Keras. Each bundle has it."""
 INT8: Final = "int8"
 METADATA_KEY: Final = "hangtag"
-"""The key of the ONNX ``metadata_props`` entry that holds a :class:`ModelMetadata` as JSON."""
+"""The key in ONNX ``metadata_props`` for a :class:`ModelMetadata` as JSON."""
 
 
 def _stays_inside(name: str) -> str:
@@ -61,11 +61,11 @@ _Parsed = TypeVar("_Parsed", bound=StrictModel)
 
 
 class Quantization(StrictModel):
-    """How a variant was quantized to 8-bit integers.
+    """The settings of a variant in 8-bit integers.
 
     Attributes:
-        float_layers: the first nodes with weights, if they still compute in floating point.
-        photos: number of training photos behind the ranges of the activations.
+        float_layers: the first nodes with weights, if they compute in floating point.
+        photos: number of training photos that set the ranges of the activations.
     """
 
     float_layers: Annotated[tuple[str, ...], Field(strict=False)]
@@ -73,9 +73,9 @@ class Quantization(StrictModel):
 
 
 class Variant(Calibration):
-    """One model of a bundle, ``float32`` or ``int8``, with the names of its ONNX file and its edge graph.
+    """One model of a bundle, ``float32`` or ``int8``: the names of its ONNX file and its edge graph.
 
-    ``accuracy`` is the share of the run's validation photos that it labels right.
+    ``accuracy`` is its accuracy on the run's validation photos.
     """
 
     file: FileName
@@ -85,12 +85,12 @@ class Variant(Calibration):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """Its ONNX files."""
+        """The names of its ONNX files."""
         return (self.file,) if self.edge is None else (self.file, self.edge)
 
 
 class Measured(StrictModel):
-    """The main figure of a run's report: on test photos, or on more photos out of fold; else on validation photos."""
+    """The main figure of a run's report: from test photos, from more out-of-fold photos, or else from validation."""
 
     accuracy: Probability
     photos: int
@@ -104,9 +104,9 @@ class _Described(StrictModel):
     """Fields that manifest and ONNX metadata share.
 
     Attributes:
-        version: the UTC time at which the bundle was made, ``YYYYMMDDTHHMMSSZ``.
-        labels: class names; the position is the column of ``probabilities``.
-        taxonomy: label → its parent, in a tree with the labels as leaves; None without a tree.
+        version: the UTC time of the export, ``YYYYMMDDTHHMMSSZ``.
+        labels: class names, in the order of the columns of ``probabilities``.
+        taxonomy: label → its parent, in a tree whose leaves are the labels; None without a tree.
     """
 
     schema_version: Literal[1]
@@ -118,7 +118,6 @@ class _Described(StrictModel):
 
     @property
     def tree(self) -> Taxonomy | None:
-        """The tree with the labels as leaves; None without a tree."""
         return Taxonomy(self.labels, self.taxonomy) if self.taxonomy else None
 
     def _check_targets(self, rules: Calibration) -> None:
@@ -131,7 +130,7 @@ class _Described(StrictModel):
 
 
 class ModelMetadata(_Described, Calibration):
-    """The metadata inside an ONNX file, so that the file alone is enough on a device."""
+    """The metadata inside an ONNX file. An ONNX file with metadata works without its bundle."""
 
     variant: str
 
@@ -142,7 +141,7 @@ class ModelMetadata(_Described, Calibration):
 
     @property
     def thresholds(self) -> Thresholds:
-        """The confidence from which each class needs no review by the model's own promise; None: always review."""
+        """The threshold of each class for the default precision. None: always review."""
         return self.ruling_thresholds(len(self.labels))
 
 
@@ -150,9 +149,9 @@ class Manifest(_Described):
     """The contents of ``manifest.json``.
 
     Attributes:
-        default_variant: the variant that is used unless a person names one.
-        default_because: the reason for this default, with figures, for a person; None for a bundle of one variant.
-        files: name → SHA-256, for every file of the bundle but this one.
+        default_variant: the variant to use if no other is chosen.
+        default_because: the reason for this default, with figures. None if the bundle has one variant.
+        files: name → SHA-256, for every other file of the bundle.
         made_with: package → version.
     """
 
@@ -189,7 +188,7 @@ class Manifest(_Described):
 
 
 def parse_file(kind: type[_Parsed], text: str | bytes, source: str) -> _Parsed:
-    """Parse the contents of a bundle's JSON file, or raise BundleError; ``source`` is its path, for messages."""
+    """Parse a JSON file of a bundle. ``source`` is the path, for messages. Raises BundleError."""
     _check_version(text, source)
     try:
         return kind.model_validate_json(text)
@@ -213,7 +212,7 @@ def _check_version(text: str | bytes, source: str) -> None:
 
 
 def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse JSON with a name twice: one reader would take the first value, another the last."""
+    """Refuse JSON that repeats a name: some readers would take the first value, others the last."""
     contents = dict(pairs)
     if len(contents) < len(pairs):
         names = [name for name, _ in pairs]

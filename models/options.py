@@ -1,4 +1,4 @@
-"""Options that commands of several rooms share, and commands whose options are the fields of a record."""
+"""Options that several packages share, and commands whose options are the fields of a record."""
 
 import inspect
 from collections.abc import Callable
@@ -15,8 +15,9 @@ ModelsOption = Annotated[
     typer.Option(
         "--model",
         metavar="[NAME=]MODEL",
-        help="A bundle, a lone .onnx file that hangtag exported, or a model of a registry, such as shop@champion. "
-        "Repeat it for several models in one pass, each with a name for its columns: category=shop@champion.",
+        help="A bundle, a single .onnx file that hangtag exported, or a model in a registry, such as "
+        "shop@champion. Repeat it for several models in one pass, each with a name for its columns: "
+        "category=shop@champion.",
     ),
 ]
 
@@ -24,7 +25,7 @@ ThresholdOption = Annotated[
     float | None,
     typer.Option(
         metavar="T",
-        help="Label photos that are at least this sure, without a promised precision: above 0, at most 1.",
+        help="Label photos whose confidence reaches this value, without a promised precision: above 0, at most 1.",
         show_default=False,
     ),
 ]
@@ -34,15 +35,15 @@ RegistryOption = Annotated[
     typer.Option(
         envvar="HANGTAG_REGISTRY",
         metavar="DIR",
-        help="The registry where names such as shop@champion are looked up: a folder, or an s3:// URL.",
+        help="The registry that contains names such as shop@champion: a folder, or an s3:// URL.",
     ),
 ]
 
 
 def takes(**records: type) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
-    """Show Typer the fields of dataclasses as options of a command, which gets each record under its name.
+    """Make the fields of dataclasses the options of a command. The command gets each record under its name.
 
-    The options take the place of the record among the command's keyword-only parameters, else they come last.
+    The options of a keyword-only record take its place. Otherwise they come last.
     """
 
     def decorate(command: Callable[..., Answer]) -> Callable[..., Answer]:

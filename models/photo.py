@@ -10,7 +10,7 @@ from models.errors import ImageError, ImageFault, InputError
 from models.preprocess import MAX_BYTES
 
 NONE: Final = "_none"
-"""The label, and the folder, of photos without a product (hands, logos, size charts): never a class."""
+"""Label and folder name of photos without a product (hands, logos, size charts). This label is never a class."""
 
 _LONGEST_SHOWN: Final = 200
 
@@ -29,21 +29,21 @@ _OF_SYSTEMS: Final = frozenset(
     }
     | {"thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r", "__pycache__"}
 )
-"""Files and folders that systems put beside people's files, in lower case."""
+"""Files and folders that operating systems add, in lower case."""
 
 
 def is_hidden(name: str) -> bool:
-    """Whether a file or a folder is hidden, or belongs to a system."""
+    """Whether a file or a folder is hidden, or was added by an operating system."""
     return name.startswith(".") or name.lower() in _OF_SYSTEMS
 
 
 def read_photo(path: Path, within: Path | None = None) -> bytes:
-    """Read a photo's bytes, at most ``MAX_BYTES``; refuses pipes and devices, which would block for ever.
+    """Read a photo's bytes, at most ``MAX_BYTES``. Pipes and devices are refused, because reading them could block.
 
-    ``within`` is a folder, with no link in its path; a file outside of it, by ``..`` or a link, is refused. The check
-    is on the opened file, so that it cannot be exchanged in between. Raises ImageError.
+    ``within`` is a folder whose path contains no link. A file outside of it is refused, also if the path leaves it by
+    ``..`` or a link. The check uses the opened file, so nobody can exchange the file in between. Raises ImageError.
     """
-    if within and (".." in path.parts or not path.is_relative_to(within)):  # refused unopened
+    if within and (".." in path.parts or not path.is_relative_to(within)):  # without opening it
         raise _elsewhere(path, within)
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -64,7 +64,7 @@ def read_photo(path: Path, within: Path | None = None) -> bytes:
         data = os.read(handle, status.st_size + 1)
         if len(data) == status.st_size:
             return data
-        with os.fdopen(handle, "rb", closefd=False) as file:  # it grows, or its disk gives it in pieces
+        with os.fdopen(handle, "rb", closefd=False) as file:  # the file grows, or the disk returns it in pieces
             return data + file.read()
     except OSError as error:
         msg = f"Expected to read {_shown(path)}, the disk answered {error}."
@@ -88,7 +88,7 @@ def _check_place(handle: int, path: Path, within: Path) -> None:
 
 
 def _elsewhere(path: Path, within: Path) -> ImageError:
-    msg = f"Expected a photo under {within}, got {_shown(path)!r}, which lies elsewhere; put a copy there."
+    msg = f"Expected a photo under {within}, got {_shown(path)!r}, which lies outside; put a copy there."
     return ImageError(msg, ImageFault.REFUSED)
 
 
@@ -102,9 +102,9 @@ def _check_regular(status: os.stat_result, path: Path) -> None:
 
 
 def walk_files(root: Path) -> Iterator[Path]:
-    """Every file under a folder, without :func:`is_hidden` ones, folder by folder and sorted by name.
+    """Every file under a folder, folder by folder, sorted by name. :func:`is_hidden` files are left out.
 
-    Linked folders are entered, each folder once. Raises InputError.
+    Follows links to folders. Enters each folder once. Raises InputError.
     """
     seen: set[tuple[int, int]] = set()
 
@@ -122,6 +122,6 @@ def walk_files(root: Path) -> Iterator[Path]:
 
 
 def evenly(count: int, most: int) -> list[int]:
-    """``most`` indices, or fewer, below ``count``, in order, evenly spread."""
+    """Up to ``most`` evenly spread indices below ``count``, in order."""
     most = min(count, most)
     return [i * count // most for i in range(most)]

@@ -1,9 +1,9 @@
 """Turns bytes of a photo into pixels for the network.
 
-Training, export, labelling and the web page all call :func:`preprocess`, so that a model sees the same pixels in
-production as in training. It decodes the photo (a JPEG scaled in the DCT domain if the spec says so), applies the EXIF
-orientation, and scales 16-bit samples to 8. Then it resizes bilinearly with antialiasing, lays transparency over white,
-converts an embedded colour profile to sRGB, and fits the photo into the square.
+Training, export, labelling and the web page all call :func:`preprocess`, so a model always gets the same pixels. The
+steps: decode the photo (a JPEG may be scaled in the DCT domain), apply the EXIF orientation, scale 16-bit samples to 8
+bits, resize bilinearly with antialiasing, lay transparency over white, convert an embedded colour profile to sRGB, and
+fit the photo into the square.
 """
 
 import hashlib
@@ -64,7 +64,7 @@ _COMPARED_PIXELS: Final = 12_500_000
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
-"""Three continuations of a JPEG with different first bits: they give equal pixels only if no pixel is missing."""
+"""Three ways to continue a JPEG, with different first bits. If all give equal pixels, no pixel is missing."""
 
 _ORIENTATION_TAG: Final = 0x0112
 _TILE_TAGS: Final = (0x0142, 0x0143)
@@ -79,19 +79,20 @@ _TURNS: Final = {
 }
 _OWN_FORMATS: Final = frozenset({"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF"})
 _LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
-"""Formats that Pillow's ``preinit`` leaves out: loaded if no other format fits."""
+"""Pillow's ``preinit`` does not load these formats. They are loaded if no other format fits."""
 _PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _WHITE: Final = (255, 255, 255)
 
 
 class PreprocessSpec(BaseModel):
-    """How a photo becomes pixels; part of the manifest and of the ONNX metadata.
+    """How a photo becomes pixels. Part of the manifest and of the ONNX metadata.
 
     Attributes:
         size: side S of the square, in pixels.
         fit: how the photo fills the square; ``pad`` pads with white.
-        decode: ``dct`` is faster for photos much larger than S.
-        dct_floor: a DCT-scaled photo has at least this many times the width and height of the resized photo.
+        decode: ``dct`` is faster if photos are much larger than S.
+        dct_floor: a JPEG scaled in the DCT domain has at least this many times the width and height of the resized
+        photo.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -103,12 +104,12 @@ class PreprocessSpec(BaseModel):
 
 
 def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
-    """Decode the bytes of an image file to pixels ``uint8 (S, S, 3)``, RGB; may raise ImageError."""
+    """Decode the bytes of an image file to pixels ``uint8 (S, S, 3)``, RGB. Raises ImageError."""
     return EncodedPhoto(data).pixels(spec)
 
 
 class EncodedPhoto:
-    """A photo's bytes, for models with different specs: decoded once for all specs with the same decoding."""
+    """A photo's bytes, for models with different specs. Specs with the same decoding share one decoded photo."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -132,18 +133,18 @@ class EncodedPhoto:
 
 def _way_of_decoding(image: Image.Image) -> Hashable:
     """Equal for images of the same bytes whose decoders give the same pixels; None if every spec gets the same."""
-    from PIL.JpegImagePlugin import JpegImageFile  # Pillow loads it when it opens a first image
+    from PIL.JpegImagePlugin import JpegImageFile  # Pillow loads this module with the first image
 
     if type(image).draft is Image.Image.draft:
         return None
     if type(image).draft is JpegImageFile.draft:
-        return image.size  # its drafts are scaled by 1, 2, 4 or 8
+        return image.size  # a JPEG draft is scaled by 1, 2, 4 or 8
     return object()  # a plugin's draft may do anything
 
 
 @contextmanager
 def opened(data: bytes) -> Iterator[Image.Image]:
-    """Open a photo with Pillow: reads its header, of a PNG also its pixels; may raise ImageError."""
+    """Open a photo with Pillow. Reads the header, and in a PNG the pixels. Raises ImageError."""
     if len(data) > MAX_BYTES:
         msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
@@ -160,7 +161,7 @@ def opened(data: bytes) -> Iterator[Image.Image]:
 
 
 def _png(data: bytes) -> Image.Image:
-    """A loaded PNG; if Pillow refuses it, without the chunks that its picture does not need."""
+    """A loaded PNG. If Pillow refuses the file, chunks that the picture does not need are removed."""
     try:
         return _loaded(data)
     except (ImageError, Image.DecompressionBombError, MemoryError):
@@ -185,7 +186,7 @@ def _loaded(data: bytes) -> Image.Image:
 
 
 def _is_whole(start: bytes) -> bool:
-    """Whether a JPEG without an end has all pixels: no continuation changes them."""
+    """Whether a JPEG without an end marker has all its pixels. Then added bytes do not change them."""
     looks = set()
     for tail in _TAILS:
         with _identified(start + tail + JPEG_END) as image:
@@ -196,9 +197,9 @@ def _is_whole(start: bytes) -> bool:
 
 
 def _identified(data: bytes) -> Image.Image:
-    """An image of an accepted format; only its header has been read.
+    """An image in an accepted format, of which Pillow has read only the header.
 
-    Loaded plugins are tried first; the first bytes tell formats apart, so any order will do.
+    Loaded plugins are tried first. The first bytes identify a format, so the order does not matter.
     """
     with suppress(UnidentifiedImageError):
         try:
@@ -211,7 +212,7 @@ def _identified(data: bytes) -> Image.Image:
 
 
 def accepted_formats() -> list[str]:
-    """Our formats and formats of registered plugins, without Pillow's rare ones: EPS runs a program."""
+    """Our formats and the formats of registered plugins, without Pillow's rare formats: EPS runs a program."""
     for plugin in _LATER_PLUGINS:
         import_module(plugin)
     return _loaded_formats()
@@ -229,7 +230,7 @@ def shrink_large_jpeg(image: Image.Image) -> None:
 
 
 def _draft(image: Image.Image, least: tuple[int, int]) -> None:
-    """Have a JPEG decoded at a part of its sides: at least as large as ``least``, within ``MAX_PIXELS``."""
+    """Set a JPEG to be decoded at a part of its sides: at least as large as ``least``, within ``MAX_PIXELS``."""
     width, height = image.size
     part = next((part for part in (1, 2, 4) if ceil(width / part) * ceil(height / part) <= MAX_PIXELS), 8)
     image.draft(image.mode, (min(least[0], width // part), min(least[1], height // part)))
@@ -247,7 +248,7 @@ def whole_rgb(image: Image.Image) -> Image.Image:
 
 
 def small_rgb(image: Image.Image, side: int, resample: Image.Resampling) -> Image.Image:
-    """:func:`whole_rgb` in a square of ``side`` pixels, with no more memory than :func:`preprocess` takes."""
+    """:func:`whole_rgb` in a square of ``side`` pixels. Takes no more memory than :func:`preprocess`."""
     _draft(image, (side, side))
     small, profile = _upright_and_ready(image)
     small.thumbnail((side, side), resample)
@@ -255,25 +256,25 @@ def small_rgb(image: Image.Image, side: int, resample: Image.Resampling) -> Imag
 
 
 def whole_pixels(data: bytes) -> Pixels:
-    """A photo's bytes as :func:`whole_rgb`, ``uint8 (height, width, 3)``; ImageError where :func:`opened` raises it."""
+    """A photo's bytes as :func:`whole_rgb`, ``uint8 (height, width, 3)``. Raises ImageError like :func:`opened`."""
     with opened(data) as image:
         return np.asarray(whole_rgb(image))
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation tag, 1 (upright) to 8; 1 for a loaded TIFF, which Pillow has turned."""
+    """The EXIF orientation tag, 1 (upright) to 8. It is 1 for a loaded TIFF, because Pillow has turned the photo."""
     try:
         tag = image.getexif().get(_ORIENTATION_TAG, 1)
         return int(tag) if tag in _TURNS else 1
     except (OSError, SyntaxError, ValueError, TypeError, KeyError, struct.error):
-        return 1  # damaged EXIF: browsers show the photo as stored, and so do we
+        return 1  # browsers ignore damaged EXIF data, and so does Hangtag
 
 
 def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
     """Turn a Pillow image of any mode into pixels ``uint8 (S, S, 3)``, RGB.
 
-    Its orientation tag and its colour profile are applied. It is decoded in full: a JPEG's bytes give slightly
-    other pixels where the spec scales it in the DCT domain. Raises ImageError.
+    The orientation tag and the colour profile are applied. The photo is decoded in full, so a JPEG file gives slightly
+    other pixels if the spec scales it in the DCT domain. Raises ImageError.
     """
     with _only_image_errors():
         return _squared(*_upright_and_ready(image), spec)
@@ -281,7 +282,8 @@ def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
 
 @contextmanager
 def _only_image_errors(data: bytes = b"") -> Iterator[None]:
-    with warnings.catch_warnings(action="ignore"):  # Pillow warns of odd metadata; what cannot be decoded still raises
+    # Pillow warns of odd metadata; photos that cannot be decoded still raise
+    with warnings.catch_warnings(action="ignore"):
         try:
             yield
         except (Image.DecompressionBombError, MemoryError) as error:
@@ -289,7 +291,7 @@ def _only_image_errors(data: bytes = b"") -> Iterator[None]:
             raise ImageError(msg, ImageFault.TOO_LARGE) from error
         except ImageError:
             raise
-        except Exception as error:  # Pillow's decoders raise a dozen kinds on damaged bytes
+        except Exception as error:  # Pillow's decoders raise a dozen kinds of errors for damaged bytes
             raise ImageError(unreadable_words(data, error)) from error
 
 
@@ -322,7 +324,7 @@ def _check_opened(image: Image.Image, data: bytes) -> None:
     if pixels > _MAX_JPEG_PIXELS or (is_held and samples * _COEFFICIENT_BYTES > MAX_PIXELS * _PIXEL_BYTES):
         kind = "a progressive JPEG" if is_held else "a JPEG"
         msg = (
-            f"Expected {kind} that can be decoded in {MAX_PIXELS * _PIXEL_BYTES // 1_000_000} MB, and at most "
+            f"Expected {kind} that can be decoded in {MAX_PIXELS * _PIXEL_BYTES // 1_000_000} MB and has at most "
             f"{_MAX_JPEG_PIXELS:,} pixels, got {image.width}×{image.height}; save a smaller copy."
         )
         raise ImageError(msg, ImageFault.TOO_LARGE)
@@ -340,7 +342,7 @@ def _check_pixels(image: Image.Image) -> None:
 
 
 def _check_tiles(image: Image.Image) -> None:
-    """Refuse a TIFF with too large tiles: it is decoded a tile at a time, and a tile may be larger than the photo."""
+    """Refuse a TIFF with too large tiles. Tiles are decoded one by one, and a tile may be larger than the photo."""
     tags = getattr(image, "tag_v2", {})
     width, height = (int(tags.get(tag, 1)) for tag in _TILE_TAGS)
     if width * height > MAX_PIXELS:
@@ -362,7 +364,6 @@ def _draft_size(size: tuple[int, int], spec: PreprocessSpec) -> tuple[int, int]:
 
 
 def _inside(size: tuple[int, int], side: int) -> tuple[int, int]:
-    """The largest (width, height) of the same shape inside a square, at least one pixel each way."""
     longest = max(size)
     return (max(1, round(size[0] * side / longest)), max(1, round(size[1] * side / longest)))
 
@@ -373,9 +374,9 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits: Pillow's own conversion clips it to white."""
+    """Scale 16-bit grey to 8 bits. Pillow's own conversion clips values to white."""
     if image.mode == "F":
-        msg = "Expected 8 or 16 bits a sample, got 32-bit floating point; re-save it with 8."
+        msg = "Expected 8 or 16 bits per sample, got 32-bit floating point; re-save the photo with 8 bits."
         raise ImageError(msg)
     if not image.mode.startswith("I"):
         return image
@@ -399,7 +400,7 @@ def _ready(image: Image.Image) -> Image.Image:
 
 
 def _resized(image: Image.Image, spec: PreprocessSpec) -> Image.Image:
-    """Resize bilinearly with antialiasing (a triangle filter as wide as the scale); Pillow premultiplies alpha."""
+    """Resize bilinearly with antialiasing (a triangle filter as wide as the scale). Pillow premultiplies alpha."""
     size = _inside(image.size, spec.size) if spec.fit is Fit.PAD else (spec.size, spec.size)
     box = _middle_square(image.size) if spec.fit is Fit.CROP else None
     return image.resize(size, Image.Resampling.BILINEAR, box=box)
@@ -428,7 +429,7 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """:func:`_transform`, cached for the last profiles of usual size."""
+    """:func:`_transform` with a cache for the last profiles of usual size."""
     if len(profile) > MOST_PROFILE_BYTES:
         return _transform(profile, mode)
     kept = _kept_transform(hashlib.sha256(profile).digest(), mode)
@@ -439,11 +440,11 @@ def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
 
 @lru_cache(maxsize=16)
 def _kept_transform(_digest: bytes, _mode: str) -> "list[ImageCmsTransform | None]":
-    return []  # the caller fills it: a cache of arguments would keep the profiles, too
+    return []  # The caller fills this cache. ``lru_cache`` would also keep the profiles.
 
 
 def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """The transform to sRGB; None for a damaged profile, or a profile of another colour space."""
+    """The transform to sRGB. None if the profile is damaged or in another colour space."""
     from PIL import ImageCms
 
     try:

@@ -1,4 +1,4 @@
-"""This process, its children and its machine: cache, temporary files, instructions, and the identity of a process."""
+"""This process, its children and its machine: cache, temporary files, processor features, process identity."""
 
 import atexit
 import fcntl
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _PREFIX: Final = "hangtag-process-"
 _TRIM, _MAP = -1, -3
-"""``M_TRIM_THRESHOLD`` and ``M_MMAP_THRESHOLD`` of glibc's ``mallopt(3)``."""
+"""Parameters of glibc's ``mallopt(3)``."""
 _REUSED_BYTES: Final = 32 * 1024**2
 
 
@@ -39,26 +39,26 @@ def usable_cores() -> int:
 
 
 def python_command(module: str, *arguments: str) -> list[str]:
-    """The command line that runs a module of ours; ``-P`` keeps the current folder off ``sys.path``."""
+    """The command line that runs one of Hangtag's modules; ``-P`` keeps the current folder off ``sys.path``."""
     return [sys.executable, "-P", "-m", module, *arguments]
 
 
 def python_environment() -> dict[str, str]:
-    """This process's environment, with our packages importable and numerical libraries held to one thread."""
+    """This process's environment, with Hangtag's packages importable, and one thread for numerical libraries."""
     packages = str(Path(__file__).parents[1])
     paths = [packages, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 def reuse_memory() -> None:
-    """Reuse the memory of one photo for the next, in a process that decodes many.
+    """Reuse the memory of one photo for the next. For processes that decode many photos.
 
-    By default glibc returns the memory after each photo: thousands of page faults a photo, a quarter of the time of a
-    WebP. At most 64 MiB are kept; blocks of more than 32 MiB are always returned.
+    By default glibc returns the memory after each photo. This causes thousands of page faults per photo, a quarter of
+    the time for a WebP. At most 64 MiB are kept. Blocks of more than 32 MiB are always returned.
     """
-    import ctypes  # most commands need none
+    import ctypes  # most commands do not need it
 
-    with suppress(OSError, AttributeError):  # another C library
+    with suppress(OSError, AttributeError):  # not glibc
         for parameter, size in ((_MAP, _REUSED_BYTES), (_TRIM, 2 * _REUSED_BYTES)):
             ctypes.CDLL(None).mallopt(parameter, size)
 
@@ -66,9 +66,9 @@ def reuse_memory() -> None:
 def use_own_temporary_folder() -> None:
     """Give this process and its children their own folder for temporary files (``TMPDIR``).
 
-    TensorFlow and Celery put files there and remove them at exit; a killed process leaves them. The folder is removed
-    at exit, and folders of ended processes are removed now. Each folder is locked while its process lives; the system
-    ends the lock with the process. If no folder can be made, the usual one is used.
+    TensorFlow and Celery put files there and remove them at exit, but a killed process leaves them. The folder is
+    removed at exit. Folders of ended processes are removed now. Each process locks its folder, and the system releases
+    the lock when the process ends. If no folder can be made, the usual temporary folder is used.
     """
     with suppress(OSError):
         place = Path(tempfile.gettempdir())
@@ -76,13 +76,12 @@ def use_own_temporary_folder() -> None:
             _remove_left(left)
         begun = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=place))
         fcntl.flock(os.open(begun, os.O_RDONLY), fcntl.LOCK_EX)
-        folder = begun.rename(place / begun.name.removeprefix("."))  # under its name it has always been locked
+        folder = begun.rename(place / begun.name.removeprefix("."))  # locked before it gets its final name
         atexit.register(_remove, folder, os.getpid())
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
 
 def _remove_left(folder: Path) -> None:
-    """Remove the folder of an ended process, unless it is locked or another user's."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
         try:
@@ -111,12 +110,12 @@ _INSTRUCTIONS: Final = {
     "asimdhp": "fp16",
     "sve": "sve",
 }
-"""Linux's flag → the usual name, of instructions that decide how fast a network runs."""
+"""Linux's flag → usual name of processor instructions that affect the speed of a network."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A machine: its processor, the cores that this process may use, instructions, versions."""
+    """A machine: processor, number of usable cores, instructions, versions."""
 
     cpu: str
     cores: int
@@ -129,10 +128,10 @@ class Machine:
 def this_machine(cpuinfo: Path = _CPUINFO, board: Path = _BOARD) -> Machine:
     """Describe this machine.
 
-    Only Linux has a file ``cpuinfo``. Arm's processors do not give their name, but a small computer's ``board`` does.
+    Only Linux has a file ``cpuinfo``. On Arm it lacks the processor's name, but ``board`` names a small computer.
     """
     pairs = (line.partition(":") for line in _text(cpuinfo).splitlines())
-    facts = {key.strip(): value.strip() for key, _, value in pairs}  # all cores are taken to be like the last
+    facts = {key.strip(): value.strip() for key, _, value in pairs}  # assume that all cores are equal
     flags = set(facts.get("flags", facts.get("Features", "")).split())
     return Machine(
         cpu=facts.get("model name") or _text(board).strip("\0\n ") or platform.processor() or "unknown",
@@ -153,7 +152,7 @@ def _text(path: Path) -> str:
 
 @lru_cache(maxsize=1)
 def boot_id() -> str:
-    """The kernel's random UUID of this boot: tells machines, and boots of one machine, apart."""
+    """The kernel's random UUID of this boot. Different for each machine and each boot."""
     if sys.platform == "darwin":
         return _printed("sysctl", "-n", "kern.bootsessionuuid")
     return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
@@ -161,13 +160,13 @@ def boot_id() -> str:
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, named so that other processes and machines can recognise it.
+    """A process, described for other processes and machines.
 
     Attributes:
         host: the machine's name, for people.
-        machine: tells machines, boots and containers apart; a process number is unique only within one of these.
-        started: when the process started, since process numbers are reused: clock ticks since the machine's boot (on
-            macOS seconds since 1970).
+        machine: identifies a machine, boot and container. A process number is unique only within one of these.
+        started: when the process started, because process numbers are reused. In clock ticks since the machine's boot
+            (on macOS: seconds since 1970).
     """
 
     host: str
@@ -183,12 +182,12 @@ class Owner:
 
     @property
     def same_machine(self) -> bool:
-        """Whether it is, or was, on this machine and in this container, so that we can see if it runs."""
+        """Whether the process is or was on this machine and in this container. Only then can we check it."""
         return self.machine == _machine()
 
     @property
     def known_dead(self) -> bool:
-        """Whether it has surely ended; false for a process on another machine."""
+        """Whether the process has surely ended. False for a process on another machine."""
         return self.same_machine and _start_of(self.pid) != self.started
 
     def to_json(self) -> str:
@@ -197,26 +196,26 @@ class Owner:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Owner":
-        """The inverse of :meth:`to_json`; ValueError if it is not what another process of this version wrote."""
+        """The inverse of :meth:`to_json`. ValueError for other text, or text of another version."""
         return _owners().validate_json(text, strict=True)
 
 
 @lru_cache(maxsize=1)
 def _owners() -> "TypeAdapter[Owner]":
-    from pydantic import TypeAdapter  # slow: not at the start of a command
+    from pydantic import TypeAdapter  # slow to import
 
     return TypeAdapter(Owner)
 
 
 @lru_cache(maxsize=1)
 def _machine() -> str:
-    if sys.platform == "darwin":  # it has no namespaces
+    if sys.platform == "darwin":  # macOS has no namespaces
         return boot_id()
     return f"{boot_id()}/{Path('/proc/self/ns/pid').readlink()}"
 
 
 def _start_of(pid: int) -> int | None:
-    """When a process started; ``None`` if it is gone, or only its remains are there."""
+    """When a process started. None if it has ended (a zombie has ended)."""
     return _start_by_ps(pid) if sys.platform == "darwin" else _start_by_stat(pid)
 
 
@@ -228,13 +227,11 @@ def _start_by_ps(pid: int) -> int | None:
 
 
 def _printed(*command: str) -> str:
-    """What a program of the system prints in plain English; empty if it fails."""
     environment = {**os.environ, "LC_ALL": "C"}
     return subprocess.run(command, capture_output=True, text=True, check=False, env=environment).stdout.strip()
 
 
 def _start_by_stat(pid: int) -> int | None:
-    """Field 22 of proc(5)'s ``stat``."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
     except OSError:

@@ -1,6 +1,6 @@
-"""How people name a model: by a path, or as ``shop@champion`` and ``shop@3`` of a registry.
+"""Finds a model by its path, or by its name in a registry: ``shop@champion`` or ``shop@3``.
 
-``hangtag classify`` imports this module, so the registry's code is imported only for a name of a registry.
+``hangtag classify`` imports this module. The registry's code is imported only for names in a registry.
 """
 
 import re
@@ -19,12 +19,13 @@ _NAMED: Final = re.compile(r"([A-Za-z0-9_-]+)=(.+)")
 
 @dataclass(frozen=True)
 class ModelReference:
-    """A model that was looked up.
+    """A model that was found.
 
     Attributes:
-        path: a bundle, or a lone ``.onnx`` file, on this machine.
-        name: its name for people: ``shop@3``, or the path.
-        requested, registry: the requested name, ``shop@champion`` or ``shop@3``, and its registry; None for a path.
+        path: a bundle, or a single ``.onnx`` file, on this machine.
+        name: the name to show: ``shop@3``, or the path.
+        requested, registry: the name that was typed, ``shop@champion`` or ``shop@3``, and its registry. None for a
+        path.
     """
 
     path: Path
@@ -34,17 +35,17 @@ class ModelReference:
 
     @property
     def by_alias(self) -> bool:
-        """Whether the requested name is an alias, which may later mean another version."""
+        """Whether the typed name is an alias, which may point at another version later."""
         return self.requested is not None and self.requested != self.name
 
     @property
     def words(self) -> str | None:
-        """A sentence with an alias and its version; None without an alias."""
+        """A sentence that names the alias and its version; None without an alias."""
         return f"{self.requested} is {self.name} of the registry at {self.registry}." if self.by_alias else None
 
 
 def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelReference:
-    """Look a model up: as an existing path, else as ``NAME@WHICH`` in the registry.
+    """Find a model: by an existing path, or by ``NAME@WHICH`` in the registry.
 
     Raises RegistryError, BundleError.
     """
@@ -64,7 +65,7 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
 
 
 def version_of(model: ModelReference, digest: str) -> ModelReference | None:
-    """The version of a looked-up model whose bundle has this digest; None if no version has it."""
+    """The version of this model whose bundle has the given digest; None if no version has this digest."""
     if model.requested is None or model.registry is None:
         return None
     from models.registry.registry import open_registry
@@ -77,7 +78,7 @@ def version_of(model: ModelReference, digest: str) -> ModelReference | None:
 
 
 def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
-    """The model of ``--model``, or several by their names. An existing path may contain ``=``.
+    """The model of ``--model``, or several models by their names. An existing path may contain ``=``.
 
     Raises InputError.
     """
@@ -87,9 +88,9 @@ def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
     for text in texts:
         match = _NAMED.fullmatch(text)
         if match is None or match[1] in named:
-            why = "has no name" if match is None else "has the name of another"
+            why = "has no name" if match is None else "repeats a name"
             msg = (
-                "Expected a name of its own for each of several models, as in --model category=shop@champion; "
+                "Expected a different name for each of several models, as in --model category=shop@champion; "
                 f"{text} {why}."
             )
             raise InputError(msg)
@@ -98,7 +99,7 @@ def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
 
 
 def find_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> Path:
-    """Look a model up, and print an alias with its version on stderr; may raise RegistryError."""
+    """Find a model. Print an alias and its version on stderr. Raises RegistryError."""
     reference = resolve_model(model, registry)
     if reference.words:
         print(printable(reference.words), file=sys.stderr)

@@ -1,6 +1,6 @@
 """ONNX files on the CPU, through ONNX Runtime.
 
-A benchmark's bare process imports this too, so :func:`bare_session` loads only ONNX Runtime and NumPy.
+The fresh process of a benchmark imports this module, so :func:`bare_session` loads only ONNX Runtime and NumPy.
 """
 
 import os
@@ -19,29 +19,29 @@ _QUIET: Final = 3
 
 
 def refuse_telemetry() -> None:
-    """Keep ONNX Runtime from writing a device id and usage data to the user's cache, and from sending them.
+    """Keep ONNX Runtime from sending usage data, and from writing a device id and usage data to the user's cache.
 
-    Call it before the import of ONNX Runtime, which reads the environment; its own ``disable_telemetry_events`` comes
-    too late. A variable that a person has set stays.
+    Call it before the import of ONNX Runtime, which reads the environment. ONNX Runtime's ``disable_telemetry_events``
+    comes too late. A variable that the user has set stays.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 def load_runtime() -> ModuleType:
-    """ONNX Runtime, imported without its telemetry."""
+    """Import ONNX Runtime without its telemetry."""
     refuse_telemetry()
     return import_module("onnxruntime")
 
 
 def bare_session(data: bytes, threads: int) -> "ort.InferenceSession":
-    """Load an ONNX file for calls on ``threads`` threads; ONNX Runtime's own errors are let through."""
+    """Load an ONNX file for calls on ``threads`` threads. Raises ONNX Runtime's own errors."""
     ort = load_runtime()
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _QUIET
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Weights in a separate file have no SHA-256, so look for them where no file can be.
+    # Weights in separate files have no SHA-256. This folder cannot exist, so such weights are never found.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
@@ -50,28 +50,31 @@ def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSessio
     """Load an ONNX file; ``source`` is its path, for messages. Raises BundleError."""
     try:
         return bare_session(data, threads)
-    except Exception as error:  # ONNX Runtime's errors share no class of their own
+    except Exception as error:  # ONNX Runtime's errors have no common class
         msg = f"Expected an ONNX model in {source}, ONNX Runtime refused it ({error}); export it again."
         raise BundleError(msg) from error
 
 
 def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadata":
-    """Read the metadata that an ONNX file carries; ``source`` is its path, for messages. Raises BundleError."""
-    from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # not in a bare process
+    """Read the metadata of an ONNX file. ``source`` is the path, for messages. Raises BundleError."""
+    from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # keeps it out of a benchmark's fresh process
 
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
-        msg = f"Expected a model that Hangtag exported in {source}, it carries no {METADATA_KEY} metadata."
+        msg = f"Expected a model that Hangtag exported in {source}, found no {METADATA_KEY} metadata."
         raise BundleError(msg)
     metadata = parse_file(ModelMetadata, text, source)
     _check_input(session, metadata.preprocess.size, source)
     outputs = {output.name: output.shape for output in session.get_outputs()}
-    columns = (outputs.get("probabilities") or [0])[-1]  # a lone number has no columns
+    columns = (outputs.get("probabilities") or [0])[-1]  # a scalar has no columns
     if columns != len(metadata.labels):
-        msg = f"{source} gives {columns} probabilities, but names {len(metadata.labels)} labels; export it again."
+        msg = (
+            f"{source} gives {columns} probabilities, but its metadata list {len(metadata.labels)} labels; "
+            "export it again."
+        )
         raise BundleError(msg)
     if metadata.unknown and "unknown" not in outputs:
-        msg = f"{source} has a limit for unknown photos, but no score to compare it with; export it again."
+        msg = f"{source} has a limit for unknown photos, but no score; export it again."
         raise BundleError(msg)
     return metadata
 

@@ -1,7 +1,7 @@
-"""A tree of labels: the classes are its leaves, and a node above them says less about a photo and is right more often.
+"""A tree of labels. Its leaves are the classes. Higher nodes are less specific, and more often right.
 
-The level of a node is the length of the longest way down from it: 0 for a class, 1 for a node right above classes, and
-so on. So levels rise along the nodes above a class, and a node has one level for all classes below it.
+The level of a node is the length of the longest path down to a leaf: 0 for a class, 1 for a node whose children are all
+classes, and so on. So levels rise along each path to the top, and a node has one level for all its classes.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,9 @@ import numpy.typing as npt
 from models.errors import DataError
 
 PATH_MARK: Final = " > "
-"""Between the nodes of a path: ``clothing > shoes > boots``."""
+"""Separates the nodes of a path: ``clothing > shoes > boots``."""
 REVIEW: Final = -1
-"""In the place of a level: the row goes to review."""
+"""Stands for a level in rows that go to review."""
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _SHOWN: Final = 10
 
@@ -27,12 +27,12 @@ Levels = npt.NDArray[np.intp]
 
 
 def level_name(level: int) -> str:
-    """Returns what people read: ``leaf``, ``level 1``."""
+    """The name of a level: ``leaf``, ``level 1``."""
     return f"level {level}" if level else "leaf"
 
 
 def ancestors(parents: Mapping[str, str], label: str) -> tuple[str, ...]:
-    """The nodes above a label, the nearest first; ``parents`` is a tree: label → the one above it."""
+    """The nodes above a label, the nearest first. ``parents`` is a tree: label → parent."""
     nodes: list[str] = []
     while (parent := parents.get(nodes[-1] if nodes else label)) is not None:
         nodes.append(parent)
@@ -41,9 +41,9 @@ def ancestors(parents: Mapping[str, str], label: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True)
 class Taxonomy:
-    """A tree, or several side by side.
+    """A tree, or several trees.
 
-    ``classes`` are the leaves, in the order of the probabilities; ``parents``: node → its parent. Raises DataError.
+    ``classes`` are the leaves, in the order of the probabilities. ``parents``: node → parent. Raises DataError.
     """
 
     classes: tuple[str, ...]
@@ -61,21 +61,21 @@ class Taxonomy:
             if label in inner:
                 child = next(child for child, parent in self.parents.items() if parent == label)
                 msg = (
-                    f"Expected photos of the tree's leaves only, some have the label {label!r}, which is the parent of "
-                    f"{child!r}; give each of them a leaf's label, or the parent another name."
+                    f"Expected photos of the tree's leaves only, but photos are labelled {label!r}, which is "
+                    f"the parent of {child!r}; give each of these photos a leaf's label, or rename the parent."
                 )
                 raise DataError(msg)
         strangers = [label for label in self.parents if label not in inner | known]
         if strangers:
             msg = (
-                f"Expected a class of the photos at each leaf of the tree, found none called {_listed(strangers)}; the "
-                f"classes are {_listed(self.classes)}. Rename or leave out what is not among them."
+                f"Expected a class of the photos at each leaf of the tree, but {_listed(strangers)} is none of "
+                f"the classes {_listed(self.classes)}. Rename or remove the other leaves."
             )
             raise DataError(msg)
         for node in sorted(set.intersection(*(set(self.ancestors(label)) for label in self.classes))):
             msg = (
-                f"Expected labels that distinguish photos, but all classes are under {node!r}, which is right for any "
-                "photo; leave out the rows that name it as a parent."
+                f"Expected labels that distinguish photos, but all classes are under {node!r}, which is right "
+                "for any photo; remove the rows with this parent."
             )
             raise DataError(msg)
 
@@ -85,7 +85,7 @@ class Taxonomy:
             way.append(parent)
             if parent in way[:-1]:
                 circle = " → ".join(way[way.index(parent) :])
-                msg = f"Expected a tree, this is a circle of parents: {circle}; mend one of these rows."
+                msg = f"Expected a tree, found a cycle of parents: {circle}; correct one of these rows."
                 raise DataError(msg)
 
     def ancestors(self, label: str) -> tuple[str, ...]:
@@ -93,17 +93,17 @@ class Taxonomy:
         return ancestors(self.parents, label)
 
     def path(self, label: str) -> str:
-        """The whole way down to a label: ``clothing > shoes > boots``."""
+        """The path from the top down to a label: ``clothing > shoes > boots``."""
         return PATH_MARK.join((*reversed(self.ancestors(label)), label))
 
     @property
     def paths(self) -> str:
-        """The whole way down to each class."""
+        """The path from the top down to each class."""
         return "; ".join(map(self.path, self.classes))
 
     @cached_property
     def level(self) -> Mapping[str, int]:
-        """Node, classes among them → its level."""
+        """The level of each node, classes included."""
         levels = dict.fromkeys(self.classes, 0)
         for label in self.classes:
             for height, node in enumerate(self.ancestors(label), start=1):
@@ -112,7 +112,7 @@ class Taxonomy:
 
     @cached_property
     def nodes(self) -> tuple[str, ...]:
-        """All nodes above classes, by level and name."""
+        """All nodes above the classes, sorted by level and name."""
         return tuple(sorted(set(self.parents.values()), key=lambda node: (self.level[node], node)))
 
     @property
@@ -122,7 +122,7 @@ class Taxonomy:
 
     @cached_property
     def above(self) -> Levels:
-        """Of each class the index of the node above it at level 1, 2 …, or -1, ``(classes, top)``."""
+        """For each class the index of the node above it at level 1, 2 …, or -1, ``(classes, top)``."""
         nodes_above = np.full((len(self.classes), self.top), -1, np.intp)
         for place, label in enumerate(self.classes):
             for node in self.ancestors(label):
@@ -131,7 +131,7 @@ class Taxonomy:
 
     @cached_property
     def _spans(self) -> tuple[Levels, Levels, Levels]:
-        """An order of the classes that keeps each node's classes together; where they begin and end."""
+        """An order of the classes that keeps each node's classes together, and where each node begins and ends."""
         ways = [self.ancestors(label) for label in self.classes]
         order = sorted(range(len(ways)), key=lambda place: (*reversed(ways[place]), ""))
         inside = [[node in ways[place] for place in order] for node in self.nodes]
@@ -140,7 +140,7 @@ class Taxonomy:
         return np.array(order, np.intp), np.array(starts, np.intp), np.array(ends, np.intp)
 
     def probabilities(self, of_classes: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """Of each node the sum over its classes, ``(n, nodes)``; a row's do not depend on the other rows."""
+        """For each node the sum of its classes' probabilities, ``(n, nodes)``. Each row is computed separately."""
         order, starts, ends = self._spans
         sums = np.zeros((len(of_classes), len(order) + 1))
         np.cumsum(of_classes[:, order], axis=1, dtype=np.float64, out=sums[:, 1:])
@@ -149,9 +149,9 @@ class Taxonomy:
     def is_right(
         self, guesses: npt.NDArray[np.integer], truths: npt.NDArray[np.integer], level: int
     ) -> npt.NDArray[np.bool_]:
-        """Whether the nodes above two classes at a level are the same, ``bool (n,)``; of each row two class indices.
+        """Whether two classes are under the same node at a level, ``bool (n,)``. Takes two class indices per row.
 
-        Without a node at that level it is ``False``.
+        ``False`` if a class has no node at that level.
         """
         if not level:
             return np.asarray(guesses == truths)
@@ -159,9 +159,9 @@ class Taxonomy:
         return np.asarray((node >= 0) & (node == self.above[truths, level - 1]))
 
     def distances(self, guesses: npt.NDArray[np.integer], truths: npt.NDArray[np.integer]) -> Levels:
-        """Edges from each true class up to the first node that the guess is under, too; 0 where the guess is right.
+        """Edges from each true class up to the first node above the guess; 0 for a right guess.
 
-        All trees meet in one point above their tops.
+        An extra root connects all trees.
         """
         known: dict[tuple[int, int], int] = {}
         for guess, truth in {*zip(guesses.tolist(), truths.tolist(), strict=True)}:
@@ -172,9 +172,9 @@ class Taxonomy:
         return np.array([known[pair] for pair in pairs], np.intp)
 
     def limited_to(self, classes: Sequence[str], renamed: Mapping[str, str] = NOTHING) -> "Taxonomy | None":
-        """The same tree for other classes, some ``renamed`` (old name → new); None if no class has a parent.
+        """The same tree for other classes, after renaming (old name → new name). None if no class has a parent.
 
-        Classes that the tree lacks are at the top. Branches without a class are dropped, and nodes above all classes.
+        Classes outside the tree are at the top. Branches without classes and nodes above all classes are removed.
         """
         if renamed:
             before = tuple(dict.fromkeys(renamed.get(label, label) for label in self.classes))

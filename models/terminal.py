@@ -1,4 +1,4 @@
-"""The terminal: the only console that prints, its tables, and the rate of every progress bar."""
+"""The terminal: the only console that prints, its tables, and the rates of progress bars."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -15,16 +15,16 @@ from rich.text import Text
 from models.text import printable
 
 FIRST_RATE_S: Final = 3.0
-"""Seconds before a rate is shown: earlier ones say more about the start than about the work."""
+"""Seconds before a rate is shown. Earlier rates mostly measure the start-up."""
 _WHOLE: Final = 10
 _PIPED: Final = 10_000
-"""Width of a file or a pipe: no wrapping, so that programs find whole names."""
+"""Width of a file or a pipe. Lines are never wrapped there, so programs find whole names."""
 _LEAST: Final = 12
-"""Characters that a column of text keeps at least."""
+"""The smallest width of a text column, in characters."""
 
 
 class Console(rich.console.Console):  # noqa: TID251 - the only one
-    """Rich's console, which never sends escape characters of cells, file names or hosts to the terminal."""
+    """Rich's console, without the escape characters that file names, cells or hosts may contain."""
 
     def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> None:
         super().__init__(stderr=stderr, file=file, width=width, emoji=False)
@@ -32,26 +32,26 @@ class Console(rich.console.Console):  # noqa: TID251 - the only one
             self.width = _PIPED
 
     def say(self, text: str, style: str = "") -> None:
-        """Print a line for a person, however long, without markup."""
+        """Print a line of any length, without markup."""
         self.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
     def render_str(self, text: str, **settings: Any) -> Text:  # noqa: ANN401 - they are Rich's
-        """Rich calls this with every string before measuring it, table cells included."""
+        """Escape a string. Rich calls this for every string, also in table cells."""
         return super().render_str(printable(text), **settings)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Rich calls this with everything else, such as a ``Text`` or a bar."""
+        """Escape all other output. Rich calls this for objects such as a ``Text`` or a bar."""
         for segment in super().render(renderable, options):
             safe = segment.control or segment.text.isprintable()
             yield segment if safe else Segment(printable(segment.text), segment.style)
 
 
 def print_table(table: Table, console: Console, *, spare: Sequence[str] = (), style: str = "") -> None:
-    """Print a table without cropping a cell, however narrow the terminal is.
+    """Print a table without cropping cells, also on a narrow terminal.
 
-    Columns aligned to the right (figures) and columns with ``no_wrap`` are never folded. All other text is. A table
-    that is still too wide runs over the terminal's edge. ``spare`` columns are shown whole; empty ones are left out,
-    and, if there is no room, the first ones.
+    Right-aligned columns (figures) and ``no_wrap`` columns are never folded. Other columns are. A table that is still
+    too wide runs over the terminal's edge. ``spare`` columns are left out if they are empty. If there is no room, the
+    first ``spare`` columns are left out.
     """
     for column in table.columns:
         column.overflow = "fold"
@@ -68,7 +68,6 @@ def print_table(table: Table, console: Console, *, spare: Sequence[str] = (), st
 
 
 def _folds_heading(column: Column, console: Console) -> bool:
-    """Whether only its heading is too long for the least width of a text."""
     return _width(console, *column.cells) <= _LEAST < _width(console, column.header)
 
 
@@ -82,14 +81,14 @@ def _width(console: Console, *shown: RenderableType) -> int:
 
 
 class RateColumn(ProgressColumn):
-    """The rate since the start of the work, as the summary gives it afterwards.
+    """The rate since the start of the work, as in the final summary.
 
-    A task's field ``unit``, such as ``images/s``, is the unit of its rate; a task without it shows no rate. Its field
+    The task's field ``unit``, such as ``images/s``, is the unit of the rate. Without it no rate is shown. The field
     ``earlier`` counts units that were done before the start.
     """
 
     def render(self, task: Task) -> Text:
-        """Nothing in the first seconds."""
+        """The rate, or nothing in the first seconds."""
         unit, seconds = task.fields.get("unit"), (task.finished_time if task.finished else task.elapsed) or 0.0
         if not unit or seconds < FIRST_RATE_S:
             return Text()
@@ -98,5 +97,5 @@ class RateColumn(ProgressColumn):
 
 
 def rate_text(rate: float) -> str:
-    """A rate with as many digits as mean something."""
+    """A rate with a sensible number of digits."""
     return f"{rate:,.0f}" if rate >= _WHOLE else f"{rate:.1f}"

@@ -1,4 +1,4 @@
-"""Text for people: safe to print, counts that agree with their nouns; and names that people may give."""
+"""Text for people: safe to print, with counts that agree with their nouns. Also valid names of models and jobs."""
 
 import re
 import unicodedata
@@ -10,26 +10,26 @@ _UNPRINTABLE: Final = re.compile(
 )
 """Control characters (C0 except tab and newline, C1), characters that change the direction of text, lone surrogates."""
 _ESCAPED_BYTES: Final = range(0xDC80, 0xDD00)
-"""The surrogates that stand for a path's bytes that are not UTF-8 (PEP 383)."""
+"""Surrogates for bytes of a path that are not UTF-8 (PEP 383)."""
 _MOST_DIGITS: Final = 18
 _FILE_LINK: Final = re.compile(rb'(<a class="file") href="[^"]*"')
 _URL: Final = re.compile(r"(?<![^\s:'\"(,;|])//([^/?#\s]*)((?:(?!://|[,;|]//)[^?#\s])*)([?#]\S*)?")
 _QUERY: Final = re.compile(r"\?[^?\s]*=\S*")
-"""Of a relative path, which is joined to a URL later."""
+"""Characters of a relative path that are quoted in a URL."""
 _MARKS: Final = "'\",;:.?!)]…"
-"""Characters after a URL that belong to its sentence."""
+"""Characters after a URL that belong to the sentence."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def printable(text: str) -> str:
-    r"""The text with control characters spelled out, so that a terminal does not obey them: ``\x1b`` for escape."""
+    r"""The text with escapes for control characters, such as ``\x1b``, so that a terminal does not obey them."""
     return _UNPRINTABLE.sub(_escape, text)
 
 
 def without_secrets(text: str) -> str:
-    """A text without user, password, query and fragment of its URLs: these may hold secrets.
+    """A text whose URLs have lost user, password, query and fragment, because these may be secrets.
 
-    ``?…`` stands for a removed query. A password with a ``/`` or ``?`` is removed whole.
+    ``?…`` marks a removed query. A password with a ``/`` or ``?`` is removed as well.
     """
     return _QUERY.sub(_without_query, _URL.sub(_bare, text))
 
@@ -38,7 +38,7 @@ def _bare(url: re.Match[str]) -> str:
     authority, path, query = url.groups("")
     host, secret = authority.rpartition("@")[2], query.rstrip(_MARKS)
     port = host.partition(":")[2].rstrip(_MARKS)
-    left = (path + query).rpartition("/")[0] if port.isdecimal() else path + query  # but h:80/a@2x.jpg has no password
+    left = (path + query).rpartition("/")[0] if port.isdecimal() else path + query  # h:80/a@2x.jpg has no password
     if port and "@" in left:
         host, path = "…", ""
     return f"//{host}{path}{'?…' if secret else ''}{query[len(secret) :]}"
@@ -49,7 +49,7 @@ def _without_query(query: re.Match[str]) -> str:
 
 
 def one_line(text: str, most: int) -> str:
-    """The first ``most`` characters of a text on one line, with invisible characters escaped."""
+    """The first ``most`` characters of a text on one line, with escapes for invisible characters."""
     kept = text[:most]
     if kept.isprintable():
         return kept
@@ -57,7 +57,7 @@ def one_line(text: str, most: int) -> str:
 
 
 def brief(text: str, most: int = 80) -> str:
-    """A text, such as a label, for a sentence; a long one loses its end."""
+    """A text, such as a label, for use in a sentence. A long text is cut at the end."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 
@@ -69,22 +69,22 @@ def _escape(match: re.Match[str]) -> str:
 
 
 def label_text(text: str) -> str:
-    """A label or a column's name, normalized for comparison: in Unicode's NFC, without blanks at its ends."""
+    """A label or a column's name, normalized for comparison: Unicode's NFC, no blanks at the ends."""
     return unicodedata.normalize("NFC", text).strip()
 
 
 def number_of(count: int, one: str, many: str = "") -> str:
-    """A count with its noun, whose plural ends in s unless it is given: ``1 row``, ``1,200 rows``, ``2 classes``."""
+    """A count with its noun: ``1 row``, ``1,200 rows``, ``2 classes``. The default plural ends in s."""
     return f"{count:,} {one if count == 1 else many or f'{one}s'}"
 
 
 def is_name(text: str) -> bool:
-    """Whether a model, an alias or a job may have this name, which becomes a folder and a key."""
+    """Whether this is a valid name for a model, an alias or a job. The name becomes a folder and a key."""
     return _NAME.fullmatch(text) is not None
 
 
 def name_expected(what: str, got: str) -> str:
-    """The message for an invalid name, of ``a job`` for example."""
+    """The message for an invalid name. ``what`` is ``a job``, for example."""
     return (
         f"Expected a name for {what} of letters, digits, '.', '_' and '-' (at most 64, the first a letter or a digit), "
         f"got {got!r}."
@@ -92,7 +92,7 @@ def name_expected(what: str, got: str) -> str:
 
 
 def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
-    """The numbers of the names that consist of ``width`` digits and ``suffix``, in order.
+    """The numbers in names that consist of ``width`` digits and ``suffix``, in order.
 
     Other names, such as ``000001.json~`` or ``000001-backup``, are ignored.
     """
@@ -102,5 +102,5 @@ def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
 
 
 def without_file_links(page: bytes) -> bytes:
-    """A report's page with plain text for its links to files, for a place without these files."""
+    """A report's page in which links to files are plain text, for a place without these files."""
     return _FILE_LINK.sub(rb"\1", page)

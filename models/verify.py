@@ -1,4 +1,4 @@
-"""Verifies on this machine that a bundle gives the same answers as when it was exported."""
+"""Verifies that a bundle gives the same answers on this machine as at its export."""
 
 import hashlib
 import json
@@ -43,7 +43,7 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One check. ``sound``: whether it passed; None if another fault prevented it. ``detail``: the result or fault."""
+    """One check. ``sound``: whether it passed; None if it could not run. ``detail``: the result or the fault."""
 
     check: Aspect
     subject: str
@@ -56,11 +56,11 @@ class Verification:
     """The result of all checks.
 
     Attributes:
-        path: the bundle, or the lone file.
-        model: ``name/version``; None if it could not be read.
-        digest: SHA-256 of the bundle's manifest, or of the lone file. Compare it with the export's: a forger who
-            changes every file can make a bundle that agrees with itself.
-        unlisted: files in the bundle's folder that its manifest does not name; they were not checked.
+        path: the bundle, or the single file.
+        model: ``name/version``; None if the model could not be read.
+        digest: SHA-256 of the bundle's manifest, or of the single file. Compare it with the digest that the export
+            printed, because a forger can change every file of a bundle and write a matching manifest.
+        unlisted: files in the bundle's folder that are not in the manifest. They were not checked.
     """
 
     path: str
@@ -77,7 +77,7 @@ class Verification:
 
 
 def verify_and_show(path: Path, *, as_json: bool) -> ExitCode:
-    """Verify with a spinner on stderr, then show the result on stdout, as a table or as JSON."""
+    """Verify with a spinner on stderr. Print a table or JSON on stdout."""
     verification = verify_with_spinner(path)
     if as_json:
         print(json.dumps(asdict(verification), indent=1))
@@ -87,7 +87,7 @@ def verify_and_show(path: Path, *, as_json: bool) -> ExitCode:
 
 
 def verify_with_spinner(path: Path) -> Verification:
-    """Run :func:`verify`, and show its progress on stderr."""
+    """Run :func:`verify`, and show progress on stderr."""
     with Console(stderr=True).status("Verifying") as status:
         return verify(path, lambda what: status.update(f"Verifying {escape(what)}"))
 
@@ -95,8 +95,8 @@ def verify_with_spinner(path: Path) -> Verification:
 def verify(path: Path, progress: Progress = lambda _: None) -> Verification:
     """Run all checks, even if some fail.
 
-    Of a bundle: the SHA-256 of each file, ``labels.txt``, and of each model its metadata and its golden samples. Of a
-    lone ONNX file: its metadata, and whether it answers. Raises BundleError.
+    In a bundle: the SHA-256 of each file, ``labels.txt``, and the metadata and golden samples of each model. In a
+    single ONNX file: its metadata, and whether the model runs. Raises BundleError.
     """
     return _verify_file(path, progress) if path.is_file() else _verify_bundle(path, progress)
 
@@ -175,7 +175,7 @@ def _metadata(bundle: Bundle, variant: str, file: str, model: Classifier | EdgeM
     is_edge = file == bundle.manifest.variants[variant].edge
     if isinstance(model, EdgeModel) != is_edge:
         expected = "whole photos" if is_edge else "squares of pixels"
-        msg = f"Expected a model that takes {expected}, got one of the other kind; export the bundle again."
+        msg = f"Expected a model that takes {expected}, got a model of the other kind; export the bundle again."
         raise BundleError(msg)
     bundle.check_metadata(model.metadata, variant, file)
     return "as in the manifest"
@@ -183,7 +183,7 @@ def _metadata(bundle: Bundle, variant: str, file: str, model: Classifier | EdgeM
 
 def _unchecked(aspect: Aspect, subject: str, wrong: list[str]) -> Check:
     others = f" and {len(wrong) - 1} more" if wrong[1:] else ""
-    return Check(aspect, subject, None, f"not checked: {wrong[0]}{others} is not as exported")
+    return Check(aspect, subject, None, f"not checked: {wrong[0]}{others} changed since the export")
 
 
 def _unlisted(bundle: Bundle) -> tuple[str, ...]:
@@ -229,7 +229,7 @@ def _run(file: str, ask: Callable[[], _Answer]) -> _Answer:
         return ask()
     except BundleError:
         raise
-    except Exception as error:  # ONNX Runtime's errors share no class of their own
+    except Exception as error:  # ONNX Runtime's errors have no common class
         msg = f"Expected {file} to run, ONNX Runtime answered {error}; export it again."
         raise BundleError(msg) from error
 
@@ -252,7 +252,9 @@ def _show(verification: Verification, console: Console) -> None:
         return
     _say(console, _MARKS[True], f"{verification.path} is sound on this machine.")
     console.say(f"SHA-256 {verification.digest}")
-    console.say("Compare it with the SHA-256 that the export printed: only this proves the manifest.", "dim")
+    console.say(
+        "Compare this SHA-256 with the SHA-256 that the export printed: only then is the manifest proved.", "dim"
+    )
 
 
 def _say(console: Console, mark: str, text: str) -> None:

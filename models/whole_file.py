@@ -1,4 +1,4 @@
-"""Atomic writes: a file is whole or absent, also after a crash. Arrays hold no pickled objects."""
+"""Atomic writes: after a crash a file is complete or absent. Arrays contain no pickled objects."""
 
 import errno
 import glob
@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file beside its place and rename it into it: readers see the old one or the new one, whole."""
+    """Write a file next to its place and rename it. Readers see the old file or the new file, always complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_beside(path, data).replace(path)
     sync_folder(path.parent)
 
 
 def write_beside(final: Path, data: bytes) -> Path:
-    """Write a file under a temporary name in the folder of its final place, and return that name."""
+    """Write a file under a temporary name in its final folder, and return that name."""
     temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}.tmp")
     try:
         with naming_full_disk(final.parent):
@@ -38,7 +38,7 @@ def write_beside(final: Path, data: bytes) -> Path:
 
 @contextmanager
 def naming_full_disk(folder: Path) -> Iterator[None]:
-    """Have errors of a full disk name the folder that needs room: Python names no file if it is already open."""
+    """Add the folder to the message of a full disk, because Python's message may name no file."""
     try:
         yield
     except OSError as error:
@@ -49,13 +49,13 @@ def naming_full_disk(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
-    """Give a writer a temporary name beside a file's place; the file is renamed into it when the block ends.
+    """Give a writer a temporary name next to the final place. The file is renamed when the block ends.
 
-    The name is random, so that other users cannot plant a link there. Files of killed writers are removed first, so a
-    place may have only one writer at a time. Some writers insist on an ``ending`` of the temporary name.
+    The name is random, so that other users cannot put a link there. Files of killed writers are removed first, so a
+    place may have only one writer at a time. ``ending`` is for writers that insist on a file extension.
     """
     for left in final.parent.glob(f".{glob.escape(final.name)}.{'[0-9a-f]' * 32}{ending}"):
-        with suppress(OSError):  # it is another user's
+        with suppress(OSError):  # belongs to another user
             left.unlink()
     temporary = final.with_name(f".{final.name}.{uuid.uuid4().hex}{ending}")
     try:
@@ -69,7 +69,7 @@ def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
 
 
 def open_lock(path: Path) -> TextIO:
-    """Open a file to lock it. Its content stays, and a link is not followed; may raise OSError."""
+    """Open a file to lock it. The content stays, and links are not followed. Raises OSError."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+")
 
 
@@ -80,7 +80,7 @@ _NO_LINKS: Final = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
-    """Link a file of this process to its final name in the same folder, unless that name is taken.
+    """Link a file to its final name in the same folder, unless the name is taken.
 
     Returns:
         Whether this call made the link.
@@ -95,18 +95,18 @@ def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
         if error.errno not in _NO_LINKS:
             raise
         msg = (
-            f"Expected a file system with hard links under {final.parent}, which let only the first of several "
-            f"writers win; the system answered: {error.strerror}. exFAT, FAT and some network mounts have none: move "
-            "that folder to a disk that has them (ext4, XFS, NFS), or to S3."
+            f"Expected a file system with hard links under {final.parent}, so that only the first of several "
+            f"writers wins; the system answered: {error.strerror}. exFAT, FAT and some network mounts have no "
+            "hard links: move that folder to a disk that has them (ext4, XFS, NFS), or to S3."
         )
         raise InputError(msg) from error
     return True
 
 
 def _has_two_names(file: Path) -> bool:
-    """Whether the link was made after all: NFS may lose the reply, retry, and be told that the name is taken.
+    """Whether the link exists after an error. NFS may lose the reply, retry, and answer that the name is taken.
 
-    Source: ``O_EXCL`` in open(2). The file is opened so that an NFS client asks the server once more.
+    Source: ``O_EXCL`` in open(2). Opening the file makes an NFS client ask the server again.
     """
     with file.open("rb") as handle:
         return os.fstat(handle.fileno()).st_nlink > 1
@@ -121,13 +121,13 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a file that something else wrote is on the disk."""
+    """Wait until a file by another writer is on the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until a folder's names are on the disk."""
+    """Wait until the names in a folder are on the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -145,7 +145,7 @@ def write_arrays(path: Path, **arrays: "npt.NDArray[Any]") -> None:
 
 
 def read_arrays(path: Path, what: str, *names: str, advice: str = "train again") -> "dict[str, npt.NDArray[Any]]":
-    """Read the arrays of these names, or all arrays without ``names``. Raises InputError."""
+    """Read the arrays with these names, or all arrays. Raises InputError."""
     import numpy as np
 
     try:

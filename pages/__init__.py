@@ -1,1 +1,1 @@
-"""HTML pages: renderer, style sheet, charts and photo tiles. Knows ``models`` only; each room brings its values."""
+"""HTML pages: renderer, style sheet, charts and photo tiles. Imports only ``models``."""

@@ -1,4 +1,4 @@
-"""Charts as inline SVG, coloured by the style sheet (light or dark); and confusion matrices as PNG."""
+"""Charts as inline SVG, coloured by the style sheet (light or dark), and confusion matrices as PNG."""
 
 import io
 import math
@@ -23,7 +23,7 @@ _HAIR: Final = 1e-9
 _LARGEST_CELL: Final = 44
 _MATRIX_SIDE: Final = 1600
 _NAMED_CELL: Final = 14
-"""Pixels of a cell from which on its class is named, and its photos are counted."""
+"""The smallest cell, in pixels, that shows its class name and its count."""
 _NAME: Final = 24
 _RIGHT_COLOUR: Final = (110, 150, 235)
 _WRONG_COLOUR: Final = (236, 140, 70)
@@ -32,7 +32,7 @@ _INK: Final = (33, 37, 41)
 
 
 def confidence_histogram(counts: Sequence[int], usual: Sequence[int] = ()) -> Markup:
-    """Rows by confidence, in bins of equal width from 0 to 1; ``usual``, scaled to as many rows, is drawn as a line."""
+    """A histogram of the rows' confidence from 0 to 1. ``usual``, scaled to the same total, is drawn as a line."""
     scale = sum(counts) / (sum(usual) or 1)
     expected = [count * scale for count in usual]
     chart = Chart(
@@ -57,7 +57,7 @@ def learning_curve(
     best: tuple[int, float] | None = None,
     lowest: Sequence[float] = (),
 ) -> Markup:
-    """A figure by epoch: kind of line → its values; ``best`` epoch and its value; values that the axis holds, too."""
+    """A figure by epoch. ``lines``: kind → values. ``best``: epoch and value to mark. ``lowest``: more axis values."""
     epochs = range(1, 1 + max(map(len, lines.values())))
     values = [value for line in lines.values() for value in line]
     chart = Chart(title, _epoch_axis(len(epochs)), axis_over([*lowest, *values], ""))
@@ -71,7 +71,7 @@ def learning_curve(
 
 
 def reliability_diagram(title: str, bins: Iterable[tuple[int, float, float]]) -> Markup:
-    """How often predictions of each confidence are right; ``bins`` are photos, mean confidence, accuracy."""
+    """Accuracy against confidence. Each bin is (number of photos, mean confidence, accuracy)."""
     rates = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
     chart = Chart(title, Axis(0.0, 1.0, rates, "confidence"), Axis(0.0, 1.0, rates, "right"), 380, 300)
     marks = [chart.line((0.0, 1.0), (0.0, 1.0), "ideal")]
@@ -83,19 +83,21 @@ def reliability_diagram(title: str, bins: Iterable[tuple[int, float, float]]) ->
 
 
 def matrix_png(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
-    """A confusion matrix as a PNG: rows are the truth; blue is right, orange wrong, the deeper the more of its row.
+    """A confusion matrix as a PNG. Rows are the true classes.
 
-    Few classes are named, and their photos counted. Letters that Pillow's own font lacks are drawn as boxes.
+    Right answers are blue, wrong answers orange. A darker cell has a larger share of its row.
+
+    Names and counts are shown if there are few classes. Pillow's own font draws unknown letters as boxes.
     """
     cell = max(1, min(_LARGEST_CELL, _MATRIX_SIDE // len(classes)))
-    depths = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))  # so that a few mistakes are seen
+    depths = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))  # keeps a few mistakes visible
     full = np.where(np.eye(len(classes), dtype=bool)[..., None], _RIGHT_COLOUR, _WRONG_COLOUR)
     pixels = (255 - depths[..., None] * (255 - full)).astype(np.uint8).repeat(cell, 0).repeat(cell, 1)
     font = ImageFont.load_default(max(1, cell // 3))
     names = [" ".join(name[:_NAME].split()) for name in classes] if cell >= _NAMED_CELL else []
     edge = 2 * _MARGIN + max((int(font.getlength(name)) for name in names), default=0)
     sheet = Image.new("RGB", (edge + len(pixels) + _MARGIN,) * 2, (255, 255, 255))
-    columns = Image.new("RGB", (edge, len(pixels)), (255, 255, 255))  # their names, before they are turned
+    columns = Image.new("RGB", (edge, len(pixels)), (255, 255, 255))  # the names of the columns, before they are turned
     for place, name in enumerate(names):
         middle = place * cell + cell // 2
         ImageDraw.Draw(sheet).text((edge - _MARGIN, edge + middle), name, fill=_INK, font=font, anchor="rm")
@@ -121,7 +123,7 @@ class Axis:
 
     @property
     def labels(self) -> list[str]:
-        """A text for each tick."""
+        """The text of each tick."""
         return [f"{tick:,.0f}" if abs(tick) >= 1000 else f"{tick:g}" for tick in self.ticks]  # noqa: PLR2004
 
 
@@ -129,7 +131,7 @@ def axis_over(values: Sequence[float], name: str) -> Axis:
     """An axis over the finite values, with a few round ticks."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
-    if math.isclose(low, high, abs_tol=_HAIR):  # a line of rounding errors would look like a mountain
+    if math.isclose(low, high, abs_tol=_HAIR):  # otherwise rounding errors would fill the axis
         low, high = low - abs(low) / 2, low + (abs(low) / 2 if abs(low) > _HAIR else 1.0)
     step = _step(high - low)
     first, last = math.floor(low / step + _HAIR), math.ceil(high / step - _HAIR)
@@ -153,7 +155,6 @@ def _epoch_axis(epochs: int) -> Axis:
 
 
 def _step(span: float) -> float:
-    """The least of 1, 2, 5, 10, 20 … (or a tenth of these) that gives few enough ticks."""
     rough = span / _TICKS
     power = 10.0 ** math.floor(math.log10(rough))
     return next(factor * power for factor in (1, 2, 5, 10) if factor * power >= rough * (1 - _HAIR))
@@ -161,7 +162,7 @@ def _step(span: float) -> float:
 
 @dataclass(frozen=True)
 class Chart:
-    """A box with two axes; marks are given in the coordinates of the data."""
+    """A chart with two axes. Marks take the coordinates of the data."""
 
     title: str
     x: Axis
@@ -190,7 +191,7 @@ class Chart:
         return " ".join(f"{self._across(x):.1f},{self._down(y):.1f}" for x, y in both if math.isfinite(y))
 
     def line(self, xs: Sequence[float], ys: Sequence[float], kind: str) -> Markup:
-        """A line through the points with a finite y."""
+        """A line through the points. Points whose y is not finite are left out."""
         points = self._points(xs, ys)
         return Markup('<polyline class="{}" points="{}"/>').format(kind, points) if points else Markup()
 
@@ -202,7 +203,7 @@ class Chart:
         return circle.format(kind, self._across(x), self._down(y), visible(title))
 
     def bar(self, left: float, right: float, height: float, kind: str, title: str) -> Markup:
-        """An upright bar; even the lowest one stays visible."""
+        """An upright bar. Even the lowest bar stays visible."""
         x, y = self._across(left), self._down(height)
         y = min(y, self._floor - 2) if height > 0 else self._floor
         width = max(1.0, self._across(right) - x - 1)
@@ -210,7 +211,7 @@ class Chart:
         return rect.format(kind, x + 0.5, y, width, self._floor - y, visible(title))
 
     def drawn(self, *marks: Markup) -> Markup:
-        """The whole chart, with what was drawn in it."""
+        """The whole chart with these marks."""
         svg = Markup('<svg class="chart" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}"><g>{}</g>{}{}</svg>')
         return svg.format(
             self.width,

@@ -1,4 +1,4 @@
-"""Renders the templates: all values are escaped, and a missing name is an error."""
+"""Renders the templates. All values are escaped, and a missing name is an error."""
 
 import base64
 import hashlib
@@ -25,32 +25,34 @@ _SHARED: Final = ("style.css", "base.html", "macros.html")
 
 
 def render(template: str, **values: object) -> str:
-    """A whole page of a file of ``templates/``: it needs no other file, and runs no script but :func:`table_script`.
+    """Render a whole page from a file of ``templates/``.
 
-    Text is shown by :func:`pages.text.visible`, also without a filter.
+    The page needs no other file, and only the script of :func:`table_script`.
+
+    All text is escaped by :func:`pages.text.visible`, also without a filter.
     """
     return _environment().get_template(template).render(values)
 
 
 def prepare(template: str) -> None:
-    """Compile a template of a whole page ahead of :func:`render`; any thread may do so."""
+    """Compile a template before :func:`render` needs it. Any thread may call this."""
     for name in (*_SHARED, template):
         _environment().get_template(name)
 
 
 def style_sheet() -> str:
-    """The style of every page, which each whole page holds."""
+    """The style sheet that each whole page contains."""
     return (_TEMPLATES / "style.css").read_text(encoding="utf-8")
 
 
 def table_script() -> str:
-    """The script of every page, which each whole page holds: it sorts and filters tables."""
+    """The script that each whole page contains. It sorts and filters tables."""
     return (_TEMPLATES / "tables.js").read_text(encoding="utf-8")
 
 
 @lru_cache(maxsize=1)
 def _environment() -> "Environment":
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # most processes that import this draw no page
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # slow, and most processes render no page
 
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
@@ -93,10 +95,10 @@ _LATER: Final = re.compile(r"(<!--links-->).*?(<!--/links-->)", re.DOTALL)
 
 
 def near(page: Path, targets: Mapping[str, Path]) -> dict[str, str]:
-    """The targets (words → file) that exist near a page, as addresses relative to it.
+    """Targets (words → file) that exist near a page, with addresses relative to the page.
 
-    Near means in the page's folder, or in one of the three above it, but not the root of the disk: such a link still
-    works if the folder that has both is moved.
+    Near means in the page's folder, or in one of the three folders above it except the root of the disk. Links to near
+    files still work after their common folder is moved.
     """
     start, found = page.parent.absolute(), {}
     for words, target in targets.items():
@@ -108,7 +110,7 @@ def near(page: Path, targets: Mapping[str, Path]) -> dict[str, str]:
 
 
 def add_links(page: Path, targets: Mapping[str, Path]) -> None:
-    """Write links into an existing page, over the links of an earlier call."""
+    """Write links into an existing page. Links from an earlier call are replaced."""
     if not page.is_file():
         return
     link = Markup('<a class="file" href="{}">{}</a>')

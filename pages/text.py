@@ -1,4 +1,4 @@
-"""Words and numbers as pages show them: plain text, which the renderer escapes."""
+"""Formats words and numbers for pages, as plain text. The renderer escapes it."""
 
 from html import escape
 from typing import Final
@@ -18,7 +18,7 @@ _VISIBLE: Final = _PICTURES_OF_CONTROLS | _REPLACED
 
 
 def visible(text: str, longest: int | None = _LONGEST) -> Markup:
-    """Any text as HTML: escaped, control characters as their pictures, the middle of a very long text left out."""
+    """Any text as HTML: escaped, with symbols for control characters. A very long text loses its middle."""
     if longest is not None and len(text) > longest:
         half = longest // 2
         text = f"{text[:half]} […{len(text) - 2 * half:,} characters…] {text[-half:]}"
@@ -26,7 +26,7 @@ def visible(text: str, longest: int | None = _LONGEST) -> Markup:
 
 
 def isolated(text: str, longest: int | None = _LONGEST) -> Markup:
-    """:func:`visible` in an element that keeps right-to-left marks away from the words around it."""
+    """:func:`visible` in an element that isolates right-to-left marks from the text around it."""
     return Markup("<bdi>{}</bdi>").format(visible(text, longest))
 
 
@@ -36,7 +36,7 @@ def sentence(text: str) -> str:
 
 
 def share(count: int, whole: int) -> str:
-    """A percentage that is 0% or 100% only if it is exactly that."""
+    """A percentage. Only an exact 0 or 1 becomes 0% or 100%."""
     if not count:
         return "0%"
     if count == whole:
@@ -46,7 +46,7 @@ def share(count: int, whole: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in the unit that a person would use."""
+    """Seconds in a unit that fits their size."""
     if seconds >= _HOUR_S:
         return f"{seconds / _HOUR_S:,.1f} hours"
     if seconds >= _MINUTE_S:
@@ -84,5 +84,5 @@ def between(interval: Interval | None) -> str:
 
 
 def target_name(precision: float) -> str:
-    """A target precision as text: ``98%``."""
+    """A target precision as a percentage: ``98%``."""
     return f"{100 * precision:g}%"

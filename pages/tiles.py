@@ -23,14 +23,14 @@ _QUALITIES: Final = (80, 60, 40, 20, 5)
 
 @dataclass(frozen=True)
 class PagePhoto:
-    """A photo of a page as JPEGs, of about 8 kB and of 3 kB at most; None if it cannot be read."""
+    """A photo of a page, as JPEGs of at most about 8 kB and 3 kB. None if the photo cannot be read."""
 
     uri: str | None
     small_uri: str | None
 
     @classmethod
     def of(cls, photo: Path | bytes) -> Self:
-        """The photo of a file, by its path or its bytes."""
+        """Read a photo from its path or its bytes."""
         whole = thumbnail(photo, _SIDE)
         if whole is None:
             return cls(None, None)
@@ -39,12 +39,12 @@ class PagePhoto:
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """A photo and its result; the other fields are the lines of its caption.
+    """A photo and its result. The other fields are the lines of the caption.
 
     Attributes:
-        photo: the page shows "no picture" instead of None.
+        photo: None shows "no picture".
         status: ``labeled``, ``review`` or ``failed``.
-        why: the reason for review; may be empty.
+        why: the reason for review, or empty.
     """
 
     photo: PagePhoto | None
@@ -65,12 +65,12 @@ class LabelledPhoto:
 
 
 def failed_last(photos: Sequence[LabelledPhoto]) -> list[LabelledPhoto]:
-    """The photos in their order, failed rows after all others."""
+    """The photos in their order, but failed rows last."""
     return sorted(photos, key=lambda photo: photo.status == "failed")
 
 
 def thumbnail(photo: Path | bytes, side: int) -> Image.Image | None:
-    """A photo inside a white square of ``side`` pixels; None if it cannot be read."""
+    """A photo inside a white square of ``side`` pixels; None if the photo cannot be read."""
     try:
         data = photo if isinstance(photo, bytes) else read_photo(photo)
         return Image.fromarray(preprocess(data, PreprocessSpec(size=side, fit=Fit.PAD, decode=Decode.DCT)))
@@ -85,7 +85,7 @@ def photo_uri(photo: Path | bytes, side: int, most_bytes: int = sys.maxsize) -> 
 
 
 def jpeg_uri(image: Image.Image, most_bytes: int = sys.maxsize) -> str:
-    """An RGB picture as a JPEG, of lower quality if it would exceed ``most_bytes``."""
+    """An RGB picture as a JPEG. Lowers the quality if the file would exceed ``most_bytes``."""
     jpeg = b""
     for quality in _QUALITIES:
         buffer = io.BytesIO()
@@ -97,5 +97,5 @@ def jpeg_uri(image: Image.Image, most_bytes: int = sys.maxsize) -> str:
 
 
 def data_uri(data: bytes, kind: str) -> str:
-    """The bytes of a picture file; ``kind`` is ``png`` or ``jpeg``."""
+    """A picture file as a ``data:`` URI; ``kind`` is ``png`` or ``jpeg``."""
     return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

@@ -1,1 +1,1 @@
-"""Labelled photos in, a validated Keras model out."""
+"""Trains and validates a Keras model on labelled photos."""

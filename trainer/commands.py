@@ -16,14 +16,14 @@ from worker.queue.options import RedisOption, logs_json, queue_settings
 
 
 class When(StrEnum):
-    """What lets a cycle begin."""
+    """The condition for a new cycle."""
 
     DATA = "data"
     DRIFT = "drift"
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands to the one command line."""
+    """Add this package's commands to the command line."""
     app.command("check")(check_command)
     app.command("train")(train_command)
     app.command("evaluate")(evaluate_command)
@@ -38,7 +38,7 @@ def check_command(
     table: TableOptions,
     data: Annotated[Path | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the reports. Default: runs/check/ and the data's name.")
+        Path | None, typer.Option(help="Folder for the reports. Default: runs/check/ and the name of the data.")
     ] = None,
     strict: Annotated[
         bool,
@@ -46,18 +46,18 @@ def check_command(
     ] = False,
     quarantine: Annotated[
         Path | None,
-        typer.Option(metavar="DIR", help="Move photos that would spoil a training into this folder, with a log."),
+        typer.Option(metavar="DIR", help="Move photos that would harm a training into this folder, and write a log."),
     ] = None,
     undo: Annotated[
         Path | None, typer.Option(metavar="DIR", help="Move back the files of an earlier --quarantine DIR.")
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print check.json instead of a table; with --undo, the restored files.")
+        bool, typer.Option("--json", help="Print check.json instead of a table. With --undo, print the restored files.")
     ] = False,
 ) -> Path:
     """Check labelled photos before training: faults, duplicates, leaks, shortcuts.
 
-    Writes the page check.html, check.csv (a row for each image) and check.json. Moves nothing without --quarantine.
+    Writes the page check.html, check.csv (one row per image) and check.json. Moves no file without --quarantine.
 
     Examples:
 
@@ -77,10 +77,10 @@ def check_command(
         msg = f"Checking needs scikit-learn and faiss ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error
     if undo is not None and data is None:
-        _check_alone(context, "undo", "--undo is enough to take back a quarantine")
+        _check_alone(context, "undo", "--undo takes no other option or argument")
         raise typer.Exit(bring_back_and_show(undo, as_json=as_json))
     if undo is not None or data is None:
-        msg = "give either DATA to check, or --undo DIR to take back a quarantine"
+        msg = "give either DATA to check, or --undo DIR to undo a quarantine"
         raise typer.BadParameter(msg)
     out = out or Path("runs/check") / data.resolve().name
     return _made(out, check_and_show(data, out, quarantine, table, strict=strict, as_json=as_json))
@@ -100,45 +100,45 @@ def train_command(
     options: TrainOptions,
     table: TableOptions,
     out: Annotated[Path, typer.Option(help="Folder of runs.")] = Path("runs/train"),
-    resume: Annotated[Path | None, typer.Option(help="Continue this run instead of starting one.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Continue this run.")] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the figures as JSON instead of tables; the progress goes to stderr.")
+        bool, typer.Option("--json", help="Print the figures as JSON instead of tables. Progress goes to stderr.")
     ] = False,
 ) -> Path:
-    """Train a network on labelled photos, with a threshold for each precision that it can promise.
+    """Train a network on labelled photos, and find the precisions that it can promise.
 
-    Writes a run with the page report.html and README.md (a model card). Ctrl-C leaves a usable run. Unusable photos are
-    set aside, and listed in excluded.csv. See hangtag check.
+    Writes a run folder with the page report.html and the model card README.md. After Ctrl-C the run is still usable.
+    Unusable photos are left out, and listed in excluded.csv. See hangtag check.
 
     Examples:
 
-      A folder for each class; Hangtag chooses the network:
+      A folder for each class. Hangtag chooses the network:
 
         hangtag train photos/
 
-      To finish in a quarter of an hour:
+      Finish within a quarter of an hour:
 
         hangtag train products.csv --name shop --time-limit 15m
 
-      With new photos, added to May's splits:
+      Add new photos to the splits of an earlier run:
 
         hangtag train photos/ --splits runs/train/may/splits.csv
 
-      The colours of all dresses, from a table of products:
+      Train on the colours of all dresses, from a table of products:
 
         hangtag train products.csv --image-column main_photo --label-column colour --where "category=dress"
 
-      Continue a training that was stopped:
+      Continue a stopped training:
 
         hangtag train --resume runs/train/shop
     """
     from trainer.console import resume_and_show, train_and_show
 
     if resume is not None:
-        _check_alone(context, "resume", "a resumed run keeps the options that it was started with")
+        _check_alone(context, "resume", "a resumed run keeps its original options")
         return _made(resume, resume_and_show(resume, as_json=as_json))
     if data is None:
-        msg = "give DATA to start a run, or --resume RUN to go on with one"
+        msg = "give DATA to start a run, or --resume RUN to continue a run"
         raise typer.BadParameter(msg)
     weights = options.weights
     if weights is None and options.arch is None and (weights := os.environ.get("HANGTAG_WEIGHTS")):
@@ -171,16 +171,16 @@ def evaluate_command(
     model: Annotated[
         Path,
         typer.Argument(
-            metavar="MODEL", help="A run, a bundle, a lone .onnx file, or a model of a registry: shop@champion."
+            metavar="MODEL", help="A run, a bundle, a single .onnx file, or a model in a registry: shop@champion."
         ),
     ],
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Labelled photos, as for hangtag train.")],
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON instead of a table.")] = False,
 ) -> object:
-    """Measure a model on labelled photos: on their test split if there is one, else on all of them.
+    """Measure a model on the test split of labelled photos, or on all photos if there is no split.
 
-    A run's own training photos are left out. A bundle does not know its training photos: give it others.
+    A run's own training photos are left out. A bundle has no list of its training photos, so use other photos.
 
     Examples:
 
@@ -201,21 +201,24 @@ def retrain_command(
     config: Annotated[Path, typer.Argument(metavar="CONFIG.toml", help="Settings: see docs/retraining.md.")],
     when: Annotated[
         When,
-        typer.Option(help="data: if photos or labels are new. drift: only if a job of the champion drifted, too."),
+        typer.Option(
+            help="data: if there are new photos or labels. drift: only if a job of the champion has also drifted."
+        ),
     ] = When.DATA,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Abandon an unfinished cycle, and begin again with today's settings.")
+        bool,
+        typer.Option("--restart", help="Abandon an unfinished cycle, and start a new cycle with the current settings."),
     ] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the outcome as JSON on stdout; the progress goes to stderr.")
+        bool, typer.Option("--json", help="Print the outcome as JSON on stdout. Progress goes to stderr.")
     ] = False,
 ) -> None:
-    """Train a challenger on all photos, new ones too, and make it the champion if it passes the gate.
+    """Train a challenger on old and new photos, and make it the champion if it passes the gate.
 
-    No photo changes its split. After a stop or a kill, the same command continues. Without a champion, it trains the
-    first model. To overrule the gate: hangtag models promote.
+    No photo changes its split. After a stop or a crash, the same command continues. Without a champion, the command
+    trains the first model. To overrule the gate: hangtag models promote.
 
-    Statuses: 0 promoted, 3 refused, 4 nothing new, 6 another cycle of this model runs.
+    Exit statuses: 0 promoted, 3 refused, 4 nothing new, 6 another cycle of this model is running.
 
     Examples:
 
@@ -232,7 +235,7 @@ def retrain_command(
     try:
         from trainer.retrain.screen import retrain_and_show
     except ImportError as error:
-        msg = f"hangtag retrain needs the packages that train ({error}); pip install 'hangtag[train]'."
+        msg = f"hangtag retrain needs the training packages ({error}); pip install 'hangtag[train]'."
         raise MissingExtraError(msg) from error
 
     raise typer.Exit(retrain_and_show(config, when=when.value, restart=restart, as_json=as_json))
@@ -240,14 +243,14 @@ def retrain_command(
 
 def schedule_command(
     configs: Annotated[
-        list[Path], typer.Argument(metavar="CONFIG", help="Settings of retrainings (TOML), each with a schedule.")
+        list[Path], typer.Argument(metavar="CONFIG", help="Config files of retrainings (TOML), each with a schedule.")
     ],
     redis: RedisOption = None,
 ) -> None:
-    """Start retrainings by their schedule, until stopped; hangtag worker --queue train runs them.
+    """Start retrainings on schedule, until stopped. They run on a hangtag worker --queue train.
 
-    This is Celery's beat: run one, with all configs. It reads their schedules once, so restart it after an edit.
-    After a break, each missed cycle runs once.
+    Runs Celery's beat. Start it once, with all config files, and restart it after a change of the files. After a pause,
+    each missed cycle runs once.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""Shows training and measuring on a terminal."""
+"""Shows training and evaluation on a terminal."""
 
 import json
 import math
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MOST_CLASSES: Final = 12
 _MOST_NAMED: Final = 3
 _LONG_S: Final = 10.0
-"""Without a bar, a step that lasts longer prints a line."""
+"""Seconds. Without a progress bar, a longer step prints a line."""
 _PAIR: Final = f"{'loss':>5} {'right':>5}"
 _HEADINGS: Final = (
     f"{'':16}{'training':>11}  {'validation':>11}\n"
@@ -48,7 +48,7 @@ _HEADINGS: Final = (
 
 
 class TrainingScreen:
-    """A bar for decoding and for the running epoch, and a line for each finished epoch."""
+    """A progress bar for decoding and for the running epoch, and a line for each finished epoch."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
@@ -62,7 +62,7 @@ class TrainingScreen:
         self._folds = 0.0
 
     def __enter__(self) -> Self:
-        if self._console.is_interactive:  # otherwise a bar is an empty line
+        if self._console.is_interactive:  # otherwise the bar would be an empty line
             self._progress.start()
         return self
 
@@ -72,14 +72,14 @@ class TrainingScreen:
         self._progress.stop()
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """Show the progress of a step; without a bar, a long step prints a line."""
+        """Show the progress of a step. Without a bar, a long step prints a line."""
         self._show(what, done, total)
         if not self._console.is_interactive and self._clock() - self._since > _LONG_S:
             self._since = math.inf
             self._console.print(f"{what} …", style="dim", highlight=False)
 
     def _show(self, what: str, done: int, total: int) -> None:
-        if self._task is None or what != self._what:  # a new bar, so that the time left starts afresh
+        if self._task is None or what != self._what:  # a new bar restarts the estimate of the remaining time
             self._clear()
             self._task, self._what = self._progress.add_task(what, total=total), what
             self._since = self._clock()
@@ -99,7 +99,7 @@ class TrainingScreen:
             self._show_headings(args)
 
     def goes_on(self, evaluation: "Evaluation", run: "Run", args: "RunArgs", seconds: float | None) -> None:
-        """Show the figures of the head before the network is fine-tuned."""
+        """Show the figures of the head before fine-tuning."""
         self._clear()
         figures = evaluation.of(evaluation.shown)
         if figures:
@@ -108,12 +108,14 @@ class TrainingScreen:
         work = number_of(args.epochs, "epoch") + (f" ({args.epochs_done} done)" if args.epochs_done else "")
         work += f" and {args.folds} folds" if args.folds else ""
         work += f", about {rough_duration(seconds)}" if seconds else ""
-        self._console.print(f"Now fine-tuning: {work}; it may bring more. Ctrl-C keeps the head.", highlight=False)
+        self._console.print(
+            f"Now fine-tuning: {work}; this may improve the figures. Ctrl-C keeps the head.", highlight=False
+        )
         self._show_headings(args)
 
     def _show_headings(self, args: "RunArgs") -> None:
         folds = ", folds included" if args.folds else ""
-        self._console.print(f"★ best on validation so far; left: time{folds}", style="dim", highlight=False)
+        self._console.print(f"★ best on validation so far; left: remaining time{folds}", style="dim", highlight=False)
         self._console.print(_HEADINGS, style="dim", highlight=False)
         self._folds, self._epochs_done = args.cost_of_folds, args.epochs_done
 
@@ -161,12 +163,12 @@ def _plan(args: "RunArgs") -> str:
 
 
 def _loss(loss: float) -> str:
-    """In five characters: ``2.360``, ``12.36``, ``  nan``."""
+    """A loss in five characters: ``2.360``, ``12.36``, ``  nan``."""
     return f"{loss:.3f}"[:5].rstrip(".").rjust(5)
 
 
 def train_and_show(request: TrainRequest, run: Path, *, as_json: bool = False) -> ExitCode:
-    """Train, show the figures and the next command; with ``as_json`` on stderr, and the figures on stdout."""
+    """Train, show the figures and the next command. ``as_json``: figures on stdout, the rest on stderr."""
     check_free(run)
     console = Console(stderr=as_json)
     _load(console)
@@ -178,7 +180,7 @@ def train_and_show(request: TrainRequest, run: Path, *, as_json: bool = False) -
 
 
 def resume_and_show(path: Path, *, as_json: bool) -> ExitCode:
-    """Go on with a run; shows the same as :func:`train_and_show`."""
+    """Continue a run, and show the same as :func:`train_and_show`."""
     console = Console(stderr=as_json)
     _load(console)
     from trainer.train import resume
@@ -201,10 +203,14 @@ def _resumable(run: Path) -> Iterator[None]:
         if not run.exists():
             msg = "Stopped before the training began; only the cache was written."
             raise StoppedError(msg) from stopped
-        so_far = "before all was written" if (run / "weights" / "state.npz").is_file() else "before there was a result"
+        so_far = (
+            "before all files were written"
+            if (run / "weights" / "state.npz").is_file()
+            else "before there was a result"
+        )
         if (run / "finetuning").is_dir() and (run / "confidence.json").is_file():
-            so_far = "while the network was fine-tuned, and its head is kept"
-        msg = f"Stopped {so_far}; go on with: hangtag train --resume {shlex.quote(str(run))}"
+            so_far = "during fine-tuning; the head is kept"
+        msg = f"Stopped {so_far}; continue with: hangtag train --resume {shlex.quote(str(run))}"
         raise StoppedError(msg) from stopped
 
 
@@ -222,14 +228,14 @@ def _show_result(result: "TrainResult", console: Console, *, as_json: bool) -> E
         show_evaluation(result.evaluation, result.args, console)
         lines.append(f"Look at: {escape(str(run.report))}")
     if result.interrupted:
-        lines.append(f"[yellow]Interrupted. Go on with it: hangtag train --resume {quoted}[/yellow]")
+        lines.append(f"[yellow]Interrupted. Continue with: hangtag train --resume {quoted}[/yellow]")
     if result.evaluation and not (result.interrupted and not result.args.is_frozen):
         lines.append(f"[dim]Next: hangtag export {quoted}[/dim]")
     if result.args.is_frozen and result.args.preset is Preset.QUICK:
         name = f"--name {escape(shlex.quote(f'{run.path.name}-good'))}"
         same = f"--preset good --image-size {result.args.image_size} {name}"
-        lines.append(f"[dim]To fine-tune the network, from these features: the same command with {same}[/dim]")
-    for line in lines:  # never wrapped, since people copy it
+        lines.append(f"[dim]To fine-tune the network from these features: the same command with {same}[/dim]")
+    for line in lines:  # not wrapped, because people copy this line
         console.print(line, highlight=False, soft_wrap=True)
     return ExitCode.INTERRUPTED if result.interrupted else ExitCode.OK
 
@@ -278,11 +284,11 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console)
         console.print(f"No list of likely label errors: {evaluation.unlisted}", highlight=False)
     elif evaluation.label_issues:
         issues = number_of(evaluation.label_issues, "likely label error")
-        console.print(f"{issues}: look at label_issues.csv, and correct what is wrong", highlight=False)
+        console.print(f"{issues}: check label_issues.csv, and correct wrong labels", highlight=False)
 
 
 def figures_table(figures: "Figures", title: str) -> Table:
-    """A row a class, and one for all; of many classes only those with the lowest F1."""
+    """One row per class and a row for all. Of many classes, only those with the lowest F1."""
     table = Table("class", title=title, title_justify="left")
     for heading in ("precision", "recall", "F1", "photos"):
         table.add_column(heading, justify="right")
@@ -310,14 +316,14 @@ def _show_precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged",
 
     if not any(target.coverage for target in evaluation.thresholds):
         why, *others = evaluation.unpromised(pooled=args.pools_folds)
-        unless = "Every photo goes to a person; --threshold gives labels without a promise."
+        unless = "Every photo goes to review; --threshold gives labels without a promise."
         advice = advice_for_promise(args, folds_may_prove=evaluation.folds_may_prove)
         for sentence in (why, unless, *others, advice):
             console.print(escape(sentence), highlight=False)
         return
     split = Judged.TEST if evaluation.test else split
     ruling = default_precision(evaluation.thresholds)
-    table = Table(title="Share of photos that need no person", title_justify="left")
+    table = Table(title="Share of photos without review", title_justify="left")
     for heading in ("--precision", "expected", f"on {split.word}", "right", "95%", "wrong"):
         table.add_column(heading, justify="right")
     for target in evaluation.thresholds:
@@ -328,7 +334,7 @@ def _show_precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged",
             cells[1:] = f"{achieved.precision:.3f}", f"{low:.3f}–{high:.3f}", f"{achieved.wrong:,}"
         style = "bold" if target.precision == ruling else None
         table.add_row(f"{target.precision:.2f}", rounded(target.coverage), *cells, style=style)
-    default = "every photo goes to a person" if ruling is None else f"{ruling:.2f}"
+    default = "every photo goes to review" if ruling is None else f"{ruling:.2f}"
     reasons = (f"{one:.2f} {why}" for one, why in evaluation.unproved(pooled=args.pools_folds).items())
     table.caption = "\n".join((f"Default: {default}", *reasons))
     table.caption_justify = "left"
@@ -344,14 +350,14 @@ def _show_accuracy(
     if evaluation.test and figures is not evaluation.test:
         photos = number_of(evaluation.test.n, "photo")
         console.print(f"{_accuracy_text(evaluation.test, 'test')}, {photos}", highlight=False)
-        console.print(f"(rely on the figure from {figures.n:,} photos: with more photos, less is chance)", style="dim")
+        console.print(f"(use the figure from {figures.n:,} photos: more photos, less chance)", style="dim")
     if args.is_frozen:
-        console.print("Kept: a head on the pretrained features", highlight=False)
+        console.print("Result: a head on the pretrained features", highlight=False)
         return
     last = ", the last" if args.best_epoch == args.epochs_done else ""
-    console.print(f"Kept: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)
+    console.print(f"Result: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)
     if last and args.epochs_done > 1:
-        console.print("(by then the learning rate has fallen; an earlier ★ is better only by chance)", style="dim")
+        console.print("(the learning rate is lowest there; an earlier ★ is better only by chance)", style="dim")
 
 
 def _accuracy_text(figures: "Figures", of: str = "") -> str:
@@ -362,14 +368,14 @@ def _accuracy_text(figures: "Figures", of: str = "") -> str:
 def _show_outliers(outliers: "OutlierFigures", console: Console) -> None:
     low, high = outliers.caught_95
     console.print(
-        f"{number_of(outliers.n, 'photo')} of no product ({NONE}): [bold]{outliers.caught:.0%}[/bold] are unknown "
-        f"(95%: {low:.3f}–{high:.3f}) and go to a person",
+        f"{number_of(outliers.n, 'photo')} without a product ({NONE}): [bold]{outliers.caught:.0%}[/bold] are "
+        f"detected as unknown (95%: {low:.3f}–{high:.3f}) and go to review",
         highlight=False,
     )
 
 
 def measure_and_show(model: Path, data: Path, table: TableOptions = USUAL_COLUMNS, *, as_json: bool) -> "Measurement":
-    """Measure, and print a table or JSON on stdout."""
+    """Measure a model, and print a table or JSON on stdout."""
     try:
         from trainer.judging.figures import achieved_text, distances_text, levels_text
         from trainer.judging.measure import measure
@@ -398,7 +404,8 @@ def measure_and_show(model: Path, data: Path, table: TableOptions = USUAL_COLUMN
     _show_left_out(measurement, console)
     if measurement.whole and measurement.learned_from is None:
         console.print(
-            "All photos were used; if the model was trained on some of them, the figures flatter it", style="yellow"
+            "All photos were used. If the model was trained on some of these photos, the figures are too high",
+            style="yellow",
         )
     return measurement
 

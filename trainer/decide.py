@@ -1,4 +1,4 @@
-"""Hangtag's choices for options that a request leaves open: fit, epochs, folds, the time limit."""
+"""Chooses the options that a person left open: fit, epochs, folds. Reduces epochs and folds for a time limit."""
 
 import hashlib
 import math
@@ -30,31 +30,31 @@ _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos, folds are worth their time: a network with an accuracy of 0.86 proved a precision of
-0.98 for at most a fifth of 340 photos, and for half of 3,400."""
+"""With fewer validation photos, folds are worth their time. On 340 photos, a network with an accuracy of 0.86 proved a
+precision of 0.98 for at most a fifth of the photos. On 3,400 photos, it did so for half."""
 _FEWEST_EPOCHS: Final = 12
 """With fewer epochs, folds from random weights learn too little to prove a precision."""
 _ONE_SHAPE: Final = 0.1
-"""Photos have one shape if width / height differs from the median by at most this share."""
+"""Photos have the same shape if width / height differs from the median by at most this share."""
 _NEARLY_ALL: Final = 0.9
 _LITTLE_WHITE: Final = 0.1
-"""If padding leaves less of the square white, photos are not stretched."""
+"""Photos are not stretched if padding would leave less of the square white."""
 _MOST_EVEN: Final = 3.0
-"""Classes are balanced if the largest has more than this many times the photos of the smallest."""
+"""Photos are weighted by class if the largest class has more than this many times the photos of the smallest."""
 _MORE_EPOCHS: Final = 3
 """With a time limit, a fast machine trains for at most this many times the usual epochs."""
 _WORTH_FORETELLING: Final = 100
-"""The time of fewer steps of fine-tuning is too short to show."""
+"""The pace is not measured if there are fewer fine-tuning steps."""
 _JUDGING: Final = 0.4
-"""The time to judge a photo, as a share of the time to learn from it."""
+"""The time to predict a photo, as a share of the time to train on it."""
 _SAVING_S: Final = 0.5
 """Seconds to save a network after each epoch."""
 
 
 def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | None]:
-    """Choose how photos fill the square; with a note for a person if Hangtag decides to stretch them.
+    """Choose how photos fill the square. Also returns a note for a person if Hangtag stretches photos.
 
-    Photos of one shape are stretched: all change alike, and the square has no white.
+    Photos of the same shape are stretched: all change in the same way, and the square has no white.
     """
     if requested is not None or not len(statistics):
         return requested or Fit.PAD, None
@@ -64,21 +64,21 @@ def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | 
     if alike < _NEARLY_ALL or white < _LITTLE_WHITE:
         return Fit.PAD, None
     note = (
-        f"Photos are stretched to a square: {alike:.0%} have about the same shape (width {median:.2f} × height), and "
-        f"to pad them would leave {white:.0%} of the square white; --fit pad keeps their shape"
+        f"Photos are stretched to a square: {alike:.0%} have about the same shape (width {median:.2f} × "
+        f"height), and padding would leave {white:.0%} of the square white; --fit pad keeps their shape"
     )
     return Fit.STRETCH, note
 
 
 def choose_balance(counts: Sequence[int], wished: Balance | None) -> tuple[Balance, str | None]:
-    """Choose the balance of classes; with a note for a person if Hangtag decides to weigh photos."""
+    """Choose the balance of classes. Also returns a note for a person if Hangtag weights photos."""
     present = [count for count in counts if count]
     ratio = max(present, default=1) / min(present, default=1)
     if wished is not None or ratio <= _MOST_EVEN:
         return wished or Balance.NONE, None
     return Balance.WEIGHTS, (
-        f"Largest class has {ratio:.1f} times the photos of the smallest: "
-        "photos of rare classes weigh more; --balance none turns it off"
+        f"Largest class has {ratio:.1f} times the photos of the smallest: photos of rare classes get larger "
+        "weights; --balance none turns this off"
     )
 
 
@@ -100,7 +100,8 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # Folds from random weights need many epochs; if the architecture is made for pretraining, more than are planned.
+    # Folds from random weights need many epochs. If the architecture is made for pretraining, they need more than
+    # planned.
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     balance, balanced = choose_balance(counts, request.balance)
@@ -132,10 +133,10 @@ def decide(
 
 
 def check_weights(args: RunArgs) -> None:
-    """Raise an InputError if the file of first weights has changed: the cache has features of the earlier ones."""
+    """Raise an InputError if the file of first weights has changed: cached features are from the earlier weights."""
     choice = NetworkChoice(args.arch, args.image_size, parse_weights(args.weights), args.alpha)
     if _sha256(choice) != args.weights_sha256:
-        msg = f"Expected the weights that the run began with ({args.weights}), the file has changed; train again."
+        msg = f"Expected the weights of the run's start ({args.weights}), the file has changed; train again."
         raise InputError(msg)
 
 
@@ -148,7 +149,7 @@ def _sha256(choice: NetworkChoice) -> str | None:
 
 
 def _fold_weights(request: TrainRequest, arch: Arch, weights: str) -> str | None:
-    """The weights that folds begin with: a run's network may have seen the photos of a fold."""
+    """The first weights of folds. A run's own network may have seen the photos of a fold."""
     if Path(weights).suffix != ".keras":
         return None
     return request.fold_weights or (NamedWeights.IMAGENET if arch.is_lite else NamedWeights.NONE).value
@@ -164,7 +165,7 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
 
 
 def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
-    """5 if there are few photos; else 2 if validation is small and the folds add more photos than it has."""
+    """5 with few photos. 2 if validation is small and the folds add more photos than validation has. Otherwise 0."""
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
     few, folds = held + learned < MANY_PHOTOS, request.folds
     if folds is None:
@@ -174,7 +175,7 @@ def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple
 
 
 def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
-    """The args of a run until it is fine-tuned: a head alone, judged by folds of heads."""
+    """The args of a run before fine-tuning: only a head, with folds of heads."""
     folds = _CV_FOLDS if request.folds is None else request.folds
     return args.model_copy(update={"epochs": 0, "best_epoch": 0, "folds": folds, "cv": folds > 0})
 
@@ -182,10 +183,10 @@ def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
 def plan(
     request: TrainRequest, args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """Choose the epochs and folds that fit into the time; also returns a sentence on cuts, or None.
+    """Choose the epochs and folds that fit into the time. Also returns a sentence on cuts, or None.
 
-    ``args`` are without a time limit; ``seconds`` are left for all networks, None without a limit. ``measure`` times
-    steps, if the result may change the plan.
+    ``args`` have no time limit. ``seconds`` are for all networks; None means no limit. ``measure`` times steps. It is
+    called only if the result may change the plan.
     """
     if seconds is None:
         return args, None
@@ -198,16 +199,16 @@ def plan(
     epochs = max(1, min(fitting, usual if request.epochs else usual * _MORE_EPOCHS))
     room = [f"{epochs} of the usual {number_of(usual, 'epoch')}"] if epochs < usual else []
     if without_folds:
-        room.append(f"no folds: promises are based on {number_of(held, 'validation photo')} alone")
+        room.append(f"no folds: promises are based only on {number_of(held, 'validation photo')}")
     return _fitted(args, epochs, f"room for {' and '.join(room)}" if room else None)
 
 
 def plan_finetuning(
     args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """Like :func:`plan`, for a network with a fitted head: 0 epochs, if less than half of the usual epochs fit.
+    """Like :func:`plan`, for a network with a fitted head. 0 epochs if less than half of the usual epochs fit.
 
-    The folds stay, since the head has them too: a promise based on fewer photos would be no gain.
+    The folds stay, because the head has folds too: a promise based on fewer photos would be no gain.
     """
     usual = args.epochs
     steps = math.ceil(len(prepared.of(Split.TRAIN)) / args.batch) * usual
@@ -218,8 +219,8 @@ def plan_finetuning(
         args, pace = _timed(args, measure)
         fitting = min(usual, _epochs_in(seconds, args, prepared, pace))
     if 2 * fitting < usual:
-        return _fitted(args, 0, "no room to fine-tune the network: the head on pretrained features is kept")
-    few = f"room for {fitting} of the usual {number_of(usual, 'epoch')}" if fitting < usual else None
+        return _fitted(args, 0, "no time to fine-tune the network: the head on pretrained features is used")
+    few = f"time for {fitting} of the usual {number_of(usual, 'epoch')}" if fitting < usual else None
     return _fitted(args, fitting, few)
 
 
@@ -229,13 +230,12 @@ def _timed(args: RunArgs, measure: Measure) -> tuple[RunArgs, Pace]:
 
 
 def _fitted(args: RunArgs, epochs: int, left: str | None) -> tuple[RunArgs, str | None]:
-    """Args with the epochs that fit, and a sentence for a person if the time limit has ``left`` too little."""
     args = args.model_copy(update={"epochs": epochs, "short_of_time": args.short_of_time or left is not None})
     return args, left and f"A time limit of {rough_duration(args.time_limit_s or 0)} leaves {left}"
 
 
 def foretold_s(args: RunArgs, prepared: Prepared) -> float | None:
-    """Expected seconds of training for a network and its folds, by the measured pace; None without one."""
+    """Expected training time in seconds for a network and its folds, from the measured pace. None without a pace."""
     if not args.photos_per_s:
         return None
     return _photos_of_epoch(args, prepared) / args.photos_per_s * args.epochs * (1 + args.cost_of_folds)
@@ -249,6 +249,5 @@ def _epochs_in(seconds: float, args: RunArgs, prepared: Prepared, pace: Pace) ->
 
 
 def _photos_of_epoch(args: RunArgs, prepared: Prepared) -> float:
-    """The cost of an epoch, validation included, in training photos of full size."""
     learned, held = (len(prepared.of(split)) for split in (Split.TRAIN, Split.VAL))
     return learned * mean_cost(0.0, recipe_of(args).stages) + held * _JUDGING

@@ -1,6 +1,6 @@
-"""The options of ``hangtag train``, the request that they become, and its network and weights.
+"""The options of ``hangtag train``, the resulting request, and its network and weights.
 
-It loads neither numpy nor TensorFlow.
+Imports neither NumPy nor TensorFlow.
 """
 
 import re
@@ -32,8 +32,8 @@ _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 class Arch(StrEnum):
     """A network that can be trained.
 
-    ``cnn`` is our efficient network; ``simple`` is the classic recipe of three convolution blocks. The others can start
-    from ImageNet weights: EfficientNet-Lite, and families of ``keras.applications``.
+    ``cnn`` is our efficient network. ``simple`` is the textbook network of three convolution blocks. The others can
+    start from ImageNet weights: EfficientNet-Lite, and families of ``keras.applications``.
     """
 
     CNN = "cnn"
@@ -50,17 +50,17 @@ class Arch(StrEnum):
 
     @property
     def is_transfer(self) -> bool:
-        """Whether the architecture has ImageNet weights to start from."""
+        """Whether the architecture has ImageNet weights."""
         return self not in {Arch.CNN, Arch.SIMPLE}
 
     @property
     def is_lite(self) -> bool:
-        """Whether it is an EfficientNet-Lite: its weights come as a package, its batch norms are folded."""
+        """Whether it is an EfficientNet-Lite, whose weights are a package and whose batch norms are folded."""
         return self in {Arch.EFFICIENTNET_LITE0, Arch.EFFICIENTNET_LITE1, Arch.EFFICIENTNET_LITE2}
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        """The width multipliers with ImageNet weights; empty if the architecture has only one width."""
+        """The width multipliers with ImageNet weights. Empty if there is only one width."""
         return _ALPHAS.get(self, ())
 
     @property
@@ -80,7 +80,7 @@ _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
 
 
 class Preset(StrEnum):
-    """How much a network may cost: it decides architecture, side of the input and length of the training."""
+    """The cost of a network. Decides architecture, side of the input and length of the training."""
 
     QUICK = "quick"
     GOOD = "good"
@@ -88,9 +88,9 @@ class Preset(StrEnum):
 
 
 class Balance(StrEnum):
-    """How classes of different sizes are balanced.
+    """How to balance classes of different sizes.
 
-    ``none``: every photo counts the same. ``weights``: the loss of a photo counts more, the rarer its class.
+    ``none``: every photo counts the same. ``weights``: photos of rare classes have a larger weight in the loss.
     """
 
     NONE = "none"
@@ -98,7 +98,7 @@ class Balance(StrEnum):
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as ``90s``, ``10m`` or ``1h30m``; InputError if it is not one."""
+    """Seconds of a duration such as ``90s``, ``10m`` or ``1h30m``. InputError for other text."""
     match = _PARTS.fullmatch(text.strip())
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
@@ -110,40 +110,42 @@ def parse_duration(text: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """Columns and conditions that read labelled photos from a table; None: Hangtag chooses."""
+    """Columns and conditions for labelled photos in a table. None: Hangtag chooses."""
 
     image_column: Annotated[
         str | None,
-        typer.Option(help="Of a table: column with the photo's path, URL or data URI. Default: the obvious one."),
+        typer.Option(help="In a table: column with the photo's path, URL or data URI. Default: the obvious column."),
     ] = None
     label_column: Annotated[
         str | None,
-        typer.Option(help="Of a table: column with the label; rows without one are left out. Default: label."),
+        typer.Option(help="In a table: column with the label. Rows without a label are left out. Default: label."),
     ] = None
     group_column: Annotated[
         str | None,
         typer.Option(
-            help="Of a table: column that identifies the product, such as sku; its photos stay in one split. "
-            "Default: group, if there is one."
+            help="In a table: column that identifies the product, such as sku. All photos of a product are in "
+            "one split. Default: group, if there is such a column."
         ),
     ] = None
     where: Annotated[
         list[str] | None,
         typer.Option(
             metavar="COLUMN=VALUE",
-            help="Of a table: only rows with this value in that column. May be given again: rows must meet all.",
+            help="In a table: use only rows with this value in that column. Repeat it for several conditions; "
+            "rows must meet all.",
         ),
     ] = None
     image_root: Annotated[
         str | None,
-        typer.Option(help="Of a table: folder or URL where relative paths start. Default: the table's own folder."),
+        typer.Option(help="In a table: folder or URL where relative paths start. Default: the table's own folder."),
     ] = None
     image_suffix: ImageSuffixOption = None
     encoding: Annotated[
-        str | None, typer.Option(help="Of a table: encoding of a text file, such as cp1252. Default: UTF-8.")
+        str | None, typer.Option(help="In a table: encoding of a text file, such as cp1252. Default: UTF-8.")
     ] = None
     allow_hosts: AllowHostOption = None
-    headers: Annotated[HeadersOption, Field(exclude=True)] = field(default=None, repr=False)  # it may hold a password
+    # the URL may contain a password
+    headers: Annotated[HeadersOption, Field(exclude=True)] = field(default=None, repr=False)
 
 
 USUAL_COLUMNS: Final = TableOptions()
@@ -165,7 +167,7 @@ def _parse_folds(text: str) -> int:
 
 
 class TrainOptions(BaseModel):
-    """The options of ``hangtag train``; None: Hangtag chooses."""
+    """The options of ``hangtag train``. None: Hangtag chooses."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -174,29 +176,30 @@ class TrainOptions(BaseModel):
         typer.Option(
             parser=_parse_name,
             metavar="TEXT",
-            help="Name of the run. Default: the data's name, and the architecture if you name one.",
+            help="Name of the run. Default: the name of the data, and of the architecture if you choose it.",
         ),
     ] = None
     arch: Annotated[
         Arch | None,
         typer.Option(
             metavar="ARCH",
-            help="cnn: Hangtag's own, with random weights. simple: the classic three blocks. Pretrained on ImageNet: "
-            f"{', '.join(arch for arch in Arch if arch.is_transfer)}. Default: the preset's EfficientNet-Lite.",
+            help="cnn: Hangtag's own network, with random weights. simple: three convolution blocks. Pretrained "
+            f"on ImageNet: {', '.join(arch for arch in Arch if arch.is_transfer)}. Default: the preset's "
+            "EfficientNet-Lite.",
         ),
     ] = None
     preset: Annotated[
         Preset | None,
         typer.Option(
-            help="What it may cost: chooses architecture, --image-size and epochs unless you do. Default: good."
+            help="Cost of the training. Sets the default of --arch, --image-size and --epochs. Default: good."
         ),
     ] = None
     weights: Annotated[
         str | None,
         typer.Option(
             metavar="imagenet|none|FILE",
-            help="First weights. A file chooses the architecture, too; so does HANGTAG_WEIGHTS without --arch. "
-            "Default: imagenet if the architecture has them, else none (random).",
+            help="First weights. A file also chooses the architecture; so does HANGTAG_WEIGHTS without --arch. "
+            "Default: imagenet if the architecture has such weights, otherwise none (random).",
         ),
     ] = None
     image_size: Annotated[
@@ -208,19 +211,17 @@ class TrainOptions(BaseModel):
     fit: Annotated[
         Fit | None,
         typer.Option(
-            help="How a photo fills the square; pad: with white. Default: stretch if nearly all photos have one "
-            "shape that is no square, else pad."
+            help="How a photo fills the square; pad: with white. Default: stretch if nearly all photos have the "
+            "same shape and it is not a square, otherwise pad."
         ),
     ] = None
-    decode: Annotated[Decode, typer.Option(help="dct: JPEGs are scaled while they are decoded: much faster.")] = (
-        Decode.DCT
-    )
+    decode: Annotated[Decode, typer.Option(help="dct: scale JPEGs during decoding, which is much faster.")] = Decode.DCT
     epochs: Annotated[
         int | None,
         typer.Option(
             min=0,
-            help="Passes over the training photos; 0: only a head on pretrained features. Default: the network's "
-            "recipe.",
+            help="Passes over the training photos; 0: train only a head on pretrained features. Default: the "
+            "network's recipe.",
         ),
     ] = None
     time_limit_s: Annotated[
@@ -229,17 +230,17 @@ class TrainOptions(BaseModel):
             "--time-limit",
             parser=parse_duration,
             metavar="TIME",
-            help="Such as 10m or 1h30m: the training, with its report, is planned to end in time.",
+            help="Such as 10m or 1h30m: plan the training, with its report, to end within this time.",
         ),
     ] = None
     batch: Annotated[
-        int | None, typer.Option("--batch-size", min=1, help="Photos in a step. Default: the network's recipe.")
+        int | None, typer.Option("--batch-size", min=1, help="Photos per step. Default: the network's recipe.")
     ] = None
     balance: Annotated[
         Balance | None,
         typer.Option(
-            help="weights: photos of rare classes count more. Default: weights if the largest class has more than "
-            "3 times the photos of the smallest, else none."
+            help="weights: photos of rare classes count more. Default: weights if the largest class has more "
+            "than 3 times the photos of the smallest, otherwise none."
         ),
     ] = None
     folds: Annotated[
@@ -247,39 +248,40 @@ class TrainOptions(BaseModel):
         typer.Option(
             parser=_parse_folds,
             metavar="0|2-10",
-            help="More networks, each without a part of the photos, to prove thresholds. Below 1,500 photos they are "
-            "trained in full (cross-validation), else for a third of the epochs. Default: 5 below 1,500 photos and for "
-            "a head, 2 below 1,500 validation photos, else 0; 0 for fewer than 12 epochs from random weights.",
+            help="Number of additional networks, each trained without a part of the photos, to prove "
+            "thresholds. Below 1,500 photos they are trained in full (cross-validation), otherwise for a "
+            "third of the epochs. Default: 5 below 1,500 photos or for a head; 2 below 1,500 validation "
+            "photos; otherwise 0. Also 0 for fewer than 12 epochs from random weights.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0
     splits: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="splits.csv of an earlier run: its photos stay in their splits."),
+        typer.Option(metavar="FILE", help="splits.csv of an earlier run. Its photos stay in their splits."),
     ] = None
     fix_leaks: Annotated[
         bool,
-        typer.Option("--fix-leaks", help="Set aside training photos whose picture is in test (or validation) as well."),
+        typer.Option("--fix-leaks", help="Leave out training photos whose picture is also in test (or validation)."),
     ] = False
     taxonomy: Annotated[
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A CSV with label,parent: a tree above the classes, from which photos get the lowest label that is "
-            "sure enough. Default: the tree in labels like 'shoes > boots' of a table.",
+            help="A CSV with label,parent: a tree above the classes. Photos get the lowest label that is sure "
+            "enough. Default: the tree in a table's labels like 'shoes > boots'.",
         ),
     ] = None
 
 
 class TrainRequest(TrainOptions):
-    """A training: its options, its photos, and settings for retrainings only.
+    """A training: its options, its photos, and settings that only retrainings use.
 
     Attributes:
         table: columns and conditions, if ``data`` is a table.
-        parents: the tree of labels, label → its parent, empty at the top.
-        alpha: width of the network; None for the width of the weights' file.
-        fold_weights: first weights of the folds' networks (``imagenet``, ``none`` or a file) if the network begins with
-            a run's weights, which may have learned from these photos.
+        parents: the tree of labels, label → parent, empty at the top.
+        alpha: width of the network. None: the width of the weights file.
+        fold_weights: first weights of the folds' networks (``imagenet``, ``none`` or a file), if the network starts
+            with the weights of a run, which may have been trained on these photos.
     """
 
     data: Path
@@ -303,38 +305,41 @@ class NamedWeights(StrEnum):
 
 
 Weights: TypeAlias = NamedWeights | Path
-"""ImageNet's weights, none (random weights), or a file."""
+"""ImageNet weights, random weights, or a file."""
 
 
 def parse_weights(text: str) -> Weights:
-    """The value of ``--weights``; InputError if it is neither a known name nor a file of weights.
+    """The value of ``--weights``. InputError if it is neither a known name nor a weights file.
 
-    A file with the name ``imagenet`` is written ``./imagenet``.
+    For a file with the name ``imagenet``, write ``./imagenet``.
     """
     if text in set(NamedWeights):
         return NamedWeights(text)
     path = Path(text)
     if path.is_dir():
-        msg = f"Expected a file of weights, {path} is a folder; of a run give the file weights/best.keras in it."
+        msg = f"Expected a file of weights, {path} is a folder; for a run, pass the file weights/best.keras in it."
         raise InputError(msg)
     if not path.is_file():
-        msg = f"Expected imagenet, none or a file of weights, got {text}, and there is no such file."
+        msg = f"Expected imagenet, none or a file of weights, got {text}, which does not exist."
         raise InputError(msg)
     with path.open("rb") as file:
         if not file.read(8).startswith(_SIGNATURES):
-            msg = f"Expected a file of weights (HDF5, .keras or .pth), {path} is damaged or not one; get it again."
+            msg = (
+                f"Expected a file of weights (HDF5, .keras or .pth), {path} is damaged or another kind of file; "
+                "get it again."
+            )
             raise InputError(msg)
     return path
 
 
 def default_weights(arch: Arch) -> NamedWeights:
-    """An architecture's default weights: ImageNet's, if it has them."""
+    """An architecture's default weights: ImageNet weights, if there are any."""
     return NamedWeights.IMAGENET if arch.is_transfer else NamedWeights.NONE
 
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """A network that can be built, or InputError; ``alpha`` is its width, 1 by default."""
+    """A network that can be built. Raises InputError. ``alpha`` is the width, 1 by default."""
 
     arch: Arch
     size: int
@@ -351,27 +356,29 @@ class NetworkChoice:
             raise InputError(msg)
         if self.weights is NamedWeights.NONE and self.arch.is_lite:
             msg = (
-                f"{self.arch} has no batch norms, so it cannot learn from random weights; leave --weights none out, or "
-                "pass --arch cnn."
+                f"{self.arch} has no batch norms, so it cannot learn from random weights; leave out --weights "
+                "none, or pass --arch cnn."
             )
             raise InputError(msg)
         if isinstance(self.weights, Path) and not self.arch.is_transfer and self.weights.suffix != ".keras":
-            msg = f"{self.arch} starts from a .keras file only (a run's weights/best.keras, say), got {self.weights}."
+            msg = (
+                f"{self.arch} starts only from a .keras file (such as a run's weights/best.keras), got {self.weights}."
+            )
             raise InputError(msg)
         if isinstance(self.weights, Path) and not self.arch.is_lite and self.weights.suffix in TORCH_SUFFIXES:
             having = ", ".join(other for other in Arch if other.is_lite)
-            msg = f"{self.arch} starts from a file of Keras, got {self.weights}; a file of PyTorch is for {having}."
+            msg = f"{self.arch} starts from a Keras file, got {self.weights}; PyTorch files are for {having}."
             raise InputError(msg)
 
     @property
     def has_pretrained_body(self) -> bool:
-        """Whether its features are pretrained; a run's do not count, since it may know these photos."""
+        """Whether its features are pretrained on other photos. The weights of a run do not count."""
         of_run = isinstance(self.weights, Path) and self.weights.suffix == ".keras"
         return self.arch.is_transfer and self.weights is not NamedWeights.NONE and not of_run
 
     @property
     def width(self) -> float:
-        """The width multiplier; 1 if the architecture has only one width."""
+        """The width multiplier. 1 if the architecture has only one width."""
         return 1.0 if self.alpha is None else self.alpha
 
     def __str__(self) -> str:

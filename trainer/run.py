@@ -37,15 +37,16 @@ class RunState(StrEnum):
 
 
 class RunArgs(TrainRequest):
-    """The contents of ``args.json``: the request, completed with Hangtag's choices.
+    """The contents of ``args.json``: the request, with Hangtag's choices for open options.
 
     Attributes:
-        parents: the tree above the classes, label → its parent; None without a tree.
-        classes: names; the position is the class's index.
-        cv: whether each fold's network gets the full training, and figures include them.
-        short_of_time: whether the time limit allows fewer epochs or folds than suit the network.
-        photos_per_s: training photos a second, if timed.
-        best_epoch: of ``weights/best.keras``, from 1; 0 for a head on frozen features; None before the first has ended.
+        parents: the tree above the classes, label → parent. None without a tree.
+        classes: class names, in the order of their indices.
+        cv: whether each fold's network gets the full training, and the figures include the folds.
+        short_of_time: whether the time limit allows fewer epochs or folds than the network should have.
+        photos_per_s: training photos per second, if measured.
+        best_epoch: the epoch of ``weights/best.keras``, from 1. 0 for a head on frozen features. None before the end of
+        the first epoch.
         made_with: package → version.
     """
 
@@ -76,7 +77,7 @@ class RunArgs(TrainRequest):
 
     @property
     def pretrained(self) -> bool:
-        """Whether the network began with pretrained weights."""
+        """Whether the network starts from pretrained weights."""
         return self.weights != "none"
 
     @property
@@ -86,40 +87,41 @@ class RunArgs(TrainRequest):
 
     @property
     def is_frozen(self) -> bool:
-        """Whether only the head is trained: no epoch of fine-tuning."""
+        """Whether only the head is trained, without fine-tuning."""
         return self.epochs == 0
 
     @property
     def pools_folds(self) -> bool:
-        """Whether rows out of fold count as the network's own: the folds have the same first weights and training."""
+        """Whether out-of-fold rows count as the network's own: the folds have the same first weights and training."""
         return self.cv and self.fold_weights is None
 
     @property
     def share_of_epochs(self) -> float:
-        """The share of the network's epochs that a fold's network gets.
+        """The epochs of a fold's network, as a share of the network's epochs.
 
-        With a third it is less accurate than the network itself, but as well calibrated.
+        With a third of the epochs, a fold's network is less accurate than the network itself, but equally well
+        calibrated.
         """
         return 1.0 if self.cv else 1 / 3
 
     @property
     def cost_of_folds(self) -> float:
-        """The time of all folds, in trainings of the network; each fold lacks one part of the photos."""
+        """The time of all folds, as a multiple of the network's training. Each fold lacks one part of the photos."""
         return max(0, self.folds - 1) * self.share_of_epochs
 
     @property
     def ended_by_time(self) -> bool:
-        """Whether the time limit allowed fewer epochs than suit the network."""
+        """Whether the time limit allowed fewer epochs than the network should have."""
         return self.short_of_time or (self.time_limit_s is not None and self.epochs_done < self.epochs)
 
     @property
     def tree(self) -> Taxonomy | None:
-        """The tree with the classes as leaves; None without a tree."""
+        """The tree whose leaves are the classes. None without a tree."""
         return Taxonomy(self.classes, dict(self.parents)) if self.parents else None
 
 
 class Inside:
-    """A path under its object's ``path``."""
+    """Descriptor of a path under the object's ``path``."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -131,21 +133,21 @@ class Inside:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder and paths."""
+    """A run's folder and its paths."""
 
     path: Path
 
-    best = Inside("weights/best.keras")  # of the best epoch: the last, once the rate has fallen to 0
-    last = Inside("weights/last.keras")  # of the last whole epoch
-    state = Inside("weights/state.npz")  # for ``--resume``, after the last whole epoch
+    best = Inside("weights/best.keras")  # of the best epoch: the last epoch, if the rate has fallen to 0
+    last = Inside("weights/last.keras")  # of the last complete epoch
+    state = Inside("weights/state.npz")  # for ``--resume``, after the last complete epoch
     splits = Inside("splits.csv")  # the split of each photo
-    excluded = Inside("excluded.csv")  # files that were set aside, and why
-    history = Inside("results.csv")  # a row an epoch
+    excluded = Inside("excluded.csv")  # excluded files, with the reasons
+    history = Inside("results.csv")  # one row per epoch
     evaluation = Inside("evaluation.json")  # figures on validation and test
     class_figures = Inside("classes.csv")  # the figures of each class
     confidence = Inside("confidence.json")  # temperature, thresholds and limits: a Confidence
     unknown = Inside("export/unknown.npz")  # the arrays that compute the out-of-distribution score
-    predictions = Inside("predictions.csv")  # a row for each photo of validation and test
+    predictions = Inside("predictions.csv")  # a row for each validation and test photo
     label_issues = Inside("label_issues.csv")  # photos whose label is likely wrong
     report = Inside("report.html")
     model_card = Inside("README.md")
@@ -154,27 +156,28 @@ class Run:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Raise an InputError if another process trains this run; the kernel releases the lock when a process ends."""
+        """Raise an InputError if another process trains this run. The kernel frees the lock when a process ends."""
         folder = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
             yield
         except BlockingIOError as error:
-            msg = f"{self.path} is being trained by another process; wait for it, or pass another --name."
+            msg = f"Another process is training {self.path}; wait for it, or pass another --name."
             raise InputError(msg) from error
         finally:
             os.close(folder)
 
     def take_over(self, other: "Run") -> None:
-        """Move network, figures and args of a run inside this one here, and remove that run.
+        """Move network, figures and args of an inner run to this run, and remove the inner run.
 
-        The network moves first, so that a kill never leaves figures of another network; a second call moves the rest.
+        The network moves first, so that a crash never leaves figures of another network. A second call moves the rest.
         """
         if other.best.is_file():
             self.forget_judgement()
             self.history.unlink(missing_ok=True)
             shutil.rmtree(self.path / "folds", ignore_errors=True)
-        order = {other.best: -1, other.confidence: 1, other.path / "args.json": 2}  # the last two make the run usable
+        # the last two files make the run usable
+        order = {other.best: -1, other.confidence: 1, other.path / "args.json": 2}
         files = [file for file in other.path.rglob("*") if file.is_file()]
         for file in sorted(files, key=lambda file: order.get(file, 0)):
             place = self.path / file.relative_to(other.path)
@@ -190,15 +193,15 @@ class Run:
 
     @property
     def finetuning(self) -> "Run":
-        """A run that fine-tunes this run's network, and replaces it if it is better."""
+        """The run that fine-tunes this run's network. It replaces this network if it is better."""
         return Run(self.path / "finetuning")
 
     def fold(self, number: int) -> "Run":
-        """The run of a fold's network; from 1."""
+        """The run of a fold's network. Folds are numbered from 1."""
         return Run(self.path / "folds" / str(number))
 
     def notes(self) -> tuple[str, ...]:
-        """Remarks on the data for a person, a line each."""
+        """Remarks on the data for a person, one per line."""
         path = self.path / "notes.txt"
         return tuple(path.read_text().splitlines()) if path.is_file() else ()
 
@@ -207,7 +210,7 @@ class Run:
         replace_file(self.path / "notes.txt", "".join(f"{note}\n" for note in notes).encode())
 
     def read_confidence(self) -> Confidence:
-        """Read ``confidence.json``; InputError if it is damaged or of another version."""
+        """Read ``confidence.json``. InputError if it is damaged or of another version."""
         try:
             return Confidence.model_validate_json(self.confidence.read_bytes())
         except (OSError, ValidationError) as error:
@@ -216,7 +219,7 @@ class Run:
             raise InputError(msg) from error
 
     def args(self) -> RunArgs:
-        """Read ``args.json``; InputError if it is damaged or of another version."""
+        """Read ``args.json``. InputError if it is damaged or of another version."""
         try:
             return RunArgs.model_validate_json((self.path / "args.json").read_bytes())
         except ValidationError as error:
@@ -224,16 +227,16 @@ class Run:
             raise InputError(msg) from error
 
     def read_args(self) -> RunArgs | None:
-        """Like :meth:`args`; None if there is no run."""
+        """Like :meth:`args`. None if there is no run."""
         return self.args() if (self.path / "args.json").is_file() else None
 
     def write_args(self, args: RunArgs) -> None:
-        """Write ``args.json``, whole."""
+        """Write ``args.json`` atomically."""
         replace_file(self.path / "args.json", args.model_dump_json(indent=1).encode())
 
 
 def open_run(path: Path) -> Run:
-    """Find a run on disk; InputError if there is none."""
+    """Find a run on disk. InputError if there is none."""
     if not (path / "args.json").is_file():
         msg = f"Expected a run (a folder with args.json) at {path}, found none; make one with hangtag train."
         raise InputError(msg)
@@ -244,7 +247,7 @@ def check_free(path: Path) -> None:
     """Raise an InputError if the path of a new run is taken."""
     if path.exists():
         place = quote(str(path))
-        msg = f"{place} exists; pass another --name, or go on with it: hangtag train --resume {place}"
+        msg = f"{place} exists; pass another --name, or continue this run: hangtag train --resume {place}"
         raise InputError(msg)
 
 
@@ -253,12 +256,12 @@ class EpochFigures:
     """One row of ``results.csv``.
 
     Attributes:
-        lr: learning rate at its end.
-        size: side of its training photos in pixels.
-        waiting: share of the steps' time in which the network waited for photos.
-        images_per_s: training photos a second, without validation.
-        compile_s: extra seconds of its first step.
-        best: whether its network became ``best.keras``.
+        lr: learning rate at the end of the epoch.
+        size: side of the training photos in pixels.
+        waiting: share of the time in which the network waited for photos.
+        images_per_s: training photos per second, without validation.
+        compile_s: extra seconds of the first step.
+        best: whether the network of this epoch became ``best.keras``.
     """
 
     epoch: int
@@ -286,7 +289,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
-    """The epoch with the highest validation accuracy, then the lowest loss, then the first."""
+    """The epoch with the highest validation accuracy. Of equal epochs, the lowest loss, then the first."""
     return max(history, key=epoch_rank)
 
 
@@ -296,7 +299,7 @@ def epoch_rank(figures: EpochFigures) -> tuple[bool, float, float, int]:
 
 
 def read_history(path: Path) -> list[EpochFigures]:
-    """The rows of ``results.csv``, empty before it is written; InputError if it is damaged."""
+    """The rows of ``results.csv``, empty before it is written. InputError if it is damaged."""
     if not path.is_file():
         return []
     try:
@@ -306,10 +309,10 @@ def read_history(path: Path) -> list[EpochFigures]:
                 for row in csv.DictReader(file)
             ]
     except (KeyError, TypeError, ValueError) as error:
-        msg = f"Expected a row an epoch in {path}, it is damaged ({error}); train again."
+        msg = f"Expected one row per epoch in {path}, the file is damaged ({error}); train again."
         raise InputError(msg) from error
 
 
 def write_history(path: Path, history: Sequence[EpochFigures]) -> None:
-    """Write ``results.csv``, whole."""
+    """Write ``results.csv`` atomically."""
     write_rows(path, tuple(_COLUMNS), ([getattr(row, field) for field, _ in _COLUMNS.values()] for row in history))

@@ -1,7 +1,7 @@
-"""Retraining by a schedule: Celery's beat sends a message when a cycle is due, and a train worker runs the cycle.
+"""Scheduled retraining: Celery's beat sends a message when a cycle is due, and a train worker runs the cycle.
 
-An extra message does no harm: a cycle holds a lock, continues a killed one, and ends in seconds without new data. So
-only beat's own file records past due times, and Redis may lose any message.
+An extra message does no harm: a cycle holds a lock, continues a killed cycle, and ends in seconds without new data. So
+only beat's own file stores past due times, and Redis may lose any message.
 """
 
 import ctypes
@@ -32,17 +32,17 @@ from worker.queue.start_worker import HeartStep, prepare_worker, run_worker
 QUEUE: Final = "hangtag.train"
 TASK: Final = "hangtag.retrain"
 _STATE: Final = ".schedule"
-"""Beat's file beside the model's versions: when each cycle was last sent, so that a missed one is sent late."""
+"""Beat's file, next to the model's versions: the last time of each cycle, so that missed cycles are sent late."""
 
 _RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _EXPECTED: Final = {ExitCode.OK, ExitCode.GATE_REFUSED, ExitCode.NOTHING_NEW, ExitCode.BUSY}
 _UNTIL_REDIS_IS_THERE: Final = {"max_retries": None, "interval_start": 0, "interval_step": 1, "interval_max": 5}
 _SET_DEATH_SIGNAL: Final = 1
-"""``PR_SET_PDEATHSIG`` of prctl(2); it outlives execve(2)."""
+"""``PR_SET_PDEATHSIG`` of prctl(2). It stays set after execve(2)."""
 
 
 def run_beat(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool) -> None:
-    """Send a message for each cycle that is due, until SIGTERM or Ctrl-C. One process is enough for all models."""
+    """Send a message for each due cycle, until SIGTERM or Ctrl-C. One process is enough for all models."""
     read = {str(path.absolute()): read_config(path) for path in configs}
     start_logging(as_json=as_json)
     app = _make_app(settings)
@@ -50,7 +50,7 @@ def run_beat(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool)
     first = next(iter(read.values()))
     state = open_registry(first.registry).model_storage(first.name).scratch / _STATE
     state.parent.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # beat saves its file on the way out
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # beat saves its file at its end
     for path, entry in app.conf.beat_schedule.items():
         log_event("schedule_starts", config=path, schedule=str(entry["schedule"]), redis=settings.redis_name)
     Service(app, schedule_filename=str(state)).start()
@@ -63,7 +63,7 @@ def _make_app(settings: QueueSettings) -> HangtagCelery:
         task_queues=[Queue(QUEUE, exchange="", routing_key=QUEUE)],
         task_default_queue=QUEUE,
         task_time_limit=None,
-        result_expires=None,  # else beat adds a daily task of its own
+        result_expires=None,  # otherwise beat adds its own daily task
         worker_concurrency=1,
     )
     return app
@@ -79,7 +79,7 @@ def _beat_entry(path: str, config: RetrainConfig) -> dict[str, Any]:
 
 
 def beat_schedule(settings: ScheduleSettings) -> BaseSchedule:
-    """Celery's schedule; the fields of ``cron`` are in the settings' own time zone."""
+    """Celery's schedule. The fields of ``cron`` are in the time zone of the settings."""
     if settings.cron is None:
         return schedule(timedelta(seconds=parse_duration(settings.every or "")))
     try:
@@ -96,16 +96,16 @@ def beat_schedule(settings: ScheduleSettings) -> BaseSchedule:
 def start_train_worker(
     settings: QueueSettings, configs: Sequence[Path], *, as_json: bool, command: Sequence[str] = _RETRAIN
 ) -> int:
-    """Run the cycles of some configs, one at a time, until stopped; returns the exit status.
+    """Run the cycles of some configs, one at a time, until stopped. Returns the exit status.
 
-    SIGTERM ends it and its cycle at once. The message goes back to the queue: the next worker continues the cycle.
-    ``command`` is the command line before the config and options.
+    SIGTERM ends the worker and its cycle at once. The message goes back to the queue, and the next worker continues the
+    cycle. ``command`` is the command line before the config and options.
     """
     if find_spec("tensorflow") is None:
         msg = "A worker of the queue train needs TensorFlow; pip install 'hangtag[train,worker]'."
         raise MissingExtraError(msg)
     if not configs:
-        msg = "Expected the settings whose cycles this worker runs, got none: hangtag worker --queue train shop.toml"
+        msg = "Expected config files for this worker's cycles, got none: hangtag worker --queue train shop.toml"
         raise InputError(msg)
     for config in configs:
         read_config(config)
@@ -123,9 +123,9 @@ def start_train_worker(
 
 
 def run_cycle(command: Sequence[str], configs: Collection[str], config: str, when: str) -> int | None:
-    """Run a cycle in a process of its own, which frees its memory at the end, and log its lines.
+    """Run a cycle in a separate process, which frees its memory at the end, and log its lines.
 
-    The process dies with this one. Returns the cycle's exit status; None if this worker has no such config.
+    The process dies with this process. Returns the cycle's exit status. None if this worker has no such config.
     """
     if config not in configs:
         log_event("cycle_refused", logging.WARNING, config=config, known=", ".join(sorted(configs)))
@@ -144,7 +144,7 @@ def run_cycle(command: Sequence[str], configs: Collection[str], config: str, whe
             for line in process.stdout or ():
                 if line.strip():
                     log_event("cycle_line", config=config, line=line.rstrip())
-        except BaseException:  # the worker must stop
+        except BaseException:  # the worker is stopping
             process.kill()
             raise
     level = logging.INFO if process.returncode in _EXPECTED else logging.ERROR
@@ -153,6 +153,6 @@ def run_cycle(command: Sequence[str], configs: Collection[str], config: str, whe
 
 
 def _die_with_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Celery's pool ignores it
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Celery's pool ignores this signal
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)

@@ -30,12 +30,12 @@ from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_exclude
 
 _AFTERWARDS: Final = 0.06
 _AFTERWARDS_S: Final = 8.0
-"""Reserved from a time limit, as a share or in seconds, to judge the network and to write the report."""
+"""Time reserved from a time limit, as a share or in seconds, to evaluate the network and to write the report."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The result of a training; without an evaluation if no epoch was completed."""
+    """The result of a training. It has no evaluation if no epoch was completed."""
 
     run: Run
     args: RunArgs
@@ -43,7 +43,7 @@ class TrainResult:
 
     @property
     def interrupted(self) -> bool:
-        """Whether a person stopped it."""
+        """Whether a person stopped the training."""
         return self.args.state is RunState.INTERRUPTED
 
 
@@ -51,14 +51,14 @@ class TrainingView(FitView, Progress, Protocol):
     """Shows the progress of a training."""
 
     def goes_on(self, evaluation: Evaluation, run: Run, args: RunArgs, seconds: float | None) -> None:
-        """Fine-tuning with these args begins, and takes ``seconds``, if known; the run of the head is complete."""
+        """Fine-tuning begins with these args, and takes ``seconds``, if known. The head's run is complete."""
 
     def prepared(self, prepared: Prepared, args: RunArgs) -> None:
         """The data is ready."""
 
 
 def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) -> TrainResult:
-    """Train a network; ``path``, of the new run, must not exist; ``cache`` holds pixels and statistics."""
+    """Train a network. ``path`` is the new run and must not exist. ``cache`` has pixels and statistics."""
     began = time.monotonic()
     check_free(path)
     statistics = StatisticsStore(cache)
@@ -79,7 +79,7 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     work = _Work(Run(path), store, cache, prepared, began, view)
     if args.begins_frozen:
-        network = new_network(args)  # refuses weights that do not fit, before there is a run
+        network = new_network(args)  # refuse weights that do not fit before the run exists
         work.begin(frozen_args(request, args), finetuning=args)
         with work.run.alone():
             return work.fit_head_first(network)
@@ -101,8 +101,8 @@ def _choose_network(request: TrainRequest, view: TrainingView) -> NetworkChoice:
     choice, why = choose_network(request, download)
     if request.epochs == 0 and not choice.has_pretrained_body:
         msg = (
-            "--epochs 0 fits a head on pretrained features, not on random weights or a run's (best.keras); pass "
-            "--epochs 1 or more, or a pretrained --arch without such --weights."
+            "--epochs 0 fits a head on pretrained features, not on random weights or a run's weights "
+            "(best.keras); pass --epochs 1 or more, or a pretrained --arch without such --weights."
         )
         raise InputError(msg)
     if request.fold_weights:
@@ -113,11 +113,11 @@ def _choose_network(request: TrainRequest, view: TrainingView) -> NetworkChoice:
 
 
 def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
-    """Go on with a training that was stopped, from its last whole epoch; a complete one is only evaluated again."""
+    """Continue a stopped training from its last complete epoch. A complete training is only evaluated again."""
     with run.alone():
         tuned = run.finetuning.read_args()
         if tuned and tuned.state is RunState.COMPLETE and not run.finetuning.best.is_file():
-            run.take_over(run.finetuning)  # it was killed in the middle
+            run.take_over(run.finetuning)  # killed in the middle of a step
         args = run.args()
         if args.is_frozen:
             check_weights(args)
@@ -136,7 +136,7 @@ def _seconds_of(run: Run) -> float:
 
 
 def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
-    """Deadline for the network itself, so that its folds end by ``end``; by :func:`time.monotonic`."""
+    """Deadline for the network itself, on :func:`time.monotonic`, so that its folds end by ``end``."""
     now = time.monotonic()
     return None if end is None else now + (end - now) / (1 + args.cost_of_folds)
 
@@ -151,7 +151,7 @@ class _Work:
     view: TrainingView
 
     def begin(self, args: RunArgs, finetuning: RunArgs | None = None) -> None:
-        """Write the files that a resume needs; ``args.json`` comes last, and makes the folder a run."""
+        """Write the files that a resume needs. ``args.json`` comes last, and makes the folder a run."""
         try:
             self.run.path.mkdir(parents=True)  # fails for the second of two trainings that start together
         except FileExistsError:
@@ -165,7 +165,7 @@ class _Work:
         self.run.write_args(args)
 
     def end(self, args: RunArgs) -> float | None:
-        """Deadline for training all networks, by :func:`time.monotonic`; leaves time for the report."""
+        """Deadline for training all networks, on :func:`time.monotonic`. Leaves time for the report."""
         limit = args.time_limit_s
         return None if limit is None else self.began + max(limit / 2, limit * (1 - _AFTERWARDS) - _AFTERWARDS_S)
 
@@ -186,7 +186,7 @@ class _Work:
         )
 
     def fit_head_first(self, network: keras.Model) -> TrainResult:
-        """Fit a head on frozen features and judge it, which completes a run; then fine-tune, if planned."""
+        """Fit a head on frozen features and evaluate it, which completes a run. Then fine-tune, if planned."""
         args = self.run.args().model_copy(update={"state": RunState.TRAINING})
         self.view.prepared(self.prepared, args)
         self.run.write_args(args)
@@ -224,30 +224,30 @@ class _Work:
         args = self.run.args().model_copy(update={"state": state})
         self.run.write_args(args)
         if state is RunState.COMPLETE:
-            (self.run.finetuning.path / "args.json").unlink(missing_ok=True)  # first, so that no half run is resumed
+            # first, so that no incomplete run is resumed
+            (self.run.finetuning.path / "args.json").unlink(missing_ok=True)
             shutil.rmtree(self.run.finetuning.path, ignore_errors=True)
         return TrainResult(self.run, args, head)
 
     def _fine_tune(self, head: Evaluation, args: RunArgs) -> TrainResult:
-        """Fine-tune in a run of its own, which replaces the head's run if it is better out of fold."""
+        """Fine-tune in a separate run. It replaces the head's run if it is better out of fold."""
         try:
             result = self.go_on(self.run.finetuning, args)
-        except DataError:  # it diverged
+        except DataError:  # the training diverged
             self.view.note(
-                "Fine-tuning diverged: the head on pretrained features is kept. Another --seed or a larger "
+                "Fine-tuning diverged: the head on pretrained features is used. Another --seed or a larger "
                 "--batch-size may help"
             )
             return self._keep_head(head)
         if result.interrupted or result.evaluation is None:
             return self._keep_head(head, RunState.INTERRUPTED)
         if not is_better(result.evaluation, head):
-            self.view.note("Fine-tuning was no better out of fold: the head on pretrained features is kept")
+            self.view.note("Fine-tuning was no better out of fold: the head on pretrained features is used")
             return self._keep_head(head)
         self.run.take_over(self.run.finetuning)
         return TrainResult(self.run, result.args, result.evaluation)
 
     def go_on(self, run: Run, args: RunArgs) -> TrainResult:
-        """Train from the last whole epoch of a run, if there is one."""
         now = {"epochs_done": len(read_history(run.history)), "state": RunState.TRAINING}
         args = args.model_copy(update=now)
         if run is self.run:
@@ -256,7 +256,6 @@ class _Work:
         return self.train(run, args, new_network(args, begun=run.state.is_file()))
 
     def train(self, run: Run, args: RunArgs, network: keras.Model) -> TrainResult:
-        """Train the network from its current weights, then write all files of the run."""
         training, end = self.training(run, args), self.end(args)
         outcome = training.train(network, deadline_of_main(args, end), self.view)
         folds = None if outcome.interrupted else train_folds(training, end, self.view)
@@ -264,7 +263,7 @@ class _Work:
         ended = {"state": state, "epochs_done": len(outcome.history), "best_epoch": outcome.best_epoch}
         args = args.model_copy(update=ended)
         evaluation = None
-        if outcome.history and (run is self.run or state is RunState.COMPLETE):  # else the head's report stays
+        if outcome.history and (run is self.run or state is RunState.COMPLETE):  # otherwise the head's report stays
             training = replace(training, args=args)
             keep_for_export(training)
             took = time.monotonic() - self.began

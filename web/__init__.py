@@ -1,1 +1,1 @@
-"""The web page and the HTTP interface: try a model, watch jobs, review doubtful rows."""
+"""The web page and the HTTP API: try a model, watch jobs, review unsure rows."""

@@ -1,4 +1,4 @@
-"""The application: its routes, their middleware, and the routes that belong to no page."""
+"""The application: routes, middleware, and the routes that belong to no page."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ from web.state import State, make_state
 _STATIC: Final = Path(__file__).parent / "static"
 _AN_HOUR: Final = {"cache-control": "max-age=3600"}
 _OWN_PATH: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
-r"""A path here: ``//host`` and ``/\host`` lead to another host."""
+r"""A path on this server: ``//host`` and ``/\host`` lead to another host."""
 _METRICS: Final = {"text/plain": {"schema": {"type": "string"}, "example": "hangtag_web_waiting_photos 3.0\n"}}
 _router = APIRouter(include_in_schema=False)
 _health = APIRouter(tags=["health"])
@@ -45,7 +45,7 @@ def create_app(settings: WebSettings) -> FastAPI:
         title="Hangtag",
         version=version("hangtag"),
         summary="Label product photos, and know which labels you can trust.",
-        docs_url=None,  # its page loads scripts from elsewhere
+        docs_url=None,  # FastAPI's page loads scripts from other hosts
         redoc_url=None,
         lifespan=lifespan,
         responses=PROBLEMS,
@@ -64,7 +64,7 @@ def create_app(settings: WebSettings) -> FastAPI:
 
 
 def create_server(settings: WebSettings) -> uvicorn.Server:
-    """A server that is not started yet; raises an InputError if it could not store corrections."""
+    """A server that is not started yet. InputError if the server could not store corrections."""
     app = create_app(settings)
     app.state.hangtag.reviews.store.check()
     config = uvicorn.Config(app, http=Connection, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
@@ -73,13 +73,13 @@ def create_server(settings: WebSettings) -> uvicorn.Server:
 
 @_router.get("/")
 def home(request: Request) -> Response:
-    """Lead to the first page of the navigation."""
+    """Redirect to the first page of the navigation."""
     return RedirectResponse(f"{request.scope.get('root_path', '')}/jobs", 303)
 
 
 @_router.get("/static/pages.css")
 def style() -> Response:
-    """The style that the receipt and the reports have."""
+    """The style sheet of the receipt and the reports."""
     return Response(style_sheet(), media_type="text/css", headers=_AN_HOUR)
 
 
@@ -99,7 +99,7 @@ def login_page(request: Request, to: str = "/") -> Response:
 async def log_in(
     request: Request, state: State, token: Annotated[str, Form(max_length=4096)], to: str = "/"
 ) -> Response:
-    """Let a browser with the token in, and lead it to the page that it requested."""
+    """Let a browser with the token in, and redirect it to the requested page."""
     if not state.access.is_token(client_of(request), token.strip()):
         return page(request, "web/login.html", 403, wrong=True, to=to)
     request.session[LOGGED_IN] = True
@@ -107,7 +107,7 @@ async def log_in(
 
 
 class Health(BaseModel):
-    """The server answers."""
+    """The answer of a running server."""
 
     status: str = Field("ok", examples=["ok"])
 
@@ -116,21 +116,21 @@ class Ready(BaseModel):
     """The server's readiness."""
 
     status: str = Field("ready", examples=["ready"])
-    model: str | None = Field(description="The model that labels photos; null without one.", examples=["shop@3"])
-    note: str | None = Field(description="Why no model is loaded, or why it is not the current one.", examples=[None])
+    model: str | None = Field(description="The model that labels photos; null if there is none.", examples=["shop@3"])
+    note: str | None = Field(description="Why no model is loaded, or why an older model answers.", examples=[None])
 
 
 @_health.get("/healthz", openapi_extra={"x-curl": "curl {base}/healthz"})
 async def healthz() -> Health:
-    """Say that the process answers."""
+    """Answer while the process runs."""
     return Health(status="ok")
 
 
 @_health.get("/readyz", openapi_extra={"x-curl": "curl {base}/readyz"})
 async def readyz(state: State) -> Ready:
-    """Say whether the folder of jobs can be read and the model answers; the first request loads the model.
+    """Answer whether the folder of jobs is readable and a model is ready. The first request loads the model.
 
-    Without --model, a server is also ready if its registry does not have exactly one model.
+    Without --model, a server is also ready if its registry does not contain exactly one model.
     """
     await asyncio.to_thread(state.jobs.queued.names)
     pool = state.classifier
@@ -148,5 +148,5 @@ async def readyz(state: State) -> Ready:
     openapi_extra={"x-curl": "curl {base}/metrics"},
 )
 async def metrics(state: State) -> Response:
-    """Tell the server's numbers; docs/metrics.md says what they mean."""
+    """Return the server's metrics. docs/metrics.md describes them."""
     return Response(state.metrics.text(), media_type=CONTENT_TYPE_LATEST)

@@ -1,4 +1,4 @@
-"""Catalogues for new jobs: uploads, places on the server, and previews of their first rows."""
+"""Catalogues for new jobs: uploads, places on the server, and previews of the first rows."""
 
 import asyncio
 import re
@@ -36,18 +36,19 @@ _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 ENCODINGS: Final = (*LIKELY_ENCODINGS, "utf-16-le", "utf-16-be")
-"""Encodings that a text catalogue may have instead of UTF-8."""
+"""The encodings that a text catalogue may have instead of UTF-8."""
 
 
 class Places:
-    """The places of the server that people may name.
+    """The places on the server that people may use.
 
-    Without a token and ``--data``: every place that the server's user may read, since only this machine can connect.
-    Otherwise: the folders of ``--data``, links followed. URLs of the web are fetched as the worker fetches them.
+    Without a token and without ``--data``: all places that the server's user may read, because only this machine can
+    connect. Otherwise: the folders of ``--data``, with links followed. Web URLs are downloaded in the same way as by a
+    worker.
 
     Attributes:
         roots: the folders.
-        open: whether people may name every place.
+        open: whether people may use every place.
     """
 
     def __init__(self, settings: WebSettings) -> None:
@@ -63,19 +64,19 @@ class Places:
             if not is_url(place) and any(Path(place).resolve().is_relative_to(root) for root in self.roots):
                 return str(Path(place).resolve())
         there = ", ".join(map(str, self.roots)) or "none was given"
-        msg = f"Expected {what} under a folder of --data ({there}), got {place[:200]!r}; name a place there."
+        msg = f"Expected {what} under a folder of --data ({there}), got {place[:200]!r}; use a place there."
         raise InputError(msg)
 
     def checked_model(self, model: str) -> str:
-        """A model that may be used: a name of the registry, the server's own model, or a :meth:`checked` path."""
+        """A model that may be used: a name in the registry, the server's own model, or a :meth:`checked` path."""
         own = self.open or model == self._model or not Path(model).exists()
         return model if own else self.checked(model, "the model")
 
 
 class SlowCalls:
-    """Calls of functions that wait for other hosts, a few at once.
+    """Calls of functions that wait for other hosts. Only a few run at once.
 
-    Each has its own thread, so that other requests keep theirs, and the server ends without waiting.
+    Each call has its own thread, so other requests do not wait, and the server ends without waiting.
     """
 
     def __init__(self) -> None:
@@ -103,10 +104,10 @@ class SlowCalls:
 
 @contextmanager
 def uploaded(name: str, file: BinaryIO) -> Iterator[Path]:
-    """A sent file, in its own folder until the block ends; errors give the name that was sent.
+    """An uploaded file, in its own folder until the block ends. Errors contain the file's original name.
 
     Raises:
-        InputError: a catalogue cannot have this ending.
+        InputError: a catalogue cannot have this extension.
     """
     safe = _safe_name(name)
     check_kind(Path(safe).suffix, safe)
@@ -122,7 +123,6 @@ def uploaded(name: str, file: BinaryIO) -> Iterator[Path]:
 
 
 def _safe_name(name: str) -> str:
-    """The last part of a name, in letters, digits, ``.``, ``_`` and ``-``; its ending is kept."""
     last = Path(name.replace("\\", "/")).name
     stem, suffix = Path(last).stem, Path(last).suffix.lower()
     return f"{_UNSAFE.sub('-', stem).strip('-.')[:80] or 'catalogue'}{_UNSAFE.sub('', suffix)[:12]}"
@@ -130,15 +130,15 @@ def _safe_name(name: str) -> str:
 
 @dataclass(frozen=True)
 class Preview:
-    """The first rows that a job would read.
+    """The first rows of a new job.
 
     Attributes:
-        image_column: the column with the photos; empty if a person must choose it.
+        image_column: the column with the photos. Empty if a person must choose it.
         image_root: where relative paths start.
-        rows: cells as text, cut if they are long.
-        photos: of these rows, as small ``data:`` URIs once they are :func:`drawn`; or why there is none.
-        relative: whether a photo is named by a relative path.
-        refused: what a person must choose before there are rows.
+        rows: cells as text. Long cells are cut.
+        photos: the photos of these rows, as small ``data:`` URIs after :func:`drawn`. For a missing photo, the reason.
+        relative: whether some photos have relative paths.
+        refused: the choice that a person must make first. Then there are no rows.
     """
 
     columns: tuple[str, ...] = ()
@@ -156,7 +156,7 @@ class Preview:
 
     @property
     def faults(self) -> str:
-        """Why rows have no photo, each reason once."""
+        """The reasons for missing photos, each once."""
         return fault_words(photo for photo in self.photos if isinstance(photo, ImageError))
 
 
@@ -168,11 +168,11 @@ def preview(
     allow_hosts: Sequence[str] = (),
     image_suffix: str | None = None,
 ) -> Preview:
-    """Read the first rows and their photos, as labelling would; ``allow_hosts`` may have private addresses.
+    """Read the first rows and their photos as labelling does. Hosts in ``allow_hosts`` may have private addresses.
 
     Raises:
         InputError: the source cannot be used.
-        JobError: another host does not send it.
+        JobError: another host does not send the source.
     """
     try:
         catalogue = open_catalogue(
@@ -186,7 +186,7 @@ def preview(
             within_s=_CATALOGUE_S,
         )
     except NoImageColumnError as error:
-        return Preview(tuple(error.columns), refused="Which column names the photo? Choose it.")
+        return Preview(tuple(error.columns), refused="Which column contains the photo? Choose it.")
     except EncodingError as error:
         return Preview(refused=str(error).replace(source, Path(source).name))
     first = next(catalogue.batches).slice(0, _ROWS)
@@ -214,7 +214,7 @@ def _photos(root: str, cells: list[str | None], allow_hosts: Sequence[str]) -> t
         photos = dict(
             fetch_photos(dict(enumerate(cells)), root, allow_hosts, DownloadLimits(total_s=_WITHIN_S), _WITHIN_S)
         )
-    except HangtagError as error:  # such as credentials that this machine lacks
+    except HangtagError as error:  # for example credentials that this machine lacks
         return (ImageError(str(error), ImageFault.DOWNLOAD),) * len(cells)
     return tuple(photo for _, photo in sorted(photos.items()))
 
@@ -231,5 +231,5 @@ async def _small(photo: bytes | str | ImageError, draw: Callable[[bytes, int], A
         return data_uri(await draw(photo, _SIDE), "jpeg")
     except ImageError as error:
         return error
-    except HangtagError as error:  # such as a process that does not start
+    except HangtagError as error:  # for example a process that does not start
         return ImageError(str(error), ImageFault.DOWNLOAD)

@@ -1,10 +1,10 @@
-"""Labels photos of requests in processes, one a core, in batches of the photos that wait.
+"""Labels photos of requests in processes, one per core. Waiting photos are batched.
 
     photos = await state.classifier.classify([photo, …], top_k=5)
 
-Only the lookup of a model happens off the event loop. A photo that ends its process is tried once more, alone; if that
-process ends, too, the photo fails. Labelling's own pool (``worker.labelling.process_pool``) reads whole chunks of a
-known job with one model; here photos come one by one, and the model may change meanwhile.
+Only the look-up of a model runs outside the event loop. A photo that kills its process is tried once more, alone in a
+batch. If that process also dies, the photo fails. Labelling's own pool (``worker.labelling.process_pool``) reads whole
+chunks of a known job with one model. Here photos come one by one, and the model may change.
 """
 
 import asyncio
@@ -34,11 +34,11 @@ from web.responses import Problem
 _MOST_DEATHS: Final = 2
 _FULL_S: Final = 2
 _REFUSED_LOOKS: Final = 10
-"""After a failed load, the pool waits this many times as long before the next one."""
+"""After each failed load, the pause before the next load grows by this factor."""
 
 
 class NoModelError(InputError):
-    """No model is named, and the registry does not have just one."""
+    """No model is set, and the registry does not contain exactly one model."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,10 @@ class Limits:
     """The limits of a pool.
 
     Attributes:
-        photos: the most that may wait at once, of all requests together.
-        decode_s: seconds that decoding one photo may take.
-        wait_s: seconds after which a request is given up.
-        look_s: seconds between two lookups of the model's alias.
+        photos: the most photos that may wait at once, over all requests.
+        decode_s: seconds for decoding one photo.
+        wait_s: seconds after which a request fails.
+        look_s: seconds between two look-ups of the model's alias.
     """
 
     photos: int = 512
@@ -70,16 +70,16 @@ class ClassifierPool:
     """Labels photos of requests.
 
     Args:
-        model: a path, or a name of the registry; None for the champion of the registry's only model.
-        registry: where names are looked up.
-        metrics: of the server.
-        limits: of the pool.
-        processes: how many label photos. Default: one a core.
+        model: a path, or a name in the registry. None: the champion of the registry's only model.
+        registry: the registry of models.
+        metrics: the server's metrics.
+        limits: the limits of the pool.
+        processes: number of labelling processes. Default: one per core.
 
     Attributes:
-        model: the model that answers; None until it is loaded.
-        trouble: why the current model cannot be loaded; the previous model still answers.
-        absent: whether the trouble is that no model is named and the registry does not have just one.
+        model: the current model. None until it is loaded.
+        trouble: why the newest model cannot be loaded. The previous model still answers.
+        absent: whether ``trouble`` means that no model is set and the registry does not contain exactly one model.
     """
 
     def __init__(
@@ -111,16 +111,16 @@ class ClassifierPool:
 
     @property
     def waiting(self) -> int:
-        """Photos that wait."""
+        """The number of waiting photos."""
         return len(self._photos)
 
     def start(self) -> None:
-        """Begin to load the model; a second call does nothing. Call it on the event loop."""
+        """Begin to load the model. A second call does nothing. Call it on the event loop."""
         if self._watching is None and not self._ended:
             self._watching = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
-        """End all processes; requests that wait get an error."""
+        """End all processes. Waiting requests get an error."""
         self._ended, self._current = True, None
         self._fail_all(_ending())
         tasks = [*filter(None, [self._watching]), *self._serving]
@@ -131,14 +131,14 @@ class ClassifierPool:
     async def classify(
         self, photos: Sequence[bytes], top_k: int = 3, precision: float | None = None, threshold: float | None = None
     ) -> list[ClassifiedPhoto]:
-        """Label photos. A photo that cannot be read fails no other. Raises Problem or InputError.
+        """Label photos. An unreadable photo does not affect the others. Raises Problem or InputError.
 
         Args:
-            photos: the bytes of their files.
-            top_k: how many classes to name, best first.
-            precision: how often photos that need no review must be right: one of the model's table. Default: the
-                model's own choice.
-            threshold: the confidence from which photos of any class need no review, in place of a precision.
+            photos: the bytes of the photos' files.
+            top_k: number of classes in the answer, best first.
+            precision: the share of labels without review that must be right. The model must list it. Default: the
+                model's own.
+            threshold: the lowest confidence at which photos need no review, in place of a precision.
 
         Returns:
             An answer for each photo, in order.
@@ -147,11 +147,11 @@ class ClassifierPool:
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]
 
     async def heat_map(self, photo: bytes) -> HeatMap:
-        """The heat map of a photo's likeliest class, made in small batches, so that other requests come in between.
+        """The heat map of a photo's likeliest class. Made in small batches, so that other requests can run in between.
 
         Raises:
-            Problem: 422 for a photo that cannot be read, 429 while another map is made or the queue is full, 503
-                without a model.
+            Problem: 422 for an unreadable photo, 429 while another map is made or the queue is full, 503 without a
+                model.
         """
         if self._map_in_work:
             raise Problem(429, "Another heat map is being made; try again in 1 second.", {"retry-after": "1"})
@@ -172,7 +172,7 @@ class ClassifierPool:
     async def _confidences(self, photo: bytes, label: str, cells: list[int]) -> list[float]:
         (answer,) = await self._ask([photo], {"cells": cells, "label": label})
         if not answer.get("confidences"):
-            words = answer.get("error_message") or "The model was replaced meanwhile; try again."
+            words = answer.get("error_message") or "The model was replaced during the request; try again."
             raise Problem(503, words, {"retry-after": "1"})
         confidences: list[float] = answer["confidences"]
         return confidences
@@ -190,7 +190,7 @@ class ClassifierPool:
             async with asyncio.timeout(self._limits.wait_s):
                 return await asyncio.gather(*(one.answer for one in waiting))
         except TimeoutError:
-            msg = f"No answer came within {self._limits.wait_s:g} s; send fewer photos at once, or try again later."
+            msg = f"No answer within {self._limits.wait_s:g} s; send fewer photos at once, or try again later."
             raise Problem(503, msg, {"retry-after": "10"}) from None
 
     def _put(self, photos: Sequence[_WaitingPhoto]) -> None:
@@ -204,7 +204,7 @@ class ClassifierPool:
         self._changed.set()
 
     async def _serve(self, process: ClassifierProcess, reference: ModelReference) -> None:
-        """Give a process batches until another model answers; start another one if it ends."""
+        """Give batches to a process until the model is replaced. If the process dies, start another process."""
         batch: list[_WaitingPhoto] = []
         try:
             while batch := await self._next_batch(reference):
@@ -221,7 +221,7 @@ class ClassifierPool:
             await process.end()
 
     async def _next_batch(self, reference: ModelReference) -> list[_WaitingPhoto]:
-        """The next batch, a fair share of the photos that wait; none if another model answers."""
+        """The next batch: a fair share of the waiting photos. Empty if the model was replaced."""
         self._idle += 1
         try:
             while self._current is reference:
@@ -234,11 +234,11 @@ class ClassifierPool:
         return []
 
     def _take(self, most: int) -> list[_WaitingPhoto]:
-        """Photos from the front of the queue; one that was in hand at a death is alone in its batch."""
+        """Photos from the front of the queue. A photo from a dead process gets a batch of its own."""
         batch: list[_WaitingPhoto] = []
         while self._photos and len(batch) < min(BATCH, most) and not (batch and self._photos[0].deaths):
             one = self._photos.popleft()
-            if not one.answer.done():  # or its request was given up
+            if not one.answer.done():  # or its request has ended
                 batch.append(one)
                 if one.deaths:
                     break
@@ -263,7 +263,7 @@ class ClassifierPool:
                 self._metrics.photos.labels(answer["status"], answer.get("error", "")).inc()
 
     def _blame(self, batch: Sequence[_WaitingPhoto], status: int, model: str) -> None:
-        """Let the photos of a dead process wait again, except one that was alone at its second death: it fails."""
+        """Requeue the photos of a dead process. A photo that was alone in its batch at its second death fails."""
         self._metrics.deaths.inc()
         log_event("process_died", logging.WARNING, status=status, photos=len(batch))
         for one in batch:
@@ -279,7 +279,7 @@ class ClassifierPool:
             batch[0].answer.set_result(failed)
 
     async def _restarted(self, dead: ClassifierProcess, reference: ModelReference) -> ClassifierProcess:
-        """Another process with the same model, unless another model answers; tries until one starts."""
+        """Another process with the same model, unless the model was replaced. Tries until a process starts."""
         while self._current is reference:
             try:
                 return await ClassifierProcess.start(reference, self._limits.decode_s)
@@ -320,13 +320,13 @@ class ClassifierPool:
         return reference, _fingerprint(reference.path)
 
     async def _load(self, reference: ModelReference) -> None:
-        """Start all processes with a model, and let them take over once all are ready."""
+        """Start all processes with a model. They take over when all of them are ready."""
         starts = (ClassifierProcess.start(reference, self._limits.decode_s) for _ in range(self._processes))
         started = await asyncio.gather(*starts, return_exceptions=True)
         processes = [one for one in started if isinstance(one, ClassifierProcess)]
         errors = [one for one in started if isinstance(one, BaseException)]
         if not errors and len({process.model for process in processes}) > 1:
-            errors = [HangtagError(f"{reference.name} was replaced while it was loaded; it is loaded again.")]
+            errors = [HangtagError(f"{reference.name} was replaced during loading; it is loaded again.")]
         if errors:
             for process in processes:
                 await process.end()
@@ -341,17 +341,17 @@ class ClassifierPool:
         self._changed.set()
 
     def model_name(self) -> str:
-        """The name of the current model: the one in the settings, or the champion of the registry's only model.
+        """The name of the current model: the name in the settings, or the champion of the registry's only model.
 
         Raises:
-            NoModelError: the settings name none, and the registry does not have just one.
+            NoModelError: the settings have no model, and the registry does not contain exactly one.
         """
         if self._named:
             return self._named
         names = open_registry(self._registry).names()
         if len(names) != 1:
             found = ", ".join(names) or "none"
-            msg = f"Expected one model in the registry at {self._registry}, found {found}; name a model with --model."
+            msg = f"Expected one model in the registry at {self._registry}, found {found}; choose a model with --model."
             raise NoModelError(msg)
         return f"{names[0]}@{CHAMPION}"
 
@@ -366,7 +366,7 @@ def _fail(waiting: _WaitingPhoto, error: Exception) -> None:
 
 
 def _fingerprint(model: Path) -> str:
-    """A text that changes when the model is replaced, without reading all of it."""
+    """A text that changes when the model is replaced. Does not read the whole model file."""
     if not model.is_file():
         return read_manifest(model).digest
     status = model.stat()
@@ -374,16 +374,16 @@ def _fingerprint(model: Path) -> str:
 
 
 def fault_of_death(status: int, decode_s: float) -> tuple[ImageFault, str]:
-    """The fault of a photo whose decoding ended its process with this status, and a sentence about it."""
+    """The fault and the message of a photo whose decoding ended its process with this status."""
     if status == -signal.SIGALRM:
         return ImageFault.TIMEOUT, f"Decoding took longer than {decode_s:g} s; re-save the photo."
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-    return ImageFault.CRASHED, f"Decoding brought its process down ({name}); re-save the photo."
+    return ImageFault.CRASHED, f"Decoding crashed the process ({name}); re-save the photo."
 
 
 def _no_model(trouble: str) -> Problem:
-    return Problem(503, f"No model can answer: {trouble}", {"retry-after": "5"})
+    return Problem(503, f"No model is available: {trouble}", {"retry-after": "5"})
 
 
 def _ending() -> Problem:
-    return Problem(503, "The server is ending; try again once it is back.", {"retry-after": "5"})
+    return Problem(503, "The server is stopping; try again after its restart.", {"retry-after": "5"})

@@ -1,10 +1,10 @@
-"""A process that labels or draws photos for the page: if a photo ends it, only that photo is lost.
+"""A process that labels or draws photos for the page. If a photo crashes the process, only this photo fails.
 
-:class:`ClassifierProcess` is the server's end of it. The process runs ``python -P -m web.classifier_process MODEL
-TIMEOUT_S``; with an empty MODEL it only draws. First it writes a JSON line: the model that it serves (``{"model":
-{…}}``), or why it serves none (``{"refused": message}``). Then it reads batches, each a JSON line ``{"asks": [{"size":
-bytes, …}]}`` and the bytes of those photos, and answers each with the JSON line ``{"answers": [{…}]}``, in the same
-order. It ends when stdin closes.
+The server uses :class:`ClassifierProcess`. The process runs ``python -P -m web.classifier_process MODEL TIMEOUT_S``.
+With an empty MODEL it only draws. First it writes a JSON line: its model (``{"model": {…}}``), or why it has none
+(``{"refused": message}``). Then it reads batches. A batch is a JSON line ``{"asks": [{"size": bytes, …}]}`` and the
+bytes of its photos. The answer is the JSON line ``{"answers": [{…}]}``, in the same order. The process ends when stdin
+closes.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ from worker.labelling.process_pool import take_streams
 
 _START_S: Final = 120.0
 _LATE_S: Final = 30.0
-"""A silent process is killed this long after the time limit of its photos."""
+"""Seconds. A silent process is killed this long after the time limit of its photos."""
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 _RULES_KEPT: Final = 32
 _QUALITY: Final = 85
@@ -52,17 +52,17 @@ _QUALITY: Final = 85
 
 @dataclass(frozen=True)
 class ServedModel:
-    """The model that answers.
+    """The model of a process.
 
     Attributes:
-        name: for people: ``shop@3``, or a path.
-        path: its bundle, or a lone ``.onnx`` file.
+        name: the name for people: ``shop@3``, or a path.
+        path: the bundle, or a single ``.onnx`` file.
         reference: ``name/version/variant@digest``.
-        digest: SHA-256 of the bundle's manifest, or of the lone file.
-        size: side of the square that photos are fitted into, in pixels.
-        precision: the promised precision of photos that need no review, if any.
-        rule: a sentence that says which photos need no review.
-        unknown_limit: a photo with a higher out-of-distribution score goes to review; None without such a score.
+        digest: SHA-256 of the bundle's manifest, or of the single file.
+        size: side of the square for photos, in pixels.
+        precision: the promised precision. None if there is none.
+        rule: a sentence on the photos that need no review.
+        unknown_limit: a photo with a higher out-of-distribution score goes to review. None without such a score.
     """
 
     name: str
@@ -85,18 +85,22 @@ class Likely(BaseModel):
 
 
 class ClassifiedPhoto(BaseModel, frozen=True):
-    """The answer for one photo. The fields have the names of a result's columns; see docs/formats.md."""
+    """The answer for one photo. The fields are named like a result's columns; see docs/formats.md."""
 
     photo: str = Field(default="", description="The file's name, or the URL.")
-    sha256: str | None = Field(default=None, description="Of the bytes that were read; null if there were none.")
+    sha256: str | None = Field(
+        default=None, description="SHA-256 of the photo's bytes; null if they could not be read."
+    )
     model: str | None = Field(default=None, description="name/version/variant@digest of the model.")
     status: Status = Field(default=Status.FAILED, description="labeled, review or failed.")
     label: str | None = None
     confidence: float | None = None
-    label_level: int | None = Field(default=None, description="Of a label in a tree of labels: 0 for a class.")
+    label_level: int | None = Field(default=None, description="Level of the label in a tree of labels: 0 for a class.")
     leaf_guess: str | None = Field(default=None, description="The likeliest class, if the model has a tree of labels.")
-    reason: str | None = Field(default=None, description="Why it goes to review: threshold or unknown.")
-    threshold: float | None = Field(default=None, description="The confidence from which this label needs no review.")
+    reason: str | None = Field(default=None, description="Why the photo goes to review: threshold or unknown.")
+    threshold: float | None = Field(
+        default=None, description="The lowest confidence at which this label needs no review."
+    )
     unknown: float | None = Field(default=None, description="The out-of-distribution score, if the model has one.")
     top_k: list[Likely] | None = None
     error: ImageFault | None = None
@@ -106,7 +110,7 @@ class ClassifiedPhoto(BaseModel, frozen=True):
 
 
 class Ask(TypedDict):
-    """A question about a photo: its label; with ``cells``, probabilities for a heat map; with ``side``, a picture."""
+    """A request about a photo: its label. With ``cells``, probabilities for a heat map. With ``side``, a picture."""
 
     top_k: NotRequired[int]
     precision: NotRequired[float | None]
@@ -120,7 +124,7 @@ _Answers = Callable[[list[Ask], list[bytes]], list[dict[str, Any]]]
 
 
 class ProcessDied(Exception):
-    """A process ended; ``status`` is negative if a signal ended it, as in :class:`subprocess.Popen`."""
+    """A process died. ``status`` is negative after a signal, as in :class:`subprocess.Popen`."""
 
     def __init__(self, status: int) -> None:
         super().__init__(status)
@@ -128,15 +132,15 @@ class ProcessDied(Exception):
 
 
 class ClassifierProcess:
-    """The server's end of a process that labels photos with one model, or draws them.
+    """The server's side of a process that labels photos with one model, or draws photos.
 
     Args:
-        process: just started.
-        reference: of the model; None to draw.
-        decode_s: seconds that decoding one photo may take.
+        process: the started process.
+        reference: the model to load. None to draw only.
+        decode_s: seconds for decoding one photo.
 
     Attributes:
-        model: the model that it serves, once it is started.
+        model: the loaded model, after the start.
     """
 
     model: ServedModel
@@ -150,7 +154,7 @@ class ClassifierProcess:
 
     @classmethod
     async def start(cls, reference: ModelReference | None, decode_s: float) -> Self:
-        """Start a process, and wait until it has loaded the model; raises a HangtagError if it cannot."""
+        """Start a process, and wait until it has loaded the model. Raises a HangtagError if it cannot."""
         model = str(reference.path.resolve()) if reference else ""
         process = await asyncio.create_subprocess_exec(
             *python_command("web.classifier_process", model, str(decode_s)),
@@ -171,7 +175,7 @@ class ClassifierProcess:
         try:
             reply = await self._reply(_START_S)
         except ProcessDied as died:
-            msg = f"A process that labels photos ended as it started (status {died.status}); see the server's output."
+            msg = f"A labelling process ended during its start (status {died.status}); see the server's output."
             raise HangtagError(msg) from died
         if "refused" in reply:
             raise HangtagError(str(reply["refused"]))
@@ -180,7 +184,7 @@ class ClassifierProcess:
             self.model = ServedModel(name=self._reference.name, path=self._reference.path, **fields)
 
     async def ask(self, asks: Sequence[Ask], photos: Sequence[bytes]) -> list[dict[str, Any]]:
-        """An answer for each photo of a batch, in order; raises ProcessDied if the process ends."""
+        """An answer for each photo of a batch, in order. Raises ProcessDied."""
         sized = [{"size": len(photo), **ask} for ask, photo in zip(asks, photos, strict=True)]
         self._stdin.writelines([json.dumps({"asks": sized}).encode() + b"\n", *photos])
         return cast("list[dict[str, Any]]", (await self._reply(self._decode_s * len(photos) + _LATE_S))["answers"])
@@ -197,7 +201,7 @@ class ClassifierProcess:
         return cast("dict[str, Any]", json.loads(line))
 
     async def end(self) -> None:
-        """Kill it if it still runs, and wait until it is gone."""
+        """Kill the process if it still runs, and wait for its end."""
         if self._process.returncode is None:
             self._process.kill()
         self._stdin.close()
@@ -237,8 +241,8 @@ class _Labeller:
     """Answers batches with one model.
 
     Args:
-        classifier: the model, verified.
-        timeout_s: seconds that decoding one photo may take; then SIGALRM ends the process.
+        classifier: the verified model.
+        timeout_s: seconds for decoding one photo. After that SIGALRM ends the process.
     """
 
     def __init__(self, classifier: Classifier, timeout_s: float) -> None:
@@ -247,7 +251,6 @@ class _Labeller:
         self._with_rule = lru_cache(_RULES_KEPT)(classifier.asking)
 
     def answers(self, asks: list[Ask], photos: list[bytes]) -> list[dict[str, Any]]:
-        """One answer for each photo, in order."""
         answers = [self._opened(ask, photo) for ask, photo in zip(asks, photos, strict=True)]
         whole = [
             (ask, answer, answer.pop("pixels")) for ask, answer in zip(asks, answers, strict=True) if "pixels" in answer
@@ -276,7 +279,7 @@ class _Labeller:
 
     def _pixels(self, ask: Ask, photo: bytes) -> Pixels:
         if not photo:
-            msg = "Expected a photo, got no bytes; check that the upload is whole."
+            msg = "Expected a photo, got no bytes; check that the upload is complete."
             raise ImageError(msg, ImageFault.UNREADABLE)
         spec = self._classifier.metadata.preprocess
         return covered_pixels(photo, ask["cells"], spec) if "cells" in ask else preprocess(photo, spec)[np.newaxis]
@@ -288,7 +291,7 @@ class _Labeller:
         try:
             classifier = self._with_rule(ask["precision"], ask["threshold"])
         except InputError as error:
-            return {"refused": str(error).replace("--", "")}  # a request has fields, not options
+            return {"refused": str(error).replace("--", "")}  # requests have fields, not command options
         prediction = classifier.decide(scores, ask["top_k"])[0]
         return {
             "status": Status.REVIEW if prediction.review else Status.LABELED,
@@ -324,14 +327,14 @@ def _described(classifier: Classifier) -> dict[str, Any]:
 def _read(stream: BinaryIO, size: int) -> bytes:
     data = stream.read(size)
     if len(data) < size:
-        sys.exit(0)  # the server has ended within a batch
+        sys.exit(0)  # the server ended during a batch
     return data
 
 
 def main(model: str, timeout_s: str) -> None:
-    """Load and verify the model, if there is one, and answer batches until stdin closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the server, which ends its processes
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
+    """Load and verify the model, if there is one. Answer batches until stdin closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server handles Ctrl-C, and ends its processes
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action also kills a decoder that holds the GIL
     reuse_memory()
     with take_streams() as replies:
         answers: _Answers = partial(_pictures, float(timeout_s))

@@ -9,16 +9,16 @@ from web.settings import ReviewSettings, WebSettings
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands to the one command line."""
+    """Add this package's commands to the command line."""
     app.command("web")(web_command)
     app.command("review")(review_command)
 
 
 @takes(settings=WebSettings)
 def web_command(*, settings: WebSettings) -> None:
-    """Serve the page: try a model, watch jobs, review doubtful rows.
+    """Serve the web page: try a model, watch jobs, review rows.
 
-    On this machine you need no login. Any other address needs a token.
+    On this machine no login is needed. Any other address needs a token.
 
     Examples:
 
@@ -41,14 +41,14 @@ def review_command(
         typer.Option(
             min=1,
             metavar="N",
-            help="Review N labeled rows drawn at random instead, to measure the promised precision.",
+            help="Review N random labeled rows instead, to measure the promised precision.",
             show_default=False,
         ),
     ] = None,
     *,
     settings: ReviewSettings,
 ) -> None:
-    """Open a job's doubtful rows in the browser; start the server if it does not run.
+    """Open a job's rows for review in the browser. Start the server if it is not running.
 
     Examples:
 

@@ -1,7 +1,7 @@
 """Heat maps: the parts of a photo that decide its label.
 
-Each part is covered with the photo's mean colour in turn, and the fall of the label's probability is noted (occlusion:
-Zeiler and Fergus, 2014, https://arxiv.org/abs/1311.2901).
+Each part in turn is covered with the photo's mean colour, and the fall of the label's probability is measured
+(occlusion: Zeiler and Fergus, 2014, https://arxiv.org/abs/1311.2901).
 """
 
 from collections.abc import Sequence
@@ -14,9 +14,9 @@ from PIL import Image, ImageStat
 from models.preprocess import Pixels, PreprocessSpec, opened, preprocess_image, small_rgb
 
 GRID: Final = 8
-"""Patches a side."""
+"""Patches per side."""
 PATCH: Final = 1.5
-"""The side of a patch, in cells of the grid: neighbours overlap, which makes the map smoother."""
+"""The side of a patch, in cells of the grid. Neighbouring patches overlap, which makes the map smoother."""
 
 Box = tuple[int, int, int, int]
 
@@ -27,8 +27,9 @@ class HeatMap:
 
     Attributes:
         label: the likeliest class.
-        confidence: its probability for the uncovered photo.
-        drops: how far the probability falls if a patch is covered, row by row from the top left; negative if it rises.
+        confidence: the label's probability for the uncovered photo.
+        drops: the fall of the probability when each patch is covered, row by row from the top left. Negative for a
+        rise.
     """
 
     label: str
@@ -37,7 +38,7 @@ class HeatMap:
 
 
 def patches(width: int, height: int) -> list[Box]:
-    """The boxes that cover a photo, in pixels: left, top, right, bottom; one for each cell of the grid, row by row."""
+    """The patches of a photo, in pixels: left, top, right, bottom. One patch per cell of the grid, row by row."""
     across, down = _spans(width), _spans(height)
     return [(left, top, right, bottom) for top, bottom in down for left, right in across]
 
@@ -49,10 +50,9 @@ def _spans(length: int) -> list[tuple[int, int]]:
 
 
 def covered_pixels(photo: bytes, cells: Sequence[int], spec: PreprocessSpec) -> Pixels:
-    """A photo for the network, each time with the patch of another cell covered: ``uint8 (cells, S, S, 3)``.
+    """Copies of a photo for the network, each with another patch covered: ``uint8 (cells, S, S, 3)``.
 
-    The photo is first reduced to twice the network's size. A cell of -1 covers nothing. Raises an ImageError if the
-    photo cannot be read.
+    The photo is first reduced to twice the network's size. A cell of -1 covers nothing. Raises ImageError.
     """
     with opened(photo) as image:
         whole = small_rgb(image, 2 * spec.size, Image.Resampling.BILINEAR)

@@ -1,4 +1,4 @@
-"""The jobs that the page shows: from a folder of jobs, and from results of ``hangtag label``."""
+"""The jobs on the page: from a folder of jobs, and from results of ``hangtag label``."""
 
 import hashlib
 import re
@@ -15,18 +15,19 @@ from worker.job.jobs import Jobs
 from worker.label import job_folder
 
 _OF: Final = "~"
-"""Separates a job's id from the name of its question; no other id contains it."""
+"""Separates a job's id from the name of one of its questions. No other id contains it."""
 
 
 @dataclass(frozen=True)
 class WebJob:
-    """A job that the page shows.
+    """A job on the page.
 
     Attributes:
-        id: in addresses: a queued job's name; a result's name and some digits; a question's job, ``~`` and its name.
-        title: for people.
-        result: of ``hangtag label``; None for a queued job, whose result lies in its folder.
-        of: the whole job, of a question.
+        id: used in addresses. A queued job's name; a result's name and some digits; for a question, the job's id, ``~``
+        and the question's name.
+        title: the name for people.
+        result: result of ``hangtag label``. None for a queued job, whose result is in its folder.
+        of: for a question, the job with all questions.
     """
 
     id: str
@@ -37,12 +38,12 @@ class WebJob:
 
     @property
     def whole(self) -> "WebJob":
-        """The job of all questions, which is started, cancelled and retried."""
+        """The job with all questions. Starting, cancelling and retrying apply to the whole job."""
         return self.of or self
 
     @property
     def questions(self) -> list["WebJob"]:
-        """The questions of a job with named models; each has its own review."""
+        """The questions of a job with several models. Each question has its own review."""
         if not self.job.spec.named:
             return []
         return [
@@ -52,14 +53,14 @@ class WebJob:
 
 
 class NoSuchJobError(InputError):
-    """There is no job of that id."""
+    """No job has this id."""
 
 
 class JobIndex:
-    """Finds jobs by their ids in addresses; folders are read each time, so new jobs are found.
+    """Finds jobs by id. Folders are read each time, so that new jobs are found.
 
     Args:
-        jobs: the folder of queued jobs, or an ``s3://`` URL; jobs that the page starts without Redis lie there, too.
+        jobs: the folder of queued jobs, or an ``s3://`` URL. Jobs that the page starts without Redis are also there.
         results: results of ``hangtag label``.
     """
 
@@ -68,11 +69,11 @@ class JobIndex:
         self._results = {result_id(result): result.absolute() for result in results}
 
     def ids(self) -> list[str]:
-        """The ids of folders that may be jobs, without looking into them."""
+        """The ids of folders that may be jobs, without reading these folders."""
         return [*self.queued.names(), *self._results]
 
     def find(self, id: str) -> WebJob:
-        """The job of that id. Raises NoSuchJobError or JobError."""
+        """The job with this id. Raises NoSuchJobError or JobError."""
         found = self._whole(id) or self._question(id)
         if found is None:
             msg = f"Expected a job {id[:80]!r} in {self.queued.place}, found none; it may have been deleted."
@@ -94,6 +95,6 @@ class JobIndex:
 
 
 def result_id(result: Path) -> str:
-    """The id of a result's job: its name and some digits of its path's hash."""
+    """The id of a result's job: its name and some digits of the hash of its path."""
     name = re.sub(r"[^A-Za-z0-9._-]", "_", result.name)[:40]
     return f"{name}-{hashlib.sha256(str(result.absolute()).encode()).hexdigest()[:8]}"

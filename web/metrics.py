@@ -1,4 +1,4 @@
-"""The server's numbers as Prometheus reads them; docs/metrics.md says what they mean."""
+"""The server's metrics for Prometheus. docs/metrics.md describes them."""
 
 import time
 from importlib.metadata import version
@@ -16,35 +16,37 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class WebMetrics:
-    """The metrics of one server: the middleware and the pool of processes set them."""
+    """The metrics of one server. The middleware and the process pool set them."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
         self.requests = Counter(
-            "hangtag_web_requests", "Requests by their outcome.", ("route", "method", "status"), registry=registry
+            "hangtag_web_requests", "Requests by outcome.", ("route", "method", "status"), registry=registry
         )
         seconds = "Seconds from a request's headers to the end of its answer."
         self.seconds = Histogram(
             "hangtag_web_request_seconds", seconds, ("route",), buckets=_BOUNDS_S, registry=registry
         )
-        self.photos = Counter("hangtag_web_photos", "Photos by their outcome.", ("status", "error"), registry=registry)
+        self.photos = Counter("hangtag_web_photos", "Photos by outcome.", ("status", "error"), registry=registry)
         for status, error in ((Status.LABELED, ""), (Status.REVIEW, ""), *((Status.FAILED, one) for one in ImageFault)):
             self.photos.labels(status, error)
         batch = "Photos in one run of the network."
         self.batches = Histogram("hangtag_web_batch_photos", batch, buckets=range(1, BATCH + 1), registry=registry)
         self.deaths = Counter(
-            "hangtag_web_processes_died", "Processes that died with photos in hand.", registry=registry
+            "hangtag_web_processes_died", "Processes that died while labelling photos.", registry=registry
         )
         self.decode_s = Counter(
-            "hangtag_web_decode_seconds", "Seconds of decoding, of all processes.", registry=registry
+            "hangtag_web_decode_seconds", "Seconds of decoding, in all processes.", registry=registry
         )
         self.inference_s = Counter(
             "hangtag_web_inference_seconds", "Seconds of running the network.", registry=registry
         )
         self.waiting = Gauge("hangtag_web_waiting_photos", "Photos that wait for a process.", registry=registry)
-        self.waiting_limit = Gauge("hangtag_web_waiting_photos_limit", "How many may wait.", registry=registry)
+        self.waiting_limit = Gauge(
+            "hangtag_web_waiting_photos_limit", "The largest number of waiting photos.", registry=registry
+        )
         self.processes = Gauge("hangtag_web_processes", "Processes that label photos.", registry=registry)
-        self.model = Gauge("hangtag_web_model_info", "The model that answers.", ("model", "digest"), registry=registry)
+        self.model = Gauge("hangtag_web_model_info", "The current model.", ("model", "digest"), registry=registry)
         info = Gauge("hangtag_web_info", "The server's version of Hangtag.", ("version",), registry=registry)
         info.labels(version("hangtag")).set(1)
 
@@ -54,7 +56,7 @@ class WebMetrics:
 
 
 class Meter:
-    """The middleware that counts requests: the outermost, so that refusals count, too."""
+    """The middleware that counts requests. It is outermost, so it also counts refused requests."""
 
     def __init__(self, app: ASGIApp, metrics: WebMetrics) -> None:
         self._app = app
@@ -76,7 +78,8 @@ class Meter:
         try:
             await self._app(scope, receive, noting)
         finally:
-            route = getattr(scope.get("route"), "path", "none")  # as in the route's declaration: few values
+            # the pattern of the route, which has few different values
+            route = getattr(scope.get("route"), "path", "none")
             method = scope["method"] if scope["method"] in _METHODS else "other"
             self._metrics.requests.labels(route, method, str(status)).inc()
             self._metrics.seconds.labels(route).observe(time.perf_counter() - start)

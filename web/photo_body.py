@@ -1,4 +1,4 @@
-"""The photos of a request: files and URLs of a form, URLs of a JSON object, or one photo that is the body itself."""
+"""The photos of a request: files and URLs in a form, URLs in a JSON object, or one photo as the body."""
 
 import asyncio
 import json
@@ -39,8 +39,8 @@ class SentPhoto:
     """A photo of a request.
 
     Attributes:
-        name: of the file, or the URL.
-        data: its bytes, or why there are none; None if they are still to be fetched.
+        name: name of the file, or the URL.
+        data: the bytes, or why there are none. None before the download.
     """
 
     name: str
@@ -48,7 +48,7 @@ class SentPhoto:
 
 
 class _Held:
-    """Counts the bytes of one request; ``hold`` counts the bytes of all, and raises a Problem above the limit."""
+    """Counts the bytes of one request. ``hold`` counts them for all requests, and raises a Problem above the limit."""
 
     def __init__(self, hold: Callable[[int], None]) -> None:
         self._hold = hold
@@ -60,10 +60,10 @@ class _Held:
 
 
 class PhotoBodies:
-    """Reads the photos of requests, with a limit on the bytes of all requests together.
+    """Reads the photos of requests. Limits the total bytes of all requests.
 
     Args:
-        allow_hosts: ``HOST:PORT`` of hosts with private addresses that may be asked for photos.
+        allow_hosts: ``HOST:PORT`` of allowed hosts with private addresses.
     """
 
     def __init__(self, allow_hosts: Sequence[str] = ()) -> None:
@@ -74,12 +74,12 @@ class PhotoBodies:
 
     @asynccontextmanager
     async def photos(self, request: Request) -> AsyncIterator[list[SentPhoto]]:
-        """The photos of a request, in order, which are held until the block ends. Raises Problem."""
+        """The photos of a request, in order. They stay in memory until the block ends. Raises Problem."""
         held = _Held(self._hold)
         try:
             photos = await _read_in_time(request, held)
             if not photos:
-                raise Problem(422, "Expected at least one photo, got none; send files, or name urls.")
+                raise Problem(422, "Expected at least one photo, got none; send files or urls.")
             yield await self._with_fetched(photos, held)
         finally:
             self._hold(-held.size)
@@ -87,7 +87,7 @@ class PhotoBodies:
     def _hold(self, size: int) -> None:
         with self._lock:
             if size > 0 and self._held + size > _HELD:
-                raise Problem(429, "Too many photos are being sent at once; try again.", {"retry-after": "2"})
+                raise Problem(429, "Too many photos are being uploaded; try again.", {"retry-after": "2"})
             self._held += size
 
     async def _with_fetched(self, photos: list[SentPhoto], held: _Held) -> list[SentPhoto]:
@@ -95,7 +95,7 @@ class PhotoBodies:
         if not urls:
             return photos
         if self._fetching >= _FETCHES:
-            raise Problem(429, "Too many photos are being fetched at once; try again.", {"retry-after": "2"})
+            raise Problem(429, "Too many photos are being downloaded; try again.", {"retry-after": "2"})
         self._fetching += 1
         try:
             fetched = iter(await run_in_threadpool(self._fetch, urls, held))
@@ -104,7 +104,7 @@ class PhotoBodies:
         return [replace(photo, data=next(fetched)) if photo.data is None else photo for photo in photos]
 
     def _fetch(self, urls: list[str], held: _Held) -> list[bytes | ImageError]:
-        """Photos at URLs, as the worker fetches them: private addresses are blocked, also behind redirects."""
+        """Download photos as a worker does: private addresses are blocked, also behind redirects."""
         refused = {place: error for place, url in enumerate(urls) if (error := _refusal(url))}
         cells = {place: url for place, url in enumerate(urls) if place not in refused}
         photos: dict[int, bytes | ImageError] = {**refused}
@@ -113,7 +113,7 @@ class PhotoBodies:
             if isinstance(photo, ImageError):
                 continue
             if held.size + len(photo) > MAX_BODY:
-                msg = f"Expected at most {MAX_BODY:,} bytes of all photos of a request; name fewer URLs."
+                msg = f"Expected at most {MAX_BODY:,} bytes for all photos of a request; send fewer URLs."
                 photos[place] = ImageError(msg, ImageFault.TOO_LARGE)
             else:
                 held.add(len(photo))
@@ -135,7 +135,7 @@ async def _read_in_time(request: Request, held: _Held) -> list[SentPhoto]:
         async with asyncio.timeout(_BODY_S):
             return await _read(request, held)
     except TimeoutError:
-        raise Problem(408, f"The photos did not come within {_BODY_S:g} s; send fewer at once.") from None
+        raise Problem(408, f"The photos did not arrive within {_BODY_S:g} s; send fewer at once.") from None
 
 
 async def _read(request: Request, held: _Held) -> list[SentPhoto]:
@@ -195,7 +195,7 @@ async def _form(request: Request, held: _Held) -> list[SentPhoto]:
         status = 413 if error.message.startswith("Too many") else 422
         raise Problem(status, f"Expected a form of at most {MAX_PHOTOS} photos: {error.message}") from error
     if not parser.is_whole:
-        raise Problem(422, "Expected a whole form, it breaks off; send it again.")
+        raise Problem(422, "Expected a complete form, it is cut off; send it again.")
     _check_number(len(form))
     return [await _part(name, value) for name, value in form.multi_items()]
 
@@ -206,7 +206,7 @@ async def _part(name: str, value: UploadFile | str) -> SentPhoto:
         await value.close()
         return _file((value.filename or "photo")[:_LONGEST_NAME], data)
     if name != "urls":
-        raise Problem(422, f"Expected files and fields called urls, got a field {one_line(name, 60)!r}; leave it out.")
+        raise Problem(422, f"Expected files and fields named urls, got a field {one_line(name, 60)!r}; leave it out.")
     return SentPhoto(value)
 
 

@@ -1,6 +1,6 @@
-"""Photos as pictures for a page: read as labelling reads them, upright, small, kept for a while.
+"""Pictures of photos for a page: the same photos as in labelling, upright and small. The latest pictures are kept.
 
-They are decoded in processes, as for labels and heat maps.
+Processes decode the photos, as for labels and heat maps.
 """
 
 import asyncio
@@ -31,14 +31,14 @@ from web.classifier_process import ClassifierProcess, ProcessDied
 from worker.job.job import Job, images_of, photos_of
 
 SIDES: Final = (96, 200, 400, 800, 1600)
-"""Of pictures, in pixels: the longer side is at most one of these."""
+"""Sizes of pictures, in pixels of the longer side."""
 _ROOM_FOR_WORDS: Final = 400
 _TICK_S: Final = 0.02
 _PATIENCE_S: Final = 20.0
 _MOST_JOBS: Final = 4
 _CHUNKS: Final = 32
 _PROCESSES: Final = 4
-"""At least this many draw, even on fewer cores: some may be busy with slow photos."""
+"""The smallest number of drawing processes, even on fewer cores: some may be busy with slow photos."""
 _SVG: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300" role="img">'
     '<rect width="400" height="300" fill="#8883"/><g font-family="system-ui, sans-serif" text-anchor="middle" '
@@ -52,7 +52,7 @@ class Picture:
 
     Attributes:
         kind: its media type.
-        fault: why the photo could not be shown; then the picture is a placeholder that says so.
+        fault: why the photo could not be shown. Then the picture is a placeholder with this reason.
     """
 
     data: bytes
@@ -61,14 +61,14 @@ class Picture:
 
 
 class CatalogueRows:
-    """Reads rows of jobs' catalogues, a chunk at a time; any thread may ask."""
+    """Reads rows of jobs' catalogues, a chunk at a time. Thread-safe."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()  # an open Parquet file is read by one thread at a time
+        self._lock = threading.Lock()  # an open Parquet file may be read by only one thread at a time
         self._chunks: OrderedDict[tuple[str, int], pa.Table] = OrderedDict()
 
     def row(self, job: Job, row: int) -> pa.Table:
-        """One row, by its place in the catalogue (from 0)."""
+        """One row, by its position in the catalogue (from 0)."""
         chunk, place = divmod(row, job.spec.chunk_rows)
         return self._chunk(job, chunk).slice(place, 1)
 
@@ -89,12 +89,13 @@ class CatalogueRows:
 
 
 class Pictures:
-    """Makes pictures of rows' photos and keeps the latest.
+    """Makes pictures of rows' photos, and keeps the latest pictures.
 
     Args:
-        rows: of catalogues.
-        most_bytes: of kept pictures; as many again of kept photos, from which others may be made.
-        decode_s: seconds that decoding one photo may take.
+        rows: reads the catalogues' rows.
+        most_bytes: size of all kept pictures. The kept photos, from which more pictures can be made, have the same
+        limit.
+        decode_s: seconds for decoding one photo.
     """
 
     def __init__(self, rows: CatalogueRows, most_bytes: int = 128 * 1024 * 1024, decode_s: float = 10.0) -> None:
@@ -108,10 +109,10 @@ class Pictures:
         self._lock = threading.Lock()
 
     async def picture(self, job: Job, row: int, side: int, sha256: str = "") -> Picture:
-        """The photo of a row (from 0), at most as large as the first of :data:`SIDES` that has ``side`` pixels.
+        """The photo of a row (from 0), in the first of the :data:`SIDES` that is at least ``side`` pixels.
 
-        A photo that cannot be shown, or whose SHA-256 does not begin with ``sha256``, gives a placeholder with the
-        reason; it is not kept.
+        If the photo cannot be shown, or its SHA-256 does not begin with ``sha256``, the result is a placeholder with
+        the reason. Placeholders are not kept.
         """
         side = next((known for known in SIDES if known >= side), SIDES[-1])
         key = f"{job.spec.id} {row} {side} {sha256}"
@@ -119,21 +120,24 @@ class Pictures:
         if data is None:
             try:
                 fetching = asyncio.wrap_future(await run_in_threadpool(self._fetch, job, row))
-                photo = await asyncio.wait_for(asyncio.shield(fetching), _PATIENCE_S)  # others may wait for it, too
+                # other requests may also wait for this photo
+                photo = await asyncio.wait_for(asyncio.shield(fetching), _PATIENCE_S)
                 if not hashlib.sha256(photo).hexdigest().startswith(sha256):
-                    return placeholder(ImageFault.MISSING, "It was replaced since it was labelled; skip it.", side)
+                    return placeholder(
+                        ImageFault.MISSING, "The photo was replaced since it was labelled; skip it.", side
+                    )
                 data = await self.draw(photo, side)
             except ImageError as error:
                 return placeholder(error.fault, str(error), side)
             except (HangtagError, TimeoutError) as error:
-                return placeholder(ImageFault.DOWNLOAD, str(error) or "It did not come in time.", side)
+                return placeholder(ImageFault.DOWNLOAD, str(error) or "The photo did not arrive in time.", side)
             self._kept.put(key, data)
         return Picture(data)
 
     async def draw(self, photo: bytes, side: int) -> bytes:
         """A photo's bytes as a JPEG, upright and in sRGB, in a square of ``side`` pixels.
 
-        It is decoded in a process, about one a core, each started when it is needed. Raises HangtagError.
+        About one process per core decodes photos. Processes are started when needed. Raises HangtagError.
         """
         async with self._turns:
             process = self._idle.pop() if self._idle else await ClassifierProcess.start(None, self._decode_s)
@@ -142,7 +146,7 @@ class Pictures:
             except ProcessDied as died:
                 fault, words = fault_of_death(died.status, self._decode_s)
                 raise ImageError(words, fault) from None
-            except BaseException:  # the request is given up
+            except BaseException:  # the request has ended
                 await process.end()
                 raise
             self._idle.append(process)
@@ -151,7 +155,7 @@ class Pictures:
         return base64.b64decode(answer["picture"])
 
     def fetch_ahead(self, job: Job, rows: Iterable[int]) -> None:
-        """Begin to fetch the photos of rows that the page will show soon."""
+        """Begin to read the photos of rows that the page will soon show."""
         for row in rows:
             self._fetch(job, row)
 
@@ -174,7 +178,7 @@ class Pictures:
 
 
 def placeholder(fault: ImageFault, message: str, side: int) -> Picture:
-    """A drawing that says why there is no photo; a small one in a word."""
+    """A drawing with the reason for a missing photo. A small drawing has only a word."""
     words = fault.value.replace("_", " ")
     if side < _ROOM_FOR_WORDS:
         return _drawing(_SVG.format(title=escape(words), y=170, size=60, lines=""), fault)
@@ -193,17 +197,17 @@ def _drawing(svg: str, fault: ImageFault) -> Picture:
 def fetch_photos(
     cells: Mapping[int, str | None], root: str, allow_hosts: Sequence[str], limits: DownloadLimits, within_s: float
 ) -> Iterator[tuple[int, bytes | ImageError]]:
-    """The photos of cells of a catalogue, as they come, from where labelling reads them. Raises HangtagError.
+    """The photos of catalogue cells, as they arrive, from the same place as in labelling. Raises HangtagError.
 
     Args:
-        cells: place → a path, a URL or a data URI.
-        root: where relative paths start; photos on disk are read from under it only.
-        allow_hosts: ``HOST:PORT`` of hosts with private addresses that may be asked.
-        limits: of downloading.
-        within_s: seconds for all of them.
+        cells: position → a path, a URL or a data URI.
+        root: where relative paths start. Photos on disk are read only from inside this folder.
+        allow_hosts: ``HOST:PORT`` of allowed hosts with private addresses.
+        limits: limits of downloads.
+        within_s: seconds for all photos.
 
     Yields:
-        Each place, and its photo's bytes or why there are none.
+        Each position, and the photo's bytes or the reason for their absence.
     """
     missing = set(cells)
     until = time.monotonic() + within_s
@@ -214,13 +218,11 @@ def fetch_photos(
             if photo and photo.outcome is not None:
                 missing.remove(photo.request.row)
                 yield photo.request.row, photo.outcome
-    late = ImageError(f"It did not come within {within_s:g} s; try again.", ImageFault.DOWNLOAD)
+    late = ImageError(f"The photo did not arrive within {within_s:g} s; try again.", ImageFault.DOWNLOAD)
     yield from ((place, late) for place in missing)
 
 
 class _Kept:
-    """The latest byte strings, up to a sum of their sizes."""
-
     def __init__(self, most: int) -> None:
         self._most, self._size = most, 0
         self._data: OrderedDict[str, bytes] = OrderedDict()
@@ -241,11 +243,11 @@ class _Kept:
 
 
 _Waiting = dict[int, tuple[str, Future[bytes]]]
-"""Number of a photo that is being fetched → its cell, and its future."""
+"""Number of a photo that is being read → its cell, and its future."""
 
 
 class _Reader:
-    """A thread that fetches photos of one job: many at once from a network, from a disk one after the other."""
+    """A thread that reads the photos of one job: many in parallel from a network, one after the other from a disk."""
 
     def __init__(self, job: Job, kept: _Kept) -> None:
         self._job, self._kept = job, kept
@@ -255,7 +257,6 @@ class _Reader:
         threading.Thread(target=self._run, name="photos", daemon=True).start()
 
     def fetch(self, cell: str | None) -> "Future[bytes]":
-        """The bytes of a photo, once they are here."""
         key = cell or ""
         with self._lock:
             if future := self._fetching.get(key):
@@ -269,7 +270,6 @@ class _Reader:
         return future
 
     def close(self) -> None:
-        """End the thread."""
         self._queue.put(None)
 
     def _run(self) -> None:
@@ -281,7 +281,7 @@ class _Reader:
                     self._fetch_all(photos, waiting)
                 self._fail(waiting, ImageError("The server ends.", ImageFault.DOWNLOAD))
                 return
-            except HangtagError as error:  # such as credentials that this machine lacks
+            except HangtagError as error:  # for example credentials that this machine lacks
                 self._fail(waiting, error)
 
     def _fetch_all(self, photos: Photos, waiting: _Waiting) -> None:
@@ -303,7 +303,7 @@ class _Reader:
                 if isinstance(photo.outcome, bytes):
                     future.set_result(photo.outcome)
                 else:
-                    future.set_exception(photo.outcome or ImageError("The host gave nothing.", ImageFault.DOWNLOAD))
+                    future.set_exception(photo.outcome or ImageError("The host sent nothing.", ImageFault.DOWNLOAD))
 
     def _fail(self, waiting: _Waiting, error: HangtagError) -> None:
         for key, future in waiting.values():

@@ -31,15 +31,15 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
     InputError: HTTPStatus.BAD_REQUEST,
     HangtagError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""Kinds of errors → status; the first that fits counts."""
+"""Kinds of errors → HTTP status. The first matching kind counts."""
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 API: Final = "/v1/"
 """The prefix of the API's paths."""
 BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; none on loopback."))
-"""For the schema: routes want the token, which is checked before any route is called."""
+"""For the API's description only: the token is checked before any route is called."""
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     "default": {
-        "description": "An error: a problem document (RFC 9457). After 429 and 503, Retry-After gives seconds to wait.",
+        "description": "An error: a problem document (RFC 9457). After 429 and 503, wait for Retry-After seconds.",
         "content": {
             "application/problem+json": {
                 "schema": {
@@ -48,7 +48,10 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
                         "type": {"type": "string"},
                         "title": {"type": "string"},
                         "status": {"type": "integer"},
-                        "detail": {"type": "string", "description": "What was expected, what came, and what to do."},
+                        "detail": {
+                            "type": "string",
+                            "description": "What was expected, what was received, and what to do.",
+                        },
                     },
                     "required": ["type", "title", "status", "detail"],
                 }
@@ -56,18 +59,18 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
         },
     }
 }
-"""For ``responses`` of the application: any route may fail."""
+"""For ``responses`` of the application, because any route may fail."""
 
 
 def page(request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:
-    """A whole page as an answer.
+    """Render a whole page as an answer.
 
     Args:
-        request: gives a proxy's prefix of every path, and the browser's user.
+        request: has a proxy's prefix of every path, and the browser's reviewer.
         template: a file of ``pages/templates/``.
-        status: of HTTP.
-        values: for the template. It also gets ``root`` (the prefix of each path), ``reviewer`` (the browser's user, or
-            an empty text), ``here`` (the first part of the path) and ``navigation``.
+        status: HTTP status.
+        values: values for the template. It also gets ``root`` (the prefix of each path), ``reviewer`` (the browser's
+            reviewer, or an empty text), ``here`` (the first part of the path) and ``navigation``.
     """
     root = request.scope.get("root_path", "")
     html = render(
@@ -82,7 +85,7 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
 
 
 def stored_page(html: bytes) -> HTMLResponse:
-    """A whole page that was stored, such as a report: it cannot run scripts or load files."""
+    """A stored page, such as a report. It cannot run scripts or load files."""
     return HTMLResponse(
         _SCRIPT.sub(b"", without_file_links(html)),
         headers={"content-security-policy": _STORED_CSP, "cache-control": "no-store"},
@@ -90,7 +93,7 @@ def stored_page(html: bytes) -> HTMLResponse:
 
 
 def reviewer_of(request: Request) -> str:
-    """The name that the user of this browser has given, or an empty text."""
+    """The reviewer's name in this browser, or an empty text."""
     return unquote(request.cookies.get(REVIEWER_COOKIE, "")).strip()[:64]
 
 
@@ -98,10 +101,10 @@ class Problem(Exception):
     """An answer that is an error.
 
     Args:
-        status: of HTTP.
-        detail: what was expected, what came, and what to do.
-        headers: of the answer, such as ``Retry-After``.
-        more: further members of the document.
+        status: HTTP status.
+        detail: what was expected, what was received, and what to do.
+        headers: headers of the answer, such as ``Retry-After``.
+        more: other members of the document.
     """
 
     def __init__(self, status: int, detail: str, headers: dict[str, str] | None = None, **more: object) -> None:
@@ -110,7 +113,7 @@ class Problem(Exception):
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Answer every error that is raised on purpose, and a full disk; others stay unhandled."""
+    """Answer Hangtag's own errors and a full disk. Other errors stay unhandled."""
 
     def answer(request: Request, error: Exception) -> Response:
         return respond(request, _problem_of(error))
@@ -126,11 +129,11 @@ def _problem_of(error: Exception) -> Problem:
         case Problem():
             return error
         case OSError() if error.errno in DISK_FULL:
-            words = f"The disk of the server is full ({error.strerror}); make room for jobs, and try again."
+            words = f"The disk of the server is full ({error.strerror}); free some space, and try again."
             return Problem(HTTPStatus.INSUFFICIENT_STORAGE, words)
         case OSError() if error.errno in _NO_NAME:
             got = one_line(str(error.filename), 80)
-            words = f"Expected a name that a file can have, got {got!r} ({error.strerror}); give a shorter one."
+            words = f"Expected a valid file name, got {got!r} ({error.strerror}); use a shorter name."
             return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, words)
         case HTTPException():
             return Problem(error.status_code, str(error.detail), dict(error.headers or {}))
@@ -153,5 +156,5 @@ def respond(request: Request, problem: Problem) -> Response:
         shown.headers.update(problem.headers)
         return shown
     fields = {"type": "about:blank", "title": title, "status": problem.status, "detail": problem.detail, **problem.more}
-    document = json.dumps(fields)  # in ASCII: a request may hold bytes that are no text
+    document = json.dumps(fields)  # in ASCII, because a request may contain bytes that are not text
     return Response(document, problem.status, problem.headers, media_type="application/problem+json")

@@ -1,4 +1,4 @@
-"""Starts, cancels, resumes and retries jobs: on the queue, or without Redis on this machine, one after another."""
+"""Starts, cancels, resumes and retries jobs, on workers or, without Redis, on this machine, one at a time."""
 
 import fcntl
 import subprocess
@@ -45,23 +45,23 @@ class NewJob(BaseModel):
     source: Place | None = Field(None, description="A catalogue or a folder on the server, or a URL of a catalogue.")
     model: Text | list[Text] | None = Field(
         None,
-        description="shop@champion, or a bundle's path; by default the one that is served. For several models a list: "
+        description="shop@champion, or a bundle's path. Default: the server's model. For several models a list: "
         "category=shop@champion, colour=colours@champion.",
     )
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = Field(
         None, description="Of the job."
     )
-    image_column: Text | None = Field(None, description="The column with the photos; the obvious one by default.")
+    image_column: Text | None = Field(None, description="The column with the photos. Default: the obvious column.")
     image_root: Place | None = Field(None, description="Where relative paths start: a folder on the server, or a URL.")
-    image_suffix: Text | None = Field(None, description="Added to paths that do not end like an image's, such as ids.")
+    image_suffix: Text | None = Field(None, description="Suffix for paths without an image extension, such as ids.")
     encoding: Text | None = Field(None, description="Of a text catalogue.")
-    group_column: Text | None = Field(None, description="Says which rows are photos of one product.")
-    precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="One of the model's table.")
+    group_column: Text | None = Field(None, description="The column that identifies the product of each photo.")
+    precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="One of the model's precisions.")
     priority: Priority = Priority.NORMAL
 
 
 class LocalQueue:
-    """Runs commands on this machine, one after another, each in a process of its own."""
+    """Runs commands on this machine, one after another, each in its own process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -72,7 +72,7 @@ class LocalQueue:
         self._closed = False
 
     def add(self, id: str, command: list[str]) -> None:
-        """Queue the command that labels a job; also if the job runs, since it may be about to end."""
+        """Queue the command that labels a job, even if the job is running, because it may end soon."""
         with self._lock:
             if not self._closed:
                 self._failed.pop(id, None)
@@ -80,7 +80,7 @@ class LocalQueue:
         self._start_next()
 
     def stop(self, id: str) -> None:
-        """Take a job out of the queue, or interrupt the process that labels it."""
+        """Remove a job from the queue, or interrupt the process that labels it."""
         with self._lock:
             self._waiting.pop(id, None)
             if process := self._running.get(id):
@@ -88,26 +88,26 @@ class LocalQueue:
                 process.send_signal(2)
 
     def knows(self, id: str) -> bool:
-        """Whether a job waits or is being labelled here."""
+        """Whether a job waits or is being labelled on this machine."""
         with self._lock:
             return id in self._waiting or id in self._running
 
     def is_running(self, id: str) -> bool:
-        """Whether a job is being labelled here."""
+        """Whether a job is being labelled on this machine."""
         with self._lock:
             return id in self._running
 
     def remark(self, id: str) -> str | None:
-        """Why a job is not being labelled; an empty text while it runs; None if the queue does not know it."""
+        """Why a job is not running. Empty while it runs. None if the queue does not have the job."""
         with self._lock:
             if id in self._running:
                 return ""
             if id in self._waiting:
-                return "It waits until another job of this machine is done."
+                return "This job waits until another job of this machine is done."
             return f"Labelling stopped: {self._failed[id]}" if id in self._failed else None
 
     def close(self) -> None:
-        """Interrupt the running process, and wait until it has ended."""
+        """Interrupt the running process, and wait for its end."""
         with self._lock:
             self._closed = True
             self._waiting.clear()
@@ -157,21 +157,21 @@ class JobRunner:
 
     @property
     def queued(self) -> bool:
-        """Whether workers label the jobs, and not this machine's own processes."""
+        """Whether workers label the jobs. Otherwise this machine does."""
         return self._settings.redis is not None
 
     def start_job(
         self, new: NewJob, model: str | list[str], upload: Path | None = None
     ) -> tuple[WebJob, tuple[str, ...]]:
-        """Write a job, and have it labelled. Raises InputError or JobError or BundleError or RegistryError.
+        """Write a job and start its labelling. Raises InputError, JobError, BundleError, RegistryError.
 
         Args:
             new: the catalogue and its options.
-            model: a path or a name of the registry; or several, each with its name, as ``category=shop@champion``.
-            upload: a catalogue that was sent, in place of ``new.source``; it is read before this returns.
+            model: a path or a name in the registry. For several models, each with its name: ``category=shop@champion``.
+            upload: an uploaded catalogue, in place of ``new.source``. It is read before this returns.
 
         Returns:
-            The job, and what ``hangtag submit`` says about its catalogue.
+            The job, and the remarks of ``hangtag submit`` on its catalogue.
         """
         request = self._request(new, model, upload)
         catalogue = _uploaded_catalogue(request) if upload else None
@@ -187,35 +187,35 @@ class JobRunner:
         return job, (*filter(None, [submitted.unseen_words]), *submitted.words)
 
     def cancel_job(self, job: WebJob) -> None:
-        """Stop a job; what is done is kept. Raises JobError."""
+        """Stop a job. Finished rows are kept. Raises JobError."""
         whole = job.whole
         if job_receipt(whole.job):
-            msg = f"{whole.title} is finished, there is nothing to cancel."
+            msg = f"{whole.title} is finished and cannot be cancelled."
             raise JobError(msg)
         if whole.result and not self.local.knows(whole.id):
-            msg = f"A command labels {whole.title}; end it where it was started, with Ctrl-C."
+            msg = f"A command is labelling {whole.title}; stop that command with Ctrl-C."
             raise JobError(msg)
         if whole.result is None:
             whole.job.storage.commit(CANCELLED, b"")
-            if job_receipt(whole.job):  # it was being merged at that moment
+            if job_receipt(whole.job):  # the job was just being merged
                 whole.job.storage.delete(CANCELLED)
         self.local.stop(whole.id)
 
     def resume_job(self, job: WebJob) -> None:
-        """Go on with a job that was cancelled, or that nothing labels any more. Raises JobError."""
+        """Continue a job that was cancelled, or whose process has ended. Raises JobError."""
         whole = job.whole
         if job_receipt(whole.job):
-            msg = f"{whole.title} is finished, there is nothing to resume."
+            msg = f"{whole.title} is finished and cannot be resumed."
             raise JobError(msg)
         self._check_workers(whole)
         whole.job.storage.delete(CANCELLED)
         self._label(whole)
 
     def retry_job(self, job: WebJob) -> Counter[str]:
-        """Try those failed rows of a finished job again that may pass. Raises JobError.
+        """Try failed rows of a finished job again, if another try may succeed. Raises JobError.
 
         Returns:
-            Fault → rows that are tried again.
+            Fault → number of rows that are tried again.
         """
         whole = job.whole
         receipt = job_receipt(whole.job)
@@ -225,7 +225,7 @@ class JobRunner:
         self._check_workers(whole)
         faults = begin_retry(whole.job, receipt.retry + 1)
         if not faults:
-            msg = f"No failed row of {whole.title} may pass at another try; correct its photos or its catalogue."
+            msg = f"No failed row of {whole.title} can succeed on another try; correct its photos or its catalogue."
             raise JobError(msg)
         self._label(whole)
         return faults
@@ -241,10 +241,10 @@ class JobRunner:
             return [remark] if remark else []
         if _is_being_labelled(whole.job):
             return []
-        return ["No process labels this job at the moment. Resume it: finished rows are kept."]
+        return ["No process is labelling this job. Resume it: finished rows are kept."]
 
     def close(self) -> None:
-        """Stop the labelling on this machine."""
+        """Stop labelling on this machine."""
         self.local.close()
 
     def _by_workers(self, job: WebJob) -> bool:
@@ -301,7 +301,6 @@ class JobRunner:
 
 
 def _uploaded_catalogue(request: SubmitRequest) -> Catalogue:
-    """An uploaded catalogue; its job records only the file's name."""
     place, options = request.source, request.options
     opened = open_catalogue(
         place,

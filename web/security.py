@@ -1,10 +1,10 @@
-"""Access: checks of host, size, origin and token before any route, and security headers on every answer.
+"""Access: checks host, size, origin and token before any route, and adds security headers to every answer.
 
-Connections are limited in number and time, even before a request.
+The number and duration of connections are limited, even before a request.
 
-Another site's page is recognized by ``Sec-Fetch-Site``, which browsers send over HTTPS and to loopback addresses, and
-by ``Origin``, which they send with every change; no token in a page is needed (OWASP, Cross-Site Request Forgery
-Prevention Cheat Sheet, "Fetch Metadata headers").
+Requests from pages of other sites are recognized by two headers: ``Sec-Fetch-Site``, which browsers send over HTTPS and
+to loopback addresses, and ``Origin``, which they send with every change. So pages need no token (OWASP, Cross-Site
+Request Forgery Prevention Cheat Sheet, "Fetch Metadata headers").
 """
 
 import asyncio
@@ -32,21 +32,21 @@ from web.settings import WebSettings
 SESSION_COOKIE: Final = "hangtag_session"
 SESSION_S: Final = 12 * 3600
 LOGGED_IN: Final = "logged_in"
-"""The session's key that says that its browser has shown the token."""
+"""The session's key for browsers that have sent the token."""
 MAX_BODY: Final = 256 * 1024 * 1024
 MAX_LOGIN_BODY: Final = 16 * 1024
-"""Of clients that have not shown the token yet."""
+"""The largest body of clients that have not sent the token yet."""
 _BODY_S: Final = 1800.0
 _LOGIN_BODY_S: Final = 10.0
-"""Seconds for the whole body of a request; of clients that have not shown the token yet."""
+"""Seconds for the body of a request, for clients that have not sent the token yet."""
 _REQUEST_S: Final = 10.0
 _STALL_S: Final = 60.0
-"""Seconds until the headers of a request must be there, and until a client must take more of its answer."""
+"""Seconds within which the headers of a request must arrive, and within which a client must read more of its answer."""
 _CONNECTIONS: Final = 1000
 _LOG_S: Final = 60.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
-"""Paths that need no token, like all paths under ``/static/``."""
+"""Paths that need no token. Paths under ``/static/`` need none either."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _WRONG_TOKENS: Final = 10
 _WRONG_TOKENS_S: Final = 60.0
@@ -68,10 +68,10 @@ _HEADERS: Final = {
 
 
 class Connection(H11Protocol):
-    """A connection whose client must send and take something in time.
+    """A connection whose client must send and read in time.
 
-    There are at most :data:`_CONNECTIONS`, or half of the files that this process may open. A further one ends the
-    oldest that waits for its client, or itself.
+    There are at most :data:`_CONNECTIONS`, or half of the files that this process may open. A further connection closes
+    the oldest connection that waits for its client. If there is none, it closes itself.
     """
 
     _patience: asyncio.TimerHandle | None = None
@@ -87,18 +87,18 @@ class Connection(H11Protocol):
             min(waiting, key=lambda one: (one._patience is None, one._since), default=self)._end()
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio: only a whole request is worth more patience."""
+        """See asyncio. Only a complete request gets more time."""
         super().data_received(data)
         if self._is_answering() and not self.flow.write_paused:
             self._look()
 
     def on_response_complete(self) -> None:
-        """See uvicorn: the next request may be there already."""
+        """See uvicorn. The next request may have arrived already."""
         super().on_response_complete()
         self._look()
 
     def pause_writing(self) -> None:
-        """See asyncio: much of an answer has not been taken yet."""
+        """See asyncio. The client has not read much of the answer yet."""
         super().pause_writing()
         self._look()
 
@@ -116,7 +116,7 @@ class Connection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _may_end(self) -> bool:
-        """Whether it waits for its client, perhaps for the body of a request."""
+        """Whether the connection waits for its client, possibly for the body of a request."""
         return self._patience is not None or (self._is_answering() and self.cycle.more_body)
 
     def _look(self) -> None:
@@ -131,15 +131,15 @@ class Connection(H11Protocol):
         self._patience = None if seconds is None else self.loop.call_later(seconds, self._end)
 
     def _end(self) -> None:
-        self.connections.discard(self)  # it counts no more
+        self.connections.discard(self)  # no longer counted
         self._be_patient(None)
         self.transport.abort()
 
 
 class OnceAMinute(logging.Filter):
-    """Drops repeated lines of a place in the code within a minute: visitors may cause them.
+    """Drops repeated log lines from one place in the code within a minute, because visitors may cause them.
 
-    Faults of ours stay: errors with a traceback, except an ``OSError``, such as too many open files.
+    Lines on Hangtag's own faults stay: errors with a traceback, except an ``OSError``, such as too many open files.
     """
 
     def __init__(self) -> None:
@@ -158,12 +158,12 @@ class OnceAMinute(logging.Filter):
 
 
 class Access:
-    """Checks tokens, at most ten different wrong ones a minute of each client.
+    """Checks tokens. Each client may send at most ten different wrong tokens a minute.
 
-    A program that repeats an old token guesses nothing, and is not counted again.
+    A program that repeats an old token is not guessing, so repeats do not count.
 
     Args:
-        token: that a client must show; None on a loopback address.
+        token: the server's token. None on a loopback address.
     """
 
     def __init__(self, token: str | None) -> None:
@@ -172,11 +172,11 @@ class Access:
 
     @property
     def needs_token(self) -> bool:
-        """Whether a client must show a token."""
+        """Whether clients need a token."""
         return self._token is not None
 
     def is_token(self, client: str, shown: str) -> bool:
-        """Whether a client has shown the token; raises a Problem, 429, after too many wrong ones."""
+        """Whether a client's token is right. Raises a Problem, 429, after too many wrong tokens."""
         now = time.monotonic()
         recent = {token: at for token, at in self._wrong.get(client, {}).items() if at > now - _WRONG_TOKENS_S}
         if len(recent) >= _WRONG_TOKENS:
@@ -192,9 +192,9 @@ class Access:
 
 
 class Sessions:
-    """The middleware of sessions: Starlette's, with cookies for HTTPS only if the page came by HTTPS.
+    """Starlette's middleware of sessions. Over HTTPS, its cookies are restricted to HTTPS.
 
-    The token signs the cookies: a restart ends no session, another token ends all.
+    The token signs the cookies. Sessions survive a restart, but end with a new token.
     """
 
     def __init__(self, app: ASGIApp, token: str, root: str) -> None:
@@ -221,14 +221,14 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
         if scope["type"] == "websocket":
-            await WebSocketClose()(scope, receive, send)  # no page uses one
+            await WebSocketClose()(scope, receive, send)  # no page uses WebSockets
         elif scope["type"] == "http":
             await self._answer(scope, receive, send)
         else:
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].removeprefix(self._root)  # some proxies take their part off, some do not
+        path = scope["path"].removeprefix(self._root)  # some proxies remove their prefix, some do not
         scope["root_path"], scope["path"] = self._root, self._root + path
         request = Request(scope)
         sender = _Sender(send)
@@ -241,25 +241,25 @@ class Gate:
             await answer(scope, _limited(receive, most_bytes, most_s), sender)
         except Exception:
             if not sender.has_begun:
-                fault = Problem(500, "Something went wrong here; the log of the server says what.")
+                fault = Problem(500, "The server had an error; see its log.")
                 await respond(request, fault)(scope, receive, sender)
             raise
 
     def _refusal(self, request: Request, path: str, most_bytes: int) -> Response | None:
-        """A redirect to the login; None if the request may pass. Raises a Problem if it may not."""
+        """A redirect to the login. None if the request is allowed. Raises a Problem if it is refused."""
         if not self._access.needs_token and _name(request.headers.get("host", "")) not in self._hosts:
             raise Problem(421, f"Expected a Host of {', '.join(sorted(self._hosts))}; other hosts need --token-file.")
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > most_bytes:
             raise Problem(413, _too_large(most_bytes))
         if _is_of_another_site(request):
-            raise Problem(403, "Expected a request of this page, got one of another site.")
+            raise Problem(403, "Expected a request from this page, got a request from another site.")
         if not self._access.needs_token or _is_open(path) or request.session.get(LOGGED_IN):
             return None
         return self._without_session(request, path)
 
     def _without_session(self, request: Request, path: str) -> Response | None:
-        """Lead people to the login, and back to where they were going; ask programs for the token."""
+        """Redirect people to the login, and then back to their page. Programs get an error."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         shows_token = kind.lower() == "bearer" and bool(token.strip())
         if shows_token and self._access.is_token(client_of(request), token.strip()):
@@ -269,7 +269,9 @@ class Gate:
             return RedirectResponse(f"{self._root}/login?{urlencode({'to': place})}", 303)
         expected = "Expected the header Authorization: Bearer TOKEN."
         if shows_token:
-            expected = "Expected the token of this server, got another one; it is the text in its --token-file."
+            expected = (
+                "Expected the token of this server, got another token; the right token is in the file of --token-file."
+            )
         raise Problem(401, expected, {"www-authenticate": "Bearer"})
 
 
@@ -301,7 +303,7 @@ def _is_open(path: str) -> bool:
 
 
 def _is_of_another_site(request: Request) -> bool:
-    """Whether another site's page had a browser send it, other than by a link; another port is another site."""
+    """Whether another site's page made a browser send this request, except by a link. Another port is another site."""
     headers, is_safe = request.headers, request.method in _SAFE
     if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
         is_link = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")
@@ -322,7 +324,7 @@ def _limited(receive: Receive, most: int, most_s: float) -> Receive:
         except TimeoutError:
             raise HTTPException(408, f"Expected the body within {most_s:g} s; send it again.") from None
         if not message.get("more_body", False):
-            until = None  # the route listens for the client's end
+            until = None  # the route watches for the client's disconnection
         size += len(message.get("body", b""))
         if size > most:
             raise HTTPException(413, _too_large(most))
@@ -332,5 +334,5 @@ def _limited(receive: Receive, most: int, most_s: float) -> Receive:
 
 
 def _too_large(most: int) -> str:
-    instead = "send fewer photos at once, or a catalogue as a file on the server or at a URL"
-    return f"Expected a body of at most {most:,} bytes that says its length; {instead}."
+    instead = "send fewer photos at once, or use a catalogue file on the server or at a URL"
+    return f"Expected a body of at most {most:,} bytes with a Content-Length; {instead}."

@@ -1,4 +1,4 @@
-"""Starts the server, or finds the one that runs, and opens a browser."""
+"""Starts the server, or finds the running server, and opens a browser."""
 
 import json
 import logging
@@ -24,15 +24,15 @@ from web.settings import ReviewSettings, WebSettings
 
 _ANSWER_S = 1.0
 _FILES = 10_240
-"""Files that this process may open, if the system allows: many more than connections; macOS allows no more."""
+"""The number of files that this process may open: many more than connections. macOS allows no more."""
 
 
 def serve(settings: WebSettings, path: str | None = None) -> None:
-    """Serve until somebody stops it. Raises InputError or MissingExtraError.
+    """Serve until stopped. Raises InputError or MissingExtraError.
 
     Args:
-        settings: of the server.
-        path: of a page to open in this machine's browser; then a free port replaces a taken one.
+        settings: the server's settings.
+        path: a page to open in this machine's browser. With a path, the server takes a free port if its port is in use.
     """
     _check_extra()
     from models.bundle import read_manifest
@@ -42,7 +42,10 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
     check_allow_hosts(settings.allow_host or ())
     _check_results(settings.results or ())
     if settings.model and isinstance(models_given([settings.model]), dict):
-        msg = f"Expected a model without a name, since the page tries photos with one, got --model {settings.model}."
+        msg = (
+            "Expected a model without a name, because the page tries photos with a single model, got --model "
+            f"{settings.model}."
+        )
         raise InputError(msg)
     if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
         read_manifest(Path(settings.model))  # an alias may appear later; a missing path is a mistake
@@ -52,7 +55,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
         for logger in ("uvicorn.error", "asyncio"):
             logging.getLogger(logger).addFilter(OnceAMinute())
         settings = replace(settings, port=listener.getsockname()[1])
-        signal.signal(signal.SIGTERM, _end)  # the server puts it back, and calls it once it has ended
+        signal.signal(signal.SIGTERM, _end)  # uvicorn restores this handler, and calls it when it ends
         Console().say(f"Hangtag is at {settings.url}{path or ''}")
         Console().say(_places(settings))
         Console().say("Ctrl-C ends it.")
@@ -62,7 +65,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
 
 
 def raise_limit_of_files() -> None:
-    """Let this process open as many files as the system lets it, up to a limit."""
+    """Let this process open as many files as the system allows, up to a limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     files = _FILES if hard == resource.RLIM_INFINITY else min(hard, _FILES)
     if soft != resource.RLIM_INFINITY and soft < files:
@@ -83,10 +86,13 @@ def _check_extra() -> None:
 def _check_results(results: Iterable[Path]) -> None:
     for result in results:
         if result.suffix == ".job" and result.is_dir():
-            msg = f"Expected a result of hangtag label, got its job's folder {result}; name {result.stem} beside it."
+            msg = (
+                f"Expected a result of hangtag label, got its job's folder {result}; pass the file "
+                f"{result.stem} next to the folder."
+            )
             raise InputError(msg)
         if not result.with_name(f"{result.name}.job").is_dir():
-            msg = f"Expected the folder {result}.job beside the result {result}, found none; name another result."
+            msg = f"Expected the folder {result}.job next to the result {result}, found none; pass another result."
             raise InputError(msg)
 
 
@@ -106,7 +112,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 def open_review(settings: ReviewSettings, job: str, audit: int | None) -> None:
-    """Open a job's review in the server that runs and knows the job, or in a new one. Raises InputError."""
+    """Open a job's review in a running server that has the job, or in a new server. Raises InputError."""
     from catalogue.writers import OUTPUT_SUFFIXES
     from web.jobs import JobIndex, result_id
     from web.review.questions import bundle_of
@@ -118,7 +124,7 @@ def open_review(settings: ReviewSettings, job: str, audit: int | None) -> None:
     own = WebSettings(**vars(settings), results=[Path(job)] if is_result else None)
     _check_results(own.results or ())
     found = JobIndex(own.jobs, own.results or ()).find(result_id(Path(job)) if is_result else job)
-    page = "jobs" if found.questions else "review"  # the page of the job leads to the review of each question
+    page = "jobs" if found.questions else "review"  # the job's page links to the review of each question
     path = f"/{page}/{urllib.parse.quote(found.id)}" + (f"?audit={audit}" if audit else "")
     if not _shows_job(own, found.id):
         bundle, lone = bundle_of(found.job), Path(found.job.model.path)
@@ -146,7 +152,7 @@ def _listener(settings: WebSettings, *, any_port: bool) -> socket.socket:
         if any_port:
             return socket.create_server((settings.host, 0), family=family)
         reason = os.strerror(error.errno or 0)
-        msg = f"Expected to listen at {settings.host}:{settings.port}, got: {reason}. Name another --port."
+        msg = f"Expected to listen at {settings.host}:{settings.port}, got: {reason}. Use another --port."
         raise InputError(msg) from error
 
 

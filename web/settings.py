@@ -1,4 +1,4 @@
-"""A server's settings: the fields of these records are the options of ``hangtag web`` and ``hangtag review``."""
+"""A server's settings. Their fields are the options of ``hangtag web`` and ``hangtag review``."""
 
 import ipaddress
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from models.reference import DEFAULT_REGISTRY
 
 _SHORTEST_TOKEN = 16
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a token is needed
-"""Addresses to listen on that no browser can open → the loopback address that it can."""
+"""Listening addresses that browsers cannot open → the loopback address to open."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,13 +34,13 @@ class WebSettings(ReviewSettings):
     """The options of ``hangtag web``.
 
     Attributes:
-        token: the text in ``token_file``; None without one.
+        token: the text in ``token_file``. None without a file.
     """
 
     results: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[RESULT]...", help="Results of hangtag label, whose jobs are shown, too.", show_default=False
+            metavar="[RESULT]...", help="Results of hangtag label. Their jobs are also shown.", show_default=False
         ),
     ] = None
     model: Annotated[
@@ -57,17 +57,19 @@ class WebSettings(ReviewSettings):
         typer.Option(
             envvar="HANGTAG_REDIS_URL",
             metavar="URL",
-            help="Where jobs are queued. Default: jobs run on this machine.",
+            help="The queue for jobs. Default: this machine labels them.",
             show_default=False,
         ),
     ] = None
     host: Annotated[
-        str, typer.Option(help="The address to listen on. Every address but a loopback address needs --token-file.")
+        str, typer.Option(help="The address to listen on. Any address other than loopback needs --token-file.")
     ] = "127.0.0.1"
     token_file: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="A file with the token that browsers and programs must show.", show_default=False
+            metavar="FILE",
+            help="A file with the token. Browsers and programs must send this token.",
+            show_default=False,
         ),
     ] = None
     root_path: Annotated[
@@ -78,8 +80,8 @@ class WebSettings(ReviewSettings):
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="A folder from which people may start jobs. May be given again. Default: everything that this user "
-            "may read; with --token-file nothing.",
+            help="A folder for new jobs. Repeat it for several folders. Default: all folders that this user may "
+            "read; with --token-file none.",
             show_default=False,
         ),
     ] = None
@@ -87,19 +89,20 @@ class WebSettings(ReviewSettings):
         list[str] | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="A host with a private address that URLs of /v1/classify and of jobs may name. May be given again.",
+            help="A host with a private address that URLs in /v1/classify and in jobs may use. Repeat it for "
+            "several hosts.",
             show_default=False,
         ),
     ] = None
     token: str | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Read the token, and refuse to serve other machines without one."""
+        """Read the token. Without a token, refuse to listen for other machines."""
         object.__setattr__(self, "token", _read_token(self.token_file) if self.token_file else None)
         if not self.is_loopback and self.token is None:
             msg = (
-                f"Expected --token-file with --host {self.host}, since other machines can reach that address; "
-                "write a long random text into a file and name it."
+                f"Expected --token-file with --host {self.host}, because other machines can reach that address; "
+                "write a long random text into a file, and pass the file."
             )
             raise InputError(msg)
 
@@ -113,7 +116,7 @@ class WebSettings(ReviewSettings):
 
     @property
     def is_personal(self) -> bool:
-        """Whether only this machine's user is served: with a token, others may come through a proxy."""
+        """Whether the server is only for this machine's user. With a token, others may come through a proxy."""
         return self.token is None
 
     @property
@@ -133,7 +136,7 @@ def _read_token(file: Path) -> str:
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"Expected a token in {file}, it cannot be read: {error}."
+        msg = f"Expected a token in {file}, the file cannot be read: {error}."
         raise InputError(msg) from None
     if len(token) < _SHORTEST_TOKEN or not token.isprintable() or not token.isascii():
         msg = f"Expected one line of at least {_SHORTEST_TOKEN} ASCII characters in {file}; write a longer token."

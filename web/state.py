@@ -23,11 +23,11 @@ class WebState:
     """The services of one server.
 
     Attributes:
-        rows: of the jobs' catalogues.
-        pictures: of the rows' photos.
+        rows: rows of the jobs' catalogues.
+        pictures: pictures of the rows' photos.
         bodies: reads photos from requests.
         board: the progress of jobs.
-        previews, submissions: of catalogues of other hosts.
+        previews, submissions: readers of catalogues on other hosts.
     """
 
     settings: WebSettings
@@ -72,7 +72,7 @@ def make_state(settings: WebSettings) -> WebState:
     )
 
 
-async def _state(request: Request) -> WebState:  # a plain function would be called in a thread
+async def _state(request: Request) -> WebState:  # a plain function would run in a thread
     return cast(WebState, request.app.state.hangtag)
 
 

@@ -1,4 +1,4 @@
-"""The progress of jobs and the results of their rows so far; read once for all browsers."""
+"""The progress of jobs and the results so far, shared by all browsers."""
 
 import threading
 import time
@@ -33,11 +33,11 @@ _COLUMNS: Final = ["status", "label", "error", "error_message"]
 
 @dataclass
 class JobCounts:
-    """The results of the rows that are done.
+    """The results of the finished rows.
 
     Attributes:
-        rows: counted rows; a few less than are done if many are done at once.
-        machines: host → rows.
+        rows: counted rows. If many rows finish at once, slightly fewer than the finished rows.
+        machines: host → number of rows.
     """
 
     rows: int = 0
@@ -49,7 +49,7 @@ class JobCounts:
 
     @classmethod
     def of(cls, receipt: JobReceipt) -> "JobCounts":
-        """A finished job's; labels of several questions are not counted together."""
+        """The counts of a finished job. Labels of several questions are not counted together."""
         return cls(
             receipt.rows,
             Counter(receipt.by_status),
@@ -61,20 +61,21 @@ class JobCounts:
 
     @property
     def retryable(self) -> int:
-        """Failed rows that may pass at another try."""
+        """Failed rows that may succeed on another try."""
         return sum(count for kind, count in self.errors.items() if kind in RETRYABLE)
 
 
 @dataclass(frozen=True)
 class JobView:
-    """A job as pages show it at a moment.
+    """A job on the page, at one moment.
 
     Attributes:
-        counts: a copy, which never changes.
-        receipt: of a finished job with one model, or of a question.
-        remarks: what stands in its way.
-        left: rows of a finished job to review without an answer; a row counts once, even if several questions doubt it.
-        questions: of a job with named models.
+        counts: a copy that never changes.
+        receipt: the receipt of a finished job with one model, or of a question.
+        remarks: why the job does not progress.
+        left: number of unanswered rows for review in a finished job. A row counts once, even with several unsure
+        questions.
+        questions: the questions of a job with several models.
     """
 
     found: WebJob
@@ -87,7 +88,7 @@ class JobView:
 
     @property
     def is_finished(self) -> bool:
-        """Whether its result and its receipt are there."""
+        """Whether the result and the receipt exist."""
         return self.state is JobState.FINISHED
 
     @property
@@ -97,7 +98,7 @@ class JobView:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing more happens by itself."""
+        """Whether the job no longer progresses by itself."""
         return self.progress.is_over
 
     @property
@@ -110,12 +111,12 @@ class JobView:
 
     @property
     def rate(self) -> float:
-        """Rows a second: now, or in the last run of a finished job."""
+        """Rows per second: now, or in the last run of a finished job."""
         return self.receipt.images_per_s if self.receipt else self.progress.rate
 
     @property
     def time_left(self) -> str:
-        """``4:05``, for example; empty if unknown."""
+        """``4:05``, for example. Empty if unknown."""
         seconds = self.progress.seconds_left
         if seconds is None:
             return ""
@@ -124,12 +125,12 @@ class JobView:
 
     @property
     def moment(self) -> str:
-        """When the job was created: ``2026-11-22 14:03``, in UTC."""
+        """The job's creation time in UTC: ``2026-11-22 14:03``."""
         return self.found.job.spec.created_at[:16].replace("T", " ")
 
 
 class _JobReader:
-    """Reads one job again and again; each part is opened once."""
+    """Reads one job repeatedly. Each part is opened once."""
 
     def __init__(self, found: WebJob, answered: Callable[[Job], AnsweredPhotos]) -> None:
         self.found = found
@@ -142,7 +143,6 @@ class _JobReader:
         self._counts = JobCounts()
 
     def read(self, runner: JobRunner) -> JobView:
-        """The job's current view."""
         with self.lock:
             receipt = job_receipt(self.found.job)
             progress = self._progress.read()
@@ -153,13 +153,17 @@ class _JobReader:
             self._count()
             if progress.state is JobState.WAITING and runner.local.is_running(self.found.whole.id):
                 progress = replace(progress, state=JobState.RUNNING)
-            why = (f"It cannot be merged: {progress.reason} Mend that, and resume it.",) if progress.reason else ()
+            why = (
+                (f"The job cannot be merged: {progress.reason} Correct this, and resume it.",)
+                if progress.reason
+                else ()
+            )
             return JobView(self.found, progress, deepcopy(self._counts), remarks=why, questions=questions)
 
     def _count(self) -> None:
-        """Count the new parts, as many as a second allows; the others follow at the next call.
+        """Count new parts for at most a second. The next call counts the others.
 
-        A retry starts the count again, since some chunks are not done any more.
+        A retry restarts the count, because some chunks are no longer done.
         """
         until, retry = time.monotonic() + _BUDGET_S, self.found.job.retry()
         if retry.number != self._retry.number:
@@ -198,7 +202,7 @@ class _JobReader:
 
 
 class JobBoard:
-    """All jobs, as pages show them. A finished job is read again every ten seconds, others every second."""
+    """All jobs for the page. Finished jobs are read every ten seconds, other jobs every second."""
 
     def __init__(self, jobs: JobIndex, runner: JobRunner, answered: Callable[[Job], AnsweredPhotos]) -> None:
         self._jobs, self._runner, self._answered = jobs, runner, answered
@@ -207,7 +211,7 @@ class JobBoard:
         self._views: dict[str, tuple[float, JobView | str]] = {}
 
     def look(self) -> tuple[list[JobView], dict[str, str]]:
-        """The jobs, the newest first; and id → the fault of a job that cannot be read."""
+        """The jobs, newest first, and id → the fault of a job that cannot be read."""
         with self._looking, ThreadPoolExecutor(_AT_ONCE) as threads:
             ids = self._jobs.ids()
             for gone in self._views.keys() - set(ids):
@@ -222,7 +226,7 @@ class JobBoard:
         return sorted(found, key=lambda view: view.found.job.spec.created_at, reverse=True), wrong
 
     def view(self, id: str) -> JobView:
-        """One job, with what stands in its way. Raises NoSuchJobError or JobError."""
+        """One job, with remarks on its progress. Raises NoSuchJobError or JobError."""
         view = self._reader(self._jobs.find(id)).read(self._runner)
         if view.is_over:
             return view
@@ -234,7 +238,7 @@ class JobBoard:
         return not at or time.monotonic() - at > (_FINISHED_S if over else _FRESH_S)
 
     def _seen(self, id: str) -> JobView | str:
-        """A job, or its fault; an empty text if it does not exist any more."""
+        """A job, or its fault. An empty text if it no longer exists."""
         try:
             return self._reader(self._jobs.find(id)).read(self._runner)
         except NoSuchJobError:
@@ -243,7 +247,7 @@ class JobBoard:
             return str(error)
 
     def _reader(self, found: WebJob) -> _JobReader:
-        """The reader that has read the job before, unless another job has its name by now."""
+        """The reader that read this job before, unless another job has its name now."""
         reader = self._readers.get(found.id)
         if reader is None or reader.found != found:
             reader = self._readers[found.id] = _JobReader(found, self._answered)

@@ -1,4 +1,4 @@
-"""Builds ``edge.onnx``: a graph that fits a photo, then the model."""
+"""Builds ``edge.onnx``: a graph that fits a photo into the square, followed by the model."""
 
 from dataclasses import replace
 from typing import Final
@@ -16,19 +16,19 @@ from models.preprocess import PreprocessSpec
 OPSET: Final = 18
 _IR_VERSION: Final = 10
 _PREFIX: Final = "fit/"
-"""Prefix of every name inside the graph, except for its input and its output."""
+"""Prefix of every name inside the graph, except its input and its output."""
 _MODEL: Final = "model/"
-"""Prefix of every name of the model, so that none clashes with the graph before it."""
+"""Prefix of every name in the model, so that it differs from names in the preceding graph."""
 PIXELS: Final = "pixels"
 _WHITE: Final = 255
 _CHANNELS: Final = 3
 
 
 def fit_graph(spec: PreprocessSpec) -> onnx.ModelProto:
-    """The graph of a spec's size and fit; the photo is decoded already.
+    """The graph of a spec's size and fit. Its input is a decoded photo.
 
-    Input ``image``, ``uint8 [height, width, 3]``: upright, opaque sRGB, of any size. Output ``pixels``, ``uint8
-    [1, S, S, 3]``: the same pixels as Pillow's.
+    Input ``image``, ``uint8 [height, width, 3]``: upright, opaque sRGB, of any size. Output ``pixels``, ``uint8 [1, S,
+    S, 3]``: the same pixels as from Pillow.
     """
     nodes = Nodes(_PREFIX)
     square = _square(nodes, spec)
@@ -65,14 +65,14 @@ def _square(nodes: Nodes, spec: PreprocessSpec) -> str:
 
 
 def _tall(nodes: Nodes, height: tuple[str, str], width: tuple[str, str]) -> str:
-    """Whether the height loses more than twice as many pixels as the width: Pillow's rule."""
+    """Pillow's rule: whether the height loses more than twice as many pixels as the width."""
     lower, narrower = (nodes.add("Sub", *before_after) for before_after in (height, width))
     limit = nodes.add("Max", nodes.add("Mul", narrower, nodes.ints(2)), nodes.ints(0))
     return nodes.add("Squeeze", nodes.add("Greater", lower, limit))
 
 
 def _inside(nodes: Nodes, length: str, longest: str, side: str) -> str:
-    """The size inside the square, as preprocessing computes it: halves to the even number, at least one pixel."""
+    """The size inside the square, as in preprocessing: rounded half to even, at least one pixel."""
     scaled, longest = (nodes.cast(size, TensorProto.DOUBLE) for size in (nodes.add("Mul", length, side), longest))
     rounded = nodes.cast(nodes.add("Round", nodes.add("Div", scaled, longest)), TensorProto.INT64)
     return nodes.add("Max", rounded, nodes.ints(1))
@@ -103,10 +103,10 @@ def _middle(nodes: Nodes, height: str, width: str, side: str) -> tuple[str, Axis
 
 
 def edge_graph(model: bytes, metadata: ModelMetadata) -> bytes:
-    """Put resizing and fitting before a model, and the answer after it; see :class:`models.classifier.EdgeModel`.
+    """Put resizing and fitting before a model, and the decision after it; see :class:`models.classifier.EdgeModel`.
 
-    The model has an input ``image``, ``uint8 [batch, S, S, 3]``, outputs ``probabilities``, ``[batch, classes]``,
-    and maybe ``unknown``, ``[batch]``. It may compute with integers. Raises ParityError.
+    The model has an input ``image``, ``uint8 [batch, S, S, 3]``, and outputs ``probabilities``, ``[batch, classes]``,
+    and optionally ``unknown``, ``[batch]``. int8 models work as well. Raises ParityError.
     """
     inner = compose.add_prefix(onnx.load_from_string(model), _MODEL)
     fit = fit_graph(metadata.preprocess).graph

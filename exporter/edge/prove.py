@@ -1,4 +1,4 @@
-"""Compares an edge graph with Python preprocessing, on photo files: decoded in full, and by the model's own spec."""
+"""Compares an edge graph with Python preprocessing on photo files: decoded in full, and by the model's own spec."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from models.fit import Decode
 from models.preprocess import preprocess, whole_pixels
 
 _NEAR_TIE: Final = 0.02
-"""Two classes whose probabilities are this close may change places."""
+"""Two classes may change places if their probabilities differ by at most this."""
 _FEW: Final = 500
-"""With fewer photos, one label may differ in a near-tie: a single photo is more than a fifth of a percent."""
+"""With fewer photos, one near-tie may change its label, because one photo is more than a fifth of a percent."""
 _MEAN: Final = 0.005
-"""Another fit moves probabilities by 0.02 in the mean. The other order of ``whole_pixels`` (colour profile, CMYK and
-transparency after the resize) moves them by 0.0001."""
+"""The largest mean change of a probability. Another fit changes probabilities by 0.02 on average. The other order of
+steps in ``whole_pixels`` (colour profile, CMYK and transparency after the resize) changes them by 0.0001."""
 _LABELS: Final = 0.998
 _SURE: Final = 0.995
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A photo with another label in the edge graph; ``margin``: between its two likeliest classes in Python."""
+    """A photo with another label in the edge graph. ``margin``: difference between its two highest probabilities."""
 
     index: int
     expected: str
@@ -37,18 +37,18 @@ class Flip:
 
 @dataclass(frozen=True)
 class EdgeParity:
-    """How far an edge graph agrees with the same model behind Python preprocessing.
+    """The differences between an edge graph and the same model with Python preprocessing.
 
     Attributes:
-        passed_over: photos that cannot be decoded.
-        largest, mean: absolute difference of a probability, against ``decode=full``; not finite if a value is NaN.
-        near_ties: how many photos' two likeliest classes are within 0.02 with ``decode=full``.
-        flips: against ``decode=full``.
-        own_flips: against the model's own spec, which usually scales JPEGs while it decodes them.
-        sure: photos that need no review, by the model with its own spec or by the edge graph.
-        crossed: how many unknown scores cross the limit, against ``decode=full``.
-        cost: loss of accuracy against the model with its own spec; None without labels.
-        max_drop: how many points of accuracy the edge graph may lose against the model with its own spec.
+        passed_over: number of photos that cannot be decoded.
+        largest, mean: absolute difference of a probability, against ``decode=full``. Not finite if a value is NaN.
+        near_ties: number of photos whose two highest probabilities differ by at most 0.02, with ``decode=full``.
+        flips: changed labels against ``decode=full``.
+        own_flips: changed labels against the model's own spec, which usually scales JPEGs during decoding.
+        sure: number of photos that need no review, by the model's own spec or by the edge graph.
+        crossed: number of unknown scores that cross the limit, against ``decode=full``.
+        cost: loss of accuracy against the model's own spec. None without labels.
+        max_drop: points of accuracy that the edge graph may lose against the model's own spec.
     """
 
     photos: int
@@ -66,42 +66,41 @@ class EdgeParity:
 
     @property
     def agreement(self) -> float:
-        """Share of photos with the label of ``decode=full``."""
+        """Share of photos whose label is the same as with ``decode=full``."""
         return _share(self.photos, self.flips)
 
     @property
     def own_agreement(self) -> float:
-        """Share of photos with the label of the model's own spec."""
+        """Share of photos whose label is the same as with the model's own spec."""
         return _share(self.photos, self.own_flips)
 
     @property
     def sure_agreement(self) -> float:
-        """Share with the label of the model's own spec, of the photos that need no review."""
+        """Of the photos that need no review, the share whose label is the same as with the model's own spec."""
         return _share(self.sure, self.sure_flips)
 
     @property
     def passed(self) -> bool:
-        """Whether the edge graph may ship."""
+        """Whether the edge graph may be published."""
         return not self.reasons
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons not to ship it.
+        """The reasons not to publish the edge graph.
 
-        A few hundred photos cannot tell half a point of accuracy from chance: a loss within chance passes, and is
-        shown.
+        On a few hundred photos, half a point of accuracy may be chance. Such a loss passes, and is shown.
         """
         one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= _NEAR_TIE
         points, low = (0.0, -np.inf) if self.cost is None else (self.cost.points, self.cost.points_95[0])
         too_much = (
-            f"{points:.1f} points of accuracy are lost against the model's own decoding, {low:.1f} at least (allow "
-            "more with --max-drop, or train with --decode full)"
+            f"{points:.1f} points of accuracy are lost against the model's own decoding, at least {low:.1f} "
+            "(allow more with --max-drop, or train with --decode full)"
         )
         few_crossed = max(1.0, (1.0 - _LABELS) * self.photos)
         faults = {
             "no photo could be decoded": not self.photos,
             "a probability is not a number": self.photos > 0 and not np.isfinite(self.largest),
-            f"probabilities differ by {self.mean:.2g} in the mean": self.photos > 0 and self.mean > _MEAN,
+            f"probabilities differ by {self.mean:.2g} on average": self.photos > 0 and self.mean > _MEAN,
             f"{len(self.flips)} of {self.photos} labels differ from decode=full": self.agreement < _LABELS
             and not one_tie,
             f"{self.crossed} of {self.photos} unknown scores cross the limit": self.crossed > few_crossed,
@@ -123,9 +122,9 @@ def prove_edge(
     labels: Sequence[int] | None,
     max_drop: float = 0.5,
 ) -> EdgeParity:
-    """Compare an edge graph with its model behind Python preprocessing, on image files that can be decoded.
+    """Compare an edge graph with its model behind Python preprocessing, on photo files. Skips undecodable files.
 
-    ``labels`` are the true class indices, if known; ``max_drop``: points of accuracy that may be lost.
+    ``labels`` are the true class indices, if known. ``max_drop``: points of accuracy that may be lost.
     """
     tried = [_scores(edge, classifier, data) for data in photos]
     indices = [index for index, scores in enumerate(tried) if scores is not None]
@@ -138,7 +137,7 @@ def prove_edge(
     sure = {
         index
         for index, *both in zip(indices, *decided, strict=True)
-        if not all(one.review or one.label_level for one in both)  # the graph knows no nodes above the classes
+        if not all(one.review or one.label_level for one in both)  # the graph gives no labels above the classes
     }
     right = None if labels is None else np.array([labels[i] for i in indices])
     return EdgeParity(

@@ -1,16 +1,16 @@
-"""Pillow's antialiased bilinear resize in ONNX's operations, to the pixel.
+"""Pillow's antialiased bilinear resize in ONNX operations, equal in every pixel.
 
-After ``libImaging/Resample.c``: each output pixel is the mean of the input pixels under a triangle as wide as the
-scale, with weights of 22 bits; one axis at a time, rounded to 8 bits in between. A triangle is never negative, so the
-weights are three unsigned bytes each, and ``MatMulInteger`` computes the same sums as Pillow: unsigned bytes by
-unsigned bytes never saturate. ONNX's own ``Resize`` differs in one or two pixels of a hundred.
+After ``libImaging/Resample.c``: each output pixel is a weighted mean of input pixels. The weights form a triangle as
+wide as the scale, and have 22 bits. The axes are resized one after the other, and rounded to 8 bits in between. Weights
+are never negative, so each weight is three unsigned bytes, and ``MatMulInteger`` computes the same sums as Pillow:
+products of unsigned bytes never saturate. ONNX's own ``Resize`` differs in one or two pixels of a hundred.
 
-The order of the axes affects the rounding. Since version 13 Pillow begins with the height if it shrinks much more than
-the width; older versions differ by a level in some pixels of very tall photos. Both orders use the same nodes, with
-other shapes.
+The order of the axes affects the rounding. Since version 13 Pillow begins with the height if the height shrinks much
+more than the width. Older versions differ by a level in some pixels of very tall photos. Both orders use the same
+nodes, with other shapes.
 
-A matrix of weights for a whole axis would be nearly all zeros. A loop computes a few outputs at a time, from the slice
-of the photo under their triangles: quicker than Pillow, and with little memory.
+A weight matrix for a whole axis would be nearly all zeros. A loop computes a few outputs at a time, from the part of
+the photo under their triangles. This is faster than Pillow, and takes little memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -27,7 +27,7 @@ _INT64: Final = onnx.TensorProto.INT64
 
 
 class Nodes:
-    """Builds a graph; each method adds a node or a constant, and returns its output's name."""
+    """Builds a graph. Each method adds a node or a constant, and returns the name of its output."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix = prefix
@@ -37,7 +37,7 @@ class Nodes:
         self.constants: list[onnx.TensorProto] = []
 
     def inside(self) -> "Nodes":
-        """Nodes of a loop's body: they may read these nodes, and share these constants."""
+        """Nodes for the body of a loop. They may read the outer nodes, and share the constants."""
         body = Nodes(self._prefix)
         body._numbers, body._known, body.constants = self._numbers, self._known, self.constants
         return body
@@ -72,7 +72,7 @@ class Nodes:
         return names
 
     def cast(self, value: str, dtype: int) -> str:
-        """A tensor in another type; fractions are cut off, towards zero."""
+        """A tensor in another type. Fractions are cut off, towards zero."""
         return self.add("Cast", value, to=dtype)
 
     def slice(self, value: str, start: str, end: str, axis: int) -> str:
@@ -80,22 +80,22 @@ class Nodes:
         return self.add("Slice", value, start, end, self.ints(axis))
 
     def whole_up(self, value: str) -> str:
-        """The next whole number, ``int64``."""
+        """Round up to ``int64``."""
         return self.cast(self.add("Ceil", value), _INT64)
 
     def whole_down(self, value: str) -> str:
-        """The whole number before, ``int64``."""
+        """Round down to ``int64``."""
         return self.cast(self.add("Floor", value), _INT64)
 
     def range(self, length: str) -> str:
-        """0, 1, 2 …, ``int64 [length]``, of a length ``int64 [1]``."""
+        """0, 1, 2 …, ``int64 [length]``; ``length`` is a tensor ``int64 [1]``."""
         end = self.add("Squeeze", length)
         return self.add("Range", self.constant(0, np.int64), end, self.constant(1, np.int64))
 
 
 _CHANNELS: Final = 3
 _STEP: Final = 8
-"""Outputs in one turn of the loop: of 4, 8 and 16 the quickest from 400×533 to 4000×3000 pixels."""
+"""Outputs per turn of the loop. 8 was the fastest of 4, 8 and 16, from 400×533 to 4000×3000 pixels."""
 _PRECISION_BITS: Final = 22
 _BYTE: Final = 256
 _TINY: Final = 1e-9
@@ -103,13 +103,13 @@ _TINY: Final = 1e-9
 
 @dataclass(frozen=True)
 class Axis:
-    """One axis of a photo and how it is resized; each the name of a tensor ``[1]``.
+    """The resizing of one axis of a photo. Each field is the name of a tensor ``[1]``.
 
     Attributes:
-        length: pixels of the photo, ``int64``.
+        length: size of the photo in pixels, ``int64``.
         first: first pixel of the resized part, ``int64``.
-        extent: pixels of the resized part, ``int64``; neighbours outside of it count too, as in Pillow.
-        out: pixels of the result, ``int64``.
+        extent: number of resized pixels, ``int64``. Neighbours outside of the resized part also count, as in Pillow.
+        out: size of the result in pixels, ``int64``.
     """
 
     length: str
@@ -120,12 +120,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Values that all turns of the loop share.
+    """Values for all turns of the loop.
 
     Attributes:
-        scale: input pixels to an output pixel, ``float64 [1]``.
+        scale: input pixels per output pixel, ``float64 [1]``.
         support: half the width of the triangle, ``float64 [1]``.
-        band: pixels that lie under the triangles of ``_STEP`` outputs, at most, ``int64 [1]``.
+        band: the largest number of pixels under the triangles of ``_STEP`` outputs, ``int64 [1]``.
         places: 0, 1 … of a band, ``int64 [band]``.
     """
 
@@ -136,7 +136,7 @@ class _Scale:
 
 
 def resized(nodes: Nodes, image: str, rows: Axis, columns: Axis, tall: str) -> str:
-    """Resize ``uint8 [height, width, 3]``; the height comes first where the ``bool`` scalar ``tall`` is true."""
+    """Resize ``uint8 [height, width, 3]``. ``tall``, a ``bool`` scalar: resize the height first."""
     first, second = _chosen(nodes, tall, rows, columns), _chosen(nodes, tall, columns, rows)
     one, three = nodes.ints(1), nodes.ints(_CHANNELS)
     row = nodes.add("Mul", columns.length, three)
@@ -223,7 +223,7 @@ def _weights(nodes: Nodes, centres: str, start: str, scale: _Scale) -> str:
     slope = nodes.add("Mul", apart, nodes.add("Div", one, scale.support))
     heights = nodes.add("Max", nodes.add("Sub", one, slope), nodes.constant([0.0], np.float64))
     total = nodes.add("ReduceSum", heights, nodes.ints(1), keepdims=1)
-    beyond = nodes.add("Max", total, nodes.constant([_TINY], np.float64))  # outputs after the last have no pixels
+    beyond = nodes.add("Max", total, nodes.constant([_TINY], np.float64))  # the outputs after the last are padding
     parts = nodes.add("Mul", nodes.add("Div", heights, beyond), nodes.constant([2.0**_PRECISION_BITS], np.float64))
     return _bytes(nodes, nodes.cast(nodes.add("Add", parts, _half(nodes)), TensorProto.INT32))
 
@@ -249,7 +249,6 @@ def _band(nodes: Nodes, pixels: str, start: str, scale: _Scale, channels: str) -
 
 
 def _mean(nodes: Nodes, weights: str, band: str) -> str:
-    """``uint8 [_STEP, channels · n]``, rounded as Pillow rounds: halves up."""
     sums = nodes.add("MatMulInteger", weights, band)
     high, middle, low = nodes.split("Split", 3, sums, axis=0, num_outputs=3)
     upper = nodes.add(

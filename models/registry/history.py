@@ -1,4 +1,4 @@
-"""A model's versions: what holds now, the rules of a change, and the history, an event a file."""
+"""A model's versions: the current state, the rules for changes, and the history (one file per event)."""
 
 import getpass
 import os
@@ -22,13 +22,13 @@ CHALLENGER: Final = "challenger"
 
 
 class VersionState(StrictModel):
-    """A version that is there.
+    """A version that exists.
 
     Attributes:
-        refused: why a gate refused it; empty if none did.
-        bytes: of the default variant's ONNX file.
+        refused: why a gate refused this version. Empty if no gate did.
+        bytes: size of the default variant's ONNX file.
         measured: the main figure of its training's report.
-        promise: the precision that it promises by default, ``0.95`` or ``none``.
+        promise: the default precision, ``0.95``, or ``none``.
     """
 
     digest: str
@@ -43,11 +43,11 @@ class State(StrictModel):
     """The state of a model after an event.
 
     Attributes:
-        aliases: name → version, which always exists.
-        versions: number → its state, without deleted ones.
-        champions: versions that were champion, in order; the last is the champion.
-        last_version: the highest number ever given.
-        deleted: numbers of versions that were deleted, in order; they are never given again.
+        aliases: name → version. The version always exists.
+        versions: number → state, without deleted versions.
+        champions: versions that were champion, in order. The last is the current champion.
+        last_version: the highest number in use so far.
+        deleted: numbers of deleted versions, in order. They are never used again.
     """
 
     aliases: dict[str, int] = Field(default_factory=dict)
@@ -58,19 +58,19 @@ class State(StrictModel):
 
 
 Changed = tuple[int, State] | None
-"""The version that changes and the new state; None if nothing would change."""
+"""The version that changes and the new state. None if nothing changes."""
 Change = Callable[[State], Changed]
 
 
 @dataclass(frozen=True)
 class VersionRules:
-    """The changes that a model's versions allow; all others raise a RegistryError with name and place."""
+    """The rules for changes of a model's versions. Forbidden changes raise a RegistryError."""
 
     name: str
     place: str
 
     def version(self, state: State, version: int) -> VersionState:
-        """A version's state; RegistryError names the versions that exist if this one does not."""
+        """A version's state. A RegistryError lists the existing versions."""
         if version not in state.versions:
             there = ", ".join(map(str, state.versions)) or "none"
             msg = f"Expected version {version} of {self.name} in the registry {self.place}, found {there}."
@@ -78,7 +78,7 @@ class VersionRules:
         return state.versions[version]
 
     def published(self, state: State, version: int, what: VersionState, alias: str | None) -> Changed:
-        """Add a version, and point an alias at it if one is given. A deleted version does not come back."""
+        """Add a version, with an alias if one is given. A deleted version cannot be added again."""
         if version in state.versions or version in state.deleted:
             return None
         last = max(version, state.last_version)
@@ -95,7 +95,7 @@ class VersionRules:
             return None
         if instead_of is not None and champion != instead_of:
             compared = f"version {instead_of}" if instead_of else "none"
-            msg = f"{self.name}@{version} was compared with {compared}, but {champion or 'none'} is champion by now."
+            msg = f"{self.name}@{version} was compared with {compared}, but {champion or 'none'} is champion now."
             raise RegistryError(msg)
         if refused and not force:
             reasons = "; ".join(reason.rstrip(".") for reason in refused)
@@ -116,8 +116,8 @@ class VersionRules:
         current = state.aliases.get(CHAMPION)
         if current != instead_of:
             msg = (
-                f"Meanwhile {self.name}@{current} became champion instead of {self.name}@{instead_of}; nothing was "
-                f"changed. See hangtag models history {self.name}, and roll back again if need be."
+                f"Meanwhile {self.name}@{current} became champion instead of {self.name}@{instead_of}; nothing "
+                f"was changed. See hangtag models history {self.name}, and roll back again if necessary."
             )
             raise RegistryError(msg)
         earlier = [version for version in state.champions[:-1] if version in state.versions]
@@ -127,8 +127,8 @@ class VersionRules:
             gone = [str(version) for version in dict.fromkeys(state.champions[:-1]) if version in state.deleted]
             deleted = f" ({', '.join(gone)} deleted)" if gone else ""
             msg = (
-                f"Expected an earlier champion of {self.name} to go back to, found none{deleted}; see "
-                f"hangtag models history {self.name}, and promote another version."
+                f"Expected an earlier champion of {self.name}, found none{deleted}; see hangtag models history "
+                f"{self.name}, and promote another version."
             )
             raise RegistryError(msg)
         return earlier[-1], _crowned(state, tuple(earlier))
@@ -146,19 +146,19 @@ class VersionRules:
         _check_not_champion(alias)
         if state.aliases.get(alias) != version:
             there = ", ".join(f"{name} ({number})" for name, number in state.aliases.items()) or "none"
-            msg = f"Expected {alias} to mean {self.name}@{version}, found these aliases: {there}."
+            msg = f"Expected {alias} to point at {self.name}@{version}, found these aliases: {there}."
             raise RegistryError(msg)
         return version, _with_aliases(state, {name: to for name, to in state.aliases.items() if name != alias})
 
     def deleted(self, state: State, version: int) -> Changed:
-        """Delete a version that no alias means."""
+        """Delete a version without aliases."""
         if version in state.deleted:
             return None
         self.version(state, version)
         names = [alias for alias, number in state.aliases.items() if number == version]
         if names:
             way_out = (
-                f"promote another first, or go back: hangtag models rollback {self.name}."
+                f"promote another version first, or go back: hangtag models rollback {self.name}."
                 if names[0] == CHAMPION
                 else f"remove it first: hangtag models alias {self.name}@{version} {names[0]} --remove."
             )
@@ -189,7 +189,7 @@ _FOLDER: Final = "history"
 
 
 class What(StrEnum):
-    """What can happen to a version."""
+    """The type of an event."""
 
     PUBLISHED = "published"
     PROMOTED = "promoted"
@@ -200,15 +200,15 @@ class What(StrEnum):
 
 
 class Event(StrictModel):
-    """An event of a model's history, and the state after it.
+    """An event in a model's history, and the state after it.
 
     Attributes:
-        number: its place in the history, from 1.
-        by: ``user@host``, after the person's name if a page has asked for it.
-        why: the reason, in a person's words or a cycle's.
-        numbers: the figures behind it, for people and scripts.
-        cycle: the retraining cycle behind it; None if a person did it.
-        forced: whether a refusal was overruled.
+        number: position in the history, from 1.
+        by: ``user@host``. After a change on the web page, the person's name comes first.
+        why: the reason, from a person or a retraining cycle.
+        numbers: the figures behind the event, for people and scripts.
+        cycle: the retraining cycle that caused the event. None if a person did.
+        forced: whether the event overruled a refusal.
     """
 
     schema_version: Literal[1]
@@ -225,7 +225,7 @@ class Event(StrictModel):
 
 
 class History:
-    """The events of one model, in its folder. Each is a file that is written once: the first writer wins."""
+    """The events of one model. Each event is a file that is written once; the first writer wins."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -240,12 +240,12 @@ class History:
         return self._event(numbers[-1]) if numbers else None
 
     def state(self) -> State:
-        """What holds now."""
+        """The current state."""
         last = self.last()
         return last.after if last else State()
 
     def events(self) -> list[Event]:
-        """All events, the oldest first; RegistryError if one is damaged."""
+        """All events, oldest first. RegistryError if an event is damaged."""
         return [self._event(number) for number in self.numbers()]
 
     def _event(self, number: int) -> Event:
@@ -267,11 +267,11 @@ class History:
         forced: bool = False,
         by: str | None = None,
     ) -> Event | None:
-        """Append an event, even while others write; returns None if there was nothing to do.
+        """Append an event, also while other processes write. Returns None if nothing changes.
 
-        ``change`` makes the new state, or raises; it is called again if another writer was quicker. ``forced`` allows
-        overruling a refusal; the event records an overruled refusal. ``by`` is the name of the person for whom this
-        account acts.
+        ``change`` returns the new state, or raises. It is called again if another writer was faster. ``forced`` allows
+        overruling a refusal; the event records whether it did. ``by`` is the name of the person for whom this account
+        acts.
         """
         account = f"{_user()}@{socket.gethostname()}"
         while True:
@@ -305,5 +305,5 @@ def _key(number: int) -> str:
 def _user() -> str:
     try:
         return getpass.getuser()
-    except (OSError, KeyError):  # a container's user without a name
+    except (OSError, KeyError):  # a user without a name, as in some containers
         return str(os.getuid())

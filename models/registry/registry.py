@@ -1,12 +1,12 @@
 """The model registry: versions, aliases such as ``champion``, and their history.
 
-    <registry>/<name>/<version>/          a bundle; never changed once it is published
-    <registry>/<name>/training/<version>/ what a retraining starts from: splits.csv, best.keras, args.json; the report
-    <registry>/<name>/claims/000004.json  which bundle a version's number is for
-    <registry>/<name>/history/000007.json what happened, an event a file: the truth
+    <registry>/<name>/<version>/          a bundle; never changes
+    <registry>/<name>/training/<version>/ for a later retraining: splits.csv, best.keras, args.json; and the report
+    <registry>/<name>/claims/000004.json  the bundle that version 4 is reserved for
+    <registry>/<name>/history/000007.json an event; the history decides which versions exist
 
-A version exists once it is in the history, and it enters the history once its bundle is whole. Any number of processes
-may write at once: each event has one writer.
+A version exists once it is in the history. It enters the history when its bundle is complete. Any number of processes
+may write at once.
 """
 
 import json
@@ -27,14 +27,14 @@ from models.text import is_name, name_expected, numbered, without_file_links
 
 TRAINING: Final = "training"
 REPORT_FILES: Final = ("report.html", "confusion_matrix.png", "classes.csv")
-"""Files of a run for people; kept beside a version's bundle if the run is named."""
+"""Files of a run for people. They are stored next to the version's bundle if the run is known."""
 _CLAIMS: Final = "claims"
 
 
 def claim_number(storage: Storage, state: State, digest: str) -> int:
-    """The number of a bundle's version: its own, the one under which its publishing was begun, or the next.
+    """A bundle's version number: the published number, that of an unfinished publication, or the next one.
 
-    ``storage`` is the model's folder; ``state`` may be older than the claims in it.
+    ``storage`` is the model's folder. ``state`` may be older than the claims there.
     """
     known = {number: what.digest for number, what in state.versions.items()}
     while True:
@@ -61,7 +61,10 @@ def _key(number: int) -> str:
 
 
 def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mapping[str, Path]) -> None:
-    """Write a version's files. Existing files stay; of the bundle, damaged ones are replaced. Raises BundleError."""
+    """Write a version's files.
+
+    Existing files stay, but damaged files of the bundle are replaced. Raises BundleError.
+    """
     keep_bundle(storage.child(str(version)), bundle)
     for file, path in training.items():
         data = path.read_bytes()
@@ -69,12 +72,12 @@ def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mappi
 
 
 def report_files(run: Path) -> dict[str, Path]:
-    """The run's files for people: name in the registry → file."""
+    """The run's files for people: name in the registry → path."""
     return {name: run / name for name in REPORT_FILES if (run / name).is_file()}
 
 
 def remove_deleted(storage: Storage, state: State) -> None:
-    """Remove files that a killed process left of versions that the history says are deleted."""
+    """Remove remaining files of versions that the history marks as deleted. A killed process may leave them."""
     for folder in (storage, storage.child(TRAINING)):
         for name in set(folder.folders()).intersection(map(str, state.deleted)):
             folder.clear(name)
@@ -82,29 +85,29 @@ def remove_deleted(storage: Storage, state: State) -> None:
 
 @dataclass(frozen=True)
 class Published:
-    """A version's number, and whether this call published it: the same bundle has one version only."""
+    """The number of a version, and whether it is new. Publishing a bundle again returns the old number."""
 
     version: int
     new: bool
 
 
 class Registry:
-    """Models by name, in a folder or in S3. No model can have a name that ``check_model_name`` refuses."""
+    """Models by name, in a folder or in S3. Valid names are those that ``check_model_name`` accepts."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
     @property
     def place(self) -> str:
-        """Where it is, as a person would write it."""
+        """The folder or ``s3://`` URL, as a person would write it."""
         return self._storage.place
 
     def names(self) -> list[str]:
-        """The models that have a history, in order."""
+        """The models with a history, in order."""
         return [name for name in self._storage.folders() if is_name(name) and self.history(name).numbers()]
 
     def model_storage(self, name: str) -> Storage:
-        """The storage of a model: its versions, its history, and what others keep beside them, such as locks."""
+        """The storage of a model: versions, history, and other files such as locks."""
         check_model_name(name)
         return self._storage.child(name)
 
@@ -113,7 +116,7 @@ class Registry:
         return History(self.model_storage(name))
 
     def state(self, name: str) -> State:
-        """The current state of a model; may raise RegistryError."""
+        """The current state of a model. Raises RegistryError."""
         last = self.history(name).last()
         if last is None:
             there = ", ".join(self.names()) or "none"
@@ -122,7 +125,7 @@ class Registry:
         return last.after
 
     def resolve(self, name: str, which: str) -> int:
-        """The version that an alias or a number means; RegistryError if there is no such model, alias or version."""
+        """The version of an alias or a number. RegistryError if the model, the alias or the version does not exist."""
         state = self.state(name)
         if which.isdecimal():
             if int(which) in state.versions:
@@ -134,7 +137,7 @@ class Registry:
         raise RegistryError(msg)
 
     def path(self, name: str, version: int) -> Path:
-        """A version's bundle as a folder of this machine; a remote one is copied to the cache.
+        """A version's bundle as a local folder. A remote bundle is copied to the cache.
 
         Raises RegistryError, BundleError.
         """
@@ -154,7 +157,7 @@ class Registry:
         return here
 
     def find(self, name: str, which: str) -> tuple[int, Path]:
-        """The version that an alias or a number means, and its bundle as a folder of this machine.
+        """The version of an alias or a number, and its bundle as a local folder.
 
         Raises RegistryError, BundleError.
         """
@@ -163,11 +166,11 @@ class Registry:
             try:
                 return version, self.path(name, version)
             except HangtagError:
-                if self.resolve(name, which) == version:  # else the alias has moved, and the version was deleted
+                if self.resolve(name, which) == version:  # the alias moved, and then the version was deleted
                     raise
 
     def training(self, name: str, version: int, file: str) -> Path | None:
-        """A file that a retraining of a version starts from, on this machine; None if it was not kept.
+        """A local copy of a file for retraining. None if the registry has no such file.
 
         Raises RegistryError.
         """
@@ -198,10 +201,10 @@ class Registry:
         cycle: str | None = None,
         alias: str | None = None,
     ) -> Published:
-        """Keep a bundle as a new version. A bundle that is already published keeps its number and its aliases.
+        """Publish a bundle as a new version. A bundle that is already published keeps its number and aliases.
 
-        ``why``, ``numbers`` and ``cycle``, the retraining cycle that made it, are for the history. ``training`` is file
-        name → file, for a later retraining; missing files are added to an existing version. A new version gets the
+        ``why``, ``numbers`` and ``cycle`` (the retraining cycle of the bundle) go into the history. ``training`` is
+        file name → file, for a later retraining; files that an existing version lacks are added. A new version gets the
         ``alias``. Raises RegistryError, BundleError.
         """
         storage, bundle = self.model_storage(name), open_bundle(bundle_path)
@@ -213,13 +216,13 @@ class Registry:
             try:
                 copy_version(storage, version, bundle, training or {})
             except FileNotFoundError:
-                if version not in history.state().deleted:  # else a deletion removes the folder meanwhile
+                if version not in history.state().deleted:  # blocks a deletion of the folder
                     raise
             change = partial(self._rules(name).published, version=version, what=what, alias=alias)
             event = history.append(What.PUBLISHED, change, why, numbers, cycle=cycle)
             state = history.state()
             remove_deleted(storage, state)
-            if version not in state.deleted:  # while this process was copying it
+            if version not in state.deleted:  # another process deleted it during the copy
                 return Published(version, new=event is not None)
 
     def promote(
@@ -234,11 +237,11 @@ class Registry:
         force: bool = False,
         by: str | None = None,
     ) -> Event | None:
-        """Make a version the champion; returns None if it is champion already.
+        """Make a version the champion. Returns None if it already is.
 
-        ``why``, ``numbers`` and ``cycle`` are for the history. ``instead_of`` is the champion of the comparison, 0 for
-        none. ``force``, which needs a reason, overrules a gate's refusal. ``by`` is the name of the person for whom
-        this account acts. Raises RegistryError.
+        ``why``, ``numbers`` and ``cycle`` go into the history. ``instead_of`` is the champion that the version was
+        compared with, 0 for none. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name of the
+        person for whom this account acts. Raises RegistryError.
         """
         if force:
             _check_reason(why, f"promote {name}@{version} by force")
@@ -248,7 +251,9 @@ class Registry:
     def refuse(
         self, name: str, version: int, reasons: tuple[str, ...], numbers: Mapping[str, Any], cycle: str | None = None
     ) -> Event | None:
-        """Record that a gate has refused a version, with a sentence for each reason; None if that is recorded already.
+        """Record that a gate refused a version, with one sentence per reason.
+
+        Returns None if the history has this already.
 
         Raises RegistryError.
         """
@@ -258,9 +263,9 @@ class Registry:
     def rollback(self, name: str, why: str, *, instead_of: int | None = None, by: str | None = None) -> Event:
         """Restore the previous champion that still exists.
 
-        Of two rollbacks at once only one succeeds, so that two people who see the same fault go back one version.
-        ``instead_of`` is the champion that a person saw; by default the one of this moment. ``by`` is the name of the
-        person for whom this account acts. Raises RegistryError.
+        ``instead_of`` is the champion that the person saw; by default the current champion. If two people roll back the
+        same champion at once, only one rollback succeeds. ``by`` is the name of the person for whom this account acts.
+        Raises RegistryError.
         """
         champion = self.state(name).aliases.get(CHAMPION)
         change = partial(self._rules(name).rolled_back, instead_of=instead_of or champion)
@@ -269,7 +274,7 @@ class Registry:
         return event
 
     def previous_champion(self, name: str) -> int | None:
-        """The version that :meth:`rollback` would restore; None if there is none. Raises RegistryError."""
+        """The version that :meth:`rollback` would restore. None if there is none. Raises RegistryError."""
         state = self.state(name)
         with suppress(RegistryError):
             changed = self._rules(name).rolled_back(state, instead_of=state.aliases.get(CHAMPION))
@@ -277,7 +282,9 @@ class Registry:
         return None
 
     def alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
-        """Point an alias at a version; None if it does already. Only promotions and rollbacks move ``champion``.
+        """Point an alias at a version.
+
+        Returns None if it does already. ``champion`` moves only by promotion and rollback.
 
         Raises RegistryError.
         """
@@ -286,14 +293,14 @@ class Registry:
         return self.history(name).append(What.ALIASED, change, why)
 
     def remove_alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
-        """Remove an alias from a version; RegistryError if it does not mean that version, or is ``champion``."""
+        """Remove an alias from a version. RegistryError if the alias is ``champion`` or points at another version."""
         change = partial(self._rules(name).unaliased, version=version, alias=alias)
         return self.history(name).append(What.ALIASED, change, why)
 
     def delete(self, name: str, version: int, why: str) -> Event | None:
-        """Delete a version that no alias means: first from the history, then its files.
+        """Delete a version without aliases: first from the history, then its files.
 
-        Returns None if it is deleted already; files that a killed process has left are removed in both cases.
+        Returns None if the version is deleted already. Remaining files of a killed process are removed in both cases.
 
         Raises RegistryError.
         """
@@ -322,7 +329,7 @@ def _described(bundle: Bundle) -> VersionState:
 
 
 def open_registry(place: str) -> Registry:
-    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL; InputError if it is neither."""
+    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL. InputError for other text."""
     return Registry(open_storage(place))
 
 

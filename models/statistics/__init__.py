@@ -1,1 +1,1 @@
-"""Statistics that every room shares: intervals, calibration, thresholds, out-of-distribution score."""
+"""Shared statistics: intervals, calibration, thresholds, out-of-distribution score."""

@@ -1,4 +1,4 @@
-"""Calibration: fitting a temperature, and measuring how far confidence and accuracy are apart.
+"""Calibration: fits a temperature, and measures the difference between confidence and accuracy.
 
 Sources: temperature scaling, Guo et al., "On Calibration of Modern Neural Networks", ICML 2017,
 https://arxiv.org/abs/1706.04599; equal-mass bins, Nixon et al., "Measuring Calibration in Deep Learning", 2019,
@@ -14,22 +14,22 @@ import numpy.typing as npt
 BINS: Final = 15
 COLDEST: Final = 0.05
 HOTTEST: Final = 20.0
-"""The lowest and the highest fitted temperature."""
+"""The lowest and the highest temperature."""
 
 
 def class_logits(raw: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
-    """Logits with a column a class, ``(n, classes)``: of two classes, one logit ``z`` becomes ``[0, z]``."""
+    """Logits with a column per class, ``(n, classes)``. A single logit ``z`` of two classes becomes ``[0, z]``."""
     return np.concatenate([np.zeros_like(raw), raw], axis=1) if raw.shape[1] == 1 else raw
 
 
 def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> float:
-    """The temperature at which the labels are likeliest, between COLDEST and HOTTEST; 1 without rows.
+    """The temperature with the maximum likelihood of the labels, between COLDEST and HOTTEST; 1 without rows.
 
-    The negative log-likelihood alone has no minimum where every row is right (the colder, the better) or every row
-    wrong (the hotter, the better). So half the square of the temperature's logarithm is added to the sum over the
-    rows: a prior that keeps a handful of rows near 1 and that a hundred rows outweigh.
+    The negative log-likelihood has no minimum if all rows are right: a lower temperature is always better. Nor if all
+    rows are wrong: a higher temperature is always better. So half the square of the temperature's logarithm is added to
+    the sum over the rows. With a handful of rows, this prior keeps the temperature near 1. A hundred rows outweigh it.
 
-    The logits ``(n, classes)`` are of rows that the network has not learned from; labels are class indices ``(n,)``.
+    The logits ``(n, classes)`` are of rows that the network was not trained on; labels are class indices ``(n,)``.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
@@ -55,7 +55,7 @@ def calibrated(logits: npt.NDArray[np.floating], temperature: float) -> npt.NDAr
 
 
 def _in_double(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
-    """Each row's logits less its largest, in float64, so that no exponential overflows."""
+    """Subtract each row's largest logit, in float64, so that no exponential overflows."""
     double = logits.astype(np.float64)
     double -= double.max(axis=1, keepdims=True)
     return double
@@ -63,7 +63,7 @@ def _in_double(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Rows of similar confidence: their mean confidence, and how often the model was right."""
+    """Rows of similar confidence: the mean confidence, and the share of right rows."""
 
     confidence: float
     accuracy: float
@@ -73,9 +73,9 @@ class ReliabilityBin:
 def reliability(
     probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer], bins: int = BINS
 ) -> tuple[ReliabilityBin, ...]:
-    """The reliability diagram of the likeliest class: bins in rising order of confidence that hold as many rows each.
+    """The reliability diagram of the likeliest class. Bins have equal numbers of rows, in rising order of confidence.
 
-    Rows of one confidence share a bin, so there may be fewer than ``bins``; none is empty.
+    Rows of equal confidence share a bin, so there may be fewer than ``bins`` bins. No bin is empty.
     """
     confidence = probabilities.max(axis=1, initial=0.0).astype(np.float64)
     right = probabilities.argmax(axis=1) == labels
@@ -89,17 +89,17 @@ def reliability(
 def expected_calibration_error(
     probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer], bins: int = BINS
 ) -> float:
-    """Mean distance of confidence and accuracy over the rows, bin by bin; 0 where there are no rows."""
+    """Mean difference between confidence and accuracy over the rows, bin by bin; 0 without rows."""
     parts = reliability(probabilities, labels, bins)
     total = sum(part.count for part in parts)
     return sum(part.count * abs(part.confidence - part.accuracy) for part in parts) / max(1, total)
 
 
 def mass_bins(confidence: npt.NDArray[np.float64], bins: int = BINS) -> npt.NDArray[np.intp]:
-    """The number of each row's bin, ``(n,)``, from 0 in rising order of confidence.
+    """The bin of each row, ``(n,)``, from 0 in rising order of confidence.
 
-    A bin ends when its share of the rows is full, but never between rows of one confidence: their order in the file
-    must not matter.
+    A bin ends when it has its share of the rows. Rows of equal confidence stay together, because the order of the rows
+    in the file must not matter.
     """
     ranked = np.sort(confidence)
     ends = ranked[[len(ranked) * part // bins - 1 for part in range(1, bins + 1) if len(ranked) * part // bins]]

@@ -1,6 +1,6 @@
-"""A model's confidence: temperature, thresholds and limits, found on photos that it had not learned from.
+"""A model's confidence: temperature, thresholds and limits, found on photos outside its training.
 
-Runs and bundles contain it.
+Stored in runs and bundles.
 """
 
 from typing import Annotated, Final, Literal, Self
@@ -8,32 +8,34 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 TARGETS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
-"""The precisions that a person can choose."""
+"""The precisions that people can choose."""
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
-"""For each class, in label order, the confidence under which a row goes to review; None sends all its rows there."""
+"""The threshold of each class, in label order. Rows of lower confidence go to review. None sends all rows of the class
+to review."""
 
 
 class StrictModel(BaseModel):
-    """A part of a file. Refuses unknown fields, values of another type, infinity and NaN."""
+    """A part of a file. Refuses unknown fields, values of wrong types, infinity and NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
 
 class PrecisionTarget(StrictModel):
-    """Thresholds, and the precision of the rows that they label without review.
+    """Thresholds, and the precision that they promise.
 
     A row is labelled without review if its confidence reaches the threshold of its likeliest class and its
-    out-of-distribution score is within the limit; every other row goes to review.
+    out-of-distribution score is within the limit. Every other row goes to review.
 
     Attributes:
         coverage: expected share of all rows that are labelled without review.
-        class_coverage: for each class, the same share of the rows with this likeliest class; None without rows.
-        rows: number of independent rows behind each class's threshold; photos of one picture or product together count
-            about once.
-        nodes: node above the classes in a tree of labels → threshold of the summed probability of its classes; None
-            never labels. A row gets the lowest node that reaches its threshold.
+        class_coverage: for each likeliest class, the share of its rows that are labelled without review. None without
+        rows.
+        rows: number of independent rows behind each class's threshold. Several photos of one picture or product count
+            as about one row.
+        nodes: node above the classes in a tree of labels → threshold for the sum of its classes' probabilities. None:
+            the node is never a label. A row gets the lowest node whose threshold it reaches.
         level_coverage: expected share of all rows that are labelled at each level, classes first.
     """
 
@@ -48,13 +50,13 @@ class PrecisionTarget(StrictModel):
     @model_validator(mode="after")
     def _as_long_as_each_other(self) -> Self:
         if not len(self.thresholds) == len(self.class_coverage) == len(self.rows):
-            msg = "thresholds, class_coverage and rows: expected one of each for every class"
+            msg = "thresholds, class_coverage and rows: expected one value per class"
             raise ValueError(msg)
         return self
 
 
 class UnknownLimit(StrictModel):
-    """Where "not one of my products" begins: rows whose score (output ``unknown``) is above the limit go to review.
+    """The limit of the out-of-distribution score (output ``unknown``): rows with a higher score go to review.
 
     ``kept`` is the share of known rows within the limit.
     """
@@ -65,13 +67,13 @@ class UnknownLimit(StrictModel):
 
 
 class Calibration(StrictModel):
-    """The temperature of a network, and the precisions that its labels may promise.
+    """The temperature of a network, and the precisions that it can promise.
 
     Attributes:
         temperature: the divisor of the logits.
-        precision: the default target, used if a person names none; None if no target can be promised.
-        targets: in rising order.
-        unknown: None if it could not be learned.
+        precision: the default target. None if no target can be promised.
+        targets: the possible precisions, in rising order.
+        unknown: None if the limit could not be learned.
     """
 
     temperature: float = Field(gt=0.0)
@@ -91,7 +93,7 @@ class Calibration(StrictModel):
         return self
 
     def check_targets(self, classes: int, nodes: frozenset[str]) -> None:
-        """Raise ValueError if a target does not fit this number of classes and these nodes above them."""
+        """Raise ValueError if a target does not fit the number of classes and the nodes above them."""
         for number, target in enumerate(self.targets):
             if len(target.thresholds) != classes:
                 msg = f"targets.{number}.thresholds: expected {classes}, got {len(target.thresholds)}"
@@ -103,11 +105,11 @@ class Calibration(StrictModel):
 
     @property
     def ruling(self) -> PrecisionTarget | None:
-        """The default target; None if no target can be promised."""
+        """The default target. None if no target can be promised."""
         return next((target for target in self.targets if target.precision == self.precision), None)
 
     def ruling_thresholds(self, classes: int) -> Thresholds:
-        """The default target's thresholds; without a promise each is None: every photo goes to review."""
+        """The default target's thresholds. Without a default target all are None, and every photo goes to review."""
         return self.ruling.thresholds if self.ruling else (None,) * classes
 
 
@@ -115,8 +117,8 @@ class Confidence(Calibration):
     """The contents of a run's ``confidence.json``.
 
     Attributes:
-        rows: number of photos behind it.
-        out_of_fold: how many of these rows were of the training split, predicted by networks that had not seen them.
+        rows: number of photos behind these values.
+        out_of_fold: how many of these are training photos, predicted by networks that had not seen them.
     """
 
     rows: int

@@ -1,25 +1,26 @@
-"""How many of the surest rows prove a precision, by fixed sequence testing.
+"""Proves a precision for as many of the surest rows as possible, by fixed sequence testing.
 
-Sets of the surest rows are tested in a fixed order, from a small set to all rows, each with an exact binomial test. The
-walk stops at the first set that fails, and the largest set that passed is proved, however many were to be tested
-(Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). To look for the largest set whose
-bound holds instead is to look many times: that broke the promise in up to 28 of 100 data sets.
+Sets of the surest rows are tested in a fixed order, from a small set to all rows, each with an exact binomial test.
+This sequence of tests is called a walk. It stops at the first set that fails. The largest set that passed is proved;
+the number of planned tests does not matter (Angelopoulos et al., "Learn then Test", 2021,
+https://arxiv.org/abs/2110.01052). To search for the largest set that passes would be multiple testing: that broke the
+promise in up to 28 of 100 data sets.
 
-Photos of one picture or product form a group. A network that errs on one of them likely errs on the others, so a set is
-worth fewer rows than it has. The test takes the worst case, in which all rows of a group are right or all are wrong:
-a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey Sampling", 1965), and as large a
-share of these is right. Without repeats that is the number of rows.
+Photos of one picture or product form a group. If a network is wrong on one of them, it is likely wrong on the others.
+So a set with groups is worth fewer rows than it has. The test assumes the worst case: all rows of a group are right, or
+all are wrong. Then a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey Sampling",
+1965), and the same share of them is right. Without groups this is the number of rows.
 
-Confidences alone choose where a walk begins: at the size at which the test would pass most likely if each row were
-right as often as its confidence says. Labels have no part in it. So the order of the sets is fixed before anybody looks
-at a label, and the choice costs nothing. (Confidences rest on one number that was fitted to labels, the temperature, as
-the order of the rows always has.) Confidences that are wrong cost coverage, never the promise.
+A walk begins at the set that would pass most likely if each row were right as often as its confidence says. Only
+confidences choose this set, never labels. So the order of the sets is fixed before any label is used, and the choice
+costs nothing. (Confidences rest on one number that was fitted to labels, the temperature. So does the order of the
+rows.) Wrong confidences cost coverage, never the promise.
 
-A target may take the set that a stricter target has proved. That breaks the target's promise where the stricter walk
-has passed a set in which less than the target is right. The larger such a set, the less likely it passes. The smallest
-that can pass has the fewest rows that prove the stricter target, all of them right: the probability is at most
-``target ** fewest(stricter)``. By Bonferroni's inequality these probabilities are taken from the mistrust of the
-target's own walk, and so is what refusals of classes may cost (:func:`budgets`).
+A target may take the set that a stricter target has proved. This breaks the target's promise if the stricter walk has
+passed a set whose precision is below the target. Larger sets pass such a test with lower probability. The smallest set
+that can pass has the fewest rows that prove the stricter target, all of them right. So the probability is at most
+``target ** fewest(stricter)``. These probabilities are subtracted from the error probability of the target's own walk
+(Bonferroni's inequality). So is the probability that refused classes break the promise (:func:`budgets`).
 """
 
 import math
@@ -33,14 +34,15 @@ from models.statistics.confidence import TARGETS
 from models.statistics.intervals import MISTRUST
 
 OWN_MISTRUST: Final = 0.3
-"""How often the network's own rows may wrongly confirm a set that other networks' rows prove, too."""
+"""Error probability of the test that the network's own rows must also pass, if rows of other networks prove a set."""
 _STEPS: Final = 20
-"""The sets that are tested differ by a twentieth of the rows."""
+"""The growth of the tested sets, as a share of the rows."""
 _WRONG_LABELS: Final = 0.25
-"""This share of the errors that a target allows counts as wrong labels in the choice of a walk's beginning: confidences
-do not show them, and one of them should not end the walk."""
+"""Where a walk begins, this share of the allowed errors counts as wrong labels in addition to the confidences. So a
+single wrong label does not end the walk."""
 _REFUSALS: Final = 0.001
-"""How often a class that is as right as the target may be refused, over all classes, sets and walks together."""
+"""Error probability for refused classes: at least one class that is as right as the target is refused, in any set or
+walk."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -57,21 +59,21 @@ def proved_rows(
     groups: Counts | None = None,
     begin_by_own: bool = False,
 ) -> int:
-    """How many of the surest rows prove a precision: 0 if none do.
+    """Number of the surest rows that prove a precision; 0 if none do.
 
     Args:
-        falling: the confidence of each row, the surest first, ``(n,)``.
+        falling: the confidence of each row, ``(n,)``, in falling order.
         right: whether the row's likeliest class is the true one, ``(n,)``.
-        precision: what is to be proved.
-        mistrust: how often the promise may be broken.
-        own: which rows the network itself judged, ``(n,)``: they must prove the precision by themselves, with a
-            mistrust of 30%. None if no rows are of other networks.
-        groups: the number of each row's group, ``(n,)``. None if no two rows show one picture or product.
-        begin_by_own: whether the walk begins where both tests would pass most likely, not only the test of all rows.
-            Above the classes, few rows may be the network's own: the first sets could not pass.
+        precision: the precision to prove.
+        mistrust: the error probability of the promise.
+        own: which rows the network itself predicted, ``(n,)``. These rows must also prove the precision alone, with an
+            error probability of 30%. None if the network predicted all rows.
+        groups: the group of each row, ``(n,)``. None if every row shows a different picture and product.
+        begin_by_own: begin the walk where both tests are most likely to pass. Without it, the test of all rows decides
+            where. Above the classes the network's own rows may be few, and the first sets would fail.
 
     Returns:
-        The size of the largest set that is proved. Rows of one confidence are in it or out of it together.
+        The size of the largest proved set. Rows of equal confidence stay together.
     """
     groups = np.arange(len(falling)) if groups is None else groups
     of_all = effective_rows(groups, np.ones(len(falling), np.bool_))
@@ -88,7 +90,7 @@ def proved_rows(
 
 
 def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
-    """How many independent rows the ``chosen`` ones among the first 1, 2, ... n rows are worth, ``float64 (n,)``."""
+    """For each number k up to n: how many independent rows the ``chosen`` of the first k rows are worth, ``(n,)``."""
     among = groups[chosen]
     order = np.argsort(among, kind="stable")
     _, first, place = np.unique(among[order], return_index=True, return_inverse=True)
@@ -102,7 +104,7 @@ def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
 def _sizes(
     falling: npt.NDArray[np.floating], precision: float, mistrust: float, of_all: Rows, of_own: Rows | None
 ) -> Counts:
-    """The sizes of the sets that are tested, in rising order: chosen by confidences, and by what each set is worth."""
+    """The sizes of the tested sets, in rising order. The first depends on confidences and groups."""
     total = len(falling)
     sizes = np.flatnonzero(of_all >= fewest(precision, mistrust)) + 1
     if not len(sizes):
@@ -125,9 +127,9 @@ def _power(rows: Rows, precision: float, mistrust: float, expected: Rows) -> Row
 
 
 def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
-    """How likely this ``share`` of rows or more is right if each is with probability ``precision``.
+    """Probability of this ``share`` of right rows or more, if each row is right with probability ``precision``.
 
-    It is the binomial distribution's upper tail, written for parts of rows.
+    The upper tail of the binomial distribution, for fractional numbers of rows.
     """
     from scipy.special import betainc
 
@@ -135,7 +137,7 @@ def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
 
 
 def budgets(share: float) -> Iterator[tuple[float, float]]:
-    """Each target with the mistrust of its own walk, the strictest first; all walks have a ``share`` of MISTRUST."""
+    """The targets with their walks' error probabilities, strictest first. Together: ``share`` of MISTRUST."""
     mistrusts: dict[float, float] = {}
     for precision in reversed(TARGETS):
         stricter = sum(precision ** fewest(other, mistrust) for other, mistrust in mistrusts.items())
@@ -144,15 +146,15 @@ def budgets(share: float) -> Iterator[tuple[float, float]]:
 
 
 def fewest(precision: float, mistrust: float) -> int:
-    """How many rows prove a precision if all of them are right."""
+    """The smallest number of rows that proves a precision, if all of them are right."""
     return math.ceil(math.log(mistrust) / math.log(precision))
 
 
 def refused(guesses: Counts, right: Chosen, groups: Counts, precision: float, classes: int, share: float) -> Chosen:
-    """Which classes or nodes, by the rows of a proved set, are not as right as the target, ``bool (classes,)``.
+    """Whether each class or node of a proved set is less precise than the target, ``bool (classes,)``.
 
-    Without them the rest of the set is as right as the whole, unless a refused class is as right as the target. That
-    happens in a ``share`` of 0.1% of the data sets at most.
+    Without these classes the rest of the set is at least as precise as the whole set, unless a class was refused by
+    mistake. This happens in at most a ``share`` of 0.1% of the data sets.
     """
     wrong, counts = (np.bincount(labels, minlength=classes) for labels in (guesses[~right], guesses))
     (kinds, _), sizes = np.unique(np.stack([guesses, groups]), axis=1, return_counts=True)

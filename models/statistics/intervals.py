@@ -1,9 +1,9 @@
 """95% intervals of figures that were measured on some photos.
 
-Promises rest on Clopper and Pearson's interval (Biometrika 26, 1934), which never promises too much and agrees with the
+Promises use Clopper and Pearson's interval (Biometrika 26, 1934). It never promises too much, and agrees with the
 one-sided bound behind the thresholds.
 
-Figures other than proportions get a bootstrap over rows (Efron, 1979).
+Figures that are not proportions get a bootstrap over rows (Efron, 1979).
 """
 
 import math
@@ -18,36 +18,36 @@ import numpy.typing as npt
 Interval = tuple[float, float]
 
 MISTRUST: Final = 0.05
-"""How often a bound or an interval may be wrong."""
+"""The error probability of a bound or an interval."""
 RESAMPLES: Final = 1000
 _HALVINGS: Final = 40
 _Z: Final = NormalDist().inv_cdf(1 - MISTRUST / 2)
 
 
 def proportion_interval(hits: float, rows: float) -> Interval:
-    """The two-sided 95% interval of a proportion; from 0 to 1 without rows.
+    """The two-sided 95% interval of a proportion. Without rows it is 0 to 1.
 
-    Rows that are not independent count for less than 1 each, in ``hits`` and in ``rows``.
+    In ``hits`` and ``rows``, dependent rows count less than 1 each.
     """
     return lower_bound(hits, rows, MISTRUST / 2), upper_bound(hits, rows, MISTRUST / 2)
 
 
 def lower_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
-    """The one-sided lower Clopper-Pearson bound of a proportion, wrong with probability ``mistrust``; 0 if no hits."""
+    """The one-sided lower Clopper-Pearson bound of a proportion. Wrong with probability ``mistrust``. 0 if all miss."""
     from scipy.stats import beta
 
     return float(beta.ppf(mistrust, hits, rows - hits + 1)) if hits else 0.0
 
 
 def upper_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
-    """The one-sided upper Clopper-Pearson bound of a proportion, wrong with probability ``mistrust``; 1 if all hits."""
+    """The one-sided upper Clopper-Pearson bound of a proportion. Wrong with probability ``mistrust``; 1 if all hit."""
     from scipy.stats import beta
 
     return float(beta.ppf(1 - mistrust, hits + 1, rows - hits)) if hits < rows else 1.0
 
 
 def exact_interval(hits: int, rows: int) -> Interval:
-    """:func:`proportion_interval` of whole rows without SciPy, which the base install lacks; slow for many rows."""
+    """:func:`proportion_interval` of whole rows without SciPy, which the base install lacks. Slow for many rows."""
     half = MISTRUST / 2
     low = _solved(lambda rate: _at_least(hits, rows, rate) < half) if hits else 0.0
     high = _solved(lambda rate: 1 - _at_least(hits + 1, rows, rate) > half) if hits < rows else 1.0
@@ -73,14 +73,14 @@ def _solved(is_below: Callable[[float], bool]) -> float:
 
 
 def difference_interval(more: float, less: float, rows: float) -> Interval:
-    """The 95% interval of the difference of two proportions that were measured on the same rows, within -1 and 1.
+    """The 95% interval of the difference between two proportions of the same rows, within -1 and 1.
 
-    Half a row is added to each of the four cells, so that the interval has a width even if both agree on every row.
-    Source: Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in
-    Medicine 24, 2005.
+    Half a row is added to each of the four cells, so the interval has a width even if both agree on every row. Source:
+    Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine
+    24, 2005.
 
-    ``more`` rows count for the first only, ``less`` for the second only, of ``rows``, at least one. Rows that are not
-    independent count for less than one each, in all three.
+    ``more`` rows count only for the first proportion, ``less`` rows only for the second. ``rows``, at least one, is the
+    number of all rows. Dependent rows count less than 1 each in all three.
     """
     total = rows + 2
     middle = (more - less) / total
@@ -96,12 +96,12 @@ Right = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Paired:
-    """Challenger against champion: the share that each labels right; points are hundredths.
+    """The accuracy of challenger and champion on the same photos. Points are hundredths.
 
     Attributes:
-        won, lost: photos that only the challenger, or only the champion, labels right.
-        points: challenger's accuracy less the champion's.
-        smallest_points: the difference that a test like this finds in four of five cases.
+        won, lost: number of photos that only the challenger labels right, and that only the champion labels right.
+        points: accuracy of the challenger, less the champion's.
+        smallest_points: the smallest difference that this test detects in four of five cases.
     """
 
     photos: int
@@ -115,7 +115,7 @@ class Paired:
 
 
 def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.intp]) -> Paired | None:
-    """Compare who is right, ``(n,)`` each; None if there are no photos. ``groups`` is each photo's group, from 0."""
+    """Compare two models by their right answers, ``(n,)`` each; None if empty. ``groups``: numbers from 0."""
     photos = len(champion)
     if not photos:
         return None
@@ -136,10 +136,10 @@ def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.int
 
 
 def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.intp]) -> float:
-    """How many photos count as one independent photo.
+    """How many photos are worth one independent photo.
 
-    It is 1 for independent photos, and at most the mean size of a photo's group; the latter also if all differences are
-    equal.
+    It is 1 for independent photos. It is at most the mean of the photos' group sizes, and equal to it if all
+    differences are equal.
     """
     sizes = np.bincount(groups)
     most = float((sizes**2).sum() / sizes.sum())
@@ -151,15 +151,15 @@ def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.i
 
 
 def smallest_difference(photos: float, discordant: float) -> float:
-    """The smallest difference of two accuracies that McNemar's test would find, two-sided at 5%, in four of five cases.
+    """The smallest difference of two accuracies that McNemar's test (two-sided, 5%) detects in four of five cases.
 
     Sample size formula of Connor, "Sample size for testing differences in proportions for the paired-sample design",
     Biometrics 43, 1987, solved for the difference at the observed discordance. Half a photo is added to each cell, as
-    for the interval, so that the result is above 0 even if both agree on every photo. No difference is larger than the
-    discordance behind it.
+    in :func:`difference_interval`, so the result is above 0 even if both models agree on every photo. The difference
+    cannot exceed the discordance.
 
-    ``photos`` is their number, or the number of independent photos that they equal; one of both labels ``discordant``
-    photos right, the other wrong. The result is a share; 1 means that there are too few photos to find any difference.
+    ``photos`` is the number of independent photos. ``discordant`` is the number of photos that exactly one model labels
+    right. The result is a share. 1 means that there are too few photos to detect any difference.
     """
     from scipy.optimize import brentq
 

@@ -1,13 +1,13 @@
-"""The out-of-distribution score of a photo: the higher, the less the photo looks like the products.
+"""The out-of-distribution score of a photo: the higher the score, the less the photo looks like the products.
 
-It is the distance of the features from the nearest class's mean (Mahalanobis: Lee et al., 2018,
-https://arxiv.org/abs/1807.03888), less the distance from the mean of all photos (relative: Ren et al., 2021,
-https://arxiv.org/abs/2106.09022). Known photos without a product belong to "all photos": photos like them lie near that
-mean, and far from the classes. To learn from such photos is outlier exposure (Hendrycks et al., 2019,
-https://arxiv.org/abs/1812.04606); here they change only the score, not the network.
+The score is the distance of the features from the nearest class mean (Mahalanobis: Lee et al., 2018,
+https://arxiv.org/abs/1807.03888), less their distance from the mean of all photos (relative: Ren et al., 2021,
+https://arxiv.org/abs/2106.09022). All photos include photos without a product, if there are any. Similar photos are
+then near that mean, and far from the classes. Learning from such photos is outlier exposure (Hendrycks et al., 2019,
+https://arxiv.org/abs/1812.04606). Here they change only the score, not the network.
 
-The score is fitted on the features of training photos: there are many, and they cover the looks of the classes. Its
-limit is set on photos that the network has not learned from, because they score higher. A limit that passed 95% of the
+The score is fitted on training photos: there are many, and they show each class in many ways. The limit is set on
+photos that the network has not learned from, because such photos have higher scores. A limit that passed 95% of the
 training photos sent 13% of new photos of the same classes to review, even with frozen features.
 """
 
@@ -23,21 +23,22 @@ from models.errors import InputError
 from models.statistics.confidence import UnknownLimit
 
 KEPT: Final = 0.95
-"""Share of known rows within the limit."""
+"""Share of product photos that stay within the limit."""
 _DIRECTIONS: Final = 512
-"""Number of principal directions to compare features along, which keeps the head of a large network small."""
+"""Number of principal directions in which features are compared. It limits the size of the stored arrays."""
 _SHRINKAGE: Final = 0.2
 _CELLS_AT_ONCE: Final = 4_000_000
 SHORTEST: Final = 1e-12
-"""The length below which features have no direction."""
+"""The shortest feature vector that has a direction."""
 _SMALLEST_SHARE: Final = 0.01
 _SMALLEST: Final = 1e-6
-"""The least variance along a direction, of features of length 1: anything less is float32's rounding."""
+"""The smallest variance along a direction, for features of length 1. Smaller values are float32 rounding errors."""
 _LEAST_SIZE: Final = 0.01
 _OUTLIERS_WEIGH: Final = 0.2
-"""Weight of many outliers in the mean of all photos: with more, strange photos of other kinds are found less often."""
+"""The largest weight of outliers in the mean of all photos. With more weight, the score detects fewer outliers of other
+kinds."""
 _HALF_OF_THAT: Final = 20
-"""This many outliers weigh half as much."""
+"""With this number of outliers, they have half of the largest weight."""
 _ARRAYS: Final = ("mean", "within", "centres", "overall")
 
 Floats = npt.NDArray[np.floating]
@@ -45,16 +46,16 @@ Floats = npt.NDArray[np.floating]
 
 @dataclass(frozen=True)
 class DistanceHead:
-    """Distance to the nearest class in the space of features.
+    """The distance of features to the nearest class.
 
-    With ``u = f / max(|f|, 1e-12)`` and ``g = u - mean``, the score is the least of ``|g within - centres[c]|²`` over
+    With ``u = f / max(|f|, 1e-12)`` and ``g = u - mean``, the score is the minimum of ``|g within - centres[c]|²`` over
     the classes c, less ``|g overall|²``.
 
     Attributes:
-        mean: of all features, outliers included, ``float32 (D,)``.
-        within: whitens features less their class's mean, ``float32 (D, K)``.
-        centres: each class's mean, whitened, ``float32 (classes, K)``; classes without photos have none.
-        overall: whitens features as a whole, ``float32 (D, K)``, or ``(D, 0)`` if the distance is not relative.
+        mean: mean of all features, outliers included, ``float32 (D,)``.
+        within: whitens features after the mean of their class is subtracted, ``float32 (D, K)``.
+        centres: the whitened mean of each class that has photos, ``float32 (classes, K)``.
+        overall: whitens all features together, ``float32 (D, K)``; ``(D, 0)`` if the distance is not relative.
     """
 
     mean: npt.NDArray[np.float32]
@@ -81,12 +82,12 @@ class DistanceHead:
 
     @classmethod
     def read(cls, file: BinaryIO) -> Self:
-        """Read what :meth:`write` has written; InputError if it is damaged, or something else."""
+        """Read a file of :meth:`write`. InputError if the file is damaged or something else."""
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 head = cls(*(arrays[name] for name in _ARRAYS))
         except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            msg = f"Expected the arrays of an unknown score (unknown.npz), they are damaged ({error}); train again."
+            msg = f"Expected the arrays of an unknown score (unknown.npz), the file is damaged ({error}); train again."
             raise InputError(msg) from error
         head._check()
         return head
@@ -107,13 +108,14 @@ class DistanceHead:
 def fit_distance(
     features: Floats, labels: npt.NDArray[np.integer], outliers: Floats | None = None, *, relative: bool = True
 ) -> DistanceHead:
-    """Fit the distance on features of known photos, and of outliers if there are any.
+    """Fit the distance on the features of known photos, and of outliers if there are any.
 
-    The covariances are shrunk towards a ball, more so with fewer rows. So they can always be inverted: with fewer rows
-    than features, one photo per class, or constant features.
+    The covariances are shrunk towards a multiple of the identity, more so with fewer rows. So they can be inverted even
+    with fewer rows than features, with one photo per class, or with constant features.
 
-    ``features`` are ``(n, D)``, at least one row, of photos of known classes, with their class indices ``(n,)``;
-    ``outliers`` ``(m, D)`` of photos of other things. ``relative``: the distance from the mean of all is subtracted.
+    ``features`` are ``(n, D)``, with n at least 1, of photos of known classes; ``labels`` are their class indices
+    ``(n,)``. ``outliers`` are ``(m, D)``, of photos of other things. ``relative``: subtract the distance from the mean
+    of all photos.
     """
     unit = _unit(features if outliers is None else np.concatenate([features, outliers]))
     count, strange = len(features), len(unit) - len(features)
@@ -141,14 +143,14 @@ def fit_distance(
 
 @dataclass(frozen=True)
 class OutOfDistribution:
-    """A fitted out-of-distribution score; above the limit, a photo does not show a known product."""
+    """A fitted out-of-distribution score and its limit. A photo above the limit shows no known product."""
 
     head: DistanceHead
     limit: float
 
     @property
     def unknown(self) -> UnknownLimit:
-        """The limit, as it travels with the model."""
+        """The limit in the form that the model stores."""
         return UnknownLimit(score="distance", limit=self.limit, kept=KEPT)
 
 
@@ -160,19 +162,19 @@ def fit_out_of_distribution(
 ) -> OutOfDistribution:
     """Fit the score and its limit, on features ``float32 (n, D)``.
 
-    The network has ``learned`` from the first, with class indices ``labels``; ``outliers`` show no product. The limit
-    comes from product photos that were ``held`` back, since learned photos lie closer together.
+    The network was trained on the photos of ``learned``, whose class indices are ``labels``. ``outliers`` show no
+    product. The limit comes from product photos that were ``held`` back, because training photos have lower scores.
     """
     head = fit_distance(learned, labels, outliers)
     return OutOfDistribution(head, unknown_limit(head.score(held)))
 
 
 def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float:
-    """The limit that contains a known row with a probability of ``kept`` or more, for any distribution of scores.
+    """The limit that contains a known row with probability ``kept`` or more, for any distribution of scores.
 
-    Of n scores it is the ``ceil((n + 1) kept)``-th smallest, the quantile of conformal prediction (Vovk et al., 2005).
-    Fewer than 19 scores (for 0.95) cannot promise that much, and the largest is the limit. The scores, at least one,
-    are of known photos that trained neither the network nor the score.
+    Of n scores, the limit is the ``ceil((n + 1) kept)``-th smallest, the quantile of conformal prediction (Vovk et al.,
+    2005). Fewer than 19 scores (for 0.95) cannot promise that probability. Then the limit is the largest score. The
+    scores, at least one, are of known photos that trained neither the network nor the score.
     """
     return float(np.sort(scores)[_rank(len(scores), kept) - 1])
 
@@ -180,7 +182,8 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
 def expected_within(rows: int, kept: float = KEPT) -> float:
     """The expected share of new known rows within the limit that :func:`unknown_limit` sets on ``rows`` scores.
 
-    More of the ``rows`` scores themselves are within it: all of them, for example, if there are fewer than 39.
+    A larger share of the ``rows`` scores themselves is within the limit: for example all of them, if there are fewer
+    than 39.
     """
     return _rank(rows, kept) / (rows + 1)
 
@@ -209,9 +212,9 @@ def _class_means(points: npt.NDArray[np.float64], classes: npt.NDArray[np.intp])
 
 
 def _whitening(points: npt.NDArray[np.float64], freedom: int, spread: float) -> npt.NDArray[np.float64]:
-    """A square root of the inverse of the covariance of points ``(n, K)`` about 0, ``(K, K)``.
+    """A square root of the inverse covariance of points ``(n, K)`` about 0, ``(K, K)``.
 
-    ``freedom`` rows are free to differ; ``spread``, above 0, is the variance of a direction without data.
+    ``freedom`` is the number of degrees of freedom. ``spread``, above 0, is the variance of a direction without data.
     """
     from scipy.linalg import eigh
 
@@ -229,13 +232,13 @@ def relative_difference(
     """Relative differences of out-of-distribution scores ``(n,)``; infinity for NaN.
 
     A score may be near 0 by chance. So each difference is divided by the largest of the score, the limit, and the
-    median of all expected scores, each without its sign, and by 0.01 at least: to a network that has learned nothing
-    all photos are the same, and their scores differ only by rounding.
+    median of all expected scores (absolute values), and by at least 0.01. For a network that has learned nothing, all
+    scores are nearly equal and differ only by rounding.
     """
     if not len(expected):
         return np.zeros(0)
     size = np.abs(expected.astype(np.float64))
     size = np.maximum(size, max(abs(limit), float(np.median(size)), _LEAST_SIZE))
-    with np.errstate(invalid="ignore"):  # infinity less infinity, which is no number
+    with np.errstate(invalid="ignore"):  # infinity - infinity is NaN
         difference = np.abs(expected.astype(np.float64) - got) / size
     return np.where(np.isfinite(difference), difference, np.inf)

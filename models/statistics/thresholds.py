@@ -1,26 +1,26 @@
-"""From "I want 98% precision" to a threshold for each class, proved on photos that the network has not learned from.
+"""Finds a threshold for each class that keeps a target precision, on photos outside the training.
 
-The promise: of the rows that a target's thresholds let through, the target's share is right. It is broken in at most 5%
-of data sets (MISTRUST). Rows beyond the limit of the unknown score go to review. The others are sorted by confidence,
-and the largest set of the surest that passes an exact test gives the threshold: :mod:`models.statistics.fixed_sequence`
-has the proof. A target may take the set of a stricter one.
+The promise: of the rows that are labelled by a target's thresholds, the target's share is right. The promise is broken
+in at most 5% of data sets (MISTRUST). Rows beyond the unknown limit go to review. The other rows are sorted by
+confidence. The largest set of the surest rows that passes an exact test gives the threshold; see
+:mod:`models.statistics.fixed_sequence` for the proof. A target may take the set of a stricter target.
 
-Classes may be leaves of a tree. A row whose class is not sure enough gets the lowest node above it that is. Levels are
-proved one after the other, from the classes up. A level tests the rows within the unknown limit that no lower level
-labels. They are sorted by the probability of the node above their likeliest class, and are right if that node is above
-their true class. Half of the 5% is for the classes, the other half for the levels above, in equal parts. By
-Bonferroni's inequality one level or more breaks the promise in at most 5% of data sets; if all levels keep it, so do
-all labels together.
+Classes may be leaves of a tree. If a row's class is not sure enough, the row gets the lowest sure node above the class.
+Levels are proved one after the other, from the classes up. A level tests the rows within the unknown limit that no
+lower level labels. These rows are sorted by the probability of the node above their likeliest class. A row is right if
+that node is above its true class. Half of the 5% is for the classes. The other half is for the levels above, in equal
+parts. By Bonferroni's inequality at least one level breaks its promise in at most 5% of data sets. If all levels keep
+their promise, so do all labels together.
 
-The labels of the level below choose where a level begins, and that costs nothing. With confidences given, a walk below
-ends because the rows that it labels were right often enough, and the next rows were not. The first fact is independent
-of all other rows. The second makes a pass above less likely, never more: rows that are wrong below are not more often
-right above (Harris's inequality, 1960: an event that right rows favour and one that wrong rows favour are not
-positively correlated). Rows of a refused class are the exception: they passed below, and go up. Their refusal makes
-them even less likely to be right.
+The labels of the lower level decide where the next level begins. This costs nothing, for the following reason. With
+fixed confidences, a walk on the lower level ends because the labelled rows were right often enough and the next rows
+were not. The first fact is independent of all other rows. The second fact makes a pass on the next level less likely,
+never more: rows that are wrong on the lower level are not more often right on the next (Harris's inequality, 1960: an
+event that right rows favour and an event that wrong rows favour are not positively correlated). Rows of a refused class
+are the exception: they passed the lower level, and are tested again on the next. Their refusal makes them even less
+likely to be right.
 
-``benchmarks/promises.py`` measures how often promises are broken, and their coverage; ``benchmarks/trees.py`` does it
-for trees.
+``benchmarks/promises.py`` measures broken promises and coverage. ``benchmarks/trees.py`` does the same for trees.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +41,7 @@ from models.whole_file import read_arrays
 
 _DEFAULT: Final = 0.95
 _OF_CLASSES: Final = 0.5
-"""Of a tree, the share of the mistrust that is for its classes; the rest is for all levels above them."""
+"""Share of the error probability for the classes of a tree. The levels above them have the rest."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -49,13 +49,13 @@ Counts = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class HeldOutLogits:
-    """A network's logits of photos that it has not learned from.
+    """A network's logits of photos outside its training.
 
     Attributes:
         logits: class logits, ``float32 (n, classes)``.
         labels: class indices ``(n,)``.
-        known: whether the unknown score is within its limit, ``bool (n,)``.
-        groups: a number below n for each row, ``(n,)``; photos of one picture or product share it.
+        known: whether the unknown score is within the limit, ``bool (n,)``.
+        groups: a number below n for each row, ``(n,)``. Photos of one picture or product have the same number.
     """
 
     logits: npt.NDArray[np.float32]
@@ -65,26 +65,26 @@ class HeldOutLogits:
 
     @classmethod
     def read(cls, path: Path, advice: str = "train again") -> Self:
-        """Read what :func:`write_arrays` wrote of it; InputError, with ``advice``, if it is damaged."""
+        """Read an array file of :func:`write_arrays`. InputError, with ``advice``, if the file is damaged."""
         what = "the predictions of a fold's network"
         return cls(**read_arrays(path, what, "logits", "labels", "known", "groups", advice=advice))
 
     def fitted(self) -> "tuple[float, HeldOutRows]":
-        """The temperature that fits these rows, and the rows with probabilities at it."""
+        """Fit the temperature, and compute the rows' probabilities at this temperature."""
         temperature = fit_temperature(self.logits, self.labels)
         return temperature, HeldOutRows(calibrated(self.logits, temperature), self.labels, self.known, self.groups)
 
 
 @dataclass(frozen=True)
 class HeldOutRows:
-    """A network's calibrated answers on photos that it has not learned from.
+    """A network's calibrated predictions of photos outside its training.
 
     Attributes:
         probabilities: calibrated, ``float32 (n, classes)``.
         labels: class indices ``(n,)``.
-        known: whether the row's unknown score is within the limit, ``bool (n,)``. The others always go to review: they
+        known: whether the row's unknown score is within the limit, ``bool (n,)``. Other rows always go to review, and
             count only for coverage.
-        groups: a number below n for each row, ``(n,)``; photos of one picture or product share it.
+        groups: a number below n for each row, ``(n,)``. Photos of one picture or product have the same number.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -103,10 +103,10 @@ def fit_confidence(
 ) -> Confidence:
     """Fit the temperature, and find the thresholds of every target.
 
-    ``validation`` is from the network itself; ``folds`` are from other networks that were trained without these photos.
-    Each network has its own temperature. With ``cv`` the folds are full trainings: all rows together count as the
-    network's own, with one temperature. Coverages allow for new photos beyond ``unknown``, the network's own limit,
-    which was set on the ``validation`` rows.
+    ``validation`` is from the network itself. ``folds`` are from other networks that were trained without these photos.
+    Each network has its own temperature. With ``cv`` the folds are full trainings: then all rows count as the network's
+    own, with one temperature. ``unknown`` is the network's limit, set on the ``validation`` rows. Coverages take into
+    account that some new photos will be above this limit.
     """
     within = expected_within(len(validation.labels)) if unknown else None
     out_of_fold = sum(len(fold.labels) for fold in folds)
@@ -135,20 +135,21 @@ def precision_targets(
     within: float | None = None,
     tree: Taxonomy | None = None,
 ) -> tuple[PrecisionTarget, ...]:
-    """Find the thresholds of every target in TARGETS, in that order; coverages are of the network's own rows.
+    """Find the thresholds of every target in TARGETS, in that order. Coverages are of the network's own rows.
 
-    ``within`` is the expected share of new known rows within the limit of the unknown score; None takes the share of
-    the own rows. More of the rows that set the limit are within it, so to count them would promise too much coverage.
+    ``within`` is the expected share of new known rows within the unknown limit. None means the share of the network's
+    own rows. That share is too high if the limit was set on these rows, and so are the coverages.
 
-    All classes share a threshold. A class is refused, and all of its rows go to review, if its rows above the threshold
-    show that it is right less often than the target: large and easy classes must not hide it. A single class has no
-    promise. A target covers no less than a stricter one. The same holds for the nodes of each level of a ``tree``.
+    All classes share a threshold. A class is refused if its rows above the threshold show a precision below the target.
+    Otherwise large and easy classes would hide a bad class. All rows of a refused class go to review. A single class
+    has no promise of its own. A target covers at least as much as a stricter target. The same holds for the nodes of
+    each level of a ``tree``.
 
-    ``others`` are rows of other networks, trained like it, on fewer photos or for a shorter time. Then the proof rests
-    on all rows together, and so on their calibration: at equal confidence, rows of all networks must be right equally
-    often. The network's own rows must prove each set by themselves, with a mistrust of 30%. In simulated data sets 0.98
-    was broken in 14% if the network was far surer of wrong rows than its folds, and in 2% if it was somewhat surer.
-    With a mistrust of 50% it was broken in 25% and 5%.
+    ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. Then the proof
+    uses all rows together, and relies on their calibration: at equal confidence, rows of all networks must be right
+    equally often. In addition, the network's own rows must prove each set alone, with an error probability of 30%. In
+    simulations, the promise of 0.98 was broken in 14% of the data sets if the network was far surer of wrong rows than
+    its folds, and in 2% if it was somewhat surer. With an error probability of 50% it was broken in 25% and 5%.
     """
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
@@ -168,19 +169,19 @@ def precision_targets(
 
 
 def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
-    """Number the groups of all parts. Parts share no group: a split keeps each group whole."""
+    """Number the groups of all parts. No group is in two parts: a split keeps each group whole."""
     first = np.cumsum([0, *(len(part.groups) for part in parts)])
     return np.concatenate([part.groups + start for part, start in zip(parts, first[:-1], strict=True)])
 
 
 def _reach(target: PrecisionTarget) -> tuple[float, float]:
-    """Ranks targets by their labels at any level; if equal, by their labels that are classes."""
+    """A key to compare targets: by labels at any level, then by labels that are classes."""
     return target.coverage, target.level_coverage[0]
 
 
 @dataclass(frozen=True)
 class _Pool:
-    """The rows of all networks within their unknown limits; ``own``: which the network itself judged, None if all."""
+    """The rows of all networks within the unknown limits. ``own``: rows of the network itself; None if all."""
 
     rows: HeldOutRows
     own: Chosen | None
@@ -197,14 +198,14 @@ def _pooled(own: HeldOutRows, others: Sequence[HeldOutRows]) -> _Pool:
 
 @dataclass(frozen=True)
 class _Level:
-    """The rows that may be labelled at one level, the surest first.
+    """The rows that one level may label, surest first.
 
     Attributes:
         kinds: the index of each row's class or node at this level, ``(n,)``.
-        right: whether that label is true.
-        confidence: the label's probability.
-        groups: of its photo: see :class:`HeldOutRows`.
-        own: whether the network itself judged it; None if it judged all.
+        right: whether this class or node is true.
+        confidence: the probability of this class or node.
+        groups: the group of each row's photo; see :class:`HeldOutRows`.
+        own: whether the network itself predicted the row. None if it predicted all rows.
     """
 
     kinds: Counts
@@ -215,17 +216,15 @@ class _Level:
 
     @property
     def effective_rows(self) -> int:
-        """How many independent rows all of them are worth."""
         return int(effective_rows(self.groups, np.ones(len(self.groups), np.bool_))[-1]) if len(self.groups) else 0
 
     def proved(self, precision: float, mistrust: float, *, begin_by_own: bool) -> int:
-        """How many of them prove a precision; see :func:`proved_rows`."""
         return proved_rows(
             self.confidence, self.right, precision, mistrust, self.own, groups=self.groups, begin_by_own=begin_by_own
         )
 
     def thresholds(self, rows: int, precision: float, kinds: int, share: float) -> Thresholds:
-        """Of each class or node: the last confidence of the rows that prove the precision, unless it is refused."""
+        """For each class or node the lowest confidence of the proved set. None for a refused class or node."""
         limit = min(1.0, float(self.confidence[rows - 1])) if rows else None
         out = refused(self.kinds[:rows], self.right[:rows], self.groups[:rows], precision, kinds, share)
         return tuple(None if no else limit for no in out)
@@ -266,9 +265,9 @@ def _with_nodes(
 
 
 def automatic(probabilities: npt.NDArray[np.float32], known: Chosen, thresholds: Thresholds) -> Chosen:
-    """Which rows are labelled without review, ``bool (n,)``.
+    """Whether each row is labelled without review, ``bool (n,)``.
 
-    ``probabilities`` are calibrated, ``float32 (n, classes)``; ``known``: the out-of-distribution score is within its
+    ``probabilities`` are calibrated, ``float32 (n, classes)``. ``known``: the out-of-distribution score is within the
     limit.
     """
     limits = np.array([np.inf if limit is None else limit for limit in thresholds])
@@ -283,10 +282,10 @@ def label_levels(
     nodes: Mapping[str, float | None],
     tree: Taxonomy | None,
 ) -> Counts:
-    """The level at which each row is labelled without review, ``(n,)``: 0 its likeliest class, 1 and up a node above.
+    """The level at which each row is labelled without review, ``(n,)``: 0 for a class, 1 and more for a node.
 
-    -1: it goes to review. ``probabilities`` and ``known`` are as in :func:`automatic`; a level labels no row if its
-    ``nodes`` are missing.
+    -1: the row goes to review. ``probabilities`` and ``known`` are as in :func:`automatic`. A level whose ``nodes`` are
+    missing labels no row.
     """
     levels = np.where(automatic(probabilities, known, thresholds), 0, REVIEW)
     if tree is None or not nodes:
@@ -301,18 +300,18 @@ def label_levels(
 
 
 def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
-    """The default target: 0.95, or the highest below it that any row reaches, if any."""
+    """The default target: 0.95, or the highest lower target that labels any rows. None if there is none."""
     reached = [row.precision for row in targets if row.coverage > 0 and row.precision <= _DEFAULT]
     return max(reached, default=None)
 
 
 def fewest_rows(precision: float, *, tree: bool = False) -> int:
-    """How many rows prove a target if all of them are right: 152 for 0.98, or 185 for classes that have a ``tree``."""
+    """The fewest rows that prove a target, if all of them are right: 152 for 0.98, or 185 with a ``tree``."""
     return fewest(precision, dict(budgets(_OF_CLASSES if tree else 1.0))[precision])
 
 
 def fewest_own_rows(precision: float) -> int:
-    """How many of the network's own rows confirm a proof by other networks' rows, if all of them are right."""
+    """The fewest rows of the network itself that confirm a proof by other networks' rows, if all of them are right."""
     return fewest(precision, OWN_MISTRUST)
 
 

@@ -1,1 +1,1 @@
-"""Storage in a folder or in S3: files are whole or absent, and the first to write one wins."""
+"""Storage in a folder or in S3. Each file is written whole or not at all, and the first writer wins."""

@@ -1,4 +1,4 @@
-"""Storage in S3, or a server that speaks S3; the environment has credentials and address (``AWS_ENDPOINT_URL``)."""
+"""Storage in S3 or a compatible server. Credentials and address (``AWS_ENDPOINT_URL``) come from the environment."""
 
 import errno
 import hashlib
@@ -27,7 +27,7 @@ ATTEMPTS: Final = 5
 
 _SCHEME: Final = "s3://"
 _PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-_NO_KEY: Final = ("NoSuchKey", "404")  # the answer to a HEAD has no more than the number
+_NO_KEY: Final = ("NoSuchKey", "404")  # the answer to a HEAD contains only the number
 _KEY_TAKEN: Final = ("PreconditionFailed", "412")
 _CONFLICT: Final = ("ConditionalRequestConflict", "OperationAborted", "409")
 _CUT_SHORT: Final = (ClientPayloadError, IncompleteReadError, ResponseStreamingError)
@@ -36,7 +36,7 @@ _Answer = TypeVar("_Answer")
 
 
 class _PassingError(StorageError):
-    """Faults that botocore does not retry and should: another writer of the same key, an answer that breaks off."""
+    """Faults that botocore should retry but does not: another writer of the same key, an incomplete answer."""
 
 
 @dataclass(frozen=True)
@@ -45,15 +45,15 @@ class _Connection:
 
     Attributes:
         files: connects on first use, from any thread.
-        buckets: have answered, so a missing key needs no further check of its bucket.
+        buckets: buckets that have answered. For a missing key in them, no further check is needed.
     """
 
     files: S3FileSystem
     buckets: set[str] = field(default_factory=set)
 
 
-# Keyed by process, since an event loop does not survive a fork, and by the environment's settings of S3. A child keeps
-# its parent's connection unused: releasing it would call a loop that only the parent runs.
+# Keyed by process, because an event loop does not survive a fork, and by the S3 settings of the environment. A child
+# keeps its parent's connection unused: closing it would call a loop that only the parent runs.
 _CONNECTIONS: Final[dict[tuple[int, frozenset[tuple[str, str]]], _Connection]] = {}
 
 
@@ -72,25 +72,25 @@ def _filesystem() -> S3FileSystem:
     files = S3FileSystem(
         session=session,
         config_kwargs=config,
-        max_concurrency=1,  # more pieces of a large upload would fill the memory, and each read would ask for a size
+        max_concurrency=1,  # more parallel pieces would fill the memory, and a cache would ask for each file's size
         use_listings_cache=False,
         skip_instance_cache=True,
     )
-    files.retries = 1  # botocore tries again; s3fs would repeat all its tries five times
+    files.retries = 1  # botocore already retries; s3fs would repeat all these tries five times
     return files
 
 
 def _expect_nothing(params: dict[str, Any], **_: object) -> None:
-    """Send a PUT at once: aiohttp has no limit to how long it waits for ``100 Continue`` (seen with 3.14)."""
+    """Send a PUT at once. aiohttp may wait forever for ``100 Continue`` (seen with 3.14)."""
     params["headers"].pop("Expect", None)
 
 
 @dataclass(frozen=True)
 class ObjectStorage:
-    """A folder of an S3 bucket, or a whole one. The server must know conditional writes (``If-None-Match``).
+    """A folder of an S3 bucket, or a whole bucket. The server must support conditional writes (``If-None-Match``).
 
-    A refusal by S3 becomes a ``StorageError``. Passing faults (timeouts, 500, 503, answers that break off) are
-    tried again before that. InputError if the URL is not ``s3://bucket/folder``.
+    Temporary faults (timeouts, 500, 503, incomplete answers) are retried. A remaining fault raises ``StorageError``.
+    InputError if the URL is not ``s3://bucket/folder``.
     """
 
     url: str
@@ -109,19 +109,22 @@ class ObjectStorage:
 
     @property
     def scratch(self) -> Path:
-        """``$XDG_CACHE_HOME/hangtag/jobs/<digest of the URL>``, or the same under ``~/.cache``; created if missing."""
+        """``$XDG_CACHE_HOME/hangtag/jobs/<digest of the URL>``, or the same under ``~/.cache``. Created if missing."""
         folder = default_cache() / "jobs" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            msg = f"Expected to keep notes on {self.url} in {folder}, {error.strerror}; set XDG_CACHE_HOME elsewhere."
+            msg = (
+                f"Expected to write local files for {self.url} into {folder}, {error.strerror}; set "
+                "XDG_CACHE_HOME to another folder."
+            )
             raise JobError(msg) from error
         return folder
 
     def commit(self, key: str, data: bytes) -> bool:
-        """See :meth:`Storage.commit`: one PUT, on the condition that the key is free.
+        """See :meth:`Storage.commit`. Sends one PUT that fails if the key exists.
 
-        The object names its writer: if the answer to a PUT is lost, the next try recognizes its own object.
+        The object's metadata name its writer. If the answer to a PUT is lost, the next try recognizes its own object.
         """
         writer = uuid.uuid4().hex
         try:
@@ -135,7 +138,7 @@ class ObjectStorage:
         self._put(key, data)
 
     def upload(self, key: str, file: Path) -> None:
-        """See :meth:`Storage.upload`; a large file goes there in pieces, and appears with the last of them."""
+        """See :meth:`Storage.upload`. A large file is sent in pieces, and appears after the last piece."""
         with self._asking(key) as files:
             files.put_file(str(file), self._path(key))
         file.unlink()
@@ -155,11 +158,11 @@ class ObjectStorage:
         return _patiently(lambda: self._get(key))
 
     def source(self, key: str) -> BytesIO:
-        """See :meth:`Storage.source`: all of the bytes."""
+        """See :meth:`Storage.source`. Reads all bytes at once."""
         return BytesIO(self.read(key))
 
     def local(self, key: str, folder: Path) -> Path:
-        """See :meth:`Storage.local`; it comes in pieces."""
+        """See :meth:`Storage.local`. Copies the file in pieces."""
         here = folder / PurePosixPath(key).name
         if here.exists():
             return here
@@ -172,7 +175,7 @@ class ObjectStorage:
         return here
 
     def on_disk(self, _folder: str) -> None:
-        """See :meth:`Storage.on_disk`: it never is."""
+        """None: S3 is not on a disk."""
 
     def exists(self, key: str) -> bool:
         """See :meth:`Storage.exists`."""
@@ -184,7 +187,7 @@ class ObjectStorage:
         return True
 
     def entries(self, folder: str) -> list[Entry]:
-        """See :meth:`Storage.entries`; S3 counts whole seconds."""
+        """See :meth:`Storage.entries`. S3 stores times in whole seconds."""
         start = len(self._prefix(folder))
         items = (item for page in self._pages(folder) for item in page.get("Contents", ()))
         entries = (Entry(item["Key"][start:], item["LastModified"].timestamp()) for item in items)
@@ -201,22 +204,21 @@ class ObjectStorage:
         return sorted(filter(_is_shown, (folder[start:-1] for folder in prefixes)))
 
     def walk(self) -> Iterator[str]:
-        """All keys under it, in folders of any depth, in S3's order; asked for 1,000 at a time."""
+        """All keys in the folder and its sub-folders, in S3's order, listed 1,000 at a time."""
         start = len(self._prefix(""))
         return (item["Key"][start:] for page in self._pages("", deep=True) for item in page.get("Contents", ()))
 
     def fetch(self, key: str, file: Path) -> None:
-        """Write the bytes under ``key`` into a file of this machine, a piece at a time.
+        """Write the bytes under ``key`` into a local file, piece by piece.
 
-        Checks the size, since a server may answer without a length, and half an object would look whole. Raises
-        FileNotFoundError.
+        Checks the size, because an answer without a length may be incomplete. Raises FileNotFoundError.
         """
 
         def get() -> None:
             self._bring(key, file)
             received, size = file.stat().st_size, self._call("head_object", key)["ContentLength"]
             if received != size:
-                raise _PassingError(_advice(f"{self.url}/{key}", f"{received:,} of its {size:,} bytes came"))
+                raise _PassingError(_advice(f"{self.url}/{key}", f"received {received:,} of {size:,} bytes"))
 
         _patiently(get)
 
@@ -251,16 +253,16 @@ class ObjectStorage:
         return writer
 
     def _check_bucket(self) -> None:
-        """Raise if there is no bucket: a HEAD gives the same answer for a missing key and a missing bucket."""
+        """Raise if the bucket is missing. For a HEAD, a missing key and a missing bucket give the same answer."""
         buckets, bucket = _connection().buckets, self._path("").partition("/")[0]
         if bucket not in buckets:
             next(self._pages(""))
             buckets.add(bucket)
 
     def _pages(self, folder: str, *, deep: bool = False) -> Iterator[dict[str, Any]]:
-        """S3's listings of a folder, 1,000 keys each, with its sub-folders if ``deep``.
+        """S3's listings of a folder, 1,000 keys each. ``deep``: with all sub-folders.
 
-        s3fs would ask twice to list a folder, and keep all keys in memory.
+        s3fs would send two requests to list a folder, and keep all keys in memory.
         """
         parameters: dict[str, object] = {"Prefix": self._prefix(folder)}
         if not deep:
@@ -305,8 +307,7 @@ def _patiently(ask: Callable[[], _Answer]) -> _Answer:
 
 
 def _own_error(error: Exception, place: str) -> Exception:
-    """The error to raise instead of one of s3fs; an error of this machine's disk is returned unchanged."""
-    answer = error.__cause__  # the server's, if s3fs has made an OSError of it
+    answer = error.__cause__  # the server's error, if s3fs turned it into an OSError
     if isinstance(answer, ClientError):
         return _refusal(answer.response["Error"], place)
     if isinstance(error, OSError) and not isinstance(error, BotoCoreError):

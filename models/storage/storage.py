@@ -1,4 +1,4 @@
-"""Storage of jobs and models. ``commit`` writes what must never change: the first to write a key wins."""
+"""Storage of jobs and models. ``commit`` writes data that never changes: the first writer of a key wins."""
 
 import errno
 import os
@@ -15,84 +15,83 @@ _MEANWHILE: Final = (errno.ENOENT, errno.ENOTEMPTY)
 
 @dataclass(frozen=True)
 class Entry:
-    """A key directly under some folder: its name without the folder, and when it was written (seconds since 1970)."""
+    """A key directly in a folder: its name without the folder, and the time of writing (seconds since 1970)."""
 
     name: str
     modified: float
 
 
 class Storage(Protocol):
-    """The storage that jobs and registries need. Keys are relative, with ``/`` between their parts."""
+    """Stores bytes under keys, for jobs and registries. Keys are relative paths with ``/``."""
 
     def __hash__(self) -> int:
-        """Storages of one place are equal, so that they can be keys of a cache."""
+        """Storages of one place are equal, so they can be keys of a cache."""
 
     @property
     def place(self) -> str:
-        """Where it is, as a person would write it: a folder, or an ``s3://`` URL."""
+        """The folder or ``s3://`` URL, as a person would write it."""
 
     @property
     def scratch(self) -> Path:
-        """A folder on this machine for files that only this machine needs, such as in-hand markers."""
+        """A folder on this machine for local files, such as the markers of chunks that are being labelled."""
 
     def commit(self, key: str, data: bytes) -> bool:
-        """Write ``data`` under ``key``, whole or not at all.
+        """Write ``data`` under ``key``, all of it or nothing.
 
         Returns:
-            Whether this call wrote it; ``False`` if the key existed already, which then keeps its data.
+            Whether this call wrote the data. ``False`` if the key existed already; then its data stays.
         """
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write ``data`` under ``key``, whole or not at all, over existing data."""
+        """Write ``data`` under ``key``, all of it or nothing. Replaces existing data."""
 
     def upload(self, key: str, file: Path) -> None:
-        """Move a file of this machine to ``key``, whole or not at all, over existing data."""
+        """Move a local file to ``key``, all of it or nothing. Replaces existing data."""
 
     def delete(self, key: str) -> None:
         """Remove ``key``, if it exists."""
 
     def clear(self, folder: str) -> None:
-        """Remove ``folder`` with its contents, file by file, if it exists."""
+        """Remove ``folder`` and its contents, file by file, if it exists."""
 
     def read(self, key: str) -> bytes:
-        """The bytes under ``key``; ``FileNotFoundError`` if there are none."""
+        """The bytes under ``key``. Raises ``FileNotFoundError``."""
 
     def source(self, key: str) -> Path | BinaryIO:
-        """The bytes under ``key`` as pyarrow can open them; ``FileNotFoundError``, now or on reading, if none."""
+        """The bytes under ``key``, in a form that pyarrow opens. Reading may also raise ``FileNotFoundError``."""
 
     def local(self, key: str, folder: Path) -> Path:
-        """A local file with the bytes under ``key``; ``FileNotFoundError``, now or on reading, if there are none.
+        """A local file with the bytes under ``key``. Raises ``FileNotFoundError``, possibly only on reading.
 
-        The key's bytes must never change. Unless they are on this machine's disk, they are copied into ``folder``,
-        once.
+        The bytes under this key must never change. Remote bytes are copied into ``folder`` once.
         """
 
     def on_disk(self, folder: str) -> Path | None:
-        """The storage as a folder of this machine, whether it exists or not; None if it is not on a disk."""
+        """The storage as a local folder, which may not exist yet. None if the storage is not on a disk."""
 
     def exists(self, key: str) -> bool:
-        """Whether there is something under ``key``."""
+        """Whether ``key`` exists."""
 
     def entries(self, folder: str) -> list[Entry]:
-        """The keys directly under ``folder``, in no order; empty if it does not exist."""
+        """The keys directly under ``folder``, in no order. Empty if the folder does not exist."""
 
     def names(self, folder: str) -> list[str]:
-        """The names of :meth:`entries`; quicker if times cost extra."""
+        """The names of :meth:`entries`. Faster if the storage looks up times separately."""
 
     def folders(self) -> list[str]:
         """Names of the folders directly under the root, in order."""
 
     def child(self, folder: str) -> "Storage":
-        """The storage whose root is a folder of this one."""
+        """The storage whose root is a folder of this storage."""
 
 
 @dataclass(frozen=True)
 class FolderStorage:
-    """A folder of a local or shared disk.
+    """A folder on a local or shared disk.
 
     Attributes:
-        root: the folder; made when something is first written.
-        link: makes hard links.
+        root: the folder. The first write creates it.
+        link: a function that makes hard links.
     """
 
     root: Path
@@ -105,11 +104,11 @@ class FolderStorage:
 
     @property
     def scratch(self) -> Path:
-        """The folder itself: on a shared disk, one machine's markers warn the others."""
+        """The folder itself, so that machines with a shared disk see each other's files."""
         return self.root
 
     def commit(self, key: str, data: bytes) -> bool:
-        """See :meth:`Storage.commit`: a temporary name, fsync, and a link to the final name."""
+        """See :meth:`Storage.commit`. Writes a temporary file, calls fsync, and links the file to its final name."""
         final = self.root / key
         final.parent.mkdir(parents=True, exist_ok=True)
         temporary = write_beside(final, data)
@@ -126,7 +125,7 @@ class FolderStorage:
         replace_file(self.root / key, data)
 
     def upload(self, key: str, file: Path) -> None:
-        """See :meth:`Storage.upload`; the file must be on the same disk."""
+        """See :meth:`Storage.upload`. The file must be on the same disk."""
         final = self.root / key
         file.replace(final)
         sync_folder(final.parent)
@@ -136,7 +135,7 @@ class FolderStorage:
         (self.root / key).unlink(missing_ok=True)
 
     def clear(self, folder: str) -> None:
-        """See :meth:`Storage.clear`; others may clear it, or write in it, at the same time."""
+        """See :meth:`Storage.clear`. Other processes may clear the folder, or write to it, at the same time."""
         place = self.root / folder
         while place.exists():
             try:
@@ -189,7 +188,7 @@ class FolderStorage:
 
 
 def open_storage(place: str) -> Storage:
-    """The storage at a folder's path, or at an ``s3://bucket/folder`` URL; may raise InputError, MissingExtraError."""
+    """The storage at a folder's path, or at an ``s3://bucket/folder`` URL. Raises InputError, MissingExtraError."""
     scheme, mark, _ = place.partition("://")
     if place and not mark:
         return FolderStorage(Path(place).resolve())

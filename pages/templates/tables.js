@@ -1,5 +1,5 @@
-// Tables marked data-sort are sorted by a button in each heading, and long ones are filtered; without this they only read.
-// The column's number of a cell is its data-value, or the first in its text.
+// Adds sort buttons to the headings of tables marked data-sort, and a filter above long tables.
+// The number of a cell is its data-value, or the first number in its text.
 (() => {
   const LONG = 12;
   const NUMBER = /[-+]?\d[\d,]*\.?\d*(?:e[-+]?\d+)?/;
@@ -16,7 +16,7 @@
     const found = text.replaceAll("−", "-").match(NUMBER);
     return found ? Number(found[0].replaceAll(",", "")) : null;
   }
-  /** What has no value stays last in both directions, and so do rows that stand for others. */
+  /** Cells without a value stay last in both directions. */
   function compare(a, b, way) {
     if (a === null || b === null) return (a === null) - (b === null);
     if (typeof a === "number" && typeof b === "number") return way * (a - b);

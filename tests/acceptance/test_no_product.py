@@ -39,13 +39,15 @@ def test_what_shows_no_product_is_learned_of_measured_and_sent_to_a_person(shop:
     assert f", {LEARNED} of no product (_none);" in hangtag("check", shop / "photos", "--out", shop / "check")
     run, bundle = shop / "runs" / "shop", shop / "bundle"
     said = hangtag("train", shop / "photos", "--out", run.parent, "--name", run.name, *QUICKLY)
-    assert f"{LEARNED} photos show no product (_none): the unknown score learns from 24 and is measured on 6" in said
+    assert f"{LEARNED} photos show no product (_none): the unknown score is fitted on 24 and measured on 6" in said
     args, evaluation = (json.loads((run / name).read_text()) for name in ("args.json", "evaluation.json"))
     assert NONE not in {*args["classes"], *evaluation["test"]["classes"], *evaluation["val"]["classes"]}
     assert evaluation["unknown"]["outliers"]["n"] == 6
     assert evaluation["unknown"]["outliers"]["caught"] == 1.0
-    assert "6 photos of no product (_none): 100% are unknown" in said
-    assert "3 photos of no product (_none): 100% are unknown" in hangtag("evaluate", run, shop / "photos")
+    assert "6 photos without a product (_none): 100% are detected as unknown" in said
+    assert "3 photos without a product (_none): 100% are detected as unknown" in hangtag(
+        "evaluate", run, shop / "photos"
+    )
     hangtag("train", "--resume", run)
     assert json.loads((run / "evaluation.json").read_text())["unknown"] == evaluation["unknown"]
     hangtag("export", run, "--out", bundle, "--no-int8")

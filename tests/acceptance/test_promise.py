@@ -17,7 +17,7 @@ from tests.integration.jobs import assert_same
 
 Label = Callable[..., "tuple[int, str, str]"]
 NOTHING = "This model promises no precision: every photo goes to review."
-ASKED = "Threshold 0.4, asked for by --threshold: no precision is promised."
+ASKED = "Threshold 0.4, from --threshold: no precision is promised."
 
 
 @pytest.fixture

@@ -156,7 +156,7 @@ SABOTAGE = [
     (claim_another_size_everywhere, r"Expected one input image, uint8 \[batch, 64, 64, 3\] .*32, 32, 3\]"),
     (lose_a_file, r"Expected model\.onnx in the bundle \S+, it is missing; copy the bundle again"),
     (climb_out, r"expected a plain path inside the bundle, got '\.\./model\.onnx'"),
-    (link_out, r"model\.onnx in the bundle \S+ leads out of it, to \S+; do not use it"),
+    (link_out, r"model\.onnx in the bundle \S+ leads outside, to \S+; do not use the bundle"),
     (list_a_file_twice_by_case, r"expected names that differ on every disk, got 'model\.onnx' and 'Model\.ONNX'"),
     (state_the_labels_twice, r"Expected JSON in \S+, got something else \('labels' comes twice\)"),
     (swell_the_manifest, r"Expected at most 67,108,864 bytes in manifest\.json .* found 1,073,741,824"),

@@ -122,5 +122,5 @@ def test_photos_at_urls_are_fetched_once_for_all_commands_and_teach_the_same(
 def test_a_training_says_which_column_a_table_lacks_before_any_work(table: Path, tmp_path: Path) -> None:
     done = run_hangtag("train", table, "--image-column", "main_photo", "--out", tmp_path / "out")
     assert done.returncode == ExitCode.USAGE
-    assert "--label-column, one of: sku, main_photo, kind, department" in one_line(done.stderr)
+    assert "--label-column with one of: sku, main_photo, kind, department" in one_line(done.stderr)
     assert not list(tmp_path.rglob("*.json"))

@@ -78,7 +78,7 @@ def test_a_folder_gives_its_photos_page_by_page(s3: S3Server, bucket: str) -> No
 
 
 def test_what_is_not_there_is_told(s3: S3Server, bucket: str) -> None:
-    with pytest.raises(InputError, match=f"Expected a catalogue at s3://{bucket}/a.csv, S3 has nothing there"):
+    with pytest.raises(InputError, match=f"Expected a catalogue at s3://{bucket}/a.csv, found none in S3"):
         open_catalogue(f"s3://{bucket}/a.csv")
     with pytest.raises(InputError, match=f"Expected image files in s3://{bucket}/photos, found none"):
         open_catalogue(f"s3://{bucket}/photos/")

@@ -60,7 +60,7 @@ def _preview(page: Page) -> None:
     _new_job(page)
     urls = "http://localhost:1/<img src=x onerror=alert(1)>.jpg"
     page.locator("#new-job").get_by_label("Paste URLs").check()
-    page.get_by_label("URLs of photos, one a line").fill(urls)
+    page.get_by_label("URLs of photos, one per line").fill(urls)
     page.get_by_role("button", name="Preview").press("Enter")
     expect(page.locator("#preview table, #refused:not([hidden])").first).to_be_visible()
 

@@ -24,7 +24,7 @@ def ask_to_promote(page: Page, why: str) -> None:
     expect(page.get_by_label("The reason, for the history")).to_be_focused()
     page.keyboard.type(why)
     page.keyboard.press("Shift+Tab")
-    expect(page.get_by_label("Promote it although it was refused")).to_be_focused()
+    expect(page.get_by_label("Promote this refused version")).to_be_focused()
     page.keyboard.press("Space")
     page.get_by_label("Your name").focus()
     page.keyboard.type("Anna")

@@ -98,7 +98,7 @@ def test_each_key_does_what_the_manual_says(reviewer: ReviewPage, job: DrawnJob)
     reviewer.answer("n")
     expect(last).to_have_text("Your last answer: not a product")
     page.get_by_role("button", name="Skip").press("Enter")
-    expect(last).to_contain_text("skipped; it comes again")
+    expect(last).to_contain_text("skipped; the photo comes again")
     for words in ("Your last answer: not a product", "Your last answer: hats", ""):
         page.keyboard.press("u")
         expect(last).to_have_text(words)
@@ -121,7 +121,7 @@ def test_each_key_does_what_the_manual_says(reviewer: ReviewPage, job: DrawnJob)
         about = reviewer.answer("Enter")
     assert about == job.photos[0][:16], "what was skipped comes again at the end"
     reviewer.is_saved()
-    expect(page.locator("#end-title")).to_have_text("No question is left for you", timeout=2000)
+    expect(page.locator("#end-title")).to_have_text("You have answered all questions", timeout=2000)
     expect(page.locator("#end-text")).to_have_text(re.compile(r"^(\d+) of \1 photos are done, \1 by you"))
     assert [job.labels().get(photo) for photo in job.photos[1:5]] == ["shoes", None, "boats", None]
     remarks = {vote.sha256: vote.remark for vote in CorrectionStore(job.server.corrections).votes()}
@@ -190,7 +190,7 @@ def test_photos_of_a_grid_that_was_left_come_one_by_one(reviewer: ReviewPage, jo
     seen = {reviewer.answer("Enter") for _ in range(DOUBTFUL)}
     assert seen == {photo[:16] for photo in job.photos}
     reviewer.is_saved()
-    expect(page.locator("#end-title")).to_have_text("No question is left for you")
+    expect(page.locator("#end-title")).to_have_text("You have answered all questions")
 
 
 def test_a_killed_server_loses_no_answer(mortal_reviewer: ReviewPage, mortal_job: DrawnJob) -> None:
@@ -205,7 +205,9 @@ def test_a_killed_server_loses_no_answer(mortal_reviewer: ReviewPage, mortal_job
     assert stored() == Counter(answered), "what the page calls saved is in the file"
     answered += list(reviewer.answers(4))
     expect(reviewer.page.locator("#saved")).to_have_text(re.compile(r"\d+ not saved yet"))
-    expect(reviewer.page.locator("#trouble")).to_have_text(re.compile("The server is away.*kept in this browser"))
+    expect(reviewer.page.locator("#trouble")).to_have_text(
+        re.compile("The server does not answer.*browser keeps your answers")
+    )
     server.start()
     answered += list(reviewer.answers(2))
     reviewer.is_saved()
@@ -231,7 +233,7 @@ def test_after_an_outage_a_reviewer_gets_all_other_questions(mortal_reviewer: Re
     mortal_job.server.kill()
     list(reviewer.answers(4))
     mortal_job.server.start()
-    over = reviewer.page.locator("#end:not(.hidden) #end-title", has_text="No question is left for you")
+    over = reviewer.page.locator("#end:not(.hidden) #end-title", has_text="You have answered all questions")
     while not over.is_visible():
         expect(reviewer.photo.or_(over)).to_be_visible()
         if reviewer.photo.is_visible():
@@ -257,7 +259,7 @@ def test_a_photo_that_was_lost_on_its_way_to_the_page_comes_again(
     reviewer.page.route("**/questions?*", lose)
     assert {reviewer.answer("Enter") for _ in job.photos} == {photo[:16] for photo in job.photos}
     assert lost
-    expect(reviewer.page.locator("#end-title")).to_have_text("No question is left for you")
+    expect(reviewer.page.locator("#end-title")).to_have_text("You have answered all questions")
 
 
 def test_answers_that_the_server_cannot_store_are_kept_with_the_reason(
@@ -271,7 +273,7 @@ def test_answers_that_the_server_cannot_store_are_kept_with_the_reason(
     try:
         list(reviewer.answers(2))
         expect(page.locator("#trouble")).to_have_text(
-            re.compile("corrections.csv cannot be written: .* kept in this browser")
+            re.compile("corrections.csv cannot be written: .* browser keeps your answers")
         )
         expect(page.locator("#saved")).to_have_text("2 not saved yet")
     finally:
@@ -283,7 +285,7 @@ def test_answers_that_the_server_cannot_store_are_kept_with_the_reason(
 
 
 UNDER = """() => {
-    hangtag.toast('The corrected result is written: 3 rows changed; 19 rows still to review.');
+    hangtag.toast('The corrected result was written: 3 rows changed; 19 rows still to review.');
     const toast = document.getElementById('toast').getBoundingClientRect();
     const under = ({ left, right, top, bottom }) =>
         left < toast.right && right > toast.left && top < toast.bottom && bottom > toast.top;

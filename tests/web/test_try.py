@@ -273,5 +273,5 @@ def test_one_photo_of_the_camera_is_one_answer(trying: Page) -> None:
 def test_a_camera_that_may_not_be_used_is_said(trying: Page) -> None:
     trying.keyboard.press("p")
 
-    expect(trying.locator("#toast")).to_contain_text("No camera is there, or it may not be used")
+    expect(trying.locator("#toast")).to_contain_text("No camera was found or allowed")
     expect(trying.get_by_role("dialog", name="Take a photo")).to_be_hidden()

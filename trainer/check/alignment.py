@@ -1,6 +1,6 @@
-"""Image registration: the cut and stretch under which two pictures differ least, and the rest of their difference.
+"""Image registration: finds the crop and stretch with the smallest difference between two pictures.
 
-The method of Lucas and Kanade (1981) with four unknowns, the sides of the second picture within the first.
+The method of Lucas and Kanade (1981) with four unknowns: the sides of the second picture within the first.
 """
 
 from dataclasses import dataclass
@@ -23,17 +23,18 @@ _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 
 @dataclass(frozen=True)
 class PairFit:
-    """How pairs of pictures fit; every array has a row a pair."""
+    """The results of aligning pairs of pictures. Every array has one row per pair."""
 
-    boxes: Floats  # left, top, right, bottom of the second picture within the first, in its widths and heights
-    likeness: Floats  # correlation of the details in colour, without the coarse light and dark
-    difference: Floats  # mean of the absolute differences in the colour that differs most, 0 to 255
-    worst: Floats  # the largest difference of any square of four by four pixels
-    tint: Floats  # mean difference of the colours without their light, as a share of how colourful the second is
+    # left, top, right, bottom of the second picture within the first, as shares of the first's width and height
+    boxes: Floats
+    likeness: Floats  # correlation of the colour details, without coarse brightness
+    difference: Floats  # mean absolute difference in the most different colour, 0 to 255
+    worst: Floats  # the largest difference of any 4 by 4 pixels
+    tint: Floats  # mean colour difference without brightness, relative to the second picture's saturation
 
 
 def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> PairFit:
-    """Lay each second picture over its first: both ``float32 (n, S, S, 3)``, 0 to 255; boxes ``(n, 4)`` to begin at."""
+    """Align second pictures with first, ``float32 (n, S, S, 3)``, 0 to 255. ``boxes`` ``(n, 4)`` are first guesses."""
     first, second = _softened(_planes(firsts)), _softened(_planes(seconds))
     boxes = _registered(_grey(first), _grey(second), boxes)
     laid = _cut(first, boxes)
@@ -48,7 +49,6 @@ def shrunk(pictures: Floats, factor: int) -> Floats:
 
 
 def _planes(pictures: Floats) -> Floats:
-    """Colours first, ``(n, 3, S, S)``, for matrix products."""
     return np.ascontiguousarray(pictures.transpose(0, 3, 1, 2))
 
 
@@ -58,7 +58,7 @@ def _grey(planes: Floats) -> Floats:
 
 
 def _softened(planes: Floats) -> Floats:
-    """A mean over 3 by 3 pixels: differences between two ways of resizing must not count."""
+    """A mean over 3 by 3 pixels, so that two ways of resizing make no difference."""
     padded = np.pad(planes, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
     squares: Floats = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
@@ -66,7 +66,7 @@ def _softened(planes: Floats) -> Floats:
 
 
 def _registered(first: Floats, second: Floats, boxes: Floats) -> Floats:
-    """Gauss-Newton steps towards the boxes under which grey pictures ``(n, 1, S, S)`` differ least."""
+    """Gauss-Newton steps: move the boxes so that grey pictures ``(n, 1, S, S)`` differ less."""
     side = first.shape[2]
     slopes = np.concatenate([first, np.gradient(first, axis=2) * side, np.gradient(first, axis=3) * side], 1)
     damping = _DAMPING * side**2 * np.eye(4, dtype=np.float32)
@@ -82,7 +82,7 @@ def _registered(first: Floats, second: Floats, boxes: Floats) -> Floats:
 
 
 def _effects(down: Floats, right: Floats) -> Floats:
-    """The change of each pixel when a side of the box moves, ``(n, 4, S * S)``; from the slopes."""
+    """The change of each pixel when a side of the box moves, ``(n, 4, S * S)``, from the slopes."""
     count, side, _ = down.shape
     along = _middles(side)
     effects = [right * (1 - along), down * (1 - along)[:, None], right * along, down * along[:, None]]
@@ -102,7 +102,7 @@ def _cut(planes: Floats, boxes: Floats) -> Floats:
 
 
 def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
-    """The matrices ``(n, S, S)`` that read a stretch of a side at ``S`` places, each between its two nearest pixels."""
+    """Matrices ``(n, S, S)`` that sample a stretched side at ``S`` points, each between its two nearest pixels."""
     places = (starts[:, None] + (stops - starts)[:, None] * _middles(side)) * side - np.float32(0.5)
     distances = np.abs(places.clip(0, side - 1)[:, :, None] - np.arange(side, dtype=np.float32))
     mixes: Floats = np.maximum(np.float32(1) - distances, np.float32(0))
@@ -111,7 +111,7 @@ def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
 
 def _detail_likeness(laid: Floats, second: Floats) -> Floats:
     one, other = _details(laid), _details(second)
-    noise = one.shape[1]  # a grey level each way: similar noise must not make pictures without details alike
+    noise = one.shape[1]  # one grey level in each direction, so that equal noise does not make plain pictures alike
     product, ones, others = (np.einsum("ni,ni->n", *pair) for pair in ((one, other), (one, one), (other, other)))
     likeness: Floats = product / np.sqrt((ones + noise) * (others + noise))
     return likeness

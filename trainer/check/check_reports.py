@@ -1,4 +1,4 @@
-"""The results of a check: as sentences, as a page, as ``check.json`` for scripts, and as ``check.csv``."""
+"""The results of a check: sentences, a page, ``check.json`` for scripts, and ``check.csv``."""
 
 import json
 import re
@@ -25,8 +25,8 @@ from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import LabeledPhoto, Split
 
 SHORTCUT_ADVICE: Final = (
-    "Against a shortcut: bring photos of each class from the same sources, or save all photos alike (size, format, "
-    "background); then train, and evaluate on photos of another source."
+    "To avoid a shortcut: add photos of each class from the same sources, or save all photos in the same way "
+    "(size, format, background). Then train, and evaluate on photos from another source."
 )
 _ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 _MOST_NAMES: Final = 10
@@ -41,7 +41,7 @@ _MOST_LABELS: Final = 3
 _LONGEST_LABEL: Final = 60
 _SIDE: Final = 140
 _MOST_BYTES: Final = 4_400
-"""Of a JPEG. A page has at most 24 tiles for each of 18 issues: 2.5 MB, once they are text."""
+"""JPEG quality. A page has at most 24 tiles for each of 18 issues: 2.5 MB as text."""
 _SHARED: Final = {LeakKind.EXACT: "the same pixels", LeakKind.NEAR: "the same picture", LeakKind.PRODUCT: "one product"}
 _PIXELS: Final = "{width:,}×{height:,} px"
 _FACTS: Final = {
@@ -52,16 +52,16 @@ _FACTS: Final = {
     Issue.EXIF_ROTATED: "orientation {orientation}",
     Issue.CMYK: "{mode}",
 }
-"""Columns of :class:`trainer.data.photo_files.ImageStatistics` that a tile shows beside the score."""
+"""Columns of :class:`trainer.data.photo_files.ImageStatistics` that a tile shows next to the score."""
 
 _Couple = tuple[int, int, str]
-"""The places of two photos, and their relation in words."""
+"""The positions of two photos, and their relation in words."""
 _Tile = tuple[int, str, list[Any]]
-"""The place of a photo, a title (its class if there is none), and some lines."""
+"""The position of a photo, a title (by default its class), and some lines."""
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
-    """For each split, how many of its photos also appear in a split of lower rank."""
+    """The photos in each split that also appear in a split of lower rank (test, val, train: highest first)."""
     photos, sentences = checkup.scanned.photos, []
     for split in (Split.TEST, Split.VAL):
         leaks = [leak for leak in checkup.relations.leaks if photos[leak.photo].split is split]
@@ -75,7 +75,7 @@ def leak_sentences(checkup: Checkup) -> list[str]:
             sentences.append(f"{kinds} {'leak' if len(pictures) == 1 else 'leaks'}: {seen}")
         if products:
             images = number_of(len(products), f"{split.word} image shows", f"{split.word} images show")
-            sentences.append(f"{images} a product whose other photos are in {_sources(checkup, products)}")
+            sentences.append(f"{images} a product with other photos in {_sources(checkup, products)}")
     return sentences
 
 
@@ -85,7 +85,7 @@ def _sources(checkup: Checkup, leaks: Sequence[Leak]) -> str:
 
 
 def doubt_sentences(checkup: Checkup) -> list[str]:
-    """Faults that make a training fail, or limit it."""
+    """Faults that make a training fail, or limit its results."""
     photos = checkup.scanned.photos
     sizes = Counter(photo.label for photo in photos)
     empty = [label for label in checkup.dataset.classes if not sizes[label]]
@@ -93,31 +93,33 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
     without = sum(photo.split is None for photo in photos)
     doubts = []
     if empty:
-        doubts.append(f"no usable photo of {listed(empty)}: a model will not know it")
+        doubts.append(f"no usable photo of {listed(empty)}: the model cannot learn it")
     if single:
         doubts.append(f"only one photo of {listed(single)}: enough for training, not for a test")
     if 0 < without < len(photos):
         have = "photos has" if without == 1 else "photos have"
-        doubts.append(f"{without:,} of {len(photos):,} {have} no split: hangtag train wants one for all or for none")
+        doubts.append(
+            f"{without:,} of {len(photos):,} {have} no split: hangtag train needs a split for all photos or for none"
+        )
     labels: defaultdict[str, set[str]] = defaultdict(set)
     for photo in photos:
-        if photo.product is not None and photo.label != NONE:  # a product may have a size chart
+        if photo.product is not None and photo.label != NONE:  # a product's size chart may have the label _none
             labels[photo.product].add(photo.label)
     disputed = [product for product, names in labels.items() if len(names) > 1]
     if disputed:
-        stand = number_of(len(disputed), "product (column group) stands", "products (column group) stand")
-        doubts.append(f"{stand} under several labels, such as {brief(disputed[0])}")
+        stand = number_of(len(disputed), "product (column group) has", "products (column group) have")
+        doubts.append(f"{stand} several labels, such as {brief(disputed[0])}")
     return doubts
 
 
 def listed(names: Sequence[str]) -> str:
-    """Names for a sentence: the first ten, and how many more there are."""
+    """Up to ten names for a sentence, and the number of other names."""
     more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(map(brief, names[:_MOST_NAMES])) + more
 
 
 def property_sentences(checkup: Checkup) -> list[str]:
-    """Issues that most of a class has: ``shirt: light (97%), grey (61%)``."""
+    """Issues of most photos of a class: ``shirt: light (97%), grey (61%)``."""
     return [
         f"{brief(label)}: {', '.join(f'{issue} ({part:.0%})' for issue, part in issues.items())}"
         for label, issues in checkup.photo_issues.properties.items()
@@ -125,7 +127,7 @@ def property_sentences(checkup: Checkup) -> list[str]:
 
 
 def shortcut_sentences(checkup: Checkup) -> list[str]:
-    """The accidental features that predict classes, the best first."""
+    """The accidental features that predict classes, best first."""
     return [guess.sentence() for guess in checkup.guesses if guess.is_shortcut]
 
 
@@ -170,13 +172,13 @@ def check_summary(checkup: Checkup, data: Path, seconds: float) -> dict[str, Any
 
 
 def json_of(summary: Mapping[str, Any]) -> str:
-    r"""As JSON; names that are no UTF-8 are escaped: ``b\xe9ret.png``. ``check.csv`` has their bytes."""
+    r"""Text as JSON. Names that are not UTF-8 are escaped: ``b\xe9ret.png``. ``check.csv`` has their bytes."""
     text = json.dumps(summary, ensure_ascii=False, indent=1)
     return _ESCAPED_BYTE.sub(lambda byte: rf"\\x{ord(byte[0]) - 0xDC00:02x}", text)
 
 
 def strict_faults(checkup: Checkup) -> dict[Issue, int]:
-    """Issues that ``--strict`` refuses, and how often each was found."""
+    """Issues that ``--strict`` refuses, with their counts."""
     photos = checkup.scanned.photos
     faults = {issue: checkup.count(issue) for issue in (*UNUSABLE, Issue.LABEL_CONFLICT, Issue.LEAK)}
     faults[Issue.PLACEHOLDER] = sum(len(g) for g in checkup.relations.placeholders if label_count(photos, g) > 1)
@@ -184,7 +186,7 @@ def strict_faults(checkup: Checkup) -> dict[Issue, int]:
 
 
 def write_check_csv(path: Path, checkup: Checkup) -> None:
-    """Write a row for each usable photo, in order, then one for each file that is not; paths start at the data."""
+    """Write a row for each usable photo, in order, then for each unusable file. Paths are relative to the data."""
     write_rows(path, _COLUMNS, chain(_usable_rows(checkup), _faulty_rows(checkup)))
 
 
@@ -215,9 +217,9 @@ def _faulty_rows(checkup: Checkup) -> Iterator[list[object]]:
 
 
 def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A page of all issues, with example photos; about three megabytes at most.
+    """A page of all issues, with example photos. At most about three megabytes.
 
-    ``links``: words → an address beside the page. Faulty photos are not opened: decoding one may crash.
+    ``links``: words → address relative to the page. Faulty photos are not opened, because decoding them may crash.
     """
     photos, data = checkup.scanned.photos, checkup.dataset.source
 
@@ -272,7 +274,6 @@ def _class_rows(checkup: Checkup) -> list[tuple[str, Counter[Split | None], int,
 
 
 def _tiles(issue: Issue, checkup: Checkup) -> tuple[list[_Tile], int]:
-    """The photos with an issue of single photos, one tile for all copies, and how many more there are."""
     if issue is Issue.PLACEHOLDER:
         groups = sorted(checkup.relations.placeholders, key=len, reverse=True)
         shown = [(group[0], number_of(len(group), "image"), _labels(group, checkup)) for group in groups[:_MOST_TILES]]
@@ -293,7 +294,7 @@ def _notes(issue: Issue, same: list[int], checkup: Checkup) -> list[str]:
 
 
 def _couples(issue: Issue, checkup: Checkup) -> list[_Couple]:
-    """Pairs of photos that show the same picture, the most serious first; empty for issues of single photos."""
+    """Pairs of photos with the same picture, most serious first. Empty for issues that concern single photos."""
     photos, relations = checkup.scanned.photos, checkup.relations
     match issue:
         case Issue.LEAK:

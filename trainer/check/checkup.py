@@ -1,4 +1,4 @@
-"""The whole check of labelled photos: each by itself, all together, and features that predict their classes."""
+"""The complete check of labelled photos: each photo, relations between photos, and features that predict classes."""
 
 import itertools
 from collections import defaultdict
@@ -24,17 +24,17 @@ from trainer.data.photo_cache import StatisticsStore
 from trainer.data.photo_files import FaultKind, PhotoFault, hash_photos, stray_fault
 
 SMALLEST_SIDE: Final = 64
-"""Pixels of the longer side; a smaller photo shows too little for a network of 128 pixels."""
+"""Pixels of the longer side. A smaller photo has too little detail for a network of 128 pixels."""
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""In a class of at least this many photos, an issue that more than half of them have is a property of the class."""
+"""In a class of at least this many photos, an issue of more than half of the photos is a property of the class."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
 BLURRED_STEP: Final = 20
-"""Steps between pixels. A photo with steeper steps than the first is sharp, even with few edges. Without a step as
-steep as the second it is blurred, by three pixels at 500 or more."""
+"""Grey-level steps between neighbouring pixels. A photo with a step above the first value is sharp, even with few
+edges. A photo without a step above the second value is blurred: by three pixels if it has 500 pixels or more."""
 
 _SAME_FORMAT: Final = {"MPO": "JPEG", "DIB": "BMP"}
 _BLUR_SCALE: Final = 0.01
@@ -44,7 +44,7 @@ _IQR_FACTOR: Final = 3.0
 
 
 class Issue(StrEnum):
-    """Issues of photos, the most serious first; the names are also columns of ``check.csv``."""
+    """Issues of photos, most serious first. The names are also columns of ``check.csv``."""
 
     def __new__(cls, value: str, meaning: str) -> Self:
         """An issue with its name and its meaning."""
@@ -54,34 +54,34 @@ class Issue(StrEnum):
 
     meaning: str
 
-    MISSING = "missing", "no file has this name"
-    UNREADABLE = "unreadable", "it is not an image, is damaged, or cannot be read"
+    MISSING = "missing", "the file does not exist"
+    UNREADABLE = "unreadable", "the file is not an image, is damaged, or cannot be read"
     TRUNCATED = "truncated", "the file ends too early"
-    UNSUPPORTED = "unsupported", "a file in a format that Hangtag does not read"
-    WRONG_EXTENSION = "wrong_extension", "its name says another format than its content"
-    LEAK = "leak", "the same picture or product is in a split that the model learns from"
+    UNSUPPORTED = "unsupported", "the file has a format that Hangtag does not read"
+    WRONG_EXTENSION = "wrong_extension", "the file's extension does not match its content"
+    LEAK = "leak", "the same picture or product is in an earlier split, which the model trains on"
     LABEL_CONFLICT = "label_conflict", "the same picture has two labels"
-    PLACEHOLDER = "placeholder", "one picture under many rows: an 'image not available'"
+    PLACEHOLDER = "placeholder", "one picture has many rows, like an 'image not available' picture"
     EXACT_DUPLICATE = "exact_duplicate", "the same pixels as another photo"
-    NEAR_DUPLICATE = "near_duplicate", "another photo saved again, resized or cropped a little"
-    TOO_SMALL = "too_small", "less than 64 pixels at its longer side"
-    ODD_SIZE = "odd_size", "far larger or smaller than most"
-    ODD_ASPECT_RATIO = "odd_aspect_ratio", "very wide or very high"
+    NEAR_DUPLICATE = "near_duplicate", "another photo, saved again, resized or slightly cropped"
+    TOO_SMALL = "too_small", "less than 64 pixels on its longer side"
+    ODD_SIZE = "odd_size", "far larger or smaller than most photos"
+    ODD_ASPECT_RATIO = "odd_aspect_ratio", "very wide or very tall"
     DARK = "dark", "hardly any bright pixel"
     LIGHT = "light", "hardly any dark pixel"
     BLURRY = "blurry", "hardly any sharp edge"
     LOW_INFORMATION = "low_information", "nearly one colour"
-    ANIMATED = "animated", "several pictures in one file; the first is used"
-    TRANSPARENT = "transparent", "some pixels are transparent; white is put behind them"
-    EXIF_ROTATED = "exif_rotated", "stored turned or mirrored; it is turned upright"
-    CMYK = "cmyk", "printing colours; they are converted"
+    ANIMATED = "animated", "several pictures in one file; the first picture is used"
+    TRANSPARENT = "transparent", "some pixels are transparent; they get a white background"
+    EXIF_ROTATED = "exif_rotated", "stored rotated or mirrored; the photo is turned upright"
+    CMYK = "cmyk", "printing colours (CMYK); they are converted"
     GREY = "grey", "no colour"
 
 
 UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
-"""Issues of files without a picture to show."""
+"""Issues of files that have no picture to show."""
 GRAVE: Final = (*UNUSABLE, Issue.WRONG_EXTENSION, Issue.LEAK, Issue.LABEL_CONFLICT, Issue.PLACEHOLDER)
-"""Issues that spoil training, or figures."""
+"""Issues that harm training or figures."""
 
 LIMITS: Final[Mapping[Issue, float]] = {
     Issue.ODD_SIZE: 0.5,
@@ -92,7 +92,7 @@ LIMITS: Final[Mapping[Issue, float]] = {
     Issue.LOW_INFORMATION: 0.3,
     Issue.TOO_SMALL: 1.0,
 }
-"""A score below its limit is an issue; the scores of other issues are 0 or 1."""
+"""A score below its limit is an issue. Scores of other issues are 0 or 1."""
 
 Scores = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -100,9 +100,10 @@ Flags = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class PhotoIssues:
-    """The issues of single photos; every array has a value a photo, scores go from 0, the worst, to 1.
+    """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
 
-    Properties are class → issue → share of the class, if more than half; no photo of the class has that issue's flag.
+    Properties are class → issue → share of the class. An issue of more than half of a class is a property, and the
+    photos of this class do not get its flag.
     """
 
     scores: Mapping[Issue, Scores]
@@ -111,7 +112,7 @@ class PhotoIssues:
 
 
 def judge(statistics: pa.Table, paths: Sequence[Path], labels: Sequence[str]) -> PhotoIssues:
-    """Judge each photo by itself, by a row of statistics, its path and its class."""
+    """Judge each photo separately, by its statistics, path and class."""
     seen = {name: statistics[name].to_numpy(zero_copy_only=False) for name in statistics.column_names}
     scores = {**_graded(seen), **{issue: 1.0 - share for issue, share in _plain(seen, paths).items()}}
     all_flags = {issue: score < LIMITS.get(issue, 1.0) for issue, score in scores.items()}
@@ -130,7 +131,7 @@ def judge(statistics: pa.Table, paths: Sequence[Path], labels: Sequence[str]) ->
 def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
     width, height = (seen[name].astype(np.float64) for name in ("width", "height"))
     sharp, blurred = (seen["steepest"] / step * BLURRY for step in (SHARP_STEP, BLURRED_STEP))
-    # cleanvision's score of blur, blind to edges between two colours of the same lightness
+    # cleanvision's blur score, which misses edges between colours of equal brightness
     edges, spread = (1 - np.exp(-_BLUR_SCALE * seen[name]) for name in ("edges", "histogram_spread"))
     edginess = edges + np.where(spread > _SPREAD_LIMIT, spread, 0.0)
     return {
@@ -145,19 +146,20 @@ def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
 
 
 def _usualness(sizes: Scores) -> Scores:
-    """1 in the middle of the usual sizes, 0.5 at their ends: three times the quartiles' distance beyond them."""
+    """1 in the middle of the usual sizes, 0.5 at their limits (three interquartile ranges beyond the quartiles)."""
     if not len(sizes):
         return sizes
     low, high = np.percentile(sizes, [25, 75])
     middle = (low + high) / 2
-    breadth = max((high - low) * (1 + 2 * _IQR_FACTOR), middle)  # where nearly all are of one size, half of it at least
+    # at least half of the size, because nearly all photos may have the same size
+    breadth = max((high - low) * (1 + 2 * _IQR_FACTOR), middle)
     usualness: Scores = 1 - np.minimum(1.0, np.abs(sizes - middle) / breadth)
     return usualness
 
 
 def _plain(seen: Mapping[str, npt.NDArray[Any]], paths: Sequence[Path]) -> dict[Issue, Flags]:
     differs = []
-    for path, stored in zip(paths, seen["format"], strict=True):  # a name without a suffix is fine
+    for path, stored in zip(paths, seen["format"], strict=True):  # a name without an extension is fine
         named = Image.registered_extensions().get(path.suffix.lower(), "")
         differs.append(bool(path.suffix) and _SAME_FORMAT.get(named, named) != _SAME_FORMAT.get(stored, stored))
     return {
@@ -171,19 +173,19 @@ def _plain(seen: Mapping[str, npt.NDArray[Any]], paths: Sequence[Path]) -> dict[
 
 
 Advance = Callable[[str, int, int], None]
-"""Called with (step, units done, units in all)."""
+"""Called with (step, finished units, all units)."""
 
 
 @dataclass(frozen=True)
 class Faulty:
-    """A file that cannot be used, and why."""
+    """An unusable file, and the reason."""
 
     photo: LabeledPhoto
     fault: PhotoFault
 
     @property
     def issue(self) -> Issue:
-        """Issue of the fault; ``unreadable`` for all faults of reading."""
+        """Issue of the fault. All faults of reading are ``unreadable``."""
         named = {FaultKind.MISSING, FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.WRONG_EXTENSION}
         return Issue[self.fault.kind.name] if self.fault.kind in named else Issue.UNREADABLE
 
@@ -199,7 +201,7 @@ class ScannedPhotos:
 
 @dataclass(frozen=True)
 class Checkup:
-    """The results of a check; places are positions in ``scanned.photos``, and every array has a value for each."""
+    """The results of a check. Places are positions in ``scanned.photos``. Every array has one value per position."""
 
     dataset: Dataset
     scanned: ScannedPhotos
@@ -211,7 +213,7 @@ class Checkup:
 
     @cached_property
     def scores(self) -> Mapping[Issue, Scores]:
-        """Scores by issue, from 0, the worst, to 1."""
+        """Scores of each issue, from 0, the worst, to 1."""
         relations = self.relations
         places_of = {
             Issue.PLACEHOLDER: itertools.chain(*relations.placeholders),
@@ -236,11 +238,11 @@ class Checkup:
         return dict(faulty)
 
     def count(self, issue: Issue) -> int:
-        """How many photos and files have an issue."""
+        """Number of photos and files with an issue."""
         return len(self.places(issue)) + len(self.faulty.get(issue, ()))
 
     def places(self, issue: Issue) -> list[int]:
-        """The photos with an issue, the worst first."""
+        """The photos with an issue, worst first."""
         if issue not in self.flags:
             return []
         flagged = np.flatnonzero(self.flags[issue])
@@ -249,12 +251,12 @@ class Checkup:
 
     @property
     def outliers(self) -> int:
-        """How many usable photos show no product."""
+        """Number of usable photos without a product."""
         return sum(photo.label == NONE for photo in self.scanned.photos)
 
     @cached_property
     def twins(self) -> Mapping[int, int]:
-        """Place → place of its twin, a duplicate or a leak."""
+        """Position of a photo → position of its duplicate or of its twin in another split."""
         photos, relations, twins = self.scanned.photos, self.relations, dict[int, int]()
         for pair in sorted(relations.near, key=lambda pair: pair.likeness):
             twins.update({pair.first: pair.second, pair.second: pair.first})
@@ -263,7 +265,8 @@ class Checkup:
         for group in relations.conflicts:
             for place in group:
                 twins[place] = next(other for other in group if photos[other].label != photos[place].label)
-        return {**twins, **{leak.photo: leak.twin for leak in relations.leaks}}  # leaks matter most
+        # a leak is more serious than a duplicate
+        return {**twins, **{leak.photo: leak.twin for leak in relations.leaks}}
 
     def _all_but(self, places: Iterable[int]) -> Scores:
         scores = np.ones(len(self.scanned.photos))
@@ -275,17 +278,17 @@ class Checkup:
         for pair in self.relations.near:
             for place in (pair.first, pair.second):
                 scores[place] = min(scores[place], max(0.0, 1 - pair.likeness), 0.9999)
-        for group in self.relations.exact:  # only one photo of equal pixels is compared with others
+        for group in self.relations.exact:  # of photos with equal pixels, only one is compared with others
             scores[list(group)] = scores[list(group)].min()
         return scores
 
 
 def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Checkup:
-    """Run the whole check on labelled photos."""
+    """Run the complete check on labelled photos."""
     scanned = scan_photos(dataset.photos, store, advance)
     if not scanned.photos:
         first, number = scanned.faulty[0].fault.message, len(scanned.faulty)
-        msg = f"Expected photos that can be used in {dataset.source}, found none among {number:,}: {first}"
+        msg = f"Expected usable photos in {dataset.source}, found none among {number:,}: {first}"
         raise DataError(msg)
     strays, ignored = _strays(dataset)
     scanned = replace(scanned, faulty=(*scanned.faulty, *strays))
@@ -294,7 +297,7 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
     relations = relate(scanned.photos, scanned.sha256s, store, partial(advance, "Comparing"))
     shown = [place for place, label in enumerate(labels) if label != NONE]
     guesses = guess_from_accidents(
-        statistics.take(pa.array(shown, pa.int64())),  # there may be none
+        statistics.take(pa.array(shown, pa.int64())),  # the list may be empty
         [paths[place] for place in shown],
         [labels[place] for place in shown],
         relations.families[shown],
@@ -316,11 +319,11 @@ def _strays(dataset: Dataset) -> tuple[list[Faulty], list[Exclusion]]:
 
 
 def scan_photos(photos: Sequence[LabeledPhoto], store: StatisticsStore, advance: Advance) -> ScannedPhotos:
-    """Measure the photos that the cache lacks, and divide all into usable ones and others."""
+    """Measure the photos that are not in the cache, and separate usable photos from faulty files."""
     hashed, unread = hash_photos(photos, partial(advance, "Reading"))
     files = {sha256: photo.path for photo, sha256 in hashed}
     total, counter = sum(map(store.lacks, files)), itertools.count(1)
-    if total:  # the time of the first photo counts as well
+    if total:  # includes the time for the first photo
         advance("Looking", 0, total)
     store.add(files, usable_cores(), lambda: advance("Looking", next(counter), total))
     usable = [(photo, sha256) for photo, sha256 in hashed if store.fault(sha256) is None]

@@ -1,8 +1,9 @@
-"""Near duplicates: the same picture saved again, resized, or with a little cut off its sides.
+"""Near duplicates: the same picture saved again, resized, or slightly cropped.
 
-Descriptors give candidates, so that their number grows with the photos: each photo, and its crops, look for the whole
-photos that are most like them. To prove a candidate, one picture is laid over the other, shifted and stretched until
-they fit best, and compared in colour: first at the size of an icon, which leaves few, and then at full size.
+Descriptors find candidates, so that the work grows only in proportion to the photos: each photo, and its crops, are
+compared with the most similar whole photos. To test a candidate, one picture is laid over the other, shifted and
+stretched to the best fit, and compared in colour. The first comparison is at icon size and leaves few candidates. The
+second is at full size.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -25,13 +26,13 @@ Take = Callable[[Places], Pixels]
 _NEIGHBOURS: Final = 5
 _CANDIDATE_LIKENESS: Final = 0.85
 _MOST_CANDIDATES: Final = 16
-"""For one photo: products on white are alike from afar by the hundred."""
+"""The largest number of candidates for one photo. Small pictures of products on white look alike by the hundred."""
 _EXACT_SEARCH: Final = 4096
 _VISITED_CELLS: Final = 12
 _TRAINED_ON: Final = 64
 _ROUNDS: Final = 10
 _LARGEST_CUT: Final = 0.1
-"""Shares that the boxes cut off a side."""
+"""Shares of a side that the crops cut off."""
 _GRID: Final = 16
 _LIGHT_FREQUENCIES: Final = 8
 _COLOUR_FREQUENCIES: Final = 4
@@ -39,11 +40,11 @@ _COLOUR_WEIGHT: Final = np.float32(2)
 _LEAST_CONTRAST: Final = 8.0
 _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 _SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
-"""Numbers in a descriptor."""
+"""Length of a descriptor."""
 _WAVES: Final[Floats] = dct(np.eye(_GRID, dtype=np.float32), axis=0, norm="ortho")[:_LIGHT_FREQUENCIES]
 _CANDIDATE: Final = np.dtype([("first", np.intp), ("second", np.intp), ("box", np.float32, 4), ("merit", np.float32)])
-"""Candidate pairs: the places of two photos; the part of the first that looks like the whole second, in widths and
-heights; and a score, larger for likelier pairs."""
+"""Candidate pairs: the positions of two photos; the part of the first photo that resembles the second, as shares of its
+width and height; and a score, larger for likelier pairs."""
 Candidates = npt.NDArray[np.void]
 _SIDES: Final = ((0.0, 1 - _LARGEST_CUT), (_LARGEST_CUT, 1.0), (_LARGEST_CUT / 2, 1 - _LARGEST_CUT / 2))
 _BOXES: Final = np.array(
@@ -56,8 +57,8 @@ _LARGEST_DIFFERENCE: Final = 8.0
 _WORST_IN_PLACE: Final = 14.0
 _WORST_OF_SHIFT: Final = 220.0
 _LARGEST_WORST: Final = 32.0
-"""In a picture saved again no cell differs by much, unless another text is printed there. In a cropped picture, cells
-differ more the more is cut off."""
+"""The largest differences of a cell. If a picture was saved again, cells differ little, except where another text is
+printed. If a picture was cropped, cells differ more."""
 
 _LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0
@@ -66,9 +67,9 @@ _ICON_SHRINKING, _ICONS_AT_A_TIME = 4, 1024
 _HALF_SHRINKING, _HALVES_AT_A_TIME = 2, 256
 _HOPEFUL_DIFFERENCE: Final = 20.0
 _HOPEFUL_WORST: Final = 45.0
-"""Aligned pairs of shrunk photos with a larger difference are not compared at full size."""
+"""Pairs of aligned small pictures with a larger difference are not compared at full size."""
 _MOST_PROOFS: Final = 6
-"""At most this many candidates of one photo are proved."""
+"""The largest number of candidates of one photo that are tested."""
 
 _CHUNK: Final = 1024
 _COPIES_AT_A_TIME: Final = 64
@@ -76,9 +77,9 @@ _COPIES_AT_A_TIME: Final = 64
 
 @dataclass(frozen=True)
 class NearPair:
-    """The places of two photos that show the same picture, the smaller first.
+    """The positions of two photos with the same picture, smaller position first.
 
-    ``likeness`` is the correlation of their details once they fit, up to 1.
+    ``likeness`` is the correlation of their details after alignment, up to 1.
     """
 
     first: int
@@ -89,10 +90,10 @@ class NearPair:
 def find_near(
     count: int, take: Callable[[Sequence[int]], Pixels], on_photo: Callable[[int], None], chunk: int = _CHUNK
 ) -> list[NearPair]:
-    """Find near duplicates among ``count`` photos, with ``chunk`` photos in memory at a time.
+    """Find near duplicates among ``count`` photos. At most ``chunk`` photos are in memory at a time.
 
-    ``take`` gives the small copies ``uint8 (n, 64, 64, 3)`` of the photos at some places; ``on_photo`` gets the number
-    of photos done. The pairs connect each cluster of alike photos, but do not list all of its pairs.
+    ``take`` returns the small copies ``uint8 (n, 64, 64, 3)`` of the photos at the given positions. ``on_photo`` gets
+    the number of finished photos. The pairs connect all photos of a cluster, but not every pair of a cluster is listed.
     """
     pairs = new = _found_among(np.arange(count), take, on_photo, chunk)
     while new:  # members of a large group may have found only each other
@@ -124,7 +125,7 @@ def _found_among(
 
 
 def _find_candidates(count: int, take: Take, on_photo: Callable[[int], None], chunk: int) -> Candidates:
-    """Candidate pairs; some in both orders, since either photo may be a crop of the other."""
+    """Candidate pairs. Some appear in both orders, because either photo may be a crop of the other."""
     index = _index(count, take, chunk)
     parts = []
     for places in _chunks(count, chunk):
@@ -157,7 +158,6 @@ def _candidates(index: faiss.Index, places: Places, copies: Pixels) -> Candidate
 
 
 def _best_of_each(keys: Places, values: Floats, most: int) -> Places:
-    """The rows of the ``most`` largest values of each key; in order of the keys, the largest first."""
     order = np.lexsort((-values, keys))
     rows: Places = order[_rank_within(keys[order]) < most]
     return rows
@@ -174,10 +174,10 @@ def _chunks(count: int, size: int) -> list[Places]:
 
 
 def _described(copies: Pixels, boxes: Floats) -> Floats:
-    """Descriptors of the boxes ``(b, 4)`` of small copies ``uint8 (n, 64, 64, 3)``.
+    """Descriptors of the boxes ``(b, 4)`` in small copies ``uint8 (n, 64, 64, 3)``.
 
-    A cosine transform of light and of colours, without the means, ``float32 (b, n, _SIZE)``, of length 1 unless there
-    is little contrast. Without the colours, a shirt in twelve colours would give each true twin eleven false ones.
+    A cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``. The length is 1, except
+    with little contrast. Without colours, a shirt in twelve colours would have eleven false twins for each true twin.
     """
     colours = copies.astype(np.float32)
     light = colours @ _GREY
@@ -205,7 +205,7 @@ def _averages(start: float, stop: float) -> Floats:
 
 
 def _proved_in_turn(hopeful: Candidates, copies: Take, count: int) -> dict[tuple[int, int], float]:
-    """Prove each photo's best candidate, then its second best, and so on; skip pairs that share a group already."""
+    """Test each photo's best candidate, then its second best, and so on. Skips pairs of the same group."""
     hopeful = hopeful[_best_of_each(hopeful["first"], hopeful["merit"], _MOST_PROOFS)]
     turns = _rank_within(hopeful["first"])
     groups = np.arange(count)
@@ -241,7 +241,7 @@ def _fitted(candidates: Candidates, take: Take) -> PairFit:
 
 
 def _prove(candidates: Candidates, take: Take, proved: dict[tuple[int, int], float]) -> None:
-    """Record the likeness of each pair that shows the same picture: the larger value of the two directions."""
+    """Store the likeness of each pair with the same picture: the larger value of both directions."""
     fitted = _fitted(candidates, take)
     for row in np.flatnonzero(_same_picture(fitted)):
         first, second = sorted((int(candidates["first"][row]), int(candidates["second"][row])))
@@ -261,7 +261,7 @@ def _same_picture(fitted: PairFit) -> npt.NDArray[np.bool_]:
 
 
 def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """The group number of each of ``count`` items, joined by links; numbered in order of appearance."""
+    """The group of each of ``count`` items, connected by links. Groups are numbered in order of appearance."""
     ends = np.array(links, np.intp).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
     _, groups = connected_components(graph, directed=False)
@@ -269,7 +269,7 @@ def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) 
 
 
 def links_of(keys: Iterable[Hashable]) -> list[tuple[int, int]]:
-    """Link each place to the first place with an equal key."""
+    """Link each position to the first position with an equal key."""
     firsts: dict[Hashable, int] = {}
     places = ((firsts.setdefault(key, place), place) for place, key in enumerate(keys))
     return [(first, place) for first, place in places if first != place]

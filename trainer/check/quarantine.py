@@ -1,4 +1,4 @@
-"""Quarantine: moves photos that would spoil a training out of the data, with a log to move them back."""
+"""Quarantine: moves harmful photos out of the data, and keeps a log to move them back."""
 
 import csv
 import itertools
@@ -25,19 +25,19 @@ _COLUMNS: Final = ("from", "to", "reason")
 
 
 def make_outside(data: Path, folder: Path, option: str) -> None:
-    """Make the folder that an option names; InputError inside the data, since its files would be found again."""
+    """Make an option's folder. InputError inside the data, because its files would be read as data again."""
     within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
     if within or (folder.exists() and not folder.is_dir()):
-        msg = f"Expected a folder outside {data} for {option}, got {folder}; name another one."
+        msg = f"Expected a folder outside {data} for {option}, got {folder}; choose another folder."
         raise InputError(msg)
     folder.mkdir(parents=True, exist_ok=True)
 
 
 def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
-    """The photos that would spoil a training, and why.
+    """The photos that would harm a training, with the reasons.
 
-    If photos under two labels have given splits, only photos of the split of lowest rank go. Replaced files stay, and
-    photos whose host failed this time.
+    If photos with two labels have given splits, only photos in the split of lowest rank are moved. Replaced files stay.
+    Photos whose host failed this time also stay.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {
@@ -67,23 +67,24 @@ def _rank(photo: LabeledPhoto) -> int:
 
 
 def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
-    """Move files into a folder, under their names in the data; each move is logged before it is made.
+    """Move files into a folder, under their names in the data. Each move is logged before it happens.
 
-    A file moves if all rows that name it go. Fetched files stay; only their rows go.
+    A file is moved if all rows that name it are removed. Downloaded files stay; only their rows are removed.
 
     Returns:
-        How many files were moved and, for data in a table, a CSV with the remaining rows.
+        Number of moved files and, for data in a table, a CSV with the remaining rows.
     """
     data, going = checkup.dataset.source, photos_to_move(checkup)
     staying = {_normal(photo.path) for photo in checkup.scanned.photos if photo not in going}
-    staying |= {_normal(photo.path) for photo in going if photo.cell is not None}  # fetched files belong to the cache
+    # downloaded files belong to the cache
+    staying |= {_normal(photo.path) for photo in going if photo.cell is not None}
     files = {_normal(photo.path): issue for photo, issue in going.items() if _normal(photo.path) not in staying}
     root = data if data.is_dir() else data.parent
     _log(folder, [])
     rest = None if data.is_dir() else _write_rest(checkup, folder, going)
     moved = 0
     for path, issue in files.items():
-        if not os.path.lexists(path):  # it has vanished since
+        if not os.path.lexists(path):  # the file has vanished
             continue
         within = path.relative_to(root) if path.is_relative_to(root) else Path(*path.parts[1:])
         place = _free(folder.absolute() / within)
@@ -92,8 +93,9 @@ def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
             _move(path, place)
         except OSError as error:
             msg = (
-                f"Expected to move {path} to {place}, the system answered {error.strerror}; {number_of(moved, 'file')} "
-                f"moved before it: hangtag check --undo {shlex.quote(str(folder))} brings them back."
+                f"Expected to move {path} to {place}, the system answered {error.strerror}; "
+                f"{number_of(moved, 'file')} moved before it: hangtag check --undo {shlex.quote(str(folder))} "
+                "moves them back."
             )
             raise InputError(msg) from error
         moved += 1
@@ -124,7 +126,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _write_rest(checkup: Checkup, folder: Path, going: Iterable[LabeledPhoto]) -> Path:
-    """Write the remaining rows; with full paths or URLs, since this CSV lies in another folder."""
+    """Write the remaining rows, with full paths or URLs, because this CSV is in another folder."""
     dataset, gone = checkup.dataset, set(going)
     root = dataset.table.image_root if dataset.table else ""
     rest = _free(folder / f"{dataset.source.stem}.csv")
@@ -145,7 +147,7 @@ def _image(photo: LabeledPhoto, root: str) -> str:
 
 @dataclass(frozen=True)
 class BroughtBack:
-    """How many files moved back, new names of files whose name was taken, and files in neither place."""
+    """Number of files that moved back, new names of files whose name was taken, and missing files."""
 
     moved: int
     renamed: tuple[Path, ...]
@@ -153,16 +155,16 @@ class BroughtBack:
 
 
 def bring_back(folder: Path) -> BroughtBack:
-    """Move all files in the log of a quarantine back; InputError before any move if a place is taken."""
+    """Move all files in a quarantine's log back. InputError before the first move if a place is taken."""
     log = _read_log(folder)
     moves = {there: back for there, back in log.items() if os.path.lexists(there)}
     taken = next((back for back in moves.values() if os.path.lexists(back)), None)
     if taken is not None:
-        msg = f"Expected the place of {taken} to be free, another file is there now; move it away first."
+        msg = f"Expected no file at the original place of {taken}, found a new file; move the new file away first."
         raise InputError(msg)
     renamed = []
     for there, back in moves.items():
-        place = _free(back)  # an earlier one of this name may just have come back
+        place = _free(back)  # an earlier file of this name may just have moved back
         _move(there, place)
         renamed += [place] if place != back else []
     lost = [back for there, back in log.items() if there not in moves and not os.path.lexists(back)]
@@ -170,7 +172,7 @@ def bring_back(folder: Path) -> BroughtBack:
 
 
 def _read_log(folder: Path) -> dict[Path, Path]:
-    """Where each file is now → where it was. No file moved for a record that a crash cut short."""
+    """Current path → original path of each file. If a crash cut the last record short, its file was not moved."""
     try:
         with (folder / LOG).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             header, *rows = [row for row in csv.reader(file) if row]

@@ -1,4 +1,4 @@
-"""Relations of photos: the same picture or product, under several labels or in several splits."""
+"""Relations between photos: the same picture or product, with several labels or in several splits."""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -15,7 +15,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""From this many rows on, one picture (under several labels, or under one) is a placeholder."""
+"""The fewest rows of a placeholder picture: with several labels, and with one label."""
 
 
 class LeakKind(StrEnum):
@@ -28,7 +28,7 @@ class LeakKind(StrEnum):
 
 @dataclass(frozen=True)
 class Leak:
-    """The places of a photo and of its twin: the same picture or product in a split of lower rank."""
+    """A photo and its twin, by position. The twin is in a split of lower rank."""
 
     photo: int
     twin: int
@@ -37,15 +37,15 @@ class Leak:
 
 @dataclass(frozen=True)
 class Relations:
-    """The results of :func:`relate`; places are positions in its ``photos``.
+    """The results of :func:`relate`. Places are positions in its ``photos``.
 
     Attributes:
         exact: groups of photos with the same pixels.
-        pictures: for each photo the number of its picture.
-        families: for each photo the number of its family: photos that share a picture or a product.
-        placeholders: groups of photos of one picture that stands for missing photos. They are no duplicates. Under
-            several labels they are no conflicts and no leaks either, since no training uses them.
-        conflicts: groups of photos of one picture under more than one label.
+        pictures: the picture number of each photo.
+        families: the family number of each photo. Photos of a family share a picture or a product.
+        placeholders: groups of photos with a picture that stands for missing photos. Placeholders are not duplicates.
+            With several labels they are neither conflicts nor leaks, because no training uses them.
+        conflicts: groups of photos of one picture with several labels.
     """
 
     exact: tuple[tuple[int, ...], ...]
@@ -63,10 +63,10 @@ def relate(
     store: StatisticsStore,
     on_photo: Callable[[int, int], None],
 ) -> Relations:
-    """Find the photos that show the same picture; ``on_photo`` gets (photos searched, photos to search)."""
+    """Find photos of the same picture. ``on_photo`` gets (searched photos, all photos)."""
     digests = store.statistics(sha256s)["pixels"].to_pylist()
     same = _places(digests)
-    firsts = [places[0] for places in same.values()]  # only one photo of equal pixels is compared with others
+    firsts = [places[0] for places in same.values()]  # of photos with equal pixels, only one is compared with others
     pairs = find_near(
         len(firsts),
         lambda places: store.copies([sha256s[firsts[place]] for place in places]),
@@ -101,17 +101,17 @@ def _places(keys: Iterable[object]) -> dict[object, list[int]]:
 
 
 def is_placeholder(rows: int, labels: int) -> bool:
-    """Whether one picture under ``rows`` rows and ``labels`` labels stands for missing photos."""
+    """Whether a picture with this many rows and labels stands for missing photos."""
     return rows >= (PLACEHOLDER_ROWS if labels > 1 else PLACEHOLDER_ROWS_OF_ONE_LABEL)
 
 
 def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
-    """How many labels the photos at some places have."""
+    """Number of labels of the photos at some positions."""
     return len({photos[place].label for place in group})
 
 
 def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apart: set[int]) -> list[Leak]:
-    """Each photo's closest twin in a split of lower rank; ``keys``: kind of twin → a key that twins share."""
+    """The closest twin of each photo in a split of lower rank. ``keys``: kind of twin → a key that twins share."""
     firsts: dict[tuple[LeakKind, Split, object], int] = {}
     for kind, values in zip(LeakKind, keys, strict=True):
         for place, (split, value) in enumerate(zip(splits, values, strict=True)):

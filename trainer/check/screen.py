@@ -58,7 +58,7 @@ def check_and_show(
         print(json_of(summary))
     else:
         _show(console, checkup, summary)
-    console.print(f"Look at it: [bold]{escape(str(out / 'check.html'))}[/bold]", highlight=False)
+    console.print(f"Open the report: [bold]{escape(str(out / 'check.html'))}[/bold]", highlight=False)
     if aside is not None:
         moved, rest = quarantine(checkup, aside)
         console.say(
@@ -74,16 +74,16 @@ def check_and_show(
 
 
 def bring_back_and_show(folder: Path, *, as_json: bool) -> ExitCode:
-    """Undo a quarantine, and show how many files came back."""
+    """Undo a quarantine, and show the number of files that moved back."""
     console, back = Console(stderr=as_json), bring_back(folder)
     if as_json:
         places = {"renamed": list(map(str, back.renamed)), "lost": list(map(str, back.lost))}
         print(json.dumps({"moved": back.moved, **places}, indent=1))
     console.say(f"{number_of(back.moved, 'file is', 'files are')} back.")
     for path in back.renamed:
-        console.say(f"Two files had one name; one is {path} now.", "yellow")
+        console.say(f"Two files had the same name; one is now {path}.", "yellow")
     for path in back.lost:
-        console.say(f"In neither its old nor its new place: {path}", "red")
+        console.say(f"Missing in both its old and its new place: {path}", "red")
     return ExitCode.FAILURE if back.lost else ExitCode.OK
 
 
@@ -102,7 +102,7 @@ def _check(dataset: Dataset, options: TableOptions) -> Checkup:
             here = fetch_photos(dataset, options, default_cache(), partial(advance, "Fetching"))
             return check_up(here, StatisticsStore(default_cache()), advance)
     except KeyboardInterrupt as stopped:
-        msg = "Stopped; only the cache was written. The same command continues where it was."
+        msg = "Stopped; only the cache was written. Run the same command again to continue."
         raise StoppedError(msg) from stopped
 
 
@@ -124,7 +124,7 @@ def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> Non
     if any(summary["issues"].values()):
         print_table(_issue_table(checkup), console)
     else:
-        in_classes = "No issue found in a photo, but in what distinguishes the classes:"
+        in_classes = "No issues in single photos, but some features predict the class:"
         console.print(in_classes if shortcuts else "[green]No issue found.[/green]")
     if strays := checkup.ignored:
         example = f"such as {_short(strays[0].path)}: {strays[0].message}"

@@ -1,7 +1,7 @@
 """Shortcuts: accidental features, such as size or background, that predict the class.
 
-A network would learn them, and fail on the next catalogue. A small model is cross-validated on one accidental feature
-at a time, and then on all of them: photos of one group are never on both sides.
+A network would learn these features, and fail on the next catalogue. A small model is cross-validated on each
+accidental feature, and then on all of them. All photos of a group are in the same fold.
 """
 
 import warnings
@@ -29,21 +29,22 @@ LEAST_PHOTOS: Final = 50
 LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
-"""A guess is a shortcut if it beats the commonest class by this much in accuracy, and by this share of its errors.
+"""A shortcut must beat the most frequent class by this much in accuracy, and by this share of the errors.
 
-It counts among all classes or among two classes, and only if chance cannot explain it.
+The comparison is among all classes, or between two classes. The gain must exceed chance.
 """
 
 _ERRORS: Final = 3.0
-"""Standard errors above which a difference is not chance."""
+"""In standard errors. A larger difference is not chance."""
 _CHANCE_OF_PAIR: Final = 0.001
-"""A pair of classes is named if chance gives so good a best pair less often (Bonferroni's correction)."""
+"""A pair of classes is named only if the probability of such a good best pair by chance is smaller (Bonferroni's
+correction)."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
-"""Features whose pairs of classes are named. Border colours, shape and bytes can come from the product: with many
-classes, they always tell some two apart."""
+"""Features for which pairs of classes are named. Border colours, shape and bytes may come from the product itself, so
+with many classes they always distinguish some pair."""
 
 _SEED: Final = 0
-"""Seed of the folds, and of the sample of more than ``MOST_PHOTOS``."""
+"""Seed of the folds, and of the sample if there are more than ``MOST_PHOTOS``."""
 _MOST_CLASSES: Final = 100
 _TREES: Final = 40
 _LEAVES: Final = 512
@@ -53,10 +54,11 @@ Matrix = npt.NDArray[Any]
 
 @dataclass(frozen=True)
 class Guess:
-    """How well the class is guessed from one accidental feature, cross-validated.
+    """The cross-validated accuracy of guessing the class from one accidental feature.
 
-    ``majority`` is the accuracy of always naming the commonest class. The pair is the two ``classes`` that the feature
-    tells apart best; it stands out if the feature never comes from the product, and chance does not explain it.
+    ``majority`` is the accuracy of always guessing the most frequent class. ``pair`` are the two classes that the
+    feature distinguishes best. The pair stands out if the feature cannot come from the product, and the result exceeds
+    chance.
     """
 
     feature: str
@@ -70,16 +72,16 @@ class Guess:
     pair_stands_out: bool = False
 
     def sentence(self) -> str:
-        """The finding for people: all classes first, then the pair that stands out."""
+        """The result in words: all classes first, then the pair that stands out."""
         one, other = map(brief, self.pair)
-        pair = f"tells {one} from {other} in {self.pair_accuracy:.0%}, by chance {self.pair_majority:.0%}"
+        pair = f"distinguishes {one} from {other} in {self.pair_accuracy:.0%}, by chance {self.pair_majority:.0%}"
         every = f"guesses the class of {self.accuracy:.0%} of the photos, by chance {self.majority:.0%}"
         if self.classes == len(self.pair):
             every = pair
         elif self.pair_stands_out:
             every = f"{every}, and {pair}"
         alone = "" if self.feature == TOGETHER else " alone"
-        return f"{self.feature}{alone} {every}: the network may learn it instead of the product"
+        return f"{self.feature}{alone} {every}: the network may learn this instead of the product"
 
 
 def guess_from_accidents(
@@ -89,10 +91,10 @@ def guess_from_accidents(
     groups: Matrix,
     on_feature: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Guess]:
-    """Guess the classes from each accidental feature, and from all.
+    """Guess the classes from each accidental feature, and from all features together.
 
-    Photos of one group show the same picture. The same photos get the same verdict in any order. The best guess comes
-    first; there is none if there are too few photos or groups, or one class only.
+    Photos of one group show the same picture. The order of the photos does not affect the result. The best guess comes
+    first. The result is empty if there are too few photos or groups, or only one class.
     """
     if not paths:
         return []
@@ -112,7 +114,7 @@ def guess_from_accidents(
     varied = {name: matrix for name, matrix in features.items() if (matrix != matrix[0]).any()}
     if len(varied) > 1:
         varied[TOGETHER] = np.concatenate(list(varied.values()), axis=1)
-    with warnings.catch_warnings(action="ignore"):  # warns of classes with fewer groups than folds
+    with warnings.catch_warnings(action="ignore"):  # scikit-learn warns of classes with fewer groups than folds
         splitter = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=_SEED)
         folds = list(splitter.split(named, named, groups[chosen]))
     guesses = []
@@ -141,7 +143,7 @@ def _features(statistics: pa.Table, paths: Sequence[Path]) -> dict[str, Matrix]:
 
 
 def _numbered(values: Matrix) -> Matrix:
-    """One-hot columns: a tree may then test any value."""
+    """One-hot columns, so that a tree can test any value."""
     columns: Matrix = (values[:, None] == np.unique(values.astype(str))[None, :]).astype(float)
     return columns
 
@@ -152,7 +154,7 @@ def _guess(name: str, features: Matrix, labels: Matrix, groups: Matrix, folds: l
     else:
         model = DecisionTreeClassifier(min_samples_leaf=max(5, len(labels) // 200), random_state=_SEED)
     classes = np.unique(labels)
-    with warnings.catch_warnings(action="ignore"):  # warns of a class that a fold's training part lacks
+    with warnings.catch_warnings(action="ignore"):  # scikit-learn warns of classes without training photos in a fold
         shares = cross_val_predict(model, features, labels, cv=folds, method="predict_proba")
     accuracy = float((classes[shares.argmax(1)] == labels).mean())
     majority = float(max(Counter(labels.tolist()).values()) / len(labels))
@@ -166,7 +168,6 @@ def _guess(name: str, features: Matrix, labels: Matrix, groups: Matrix, folds: l
 
 
 def _is_more(accuracy: float, majority: float, pictures: int, pairs: int) -> bool:
-    """Whether the best of ``pairs`` pairs is better than chance; copies of one picture count once."""
     by_chance = pairs * float(binom.sf(int(accuracy * pictures) - 1, pictures, majority))
     gain = accuracy - majority
     return by_chance < _CHANCE_OF_PAIR and gain >= LEAST_GAIN and gain >= LEAST_SHARE_OF_PAIR * (1 - majority)

@@ -1,1 +1,1 @@
-"""What reviewers say of photos: the contract between review and retraining."""
+"""Reviewers' labels for photos: review writes them, retraining reads them."""

@@ -42,7 +42,7 @@ _JOINED: Final = "; "
 
 @dataclass(frozen=True)
 class Labels:
-    """A job, and the result file of ``hangtag label``; None for a queued job, which stores its own result."""
+    """A job, and its result file. The file is None for a queued job, which stores its own result."""
 
     job: Job
     result: Path | None
@@ -50,15 +50,15 @@ class Labels:
 
 @dataclass(frozen=True)
 class CorrectedResult:
-    """The changes that reviewers made to a result.
+    """The changes in a corrected result.
 
     Attributes:
-        output: the corrected copy: its path, or its URL.
-        changed: rows with a new label; ``confirmed``: rows whose label reviewers agree with.
-        remarked: rows with a remark instead of a label.
-        in_conflict: unchanged rows on which reviewers disagree. In a job with named models, a row counts for each of
-            its questions here and in the three before.
-        left: rows to review without a vote.
+        output: the path or URL of the corrected copy.
+        changed: number of rows with a new label. ``confirmed``: number of rows whose label reviewers confirmed.
+        remarked: number of rows with a remark instead of a label.
+        in_conflict: number of unchanged rows on which reviewers disagree. In a job with several models, a row counts
+            once per question in these four numbers.
+        left: number of rows for review without a vote.
     """
 
     output: str
@@ -72,12 +72,12 @@ class CorrectedResult:
 
     @property
     def reviewed(self) -> int:
-        """Rows on which reviewers agree."""
+        """Number of rows on which reviewers agree."""
         return self.changed + self.confirmed + self.remarked
 
 
 def find_labels(name: str, jobs: str) -> Labels:
-    """The result at a path or in a ``.job`` folder, or of the job with this name in ``jobs``."""
+    """The result at a path, in a ``.job`` folder, or of the job with this name in ``jobs``."""
     path = Path(name)
     if path.suffix == ".job" and path.is_dir():
         path = path.with_suffix("")
@@ -85,7 +85,9 @@ def find_labels(name: str, jobs: str) -> Labels:
         folder = job_folder(path.absolute())
         job = open_job(FolderStorage(folder))
         if job is None:
-            msg = f"Expected the job folder {folder} beside the result {path}, found none; copy that folder there, too."
+            msg = (
+                f"Expected the job folder {folder} next to the result {path}, found none; copy that folder there, too."
+            )
             raise InputError(msg)
         return Labels(job, path)
     if path.suffix.lower() in OUTPUT_SUFFIXES or os.sep in name:
@@ -95,10 +97,10 @@ def find_labels(name: str, jobs: str) -> Labels:
 
 
 def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = None) -> CorrectedResult:
-    """Write the corrected copy of a result beside it, or at ``output``, and record the figures of an audit.
+    """Write the corrected copy of a result next to it, or to ``output``. Record the figures of an audit.
 
-    The copy of ``labels.csv`` is ``labels.corrected.csv``; a queued job's is ``labels.corrected.parquet`` in the job's
-    folder. The original is not changed. An earlier copy is replaced as a whole.
+    The copy of ``labels.csv`` is ``labels.corrected.csv``. The copy for a queued job is ``labels.corrected.parquet`` in
+    the job's folder. The original does not change. An earlier copy is replaced.
     """
     job, result = labels.job, labels.result
     if job_receipt(job) is None:
@@ -122,7 +124,7 @@ def _one_at_a_time(job: Job) -> Iterator[None]:
 
 
 def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> CorrectedResult:
-    """Like :func:`apply_to_job`, for a queued job, which may be in S3."""
+    """Like :func:`apply_to_job`, for a queued job, whose result may be in S3."""
     with scratch_folder(job.storage) as folder:
         result = job.storage.local(RESULT_FILE, folder)
         if output is not None:
@@ -133,11 +135,11 @@ def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> Corr
 
 
 def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: Job) -> CorrectedResult:
-    """Write a corrected copy of a job's result: every row, in its order, with all its columns.
+    """Write a corrected copy of a job's result: all rows in their order, with all columns.
 
-    docs/formats.md says which cells change. In a job with named models each question has its own columns and store, and
-    ``status`` becomes the worst of all. A CSV copy of a CSV with a byte order mark has one too. The suffix chooses the
-    format. The copy is written whole or not at all. Memory does not grow with the rows.
+    docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and its
+    own store, and ``status`` becomes the worst status of all. If a CSV has a byte order mark, so does its copy. The
+    file extension chooses the format. The copy is written completely or not at all. Memory does not grow with the rows.
     """
     _check_copy(output, result)
     reader = _reader(result)
@@ -156,7 +158,10 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
             try:
                 write(corrected)
             except UNWRITABLE as error:
-                msg = f"Expected cells that {output.suffix} can hold, got {str(error)[:200]}; name a .parquet --out."
+                msg = (
+                    f"Expected cells that {output.suffix} can hold, got {str(error)[:200]}; use --out with a "
+                    ".parquet file."
+                )
                 raise InputError(msg) from error
     counts = sum((step.counts for step in steps), Counter[str]())
     return CorrectedResult(
@@ -173,7 +178,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
 def _check_copy(output: Path, result: Path) -> None:
     check_output(output)
     if output.exists() and output.samefile(result):
-        msg = f"Expected another --out than {result} itself, which is never changed; name another file."
+        msg = f"Expected another --out than the result {result}, which never changes; choose another file."
         raise InputError(msg)
 
 
@@ -181,7 +186,10 @@ def _check_bytes(schema: pa.Schema, output: Path) -> None:
     if output.suffix.lower() != ".parquet":
         for field in schema:
             if holds_bytes(field.type):
-                msg = f"The column {field.name} holds bytes, which {output.suffix} files cannot; name a .parquet --out."
+                msg = (
+                    f"The column {field.name} holds bytes, which {output.suffix} files cannot hold; use --out "
+                    "with a .parquet file."
+                )
                 raise InputError(msg)
 
 
@@ -219,9 +227,9 @@ def _has_mark(result: Path) -> bool:
 
 
 class Correcting:
-    """Corrects the rows of one result, table by table, and counts them.
+    """Corrects the rows of a result, table by table, and counts the changes.
 
-    ``harmless`` columns start no formula in a CSV; ``waits`` marks the last rows that still need a review.
+    ``harmless`` columns contain no formulas in a CSV. ``waits`` marks the rows that still need review.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
@@ -229,7 +237,7 @@ class Correcting:
         self._label, self._status, self._sha256 = (prefix + name for name in ("label", "status", "sha256"))
         missing = {self._label, self._status, self._sha256} - set(schema.names)
         if missing:
-            msg = f"Expected the columns that hangtag label adds in {result}, it lacks {', '.join(sorted(missing))}."
+            msg = f"Expected the columns of hangtag label in {result}, but {', '.join(sorted(missing))} are missing."
             raise InputError(msg)
         added = [_free_name(prefix + name, schema.names) for name in _ADDED]
         self.schema = pa.schema([*schema, *(pa.field(name, pa.string()) for name in added)])
@@ -257,7 +265,7 @@ class Correcting:
         label, remark = votes["label"], votes["remark"]
         status = pc.if_else(pc.is_valid(remark), Status.REVIEW.value, Status.LABELED.value)
         changed = {"label": label, "status": status, "accepted_label": label, "reason": nothing}
-        changed["label_level"] = pa.scalar("0")  # reviewers give classes
+        changed["label_level"] = pa.scalar("0")  # reviewers give classes, not nodes above them
         cells = (changed.get(self._own.get(name, "")) for name in table.column_names)
         columns = [
             column if new is None else pc.if_else(agreed, new.cast(column.type), column)
@@ -289,7 +297,7 @@ class Correcting:
 
 
 def correct_worst(table: pa.Table, job: Job) -> pa.Table:
-    """The rows with the worst status of all questions, computed again from the corrected ones."""
+    """The rows with the worst status of all questions, computed from the corrected statuses."""
     names = [f"{question.spec.options.prefix}status" for question in job.questions]
     statuses = worst_status([table.column(name).cast(pa.string()) for name in names])
     place = table.schema.get_field_index(job.spec.options.prefix + WORST)

@@ -15,7 +15,7 @@ from worker.results.audit import AuditRow, audit_sample, write_audit
 def record_audit(job: Job, store: CorrectionStore, rows: int = 0) -> Audit | None:
     """Count the answers of a finished job's audit, and record them in ``audit.json`` and on the receipt.
 
-    ``rows`` labeled rows are drawn, or more if more were drawn before. None if this job has no audit.
+    The sample has ``rows`` labeled rows, or more if an earlier sample was larger. None if this job has no audit.
     """
     noted = read_audit(job, of_any_retry=True)
     rows = max(rows, noted.figures.asked if noted else 0)
@@ -31,8 +31,8 @@ def audit_figures(job: Job, sample: Sequence[AuditRow], resolved: Mapping[str, P
     """Count right labels among the answered rows of a sample.
 
     A row is right if all reviewers of its photo give its label, or a class under it. A remark, such as "not a product",
-    counts as wrong. Rows on which reviewers disagree are counted apart. The interval is Clopper and Pearson's at 95%,
-    conservative here: rows are drawn without replacement.
+    counts as wrong. Rows on which reviewers disagree are counted separately. The interval is Clopper and Pearson's at
+    95%. It is conservative here, because rows are drawn without replacement.
     """
     answered = [(row, resolved[row.sha256]) for row in sample if row.sha256 in resolved]
     settled = [(row, votes) for row, votes in answered if not votes.in_conflict]

@@ -11,7 +11,8 @@ CorrectionsOption = Annotated[
     typer.Option(
         "--corrections",
         metavar="FILE",
-        help="The corrections, or the TOML of the retraining that reads them. Default: corrections.csv.",
+        help="The corrections file, or the config file (TOML) of the retraining that uses it. Default: "
+        "corrections.csv.",
         show_default=False,
     ),
 ]
@@ -19,9 +20,9 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 
 
 def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) -> None:
-    """Add the group to the one command line; ``corrections_of`` finds the file that a retraining's config names."""
+    """Add the commands to the command line. ``corrections_of`` reads the corrections' path from a config."""
     group = typer.Typer(
-        help="The labels that reviewers gave, for the next retraining. Without a command: a table of them.",
+        help="Reviewers' labels for the next retraining. Without a command: show them as a table.",
         invoke_without_command=True,
         context_settings={"obj": corrections_of},
         rich_markup_mode="rich",
@@ -34,7 +35,7 @@ def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) ->
 
 
 def corrections_command(context: typer.Context, as_json: JsonOption = False) -> None:
-    """A table of the corrections in corrections.csv, when no command follows."""
+    """Show the corrections in corrections.csv, if there is no command."""
     if context.invoked_subcommand is None:
         list_command(context, as_json=as_json)
 
@@ -45,8 +46,8 @@ def import_command(
         Path,
         typer.Argument(
             metavar="FILE",
-            help="A CSV: a job's review.csv with labels in its column correct_label, or rows in the format of the "
-            "corrections.",
+            help="A CSV: a job's review.csv with labels in the column correct_label, or rows in the format of "
+            "corrections.csv.",
         ),
     ],
     corrections: CorrectionsOption = None,
@@ -54,12 +55,12 @@ def import_command(
         str | None, typer.Option(metavar="NAME", help="The reviewer of rows without a reviewer.", show_default=False)
     ] = None,
     image_column: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The column that names the photos.", show_default=False)
+        str | None, typer.Option(metavar="NAME", help="The column with the photos.", show_default=False)
     ] = None,
     image_root: Annotated[
         Path | None,
         typer.Option(
-            help="Where relative paths start. Default: as in the job or run beside FILE, else the file's folder.",
+            help="Start of relative paths. Default: the setting of the job or run next to FILE, or the file's folder.",
             show_default=False,
         ),
     ] = None,
@@ -67,16 +68,15 @@ def import_command(
         list[str] | None,
         typer.Option(
             metavar="LABEL",
-            help="Accept this new label, although it looks like a known one. Repeat it for several.",
+            help="Accept this new label, although it resembles a known label. Repeat it for several labels.",
             show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Import a reviewer's labels. If a row cannot be used, the whole file is refused.
+    """Import a reviewer's labels. If one row is invalid, no row is imported.
 
-    The exit status is 4 if no row has an answer. A photo on which reviewers disagree is left out of training until
-    they agree.
+    Exit status 4 if no row has an answer. A photo on which reviewers disagree is left out of training until they agree.
 
     Examples:
 
@@ -109,16 +109,16 @@ def apply_command(
             "--out",
             "--output",
             metavar="FILE",
-            help="Where the copy goes: .parquet, .csv or .jsonl. Default: beside the result, as in "
+            help="The path of the copy: .parquet, .csv or .jsonl. Default: next to the result, as in "
             "labels.corrected.parquet.",
             show_default=False,
         ),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write a copy of a result with the labels on which reviewers agree; the original stays.
+    """Write a copy of a result with the labels on which reviewers agree. The original does not change.
 
-    The copy has every row in the same order, and three more columns: reviewed_by, was (the label before) and remark.
+    The copy has all rows in the same order, and three more columns: reviewed_by, was (the label before) and remark.
 
     Examples:
 
@@ -134,7 +134,7 @@ def apply_command(
 
 
 def list_command(context: typer.Context, corrections: CorrectionsOption = None, as_json: JsonOption = False) -> None:
-    """Show what reviewers agree on, the latest first, and the photos on which they do not.
+    """Show the labels on which reviewers agree, latest first, and the photos on which they disagree.
 
     Examples:
 

@@ -1,4 +1,4 @@
-"""Imports a reviewer's file: a ``review.csv`` with filled cells, or rows in the format of ``corrections.csv``."""
+"""Imports a reviewer's file: a filled ``review.csv``, or rows in the format of ``corrections.csv``."""
 
 import os
 import re
@@ -32,20 +32,20 @@ from worker.job.parts import CORRECT_LABEL, THUMBNAIL
 _FAST_CLOCK: Final = timedelta(days=1)
 _TOP_K: Final = "top_k"
 _CONFIDENCE: Final = re.compile(r" [0-9]\.[0-9]{2}(?:; |$)")
-"""Suffix of each label in a cell of ``review.csv``."""
+"""Suffix of the label columns in ``review.csv``."""
 _REMARKS: Final = {NONE: Remark.NOT_A_PRODUCT, **{remark.value: remark for remark in Remark if remark}}
-"""Answers in ``correct_label`` that are no class."""
+"""Answers in ``correct_label`` that are not classes."""
 _ALIKE: Final = 0.8
-"""Of difflib's ratio: ``hatt`` and ``hat`` have 0.86, ``boots`` and ``boats`` 0.8, ``hats`` and ``cats`` 0.75."""
+"""Similarity of misspelt labels, a ratio of difflib: ``hatt`` and ``hat`` have 0.86, ``boots`` and ``boats`` 0.8,
+``hats`` and ``cats`` 0.75."""
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Options that complete a file. The job or the run beside the file gives missing ones, and the last two.
+    """Options of an import. The job or run next to the file sets the last two options, and options that are missing.
 
-    ``reviewer`` is the reviewer of rows that name no reviewer. ``new_labels`` are accepted even if they look like
-    typing errors of known ones. ``prefix`` starts the columns that Hangtag added. Labels of ``above_classes`` are
-    refused.
+    ``reviewer``: for rows without a reviewer. ``new_labels``: accepted even if they look like misspelt known labels.
+    ``prefix``: prefix of the columns that Hangtag added. ``above_classes``: labels that are refused.
     """
 
     reviewer: str | None = None
@@ -58,7 +58,7 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ReviewFile:
-    """The rows of a review file: votes with a time, votes without one, and the model's labels."""
+    """The rows of a review file: votes with a time, votes without a time, and the model's labels."""
 
     rows: int
     timed: tuple[Vote, ...]
@@ -73,10 +73,10 @@ class ReviewFile:
 
 @dataclass(frozen=True)
 class Imported:
-    """The result of an import, with the votes on each photo.
+    """The result of an import, with all votes on each photo.
 
-    ``lost`` are paths without a file. ``root`` is where relative paths start, if the job or the run beside the file
-    gave it.
+    ``lost`` are paths without a file. ``root`` is the start of relative paths, if the job or run next to the file has
+    one.
     """
 
     file: ReviewFile
@@ -87,12 +87,12 @@ class Imported:
 
     @property
     def by_label(self) -> dict[str, int]:
-        """Count the new votes by label, the commonest first."""
+        """Count the new votes by label, most frequent first."""
         return dict(Counter(vote.label for vote in self.added.votes if vote.label).most_common())
 
     @property
     def without_sha256(self) -> int:
-        """Count the new votes whose photo has only a path, since its file is missing."""
+        """Count the new votes whose photo is identified only by its path, because the file is missing."""
         return sum(not vote.sha256 for vote in self.added.votes)
 
 
@@ -115,16 +115,16 @@ def _check_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant:
     new = {vote.label for vote in review.votes} - {*map(label_text, meant), ""} - known
     if path := next((label for label in sorted(new) if PATH_MARK in label), None):
         msg = (
-            f"Expected names of classes in {file}, {path!r} reads as a path in a tree; the file was not imported, so "
-            f"give the class's own name, or say --new-label {shlex.quote(path)} if that is its name."
+            f"Expected names of classes in {file}, but {path!r} looks like a path in a tree; the file was not "
+            f"imported. Write the class's own name, or pass --new-label {shlex.quote(path)} if this is its name."
         )
         raise InputError(msg)
     if near := _near_labels(new, known - {""}):
         on_purpose = " ".join(f"--new-label {shlex.quote(label)}" for label in near)
         questions = "\n  ".join(f"{label}: do you mean {likely}?" for label, likely in near.items())
         msg = (
-            f"Expected labels in {file} that are known, or new on purpose; the file was not imported, so correct these "
-            f"and import the file again, or say {on_purpose}.\n  {questions}"
+            f"Expected known labels in {file}; the file was not imported. Correct these labels and import the "
+            f"file again, or pass {on_purpose}.\n  {questions}"
         )
         raise InputError(msg)
 
@@ -136,9 +136,9 @@ def _near_labels(new: set[str], known: set[str]) -> dict[str, str]:
 
 
 def _completed(file: Path, options: ImportOptions) -> ImportOptions:
-    """The options, completed by the job or the run in the same folder.
+    """The options, completed from the job or run in the same folder.
 
-    Its folder of photos counts if it is on this machine, and its column if the file has it.
+    The job's folder of photos is used if it is on this machine. The job's column is used if the file has it.
     """
     run = Run(file.parent)
     if (run.path / "args.json").is_file():
@@ -159,7 +159,7 @@ def _completed(file: Path, options: ImportOptions) -> ImportOptions:
 
 
 def _job_of(folder: Path) -> Job | None:
-    """The job in a folder, or the question of a folder such as ``labels.parquet.job/questions/colour``."""
+    """The job of a folder, or a question's job for a folder such as ``labels.parquet.job/questions/colour``."""
     if (job := open_job(FolderStorage(folder))) is None and folder.parent.name == QUESTIONS:
         whole = open_job(FolderStorage(folder.parent.parent))
         return whole.question(folder.name) if whole else None
@@ -167,7 +167,7 @@ def _job_of(folder: Path) -> Job | None:
 
 
 def question_of(file: Path) -> str:
-    """The question whose folder holds the file; empty if none does."""
+    """The question whose folder holds the file; empty if there is none."""
     job = _job_of(file.absolute().parent)
     return job.name if job else ""
 
@@ -183,9 +183,9 @@ def _hashed(vote: Vote) -> Vote:
 
 
 def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile:
-    """Read a file row by row; InputError names each row that cannot be used.
+    """Read a file row by row. The InputError lists each invalid row.
 
-    A row is a vote if its cell under ``correct_label`` is filled; without this column, every row is a vote.
+    A row is a vote if its cell under ``correct_label`` is filled. Without this column, every row is a vote.
     """
     if not path.is_file():
         msg = f"Expected corrections in a CSV file at {path}, found none; check the path."
@@ -208,7 +208,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
         answer = _answer(cells)
         if answer is None:
             continue
-        if options.image_root is None and CORRECT_LABEL in columns:  # a list for review may have been moved
+        if options.image_root is None and CORRECT_LABEL in columns:  # a review.csv may have been moved
             answer["image"] = unescape_formula(row.get(f"{options.prefix}{THUMBNAIL}", "")).strip() or answer.get(
                 "image", ""
             )
@@ -224,19 +224,19 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
         faults += ((number, fault) for fault in _faults(vote, options, now))
         (timed if "at" in filled else untimed).append(vote)
     if faults:
-        raise refuse_rows(path, faults, "the file was not imported, so correct them and import the file again")
+        raise refuse_rows(path, faults, "the file was not imported; correct the rows and import the file again")
     return ReviewFile(number, tuple(timed), tuple(untimed), frozenset(named))
 
 
 def _faults(vote: Vote, options: ImportOptions, now: datetime) -> Iterator[str]:
     if vote.label in options.above_classes:
-        yield f"expected a class, {vote.label!r} is a label above classes"
-    if vote.at > now + _FAST_CLOCK:  # it would stay its photo's last vote
+        yield f"expected a class, but {vote.label!r} is a label above classes"
+    if vote.at > now + _FAST_CLOCK:  # otherwise this vote would stay the reviewer's last vote
         yield f"expected a time in the past, got {vote.at.isoformat()} in at"
 
 
 def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[str, str]:
-    """A vote's column → the file's. In a list for review, ``note`` may be a column of the catalogue."""
+    """Column of a vote → column in the file. In ``review.csv``, ``note`` may be a column of the catalogue."""
     is_list = f"{options.prefix}{CORRECT_LABEL}" in names
     own = {*COLUMNS, _TOP_K, CORRECT_LABEL} - {"image"} - ({"remark", "note"} if is_list else set())
     columns = {name: f"{options.prefix}{name}" for name in own if f"{options.prefix}{name}" in names}
@@ -247,11 +247,11 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
     image = options.image_column or next((by_name[known] for known in IMAGE_COLUMNS if known in by_name), None)
     if image is not None and image not in columns.values():
         columns["image"] = image
-    is_guess = "label" not in columns or _TOP_K in columns  # in a list for review, label is the model's
+    is_guess = "label" not in columns or _TOP_K in columns  # in review.csv, the column label is the model's label
     lacks_label = CORRECT_LABEL not in columns and is_guess
     if lacks_label or not {"image", "sha256"} & set(columns):
-        lacks = f"a column label or {CORRECT_LABEL}" if lacks_label else "a column sha256, or one that names the photos"
-        msg = f"Expected {lacks} in {path}, found {', '.join(names)}; name it so, or pass --image-column."
+        lacks = f"a column label or {CORRECT_LABEL}" if lacks_label else "a column sha256, or a column with the photos"
+        msg = f"Expected {lacks} in {path}, found {', '.join(names)}; rename a column, or pass --image-column."
         raise InputError(msg)
     return columns
 
@@ -261,7 +261,6 @@ def _best(cells: Mapping[str, str]) -> list[str]:
 
 
 def _answer(cells: Mapping[str, str]) -> dict[str, str] | None:
-    """A row's cells with the reviewer's label as ``label`` and the old label as ``was``; None if it is empty."""
     if CORRECT_LABEL not in cells:
         return {**cells}
     best, answer = _best(cells), cells[CORRECT_LABEL].strip()

@@ -26,12 +26,12 @@ _FEW_DIGITS: Final = 12
 
 
 def open_store(path: Path | None, corrections_of: Callable[[Path], Path | None]) -> CorrectionStore:
-    """The store at a path, or the store that a retraining's config names (``corrections_of`` the config)."""
+    """The store at a path, or the store in a retraining's config (read by ``corrections_of``)."""
     if path is None or path.suffix.lower() != _CONFIG_SUFFIX:
         return CorrectionStore(path or _DEFAULT)
     corrections = corrections_of(path)
     if corrections is None:
-        msg = f'{path} names no corrections; add corrections = "corrections.csv" to it.'
+        msg = f'{path} has no setting for corrections; add corrections = "corrections.csv".'
         raise InputError(msg)
     return CorrectionStore(corrections)
 
@@ -44,7 +44,7 @@ def import_and_show(
     *,
     as_json: bool,
 ) -> None:
-    """Import a file and show the result; warnings go to stderr, so that ``--json`` stays JSON."""
+    """Import a file and show the result. Warnings go to stderr, so that ``--json`` stays JSON."""
     store, question = open_store(corrections, corrections_of), question_of(file)
     one_models = corrections is not None and corrections.suffix.lower() == _CONFIG_SUFFIX
     if not one_models and not store.path.stem.endswith(f"-{question}"):
@@ -53,8 +53,8 @@ def import_and_show(
     if done.lost:
         lead = "1 path leads" if len(done.lost) == 1 else f"{len(done.lost):,} paths lead"
         Console(stderr=True).say(
-            f"Warning: {lead} to no file, the first is {done.lost[0]}. A training needs the files of photos that only "
-            "reviewers have labelled: say where the photos are with --image-root, and import again.",
+            f"Warning: {lead} to no file; the first is {done.lost[0]}. Training needs these files if only "
+            "reviewers labelled the photos: pass the photos' folder as --image-root, and import again.",
             "yellow",
         )
     if as_json:
@@ -63,8 +63,8 @@ def import_and_show(
         _show_import(file, store, done)
     if not done.file.votes:
         msg = (
-            f"Expected an answer in {file}, found none in {number_of(done.file.rows, 'row')}; write the right label "
-            f"into the column {CORRECT_LABEL}, also where the model was right, and import the file again."
+            f"Expected an answer in {file}, found none in {number_of(done.file.rows, 'row')}; write the right "
+            f"label into the column {CORRECT_LABEL} (also if the model was right), and import the file again."
         )
         raise NothingNewError(msg)
 
@@ -73,16 +73,16 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
     console, added = Console(), done.added
     silent = done.file.rows - len(done.file.votes)
     if done.root:
-        console.say(f"Relative paths start at {done.root}, as the job or the run beside {file.name} says")
+        console.say(f"Relative paths start at {done.root}, the setting of the job or run next to {file.name}")
     counts = f"{len(added.votes):,} new, {added.known:,} known already"
     console.say(
         f"{number_of(done.file.rows, 'row')}: {counts}{f', {silent:,} without a correction' if silent else ''}",
     )
     if done.by_label:
         labels = ", ".join(f"{label} {count:,}" for label, count in done.by_label.items())
-        console.say(f"Labels of the new ones: {labels}")
+        console.say(f"Labels of the new corrections: {labels}")
     if done.without_sha256:
-        console.say(f"{done.without_sha256:,} name a photo that is not there; only its path identifies it", "yellow")
+        console.say(f"{done.without_sha256:,} are for missing photos, identified only by their paths", "yellow")
     _print_conflicts(console, done.resolved)
     photos = number_of(len(done.resolved), "photo")
     console.say(f"Kept in {store.path}: {number_of(len(added.all), 'vote')} on {photos}")
@@ -108,14 +108,17 @@ def _import_json(file: Path, store: CorrectionStore, done: Imported) -> dict[str
 
 
 def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path | None, *, as_json: bool) -> None:
-    """Write the corrected copy of a result, and show how many of its rows changed."""
+    """Write the corrected copy of a result, and show the number of changed rows."""
     result = find_labels(labels, jobs)
     stores = [store.of_question(one.name) for one in result.job.questions]
     if not any(one.path.exists() for one in stores):
         places = " or ".join(str(one.path) for one in stores)
-        msg = f"Expected corrections in {places}, found none; name their file with --corrections, or import some first."
+        msg = (
+            f"Expected corrections in {places}, found none; pass the file as --corrections, or import "
+            "corrections first."
+        )
         if len(stores) > 1:
-            msg += f" Each question has a file of its own beside {store.path}."
+            msg += f" Each question has its own file next to {store.path}."
         raise InputError(msg)
     done = apply_to_job(result, store, output)
     if as_json:
@@ -130,7 +133,7 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
     table.add_row("  label confirmed", f"{done.confirmed:,}")
     table.add_row("  no label: not a product, or more than one", f"{done.remarked:,}")
     table.add_row("reviewers disagree: unchanged", f"{done.in_conflict:,}")
-    table.add_row(f"{'rows ' if several else ''}to review, without an answer yet", f"{done.left:,}")
+    table.add_row(f"{('rows ' if several else '')}for review, not answered yet", f"{done.left:,}")
     print_table(table, console)
     if done.audit:
         console.say(f"Audit: {done.audit.words}")
@@ -138,7 +141,7 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
 
 
 def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
-    """Show the agreed corrections, the latest first, and the photos on which reviewers disagree."""
+    """Show the agreed corrections, latest first, and the photos on which reviewers disagree."""
     votes = store.votes()
     resolved = resolve(votes)
     agreed = [one for one in resolved.values() if not one.in_conflict]
@@ -162,7 +165,7 @@ def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
         table.add_row(*map(escape, cells))
     print_table(table, console)
     if len(agreed) > _MOST_ROWS:
-        console.say(f"and {len(agreed) - _MOST_ROWS:,} earlier ones: --json prints all")
+        console.say(f"and {len(agreed) - _MOST_ROWS:,} earlier corrections: --json prints all")
     _print_conflicts(console, resolved)
 
 

@@ -1,4 +1,4 @@
-"""``corrections.csv``: every vote of every reviewer. It grows by whole rows, even if a writer is killed."""
+"""``corrections.csv``: all votes of all reviewers. A killed writer leaves at most one incomplete row."""
 
 import csv
 import errno
@@ -27,7 +27,7 @@ _TAIL_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Added:
-    """The new votes, how many others were known already, and all votes in the file now."""
+    """The number of new votes, the number of known votes, and all votes that are now in the file."""
 
     votes: tuple[Vote, ...]
     known: int
@@ -35,32 +35,33 @@ class Added:
 
 
 class CorrectionStore:
-    """The file of reviewers' votes. It only grows, except that a reviewer may take back a vote.
+    """The file of reviewers' votes. Votes are appended; a reviewer may also withdraw a vote.
 
-    Readers skip a last row that a killed writer left incomplete; the next row replaces it. People may save the file
-    with other columns or separators; the next vote rewrites it in our format.
+    Readers skip an incomplete last row from a killed writer; the next row replaces it. People may save the file with
+    other columns or separators. The next vote rewrites the file in our format.
 
-    Every method raises InputError, which names each bad row, if the file cannot be read, before it writes. A missing
-    file has no votes.
+    If the file cannot be read, every method raises an InputError before it writes. The error lists the invalid rows. A
+    missing file has no votes.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
 
     def of_question(self, name: str) -> "CorrectionStore":
-        """The store of a question of a job with named models: ``corrections-colour.csv`` for ``colour``.
+        """The store of one question in a job with several models: ``corrections-colour.csv`` for ``colour``.
 
-        In one file, a photo's answers to several questions would be conflicts. An empty name gives this store.
+        Answers to several questions about one photo would be conflicts in a single file. An empty name returns this
+        store.
         """
         place = self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}")
         return CorrectionStore(place) if name else self
 
     def votes(self) -> tuple[Vote, ...]:
-        """All votes, each once, in the order of their times."""
+        """All distinct votes, ordered by time."""
         return tuple(sorted(set(self._rows())))
 
     def photos(self) -> set[str]:
-        """SHA-256 of photos with a label or a remark; quick, since rows are not checked."""
+        """SHA-256 of photos with a label or a remark. Fast, because rows are not checked."""
         reader = self._reader()
         if reader is None or "sha256" not in reader.schema.names:
             return set()
@@ -70,7 +71,7 @@ class CorrectionStore:
         return {sha256.lower() for sha256, *decision in rows if sha256 and any(decision)}
 
     def stamp(self) -> object:
-        """Changes whenever the file is written; never None."""
+        """A value that changes with every write to the file. Never None."""
         try:
             status = os.stat(self.path)  # noqa: PTH116 - may be called twice a photo
         except OSError:
@@ -84,7 +85,7 @@ class CorrectionStore:
                 self.path.open("r+b").close()
 
     def append(self, votes: Sequence[Vote]) -> None:
-        """Append votes and flush them to disk; the time does not grow with the file."""
+        """Append votes and flush them to disk. The time does not depend on the size of the file."""
         lines = b"".join(map(self._line, votes))
         with self._alone():
             if self._is_ours():
@@ -93,7 +94,7 @@ class CorrectionStore:
                 self._write([*self._rows(), *votes])
 
     def withdraw(self, vote: Vote) -> bool:
-        """Take back a vote; False if the file has no equal one. The file is replaced as a whole."""
+        """Remove a vote, and replace the file. False if the file has no equal vote."""
         with self._alone():
             votes = list(self._rows())
             if vote in votes:
@@ -101,10 +102,10 @@ class CorrectionStore:
             return vote in votes
 
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
-        """Add votes; the file is replaced as a whole.
+        """Add votes, and replace the file.
 
-        An ``untimed`` vote has the time of its file. If it repeats its reviewer's last vote on the photo, it is added
-        only if it brings the photo's first path.
+        An ``untimed`` vote gets the time of its file. If it repeats the reviewer's last vote on the photo, it is added
+        only to record the first path of the photo.
         """
         with self._alone():
             before = set(self._rows())
@@ -134,7 +135,7 @@ class CorrectionStore:
             if error.errno in DISK_FULL:
                 raise
             why = error.strerror or error
-            msg = f"{self.path} cannot be written: {why}. Let this user write there, or name another file."
+            msg = f"{self.path} cannot be written: {why}. Give this user write permission, or choose another file."
             raise InputError(msg) from error
 
     def _rows(self) -> Iterator[Vote]:
@@ -153,7 +154,7 @@ class CorrectionStore:
             except ValueError as error:
                 faults.append((number, str(error)))
         if faults:
-            raise refuse_rows(self.path, faults, "correct them, or take the file from a backup")
+            raise refuse_rows(self.path, faults, "correct the rows, or restore the file from a backup")
 
     def _reader(self) -> Reader | None:
         data = self._data()
@@ -163,16 +164,15 @@ class CorrectionStore:
         return read_delimited(_Snapshot(text.path, text.name, text.codec, data=data))
 
     def _data(self) -> bytes:
-        """The file's bytes, without an incomplete last row."""
         try:
             if not self.path.exists():
                 return b""
             data = self.path.read_bytes() if self.path.is_file() else None
         except OSError as error:
-            msg = f"{self.path} cannot be read: {error.strerror or error}. Let this user read it."
+            msg = f"{self.path} cannot be read: {error.strerror or error}. Give this user read permission."
             raise InputError(msg) from error
         if data is None:
-            msg = f"Expected corrections in a CSV file at {self.path}, found something else; give the file."
+            msg = f"Expected corrections in a CSV file at {self.path}, found something else; pass a file."
             raise InputError(msg)
         end = data.rfind(b"\n") + 1
         return data[:end] if data.startswith(_HEADER) and self._is_torn(data[end:]) else data
@@ -205,7 +205,7 @@ class CorrectionStore:
         write_rows(self.path, COLUMNS, map(vote_cells, votes))
 
     def _is_torn(self, last: bytes) -> bool:
-        """Whether a last line without a line end is incomplete; an editor may leave a whole row without one."""
+        """Whether a last line without a line end is incomplete. Editors may leave out the last line end."""
         try:
             cells = next(csv.reader([last.decode()], strict=True), [])
             if cells:
@@ -223,7 +223,7 @@ class CorrectionStore:
             line = _csv_line(map(escape_formula, cells))
             parse_vote(dict(zip(COLUMNS, cells, strict=True)), self.path.parent)
             if line.count(b"\n") > 1:
-                msg = "expected it on one line"
+                msg = "expected text on one line"
                 raise ValueError(msg)
         except ValueError as error:
             msg = f"Expected a row that {self.path} can hold: {error}."
@@ -233,7 +233,7 @@ class CorrectionStore:
 
 @dataclass(frozen=True)
 class _Snapshot(TextFile):
-    """The bytes of a text file at one moment: others may be writing."""
+    """A copy of a text file's bytes, because other processes may write to the file."""
 
     data: bytes = b""
 
@@ -258,7 +258,7 @@ def _last_line(file: BinaryIO | io.FileIO) -> tuple[int, bytes]:
 
 
 def refuse_rows(path: Path, faults: Iterable[tuple[int, str]], to_do: str) -> InputError:
-    """The error for unusable rows; a fault is (row's number from 1 without the header, reason)."""
+    """The error for invalid rows. A fault is (row number, reason); row 1 is the first after the header."""
     lines = [f"row {number}: {reason}" for number, reason in faults]
     more = [f"and {len(lines) - _MOST_LINES:,} more"] if len(lines) > _MOST_LINES else []
     shown = "\n  ".join([*lines[:_MOST_LINES], *more])

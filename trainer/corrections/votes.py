@@ -1,4 +1,4 @@
-"""Votes: one reviewer's answer on one photo, at one time; and the answers on which all reviewers agree."""
+"""Votes of reviewers. A vote is one reviewer's answer on one photo. Reviewers agree if their last votes are equal."""
 
 import os
 import re
@@ -30,10 +30,10 @@ class Remark(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Vote:
-    """A reviewer's answer on a photo: a label, a remark in its place, or a note alone.
+    """A reviewer's answer on a photo: a label, a remark, or only a note.
 
-    Unknown fields are empty. ``at`` is in UTC, ``sha256`` is of the photo's bytes, ``image`` an absolute path or a URL.
-    ``model`` gave the label ``was``. Notes are for people only.
+    Unknown fields are empty. ``at`` is in UTC. ``sha256`` is of the photo's bytes. ``image`` is an absolute path or a
+    URL. ``model`` gave the label ``was``. Notes are only for people.
     """
 
     at: datetime
@@ -48,23 +48,23 @@ class Vote:
 
     @property
     def photo(self) -> str:
-        """The identity of its photo: the SHA-256, else the path or URL."""
+        """The identity of the photo: the SHA-256, or else the path or URL."""
         return self.sha256 or self.image
 
     @property
     def path(self) -> Path | None:
-        """The path of its photo on this machine; None if unknown."""
+        """The path of the photo on this machine; None if unknown."""
         return Path(self.image) if self.image and not _ELSEWHERE.match(self.image) else None
 
     @property
     def decision(self) -> tuple[str, Remark] | None:
-        """The label or the remark, the same for votes that agree; None for a note alone."""
+        """The label or the remark. None for a note."""
         return (self.label, self.remark) if self.label or self.remark else None
 
 
 @dataclass(frozen=True)
 class PhotoVotes:
-    """The votes that count on one photo: each reviewer's last (all votes of that moment), the latest first."""
+    """The votes on one photo that count: each reviewer's last votes (all votes of that moment), latest first."""
 
     votes: tuple[Vote, ...]
 
@@ -90,9 +90,9 @@ class PhotoVotes:
 
 
 def resolve(votes: Iterable[Vote]) -> dict[str, PhotoVotes]:
-    """The votes on each photo (see :attr:`Vote.photo`): each reviewer's last label or remark counts, a note does not.
+    """Group votes by photo (see :attr:`Vote.photo`). Each reviewer's last label or remark counts. Notes do not count.
 
-    The order of votes and repeated votes have no effect.
+    The order of votes does not matter, nor do repeated votes.
     """
     by_photo: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in sorted(set(votes), reverse=True):
@@ -107,7 +107,7 @@ def _last(votes: list[Vote]) -> tuple[Vote, ...]:
 
 
 def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
-    """A row of a CSV as a vote; relative paths start at ``folder``. ValueError if a cell is not valid."""
+    """A row of a CSV as a vote. Relative paths start at ``folder``. ValueError if a cell is invalid."""
     line = {name: cells.get(name, "").strip() for name in COLUMNS}
     _check_line("reviewer", line["reviewer"])
     if line["remark"] not in list(Remark):
@@ -117,7 +117,7 @@ def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
     if not line["remark"] and (line["label"] or not line["note"]):
         _check_line("label", line["label"])
     if line["remark"] and line["label"]:
-        msg = f"expected a label or a remark, got {line['label'][:80]!r} and {line['remark']}"
+        msg = f"expected a label or a remark, got both: {line['label'][:80]!r} and {line['remark']}"
         raise ValueError(msg)
     sha256 = line["sha256"].lower()
     if sha256 and not _SHA256.fullmatch(sha256):
@@ -129,10 +129,9 @@ def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
 
 
 def _place(image: str, sha256: str, folder: Path) -> str:
-    """The absolute path or URL of a photo; empty for bytes in a cell, or if only the SHA-256 is known."""
     if scheme_of(image) == "data":
         if not sha256:
-            msg = "expected the sha256 of a photo that its cell holds, got none"
+            msg = "expected a sha256 for a photo inside a cell, got none"
             raise ValueError(msg)
         return ""
     if not image and not sha256:
@@ -146,7 +145,7 @@ def _check_line(column: str, text: str) -> None:
         msg = f"expected a {column}, got none"
         raise ValueError(msg)
     if any(unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} for character in text):
-        msg = f"expected a {column} of characters on one line, got {text[:80]!r}"
+        msg = f"expected text on one line in {column}, got {text[:80]!r}"
         raise ValueError(msg)
 
 

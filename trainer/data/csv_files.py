@@ -1,4 +1,4 @@
-"""The small CSV files of a run, whole or absent; file names that are no UTF-8 keep their bytes."""
+"""Writes the small CSV files of a run atomically. File names that are not UTF-8 keep their bytes."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ _QUOTED: Final = "file:///"
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a header and rows. No cell starts a formula; readers call ``unescape_formula``."""
+    """Write a header and rows. No cell starts a formula. Readers call ``unescape_formula``."""
     text = "".join(csv_lines(chain([header], map(guarded_cells, rows))))
     replace_file(path, text.encode(errors="surrogateescape"))
 
@@ -26,7 +26,7 @@ def guarded_cells(row: Iterable[object]) -> list[object]:
 
 
 def path_cell(path: Path) -> str:
-    """A path as a cell of a CSV: a ``file:///`` URI (RFC 8089) if a CSV would change the path."""
+    """A path as a cell of a CSV. If CSV would change the path, the cell is a ``file:///`` URI (RFC 8089)."""
     text = str(path)
     if path.is_absolute() and (not text.isprintable() or text != text.strip()):
         return path.as_uri()
@@ -41,12 +41,12 @@ def cell_path(cell: str) -> Path:
 
 
 def data_folder(data: Path) -> Path:
-    """Where relative paths of labelled photos start: their folder, or their table's folder."""
+    """The start of relative paths: the folder of the photos or of their table."""
     return data.parent if data.suffix.lower() in TABLE_SUFFIXES and not data.is_dir() else data
 
 
 def path_in(data: Path, path: Path) -> str:
-    """A path relative to the folder of its data; in full if the photo lies elsewhere."""
+    """A path relative to the data's folder; the full path if the photo is outside."""
     folder = data_folder(data)
     place = path if path.is_relative_to(folder) else path.parent.resolve() / path.name
     return str(place.relative_to(folder) if place.is_relative_to(folder) else path)

@@ -1,4 +1,4 @@
-"""Labelled photos as a person keeps them: class folders, split folders, a CSV, or a table of products."""
+"""Labelled photos in class folders, split folders, a CSV, or a table of products."""
 
 import hashlib
 import re
@@ -30,7 +30,7 @@ from trainer.request import TABLE_SUFFIXES, USUAL_COLUMNS, TableOptions
 
 
 class Split(StrEnum):
-    """The use of a photo, in order: a network learns most from the first, and not from the last."""
+    """The use of a photo. The network learns most from ``train``, and nothing from ``test``."""
 
     TRAIN = "train"
     VAL = "val"
@@ -58,23 +58,23 @@ _SPLIT_WORD: Final = re.compile(
     r"(?:(?![^\W\d_])|(?<=[a-z])(?=[A-Z]))"
 )
 _UNHEARD: Final = re.compile(r"[\s_\u00ad\u200b-\u200d\ufeff-]+|(?<=\w{3})s$")
-"""Characters to ignore when names are compared."""
+"""Characters that are ignored in comparisons of names."""
 _SEVERAL: Final = ("|", ";", ",", "/")
 _MOST_REMARKS: Final = 5
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _UNWRITABLE: Final = re.compile("[\n\r\ud800-\udfff]")
 _AWAY: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED})
 OPEN: Final = "open"
-"""In a table's split column: Hangtag chooses the split of this row, even if other rows have one."""
+"""In a table's split column: Hangtag chooses the split of this row, even if other rows have a split."""
 LEARN: Final = "learn"
-"""In a table's split column: a photo for training only, which no split and no fold measures on."""
+"""In a table's split column: a photo for training only. It is never used for measurements."""
 _CYCLE: Final = ("dataset.csv", "collected.json")
-"""Files that a retraining cycle leaves beside each other: labels in its list are plain names, even with ``>``."""
+"""Files of a retraining cycle. If both exist, the labels are plain names, even with ``>``."""
 
 
 @lru_cache(maxsize=1024)
 def split_named(name: str) -> Split | None:
-    """The split that a folder's name or a table's cell means: ``Training``, ``valid``, ``test_set``, ``dev``."""
+    """The split that a folder's name or a cell means: ``Training``, ``valid``, ``test_set``, ``dev``."""
     match = _SPLIT_NAME.fullmatch(_APART.sub("", name).lower())
     return Split(match.lastgroup) if match and match.lastgroup else None
 
@@ -84,14 +84,14 @@ class LabeledPhoto:
     """A photo and its label: its class, or ``NONE``.
 
     Attributes:
-        split: the person's choice; None if Hangtag chooses it.
-        product: a SKU or the like; photos of one product stay in one split.
-        open: whether Hangtag chooses its split, even if other photos have one.
-        chosen: whether an unsure model chose it for a person. Such photos are harder than most: they train, and never
-            measure.
-        sha256: of the labelled bytes; with None the label holds for any bytes.
-        error: why there is no photo, if known before any file is read.
-        cell: the URL, or the path under a URL, of a photo that :func:`fetch_photos` fetches.
+        split: the given split; None if Hangtag chooses it.
+        product: a SKU or similar. All photos of a product are in one split.
+        open: whether Hangtag chooses the split, even if other photos have a given split.
+        chosen: whether the photo was reviewed because a model was unsure. Such photos are harder than most, so they are
+            used only for training.
+        sha256: SHA-256 of the labelled bytes. None: the label is valid for any bytes.
+        error: why there is no photo, if this is known before the file is read.
+        cell: the URL, or the path relative to a URL, of a photo that :func:`fetch_photos` downloads.
     """
 
     path: Path
@@ -106,13 +106,13 @@ class LabeledPhoto:
 
     @property
     def is_away(self) -> bool:
-        """Whether its host failed to give it this time; the photo itself may be fine."""
+        """Whether the host failed this time. The photo itself may be fine."""
         return self.error is not None and self.error.fault in _AWAY
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """A file that is set aside, and why: one word (see docs/formats.md), and a message for people."""
+    """An excluded file, and the reason: a word (see docs/formats.md), and a message for people."""
 
     path: Path
     reason: str
@@ -123,10 +123,10 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled photos of a folder or a table, in a fixed order, and files set aside before any photo was opened.
+    """Labelled photos of a folder or a table, in a fixed order, and files that were excluded without reading them.
 
-    Classes are sorted names, without ``NONE``; a class's index is its position here. ``parents`` is the tree in a
-    table's labels, label → its parent: ``shoes > boots`` is the class ``boots`` under ``shoes``.
+    ``classes`` are sorted names, without ``NONE``. A class's index is its position. ``parents`` is the tree of a
+    table's labels, label → parent: ``shoes > boots`` is the class ``boots`` under ``shoes``.
     """
 
     source: Path
@@ -139,7 +139,7 @@ class Dataset:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks on how labels and tables were read, a line each."""
+        """Remarks on the reading of labels and tables, one per line."""
         return (*(self.table.notes if self.table else ()), *self.label_notes)
 
 
@@ -157,7 +157,7 @@ def read_dataset(path: Path, options: TableOptions = USUAL_COLUMNS) -> Dataset:
         )
         raise DataError(msg)
     if path.is_dir() and options != USUAL_COLUMNS:
-        msg = f"Expected a table, whose columns the options name, {path} is a folder; leave out the options."
+        msg = f"Expected a table for the column options, but {path} is a folder; leave out the options."
         raise DataError(msg)
     dataset = _read_folder(path) if path.is_dir() else _read_table(path, options)
     _check_any(path, dataset)
@@ -174,7 +174,7 @@ def _read_folder(root: Path) -> Dataset:
     if not any(photo.split for photo in inner.photos):
         return dataset
     outside = (exclusion for exclusion in dataset.excluded if not exclusion.path.is_relative_to(place))
-    where = f"splits are read in {place.name}, the only folder with photos"
+    where = f"splits are read from {place.name}, the only folder with photos"
     return replace(inner, source=root, excluded=(*outside, *inner.excluded), label_notes=(where, *inner.label_notes))
 
 
@@ -193,12 +193,12 @@ def _read_place(root: Path) -> Dataset:
     inner = [note for part in parts for note in part.label_notes]
     notes = (*inner[:1], *_merged(names))
     if strangers and photos and photos[0].split:
-        notes = (f"splits are read inside the classes, such as {photos[0].path.relative_to(root).parent}", *notes)
+        notes = (f"splits are read from inside the classes, such as {photos[0].path.relative_to(root).parent}", *notes)
     return Dataset(root, photos, excluded, _classes(map(label_text, names)), label_notes=notes)
 
 
 def _once(folder: Path) -> Path:
-    """A split's folder, or the only folder in it if it names the same split: ``train/train``, from an archive."""
+    """A split's folder, or the inner folder if it contains only one of the same split (``train/train``)."""
     inner = _folders(folder)
     return inner[0] if len(inner) == 1 and split_named(inner[0].name) is split_named(folder.name) else folder
 
@@ -209,7 +209,7 @@ def _mixed(split: Path, strangers: Sequence[str]) -> DataError:
         where = f"; move them into {split.with_name('train')}, or move {split.name} away"
     elif strangers == [NONE]:
         where = f"; move its photos into {split / NONE}"
-    return DataError(f"Expected only split folders beside {split}, found {', '.join(strangers)}{where}.")
+    return DataError(f"Expected only split folders next to {split}, found {', '.join(strangers)}{where}.")
 
 
 def _classes(labels: Iterable[str]) -> tuple[str, ...]:
@@ -221,7 +221,7 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _read_classes(root: Path, split: Split | None) -> Dataset:
-    """The photos of class folders, which may have folders of splits inside: ``hat/train``."""
+    """The photos of class folders. A class folder may contain split folders: ``hat/train``."""
     photos: list[LabeledPhoto] = []
     excluded: list[Exclusion] = []
     depth = len(root.parts)
@@ -229,13 +229,13 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
     _check_names(root, labels)
     for file in walk_files(root):
         if len(file.parts) == depth + 1:
-            excluded.append(Exclusion(file, "no_class", "It lies in no class folder"))
+            excluded.append(Exclusion(file, "no_class", "The file is in no class folder"))
             continue
         label, inner = labels[file.parts[depth]], split_named(file.parts[depth + 1])
         if file.suffix.lower() in IMAGE_SUFFIXES:
             photos.append(LabeledPhoto(file, label, split or inner))
         else:
-            message = f"Its name does not end like an image's: {file.name}"
+            message = f"The file has no image extension: {file.name}"
             excluded.append(Exclusion(file, "not_an_image", message, label, split or inner))
     _check_whole(root, photos)
     notes = _inner_notes(root, photos)
@@ -243,17 +243,17 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
 
 
 def _check_names(root: Path, names: Iterable[str]) -> None:
-    """Refuse a class with the name of a split: hardly ever on purpose, and it would ruin a training."""
+    """Refuse a class with the name of a split. It is hardly ever intended, and would ruin a training."""
     if named := [name for name in names if split_named(name)] or _paired(names):
         msg = (
-            f"Expected class folders in {root}, found {', '.join(named)}, named like a split; call splits train, val "
-            "and test, and list the photos in a table with image and label if these are the names of classes."
+            f"Expected class folders in {root}, found {', '.join(named)}, which look like splits. Name splits "
+            "train, val and test. If these are classes, list the photos in a table with image and label."
         )
         raise DataError(msg)
 
 
 def _paired(names: Iterable[str]) -> list[str]:
-    """Names that differ only in the split in them: ``seg_train`` and ``seg_test``, ``trainA`` and ``testA``."""
+    """Names that are equal except for the split: ``seg_train`` and ``seg_test``, ``trainA`` and ``testA``."""
     pairs: defaultdict[tuple[str, str], dict[Split | None, str]] = defaultdict(dict)
     for name in names:
         if match := _SPLIT_WORD.search(name):
@@ -266,8 +266,8 @@ def _check_whole(root: Path, photos: Sequence[LabeledPhoto]) -> None:
     outside = next((photo.path for photo in photos if not photo.split), None)
     if inside and outside:
         msg = (
-            f"Expected every photo of {root} in a folder of a split, like {inside}, found {outside} in none; move it "
-            "into one, or give the folders of splits other names."
+            f"Expected every photo of {root} in a split folder, like {inside}, but {outside} is outside; move "
+            "it into a split, or rename the split folders."
         )
         raise DataError(msg)
 
@@ -279,9 +279,12 @@ def _inner_notes(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
     for top, name in inner:
         tops[name.casefold()].append(f"{top}/{name}")
     if len(tops) > 1 and (same := next((places for places in tops.values() if len(places) > 1), None)):
-        meant = "if the inner folders are the classes, put folders of a name together, and give the folder around them"
-        return (f"{same[0]} and {same[1]} count as photos of two classes; {meant}",)
-    return tuple(f"folders inside {top}, such as {top}/{name}, are not classes of their own" for top, name in inner)[:1]
+        meant = (
+            "if the inner folders are the classes, merge folders of the same name, and pass the folder that "
+            "contains them"
+        )
+        return (f"{same[0]} and {same[1]} are two classes; {meant}",)
+    return tuple(f"folders inside {top}, such as {top}/{name}, are not separate classes" for top, name in inner)[:1]
 
 
 def _read_table(path: Path, options: TableOptions) -> Dataset:
@@ -305,18 +308,20 @@ def _row_photo(path: Path, root: str, row: TableRow, cells: PhotoLocator) -> Lab
     sha256 = row.sha256.lower() or None
     if sha256 and not _SHA256.fullmatch(sha256):
         got = brief(sha256)
-        msg = f"Expected 64 hexadecimal digits under sha256 in row {row.number} of {path}, or nothing, got {got!r}."
+        msg = (
+            f"Expected 64 hexadecimal digits or an empty cell under sha256 in row {row.number} of {path}, got {got!r}."
+        )
         raise DataError(msg)
     is_here = scheme_of(row.image) is None and not is_url(root)
     name = cells.name(row.image) if is_here else row.image
     place = Path(root) / cell_path(name)
     photo = LabeledPhoto(place, row.label, split, row.group or None, word == OPEN, sha256, word == LEARN)
     if not row.image:
-        msg = f"Expected the path or the URL of a photo in row {row.number} of {path.name}, the cell is empty."
+        msg = f"Expected the path or the URL of a photo in row {row.number} of {path.name}, found an empty cell."
         error = ImageError(msg, ImageFault.MISSING)
         return replace(photo, path=path.with_name(f"{path.name}, row {row.number}"), error=error)
     if is_here and (hint := cells.hint(name)):
-        msg = f"Expected a photo at {str(place)[-300:]}, found nothing; {hint}."
+        msg = f"Expected a photo at {str(place)[-300:]}, found none; {hint}."
         return replace(photo, error=ImageError(msg, ImageFault.MISSING))
     if is_here or scheme_of(row.image) == "file":
         return photo
@@ -328,8 +333,8 @@ def _merged(names: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         spellings[label_text(name)].add(name)
     return tuple(
-        f"{len(forms)} spellings of {brief(label)!r} are one class: they differ in blanks at the ends, or in how "
-        "Unicode writes their letters"
+        f"{len(forms)} spellings of {brief(label)!r} are one class: they differ only in blanks at the ends or "
+        "in Unicode normalization"
         for label, forms in sorted(spellings.items())
         if len(forms) > 1
     )
@@ -339,13 +344,15 @@ def _alike(classes: Sequence[str]) -> list[str]:
     alike: defaultdict[str, list[str]] = defaultdict(list)
     for label in (NONE, *classes):
         alike[_UNHEARD.sub("", unicodedata.normalize("NFKC", label).casefold())].append(label)
-    differ = "are different classes, whose names differ in capitals, blanks, hyphens or a last s only"
+    differ = "are different classes, although they differ only in capitals, blanks, hyphens or a final s"
     groups = [", ".join(repr(brief(label)) for label in labels) for labels in alike.values() if len(labels) > 1]
-    return [f"{labels} {differ}; if they mean the same, give them one name" for labels in groups[:_MOST_REMARKS]]
+    return [
+        f"{labels} {differ}; if they mean the same class, give them the same name" for labels in groups[:_MOST_REMARKS]
+    ]
 
 
 def _shared(classes: Sequence[str]) -> list[str]:
-    """Remarks on labels that may be several in one; with a comma or slash, only if labels share a part."""
+    """Remarks on labels that may combine several labels. With a comma or slash, only if labels share a part."""
     remarks = []
     for mark in _SEVERAL:
         parts = {label: {part.strip() for part in label.split(mark)} for label in classes}
@@ -354,20 +361,21 @@ def _shared(classes: Sequence[str]) -> list[str]:
         if several and (common or mark in "|;"):
             holds = number_of(len(several), "class name holds", "class names hold")
             such = f"such as {brief(several[0])!r}"
-            remarks.append(f"{holds} {mark!r}, {such}; if those are several labels, keep one a photo")
+            remarks.append(f"{holds} {mark!r}, {such}; if these are several labels, keep one label per photo")
     return remarks
 
 
 def _check_any(path: Path, dataset: Dataset) -> None:
     if not dataset.photos:
         loose = any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.glob("*")) if path.is_dir() else False
-        hint = "but they lie in no class folder; make one folder a class" if loose else "found none"
+        hint = "but not in class folders; make a folder for each class" if loose else "found none"
         where = f"in class folders under {path}" if path.is_dir() else f"in the rows of {path}"
         msg = f"Expected images {where}, {hint}."
         raise DataError(msg)
     if dataset.classes and all(map(split_named, dataset.classes)):
         msg = (
-            f"Expected labels in {path}, found only splits: {', '.join(dataset.classes)}; name another --label-column."
+            f"Expected labels in {path}, found only splits: {', '.join(dataset.classes)}; choose another "
+            "--label-column."
         )
         raise DataError(msg)
     broken = [name for name in dataset.classes if _UNWRITABLE.search(name)]
@@ -375,19 +383,19 @@ def _check_any(path: Path, dataset: Dataset) -> None:
         msg = f"Expected class names in UTF-8 without line breaks, got {brief(broken[0])!r}; rename it."
         raise DataError(msg)
     if len(dataset.classes) < 2:  # noqa: PLR2004
-        actual = f"one: {brief(dataset.classes[0])}" if dataset.classes else f"none: {NONE} is no class"
+        actual = f"one: {brief(dataset.classes[0])}" if dataset.classes else f"none: {NONE} is not a class"
         msg = f"Expected at least two classes in {path}, found {actual}."
         raise DataError(msg)
 
 
 def read_parents(path: Path) -> dict[str, str]:
-    """Read a CSV with the columns ``label`` and ``parent``: label → its parent, or an empty text."""
+    """Read a CSV with the columns ``label`` and ``parent``. Returns label → parent, which may be empty."""
     parents: dict[str, str] = {}
     for label, parent in _rows(path):
         known = parents.setdefault(label, parent)
         if known != parent:
             both = " and ".join(repr(one) if one else "nothing" for one in (known, parent))
-            msg = f"Expected one parent of each label in {path}, {label!r} is under {both}; give them different names."
+            msg = f"Expected one parent for each label in {path}, but {label!r} is under {both}; use different names."
             raise DataError(msg)
     return parents
 
@@ -399,33 +407,34 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
     reader = read_delimited(path)
     if not {"label", "parent"} <= {*reader.schema.names}:
         names = ", ".join(reader.schema.names)
-        msg = f"Expected the columns label and parent in {path}, found {names}; name them so."
+        msg = f"Expected the columns label and parent in {path}, found {names}; rename the columns."
         raise InputError(msg)
     cells = (row for batch in reader.batches for row in batch.select(["label", "parent"]).to_pylist())
     for number, row in enumerate(cells, start=1):
         label, parent = (label_text(unescape_formula(row[name].strip())) for name in ("label", "parent"))
         if not label or NONE in {label, parent}:
-            msg = f"Expected labels of products in row {number} of {path}, got {label!r} under {parent!r}."
+            msg = f"Expected product labels in row {number} of {path}, got {label!r} under {parent!r}."
             raise DataError(msg)
         yield label, parent
 
 
 def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy | None:
-    """The tree of a dataset's classes, from ``--taxonomy`` (``listed``) or from its labels; None without a tree."""
+    """The tree of a dataset's classes, from ``--taxonomy`` (``listed``) or from the labels. None without a tree."""
     if listed is None:
         return Taxonomy(dataset.classes, dataset.parents) if dataset.parents else None
     if dataset.parents:
         label, parent = next(iter(dataset.parents.items()))
         msg = (
-            f"Expected one tree, but the labels of {dataset.source} contain parents, too ({parent}{PATH_MARK}{label}); "
-            "leave out --taxonomy."
+            f"Expected one tree, but the labels of {dataset.source} also contain parents "
+            f"({parent}{PATH_MARK}{label}); leave out --taxonomy."
         )
         raise DataError(msg)
     absent = [label for label in dataset.classes if label not in {*listed, *listed.values()}]
     if absent:
         msg = (
-            f"Expected every class in the tree, {', '.join(map(repr, absent[:10]))} "
-            f"{'is' if len(absent) == 1 else 'are'} not in it; add a row for each, with an empty parent at the top."
+            f"Expected every class in the tree, but {', '.join(map(repr, absent[:10]))} "
+            f"{('is' if len(absent) == 1 else 'are')} missing; add a row for each, with an empty parent at the "
+            "top."
         )
         raise DataError(msg)
     parents = {label: parent for label, parent in listed.items() if parent}
@@ -444,10 +453,10 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 
 
 def fetch_photos(dataset: Dataset, options: TableOptions, cache: Path, advance: Callable[[int, int], None]) -> Dataset:
-    """Fetch the photos from elsewhere; a photo that cannot be fetched gets an ``error``.
+    """Download the remote photos. A photo that cannot be downloaded gets an ``error``.
 
-    Each URL is fetched once, with a worker's rules, into ``photos/`` in the cache. ``options`` have the allowed hosts
-    and the headers; ``advance`` gets (fetched, to fetch).
+    Each URL is downloaded once, by a worker's rules, into ``photos/`` in the cache. ``options`` have the allowed hosts
+    and the headers. ``advance`` gets (finished, all).
     """
     cells = [photo.cell for photo in dataset.photos if photo.cell is not None]
     if not cells:
@@ -458,7 +467,7 @@ def fetch_photos(dataset: Dataset, options: TableOptions, cache: Path, advance: 
         try:
             failures = _fetch(photos, {cell: place for cell, place in places.items() if not _is_here(place)}, advance)
         except OSError as error:
-            msg = f"Expected to keep photos in {cache}, got {error}; set XDG_CACHE_HOME to a folder with room."
+            msg = f"Expected to write photos into {cache}, got {error}; set XDG_CACHE_HOME to a folder with space."
             raise InputError(msg) from error
 
     def brought(photo: LabeledPhoto) -> LabeledPhoto:
@@ -482,7 +491,7 @@ def _fetch(photos: Photos, places: Mapping[str, Path], advance: Callable[[int, i
 
 
 def _place(folder: Path, url: str) -> Path:
-    """The file of a URL's photo; its name shows the URL without its signature, and without a suffix, often wrong."""
+    """The file of a URL's photo. Its name shows the URL without the signature and the extension."""
     digest = hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
     if scheme_of(url) == "data":
         return folder / "data" / digest
@@ -491,7 +500,7 @@ def _place(folder: Path, url: str) -> Path:
 
 
 def _is_here(place: Path) -> bool:
-    """Whether the cache has a photo; text is an error page that the host may have mended since."""
+    """Whether the cache has a photo. Text is an error page, and does not count."""
     try:
         with place.open("rb") as file:
             return not is_text(file.read(FIRST_BYTES))

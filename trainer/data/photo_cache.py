@@ -1,8 +1,8 @@
 """The on-disk cache of decoded photos: image statistics with small copies, and pixels for training.
 
 Each photo is decoded once for its statistics, and once for each preprocessing. A cache is a folder of shards. Each pass
-over new photos adds some: ``<id>.arrays``, ``uint8 (n, S, S, 3)``, and ``<id>.parquet``, a row for each with the
-SHA-256 of its file. The latter is renamed into place last, once the shard is whole. Photos of a damaged or deleted
+over new photos adds shards: ``<id>.arrays``, ``uint8 (n, S, S, 3)``, and ``<id>.parquet``, with a row per photo and the
+SHA-256 of its file. The ``.parquet`` file is renamed last, when the shard is complete. Photos of a damaged or deleted
 shard are decoded again.
 """
 
@@ -29,13 +29,13 @@ from trainer.data.photo_files import COPY_SIDE, FaultKind, ImageStatistics, Phot
 from worker.labelling.process_pool import Death, ProcessPool
 
 STATISTICS_VERSION: Final = "1"
-"""Raised whenever the statistics of the same bytes change."""
+"""The version of the statistics. Increase it when the statistics of the same bytes change."""
 FEATURES_VERSION: Final = "1"
-"""Raised whenever the features of the same pixels change."""
+"""The version of the features. Increase it when the features of the same pixels change."""
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
-"""At most this many photos in a shard: a pass holds them in memory, and loses them to ``kill -9``."""
+"""The largest number of photos in a shard. A pass holds them in memory, and loses them after ``kill -9``."""
 _MODULE: Final = "trainer.data.photo_process"
 _ARRAYS: Final = ".arrays"
 _INDEX: Final = ".parquet"
@@ -51,14 +51,16 @@ def _writing(folder: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise _gone(folder) from error
     except OSError as error:
-        msg = f"Expected to write the photo cache in {folder}, {error.strerror}; make room, or set XDG_CACHE_HOME."
+        msg = (
+            f"Expected to write the photo cache in {folder}, {error.strerror}; free some space, or set XDG_CACHE_HOME."
+        )
         raise InputError(msg) from error
 
 
 def _gone(folder: Path) -> InputError:
     msg = (
-        f"Expected the photo cache in {folder}, something has removed it; keep it from cleaning up there, and run it "
-        "again."
+        f"Expected the photo cache in {folder}, another program has removed it; exclude the folder from "
+        "clean-up, and run the command again."
     )
     return InputError(msg)
 
@@ -78,11 +80,10 @@ class _PhotoCache:
             self._open_shard(index)
 
     def lacks(self, sha256: str) -> bool:
-        """Whether a file has never been decoded."""
         return sha256 not in self._rows and sha256 not in self._passing
 
     def fault(self, sha256: str) -> PhotoFault | None:
-        """Why a file in the cache cannot be used; ``None`` if it can."""
+        """Why a cached file cannot be used; ``None`` if it can."""
         if sha256 in self._passing:
             return self._passing[sha256]
         shard, row = self._rows[sha256]
@@ -90,9 +91,9 @@ class _PhotoCache:
         return PhotoFault(FaultKind(kind), self._tables[shard]["message"][row].as_py()) if kind else None
 
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
-        """Decode the files (SHA-256 → path) that the cache lacks. An error keeps the decoded photos.
+        """Decode the files (SHA-256 → path) that the cache lacks. After an error the decoded photos stay.
 
-        A file that changed since it was hashed is a fault; its decoded photo is kept under the new SHA-256.
+        A file that changed since it was hashed is a fault. Its decoded photo is stored under the new SHA-256.
         """
         new = [(sha256, path) for sha256, path in files.items() if self.lacks(sha256)]
         for start in range(0, len(new), self._shard):
@@ -111,7 +112,7 @@ class _PhotoCache:
         try:
             self._make_folder()
             with _writing(self._folder), arrays.open("wb") as file:
-                # Allocate it all now: a mapped file on a full disk would kill the process.
+                # Allocate all space now: a full disk would kill the process that writes a mapped file.
                 os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
             try:
                 one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
@@ -137,7 +138,7 @@ class _PhotoCache:
         except OSError as error:
             msg = (
                 f"Expected a folder for the photo cache, {self._folder} cannot be made ({error.strerror}); set "
-                "XDG_CACHE_HOME to a folder in which files can be made."
+                "XDG_CACHE_HOME to a writable folder."
             )
             raise InputError(msg) from error
 
@@ -157,11 +158,11 @@ class _PhotoCache:
         self._tables.append(table)
 
     def _map(self, arrays: Path) -> None:
-        """Map a shard's arrays into memory, if that pays."""
+        """Map a shard's arrays into memory, if this saves time."""
 
 
 class StatisticsStore(_PhotoCache):
-    """Statistics and small copies of photos, in a machine's cache."""
+    """Statistics and small copies of photos, in this machine's cache."""
 
     _columns = _STATISTICS_COLUMNS
 
@@ -186,12 +187,13 @@ class StatisticsStore(_PhotoCache):
                 shard, row = self._rows[sha256]
                 if shard not in files:
                     files[shard] = stack.enter_context(self._arrays[shard].open("rb")).fileno()
-                os.preadv(files[shard], [place.data], row * self._array_bytes)  # mapped pages would count as memory
+                # mapped pages would count as used memory
+                os.preadv(files[shard], [place.data], row * self._array_bytes)
         return pixels
 
 
 class PixelStore(_PhotoCache):
-    """Pixels for one preprocessing, in a machine's cache; they stay readable after their files are deleted."""
+    """Pixels for one preprocessing, in this machine's cache. They stay readable after their files are deleted."""
 
     def __init__(self, cache: Path, spec: PreprocessSpec) -> None:
         self.spec = spec
@@ -212,9 +214,9 @@ class PixelStore(_PhotoCache):
 
 
 class FeatureStore:
-    """Features of photos by a frozen body, in a machine's cache; a file for each pass.
+    """Features of photos from a frozen body, in this machine's cache. Each pass writes a file.
 
-    ``body`` is the SHA-256 of its weights. A damaged file is ignored.
+    ``body`` is the SHA-256 of its weights. Damaged files are ignored.
     """
 
     def __init__(self, cache: Path, spec: PreprocessSpec, body: str) -> None:
@@ -226,7 +228,7 @@ class FeatureStore:
                 self._files[path] = {name: row for row, name in enumerate(names.tolist())}
 
     def take(self, sha256s: Sequence[str]) -> dict[str, npt.NDArray[np.float32]]:
-        """The features on disk of these photos: SHA-256 → ``float32 (D,)``."""
+        """The cached features of these photos: SHA-256 → ``float32 (D,)``."""
         taken: dict[str, npt.NDArray[np.float32]] = {}
         for path, rows in self._files.items():
             if here := [name for name in sha256s if name in rows]:
@@ -236,7 +238,7 @@ class FeatureStore:
         return taken
 
     def add(self, features: Mapping[str, npt.NDArray[np.float32]]) -> None:
-        """Keep features, all of one pass."""
+        """Store the features of one pass."""
         path = self._folder / f"{uuid.uuid4().hex[:12]}.npz"
         names = list(features)
         with _writing(self._folder):
@@ -245,10 +247,10 @@ class FeatureStore:
 
 
 class _Pass:
-    """One pass over new photos: a record for each, or an empty one if the next pass must try again.
+    """One pass over new photos. It writes a record for each photo. The record is empty if the next pass must try again.
 
-    The next pass retries faults of reading a file (not of its bytes), files that changed, time limits, and deaths by
-    SIGKILL: the kernel may have been short of memory.
+    The next pass tries again after unreadable files (not damaged bytes), changed files, time limits, and deaths by
+    SIGKILL, because the kernel may have been short of memory.
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:
@@ -260,7 +262,6 @@ class _Pass:
         self.passing: dict[str, PhotoFault] = {}
 
     def run(self, workers: int, arguments: tuple[str, ...]) -> None:
-        """Decode everything, in processes with these arguments."""
         lines = [json.dumps([row, str(path)]) for row, (_, path) in enumerate(self._files)]
         with ProcessPool((_MODULE, *arguments), workers) as pool:
             pool.run(lines, self._answered, self._died)
@@ -278,13 +279,13 @@ class _Pass:
         self._on_photo()
 
     def _died(self, death: Death) -> bool:
-        """Record that decoding a photo killed its process; two deaths make it a fault, one may be chance."""
+        """Record that decoding a photo killed its process. One death may be chance; two deaths are a fault."""
         self._deaths[death.lines[0]] += 1
         if self._deaths[death.lines[0]] == 1:
             return True
         late = death.status == -signal.SIGALRM
         ending = signal.Signals(-death.status).name if death.status < 0 else f"exit status {death.status}"
-        how = f"took longer than {self._timeout_s:g} s" if late else f"brought its process down ({ending})"
+        how = f"took longer than {self._timeout_s:g} s" if late else f"crashed its process ({ending})"
         kind = FaultKind.TIMEOUT if late else FaultKind.CRASHED
         fault = PhotoFault(kind, f"Decoding {how}, twice; re-save the photo.")
         row = json.loads(death.lines[0])[0]

@@ -1,7 +1,7 @@
-"""Photos' files: SHA-256, faults of files that are no photo, and statistics of pixels.
+"""Photo files: SHA-256, faults of unusable files, and statistics of pixels.
 
-The scores use cleanvision's quantities, so that people who know it find the same words and nearly the same numbers:
-https://github.com/cleanlab/cleanvision. Brightness is of at most ``SAMPLED`` pixels, evenly spread.
+The scores follow cleanvision, with the same words and nearly the same numbers: https://github.com/cleanlab/cleanvision.
+Brightness uses at most ``SAMPLED`` evenly spread pixels.
 """
 
 import hashlib
@@ -20,11 +20,11 @@ from models.file_kinds import ENDS_EARLY, FIRST_BYTES, other_kind, photo_format,
 from models.photo import read_photo
 from models.preprocess import Pixels, opened, orientation_of, shrink_large_jpeg, whole_rgb
 
-if TYPE_CHECKING:  # it loads PyArrow, too much memory for the processes that decode
+if TYPE_CHECKING:  # loads PyArrow, which takes too much memory in the decoding processes
     from trainer.data.dataset import LabeledPhoto
 
 COPY_SIDE: Final = 64
-"""Side of the small copy; a photo of any shape is stretched into it."""
+"""Side of the small copy. A photo of any shape is stretched to a square."""
 SAMPLED: Final = 1 << 19
 _BLUR_SIDE: Final = 64
 _STEPS_SIDE: Final = 512
@@ -41,7 +41,7 @@ _MEANT_FOR_PHOTOS: Final = frozenset(
 
 
 class FaultKind(StrEnum):
-    """Faults of files; values shared with :class:`models.errors.ImageFault` have the same spelling."""
+    """Faults of files. If :class:`models.errors.ImageFault` has the same fault, the values are equal."""
 
     TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"
@@ -58,26 +58,26 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class PhotoFault:
-    """Why a photo cannot be used; the message is for people."""
+    """Why a photo cannot be used. The message is for people."""
 
     kind: FaultKind
     message: str
 
 
 def changed(path: Path) -> PhotoFault:
-    """The fault of a file that was replaced since its SHA-256 was noted: its label may not fit any more."""
-    msg = f"Expected the bytes of {path} to match its noted SHA-256, they differ; check its label and try again."
+    """The fault of a file that was replaced after its SHA-256 was recorded. Its label may be wrong now."""
+    msg = f"Expected the bytes of {path} to match the recorded SHA-256, they differ; check the label and try again."
     return PhotoFault(FaultKind.CHANGED, msg)
 
 
 def hash_photos(
     photos: "Sequence[LabeledPhoto]", on_photo: Callable[[int, int], None] = lambda done, total: None
 ) -> "tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, PhotoFault]]]":
-    """The usable photos, each with the SHA-256 of its file, and the others, each with its fault."""
+    """The usable photos, each with the SHA-256 of its file, and the other photos, each with its fault."""
     hashed: list[tuple[LabeledPhoto, str]] = []
     unread: list[tuple[LabeledPhoto, PhotoFault]] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(photos), _AT_A_TIME):  # a pool keeps a record of every task
+        for start in range(0, len(photos), _AT_A_TIME):  # a pool would keep a record of every task
             some = photos[start : start + _AT_A_TIME]
             for done, (photo, answer) in enumerate(zip(some, pool.map(_read, some), strict=True), start=start + 1):
                 if isinstance(answer, str):
@@ -99,7 +99,7 @@ def _read(photo: "LabeledPhoto") -> str | PhotoFault:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a photo's file, in hex; an ImageError if it cannot be read."""
+    """The SHA-256 of a photo's file, in hex. ImageError if the file cannot be read."""
     return hashlib.sha256(read_photo(path)).hexdigest()
 
 
@@ -112,22 +112,24 @@ def sha256_now(path: Path) -> str | None:
 
 
 def unsupported_fault(data: bytes) -> PhotoFault | None:
-    """The fault of a file in a known format that Hangtag does not read; None if the format is unknown or damaged."""
+    """The fault of a file in a known format that Hangtag does not read. None for other files."""
     known = None if photo_format(data) else other_kind(data)
     return PhotoFault(FaultKind.UNSUPPORTED, known) if known else None
 
 
 def stray_fault(path: Path) -> PhotoFault | None:
-    """The fault of a photo whose name does not end like a photo's; None for other files."""
+    """The fault of a photo whose name has another extension. None for other files."""
     try:
         data = read_photo(path)[:FIRST_BYTES]
     except ImageError:
         return None
     suffix = path.suffix.lower()
     if photo := photo_format(data):
-        return PhotoFault(FaultKind.WRONG_EXTENSION, f"Its content is {photo}, its name is {path.name}; rename it.")
+        return PhotoFault(
+            FaultKind.WRONG_EXTENSION, f"The content is {photo}, the name is {path.name}; rename the file."
+        )
     if suffix in _MEANT_FOR_PHOTOS:
-        return PhotoFault(FaultKind.UNSUPPORTED, other_kind(data) or to_save(f"a file of the kind {suffix}"))
+        return PhotoFault(FaultKind.UNSUPPORTED, other_kind(data) or to_save(f"a file of the type {suffix}"))
     return None
 
 
@@ -136,11 +138,11 @@ class ImageStatistics:
     """Statistics of a readable photo.
 
     Attributes:
-        format, mode: Pillow's names of the file's format and of its pixel format.
-        width, height: in pixels, once upright.
+        format, mode: Pillow's names of the file format and of the pixel format.
+        width, height: pixels of the upright photo.
         orientation: the EXIF tag; 1 if there is none.
-        exif: whether there are EXIF tags; in a TIFF, which is made of tags, only tags of cameras and editors count.
-        grey: whether no pixel of the small copy has a colour.
+        exif: whether there are EXIF tags. In a TIFF, which consists of tags, only tags of cameras and editors count.
+        grey: whether all pixels of the small copy are grey.
         brightness_5, brightness_99: percentiles of the perceived brightness, 0 to 1.
         entropy: of the histograms, in bits.
         edges, histogram_spread: standard deviations of the edges and of the grey histogram, at 64 px.
@@ -173,7 +175,7 @@ class ImageStatistics:
 
 
 def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
-    """The statistics of a photo, given the bytes of its file, and its small copy ``uint8 (64, 64, 3)``."""
+    """The statistics of a photo from the bytes of its file, and its small copy ``uint8 (64, 64, 3)``."""
     with opened(data) as image:
         size = image.size
         shrink_large_jpeg(image)
@@ -199,8 +201,8 @@ def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
 
 
 def _stored(image: Image.Image) -> dict[str, Any]:
-    if image.format != "TIFF":  # Pillow turns a TIFF upright as it loads it, and deletes the tag
-        image.load()  # or the search for EXIF behind a damaged PNG's pixels would decode a part of it
+    if image.format != "TIFF":  # Pillow turns a TIFF upright when it loads it, and deletes the tag
+        image.load()  # otherwise the search for EXIF in a damaged PNG would decode part of it
     try:
         tags = set(image.getexif())
     except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds on a damaged block; the photo may be fine
@@ -214,7 +216,7 @@ def _stored(image: Image.Image) -> dict[str, Any]:
 
 
 def _is_animated(image: Image.Image) -> bool:
-    """Whether a second picture can be read; called last, since seeking spoils a damaged file."""
+    """Whether a second picture can be read. Called last, because seeking spoils a damaged file."""
     try:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except Exception:  # noqa: BLE001 - the first picture is whole, and Pillow raises a dozen kinds on damaged bytes
@@ -259,7 +261,7 @@ def _steepest(image: Image.Image) -> int:
 
 
 def fault_of(data: bytes, error: ImageError) -> PhotoFault:
-    """The fault of a photo, from its bytes and the error of decoding them."""
+    """The fault of a photo, from its bytes and its decoding error."""
     if error.fault is not ImageFault.UNREADABLE:
         return PhotoFault(FaultKind(error.fault), str(error))
     if str(error) == ENDS_EARLY:

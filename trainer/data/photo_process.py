@@ -1,9 +1,11 @@
-"""A process that decodes photos: paths in on stdin, arrays into a shared file, a JSON line out for each.
+"""A process that decodes photos.
 
-Run as ``python -P -m trainer.data.photo_process ARRAYS_FILE TIMEOUT_S [SPEC_JSON]``; each line is ``[ROW, "PATH"]``.
-With a preprocessing, a row of the file gets the photo's pixels; without one its small copy, and the answer has its
-``statistics``. A file is read once: the answer has the ``sha256`` of the decoded bytes, unless the file could not be
-read. ``kind`` and ``message`` describe a fault.
+It reads paths from stdin, writes arrays into a shared file, and prints a JSON line per photo.
+
+Run as ``python -P -m trainer.data.photo_process ARRAYS_FILE TIMEOUT_S [SPEC_JSON]``. Each input line is ``[ROW,
+"PATH"]``. With SPEC_JSON, a row of the file gets the preprocessed pixels. Without it, the row gets the small copy, and
+the answer has the ``statistics``. A file is read once, and the answer has the ``sha256`` of the decoded bytes, unless
+the file could not be read. ``kind`` and ``message`` describe a fault.
 """
 
 import hashlib
@@ -27,7 +29,7 @@ MEMORY_BYTES: Final = 4 * 1024**3
 
 
 def main(arrays_file: str, timeout_s: str, spec_json: str = "") -> int:
-    """Decode photos until there are no more."""
+    """Decode photos until the input ends."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))

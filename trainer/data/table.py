@@ -1,4 +1,4 @@
-"""Reads a table of products as labelled photos: chooses its columns and rows."""
+"""Reads a table of products as labelled photos. Chooses columns and rows."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,19 +25,19 @@ _IMAGE: Final = "image"
 _GROUP: Final = "group"
 _SPLIT: Final = "split"
 _MOST_CLASSES: Final = 1000
-"""A column with more labels holds prices, names or numbers of products."""
+"""The most labels of a label column. A column with more values contains prices, names or product numbers."""
 _LONGEST: Final = 1000
 _SHORT: Final = 100
 _NAMED: Final = 5
 _MOST_WORDS: Final = 20
-"""No split column has more different words."""
+"""The most different words in a split column."""
 
 
 @dataclass(frozen=True)
 class TableRow:
-    """The cells of a row with a label, and its number, from 1; cells of missing columns are empty.
+    """The cells of a row with a label, and the row's number, from 1. Cells of missing columns are empty.
 
-    No cell has blanks at its ends, except the label: see :func:`models.text.label_text`.
+    Cells have no blanks at their ends. Labels are as in :func:`models.text.label_text`.
     """
 
     number: int
@@ -50,9 +50,9 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TableRead:
-    """The columns and conditions that read a table, and counts; the first fields are completed ``TableOptions``.
+    """The columns and conditions of a table, and counts. The first fields are the completed ``TableOptions``.
 
-    ``rows_chosen`` meet all conditions; ``rows_without_label`` of them are left out.
+    ``rows_chosen`` meet all conditions. ``rows_without_label`` of them have no label.
     """
 
     image_column: str
@@ -70,16 +70,16 @@ class TableRead:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks for a person, a line each, without folders."""
+        """Remarks for a person, one per line, without folders."""
         notes = []
         if (self.image_column, self.label_column, self.group_column or _GROUP) != (_IMAGE, LABEL, _GROUP):
             products = f", products under {self.group_column!r}" if self.group_column else ""
-            notes.append(f"labels are under {self.label_column!r}, photos under {self.image_column!r}{products}")
+            notes.append(f"labels are in {self.label_column!r}, photos in {self.image_column!r}{products}")
         if self.where:
             notes.append(f"{self.rows_chosen:,} of {number_of(self.rows, 'row')} meet {' and '.join(self.where)}")
         if self.rows_without_label:
             have = number_of(self.rows_without_label, "row has", "rows have")
-            notes.append(f"{have} no label and {'is' if self.rows_without_label == 1 else 'are'} left out")
+            notes.append(f"{have} no label and {('is' if self.rows_without_label == 1 else 'are')} left out")
         return tuple(one_line(note, _LONGEST) for note in (*notes, *self.remarks))
 
 
@@ -88,8 +88,8 @@ def read_table(
 ) -> tuple[list[TableRow], TableRead]:
     """Read the rows that have a label and meet all conditions.
 
-    The columns ``split``, ``group`` and ``sha256`` have these meanings, in capitals too, unless an option uses them for
-    something else. ``names_split`` gives a cell's split, or None.
+    The columns ``split``, ``group`` and ``sha256`` (also in capitals) have these meanings, unless an option gives them
+    another. ``names_split`` returns the split that a cell means, or None.
     """
     label, group = options.label_column, options.group_column
     options = replace(options, label_column=label and label_text(label), group_column=group and label_text(group))
@@ -113,7 +113,7 @@ def read_table(
     if not kept:
         msg = (
             f"Expected labels in the column {columns[LABEL]!r} of {catalogue.source}, found "
-            f"{number_of(chosen, 'row')} without a label; name another --label-column."
+            f"{number_of(chosen, 'row')} without a label; choose another --label-column."
         )
         raise DataError(msg)
     if options.label_column is not None:
@@ -136,16 +136,17 @@ def read_table(
 
 def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
     by_name = {name.lower(): name for name in reversed(catalogue.schema.names)}
-    by_name |= {name: name for name in catalogue.schema.names}  # split wins over Split
+    by_name |= {name: name for name in catalogue.schema.names}  # a column split is preferred to a column Split
     label = options.label_column or by_name.get(LABEL)
     if label is None:
         names = one_line(", ".join(catalogue.schema.names), _LONGEST)
-        msg = f"Which column of {catalogue.source} holds the label? Pass --label-column, one of: {names}."
+        msg = f"Which column of {catalogue.source} contains the label? Pass --label-column with one of: {names}."
         raise InputError(msg)
     catalogue.check_column(options.label_column, "--label-column")
     catalogue.check_column(options.group_column, "--group-column")
-    if label in {catalogue.image_column, options.group_column}:  # or each class would be one product, in one split
-        msg = f"Expected a column of its own for the labels, got {label!r}, the column of photos or products."
+    # otherwise each class would be one product, in one split
+    if label in {catalogue.image_column, options.group_column}:
+        msg = f"Expected a separate column for the labels, got {label!r}, the column of photos or products."
         raise InputError(msg)
     free = {*catalogue.schema.names} - {catalogue.image_column, label, options.group_column}
     own = {name: by_name[name] for name in (_SPLIT, _GROUP, "sha256") if by_name.get(name) in free}
@@ -156,12 +157,12 @@ def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
 def _with_splits_noted(
     catalogue: Catalogue, columns: Iterable[str], names_split: Callable[[str], object]
 ) -> Iterator[pa.RecordBatch]:
-    """Pass on the batches; then note columns whose cells all name splits, at least two of them."""
+    """Pass the batches on. At the end, note columns whose cells are all names of splits, at least two."""
     split_words: dict[str, dict[object, str]] = {
         name: {} for name in columns if _is_text(catalogue.schema.field(name).type)
     }
     for batch in catalogue.batches:
-        for name in list(split_words):  # after the first batch, hardly ever one is left
+        for name in list(split_words):  # the first batch rules out nearly all columns
             texts = [text for text in pc.unique(batch.column(name)).to_pylist() if text and text.strip()]
             splits = {names_split(text): text for text in texts[:_MOST_WORDS]}
             split_words[name] |= splits
@@ -169,8 +170,8 @@ def _with_splits_noted(
                 del split_words[name]
         yield batch
     catalogue.remarks.extend(
-        f"the column {name!r} is ignored, though its cells name splits ({', '.join(words.values())}); to use them, "
-        f"call it {_SPLIT}"
+        f"the column {name!r} is ignored, although it looks like splits ({', '.join(words.values())}); to use "
+        f"it, rename it to {_SPLIT}"
         for name, words in split_words.items()
         if len(words) > 1
     )
@@ -184,7 +185,7 @@ def _is_text(kind: pa.DataType) -> bool:
 def _condition(catalogue: Catalogue, text: str) -> tuple[str, str]:
     column, equals, value = text.partition("=")
     if not equals:
-        msg = f"Expected COLUMN=VALUE as --where, such as category=dress, got {text!r}."
+        msg = f"Expected --where as COLUMN=VALUE, such as category=dress, got {text!r}."
         raise InputError(msg)
     catalogue.check_column(label_text(column), "--where")
     return label_text(column), label_text(value)
@@ -194,18 +195,19 @@ def _check_plain(catalogue: Catalogue, name: str) -> None:
     field = catalogue.schema.field(name)
     if field.metadata == JSON_FIELD or pa.types.is_nested(field.type) or is_bytes(field.type):
         holds = "lists, or values of several types" if field.metadata == JSON_FIELD else field.type
-        msg = f"Expected text or numbers in the column {name!r} of {catalogue.source}, it holds {holds}; mend it."
+        msg = (
+            f"Expected text or numbers in the column {name!r} of {catalogue.source}, found {holds}; correct the column."
+        )
         raise DataError(msg)
 
 
 def _chosen_rows(
     catalogue: Catalogue, columns: Mapping[str, str], conditions: Sequence[tuple[str, str]]
 ) -> tuple[list[TableRow], int, int]:
-    """The rows with a label that meet all conditions; how many rows meet them; and how many there are."""
     kept: list[TableRow] = []
     chosen, number, names = 0, 0, {*columns.values(), *(column for column, _ in conditions)}
     is_text = catalogue.source.lower().endswith((".csv", ".tsv"))
-    as_meant = unescape_formula if is_text else str  # Hangtag and others write an apostrophe before a formula
+    as_meant = unescape_formula if is_text else str  # Hangtag and other programs write an apostrophe before a formula
     for number, (image, row) in enumerate(_rows(catalogue, names), start=1):
         if all(label_text(row[column]) == value for column, value in conditions):
             chosen += 1
@@ -229,10 +231,9 @@ def _rows(catalogue: Catalogue, names: set[str]) -> Iterator[tuple[str, dict[str
 
 
 def _texts(column: pa.Array, field: pa.Field) -> list[str]:
-    """The cells as text of a CSV; a NaN is an empty cell."""
     if names := (field.metadata or {}).get(CLASS_NAMES):
         by_number = {str(number): name for number, name in enumerate(json.loads(names))}
-        return [by_number.get(text or "", "") for text in cell_texts(column)]  # without one, the number is -1
+        return [by_number.get(text or "", "") for text in cell_texts(column)]  # -1 if there is no such column
     empty = {"nan"} if pa.types.is_floating(column.type) else frozenset[str]()
     return ["" if text is None or text in empty else text for text in cell_texts(column)]
 
@@ -243,17 +244,17 @@ def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -
         named = ", ".join(one_line(label, _SHORT) for label in list(labels)[:_NAMED])
         msg = (
             f"Expected at most {_MOST_CLASSES:,} labels in the column {column!r} of {catalogue.source}, found "
-            f"{len(labels):,} in {number_of(len(rows), 'row')}, such as {named}; name another --label-column, "
-            "or split it into class folders."
+            f"{len(labels):,} in {number_of(len(rows), 'row')}, such as {named}; choose another --label-column, "
+            "or use class folders."
         )
         raise DataError(msg)
 
 
 def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
-    """The rows with the last name of labels like ``shoes > boots``, and the tree in these labels: label → its parent.
+    """Shorten labels like ``shoes > boots`` to the last name. Also returns the tree of these labels: label → parent.
 
-    Labels that put one name under two parents are no tree: they stay whole. A root above all classes is left out. The
-    notes, returned last, say so.
+    If a name has two parents, the labels are no tree and stay whole. A root above all classes is left out. Both cases
+    add a note to the result.
     """
     rows = list(rows)
     parents: dict[str, str] = {}
@@ -266,7 +267,7 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
         for parent, label in pairwise(way):
             if parents.setdefault(label, parent) != parent:
                 both = f"{brief(label)!r} is under {brief(parents[label])!r} and {brief(parent)!r}"
-                return rows, {}, (f"labels are taken whole, such as {brief(row.label)!r}, and give no tree: {both}",)
+                return rows, {}, (f"labels are used whole, such as {brief(row.label)!r}, without a tree: {both}",)
         leaves[row.label] = way[-1]
     classes = {*leaves.values()} - {NONE}
     shared = set.intersection(*({*_above(parents, label)} for label in classes)) - classes if classes else set()
@@ -276,7 +277,7 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
 
 
 def _above(parents: Mapping[str, str], label: str) -> list[str]:
-    """The names above a label. A circle, refused elsewhere, ends where it closes."""
+    """The names above a label. Stops at a cycle, which is refused elsewhere."""
     above: list[str] = []
     while (parent := parents.get(above[-1] if above else label)) is not None and parent not in above:
         above.append(parent)

@@ -1,1 +1,1 @@
-"""Judges a network: figures, thresholds, folds and likely label errors."""
+"""Evaluates a network: figures, thresholds, folds and likely label errors."""

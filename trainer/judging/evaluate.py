@@ -1,4 +1,4 @@
-"""Judges the best network of a training on validation and test: predictions, thresholds, figures."""
+"""Evaluates the best network of a training on validation and test: predictions, thresholds, figures."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class Judged(StrEnum):
-    """Which photos figures describe, by their field in ``evaluation.json``."""
+    """Groups of photos with figures. The values are fields of ``evaluation.json``."""
 
     VAL = "val"
     CV = "cv"
@@ -51,22 +51,22 @@ class Judged(StrEnum):
 
 
 class PerSplit(EvaluationRecord, Generic[T]):
-    """A value each for validation, for test, and for all photos out of fold; None if there are no such photos."""
+    """A value for validation, for test, and for all photos out of fold. None if there are no such photos."""
 
     val: T | None
     test: T | None
     cv: T | None = None
 
     def of(self, judged: Judged) -> T | None:
-        """The value for some photos; None if there are none."""
+        """The value for these photos. None if there are none."""
         value: T | None = getattr(self, judged)
         return value
 
 
 class UnknownFigures(EvaluationRecord):
-    """The limit of "not one of my products", and the share of each split's photos that it sends to review.
+    """The limit of the unknown score, and the share of each split's photos that it sends to review.
 
-    ``outliers`` is None without photos under ``_none`` to measure it on.
+    ``outliers`` is None without photos under ``_none``.
     """
 
     score: str
@@ -77,7 +77,7 @@ class UnknownFigures(EvaluationRecord):
 
 
 class CrossValidated(Figures):
-    """Figures out of fold: of ``folds`` networks, each on the photos that it was trained without."""
+    """Out-of-fold figures of ``folds`` networks. Each network predicts the photos that it was not trained on."""
 
     folds: int
 
@@ -95,12 +95,12 @@ class Evaluation(PerSplit[Figures]):
     """The contents of ``evaluation.json``.
 
     Attributes:
-        val, test: figures of calibrated probabilities.
-        cv: the same for all photos except test photos, each predicted by a network that has not seen it.
+        val, test: figures from calibrated probabilities.
+        cv: figures on all photos except test photos. Each photo is predicted by a network that was not trained on it.
         ece_before: the calibration error without ``temperature``.
         coverage_at_precision: target (``"0.98"``) → its figures.
         surest: figures of the surest photos if no precision is promised.
-        label_issues: rows of ``label_issues.csv``; ``unlisted`` gives the reason if there is no list.
+        label_issues: number of rows in ``label_issues.csv``. ``unlisted`` is the reason if there is no list.
         distances: see :func:`trainer.judging.figures.distances`.
     """
 
@@ -122,7 +122,7 @@ class Evaluation(PerSplit[Figures]):
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
 
     def unpromised(self, *, pooled: bool) -> list[str]:
-        """Sentences for a person if no precision can be promised: why, the surest photos, weak classes."""
+        """Sentences for a person if no precision can be promised: the reason, the surest photos, weak classes."""
         word = (Judged.CV if self.cv else Judged.VAL).word
         own, own_word = (self.cv, word) if pooled and self.cv else (self.val, Judged.VAL.word)
         return unpromised_sentences(self.thresholds[0], own, self.surest, word, own_word)
@@ -133,12 +133,12 @@ class Evaluation(PerSplit[Figures]):
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
-        """Targets that label nothing → why, for a person; ``pooled``: out-of-fold rows count as the network's own."""
+        """Targets that label no photos → the reason. ``pooled``: out-of-fold rows count as the network's own rows."""
         own = self.cv if pooled else self.val
         return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
     def by_level(self, judged: Judged) -> list[LevelRow]:
-        """The figures of each target that labels any photo, at each level of a tree; empty without a tree."""
+        """The figures of each target that labels any photos, at each level of a tree. Empty without a tree."""
         rows = []
         for target in self.thresholds:
             figures = self.coverage_at_precision[f"{target.precision:.2f}"].of(judged)
@@ -150,13 +150,13 @@ class Evaluation(PerSplit[Figures]):
 
 @dataclass(frozen=True)
 class SplitPredictions:
-    """Predictions for one split by the network, or for all photos except test photos by networks trained without them.
+    """The network's predictions for one split, or out-of-fold predictions for all photos except test photos.
 
     Attributes:
         labels: class indices ``(n,)``.
-        logits: before the temperature, ``float32 (n, classes)``; ``probabilities`` are calibrated.
-        unknown: the out-of-distribution score ``float32 (n,)``; None if each fold has its own.
-        known: whether that is within the limit of its fold, ``(n,)``; None: the limit of the model decides.
+        logits: before the temperature, ``float32 (n, classes)``. ``probabilities`` are calibrated.
+        unknown: the out-of-distribution score ``float32 (n,)``. None if each fold has its own score.
+        known: whether the score is within the limit of its fold, ``(n,)``. None: use the model's limit.
     """
 
     photos: Sequence[AssignedPhoto]
@@ -168,15 +168,15 @@ class SplitPredictions:
 
     @property
     def effect(self) -> float:
-        """How many of the photos count as one independent photo."""
+        """How many photos are worth one independent photo."""
         return group_effect(self.probabilities, self.labels, group_numbers(self.photos))
 
 
 @dataclass(frozen=True)
 class CalibratedPredictions:
-    """The result of judging a network on validation, and on test if there are such photos.
+    """The predictions of a network for validation, and for test if there are test photos.
 
-    ``out_of_fold`` has predictions for all photos except test photos, by networks that were trained without them.
+    ``out_of_fold`` has out-of-fold predictions for all photos except test photos.
     """
 
     judged: Mapping[Judged, SplitPredictions]
@@ -187,9 +187,9 @@ class CalibratedPredictions:
 
 
 def is_better(one: Evaluation, other: Evaluation) -> bool:
-    """Whether a network is as good as another, or better, on photos outside both trainings.
+    """Whether a network is at least as good as another, on photos outside both trainings.
 
-    All photos out of fold count if both networks were judged on them, else validation.
+    All photos out of fold count if both networks have such predictions. Otherwise validation counts.
     """
     judged = Judged.CV if one.cv and other.cv else Judged.VAL
     ours, theirs = one.of(judged), other.of(judged)
@@ -199,7 +199,7 @@ def is_better(one: Evaluation, other: Evaluation) -> bool:
 def judge(
     predictor: Predictor, training: Training, prepared: Prepared, folds: Sequence[HeldOutLogits]
 ) -> CalibratedPredictions:
-    """Judge a training's best network on the photos of validation and test."""
+    """Predict validation and test photos with a training's best network."""
     photos = {split: own_photos for split in (Split.VAL, Split.TEST) if (own_photos := prepared.of(split))}
     predictions = {
         split: predictor.predict([photo.sha256 for photo in own_photos]) for split, own_photos in photos.items()
@@ -231,7 +231,7 @@ def judge(
 def _out_of_fold(
     training: Training, parts: Sequence[HeldOutLogits], validation: Sequence[AssignedPhoto], confidence: Confidence
 ) -> SplitPredictions:
-    """All photos except test photos; the network itself predicts validation photos."""
+    """All photos except test photos. The network itself predicts validation photos."""
     logits = np.concatenate([part.logits for part in parts])
     return SplitPredictions(
         photos=[*held_photos(training), *validation],
@@ -251,7 +251,7 @@ def evaluate(
     outliers: OutlierFigures | None = None,
     tree: Taxonomy | None = None,
 ) -> Evaluation:
-    """All figures of a training, on validation, on test if there is one, and on ``folds`` if it was cross-validated."""
+    """All figures of a training: on validation, on test if there is one, and on ``folds`` after cross-validation."""
 
     def known(split: SplitPredictions) -> npt.NDArray[np.bool_]:
         if split.known is not None:

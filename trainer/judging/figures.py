@@ -36,7 +36,7 @@ class EvaluationRecord(BaseModel):
 
 
 class ClassFigures(EvaluationRecord):
-    """The figures of one class, with 95% intervals; ``support`` is its number of photos."""
+    """The figures of one class, with 95% intervals. ``support`` is the number of photos."""
 
     precision: float
     precision_95: Interval
@@ -53,10 +53,10 @@ class ClassFigures(EvaluationRecord):
 
 
 class Figures(EvaluationRecord):
-    """The figures of one split; precision, recall and F1 are means over the classes that occur in it.
+    """The figures of one split. Precision, recall and F1 are means over the classes that occur in it.
 
-    ``top5`` is None if there are no more than five classes; ``ece`` is the calibration error of the likeliest class;
-    ``loss`` the mean cross-entropy.
+    ``top5`` is None if there are at most five classes. ``ece`` is the calibration error of the likeliest class.
+    ``loss`` is the mean cross-entropy.
     """
 
     n: int
@@ -75,9 +75,10 @@ class AchievedPrecision(EvaluationRecord):
     """The figures of a target precision on a split.
 
     Attributes:
-        coverage: share of the photos that are labelled without a person; ``automatic`` is their number.
-        precision: the right share of these; None if there are none.
-        levels: in a tree, the same for each level, classes first; a label is right if it is the true class or above it.
+        coverage: share of the photos that are labelled without review. ``automatic`` is their number.
+        precision: the share of these labels that are right. None if there are none.
+        levels: in a tree, the same figures for each level, classes first. A label is right if it is the true class or a
+        node above it.
     """
 
     coverage: float
@@ -89,10 +90,10 @@ class AchievedPrecision(EvaluationRecord):
 
 
 class OutlierFigures(EvaluationRecord):
-    """Figures of the unknown score on ``n`` photos without a product, outside training.
+    """Figures of the unknown score on ``n`` photos without a product, outside the training.
 
-    ``caught`` is the share beyond the limit; ``auroc`` the probability that such a photo has a higher score than a
-    product's.
+    ``caught`` is the share beyond the limit. ``auroc`` is the probability that such a photo has a higher score than a
+    product photo.
     """
 
     n: int
@@ -102,7 +103,7 @@ class OutlierFigures(EvaluationRecord):
 
 
 class SurestPhotos(EvaluationRecord):
-    """Figures of the surest of ``of`` photos, with a confidence of ``threshold`` or more. They are no proof."""
+    """Figures of the surest of ``of`` photos, with a confidence of at least ``threshold``. They prove no precision."""
 
     threshold: float
     photos: int
@@ -113,7 +114,7 @@ class SurestPhotos(EvaluationRecord):
 def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], effect: float = 1.0) -> Figures:
     """Compare probabilities ``float32 (n, classes)`` with class indices ``(n,)`` of at least one photo.
 
-    ``effect``: how many photos count as one independent photo in the intervals; see :func:`group_effect`.
+    ``effect``: how many photos are worth one independent photo, for the intervals; see :func:`group_effect`.
     """
     guesses = probabilities.argmax(axis=1)
     per_class = _per_class(guesses, labels, classes, effect)
@@ -134,10 +135,12 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 
 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
-    """How many photos count as one independent photo: 1 if no two show one picture or product.
+    """How many photos are worth one independent photo.
 
-    ``groups`` has the number of each photo's picture or product ``(n,)``. One extra group of a usual size, all wrong,
-    is added: with few wrong groups, photos could look independent by chance.
+    1 if every photo shows a different picture and product.
+
+    ``groups`` has the group of each photo ``(n,)``. Photos of one picture or product share a group. One extra group of
+    usual size, all wrong, is added, because with few wrong groups photos could look independent by chance.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -145,7 +148,7 @@ def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArr
 
 
 def confusion(probabilities: Probabilities, labels: Labels, classes: int) -> Counts:
-    """Counts ``(classes, classes)``: row, the truth; column, the guess."""
+    """Counts ``(classes, classes)``. Rows are true classes, columns predicted classes."""
     kinds = labels.astype(np.int64) * classes + probabilities.argmax(axis=1)
     return np.bincount(kinds, minlength=classes**2).reshape(classes, classes)
 
@@ -160,7 +163,7 @@ def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str], effect: 
 
 
 def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> ClassFigures:
-    """F1 is 2J / (1 + J), where J is the share of hits among rows of the class or with its guess."""
+    """F1 is 2J / (1 + J). J is the number of hits divided by the number of rows with this class or this guess."""
     either = guessed + support - hits
     low, high = (2 * j / (1 + j) for j in proportion_interval(hits / effect, either / effect))
     return ClassFigures(
@@ -177,14 +180,14 @@ def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> C
 def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
     if probabilities.shape[1] <= _TOP:
         return None
-    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :_TOP]  # of equal ones the first
+    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :_TOP]  # the first of equal classes
     return float((likeliest == labels[:, None]).any(axis=1).mean())
 
 
 def outlier_figures(
     scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
 ) -> OutlierFigures | None:
-    """Compare unknown scores ``(n,)`` of photos without a product with scores of products; None if n is 0."""
+    """Compare unknown scores ``(n,)`` of photos without a product with scores of products. None if n is 0."""
     if not len(scores):
         return None
     count, caught = len(scores), len(scores) - int((scores <= limit).sum())
@@ -205,9 +208,9 @@ def realised(
     tree: Taxonomy | None,
     effect: float = 1.0,
 ) -> AchievedPrecision:
-    """The figures of a target on photos: calibrated probabilities, and class indices ``(n,)`` of at least one photo.
+    """The figures of a target on photos, from calibrated probabilities and class indices ``(n,)``. At least one photo.
 
-    ``effect``: how many photos count as one independent photo in the intervals.
+    ``effect``: how many photos are worth one independent photo, for the intervals.
     """
     levels = label_levels(probabilities, known, target.thresholds, target.nodes, tree)
     guesses = probabilities.argmax(axis=1)
@@ -231,14 +234,14 @@ def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_], effec
 
 
 def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], tree: Taxonomy) -> dict[int, int]:
-    """Edges from the true class up to the first node shared with the likeliest → photos; 0 if it is right."""
+    """Edges from the true class up to the first node above the guess → number of photos; 0 for right guesses."""
     return dict(sorted(Counter(tree.distances(probabilities.argmax(axis=1), labels).tolist()).items()))
 
 
 def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:
     """The lowest threshold, in two decimals, above which 95% of the photos are right, or else 90% or 80%.
 
-    At least 10 photos must be above it, within the limit of the unknown score (``known``); None if no threshold does.
+    At least 10 photos within the unknown limit (``known``) must be above the threshold. None if no threshold qualifies.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     choices = []
@@ -266,10 +269,10 @@ def distances_text(away: Mapping[int, int]) -> str:
     """The distances of wrong classes, such as ``Wrong likeliest classes, by …: 44 by 1 edge, 5 by 2 edges``."""
     wrong = {edges: count for edges, count in away.items() if edges}
     if not wrong:
-        return "No likeliest class is wrong"
+        return "No predicted class is wrong"
     counts = (f"{count:,} by {number_of(edges, 'edge')}" for edges, count in sorted(wrong.items()))
     return (
-        "Wrong likeliest classes, by the steps from the true class up to the first label that both share: "
+        "Wrong predicted classes, by the steps from the true class up to the first label above both: "
         f"{', '.join(counts)}"
     )
 
@@ -277,67 +280,67 @@ def distances_text(away: Mapping[int, int]) -> str:
 def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
     """A promised precision's figures, such as ``At 0.95: 61% of the photos labelled, 98 of 100 right (…)``."""
     if achieved.precision is None:
-        return f"At {precision:.2f}: no photo is labelled without a person"
+        return f"At {precision:.2f}: no photo is labelled without review"
     low, high = achieved.precision_95
     return (
-        f"At {precision:.2f}: {achieved.coverage:.1%} of the photos labelled without a person, "
+        f"At {precision:.2f}: {achieved.coverage:.1%} of the photos labelled without review, "
         f"{achieved.automatic - achieved.wrong:,} of these {achieved.automatic:,} right: "
         f"{achieved.precision:.3f} (95%: {low:.3f}–{high:.3f})"
     )
 
 
 def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
-    """Why a target labels no photos; ``own`` is of the network's own rows."""
+    """Why a target labels no photos. ``own`` is the number of the network's own rows."""
     fewest, rows = fewest_rows(target.precision, tree=bool(target.nodes)), target.rows[0]
     counts = [(fewest, rows), (fewest_own_rows(target.precision), own.n)] if own else [(fewest, rows)]
     for needed, there in counts:
         if there < needed:
-            return f"takes {needed:,} independent photos without a mistake, there are {there:,}"
+            return f"requires {needed:,} independent photos without a mistake, and there are {there:,}"
     if own and own.accuracy < 1.0:
         why = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,} are wrong"
     else:
-        why = "photos of one product count as about one"
-    return f"needs the surest {fewest:,} independent photos to be right, or nearly all of more; {why}"
+        why = "several photos of one product count as about one"
+    return f"requires the surest {fewest:,} independent photos to be right, or nearly all of a larger set; {why}"
 
 
 def unpromised_sentences(
     lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None, word: str, own_word: str
 ) -> list[str]:
-    """Why even the ``lowest`` target fails, the figures of the surest photos, and the classes found least often.
+    """Sentences: why the ``lowest`` target fails, the surest photos, and the classes with the lowest recall.
 
     ``word`` and ``own_word`` name the photos of ``surest`` and of ``own``.
     """
     sentences = [f"No precision can be promised: {lowest.precision:.2f}, the lowest, {why_unproved(lowest, own)}."]
     if surest:
         sentences.append(
-            f"Of the surest {surest.photos:,} of {number_of(surest.of, f'{word} photo')}, confidence "
-            f"{surest.threshold:.2f} and above, {surest.right:,} were right: {surest.right / surest.photos:.0%}. "
-            f"This is no proof: --threshold {surest.threshold:.2f} labels these without a promise."
+            f"{surest.right:,} of the surest {surest.photos:,} of {number_of(surest.of, f'{word} photo')} "
+            f"(confidence {surest.threshold:.2f} or more) were right: {surest.right / surest.photos:.0%}. This "
+            f"proves no precision. To label such photos without a promise: --threshold {surest.threshold:.2f}."
         )
     if own and (weak := weakest(own)):
         recalls = ", ".join(f"{one} ({own.classes[one].recall:.0%})" for one in weak)
-        sentences.append(f"Found least often, of the {own_word} photos: {recalls}.")
+        sentences.append(f"Lowest recall on the {own_word} photos: {recalls}.")
     return sentences
 
 
 def advice_for_promise(args: RunArgs, *, folds_may_prove: bool) -> str:
-    """A sentence on ways to a promise."""
+    """A sentence on ways to reach a promise."""
     ways = ["label more photos"]
     if args.state is RunState.INTERRUPTED:
-        ways.insert(0, "go on with the training")
+        ways.insert(0, "continue the training")
     elif args.is_frozen and args.preset is Preset.QUICK:
-        ways.insert(0, "train without --preset quick, which fine-tunes the network")
+        ways.insert(0, "train without --preset quick, to fine-tune the network")
     elif args.is_frozen and args.time_limit_s is not None:
-        ways.insert(0, "allow more time, so that the network can be fine-tuned")
+        ways.insert(0, "allow more time, to fine-tune the network")
     elif args.ended_by_time:
         ways.insert(0, f"allow more time ({number_of(args.epochs_done, 'epoch')} fitted into --time-limit)")
     if args.state is not RunState.INTERRUPTED and not args.folds and folds_may_prove:
-        ways.append("train with --folds 2, which proves it on more")
+        ways.append("train with --folds 2, for a proof on more photos")
     *others, last = ways
     return f"For a promise, {', '.join(others)}{', or ' if others else ''}{last}."
 
 
 def weakest(figures: Figures, most: int = _WEAK) -> list[str]:
-    """Classes with the lowest recall, worst first; no class with a recall of 1."""
+    """The classes with the lowest recall, worst first. Classes with a recall of 1 are left out."""
     missed = [(one.recall, name) for name, one in figures.classes.items() if one.support and one.recall < 1.0]
     return [name for _, name in sorted(missed)[:most]]

@@ -1,4 +1,4 @@
-"""Folds: more networks, each trained without a part of the photos, which predict that part."""
+"""Folds: several networks are trained, each without a part of the photos, and each predicts its part."""
 
 import shutil
 import time
@@ -31,9 +31,9 @@ from trainer.splits.assigned import AssignedPhoto, group_numbers
 Indices = npt.NDArray[np.intp]
 
 _MOST_LEARNED: Final = 20_000
-"""At most this many photos fit the out-of-distribution score."""
+"""The largest number of photos that fit the out-of-distribution score."""
 _WATCHED: Final = 256
-"""At most this many photos validate a fold's network after each epoch: they choose no epoch."""
+"""The largest number of photos that validate a fold's network after each epoch. They do not choose an epoch."""
 
 
 class Progress(Protocol):
@@ -47,9 +47,9 @@ class Progress(Protocol):
 
 
 def train_folds(training: Training, deadline: float | None, progress: Progress) -> list[HeldOutLogits] | None:
-    """Train a network for each fold, and keep its predictions for the held-out photos.
+    """Train a network for each fold, and store its predictions for the held-out photos.
 
-    Predictions of an earlier process are read from disk. Returns None if a person stopped it.
+    Predictions of an earlier process are read from disk. Returns None if a person stopped the training.
     """
     folds, parts, args = [], _divide(training), _args_of_a_fold(training)
     for number, (learned, held) in enumerate(parts, 1):
@@ -64,10 +64,10 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
             network = new_network(args, begun=part.run.state.is_file())
             if replace(part, held=held[:_WATCHED]).train(network, until, view).interrupted:
                 return None
-            # The last epoch predicts: the best epoch on these photos would flatter it.
+            # The last epoch counts. The best epoch on these photos would make the figures too good.
             predictor = Predictor(network, part.store)
             predictions = _keep(part, predictor, predictor.predict([photo.sha256 for photo in part.held]))
-        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only its predictions are needed
+        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only the predictions are needed
         folds.append(predictions)
     return folds
 
@@ -75,7 +75,7 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
 def fit_folds_of_heads(
     training: Training, predictor: Predictor, strength: float, progress: Progress
 ) -> list[HeldOutLogits]:
-    """Fit a head for each fold on frozen features, and keep its logits for the other photos."""
+    """Fit a head for each fold on frozen features, and store its logits for the held-out photos."""
     folds, parts = [], _divide(training)
     units = predictor.network.get_layer("logits").units
     for number, (learned, held) in enumerate(parts, 1):
@@ -91,14 +91,14 @@ def fit_folds_of_heads(
 def held_out(
     predictor: Predictor, training: Training, photos: Sequence[AssignedPhoto], predictions: Predictions
 ) -> tuple[HeldOutLogits, OutOfDistribution]:
-    """A network's predictions for held-out photos, and its out-of-distribution score."""
+    """A network's predictions and out-of-distribution scores for held-out photos."""
     chosen, others = (
         np.random.default_rng(training.args.seed).permutation(len(photos_of))[:_MOST_LEARNED]
         for photos_of in (training.photos, training.outliers)
     )
     features = predictor.features([training.photos[i].sha256 for i in chosen])
     outliers = predictor.features([training.outliers[i].sha256 for i in others])
-    with threadpool_limits(1):  # quicker than two threads that wait for each other
+    with threadpool_limits(1):  # faster than two threads that wait for each other
         score = fit_out_of_distribution(features, training.labels[chosen], predictions.features, outliers)
         known = score.head.score(predictions.features) <= score.limit
     labels = labels_of(photos, training.args.classes)
@@ -106,9 +106,9 @@ def held_out(
 
 
 def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) -> Indices:
-    """Deal the groups of each class to the fold with the fewest photos of it, large groups first.
+    """Assign each group to the fold with the fewest photos of its class, large groups first.
 
-    A group belongs to its commonest class; the seed orders groups of one size. Returns a number for each photo
+    A group's class is its most frequent class. The seed orders groups of equal size. Returns the fold of each photo
     ``(n,)``.
     """
     members: defaultdict[str, list[int]] = defaultdict(list)
@@ -128,7 +128,7 @@ def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) 
 
 
 def held_photos(training: Training) -> list[AssignedPhoto]:
-    """The training photos in the order in which the folds predict them."""
+    """The training photos in the order of the folds' predictions."""
     return [photo for _, held in _divide(training) for photo in held]
 
 
@@ -144,7 +144,6 @@ def _args_of_a_fold(training: Training) -> RunArgs:
 
 
 def _divide(training: Training) -> list[tuple[list[AssignedPhoto], list[AssignedPhoto]]]:
-    """Training and held-out photos of each fold; at most one fold a group."""
     count = training.args.folds
     if not count:
         return []
@@ -153,7 +152,7 @@ def _divide(training: Training) -> list[tuple[list[AssignedPhoto], list[Assigned
     parts: list[tuple[list[AssignedPhoto], list[AssignedPhoto]]] = [([], []) for _ in range(count)]
     for photo, own in zip(training.photos, fold_of.tolist(), strict=True):
         for fold, part in enumerate(parts):
-            if fold != own or not photo.chosen:  # a chosen photo would make the others look easier or harder
+            if fold != own or not photo.chosen:  # a model chose these photos for review, so they are harder than most
                 part[fold == own].append(photo)
     return [(learned, held) for learned, held in parts if learned and held]
 

@@ -1,4 +1,4 @@
-"""Label errors: photos whose label is likely wrong, by predictions made without it."""
+"""Label errors: photos whose label is likely wrong, by predictions that did not use the label."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -23,11 +23,11 @@ LEAST_ODDS: Final = 9.0
 """Another class must be this many times as likely as the label."""
 FOLDS: Final = 5
 _TOGETHER: Final = 20_000
-"""At most this many photos are compared with each other: their features are in memory."""
+"""The largest number of photos that are compared at once, because their features are in memory."""
 _AGREED: Final = 0.5
-"""Predictions that agree with a smaller share of the labels cannot judge the others."""
+"""If the predictions agree with a smaller share of the labels, they are too poor to find label errors."""
 _SHRINKAGE: Final = 0.3
-"""Shrinkage of the covariance towards independent features: the best of 0.1, 0.3 and 0.6 on clothing photos."""
+"""Shrinkage of the covariance towards independent features. The best of 0.1, 0.3 and 0.6 on clothing photos."""
 _STRENGTH: Final = 0.01
 """Inverse penalty of the logistic regression."""
 _NEIGHBOURS: Final = 20
@@ -41,7 +41,7 @@ Indices = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class LabelIssue:
-    """A photo, a class that is more likely than its label, and the probabilities of both."""
+    """A photo, a class that is likelier than its label, and the probabilities of both."""
 
     photo: AssignedPhoto
     suggested: str
@@ -50,32 +50,32 @@ class LabelIssue:
 
     @property
     def score(self) -> float:
-        """The suggestion's share of the two probabilities: from 0.9, for the least odds, to 1."""
+        """The suggested class's share of the two probabilities, from 0.9 to 1."""
         return self.suggested_probability / (self.given_probability + self.suggested_probability)
 
 
 @dataclass(frozen=True)
 class LabelErrors:
-    """Likely label errors, the likeliest first; or why there is no list."""
+    """Likely label errors, likeliest first, or the reason why there is no list."""
 
     issues: Sequence[LabelIssue]
     unlisted: str | None = None
 
 
 def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
-    """Find label errors with small classifiers on the network's features, fitted without the photo; likeliest first.
+    """Find label errors with small classifiers on the network's features, trained without the photo. Likeliest first.
 
-    The network has seen the labels, but with augmentation and an early stop it remembers few wrong ones. ``unseen`` are
-    predictions of networks trained without these photos: one more classifier.
+    The network was trained on these labels, but with augmentation and early stopping it memorises few wrong labels.
+    ``unseen`` are predictions of networks that were trained without these photos. They count as one more classifier.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
     if counts[counts > 0].max(initial=0) < FOLDS:
-        return LabelErrors([], f"no class has {FOLDS} photos, and the classifiers that judge labels need as many")
+        return LabelErrors([], f"no class has {FOLDS} photos, and the label classifiers need this many")
     by_folds = dict(zip(unseen.photos, unseen.probabilities, strict=True)) if unseen else {}
     order = np.random.default_rng(seed).permutation(len(photos))
     issues: list[LabelIssue] = []
-    unlisted: str | None = "the classifiers that judge labels agree with fewer than half of them"
+    unlisted: str | None = "the label classifiers agree with fewer than half of the labels"
     for places in np.array_split(order, math.ceil(len(photos) / _TOGETHER)):
         part = [photos[place] for place in np.sort(places)]
         labels = labels_of(part, classes)
@@ -96,11 +96,11 @@ def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPre
 def find_label_issues(
     photos: Sequence[AssignedPhoto], probabilities: Floats, classes: Sequence[str]
 ) -> list[LabelIssue]:
-    """Compare labels with predictions made without them; the likeliest errors come first.
+    """Compare labels with predictions that did not use them. The likeliest errors come first.
 
-    A label is doubtful if another class is ``LEAST_ODDS`` times as likely. The thresholds of confident learning
-    (Northcutt, Jiang & Chuang 2021) found fewer errors. A probability of exactly 0 means that
-    the classifier did not learn the class: photos with that label are skipped.
+    A label is suspect if another class is ``LEAST_ODDS`` times as likely. The thresholds of confident learning
+    (Northcutt, Jiang & Chuang 2021) found fewer errors. A probability of exactly 0 means that the classifier did not
+    learn the class. Photos with that label are skipped.
     """
     likeliest, best = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
     own = probabilities[np.arange(len(photos)), labels_of(photos, classes)]
@@ -122,22 +122,24 @@ def out_of_fold(
     seed: int,
     unseen: Floats | None = None,
 ) -> Floats:
-    """Predict each photo by the mean of three small classifiers, fitted on the photos of other folds.
+    """Predict each photo by the mean of three small classifiers, trained on the photos of other folds.
 
-    They are linear discriminant analysis, logistic regression and nearest neighbours, on features that are standardised
-    after a signed square root (Perronnin et al. 2010), with one temperature each (Guo et al. 2017). If the network was
-    trained on these photos, its features remember them: then the result can question labels, but prove no precision.
+    They are linear discriminant analysis, logistic regression and nearest neighbours. The features are standardised
+    after a signed square root (Perronnin et al. 2010). Each classifier has its own temperature (Guo et al. 2017). If
+    the network was trained on these photos, its features still contain their labels. Then the predictions can find
+    label errors, but cannot prove a precision.
 
-    ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``; photos of one group are in one fold. ``unseen`` are
-    probabilities ``(n, classes)`` of networks that were trained without the photo: a fourth classifier.
+    ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``
+    are probabilities ``(n, classes)`` of networks that were trained without the photo; they count as a fourth
+    classifier.
 
     Returns:
-        ``float32 (n, classes)``. A class is exactly 0 if the other folds had no photo of it, else above 0.
+        ``float32 (n, classes)``. A class is exactly 0 if the other folds had no photo of it, and above 0 otherwise.
     """
     folds, standard = assign_folds(labels, groups, seed, FOLDS), _standardised(features)
     voices = np.zeros((3, len(labels), classes), np.float32)
     learned = np.zeros((len(labels), classes), np.bool_)
-    with threadpool_limits(1):  # small products would wait for other threads longer than they take
+    with threadpool_limits(1):  # with small matrix products, threads wait longer than they work
         for fold in range(FOLDS):
             held = folds == fold
             present, own = np.unique(labels[~held], return_inverse=True)
@@ -169,7 +171,7 @@ def _voices(features: Floats, labels: Indices, unseen: Floats) -> Sequence[npt.N
         return [np.ones((len(unseen), 1))] * 3
     near = min(_NEIGHBOURS, len(labels))
     neighbours = KNeighborsClassifier(near).fit(normalize(features), labels).predict_proba(normalize(unseen))
-    # The more classes, the smaller the gradient of each.
+    # the gradient shrinks with the number of classes
     regression = LogisticRegression(C=_STRENGTH, max_iter=1_000, tol=0.1 / len(counts)).fit(features, labels)
     return [
         _discriminant(features, labels, counts, unseen),
@@ -179,7 +181,7 @@ def _voices(features: Floats, labels: Indices, unseen: Floats) -> Sequence[npt.N
 
 
 def _discriminant(features: Floats, labels: Indices, counts: Indices, unseen: Floats) -> Floats:
-    """Closed form (Hastie et al. 2009, section 4.3): scikit-learn's takes a minute for 20,000 photos."""
+    """Closed form (Hastie et al. 2009, section 4.3). scikit-learn's version takes a minute for 20,000 photos."""
     width, means = features.shape[1], np.zeros((len(counts), features.shape[1]), np.float32)
     np.add.at(means, labels, features)
     means /= counts[:, None]

@@ -1,4 +1,4 @@
-"""Measures a run or a bundle on labelled photos."""
+"""Evaluates a run or a bundle on labelled photos."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -52,15 +52,15 @@ class _Model:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Figures, and the photos that they describe.
+    """Figures, and the photos behind them.
 
     Attributes:
-        left_out: photos that could not be fetched or read, and why.
-        learned_from: photos left out because the run saw them in training or validation; None for a bundle.
-        whole: whether every photo counted, since the data has no test split.
-        outliers: of photos without a product, which are in no other figure.
-        coverage_at_precision, distances: in a tree of labels; empty without a tree.
-        precision: the model's default promise; ``achieved`` are its figures on these photos.
+        left_out: photos that could not be downloaded or read, with the reasons.
+        learned_from: number of photos left out because the run used them for training or validation. None for a bundle.
+        whole: whether every photo was used, because the data has no test split.
+        outliers: figures of photos without a product. These photos are in no other figure.
+        coverage_at_precision, distances: only with a tree of labels.
+        precision: the model's default precision. ``achieved`` are the figures of this precision on these photos.
     """
 
     figures: Figures
@@ -82,10 +82,10 @@ def measure(
     table: TableOptions = USUAL_COLUMNS,
     advance: Advance = lambda what, done, total: None,
 ) -> Measurement:
-    """Measure a run, a bundle or a lone ONNX file.
+    """Evaluate a run, a bundle or a single ONNX file.
 
-    The test split of the data counts if there is one, else all photos. A run's own training photos do not count.
-    For the intervals, files of the same bytes and photos of one product belong together.
+    Uses the test split of the data, or all photos if there is no test split. A run's own training photos are left out.
+    For the intervals, files with the same bytes and photos of one product form a group.
     """
     advance("Loading", 0, 1)
     model = _open_model(model_path)
@@ -94,7 +94,9 @@ def measure(
     dataset = replace(dataset, photos=test or dataset.photos)
     names = [*map(label_text, model.classes)]
     if unknown := sorted({photo.label for photo in dataset.photos} - {*names, NONE}):
-        msg = f"{model_path} does not know {', '.join(unknown)}; it knows {', '.join(model.classes)}."
+        msg = (
+            f"{model_path} does not have the classes {', '.join(unknown)}; its classes are {', '.join(model.classes)}."
+        )
         raise DataError(msg)
     store = PixelStore(cache, model.spec)
     dataset = fetch_photos(dataset, table, cache, partial(advance, "Fetching"))
@@ -102,7 +104,7 @@ def measure(
     fresh = [(photo, sha256) for photo, sha256 in readable if sha256 not in (model.learned_from or ())]
     known = [(photo, sha256) for photo, sha256 in fresh if photo.label != NONE]
     if not known:
-        msg = f"Expected photos in {data} outside the training of {model_path}, found none; bring others."
+        msg = f"Expected photos in {data} outside the training of {model_path}, found none; use other photos."
         raise DataError(msg)
     scores = _scores(model, store, [sha256 for _, sha256 in known], partial(advance, "Measuring"))
     truths = np.array([names.index(photo.label) for photo, _ in known], np.intp)
@@ -175,7 +177,7 @@ def _open_run(path: Path) -> _Model:
 
     run = open_run(path)
     if not run.confidence.is_file():
-        msg = f"{path} has not been judged yet; go on with it: hangtag train --resume {quote(str(path))}"
+        msg = f"{path} has no evaluation yet; continue the training: hangtag train --resume {quote(str(path))}"
         raise InputError(msg)
     network = keras.saving.load_model(run.best, compile=False)
     ends = keras.Model(network.inputs, [network.get_layer(name).output for name in ("logits", "features")])

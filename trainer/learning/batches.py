@@ -1,6 +1,6 @@
-"""Batches for training: pixels from the store, shuffled and augmented while the network learns from others.
+"""Training batches: pixels from the store, shuffled and augmented in parallel with the training.
 
-Augmentation changes photos a little each time; it is not in the saved model.
+Augmentation changes photos a little each time. The saved model does not contain it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,16 +15,17 @@ from trainer.data.photo_cache import PixelStore
 from trainer.learning.recipe import Augmentation
 
 _SEEDS: Final = 1_000_003
-"""Keeps the epochs of different seeds apart."""
+"""Keeps the epochs of different seeds apart in the random numbers."""
 _AHEAD: Final = 2
 _SIDES: Final = (0.15, 0.5)
 _GREY: Final = 127.5
 
 
 class Batches:
-    """Training batches; the same seed and epoch give the same batches, also in a resumed training.
+    """Training batches. The same seed and epoch give the same batches, also in a resumed training.
 
-    ``labels`` are class indices ``(n,)``; ``augmentation`` None changes no photos; stored ones have the side ``size``.
+    ``labels`` are class indices ``(n,)``. ``augmentation`` None changes no photos. Stored photos have the side
+    ``size``.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Batches:
         self.steps = len(sha256s) // self.batch
 
     def epoch(self, number: int, size: int) -> Any:  # noqa: ANN401 - tf.data has no types
-        """The batches of an epoch, from 0: float32 pixels ``(batch, size, size, 3)`` in 0..255, and targets."""
+        """The batches of an epoch (from 0): float32 pixels ``(batch, size, size, 3)`` in 0..255, and targets."""
         self._epoch = number
         if size not in self._by_size:
             self._by_size[size] = self._dataset(size)
@@ -65,8 +66,8 @@ class Batches:
             tf.TensorSpec((2,), tf.int64),
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
-        # The autotuner sleeps for 10 ms, then 20, 40 and so on, and an iterator's end waits for it: each epoch would
-        # last until 10.2 s or 20.5 s after its start.
+        # TensorFlow's autotuner sleeps for 10 ms, then 20, 40 and so on, and the end of an iterator waits for it.
+        # Each epoch would last until 10.2 s or 20.5 s after its start.
         options = tf.data.Options()
         options.autotune.enabled = False
 
@@ -87,19 +88,19 @@ class Batches:
 
 
 def one_hot(labels: npt.NDArray[np.intp], classes: int) -> npt.NDArray[np.float32]:
-    """Targets: ``float32 (n, 1)`` for two classes, else ``(n, classes)``."""
+    """Targets: ``float32 (n, 1)`` for two classes, ``(n, classes)`` for more."""
     if classes == 2:  # noqa: PLR2004 - binary
         return labels[:, None].astype(np.float32)
     return np.asarray(keras.utils.to_categorical(labels, classes), np.float32)
 
 
 def augmented(pixels: tf.Tensor, seed: tf.Tensor, size: int, augmentation: Augmentation) -> tf.Tensor:
-    """Change photos ``float32 (batch, S, S, 3)`` in 0..255 and give them ``size`` pixels a side.
+    """Augment photos ``float32 (batch, S, S, 3)`` in 0..255 and resize them to ``size`` pixels.
 
-    The same seed, ``int64 (2,)``, makes the same change.
+    The same seed, ``int64 (2,)``, gives the same result.
     """
     draw = _Draw(seed, tf.shape(pixels)[0])
-    while pixels.shape[1] >= 2 * size:  # a bilinear pass would skip pixels
+    while pixels.shape[1] >= 2 * size:  # bilinear sampling would skip pixels
         pixels = tf.nn.avg_pool2d(pixels, 2, 2, "VALID")
     moved = _moved(pixels, size, augmentation, draw)
     changed = _erased(_recoloured(moved, augmentation, draw), augmentation.erase, draw)
@@ -112,8 +113,6 @@ def resized(pixels: tf.Tensor, size: int) -> tf.Tensor:
 
 
 class _Draw:
-    """Random numbers for a batch, a new stream for each call."""
-
     def __init__(self, seed: tf.Tensor, count: tf.Tensor) -> None:
         self._seed = seed
         self._count = count
@@ -129,7 +128,7 @@ class _Draw:
 
 
 def _moved(pixels: tf.Tensor, size: int, how: Augmentation, draw: _Draw) -> tf.Tensor:
-    """Flip, shift, zoom, stretch and rotate in one bilinear pass; pixels from outside repeat the border."""
+    """Flip, shift, zoom, stretch and rotate in one bilinear step. Pixels from outside repeat the border."""
     side = float(pixels.shape[1])
     mirrored = 1.0 - 2.0 * draw.chosen(0.5 if how.flip else 0.0)
     zoom = draw.each(*how.zoom) * (side / size)
@@ -162,7 +161,7 @@ def _recoloured(pixels: tf.Tensor, how: Augmentation, draw: _Draw) -> tf.Tensor:
 
 
 def _erased(pixels: tf.Tensor, share: float, draw: _Draw) -> tf.Tensor:
-    """A grey rectangle over some of the photos (Zhong et al. 2020)."""
+    """Draw a grey rectangle over some of the photos (Zhong et al. 2020)."""
     if not share:
         return pixels
     chosen = draw.chosen(share)[:, None]

@@ -1,4 +1,4 @@
-"""The training loop: epoch after epoch, until the planned epochs or the time are over."""
+"""The training loop. Ends after the planned epochs, or when the time is over."""
 
 import math
 import signal
@@ -21,20 +21,20 @@ from trainer.learning.recipe import Recipe, cost_at, mean_cost, rate_at, scale_a
 from trainer.learning.training_step import Learner, save_network
 from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, write_history
 
-_STOPPING: Final = "Stopping; the running epoch is not kept. Ctrl-C again quits at once, without a new report."
+_STOPPING: Final = "Stopping; the running epoch is discarded. Ctrl-C again quits at once, without a new report."
 _CHUNK: Final = 128
 _MULTIPLE: Final = 16
-"""Sides of smaller photos are multiples of this, so that strides divide them."""
+"""Sides of smaller photos are multiples of this number, so that strides divide them."""
 _SMALLEST: Final = 32
-"""Smaller photos show too little: networks that began with 16 px hardly learned in 10 epochs."""
+"""The smallest side. Networks that began with 16 px hardly learned in 10 epochs."""
 
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """The end of a training: after ``epochs``, or before the deadline, a time of the clock in seconds.
+    """The end of a training: after ``epochs``, or before a deadline on the clock, in seconds.
 
-    The plan is to end before the deadline. If epochs are slower, fewer are trained: the schedule is shortened at an
-    epoch's end, so that the rate still falls to 0.
+    The plan is to end before the deadline. If epochs are slower than planned, fewer epochs are trained: the schedule is
+    shortened after an epoch, so that the rate still falls to 0.
     """
 
     epochs: int
@@ -44,7 +44,7 @@ class TrainingBudget:
 
 @dataclass(frozen=True)
 class ValidationPhotos:
-    """Validation photos, which judge the network after each epoch, and their class indices ``(n,)``.
+    """Validation photos that measure the network after each epoch, and their class indices ``(n,)``.
 
     ``pixels(start, end)`` returns a slice of them, ``uint8 (end - start, S, S, 3)``.
     """
@@ -55,7 +55,7 @@ class ValidationPhotos:
 
 @dataclass(frozen=True)
 class FitOutcome:
-    """The result of a training; ``best_epoch`` counts from 1, and is None before the first has ended."""
+    """The result of a training. ``best_epoch`` counts from 1, and is None before the end of the first epoch."""
 
     history: list[EpochFigures]
     interrupted: bool
@@ -69,7 +69,7 @@ class FitView(Protocol):
         """Show the steps of the running epoch."""
 
     def epoch(self, figures: EpochFigures, epochs: int) -> None:
-        """Show a finished epoch; ``epochs`` is the expected number of all."""
+        """Show a finished epoch. ``epochs`` is the expected number of epochs."""
 
     def note(self, text: str) -> None:
         """Show a remark."""
@@ -86,9 +86,9 @@ def fit(
 ) -> FitOutcome:
     """Train until the epochs or the time are over, or a person presses Ctrl-C.
 
-    A stopped training continues from its files, which are saved after each epoch: a kill costs one epoch at most. At
-    the end the network has the average of its weights. If the rate has fallen to 0 by then, the last epoch is the best:
-    a choice by validation would be chance, and flatter the figures.
+    A stopped training continues from its files, which are saved after each epoch, so a crash costs at most one epoch.
+    At the end the network gets the average of its weights. If the rate has fallen to 0, the last epoch is used: a
+    choice by validation would be chance, and make the figures too good.
     """
     loop = _Loop(learner, recipe, batches, held, run, limits, view)
     with _ctrl_c(loop.interrupt):
@@ -115,9 +115,9 @@ class _Loop:
     progress: float = 0.0
     """Progress of the whole training, from 0 to 1."""
     full_epoch_s: float | None = None
-    """Seconds for the steps of an epoch with photos of full size; None before an epoch was timed."""
+    """Seconds for the steps of an epoch with photos of full size. None before an epoch was timed."""
     rest_s: float = 0.0
-    """Seconds to validate and to save after an epoch's steps."""
+    """Seconds to validate and to save after the steps of an epoch."""
 
     def __post_init__(self) -> None:
         self.clock = self.limits.clock
@@ -125,7 +125,6 @@ class _Loop:
         self.restore()
 
     def interrupt(self) -> None:
-        """Stop after the running step; the running epoch is not kept."""
         self.interrupted = True
         self.view.note(_STOPPING)
 
@@ -133,7 +132,7 @@ class _Loop:
         while not self.interrupted and (left := self.epochs_left()):
             figures = self.epoch(left)
             if figures is None:
-                self.restore()  # drop the steps since
+                self.restore()  # discard the steps since the last epoch
                 return
             self.keep(figures)
             self.view.epoch(figures, len(self.history) + self.epochs_left())
@@ -220,7 +219,7 @@ class _Loop:
                 save_network(self.learner.network, self.run.best)
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
-        write_arrays(self.run.state, **state)  # last: epochs after it are trained again
+        write_arrays(self.run.state, **state)  # written last; epochs after this file are trained again
         self.rest_s += self.clock() - begin
 
 
@@ -233,7 +232,7 @@ class _Steps:
 
     @property
     def steady_s(self) -> float:
-        """Without the first step, which may compile the network for a new size."""
+        """The time without the first step, which may compile the network for a new size."""
         others = self.seconds[1:] or self.seconds
         return sum(others) / len(others) * len(self.seconds)
 
@@ -259,8 +258,6 @@ def _whole(scale: float, full: int) -> float:
 
 @contextmanager
 def _ctrl_c(interrupt: Callable[[], None]) -> Iterator[None]:
-    """The first Ctrl-C stops after the running step; a second one at once."""
-
     def handle(number: int, frame: FrameType | None) -> None:
         interrupt()
         signal.signal(number, signal.default_int_handler)

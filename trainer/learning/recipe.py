@@ -1,4 +1,4 @@
-"""Recipes: each architecture's training, with its schedule of rates and photo sizes, and the weights of classes."""
+"""The training recipe of each architecture: schedules of rates and photo sizes, and weights of classes."""
 
 import math
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from trainer.request import Arch
 _WARM_UP: Final = 0.1
 """Share of the training in which the rate rises."""
 _WHATEVER_SIZE: Final = 0.2
-"""Share of an epoch's time that does not depend on the size of photos; the rest grows with their area."""
+"""Share of an epoch's time that does not depend on the size of photos. The rest grows with their area."""
 
 MANY_PHOTOS: Final = 1_500
-"""With fewer, a training needs more epochs, and every fold's network is trained in full, since a tenth of the photos
-is too few for validation."""
+"""With fewer photos, a training needs more epochs, and every fold's network is trained in full, because a tenth of the
+photos is too few for validation."""
 
 MOST_WEIGHT: Final = 20.0
-"""The largest weight of a photo, relative to the largest class, so that no photo dominates a batch."""
+"""The largest weight of a photo, relative to the largest class. No photo should dominate a batch."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Augmentation:
     """Limits of random changes to training photos; 0 for none.
 
     Attributes:
-        shift: share of the side, each way.
-        zoom: smallest and largest part of the photo that fills the square, as a share of its side.
-        stretch: of width against height, as an exponent of e.
-        colour: of brightness and contrast, as a share; half as much of white balance.
-        erase: share of the photos that lose a rectangle.
+        shift: share of the side, in each direction.
+        zoom: smallest and largest visible part of the photo, as a share of its side.
+        stretch: change of width against height, as an exponent of e.
+        colour: change of brightness and contrast, as a share. The white balance changes half as much.
+        erase: share of the photos that get a grey rectangle.
     """
 
     flip: bool = True
@@ -46,7 +46,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """Until this share of the training, photos have a smaller side, a share of S: these epochs cost less."""
+    """Photos are smaller (``scale`` of S) until this share of the training, which makes epochs faster."""
 
     until: float
     scale: float
@@ -57,18 +57,19 @@ class Recipe:
     """The settings of a training.
 
     Attributes:
-        epochs: the fewest passes over the photos; few photos take more, for at least ``steps`` steps, up to
+        epochs: the smallest number of epochs. Few photos take more epochs, for at least ``steps`` steps, up to
             ``most_epochs``.
-        weight_decay: of AdamW (Loshchilov & Hutter 2019).
-        cosine: whether the rate rises over the first tenth and falls to 0 along a cosine, or stays.
+        weight_decay: see AdamW (Loshchilov & Hutter 2019).
+        cosine: whether the rate rises over the first tenth and falls to 0 along a cosine. Otherwise the rate is
+        constant.
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
-        average: time constant of the running average of the weights, as a share of the training; 0 for none.
-        stages: with smaller photos, in order; the rest of the training has full size.
-        large_batch: instead of ``batch``, from ``MANY_PHOTOS`` on.
-        head_first: whether the head learns alone on the frozen body's features, before the body is fine-tuned. Its
-            batch norms never change.
-        depth_rates: factors of the rate in early, middle and late layers.
-        late_only: whether only the later half of the layers learns.
+        average: time constant of the running average of the weights, as a share of the training. 0 for no average.
+        stages: stages with smaller photos, in order. The rest of the training has full size.
+        large_batch: replaces ``batch`` if there are at least ``MANY_PHOTOS``.
+        head_first: whether the head is first trained on features of the frozen body, and the body is then fine-tuned.
+            The body's batch norms never change.
+        depth_rates: factors of the rate for early, middle and late layers.
+        late_only: whether only the later half of the layers is trained.
     """
 
     epochs: int
@@ -88,7 +89,7 @@ class Recipe:
     late_only: bool = False
 
     def batch_of(self, photos: int) -> int:
-        """The default number of photos in a step."""
+        """The default batch size."""
         return self.large_batch if self.large_batch and photos >= MANY_PHOTOS else self.batch
 
     def epochs_of(self, photos: int, batch: int) -> int:
@@ -110,7 +111,7 @@ _CNN: Final = Recipe(
     steps=640,
 )
 _CNN_AGAIN: Final = replace(_CNN, epochs=30, steps=320)
-"""The recipe for training from a network's own weights: as from scratch, in half the time."""
+"""The recipe for training from a network's own weights: the recipe for random weights, in half the time."""
 _SIMPLE: Final = Recipe(epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0)
 _FROM_NOTHING: Final = replace(_CNN, epochs=40, weight_decay=0.05, augmentation=Augmentation(), stages=(), steps=0)
 _PRETRAINED: Final = replace(
@@ -134,11 +135,11 @@ _LITE: Final = replace(
     average=0.05,
     late_only=True,
 )
-"""Fine-tuning from a fitted head (Kumar et al. 2022): the features are good, and a random head would spoil them."""
+"""Fine-tuning from a fitted head (Kumar et al. 2022): a random head would damage the good features."""
 
 
 def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
-    """The recipe of an architecture, by whether its weights are pretrained."""
+    """The recipe of an architecture. It depends on whether the weights are pretrained."""
     if arch is Arch.SIMPLE:
         return _SIMPLE
     if arch is Arch.CNN:
@@ -164,7 +165,7 @@ def scale_at(progress: float, stages: Sequence[Stage]) -> float:
 
 
 def cost_at(scale: float) -> float:
-    """The cost of an epoch with photos of a scale; 1 for photos of full size."""
+    """The cost of an epoch with photos of a scale; 1 for full size."""
     return _WHATEVER_SIZE + (1.0 - _WHATEVER_SIZE) * scale**2
 
 
@@ -179,9 +180,9 @@ def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
 
 
 def class_weights(counts: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Weights in inverse proportion to class size, so that all classes count the same; bounded by ``MOST_WEIGHT``.
+    """Weights in inverse proportion to class size, so that all classes count the same. At most ``MOST_WEIGHT``.
 
-    Their mean over photos, not over classes, is 1, so that the loss keeps its scale. ``float32 (classes,)``.
+    The mean weight over photos (not over classes) is 1, so that the loss keeps its scale. ``float32 (classes,)``.
     """
     sizes = np.asarray(counts, np.float64)
     if not sizes.any():

@@ -1,4 +1,4 @@
-"""Trains one network, a pretrained network's head first, and predicts photos."""
+"""Trains one network, and predicts photos. A pretrained network's head is trained first."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -31,9 +31,9 @@ from trainer.splits.assigned import AssignedPhoto
 _CHUNK: Final = 128
 _TIMED: Final = 3
 _HEAD_PHOTOS: Final = 20_000
-"""At most this many photos train the head alone: their features are in memory."""
+"""The largest number of photos that train the head alone, because their features are in memory."""
 _CROSS_VALIDATED: Final = 2_000
-"""At most this many photos choose the penalty of the head."""
+"""The largest number of photos that choose the penalty of the head."""
 _HEAD_FOLDS: Final = 5
 _STRENGTHS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _LEAST_SPREAD: Final = 1e-6
@@ -48,9 +48,9 @@ class Predictions:
 
 
 class Predictor:
-    """Runs a network with layers named ``features`` and ``logits``, once for each photo.
+    """Runs a network with layers named ``features`` and ``logits``, once per photo.
 
-    ``saved`` has features of the network's body on disk, for a frozen body only.
+    ``saved`` is a cache of features, for a frozen body.
     """
 
     def __init__(self, network: keras.Model, store: PixelStore, saved: FeatureStore | None = None) -> None:
@@ -61,7 +61,7 @@ class Predictor:
         self._rows: dict[str, npt.NDArray[np.float32]] = {}
 
     def predict(self, sha256s: Sequence[str]) -> Predictions:
-        """The network's predictions of photos, in their order."""
+        """The network's predictions for photos, in their order."""
         features = self.features(sha256s)
         return Predictions(apply_head(self.network.get_layer("logits").get_weights(), features), features)
 
@@ -72,7 +72,7 @@ class Predictor:
         return np.array([self._rows[sha256] for sha256 in sha256s], np.float32).reshape(-1, width)
 
     def compute(self, sha256s: Sequence[str], advance: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Run the network on new photos; ``advance`` gets (done, of all)."""
+        """Run the network on new photos. ``advance`` gets (finished, all)."""
         new = [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in self._rows]
         if self._saved and new:
             self._rows |= self._saved.take(new)
@@ -82,11 +82,11 @@ class Predictor:
             end = min(start + _CHUNK, len(new))
             pixels = tf.cast(self._store.take(new[start:end]), tf.float32)
             self._rows |= zip(new[start:end], self._body(pixels).numpy(), strict=True)
-            if self._saved and (end % SHARD == 0 or end == len(new)):  # so that a kill costs little
+            if self._saved and (end % SHARD == 0 or end == len(new)):  # a crash loses only this part
                 self._saved.add({sha256: self._rows[sha256] for sha256 in new[(end - 1) // SHARD * SHARD : end]})
 
     def images_per_s(self, sha256s: Sequence[str]) -> float:
-        """Photos a second through the network, without decoding; for at least one photo."""
+        """Photos per second through the network, without decoding. Needs at least one photo."""
         pixels = tf.cast(self._store.take(sha256s[:_CHUNK]), tf.float32)
         self._body(pixels)  # warm-up
         began = time.monotonic()
@@ -96,9 +96,9 @@ class Predictor:
 
 
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
-    """A run's initial network; the same for the same seed.
+    """A run's initial network. The same seed gives the same network.
 
-    With ``begun``, no weights are loaded: saved ones will replace them, and the initial file may be gone.
+    ``begun``: load no weights, because saved weights will replace them and the initial file may be gone.
     """
     keras.utils.set_random_seed(args.seed)
     weights = NamedWeights.NONE if begun else parse_weights(args.weights)
@@ -124,10 +124,10 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 
 @dataclass(frozen=True)
 class Training:
-    """The training of one network, with its training photos, and validation photos to judge it by.
+    """The training of one network, with its training photos and its validation photos.
 
-    ``outliers`` show no product: only the unknown score learns from them. ``features`` has, on disk, features of the
-    network's initial body.
+    ``outliers`` show no product; only the unknown score uses them. ``features`` is a cache of features of the network's
+    initial body.
     """
 
     args: RunArgs
@@ -156,9 +156,9 @@ class Training:
         )
 
     def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:
-        """Train a network of :func:`new_network`, in place; continues a stopped training.
+        """Train a network of :func:`new_network` in place. Continues a stopped training.
 
-        ``deadline`` is by :func:`time.monotonic`; None without a limit.
+        ``deadline`` is a time of :func:`time.monotonic`. None without a limit.
         """
         args, recipe = self.args, recipe_of(self.args)
         if recipe.head_first and not self.run.state.is_file():
@@ -171,19 +171,19 @@ class Training:
         outcome = fit(learner, recipe, self.batches(), held, self.run, TrainingBudget(args.epochs, deadline), view)
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
-        # A few validation photos choose by chance: an early epoch may be the best on thirty photos.
-        self.run.forget_judgement()  # figures from an earlier stop
+        # With few validation photos the choice is chance: an early epoch may be the best on thirty photos.
+        self.run.forget_judgement()  # figures from before the stop
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, best_epoch=outcome.history[-1].epoch)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
-        """Features, labels and groups of the photos that fit a head; of many photos, a sample."""
+        """Features, labels and groups of the photos that fit a head. Of many photos, only a sample."""
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         features = predictor.features([self.photos[i].sha256 for i in chosen])
         return features, self.labels[chosen], [self.photos[i].group for i in chosen]
 
     def fit_head(self, predictor: Predictor) -> float:
-        """Fit the last layer alone, in place: a logistic regression on the body's features. Returns its strength."""
+        """Fit only the last layer, in place: a logistic regression on the body's features. Returns its strength."""
         features, labels, groups = self.head_rows(predictor)
         strength = best_strength(features, labels, groups, self.args.seed)
         layer = predictor.network.get_layer("logits")
@@ -192,14 +192,14 @@ class Training:
 
     @cached_property
     def class_weights(self) -> npt.NDArray[np.float32] | None:
-        """The weight of a photo of each class ``(classes,)``; None if all count the same."""
+        """The weight of a photo of each class ``(classes,)``. None if all photos count the same."""
         if self.args.balance is not Balance.WEIGHTS:
             return None
         return class_weights(np.bincount(self.labels, minlength=len(self.args.classes)).tolist())
 
 
 def head_figures(training: Training, predictor: Predictor, seconds: float) -> EpochFigures:
-    """The row of ``results.csv`` of a fitted head: epoch 0."""
+    """The row of a fitted head in ``results.csv``: epoch 0."""
     figures: dict[str, float] = {}
     for name, photos in (("train", training.photos), ("val", training.held)):
         labels = labels_of(photos, training.args.classes)
@@ -218,7 +218,7 @@ def fit_head(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Kernel ``(D, units)`` and bias ``(units,)`` of a logistic regression on features ``float32 (n, D)``.
 
-    ``strength`` is the inverse penalty. Classes without photos stay unlikely; two classes have one unit.
+    ``strength`` is the inverse penalty. Classes without photos stay unlikely. Two classes have one unit.
     """
     present = np.unique(labels)
     kernel, bias = np.zeros((features.shape[1], units), np.float32), np.full(units, -np.log(len(labels)), np.float32)
@@ -227,7 +227,7 @@ def fit_head(
         return kernel, bias
     mean, spread = features.mean(axis=0), features.std(axis=0) + _LEAST_SPREAD
     weights = None if class_weights is None else class_weights[labels]
-    with threadpool_limits(1):  # in small products, threads wait for each other
+    with threadpool_limits(1):  # in small matrix products, threads wait for each other
         fitted = _logistic(strength).fit((features - mean) / spread, labels, weights)
     coefficients, intercept = fitted.coef_, fitted.intercept_
     if units > 1 and len(present) == 2:  # noqa: PLR2004 - two classes have one row, the second's
@@ -240,7 +240,7 @@ def fit_head(
 
 
 def apply_head(head: Sequence[npt.NDArray[np.float32]], features: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-    """The class logits ``float32 (n, classes)`` of features, by a head's kernel and bias."""
+    """The class logits ``float32 (n, classes)`` of features, from a head's kernel and bias."""
     kernel, bias = head
     return class_logits(features @ kernel + bias)
 
@@ -248,7 +248,7 @@ def apply_head(head: Sequence[npt.NDArray[np.float32]], features: npt.NDArray[np
 def best_strength(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> float:
-    """The inverse penalty with the best cross-entropy on held-out photos; else the strongest."""
+    """The inverse penalty with the lowest cross-entropy on held-out photos. Without such photos, the strongest."""
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + _LEAST_SPREAD)
     features, labels, names = scaled[chosen], labels[chosen], np.array(groups)[chosen]
@@ -272,9 +272,9 @@ def _logistic(strength: float) -> LogisticRegression:
 
 
 def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Variable]]:
-    """Freeze the layers that a recipe does not train; returns the other variables, from early to late.
+    """Freeze the layers that a recipe does not train. Returns the other variables, from early to late.
 
-    In pretrained networks every batch norm is frozen: small batches would spoil statistics of millions of photos.
+    In pretrained networks every batch norm is frozen: small batches would damage statistics of millions of photos.
     """
     late = late_layers(Arch(network.name), network) if recipe.late_only else network.layers
     for layer in network.layers:
@@ -286,7 +286,7 @@ def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Vari
 def depth_groups(network: keras.Model, parts: int = 3) -> list[list[keras.Variable]]:
     """The trainable variables in ``parts`` groups from early to late, for rates that rise with depth.
 
-    They have equal numbers of layers, give or take one, and may be empty; the head is in the last.
+    Groups differ by at most one layer, and may be empty. The head is in the last group.
     """
     head = network.get_layer("logits")
     learning = [layer for layer in network.layers if layer.trainable_variables and layer is not head]

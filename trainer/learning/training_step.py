@@ -24,8 +24,8 @@ _TIMED: Final = 4
 class Learner:
     """A network, its optimizers and the running average of its weights (Polyak & Juditsky 1992).
 
-    The network ends in layers named ``logits`` and ``probabilities``; ``groups`` are the variables that learn, one
-    group for each of the recipe's ``depth_rates``; ``class_weights`` are ``float32 (classes,)``.
+    The network ends in layers named ``logits`` and ``probabilities``. ``groups`` are the trainable variables, one group
+    for each rate in the recipe's ``depth_rates``. ``class_weights`` are ``float32 (classes,)``.
     """
 
     def __init__(
@@ -52,9 +52,9 @@ class Learner:
         self._answer = tf.function(answer, reduce_retracing=True, autograph=False)
 
     def step(self, pixels: tf.Tensor, targets: tf.Tensor, rate: float, share: float) -> tuple[tf.Tensor, tf.Tensor]:
-        """Learn from a batch; returns the mean loss and accuracy before the step.
+        """Train on a batch. Returns the mean loss and accuracy before the step.
 
-        Pixels are ``float32 (batch, s, s, 3)`` in 0..255, targets ``float32 (batch, units)``; ``share`` is the step's
+        Pixels are ``float32 (batch, s, s, 3)`` in 0..255, targets ``float32 (batch, units)``. ``share`` is the step's
         share of the whole training.
         """
         self._steps += 1
@@ -71,7 +71,7 @@ class Learner:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Give the network the average of its weights within the block."""
+        """Give the network the average of its weights inside the block."""
         own = [v.numpy() for v in self._averaged]
         self._give(self._average)
         try:
@@ -80,19 +80,19 @@ class Learner:
             self._give(own)
 
     def use_average(self) -> None:
-        """Give the network the average of its weights for good."""
+        """Replace the network's weights by their average."""
         self._give(self._average)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
-        """A copy of all variables that change in training: what it needs to resume exactly."""
+        """A copy of all variables that training changes, for an exact resume."""
         arrays = {f"v{i}": np.array(variable.numpy()) for i, variable in enumerate(self._variables())}
         return {"steps": np.array(self._steps), **arrays}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Restore a state; InputError if it is of another network."""
+        """Restore a state. InputError if it is from another network."""
         arrays = self._variables()
         if any(f"v{i}" not in state or state[f"v{i}"].shape != tuple(v.shape) for i, v in enumerate(arrays)):
-            msg = "The saved state is of another network; train again."
+            msg = "The saved state is from another network; train again."
             raise InputError(msg)
         for i, variable in enumerate(arrays):
             variable.assign(state[f"v{i}"])
@@ -136,30 +136,30 @@ def _optimizer(recipe: Recipe, variables: Sequence[keras.Variable]) -> keras.Opt
 
 @dataclass(frozen=True)
 class Pace:
-    """Training photos of full size a second, and the seconds to compile for another size."""
+    """Full-size training photos per second, and the seconds to compile for another size."""
 
     photos_per_s: float
     compile_s: float
 
 
 def measure_pace(learner: Learner, size: int, batch: int, clock: Callable[[], float] = time.perf_counter) -> Pace:
-    """Time training steps: the quickest of four after the first, which compiles.
+    """Time training steps: the fastest of four, after a first step that compiles.
 
-    This spoils the network: its batch norms see noise of ``(batch, size, size, 3)``. Throw it away.
+    Do not use the network afterwards: noise of ``(batch, size, size, 3)`` has changed its batch norms.
     """
     chance, seconds = np.random.default_rng(0), []
     pixels = tf.constant(chance.uniform(0.0, 255.0, (batch, size, size, 3)).astype(np.float32))
     targets = tf.zeros((batch, learner.network.output_shape[-1]))
     for _ in range(1 + _TIMED):
         began = clock()
-        float(learner.step(pixels, targets, 0.0, 0.0)[0])  # waits for it
+        float(learner.step(pixels, targets, 0.0, 0.0)[0])  # waits for the step
         seconds.append(clock() - began)
     first, *steps = seconds
     return Pace(batch / min(steps), first - min(steps))
 
 
 def save_network(network: keras.Model, path: Path) -> None:
-    """Write a ``.keras`` file, whole."""
+    """Write a ``.keras`` file atomically."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path, path.suffix) as temporary:
         network.save(temporary)

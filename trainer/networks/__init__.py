@@ -1,5 +1,6 @@
-"""The networks: each takes pixels ``(batch, S, S, 3)`` in 0..255 and gives probabilities.
+"""The networks. Each takes pixels ``(batch, S, S, 3)`` in 0..255 and returns probabilities.
 
-Two classes: one sigmoid unit, ``(batch, 1)``, the probability of the second class. More: softmax, ``(batch, classes)``.
-In every architecture layers are named ``features`` (``(batch, D)``, after pooling), ``logits`` and ``probabilities``.
+For two classes: one sigmoid unit, ``(batch, 1)``, the probability of the second class. For more classes: softmax,
+``(batch, classes)``. Every architecture has layers named ``features`` (``(batch, D)``, after pooling), ``logits`` and
+``probabilities``.
 """

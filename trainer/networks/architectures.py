@@ -1,6 +1,6 @@
 """The architectures, with random weights: two of our own, EfficientNet-Lite, and families of ``keras.applications``.
 
-The files of the families' ImageNet weights are downloaded once.
+The ImageNet weights of these families are downloaded once.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ from trainer.networks.efficientnet_lite import lite_body
 from trainer.request import Arch, NetworkChoice, Preset
 
 Downloaded: TypeAlias = Callable[[int, int | None], None]
-"""Gets the bytes received and the total, or None if the server does not send it."""
+"""Called with the received bytes, and the total bytes or None if the server does not send the total."""
 _DROPOUT: Final = 0.2
 _KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"
 _TIMEOUT_S: Final = 10.0
@@ -35,10 +35,11 @@ _CHUNK: Final = 1 << 16
 
 @dataclass(frozen=True)
 class Plan:
-    """A preset's choices.
+    """The choices of a preset.
 
-    The network is the first backbone whose package is installed, at its size in pixels. Other pretrained networks have
-    the last backbone's size, networks from random weights ``size``. ``length`` multiplies the recipe's epochs.
+    The network is the first backbone whose package is installed, at that backbone's size in pixels. Other pretrained
+    networks get the size of the last backbone. Networks with random weights get ``size``. ``length`` multiplies the
+    recipe's epochs.
     """
 
     backbones: Mapping[Arch, int]
@@ -61,11 +62,11 @@ PRESETS: Final[Mapping[Preset, Plan]] = MappingProxyType(
 
 
 def cnn(classes: int) -> keras.Model:
-    """Our own network: small enough for a CPU, deep enough for product photos; it takes photos of any size.
+    """Our own network: small enough for a CPU, deep enough for product photos. Takes photos of any size.
 
     Two strided convolutions, then wider stages at 1/4, 1/8 and 1/16 of the size, two of them with a residual block.
-    Every convolution is followed by batch norm and ReLU (He et al. 2016). An int8 model reads the 8-bit pixels
-    of this scale directly.
+    Every convolution is followed by batch norm and ReLU (He et al. 2016). An int8 model can use the 8-bit pixels
+    directly.
     """
     image = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(image)
@@ -97,9 +98,9 @@ def _residual(x: keras.KerasTensor) -> keras.KerasTensor:
 
 
 def simple(size: int, classes: int) -> keras.Model:
-    """The classic recipe of the first chapters: three blocks of convolution and pooling, then dense layers.
+    """The classic textbook network: three blocks of convolution and pooling, then dense layers.
 
-    It is no ``keras.Sequential``: in a loaded one, the outputs of layers are not connected.
+    Not a ``keras.Sequential``, because a loaded ``Sequential`` does not connect the outputs of its layers.
     """
     image = keras.Input((size, size, 3), name="image")
     x = layers.Rescaling(1 / 255)(image)
@@ -110,7 +111,7 @@ def simple(size: int, classes: int) -> keras.Model:
 
 
 def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
-    """A network of ``keras.applications`` or EfficientNet-Lite, of 32 px or more; ``alpha`` is the width, if any."""
+    """A network of ``keras.applications`` or EfficientNet-Lite, for 32 px or more. ``alpha`` is the width, if any."""
     body = published_body(arch, size, alpha)
     features = layers.GlobalAveragePooling2D(name="features")(body.output)
     x = layers.Dropout(_DROPOUT, name="dropout")(features)
@@ -150,14 +151,14 @@ def _with_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
 
 @dataclass(frozen=True)
 class ImageNetFile:
-    """A published file of weights without the classification top; its MD5, if Keras publishes it."""
+    """A published weights file without the classification top, and its MD5 if Keras publishes it."""
 
     url: str
     md5: str | None = None
 
     @property
     def name(self) -> str:
-        """The file's name, the same on disk and on the server."""
+        """The file's name, on disk and on the server."""
         return self.url.rpartition("/")[2]
 
 
@@ -167,13 +168,14 @@ def models_folder() -> Path:
 
 
 def imagenet_file(choice: NetworkChoice) -> ImageNetFile:
-    """The file for an architecture of ``keras.applications``, at the published size nearest to the network's."""
+    """The weights file of an architecture in ``keras.applications``, at the published size nearest to the network's."""
     alpha, sizes = choice.width, [128, 160, 192, 224]
     match choice.arch:
         case Arch.MOBILENET:
             model = f"{ {0.25: '2_5', 0.5: '5_0', 0.75: '7_5', 1.0: '1_0'}[alpha] }_{_nearest(choice.size, sizes)}"
             return ImageNetFile(f"{mobilenet.BASE_WEIGHT_PATH}mobilenet_{model}_tf_no_top.h5")
-        case Arch.MOBILENET_V2:  # wide ones are published at 224 only, but Keras downloads any size (issue 16452)
+        # wide networks are published only at 224 px, but Keras downloads any size (issue 16452)
+        case Arch.MOBILENET_V2:
             model = f"{_KERNELS}_{alpha}_{_nearest(choice.size, [96, *sizes]) if alpha <= 1 else 224}"
             return ImageNetFile(f"{mobilenet_v2.BASE_WEIGHT_PATH}mobilenet_v2_{model}_no_top.h5")
         case Arch.EFFICIENTNET_V2_B0:
@@ -194,10 +196,10 @@ def _nearest(size: int, published: Sequence[int]) -> int:
 def fetch(
     file: ImageNetFile, folder: Path, wanted_by: str, progress: Downloaded | None = None, timeout_s: float = _TIMEOUT_S
 ) -> Path:
-    """The path of a file for the network ``wanted_by``; downloads it if it is missing.
+    """The path of a weights file. Downloads the file if it is missing. ``wanted_by`` is the network, for messages.
 
-    A download that breaks off leaves no file. InputError: it broke off, the server did not answer within
-    ``timeout_s``, or the file is not the published one.
+    An incomplete download leaves no file. InputError: the download was incomplete, the server did not answer within
+    ``timeout_s``, or the file is not the published file.
     """
     path = folder / file.name
     if path.is_file():
@@ -210,8 +212,9 @@ def fetch(
     except (OSError, HTTPException) as error:
         why = str(error.reason if type(error) is URLError else error)
         msg = (
-            f"{wanted_by} starts from ImageNet weights, and {file.name} could not be downloaded ({why}); fetch "
-            f"{file.url} on another machine and put it in {folder}, or pass --weights FILE or --weights none."
+            f"{wanted_by} starts from ImageNet weights, and {file.name} could not be downloaded ({why}); "
+            f"download {file.url} on another machine and put it in {folder}, or pass --weights FILE or "
+            "--weights none."
         )
         raise InputError(msg) from error
     return path
@@ -225,13 +228,13 @@ def _download(url: str, progress: Downloaded, timeout_s: float) -> bytes:
             data += chunk
             progress(len(data), total)
     if total is not None and len(data) < total:
-        msg = f"it broke off after {len(data):,} of {total:,} bytes"
+        msg = f"the download ended after {len(data):,} of {total:,} bytes"
         raise OSError(msg)
     return bytes(data)
 
 
 def _answer(url: str, timeout_s: float) -> HTTPResponse:
-    """The response's headers, within one time limit: a name look-up has none, and each address its own."""
+    """The response's headers. The time limit also covers the name look-up and the tries of all addresses."""
     answer: Future[HTTPResponse] = Future()
 
     def ask() -> None:
@@ -254,5 +257,5 @@ def _answer(url: str, timeout_s: float) -> HTTPResponse:
 def _check_digest(data: bytes, file: ImageNetFile, wrong: str) -> None:
     actual = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if file.md5 and actual != file.md5:
-        msg = f"{wrong}: expected MD5 {file.md5}, got {actual}; it was cut off or changed, get it again."
+        msg = f"{wrong}: expected MD5 {file.md5}, got {actual}; the file is incomplete or changed, download it again."
         raise InputError(msg)

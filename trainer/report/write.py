@@ -1,4 +1,4 @@
-"""Writes a training's files beside its network: figures, confidence, page, model card, files for an export."""
+"""Writes the files of a training: figures, confidence, page, model card, files for an export."""
 
 import hashlib
 import shlex
@@ -44,7 +44,7 @@ _TEMPLATE: Final = Path(__file__).with_name("model_card.md")
 
 
 def model_card(material: ReportMaterial) -> str:
-    """The contents of a run's ``README.md``; needs one whole epoch or more."""
+    """The contents of a run's ``README.md``. Needs at least one complete epoch."""
     args, split, figures, counts = material.args, material.split, material.figures, material.prepared_counts
     splits = [one for one in Split if one in counts]
     photos = {one.word: sum(counts[one].values()) for one in splits}
@@ -128,7 +128,7 @@ def _levels(material: ReportMaterial) -> list[tuple[str, ...]]:
 
 
 def _without_folder(value: str) -> str:
-    """A path without its folder: a card may be published, and must not reveal folders."""
+    """A path without its folder, because people publish model cards."""
     path = PurePath(value)
     return path.name if path.is_absolute() else value
 
@@ -152,16 +152,16 @@ def write_report(
     advance: Callable[[str, int, int], None],
     predictor: Predictor | None = None,
 ) -> Evaluation:
-    """Judge the best network on validation and test, compute its thresholds, and write the reports.
+    """Evaluate the best network on validation and test, compute its thresholds, and write the reports.
 
-    ``folds`` holds other networks' predictions for held-out training photos; ``seconds`` is the training's time;
-    ``advance`` is called with (what, done, total); ``predictor`` is of the best network, if it is in memory.
+    ``folds`` has other networks' predictions for held-out training photos. ``seconds`` is the training time.
+    ``advance`` is called with (step, finished, all). ``predictor`` is the best network, if it is in memory.
     """
     run, args, history = training.run, training.args, read_history(training.run.history)
     predictor = predictor or Predictor(keras.saving.load_model(run.best, compile=False), training.store)
     advance("Judging", 0, _PARTS)
     calibrated = judge(predictor, training, prepared, folds)
-    advance("Looking for wrong labels", 1, _PARTS)
+    advance("Looking for label errors", 1, _PARTS)
     errors = find_label_errors(predictor, training, calibrated.out_of_fold)
     write_label_issues(run.label_issues, errors.issues, Path(args.data))
     evaluation = _write_figures(training, calibrated, errors)
@@ -215,13 +215,12 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     write_predictions(
         run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
     )
-    # Written last: an export needs this file, so every other file then belongs to best.keras.
+    # Written last. An export needs this file, so all other files then match best.keras.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
 
 
 def _class_rows(evaluation: Evaluation) -> Iterator[Sequence[object]]:
-    """A row for each class and kind of photos; figures are empty for a class without photos."""
     for judged in Judged:
         for label, one in figures.classes.items() if (figures := evaluation.of(judged)) else ():
             cells = [f"{value:.6f}" for rate, interval in one.rates for value in (rate, *interval)]
@@ -236,9 +235,10 @@ def write_predictions(
     data: Path,
     tree: Taxonomy | None = None,
 ) -> None:
-    """Write ``predictions.csv``: a row for each photo of validation and test, its path relative to the data.
+    """Write ``predictions.csv``: a row for each validation and test photo. Paths are relative to the data.
 
-    ``status``, and with a tree ``answer`` and its level, are a job's at the model's default precision.
+    ``status`` is as in a job with the model's default precision. With a tree, ``answer`` and its level are also as in a
+    job.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     nodes = confidence.ruling.nodes if confidence.ruling else {}
@@ -251,7 +251,7 @@ def write_predictions(
 
 
 def write_label_issues(path: Path, issues: Sequence[LabelIssue], data: Path) -> None:
-    """Write ``label_issues.csv``: a row for each issue, in order; paths start at the data, a folder or a CSV."""
+    """Write ``label_issues.csv``: a row for each issue. Paths are relative to the data (a folder or a CSV)."""
     rows = (
         (
             path_in(data, issue.photo.path),
@@ -287,9 +287,9 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 
 
 def keep_for_export(training: Training) -> None:
-    """Keep files for the export, so that it works without the photos.
+    """Copy files for the export, which then works without the photos.
 
-    They are pixels of validation photos and of some training photos, and files of some validation photos.
+    These are pixels of validation photos and of some training photos, and files of some validation photos.
     """
     run = training.run
     held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]
@@ -310,7 +310,7 @@ def keep_for_export(training: Training) -> None:
 
 
 def _bytes_of(photo: AssignedPhoto) -> bytes | None:
-    """The bytes of a photo; None if it is gone or was replaced, since its label may be wrong for the new one."""
+    """The bytes of a photo. None if the photo is gone, or was replaced, because its label may be wrong now."""
     try:
         data = read_photo(photo.path)
     except ImageError:

@@ -1,1 +1,1 @@
-"""``hangtag retrain``: a cycle of new photos and corrections, a challenger, a gate, and a champion."""
+"""``hangtag retrain``: collects photos and corrections, trains a challenger, tests it, and may promote it."""

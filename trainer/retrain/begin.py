@@ -1,4 +1,4 @@
-"""Begins a cycle: look for drift if the settings want it, collect the photos, and make a folder if any are new."""
+"""Begins a cycle: checks for drift if requested, collects the photos, and makes a folder if any are new."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -28,7 +28,7 @@ SPLITS_FILE: Final = "splits.csv"
 
 
 def champion_of(registry: Registry, name: str) -> int:
-    """The champion's version; 0 if there is none."""
+    """The champion's version. 0 if there is none."""
     return registry.history(name).state().aliases.get(CHAMPION, 0)
 
 
@@ -42,14 +42,14 @@ class NewCycle:
     tools: CycleTools
 
     def undrifted(self, note: Callable[[str], None]) -> str | None:
-        """Why there is no reason to retrain; None if a job has drifted since the champion was promoted."""
+        """Why there is no reason to retrain. None if a job has drifted since the champion was promoted."""
         name, jobs = self.config.name, self.config.drift.jobs
         if not jobs:
-            msg = 'Expected folders of jobs to look for drift in, got none; set jobs = ["jobs"] under [drift].'
+            msg = 'Expected folders of jobs for the drift check, found none; set jobs = ["jobs"] under [drift].'
             raise InputError(msg)
         champion = champion_of(self.registry, name)
         if not champion:
-            return "there is no champion yet whose jobs could have drifted"
+            return "there is no champion yet, so no job can have drifted"
         history = self.registry.history(name)
         digest = history.state().versions[champion].digest
         reign = takewhile(lambda event: event.after.aliases.get(CHAMPION) == champion, reversed(history.events()))
@@ -58,10 +58,10 @@ class NewCycle:
         return None if drifted else f"no job of {name}@{champion} has drifted since {since}"
 
     def begin(self, why: str, note: Callable[[str], None], view: "TrainingView") -> CycleFolder | None:
-        """Collect the photos and make a cycle's folder; None if nothing changed.
+        """Collect the photos and make a cycle's folder. Returns None if nothing changed.
 
-        The folder is renamed into its place once complete. Its settings stay, so settings that would fail only after
-        hours of training are checked first.
+        The folder gets its final name when it is complete. The settings in it do not change, so settings that would
+        fail only after hours of training are checked first.
         """
         config, finished = self.config, self.cycles.finished()
         last, champion = finished[-1] if finished else None, champion_of(self.registry, config.name)
@@ -69,7 +69,7 @@ class NewCycle:
         known = read_splits(splits) if splits else []
         labels = self._labels_of(champion) if champion else ()
         folder = CycleFolder(self.cycles.path / COLLECTING)
-        shutil.rmtree(folder.path, ignore_errors=True)  # of a process that was killed
+        shutil.rmtree(folder.path, ignore_errors=True)  # from a killed process
         try:
             earlier = last.path if last else None
             collected = self.tools.collect(config, folder.path, earlier, known, self.tools.cache(), view.advance)
@@ -95,15 +95,16 @@ class NewCycle:
             f"hangtag models publish BUNDLE --name {name} --run RUN --promote --registry {quote(self.config.registry)}"
         )
         return (
-            f"The registry has no champion of {name}, so a first model is trained: {arch}, from {start}. "
-            f"To begin with a model that you have: {own}"
+            f"The registry has no champion of {name}, so a first model is trained: {arch}, from {start}. To "
+            f"start with your own model: {own}"
         )
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
-        """The earlier splits to extend; None for a first model without any.
+        """The earlier splits to extend. None for a first model without splits.
 
-        They come from the latest finished cycle here, unless the champion's own splits hold all of these and more:
-        then another machine ran a cycle meanwhile. Without a cycle they are the champion's, else the settings'.
+        These are the splits of the latest finished cycle in this folder. If the champion's splits contain all of them
+        and more, then another machine has run a cycle since, and the champion's splits are used. Without a finished
+        cycle, the champion's splits are used, or else those in the settings.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None
@@ -113,9 +114,9 @@ class NewCycle:
         splits = here or own or self.config.splits
         if splits is None and champion:
             msg = (
-                f"Expected the training photos of {name}@{champion}, the registry holds no splits.csv of it; give "
-                'it as splits = "runs/train/NAME/splits.csv" in the settings, or publish its run with it: hangtag '
-                "models publish BUNDLE --run RUN."
+                f"Expected the training photos of {name}@{champion}, but the registry has no splits.csv for it; "
+                'set splits = "runs/train/NAME/splits.csv", or publish its run: hangtag models publish BUNDLE '
+                "--run RUN."
             )
             raise InputError(msg)
         if splits is not None:
@@ -123,7 +124,7 @@ class NewCycle:
         return splits
 
     def _labels_of(self, champion: int) -> tuple[str, ...]:
-        """The champion's labels. Its whole bundle is read, to find damage now and not hours later."""
+        """The champion's labels. Reads the complete bundle, to find damage now and not after hours of training."""
         name = self.config.name
         bundle = open_bundle(self.registry.path(name, champion))
         for file in bundle.manifest.files:
@@ -137,7 +138,7 @@ class NewCycle:
         # the history also has cycles of other machines
         elsewhere = (int(event.cycle) for event in history.events() if event.cycle and event.cycle.isdecimal())
         number = max([0, *here, *elsewhere]) + 1
-        if splits:  # copied, since a champion's files are deleted with its version
+        if splits:  # a copy, because a champion's files are deleted with its version
             shutil.copyfile(splits, folder.earlier)
         config = self.config.model_dump(mode="json")
         start = CycleStart(
@@ -155,9 +156,9 @@ def _assignments(splits: Path) -> set[tuple[str, Split]]:
 
 
 def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
-    """Refuse to test a champion on its own training photos: it would know the answers.
+    """Refuse to test a champion on its own training photos.
 
-    ``own`` are the splits of the champion's training, None if unknown; ``photos`` have the splits of the test.
+    ``own`` are the splits of the champion's training, None if unknown. ``photos`` have the splits of the test.
     """
     if own is None:
         return
@@ -166,10 +167,11 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
     seen = [photo for photo in test if photo.sha256 in learned]
     if seen:
         msg = (
-            f"Expected test photos outside the training of {name}@{champion}, but it was trained on {len(seen):,} "
-            f"of {len(test):,}, such as {seen[0].path}: it has other splits. Promote a version that was "
-            "trained with these splits, train it again with hangtag train --splits, or use its own splits: set "
-            "another folder in the settings, and --restart if a cycle is unfinished."
+            f"Expected test photos outside the training of {name}@{champion}, but it was trained on "
+            f"{len(seen):,} of {len(test):,}, such as {seen[0].path}, because it has other splits. Promote a "
+            "version that was trained with these splits, train the champion again with hangtag train --splits, "
+            "or use its own splits: set another folder in the settings, and pass --restart if a cycle is "
+            "unfinished."
         )
         raise InputError(msg)
 

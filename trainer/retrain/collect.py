@@ -1,4 +1,4 @@
-"""A cycle's first step: collect its photos, with the labels that reviewers gave them."""
+"""The first step of a cycle: collects photos, and applies the labels of reviewers."""
 
 import csv
 import hashlib
@@ -42,18 +42,18 @@ def collect(
     cache: Path,
     advance: Callable[[str, int, int], None],
 ) -> Collected:
-    """Merge the labelled photos with the reviewers' corrections; write ``dataset.csv``, then ``collected.json``.
+    """Merge the labelled photos with the reviewers' corrections. Writes ``dataset.csv``, then ``collected.json``.
 
-    A correction holds for every photo with its SHA-256. If the data lack that photo, it is added from the correction's
-    path, provided that the file still has that SHA-256.
+    A correction applies to every photo with its SHA-256. If the data has no such photo, the photo at the correction's
+    path is added, provided that the file still has that SHA-256.
 
     Args:
-        config: of the retraining.
-        folder: of the cycle.
-        earlier: folder of the last finished cycle, whose photos are compared; None for a first one.
-        known: photos of the extended splits, compared if there is no earlier cycle.
-        cache: keeps fetched photos.
-        advance: called with (``Fetching`` or ``Reading``, done, of all).
+        config: the settings of the retraining.
+        folder: the folder of the cycle.
+        earlier: folder of the last finished cycle, for comparison. None for a first cycle.
+        known: photos of the extended splits, for comparison if there is no earlier cycle.
+        cache: folder for downloaded photos.
+        advance: called with (``Fetching`` or ``Reading``, finished, all).
     """
     classes, table = config.classes, config.train.table
     dataset = fetch_photos(read_dataset(config.data, table), table, cache, partial(advance, "Fetching"))
@@ -69,7 +69,7 @@ def collect(
     labelled = _chosen(labelled, {one.votes[0].sha256 for one in resolved}, {photo.sha256 for photo in known})
     kept = [photo for photo in labelled if photo.label not in classes.drop]
     if not kept:
-        msg = f"Expected photos in {config.data}, but [classes] drop names all of their classes; name fewer."
+        msg = f"Expected photos in {config.data}, but [classes] drop removes all classes; drop fewer classes."
         raise DataError(msg)
     counts = Counter(photo.label for photo in kept)
     outliers = counts.pop(NONE, 0)
@@ -90,7 +90,6 @@ def collect(
 
 
 def _hash_files(paths: Iterable[Path], on_photo: Callable[[int, int], None]) -> dict[Path, str]:
-    """The SHA-256 of each file, in hex; empty if it is missing or unreadable."""
     distinct, hashes = list(dict.fromkeys(paths)), {}
     with ThreadPoolExecutor(_THREADS) as pool:
         for path, sha256 in zip(distinct, pool.map(sha256_now, distinct), strict=True):
@@ -102,11 +101,12 @@ def _hash_files(paths: Iterable[Path], on_photo: Callable[[int, int], None]) -> 
 def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
     """Stop if many photos are missing: training on the rest would replace a better model."""
     away, most = [photo for photo in photos if photo.is_away], config.gate.max_unread_share
-    if len(away) > max(bool(most), most * len(photos)):  # one is always allowed, like in the gate
+    if len(away) > max(bool(most), most * len(photos)):  # one missing photo is always allowed, as in the gate
         why = str(away[0].error).rstrip(".")
         msg = (
-            f"Expected the photos of {config.data}, {len(away):,} of {len(photos):,} could not be fetched ({why}); run "
-            "it again when the host answers, or allow more with max_unread_share."
+            f"Expected the photos of {config.data}, but {len(away):,} of {len(photos):,} could not be "
+            f"downloaded ({why}); run the cycle again when the host answers, or allow more with "
+            "max_unread_share."
         )
         raise DataError(msg)
 
@@ -120,16 +120,16 @@ def _parents(dataset: Dataset, today: Sequence[str], classes: ClassMap) -> dict[
 
 def _table_notes(dataset: Dataset) -> tuple[str, ...]:
     errors = [str(photo.error) for photo in dataset.photos if photo.error is not None]
-    lost = [f"{number_of(len(errors), 'photo')} could not be fetched, such as: {errors[0]}"] if errors else []
+    lost = [f"{number_of(len(errors), 'photo')} could not be downloaded, such as: {errors[0]}"] if errors else []
     return (*dataset.notes, *lost)
 
 
 def _resolved_by_bytes(
     votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap
 ) -> tuple[list[PhotoVotes], dict[Path, str]]:
-    """The votes resolved by photos' bytes, and the SHA-256 of files outside the data that votes name.
+    """The votes, grouped by photos' bytes, and the SHA-256 of files outside the data that votes name.
 
-    Votes get today's names of classes: ``boots`` and ``shoes`` agree once the two are merged.
+    Votes get the current names of classes: ``boots`` and ``shoes`` agree after the two are merged.
     """
     of_data = {photo.path: photo.sha256 or "" for photo in photos}
     known = {photo.sha256 for photo in photos if photo.sha256}
@@ -183,7 +183,7 @@ def _corrected(
 
 
 def _chosen(photos: Sequence[LabeledPhoto], voted: set[str], known: set[str]) -> list[LabeledPhoto]:
-    """Mark new photos that reviewers labelled: the champion chose them for review.
+    """Mark new photos that reviewers labelled, because the champion chose them for review.
 
     Without earlier splits there was no champion, and a person chose the photos.
     """
@@ -242,7 +242,7 @@ def _labels(photos: Iterable[tuple[str | None, str]]) -> _Labels:
 
 
 def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
-    """A digest of all photos, labels and products, in any order; a copy under the same label changes nothing."""
+    """A digest of all photos, labels and products, in any order. A copy with the same label does not change it."""
     facts = {(photo.sha256, photo.label, photo.product or "") for photo in photos if photo.sha256}
     digest = hashlib.sha256()
     for fact in sorted(facts):
@@ -251,14 +251,14 @@ def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
 
 
 def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
-    """The rows of ``dataset.csv``; photos without a split get a table's words for them."""
+    """The rows of ``dataset.csv``. Photos without a split get a table's words for such photos."""
     for photo in photos:
         split = photo.split or (LEARN if photo.chosen else OPEN if photo.open else "")
         yield (path_cell(photo.path), photo.label, str(split), photo.product or "", photo.sha256 or "")
 
 
 def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
-    """Lines for the console; ``before`` are classes of the champion and of earlier data, none for a first model."""
+    """Lines for the console. ``before`` are the classes of the champion and of earlier data; none for a first model."""
     lines, corrections = list(collected.notes), collected.corrections
     counts = Counter(correction.outcome for correction in corrections)
     if shown := [f"{name.replace('_', ' ')} {counts[name]:,}" for name in _OUTCOMES if counts[name]]:
@@ -270,8 +270,8 @@ def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
     if lost := list(dict.fromkeys(one.image for one in corrections if one.outcome == "not_found")):
         more = f" and {len(lost) - _MOST_NAMES:,} more" if len(lost) > _MOST_NAMES else ""
         lines.append(
-            f"Not found: {', '.join(map(readable, lost[:_MOST_NAMES]))}{more}. Put them among the data, or import the "
-            "corrections again with the right --image-root."
+            f"Not found: {', '.join(map(readable, lost[:_MOST_NAMES]))}{more}. Add the photos to the data, or "
+            "import the corrections again with the right --image-root."
         )
     if new := {label: count for label, count in collected.photos.items() if before and label not in before}:
         listed = ", ".join(f"{label} ({number_of(count, 'photo')})" for label, count in new.items())

@@ -26,13 +26,13 @@ from trainer.splits.assigned import AssignedPhoto, read_splits
 _ROUNDS: Final = 60
 _FEWEST: Final = 5
 _SECONDS: Final = 10.0
-"""Seconds after which no further round begins, once the fewest rounds are done: large models are slow."""
+"""Seconds after which no further round begins, unless there were too few rounds. Large models are slow."""
 
 Advance = Callable[[str, int, int], None]
 
 
 class Contestant(NamedTuple):
-    """A model as people name it (``shop@3``), its bundle, and the ``splits.csv`` of its training; None if unknown."""
+    """A model's name (``shop@3``), its bundle, and the ``splits.csv`` of its training. None if there are no splits."""
 
     name: str
     bundle: Path
@@ -42,16 +42,16 @@ class Contestant(NamedTuple):
 def compare(
     challenger: Contestant, champion: Contestant | None, classes: ClassMap, cache: Path, advance: Advance
 ) -> Comparison:
-    """Compare two bundles: their default variants, each with pixels of its own preprocessing.
+    """Compare two bundles by their default variants. Each model gets pixels of its own preprocessing.
 
-    Missing and unreadable photos count for neither; ``unread`` is their number.
+    Missing and unreadable photos are left out for both models. ``unread`` is their number.
 
     Args:
-        challenger: its splits hold the frozen test split.
-        champion: None for a first model; its splits name the test photos that chose it.
+        challenger: its splits contain the frozen test split.
+        champion: None for a first model. Its splits list the test photos that were used to choose it.
         classes: renamed and dropped classes of the champion.
-        cache: keeps decoded photos.
-        advance: called with (name of the step, done, of all).
+        cache: folder for decoded photos.
+        advance: called with (step, finished, all).
     """
     both = [challenger, champion] if champion else [challenger]
     models = [load(one.bundle) for one in both]
@@ -70,7 +70,7 @@ def compare(
     predictions = []
     for one, model, cost in zip(both, models, costs, strict=True):
         known = {target.precision for target in model.metadata.targets}
-        # both keep the champion's precision: more labels at a lower promise would be no gain
+        # both use the champion's precision, because more labels at a lower precision would be no gain
         same_promise = load(one.bundle, precision=kept) if kept in known else model
         store = stores[model.metadata.preprocess]
         predictions.append(_predictions(one.name, model, same_promise, store, photos, cost, advance))
@@ -98,7 +98,6 @@ def _predictions(
     footprint: Footprint,
     advance: Advance,
 ) -> ModelPredictions:
-    """Compares classes only, not nodes of a tree."""
     probabilities = np.empty((len(photos), len(model.labels)), np.float32)
     own_sure, sure = np.empty((2, len(photos)), np.bool_)
     for start in range(0, len(photos), BATCH):
@@ -123,7 +122,7 @@ def _predictions(
 def read_frozen_photos(
     photos: Sequence[AssignedPhoto], stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
 ) -> list[AssignedPhoto]:
-    """Decode photos that a store lacks; leave out photos that either store cannot decode: the test is paired."""
+    """Decode photos that a store lacks. The test is paired, so photos that either cannot decode are dropped."""
     lacking = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
     done, total = count(1), sum(map(len, lacking))
     for store, files in zip(stores, lacking, strict=True):
@@ -132,9 +131,9 @@ def read_frozen_photos(
 
 
 def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], None]) -> list[Footprint]:
-    """Measure the bundles' default models on one thread, batch by batch in turns, each at its own size of photos.
+    """Measure the bundles' default models on one thread, batch by batch in turns, each at its own photo size.
 
-    If the defaults are different variants, both float32 models are measured. The quickest batch counts, in CPU time of
+    If the defaults are different variants, both float32 models are measured. The fastest batch counts, in CPU time of
     the thread, so that other work on the machine matters little.
     """
     tasks, compared, default = [], [], []
@@ -160,7 +159,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
 def quickest(
     tasks: Sequence[Callable[[], object]], rounds: int, on_round: Callable[[int, int], None], clock: Callable[[], float]
 ) -> list[float]:
-    """The shortest time of each task, done in turns; a first round does not count."""
+    """The shortest time of each task. The tasks take turns. The first round is a warm-up."""
     best = [float("inf")] * len(tasks)
     start = clock()
     for number in range(rounds + 1):

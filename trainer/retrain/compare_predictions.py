@@ -1,6 +1,6 @@
 """Compares both models' predictions on the same test photos; computes the figures of the gate but size and speed. Pure.
 
-Photos of one group count less than one each: see :mod:`models.statistics.intervals`.
+Photos of one group count less than 1 each: see :mod:`models.statistics.intervals`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -39,9 +39,9 @@ class ModelPredictions:
     """A model's predictions on the test photos, in their order.
 
     Attributes:
-        labels: of the model; the position is the column.
+        labels: the model's labels, in the order of the columns.
         probabilities: ``float32 (n, classes)``.
-        sure: whether it labels a photo without review, ``(n,)``, with the thresholds of ``precision``.
+        sure: whether the model labels a photo without review, ``(n,)``, with the thresholds of ``precision``.
         own_sure, own_precision: the same with the model's default precision.
     """
 
@@ -55,10 +55,11 @@ class ModelPredictions:
     footprint: Footprint
 
     def answers(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> "ModelAnswers":
-        """The label of each photo, by today's names.
+        """The label of each photo, under current names.
 
-        The likeliest class gets its name of today; the confidence is the sum of all columns with this name, so that a
-        merge changes no decision. ``today`` names each label; ``truths`` are the true labels, ``(n,)``.
+        The likeliest class gets its current name. The confidence is the sum of all columns with this name, so that a
+        merge changes no decision. ``today`` maps each label to its current name. ``truths`` are the true labels,
+        ``(n,)``.
         """
         names, places = np.unique([today[label] for label in self.labels], return_inverse=True)
         merged = self.probabilities.astype(np.float64) @ np.eye(len(names))[places]
@@ -69,11 +70,11 @@ class ModelPredictions:
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """A model's label of each photo, by today's names; ``(n,)`` each.
+    """A model's label of each photo, under current names; ``(n,)`` each.
 
     Attributes:
-        confidence: its probability of that label.
-        brier: squared distance of its probabilities from 1 for the true class and 0 for all others, from 0 to 2.
+        confidence: the probability of that label.
+        brier: squared distance of the probabilities from 1 for the true class and 0 for other classes, from 0 to 2.
     """
 
     model: ModelPredictions
@@ -91,11 +92,11 @@ def compare_predictions(
     unread: int = 0,
     chosen_on: Collection[str] | None = None,
 ) -> Comparison:
-    """Compare both on the photos of classes that the champion knows; all others measure the challenger alone.
+    """Compare both models on photos of the champion's classes. Other photos only measure the challenger.
 
-    On a photo of a class that both know, a challenger is wrong with a new class, and a champion with a dropped class.
-    ``unread`` counts test photos that are left out; ``chosen_on`` has the SHA-256 of the photos that chose the
-    champion, None if unknown.
+    A photo of a common class is wrong if the challenger gives a new class, or the champion a dropped class. ``unread``
+    is the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that were used to choose
+    the champion, None if unknown.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -168,9 +169,10 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 
 
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
-    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test; None with fewer than two.
+    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test. None with fewer than two.
 
-    It is more sensitive than accuracy: a better model is surer on all photos, not only if a label changes.
+    The Brier score is more sensitive than accuracy, because a better model is surer on all photos, not only where a
+    label changes.
     """
     photos, gained = len(groups), champion - challenger
     if photos < 2:  # noqa: PLR2004 - one photo has no spread
@@ -247,8 +249,8 @@ def _surety(answers: ModelAnswers, common: Mask) -> Surety:
 def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) -> Calibration | None:
     """Expected calibration errors (15 bins of equal size), and their paired difference.
 
-    The interval is a bootstrap over groups of photos (Efron, 1979), the same draws for both. Resampling makes both
-    errors larger, so the drawn differences are centred on the measured one.
+    The interval is a bootstrap over groups of photos (Efron, 1979), with the same draws for both models. Resampling
+    makes both errors larger, so the drawn differences are centred on the measured difference.
     """
     if not len(groups):
         return None
@@ -257,7 +259,7 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) ->
     gaps = [_gaps(one, groups) for one in (champion, challenger)]
 
     def errors(drawn: npt.NDArray[np.int64]) -> Floats:
-        """Both calibration errors, with each group drawn this often."""
+        """Both calibration errors, if each group is drawn this often."""
         return np.array([np.abs(drawn @ gap).sum() / (drawn @ sizes) for gap in gaps])
 
     rng, count = np.random.default_rng(_SEED), len(sizes)

@@ -1,7 +1,7 @@
-"""The settings of ``hangtag retrain``, in a TOML file. Does not load TensorFlow.
+"""The settings of ``hangtag retrain``, in a TOML file. Does not import TensorFlow.
 
-docs/reference/toml.md describes each key. Keys of ``[train]`` and ``[export]`` are the options of ``hangtag train`` and
-``hangtag export``, keys of ``[catalogue]`` options of ``hangtag label``.
+docs/reference/toml.md describes each key. Keys of ``[train]`` and ``[export]`` are options of ``hangtag train`` and
+``hangtag export``. Keys of ``[catalogue]`` are options of ``hangtag label``.
 """
 
 import os
@@ -25,7 +25,7 @@ def _check_zone(name: str) -> None:
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
-        msg = f"Expected one such as Europe/Zurich or UTC, got {name!r}"
+        msg = f"Expected a time zone such as Europe/Zurich or UTC, got {name!r}"
         raise InputError(msg) from error
 
 
@@ -47,7 +47,7 @@ def _checked_by(check: Callable[[str], object]) -> AfterValidator:
 
 
 def _place(text: str, info: ValidationInfo) -> str:
-    """A relative path starts at the file's folder, since cron has another current folder."""
+    """A relative path starts at the folder of the config file, because cron starts in another folder."""
     return text if "://" in text or info.context is None else str(info.context / text)
 
 
@@ -75,7 +75,7 @@ class _Section(BaseModel):
 
 
 class TrainSettings(_Section):
-    """``[train]``. Without ``arch`` the champion's is taken, with its width and ``image_size``.
+    """``[train]``. Without ``arch``, the champion's architecture, width and ``image_size`` are used.
 
     ``image_column`` and the fields below it are for data in a table.
     """
@@ -125,7 +125,7 @@ class ExportSettings(_Section):
 
 
 class GateSettings(_Section):
-    """``[gate]``: a challenger's limits. Points are hundredths of a share, ``None`` is no limit."""
+    """``[gate]``: limits for a challenger. Points are hundredths of a share. ``None`` is no limit."""
 
     max_unread_share: Share = 0.02
     min_gain_points: Points = 0.0
@@ -148,42 +148,47 @@ class ClassMap(_Section):
     """``[classes]``: renamed and dropped classes of the champion."""
 
     rename: Mapping[Label, Label] = Field(default_factory=dict)
-    """Old name → new name; classes with the same new name are merged."""
+    """Old name → new name. Classes with the same new name are merged."""
     drop: tuple[Label, ...] = ()
     """Names of dropped classes."""
 
     def name_of(self, label: str) -> str:
-        """A class's name today; a dropped class keeps its old name."""
+        """A class's current name. A dropped class keeps its old name."""
         label = label_text(label)
         return label if label in self.drop else self.rename.get(label, label)
 
     def check(self, champion: Sequence[str]) -> None:
-        """Check the map against the champion's labels, before hours of training with a typo.
+        """Check this map against the champion's labels, to find typos before hours of training.
 
-        A map stays in its file after the renamed model is promoted, since photos may still be in folders of the old
-        name. So a champion may know the new name already, or lack a dropped class.
+        A map stays in its file after the model with the new names is promoted, because photos may still be in folders
+        with the old name. So the champion may know the new name already, or lack a dropped class.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():
             if new in renamed:
                 became = renamed[new]
-                msg = f"Expected today's name for {old} in [classes], got {new}, which becomes {became}; name that."
+                msg = (
+                    f"Expected the current name for {old} in [classes], got {new}, which becomes {became}; use "
+                    "that name."
+                )
                 raise InputError(msg)
             for name in (old, new):
                 if name in self.drop:
-                    msg = f"Expected {name} renamed or dropped in [classes], got both ({old} → {new}); do without one."
+                    msg = (
+                        f"Expected {name} either renamed or dropped in [classes], got both ({old} → {new}); remove one."
+                    )
                     raise InputError(msg)
         labels = {*map(label_text, champion)}
         known = {renamed.get(label, label) for label in labels} | labels
         for old, new in self.rename.items():
             if old not in known and new not in known:
                 names = ", ".join(sorted(champion))
-                msg = f"Expected a class of the champion in [classes], got {old} → {new}; it knows {names}."
+                msg = f"Expected a class of the champion in [classes], got {old} → {new}; its classes are {names}."
                 raise InputError(msg)
 
 
 class CatalogueSettings(_Section):
-    """``[catalogue]``: real rows that compare champion and challenger before a promotion."""
+    """``[catalogue]``: rows of a catalogue for a comparison of champion and challenger before a promotion."""
 
     source: Place
     rows: Count = 2000
@@ -202,7 +207,7 @@ class DriftSettings(_Section):
 
 
 class ScheduleSettings(_Section):
-    """``[schedule]``: when the cycle runs; one of ``cron`` (five fields) and ``every`` (such as ``6h``)."""
+    """``[schedule]``: when the cycle runs. Either ``cron`` (five fields) or ``every`` (such as ``6h``)."""
 
     cron: str | None = None
     every: Duration | None = None
@@ -218,7 +223,7 @@ class ScheduleSettings(_Section):
 
 
 class MlflowSettings(_Section):
-    """``[mlflow]``: logs each cycle to MLflow; ``uri`` defaults to ``MLFLOW_TRACKING_URI``."""
+    """``[mlflow]``: logs each cycle to MLflow. ``uri`` defaults to ``MLFLOW_TRACKING_URI``."""
 
     uri: Annotated[str, _checked_by(_check_uri)] = Field(
         default_factory=lambda: os.environ.get("MLFLOW_TRACKING_URI", ""), validate_default=True
@@ -227,7 +232,7 @@ class MlflowSettings(_Section):
 
 
 class RetrainConfig(_Section):
-    """The settings of a retraining, whose cycles are in ``folder``. Paths are absolute once the file is read."""
+    """The settings of a retraining. Its cycles are in ``folder``. After reading, paths are absolute."""
 
     name: Annotated[str, _checked_by(check_model_name)]
     data: Placed
@@ -248,13 +253,13 @@ class RetrainConfig(_Section):
     @model_validator(mode="after")
     def _drift_knows_where_to_look(self) -> "RetrainConfig":
         if self.schedule and self.schedule.when == "drift" and not self.drift.jobs:
-            msg = 'when = "drift" of [schedule] needs folders of jobs: jobs = ["jobs"] under [drift]'
+            msg = 'when = "drift" in [schedule] needs folders of jobs: jobs = ["jobs"] under [drift]'
             raise ValueError(msg)
         return self
 
 
 def read_config(path: Path) -> RetrainConfig:
-    """Read the file, with absolute paths; InputError names the key that is wrong."""
+    """Read the file, with absolute paths. An InputError names the wrong key."""
     path = path.absolute()
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -275,7 +280,7 @@ def _fault(path: Path, error: ValidationError) -> str:
     first = min(error.errors(), key=lambda fault: fault["type"] != "extra_forbidden")
     key, value = ".".join(map(str, first["loc"])) or "the file", first["input"]
     if first["type"] == "extra_forbidden":
-        return f"{path}: {key} is no key of a retraining's settings; see docs/reference/toml.md."
+        return f"{path}: {key} is not a key of a retraining's settings; see docs/reference/toml.md."
     reason = first["msg"].removeprefix("Value error, ").replace("valid tuple", "list in brackets").rstrip(".")
     got = "" if isinstance(value, dict) or repr(value) in reason else f", got {value!r}"
     return f"{path}: {key} is invalid ({reason}){got}; see docs/reference/toml.md."

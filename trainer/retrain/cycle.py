@@ -1,7 +1,7 @@
-"""The cycle: collect photos, train a challenger, compare it with the champion, and promote or refuse it.
+"""The cycle: collects photos, trains a challenger, compares it with the champion, and promotes or refuses it.
 
-A killed cycle continues at the next call: a step is done once its file exists, and the registry's history has the
-decision. One cycle of a model runs at a time.
+A killed cycle continues at the next call. A step is done when its file exists. The registry's history has the decision.
+Only one cycle of a model runs at a time.
 """
 
 import fcntl
@@ -39,15 +39,15 @@ class CycleView(Protocol):
         """Show a remark."""
 
     def step(self, name: str, title: str) -> "AbstractContextManager[TrainingView]":
-        """A step begins; returns the callback that shows its progress."""
+        """Begin a step. Returns the callback that shows its progress."""
 
 
 @dataclass(frozen=True)
 class CycleOptions:
-    """Options of one call.
+    """Options of one call of ``hangtag retrain``.
 
-    ``when``: ``data``, or ``drift`` to begin only if a job of the champion has drifted, too. ``restart``: abandon an
-    unfinished cycle; one whose challenger is published ends first.
+    ``when``: ``data``, or ``drift`` to begin only if a job of the champion has also drifted. ``restart``: abandon an
+    unfinished cycle. If its challenger is published, the cycle is finished first.
     """
 
     when: Literal["data", "drift"] = "data"
@@ -55,10 +55,10 @@ class CycleOptions:
 
 
 def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools: CycleTools | None = None) -> Outcome:
-    """Run a cycle to its end, or continue an unfinished one.
+    """Run a complete cycle, or continue an unfinished cycle.
 
-    BusyError: another process runs a cycle of this model. StoppedError: a person pressed Ctrl-C; the next call
-    continues the cycle. A permanent error ends the cycle; after other errors the next call continues it.
+    BusyError: another process runs a cycle of this model. StoppedError: a person pressed Ctrl-C, and the next call
+    continues the cycle. A permanent error ends the cycle. After other errors the next call continues it.
     """
     registry, cycles, tools = open_registry(config.registry), Cycles(config.folder), tools or CycleTools()
     with only_cycle(registry.model_storage(config.name)):
@@ -68,7 +68,7 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
             undrifted = new.undrifted(view.note) if options.when == "drift" else None
             folder = None if undrifted else _begin(new, options, view)
             if folder is None:
-                unchanged = "no new photos, no corrections, and the settings of [train] are the same"
+                unchanged = "no new photos or corrections, and unchanged settings in [train]"
                 return _nothing(config.name, champion_of(registry, config.name), undrifted or unchanged)
         start = folder.read(folder.start, CycleStart)
         work = RunningCycle(folder, start, _settings_of(folder), registry, tools, view.note)
@@ -79,17 +79,17 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
 
 @contextmanager
 def only_cycle(model: Storage) -> Iterator[None]:
-    """Hold the lock of a model, or raise BusyError; the kernel releases it when this process ends.
+    """Hold the lock of a model, or raise BusyError. The kernel releases the lock when this process ends.
 
-    It is a POSIX record lock, since children of this process would inherit one of ``flock``. Its file is beside the
-    model's versions: machines that share the disk by NFS exclude each other, too.
+    It is a POSIX record lock, because child processes would inherit a ``flock``. Its file is next to the model's
+    versions, so machines that share the disk by NFS also exclude each other.
     """
     model.scratch.mkdir(parents=True, exist_ok=True)
     with open_lock(model.scratch / _LOCK) as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
-            msg = f"The model in {model.place} is being retrained by {file.read()}; wait for its end, or end it there."
+            msg = f"The model in {model.place} is being retrained by {file.read()}; wait for its end, or stop it there."
             raise BusyError(msg) from error
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}, since {now_text()}")
@@ -109,21 +109,24 @@ def _unfinished(config: RetrainConfig, cycles: Cycles, options: CycleOptions, vi
     began, now = (start.name, start.config.get("registry")), (config.name, config.registry)
     if began != now:  # the lock is for one model in one registry
         msg = (
-            f"Expected cycles of {now[0]} in {now[1]} in the folder {cycles.path}, found an unfinished one of "
-            f"{began[0]} in {began[1]}; give each model and registry a folder of its own, or abandon that cycle with "
-            "--restart."
+            f"Expected cycles of {now[0]} in {now[1]} in the folder {cycles.path}, found an unfinished cycle of "
+            f"{began[0]} in {began[1]}; use a separate folder for each model and registry, or abandon that "
+            "cycle with --restart."
         )
         raise InputError(msg)
-    view.note(f"Goes on with cycle {folder.path.name}, begun at {start.started}.")
+    view.note(f"Continues cycle {folder.path.name}, started at {start.started}.")
     if start.config != config.model_dump(mode="json"):
-        view.note("The settings have changed since the cycle began; it keeps the earlier ones (--restart abandons it).")
+        view.note(
+            "The settings have changed since the start of the cycle; the cycle uses the earlier settings "
+            "(--restart abandons it)."
+        )
     return folder
 
 
 def _begin(new: NewCycle, options: CycleOptions, view: CycleView) -> CycleFolder | None:
     notes: list[str] = []
     began = time.monotonic()
-    with view.step("collect", "What is there to learn from?") as progress:
+    with view.step("collect", "Collect photos and corrections") as progress:
         folder = new.begin(options.when, notes.append, progress)
     for line in notes:
         view.note(line)
@@ -136,7 +139,7 @@ def _settings_of(folder: CycleFolder) -> RetrainConfig:
     try:
         return RetrainConfig.model_validate(folder.read(folder.start, CycleStart).config)
     except ValidationError as error:
-        msg = f"{folder.start} holds settings of another version of Hangtag; abandon the cycle with --restart."
+        msg = f"{folder.start} has settings of another version of Hangtag; abandon the cycle with --restart."
         raise InputError(msg) from error
 
 
@@ -154,14 +157,13 @@ def _finish(work: RunningCycle, view: CycleView) -> None:
 
 
 def _fail(work: RunningCycle, error: HangtagError) -> None:
-    """End the cycle after a permanent error; after other errors the next call continues it."""
     folder = work.folder
     learned = (folder.run / "args.json").is_file()
     hopeless = isinstance(error, DataError | ParityError) or (isinstance(error, InputError) and not learned)
     if hopeless and not folder.published.is_file():
         folder.abandon(str(error))
     else:
-        work.note(f"Cycle {folder.path.name} goes on from here at the next call; --restart abandons it.")
+        work.note(f"The next call continues cycle {folder.path.name}; --restart abandons it.")
 
 
 def _nothing(name: str, champion: int, why: str) -> Outcome:

@@ -1,6 +1,6 @@
-"""The folders of cycles, ``<folder>/000003/``, and the records in them, which a cycle's steps write as JSON.
+"""The folders of cycles, ``<folder>/000003/``, and the JSON records that the steps of a cycle write there.
 
-Points are hundredths; a field ``x_95`` is the 95% interval of the field ``x``.
+Points are hundredths. A field ``x_95`` is the 95% interval of the field ``x``.
 """
 
 import json
@@ -21,20 +21,20 @@ from trainer.run import Inside
 from worker.catalogue_diff import CatalogueFigures
 
 COLLECTING: Final = ".collecting"
-"""Photos are collected here before we know whether any are new."""
+"""The folder of collected photos, before we know whether any are new."""
 
 R = TypeVar("R", bound=BaseModel)
 
 
 def now_text() -> str:
-    """Now, in UTC, for files."""
+    """The current time in UTC, for files."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 class CycleStatus(StrEnum):
     """How a cycle ended.
 
-    ``failed``: abandoned, by ``--restart`` or after a permanent error. A cycle after any other error has no outcome yet
+    ``failed``: abandoned by ``--restart``, or after a permanent error. After other errors a cycle has no outcome yet
     and continues.
     """
 
@@ -61,9 +61,9 @@ class CycleRecord(BaseModel):
 
 
 class CycleStart(CycleRecord):
-    """The start of a cycle (``cycle.json``); it keeps these settings even if the settings' file changes.
+    """The start of a cycle (``cycle.json``). The cycle keeps these settings even if the config file changes.
 
-    ``config`` has absolute paths; ``champion_version`` is 0 if there was no champion.
+    ``config`` has absolute paths. ``champion_version`` is 0 if there was no champion.
     """
 
     number: int
@@ -78,10 +78,10 @@ class Outcome(CycleRecord):
     """How a cycle ended (``outcome.json``).
 
     Attributes:
-        number: of the cycle; 0 if no cycle began.
-        champion: the challenger's opponent, such as ``shop@3``; or the model in use, if there was nothing to do.
-        reasons: why it was refused, even if a person promoted it then; or why no cycle began.
-        seconds: step → seconds, of all processes that worked on it.
+        number: number of the cycle; 0 if no cycle began.
+        champion: the challenger's opponent, such as ``shop@3``. If there was nothing to do, the model in use.
+        reasons: why the challenger was refused (even if a person promoted it later), or why no cycle began.
+        seconds: step → seconds, over all processes that worked on the cycle.
     """
 
     status: CycleStatus
@@ -101,7 +101,7 @@ class Correction(CycleRecord):
 
     Attributes:
         image: the photo's path in ``dataset.csv``, or the SHA-256 of its bytes if no path is known.
-        was: its label before; None for a new photo.
+        was: the label before; None for a new photo.
         outcome: ``applied``, ``added``, ``agrees``, ``conflict``, ``dropped`` or ``not_found``.
     """
 
@@ -113,15 +113,15 @@ class Correction(CycleRecord):
 
 
 class Collected(CycleRecord):
-    """A cycle's data (``collected.json``; the photos are in ``dataset.csv``).
+    """The data of a cycle (``collected.json``). The photos are in ``dataset.csv``.
 
     Attributes:
-        fingerprint: of all photos, labels and products; unchanged if there are no new ones.
-        outliers: how many show no product.
-        new, gone, relabeled: photos compared with the cycle before.
-        dropped: photos of dropped classes, by class.
-        notes: sentences on how a table was read, and on photos that could not be fetched.
-        parents: label → its parent, under today's names, from labels like ``shoes > boots`` of a table.
+        fingerprint: digest of all photos, labels and products. Unchanged if there is nothing new.
+        outliers: number of photos without a product.
+        new, gone, relabeled: number of photos that differ from the previous cycle.
+        dropped: class → number of photos, for dropped classes.
+        notes: sentences on the reading of a table, and on photos that could not be downloaded.
+        parents: label → parent, under current names, from a table's labels like ``shoes > boots``.
     """
 
     fingerprint: str
@@ -137,10 +137,10 @@ class Collected(CycleRecord):
 
 
 class PairedAccuracy(CycleRecord):
-    """Accuracy of both on the same test photos: of one class (its recall), or newer ones.
+    """The accuracy of both models on the same test photos: of one class (its recall), or of newer photos.
 
-    A new class, or no photos, leave only the challenger's. Only the challenger labels ``won`` photos right, only the
-    champion ``lost`` ones.
+    For a new class, or without photos, there is only the challenger's accuracy. ``won``, ``lost``: number of photos
+    that only the challenger labels right, and that only the champion labels right.
     """
 
     photos: int
@@ -153,9 +153,9 @@ class PairedAccuracy(CycleRecord):
 
 
 class Brier(CycleRecord):
-    """Mean Brier scores on the photos that both know, from 0 to 2; lower is better.
+    """Mean Brier scores on photos of common classes, from 0 to 2. Lower is better.
 
-    ``z`` is their difference in its standard errors; above 0 the challenger is better.
+    ``z`` is their difference, in standard errors. Above 0 the challenger is better.
     """
 
     champion: float
@@ -164,7 +164,7 @@ class Brier(CycleRecord):
 
 
 class Calibration(CycleRecord):
-    """Expected calibration errors on the photos that both know, and the interval of challenger's less champion's."""
+    """Expected calibration errors on photos of common classes, and the interval of challenger - champion."""
 
     champion: float
     challenger: float
@@ -172,7 +172,7 @@ class Calibration(CycleRecord):
 
 
 class AutomaticLabels(CycleRecord):
-    """Photos that a model labels without a person, the wrong ones among them, and the interval of the right share."""
+    """A model's labels without review: their number, the number of wrong labels, and the right share's interval."""
 
     photos: int
     wrong: int
@@ -180,15 +180,15 @@ class AutomaticLabels(CycleRecord):
 
 
 class Automation(CycleRecord):
-    """How many photos each model labels without review.
+    """The photos that each model labels without review.
 
     Attributes:
-        champion_precision, own_precision: each model's default promise; None without one.
-        challenger_precision: the champion's, if the challenger can promise it.
-        champion, challenger, own: on photos of classes that both know, ``own`` by ``own_precision``.
-        everywhere: the challenger on all test photos, new classes included.
-        surest: the challenger's surest photos, as many as the champion labels.
-        points: share of photos that the challenger labels without review, less the champion's.
+        champion_precision, own_precision: the default precision of champion and challenger. None without one.
+        challenger_precision: the champion's precision, if the challenger can promise it.
+        champion, challenger, own: labels on photos of common classes. ``own`` uses ``own_precision``.
+        everywhere: labels of the challenger on all test photos, including new classes.
+        surest: the challenger's labels on its surest photos, as many as the champion labels.
+        points: share of photos that the challenger labels without review, less the champion's share.
     """
 
     champion_precision: float | None = None
@@ -218,7 +218,7 @@ class Footprint(CycleRecord):
 
 
 class TestChange(CycleRecord):
-    """A test photo that exactly one of the two models labels right."""
+    """A test photo that only one of the two models labels right."""
 
     image: str
     sha256: str
@@ -233,15 +233,15 @@ class Comparison(CycleRecord):
     """Champion and challenger on the same frozen test split (``comparison.json``).
 
     Attributes:
-        champion, challenger: such as ``shop@3``; a first model has no champion.
-        photos: test photos of classes that both know.
-        champion_accuracy, challenger_accuracy, won, lost, points: on these; see :class:`PairedAccuracy`.
-        smallest_points: the smallest difference that a test of this many photos would find in four of five cases.
-        challenger_all, all_photos: challenger's accuracy on all test photos, new classes included.
-        newer: on photos that did not choose the champion; None if unknown.
-        vanished: classes of the champion that the photos lack and the map does not explain.
-        changes: the most confident errors first; at most 200.
-        unread: test photos of either model that are gone, changed or unreadable; they count for neither.
+        champion, challenger: names such as ``shop@3``. A first model has no champion.
+        photos: number of test photos of common classes.
+        champion_accuracy, challenger_accuracy, won, lost, points: on these photos. See :class:`PairedAccuracy`.
+        smallest_points: the smallest difference that a test of this many photos finds in four of five cases.
+        challenger_all, all_photos: the challenger's accuracy on all test photos, including new classes.
+        newer: accuracy on photos that were not used to choose the champion. None if unknown.
+        vanished: classes of the champion that the photos lack, and that the settings neither rename nor drop.
+        changes: photos whose result changed, most confident errors first. At most 200.
+        unread: number of test photos that are gone, changed or unreadable. They are left out for both models.
     """
 
     champion: str | None = None
@@ -270,11 +270,11 @@ class Comparison(CycleRecord):
 
 
 class Check(CycleRecord):
-    """One check of the gate; docs/retraining.md lists all of them.
+    """One check of the gate. docs/retraining.md lists all checks.
 
     Attributes:
-        figure: the measured value; None if it could not be measured.
-        doubtful: whether a person should look although the check passed; the sentence gives the reason.
+        figure: the measured value. None if it could not be measured.
+        doubtful: whether a person should look at a passed check. The sentence gives the reason.
         unsure: whether there were too few photos for the check.
     """
 
@@ -288,7 +288,7 @@ class Check(CycleRecord):
 
 
 class GateVerdict(CycleRecord):
-    """The gate's verdict (``verdict.json``)."""
+    """The result of the gate (``verdict.json``)."""
 
     checks: tuple[Check, ...]
 
@@ -299,7 +299,7 @@ class GateVerdict(CycleRecord):
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """Why it may not, a sentence each."""
+        """The reasons against the challenger, one sentence each."""
         return tuple(check.sentence for check in self.checks if not check.passed)
 
 
@@ -311,17 +311,17 @@ class CatalogueDiff(CatalogueFigures, frozen=True):
 
 @dataclass(frozen=True)
 class CycleFolder:
-    """The folder of one cycle. A file in it is whole or absent; a step is done once its file exists."""
+    """The folder of one cycle. Files are written atomically. A step is done when its file exists."""
 
     path: Path
 
-    dataset = Inside("dataset.csv")  # its photos and labels
+    dataset = Inside("dataset.csv")  # the cycle's photos and labels
     collected = Inside("collected.json")  # Collected
-    earlier = Inside("earlier.csv")  # a copy of the splits that it extends; absent without any
+    earlier = Inside("earlier.csv")  # a copy of the extended splits; missing if there are none
     start = Inside("cycle.json")
     run = Inside("run")  # the challenger's training
-    splits = Inside("splits.csv")  # for the next cycle; they outlive the run
-    bundle = Inside("bundle")  # the challenger
+    splits = Inside("splits.csv")  # splits for the next cycle; they stay when the run is deleted
+    bundle = Inside("bundle")  # the challenger's bundle
     comparison = Inside("comparison.json")  # Comparison
     catalogue = Inside("catalogue.json")  # CatalogueDiff
     rows = Inside("catalogue")  # the compared rows of the catalogue, and both models' labels
@@ -329,30 +329,30 @@ class CycleFolder:
     published = Inside("published.json")  # the challenger's version
     seconds = Inside("seconds.json")  # step → seconds
     report = Inside("report.html")
-    outcome = Inside("outcome.json")  # the last file: a cycle with it is over
+    outcome = Inside("outcome.json")  # the last file; it ends the cycle
 
     def write(self, path: Path, record: BaseModel) -> None:
-        """Write a record as JSON, whole."""
+        """Write a record as JSON, atomically."""
         replace_file(path, record.model_dump_json(indent=1).encode())
 
     def read(self, path: Path, kind: type[R]) -> R:
-        """Read a record; InputError if it is missing or damaged."""
+        """Read a record. InputError if it is missing or damaged."""
         try:
             return kind.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
-            msg = f"{path} is missing or damaged; begin again: hangtag retrain CONFIG --restart."
+            msg = f"{path} is missing or damaged; start again: hangtag retrain CONFIG --restart."
             raise InputError(msg) from error
 
     def find(self, path: Path, kind: type[R]) -> R | None:
-        """Read a record; None if it is missing."""
+        """Read a record. None if it is missing."""
         return self.read(path, kind) if path.is_file() else None
 
     def step_seconds(self) -> dict[str, float]:
-        """Step → its seconds until now."""
+        """Step → seconds so far."""
         return dict(json.loads(self.seconds.read_bytes())) if self.seconds.is_file() else {}
 
     def abandon(self, why: str) -> None:
-        """End the cycle without a decision; its number is not used again."""
+        """End the cycle without a decision. Its number is not used again."""
         start = self.read(self.start, CycleStart)
         outcome = Outcome(
             status=CycleStatus.FAILED,
@@ -372,7 +372,7 @@ class Cycles:
     path: Path
 
     def all(self) -> list[CycleFolder]:
-        """All cycles, in order; a folder counts once it has a cycle's first files."""
+        """All cycles, in order. A folder counts when it has a cycle's first files."""
         numbers = numbered((entry.name for entry in self.path.glob("[0-9]*") if entry.is_dir()), "")
         return [CycleFolder(self.path / f"{number:06d}") for number in numbers]
 
@@ -387,7 +387,7 @@ class Cycles:
         return [cycle for cycle in over if cycle.read(cycle.outcome, Outcome).status in decided]
 
     def lighten(self, keep: int) -> None:
-        """Remove the large files of old cycles, except the latest ``keep`` finished ones and the latest of all.
+        """Remove the large files of old cycles, except the latest ``keep`` finished cycles and the latest cycle.
 
         Records, report and splits stay.
         """

@@ -15,11 +15,11 @@ from trainer.retrain.config import GateSettings
 from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, Comparison, GateVerdict, PairedAccuracy
 
 COARSE_POINTS: Final = 5.0
-"""Points; a test is called small if it could not find a difference of this size."""
+"""Points. A test is called small if it cannot detect a difference of this size."""
 _NO_WORSE: Final = 0.2
-"""The error rate of ``interval`` for challengers whose accuracy fell by exactly the limit.
+"""The error probability of the interval check, for challengers whose accuracy fell by exactly the limit.
 
-It may be high: ``accuracy`` has shown already that the probabilities are better.
+It may be high, because the accuracy check has already shown that the probabilities are better.
 """
 _MOST_NAMES: Final = 5
 _MB: Final = 1e6
@@ -27,7 +27,7 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True)
 class Finding:
-    """A check's result: details are figures behind the figure, ``lead`` and ``more`` sentences around its own."""
+    """A check's result. ``details``: more figures. ``lead``, ``more``: sentences before and after its own sentence."""
 
     figure: float | None
     limit: float | None
@@ -40,9 +40,9 @@ class Finding:
 
 
 def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> GateVerdict:
-    """Judge a challenger by all checks that apply. Without test photos it fails.
+    """Test a challenger with all checks that apply. Without test photos it fails.
 
-    Pure: the same figures and limits give the same verdict, and a looser limit never makes a check fail.
+    Pure: the same figures and limits give the same result. A looser limit never makes a check fail.
     """
     checks = []
     for name, row in _TABLE.items():
@@ -53,7 +53,7 @@ def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDi
 
 
 def _sentence(row: "_Row", finding: Finding) -> str:
-    """Such as ``Calibration error: +0.010 (0.030 → 0.040, 372 photos), at most +0.020 as asked.``."""
+    """For example ``Calibration error: +0.010 (0.030 → 0.040, 372 photos), at most +0.020 as asked.``."""
     figure = limit = ""
     if finding.figure is not None:
         figure = f": {row.show(finding.figure)}"
@@ -70,16 +70,16 @@ def _test_photos(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
     limit = float(int(max(bool(most), most * photos)))
     details, more = f"{comparison.photos:,} of {number_of(photos, 'test photo')} can be compared", ""
     if not comparison.photos:
-        more = "The challenger cannot be judged; add labelled photos."
+        more = "The challenger cannot be tested; add labelled photos."
     elif comparison.unread > limit:
-        more = "Bring them back, or allow more with max_unread_share."
+        more = "Restore these photos, or allow more with max_unread_share."
     elif (smallest := comparison.smallest_points or 0.0) > COARSE_POINTS:
-        more = f"These are few: accuracy alone would mostly show no difference below {smallest:.1f} points."
+        more = f"With so few photos, accuracy alone would mostly show no difference below {smallest:.1f} points."
     return Finding(comparison.unread, limit, comparison.photos > 0 and comparison.unread <= limit, details, more=more)
 
 
 def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Accuracy is higher by more than the limit, and the probabilities are better beyond chance.
+    """The accuracy gain exceeds the limit, and the probabilities are better beyond chance.
 
     Accuracy alone would need more photos to show a gain.
     """
@@ -89,7 +89,7 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     shares = f"{percent(comparison.champion_accuracy)} → {percent(comparison.challenger_accuracy)} of {photos}"
     details = f"{shares}, {comparison.won:,} won, {comparison.lost:,} lost"
     if comparison.brier is None:
-        more = "There are no Brier scores: one test photo is too few. Add some, and retrain."
+        more = "There are no Brier scores, because one test photo is too few. Add test photos, and retrain."
         return Finding(comparison.points, limits.min_gain_points, False, details, more=more)
     z, chance = comparison.brier.z, float(norm.sf(comparison.brier.z))
     better = chance < MISTRUST
@@ -98,10 +98,14 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
         f"Its probabilities {quality}: Brier score {comparison.brier.champion:.3f} → {comparison.brier.challenger:.3f}."
     )
     odds = f"A challenger that is no better scores as well in {percent(chance)} of such tests"
-    lead = f"Not beyond chance. {odds}; less than {percent(MISTRUST)} is asked." if gained and not better else ""
+    lead = (
+        f"This is not beyond chance. {odds}; less than {percent(MISTRUST)} is required."
+        if gained and not better
+        else ""
+    )
     if lead and z > 0:
-        enough = float(f"{comparison.photos * (norm.isf(MISTRUST) / z) ** 2:.1e}")  # noise goes as 1/√n
-        more += f" Too few test photos to be sure: a gain like this would pass with some {enough:,.0f}."
+        enough = float(f"{comparison.photos * (norm.isf(MISTRUST) / z) ** 2:.1e}")  # noise falls as 1/√n
+        more += f" Too few test photos: a gain like this would pass with some {enough:,.0f}."
     return Finding(comparison.points, limits.min_gain_points, gained and better, details, lead=lead, more=more)
 
 
@@ -115,17 +119,16 @@ def _interval(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _bounds(interval: Interval, mistrust: float) -> Interval:
-    """One-sided bounds, wrong with this probability each, from a 95% interval."""
+    """One-sided bounds from a 95% interval. Each is wrong with probability ``mistrust``."""
     low, high = interval
     half = (high - low) / 2 * float(norm.isf(mistrust) / norm.isf(MISTRUST / 2))
     return (low + high) / 2 - half, (low + high) / 2 + half
 
 
 def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """No class loses more than allowed beyond noise; doubtful if a class of the champion has no test photo.
+    """No class loses more than allowed beyond noise. Doubtful if a class of the champion has no test photo.
 
-    At most one in twenty challengers that are as good as the champion on every class fails by chance (Bonferroni's
-    bound).
+    At most one in twenty challengers that equal the champion on every class fails by chance (Bonferroni's bound).
     """
     compared = [(name, one) for name, one in comparison.classes.items() if one.points_95 is not None]
     if not compared:
@@ -141,7 +144,7 @@ def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | Non
     known = {name: one for name, one in comparison.classes.items() if name not in comparison.new_classes}
     blind = {name: one.photos for name, one in known.items() if _is_blind(one, most, mistrust)}
     size = f"a loss of {most:g} points" if most else "any loss"
-    more = f"Too few photos to see {size} of {_listed(blind)}." if blind else ""
+    more = f"Too few photos to detect {size} of {_listed(blind)}." if blind else ""
     return Finding(worst, -most, True, details, not all(blind.values()), bool(blind or large), more=more)
 
 
@@ -151,7 +154,7 @@ def _loss(name: str, one: PairedAccuracy) -> str:
 
 
 def _is_blind(accuracy: PairedAccuracy, most: float, mistrust: float) -> bool:
-    """Whether the test is too small to see a loss of ``most`` points, even with no won photo; 0: any loss."""
+    """Whether the test is too small to detect a loss of ``most`` points, even if no photo was won. 0: any loss."""
     right = round((accuracy.champion or 0.0) * accuracy.photos)
     lost = min(right, accuracy.photos * most / 100) if most else right
     seen = difference_interval(0, lost, accuracy.photos) if accuracy.photos else (0.0, 0.0)
@@ -173,23 +176,23 @@ def _vanished_classes(_: GateSettings, comparison: Comparison, __: CatalogueDiff
     if comparison.champion is None:
         return None
     if not comparison.vanished:
-        return Finding(0, 0, True, "every class of the champion is there, or the settings rename or drop it")
+        return Finding(0, 0, True, "every class of the champion is present, or the settings rename or drop it")
     name = comparison.vanished[0]
     todo = f'rename = {{ "{name}" = "…" }} or drop = ["{name}"] in [classes]'
-    more = f"Bring the photos back, or rename or drop each class, with {todo}."
+    more = f"Restore the photos, or rename or drop each class, with {todo}."
     return Finding(len(comparison.vanished), 0, False, _listed(comparison.vanished), more=more)
 
 
 def _min_accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """The absolute limit, on all test photos; doubtful if always naming the commonest class may be as accurate."""
+    """The limit on all test photos. Doubtful if always guessing the most frequent class may be as accurate."""
     photos, accuracy, limit = comparison.all_photos, comparison.challenger_all, limits.min_accuracy
     if comparison.champion is not None and not limit:
         return None
     shares = ((one.photos / max(1, photos), name) for name, one in comparison.classes.items())
     share, commonest = max(shares, default=(0.0, ""))
     doubtful = 0 < share >= proportion_interval(round(accuracy * photos), photos)[0]
-    guess = f"It may be no better than always saying {commonest} ({percent(share)}): "
-    todo = "bring more photos." if limit else "set min_accuracy, bring more photos."
+    guess = f"It may be no better than always guessing {commonest} ({percent(share)}): "
+    todo = "bring more photos." if limit else "set min_accuracy, add photos."
     more = guess + todo if doubtful else ""
     return Finding(accuracy, limit, accuracy >= limit, _right_of(accuracy, photos), doubtful, more=more)
 
@@ -206,10 +209,10 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 
 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Not many more photos go to review than before, if both have the same promise, or the challenger none.
+    """Hardly more photos go to review than before, if both models have the same promise or the challenger has none.
 
-    Thresholds from few photos vary by chance. So the model is at fault only if the challenger is wrong more often among
-    as many photos as the champion labels. A first model may send any share.
+    Thresholds from few photos vary by chance. So the check fails only if the challenger makes more mistakes than the
+    champion on its surest photos, as many as the champion labels. A first model may send any share to review.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -225,8 +228,10 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     if refused and promised is not None and automation.surest is not None:
         refused = automation.surest.wrong > champion.wrong
         doubtful = not refused
-        quality = "it is less sure" if refused else "it is as good, and its thresholds are too high"
-        wrong = f"{automation.surest.wrong:,} are wrong, of the champion's {champion.wrong:,}"
+        quality = (
+            "the challenger is less sure" if refused else "the challenger is as good, but its thresholds are too high"
+        )
+        wrong = f"{automation.surest.wrong:,} are wrong, {champion.wrong:,} of the champion's"
         more = f"Of its {champion.photos:,} surest photos, as many as the champion labels, {wrong}: {quality}."
     if automation.own_precision != promised:
         doubtful |= 100 * (champion.photos - automation.own.photos) / photos > most
@@ -240,7 +245,8 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
     """Labels without review are right as often as promised, within chance, or as often as the champion's.
 
-    If both break the promise and the challenger no more often, a refusal would keep a model that is no better.
+    If both models break the promise, and the challenger not more often, the challenger passes: the champion is no
+    better.
     """
     automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
@@ -250,7 +256,7 @@ def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None
     worse = before is not None and (not before.photos or _right(own) < _right(before))
     details = f"{own.wrong:,} of {own.photos:,} wrong, 95% {between(own.right_95)}"
     details += f"; before, {before.wrong:,} of {before.photos:,}" if before is not None else ""
-    todo = "and more often than before." if worse else "so look at these photos, or ask for more precision."
+    todo = "and more often than before." if worse else "so check these photos, or use a higher precision."
     more = f"The promise is broken, {todo}" if broken else ""
     passed, doubtful = not (broken and worse), broken and not worse
     return Finding(_right(own), promised, passed, details, doubtful, unsure=_right(own) < promised, more=more)
@@ -269,7 +275,7 @@ def _speed(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None
     before, after, limit = comparison.champion_footprint, comparison.challenger_footprint, limits.min_speed_ratio
     if before is None:
         return None
-    details = f"{before.images_per_s:,.0f} → {after.images_per_s:,.0f} images a second on one thread"
+    details = f"{before.images_per_s:,.0f} → {after.images_per_s:,.0f} images per second on one thread"
     ratio = after.images_per_s / before.images_per_s
     return Finding(ratio, limit, ratio >= limit, details)
 
@@ -280,14 +286,14 @@ def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDif
 
 
 def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff | None) -> Finding | None:
-    """If too few rows could be compared, a limit is not kept."""
+    """A limit is not met if too few rows could be compared."""
     limit = limits.max_changed_share
     if comparison.champion is None or (diff is None and limit is None):
         return None
     if diff is None or diff.rows == 0 or diff.failed > diff.rows:
-        details = "none were compared: name a catalogue in [catalogue]"
+        details = "none were compared: set a catalogue in [catalogue]"
         if diff is not None:
-            details = f"of {number_of(diff.rows + diff.failed, 'row')} only {diff.rows:,} could be compared"
+            details = f"only {diff.rows:,} of {number_of(diff.rows + diff.failed, 'row')} could be compared"
         return Finding(None, limit, limit is None, details)
     details = f"{diff.changed:,} of {number_of(diff.rows, 'row')}, 95% {between(diff.changed_share_95)}"
     return Finding(diff.changed_share, limit, limit is None or diff.changed_share <= limit, details)
@@ -325,7 +331,7 @@ def _listed(names: Collection[str]) -> str:
 
 
 class _Row(NamedTuple):
-    """A check: the figure's name and format in its sentence, and the words for a kept and a broken limit."""
+    """A check: name and format of its figure, and the words for a met and a missed limit."""
 
     check: Callable[[GateSettings, Comparison, CatalogueDiff | None], Finding | None]
     title: str
@@ -347,10 +353,10 @@ _TABLE: Final = {
     "vanished_classes": _Row(_vanished_classes, "Classes that the challenger lacks", _count, *_AT_MOST),
     "min_accuracy": _Row(_min_accuracy, "Accuracy on all test photos", percent, *_AT_LEAST),
     "calibration": _Row(_calibration, "Calibration error", lambda error: _minus(f"{error:+.3f}"), *_AT_MOST),
-    "coverage": _Row(_coverage, "Photos labelled without a person", _points, *_AT_LEAST),
-    "precision": _Row(_precision, "Right among labels without a person", percent, *_AT_LEAST),
+    "coverage": _Row(_coverage, "Photos labelled without review", _points, *_AT_LEAST),
+    "precision": _Row(_precision, "Right labels without review", percent, *_AT_LEAST),
     "size": _Row(_size, "Size, as a multiple of the champion's", _ratio, *_AT_MOST),
     "speed": _Row(_speed, "Speed, as a multiple of the champion's", _ratio, *_AT_LEAST),
     "absolute_size": _Row(_absolute_size, "Megabytes", _ratio, *_AT_MOST),
-    "catalogue": _Row(_catalogue, "Rows of the catalogue that would change", percent, *_AT_MOST),
+    "catalogue": _Row(_catalogue, "Rows of the catalogue with a new label", percent, *_AT_MOST),
 }  # fmt: skip

@@ -41,34 +41,34 @@ _SHA256: Final = re.compile(r"[0-9a-fA-F]{64}")
 _OUTCOMES: Final = {
     "conflict": "reviewers disagree; left out",
     "not_found": "the photo was not found",
-    "dropped": "its class was dropped",
+    "dropped": "its class is dropped",
     "applied": "label changed",
     "added": "a new photo",
-    "agrees": "had that label already",
+    "agrees": "already had that label",
 }
-"""Outcomes of corrections; first the ones that need a person."""
+"""Outcomes of corrections. Outcomes that need a person come first."""
 _LINKS: Final = {
     "run/report.html": "The challenger's training",
-    "bundle/README.md": "The challenger's card: how it was proved, how to use it",
-    "comparison.json": "Every figure of the comparison",
+    "bundle/README.md": "The challenger's card: proof and use",
+    "comparison.json": "All figures of the comparison",
     "verdict.json": "The gate's verdict",
     "catalogue.json": "Changed labels in the catalogue",
-    "collected.json": "The data, and every correction",
+    "collected.json": "The data, and all corrections",
     "cycle.json": "The settings",
 }
 
 
 def write_report(folder: Path, outcome: Outcome) -> Path:
-    """Write or replace ``report.html`` in a cycle's folder, whole."""
+    """Write or replace ``report.html`` in a cycle's folder, atomically."""
     cycle = CycleFolder(folder)
     replace_file(cycle.report, cycle_page(cycle, outcome).encode())
     return cycle.report
 
 
 def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
-    """The page of a finished cycle; steps that did not run have no section."""
+    """The page of a finished cycle. Steps that did not run have no section."""
     comparison = cycle.find(cycle.comparison, Comparison)
-    if comparison and outcome.challenger:  # it was compared before it had a number
+    if comparison and outcome.challenger:  # the comparison was made before the challenger had a number
         comparison = comparison.model_copy(update={"challenger": outcome.challenger})
     collected, verdict = cycle.find(cycle.collected, Collected), cycle.find(cycle.verdict, GateVerdict)
     photos = _photos(cycle)
@@ -110,7 +110,7 @@ def _points(value: float) -> str:
 
 
 def _difference(comparison: Comparison) -> str:
-    """``2.4 points better on 372 test photos (95% 0.1 to 4.7)``; the accuracy of a first model."""
+    """``2.4 points better on 372 test photos (95% 0.1 to 4.7)``; for a first model, its accuracy."""
     if comparison.points is None:
         low, high = _accuracy_95(comparison)
         right = f"{percent(comparison.challenger_all)} right on {number_of(comparison.all_photos, 'test photo')}"
@@ -136,7 +136,7 @@ def _moment(text: str) -> str:
 
 
 def _classes(comparison: Comparison) -> list[tuple[str, PairedAccuracy, float, float]]:
-    """The classes, each with its interval; largest losses first, new classes and classes without test photos last."""
+    """The classes with intervals. Largest losses first, new classes and classes without test photos last."""
 
     def rank(item: tuple[str, PairedAccuracy]) -> tuple[bool, bool, float, str]:
         name, one = item

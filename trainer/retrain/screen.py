@@ -19,7 +19,7 @@ from trainer.retrain.cycle_folder import CycleFolder, CycleStatus, GateVerdict, 
 
 
 def retrain_and_show(path: Path, *, when: Literal["data", "drift"], restart: bool, as_json: bool) -> ExitCode:
-    """Run a cycle, show it, and say how it ended."""
+    """Run a cycle, and show its progress and outcome."""
     config = read_config(path)
     console = Console(stderr=as_json)
     try:
@@ -34,7 +34,7 @@ def retrain_and_show(path: Path, *, when: Literal["data", "drift"], restart: boo
 
 
 class CycleScreen:
-    """A line a step, with its remarks below."""
+    """One line per step, with its remarks below."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -45,7 +45,7 @@ class CycleScreen:
 
     @contextmanager
     def step(self, name: str, title: str) -> Iterator[TrainingScreen]:
-        """Print a line for a step, with a bar below while it runs."""
+        """Print a line for a step, with a progress bar below while it runs."""
         self._console.print(f"[bold]{name}[/bold]  [dim]{title}[/dim]", highlight=False)
         began = time.monotonic()
         with TrainingScreen(self._console) as screen:
@@ -54,7 +54,7 @@ class CycleScreen:
 
 
 def show_outcome(outcome: Outcome, config: RetrainConfig, console: Console) -> None:
-    """Show how a cycle ended, why, and what to do next."""
+    """Show a cycle's outcome, the reasons, and what to do next."""
     if outcome.status is CycleStatus.NOTHING_NEW:
         console.print(f"Nothing to do: {escape('; '.join(outcome.reasons))}.", highlight=False)
         return
@@ -87,7 +87,7 @@ def _next(outcome: Outcome, config: RetrainConfig, folder: CycleFolder) -> list[
     if outcome.status is CycleStatus.REFUSED:
         again = f"hangtag models promote {outcome.challenger} --force --why REASON {where}"
         return [*lines, f"[dim]To overrule the gate: {escape(again)}[/dim]"]
-    lines.append(f"[dim]New jobs of --model {escape(name)}@champion take it.[/dim]")
+    lines.append(f"[dim]New jobs with --model {escape(name)}@champion use it.[/dim]")
     if outcome.champion:
         lines.append(f"[dim]To go back: {escape(f'hangtag models rollback {name} {where}')}[/dim]")
     return lines

@@ -1,6 +1,6 @@
-"""The steps of a cycle. Doing one twice does no harm; its files are whole or absent.
+"""The steps of a cycle. Running a step twice does no harm, and its files are written atomically.
 
-The registry's history holds the decision to promote or refuse a challenger: a decision there is final.
+The registry's history has the decision to promote or refuse a challenger. That decision is final.
 """
 
 import json
@@ -49,15 +49,15 @@ class Step:
 
 
 def _train(work: RunningCycle, view: "TrainingView") -> None:
-    """Train the challenger, or go on with its training; copy the splits, which outlive the run."""
+    """Train the challenger, or continue its training. Copy the splits, because they stay when the run is deleted."""
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
-        shutil.rmtree(run.path, ignore_errors=True)  # of a process that was killed before it was a run
+        shutil.rmtree(run.path, ignore_errors=True)  # left by a process that was killed before the run began
         work.tools.train(_train_request(work), run.path, work.tools.cache(), view)
     elif run.args().state is not RunState.COMPLETE:
         work.tools.resume(run.path, work.tools.cache(), view)
     if run.args().state is not RunState.COMPLETE:
-        msg = f"Stopped during the challenger's training, which is kept in {run.path}."
+        msg = f"Stopped during the challenger's training; the run in {run.path} is kept."
         raise StoppedError(msg)
     replace_file(work.folder.splits, run.splits.read_bytes())
 
@@ -91,10 +91,10 @@ def _train_request(work: RunningCycle) -> TrainRequest:
 
 
 def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
-    """The challenger's first weights: from the settings, else from a ``champion`` of the same architecture.
+    """The challenger's first weights: from the settings, or from a ``champion`` of the same architecture.
 
-    A pretrained champion's challenger begins with the same pretrained weights, untouched by our photos: folds judge a
-    head on their features within seconds. Others begin with the champion's own weights.
+    If the champion was pretrained, its challenger starts with the same pretrained weights, which have not seen our
+    photos. Then folds are heads, which take only seconds. Other challengers start with the champion's own weights.
     """
     settings, best = work.config.train, _of_champion(work, "best.keras")
     if settings.weights is not None:
@@ -104,15 +104,15 @@ def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
     elif best and champion and settings.warm_start:
         return str(best)
     else:
-        why = "the registry does not hold them, or they are of another architecture"
+        why = "the registry has no weights, or they are for another architecture"
     if why and settings.warm_start and work.start.champion_version:
         name = f"{work.start.name}@{work.start.champion_version}"
-        work.note(f"The challenger does not begin with the weights of {name}: {why}.")
+        work.note(f"The challenger does not start with the weights of {name}: {why}.")
     return settings.weights
 
 
 def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
-    """The tree in the data's labels, else the champion's under new names; new classes are at the top."""
+    """The tree in the data's labels, or the champion's tree under current names. New classes are at the top."""
     parents = work.folder.read(work.folder.collected, Collected).parents
     before = champion.tree if champion else None
     if not parents and before is None:
@@ -125,7 +125,7 @@ def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] 
 
 
 def _weights_of_nobody(champion: RunArgs) -> str | None:
-    """First weights for folds: the champion's own weights have seen the photos that judge a fold."""
+    """First weights for folds. The champion's own weights have seen the folds' held-out photos."""
     weights = champion.fold_weights or champion.weights
     there = weights in set(NamedWeights) or (Path(weights).suffix != ".keras" and Path(weights).is_file())
     return weights if there else None
@@ -179,7 +179,7 @@ def _gate(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _publish(work: RunningCycle, view: "TrainingView") -> None:
-    """Add the challenger to the registry, under the alias ``challenger`` only, so that no job uses it."""
+    """Publish the challenger under the alias ``challenger`` only, so that no job uses it."""
     run = Run(work.folder.run)
     published = work.registry.publish(
         work.start.name,
@@ -207,14 +207,14 @@ def _numbers(comparison: Comparison) -> dict[str, Any]:
 def _decide(work: RunningCycle, view: "TrainingView") -> None:
     if _settle(work):
         return
-    work.note(f"Another version of {work.start.name} is champion by now; the challenger is compared with that one.")
+    work.note(f"Another version of {work.start.name} is champion now; the challenger is compared with that version.")
     # last file first, so that the remaining files always agree; the catalogue's rows and their labels stay
     for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
         file.unlink(missing_ok=True)
 
 
 def _settle(work: RunningCycle) -> bool:
-    """``False`` if another version became champion since the comparison."""
+    """``False`` if another version became champion after the comparison."""
     name, before = work.start.name, work.compared_with
     if champion_of(work.registry, name) != before:
         return False
@@ -237,7 +237,7 @@ def _report(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _end(work: RunningCycle, view: "TrainingView") -> None:
-    """Log the cycle to MLflow, if the settings say so, and write its outcome; a note explains a failed log."""
+    """Log the cycle to MLflow, if the settings say so, and write its outcome. A note explains a failed log."""
     mlflow, outcome = work.config.mlflow, _outcome(work)
     if mlflow is not None:
         try:
@@ -270,12 +270,12 @@ def _leaves(file: str) -> Callable[[RunningCycle], bool]:
 
 STEPS: Final = (
     Step("train", "Train the challenger", _leaves("splits.csv"), _train),
-    Step("export", "Make a bundle of it, with its proof", _leaves(f"bundle/{MANIFEST_FILE}"), _export),
-    Step("compare", "Champion and challenger on the same test photos", _leaves("comparison.json"), _compare),
-    Step("catalogue", "Champion and challenger on real rows", _catalogue_done, _catalogue),
-    Step("gate", "May the challenger become the champion?", _leaves("verdict.json"), _gate),
-    Step("publish", "Add it to the registry", _leaves("published.json"), _publish),
-    Step("decide", "Promote or refuse it", lambda work: work.decision() is not None, _decide),
+    Step("export", "Export the challenger, with its proof", _leaves(f"bundle/{MANIFEST_FILE}"), _export),
+    Step("compare", "Compare champion and challenger on the same test photos", _leaves("comparison.json"), _compare),
+    Step("catalogue", "Compare champion and challenger on a catalogue's rows", _catalogue_done, _catalogue),
+    Step("gate", "Check whether the challenger may become the champion", _leaves("verdict.json"), _gate),
+    Step("publish", "Add the challenger to the registry", _leaves("published.json"), _publish),
+    Step("decide", "Promote or refuse the challenger", lambda work: work.decision() is not None, _decide),
     Step("report", "Write the report", _leaves("report.html"), _report),
     Step("end", "Write the outcome", _leaves("outcome.json"), _end),
 )

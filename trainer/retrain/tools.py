@@ -1,6 +1,6 @@
-"""Tools of a cycle's steps: the running cycle, the functions that do the work, and the log in MLflow.
+"""The running cycle, the functions that do its work, and the log in MLflow.
 
-TensorFlow is loaded late.
+TensorFlow is imported late.
 """
 
 import csv
@@ -34,11 +34,11 @@ if TYPE_CHECKING:
     from trainer.request import TrainRequest
     from trainer.train import TrainingView
 
-_FILES: Final = {  # cycle.json is left out: its settings may hold a password
+_FILES: Final = {  # without cycle.json, whose settings may contain a password
     None: ("report.html", "collected.json", "comparison.json", "catalogue.json", "verdict.json"),
     "run": ("args.json", "results.csv", "evaluation.json", "classes.csv", "report.html"),
 }
-_MOST_NUMBERS: Final = 500  # MLflow takes 1,000 in a request
+_MOST_NUMBERS: Final = 500  # MLflow takes 1,000 per request
 _LONGEST_TAG: Final = 4000
 _UNLESS_SET: Final = {  # by default, MLflow retries an absent server for minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -48,11 +48,11 @@ _UNLESS_SET: Final = {  # by default, MLflow retries an absent server for minute
 
 
 def log_cycle(uri: str, experiment: str, cycle: CycleFolder, outcome: Outcome) -> str:
-    """Log a cycle once, and return the run's ID; an unfinished run of a killed process is replaced.
+    """Log a cycle once, and return the run's ID. An unfinished run of a killed process is replaced.
 
-    TrackingError: the server cannot be reached, or refuses; the message has no password.
+    TrackingError: the server cannot be reached, or refuses. The message contains no password.
     """
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # it reports its use to its makers otherwise
+    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # otherwise MLflow sends usage data to its makers
     os.environ |= {name: value for name, value in _UNLESS_SET.items() if name not in os.environ}
     try:
         from mlflow import MlflowClient
@@ -64,7 +64,8 @@ def log_cycle(uri: str, experiment: str, cycle: CycleFolder, outcome: Outcome) -
     except Exception as error:  # noqa: BLE001 - a client of any file store may raise anything
         msg = f"Expected MLflow at {uri} to log the cycle, got: {' '.join(str(error).split()) or type(error).__name__}"
         place = urlsplit(uri).netloc
-        raise TrackingError(msg.replace(place, place.rpartition("@")[2])) from None  # its cause may hold the password
+        # the original error may contain the password
+        raise TrackingError(msg.replace(place, place.rpartition("@")[2])) from None
 
 
 def _log(client: "MlflowClient", experiment: str, cycle: CycleFolder, outcome: Outcome) -> str:
@@ -118,7 +119,7 @@ _Advance = Callable[[str, int, int], None]
 
 
 class CycleTools:
-    """The functions that do a cycle's work; a test can pass others."""
+    """The functions that do a cycle's work. Tests can pass other functions."""
 
     collect = staticmethod(collect)
     compare = staticmethod(compare)
@@ -138,7 +139,7 @@ class CycleTools:
 
     @staticmethod
     def resume(run: Path, cache: Path, view: "TrainingView") -> None:
-        """Go on with a training that was stopped."""
+        """Continue a stopped training."""
         load_tensorflow()
         from trainer.run import open_run
         from trainer.train import resume
@@ -147,7 +148,7 @@ class CycleTools:
 
     @staticmethod
     def export(run: Path, place: Path, options: ExportOptions, advance: _Advance) -> None:
-        """Make a bundle of a run, or raise."""
+        """Export a run, or raise."""
         load_tensorflow()
         from exporter.export import export_run
 
@@ -167,7 +168,7 @@ class CycleTools:
         renamed: Mapping[str, str],
         advance: _Advance,
     ) -> CatalogueDiff:
-        """Compare two bundles on a folder's rows, the champion's labels by today's names; continues after a kill."""
+        """Compare two bundles on a folder's rows, under current names. Continues after a crash."""
         options = _sample_options(settings, renamed)
         figures = diff_catalogue(champion, challenger, settings.source, folder, settings.rows, options, advance)
         share = proportion_interval(figures.changed, figures.rows)
@@ -201,7 +202,7 @@ class RunningCycle:
 
     @property
     def version(self) -> int:
-        """The challenger's version, once it is published."""
+        """The challenger's version. None before it is published."""
         return int(json.loads(self.folder.published.read_bytes())["version"])
 
     @property
@@ -211,7 +212,7 @@ class RunningCycle:
 
     @property
     def compared_with(self) -> int:
-        """The version of the champion in the comparison; 0 if there is none."""
+        """The version of the champion in the comparison. 0 if there is none."""
         champion = self.comparison.champion
         return int(champion.rpartition("@")[2]) if champion else 0
 

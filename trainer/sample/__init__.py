@@ -1,1 +1,1 @@
-"""A catalogue of made-up product photos, drawn from a seed, for a training without real photos."""
+"""A catalogue of drawn product photos, for a training without real photos. The seed decides the photos."""

@@ -1,7 +1,7 @@
-"""Draws a whole catalogue into a folder: ``<class>/<number>.<extension>``; and a table of products and colours.
+"""Draws a complete catalogue into a folder: ``<class>/<number>.<extension>``, and a table of products and colours.
 
-Photos have mixed formats, pixel modes and orientations, like photos of suppliers. A few files have the faults of real
-catalogues: copies, broken downloads, and wrong extensions.
+Photos have mixed formats, pixel modes and orientations, like suppliers' photos. A few files have the faults of real
+catalogues: copies, incomplete downloads, and wrong extensions.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,11 +31,11 @@ _STORED_AS = (
     Image.Transpose.TRANSVERSE,
     Image.Transpose.ROTATE_270,
 )
-"""How the file's pixels are turned, for the EXIF orientations from 2 on; the reader turns them back."""
+"""How the file's pixels are turned, for the EXIF orientations from 2 on. A reader turns them back."""
 
 
 class _Stream(IntEnum):
-    """Purposes of random generators: streams of one seed never overlap."""
+    """Uses of random generators. Streams of the same seed never overlap."""
 
     PHOTO = 0
     CLASSES = 1
@@ -45,7 +45,7 @@ class _Stream(IntEnum):
 
 @dataclass(frozen=True)
 class Storage:
-    """The storage of one photo: Pillow's names of its format and pixel mode, and the EXIF tag, 1 to 8."""
+    """The storage of one photo: Pillow's names of format and pixel mode, and the EXIF tag, 1 to 8."""
 
     format: Literal["JPEG", "PNG", "WEBP", "BMP", "GIF"]
     mode: Literal["RGB", "RGBA", "L", "CMYK", "P"] = "RGB"
@@ -74,11 +74,11 @@ def draw_catalogue(
     on_photo: Callable[[], None] = lambda: None,
     table: Path | None = None,
 ) -> None:
-    """Draws ``count`` sound photos into an empty folder and, numbered after them, seven faulty files.
+    """Draw ``count`` sound photos into an empty folder, and seven faulty files with the next numbers.
 
     The faulty files are four copies of photos of the same class and, all named ``.jpg``, half a JPEG, a web page and a
-    PNG. Photo ``i`` depends on the seed and ``i`` alone. ``table`` is a CSV to write: a row a file, with its relative
-    path, product and colour; the colour is empty for files that show none.
+    PNG. Photo ``i`` depends only on the seed and ``i``. ``table`` is a CSV to write, with a row per file: relative
+    path, product and colour. The colour is empty for files without a picture.
     """
     for product in PRODUCTS:
         (out / product).mkdir(parents=True)
@@ -104,7 +104,7 @@ def _draw_sound(out: Path, seed: int, index: int) -> tuple[Path, str]:
 
 
 def _deal(deck: Sequence[T], seed: int, purpose: _Stream, index: int) -> T:
-    """Card ``index`` of an endless deal; the deck is shuffled again whenever it runs out."""
+    """Card ``index`` of an endless deal. The deck is shuffled again when it is empty."""
     turn, place = divmod(index, len(deck))
     return deck[int(np.random.default_rng([seed, purpose, turn]).permutation(len(deck))[place])]
 
@@ -126,7 +126,7 @@ def _add_faulty(out: Path, seed: int, colours: dict[Path, str]) -> None:
 
 
 def encode(photo: Photo, storage: Storage, quality: int = 85) -> bytes:
-    """The photo as the bytes of a file; ``quality``, 0 to 100, is for lossy formats."""
+    """The bytes of a photo's file. ``quality``, 0 to 100, is for lossy formats."""
     if storage.mode == "RGBA":
         image = photo.image.copy()
         image.putalpha(photo.coverage)

@@ -1,4 +1,4 @@
-"""One photo: a product in some colours, posed and lit, before a backdrop."""
+"""Draws one photo: a product in some colours, posed and lit, in front of a backdrop."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ _NAMES: dict[str, str] = {
     "82868e": "grey", "78a060": "green", "6ca4d6": "blue", "ce985c": "brown", "ecac2e": "yellow", "bea8d6": "purple",
     "f4b2a6": "pink", "9ed4c0": "green", "deceb2": "brown", "f8e278": "yellow", "ecece6": "white",
 }  # fmt: skip
-"""Colours, and which of English's eleven basic colour terms (Berlin and Kay, 1969) each is."""
+"""Colours, and the basic colour term of each (Berlin and Kay, 1969)."""
 PALETTE: tuple[Colour, ...] = tuple((red, green, blue) for red, green, blue in map(bytes.fromhex, _NAMES))
 _WHITE: Colour = (250, 250, 248)
 _WOODS: tuple[Colour, ...] = ((196, 150, 104), (226, 192, 150), (120, 82, 56), (84, 60, 46), (172, 160, 146))
 _WALLS: tuple[Colour, ...] = ((226, 220, 208), (196, 206, 210), (214, 190, 176), (150, 164, 156), (92, 104, 116))
 _BACKDROPS = ("paper", "even", "wood", "plaster")
 _BACKDROP_GAP, _TRIM_GAP = 0.34, 0.18
-"""Least differences in lightness: of the body from the backdrop, and of the trim from both."""
+"""The smallest differences in lightness: of the body from the backdrop, and of the trim from both."""
 _LONG_SIDE_PX = (190, 421)
 _SHORT_SIDE_PX = 160
 _ASPECTS = (1.0, 1.0, 6 / 5, 5 / 4, 4 / 3)
@@ -38,7 +38,7 @@ _ACROSS, _DOWN = np.linspace(-1, 1, 16)[None, :], np.linspace(-1, 1, 16)[:, None
 
 @dataclass(frozen=True)
 class Photo:
-    """An RGB photo; its coverage, 255 where the product is (the alpha of a cut-out); and the product's own colour."""
+    """An RGB photo, its coverage (255 where the product is, the alpha of a cut-out), and the product's own colour."""
 
     image: Image.Image
     coverage: Image.Image
@@ -46,12 +46,12 @@ class Photo:
 
 
 def colour_name(colour: Colour) -> str:
-    """What people call a colour of the palette, such as ``red``."""
+    """The usual word for a colour of the palette, such as ``red``."""
     return _NAMES[bytes(colour).hex()]
 
 
 def draw_photo(rng: np.random.Generator, product: str, *, cut_out: bool = False) -> Photo:
-    """Draws one photo of a product, a key of ``PRODUCTS``; a cut-out stands on bare white, without a shadow."""
+    """Draw one photo of a product, a key of ``PRODUCTS``. A cut-out is on plain white, without a shadow."""
     long = int(rng.integers(*_LONG_SIDE_PX))
     short = max(_SHORT_SIDE_PX, round(long / pick(rng, _ASPECTS)))
     size = pick(rng, ((long, short), (short, long)))
@@ -73,7 +73,7 @@ def draw_photo(rng: np.random.Generator, product: str, *, cut_out: bool = False)
 
 
 def choose_pose(rng: np.random.Generator, parts: Parts, size: Size) -> tuple[Outline, Outline]:
-    """A turn and a place at which the parts fill most of the frame (width, height) and touch no side.
+    """A rotation and a position at which the parts fill most of the frame (width, height) and touch no side.
 
     Returns:
         A matrix and an offset: an outline in pixels is ``outline @ matrix + offset``.
@@ -98,9 +98,10 @@ def _inks(parts: Parts, matrix: Outline, offset: Outline, size: Size) -> tuple[I
 
 
 def choose_colours(rng: np.random.Generator, backdrop: Colour) -> tuple[Colour, Colour, Colour]:
-    """The colours of body, pattern and trim, which stand out from the backdrop."""
+    """The colours of body, pattern and trim. They differ from the backdrop."""
     body = _contrasting(rng, [(backdrop, _BACKDROP_GAP)])
-    side = 1 if lightness(body) > lightness(backdrop) else -1  # mixed with the other side, it could match the backdrop
+    # mixed with the other side, the colour could match the backdrop
+    side = 1 if lightness(body) > lightness(backdrop) else -1
     seconds = [one for one in PALETTE if (lightness(one) - lightness(backdrop)) * side >= _BACKDROP_GAP]
     share, other = rng.uniform(0.25, 0.55), pick(rng, seconds)
     red, green, blue = (round(a + (b - a) * share) for a, b in zip(body, other, strict=True))
@@ -112,7 +113,7 @@ def _contrasting(rng: np.random.Generator, gaps: Sequence[tuple[Colour, float]])
 
 
 def lightness(colour: Colour) -> float:
-    """How light a colour looks, 0 to 1 (luma of ITU-R BT.601, which is also how Pillow makes grey)."""
+    """The perceived lightness of a colour, 0 to 1 (luma of ITU-R BT.601, as in Pillow's grey)."""
     red, green, blue = colour
     return (0.299 * red + 0.587 * green + 0.114 * blue) / 255
 

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Ink(Enum):
-    """The ink of a part, as a channel of an RGB picture; its colour is chosen later."""
+    """The ink of a part, as a channel of an RGB picture. Its colour is chosen later."""
 
     BODY = (255, 0, 0)
     TRIM = (0, 255, 0)
@@ -37,7 +37,7 @@ Parts = list[Part]
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """One of the options, each as likely."""
+    """One of the options, all equally likely."""
     return options[int(rng.integers(len(options)))]
 
 
@@ -194,7 +194,7 @@ def _clock(rng: np.random.Generator) -> Parts:
 
 
 def _hand(turn: float, start: float, stop: float, width: float) -> Outline:
-    """A bar from ``start`` to ``stop`` away from the middle, ``turn`` of the way round from twelve."""
+    """A bar from ``start`` to ``stop`` away from the middle. ``turn``: its angle, clockwise from twelve o'clock."""
     return _box(-width / 2, -stop, width / 2, -start) @ rotation(turn)
 
 
@@ -214,4 +214,4 @@ _CLOTHING = frozenset({"dress", "hat", "t-shirt", "trousers"})
 DEPARTMENTS: Mapping[str, str] = MappingProxyType(
     {product: "clothing" if product in _CLOTHING else "home" for product in PRODUCTS}
 )
-"""Class → its parent, in a tree of two levels."""
+"""Class → parent, in a tree of two levels."""

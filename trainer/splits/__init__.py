@@ -1,1 +1,1 @@
-"""Gives photos their splits, which stay from one training to the next."""
+"""Gives photos their splits. A split stays the same in later trainings."""

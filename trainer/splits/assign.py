@@ -29,12 +29,12 @@ def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int
     """Group photos of one picture or product.
 
     Photos with a split are always joined, even across splits. Photos of one picture without a split form a set. The
-    sets follow in the order of their smallest SHA-256. A set joins all photos with a link to it, or is set aside if
-    these have more than one split.
+    sets are processed in the order of their smallest SHA-256. A set joins all linked photos, or is excluded if these
+    have more than one split.
 
     Returns:
-        Place → number of its group; and, for each place without a group because it bridges splits, the places of photos
-        in two of them.
+        Position → number of its group. Also, for each excluded position, the positions of linked photos
+        in two different splits.
     """
     count, edges = _edges(candidates, links)
     asks = np.zeros(count, bool)
@@ -65,7 +65,7 @@ def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int
 def _join_hosts(
     union: DisjointSet, asking: Iterable[tuple[int, set[int]]], met: dict[int, dict[Split, int]]
 ) -> Bridges:
-    """Let each set join all its hosts, in order; ``met``: root of the union → split → place of a photo."""
+    """Let each set join all linked groups, in order. ``met``: root of the union → split → position of a photo."""
     bridges = {}
     for part, hosts in asking:
         roots = sorted({union[host] for host in hosts})
@@ -81,7 +81,7 @@ def _join_hosts(
 
 
 def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[int, npt.NDArray[np.intp]]:
-    """All links: pictures directly, products and earlier groups through a node of their own."""
+    """All links. Photos of a picture are linked directly, photos of a product or an earlier group by an extra node."""
     edges = [
         *links,
         *links_of((a.sha256, a.split is None) for a in candidates),
@@ -107,13 +107,13 @@ def assign_splits(
 ) -> Assignment:
     """Give every photo a split.
 
-    A split from the person or an earlier training stays. A new photo goes into the split of its group, and is set aside
-    if its group is in two splits. The other groups are shared out 80/10/10, stratified by class. If the person gave no
-    validation or no test split, it is cut from training, unless an earlier training did so; then open photos are for
-    training, or for the new split. A photo that a model chose is for training with its whole group, and is set aside if
+    A given split, or a split from an earlier training, stays. A new photo goes into the split of its group, and is
+    excluded if its group is in two splits. Other groups are divided 80/10/10, stratified by class. If validation or
+    test is not given, it is cut from training, unless an earlier training did so. Then open photos are for training, or
+    for the new split. A photo that a model chose for review is for training, with its whole group. It is excluded if
     its group is in another split.
 
-    ``links`` are places of two candidates that show the same picture; photos of one product, of one content or of one
+    ``links`` are pairs of candidates (by position) with the same picture. Photos with the same product, content or
     earlier group always belong together. ``fix_leaks`` drops the training twins of validation and test photos.
     """
     without = [one.path for one in candidates if one.split is None and not one.open and not one.chosen]
@@ -141,7 +141,9 @@ def assign_splits(
 
 
 def _not_measured(photo: AssignedPhoto) -> Exclusion:
-    return Exclusion(photo.path, "chosen", f"A model chose it, and photos of its group are in {photo.split}")
+    return Exclusion(
+        photo.path, "chosen", f"A model chose this photo for review, and photos of its group are in {photo.split}"
+    )
 
 
 def _assigned(candidates: Sequence[Candidate], groups: Mapping[int, int], seed: int) -> dict[int, AssignedPhoto]:
@@ -170,7 +172,7 @@ def _splits(
     cuts = bool(known_splits) and not any(candidate.fixed for candidate in candidates)
     open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in known_splits)]
     splits: dict[int, Split] = {}
-    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # present photos of each class
+    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # photos of each class that are in the data
     placed_groups: Counter[str] = Counter()
     free = []
     for group, places in members.items():
@@ -202,10 +204,11 @@ def _splits(
 def share_out(
     sizes: Sequence[int], placed: Mapping[Split, int], placed_groups: int, open_splits: Sequence[Split]
 ) -> list[Split]:
-    """Give each group of a class, in the order of ``sizes``, the split that lacks most photos of the class.
+    """Assign the groups of a class, in the order of ``sizes``, each to the split that needs most photos of the class.
 
-    A group goes to validation or test only if that brings the class nearer to its tenth. A class of two groups has
-    one held out, a class of three has one in each split. ``placed`` photos of the class are in splits already.
+    A group goes to validation or test only if this brings the class's share there closer to a tenth. Of two groups, one
+    is held out. Of three groups, each split gets one. ``placed`` is the number of photos of the class in each split so
+    far.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})
     total = sum(sizes) + photos.total()

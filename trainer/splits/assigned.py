@@ -1,4 +1,4 @@
-"""Photos with their splits, their file ``splits.csv``, and the match of today's photos with an earlier file."""
+"""Photos with their splits, their file ``splits.csv``, and the matching of photos with an earlier file."""
 
 import csv
 from collections import defaultdict, deque
@@ -25,12 +25,12 @@ class Candidate:
     """A photo that needs a split.
 
     Attributes:
-        split: given by the person or by an earlier training; None if undecided.
-        group: its group's name in an earlier training, which decided its split; None for a new photo.
-        present: false for a photo of an earlier training that the data lack now.
-        earlier_label: its class in that training; None for a new photo.
-        open: whether the person leaves its split to Hangtag, although other photos have one.
-        chosen: whether a model chose it for a person, so that it never measures a model.
+        split: given by the person or by an earlier training. None if undecided.
+        group: the name of its group in an earlier training, which decided its split. None for a new photo.
+        present: false for a photo of an earlier training that is missing in the data now.
+        earlier_label: the photo's class in that training. None for a new photo.
+        open: whether Hangtag chooses its split, although other photos have a given split.
+        chosen: whether a model chose it for review. Such a photo is never used to measure a model.
     """
 
     path: Path
@@ -57,11 +57,11 @@ class Candidate:
 
 @dataclass(frozen=True)
 class AssignedPhoto:
-    """A photo with its split, in this training and all later ones.
+    """A photo with its split, for this training and all later trainings.
 
-    Photos of one ``group`` show the same picture, or belong to one product; its name stays. A photo of an earlier
-    training that this one does not use is not ``present``: it keeps its split for its return. A ``chosen`` photo is for
-    training only, and no fold holds it back.
+    Photos of one ``group`` show the same picture, or belong to one product. The name of a group does not change. A
+    photo of an earlier training that this training does not use is not ``present``. It keeps its split in case it
+    returns. A ``chosen`` photo is for training only, and no fold holds it out.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class AssignedPhoto:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Photos with their splits, absent ones included; excluded photos; and notes for people, a line each."""
+    """Photos with their splits, missing photos included; excluded photos; and notes for people, one per line."""
 
     photos: list[AssignedPhoto]
     set_aside: list[Exclusion]
@@ -84,7 +84,7 @@ class Assignment:
 
 
 def group_numbers(photos: Sequence[AssignedPhoto]) -> npt.NDArray[np.intp]:
-    """A number for each photo's group, from 0, ``(n,)``."""
+    """The group number of each photo, from 0, ``(n,)``."""
     return np.unique([photo.group for photo in photos], return_inverse=True)[1].reshape(-1)
 
 
@@ -108,10 +108,12 @@ def read_splits(path: Path) -> list[AssignedPhoto]:
                 raise ValueError(msg)
             photos = [_read_row(list(map(unescape_formula, row)), rows.line_num) for row in rows if row]
             if not photos:
-                msg = "it has no row"
+                msg = "it has no rows"
                 raise ValueError(msg)
     except (OSError, ValueError, csv.Error) as error:
-        msg = f"Expected the splits of a run in {path}, could not read them: {error}. Correct it, or do without it."
+        msg = (
+            f"Expected the splits of a run in {path}, could not read them: {error}. Correct the file, or leave it out."
+        )
         raise DataError(msg) from error
     return photos
 
@@ -128,19 +130,20 @@ def _read_row(row: list[str], line: int) -> AssignedPhoto:
             Path(image), label_text(label), known, sha256, group, product or None, _PRESENT[present], chosen
         )
     except (KeyError, ValueError) as error:
-        msg = f"line {line} is not as a training has written it ({error})"
+        msg = f"line {line} was changed after a training wrote it ({error})"
         raise ValueError(msg) from error
 
 
 def match_earlier(
     photos: Sequence[LabeledPhoto], sha256s: Sequence[str], earlier: Sequence[AssignedPhoto]
 ) -> list[Candidate]:
-    """Find each photo in an earlier training, by its content or else by its path.
+    """Find each photo in an earlier training, by its content or by its path.
 
-    A photo with the content of an earlier photo is the same photo, maybe renamed. A photo at the path of an earlier
-    photo is the same photo, saved again, if the earlier content is gone. Both keep split and group under today's label.
-    If several earlier photos have its content at other paths, the photo in the split of highest rank counts. A copy
-    beside an earlier photo is new, and linked to it only by content. Earlier photos missing today come last.
+    A photo with the content of an earlier photo is the same photo, maybe renamed. If no photo has the earlier content
+    any more, a photo at the earlier path is the same photo, saved again. Both keep split and group, with the current
+    label. If several earlier photos at other paths have this content, the photo in the split of highest rank counts. A
+    copy next to an earlier photo is new, and linked to it only by content. Earlier photos that are missing now come
+    last.
     """
     today = [
         Candidate(p.path, p.label, s, p.product, p.split, open=p.open, chosen=p.chosen)
@@ -158,7 +161,7 @@ def match_earlier(
             kept = earlier[row]
             decided = replace(one, split=kept.split, group=kept.group, earlier_label=kept.label, chosen=kept.chosen)
             candidates.append(replace(decided, product=one.product or kept.product))
-        elif one.split is None and len(known.get(one.sha256, ())) > 1:  # copy of photos in several splits
+        elif one.split is None and len(known.get(one.sha256, ())) > 1:  # a copy of photos in several splits
             copied = least[one.sha256]
             candidates.append(replace(one, split=copied.split, group=copied.group))
         else:
@@ -175,9 +178,9 @@ def _absent(row: AssignedPhoto) -> Candidate:
 def _matched(
     today: Sequence[Candidate], earlier: Sequence[AssignedPhoto], least: Mapping[str, AssignedPhoto]
 ) -> list[int | None]:
-    """Each photo's row of the earlier training; a row belongs to one photo at most.
+    """The row of each photo in the earlier training. A row matches at most one photo.
 
-    ``least`` has, for each content, its row in the split of highest rank.
+    ``least``: content → its row in the split of highest rank.
     """
     rows_of: list[int | None] = [None] * len(today)
     asking = dict(enumerate(today))
@@ -185,7 +188,6 @@ def _matched(
     offered = {row: earlier[row] for row in order}
 
     def claim(key: Callable[[Candidate | AssignedPhoto], Hashable]) -> None:
-        """Match remaining photos with equal keys, in order; the others wait for the next key."""
         rows: defaultdict[Hashable, deque[int]] = defaultdict(deque)
         for row, old in offered.items():
             rows[key(old)].append(row)
@@ -209,14 +211,14 @@ def _check_unmoved(pairs: Sequence[tuple[Candidate, AssignedPhoto | None]]) -> N
     moved = []
     for photo, row in pairs:
         if row is not None and photo.split not in {None, row.split}:
-            is_cut = photo.split is Split.TRAIN and row.split not in splits  # the split was cut from training
+            is_cut = photo.split is Split.TRAIN and row.split not in splits  # this split was cut from training
             if not is_cut:
                 moved.append((photo, row))
     if moved:
         photo, row = moved[0]
         others = f" (and {len(moved) - 1} others)" if len(moved) > 1 else ""
         msg = (
-            f"Expected {photo.path}{others} in {row.split}, as in the earlier training, got {photo.split}; "
-            f"give it {row.split} again, or train without the earlier splits."
+            f"Expected {photo.path}{others} in {row.split}, as in the earlier training, got {photo.split}; move "
+            f"it back to {row.split}, or train without the earlier splits."
         )
         raise DataError(msg)

@@ -1,4 +1,4 @@
-"""Turns labelled photos into pixels with splits; unusable photos are set aside, with the reason."""
+"""Turns labelled photos into pixels with splits. Unusable photos are excluded, with the reason."""
 
 import csv
 import itertools
@@ -31,13 +31,13 @@ from trainer.splits.set_aside import count_leaks, find_unlearnable
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
 _FEW_OUTLIERS: Final = 10
-"""Fewer teach the unknown score little: 2 photos brought a seventh of the gain of 120, 6 nearly half
+"""Fewer photos improve the unknown score little: 2 photos brought a seventh of the gain of 120, 6 nearly half
 (docs/measurements.md)."""
 
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """The seed; the photos of an earlier training, which keep their splits; whether to drop leaking twins."""
+    """The seed, the photos of an earlier training (which keep their splits), and whether to drop leaking twins."""
 
     seed: int = 0
     earlier: Sequence[AssignedPhoto] = ()
@@ -46,7 +46,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data for a training: all photos with a split, and remarks for a person, a line each."""
+    """The data for a training: all photos with a split, and remarks for a person, one per line."""
 
     photos: list[AssignedPhoto]
     excluded: list[Exclusion]
@@ -54,7 +54,7 @@ class Prepared:
     notes: tuple[str, ...]
 
     def of(self, split: Split) -> list[AssignedPhoto]:
-        """The used photos of products in one split, in order."""
+        """The used product photos in one split, in order."""
         return [photo for photo in self._used(split) if photo.label != NONE]
 
     def outliers(self, split: Split) -> list[AssignedPhoto]:
@@ -73,21 +73,21 @@ def prepare(
     options: SplitOptions,
     advance: Advance,
 ) -> Prepared:
-    """Decode and compare the photos, set unusable ones aside, and give the others a split."""
+    """Decode and compare the photos, exclude unusable photos, and give the others a split."""
     hashed = list(zip(scanned.photos, scanned.sha256s, strict=True))
     readable, undecoded = decode(hashed, pixels, advance)
     faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in scanned.faulty]
     unusable = [*faulty, *undecoded]
     if not readable:
         first = unusable[0].message
-        msg = f"Expected photos that can be used in {dataset.source}, found none among {len(unusable):,}: {first}"
+        msg = f"Expected usable photos in {dataset.source}, found none among {len(unusable):,}: {first}"
         raise DataError(msg)
     earlier = options.earlier
     candidates = match_earlier([photo for photo, _ in readable], [sha256 for _, sha256 in readable], earlier)
     if earlier and not any(candidate.present and candidate.fixed for candidate in candidates):
         msg = (
-            f"Expected some of the {len(earlier):,} photos of the earlier training among the data, found none, not "
-            f"even {earlier[0].path}; give the splits of a training on these photos."
+            f"Expected some of the {len(earlier):,} photos of the earlier training in the data, found none, not "
+            f"even {earlier[0].path}; pass the splits of a training on these photos."
         )
         raise DataError(msg)
     candidates, relations = _relate(candidates, statistics, advance)
@@ -134,12 +134,13 @@ def _without(
 ) -> tuple[list[Candidate], list[tuple[int, int]]]:
     """The remaining candidates, and links between photos of the same picture.
 
-    An excluded photo that has a split keeps it, and is marked absent. ``pictures[i]`` is the number of candidate i's
-    picture; candidates after its end have none.
+    An excluded photo keeps an existing split, and is marked as not present. ``pictures[i]`` is the picture number of
+    candidate i. Later candidates have none.
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]
-    shown = [pictures[place] for place in left if place < len(pictures)]  # these come first here, too
+    # the remaining candidates come first, as in ``candidates``
+    shown = [pictures[place] for place in left if place < len(pictures)]
     return remaining, links_of(shown)
 
 
@@ -157,7 +158,7 @@ def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, advan
 def decode_all(
     photos: Sequence[LabeledPhoto], store: PixelStore, advance: Advance = lambda what, done, total: None
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    """Decode photos that the store lacks; returns readable photos with the SHA-256 of their files, and the others."""
+    """Decode photos that the store lacks. Returns readable photos with their files' SHA-256, and the others."""
     hashed, unread = hash_photos(photos, partial(advance, "Reading"))
     readable, faulty = decode(hashed, store, advance)
     return readable, [*(Exclusion(photo.path, fault.kind, fault.message) for photo, fault in unread), *faulty]
@@ -184,17 +185,23 @@ def _add(files: Mapping[str, Path], store: PixelStore, advance: Advance) -> None
 
 
 def restore(photos: Sequence[AssignedPhoto], store: PixelStore, advance: Advance) -> None:
-    """Decode a run's photos again if the cache has lost them."""
+    """Decode a run's photos again if they are no longer in the cache."""
     lost = {photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)}
     for sha256, path in lost.items():
         if sha256_now(path) != sha256:
-            msg = f"{path} is gone or has changed since the run began, its pixels are no longer cached; train again."
+            msg = (
+                f"{path} is gone or has changed since the start of the run, and its pixels are no longer "
+                "cached; train again."
+            )
             raise DataError(msg)
     _add(lost, store, advance)
     for sha256, path in lost.items():
         fault = store.fault(sha256)
         if fault is not None:
-            msg = f"{path} was decoded when the run began, and cannot be now: {fault.message}; resume or train again."
+            msg = (
+                f"{path} was decoded at the start of the run, but cannot be decoded now: {fault.message}; "
+                "resume or train again."
+            )
             raise DataError(msg)
 
 
@@ -221,11 +228,11 @@ def _notes(
     yield from dataset.notes
     if excluded:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in Counter(e.reason for e in excluded).most_common())
-        yield f"{number_of(len(excluded), 'file')} set aside ({kinds}): see excluded.csv"
+        yield f"{number_of(len(excluded), 'file')} excluded ({kinds}): see excluded.csv"
     if repeats := len(used) - len({photo.group for photo in used}):
-        yield f"{number_of(repeats, 'photo repeats', 'photos repeat')} the picture or the product of another"
+        yield f"{number_of(repeats, 'photo repeats', 'photos repeat')} the picture or the product of another photo"
     if disputed:
-        yield f"{disputed:,} validation and test photos show a picture that has two labels: see hangtag check"
+        yield f"{disputed:,} validation and test photos show a picture with two labels: see hangtag check"
     if outliers := Counter(photo.split for photo in used if photo.label == NONE):
         yield _note_on_outliers(outliers[Split.TRAIN], outliers.total())
     yield from _notes_on_earlier(candidates)
@@ -234,14 +241,14 @@ def _notes(
     for split in sorted(leaks, key=lambda split: -split.rank):
         whole = sum(photo.split is split for photo in used)
         yield (
-            f"{leaks[split]:,} of {whole:,} {split.word} photos ({leaks[split] / whole:.1%}) show a picture or a "
-            "product of a training photo, which flatters their figures; --fix-leaks drops the copies from "
+            f"{leaks[split]:,} of {whole:,} {split.word} photos ({leaks[split] / whole:.1%}) show a picture or "
+            "a product of a training photo, so the figures are too high; --fix-leaks drops the copies from "
             "training"
         )
     untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
-    noted = {candidate.label for candidate in candidates if candidate.path in untrained}  # has a note already
+    noted = {candidate.label for candidate in candidates if candidate.path in untrained}  # already in a note
     if missing := sorted(set(dataset.classes) - noted - {photo.label for photo in used}):
-        yield f"no usable photo of {listed(missing)}: the model will not know it"
+        yield f"no usable photo of {listed(missing)}: the model cannot learn it"
     alone = [guess for guess in shortcuts if guess.feature != TOGETHER]
     for guess in (alone or shortcuts)[:_SHORTCUTS_NAMED]:
         yield f"Shortcut: {guess.sentence()}"
@@ -249,11 +256,8 @@ def _notes(
 
 def _note_on_outliers(learned: int, every: int) -> str:
     show, held = number_of(every, "photo shows", "photos show"), every - learned
-    text = (
-        f"{show} no product ({NONE}): the unknown score learns from {learned:,} and is measured on {held:,}; they are "
-        "no class"
-    )
-    few = f"; more of them, {_FEW_OUTLIERS} to learn from at least, would help much more"
+    text = f"{show} no product ({NONE}): the unknown score is fitted on {learned:,} and measured on {held:,} of them"
+    few = f"; at least {_FEW_OUTLIERS} for fitting would help much more"
     return text + (few if learned < _FEW_OUTLIERS else "")
 
 
@@ -262,7 +266,7 @@ def _notes_on_earlier(candidates: Sequence[Candidate]) -> Iterator[str]:
     if corrected:
         tested = sum(candidate.split is Split.TEST for candidate in corrected)
         have = number_of(len(corrected), "photo has", "photos have")
-        yield f"{have} another label than before ({tested:,} in test)"
+        yield f"{have} a new label ({tested:,} in test)"
     earlier = [candidate for candidate in candidates if candidate.earlier_label is not None]
     absent = [candidate for candidate in earlier if not candidate.present]
     if earlier:
@@ -280,4 +284,6 @@ def _notes_on_cuts(candidates: Sequence[Candidate], used: Sequence[AssignedPhoto
     moved = Counter(photo.split for photo in used if (photo.path, photo.label) in training)
     for split, count in moved.items():
         if split is not Split.TRAIN and split not in splits:
-            yield f"{count:,} of the training photos are used for {split.word}, which has none"
+            yield (
+                f"{count:,} of the training photos are used for {split.word}, because there are no {split.word} photos"
+            )

@@ -1,4 +1,4 @@
-"""Chooses the photos to set aside: wrong labels, leaking twins, classes without training photos."""
+"""Chooses photos to exclude: wrong labels, leaking twins, classes without training photos."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
@@ -13,14 +13,14 @@ from trainer.data.dataset import Exclusion, Split
 from trainer.splits.assigned import AssignedPhoto, Assignment, Candidate
 
 LISTED: Final = 3
-"""A note names at most this many classes."""
+"""The largest number of classes in a note."""
 
 
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
-    """Photos to exclude from training, by place; and how many photos under two labels stay in validation and test.
+    """Photos to exclude from training, by position, and the number of validation and test photos with two labels.
 
-    A picture under two labels goes with all its photos while it has no split. If the photos with a split agree, the
-    others go; if they disagree, the training photos go.
+    If a picture has two labels and none of its photos has a split, all of them are excluded. If the photos with a split
+    agree, the others are excluded. If the photos with a split disagree, the training photos are excluded.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0
@@ -29,7 +29,7 @@ def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> t
         present = [place for place in group if candidates[place].present]
         labels = len({candidates[place].label for place in present})
         if labels > 1 and is_placeholder(len(present), labels):
-            message = f"One picture under {len(present)} rows of several labels: it shows no product."
+            message = f"One picture has {len(present)} rows with several labels: it shows no product."
             excluded.update({place: Exclusion(candidates[place].path, "placeholder", message) for place in present})
         else:
             disputed.append(group)
@@ -41,7 +41,9 @@ def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> t
         for place in sorted(going):
             photo = candidates[place]
             other = next(candidates[p] for p in present if candidates[p].label != photo.label)
-            message = f"The same picture is {photo.label} here and {other.label} at {other.path}; remove the wrong one."
+            message = (
+                f"The same picture is {photo.label} here and {other.label} at {other.path}; remove the wrong file."
+            )
             excluded[place] = Exclusion(photo.path, "label_conflict", message)
     return excluded, kept
 
@@ -63,7 +65,7 @@ def _disagree(candidates: Sequence[Candidate], places: Collection[int]) -> bool:
 
 
 def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
-    """How many photos of each split have a twin in a split of lower rank."""
+    """Number of photos in each split that have a twin in a split of lower rank."""
     ranks: dict[str, int] = {}
     used = [photo for photo in photos if photo.present]
     for photo in used:
@@ -74,9 +76,9 @@ def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
 def drop_training_twins(
     photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()
 ) -> tuple[list[AssignedPhoto], list[Exclusion]]:
-    """Keep each group in one split only: in test if it is there, else in validation.
+    """Keep each group in only one split: in test if it is there, otherwise in validation.
 
-    Dropped photos of ``earlier_groups``, from an earlier training, keep their row, as not present.
+    Dropped photos of ``earlier_groups`` keep their row, as not present.
     """
     held_out: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
     for photo in photos:
@@ -87,7 +89,9 @@ def drop_training_twins(
         twins = held_out.get(photo.group, {})
         twin = twins.get(Split.TEST) or twins.get(Split.VAL)  # the photo to keep
         if twin is not None and photo.present and photo.split not in {Split.TEST, twin.split}:
-            dropped[place] = Exclusion(photo.path, "leak", f"It belongs with {twin.path} in {twin.split}, which stays")
+            dropped[place] = Exclusion(
+                photo.path, "leak", f"It belongs to the same group as {twin.path} in {twin.split}, which stays"
+            )
     return _take_out(photos, dropped, earlier_groups), list(dropped.values())
 
 
@@ -102,9 +106,10 @@ def _take_out(
 
 
 def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()) -> Assignment:
-    """Set aside photos of classes without training photos; notes name the classes that validation and test lack.
+    """Exclude photos of classes without training photos. Notes list the classes that validation and test lack.
 
-    Two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` keep their row, not present.
+    At least two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` keep their row, as
+    not present.
     """
     products = [photo for photo in photos if photo.present and photo.label != NONE]
     trained = {photo.label for photo in products if photo.split is Split.TRAIN}
@@ -122,13 +127,13 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
         raise DataError(msg)
     if not any(photo.split is Split.VAL and photo.label in trained for photo in products):
         msg = (
-            "Expected validation photos, found none, and no training photos can take their place: each of "
-            f"{', '.join(map(brief, sorted(trained)))} has only one picture or product in training, or all of them are "
-            "in another split, too; add photos."
+            "Expected validation photos, found none, and no training photos can be moved there: each of "
+            f"{', '.join(map(brief, sorted(trained)))} has only one picture or product in training, or all of "
+            "them are also in another split; add photos."
         )
         raise DataError(msg)
     notes = [
-        f"{brief(label)} is not learned: it has no training photo among {number_of(n, 'photo')}"
+        f"{brief(label)} is left out: it has no training photo among {number_of(n, 'photo')}"
         for label, n in sorted(lost.items())
     ]
     return Assignment(kept, list(untrained.values()), (*notes, *_absences(kept)))

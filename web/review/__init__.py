@@ -1,1 +1,1 @@
-"""Review: a job's doubtful rows as questions, their leases to reviewers, and the answers."""
+"""Review: the rows of a job that need a person, as questions; leases of questions to reviewers; and answers."""

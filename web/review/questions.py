@@ -1,4 +1,4 @@
-"""A job's doubtful rows as questions, one a distinct photo, held as columns: 200,000 take some tens of megabytes."""
+"""A job's rows for review as questions, one per distinct photo. 200,000 take some tens of megabytes as columns."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -43,17 +43,17 @@ _EXAMPLES: Final = 3
 
 @dataclass(frozen=True)
 class Questions:
-    """Questions in the order of the catalogue; a question is a place in the table.
+    """Questions in the order of the catalogue. A question is a position in the table.
 
     Attributes:
-        table: one row per question: the result, ``row`` (the first with that photo, from 0), ``rows``, ``products``,
-            ``catalogue_class`` (named by the catalogue itself) and ``row_label``. ``label`` is a class, even if
-            ``row_label`` is above the classes in a tree: reviewers give classes.
-        classes: of the model, in its order.
-        examples: class → rows that were labeled as it, the surest first.
-        catalogue_column: the column of the catalogue that names classes, or ``folder``; None without one.
-        bundle: the model's, if it is here.
-        parents: of the model's tree of labels, label → the one above it; empty without one.
+        table: one row per question: the result's columns, ``row`` (the first row of that photo, from 0), ``rows``,
+            ``products``, ``catalogue_class`` (from the catalogue itself) and ``row_label``. ``label`` is always a
+            class, even if ``row_label`` is above the classes in a tree, because reviewers give classes.
+        classes: the model's classes, in its order.
+        examples: class → rows labeled with this class, surest first.
+        catalogue_column: the column of the catalogue that has classes, or ``folder``. None without classes.
+        bundle: the model's bundle, if it is on this machine.
+        parents: the model's tree of labels, label → parent. Empty without a tree.
     """
 
     table: pa.Table
@@ -82,49 +82,50 @@ class Questions:
         return np.array(self.table.column("label").to_pylist(), dtype=object)
 
     def is_right(self, question: int, label: str) -> bool:
-        """Whether a row's label is the class that a reviewer gave, or above it."""
+        """Whether a row's label is the reviewer's class or a node above this class."""
         return self.table.column("row_label")[question].as_py() in {label, *ancestors(self.parents, label)}
 
     @cached_property
     def confidence(self) -> npt.NDArray[np.float32]:
-        """The model's confidence; null and NaN count as least sure."""
+        """The model's confidence. Null and NaN count as least sure."""
         confidence = self.table.column("confidence").fill_null(-1.0).to_numpy()
         return np.asarray(np.nan_to_num(confidence, nan=-1.0), np.float32)
 
     @cached_property
     def rows(self) -> Rows:
-        """How many rows of the catalogue have the photo."""
+        """Number of the catalogue's rows with this photo."""
         return np.asarray(self.table.column("rows").to_numpy())
 
     @cached_property
     def products(self) -> Rows:
-        """How many products have it; 0 if no column names products."""
+        """Number of products with this photo. 0 if no column identifies products."""
         return np.asarray(self.table.column("products").to_numpy())
 
     @cached_property
     def repeated(self) -> npt.NDArray[np.bool_]:
-        """Whether the photo is one picture under many rows."""
+        """Whether the photo has many rows."""
         repeated = pc.equal(self.table.column("reason"), ReviewReason.REPEATED.value)
         return np.asarray(pc.fill_null(repeated, False).to_numpy())
 
     @cached_property
     def contradicted(self) -> npt.NDArray[np.bool_]:
-        """Whether the catalogue itself names another class than the model."""
+        """Whether the catalogue's own class differs from the model's class."""
         differs = pc.not_equal(self.table.column("catalogue_class"), self.table.column("label"))
         return np.asarray(pc.fill_null(differs, False).to_numpy())
 
     @cached_property
     def draw(self) -> npt.NDArray[np.float64]:
-        """A number from 0 to 1 that depends only on a photo's bytes, for choosing some of the questions."""
+        """A number from 0 to 1 that depends only on the photo's bytes. Used to select a part of the questions."""
         return np.array([int(sha256[:12], 16) / 16**12 for sha256 in self.by_sha256], dtype=np.float64)
 
 
 def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
-    """Read the results of a job up to now. Raises JobError.
+    """Read the results of a job so far. Raises JobError.
 
     Args:
-        job: it may still run.
-        rows: to ask about (from 0), unless they failed. Default: all rows that went to review.
+        job: may still be running.
+        rows: numbers of the rows to review (from 0). Failed rows are left out. Default: all rows with the status
+        review.
     """
     bundle = bundle_of(job)
     classes = bundle.manifest.labels if bundle else _named_classes(job)
@@ -149,7 +150,7 @@ def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:
 def _chosen(
     job: Job, chunk: int, part: pa.Table, wanted: Rows | None, end: EndReviewRows, names: "_CatalogueClasses"
 ) -> pa.Table:
-    """The wanted rows of a chunk, or else its doubtful rows; repeats of a photo are included."""
+    """The requested rows of a chunk, or the rows for review. Includes repeats of a photo."""
     numbers = np.arange(part.num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
     ended = pa.array(end.reasons_of(numbers), pa.string())
     if wanted is None:
@@ -195,7 +196,7 @@ def _distinct(table: pa.Table) -> pa.Table:
 
 
 def bundle_of(job: Job) -> Bundle | None:
-    """The bundle of a job's model, where it was or in the folder of jobs; None if it is gone, or a lone file."""
+    """The bundle of a job's model, at its first place or in the folder of jobs. None if it is gone or a single file."""
     pin = job.model
     for folder in (Path(pin.path), job.home.scratch.parent / "_bundles" / pin.digest):
         with suppress(HangtagError, OSError):
@@ -215,13 +216,13 @@ def _named_classes(job: Job) -> tuple[str, ...]:
 
 
 class _Examples:
-    """The surest labeled rows of each class; equal photos are equally sure, and only one of them counts."""
+    """The surest labeled rows of each class. Equal photos are equally sure, so only one of them counts."""
 
     def __init__(self) -> None:
         self._best: dict[str, dict[float, int]] = {}
 
     def add(self, first: int, part: pa.Table, apart: Rows) -> None:
-        """Take the labeled rows of a part, except rows ``apart``; ``first`` is the number of its first row."""
+        """Add the labeled rows of a part, except rows ``apart``. ``first`` is the number of the part's first row."""
         taken = ~np.isin(np.arange(part.num_rows) + first, apart)
         labeled = pc.and_(pc.equal(part.column("status"), Status.LABELED), pa.array(taken))
         sure = part.select(["label", "confidence"]).filter(labeled)
@@ -234,16 +235,15 @@ class _Examples:
                     del best[min(best)]
 
     def best(self) -> dict[str, tuple[int, ...]]:
-        """Class → rows, the surest first."""
         return {label: tuple(rows[sure] for sure in sorted(rows, reverse=True)) for label, rows in self._best.items()}
 
 
 class _CatalogueClasses:
-    """The classes that the catalogue itself names: in a column, or as names of the photos' folders.
+    """The classes that the catalogue itself gives: in a column, or as names of the photos' folders.
 
     Args:
-        job: its first chunk decides which column it is.
-        classes: of the model.
+        job: its first chunk decides which column has the classes.
+        classes: the model's classes.
     """
 
     def __init__(self, job: Job, classes: Sequence[str]) -> None:
@@ -264,7 +264,7 @@ class _CatalogueClasses:
         self.reads = None
 
     def of(self, table: pa.Table) -> pa.Array:
-        """The class that each row names; null if it names none."""
+        """The class that the catalogue gives each row; null if there is none."""
         column = table.column(self.reads)
         if self._by_folder:
             cells = [PurePosixPath(cell or "").parent.name for cell in images_of(self._job, table)]

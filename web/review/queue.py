@@ -17,7 +17,7 @@ from web.review.questions import Questions
 
 LEASE_S: Final = 300.0
 _PAUSE_S: Final = 120.0
-"""A longer time between two answers is a pause, and does not count into the speed."""
+"""Seconds. A longer time between two answers is a pause, and does not count for the speed."""
 _RECENT: Final = 200
 
 _Mask = npt.NDArray[np.bool_]
@@ -35,11 +35,11 @@ class Order(StrEnum):
 
 @dataclass(frozen=True)
 class Choice:
-    """The questions that a reviewer has chosen.
+    """The questions that a reviewer wants.
 
     Attributes:
-        label: only photos that the model takes for this class.
-        second: share of the questions for two people, from 0 to 1.
+        label: only photos with this predicted class.
+        second: share of the questions that two people answer, from 0 to 1.
     """
 
     order: Order = Order.LEAST_SURE
@@ -52,15 +52,16 @@ class Progress:
     """The progress of a review.
 
     Attributes:
-        questions: distinct photos; ``rows`` of the catalogue have these photos.
-        done: questions that are settled; ``rows_done`` of the catalogue have their photos.
-        left: questions that this reviewer can be asked.
-        mine: answers of this reviewer.
-        an_hour: answers at this reviewer's latest speed; none before the third.
-        seconds_left: at that speed.
+        questions: number of distinct photos. ``rows`` is the number of the catalogue's rows with these photos.
+        done: number of settled questions. ``rows_done`` is the number of rows with their photos.
+        left: number of open questions for this reviewer.
+        mine: number of this reviewer's answers.
+        an_hour: answers per hour at this reviewer's latest speed. None before the third answer.
+        seconds_left: remaining time at that speed.
         right: share of the answered questions whose guess was right.
-        twice: questions that two people answered; on ``agreed`` of them, the first answers were equal.
-        disputed: questions on which reviewers do not agree yet.
+        twice: number of questions that two people answered. ``agreed``: on how many of them the first answers were
+        equal.
+        disputed: number of questions on which reviewers disagree.
     """
 
     questions: int
@@ -92,9 +93,9 @@ def _keys(questions: Questions, order: Order) -> tuple[npt.NDArray[np.generic], 
 
 
 class ReviewQueue:
-    """The questions of one job, their leases and the statements on them. Any thread may call it.
+    """The questions of one job, with leases and answers. Thread-safe.
 
-    ``clock`` gives seconds since 1970.
+    ``clock`` returns seconds since 1970.
     """
 
     def __init__(self, questions: Questions, clock: Callable[[], float] = time.time) -> None:
@@ -106,7 +107,7 @@ class ReviewQueue:
         self.restore(())
 
     def restore(self, statements: Iterable[Vote]) -> None:
-        """Replace all statements by these, which are in the order of their times; leases stay."""
+        """Replace all statements. The new statements are sorted by time. Leases stay."""
         with self._lock:
             count = len(self._questions)
             self._statements: defaultdict[int, dict[str, list[Vote]]] = defaultdict(dict)
@@ -128,13 +129,13 @@ class ReviewQueue:
                 self._skipped[reviewer] = {places[place]: None for place in skipped if place in places}
 
     def take(self, reviewer: str, tab: str, choice: Choice, most: int) -> list[int]:
-        """The next questions, with leases: other reviewers do not get them until the leases end.
+        """Lease the next questions. Other reviewers do not get them until the leases end.
 
         Args:
-            reviewer: gets no question twice, except once more about a photo on which others disagree.
-            tab: the browser tab that shows them; it has its own leases, and gets no question twice.
-            choice: of the reviewer.
-            most: how many.
+            reviewer: gets each question once, and again if other reviewers disagree.
+            tab: the browser tab. It has its own leases, and gets each question once.
+            choice: the reviewer's choice.
+            most: the largest number of questions.
         """
         with self._lock:
             now = self._clock()
@@ -169,7 +170,7 @@ class ReviewQueue:
         return self._orders[order]
 
     def renew(self, tab: str) -> None:
-        """Extend the leases of a tab, which is still open."""
+        """Extend the leases of an open tab."""
         with self._lock:
             now = self._clock()
             self._leases |= {
@@ -179,19 +180,19 @@ class ReviewQueue:
             }
 
     def release(self, tab: str) -> None:
-        """End the leases of a tab, which shows no question any more."""
+        """End the leases of a tab that shows no question."""
         with self._lock:
             self._leases = {place: lease for place, lease in self._leases.items() if lease[0] != tab}
 
     def hold(self, question: int, tab: str) -> None:
-        """Give a tab the lease of a question that it shows again, unless another tab has it."""
+        """Lease a question again to a tab that shows it, unless another tab has the lease."""
         with self._lock:
             now = self._clock()
             if self._leases.get(question, ("", 0.0))[1] <= now:
                 self._leases[question] = (tab, now + LEASE_S)
 
     def elsewhere(self, reviewer: str, tab: str, choice: Choice) -> int:
-        """How many questions this reviewer could be asked if other tabs had no lease of them."""
+        """Number of questions for this reviewer that are leased to other tabs."""
         with self._lock:
             now = self._clock()
             askable = self._askable(reviewer, choice)
@@ -199,21 +200,21 @@ class ReviewQueue:
             return sum(bool(askable[place]) for place, (holder, until) in leases if holder != tab and until > now)
 
     def skip(self, question: int, reviewer: str) -> None:
-        """Ask this reviewer the question after all others."""
+        """Move a question to the end of this reviewer's questions."""
         with self._lock:
             self._skipped[reviewer].pop(question, None)
             self._skipped[reviewer][question] = None
             self._leases.pop(question, None)
 
     def unskip(self, question: int, reviewer: str) -> bool:
-        """Take back a skip; False if this reviewer has not skipped the question since answering it."""
+        """Undo a skip. False if this reviewer has answered the question since the skip."""
         with self._lock:
             skipped = question in self._skipped[reviewer]
             self._skipped[reviewer].pop(question, None)
             return skipped
 
     def add(self, statement: Vote) -> None:
-        """Add a reviewer's statement; one on a photo of another job is left out."""
+        """Add a reviewer's statement. Statements on photos of other jobs are ignored."""
         place = self._questions.by_sha256.get(statement.sha256)
         if place is None:
             return
@@ -225,7 +226,7 @@ class ReviewQueue:
             self._count(place, statement.reviewer)
 
     def remove(self, statement: Vote) -> None:
-        """Remove a statement that was withdrawn."""
+        """Remove a withdrawn statement."""
         place = self._questions.by_sha256[statement.sha256]
         with self._lock:
             own = self._statements[place].get(statement.reviewer, [])
@@ -245,7 +246,7 @@ class ReviewQueue:
         self._right[place] = len(last) == 1 and self._questions.is_right(place, label)
 
     def statements(self, question: int) -> dict[str, Vote]:
-        """Reviewer → the latest statement on a question."""
+        """Reviewer → latest statement on a question."""
         with self._lock:
             return {reviewer: statements[-1] for reviewer, statements in self._statements[question].items()}
 

@@ -1,4 +1,4 @@
-"""Reviews of jobs: loaded once each; an answer is in ``corrections.csv`` before it is counted."""
+"""Reviews of jobs. Each is loaded once. An answer is stored in ``corrections.csv`` before it is counted."""
 
 import threading
 import time
@@ -34,11 +34,11 @@ from worker.results.audit import audit_sample
 _MOST_REVIEWS: Final = 6
 _FOUND_S: Final = 5.0
 _ANSWERS: Final = 20_000
-"""Ids of answers to remember, so that an answer that is sent again is stored once."""
+"""Number of remembered answer ids. An answer that is sent twice is stored once."""
 
 
 class AnswerKind(StrEnum):
-    """The effect of an answer."""
+    """Kinds of answers."""
 
     LABEL = "label"
     NOT_A_PRODUCT = "not_a_product"
@@ -53,8 +53,8 @@ class Answer:
     """A reviewer's answer to a question.
 
     Attributes:
-        id: chosen by the sender; the same when it is sent again.
-        sha256: of the photo.
+        id: chosen by the sender. A repeated answer has the same id.
+        sha256: SHA-256 of the photo.
         new: whether the label may be a new class.
     """
 
@@ -68,12 +68,12 @@ class Answer:
 
 @dataclass(frozen=True)
 class Stored:
-    """The outcome of answers.
+    """The outcome of sent answers.
 
     Attributes:
-        stored: ids of answers that are on the disk, or need not be.
+        stored: ids of answers that are on the disk, or that need not be stored.
         refused: id → why the answer cannot be used.
-        progress: with these answers.
+        progress: progress, including these answers.
     """
 
     stored: tuple[str, ...]
@@ -82,7 +82,7 @@ class Stored:
 
 
 class Review:
-    """One job's questions and answers. Any thread may call it. ``clock`` gives seconds since 1970."""
+    """One job's questions and answers. Thread-safe. ``clock`` returns seconds since 1970."""
 
     def __init__(
         self, job: Job, questions: Questions, store: CorrectionStore, rows: CatalogueRows, clock: Callable[[], float]
@@ -101,7 +101,7 @@ class Review:
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def take(self, reviewer: str, tab: str, choice: Choice, most: int, *, fresh: bool) -> list[int]:
-        """The next questions; ``fresh``: the tab shows no question any more."""
+        """The next questions. ``fresh``: the tab shows no questions."""
         self._read_again()
         if fresh:
             self.queue.release(tab)
@@ -119,7 +119,7 @@ class Review:
 
     @cached_property
     def golden(self) -> dict[str, str]:
-        """The bundle's photos that need no review → class; empty without the bundle."""
+        """The bundle's photos that need no review → class. Empty without the bundle."""
         with suppress(HangtagError):
             if self.questions.bundle:
                 return golden_labels(self.questions.bundle, self.job.model.variant)
@@ -127,11 +127,11 @@ class Review:
 
     @cached_property
     def doubtful(self) -> dict[str, int]:
-        """Class that the model guessed → questions."""
+        """Predicted class → number of questions."""
         return dict(Counter(self.questions.labels.tolist()))
 
     def answer(self, reviewer: str, tab: str, choice: Choice, answers: Sequence[Answer]) -> Stored:
-        """Store answers in their order: they are on the disk when this returns. Raises InputError."""
+        """Store answers in order. They are on the disk when this returns. Raises InputError."""
         with self._lock:
             self._read_again()
             stored: list[str] = []
@@ -154,7 +154,7 @@ class Review:
     def _take_answer(self, reviewer: str, tab: str, answer: Answer, unwritten: list[Vote]) -> None:
         question = self.questions.by_sha256.get(answer.sha256)
         if question is None:
-            msg = f"Expected the SHA-256 of a photo of this review, got {answer.sha256[:64]!r}; load the page again."
+            msg = f"Expected the SHA-256 of a photo in this review, got {answer.sha256[:64]!r}; load the page again."
             raise ValueError(msg)
         if answer.kind is AnswerKind.SKIP:
             self.queue.skip(question, reviewer)
@@ -168,7 +168,7 @@ class Review:
             self._add(question, reviewer, answer, unwritten)
 
     def _add(self, question: int, reviewer: str, answer: Answer, unwritten: list[Vote]) -> None:
-        """Add a statement, unless it repeats this reviewer's last one and no other reviewer disagrees."""
+        """Add a statement, unless it repeats this reviewer's last statement and no other reviewer disagrees."""
         if answer.kind is AnswerKind.LABEL:
             self._check_label(answer)
         statement = self._statement(question, reviewer, answer)
@@ -183,13 +183,13 @@ class Review:
     def _check_label(self, answer: Answer) -> None:
         shown, is_known = repr(answer.label[:80]), answer.label in self._labels
         if not is_known and not answer.new:
-            msg = f"Expected one of the {len(self._labels):,} classes, got {shown}; say that it is new."
+            msg = f"Expected one of the {len(self._labels):,} classes, got {shown}; to add a new class, set new."
             raise ValueError(msg)
         if not is_known and PATH_MARK in answer.label:
-            msg = f"Expected a name without {PATH_MARK!r} for a new class, got {shown}; leave it out."
+            msg = f"Expected a name without {PATH_MARK!r} for a new class, got {shown}; use another name."
             raise ValueError(msg)
         if answer.label in self.questions.parents.values():
-            msg = f"Expected a class, {shown} is a label above classes; give one of those under it."
+            msg = f"Expected a class, but {shown} is a label above classes; choose a class under it."
             raise ValueError(msg)
 
     def _note(self, question: int, reviewer: str, answer: Answer, unwritten: list[Vote]) -> None:
@@ -223,12 +223,12 @@ class Review:
         return parse_vote({**cells, "remark": remark, "note": answer.note}, root)
 
     def _place(self, row: int) -> str:
-        """A row's photo as corrections name it: a path or a URL; empty if the cell holds the photo."""
+        """A row's photo in the form of corrections: a path or a URL. Empty if the cell contains the photo."""
         cell = self._rows.image(self.job, row) or ""
         return "" if scheme_of(cell) == "data" else self._cells.url(cell) or self._cells.name(cell)
 
     def _now(self) -> datetime:
-        """The time, later than that of every answer before."""
+        """The time, later than that of every earlier answer."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         self._latest = max(now, self._latest + timedelta(microseconds=1))
         return self._latest
@@ -241,7 +241,7 @@ class Review:
         try:
             self._store.append(votes)
         except BaseException:
-            self._stamp = None  # the counts are ahead of the file, which is read again
+            self._stamp = None  # the counts are ahead of the file, so read it again
             raise
         self._stamp = self._store.stamp()
 
@@ -258,7 +258,7 @@ class Review:
 
 
 class Reviews:
-    """The reviews of a server, whose answers are in the file ``corrections``."""
+    """The reviews of a server. Answers are stored in the file ``corrections``."""
 
     def __init__(
         self, jobs: JobIndex, corrections: Path, rows: CatalogueRows, clock: Callable[[], float] = time.time
@@ -271,7 +271,7 @@ class Reviews:
         self._lock = threading.Lock()
 
     def store_of(self, job: Job) -> CorrectionStore:
-        """The answers to a job's question."""
+        """The store of answers to a job's question."""
         return self.store.of_question(job.name)
 
     def answered(self, job: Job) -> AnsweredPhotos:
@@ -279,7 +279,7 @@ class Reviews:
         return self._answered.setdefault(job.name, AnsweredPhotos(self.store_of(job)))
 
     def find(self, id: str) -> WebJob:
-        """The job of that id, read at most every few seconds. Raises NoSuchJobError."""
+        """The job with this id, read at most every few seconds. Raises NoSuchJobError."""
         now = self._clock()
         known = self._found.get(id)
         if known is None or known[0] < now:
@@ -291,16 +291,16 @@ class Reviews:
         """The review of a job, loaded at the first call. Raises InputError or JobError.
 
         Args:
-            id: of the job.
-            audit: how many labeled rows, drawn at random, to ask about instead of the doubtful ones; 0 for no audit.
-            again: whether to reload it if the job has progressed since.
-            begins: whether to note an audit as begun, in the job's folder.
+            id: id of the job.
+            audit: number of random labeled rows to review, in place of the rows for review. 0 for no audit.
+            again: whether to reload the review if the job has progressed.
+            begins: whether to record in the job's folder that an audit has begun.
         """
         found = self.find(id)
         job = found.job
         if found.questions:
             names = ", ".join(question.id for question in found.questions)
-            msg = f"{found.title} asks several questions, which are reviewed one by one: {names}."
+            msg = f"{found.title} has several questions. Each question has its own review: {names}."
             raise InputError(msg)
         with self._lock:
             state, review = self._open.pop((id, audit), (None, None))

@@ -1,4 +1,4 @@
-"""The rows of finished jobs that went to review and have no answer yet."""
+"""The rows of finished jobs that need review and have no answer yet."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -20,13 +20,13 @@ from worker.job.receipt import JobReceipt
 from worker.results.end_review import read_end_reviews
 
 _DIGITS: Final = 16
-"""Of a SHA-256, which are enough to tell photos apart: a number of 64 bits."""
+"""The first hexadecimal digits of a SHA-256, which identify a photo as a number of 64 bits."""
 _NOT_IN_DOUBT: Final = 0
 Photos = npt.NDArray[np.uint64]
 
 
 class AnsweredPhotos:
-    """The photos that have an answer, in any job; empty if the answers cannot be read. Any thread may ask."""
+    """The photos that have an answer, in any job. Empty if the answers cannot be read. Thread-safe."""
 
     def __init__(self, store: CorrectionStore) -> None:
         self._store = store
@@ -35,7 +35,7 @@ class AnsweredPhotos:
         self._photos = _numbers(())
 
     def photos(self) -> Photos:
-        """Their numbers, ``uint64``; the same array until somebody answers."""
+        """The photos' numbers, ``uint64``. The array is replaced when there is a new answer."""
         with self._lock:
             stamp = self._store.stamp()
             if stamp != self._seen:
@@ -46,11 +46,11 @@ class AnsweredPhotos:
 
 
 class UnansweredRows:
-    """Counts the unanswered rows of one job, whose parts are read once for each of its receipts.
+    """Counts the unanswered rows of one job. The job's parts are read once per receipt.
 
     Args:
-        job: finished; with named models, a row waits until each question that doubts it has an answer.
-        answered: gives the photos, of any job, that have an answer to a question.
+        job: a finished job. With several models, a row is answered when all its unsure questions are answered.
+        answered: returns the photos with an answer to a question, in any job.
     """
 
     def __init__(self, job: Job, answered: Callable[[Job], AnsweredPhotos]) -> None:
@@ -60,7 +60,7 @@ class UnansweredRows:
         self._doubtful = _numbers(())
 
     def count(self, receipt: JobReceipt) -> int:
-        """Rows to review without an answer; a photo that is known by its path only never has one. Raises JobError."""
+        """Number of unanswered rows for review. A photo known only by its path never has an answer. Raises JobError."""
         if not receipt.by_status.get(Status.REVIEW, 0):
             return 0
         if self._receipt != (receipt.job, receipt.retry):
@@ -73,16 +73,16 @@ class UnansweredRows:
 
 
 def _numbers(photos: Iterable[str | None]) -> Photos:
-    """Photos of :func:`_doubtful_photos` as numbers; 1, which never has an answer, for a photo without SHA-256."""
+    """:func:`_doubtful_photos` as numbers. A photo without SHA-256 gets 1, which never has an answer."""
     return np.fromiter(
         (_NOT_IN_DOUBT if photo is None else int(photo[:_DIGITS] or "1", 16) for photo in photos), np.uint64
     )
 
 
 def _doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
-    """The photos to review, a tuple for each row whose worst status is review, with a photo for each question.
+    """The photos for review: a tuple for each row whose worst status is review, with a photo for each question.
 
-    A photo is its SHA-256; empty if it is known by its path only; None if the question does not doubt the row.
+    A photo is its SHA-256. Empty text: only the path of the photo is known. None: the question is sure.
     """
     listed = [read_end_reviews(question).numbers for question in job.questions]
     for chunk, key in sorted(job.part_keys().items()):

@@ -1,1 +1,1 @@
-"""The routes, a module a page."""
+"""The routes, one module per page."""

@@ -1,4 +1,4 @@
-"""The API for photos, and the page that shows the whole API."""
+"""The API for photos, and the page that describes the whole API."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -22,7 +22,7 @@ page_router = APIRouter(include_in_schema=False)
 
 
 class Classified(BaseModel):
-    """One answer a photo, in the order in which they were sent."""
+    """One answer per photo, in the order of the request."""
 
     photos: list[ClassifiedPhoto]
 
@@ -31,7 +31,7 @@ _URLS: Final = {"type": "array", "items": {"type": "string"}}
 _BINARY: Final = {"schema": {"type": "string", "format": "binary"}}
 _BODY: Final = {
     "required": True,
-    "description": f"At most {MAX_PHOTOS} photos: files and urls of a form, urls of a JSON object, or one photo.",
+    "description": f"At most {MAX_PHOTOS} photos: files and urls in a form, urls in a JSON object, or one photo.",
     "content": {
         "multipart/form-data": {
             "schema": {
@@ -68,20 +68,21 @@ _BODY: Final = {
 async def classify(
     request: Request,
     state: State,
-    top_k: Annotated[int, Query(ge=1, le=1000, description="How many classes to name, best first.")] = 3,
+    top_k: Annotated[int, Query(ge=1, le=1000, description="Number of classes in the answer, best first.")] = 3,
     precision: Annotated[
         float | None,
-        Query(gt=0, lt=1, description="How often labeled photos must be right: one of the model's table."),
+        Query(gt=0, lt=1, description="The share of labeled photos that must be right: one of the model's precisions."),
     ] = None,
     threshold: Annotated[
         float | None,
-        Query(gt=0, le=1, description="The confidence from which photos are labeled, instead of a precision."),
+        Query(gt=0, le=1, description="The lowest confidence of labeled photos, instead of a precision."),
     ] = None,
 ) -> Response:
     """Label photos.
 
-    Each photo has an answer or an error in its place: one bad photo fails no other. URLs are fetched as in a catalogue:
-    private addresses are refused, also behind DNS names and redirects. A full queue answers 429 with Retry-After.
+    Each photo has an answer or an error in its place. A bad photo does not affect the others. URLs are downloaded as in
+    a catalogue: private addresses are refused, also behind DNS names and redirects. A full queue answers 429 with
+    Retry-After.
     """
     async with state.bodies.photos(request) as sent:
         whole = [photo.data for photo in sent if isinstance(photo.data, bytes)]
@@ -103,7 +104,7 @@ def _failed(photo: SentPhoto, state: WebState) -> ClassifiedPhoto:
 
 @dataclass(frozen=True)
 class _Operation:
-    """A route as the page shows it: ``words`` are paragraphs, ``curl`` is an example."""
+    """A route on the page. ``words`` are paragraphs, ``curl`` is an example."""
 
     method: str
     path: str
@@ -113,7 +114,7 @@ class _Operation:
 
 @page_router.get("/api")
 def api_page(request: Request, state: State) -> HTMLResponse:
-    """The routes that have an example."""
+    """The routes with an example."""
     base = str(request.base_url).rstrip("/")
     header = "-H 'Authorization: Bearer TOKEN' " if state.settings.token else ""
     paths = request.app.openapi()["paths"]

@@ -1,4 +1,4 @@
-"""The API for jobs, which the pages' buttons use, too: start one, see its progress, cancel, resume, retry."""
+"""The API for jobs: start a job, show its progress, cancel, resume, retry. The pages' buttons also use it."""
 
 import json
 from pathlib import Path
@@ -34,7 +34,7 @@ class Links(BaseModel):
     self: str
     page: str
     review: str
-    receipt: str | None = Field(description="Of a finished job: receipt.json.")
+    receipt: str | None = Field(description="receipt.json, for a finished job.")
     result: str | None
 
 
@@ -45,23 +45,25 @@ class JobState(BaseModel):
     title: str
     state: str = Field(description="waiting, running, merging, finished, cancelled or failed.")
     source: str
-    model: str = Field(description="name/version/variant@digest; of a job with several models the first one's.")
-    questions: list[str] = Field(description="Ids of the questions of a job with named models; each is reviewed alone.")
+    model: str = Field(description="name/version/variant@digest. For a job with several models, the first model.")
+    questions: list[str] = Field(
+        description="Ids of the questions of a job with several models. Each has its own review."
+    )
     created_at: str
     rows: int
     done: int
     failed: int
     rate: float = Field(description="Rows a second.")
     seconds_left: float | None = Field(description="At the rate of the last minute; null if unknown.")
-    remarks: list[str] = Field(description="What stands in its way; of a new job also how its rows are read.")
+    remarks: list[str] = Field(description="Why the job does not progress. For a new job also how its rows are read.")
     links: Links
 
 
 class JobList(BaseModel):
-    """Jobs, the newest first."""
+    """Jobs, newest first."""
 
     jobs: list[JobState]
-    damaged: dict[str, str] = Field(description="Id → what is wrong with a job that cannot be read.")
+    damaged: dict[str, str] = Field(description="Id → the fault of a job that cannot be read.")
 
 
 _NEW: Final = {"source": "/data/spring.csv", "model": "shop@champion", "name": "spring"}
@@ -71,7 +73,9 @@ def _body() -> dict[str, Any]:
     schema = NewJob.model_json_schema()
     priority = {"type": "string", "enum": [*Priority], "default": Priority.NORMAL}
     fields = {**schema["properties"], "priority": priority}
-    upload = {"catalogue": {"type": "string", "format": "binary", "description": "A file, in place of source."}}
+    upload = {
+        "catalogue": {"type": "string", "format": "binary", "description": "An uploaded file, in place of source."}
+    }
     described = {"type": "object", "properties": fields, "additionalProperties": False}
     return {
         "required": True,
@@ -94,10 +98,10 @@ def _body() -> dict[str, Any]:
     },
 )
 async def submit(request: Request, state: State) -> JSONResponse:
-    """Have a catalogue labelled: a file or a folder on the server, a URL, or a file that is sent.
+    """Label a catalogue: a file or a folder on the server, a URL, or an uploaded file.
 
-    With Redis it is queued for workers, otherwise this machine labels it. --data names the folders of the server that
-    may be read.
+    With Redis, workers label the catalogue. Without Redis, this machine does. --data lists the folders that the server
+    may read.
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json":
@@ -127,8 +131,8 @@ async def _start_form(state: WebState, form: FormData) -> JobState:
     if len(models) > 1:
         fields["model"] = models
     if not isinstance(file, UploadFile | None) or any(isinstance(value, UploadFile) for value in fields.values()):
-        raise Problem(422, "Expected one file, catalogue, and options in fields; got something else.")
-    new = _checked(fields)  # before anything is kept
+        raise Problem(422, "Expected one file, catalogue, and options as fields; got something else.")
+    new = _checked(fields)  # before any file is stored
     if file is None:
         return await _start_source(state, new)
     return await run_in_threadpool(_start_upload, state, new, file)
@@ -160,7 +164,7 @@ def _start(state: WebState, new: NewJob, upload: Path | None = None) -> JobState
 
 @router.get("", openapi_extra={"x-curl": "curl {base}/v1/jobs"})
 def jobs(state: State, limit: Annotated[int, Query(ge=1, le=1000)] = 100) -> JobList:
-    """List the jobs, the newest first."""
+    """List the jobs, newest first."""
     views, damaged = state.board.look()
     return JobList(jobs=[_shown(state, view) for view in views[:limit]], damaged=damaged)
 
@@ -173,21 +177,21 @@ def job(state: State, id: str) -> JobState:
 
 @router.post("/{id}/cancel", openapi_extra={"x-curl": "curl -X POST {base}/v1/jobs/spring/cancel"})
 def cancel(state: State, id: str) -> JobState:
-    """Stop a job; what is done is kept."""
+    """Stop a job. Finished rows are kept."""
     state.runner.cancel_job(state.jobs.find(id))
     return job(state, id)
 
 
 @router.post("/{id}/resume", openapi_extra={"x-curl": "curl -X POST {base}/v1/jobs/spring/resume"})
 def resume(state: State, id: str) -> JobState:
-    """Go on with a job that was cancelled, or that nothing labels any more."""
+    """Continue a job that was cancelled, or whose process has ended."""
     state.runner.resume_job(state.jobs.find(id))
     return job(state, id)
 
 
 @router.post("/{id}/retry-failed", openapi_extra={"x-curl": "curl -X POST {base}/v1/jobs/spring/retry-failed"})
 def retry(state: State, id: str) -> JobState:
-    """Try those failed rows of a finished job again that may pass."""
+    """Try failed rows of a finished job again, if another try may succeed."""
     state.runner.retry_job(state.jobs.find(id))
     return job(state, id)
 

@@ -1,4 +1,4 @@
-"""The jobs: a table of all, the form for a new one, one job, and its files."""
+"""The pages of jobs: a table of all jobs, the form for a new job, one job, and its files."""
 
 import mimetypes
 from collections.abc import Iterator
@@ -49,12 +49,12 @@ def _job(id: str, state: State) -> WebJob:
 
 
 Found = Annotated[WebJob, Depends(_job)]
-"""The job that an address names; in a thread, since a disk is asked."""
+"""The job of an address. Runs in a thread, because it reads the disk."""
 
 
 @router.get("/jobs")
 def jobs_page(request: Request, state: State) -> HTMLResponse:
-    """All jobs, and the form for a new one."""
+    """All jobs, and the form for a new job."""
     views, damaged = state.board.look()
     return page(
         request,
@@ -104,12 +104,12 @@ class PreviewForm(BaseModel):
 
 @router.post("/jobs/_preview")
 async def show_preview(request: Request, state: State, form: Annotated[PreviewForm, Form()]) -> HTMLResponse:
-    """The first rows of a catalogue: its columns, the one with the photos, and some photos."""
+    """The first rows of a catalogue: columns, image column, and some photos."""
     places, file = state.runner.places, form.catalogue
     root = places.checked(form.image_root, "the image root") if form.image_root else None
     hosts, suffix = state.settings.allow_host or (), form.image_suffix or None
     options = (form.image_column or None, root, form.encoding or None, hosts, suffix)
-    with ExitStack() as files:  # they go, even if the server ends meanwhile
+    with ExitStack() as files:  # deletes the upload, even if the server ends
         if file and file.filename:
             place = await run_in_threadpool(files.enter_context, uploaded(file.filename, file.file))
             source = str(place)
@@ -169,7 +169,7 @@ def apply(found: Found, state: State) -> JSONResponse:
     counts = {"changed": done.changed, "confirmed": done.confirmed, "with a remark": done.remarked}
     rows = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count) or "no row has an answer yet"
     left = f"; {number_of(done.left, 'row')} still to review" if done.left else ""
-    return JSONResponse({"message": f"The corrected result is written: {rows}{left}."})
+    return JSONResponse({"message": f"The corrected result was written: {rows}{left}."})
 
 
 @router.get("/jobs/{id}/receipt")
@@ -186,7 +186,7 @@ def _receipt_html(found: WebJob) -> bytes:
     try:
         return found.job.storage.read(PAGE_FILE)
     except FileNotFoundError as error:
-        raise Problem(404, f"{found.title} has no receipt yet; it is written when the job ends.") from error
+        raise Problem(404, f"{found.title} has no receipt yet; wait for the end of the job.") from error
 
 
 @router.get("/jobs/{id}/files/{file}")
@@ -200,7 +200,7 @@ def download(found: Found, file: str) -> Response:
         return _file(path, path.name)
     name = f"{found.id}-{key}"
     head = {"content-disposition": f'attachment; filename="{name}"'}
-    if key == PAGE_FILE:  # its links lead to files that a download leaves behind
+    if key == PAGE_FILE:  # a download lacks the files that the links lead to
         return Response(without_file_links(_receipt_html(found)), headers=head, media_type=_media_type(name))
     storage = found.job.home if file in _OF_ALL else found.job.storage
     folder = storage.on_disk("")
@@ -228,4 +228,4 @@ def _media_type(name: str) -> str:
 
 
 def _no_file(name: str) -> Problem:
-    return Problem(404, f"Expected the file {name[:100]}, it is not there yet; wait for the job's end.")
+    return Problem(404, f"Expected the file {name[:100]}, it does not exist yet; wait for the end of the job.")

@@ -1,4 +1,4 @@
-"""The models: all versions, one model, one version with its card; promoting and rolling back."""
+"""The pages of models: all versions, one model, one version with its card; promotion and rollback."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -70,7 +70,7 @@ def _versions(registry: Registry, name: str) -> list[dict[str, Any]]:
 
 @router.get("/models/{name}")
 def model_page(request: Request, state: State, name: str, event: int = 0) -> HTMLResponse:
-    """One model: its versions and its history."""
+    """One model: versions and history."""
     registry = open_registry(state.settings.registry)
     with _missing_is_404():
         events = registry.history(name).events()
@@ -110,7 +110,6 @@ def _events(events: Sequence[Event]) -> list[dict[str, Any]]:
 
 
 def _outcome(registry: Registry, name: str, events: Sequence[Event], number: int) -> str:
-    """The outcome of the change that has just led to this page; empty without one."""
     event = next((event for event in events if event.number == number), None)
     if event is None or event.version not in event.after.versions or event is not events[-1]:
         return ""
@@ -150,16 +149,20 @@ def report(state: State, name: str, which: str) -> Response:
 
 @router.get("/models/{name}/{which}/classes.csv")
 def classes(state: State, name: str, which: str) -> Response:
-    """The figures of each class, as plain text: the stored report links to them, and cannot download."""
+    """The figures of each class, as plain text. The stored report links here, because it cannot download files."""
     return Response(_kept(state, name, which, "classes.csv"), media_type="text/plain; charset=utf-8")
 
 
 @router.get("/models/{name}/{which}/confusion.png")
 def confusion(state: State, name: str, which: str) -> Response:
-    """The confusion matrix of a version, as its training drew it."""
+    """The confusion matrix of a version, from its training."""
     data = _kept(state, name, which, "confusion_matrix.png")
     if not data.startswith(_PNG):
-        raise Problem(409, "Expected a PNG in confusion_matrix.png, the registry keeps something else there.")
+        raise Problem(
+            409,
+            "Expected a PNG in confusion_matrix.png, the registry has another kind of file; publish it again "
+            "with --run.",
+        )
     return Response(data, media_type="image/png", headers={"cache-control": "private, max-age=600"})
 
 
@@ -167,7 +170,7 @@ def _kept(state: WebState, name: str, which: str, file: str) -> bytes:
     registry = open_registry(state.settings.registry)
     kept = registry.training(*_version(registry, name, which), file)
     if kept is None:
-        raise Problem(404, f"Expected {file} of {name}@{which}, the registry keeps none; publish it again with --run.")
+        raise Problem(404, f"Expected {file} of {name}@{which}, the registry has none; publish it again with --run.")
     return kept.read_bytes()
 
 
@@ -182,9 +185,9 @@ def promote(
     who: Who = "",
     force: Annotated[bool, Form()] = False,
 ) -> JSONResponse:
-    """Make a version the champion, if the champion is still the one that the page showed."""
+    """Make a version the champion, unless the champion has changed since the page was shown."""
     if force and not why.strip():
-        raise Problem(422, "Expected a reason, for the history, to promote a version that a gate refused, got none.")
+        raise Problem(422, "Expected a reason for promoting a version that a gate refused, got none.")
     registry = open_registry(state.settings.registry)
     by = _person(request, who)
     event = registry.promote(name, version, why.strip(), instead_of=instead_of, force=force, by=by)
@@ -200,7 +203,7 @@ def roll_back(
     why: Why = "",
     who: Who = "",
 ) -> JSONResponse:
-    """Restore the previous champion, if the champion is still the one that the page showed."""
+    """Restore the previous champion, unless the champion has changed since the page was shown."""
     registry = open_registry(state.settings.registry)
     event = registry.rollback(name, why.strip(), instead_of=instead_of, by=_person(request, who))
     return _done(name, event)
@@ -219,7 +222,7 @@ def _done(name: str, event: Event | None) -> JSONResponse:
 
 
 class VariantRow(NamedTuple):
-    """One of a bundle's models."""
+    """One model of a bundle."""
 
     name: str
     variant: Variant
@@ -227,7 +230,7 @@ class VariantRow(NamedTuple):
 
 
 class ClassRule(NamedTuple):
-    """A class under the default precision: its threshold, and the share of its rows that reaches it."""
+    """A class under the default precision: its threshold, and the share of its rows that reach the threshold."""
 
     label: str
     threshold: float | None
@@ -237,13 +240,13 @@ class ClassRule(NamedTuple):
 
 @dataclass(frozen=True)
 class ModelCard:
-    """A bundle for people.
+    """The card of a bundle.
 
     Attributes:
-        default: the variant that is used unless a person names one.
-        classes: by the share that needs no review, the lowest first; empty without a default precision.
-        reference: the model's answers on the photos of its proof.
-        readme: the bundle's own card, rendered; None without one.
+        default: the bundle's default variant.
+        classes: sorted by the share without review, lowest first. Empty without a default precision.
+        reference: the model's answers on its proof photos.
+        readme: the bundle's own card, rendered. None without one.
     """
 
     bundle: Bundle
@@ -288,9 +291,9 @@ def _readme(bundle: Bundle) -> Markup | None:
 
 
 def card_html(text: str) -> Markup:
-    """Markdown as safe HTML: tags are shown as text, and links and pictures do not work.
+    """Markdown as safe HTML. Tags are shown as text. Links and pictures do not work.
 
-    Headings are two levels lower, since a page has its own above them.
+    Headings are two levels lower, because the page has its own headings above.
     """
     markdown = MarkdownIt("commonmark", {"html": False, "maxNesting": 20}).enable("table")
     markdown.disable(["link", "autolink", "image", "reference", "html_block", "html_inline"])
@@ -301,7 +304,7 @@ def card_html(text: str) -> Markup:
 
 
 def _tame(token: Token) -> None:
-    """Turn inline styles, which no page may have, into classes, and lower headings."""
+    """Replace inline styles, which pages forbid, by classes, and lower the headings."""
     style = str(token.attrs.pop("style", ""))
     token.attrs = {"class": "n"} if _NUMBER.search(style) else {}
     if token.type.startswith("heading_"):

@@ -1,4 +1,4 @@
-"""The review page, and its API: questions with leases, answers, pictures of rows."""
+"""The review page, and its API: leased questions, answers, pictures of rows."""
 
 import getpass
 import unicodedata
@@ -25,20 +25,18 @@ router = APIRouter(tags=["review"])
 _A_YEAR_S: Final = 365 * 24 * 3600
 _LONGEST_CELL: Final = 400
 _PICTURES: Final[dict[str, dict[str, str]]] = {"image/jpeg": {}, "image/svg+xml": {}}
-"""A photo, or a drawing that says why there is none."""
+"""A photo, or a drawing with the reason for a missing photo."""
 Audit = Annotated[
     int,
-    Query(ge=0, le=100_000, description="Ask about this many labeled rows drawn at random, not the doubtful ones."),
+    Query(ge=0, le=100_000, description="Number of random labeled rows for an audit, in place of the rows for review."),
 ]
 Side = Annotated[int, Query(ge=1, le=SIDES[-1], description="The longer side, in pixels.")]
 
 
 def _choice(
     order: Order = Order.LEAST_SURE,
-    label: Annotated[
-        str | None, Query(max_length=200, description="Photos that the model takes for this class.")
-    ] = None,
-    second: Annotated[float, Query(ge=0, le=1, description="Share of photos about which two people are asked.")] = 0.0,
+    label: Annotated[str | None, Query(max_length=200, description="Only photos with this predicted class.")] = None,
+    second: Annotated[float, Query(ge=0, le=1, description="Share of photos that two people review.")] = 0.0,
 ) -> Choice:
     return Choice(order, label, second)
 
@@ -47,30 +45,30 @@ Chosen = Annotated[Choice, Depends(_choice)]
 
 
 class Guess(BaseModel):
-    """A class and its probability; null if the result does not name the class."""
+    """A class and its probability. The probability is null if the result does not list the class."""
 
     label: str
     confidence: float | None
 
 
 class OtherAnswer(BaseModel):
-    """A reviewer's answer about a photo on which reviewers do not agree."""
+    """A reviewer's answer on a photo on which reviewers disagree."""
 
     reviewer: str
     says: str
 
 
 class Question(BaseModel):
-    """A photo that a person should look at.
+    """A photo for review.
 
     Attributes:
-        row: the first row with that photo, from 1.
-        rows: how many rows have it; ``products``, how many products.
-        reason: for the review.
-        guesses: the likeliest classes, best first; then the class that the catalogue names.
-        catalogue_class: the class that the catalogue itself names, in ``catalogue_column``; null if it names none.
+        row: the first row with this photo, from 1.
+        rows: number of rows with this photo. ``products``: number of products.
+        reason: reason for the review.
+        guesses: the likeliest classes, best first. Then the class that the catalogue gives.
+        catalogue_class: the class in the catalogue's ``catalogue_column``. Null if there is none.
         cells: the row's columns in the catalogue.
-        again: all answers about it, if reviewers do not agree; empty otherwise.
+        again: all answers on this photo, if reviewers disagree. Empty otherwise.
     """
 
     sha256: str
@@ -93,8 +91,8 @@ class QuestionList(BaseModel):
     """Questions that other reviewers do not get for five minutes.
 
     Attributes:
-        finished: whether the job is; until then more photos may go to review.
-        elsewhere: questions that are held back since another tab has them.
+        finished: whether the job is finished. A running job may have more photos later.
+        elsewhere: number of questions that are leased to other tabs.
     """
 
     questions: list[Question]
@@ -105,7 +103,7 @@ class QuestionList(BaseModel):
 
 
 class SentAnswers(BaseModel):
-    """Answers in their order; one that is sent twice (with the same id) is stored once."""
+    """Answers in their order. An answer that is sent twice (with the same id) is stored once."""
 
     answers: Annotated[list[Answer], Field(max_length=500)]
     reviewer: Annotated[str | None, Field(max_length=64)] = None
@@ -113,7 +111,7 @@ class SentAnswers(BaseModel):
 
 
 class ReviewClass(BaseModel):
-    """A class, with addresses of photos of it, and how many doubtful photos the model takes for it."""
+    """A class, addresses of example photos, and the number of photos for review with this predicted class."""
 
     label: str
     examples: list[str]
@@ -121,7 +119,7 @@ class ReviewClass(BaseModel):
 
 
 class ReviewClasses(BaseModel):
-    """The classes of a review; ``catalogue_column`` is the column of the catalogue that names classes, if any."""
+    """The classes of a review. ``catalogue_column`` is the column of the catalogue that has classes, if any."""
 
     classes: list[ReviewClass]
     catalogue_column: str | None
@@ -145,7 +143,7 @@ def review(request: Request, state: State, id: str, audit: Audit = 0) -> HTMLRes
     job = state.reviews.find(id)
     if job.questions:
         ids = " or ".join(question.id for question in job.questions)
-        raise Problem(404, f"{job.title} asks several questions; review {ids}.")
+        raise Problem(404, f"{job.title} has several questions; review {ids}.")
     name = reviewer_of(request) or _user_name(state)
     orders = [order for order in Order if (order is Order.RANDOM) == bool(audit)]
     answer = page(request, "web/review.html", job=job, name=name, audit=audit, orders=orders)
@@ -156,16 +154,16 @@ def review(request: Request, state: State, id: str, audit: Audit = 0) -> HTMLRes
 
 @router.get("/review/{id}/corrections.csv", include_in_schema=False)
 def corrections(state: State, id: str) -> Response:
-    """All answers that are stored."""
+    """All stored answers."""
     path = state.reviews.store_of(state.reviews.find(id).job).path
     if not path.is_file():
-        raise Problem(404, "Expected answers, there are none yet.")
+        raise Problem(404, "Expected answers, found none; answer a question first.")
     return FileResponse(path, media_type="text/csv", filename=path.name)
 
 
 @router.put("/v1/reviewer", status_code=204)
 def name_reviewer(request: Request, sent: ReviewerName) -> Response:
-    """Name the reviewer of this browser."""
+    """Set the reviewer's name in this browser."""
     answer = Response(status_code=204)
     _set_name(answer, request, _checked_name(sent.name))
     return answer
@@ -181,11 +179,11 @@ async def photo(
         str,
         Query(
             pattern="^[0-9a-f]{0,64}$",
-            description="First digits of the photo's SHA-256: a photo with another one is not shown.",
+            description="First digits of the photo's SHA-256. A photo with other digits is not shown.",
         ),
     ] = "",
 ) -> Response:
-    """Show the photo of a row (from 1) as a JPEG; if there is none, a drawing that says why."""
+    """The photo of a row (from 1) as a JPEG, or a drawing with the reason for a missing photo."""
     job = (await run_in_threadpool(state.reviews.find, id)).job
     if not 1 <= row <= job.spec.rows:
         raise Problem(404, f"Expected a row from 1 to {job.spec.rows:,}, got {row}.")
@@ -218,12 +216,12 @@ def questions(
     id: str,
     choice: Chosen,
     n: Annotated[int, Query(ge=0, le=64)] = 12,
-    tab: Annotated[str, Query(max_length=64, description="Who shows them; the reviewer's name by default.")] = "",
-    fresh: Annotated[bool, Query(description="Let go of the questions that this tab holds.")] = False,
+    tab: Annotated[str, Query(max_length=64, description="The browser tab; the reviewer's name by default.")] = "",
+    fresh: Annotated[bool, Query(description="Release the questions of this tab.")] = False,
     reviewer: Annotated[str | None, Query(max_length=64)] = None,
     audit: Audit = 0,
 ) -> QuestionList:
-    """Give the next questions, with a lease of five minutes each; another request renews the leases of the tab."""
+    """Return the next questions, each with a lease of five minutes. A repeated request renews the tab's leases."""
     name = _reviewer(request, state, reviewer)
     review = state.reviews.open(id, audit, again=fresh, begins=True)
     places = review.take(name, tab or name, choice, n, fresh=fresh)
@@ -240,20 +238,20 @@ def questions(
 
 @router.post("/v1/jobs/{id}/answers")
 def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentAnswers, audit: Audit = 0) -> Stored:
-    """Store answers. An answer that the reply names is in ``corrections.csv`` and survives a kill."""
+    """Store answers. The answers in the reply are in ``corrections.csv``, also after a crash."""
     name = _reviewer(request, state, sent.reviewer)
     review = state.reviews.open(id, audit, begins=True)
     try:
         return review.answer(name, sent.tab or name, choice, sent.answers)
-    except InputError as error:  # the file's; faults of answers are in the reply
+    except InputError as error:  # the error of the file; errors of answers are in the reply
         raise Problem(507, str(error)) from error
 
 
 @router.get("/v1/jobs/{id}/classes")
 def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
-    """Give the classes of a job's model, then classes that reviewers added, each with example photos.
+    """Return the model's classes, then classes that reviewers added, each with example photos.
 
-    Examples are rows that were labeled with the class; if there are none, photos of the model's bundle.
+    Examples are rows labeled with the class. If there are none, photos of the model's bundle.
     """
     review = state.reviews.open(id, audit)
     place, of_rows = f"/jobs/{quote(id)}", review.questions.examples
@@ -271,7 +269,7 @@ def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
 
 @router.post("/v1/jobs/{id}/corrected")
 def correct(state: State, id: str) -> CorrectedResult:
-    """Write the corrected copy of a job's result, beside it; the result itself is left alone."""
+    """Write the corrected copy of a job's result next to it. The result does not change."""
     whole = state.reviews.find(id).whole
     return apply_to_job(Labels(whole.job, whole.result), state.reviews.store_of(whole.job))
 
@@ -279,7 +277,7 @@ def correct(state: State, id: str) -> CorrectedResult:
 def _reviewer(request: Request, state: WebState, name: str | None) -> str:
     name = name or reviewer_of(request) or _user_name(state)
     if not name:
-        raise Problem(422, "Expected the name of a reviewer; give it as reviewer, or on the page.")
+        raise Problem(422, "Expected the name of a reviewer; send it as reviewer, or set it on the page.")
     return _checked_name(name)
 
 
@@ -291,7 +289,7 @@ def _checked_name(name: str) -> str:
 
 
 def _user_name(state: WebState) -> str:
-    """Of this machine's user, if only they can open the page; an empty text otherwise."""
+    """The name of this machine's user, if only this user can open the page. Empty otherwise."""
     if not state.settings.is_personal:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""The page to try the model on photos, and its own routes; labels come from ``/v1/classify``."""
+"""The page to try the model on photos, and its own routes. Labels come from ``/v1/classify``."""
 
 import asyncio
 import time
@@ -18,21 +18,21 @@ from web.state import State, WebState
 
 _WORKER: Final = Path(__file__).parents[1] / "static" / "edge_worker.js"
 _WORKER_CSP: Final = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
-"""The browser's model is WebAssembly: only this script may compile it."""
+"""The browser's model is WebAssembly. Only this script may compile it."""
 
 router = APIRouter(include_in_schema=False, prefix="/try")
 
 
 @router.get("")
 async def show(request: Request, state: State) -> HTMLResponse:
-    """The page; the model begins to load."""
+    """The page. Begins to load the model."""
     state.classifier.start()
     return page(request, "web/try.html")
 
 
 @router.get("/model")
 async def model(state: State) -> dict[str, Any]:
-    """The model that answers, and what a browser must know to label photos by itself."""
+    """The current model, with the data that a browser needs to label photos."""
     state.classifier.start()
     served = state.classifier.model
     if served is None:
@@ -50,10 +50,10 @@ async def model(state: State) -> dict[str, Any]:
 
 @router.get("/edge.onnx")
 def edge_graph(state: State, if_none_match: str = Header("")) -> Response:
-    """The graph that a browser runs, named by the model's digest."""
+    """The edge graph for a browser. Its address contains the model's digest."""
     served = state.classifier.model
     if served is None:
-        raise Problem(503, f"No model can answer: {state.classifier.trouble}", {"retry-after": "5"})
+        raise Problem(503, f"No model is available: {state.classifier.trouble}", {"retry-after": "5"})
     etag = f'"{served.digest}"'
     if etag in if_none_match:
         return Response(status_code=304, headers={"etag": etag})
@@ -71,13 +71,13 @@ def edge_worker() -> FileResponse:
 
 @router.post("/photo")
 async def photo(request: Request, state: State) -> Response:
-    """The photo at a URL, as the worker fetches it: the page shows it, then treats it like any other photo."""
+    """Download the photo at a URL, as a worker does. The page then treats it like any other photo."""
     return Response(await _only_photo(request, state), media_type="application/octet-stream")
 
 
 @router.post("/heat-map")
 async def heat_map(request: Request, state: State) -> dict[str, Any]:
-    """The effect of covering each part of a photo on its label; the photo is the body."""
+    """The heat map of the photo in the body."""
     data = await _only_photo(request, state)
     start = time.perf_counter()
     made = await state.classifier.heat_map(data)
@@ -117,9 +117,9 @@ def _edge_rules(served: ServedModel) -> dict[str, Any]:
 
 
 def _edge_of(served: ServedModel) -> tuple[Bundle, str]:
-    """The bundle, and the variant whose edge graph a browser runs: the served one, if it has a graph."""
+    """The bundle, and the variant for the browser: the current variant if it has an edge graph, or else another."""
     if not served.path.is_dir():
-        raise Problem(404, f"{served.name} is a lone ONNX file: a browser needs a bundle with edge.onnx.")
+        raise Problem(404, f"{served.name} is a single ONNX file: a browser needs a bundle with edge.onnx.")
     bundle = read_manifest(served.path)
     if bundle.digest != served.digest:
         raise Problem(409, f"{served.name} was replaced; load the page again.")
@@ -127,4 +127,4 @@ def _edge_of(served: ServedModel) -> tuple[Bundle, str]:
     for name in (served.variant, *variants):
         if variants[name].edge:
             return open_bundle(served.path), name
-    raise Problem(404, f"{served.name} has no edge.onnx; make one with hangtag export --edge.")
+    raise Problem(404, f"{served.name} has no edge.onnx; make it with hangtag export --edge.")

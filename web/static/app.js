@@ -1,4 +1,4 @@
-// What every page needs: requests to the server, and errors shown where a person sees them.
+// For every page: requests to the server, and messages to the person.
 const root = document.querySelector("meta[name=root]").content;
 
 function problemText(body) {
@@ -9,7 +9,7 @@ function problemText(body) {
   }
 }
 
-/** Say something for some seconds. */
+/** Show a message for some seconds. */
 function toast(text) {
   const place = document.getElementById("toast");
   place.textContent = text;
@@ -18,7 +18,7 @@ function toast(text) {
   toast.timer = setTimeout(() => place.classList.remove("shown"), Math.max(6000, 60 * text.length));
 }
 
-/** Fetch; a problem document becomes an Error with its detail; without an answer, fetch throws a TypeError. */
+/** Fetch. A problem document becomes an Error with its detail. Without an answer, fetch throws a TypeError. */
 async function send(path, options = {}) {
   const headers = { Accept: "application/json", ...options.headers };
   const answer = await fetch(root + path, { ...options, headers }).catch((error) => {

@@ -1,6 +1,6 @@
 // Labels photos in this browser, without sending them. The bundle's edge graph takes a photo of any size.
 // Messages in: {setup: {root, rules}}, then {id, photo} or {id, photo, label} for a heat map. Out: {id, answer} or {id, error}.
-import { decode, pixels } from "../static/photo.mjs"; // the very file of examples/browser
+import { decode, pixels } from "../static/photo.mjs"; // the same file as in examples/browser
 import * as ort from "../static/vendor/ort.wasm.min.mjs";
 
 const TOP = 5;
@@ -9,11 +9,11 @@ let rules;
 let model;
 let last = Promise.resolve();
 
-ort.env.wasm.numThreads = 1; // more of them need a page that no other origin may share memory with
+ort.env.wasm.numThreads = 1; // more threads need a cross-origin isolated page
 
 addEventListener("message", ({ data }) => {
   if (data.setup) setUp(data.setup);
-  else last = last.then(() => answer(data)); // one at a time: a decoded photo is large, and a session runs one
+  else last = last.then(() => answer(data)); // one at a time: a decoded photo is large, and a session runs one photo
 });
 
 function setUp(given) {
@@ -75,7 +75,7 @@ function doubt({ confidence, threshold, unknown }) {
   return threshold !== null && confidence >= Math.fround(threshold) ? null : "threshold";
 }
 
-/** A photo, upright; refused where it is too large. */
+/** Decode a photo upright. Refuses a photo that is too large. */
 async function decoded(file) {
   let bitmap;
   try {

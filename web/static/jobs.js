@@ -1,10 +1,10 @@
-// The pages of jobs: rows and regions that follow the server, the form for a new job, and keys.
+// The pages of jobs: rows and regions that update from the server, the form for a new job, and keys.
 const { send, toast } = window.hangtag;
 const byId = (id) => document.getElementById(id);
 const EVERY_MS = 1500;
-const AWAY = "The server does not answer; the page goes on when it does.";
+const AWAY = "The server does not answer; the page updates when it answers again.";
 
-/** Replace cells that have changed, but keep a cell with the focus. */
+/** Replace changed cells, except a cell with the focus. */
 function updateRow(row, fresh) {
   const cells = [...fresh.children];
   cells.forEach((cell, at) => {
@@ -13,7 +13,7 @@ function updateRow(row, fresh) {
   });
 }
 
-/** Fetch the page again while it is open and visible. `show` gets it as a document. */
+/** Fetch the page again while it is open and visible. `show` gets the new document. */
 function follow(show) {
   let away = false;
   let looking = false;
@@ -82,12 +82,12 @@ async function act(button) {
   }
 }
 
-/** The form: a change that the preview may show fetches a new preview; only a previewed job can start. */
+/** The form. A change fetches a new preview. Only a previewed job can start. */
 function newJob(form) {
   const [start, busy, refused, preview] = ["start", "busy", "refused", "preview"].map(byId);
   const from = () => form.elements.from.value;
   let asked = 0;
-  let looked = Promise.resolve(false); // whether the current form has a preview, once it is known
+  let looked = Promise.resolve(false); // resolves to whether the current form has a preview
   let starting = false;
 
   function given() {
@@ -107,7 +107,7 @@ function newJob(form) {
     refused.textContent = wrong;
     refused.hidden = !wrong;
   }
-  /** Let no job start; the fields of the preview stay if they may mend the fault. */
+  /** Disable the start. The preview's fields stay, because a change in them may correct the fault. */
   function refuse(wrong) {
     if (document.activeElement === start) byId("look").focus();
     start.disabled = true;
@@ -120,7 +120,7 @@ function newJob(form) {
     refuse(wrong);
     preview.replaceChildren();
   }
-  /** Refuse a file before it is sent; the server looks again. */
+  /** Refuse a file before the upload. The server checks again. */
   function isCatalogue(file) {
     const kinds = form.elements.catalogue.accept.split(",");
     if (kinds.some((kind) => file.name.toLowerCase().endsWith(kind))) return true;
@@ -145,7 +145,7 @@ function newJob(form) {
     }
     return mine === asked && !start.disabled;
   }
-  /** Start the previewed job, once a pending preview has come. */
+  /** Start the previewed job, after a pending preview. */
   async function begin() {
     if (!form.reportValidity() || !(await looked)) return;
     tell("Reading the catalogue …");
@@ -159,7 +159,7 @@ function newJob(form) {
   }
 
   const { model, models } = form.elements;
-  models.addEventListener("input", () => (model.required = !models.value.trim())); // one of the two is enough
+  models.addEventListener("input", () => (model.required = !models.value.trim())); // one of the two fields is enough
   form.addEventListener("submit", (event) => {
     event.preventDefault();
     looked = look();
@@ -187,7 +187,7 @@ function newJob(form) {
     if (isCatalogue(event.dataTransfer.files[0])) looked = look();
   });
   function show(open) {
-    open ||= byId("table").hidden; // without a job there is nothing else to show
+    open ||= byId("table").hidden; // without jobs the page shows only the form
     byId("new-job").hidden = !open;
     byId("new").setAttribute("aria-expanded", String(open));
     if (open) form.elements.from[0].focus();

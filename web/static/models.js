@@ -1,4 +1,4 @@
-// The dialogs of the pages of models: a form in each, whose errors are shown where it stands.
+// The dialogs on the pages of models. Each has a form, and shows the form's errors.
 const { root, send } = window.hangtag;
 
 for (const button of document.querySelectorAll("[data-open]"))

@@ -1,12 +1,12 @@
-// Answers on their way: in order, tried until the server has stored them, kept by the browser meanwhile.
+// A queue of answers. The browser stores them, and sends them in order until the server has stored them.
 const PAUSES_MS = [500, 1000, 2000, 4000, 8000];
 const BATCH = 100;
 
 export class Outbox {
   /**
-   * @param {string} name where the browser keeps them; pages of the same job begin with the same name
-   * @param {(answers: object[]) => Promise<string[]>} deliver sends answers; gives the ids of settled ones
-   * @param {(state: object) => void} tell is told whenever the number of waiting answers changes
+   * @param {string} name the prefix of the queue's key in the browser's storage; the same for all pages of a job
+   * @param {(answers: object[]) => Promise<string[]>} deliver sends answers; returns the ids of settled answers
+   * @param {(state: object) => void} tell called when the number of waiting answers changes
    */
   constructor(name, deliver, tell) {
     this.name = name;
@@ -16,10 +16,10 @@ export class Outbox {
     this.waiting = [];
     this.sending = new Set();
     this.tries = 0;
-    this.error = null; // of the last try
+    this.error = null; // the error of the last try
   }
 
-  /** Take over what an earlier page could not send: an answer that is sent twice is stored once. */
+  /** Take over the unsent answers of earlier pages. The server stores an answer once, even if it gets it twice. */
   begin() {
     const left = Object.keys(localStorage).filter((key) => key.startsWith(`${this.name}.`));
     this.waiting.unshift(...left.sort().flatMap((key) => JSON.parse(localStorage.getItem(key))));
@@ -36,7 +36,7 @@ export class Outbox {
     return this.waiting.some((answer) => answer.sha256 === sha256 && answer.kind !== "undo");
   }
 
-  /** Keep an answer; it is sent with the next flush. */
+  /** Store an answer. The next flush sends it. */
   keepOne(answer) {
     this.waiting.push(answer);
     this.keep();
@@ -47,7 +47,7 @@ export class Outbox {
     this.flush();
   }
 
-  /** Take out an answer that is not on its way yet. */
+  /** Remove an answer, unless it is being sent. */
   takeBack(id) {
     const place = this.waiting.findIndex((answer) => answer.id === id);
     if (place < 0 || this.sending.has(id)) return false;
@@ -56,7 +56,7 @@ export class Outbox {
     return true;
   }
 
-  /** Send until the queue is empty, or the server is away. */
+  /** Send until the queue is empty, or the server does not answer. */
   async settled() {
     await this.flushing;
   }
@@ -94,7 +94,7 @@ export class Outbox {
     this.tell({ waiting: this.waiting.length, away: Boolean(this.error), problem: this.error?.detail });
   }
 
-  /** Post as JSON; an Error has the detail of a problem document. */
+  /** Post JSON. An Error has the detail of the problem document. */
   async post(url, body) {
     const headers = { "Content-Type": "application/json", Accept: "application/json" };
     const answer = await fetch(url, { method: "POST", body, headers });

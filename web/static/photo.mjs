@@ -1,11 +1,11 @@
-// A photo as the model takes it: every pixel, upright, in sRGB, transparency laid over white, three bytes a pixel.
-const STRIP = 256; // rows at a time: phones cap the area of a canvas
+// A photo for the model: all pixels, upright, in sRGB, transparency over white, three bytes per pixel.
+const STRIP = 256; // rows at a time: phones limit the area of a canvas
 
 export const readPhoto = async (file) => pixels(await decode(file));
 
 export const decode = (file) => createImageBitmap(file, { imageOrientation: "from-image" });
 
-/** The pixels of a bitmap, which is closed. */
+/** The pixels of a bitmap. Closes the bitmap. */
 export function pixels(bitmap) {
   const { width, height } = bitmap;
   const canvas = new OffscreenCanvas(width, Math.min(STRIP, height));

@@ -1,4 +1,4 @@
-// Review: the next photos are loaded ahead, answers are sent in the background and kept here until the server has them.
+// Review. Loads the next photos ahead, and sends answers in the background. The browser keeps unsent answers.
 import { Outbox } from "./outbox.js";
 import { Letters } from "./review_keys.js";
 import { BrowserTab, randomId } from "./tab.js";
@@ -9,31 +9,31 @@ const review = $("review").dataset;
 const job = encodeURIComponent(review.job);
 const AHEAD = 12;
 const GRID = 40;
-const LARGE = 3; // guesses with examples, where all classes are offered
+const LARGE = 3; // guesses with example photos, if all classes are shown
 const PLACES = 9; // keys 1 to 9
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5000;
-const REMARKS = { not_a_product: "not a product", more_than_one: "more than one", skip: "skipped; it comes again at the end" };
+const REMARKS = { not_a_product: "not a product", more_than_one: "more than one", skip: "skipped; the photo comes again at the end" };
 
 let reviewer = review.reviewer;
-let ahead = []; // questions that this page holds; the first is shown
-let done = []; // lists of [question, answer], the latest last; a grid adds one list
+let ahead = []; // loaded questions; the first is on the screen
+let done = []; // lists of [question, answer], newest last; a grid adds one list
 let classes = [];
-let tiles = []; // questions of the grid
+let tiles = []; // questions in the grid
 let fetching = false;
 let exhausted = false;
-let elsewhere = 0; // photos that other pages hold
-let finished = true; // the job; more photos may come to review where it is not
+let elsewhere = 0; // photos that are open on other pages
+let finished = true; // whether the job is finished; a running job may send more photos
 let gridOn = false;
-let labelBefore = ""; // the class that was chosen before the grid chose one
-let round = 0; // replies to requests of an earlier round are dropped
+let labelBefore = ""; // the class filter from before the grid
+let round = 0; // replies to an earlier round are dropped
 let turn = Promise.resolve();
 
-/** Of the interface of this review. */
+/** A path in the API of this review. */
 const path = (name, query = {}) => `/v1/jobs/${job}/${name}?${new URLSearchParams({ audit: review.audit, ...query })}`;
 const choice = (label = $("label").value) => ({ order: $("order").value, second: $("second").value, ...(label && { label }) });
 
-/** One request after the other: progress that comes later is newer. */
+/** One request after the other, so that the last progress is the newest. */
 function inTurn(ask) {
   const asked = turn.then(ask);
   turn = asked.catch(() => {});
@@ -68,7 +68,7 @@ async function refill() {
   }
 }
 
-/** A page without questions releases its leases on the server, since replies of the server may be lost. */
+/** A page without questions releases its leases, because a reply with questions may be lost. */
 async function askFor(n, label) {
   const query = { n, tab: tab.id, fresh: n > 0 && ahead.length === 0 && tiles.length === 0, ...choice(label) };
   const answer = await inTurn(async () => (await send(path("questions", query), { method: "POST" })).json());
@@ -79,7 +79,7 @@ async function askFor(n, label) {
   return answer.questions;
 }
 
-/** Not on this page yet, and without an answer on its way. */
+/** Whether a question is neither on this page nor answered in the queue. */
 const isNew = ({ sha256 }) => ![...ahead, ...tiles].some((question) => question.sha256 === sha256) && !outbox.holds(sha256);
 
 function withPicture(question) {
@@ -90,7 +90,7 @@ function withPicture(question) {
 
 function pictureOf(question, side) {
   const picture = new Image();
-  picture.decoding = "sync"; // it is decoded ahead; what is shown is painted with all else
+  picture.decoding = "sync"; // the photo is decoded ahead, and painted together with the page
   picture.alt = `Photo of row ${question.row}`;
   picture.src = `${root}${question.photo}&side=${side}`;
   return picture;
@@ -112,7 +112,7 @@ function newRound() {
   ahead = [];
 }
 
-/** Begin again after another order, class or name. */
+/** Begin again after a change of order, class or name. */
 function restart() {
   newRound();
   exhausted = false;
@@ -168,7 +168,7 @@ function showAgain(question) {
   $("again").replaceChildren(heading, ...question.again.map((one) => element("li", `${one.reviewer}: ${one.says}`)));
 }
 
-/** The likeliest classes; all, where each has a key. */
+/** The likeliest classes. All classes, if there are enough keys. */
 function offered({ guesses }) {
   const known = new Set(guesses.map(({ label }) => label));
   const others = hasKeys() ? classes.filter(({ label }) => !known.has(label)) : [];
@@ -209,7 +209,7 @@ function examplesOf(label) {
   return (known?.pictures ?? []).map((picture) => picture.cloneNode());
 }
 
-/** The last answer, which may be taken back. */
+/** The last answer, for undo. */
 function showLast() {
   const last = done.at(-1) ?? [];
   const [, answer] = last[0] ?? [];
@@ -227,13 +227,13 @@ function showProgress(progress) {
   $("done").value = progress.done;
   const rows = progress.rows > progress.questions ? ` (${progress.rows_done.toLocaleString()} of ${numberOf(progress.rows, "row")})` : "";
   const [count, noun] = numberOf(progress.questions, "photo").split(" ");
-  const parted = [element("span", ` ${noun}`), element("span", rows)]; // a narrow page shows the numbers of photos only
+  const parted = [element("span", ` ${noun}`), element("span", rows)]; // a narrow page shows only the numbers of photos
   $("counts").replaceChildren(`${progress.done.toLocaleString()} of ${count}`, ...parted);
   $("counts").title = $("counts").textContent;
   const parts = [`You have answered ${progress.mine.toLocaleString()}`];
   if (progress.an_hour) parts.push(`${progress.an_hour.toLocaleString()} an hour`, `${duration(progress.seconds_left)} left`);
   if (progress.right !== null) parts.push(`${percent(progress.right)} of the guesses were right`);
-  if (progress.twice) parts.push(`reviewers agree on ${percent(progress.agreed / progress.twice)} of ${numberOf(progress.twice, "photo")} that two have seen`);
+  if (progress.twice) parts.push(`two reviewers agree on ${percent(progress.agreed / progress.twice)} of ${numberOf(progress.twice, "photo")}`);
   if (elsewhere) parts.push(`${numberOf(elsewhere, "photo")} open on another page`);
   if (progress.disputed) parts.push(`${progress.disputed} in dispute`);
   $("speed").textContent = `${parts.join(" · ")}.`;
@@ -241,7 +241,7 @@ function showProgress(progress) {
 }
 
 const elsewhereWords = () =>
-  `${numberOf(elsewhere, "photo")} ${elsewhere === 1 ? "is" : "are"} open on another page. What it leaves comes here: at once if it is closed, within five minutes if it crashed.`;
+  `${numberOf(elsewhere, "photo")} ${elsewhere === 1 ? "is" : "are"} open on another page. Unanswered photos come here when that page is closed, or five minutes after it crashed.`;
 
 const numberOf = (count, noun) => `${count.toLocaleString()} ${noun}${count === 1 ? "" : "s"}`;
 
@@ -252,9 +252,9 @@ function duration(seconds) {
 
 function showEnd() {
   const { mine = 0, done: settled = 0, questions = 0, right = null } = showProgress.last ?? {};
-  const saving = outbox.size > 0; // what is left then is told once they are saved
+  const saving = outbox.size > 0; // the counts are shown after saving
   const others = saving ? 0 : (showProgress.last?.left ?? 0);
-  const nothing = Number(review.audit) ? "No row of this job was labeled" : "No photo of this job needs a person";
+  const nothing = Number(review.audit) ? "No row of this job was labeled" : "No photo of this job needs a review";
   const over = questions ? leftNothing() : nothing;
   $("end-title").textContent = saving ? "Saving your last answers" : others ? `${numberOf(others, "photo")} left, open on another page` : finished ? over : "This job is not finished yet";
   clearTimeout(showEnd.timer);
@@ -262,13 +262,13 @@ function showEnd() {
   const guesses = right === null ? "" : ` ${percent(right)} of the guesses were right.`;
   $("end-again").textContent = isNarrowed() ? "Show the other photos" : "Check for more";
   const count = questions ? `${settled.toLocaleString()} of ${numberOf(questions, "photo")} ${questions === 1 ? "is" : "are"} done, ${mine.toLocaleString()} by you.${guesses}` : "";
-  const next = others ? "Photos of a closed page come here within five minutes." : finished ? "The corrections go into a copy of the result." : "Doubtful photos come here while the job runs; apply the corrections once it is finished.";
+  const next = others ? "Photos of a closed page come here within five minutes." : finished ? "The corrections go into a copy of the result." : "More photos may come while the job runs. Apply the corrections when it is finished.";
   $("end-text").textContent = `${count} ${next}`;
 }
 
 const isNarrowed = () => $("label").value !== "" || $("order").value === "contradicted";
 const leftNothing = () =>
-  $("label").value ? `No doubtful ${named($("label").value)} is left` : isNarrowed() ? "No suspected label error is left" : "No question is left for you";
+  $("label").value ? `No ${named($("label").value)} is left to review` : isNarrowed() ? "No suspected label error is left" : "You have answered all questions";
 
 function seeOthers() {
   $("label").value = "";
@@ -281,7 +281,7 @@ function showSaved({ waiting, away, problem }) {
   place.className = away ? "away" : waiting ? "waiting" : "";
   place.textContent = waiting ? `${waiting} not saved yet` : "All saved";
   $("trouble").hidden = !away;
-  $("trouble").textContent = `${problem || "The server is away."} Your answers are kept in this browser, and sent until they are stored.`;
+  $("trouble").textContent = `${problem || "The server does not answer."} This browser keeps your answers, and sends them again.`;
   if (!waiting && !$("end").classList.contains("hidden")) lookAgain();
 }
 
@@ -295,7 +295,7 @@ async function deliver(answers) {
   return [...stored.stored, ...Object.keys(stored.refused)];
 }
 
-/** Show why an answer was refused, and ask its question again. */
+/** Show why an answer was refused, and show its question again. */
 function comeBack(id, why) {
   toast(why);
   const step = done.find((pairs) => pairs.some(([, answer]) => answer.id === id));
@@ -309,7 +309,7 @@ function give(kind, more = {}) {
   const question = ahead.shift();
   if (!question) return;
   say([question], kind, more);
-  if (ahead.length === 0) exhausted = false; // the server may have kept some for this page that have not come
+  if (ahead.length === 0) exhausted = false; // the server may hold questions whose reply was lost
   show();
   afterPaint(refill);
 }
@@ -319,7 +319,7 @@ function afterPaint(act) {
   requestAnimationFrame(() => setTimeout(act, 30));
 }
 
-/** Of several questions, the same: one undo takes all of it back. */
+/** The same answer to several questions. One undo removes all of them. */
 function say(questions, kind, more = {}) {
   const step = questions.map((question) => [question, { id: randomId(), sha256: question.sha256, kind, by: reviewer, ...more }]);
   done.push(step);
@@ -378,7 +378,7 @@ const auditWords = ({ right, answered, low, high, promised }) =>
 
 let matches = [];
 let chosen = 0;
-let sure = false; // whether Enter makes a new class
+let sure = false; // whether Enter adds a new class
 
 function openSearch(text) {
   if (!ahead[0]) return;
@@ -414,19 +414,19 @@ function ranked(wanted) {
     .sort((one, other) => one.rank - other.rank || one.label.localeCompare(other.label));
 }
 
-/** A name from each of its words on. */
+/** The parts of a name that begin at each of its words. */
 function wordsOf(label) {
   const text = label.toLowerCase();
   return [text, ...[...text.matchAll(/[\s_/-]+/g)].map((gap) => text.slice(gap.index + gap[0].length))];
 }
 
-/** The class that a typing error may have meant: a letter more, fewer or other in every four. */
+/** The class that a misspelt name may mean: at most one wrong letter in every four. */
 function nearest(wanted) {
   const [best] = classes.map((one) => [edits(wanted, one.label.toLowerCase()), one]).sort(([one], [other]) => one - other);
   return best && best[0] <= Math.max(1, wanted.length / 4) && wanted.length > 2 ? best[1] : undefined;
 }
 
-/** How many letters to add, take out or change (Levenshtein). */
+/** The number of letters to add, remove or change (Levenshtein). */
 function edits(one, other) {
   let row = Array.from({ length: other.length + 1 }, (_, at) => at);
   for (let n = 1; n <= one.length; n++) {
@@ -455,7 +455,7 @@ function choose(place) {
   $("query").setAttribute("aria-activedescendant", `option-${chosen}`);
   $("found").children[chosen].scrollIntoView({ block: "nearest" });
   const { isNew, alike } = matches[chosen];
-  $("search-hint").textContent = isNew ? `No class has this name.${meant(alike)}` : "Enter takes it; arrow keys move.";
+  $("search-hint").textContent = isNew ? `No class has this name.${meant(alike)}` : "Enter selects, arrow keys move.";
 }
 
 const meant = (alike) => (alike ? ` Do you mean ${named(alike.label)}?` : "");
@@ -465,7 +465,7 @@ function takeMatch() {
   if (!match) return;
   if (match.isNew && !sure) {
     sure = true;
-    $("search-hint").textContent = `Press Enter again to make the new class ${named(match.label)}; Escape leaves.${meant(match.alike)}`;
+    $("search-hint").textContent = `Press Enter again to add the new class ${named(match.label)}, or Escape to cancel.${meant(match.alike)}`;
     return;
   }
   $("search").close();
@@ -501,7 +501,7 @@ $("note-dialog").addEventListener("close", () => {
   const [question] = ahead;
   const note = $("note-text").value.trim();
   if ($("note-dialog").returnValue !== "keep" || !question || note === question.note) return;
-  if (!note) return toast("A note that is stored stays; write another one in its place.");
+  if (!note) return toast("A stored note cannot be deleted; replace it with another note.");
   question.note = note;
   outbox.push({ id: randomId(), sha256: question.sha256, kind: "note", note, by: reviewer });
   showNote(question);
@@ -523,7 +523,7 @@ async function showGrid() {
   }
   if (!gridOn) return;
   if (tiles.length === 0) {
-    toast(elsewhere ? `No doubtful photo of ${label} is free: ${elsewhereWords()}` : `No doubtful photo of ${label} is left.`);
+    toast(elsewhere ? `No photo of ${label} is free: ${elsewhereWords()}` : `No photo of ${label} is left to review.`);
     return toggleGrid(false);
   }
   showTiles();
@@ -565,9 +565,9 @@ function countTiles() {
   $("grid-confirm").replaceChildren(element("span", words), key("Enter"));
 }
 
-/** Marked photos come next, one by one; without marks, the next grid comes. */
+/** Show the marked photos one by one, or the next grid if there are none. */
 async function confirmGrid() {
-  if (tiles.length === 0) return; // they load
+  if (tiles.length === 0) return; // still loading
   const marked = tileButtons().map(isMarked);
   const wrong = tiles.filter((_, place) => marked[place]);
   const right = tiles.filter((_, place) => !marked[place]);
@@ -584,7 +584,7 @@ async function confirmGrid() {
   await showGrid();
 }
 
-/** Photos that were confirmed are asked about again, together. */
+/** Show confirmed photos again, together. */
 function backToGrid(questions, label) {
   if (!gridOn) labelBefore = $("label").value;
   else if ($("label").value !== label) tiles = [];
@@ -638,7 +638,7 @@ const letters = new Letters({
   shown: () => ahead[0],
   isCommand: (key) => /^(Enter|[1-9/? ])$/.test(key) || (gridOn && key === "x"),
   search: (text) => openSearch(text),
-  tell: () => toast("What was typed while the photo changed was left out. Undo (u), or type the name again."),
+  tell: () => toast("The keys you pressed while the photo changed were ignored. Undo (u), or type the name again."),
 });
 
 document.addEventListener("keydown", (event) => {
@@ -682,7 +682,7 @@ for (const button of document.querySelectorAll("[data-do]")) {
   button.addEventListener("click", () => afterClick(actions[button.dataset.do]));
 }
 
-/** The keyboard goes on where the photo is: Enter must not press the same button again. */
+/** Move the focus to the photo, so that Enter does not press the same button again. */
 function afterClick(act) {
   act();
   if (!document.querySelector("dialog[open]")) $("stage").focus({ preventScroll: true });
@@ -740,9 +740,9 @@ async function loadClasses() {
   const doubtful = classes.filter((one) => one.doubtful);
   $("label").append(...doubtful.map((one) => new Option(`${one.label} (${one.doubtful.toLocaleString()} in all)`, one.label)));
   const errors = $("order").querySelector("[value=contradicted]");
-  if (!errors) return; // an audit has an order of its own
+  if (!errors) return; // an audit has its own order
   errors.disabled = !found.catalogue_column;
-  errors.textContent = found.catalogue_column ? `Suspected label errors (by ${found.catalogue_column})` : "Suspected label errors: the catalogue names no class";
+  errors.textContent = found.catalogue_column ? `Suspected label errors (by ${found.catalogue_column})` : "Suspected label errors: the catalogue has no class column";
 }
 
 function example(path, label) {

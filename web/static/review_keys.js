@@ -1,32 +1,32 @@
-// Letters on the review page: each may be a shortcut, or the first of a name. A photo gets no letter before a person has seen it.
-const SECOND_MS = 400; // in which the next letter of a name comes
-const UNSEEN_MS = 250; // nobody sees a photo and presses a key sooner
-const REST_MS = 1000; // after it, a name whose beginning was left out is over
+// Letters on the review page. A letter is a shortcut, or begins a name. Letters typed before a photo is seen are ignored.
+const SECOND_MS = 400; // the longest time between two letters of a name
+const UNSEEN_MS = 250; // shorter than any person's reaction to a photo
+const REST_MS = 1000; // after this pause, an ignored name has ended
 
 const isLetter = (key) => /^\p{L}$/u.test(key);
 
 export class Letters {
   /**
-   * @param {Record<string, () => void>} shortcuts what a letter does by itself
-   * @param {() => boolean} waits whether a shortcut may be the first letter of a name: not in the grid
-   * @param {(text: string) => boolean} begins whether the name of a class may begin so
+   * @param {Record<string, () => void>} shortcuts the action of each letter
+   * @param {() => boolean} waits whether a shortcut may also begin a name; false in the grid
+   * @param {(text: string) => boolean} begins whether the name of a class begins with this text
    * @param {() => object | undefined} shown the question on the screen
-   * @param {(key: string) => boolean} isCommand whether a key acts at once and is no part of a name
+   * @param {(key: string) => boolean} isCommand whether a key acts at once and cannot be part of a name
    * @param {(text: string) => void} search begins a search with these letters
-   * @param {() => void} tell says that letters were left out
+   * @param {() => void} tell reports ignored letters
    */
   constructor({ shortcuts, waits, begins, shown, isCommand, search, tell }) {
     Object.assign(this, { shortcuts, waits, begins, shown, isCommand, search, tell });
     this.held = null; // a shortcut that waits for the next letter
-    this.last = { key: "", leftOut: false, on: undefined, at: -Infinity }; // no name was begun before the page
+    this.last = { key: "", leftOut: false, on: undefined, at: -Infinity }; // no key yet
   }
 
-  /** Remember a key, and which photo it was about. */
+  /** Remember a key and its photo. */
   note(key, leftOut = false) {
     this.last = { key, leftOut, on: this.shown(), at: performance.now() };
   }
 
-  /** Whether a key is handled: it waits, continues a name, or is left out. */
+  /** Handle a key: it waits, continues a name, or is ignored. Returns false for other keys. */
   takes(key) {
     if (key === "Escape" || key === "Backspace") this.drop();
     if (key !== "Enter" && [...key].length > 1) return false;
@@ -38,7 +38,7 @@ export class Letters {
     return this.held ? this.goOn(key) : this.hold(key);
   }
 
-  /** Whether a key belongs to a name that was begun on the photo before; a shortcut that is pressed again does not. */
+  /** Whether a key belongs to a name for the last photo. A repeated shortcut does not. */
   isRest(key) {
     const { last } = this;
     const pause = performance.now() - last.at;
@@ -54,7 +54,7 @@ export class Letters {
     return true;
   }
 
-  /** A second letter makes it a search. Another key does no more than end the wait: the next photo is not seen yet. */
+  /** A second letter begins a search. Another key only ends the wait, because the next photo was not seen yet. */
   goOn(key) {
     const first = this.held.key;
     if (key === first) {
@@ -71,7 +71,7 @@ export class Letters {
   fire() {
     const { key, on } = this.held;
     this.drop();
-    const isMoot = on !== this.shown() && key !== "g"; // the grid is about no one photo
+    const isMoot = on !== this.shown() && key !== "g"; // the grid shows several photos
     if (isMoot || document.querySelector("dialog[open]")) return;
     this.note(key);
     this.shortcuts[key]();

@@ -1,8 +1,8 @@
-// The id of a browser tab, for which the server keeps photos. The id of a tab that crashed stays in the browser's storage.
+// The id of a browser tab. The server reserves questions for it. A crashed tab leaves its id in the browser's storage.
 export class BrowserTab {
   /**
-   * @param {string} name of this review's tabs in the browser's storage: what their keys begin with
-   * @param {(tab: string) => Promise<unknown>} letGo has the server ask others the questions of a tab
+   * @param {string} name the prefix of this review's tabs in the browser's storage
+   * @param {(tab: string) => Promise<unknown>} letGo releases a tab's questions to other reviewers
    */
   constructor(name, letGo) {
     this.name = name;
@@ -10,10 +10,10 @@ export class BrowserTab {
     this.id = sessionStorage.hangtagTab ??= randomId();
   }
 
-  /** Take an id that no other tab has, and let go of the questions of tabs that are gone. */
+  /** Take an unused id, and release the questions of closed tabs. */
   async begin() {
-    if (!navigator.locks) return; // not over plain HTTP: leases end by themselves
-    if (!(await hasOwn(this.id))) await hasOwn((this.id = sessionStorage.hangtagTab = randomId())); // a tab was duplicated
+    if (!navigator.locks) return; // over plain HTTP there are no locks; leases expire
+    if (!(await hasOwn(this.id))) await hasOwn((this.id = sessionStorage.hangtagTab = randomId())); // this tab is a duplicate
     const left = Object.keys(localStorage).filter((key) => key.startsWith(this.name) && key !== this.key);
     localStorage.setItem(this.key, "");
     await Promise.all(left.map((key) => this.leave(key)));
@@ -26,12 +26,12 @@ export class BrowserTab {
   leave(key) {
     const tab = key.slice(this.name.length);
     return navigator.locks.request(lockOf(tab), { ifAvailable: true }, async (lock) => {
-      if (!lock) return; // it is open
+      if (!lock) return; // the other tab is open
       await this.letGo(tab).then(() => localStorage.removeItem(key)).catch(() => {});
     });
   }
 
-  /** The tab is closed. */
+  /** Call it when the tab is closed. */
   end() {
     localStorage.removeItem(this.key);
     this.letGo(this.id).catch(() => {});
@@ -40,7 +40,7 @@ export class BrowserTab {
 
 const lockOf = (tab) => `hangtag.tab.${tab}`;
 
-/** Lock an id for the life of this page; the browser ends the lock with the page, even after a crash. */
+/** Lock an id until this page ends. The browser releases the lock, also after a crash. */
 function hasOwn(tab) {
   return new Promise((tell) => {
     navigator.locks.request(lockOf(tab), { ifAvailable: true }, (lock) => {

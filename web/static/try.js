@@ -1,8 +1,8 @@
-// The Try page: photos come in by drop, paste, choice, camera or URL, wait in a queue, and get a card each.
+// The Try page. Photos come by drop, paste, file dialog, camera or URL, wait in a queue, and get a card each.
 import { hideHeat, makeCard, showAnswer, showHeat, showPicture } from "./try_card.js";
 import { fetchPhoto, openEdge, server, servedModel } from "./try_model.js";
 
-const AT_ONCE = 4; // requests: the server puts photos of several into one batch
+const AT_ONCE = 4; // parallel requests; the server joins them to batches
 const MOST = 1000;
 const LOOK_MS = 1500;
 const PHOTO = /\.(jpe?g|jpe|jfif|png|webp|avif|bmp|gif|tiff?|hei[cf])$/i;
@@ -13,12 +13,12 @@ const results = $("#results");
 let tries = []; // {name, url, photo, card, answer, stop}, newest batch first
 let queue = [];
 let asking = 0;
-let answerer = server; // a promise while the browser's model loads: photos wait for it
-let model; // as the server describes it
+let answerer = server; // a promise while the browser's model loads; photos wait
+let model; // the server's description
 let edge = null;
 const known = new Promise((resolve) => (know.first = resolve));
 
-// ---- what comes in
+// ---- adding photos
 
 function add(sources) {
   if (!sources.length) return;
@@ -39,7 +39,7 @@ function add(sources) {
 const addFiles = (files) => add([...files].map((photo) => ({ name: photo.webkitRelativePath || photo.name || "pasted photo", photo })));
 
 function addUrl(text) {
-  if (answerer !== server) window.hangtag.toast("The server would have to fetch it; switch off “In the browser” first.");
+  if (answerer !== server) window.hangtag.toast("The server must fetch this photo; switch off “In the browser” first.");
   else add([{ name: text, url: text }]);
 }
 
@@ -48,7 +48,7 @@ function show(tried) {
   showPicture(tried.card, tried.shown, tried.name);
 }
 
-/** The files of a drop; of folders the photos inside. */
+/** The dropped files, and the photos inside dropped folders. */
 async function dropped(transfer) {
   const entries = [...transfer.items].filter(({ kind }) => kind === "file").map((item) => [item.webkitGetAsEntry?.(), item.getAsFile()]);
   const found = await Promise.all(entries.map(([entry, file]) => (entry?.isDirectory ? inside(entry) : file ? [file] : [])));
@@ -76,11 +76,11 @@ function urlIn(transfer) {
 }
 
 async function take(transfer) {
-  const url = urlIn(transfer); // both are read before the first pause: after it the transfer is empty
+  const url = urlIn(transfer); // read both before the first await: then the transfer is empty
   const files = await dropped(transfer);
   if (files.length) addFiles(files);
   else if (url) addUrl(url);
-  else window.hangtag.toast("Expected photos, or the URL of a photo, got neither.");
+  else window.hangtag.toast("Expected photos or the URL of a photo; got something else.");
 }
 
 for (const kind of ["dragover", "dragleave", "drop"]) {
@@ -98,7 +98,7 @@ document.addEventListener("paste", (event) => {
 for (const input of document.querySelectorAll("input[type=file]")) {
   input.addEventListener("change", () => {
     addFiles(input.id === "folder" ? [...input.files].filter(({ name }) => PHOTO.test(name)) : input.files);
-    input.value = ""; // the same photo may be chosen again
+    input.value = ""; // allows the same photo again
   });
 }
 $("#by-url").addEventListener("submit", (event) => {
@@ -131,7 +131,7 @@ async function answer(tried) {
     }
     tried.answer = await who.classify(tried.photo, tried.stop.signal);
     await known;
-    if (by === "server" && tried.answer.model && tried.answer.model !== model.reference) await look(); // another one was promoted
+    if (by === "server" && tried.answer.model && tried.answer.model !== model.reference) await look(); // another version was promoted
   } catch (error) {
     if (tried.stop.signal.aborted) return;
     const message = error instanceof TypeError ? "The server does not answer." : error.message;
@@ -185,7 +185,7 @@ function count() {
   document.body.classList.toggle("some", tries.length > 0);
   Object.assign($("#progress"), { max: Math.max(1, tries.length), value: done.length });
   $("#progress").classList.toggle("unseen", done.length === tries.length);
-  clearTimeout(sayLater); // a screen reader hears the end of a burst, not each photo
+  clearTimeout(sayLater); // a screen reader reads the last count, not each count
   const words = tries.length ? `${done.length} of ${tries.length} ${tries.length === 1 ? "photo" : "photos"} done: ${counts.labeled} labeled, ${counts.review} for review, ${counts.failed} failed.` : "No photos.";
   sayLater = setTimeout(() => ($("#said").textContent = words), 400);
 }
@@ -228,7 +228,7 @@ $("#csv").addEventListener("click", () => {
 });
 $("#json").addEventListener("click", () => save(JSON.stringify({ photos: answers() }, null, 1) + "\n", "application/json", "photos.json"));
 
-/** A cell of a CSV; a text that would start a spreadsheet's formula has an apostrophe in front. */
+/** A cell of a CSV. An apostrophe keeps spreadsheets from reading text as a formula. */
 function cell(value) {
   if (typeof value !== "string") return value ?? "";
   const inert = /^(\s*[=+\-@＝＋－＠]|[\t\r\n])/.test(value) ? `'${value}` : value;
@@ -243,7 +243,7 @@ function save(text, type, name) {
   setTimeout(() => URL.revokeObjectURL(link.href), 60_000);
 }
 
-// ---- the model, and where it runs
+// ---- the model
 
 async function look() {
   try {
@@ -269,15 +269,15 @@ function know(said) {
   $("#model").textContent = `${model.name} · ${model.classes.toLocaleString("en")} classes · ${model.rule}`;
   $("#model").title = model.reference;
   $("#in-browser").disabled = !edge;
-  if (!edge) $("#where").textContent = `Photos go to this server, which keeps none of them. In the browser: ${said.no_edge}`;
+  if (!edge) $("#where").textContent = `Photos go to this server, which does not store them. In the browser: ${said.no_edge}`;
   if (!replaced) return;
   switchTo.opened = undefined;
   if ($("#in-browser").checked) switchTo(true);
 }
 
 const WHERE = {
-  server: "Photos go to this server, which keeps none of them.",
-  loading: "The model comes into this browser (its engine has 14 MB) …",
+  server: "Photos go to this server, which does not store them.",
+  loading: "Loading the model into this browser (14 MB for its engine) …",
   browser: "Photos stay on this device.",
 };
 
@@ -293,7 +293,7 @@ async function switchTo(browser) {
     if (answerer === loading) $("#where").textContent = WHERE.browser;
   } catch (error) {
     switchTo.opened = undefined;
-    if (answerer === loading) $("#where").textContent = `It does not run here (${error.message}). Switch it off to ask the server.`;
+    if (answerer === loading) $("#where").textContent = `The model does not run in this browser (${error.message}). Switch it off to use the server.`;
   }
 }
 
@@ -307,10 +307,10 @@ async function photograph() {
   if (touch || !navigator.mediaDevices) return $("#camera").click();
   try {
     $("video").srcObject = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "environment" } });
-    await $("video").play(); // before it, there is nothing to take
+    await $("video").play(); // the picture is empty before
     $("#viewfinder").showModal();
   } catch {
-    window.hangtag.toast("No camera is there, or it may not be used; choose a photo instead.");
+    window.hangtag.toast("No camera was found or allowed; choose a photo instead.");
   }
 }
 

@@ -1,11 +1,11 @@
-// The card of one photo: the picture, the answer, why it goes to review, and the heat map.
+// The card of a photo: picture, answer, reason for review, heat map.
 const SVG = "http://www.w3.org/2000/svg";
 const WIDTH = 1000;
-const FAINTEST = 0.02; // a fall of the probability that colours no more than a fiftieth of this is noise
+const FAINTEST = 0.02; // smaller changes of the probability are noise
 
 const number = new Intl.NumberFormat("en", { maximumSignificantDigits: 3 });
 
-/** A share as people read it; never 100% unless it is all. */
+/** A percentage. Only an exact 1 becomes 100%. */
 export function percent(share) {
   const text = (share * 100).toFixed(1);
   if (text === "100.0") return share === 1 ? "100%" : ">99.9%";
@@ -20,7 +20,7 @@ export function makeCard(name) {
   return card;
 }
 
-/** Show the picture; formats that this browser cannot show get a word in its place. */
+/** Show the picture. A text replaces formats that this browser cannot show. */
 export function showPicture(card, url, name) {
   const image = card.querySelector("img");
   image.alt = name;
@@ -44,16 +44,16 @@ export function showAnswer(card, name, answer, model) {
 function why({ status, error, error_message, reason, label, confidence, threshold, unknown }, model) {
   if (status === "failed") return error_message ?? error;
   if (reason === "unknown") {
-    return `Unlike what the model knows: its out-of-distribution score, ${number.format(unknown)}, is above the limit, ${number.format(model.unknown_limit)}.`;
+    return `Unlike the model's products: its out-of-distribution score, ${number.format(unknown)}, is above the limit, ${number.format(model.unknown_limit)}.`;
   }
-  if (threshold === null) return `${label} has no promise: a person looks at every photo of it.`;
+  if (threshold === null) return `${label} has no promised precision: all its photos go to review.`;
   const [sure, limit] = apart(confidence, threshold);
   return status === "labeled"
     ? `Sure enough: ${sure} is no less than the threshold of ${label}, ${limit}.`
     : `Not sure enough: ${sure} is under the threshold of ${label}, ${limit}.`;
 }
 
-/** Both with as many digits as tell them apart. */
+/** Both with enough digits to show the difference. */
 function apart(confidence, threshold) {
   const rounded = [percent(confidence), percent(threshold)];
   if (rounded[0] !== rounded[1] || confidence === threshold) return rounded;
@@ -87,7 +87,7 @@ function facts({ threshold, unknown, decode_ms, inference_ms, by }, model) {
   });
 }
 
-/** Lay a heat map over the picture, and say what it shows. */
+/** Lay a heat map over the picture, and explain it. */
 export function showHeat(card, { label, confidence, drops, milliseconds }) {
   const canvas = card.querySelector("canvas");
   const most = Math.max(...drops.flat());
@@ -97,8 +97,8 @@ export function showHeat(card, { label, confidence, drops, milliseconds }) {
   drops.flat().forEach((drop, at) => image.data.set([255, 60, 0, 210 * Math.max(0, drop) / Math.max(most, FAINTEST)], at * 4));
   canvas.getContext("2d").putImageData(image, 0, 0);
   canvas.classList.remove("hidden");
-  const copied = " The map is of a smaller copy of the photo, which may have another confidence than the photo itself.";
-  const matters = `Each of ${drops.flat().length} patches was covered with the photo's mean colour. Red: parts that speak for ${label}; covering the reddest lowers it from ${percent(confidence)} to ${percent(confidence - most)}.${copied}`;
+  const copied = " The map shows a smaller copy of the photo, whose confidence may differ.";
+  const matters = `Each of ${drops.flat().length} patches was covered with the photo's mean colour. Red parts raise the confidence in ${label}; covering the reddest lowers it from ${percent(confidence)} to ${percent(confidence - most)}.${copied}`;
   const nothing = `No single patch of ${drops.flat().length} matters: covering one lowers ${label} by less than a point from ${percent(confidence)}.${copied}`;
   const said = card.querySelector(".heat-said");
   said.textContent = `${most < 0.01 ? nothing : matters} ${Math.round(milliseconds)} ms.`;

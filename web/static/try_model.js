@@ -1,11 +1,11 @@
-// Who answers: the server's model, or the same model in this browser.
+// Labels photos with the server's model, or with the same model in this browser.
 const { root } = window.hangtag;
 const TOP = 5;
 const LONGEST_WAIT_S = 60;
 
 const pause = (seconds) => new Promise((done) => setTimeout(done, seconds * 1000));
 
-/** Ask the server; if it is busy (429), wait for Retry-After and ask again. */
+/** Send a request. If the server is busy (429), wait for Retry-After and send it again. */
 async function ask(path, body, type, signal) {
   for (;;) {
     const answer = await fetch(root + path, {
@@ -38,18 +38,18 @@ export const server = {
   heatMap: async (photo, _label, signal) => (await ask("/try/heat-map", photo, BYTES, signal)).json(),
 };
 
-/** The photo at a URL, fetched by the server: another site's photo is closed to this page. */
+/** The photo at a URL. The server fetches it, because the browser forbids photos of other sites. */
 export const fetchPhoto = async (url, signal) =>
   (await ask("/try/photo", JSON.stringify({ urls: [url] }), "application/json", signal)).blob();
 
-/** What the server says of its model; `{model}`, or `{trouble}` where there is none yet. */
+/** The server's description of its model: `{model}`, or `{trouble}` if there is none yet. */
 export async function servedModel() {
   const answer = await fetch(`${root}/try/model`, { headers: { Accept: "application/json" } });
   if (!answer.ok) throw new Error(await problem(answer));
   return answer.json();
 }
 
-/** Load the model into this browser; ends when it can answer. */
+/** Load the model into this browser. Resolves when the model is ready. */
 export async function openEdge(rules) {
   const worker = new Worker(`${root}/try/edge_worker.js`, { type: "module" });
   const waiting = new Map();
@@ -83,7 +83,7 @@ function settle(waiting, { id, answer, error }) {
   else reject(new Error(error));
 }
 
-/** As the server gives it; null where the browser has no such function, since the page did not come by https. */
+/** SHA-256 as in the server's answers. Null without https, because browsers then lack the function. */
 async function sha256(photo) {
   if (!crypto.subtle) return null;
   const digest = new Uint8Array(await crypto.subtle.digest("SHA-256", await photo.arrayBuffer()));

@@ -102,7 +102,7 @@ def test_a_host_that_is_left_alone_is_not_asked_by_those_who_wait_for_a_place():
     client = Client(FailedTry("has no address", silent=True, lasting=True))
     with photos_by(client, DownloadLimits(at_once=1)) as photos:
         photos.request(photo_requests(*(f"http://gone.test/{number}bad" for number in range(5))), {})
-        assert ["is left alone" in str(photo.outcome) for photo in take_all(photos, 5)] == [True] * 5
+        assert ["is not tried again" in str(photo.outcome) for photo in take_all(photos, 5)] == [True] * 5
     assert client.asked == 1
 
 

@@ -143,13 +143,13 @@ def test_those_who_wait_for_a_host_that_is_left_alone_are_told_so(host):
 
     outcomes = asyncio.run(run())
     assert outcomes[:2] == [None, None]
-    assert all(isinstance(error, ImageError) and "is left alone" in str(error) for error in outcomes[2:])
+    assert all(isinstance(error, ImageError) and "is not tried again" in str(error) for error in outcomes[2:])
 
 
 def test_a_host_that_says_nothing_several_times_is_left_alone(host):
     assert silent(host, 5.0, 5.0, 5.0, 5.0).refusal(5.0) is None
     silent(host, 5.0)
-    assert "does not answer and is left alone" in host.refusal(5.0)
+    assert "does not answer and is not tried again" in host.refusal(5.0)
     assert host.refusal(14.9)
     assert host.refusal(15.0) is None
 

@@ -113,12 +113,12 @@ def test_no_other_name_leads_out_of_the_root_or_tells_what_is_there(tmp_path):
 
 
 HINTS = {
-    "C:\\photos\\hat.jpg": "path of Windows",
-    "\\\\server\\hat.jpg": "path of Windows",
+    "C:\\photos\\hat.jpg": "Windows path",
+    "\\\\server\\hat.jpg": "Windows path",
     "www.shop.com/hat.jpg": "write https://",
     "shop.com:80/hat.jpg": "write https://",
     "Qk" + "A" * 5000: "write data:;base64, before it",
-    "15970": "15970.jpg is there, so pass --image-suffix .jpg",
+    "15970": "15970.jpg exists, so pass --image-suffix .jpg",
 }
 
 

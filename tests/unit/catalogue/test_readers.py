@@ -244,7 +244,7 @@ def test_a_row_of_commas_is_a_row(tmp_path: Path) -> None:
     ]
 
 
-UNNAMED = {",,image\n1,2,a.jpg\n": "2 columns without one", "a,image,,\n1,a.jpg,,x\n": "name each column"}
+UNNAMED = {",,image\n1,2,a.jpg\n": "2 columns without a name", "a,image,,\n1,a.jpg,,x\n": "name each column"}
 
 
 @pytest.mark.parametrize("text", UNNAMED)

@@ -78,7 +78,9 @@ def test_the_default_and_a_refusal_come_with_their_reasons(show, made):
 
     both = made(-3.0, 3.0)
     assert "int8 is the default: it is [quick]." in show(KERAS, variants=both, default=Default("int8", "it is [quick]"))
-    assert "the default" not in show(KERAS, variants=both[:1], default=Default("float32", "no other variant ships"))
+    assert "the default" not in show(
+        KERAS, variants=both[:1], default=Default("float32", "the bundle has no other variant")
+    )
     assert "it is [slow]." in show(KERAS, refusal=Refusal("it is [slow]"))
 
 

@@ -50,10 +50,10 @@ def test_errors_are_told_by_the_edges_up_from_the_truth():
 @pytest.mark.parametrize(
     ("parents", "said"),
     [
-        ({"boots": "shoes", "shoes": "boots"}, "circle of parents: boots → shoes → boots"),
-        ({"boots": "boots"}, "circle of parents: boots → boots"),
-        ({"boots": "hat"}, "some have the label 'hat', which is the parent of 'boots'"),
-        ({"bots": "shoes"}, "found none called 'bots'; the classes are 'boots', 'dress'"),
+        ({"boots": "shoes", "shoes": "boots"}, "cycle of parents: boots → shoes → boots"),
+        ({"boots": "boots"}, "cycle of parents: boots → boots"),
+        ({"boots": "hat"}, "photos are labelled 'hat', which is the parent of 'boots'"),
+        ({"bots": "shoes"}, "'bots' is none of the classes 'boots', 'dress'"),
         (dict.fromkeys(CLASSES, "all"), "all classes are under 'all'"),
     ],
 )

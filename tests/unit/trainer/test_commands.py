@@ -103,7 +103,7 @@ def test_weights_that_the_environment_names_are_refused_by_its_name():
     ended = run_hangtag("train", "photos", env=clean_environment(HANGTAG_WEIGHTS="no-such.pth"))
     assert ended.returncode == ExitCode.USAGE
     assert ended.stderr.endswith(
-        "HANGTAG_WEIGHTS: Expected imagenet, none or a file of weights, got no-such.pth, and there is no such file.\n"
+        "HANGTAG_WEIGHTS: Expected imagenet, none or a file of weights, got no-such.pth, which does not exist.\n"
     )
 
 

@@ -116,7 +116,7 @@ def test_the_head_and_the_fine_tuning_to_come_are_announced(console, tmp_path) -
         screen.goes_on(material.evaluation, run, tuned.model_copy(update={"epochs_done": 1}), None)
     said = " ".join(lines(console)).partition("random weights")[2]
     assert ": a head on its features, 5-fold cross-validation Without fine-tuning, 90 test photos: accuracy 0." in said
-    assert "Now fine-tuning: 6 epochs and 2 folds, about 8 min; it may bring more. Ctrl-C keeps the" in said
+    assert "Now fine-tuning: 6 epochs and 2 folds, about 8 min; this may improve the figures. Ctrl-C keeps the" in said
     assert str(run.report) in said.replace(" ", "")
     assert "Now fine-tuning: 6 epochs (1 done) and 2 folds; it may" in said, "after a resume"
     assert sum(line.startswith("  1/6 ") for line in lines(console)) == 1
@@ -128,8 +128,11 @@ def test_the_head_and_the_fine_tuning_to_come_are_announced(console, tmp_path) -
     [
         ((), "before the training began"),
         (("args.json",), "before there was a result"),
-        (("weights/state.npz", "confidence.json"), "before all was written"),
-        (("confidence.json", "finetuning/weights/state.npz"), "its head is kept; go on with: hangtag train --resume"),
+        (("weights/state.npz", "confidence.json"), "before all files were written"),
+        (
+            ("confidence.json", "finetuning/weights/state.npz"),
+            "the head is kept; continue with: hangtag train --resume",
+        ),
     ],
 )
 def test_who_presses_ctrl_c_twice_is_told_what_is_kept(tmp_path, files, said) -> None:
@@ -145,7 +148,7 @@ def test_a_head_kept_after_ctrl_c_can_be_exported_or_fine_tuned(console, tmp_pat
     args = material.args.model_copy(update={"epochs": 0, "epochs_done": 0, "best_epoch": 0})
     assert _show_result(TrainResult(run, args, material.evaluation), console, as_json=False) is ExitCode.INTERRUPTED
     said = "".join(lines(console))
-    assert "Kept: a head on the pretrained features" in said
+    assert "Result: a head on the pretrained features" in said
     assert f"hangtag train --resume {run.path}" in said
     assert f"hangtag export {run.path}" in said
 
@@ -162,7 +165,7 @@ def test_a_quick_training_ends_with_how_to_fine_tune_from_its_features(console, 
     ("changes", "way"),
     [
         ({"preset": Preset.QUICK}, "train without --preset quick"),
-        ({"time_limit_s": 20.0}, "allow more time, so that the network can be fine-tuned"),
+        ({"time_limit_s": 20.0}, "allow more time, to fine-tune the network"),
         ({"state": RunState.INTERRUPTED}, "go on with the training"),
     ],
 )
@@ -175,7 +178,7 @@ def test_the_advice_for_a_promise_names_fine_tuning_where_there_was_none(changes
     ("state", "code", "command"),
     [
         (RunState.COMPLETE, ExitCode.OK, "Next: hangtag export"),
-        (RunState.INTERRUPTED, ExitCode.INTERRUPTED, "Interrupted. Go on with it: hangtag train --resume"),
+        (RunState.INTERRUPTED, ExitCode.INTERRUPTED, "Interrupted. Continue with: hangtag train --resume"),
     ],
 )
 def test_a_long_path_can_be_copied_in_one_piece(console, tmp_path, state, code, command) -> None:

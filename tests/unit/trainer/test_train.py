@@ -139,7 +139,7 @@ def test_folds_beyond_the_time_limit_are_left_out_from_the_start_with_a_note(bin
     assert (result.args.state, result.args.folds, result.evaluation.cv) == (RunState.COMPLETE, 0, None)
     assert result.args.short_of_time
     assert diary.epochs[-1].lr == pytest.approx(0, abs=1e-9)
-    assert f"no folds: promises are based on {result.evaluation.val.n} validation photos alone" in noted[0]
+    assert f"no folds: promises are based only on {result.evaluation.val.n} validation photos" in noted[0]
     assert noted[0] in result.run.report.read_text()
     assert result.run.args() == result.args
 

@@ -158,7 +158,7 @@ def test_weights_that_do_not_fit_leave_no_run(request_of, tmp_path, session_cach
 def test_a_time_limit_without_room_keeps_the_head_and_says_so(request_of, tmp_path, session_cache):
     diary = Diary(on_goes_on=kill)
     result = train(request_of(time_limit_s=0.5, folds=0), tmp_path / "run", session_cache, diary)
-    assert [note for note in diary.notes if "leaves no room to fine-tune" in note] == diary.notes
+    assert [note for note in diary.notes if "leaves no time to fine-tune" in note] == diary.notes
     assert len(diary.notes) == 1
     assert (result.args.state, result.args.best_epoch) == (RunState.COMPLETE, 0)
     assert files_of(result.run.path) == OF_A_HEAD
@@ -172,7 +172,7 @@ def test_a_resume_plans_fine_tuning_by_the_time_that_is_left(request_of, tmp_pat
         train(request, tmp_path / "run", session_cache, Diary(on_advance=at("Judging", kill)))
     diary = Diary(on_goes_on=kill)
     assert resume(Run(tmp_path / "run"), session_cache, diary).args.state is RunState.COMPLETE
-    assert [note for note in diary.notes if "leaves no room to fine-tune" in note]
+    assert [note for note in diary.notes if "leaves no time to fine-tune" in note]
 
 
 @pytest.mark.rest
@@ -236,7 +236,7 @@ def test_fine_tuning_that_is_worse_is_thrown_away(head, request_of, tmp_path, se
     worse = fine_tuned(colour_network(0.0))
     diary = Diary(on_goes_on=lambda *of: (seen.append((of[0], contents(of[1].path))), worse(*of)))
     result = train(request_of(epochs=1, folds=0), tmp_path / "run", session_cache, diary)
-    assert diary.notes == ["Fine-tuning was no better out of fold: the head on pretrained features is kept"]
+    assert diary.notes == ["Fine-tuning was no better out of fold: the head on pretrained features is used"]
     ((evaluation, files),) = seen
     assert contents(result.run.path, "args.json") == {name: files[name] for name in files if name != "args.json"}
     assert files_of(result.run.path) == OF_A_HEAD

@@ -101,7 +101,7 @@ def test_a_finished_jobs_page_shows_its_receipt_and_what_failed(shown: TestClien
     assert EVIL not in text
     assert "&lt;img src=x onerror=alert(1)&gt;.jpg" in text
     assert "Retry 1 failed row" in text
-    assert re.search(r"Review \d+ doubtful row", text)
+    assert re.search(r"Review \d+ row", text)
     assert "data-live" not in text
 
 

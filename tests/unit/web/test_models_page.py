@@ -82,8 +82,8 @@ def test_what_is_not_there(client: TestClient, path: str) -> None:
 
 def test_a_refused_version_says_so_and_asks_twice(client: TestClient) -> None:
     said = text_of(client, "/models/shop/3")
-    assert "A gate refused it. &lt;b&gt;boots&lt;/b&gt; lost 7 points." in said
-    assert "Promote it although it was refused" in said
+    assert "A gate refused this version. &lt;b&gt;boots&lt;/b&gt; lost 7 points." in said
+    assert "Promote this refused version" in said
     assert "although" not in text_of(client, "/models/shop/1")
 
 
@@ -114,7 +114,7 @@ def test_what_a_training_left_is_shown_as_what_it_is(reported: TestClient, tmp_p
     assert 'src="/models/shop/1/confusion.png"' in reported.get("/models/shop/1").text
     (tmp_path / "registry" / "shop" / "training" / "1" / "confusion_matrix.png").write_bytes(REPORT)
     assert reported.get("/models/shop/1/confusion.png").status_code == 409
-    assert "keeps no report" in text_of(reported, "/models/shop/2")
+    assert "has no report" in text_of(reported, "/models/shop/2")
     for file in ("report", "classes.csv", "confusion.png"):
         assert reported.get(f"/models/shop/2/{file}").status_code == 404
 

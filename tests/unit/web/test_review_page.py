@@ -230,14 +230,14 @@ def test_rows_that_have_an_answer_are_not_counted_any_more(finished: Shop) -> No
         page = finished.client.get(f"/jobs/{finished.id}").text
         return page.partition(f'href="/review/{finished.id}"')[2].partition(">")[2].partition("<")[0]
 
-    assert button() == "Review 4 doubtful rows"
+    assert button() == "Review 4 rows"
     finished.answer(label(0, "hats"), other(1, "not_a_product"), other(2, "note", note="a sock?"))
-    assert button() == "Review 2 doubtful rows"
-    assert "<b>2</b>to review<span>4 doubtful (16.7%), 2 answered" in finished.client.get(f"/jobs/{finished.id}").text
+    assert button() == "Review 2 rows"
+    assert "<b>2</b>to review<span>4 for review (16.7%), 2 answered" in finished.client.get(f"/jobs/{finished.id}").text
     assert "2 rows to review" in finished.client.get("/jobs").text
     assert '<td class="n">2</td>' in finished.client.get("/review").text
     finished.answer(label(2, "hats"), label(3, "hats"))
-    assert button() == "All doubtful rows are answered"
+    assert button() == "All rows for review are answered"
 
 
 # Pictures

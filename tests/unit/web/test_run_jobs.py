@@ -68,7 +68,7 @@ def test_a_job_that_a_killed_server_left_says_so_and_can_be_resumed(
     runner.local.add("first", WAIT)
     job, _ = runner.start_job(NewJob(source=str(drawn), name="second"), str(bundle))
     after = runner_of(tmp_path)
-    assert after.remarks(job) == ["No process labels this job at the moment. Resume it: finished rows are kept."]
+    assert after.remarks(job) == ["No process is labelling this job. Resume it: finished rows are kept."]
     after.resume_job(job)
     finished(after, job)
     after.close()

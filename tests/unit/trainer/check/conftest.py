@@ -56,7 +56,7 @@ FAULTY = (
     Faulty(photo("hat/cut.jpg", Split.TRAIN), PhotoFault(FaultKind.TRUNCATED, "The file ends too early; fetch it.")),
     Faulty(photo("hat/gone.jpg"), PhotoFault(FaultKind.MISSING, "Nothing is there.")),
     Faulty(photo("shoe/page.jpg"), PhotoFault(FaultKind.UNSUPPORTED, "It is a web page.")),
-    Faulty(photo("shoe/x.txt"), PhotoFault(FaultKind.WRONG_EXTENSION, "Its content is JPEG; rename it.")),
+    Faulty(photo("shoe/x.txt"), PhotoFault(FaultKind.WRONG_EXTENSION, "The content is JPEG; rename the file.")),
 )
 
 WIDTH = Guess("width", 0.93, 0.58, True, ("hat", "shoe"), 0.93, 0.58, classes=2)
@@ -72,7 +72,7 @@ def checkup(table):
     return Checkup(
         dataset=Dataset(Path("/shop"), PHOTOS, (), ("hat", "scarf", "shoe")),
         scanned=ScannedPhotos(PHOTOS, tuple(f"sha{place}" for place in range(8)), FAULTY),
-        ignored=(Exclusion(Path("/shop/hat/notes.txt"), "not_an_image", "Its name does not end like an image's"),),
+        ignored=(Exclusion(Path("/shop/hat/notes.txt"), "not_an_image", "The file has no image extension"),),
         statistics=looks,
         photo_issues=replace(
             judge(looks, [one.path for one in PHOTOS], [one.label for one in PHOTOS]),

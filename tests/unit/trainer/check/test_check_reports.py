@@ -92,15 +92,15 @@ def test_any_name_comes_back(written, checkup, name):
 
 def test_what_a_training_would_refuse_or_could_not_do(checkup):
     assert doubt_sentences(checkup) == [
-        "no usable photo of scarf: a model will not know it",
-        "1 of 8 photos has no split: hangtag train wants one for all or for none",
+        "no usable photo of scarf: the model cannot learn it",
+        "1 of 8 photos has no split: hangtag train needs a split for all photos or for none",
     ]
 
 
 def test_a_label_of_thousands_of_letters_is_cut_in_a_sentence(checkup):
     dataset = replace(checkup.dataset, classes=("red scarf " * 1500,))
     doubt = doubt_sentences(replace(checkup, dataset=dataset))[0]
-    assert doubt == f"no usable photo of {'red scarf ' * 8}…: a model will not know it"
+    assert doubt == f"no usable photo of {'red scarf ' * 8}…: the model cannot learn it"
 
 
 TRAIN, VAL, TEST = Split.TRAIN, Split.VAL, Split.TEST

@@ -61,7 +61,7 @@ def test_a_shortcut_is_found_alone_and_in_combination(feature, columns):
     found = guesses(looks(**columns), labels_of("hat", "vase"))
     assert found[feature].is_shortcut
     assert found[feature].accuracy == 1
-    told = "tells hat from vase in 100%, by chance 50%: the network may learn it instead of the product"
+    told = "distinguishes hat from vase in 100%, by chance 50%: the network may learn this instead of the product"
     assert found[feature].sentence() == f"{feature} alone {told}"
     assert found[TOGETHER].is_shortcut
     assert found[TOGETHER].sentence().startswith(f"{TOGETHER} tells hat from vase")

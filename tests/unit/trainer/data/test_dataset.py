@@ -90,8 +90,8 @@ def test_splits_have_many_names_and_a_folder_around_them(lay):
         ("archive/images/Test set/vase/1.jpg", "vase", Split.TEST),
     }
     assert dataset.notes == (
-        "splits are read in archive, the only folder with photos",
-        "splits are read in images, the only folder with photos",
+        "splits are read from archive, the only folder with photos",
+        "splits are read from images, the only folder with photos",
     )
     assert [(one.path.name, one.reason) for one in dataset.excluded] == [
         ("read.me", "no_class"),
@@ -108,7 +108,7 @@ def test_splits_may_be_inside_classes(lay, around):
     }
     assert splits == {"train": Split.TRAIN, "Testing": Split.TEST, "valid": Split.VAL}
     assert read_dataset(root).classes == ("hat", "vase")
-    assert read_dataset(root).notes[-1] == "splits are read inside the classes, such as hat/Testing"
+    assert read_dataset(root).notes[-1] == "splits are read from inside the classes, such as hat/Testing"
 
 
 @pytest.mark.parametrize(
@@ -120,14 +120,14 @@ def test_splits_may_be_inside_classes(lay, around):
     ],
 )
 def test_folders_inside_classes_are_remarked(lay, files, such):
-    assert read_dataset(lay(*files.split())).notes == (f"folders inside {such} are not classes of their own",)
+    assert read_dataset(lay(*files.split())).notes == (f"folders inside {such} are not separate classes",)
 
 
 @pytest.mark.parametrize("first", ["fold_1/hat", "fold_1/Hat"])
 def test_inner_folders_that_may_be_the_classes_are_remarked(lay, first):
     root = lay(f"{first}/1.jpg", *(f"fold_2/{name}/1.jpg" for name in ("hat", "vase")))
     (note,) = read_dataset(root).notes
-    assert note.startswith(f"{first} and fold_2/hat count as photos of two classes; if the inner folders are")
+    assert note.startswith(f"{first} and fold_2/hat are two classes; if the inner folders are")
 
 
 def test_a_label_of_thousands_of_letters_is_cut_where_people_read_it(csv_file):
@@ -146,7 +146,7 @@ def test_a_table_may_name_a_class_like_a_split_but_not_all_of_them(csv_file):
     path = csv_file("image,label\n1.jpg,train\n2.jpg,car\n")
     assert read_dataset(path).classes == ("car", "train")
     path.write_text("image,label\n1.jpg,train\n2.jpg,test\n")
-    with pytest.raises(DataError, match="found only splits: test, train; name another --label-column"):
+    with pytest.raises(DataError, match="found only splits: test, train; choose another --label-column"):
         read_dataset(path)
 
 
@@ -172,8 +172,8 @@ COMPOSED, DECOMPOSED = "H\u00fcte", "Hu\u0308te"
 @pytest.mark.parametrize("other", [DECOMPOSED, f"{COMPOSED} "])
 def test_labels_that_differ_in_blanks_or_normal_form_are_one_class(lay, csv_file, other):
     one_class = (
-        f"2 spellings of {COMPOSED!r} are one class: they differ in blanks at the ends, or in how Unicode writes their "
-        "letters",
+        f"2 spellings of {COMPOSED!r} are one class: they differ only in blanks at the ends or in Unicode "
+        "normalization",
     )
     folder = read_dataset(lay(f"train/{COMPOSED}/1.jpg", f"test/{other}/1.jpg", "train/vase/1.jpg"))
     table = csv_file(f"image,label,group\n1.jpg,{COMPOSED},{COMPOSED}\n2.jpg,{other},{other}\n3.jpg,vase,\n")
@@ -238,20 +238,20 @@ def test_a_class_name_that_no_file_could_hold_is_refused(lay, name):
         ((), "found none"),
         (("hat/notes.txt", "vase/notes.txt"), "found none"),
         (("hat/1.jpg", "hat/2.jpg"), "found one: hat"),
-        (("_none/1.jpg",), "_none is no class"),
+        (("_none/1.jpg",), "_none is not a class"),
         (("_none/1.jpg", "hat/1.jpg"), "found one: hat"),
         (
             ("train/hat/1.jpg", "train/vase/1.jpg", "hat/1.jpg", "backup/vase/1.jpg"),
             "found backup, hat; move them away",
         ),
         (("hat/1.jpg", "vase/1.jpg", "Test/1.jpg"), r"beside \S*/Test, found hat, vase; move them into \S*/train, or"),
-        (("train/hat/1.jpg", "train/vase/1.jpg", "train/val/1.jpg"), "found val, named like a split"),
+        (("train/hat/1.jpg", "train/vase/1.jpg", "train/val/1.jpg"), "found val, which look like splits"),
         (
             ("seg_train/hat/1.jpg", "seg_test/hat/1.jpg", "seg_pred/1.jpg"),
-            "found seg_test, seg_train, named like a split",
+            "found seg_test, seg_train, which look like splits",
         ),
         (("trainA/1.jpg", "testA/1.jpg", "trainB/1.jpg", "testB/1.jpg"), "found testA, testB, trainA, trainB, named"),
-        (("seg_train/hat/1.jpg", "seg_eval/hat/1.jpg"), "found seg_eval, seg_train, named like a split"),
+        (("seg_train/hat/1.jpg", "seg_eval/hat/1.jpg"), "found seg_eval, seg_train, which look like splits"),
         (
             ("learning/hat/1.jpg", "learning/vase/1.jpg", "eval/hat/1.jpg"),
             r"beside \S*/eval, found learning; move them",

@@ -104,5 +104,5 @@ def test_a_page_that_came_instead_of_a_photo_is_asked_for_again(fetch, server, p
 def test_an_unwritable_cache_and_an_invalid_host_are_reported(fetch, server, photo, tmp_path):
     server.answers = {"/a": [Answer(photo(1))]}
     (tmp_path / "cache").write_text("")
-    with pytest.raises(InputError, match=r"Expected to keep photos in .*cache, got .*; set XDG_CACHE_HOME"):
+    with pytest.raises(InputError, match=r"Expected to write photos into .*cache, got .*; set XDG_CACHE_HOME"):
         fetch(server.url("/a"), "own.jpg")

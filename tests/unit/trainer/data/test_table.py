@@ -55,7 +55,7 @@ def test_named_columns_of_every_kind_are_photos_labels_and_products(table, tmp_p
     ]
     assert (dataset.table.rows, dataset.table.rows_chosen, dataset.table.rows_without_label) == (6, 6, 1)
     assert dataset.table.notes == (
-        "labels are under 'colour', photos under 'main_photo', products under 'sku'",
+        "labels are in 'colour', photos in 'main_photo', products in 'sku'",
         "1 row has no label and is left out",
     )
     error = dataset.photos[-1].error
@@ -136,7 +136,7 @@ def test_photos_are_found_by_the_names_that_their_paths_mean(table, tmp_path):
     found, lost = read_dataset(table("csv", rows)).photos
     assert (found.path, found.error) == (tmp_path / "img/hat.jpg", None)
     assert lost.error.fault is ImageFault.MISSING
-    assert str(lost.error).endswith("15970.jpg is there, so pass --image-suffix .jpg.")
+    assert str(lost.error).endswith("15970.jpg exists, so pass --image-suffix .jpg.")
     dataset = read_dataset(table("csv", rows), TableOptions(image_suffix=".jpg"))
     assert [photo.path for photo in dataset.photos] == [tmp_path / "img/hat.jpg", tmp_path / "15970.jpg"]
 
@@ -155,7 +155,9 @@ def test_columns_are_found_in_capitals_and_the_exact_name_first(tmp_path):
     assert rows == [TableRow(1, "a.jpg", "hat", "Train", "1"), TableRow(2, "b.jpg", "vase", "Test")]
 
 
-NOTE = "the column 'subset' is ignored, though its cells name splits (TRAIN, validation); to use them, call it split"
+NOTE = (
+    "the column 'subset' is ignored, although it looks like splits (TRAIN, validation); to use it, rename it to split"
+)
 
 
 @pytest.mark.parametrize("kind", ["csv", "parquet"])

@@ -45,9 +45,9 @@ def test_without_paths_or_a_file_there_is_no_tree(shop):
 @pytest.mark.parametrize(
     ("labels", "said"),
     [
-        (("shoes > boots", "shoes"), "some have the label 'shoes', which is the parent of 'boots'"),
+        (("shoes > boots", "shoes"), "photos are labelled 'shoes', which is the parent of 'boots'"),
         (("shoes >  > boots", "hat"), "Expected names around each ' > ' in row 1"),
-        (("a > b > a", "hat"), "circle of parents: b → a → b"),
+        (("a > b > a", "hat"), "cycle of parents: b → a → b"),
     ],
 )
 def test_labels_that_are_no_tree_are_refused(shop, labels, said):
@@ -61,7 +61,7 @@ def test_labels_with_a_name_under_two_parents_are_taken_whole(shop, column):
     dataset = read_dataset(path, TableOptions(label_column=None if column == "label" else column))
     assert dataset.classes == ("men > hats", "men > shoes", "women > shoes")
     assert taxonomy_of(dataset, None) is None
-    said = "labels are taken whole, such as 'women > shoes', and give no tree: 'shoes' is under 'men' and 'women'"
+    said = "labels are used whole, such as 'women > shoes', without a tree: 'shoes' is under 'men' and 'women'"
     assert dataset.notes[-1] == said
 
 
@@ -89,7 +89,7 @@ def test_a_file_gives_each_label_its_parent(tmp_path, shop):
         (["boots,shoes", "boots,"], "'boots' is under 'shoes' and nothing"),
         ([",shoes"], "row 1 of"),
         (["_none,shoes"], "'_none'"),
-        (["boots,shoes"], "'hat' is not in it"),
+        (["boots,shoes"], "'hat' is missing"),
         (["boots,shoes", "hat,", "boot,shoes"], "boot"),
         (["boots,hat", "hat,"], "'hat', which is the parent of 'boots'"),
         (["boots,", "hat,"], "parent"),

@@ -126,4 +126,4 @@ def test_photos_without_a_product_are_in_no_figure_but_their_own(sure_run, expor
     measure_and_show(exported, some_photos, as_json=True)
     assert json.loads(capsys.readouterr().out)["outliers"] == found.outliers.model_dump(mode="json")
     measure_and_show(exported, some_photos, as_json=False)
-    assert f"12 photos of no product (_none): {found.outliers.caught:.0%}" in capsys.readouterr().out
+    assert f"12 photos without a product (_none): {found.outliers.caught:.0%}" in capsys.readouterr().out

@@ -148,7 +148,7 @@ def test_without_any_package_a_training_begins_from_nothing_and_names_it():
     missing = lacking(package_of(LITE0), package_of(LITE2))
     choice, why = choose(missing, preset=Preset.BEST)
     assert choice == NetworkChoice(Arch.CNN, 160, NamedWeights.NONE)
-    assert f"Begin with cnn, with random weights: {package_of(LITE0)} is not installed" in why
+    assert f"Starts with cnn, with random weights: {package_of(LITE0)} is not installed" in why
     with pytest.raises(NotInstalledError):
         choose(missing, weights="imagenet")
 

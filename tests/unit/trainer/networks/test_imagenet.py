@@ -158,7 +158,7 @@ def test_a_download_that_stands_still_is_given_up(server, tmp_path):
 
 
 def test_after_a_download_that_broke_off_the_next_begins_again(server, tmp_path):
-    with pytest.raises(InputError, match=f"it broke off after 100 of {len(CONTENT):,} bytes"):
+    with pytest.raises(InputError, match=f"the download ended after 100 of {len(CONTENT):,} bytes"):
         fetch(ImageNetFile(f"{server.url}/cut.h5"), tmp_path, "mobilenet")
     assert fetch(ImageNetFile(f"{server.url}/body.h5", MD5), tmp_path, "mobilenet").read_bytes() == CONTENT
 

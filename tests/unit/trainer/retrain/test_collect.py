@@ -230,10 +230,10 @@ def test_a_table_is_collected_with_its_columns_and_missing_photos_are_reported(s
     ]
     assert [photo.path.exists() for photo in photos] == [True, False, True]
     assert collected.notes[:2] == (
-        "labels are under 'kind', photos under 'shot', products under 'sku'",
+        "labels are in 'kind', photos in 'shot', products in 'sku'",
         "1 row has no label and is left out",
     )
-    assert collected.notes[2].startswith("1 photo could not be fetched, such as: ")
+    assert collected.notes[2].startswith("1 photo could not be downloaded, such as: ")
     assert tuple(collected_notes(collected, ())) == collected.notes
 
 
@@ -262,7 +262,7 @@ def test_a_host_that_is_away_ends_the_cycle_unless_it_has_few_of_the_photos(
             collected()
         assert not (shop.folder / "cycle").exists()
     else:
-        assert collected().notes[0].startswith("2 photos could not be fetched")
+        assert collected().notes[0].startswith("2 photos could not be downloaded")
 
 
 def test_the_tree_that_labels_of_a_table_state_is_kept_under_todays_names(shop: Shop) -> None:

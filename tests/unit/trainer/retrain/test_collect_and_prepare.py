@@ -102,7 +102,7 @@ def test_nothing_moves_while_photos_come_and_are_corrected(cycles: Cycles, given
     assert set(after) - set(before) == {"90.png", "91.png"}
     corrected = next(photo for photo in second.photos if photo.path == tested.path)
     assert (corrected.label, corrected.split) == (other, Split.TEST)
-    assert "1 photo has another label than before (1 in test)" in second.notes
+    assert "1 photo has a new label (1 in test)" in second.notes
     assert not {photo.sha256 for photo in second.of(Split.TRAIN)} & {photo.sha256 for photo in first.of(Split.TEST)}
 
 
@@ -114,7 +114,7 @@ def test_a_file_replaced_during_a_pause_gets_no_label_or_correction(cycles: Cycl
     replaced = (labelled, corrected, added)
     first = cycles.run(pause=lambda: [draw(path, 100 + seed) for seed, path in enumerate(replaced)])
     assert {(one.path, one.reason) for one in first.excluded} == {(path, "changed") for path in replaced}
-    assert "3 files set aside (3 changed): see excluded.csv" in first.notes
+    assert "3 files excluded (3 changed): see excluded.csv" in first.notes
     assert not {photo.path for photo in first.photos} & set(replaced)
     cycles.run()
     assert labelled in {photo.path for photo in cycles.photos}, "with its bytes of now, it is a photo like any other"

@@ -102,7 +102,7 @@ def test_a_stopped_cycle_goes_on_where_it_was(shop: PaperShop, tool: str) -> Non
     view = PaperView()
     outcome = shop.run(view=view)
     assert outcome.status is CycleStatus.PROMOTED
-    assert "Goes on with cycle 000001" in view.notes[0]
+    assert "Continues cycle 000001" in view.notes[0]
     left = {"train": 6, "export": 4, "compare": 3, "judge": 2, "write_report": 1}[tool]
     assert len(shop.calls) == left - (tool == "train")
     assert list(shop.registry.state("shop").versions) == [1, 2]

@@ -34,7 +34,7 @@ def test_the_first_lines_say_it_all(tmp_path: Path) -> None:
         "It is the first model, 90.0% right on 100 test photos (95% 82.4 to 95.1%).",
     )
     failed = ReportedCycle(tmp_path, outcome(CycleStatus.FAILED, challenger=None, reasons=("It was given up.",)))
-    assert first_lines(failed) == ("Cycle 4 was given up", "It was given up.")
+    assert first_lines(failed) == ("Cycle 4 was stopped", "It was given up.")
 
 
 def test_every_figure_is_there(tmp_path: Path) -> None:
@@ -44,20 +44,20 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
         "classes": ("shoes 96 shoes: 90.0% to 80.0% 90.0% → 80.0% −10.4 1 11", "scarf new 18", "empty 0 no test photo"),
         "photos": (
             "5 lost, 14 won",
-            "Lost · 1 photo shop@3 labels them right and shop@4 does not.",
+            "Lost · 1 photo shop@3 labels these photos right, shop@4 labels them wrong.",
             "no picture shoes",
         ),
         "catalogue": (
             "3.1% of your rows would change (62 of 1,990; 95% 2.4 to 3.9%).",
-            "Of 50,000 rows of /data/rows.csv , 2,000, drawn at random, were given to both models. 10 rows could not",
-            "5 rows would newly go to review, 9 rows would need none any more",
+            "Both models labelled 2,000 random rows of the 50,000 in /data/rows.csv . 10 rows could not",
+            "5 rows would newly go to review, 9 rows would no longer need review",
             "boots → shoes 41 2.1%",
             "0.50 → 0.90 sure row 17",
         ),
         "learned": ("1,000 photos", "120 photos are new, 3 gone, 7 labelled otherwise", "shoes 1 1"),
         "corrections": (
             "1 conflict, 1 not found, 2 applied, 1 added, 1 agrees",
-            "1 of them is of a test photo, which changed 1 label that both models are judged by",
+            "1 correction is of a test photo: 1 true label changed for both models",
             "gone.jpg test hats → shoes",
             "2.jpg new → shoes",
             "999999999999… hats → shoes",
@@ -66,7 +66,7 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
         "newer": (
             "43 test photos are newer than shop@3 , which is right on 79.1% of them (95% 64.0 to 90.0%)",
             "shop@4 is right on 81.4% (95% 66.6 to 91.6%). The difference is +2.3 points (95% −6.0 to 10.6).",
-            "shop@3 was chosen for its answers on the older test photos.",
+            "shop@3 was chosen by its accuracy on the older test photos.",
         ),
         "costs": (
             "Brier score 0.191 0.172 of the probabilities",
@@ -76,7 +76,7 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
             "of these wrong 5 of 280 4 of 279",
             "4.0 MB 4.2 MB 1.05 times as large",
             "500 photos/s 400 photos/s 0.80 times as fast",
-            "accuracy alone shows a true difference of 3.2 points",
+            "this test detects a true difference of 3.2 points",
         ),
         "time": ("train 1.5 hours", "catalogue 30.0 seconds"),
     }.items():
@@ -105,7 +105,7 @@ def test_nothing_of_peoples_words_becomes_markup(tmp_path: Path) -> None:
 
 
 def test_photos_that_are_there_are_shown_and_the_others_named(tmp_path: Path) -> None:
-    assert "Not there any more: /shop/gone.jpg" in said(promoted(tmp_path), "photos")
+    assert "Deleted since then: /shop/gone.jpg" in said(promoted(tmp_path), "photos")
     Image.new("RGB", (30, 20), "navy").save(tmp_path / "here.png")
     shop = promoted(tmp_path)
     changes = [change.model_copy(update={"image": str(tmp_path / "here.png")}) for change in shop.comparison.changes]

@@ -21,7 +21,7 @@ def test_a_champion_that_moved_is_compared_with(shop: PaperShop) -> None:
     outcome = shop.run(view=view)
     assert (outcome.champion, outcome.challenger) == ("shop@2", "shop@3")
     assert "compare with shop@2" in shop.calls
-    assert "Another version of shop is champion by now" in view.notes[1]
+    assert "Another version of shop is champion now" in view.notes[1]
 
 
 def test_a_person_who_was_quicker_has_decided(shop: PaperShop) -> None:

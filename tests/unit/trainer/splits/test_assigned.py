@@ -77,5 +77,5 @@ def test_what_holds_no_splits_is_refused_with_the_place(tmp_path):
     with pytest.raises(DataError, match="no row"):
         read_splits(path)
     path.write_text(f"{HEADER}a.jpg,hat,train,1,g,,true\nb.jpg,hat,banana,2,h,,true\n")
-    with pytest.raises(DataError, match=r"line 3 is not as a training has written it .*banana"):
+    with pytest.raises(DataError, match=r"line 3 was changed after a training wrote it .*banana"):
         read_splits(path)

@@ -83,7 +83,7 @@ TESTED = LabeledPhoto(Path("tested"), "hat", TEST)
 def test_a_changed_split_is_refused_with_advice(place, sha256):
     with pytest.raises(
         DataError,
-        match=f"Expected {place} in test, as in the earlier training, got train; give it test again, or train without",
+        match=f"Expected {place} in test, as in the earlier training, got train; move it back to test, or train",
     ):
         match_earlier([LabeledPhoto(Path(place), "hat", TRAIN), TESTED], [sha256, "9"], [row("a", TEST, "1")])
     moved = [TESTED, *(LabeledPhoto(Path(name), "hat", TRAIN) for name in "abc")]

@@ -92,9 +92,9 @@ def test_a_tables_products_stay_together_and_unusable_rows_are_set_aside_with_re
         ("gone.png", "missing"),
     ]
     assert data.notes[:3] == (
-        "labels are under 'kind', photos under 'shot', products under 'sku'",
+        "labels are in 'kind', photos in 'shot', products in 'sku'",
         "1 row has no label and is left out",
-        "2 files set aside (2 missing): see excluded.csv",
+        "2 files excluded (2 missing): see excluded.csv",
     )
 
 
@@ -132,7 +132,7 @@ def test_a_photo_that_is_replaced_while_photos_are_prepared_is_left_out(photos, 
     data = prepared(photos, empty_cache, Replacing(step=step, path=path))
     assert [(e.path, e.reason) for e in data.excluded] == [(path, "changed")]
     assert path not in {photo.path for photo in data.photos}
-    assert data.notes == ("1 file set aside (1 changed): see excluded.csv",)
+    assert data.notes == ("1 file excluded (1 changed): see excluded.csv",)
     later = prepared(photos, empty_cache)
     assert [photo.sha256 for photo in later.photos if photo.path == path] == [file_sha256(path)]
     pixels, looks = PixelStore(empty_cache, SPEC), StatisticsStore(empty_cache)
@@ -186,7 +186,7 @@ def test_the_splits_of_other_photos_are_refused(photos, cache, tmp_path):
     for seed in range(40, 50):
         (tmp_path / "others" / ("hat", "vase")[seed % 2]).mkdir(parents=True, exist_ok=True)
         draw(tmp_path / "others" / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)
-    with pytest.raises(DataError, match="12 photos of the earlier training among the data, found none"):
+    with pytest.raises(DataError, match="12 photos of the earlier training in the data, found none"):
         prepared(tmp_path / "others", cache, earlier=first.photos)
 
 
@@ -198,9 +198,9 @@ def test_corrections_new_photos_and_empty_classes_are_said_and_move_nothing(phot
     (photos / "lamp").mkdir()
     second = prepared(photos, cache, earlier=first.photos)
     assert second.notes == (
-        "1 photo has another label than before (1 in test)",
+        "1 photo has a new label (1 in test)",
         "12 photos stay in their splits of the earlier training, 1 is new",
-        "no usable photo of lamp: the model will not know it",
+        "no usable photo of lamp: the model cannot learn it",
     )
     assert next(p for p in second.photos if p.path.name == "corrected.png").split is Split.TEST
 

@@ -34,7 +34,7 @@ def test_a_class_without_training_photos_is_set_aside_and_said():
     assert covered.set_aside == [
         Exclusion(Path(f"lamp{i}"), "class_not_trained", "No photo of lamp is for training") for i in range(2)
     ]
-    assert covered.notes == ("lamp is not learned: it has no training photo among 2 photos",)
+    assert covered.notes == ("lamp is left out: it has no training photo among 2 photos",)
     assert keep_trained(photos[:6]).notes == ()
 
 
@@ -72,7 +72,7 @@ def test_classes_that_a_split_lacks_are_said_with_the_reason(photos, notes):
         ({}, "at least two classes, found none; add training photos"),
         ({"hat": Split}, "at least two classes, found of hat only; add training photos"),
         ({"hat": Split, "vase": [TEST]}, "found of hat only; add training photos of vase"),
-        ({"hat": [TRAIN], "vase": [TRAIN, TEST]}, "no training photos can take their place: .*hat, vase"),
+        ({"hat": [TRAIN], "vase": [TRAIN, TEST]}, "no training photos can be moved there: .*hat, vase"),
     ],
 )  # fmt: skip
 def test_untrainable_data_is_refused_with_advice(classes, message):

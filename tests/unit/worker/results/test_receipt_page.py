@@ -134,12 +134,12 @@ def test_photos_are_in_the_page_failed_ones_last(photo: Path) -> None:
     photos = [
         LabelledPhoto(None, Status.FAILED, "gone.jpg", "failed: missing"),
         LabelledPhoto(
-            photo and PagePhoto.of(photo), Status.REVIEW, "кеды", "review 98.0%", "unlike what the model knows"
+            photo and PagePhoto.of(photo), Status.REVIEW, "кеды", "review 98.0%", "unlike the model's products"
         ),
     ]
     html = receipt_page(receipt(), photos)
     assert html.count("data:image/jpeg;base64,") == html.count("no picture") == 1
-    text = "Some of the photos кеды review 98.0% unlike what the model knows no picture gone.jpg failed: missing"
+    text = "Some of the photos кеды review 98.0% unlike the model's products no picture gone.jpg failed: missing"
     assert text in Page(html).text
     assert "Some of the photos" not in text_of()
 
