@@ -60,7 +60,7 @@ class Drop:
     @property
     def words(self) -> str:
         """The expected loss or gain."""
-        return f"{'gains' if self.estimate < 0 else 'loses'} about {abs(self.estimate):.2f} points of accuracy"
+        return f"should {'gain' if self.estimate < 0 else 'lose'} about {abs(self.estimate):.2f} points of accuracy"
 
     @property
     def is_telling(self) -> bool:

@@ -79,7 +79,7 @@ class Guess:
         if self.classes == len(self.pair):
             every = pair
         elif self.pair_stands_out:
-            every = f"{every}, and {pair}"
+            every = f"{every}, and {pair}" if self.accuracy - self.majority >= LEAST_GAIN else pair
         alone = "" if self.feature == TOGETHER else " alone"
         return f"{self.feature}{alone} {every}: the network may learn this instead of the product"
 

@@ -112,7 +112,7 @@ def test_no_pair_is_named_of_products_that_differ_in_colour():
 def test_the_one_class_of_eighty_one_with_a_shortcut_is_named():
     found = many(format=np.where(np.arange(81 * 12) % 81 == 17, "PNG", "JPEG"))["file format"]
     assert found.is_shortcut
-    assert found.sentence().startswith("file format alone guesses the class of 2% of the photos, by chance 1%, and")
+    assert found.sentence().startswith("file format alone distinguishes ")
     assert "c17" in found.pair
     assert " in 100%, by chance 50%: " in found.sentence()
 
