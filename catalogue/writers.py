@@ -86,7 +86,7 @@ def _check_writable(folder: Path) -> None:
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
     """The same catalogue with checks. Each cell is checked when it is read, before any photo is labelled.
 
-    The image column is checked only if it also identifies products, because a bad path fails only its row. Raises
+    The image column is not checked, unless it also identifies products: a bad path fails only its row. Raises
     InputError.
     """
     for field in catalogue.schema:

@@ -184,7 +184,7 @@ def whole_gain(
 ) -> float | None:
     """:func:`speed_gain` from files to labels. Each turn decodes the photos once, for both models.
 
-    Takes the first 32 photos that can be decoded. None if no photo can.
+    Takes the first 32 photos that can be decoded. None if there are none.
     """
     some = list(islice((data for data in photos if _decodes(data, spec)), _PHOTOS))
     if not some:

@@ -20,7 +20,7 @@ _HOME: Final = Path(__file__).resolve().parents[1]
 
 
 def check_layout() -> None:
-    """Raise an ImportError if Python finds another package under the name of one of Hangtag's."""
+    """Raise an ImportError if another package hides a package of Hangtag."""
     for room in (*ROOMS, "catalogue", "pages"):
         spec = find_spec(room)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
@@ -53,7 +53,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Command → its package. A command loads no other package."""
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
-"""Modules that a command needs from a package that its own package may not import: name → module."""
+"""Modules that commands get through Typer's context, because their own package may not import them: name → module."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
 """Packages whose libraries leave temporary files behind if the process is killed."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})

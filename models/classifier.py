@@ -196,7 +196,7 @@ class Classifier:
         return self.rules.nodes[label] if label in self.rules.nodes else self.thresholds[self.labels.index(label)]
 
     def asking(self, precision: float | None, threshold: float | None) -> "Classifier":
-        """The same network with another precision or threshold. Raises InputError like the class."""
+        """The same network with another precision or threshold. Raises the same InputError as the class."""
         return Classifier(self._session, self.metadata, self.digest, precision, threshold)
 
     @property
@@ -309,7 +309,7 @@ def load(
         path: a bundle folder or an ONNX file.
         variant: which model of the bundle to use. ``auto``, or None: the bundle's default.
         threads: number of threads per call. For many photos, a process per core with one thread each is faster.
-        precision: the share of labels without review that must be right, 0.98 for example. The model must list it.
+        precision: the share of labels without review that must be right, 0.98 for example. Must be one of the model's.
             Default: the model's own.
         threshold: the lowest confidence, above 0 and at most 1, at which photos of any class need no review. It
             promises no precision. Not with ``precision``.

@@ -136,8 +136,8 @@ class ClassifierPool:
         Args:
             photos: the bytes of the photos' files.
             top_k: number of classes in the answer, best first.
-            precision: the share of labels without review that must be right. The model must list it. Default: the
-                model's own.
+            precision: the share of labels without review that must be right: one of the model's precisions. Default:
+                the model's own.
             threshold: the lowest confidence at which photos need no review, in place of a precision.
 
         Returns:

@@ -26,7 +26,7 @@ COLUMNS = {
     "sku,Image_Path": ("Image_Path", "Photos are in the column 'Image_Path'."),
     "photo,image,url": (
         "image",
-        "Photos are in the column 'image', and not in 'photo', 'url' (name another with --image-column).",
+        "Photos are in the column 'image', and not in 'photo', 'url' (choose another column with --image-column).",
     ),
     "bild": ("bild", "Photos are in the column 'bild'."),
     "image": ("image", ""),

@@ -37,7 +37,7 @@ def test_links_come_into_a_page_later_and_replace_those_from_before(tmp_path: Pa
     add_links(page, {NASTY: second, "gone": tmp_path / "3.html"})
     links = [attributes["href"] for tag, attributes in check_harmless(page.read_text()).elements if tag == "a"]
     assert links == ["2.html"]
-    assert "These links work only where the page lies beside its files." in style_sheet()
+    assert "These links work only next to the page's files." in style_sheet()
     assert NASTY.split()[-2] in Page(page.read_text()).text
     add_links(tmp_path / "no-page.html", {"first": first})
     assert not (tmp_path / "no-page.html").exists()

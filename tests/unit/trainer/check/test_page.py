@@ -140,7 +140,7 @@ def test_names_do_nothing_but_name(shop) -> None:
 
 def test_where_nothing_is_wrong_the_page_says_so(few) -> None:
     page = Page(check_page(few))
-    assert "No issue found. Issues Looked for" in page.text
+    assert "No issue found. Issues No cases of" in page.text
     assert "– leaks no splits given" in page.text
     assert "– shortcuts too few images" in page.text
     assert "class images issues unusable dress 6 0 0 hat 6 0 0" in page.text

@@ -244,7 +244,7 @@ def test_a_class_name_that_no_file_could_hold_is_refused(lay, name):
             ("train/hat/1.jpg", "train/vase/1.jpg", "hat/1.jpg", "backup/vase/1.jpg"),
             "found backup, hat; move them away",
         ),
-        (("hat/1.jpg", "vase/1.jpg", "Test/1.jpg"), r"beside \S*/Test, found hat, vase; move them into \S*/train, or"),
+        (("hat/1.jpg", "vase/1.jpg", "Test/1.jpg"), r"next to \S*/Test, found hat, vase; move them into \S*/train, or"),
         (("train/hat/1.jpg", "train/vase/1.jpg", "train/val/1.jpg"), "found val, which look like splits"),
         (
             ("seg_train/hat/1.jpg", "seg_test/hat/1.jpg", "seg_pred/1.jpg"),
@@ -254,10 +254,10 @@ def test_a_class_name_that_no_file_could_hold_is_refused(lay, name):
         (("seg_train/hat/1.jpg", "seg_eval/hat/1.jpg"), "found seg_eval, seg_train, which look like splits"),
         (
             ("learning/hat/1.jpg", "learning/vase/1.jpg", "eval/hat/1.jpg"),
-            r"beside \S*/eval, found learning; move them",
+            r"next to \S*/eval, found learning; move them",
         ),
-        (("hat/1.jpg", "hat/test/2.jpg", "vase/1.jpg"), r"like \S*/hat/test/2.jpg, found \S*/hat/1.jpg in none"),
-        (("hat/train/1.jpg", "vase/1.jpg"), r"found \S*/vase/1.jpg in none"),
+        (("hat/1.jpg", "hat/test/2.jpg", "vase/1.jpg"), r"like \S*/hat/test/2.jpg, but \S*/hat/1.jpg is outside"),
+        (("hat/train/1.jpg", "vase/1.jpg"), r"but \S*/vase/1.jpg is outside"),
         (("train/hat/1.jpg", "train/vase/1.jpg", "_none/1.jpg"), r"into \S*/train/_none\."),
     ],
 )

@@ -81,7 +81,7 @@ def test_a_model_of_another_kind_or_size_is_refused(random_network, arch, other,
 def test_weights_with_a_top_are_refused(tmp_path, name):
     path, whole = tmp_path / name, narrow(classes=7)
     (whole.save_weights if ".weights." in name else whole.save)(path)
-    with pytest.raises(InputError, match="2 arrays more"):
+    with pytest.raises(InputError, match="2 more arrays"):
         start(path)
 
 
@@ -128,7 +128,7 @@ def test_a_preset_begins_with_the_weights_of_its_package(preset):
     choice, why = choose(HERE, preset=preset)
     arch, size = next(iter(PRESETS[preset].backbones.items()))
     assert choice == NetworkChoice(arch, size, NamedWeights.IMAGENET)
-    assert why.startswith(f"Begin with {arch}, pretrained: its weights are installed ({package_of(arch)}).")
+    assert why.startswith(f"Starts with {arch}, pretrained: its weights are installed ({package_of(arch)}).")
     assert why.endswith("--arch cnn")
 
 

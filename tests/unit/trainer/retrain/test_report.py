@@ -54,7 +54,7 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
             "boots → shoes 41 2.1%",
             "0.50 → 0.90 sure row 17",
         ),
-        "learned": ("1,000 photos", "120 photos are new, 3 gone, 7 labelled otherwise", "shoes 1 1"),
+        "learned": ("1,000 photos", "120 photos are new, 3 gone, 7 with another label", "shoes 1 1"),
         "corrections": (
             "1 conflict, 1 not found, 2 applied, 1 added, 1 agrees",
             "1 correction is of a test photo: 1 true label changed for both models",
