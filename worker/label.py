@@ -27,7 +27,7 @@ from models.process import usable_cores
 from models.storage.storage import FolderStorage, open_storage
 from models.whole_file import open_lock
 from pages.render import prepare
-from worker.job.job import JOB_FILE, Job, ModelPin, begin_retry, open_job, scratch_folder
+from worker.job.job import JOB_FILE, Job, ModelPin, Question, begin_retry, open_job, scratch_folder
 from worker.job.jobs import Jobs
 from worker.job.model import (
     JobModel,
@@ -37,7 +37,6 @@ from worker.job.model import (
     moved_words,
     note_models,
     pin_of,
-    questions_of,
 )
 from worker.job.receipt import JobReceipt, RunFigures, job_receipt
 from worker.job.writer import create_job, differences, requested_catalogue
@@ -82,7 +81,7 @@ def label(
     if processes:
         processes.fork(partial(main, [classifier for _, classifier in verified]), _EARLY)
     del verified  # other processes have the classifiers now
-    trees = [one.name for one in models if one.pin.taxonomy]
+    trees = [one.question.name for one in models if one.question.model.taxonomy]
     catalogue = requested_catalogue(request, request.output.suffix.lower(), trees)
     if catalogue.column_words:
         say(catalogue.column_words)
@@ -115,9 +114,10 @@ def _announce(
     say: Callable[[str], None],
 ) -> None:
     for question, one in zip(job.questions, models, strict=True):
-        if one.name:
-            say(f"{one.name}: {one.pin.reference}")
-        on_model(one.pin)
+        pin = one.question.model
+        if question.name:
+            say(f"{question.name}: {pin.reference}")
+        on_model(pin)
         if previous and job.missing_chunks():
             terms = terms_of(question.model, question.spec.options)
             say(carry_over(previous, question.storage, terms, question.name))
@@ -156,7 +156,7 @@ def _verified(
         say(words)
     variant = begun_variant(request.options.variant, begun.question(name) if begun else None, source.path)
     classifier = load_verified(source.path, replace(request.options, variant=variant), say)
-    return JobModel(name, source, pin_of(source.path, classifier)), classifier
+    return JobModel(Question(name=name, model=pin_of(source.path, classifier)), source), classifier
 
 
 def _previous_job(request: LabelRequest, folder: Path) -> Job | None:
@@ -205,7 +205,7 @@ def only_run(folder: Path) -> Iterator[None]:
 def _prepared_job(
     catalogue: Catalogue, request: LabelRequest, storage: FolderStorage, models: Sequence[JobModel]
 ) -> Job:
-    job, questions = open_job(storage), questions_of(models)
+    job, questions = open_job(storage), [one.question for one in models]
     if job is None:
         _empty(storage.root)  # what a run left that was killed before the job was whole
         note_models(storage, models)

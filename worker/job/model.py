@@ -25,17 +25,10 @@ from worker.request import USUAL_OPTIONS, JobOptions
 
 @dataclass(frozen=True)
 class JobModel:
-    """A model of a job: its question's name, its place, and its pin."""
+    """A question of a job, and where its model is now."""
 
-    name: str
+    question: Question
     source: ModelReference
-    pin: ModelPin
-    fallback: ModelPin | None = None
-
-
-def questions_of(models: Sequence[JobModel]) -> tuple[Question, ...]:
-    """The questions that these models answer."""
-    return tuple(Question(name=one.name, model=one.pin, fallback=one.fallback) for one in models)
 
 
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
@@ -54,7 +47,7 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
 def moved_words(job: Job, models: Iterable[JobModel]) -> str:
     """A sentence for each question whose model has another version in the job than in the request."""
     words = ""
-    for question, model in ((job.question(one.name), one.source) for one in models):
+    for question, model in ((job.question(one.question.name), one.source) for one in models):
         before = version_of(model, question.spec.model.digest) if question else None
         if before and before.name != model.name:
             now = f"{model.requested} is {model.name} by now" if model.by_alias else f"not of {model.name}"
@@ -174,13 +167,13 @@ class ModelNote(BaseModel, frozen=True):
 def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
     """Write a note of each model into the job's folder, before the job itself."""
     for one in models:
-        source = one.source
+        source, pin, fallback = one.source, one.question.model, one.question.fallback
         bundle = open_bundle(source.path) if source.path.is_dir() else None
         named = ModelName(asked=source.requested, version=source.name) if source.requested else None
-        note = _note(bundle, one.pin) if bundle else ModelNote()
-        fallback = _note(bundle, one.fallback) if bundle and one.fallback else None
-        note = note.model_copy(update={"named": named, "fallback": fallback})
-        question_storage(storage, one.name).replace(_note_key(one.pin), note.model_dump_json().encode())
+        note = _note(bundle, pin) if bundle else ModelNote()
+        other = _note(bundle, fallback) if bundle and fallback else None
+        note = note.model_copy(update={"named": named, "fallback": other})
+        question_storage(storage, one.question.name).replace(_note_key(pin), note.model_dump_json().encode())
 
 
 def read_note(job: Job) -> ModelNote:

@@ -17,9 +17,9 @@ from models.bundle import read_manifest
 from models.errors import ImageError, ImageFault, InputError, JobError
 from models.manifest import AUTO
 from models.reference import resolve_model
-from worker.job.job import Job, question_storage
+from worker.job.job import Job, Question, question_storage
 from worker.job.jobs import Jobs, check_name
-from worker.job.model import JobModel, fallback_pin, moved_words, note_models, questions_of, verified_pin
+from worker.job.model import JobModel, fallback_pin, moved_words, note_models, verified_pin
 from worker.job.writer import create_job, differences, requested_catalogue
 from worker.labelling.earlier_results import carry_over, check_done, terms_of
 from worker.queue.settings import TIME_LIMIT_S
@@ -50,7 +50,7 @@ class Submitted:
     @property
     def record(self) -> dict[str, object]:
         """For machines."""
-        spec, names = self.job.spec, {one.name: one.source.name for one in self.models}
+        spec, names = self.job.spec, {one.question.name: one.source.name for one in self.models}
         models = {"model": names[""]} if "" in names else {"models": names}
         sizes = {"rows": spec.rows, "chunks": spec.chunks}
         return {"job": self.name, "new": self.new, "folder": self.job.storage.place, **sizes, **models}
@@ -70,21 +70,22 @@ def submit(
     previous, earlier = _previous_job(request, jobs), jobs.get(name)
     words, unseen_words = list[str](), ""
     models = tuple(_verified(request, question, earlier, words.append) for question in request.models)
-    trees = [one.name for one in models if one.pin.taxonomy]
+    questions = [one.question for one in models]
+    trees = [question.name for question in questions if question.model.taxonomy]
     rows = requested_catalogue(request, ".parquet", trees, catalogue, confined=True)
     if earlier is None:
         rows, unseen_words = _with_photos(rows)
     rows = replace(rows, batches=_counted(rows.batches, on_rows))
     for one in models:
-        jobs.bundles.put(one.source.path, one.pin.digest)
+        jobs.bundles.put(one.source.path, one.question.model.digest)
     if earlier is None:
-        words = [*words, rows.column_words, *(_carry_over(previous, request, jobs, models) if previous else ())]
+        words = [*words, rows.column_words, *(_carry_over(previous, request, jobs, questions) if previous else ())]
         size = chunk_rows(options.timeout_s, options.per_host, decodings_of([one.source.path for one in models]))
-        storage, questions = jobs.storage(name), questions_of(models)
+        storage = jobs.storage(name)
         note_models(storage, models)
         job = create_job(storage, rows, questions, options, size, request.priority, confined=True)
     else:
-        if other := differences(earlier.spec, rows, questions_of(models), options):
+        if other := differences(earlier.spec, rows, questions, options):
             moved = moved_words(earlier, models)
             msg = f"There is a job {name} already, and it is not this one: {other}.{moved} Pass another --job."
             raise JobError(msg)
@@ -113,7 +114,7 @@ def _verified(request: SubmitRequest, question: str, earlier: Job | None, say: C
     before = earlier.question(question) if earlier else None
     if before and request.options.variant == AUTO and before.spec.model.digest == pin.digest:
         pin, fallback = before.spec.model, before.spec.fallback
-    return JobModel(question, source, pin, fallback)
+    return JobModel(Question(name=question, model=pin, fallback=fallback), source)
 
 
 def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
@@ -172,11 +173,11 @@ def _counted(batches: Iterator[pa.RecordBatch], on_rows: Callable[[int], None]) 
         yield batch
 
 
-def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, models: Iterable[JobModel]) -> Iterator[str]:
-    for one in models:
-        storage = question_storage(jobs.storage(request.name), one.name)
-        words = carry_over(previous, storage, terms_of(one.pin, request.options), one.name)
-        yield f"{one.name}: {words}" if one.name else words
+def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, questions: Iterable[Question]) -> Iterator[str]:
+    for question in questions:
+        storage = question_storage(jobs.storage(request.name), question.name)
+        words = carry_over(previous, storage, terms_of(question.model, request.options), question.name)
+        yield f"{question.name}: {words}" if question.name else words
 
 
 def decodings_of(models: Sequence[Path]) -> int:

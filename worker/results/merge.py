@@ -3,7 +3,6 @@
 import errno
 import os
 import sqlite3
-from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
@@ -21,13 +20,12 @@ from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, open_writer, t
 from models.decision import ReviewReason
 from models.errors import JobError
 from models.whole_file import replacing, sync_file
-from worker.job.job import Batch, Job, images_at, images_of, shown_cell
+from worker.job.job import Batch, Job, images_of, shown_cell
 from worker.job.parts import (
     REVIEW_FIRST,
     REVIEW_LAST,
     THUMBNAIL,
     WORST,
-    PartRow,
     Status,
     result_columns,
     result_schema,
@@ -36,14 +34,11 @@ from worker.job.parts import (
 from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
 from worker.results.end_review import EndReview, find_end_reviews, shown_pictures
 from worker.results.products import ProductStore, disagreement_to_review, product_names, write_by_group
-from worker.results.tally import Tally, sample_row
+from worker.results.tally import Tally
 
 _IMPORT_COLUMNS: Final = ("was", "reviewer", "at")
 """Names that an import of corrections reads as a reviewer's."""
 _LONGEST_CELL: Final = 2000
-_LABELS_SHOWN: Final = 12
-_ROWS_SHOWN: Final = 6
-"""Rows of each label to review that a page shows."""
 _T = TypeVar("_T")
 
 
@@ -57,8 +52,7 @@ class ReviewList:
         self._names = _catalogue_names(job)
         self._rows = 0
         database.execute(
-            "CREATE TABLE doubt (place REAL, row INT, line TEXT, label TEXT, confidence REAL, reason TEXT, "
-            "PRIMARY KEY (place, row)) WITHOUT ROWID"
+            "CREATE TABLE doubt (confidence REAL, row INT, line TEXT, PRIMARY KEY (confidence, row)) WITHOUT ROWID"
         )
 
     def add(self, part: pa.Table, rows: pa.Table) -> None:
@@ -71,27 +65,21 @@ class ReviewList:
             confidence = results.column("confidence")  # NaN sorts first, as the least sure
             unsure = pc.if_else(pc.is_null(confidence, nan_is_null=True), -1.0, confidence)
             order = pc.if_else(pc.equal(results.column("reason"), ReviewReason.REPEATED), -2.0, unsure).to_pylist()
-            lines = self._lines(numbers, results, rows.filter(doubtful))
-            cells = (results.column(name).to_pylist() for name in ("label", "confidence", "reason"))
-            doubts = zip(order, numbers, lines, *cells, strict=True)
-            self._database.executemany("INSERT INTO doubt VALUES (?, ?, ?, ?, ?, ?)", doubts)
+            doubts = zip(order, numbers, self._lines(numbers, results, rows.filter(doubtful)), strict=True)
+            self._database.executemany("INSERT INTO doubt VALUES (?, ?, ?)", doubts)
 
-    def write(self, file: Path) -> dict[str, list[PartRow]]:
-        """Write ``review.csv``; returns label → its first rows, to be shown."""
-        shown: defaultdict[str, list[PartRow]] = defaultdict(list)
+    def write(self, file: Path) -> None:
+        """Write ``review.csv``."""
         prefix = self._job.spec.options.prefix
         first, last = ([prefix + name for name in names] for names in (REVIEW_FIRST, REVIEW_LAST))
         encoding = "utf-8-sig" if self._job.spec.options.excel_safe else "utf-8"
         with file.open("w", encoding=encoding, newline="") as out:
             header = [*self._kept(first), *self._names.values(), *last]
             out.writelines(csv_lines([list(map(without_formula, header))], self._job.spec.delimiter))
-            for _, row, line, label, *cells in self._database.execute("SELECT * FROM doubt ORDER BY place, row"):
-                out.write(line)
-                if label is not None and len(first_rows := shown[label]) < _ROWS_SHOWN:
-                    names = ("row", "status", "label", "confidence", "reason")
-                    first_rows.append(dict(zip(names, (row - 1, Status.REVIEW, label, *cells), strict=True)))
+            out.writelines(
+                line for (line,) in self._database.execute("SELECT line FROM doubt ORDER BY confidence, row")
+            )
         sync_file(file)
-        return shown
 
     def _kept(self, first: Sequence[_T]) -> Sequence[_T]:
         """The cells before the catalogue's, without the photo's place if the image column has the same name."""
@@ -211,11 +199,9 @@ class QuestionMerge:
         return part
 
     def write_review(self) -> None:
-        """Write ``review.csv``, and keep the rows to show of the labels with most rows to review."""
-        rows = self._review.write(self._folder / REVIEW_FILE)
-        labels = [label for label, _ in self.tally.review_by_label.most_common(_LABELS_SHOWN)]
-        images = images_at(self._question, [row["row"] for label in labels for row in rows[label]])
-        self.doubtful = {label: tuple(sample_row(row, images[row["row"]]) for row in rows[label]) for label in labels}
+        """Write ``review.csv``."""
+        self._review.write(self._folder / REVIEW_FILE)
+        self.doubtful = self.tally.least_sure.shown(self._question)
 
 
 def _images(question: Job, batch: Batch, rows: pa.Array) -> list[str | None]:

@@ -17,7 +17,7 @@ from models.decision import ReviewReason
 from models.drift import BINS, ReferenceAnswers, answers_of, confidence_histogram
 from models.errors import ImageFault
 from models.text import without_secrets
-from worker.job.job import Job, shown_cell
+from worker.job.job import Job, images_at, shown_cell
 from worker.job.model import read_note
 from worker.job.parts import PART_SCHEMA, PartRow, PhotoWork, Status, part_work, with_leaves
 from worker.job.receipt import (
@@ -47,6 +47,8 @@ _EXAMPLES: Final = 5
 _LONGEST_IMAGE: Final = 300
 _SAMPLE: Final = 48
 _SAMPLE_FAILED: Final = 8
+_MOST_LABELS: Final = 12
+_EACH: Final = 6
 
 
 class DistinctPhotos:
@@ -90,6 +92,43 @@ class DistinctPhotos:
         return answers_of(labels, confidences)
 
 
+class LeastSure:
+    """Counts the rows to review by label, and keeps the least sure rows of each. Memory grows with the labels only."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+        fields = [PART_SCHEMA.field("label"), PART_SCHEMA.field("confidence"), ("row", pa.int64())]
+        self._kept = pa.schema([*fields, PART_SCHEMA.field("reason")]).empty_table()
+
+    def add(self, part: pa.Table, first: int) -> None:
+        """Add the next rows; ``first``: the number of the first one in the catalogue, from 0."""
+        confidence = part.column("confidence")
+        known = pc.if_else(pc.is_null(confidence, nan_is_null=True), pa.scalar(-1.0, pa.float32()), confidence)
+        columns = [part.column("label"), known, np.arange(first, first + len(part)), part.column("reason")]
+        doubtful = pc.and_(pc.equal(part.column("status"), Status.REVIEW), part.column("label").is_valid())
+        rows = pa.table(columns, self._kept.schema).filter(doubtful)
+        _count(self.counts, rows.column("label"))
+        rows = pa.concat_tables([self._kept, rows]).sort_by([(name, "ascending") for name in rows.column_names[:3]])
+        rank = pc.rank(rows.column("label"), tiebreaker="first").to_numpy()
+        lowest = pc.rank(rows.column("label"), tiebreaker="min").to_numpy()
+        self._kept = rows.filter(pa.array(rank - lowest < _EACH))
+
+    def shown(self, job: Job) -> dict[str, tuple[SampleRow, ...]]:
+        """At most six rows of each of the twelve labels with most rows to review, the least sure first."""
+        labels = [label for label, _ in self.counts.most_common(_MOST_LABELS)]
+        kept = {label: self._kept.filter(pc.equal(self._kept.column("label"), label)).to_pylist() for label in labels}
+        images = images_at(job, [row["row"] for rows in kept.values() for row in rows])
+        return {
+            label: tuple(
+                _sample_row(
+                    {**row, "status": Status.REVIEW, "confidence": max(0.0, row["confidence"])}, images[row["row"]]
+                )
+                for row in rows
+            )
+            for label, rows in kept.items()
+        }
+
+
 @dataclass
 class Tally:
     """Counts over a job's results. Memory does not grow with the rows."""
@@ -110,7 +149,7 @@ class Tally:
     busy_s: float = 0.0
     photos: Counter[str] = field(default_factory=Counter)
     distinct: DistinctPhotos = field(default_factory=DistinctPhotos)
-    review_by_label: Counter[str] = field(default_factory=Counter)
+    least_sure: LeastSure = field(default_factory=LeastSure)
     repeated: tuple[RepeatedPicture, ...] = ()
     mix: ClassMix | None = None
     _drawn: list[tuple[float, SampleRow]] = field(default_factory=list)
@@ -131,7 +170,7 @@ class Tally:
         _count(self.reasons, part.column("reason"))
         self.histogram += confidence_histogram(part.column("confidence").drop_null().to_numpy())
         self.distinct.add(part)
-        _count(self.review_by_label, part.column("label").filter(pc.equal(part.column("status"), Status.REVIEW)))
+        self.least_sure.add(part, self.rows)
         self._draw(part, images)
         self._show_errors(part, images)
         self.rows += part.num_rows
@@ -143,7 +182,7 @@ class Tally:
         lowest = np.argsort(drawn)[:_SAMPLE]
         numbers = pa.array(readable[lowest])
         cells = part.select(["label", "confidence", "status", "reason"]).take(numbers).to_pylist()
-        rows = map(sample_row, cells, images(numbers))
+        rows = map(_sample_row, cells, images(numbers))
         self._drawn += zip(drawn[lowest].tolist(), rows, strict=True)
         self._drawn.sort(key=itemgetter(0))
         del self._drawn[_SAMPLE:]
@@ -183,7 +222,7 @@ class Tally:
             model=job.model,
             by_label=dict(self.by_label.most_common()),
             by_level=dict(sorted(self.by_level.items())),
-            review_by_label=dict(self.review_by_label.most_common()),
+            review_by_label=dict(self.least_sure.counts.most_common()),
             review_reasons={reason: self.reasons[reason] for reason in ReviewReason if self.reasons[reason]},
             confidence_histogram=tuple(self.histogram.tolist()),
             groups=groups,
@@ -234,7 +273,6 @@ def _count(counter: Counter[Any], column: pa.ChunkedArray) -> None:
         counter[value] += count
 
 
-def sample_row(cells: PartRow, image: str | None) -> SampleRow:
-    """A row to show, from cells of its result and its image cell."""
+def _sample_row(cells: PartRow, image: str | None) -> SampleRow:
     reason = cells["reason"] and ReviewReason(cells["reason"])
     return SampleRow(image, Status(cells["status"]), cells["label"], cells["confidence"], None, reason)

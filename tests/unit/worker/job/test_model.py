@@ -10,14 +10,13 @@ from models.errors import BundleError, DisagreementError
 from models.reference import ModelReference
 from models.storage.storage import FolderStorage
 from tests.variants import falsify
-from worker.job.job import Job, ModelPin
+from worker.job.job import Job, ModelPin, Question
 from worker.job.model import (
     JobModel,
     fallback_pin,
     load_job_model,
     load_pinned,
     note_models,
-    questions_of,
     verified_pin,
 )
 from worker.job.writer import create_job
@@ -109,10 +108,10 @@ def undecided(tmp_path: Path, int8_bundle: Path) -> Job:
     source = tmp_path / "list.txt"
     source.write_text("a.jpg\n")
     pin = verified_pin(int8_bundle)
-    model = JobModel("", ModelReference(int8_bundle, "shop"), pin, fallback_pin(int8_bundle, pin, JobOptions()))
+    question = Question(name="", model=pin, fallback=fallback_pin(int8_bundle, pin, JobOptions()))
     storage = FolderStorage(tmp_path / "job")
-    note_models(storage, [model])
-    return create_job(storage, open_catalogue(source), questions_of([model]))
+    note_models(storage, [JobModel(question, ModelReference(int8_bundle, "shop"))])
+    return create_job(storage, open_catalogue(source), [question])
 
 
 def test_the_first_worker_that_agrees_chooses_for_all(undecided: Job, int8_bundle: Path) -> None:

@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from models.decision import ReviewReason
 from tests.unit.worker.answers import failed, photo, sure, unsure
 from worker.job.job import Job
-from worker.request import JobOptions
-from worker.results.merge import ReviewList, merge_job, scratch_database
+from worker.results.merge import ReviewList, scratch_database
 
 UNKNOWN = ReviewReason.UNKNOWN
 NAN = float("nan")
@@ -125,15 +124,3 @@ def test_every_doubtful_row_is_there_once_least_sure_first(answered_job, tmp_pat
     rows = list(csv.DictReader(written(job, tmp_path).splitlines()))
     doubtful = [(answer.confidence, row) for row, answer in enumerate(answers, start=1) if answer.reason]
     assert [(float(row["confidence"]), int(row["row"])) for row in rows] == sorted(doubtful)
-
-
-def test_the_least_sure_rows_of_each_label_are_shown(answered_job, tmp_path: Path) -> None:
-    answers = [unsure("shoe" if row % 3 else "hat", row / 100, reason=UNKNOWN) for row in range(48)]
-    job = answered_job([*answers, sure("shoe", 0.9), failed()], ["A"] * 50, JobOptions())
-    tally, (merge,) = merge_job(job, tmp_path / "result.csv", tmp_path)
-    assert tally.review_by_label == {"shoe": 32, "hat": 16}
-    assert list(merge.doubtful) == ["shoe", "hat"]
-    shown = merge.doubtful["shoe"]
-    assert [round(row.confidence or 0, 2) for row in shown] == [0.01, 0.02, 0.04, 0.05, 0.07, 0.08]
-    assert [row.image for row in shown] == [f"{number}.jpg" for number in (1, 2, 4, 5, 7, 8)]
-    assert {row.reason for row in merge.doubtful["hat"]} == {UNKNOWN}

@@ -12,7 +12,7 @@ from models.drift import ReferenceAnswers
 from tests.row_results import part_bytes, results_of, table_of
 from worker.job.parts import NO_PHOTO_WORK, PART_SCHEMA, PhotoWork
 from worker.job.receipt import RunFigures
-from worker.results.tally import DistinctPhotos, Tally
+from worker.results.tally import DistinctPhotos, LeastSure, Tally
 
 
 def part(*rows: tuple[str | None, float | None, str, str | None], reasons: Sequence[str | None] = ()) -> pa.Table:
@@ -39,6 +39,21 @@ def test_counts_are_over_all_parts() -> None:
     assert [(e.row, e.image) for e in tally.examples["missing"]] == [(2, "1.jpg"), (4, "1.jpg")]
     assert tally.histogram.sum() == 3
     assert tally.histogram[-1] == 2
+
+
+def test_rows_to_review_are_counted_by_label_and_the_least_sure_of_each_are_shown(make_job, catalogue) -> None:
+    job = make_job(catalogue, chunk_rows=10)
+    found, sure = LeastSure(), ("shoe", 0.1, "labeled", None)
+    for first in range(0, 60, 10):
+        doubtful = [("shoe" if row % 3 else "hat", row / 100, "review", None) for row in range(first, first + 8)]
+        failed = (None, None, "failed", "missing")
+        found.add(part(sure, *doubtful, failed, reasons=(None, *["unknown"] * 8, None)), first)
+    assert found.counts == {"shoe": 32, "hat": 16}
+    shown = found.shown(job)
+    assert list(shown) == ["shoe", "hat"]
+    assert [round(row.confidence or 0, 2) for row in shown["shoe"]] == [0.01, 0.02, 0.04, 0.05, 0.07, 0.1]
+    assert [row.image for row in shown["hat"][:3]] == [job.chunk_images(0)[at] for at in (1, 4, 7)]
+    assert {row.reason for row in shown["hat"]} == {"unknown"}
 
 
 def test_reasons_and_work_are_added_up_over_parts(make_job, catalogue) -> None:
