@@ -368,7 +368,7 @@ def _shared(classes: Sequence[str]) -> list[str]:
 def _check_any(path: Path, dataset: Dataset) -> None:
     if not dataset.photos:
         loose = any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.glob("*")) if path.is_dir() else False
-        hint = "but not in class folders; make a folder for each class" if loose else "found none"
+        hint = "found images outside of class folders; make a folder for each class" if loose else "found none"
         where = f"in class folders under {path}" if path.is_dir() else f"in the rows of {path}"
         msg = f"Expected images {where}, {hint}."
         raise DataError(msg)

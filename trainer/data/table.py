@@ -73,7 +73,7 @@ class TableRead:
         """Remarks for a person, one per line, without folders."""
         notes = []
         if (self.image_column, self.label_column, self.group_column or _GROUP) != (_IMAGE, LABEL, _GROUP):
-            products = f", products under {self.group_column!r}" if self.group_column else ""
+            products = f", products in {self.group_column!r}" if self.group_column else ""
             notes.append(f"labels are in {self.label_column!r}, photos in {self.image_column!r}{products}")
         if self.where:
             notes.append(f"{self.rows_chosen:,} of {number_of(self.rows, 'row')} meet {' and '.join(self.where)}")
