@@ -53,8 +53,7 @@ MAX_PIXELS: Final = 50_000_000
 """The largest file, and the largest decoded photo. A pixel takes up to eight bytes."""
 _PIXEL_BYTES: Final = 8
 _MOST_OF_A_JPEG: Final = 4 * MAX_PIXELS
-"""The most pixels of a JPEG. It is decoded at an eighth of its sides, row by row: 200 million pixels take half a second
-and 35 MB."""
+"""The most pixels of a JPEG. It is decoded at an eighth of its sides, row by row: 200 million take 0.5 s and 35 MB."""
 _COEFFICIENT_BYTES: Final = 2
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
@@ -160,7 +159,6 @@ def opened(data: bytes) -> Iterator[Image.Image]:
 
 
 def _png(data: bytes) -> Image.Image:
-    """A loaded PNG. If Pillow refuses the file, chunks that the picture does not need are removed."""
     try:
         return _loaded(data)
     except (ImageError, Image.DecompressionBombError, MemoryError):

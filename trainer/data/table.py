@@ -277,7 +277,6 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
 
 
 def _above(parents: Mapping[str, str], label: str) -> list[str]:
-    """The names above a label. Stops at a cycle, which is refused elsewhere."""
     above: list[str] = []
     while (parent := parents.get(above[-1] if above else label)) is not None and parent not in above:
         above.append(parent)

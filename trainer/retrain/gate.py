@@ -245,8 +245,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
     """Labels without review are right as often as promised, within chance, or as often as the champion's.
 
-    If both models break the promise, and the challenger not more often, the challenger passes: the champion is no
-    better.
+    If both models break the promise, and the challenger not more often, it passes: the champion is no better.
     """
     automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
@@ -330,8 +329,6 @@ def _listed(names: Collection[str]) -> str:
 
 
 class _Row(NamedTuple):
-    """A check: name and format of its figure, and the words for a met and a missed limit."""
-
     check: Callable[[GateSettings, Comparison, CatalogueDiff | None], Finding | None]
     title: str
     show: Callable[[float], str]
