@@ -72,7 +72,7 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Write a file without a name, because correct permissions are not enough."""
+    """Write a file without a name: permissions may be right although the disk is full."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:

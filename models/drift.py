@@ -30,7 +30,7 @@ _LEAST_PHOTOS: Final = 30
 _LEAST_EXPECTED: Final = 5.0
 """The fewest expected photos in a bin: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
 _Z: Final = 3.0902
-"""The normal quantile of 0.999. In a thousand jobs without drift, each index exceeds its limit once."""
+"""The normal quantile of 0.999. In a thousand jobs without drift, each index exceeds its limit about once."""
 _SMOOTHING: Final = 0.5
 
 

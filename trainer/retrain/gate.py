@@ -343,7 +343,7 @@ _AT_LEAST: Final = ("at least", "less than")
 _TABLE: Final = {
     "test_photos": _Row(_test_photos, "Test photos that are gone, changed or unreadable", _count, *_AT_MOST),
     "accuracy": _Row(_accuracy, "Accuracy", _points, "more than", "not more than"),
-    "interval": _Row(_interval, "Accuracy on all your photos, at worst", _points, *_AT_LEAST),
+    "interval": _Row(_interval, "Lower bound of the accuracy on your photos", _points, *_AT_LEAST),
     "recall": _Row(_recall, "Largest loss of a class", _points, *_AT_LEAST),
     "new_classes": _Row(_new_classes, "Lowest recall of a new class", percent, *_AT_LEAST),
     "vanished_classes": _Row(_vanished_classes, "Classes that the challenger lacks", _count, *_AT_MOST),
