@@ -345,10 +345,7 @@ def _check_names(source: str, schema: pa.Schema) -> None:
         raise InputError(msg)
     repeated = sorted(name for name, count in Counter(schema.names).items() if count > 1)
     if repeated:
-        msg = (
-            f"Expected different column names in {source}, found {', '.join(repeated)[:200]} twice; rename one "
-            "of the two columns."
-        )
+        msg = f"Expected different column names in {source}, found {', '.join(repeated)[:200]} twice; rename a column."
         raise InputError(msg)
     photos = (name for name in schema.names if is_url_or_data(name) or PurePath(name).suffix.lower() in IMAGE_SUFFIXES)
     photo = next(photos, None)

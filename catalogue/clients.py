@@ -168,7 +168,6 @@ def _redirect(target: Target, location: str) -> Redirect:
 
 
 def _retry_after(header: str) -> float | None:
-    """Seconds to wait (RFC 9110, 10.2.3: a number or a date). ``None`` for other values."""
     header = header.strip()
     if header.isascii() and header.isdecimal():
         return min(float(header), _LONGEST_AFTER_S)

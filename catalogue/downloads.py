@@ -103,8 +103,7 @@ class Downloads:
         """Whether more downloads could start at once than were requested.
 
         Other processes cannot take the chunk that this process takes. So the answer is no while nearly all of the
-        latest photos wait for busy hosts. Every few seconds it is yes anyway, because the next chunk may have other
-        hosts.
+        latest photos wait for busy hosts. Every few seconds it is yes anyway: the next chunk may have other hosts.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -220,7 +219,6 @@ class Downloads:
             self._slots.release()
 
     async def _watch(self) -> None:
-        """Start further downloads in place of very slow ones."""
         while True:
             await asyncio.sleep(_TICK_S)
             now = self._loop.time()

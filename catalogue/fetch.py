@@ -113,7 +113,6 @@ class MemoryBudget:
             await self._freed.wait()
 
     def _may_exceed(self, fetch: "Fetch") -> bool:
-        """Whether a large photo may exceed the limit. One photo may, if no photo is ready: otherwise all would wait."""
         if self._exceeding is None and not self._ready:
             self._exceeding = fetch
         return self._exceeding is fetch
@@ -223,8 +222,7 @@ class Fetch:
         """Record that a try got no answer.
 
         A dying host may have answered other requests just before, so one silent try proves nothing about the photo. Two
-        silent tries prove that it is at fault. So does one long silent try, if other requests got answers in the
-        meantime.
+        silent tries prove its fault. So does one long silent try, if other requests got answers in the meantime.
         """
         long = ended - began >= self.limits.slow_s
         self.silences += long

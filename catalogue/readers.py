@@ -164,7 +164,6 @@ def _delimiter(text: TextFile) -> str:
 
 
 def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) -> Iterator[list[str]]:
-    """The header and the rows, without the empty cells that Excel adds at the end."""
     csv.field_size_limit(MAX_CELL_BYTES)
     rows = csv.reader(islice(text.lines(newline=""), skip, None), delimiter=delimiter, strict=True)
     try:
@@ -178,9 +177,8 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
                 del cells[width:]
             if len(cells) != width:
                 msg = (
-                    f"Expected {number_of(width, 'cell')} in the record that ends at line "
-                    f"{rows.line_num + skip} of {text.name}, got {len(cells)}; quote cells that contain "
-                    f"{delimiter!r}, or name each column."
+                    f"Expected {number_of(width, 'cell')} in the record that ends at line {rows.line_num + skip} of "
+                    f"{text.name}, got {len(cells)}; quote cells that contain {delimiter!r}, or name each column."
                 )
                 raise InputError(msg)
             if blank:
@@ -370,7 +368,6 @@ def _without_views(kind: pa.DataType) -> pa.DataType:
 
 
 def _class_names(metadata: dict[bytes, bytes] | None) -> dict[str, str]:
-    """Column of class numbers → names of the classes in JSON, from the metadata of Hugging Face's data sets."""
     try:
         features = json.loads((metadata or {})[b"huggingface"])["info"]["features"]
         return {name: json.dumps(one["names"]) for name, one in features.items() if one["_type"] == "ClassLabel"}

@@ -144,8 +144,6 @@ class _Download:
 
 
 class _PassingError(JobError):
-    """A temporary fault. ``wait_s``: the host's ``Retry-After``, in seconds."""
-
     def __init__(self, message: str, wait_s: float = 0.0) -> None:
         super().__init__(message)
         self.wait_s = wait_s
@@ -263,7 +261,6 @@ def _says_its_end(answer: ClientResponse) -> bool:
 
 
 async def _write_body(answer: ClientResponse, download: _Download) -> None:
-    """Write the body from the file's start, over the bytes of an earlier try."""
     file, limits = download.file, download.limits
     file.seek(0)
     file.truncate()

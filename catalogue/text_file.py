@@ -142,7 +142,6 @@ def check_encoding(name: str) -> str:
 
 
 def _unmarked_utf16(head: bytes) -> str | None:
-    """The UTF-16 encoding of a file without a mark: in Latin letters every other byte is 0."""
     first, second = head[0::2].count(0), head[1::2].count(0)
     if max(first, second) <= _MANY_NULS * len(head) or min(first, second) > _MANY_NULS * max(first, second):
         return None

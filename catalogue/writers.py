@@ -72,7 +72,7 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Write a file without a name, because correct permissions are not enough."""
+    """Write a file without a name: permissions may be right although the disk is full."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -86,8 +86,7 @@ def _check_writable(folder: Path) -> None:
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
     """The same catalogue with checks. Each cell is checked when it is read, before any photo is labelled.
 
-    The image column is not checked, unless it also identifies products: a bad path fails only its row. Raises
-    InputError.
+    The image column is checked only if it also identifies products: a bad path fails only its row. Raises InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
@@ -228,10 +227,7 @@ def text_cells(column: pa.ChunkedArray) -> list[Any]:
 
 
 def json_text(value: object) -> str:
-    """JSON on one line. A value without a JSON type, such as a decimal number, becomes a string.
-
-    Raises ValueError.
-    """
+    """JSON on one line. A value without a JSON type, such as a decimal number, becomes a string. Raises ValueError."""
     return _JSON.encode(value)
 
 
@@ -276,7 +272,6 @@ def _plain(kind: pa.DataType) -> pa.DataType:
 
 
 def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
-    """The value with null in place of NaN and infinity, which JSON cannot hold."""
     match value:
         case float():
             return value if math.isfinite(value) else None
@@ -290,8 +285,7 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
 def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iterator[str]:
     """Records as CSV (RFC 4180), but with a line feed after each, as Unix tools expect.
 
-    Before Python 3.13, the csv module does not quote a lone carriage return, which readers take for the end of a
-    record.
+    Before Python 3.13, the csv module does not quote a lone carriage return, which readers take for a record's end.
     """
     written: list[str] = []
     file = SimpleNamespace(write=written.append)

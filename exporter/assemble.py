@@ -70,8 +70,7 @@ _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
 _PARITY_FILE: Final = "parity.json"
 _QUANTILES: Final = 100
-"""Number of confidence bins in the stored proof. If a job raises a threshold by one bin, it loses a hundredth of the
-rows."""
+"""Number of confidence bins in the stored proof. Raising a job's threshold by one bin loses a hundredth of the rows."""
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
 _TURNED_LEFT: Final = 6

@@ -248,7 +248,6 @@ class Histograms(HistogramCollector):
 
 @contextmanager
 def _tools() -> Iterator[None]:
-    """Silence ONNX Runtime's tools, and turn their exceptions into QuantizeError."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

@@ -26,8 +26,7 @@ _CROSSED: Final = 0.03
 """The share of photos that may cross the limit, beyond chance. If the two scores were unrelated, some 10% would cross:
 5% are beyond each limit."""
 _SAME_LABELS: Final = 0.95
-"""If variant and float32 give a smaller share of equal labels, the folds' networks (float32) do not count for the
-variant."""
+"""With a smaller share of labels equal to float32's, the folds' networks (float32) do not count for the variant."""
 
 
 @dataclass(frozen=True)

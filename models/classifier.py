@@ -142,8 +142,7 @@ BATCH: Final = 8
 class Classifier:
     """A loaded model.
 
-    The session has an input ``image`` and outputs ``probabilities``, and ``unknown`` if the metadata has a limit for
-    it.
+    The session has an input ``image`` and outputs ``probabilities`` and, if the metadata has a limit, ``unknown``.
 
     Attributes:
         rules: the rules that turn scores into labels and reviews.
@@ -302,8 +301,7 @@ def load(
 ) -> Classifier:
     """Load a bundle, or a single ``.onnx`` file that Hangtag exported.
 
-    Photos without review have a promised precision, or reach a threshold that you choose. Without either, every photo
-    goes to review.
+    Photos without review have a promised precision, or reach a threshold that you choose. Otherwise all go to review.
 
     Args:
         path: a bundle folder or an ONNX file.

@@ -23,9 +23,7 @@ _NO_PROMISE: Final = (
     "This model promises no precision: every photo goes to review. Train longer or with more photos, or get "
     "labels without a promise with --threshold."
 )
-UNMEASURED: Final = (
-    f"Detection of photos without your products was not measured: train again with such photos in a folder {NONE}."
-)
+UNMEASURED: Final = f"Detection of other photos was not measured: train again with such photos in a folder {NONE}."
 
 
 class ReviewReason(StrEnum):

@@ -25,14 +25,12 @@ from models.manifest import parse_file
 from models.statistics.confidence import Probability, StrictModel, Thresholds
 
 _LARGE: Final = 0.2
-"""From this value, the index shows a large change, by the convention of credit scoring: Siddiqi, Credit Risk Scorecards
-(2006)."""
+"""From this value, the index is a large change, as in credit scoring: Siddiqi, Credit Risk Scorecards (2006)."""
 _LEAST_PHOTOS: Final = 30
 _LEAST_EXPECTED: Final = 5.0
-"""The smallest expected number of photos in a bin: Cochran, "Some methods for strengthening the common χ² tests"
-(1954)."""
+"""The fewest expected photos in a bin: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
 _Z: Final = 3.0902
-"""The normal quantile of 0.999. In a thousand jobs without drift, each index exceeds its limit once."""
+"""The normal quantile of 0.999. In a thousand jobs without drift, each index exceeds its limit about once."""
 _SMOOTHING: Final = 0.5
 
 
@@ -317,7 +315,7 @@ class LabelShift:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """The weight of a proof row of each class, and each class's share of the catalogue.
 
-        One row per class, distributed like the proof, is added to the catalogue, so that a few rows change the shares
+        One row per class, distributed like the proof, is added to the catalogue: a few rows then change the shares
         little.
         """
         before = self._class_shares(rows)
@@ -338,7 +336,6 @@ class LabelShift:
         return np.divide(shares, before, out=np.zeros_like(shares), where=before > 0), shares
 
     def _precisions(self, rows: npt.NDArray[np.intp], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        """The precision of labels with a confidence from each bin up, ``(bins + 1,)``. It is 1 without rows."""
         weighted = np.where(self._sure, rows * weights[self._true], 0.0)
         of_all, right = (
             np.bincount(self._bin, each, minlength=self._bins + 1)[::-1].cumsum()[::-1]

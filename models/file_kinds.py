@@ -122,7 +122,6 @@ def ends_early(data: bytes) -> bool:
 
 
 def _cut_tiff(data: bytes) -> bool:
-    """Whether the first directory, or a value that it points to, lies beyond the end of the file."""
     order = "<" if data.startswith(b"II") else ">"
     (directory,) = struct.unpack_from(f"{order}I", data, 4)
     (count,) = struct.unpack_from(f"{order}H", data, directory)

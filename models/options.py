@@ -15,9 +15,8 @@ ModelsOption = Annotated[
     typer.Option(
         "--model",
         metavar="[NAME=]MODEL",
-        help="A bundle, a single .onnx file that hangtag exported, or a model in a registry, such as "
-        "shop@champion. Repeat it for several models in one pass, each with a name for its columns: "
-        "category=shop@champion.",
+        help="A bundle, a single .onnx file that hangtag exported, or a model in a registry, such as shop@champion. "
+        "Repeat it for several models in one pass, each with a name for its columns: category=shop@champion.",
     ),
 ]
 

@@ -161,7 +161,6 @@ def opened(data: bytes) -> Iterator[Image.Image]:
 
 
 def _png(data: bytes) -> Image.Image:
-    """A loaded PNG. If Pillow refuses the file, chunks that the picture does not need are removed."""
     try:
         return _loaded(data)
     except (ImageError, Image.DecompressionBombError, MemoryError):

@@ -215,7 +215,6 @@ def _machine() -> str:
 
 
 def _start_of(pid: int) -> int | None:
-    """When a process started. None if it has ended (a zombie has ended)."""
     return _start_by_ps(pid) if sys.platform == "darwin" else _start_by_stat(pid)
 
 

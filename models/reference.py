@@ -45,10 +45,7 @@ class ModelReference:
 
 
 def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelReference:
-    """Find a model: by an existing path, or by ``NAME@WHICH`` in the registry.
-
-    Raises RegistryError, BundleError.
-    """
+    """Find a model: by an existing path, or by ``NAME@WHICH`` in the registry. Raises RegistryError, BundleError."""
     path, text = Path(model), str(model)
     name, _, which = text.rpartition("@")
     if path.exists() or not (is_name(name) and is_name(which)):
@@ -89,10 +86,7 @@ def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
         match = _NAMED.fullmatch(text)
         if match is None or match[1] in named:
             why = "has no name" if match is None else "repeats a name"
-            msg = (
-                "Expected a different name for each of several models, as in --model category=shop@champion; "
-                f"{text} {why}."
-            )
+            msg = f"Expected a different name for each model, as in --model category=shop@champion; {text} {why}."
             raise InputError(msg)
         named[match[1]] = match[2]
     return named

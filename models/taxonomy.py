@@ -131,7 +131,6 @@ class Taxonomy:
 
     @cached_property
     def _spans(self) -> tuple[Levels, Levels, Levels]:
-        """An order of the classes that keeps each node's classes together, and where each node begins and ends."""
         ways = [self.ancestors(label) for label in self.classes]
         order = sorted(range(len(ways)), key=lambda place: (*reversed(ways[place]), ""))
         inside = [[node in ways[place] for place in order] for node in self.nodes]

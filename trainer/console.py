@@ -136,11 +136,10 @@ class TrainingScreen:
         left = epochs * (1 + self._folds) - figures.epoch
         minutes, seconds = divmod(int(mean(self._seconds[-5:]) * left), 60)
         self._console.print(
-            f"{figures.epoch:>3}/{epochs:<3} {figures.size:>3} px  "
-            f"{_loss(figures.train_loss)} {figures.train_accuracy:.3f}  "
-            f"{_loss(figures.val_loss)} [bold]{figures.val_accuracy:.3f}[/bold] "
-            f"{'[green]★[/green]' if figures.best else ' '} "
-            f"[dim]{figures.images_per_s:>6,.0f} img/s {figures.waiting:>4.0%} {minutes:>5}:{seconds:02d}",
+            f"{figures.epoch:>3}/{epochs:<3} {figures.size:>3} px  {_loss(figures.train_loss)} "
+            f"{figures.train_accuracy:.3f}  {_loss(figures.val_loss)} [bold]{figures.val_accuracy:.3f}[/bold] "
+            f"{'[green]★[/green]' if figures.best else ' '} [dim]{figures.images_per_s:>6,.0f} img/s "
+            f"{figures.waiting:>4.0%} {minutes:>5}:{seconds:02d}",
             highlight=False,
         )
 
@@ -163,7 +162,6 @@ def _plan(args: "RunArgs") -> str:
 
 
 def _loss(loss: float) -> str:
-    """A loss in five characters: ``2.360``, ``12.36``, ``  nan``."""
     return f"{loss:.3f}"[:5].rstrip(".").rjust(5)
 
 

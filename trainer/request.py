@@ -361,9 +361,7 @@ class NetworkChoice:
             )
             raise InputError(msg)
         if isinstance(self.weights, Path) and not self.arch.is_transfer and self.weights.suffix != ".keras":
-            msg = (
-                f"{self.arch} starts only from a .keras file (such as a run's weights/best.keras), got {self.weights}."
-            )
+            msg = f"{self.arch} starts only from a .keras file, such as a run's weights/best.keras, got {self.weights}."
             raise InputError(msg)
         if isinstance(self.weights, Path) and not self.arch.is_lite and self.weights.suffix in TORCH_SUFFIXES:
             having = ", ".join(other for other in Arch if other.is_lite)

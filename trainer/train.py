@@ -230,7 +230,6 @@ class _Work:
         return TrainResult(self.run, args, head)
 
     def _fine_tune(self, head: Evaluation, args: RunArgs) -> TrainResult:
-        """Fine-tune in a separate run. It replaces the head's run if it is better out of fold."""
         try:
             result = self.go_on(self.run.finetuning, args)
         except DataError:  # the training diverged

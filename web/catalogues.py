@@ -43,8 +43,7 @@ class Places:
     """The places on the server that people may use.
 
     Without a token and without ``--data``: all places that the server's user may read, because only this machine can
-    connect. Otherwise: the folders of ``--data``, with links followed. Web URLs are downloaded in the same way as by a
-    worker.
+    connect. Otherwise: the folders of ``--data``, with links followed. Web URLs are downloaded as by a worker.
 
     Attributes:
         roots: the folders.

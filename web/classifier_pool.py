@@ -136,8 +136,8 @@ class ClassifierPool:
         Args:
             photos: the bytes of the photos' files.
             top_k: number of classes in the answer, best first.
-            precision: the share of labels without review that must be right: one of the model's precisions. Default:
-                the model's own.
+            precision: the share of labels without review that must be right, from the model's table. Default: the
+                model's.
             threshold: the lowest confidence at which photos need no review, in place of a precision.
 
         Returns:
@@ -150,8 +150,7 @@ class ClassifierPool:
         """The heat map of a photo's likeliest class. Made in small batches, so that other requests can run in between.
 
         Raises:
-            Problem: 422 for an unreadable photo, 429 while another map is made or the queue is full, 503 without a
-                model.
+            Problem: 422 for an unreadable photo, 429 while another map is made or the queue is full, 503 without model.
         """
         if self._map_in_work:
             raise Problem(429, "Another heat map is being made; try again in 1 second.", {"retry-after": "1"})
@@ -221,7 +220,6 @@ class ClassifierPool:
             await process.end()
 
     async def _next_batch(self, reference: ModelReference) -> list[_WaitingPhoto]:
-        """The next batch: a fair share of the waiting photos. Empty if the model was replaced."""
         self._idle += 1
         try:
             while self._current is reference:
@@ -320,7 +318,6 @@ class ClassifierPool:
         return reference, _fingerprint(reference.path)
 
     async def _load(self, reference: ModelReference) -> None:
-        """Start all processes with a model. They take over when all of them are ready."""
         starts = (ClassifierProcess.start(reference, self._limits.decode_s) for _ in range(self._processes))
         started = await asyncio.gather(*starts, return_exceptions=True)
         processes = [one for one in started if isinstance(one, ClassifierProcess)]

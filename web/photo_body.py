@@ -104,7 +104,6 @@ class PhotoBodies:
         return [replace(photo, data=next(fetched)) if photo.data is None else photo for photo in photos]
 
     def _fetch(self, urls: list[str], held: _Held) -> list[bytes | ImageError]:
-        """Download photos as a worker does: private addresses are blocked, also behind redirects."""
         refused = {place: error for place, url in enumerate(urls) if (error := _refusal(url))}
         cells = {place: url for place, url in enumerate(urls) if place not in refused}
         photos: dict[int, bytes | ImageError] = {**refused}

@@ -247,8 +247,6 @@ _Waiting = dict[int, tuple[str, Future[bytes]]]
 
 
 class _Reader:
-    """A thread that reads the photos of one job: many in parallel from a network, one after the other from a disk."""
-
     def __init__(self, job: Job, kept: _Kept) -> None:
         self._job, self._kept = job, kept
         self._queue: SimpleQueue[tuple[str, Future[bytes]] | None] = SimpleQueue()

@@ -116,7 +116,6 @@ class Connection(H11Protocol):
         return self.cycle is not None and not self.cycle.response_complete
 
     def _may_end(self) -> bool:
-        """Whether the connection waits for its client, possibly for the body of a request."""
         return self._patience is not None or (self._is_answering() and self.cycle.more_body)
 
     def _look(self) -> None:
@@ -259,7 +258,6 @@ class Gate:
         return self._without_session(request, path)
 
     def _without_session(self, request: Request, path: str) -> Response | None:
-        """Redirect people to the login, and then back to their page. Programs get an error."""
         kind, _, token = request.headers.get("authorization", "").partition(" ")
         shows_token = kind.lower() == "bearer" and bool(token.strip())
         if shows_token and self._access.is_token(client_of(request), token.strip()):

@@ -42,10 +42,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
     check_allow_hosts(settings.allow_host or ())
     _check_results(settings.results or ())
     if settings.model and isinstance(models_given([settings.model]), dict):
-        msg = (
-            "Expected a model without a name, because the page tries photos with a single model, got --model "
-            f"{settings.model}."
-        )
+        msg = f"Expected one model without a name for trying photos, got --model {settings.model}."
         raise InputError(msg)
     if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
         read_manifest(Path(settings.model))  # an alias may appear later; a missing path is a mistake

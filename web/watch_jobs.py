@@ -238,7 +238,6 @@ class JobBoard:
         return not at or time.monotonic() - at > (_FINISHED_S if over else _FRESH_S)
 
     def _seen(self, id: str) -> JobView | str:
-        """A job, or its fault. An empty text if it no longer exists."""
         try:
             return self._reader(self._jobs.find(id)).read(self._runner)
         except NoSuchJobError:
@@ -247,7 +246,6 @@ class JobBoard:
             return str(error)
 
     def _reader(self, found: WebJob) -> _JobReader:
-        """The reader that read this job before, unless another job has its name now."""
         reader = self._readers.get(found.id)
         if reader is None or reader.found != found:
             reader = self._readers[found.id] = _JobReader(found, self._answered)

@@ -202,7 +202,6 @@ def _flag(name: str) -> onnx.ValueInfoProto:
 
 
 def _centres(nodes: Nodes, outputs: str, axis: Axis, scale: _Scale) -> str:
-    """The middle of each output pixel, in input pixels, ``float64 [_STEP]``."""
     middles = nodes.add("Add", nodes.cast(outputs, TensorProto.DOUBLE), nodes.constant([0.5], np.float64))
     return nodes.add("Add", nodes.cast(axis.first, TensorProto.DOUBLE), nodes.add("Mul", middles, scale.scale))
 

@@ -6,7 +6,7 @@
     <registry>/<name>/history/000007.json an event; the history decides which versions exist
 
 A version exists once it is in the history. It enters the history when its bundle is complete. Any number of processes
-may write at once.
+may write.
 """
 
 import json
@@ -157,10 +157,7 @@ class Registry:
         return here
 
     def find(self, name: str, which: str) -> tuple[int, Path]:
-        """The version of an alias or a number, and its bundle as a local folder.
-
-        Raises RegistryError, BundleError.
-        """
+        """The version of an alias or a number, and its bundle as a local folder. Raises RegistryError, BundleError."""
         while True:
             version = self.resolve(name, which)
             try:
@@ -170,10 +167,7 @@ class Registry:
                     raise
 
     def training(self, name: str, version: int, file: str) -> Path | None:
-        """A local copy of a file for retraining. None if the registry has no such file.
-
-        Raises RegistryError.
-        """
+        """A local copy of a file for retraining. None if the registry has no such file. Raises RegistryError."""
         digest = self._version(name, version).digest
         storage, key = self.model_storage(name), f"{TRAINING}/{version}/{file}"
         if not storage.exists(key):

@@ -12,8 +12,7 @@ TARGETS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
-"""The threshold of each class, in label order. Rows of lower confidence go to review. None sends all rows of the class
-to review."""
+"""The threshold of each class, in label order. Rows of lower confidence go to review. None sends all rows there."""
 
 
 class StrictModel(BaseModel):
@@ -32,8 +31,8 @@ class PrecisionTarget(StrictModel):
         coverage: expected share of all rows that are labelled without review.
         class_coverage: for each likeliest class, the share of its rows that are labelled without review. None without
         rows.
-        rows: number of independent rows behind each class's threshold. Several photos of one picture or product count
-            as about one row.
+        rows: number of independent rows behind each class's threshold. Photos of one picture or product count as about
+            one.
         nodes: node above the classes in a tree of labels → threshold for the sum of its classes' probabilities. None:
             the node is never a label. A row gets the lowest node whose threshold it reaches.
         level_coverage: expected share of all rows that are labelled at each level, classes first.

@@ -41,8 +41,7 @@ _WRONG_LABELS: Final = 0.25
 """Where a walk begins, this share of the allowed errors counts as wrong labels in addition to the confidences. So a
 single wrong label does not end the walk."""
 _REFUSALS: Final = 0.001
-"""Error probability for refused classes: at least one class that is as right as the target is refused, in any set or
-walk."""
+"""Error probability for refused classes: a class as right as the target is refused, in any set or walk."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]

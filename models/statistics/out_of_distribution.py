@@ -35,8 +35,7 @@ _SMALLEST: Final = 1e-6
 """The smallest variance along a direction, for features of length 1. Smaller values are float32 rounding errors."""
 _LEAST_SIZE: Final = 0.01
 _OUTLIERS_WEIGH: Final = 0.2
-"""The largest weight of outliers in the mean of all photos. With more weight, the score detects fewer outliers of other
-kinds."""
+"""The largest weight of outliers in the mean of all photos. More weight detects fewer outliers of other kinds."""
 _HALF_OF_THAT: Final = 20
 """With this number of outliers, they have half of the largest weight."""
 _ARRAYS: Final = ("mean", "within", "centres", "overall")
@@ -182,8 +181,7 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
 def expected_within(rows: int, kept: float = KEPT) -> float:
     """The expected share of new known rows within the limit that :func:`unknown_limit` sets on ``rows`` scores.
 
-    A larger share of the ``rows`` scores themselves is within the limit: for example all of them, if there are fewer
-    than 39.
+    A larger share of the ``rows`` scores themselves is within the limit: for example all of fewer than 39.
     """
     return _rank(rows, kept) / (rows + 1)
 

@@ -175,7 +175,6 @@ def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
 
 
 def _reach(target: PrecisionTarget) -> tuple[float, float]:
-    """A key to compare targets: by labels at any level, then by labels that are classes."""
     return target.coverage, target.level_coverage[0]
 
 
@@ -267,8 +266,7 @@ def _with_nodes(
 def automatic(probabilities: npt.NDArray[np.float32], known: Chosen, thresholds: Thresholds) -> Chosen:
     """Whether each row is labelled without review, ``bool (n,)``.
 
-    ``probabilities`` are calibrated, ``float32 (n, classes)``. ``known``: the out-of-distribution score is within the
-    limit.
+    ``probabilities`` are calibrated, ``float32 (n, classes)``. ``known``: the unknown score is within its limit.
     """
     limits = np.array([np.inf if limit is None else limit for limit in thresholds])
     guesses = probabilities.argmax(axis=1)

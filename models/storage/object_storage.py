@@ -114,10 +114,7 @@ class ObjectStorage:
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            msg = (
-                f"Expected to write local files for {self.url} into {folder}, {error.strerror}; set "
-                "XDG_CACHE_HOME to another folder."
-            )
+            msg = f"Expected to write files for {self.url} to {folder}, {error.strerror}; set XDG_CACHE_HOME."
             raise JobError(msg) from error
         return folder
 

@@ -48,7 +48,7 @@ def test_a_table_is_checked_trained_on_resumed_and_evaluated(table: Path, drawn:
     assert list(found["classes"]) == sorted(KINDS)
     assert {one["message"].partition(";")[0] for one in found["bad_files"] if one["kind"] == "missing"} == {
         f"Expected a photo at {drawn / 'gone.jpg'}, found nothing",
-        f"Expected the path or the URL of a photo in row {rows - 2} of products.csv, the cell is empty.",
+        f"Expected the path or the URL of a photo in row {rows - 2} of products.csv, found an empty cell.",
     }
     run = tmp_path / "runs" / "kinds"
     said = hangtag("train", table, *asked, "--out", run.parent, "--name", run.name, *QUICKLY)

@@ -294,7 +294,6 @@ def _notes(issue: Issue, same: list[int], checkup: Checkup) -> list[str]:
 
 
 def _couples(issue: Issue, checkup: Checkup) -> list[_Couple]:
-    """Pairs of photos with the same picture, most serious first. Empty for issues that concern single photos."""
     photos, relations = checkup.scanned.photos, checkup.relations
     match issue:
         case Issue.LEAK:

@@ -241,7 +241,6 @@ def _fitted(candidates: Candidates, take: Take) -> PairFit:
 
 
 def _prove(candidates: Candidates, take: Take, proved: dict[tuple[int, int], float]) -> None:
-    """Store the likeness of each pair with the same picture: the larger value of both directions."""
     fitted = _fitted(candidates, take)
     for row in np.flatnonzero(_same_picture(fitted)):
         first, second = sorted((int(candidates["first"][row]), int(candidates["second"][row])))

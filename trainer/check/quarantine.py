@@ -93,9 +93,8 @@ def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
             _move(path, place)
         except OSError as error:
             msg = (
-                f"Expected to move {path} to {place}, the system answered {error.strerror}; "
-                f"{number_of(moved, 'file')} moved before it: hangtag check --undo {shlex.quote(str(folder))} "
-                "moves them back."
+                f"Expected to move {path} to {place}, the system answered {error.strerror}; {number_of(moved, 'file')} "
+                f"moved before it: hangtag check --undo {shlex.quote(str(folder))} moves them back."
             )
             raise InputError(msg) from error
         moved += 1
@@ -172,7 +171,6 @@ def bring_back(folder: Path) -> BroughtBack:
 
 
 def _read_log(folder: Path) -> dict[Path, Path]:
-    """Current path → original path of each file. If a crash cut the last record short, its file was not moved."""
     try:
         with (folder / LOG).open(encoding="utf-8", errors="surrogateescape", newline="") as file:
             header, *rows = [row for row in csv.reader(file) if row]

@@ -37,8 +37,7 @@ The comparison is among all classes, or between two classes. The gain must excee
 _ERRORS: Final = 3.0
 """In standard errors. A larger difference is not chance."""
 _CHANCE_OF_PAIR: Final = 0.001
-"""A pair of classes is named only if the probability of such a good best pair by chance is smaller (Bonferroni's
-correction)."""
+"""A pair of classes is named only if such a good best pair is less likely by chance (Bonferroni's correction)."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
 """Features for which pairs of classes are named. Border colours, shape and bytes may come from the product itself, so
 with many classes they always distinguish some pair."""
@@ -57,7 +56,7 @@ class Guess:
     """The cross-validated accuracy of guessing the class from one accidental feature.
 
     ``majority`` is the accuracy of always guessing the most frequent class. ``pair`` are the two classes that the
-    feature distinguishes best. The pair stands out if the feature cannot come from the product, and the result exceeds
+    feature distinguishes best. It stands out if the feature cannot come from the product, and the result exceeds
     chance.
     """
 

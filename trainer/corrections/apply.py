@@ -85,9 +85,7 @@ def find_labels(name: str, jobs: str) -> Labels:
         folder = job_folder(path.absolute())
         job = open_job(FolderStorage(folder))
         if job is None:
-            msg = (
-                f"Expected the job folder {folder} next to the result {path}, found none; copy that folder there, too."
-            )
+            msg = f"Expected the job folder {folder} next to the result {path}, found none; copy it there, too."
             raise InputError(msg)
         return Labels(job, path)
     if path.suffix.lower() in OUTPUT_SUFFIXES or os.sep in name:

@@ -75,8 +75,8 @@ class ReviewFile:
 class Imported:
     """The result of an import, with all votes on each photo.
 
-    ``lost`` are paths without a file. ``root`` is the start of relative paths, if the job or run next to the file has
-    one.
+    ``lost`` are paths without a file. ``root`` is the start of relative paths, if the job or run next to the file sets
+    it.
     """
 
     file: ReviewFile
@@ -236,7 +236,6 @@ def _faults(vote: Vote, options: ImportOptions, now: datetime) -> Iterator[str]:
 
 
 def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[str, str]:
-    """Column of a vote → column in the file. In ``review.csv``, ``note`` may be a column of the catalogue."""
     is_list = f"{options.prefix}{CORRECT_LABEL}" in names
     own = {*COLUMNS, _TOP_K, CORRECT_LABEL} - {"image"} - ({"remark", "note"} if is_list else set())
     columns = {name: f"{options.prefix}{name}" for name in own if f"{options.prefix}{name}" in names}

@@ -82,7 +82,7 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
         labels = ", ".join(f"{label} {count:,}" for label, count in done.by_label.items())
         console.say(f"Labels of the new corrections: {labels}")
     if done.without_sha256:
-        console.say(f"{done.without_sha256:,} are for missing photos, identified only by their paths", "yellow")
+        console.say(f"{done.without_sha256:,} for missing photos, identified only by their paths", "yellow")
     _print_conflicts(console, done.resolved)
     photos = number_of(len(done.resolved), "photo")
     console.say(f"Kept in {store.path}: {number_of(len(added.all), 'vote')} on {photos}")

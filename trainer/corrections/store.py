@@ -50,8 +50,7 @@ class CorrectionStore:
     def of_question(self, name: str) -> "CorrectionStore":
         """The store of one question in a job with several models: ``corrections-colour.csv`` for ``colour``.
 
-        Answers to several questions about one photo would be conflicts in a single file. An empty name returns this
-        store.
+        In a single file, answers to several questions about one photo would be conflicts. An empty name: this store.
         """
         place = self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}")
         return CorrectionStore(place) if name else self

@@ -253,7 +253,6 @@ def _check_names(root: Path, names: Iterable[str]) -> None:
 
 
 def _paired(names: Iterable[str]) -> list[str]:
-    """Names that are equal except for the split: ``seg_train`` and ``seg_test``, ``trainA`` and ``testA``."""
     pairs: defaultdict[tuple[str, str], dict[Split | None, str]] = defaultdict(dict)
     for name in names:
         if match := _SPLIT_WORD.search(name):
@@ -279,10 +278,7 @@ def _inner_notes(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
     for top, name in inner:
         tops[name.casefold()].append(f"{top}/{name}")
     if len(tops) > 1 and (same := next((places for places in tops.values() if len(places) > 1), None)):
-        meant = (
-            "if the inner folders are the classes, merge folders of the same name, and pass the folder that "
-            "contains them"
-        )
+        meant = "if the inner folders are the classes, merge folders of the same name, and pass their folder"
         return (f"{same[0]} and {same[1]} are two classes; {meant}",)
     return tuple(f"folders inside {top}, such as {top}/{name}, are not separate classes" for top, name in inner)[:1]
 
@@ -308,9 +304,7 @@ def _row_photo(path: Path, root: str, row: TableRow, cells: PhotoLocator) -> Lab
     sha256 = row.sha256.lower() or None
     if sha256 and not _SHA256.fullmatch(sha256):
         got = brief(sha256)
-        msg = (
-            f"Expected 64 hexadecimal digits or an empty cell under sha256 in row {row.number} of {path}, got {got!r}."
-        )
+        msg = f"Expected 64 hexadecimal digits, or none, under sha256 in row {row.number} of {path}, got {got!r}."
         raise DataError(msg)
     is_here = scheme_of(row.image) is None and not is_url(root)
     name = cells.name(row.image) if is_here else row.image
@@ -368,7 +362,7 @@ def _shared(classes: Sequence[str]) -> list[str]:
 def _check_any(path: Path, dataset: Dataset) -> None:
     if not dataset.photos:
         loose = any(file.suffix.lower() in IMAGE_SUFFIXES for file in path.glob("*")) if path.is_dir() else False
-        hint = "but not in class folders; make a folder for each class" if loose else "found none"
+        hint = "found images outside of class folders; make a folder for each class" if loose else "found none"
         where = f"in class folders under {path}" if path.is_dir() else f"in the rows of {path}"
         msg = f"Expected images {where}, {hint}."
         raise DataError(msg)
@@ -433,8 +427,7 @@ def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy 
     if absent:
         msg = (
             f"Expected every class in the tree, but {', '.join(map(repr, absent[:10]))} "
-            f"{('is' if len(absent) == 1 else 'are')} missing; add a row for each, with an empty parent at the "
-            "top."
+            f"{('is' if len(absent) == 1 else 'are')} missing; add a row for each, with an empty parent at the top."
         )
         raise DataError(msg)
     parents = {label: parent for label, parent in listed.items() if parent}

@@ -83,7 +83,6 @@ class _PhotoCache:
         return sha256 not in self._rows and sha256 not in self._passing
 
     def fault(self, sha256: str) -> PhotoFault | None:
-        """Why a cached file cannot be used; ``None`` if it can."""
         if sha256 in self._passing:
             return self._passing[sha256]
         shard, row = self._rows[sha256]

@@ -146,8 +146,7 @@ class ImageStatistics:
         brightness_5, brightness_99: percentiles of the perceived brightness, 0 to 1.
         entropy: of the histograms, in bits.
         edges, histogram_spread: standard deviations of the edges and of the grey histogram, at 64 px.
-        steepest: the 99.9th percentile of steps between neighbouring pixels, 0 to 255, in any colour, at 512 to
-            1,023 px.
+        steepest: 99.9th percentile of steps between neighbouring pixels, 0 to 255, in any colour, at 512 to 1,023 px.
         border_red, border_green, border_blue: mean of the outermost pixels, 0 to 255.
         pixels: digest of all pixels; equal for the same picture in another lossless file.
     """

@@ -73,7 +73,7 @@ class TableRead:
         """Remarks for a person, one per line, without folders."""
         notes = []
         if (self.image_column, self.label_column, self.group_column or _GROUP) != (_IMAGE, LABEL, _GROUP):
-            products = f", products under {self.group_column!r}" if self.group_column else ""
+            products = f", products in {self.group_column!r}" if self.group_column else ""
             notes.append(f"labels are in {self.label_column!r}, photos in {self.image_column!r}{products}")
         if self.where:
             notes.append(f"{self.rows_chosen:,} of {number_of(self.rows, 'row')} meet {' and '.join(self.where)}")
@@ -277,7 +277,6 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
 
 
 def _above(parents: Mapping[str, str], label: str) -> list[str]:
-    """The names above a label. Stops at a cycle, which is refused elsewhere."""
     above: list[str] = []
     while (parent := parents.get(above[-1] if above else label)) is not None and parent not in above:
         above.append(parent)

@@ -231,7 +231,6 @@ def judge(
 def _out_of_fold(
     training: Training, parts: Sequence[HeldOutLogits], validation: Sequence[AssignedPhoto], confidence: Confidence
 ) -> SplitPredictions:
-    """All photos except test photos. The network itself predicts validation photos."""
     logits = np.concatenate([part.logits for part in parts])
     return SplitPredictions(
         photos=[*held_photos(training), *validation],

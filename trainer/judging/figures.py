@@ -93,7 +93,7 @@ class OutlierFigures(EvaluationRecord):
     """Figures of the unknown score on ``n`` photos without a product, outside the training.
 
     ``caught`` is the share beyond the limit. ``auroc`` is the probability that such a photo has a higher score than a
-    product photo.
+    product.
     """
 
     n: int
@@ -271,10 +271,7 @@ def distances_text(away: Mapping[int, int]) -> str:
     if not wrong:
         return "No predicted class is wrong"
     counts = (f"{count:,} by {number_of(edges, 'edge')}" for edges, count in sorted(wrong.items()))
-    return (
-        "Wrong predicted classes, by the steps from the true class up to the first label above both: "
-        f"{', '.join(counts)}"
-    )
+    return f"Wrong predicted classes, by steps from the true class to the first label above both: {', '.join(counts)}"
 
 
 def achieved_text(precision: float, achieved: AchievedPrecision) -> str:

@@ -108,7 +108,7 @@ def held_out(
 def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) -> Indices:
     """Assign each group to the fold with the fewest photos of its class, large groups first.
 
-    A group's class is its most frequent class. The seed orders groups of equal size. Returns the fold of each photo
+    A group's class is its most frequent class. The seed orders equally large groups. Returns each photo's fold
     ``(n,)``.
     """
     members: defaultdict[str, list[int]] = defaultdict(list)

@@ -130,8 +130,7 @@ def out_of_fold(
     label errors, but cannot prove a precision.
 
     ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``
-    are probabilities ``(n, classes)`` of networks that were trained without the photo; they count as a fourth
-    classifier.
+    are probabilities ``(n, classes)`` of networks trained without the photo; they count as a fourth classifier.
 
     Returns:
         ``float32 (n, classes)``. A class is exactly 0 if the other folds had no photo of it, and above 0 otherwise.

@@ -94,9 +94,7 @@ def measure(
     dataset = replace(dataset, photos=test or dataset.photos)
     names = [*map(label_text, model.classes)]
     if unknown := sorted({photo.label for photo in dataset.photos} - {*names, NONE}):
-        msg = (
-            f"{model_path} does not have the classes {', '.join(unknown)}; its classes are {', '.join(model.classes)}."
-        )
+        msg = f"{model_path} lacks the classes {', '.join(unknown)}; its classes are {', '.join(model.classes)}."
         raise DataError(msg)
     store = PixelStore(cache, model.spec)
     dataset = fetch_photos(dataset, table, cache, partial(advance, "Fetching"))

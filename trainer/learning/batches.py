@@ -24,8 +24,7 @@ _GREY: Final = 127.5
 class Batches:
     """Training batches. The same seed and epoch give the same batches, also in a resumed training.
 
-    ``labels`` are class indices ``(n,)``. ``augmentation`` None changes no photos. Stored photos have the side
-    ``size``.
+    ``labels`` are class indices ``(n,)``. ``augmentation`` None changes no photos. ``size``: side of stored photos.
     """
 
     def __init__(
@@ -171,7 +170,6 @@ def _erased(pixels: tf.Tensor, share: float, draw: _Draw) -> tf.Tensor:
 
 
 def _span(side: int, draw: _Draw) -> tf.Tensor:
-    """A mask ``(batch, side)`` along one axis of each photo: 1.0 in a random interval, 0.0 elsewhere."""
     places = (tf.range(side, dtype=tf.float32) + 0.5) / float(side)
     middle, length = draw.each(0.0, 1.0), draw.each(*_SIDES)
     return tf.cast(tf.abs(places[None] - middle[:, None]) < length[:, None] / 2.0, tf.float32)

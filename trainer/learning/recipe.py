@@ -57,7 +57,7 @@ class Recipe:
     """The settings of a training.
 
     Attributes:
-        epochs: the smallest number of epochs. Few photos take more epochs, for at least ``steps`` steps, up to
+        epochs: the smallest number of epochs. Few photos take more, for at least ``steps`` steps, up to
             ``most_epochs``.
         weight_decay: see AdamW (Loshchilov & Hutter 2019).
         cosine: whether the rate rises over the first tenth and falls to 0 along a cosine. Otherwise the rate is

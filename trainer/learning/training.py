@@ -126,7 +126,7 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 class Training:
     """The training of one network, with its training photos and its validation photos.
 
-    ``outliers`` show no product; only the unknown score uses them. ``features`` is a cache of features of the network's
+    ``outliers`` show no product; only the unknown score uses them. ``features`` caches features of the network's
     initial body.
     """
 

@@ -38,7 +38,7 @@ class Plan:
     """The choices of a preset.
 
     The network is the first backbone whose package is installed, at that backbone's size in pixels. Other pretrained
-    networks get the size of the last backbone. Networks with random weights get ``size``. ``length`` multiplies the
+    networks get the size of the last backbone, networks with random weights ``size``. ``length`` multiplies the
     recipe's epochs.
     """
 
@@ -65,8 +65,7 @@ def cnn(classes: int) -> keras.Model:
     """Our own network: small enough for a CPU, deep enough for product photos. Takes photos of any size.
 
     Two strided convolutions, then wider stages at 1/4, 1/8 and 1/16 of the size, two of them with a residual block.
-    Every convolution is followed by batch norm and ReLU (He et al. 2016). An int8 model can use the 8-bit pixels
-    directly.
+    Batch norm and ReLU follow every convolution (He et al. 2016). An int8 model can use the 8-bit pixels directly.
     """
     image = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(image)
@@ -212,9 +211,8 @@ def fetch(
     except (OSError, HTTPException) as error:
         why = str(error.reason if type(error) is URLError else error)
         msg = (
-            f"{wanted_by} starts from ImageNet weights, and {file.name} could not be downloaded ({why}); "
-            f"download {file.url} on another machine and put it in {folder}, or pass --weights FILE or "
-            "--weights none."
+            f"{wanted_by} starts from ImageNet weights, and {file.name} could not be downloaded ({why}); download "
+            f"{file.url} on another machine and put it in {folder}, or pass --weights FILE or --weights none."
         )
         raise InputError(msg) from error
     return path

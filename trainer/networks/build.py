@@ -78,8 +78,7 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
 def _forget_soon(network: keras.Model) -> None:
     """Make the statistics of batch norms change faster.
 
-    Keras's MobileNetV2 and V3 keep a share of 0.999 at each step. After 500 steps, over half is still the initial
-    value.
+    Keras's MobileNetV2 and V3 keep a share of 0.999 at each step: after 500 steps, over half is the initial value.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -109,9 +108,7 @@ def _whole_model(path: Path) -> keras.Model:
         with ZipFile(path):  # for other files, Keras reports a missing file
             return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
-        msg = (
-            f"Expected a Keras model in {path}, the file is damaged or needs custom code ({error}); pass another file."
-        )
+        msg = f"Expected a Keras model in {path}, it is damaged or needs custom code ({error}); pass another file."
         raise InputError(msg) from error
 
 
@@ -139,10 +136,7 @@ def _misfit(shapes: Shapes, expected: Shapes) -> str:
     if shapes > expected and more <= _HEAD_ARRAYS:
         return f"it has {more} more arrays, probably a classification top; pass the file without the top."
     fitting = (shapes & expected).total()
-    return (
-        f"it has {shapes.total()} arrays, of which {fitting} fit the expected {expected.total()}; pass the "
-        "matching --arch."
-    )
+    return f"it has {shapes.total()} arrays, {fitting} of the {expected.total()} expected; pass its --arch."
 
 
 def _shapes_in(path: Path) -> Shapes:
@@ -169,7 +163,6 @@ def _shapes_of(part: keras.Model | keras.Layer) -> Shapes:
 
 
 def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
-    """Copy the weights of a model's first layers into a body. Returns the reason if the model does not fit."""
     mine, theirs = ([layer for layer in model.layers if layer.weights] for model in (body, source))
     if len(theirs) < len(mine):
         return f"expected {len(mine)} layers with weights, got {len(theirs)}"

@@ -82,7 +82,6 @@ def _blocks(arch: Arch) -> list[int]:
 
 
 def _rounded(filters: float) -> int:
-    """Round to a multiple of 8, and down by at most a tenth."""
     near = max(8, int(filters + 4) // 8 * 8)
     return near + 8 if near < 0.9 * filters else near
 

@@ -170,10 +170,7 @@ class ReportMaterial:
                 " All of these get a class: no label above the classes was proved, or no label above labels "
                 "more photos."
             )
-        return (
-            f" Of these, about {rounded(target.level_coverage[0])} get a class, and the others a label above "
-            "the classes."
-        )
+        return f" Of these, about {rounded(target.level_coverage[0])} get a class, the others a label above classes."
 
     @property
     def outcome(self) -> str:

@@ -237,8 +237,7 @@ def write_predictions(
 ) -> None:
     """Write ``predictions.csv``: a row for each validation and test photo. Paths are relative to the data.
 
-    ``status`` is as in a job with the model's default precision. With a tree, ``answer`` and its level are also as in a
-    job.
+    ``status`` is as in a job with the model's default precision. With a tree, so are ``answer`` and its level.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     nodes = confidence.ruling.nodes if confidence.ruling else {}

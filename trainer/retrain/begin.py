@@ -167,11 +167,10 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
     seen = [photo for photo in test if photo.sha256 in learned]
     if seen:
         msg = (
-            f"Expected test photos outside the training of {name}@{champion}, but it was trained on "
-            f"{len(seen):,} of {len(test):,}, such as {seen[0].path}, because it has other splits. Promote a "
-            "version that was trained with these splits, train the champion again with hangtag train --splits, "
-            "or use its own splits: set another folder in the settings, and pass --restart if a cycle is "
-            "unfinished."
+            f"Expected test photos outside the training of {name}@{champion}, but it was trained on {len(seen):,} of "
+            f"{len(test):,}, such as {seen[0].path}, because it has other splits. Promote a version that was trained "
+            "with these splits, train the champion again with hangtag train --splits, or use its own splits: set "
+            "another folder in the settings, and pass --restart if a cycle is unfinished."
         )
         raise InputError(msg)
 

@@ -104,9 +104,8 @@ def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
     if len(away) > max(bool(most), most * len(photos)):  # one missing photo is always allowed, as in the gate
         why = str(away[0].error).rstrip(".")
         msg = (
-            f"Expected the photos of {config.data}, but {len(away):,} of {len(photos):,} could not be "
-            f"downloaded ({why}); run the cycle again when the host answers, or allow more with "
-            "max_unread_share."
+            f"Expected the photos of {config.data}, but {len(away):,} of {len(photos):,} could not be downloaded "
+            f"({why}); run the cycle again when the host answers, or allow more with max_unread_share."
         )
         raise DataError(msg)
 

@@ -58,8 +58,7 @@ class ModelPredictions:
         """The label of each photo, under current names.
 
         The likeliest class gets its current name. The confidence is the sum of all columns with this name, so that a
-        merge changes no decision. ``today`` maps each label to its current name. ``truths`` are the true labels,
-        ``(n,)``.
+        merge changes no decision. ``today``: label → current name. ``truths`` are the true labels, ``(n,)``.
         """
         names, places = np.unique([today[label] for label in self.labels], return_inverse=True)
         merged = self.probabilities.astype(np.float64) @ np.eye(len(names))[places]
@@ -171,8 +170,7 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
     """Compare Brier scores ``(n,)`` of the same photos by a paired z-test. None with fewer than two.
 
-    The Brier score is more sensitive than accuracy, because a better model is surer on all photos, not only where a
-    label changes.
+    It is more sensitive than accuracy, because a better model is surer on all photos, not only where a label changes.
     """
     photos, gained = len(groups), champion - challenger
     if photos < 2:  # noqa: PLR2004 - one photo has no spread

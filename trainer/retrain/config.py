@@ -167,16 +167,11 @@ class ClassMap(_Section):
         for old, new in renamed.items():
             if new in renamed:
                 became = renamed[new]
-                msg = (
-                    f"Expected the current name for {old} in [classes], got {new}, which becomes {became}; use "
-                    "that name."
-                )
+                msg = f"Expected the current name for {old} in [classes], got {new}, which becomes {became}; use that."
                 raise InputError(msg)
             for name in (old, new):
                 if name in self.drop:
-                    msg = (
-                        f"Expected {name} either renamed or dropped in [classes], got both ({old} → {new}); remove one."
-                    )
+                    msg = f"Expected {name} renamed or dropped in [classes], got both ({old} → {new}); remove one."
                     raise InputError(msg)
         labels = {*map(label_text, champion)}
         known = {renamed.get(label, label) for label in labels} | labels

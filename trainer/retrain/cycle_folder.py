@@ -34,8 +34,8 @@ def now_text() -> str:
 class CycleStatus(StrEnum):
     """How a cycle ended.
 
-    ``failed``: abandoned by ``--restart``, or after a permanent error. After other errors a cycle has no outcome yet
-    and continues.
+    ``failed``: abandoned by ``--restart``, or after a permanent error. After other errors a cycle continues without
+    outcome.
     """
 
     PROMOTED = "promoted"

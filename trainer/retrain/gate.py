@@ -245,8 +245,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
     """Labels without review are right as often as promised, within chance, or as often as the champion's.
 
-    If both models break the promise, and the challenger not more often, the challenger passes: the champion is no
-    better.
+    If both models break the promise, and the challenger not more often, it passes: the champion is no better.
     """
     automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
@@ -331,8 +330,6 @@ def _listed(names: Collection[str]) -> str:
 
 
 class _Row(NamedTuple):
-    """A check: name and format of its figure, and the words for a met and a missed limit."""
-
     check: Callable[[GateSettings, Comparison, CatalogueDiff | None], Finding | None]
     title: str
     show: Callable[[float], str]
@@ -347,7 +344,7 @@ _AT_LEAST: Final = ("at least", "less than")
 _TABLE: Final = {
     "test_photos": _Row(_test_photos, "Test photos that are gone, changed or unreadable", _count, *_AT_MOST),
     "accuracy": _Row(_accuracy, "Accuracy", _points, "more than", "not more than"),
-    "interval": _Row(_interval, "Accuracy on all your photos, at worst", _points, *_AT_LEAST),
+    "interval": _Row(_interval, "Lower bound of the accuracy on your photos", _points, *_AT_LEAST),
     "recall": _Row(_recall, "Largest loss of a class", _points, *_AT_LEAST),
     "new_classes": _Row(_new_classes, "Lowest recall of a new class", percent, *_AT_LEAST),
     "vanished_classes": _Row(_vanished_classes, "Classes that the challenger lacks", _count, *_AT_MOST),

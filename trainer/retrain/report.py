@@ -110,7 +110,6 @@ def _points(value: float) -> str:
 
 
 def _difference(comparison: Comparison) -> str:
-    """``2.4 points better on 372 test photos (95% 0.1 to 4.7)``; for a first model, its accuracy."""
     if comparison.points is None:
         low, high = _accuracy_95(comparison)
         right = f"{percent(comparison.challenger_all)} right on {number_of(comparison.all_photos, 'test photo')}"

@@ -214,7 +214,6 @@ def _decide(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _settle(work: RunningCycle) -> bool:
-    """``False`` if another version became champion after the comparison."""
     name, before = work.start.name, work.compared_with
     if champion_of(work.registry, name) != before:
         return False

@@ -1,7 +1,4 @@
-"""The running cycle, the functions that do its work, and the log in MLflow.
-
-TensorFlow is imported late.
-"""
+"""The running cycle, the functions that do its work, and the log in MLflow. TensorFlow is imported late."""
 
 import csv
 import json

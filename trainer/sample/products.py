@@ -62,7 +62,6 @@ def _ellipse(centre: Point, radii: Point, start: float = 0.0, stop: float = 1.0)
 
 
 def _smooth(*points: Point) -> Outline:
-    """A curve through all points (a Catmull-Rom spline)."""
     knots = _line(*points)
     padded = np.concatenate([2 * knots[:1] - knots[1:2], knots, 2 * knots[-1:] - knots[-2:-1]])
     before, start, stop, after = (padded[i : len(padded) - 3 + i, None] for i in range(4))

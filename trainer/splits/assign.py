@@ -65,7 +65,6 @@ def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int
 def _join_hosts(
     union: DisjointSet, asking: Iterable[tuple[int, set[int]]], met: dict[int, dict[Split, int]]
 ) -> Bridges:
-    """Let each set join all linked groups, in order. ``met``: root of the union → split → position of a photo."""
     bridges = {}
     for part, hosts in asking:
         roots = sorted({union[host] for host in hosts})
@@ -207,8 +206,7 @@ def share_out(
     """Assign the groups of a class, in the order of ``sizes``, each to the split that needs most photos of the class.
 
     A group goes to validation or test only if this brings the class's share there closer to a tenth. Of two groups, one
-    is held out. Of three groups, each split gets one. ``placed`` is the number of photos of the class in each split so
-    far.
+    is held out. Of three groups, each split gets one. ``placed``: the class's photos in each split so far.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})
     total = sum(sizes) + photos.total()

@@ -198,10 +198,7 @@ def restore(photos: Sequence[AssignedPhoto], store: PixelStore, advance: Advance
     for sha256, path in lost.items():
         fault = store.fault(sha256)
         if fault is not None:
-            msg = (
-                f"{path} was decoded at the start of the run, but cannot be decoded now: {fault.message}; "
-                "resume or train again."
-            )
+            msg = f"{path} can no longer be decoded: {fault.message}; resume or train again."
             raise DataError(msg)
 
 
@@ -241,9 +238,8 @@ def _notes(
     for split in sorted(leaks, key=lambda split: -split.rank):
         whole = sum(photo.split is split for photo in used)
         yield (
-            f"{leaks[split]:,} of {whole:,} {split.word} photos ({leaks[split] / whole:.1%}) show a picture or "
-            "a product of a training photo, so the figures are too high; --fix-leaks drops the copies from "
-            "training"
+            f"{leaks[split]:,} of {whole:,} {split.word} photos ({leaks[split] / whole:.1%}) show a picture or a "
+            "product of a training photo, so the figures are too high; --fix-leaks drops the copies from training"
         )
     untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
     noted = {candidate.label for candidate in candidates if candidate.path in untrained}  # already in a note

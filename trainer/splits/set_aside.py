@@ -108,8 +108,7 @@ def _take_out(
 def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()) -> Assignment:
     """Exclude photos of classes without training photos. Notes list the classes that validation and test lack.
 
-    At least two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` keep their row, as
-    not present.
+    At least two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` stay, as not present.
     """
     products = [photo for photo in photos if photo.present and photo.label != NONE]
     trained = {photo.label for photo in products if photo.split is Split.TRAIN}

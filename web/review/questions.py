@@ -150,7 +150,6 @@ def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:
 def _chosen(
     job: Job, chunk: int, part: pa.Table, wanted: Rows | None, end: EndReviewRows, names: "_CatalogueClasses"
 ) -> pa.Table:
-    """The requested rows of a chunk, or the rows for review. Includes repeats of a photo."""
     numbers = np.arange(part.num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
     ended = pa.array(end.reasons_of(numbers), pa.string())
     if wanted is None:
@@ -222,7 +221,6 @@ class _Examples:
         self._best: dict[str, dict[float, int]] = {}
 
     def add(self, first: int, part: pa.Table, apart: Rows) -> None:
-        """Add the labeled rows of a part, except rows ``apart``. ``first`` is the number of the part's first row."""
         taken = ~np.isin(np.arange(part.num_rows) + first, apart)
         labeled = pc.and_(pc.equal(part.column("status"), Status.LABELED), pa.array(taken))
         sure = part.select(["label", "confidence"]).filter(labeled)
@@ -264,7 +262,6 @@ class _CatalogueClasses:
         self.reads = None
 
     def of(self, table: pa.Table) -> pa.Array:
-        """The class that the catalogue gives each row; null if there is none."""
         column = table.column(self.reads)
         if self._by_folder:
             cells = [PurePosixPath(cell or "").parent.name for cell in images_of(self._job, table)]

@@ -93,10 +93,7 @@ def _keys(questions: Questions, order: Order) -> tuple[npt.NDArray[np.generic], 
 
 
 class ReviewQueue:
-    """The questions of one job, with leases and answers. Thread-safe.
-
-    ``clock`` returns seconds since 1970.
-    """
+    """The questions of one job, with leases and answers. Thread-safe. ``clock`` returns seconds since 1970."""
 
     def __init__(self, questions: Questions, clock: Callable[[], float] = time.time) -> None:
         self._questions, self._clock = questions, clock

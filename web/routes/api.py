@@ -104,8 +104,6 @@ def _failed(photo: SentPhoto, state: WebState) -> ClassifiedPhoto:
 
 @dataclass(frozen=True)
 class _Operation:
-    """A route on the page. ``words`` are paragraphs, ``curl`` is an example."""
-
     method: str
     path: str
     words: tuple[str, ...]

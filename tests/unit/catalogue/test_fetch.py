@@ -207,4 +207,4 @@ def test_and_is_not_waited_for_for_ever(host):
     silent(host, 1.0, 5.0, 5.0, 5.0, 5.0)
     silent(host, late, began=late - 1.0)
     assert not host.is_waited_for(late)
-    assert "left alone" in host.refusal(late)
+    assert "not tried again" in host.refusal(late)

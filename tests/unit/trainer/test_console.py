@@ -118,7 +118,7 @@ def test_the_head_and_the_fine_tuning_to_come_are_announced(console, tmp_path) -
     assert ": a head on its features, 5-fold cross-validation Without fine-tuning, 90 test photos: accuracy 0." in said
     assert "Now fine-tuning: 6 epochs and 2 folds, about 8 min; this may improve the figures. Ctrl-C keeps the" in said
     assert str(run.report) in said.replace(" ", "")
-    assert "Now fine-tuning: 6 epochs (1 done) and 2 folds; it may" in said, "after a resume"
+    assert "Now fine-tuning: 6 epochs (1 done) and 2 folds; this may" in said, "after a resume"
     assert sum(line.startswith("  1/6 ") for line in lines(console)) == 1
     assert sum("★ best on validation" in line for line in lines(console)) == 2
 
@@ -158,7 +158,7 @@ def test_a_quick_training_ends_with_how_to_fine_tune_from_its_features(console, 
     args = material.args.model_copy(update={"epochs": 0, "preset": Preset.QUICK, "image_size": 224})
     _show_result(TrainResult(run, args, material.evaluation), console, as_json=False)
     same = "the same command with --preset good --image-size 224 --name 'my run-good'"
-    assert lines(console)[-1] == f"To fine-tune the network, from these features: {same}"
+    assert lines(console)[-1] == f"To fine-tune the network from these features: {same}"
 
 
 @pytest.mark.parametrize(
@@ -166,7 +166,7 @@ def test_a_quick_training_ends_with_how_to_fine_tune_from_its_features(console, 
     [
         ({"preset": Preset.QUICK}, "train without --preset quick"),
         ({"time_limit_s": 20.0}, "allow more time, to fine-tune the network"),
-        ({"state": RunState.INTERRUPTED}, "go on with the training"),
+        ({"state": RunState.INTERRUPTED}, "continue the training"),
     ],
 )
 def test_the_advice_for_a_promise_names_fine_tuning_where_there_was_none(changes, way) -> None:

@@ -64,7 +64,7 @@ def test_a_shortcut_is_found_alone_and_in_combination(feature, columns):
     told = "distinguishes hat from vase in 100%, by chance 50%: the network may learn this instead of the product"
     assert found[feature].sentence() == f"{feature} alone {told}"
     assert found[TOGETHER].is_shortcut
-    assert found[TOGETHER].sentence().startswith(f"{TOGETHER} tells hat from vase")
+    assert found[TOGETHER].sentence().startswith(f"{TOGETHER} distinguishes hat from vase")
 
 
 MANY = [f"c{number:02}" for number in range(81)]

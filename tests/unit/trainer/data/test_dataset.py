@@ -234,7 +234,7 @@ def test_a_class_name_that_no_file_could_hold_is_refused(lay, name):
 @pytest.mark.parametrize(
     ("names", "named"),
     [
-        (("1.jpg", "2.jpg"), "no class folder"),
+        (("1.jpg", "2.jpg"), "outside of class folders"),
         ((), "found none"),
         (("hat/notes.txt", "vase/notes.txt"), "found none"),
         (("hat/1.jpg", "hat/2.jpg"), "found one: hat"),
@@ -250,7 +250,7 @@ def test_a_class_name_that_no_file_could_hold_is_refused(lay, name):
             ("seg_train/hat/1.jpg", "seg_test/hat/1.jpg", "seg_pred/1.jpg"),
             "found seg_test, seg_train, which look like splits",
         ),
-        (("trainA/1.jpg", "testA/1.jpg", "trainB/1.jpg", "testB/1.jpg"), "found testA, testB, trainA, trainB, named"),
+        (("trainA/1.jpg", "testA/1.jpg", "trainB/1.jpg", "testB/1.jpg"), "found testA, testB, trainA, trainB, which"),
         (("seg_train/hat/1.jpg", "seg_eval/hat/1.jpg"), "found seg_eval, seg_train, which look like splits"),
         (
             ("learning/hat/1.jpg", "learning/vase/1.jpg", "eval/hat/1.jpg"),

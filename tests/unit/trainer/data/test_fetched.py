@@ -80,7 +80,7 @@ def test_a_failed_photo_shows_the_reason_without_its_urls_signature(fetch, serve
     said = [fault.message for _, fault in unread]
     assert server.url("/gone") in said[0]
     assert "404" in said[0]
-    assert "the cell is empty" in said[3]
+    assert "found an empty cell" in said[3]
     assert not any("SECRET" in message for message in said)
     server.answers["/gone"] = [Answer(photo(2))]
     assert fetch(*cells)[1].error is None  # failed photos are requested again

@@ -61,7 +61,7 @@ def test_named_columns_of_every_kind_are_photos_labels_and_products(table, tmp_p
     error = dataset.photos[-1].error
     assert (error.fault, str(error)) == (
         ImageFault.MISSING,
-        f"Expected the path or the URL of a photo in row 6 of products.{kind}, the cell is empty.",
+        f"Expected the path or the URL of a photo in row 6 of products.{kind}, found an empty cell.",
     )
 
 

@@ -171,7 +171,7 @@ def test_a_network_that_swallows_everything_is_not_waited_for(silent_url, tmp_pa
 def test_a_changed_file_is_told_and_left_as_it_is(server, tmp_path):
     path = tmp_path / "body.h5"
     path.write_bytes(CONTENT[:-1])
-    with pytest.raises(InputError, match=f"{path} differs from .*expected MD5 {MD5}.*get it again"):
+    with pytest.raises(InputError, match=f"{path} differs from .*expected MD5 {MD5}.*download it again"):
         fetch(ImageNetFile(f"{server.url}/body.h5", MD5), tmp_path, "mobilenet")
     assert path.read_bytes() == CONTENT[:-1]
     assert server.asked == []

@@ -31,7 +31,7 @@ def test_a_card_says_what_it_should() -> None:
         "| test | 90 | 91.2% (88.0 to 94.0%) |",
         "| validation | 90 |",
         "| **98%** |",
-        "897 for training, 90 for validation, 90 for test. Set aside: 2 files (2 label conflict).",
+        "897 for training, 90 for validation, 90 for test. Excluded: 2 files (2 label conflict).",
         "- 2 files set aside",
         "lowest recall on test photos: dress (",
         "A photo\n  above -3.2 goes to review: about 4.4% of new photos of the classes.",
@@ -82,7 +82,7 @@ def test_classes_of_which_little_is_known_are_named() -> None:
     counts = {**material.prepared_counts, Split.TRAIN: {"dress": 200, "hat": 4, "vase": 29}}
     card = model_card(replace(material, prepared_counts=counts))
     assert "Classes with fewer than 30 training photos: hat (4), vase (29)." in card
-    assert "Classes without test photos, so without figures: vase." in card
+    assert "Classes without test photos, and so without figures: vase." in card
 
 
 def test_names_mean_nothing_but_themselves() -> None:
@@ -98,6 +98,6 @@ def test_names_mean_nothing_but_themselves() -> None:
 
 def test_a_card_of_a_tree_names_every_path_and_each_levels_precision() -> None:
     card = model_card(in_tree(made()))
-    assert "They are leaves of a tree: worn \\> dress; worn \\> hat; shoes.\n\nA photo whose" in card
+    assert "The classes are leaves of a tree: worn \\> dress; worn \\> hat; shoes.\n\nIf the class" in card
     assert "| 98% | level 1 | 20% |" in card
     assert "leaves of a tree" not in model_card(made())

@@ -57,7 +57,7 @@ def test_the_page_begins_with_what_matters_most(shop, html) -> None:
         "shop-cnn cnn, 48×48 px, 3 classes; 6 of 25 epochs, epoch 5 is used.",
         f"{shop.evaluation.test.accuracy:.1%} test accuracy",
         "labelled without review at 98% precision",
-        "0.021 calibration error 0.064 before the temperature",
+        "0.021 calibration error 0.064 before calibration",
         "1,077 photos 897 for training",
         "14.1 minutes of training, 6 epochs",
         "At 98% precision Hangtag labels",
@@ -142,7 +142,7 @@ def test_what_is_absent_reads_well() -> None:
     for words in (
         "It was interrupted.",
         "validation accuracy",
-        "No precision can be promised: 0.90, the lowest, needs",
+        "No precision can be promised: 0.90, the lowest, requires",
         "There are no test photos.",
         "No unknown score could be learned",
         "Likely label errors No label error was found.",
@@ -234,8 +234,8 @@ def test_a_trees_levels_and_the_distance_of_errors_are_shown() -> None:
     assert all(one.automatic for one in achieved)
     assert f"{achieved[1].automatic} photos, " in levels
     assert levels.count("level 1") == levels.count("leaf") == 5
-    assert "by the steps from the true class up to the first label above both: " in levels
-    assert "About 50% get a class, the others of these a label above the classes." in section
+    assert "by steps from the true class to the first label above both: " in levels
+    assert "Of these, about 50% get a class, the others a label above classes." in section
     assert "By level of the tree" not in report_page(made())
     nothing = {"level_coverage": (material.ruling.coverage, 0.0)}
     targets = tuple(one.model_copy(update=nothing) for one in material.confidence.targets)

@@ -145,7 +145,7 @@ def test_a_given_split_that_leaks_is_said_and_fix_leaks_drops_the_training_twin(
     folder = given(photos, tmp_path / "given")
     shutil.copyfile(photos / "hat" / "0.png", folder / "test" / "hat" / "copy.png")
     leaking = prepared(folder, cache)
-    assert "2 of the training photos are used for validation, which has none" in leaking.notes
+    assert "2 of the training photos are used for validation, because there are no validation photos" in leaking.notes
     assert [p.path.name for p in leaking.of(Split.TEST)] == ["copy.png"]
     said = "1 of 1 test photos (100.0%) show a picture or a product of a training photo"
     assert any(note.startswith(said) for note in leaking.notes)
@@ -211,7 +211,7 @@ def test_an_accident_that_gives_classes_away_is_said(tmp_path, cache):
         folder.mkdir(parents=True, exist_ok=True)
         draw(folder / f"{seed}.{('bmp', 'png')[seed % 2]}", seed)
     notes = prepared(tmp_path / "photos", cache).notes
-    said = "Shortcut: file format alone tells hat from vase in 100%, by chance 50%"
+    said = "Shortcut: file format alone distinguishes hat from vase in 100%, by chance 50%"
     assert any(note.startswith(said) for note in notes)
     assert not any("together" in note for note in notes)
 
