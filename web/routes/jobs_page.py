@@ -24,7 +24,7 @@ from web.responses import Problem, page, stored_page
 from web.state import State, WebState
 from web.watch_jobs import JobView
 from worker.job.job import QUESTIONS
-from worker.job.receipt import GROUPS_FILE, OF_QUESTIONS, PAGE_FILE, RECEIPT_FILE, REVIEW_FILE
+from worker.job.receipt import OF_QUESTIONS, PAGE_FILE, RECEIPT_FILE, REVIEW_FILE, groups_file
 from worker.request import Priority
 from worker.results.finish import RESULT_FILE
 
@@ -35,7 +35,6 @@ _FILES: Final = {
     "result": RESULT_FILE,
     "corrected": CORRECTED_FILE,
     "review": REVIEW_FILE,
-    "by_group": GROUPS_FILE,
     "receipt": RECEIPT_FILE,
     "page": PAGE_FILE,
 }
@@ -192,9 +191,10 @@ def _receipt_html(found: WebJob) -> bytes:
 @router.get("/jobs/{id}/files/{file}")
 def download(found: Found, file: str) -> Response:
     """A file of a finished job."""
-    key = _FILES.get(file)
+    files = _FILES | {"by_group": groups_file(found.result or RESULT_FILE)}
+    key = files.get(file)
     if key is None:
-        raise Problem(404, f"Expected one of {', '.join(_FILES)}, got {file[:40]}.")
+        raise Problem(404, f"Expected one of {', '.join(files)}, got {file[:40]}.")
     if found.result and file in _OF_ALL:
         path = found.result if file == "result" else copy_of(found.result)
         return _file(path, path.name)

@@ -51,7 +51,7 @@ PRODUCT_SCHEMA: Final = pa.schema(
         ("model", pa.string()),
     ]
 )
-"""The columns of ``by_group.parquet`` after the product's name."""
+"""The columns of ``by_group`` after the product's name."""
 CORRECT_LABEL: Final = "correct_label"
 """The column of ``review.csv`` that a person types into."""
 THUMBNAIL: Final = "thumbnail"

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,8 +19,7 @@ RECEIPT_FILE: Final = "receipt.json"
 PAGE_FILE: Final = "receipt.html"
 REVIEW_FILE: Final = "review.csv"
 AUDIT_FILE: Final = "audit.json"
-GROUPS_FILE: Final = "by_group.parquet"
-
+GROUPS_FILES: Final = ("by_group.parquet", "by_group.csv")
 
 _KEEP: Final = "With --fixed-thresholds they stay labels."
 
@@ -291,6 +291,11 @@ class SampleRow:
     confidence: float | None
     error: str | None
     reason: ReviewReason | None = None
+
+
+def groups_file(result: str | Path) -> str:
+    """The name of the file of products beside a result: a CSV for a CSV, else Parquet."""
+    return GROUPS_FILES[Path(result).suffix.lower() == ".csv"]
 
 
 def died_words(deaths: int) -> str:

@@ -1,4 +1,4 @@
-"""Votes of products' photos: ``by_group.parquet``, and the rows that go to review since their photos disagree.
+"""Votes of products' photos: ``by_group``, and the rows that go to review since their photos disagree.
 
 Memory does not grow with the products.
 """
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from catalogue.writers import open_writer
 from models.decision import ReviewReason
 from models.taxonomy import ancestors
 from models.whole_file import sync_file
@@ -82,7 +82,7 @@ class Product(NamedTuple):
 
 
 class ProductVote(NamedTuple):
-    """The result of a product's vote; the fields are columns of ``by_group.parquet``."""
+    """The result of a product's vote; the fields are columns of ``by_group``."""
 
     label: str | None
     confidence: float | None
@@ -204,17 +204,19 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
 
 
 def write_by_group(job: Job, column: str, store: ProductStore, file: Path) -> GroupCounts:
-    """Write a row for each product, in order of first appearance. The added columns have the result's prefix."""
+    """Write a row for each product, in order of first appearance. Prefix and cells are as in the result."""
+    options = job.spec.options
     kind = without_dictionary(job.chunk_table(0, [column]).schema.field(column).type)
-    added = [field.with_name(job.spec.options.prefix + field.name) for field in PRODUCT_SCHEMA]
+    added = [field.with_name(options.prefix + field.name) for field in PRODUCT_SCHEMA]
     schema, counts = pa.schema([pa.field(column, kind), *added]), Counter[str]()
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    escaped = frozenset(schema.names if options.excel_safe else schema.names[1:])
+    with open_writer(file, file.suffix, schema, escaped, job.spec.delimiter, mark=options.excel_safe) as write:
         rows = _rows(job, store, counts)
         while batch := list(islice(rows, ROW_GROUP)):
             names, *columns = zip(*batch, strict=True)
             arrays = [pa.array(cells, field.type) for cells, field in zip(columns, PRODUCT_SCHEMA, strict=True)]
             named = pa.array(names, pa.string()).cast(kind)
-            writer.write_table(pa.Table.from_arrays([named, *arrays], schema=schema))
+            write(pa.Table.from_arrays([named, *arrays], schema=schema))
     sync_file(file)
     return GroupCounts.model_validate({name: counts[name] for name in GroupCounts.model_fields})
 

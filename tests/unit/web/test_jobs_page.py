@@ -122,6 +122,15 @@ def test_what_a_job_leaves_can_be_downloaded(shown: TestClient, id: str, result:
     assert answer.headers["content-disposition"].startswith("attachment; filename=")
 
 
+def test_the_products_of_a_csv_are_downloaded_as_a_csv(serve: Serve, bundle: Path, drawn: Path, tmp_path: Path) -> None:
+    output = tmp_path / "labels.csv"
+    request = LabelRequest(drawn, bundle, JobOptions(group_column="image"), output=output, workers=1)
+    label(request, lambda *_: None)
+    answer = serve(results=[output], model=str(bundle)).get(f"/jobs/{result_id(output)}/files/by_group")
+    assert answer.content == (tmp_path / "labels.csv.job" / "by_group.csv").read_bytes()
+    assert answer.headers["content-disposition"].endswith('-by_group.csv"')
+
+
 @pytest.mark.parametrize("what", ["../job.json", "job.json", "%2e%2e%2fjob.json", "rows", "x" * 300])
 def test_other_files_of_a_job_cannot_be_downloaded(shown: TestClient, id: str, what: str) -> None:
     assert shown.get(f"/jobs/{id}/files/{what}").status_code in {404, 405}
