@@ -45,6 +45,7 @@ PRODUCT_SCHEMA: Final = pa.schema(
         ("confidence", pa.float32()),
         ("status", pa.string()),
         ("reason", pa.string()),
+        ("accepted_label", pa.string()),
         ("photos", pa.int64()),
         ("readable", pa.int64()),
         ("agreement", pa.float32()),

@@ -82,13 +82,18 @@ class Product(NamedTuple):
 
 
 class ProductVote(NamedTuple):
-    """The result of a product's vote; the fields are columns of ``by_group``."""
+    """The result of a product's vote; the fields and the property are columns of ``by_group``."""
 
     label: str | None
     confidence: float | None
     status: Status
     reason: ReviewReason | None
     agreement: float | None
+
+    @property
+    def accepted_label(self) -> str | None:
+        """The label, if the product needs no person."""
+        return self.label if self.status is Status.LABELED else None
 
 
 def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO_PARENTS) -> ProductVote:
@@ -227,8 +232,8 @@ def _rows(job: Job, store: ProductStore, counts: Counter[str]) -> Iterator[tuple
         vote = decide(product, shares, job.model.taxonomy or {})
         counts.update(("products", vote.status.value))
         counts["disagreeing"] += vote.reason is ReviewReason.DISAGREEMENT
-        sizes = (product.photos, product.readable)
-        yield product.name, vote.label, vote.confidence, vote.status, vote.reason, *sizes, vote.agreement, model
+        decided = (product.name, vote.label, vote.confidence, vote.status, vote.reason, vote.accepted_label)
+        yield *decided, product.photos, product.readable, vote.agreement, model
 
 
 def disagreement_to_review(store: ProductStore, column: str, part: pa.Table, rows: pa.Table) -> pa.Table:

@@ -203,10 +203,10 @@ GROUPED = [
 ]  # fmt: skip
 PRODUCTS = ["A", "A", "A", "", "B", "B", "C", "D"]
 GOLDEN = [
-    ("A", "shoe", 0.5, "labeled", None, 3, 2, 0.5, MODEL),
-    ("B", "hat", 0.375, "review", "disagreement", 2, 2, 0.5, MODEL),
-    ("C", "shoe", 0.5, "review", "threshold", 1, 1, 1.0, MODEL),
-    ("D", None, None, "failed", None, 1, 0, None, MODEL),
+    ("A", "shoe", 0.5, "labeled", None, "shoe", 3, 2, 0.5, MODEL),
+    ("B", "hat", 0.375, "review", "disagreement", None, 2, 2, 0.5, MODEL),
+    ("C", "shoe", 0.5, "review", "threshold", None, 1, 1, 1.0, MODEL),
+    ("D", None, None, "failed", None, None, 1, 0, None, MODEL),
 ]
 
 
@@ -229,8 +229,8 @@ def test_the_format_on_disk_is_this_one(answered_job, tmp_path: Path) -> None:
         pa.schema(
             [
                 ("sku", pa.string()), ("label", pa.string()), ("confidence", pa.float32()),
-                ("status", pa.string()), ("reason", pa.string()), ("photos", pa.int64()),
-                ("readable", pa.int64()), ("agreement", pa.float32()), ("model", pa.string()),
+                ("status", pa.string()), ("reason", pa.string()), ("accepted_label", pa.string()),
+                ("photos", pa.int64()), ("readable", pa.int64()), ("agreement", pa.float32()), ("model", pa.string()),
             ]
         )
     )  # fmt: skip
