@@ -46,7 +46,7 @@ PRODUCT_SCHEMA: Final = pa.schema(
         ("status", pa.string()),
         ("reason", pa.string()),
         ("accepted_label", pa.string()),
-        ("photos", pa.int64()),
+        ("rows", pa.int64()),
         ("readable", pa.int64()),
         ("agreement", pa.float32()),
         ("model", pa.string()),

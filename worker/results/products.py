@@ -29,14 +29,14 @@ ROW_GROUP: Final = 65_536
 _UNIT: Final = 2**32
 """Probabilities are added as whole multiples of 1 / this, so the order of rows never changes the sum."""
 _TABLES: Final = """
-CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, photos INT, readable INT, threshold INT, unknown INT,
+CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, rows INT, readable INT, threshold INT, unknown INT,
 repeated INT, mix INT);
 CREATE TABLE share (product INT, label TEXT, total INT, own INT, sure INT, PRIMARY KEY (product, label)) WITHOUT ROWID;
 CREATE TABLE above (label TEXT, node TEXT, PRIMARY KEY (label, node)) WITHOUT ROWID
 """
 _COUNT: Final = """
-INSERT INTO product (name, photos, readable, threshold, unknown, repeated, mix) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (name) DO UPDATE SET photos = photos + excluded.photos, readable = readable + excluded.readable,
+INSERT INTO product (name, rows, readable, threshold, unknown, repeated, mix) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET rows = rows + excluded.rows, readable = readable + excluded.readable,
 threshold = threshold + excluded.threshold, unknown = unknown + excluded.unknown,
 repeated = repeated + excluded.repeated, mix = mix + excluded.mix RETURNING id
 """
@@ -51,7 +51,7 @@ WHERE (label = one.label AND node = other.label) OR (label = other.label AND nod
 """
 """Two sure labels, of different branches of the tree."""
 _ALL: Final = """
-SELECT id, name, photos, readable, threshold, unknown, repeated, mix, label, total, own, sure
+SELECT id, name, rows, readable, threshold, unknown, repeated, mix, label, total, own, sure
 FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, share.label
 """
 
@@ -76,7 +76,7 @@ class Product(NamedTuple):
     """A product: its rows, rows that did not fail, and reason → rows to review for that reason."""
 
     name: str
-    photos: int
+    rows: int
     readable: int
     doubts: dict[ReviewReason, int]
 
@@ -166,9 +166,9 @@ class ProductStore:
     def products(self) -> Iterator[tuple[Product, list[ClassShare]]]:
         """Each product with its votes, in order of first appearance."""
         for facts, rows in groupby(self._database.execute(_ALL), key=lambda row: row[:8]):
-            _, name, photos, readable, *counts = facts
+            _, name, size, readable, *counts = facts
             doubts = zip(_DOUBTS, counts, strict=True)
-            product = Product(name, photos, readable, {reason: count for reason, count in doubts if count})
+            product = Product(name, size, readable, {reason: count for reason, count in doubts if count})
             shares = [row[8:] for row in rows if row[8] is not None]
             yield product, [ClassShare(label, total / _UNIT, own, sure) for label, total, own, sure in shares]
 
@@ -233,7 +233,7 @@ def _rows(job: Job, store: ProductStore, counts: Counter[str]) -> Iterator[tuple
         counts.update(("products", vote.status.value))
         counts["disagreeing"] += vote.reason is ReviewReason.DISAGREEMENT
         decided = (product.name, vote.label, vote.confidence, vote.status, vote.reason, vote.accepted_label)
-        yield *decided, product.photos, product.readable, vote.agreement, model
+        yield *decided, product.rows, product.readable, vote.agreement, model
 
 
 def disagreement_to_review(store: ProductStore, column: str, part: pa.Table, rows: pa.Table) -> pa.Table:

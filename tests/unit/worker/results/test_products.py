@@ -230,7 +230,7 @@ def test_the_format_on_disk_is_this_one(answered_job, tmp_path: Path) -> None:
             [
                 ("sku", pa.string()), ("label", pa.string()), ("confidence", pa.float32()),
                 ("status", pa.string()), ("reason", pa.string()), ("accepted_label", pa.string()),
-                ("photos", pa.int64()), ("readable", pa.int64()), ("agreement", pa.float32()), ("model", pa.string()),
+                ("rows", pa.int64()), ("readable", pa.int64()), ("agreement", pa.float32()), ("model", pa.string()),
             ]
         )
     )  # fmt: skip
