@@ -275,6 +275,8 @@ def _print_lists(receipt: Receipt, console: Console, lead: str) -> None:
         counts = f"{groups.labeled:,} labeled, {groups.review:,} to review{disagreeing}, {groups.failed:,} failed"
         where = escape(receipt.groups_file or "")
         console.print(f"{lead}Products: {groups.products:,}, {counts}: {where}", highlight=False, soft_wrap=True)
+        if groups.ungrouped:
+            console.say(lead + groups.ungrouped_words, "yellow")
     if doubtful:
         rows = number_of(doubtful, "row") + (", least sure first" if doubtful > 1 else "")
         console.print(f"{lead}To review: {rows}: {escape(receipt.review_file)}", highlight=False, soft_wrap=True)

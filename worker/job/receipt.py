@@ -67,13 +67,25 @@ class WorkFigures(_Record):
 
 
 class GroupCounts(_Record):
-    """Counts of products by status; ``disagreeing``: their sure photos have different labels."""
+    """Counts of products by status.
 
+    ``disagreeing``: their sure photos have different labels. ``ungrouped``: rows whose cell in ``column`` is empty.
+    """
+
+    column: str
+    ungrouped: int
     products: int
     labeled: int
     review: int
     failed: int
     disagreeing: int
+
+    @property
+    def ungrouped_words(self) -> str:
+        """Such as ``40 rows have no Title, so they belong to no product.``; empty without such rows."""
+        one, many = (f"{have} no {self.column}, so" for have in ("row has", "rows have"))
+        rows = number_of(self.ungrouped, f"{one} it belongs", f"{many} they belong")
+        return f"{rows} to no product." if self.ungrouped else ""
 
 
 class ModelName(_Record):

@@ -129,10 +129,14 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
 
 
 class ProductStore:
-    """Products in order of first appearance, with their votes for each label. ``database`` must be empty."""
+    """Products in order of first appearance, with their votes for each label. ``database`` must be empty.
+
+    ``ungrouped``: the number of rows that belong to no product.
+    """
 
     def __init__(self, database: sqlite3.Connection, parents: Parents = NO_PARENTS) -> None:
         self._database = database
+        self.ungrouped = 0
         for statement in _TABLES.split(";"):
             database.execute(statement)
         above = ((label, node) for label in parents for node in ancestors(parents, label))
@@ -140,6 +144,7 @@ class ProductStore:
 
     def add(self, results: pa.Table, names: pa.ChunkedArray) -> None:
         """Count a part's results; ``names``: the product of each row, null without one."""
+        self.ungrouped += names.null_count
         results, encoded = results.filter(names.is_valid()), names.drop_null().combine_chunks().dictionary_encode()
         if not results.num_rows:
             return
@@ -223,7 +228,8 @@ def write_by_group(job: Job, column: str, store: ProductStore, file: Path) -> Gr
             named = pa.array(names, pa.string()).cast(kind)
             write(pa.Table.from_arrays([named, *arrays], schema=schema))
     sync_file(file)
-    return GroupCounts.model_validate({name: counts[name] for name in GroupCounts.model_fields})
+    of_products = {name: counts[name] for name in ("products", *Status, "disagreeing")}
+    return GroupCounts(column=column, ungrouped=store.ungrouped, **of_products)
 
 
 def _rows(job: Job, store: ProductStore, counts: Counter[str]) -> Iterator[tuple[Any, ...]]:

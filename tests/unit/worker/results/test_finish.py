@@ -79,7 +79,9 @@ def test_a_job_of_products_leaves_its_votes_and_its_doubtful_rows(answered_job) 
     answers = [sure("shoe"), sure("hat"), unsure("hat", 0.25), failed()]
     job = answered_job(answers, ["A", "A", "B", "B"])
     receipt = finish_job(job)
-    assert receipt.groups == GroupCounts(products=2, labeled=0, review=2, failed=0, disagreeing=1)
+    assert receipt.groups == GroupCounts(
+        column="sku", ungrouped=0, products=2, labeled=0, review=2, failed=0, disagreeing=1
+    )
     assert receipt.review_reasons == {"threshold": 1, "disagreement": 2}
     assert receipt.groups_file == f"{job.storage.place}/by_group.parquet"
     assert receipt.review_file == f"{job.storage.place}/{REVIEW_FILE}"

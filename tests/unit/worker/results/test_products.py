@@ -235,7 +235,7 @@ def test_the_format_on_disk_is_this_one(answered_job, tmp_path: Path) -> None:
         )
     )  # fmt: skip
     assert [tuple(row.values()) for row in table.to_pylist()] == GOLDEN
-    assert counts == GroupCounts(products=4, labeled=1, review=2, failed=1, disagreeing=1)
+    assert counts == GroupCounts(column="sku", ungrouped=1, products=4, labeled=1, review=2, failed=1, disagreeing=1)
 
 
 @pytest.mark.parametrize("excel_safe", [False, True])
