@@ -271,10 +271,8 @@ def _print_model(receipt: Receipt, console: Console, question: str) -> None:
 def _print_lists(receipt: Receipt, console: Console, lead: str) -> None:
     groups, doubtful = receipt.groups, receipt.by_status[Status.REVIEW]
     if groups:
-        disagreeing = f" ({groups.disagreeing:,} whose photos disagree)" if groups.disagreeing else ""
-        counts = f"{groups.labeled:,} labeled, {groups.review:,} to review{disagreeing}, {groups.failed:,} failed"
         where = escape(receipt.groups_file or "")
-        console.print(f"{lead}Products: {groups.products:,}, {counts}: {where}", highlight=False, soft_wrap=True)
+        console.print(f"{lead}Products: {groups.words}: {where}", highlight=False, soft_wrap=True)
         if groups.ungrouped:
             console.say(lead + groups.ungrouped_words, "yellow")
     if doubtful:

@@ -81,6 +81,13 @@ class GroupCounts(_Record):
     disagreeing: int
 
     @property
+    def words(self) -> str:
+        """Such as ``12, 9 labeled, 2 to review (1 whose photos disagree), 1 failed``."""
+        disagreeing = f" ({self.disagreeing:,} whose photos disagree)" if self.disagreeing else ""
+        review = f"{self.review:,} to review{disagreeing}"
+        return f"{self.products:,}, {self.labeled:,} labeled, {review}, {self.failed:,} failed"
+
+    @property
     def ungrouped_words(self) -> str:
         """Such as ``40 rows have no Title, so they belong to no product.``; empty without such rows."""
         one, many = (f"{have} no {self.column}, so" for have in ("row has", "rows have"))

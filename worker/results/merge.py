@@ -163,7 +163,8 @@ def _texts(column: pa.ChunkedArray) -> list[object]:
 
 ROW_GROUP: Final = 65_536
 ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
-_VOTES: Final = ["label", "confidence", "status", "top_k", "reason", "sha256", "label_level", "leaf_guess"]
+VOTES: Final = ["label", "confidence", "status", "top_k", "reason", "sha256", "label_level", "leaf_guess"]
+"""The columns of a part that products' votes need."""
 _CACHE_KIB: Final = 16 * 1024
 
 
@@ -241,7 +242,7 @@ def _gather_votes(
         ProductStore(files.enter_context(scratch_database(folder)), question.model.taxonomy or {})
         for folder, question in zip(folders, job.questions, strict=True)
     ]
-    for batch in job.batches(_VOTES, [column]):
+    for batch in job.batches(VOTES, [column]):
         names = product_names(batch.rows, column)
         for store, end, part in zip(stores, reviews, batch.answers, strict=True):
             store.add(end.apply(part), names)
