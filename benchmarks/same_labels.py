@@ -130,7 +130,7 @@ def _facts(output: Path) -> dict[str, Any]:
     result = pq.read_table(output).to_pylist() if output.suffix == ".parquet" else output.read_text("utf-8").split("\n")
     facts: dict[str, Any] = {"result": result, "receipt.json": _receipt(json.loads((job / "receipt.json").read_text()))}
     for place in [job, *sorted((job / "questions").glob("*"))]:
-        for file in sorted((*place.glob("review.csv"), *place.glob("by_group.parquet"))):
+        for file in sorted((*place.glob("review.csv"), *place.glob("by_group.*"))):
             rows = file.read_text("utf-8").split("\n") if file.suffix == ".csv" else pq.read_table(file).to_pylist()
             facts[str(file.relative_to(job))] = rows
     return facts

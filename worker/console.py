@@ -19,7 +19,7 @@ from models.text import number_of
 from worker.job.job import RETRYABLE, Job, ModelPin, open_job
 from worker.job.model import rule_words
 from worker.job.parts import Status, photos_text
-from worker.job.receipt import PAGE_FILE, JobReceipt, QuestionsReceipt, Receipt, died_words
+from worker.job.receipt import PAGE_FILE, JobReceipt, QuestionsReceipt, Receipt, died_words, groups_file
 from worker.request import LabelRequest
 
 if TYPE_CHECKING:
@@ -65,11 +65,20 @@ def label_with_progress(
     else:
         console = Console()
         print_receipt(receipt, console)
-        if (sure := receipt.by_status[Status.LABELED]) and isinstance(receipt, Receipt):
+        folder = f"{request.output}.job"
+        if isinstance(receipt, Receipt) and (what := _accepted_words(receipt, folder)):
             column = escape(f"{request.options.prefix}accepted_label")
-            console.print(f"Publish: [bold]{column}[/bold] ({number_of(sure, 'row')})", highlight=False)
-        print_review(receipt, f"{request.output}.job", shlex.quote(str(request.output)), console)
+            console.print(f"Publish: [bold]{column}[/bold] {escape(what)}", highlight=False, soft_wrap=True)
+        print_review(receipt, folder, shlex.quote(str(request.output)), console)
     _advise(receipt, request, open_job(FolderStorage(job_folder(request.output))), errors)
+
+
+def _accepted_words(receipt: Receipt, folder: str) -> str:
+    """The number of accepted labels: of products, and their file, or else of rows."""
+    if receipt.groups and receipt.groups.labeled:
+        return f"({number_of(receipt.groups.labeled, 'product')}): {folder}/{groups_file(receipt.output)}"
+    sure = receipt.by_status[Status.LABELED]
+    return f"({number_of(sure, 'row')})" if sure else ""
 
 
 def _advise(receipt: JobReceipt, request: LabelRequest, job: Job | None, errors: Console) -> None:
@@ -262,10 +271,10 @@ def _print_model(receipt: Receipt, console: Console, question: str) -> None:
 def _print_lists(receipt: Receipt, console: Console, lead: str) -> None:
     groups, doubtful = receipt.groups, receipt.by_status[Status.REVIEW]
     if groups:
-        disagreeing = f" ({groups.disagreeing:,} whose photos disagree)" if groups.disagreeing else ""
-        counts = f"{groups.labeled:,} labeled, {groups.review:,} to review{disagreeing}, {groups.failed:,} failed"
         where = escape(receipt.groups_file or "")
-        console.print(f"{lead}Products: {groups.products:,}, {counts}: {where}", highlight=False, soft_wrap=True)
+        console.print(f"{lead}Products: {groups.words}: {where}", highlight=False, soft_wrap=True)
+        if groups.ungrouped:
+            console.say(lead + groups.ungrouped_words, "yellow")
     if doubtful:
         rows = number_of(doubtful, "row") + (", least sure first" if doubtful > 1 else "")
         console.print(f"{lead}To review: {rows}: {escape(receipt.review_file)}", highlight=False, soft_wrap=True)

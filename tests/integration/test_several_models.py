@@ -14,7 +14,7 @@ from models.storage.storage import FolderStorage, Storage
 from tests.until import until
 from worker.job.job import open_job, question_storage
 from worker.job.parts import RESULT_SCHEMA, Status
-from worker.job.receipt import GROUPS_FILE, QuestionsReceipt, job_receipt
+from worker.job.receipt import QuestionsReceipt, job_receipt
 from worker.request import JobOptions
 from worker.results.finish import RESULT_FILE, finish_job
 
@@ -107,7 +107,7 @@ def test_a_job_in_s3_takes_over_what_other_questions_know(
 
 
 def votes(storage: Storage) -> pa.Table:
-    return pq.read_table(storage.source(GROUPS_FILE))
+    return pq.read_table(storage.source("by_group.parquet"))
 
 
 def test_the_next_nights_job_asks_several_questions_with_votes_of_each(

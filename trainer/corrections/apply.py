@@ -5,8 +5,8 @@ import os
 from codecs import BOM_UTF8
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from pathlib import Path
 from typing import Final
@@ -27,11 +27,13 @@ from trainer.corrections.store import CorrectionStore
 from trainer.corrections.votes import PhotoVotes, resolve
 from worker.job.job import Job, open_job, scratch_folder
 from worker.job.jobs import Jobs
-from worker.job.parts import WORST, Status, result_schema, worst_status
-from worker.job.receipt import Audit, job_receipt
+from worker.job.parts import PART_SCHEMA, WORST, Status, result_schema, worst_status
+from worker.job.receipt import Audit, GroupCounts, groups_file, job_receipt
 from worker.label import job_folder
+from worker.results.end_review import find_end_reviews
 from worker.results.finish import RESULT_FILE
-from worker.results.merge import join_tables
+from worker.results.merge import VOTES, join_tables, scratch_database
+from worker.results.products import ProductStore, product_names, write_by_group
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _COPY: Final = ".corrected"
@@ -59,6 +61,7 @@ class CorrectedResult:
         in_conflict: number of unchanged rows on which reviewers disagree. In a job with several models, a row counts
             once per question in these four numbers.
         left: number of rows for review without a vote.
+        products: the path or URL of each corrected table of products, and its counts.
     """
 
     output: str
@@ -69,6 +72,7 @@ class CorrectedResult:
     in_conflict: int
     left: int
     audit: Audit | None = None
+    products: Mapping[str, GroupCounts] = field(default_factory=dict)
 
     @property
     def reviewed(self) -> int:
@@ -98,7 +102,8 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
     """Write the corrected copy of a result next to it, or to ``output``. Record the figures of an audit.
 
     The copy of ``labels.csv`` is ``labels.corrected.csv``. The copy for a queued job is ``labels.corrected.parquet`` in
-    the job's folder. The original does not change. An earlier copy is replaced.
+    the job's folder. In that folder, ``by_group.corrected.csv`` (or ``.parquet``) has new votes of the products.
+    Originals do not change. Earlier copies are replaced.
     """
     job, result = labels.job, labels.result
     if job_receipt(job) is None:
@@ -170,7 +175,39 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
         counts["remarked"],
         counts["in_conflict"],
         left,
+        products=_write_products(job, steps, groups_copy(result)),
     )
+
+
+def groups_copy(result: Path) -> str:
+    """The name of the corrected table of products, in the job's folder."""
+    return copy_of(Path(groups_file(result))).name
+
+
+def _write_products(job: Job, steps: "Sequence[Correcting]", name: str) -> dict[str, GroupCounts]:
+    """Let the products vote again, with reviewers' answers; returns the path of each table, and its counts."""
+    column = job.spec.options.group_column
+    if column is None:
+        return {}
+    columns = {column, *(step.image for step in steps if step.image)}
+    written: dict[str, GroupCounts] = {}
+    with ExitStack() as files:
+        folder = files.enter_context(scratch_folder(job.storage))
+        databases = (files.enter_context(scratch_database(folder)) for _ in steps)
+        stores = [
+            ProductStore(database, question.model.taxonomy or {})
+            for database, question in zip(databases, job.questions, strict=True)
+        ]
+        reviews = find_end_reviews(job)
+        for batch in job.batches(VOTES, list(columns)):
+            names = product_names(batch.rows, column)
+            for store, step, review, part in zip(stores, steps, reviews, batch.answers, strict=True):
+                store.add(step.answered(review.apply(part), batch.rows), names)
+        for question, store in zip(job.questions, stores, strict=True):
+            counts = write_by_group(question, column, store, folder / name)
+            question.storage.upload(name, folder / name)
+            written[f"{question.storage.place}/{name}"] = counts
+    return written
 
 
 def _check_copy(output: Path, result: Path) -> None:
@@ -228,6 +265,7 @@ class Correcting:
     """Corrects the rows of a result, table by table, and counts the changes.
 
     ``harmless`` columns contain no formulas in a CSV. ``waits`` marks the rows that still need review.
+    ``image`` is the column that finds photos by their path; None if no answer needs it.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
@@ -247,13 +285,13 @@ class Correcting:
         self._photos = pa.array(list(resolved), pa.string())
         self._votes = _vote_columns(list(resolved.values()))
         by_place = any("/" in photo for photo in resolved)
-        self._image = job.spec.image_column if by_place and job.spec.image_column in schema.names else None
+        self.image = job.spec.image_column if by_place and job.spec.image_column in schema.names else None
         self._root, self._suffix = job.spec.image_root, job.spec.options.image_suffix
         self._cells = PhotoLocator(self._root, confined=job.spec.confined)
 
     def corrected(self, table: pa.Table) -> pa.Table:
         """Correct the rows of a table."""
-        votes = self._votes_on(table)
+        votes = self._votes_on(table.column(self._sha256), table)
         in_conflict = pc.fill_null(votes["in_conflict"], False)
         agreed = pc.and_not(pc.is_valid(votes["in_conflict"]), in_conflict)
         self._count(table, votes.filter(agreed), table.column(self._label).filter(agreed), in_conflict)
@@ -273,10 +311,27 @@ class Correcting:
         columns += [pc.if_else(agreed, column, nothing) for column in (votes["reviewers"], was, remark)]
         return pa.Table.from_arrays(columns, schema=self.schema)
 
-    def _votes_on(self, table: pa.Table) -> pa.Table:
-        numbers = pc.index_in(table.column(self._sha256).cast(pa.string()), value_set=self._photos)
-        if self._image:
-            cells = photo_cells(table.column(self._image), self._suffix)
+    def answered(self, part: pa.Table, rows: pa.Table) -> pa.Table:
+        """A part with reviewers' answers, for votes of products. Rows with a remark have no vote, like failed rows."""
+        votes = self._votes_on(part.column("sha256"), rows)
+        is_remark = pc.is_valid(votes["remark"])
+        agreed = pc.or_(is_remark, pc.is_valid(votes["label"]))
+        changed = {
+            "label": votes["label"],
+            "top_k": votes["top_k"],
+            "status": pc.if_else(is_remark, Status.FAILED.value, Status.LABELED.value),
+            "reason": pa.scalar(None, pa.string()),
+            "label_level": pa.scalar(0, pa.int8()),
+        }
+        for name, cells in changed.items():
+            column = pc.if_else(agreed, cells, part.column(name))
+            part = part.set_column(part.column_names.index(name), name, column)
+        return part
+
+    def _votes_on(self, sha256: pa.ChunkedArray, rows: pa.Table) -> pa.Table:
+        numbers = pc.index_in(sha256.cast(pa.string()), value_set=self._photos)
+        if self.image:
+            cells = photo_cells(rows.column(self.image), self._suffix)
             places = pa.array([None if cell is None else self._place(cell) for cell in cells], pa.string())
             numbers = pc.coalesce(numbers, pc.index_in(places, value_set=self._photos))
         return self._votes.take(numbers)
@@ -310,6 +365,7 @@ def _vote_columns(votes: Sequence[PhotoVotes]) -> pa.Table:
             "remark": pa.array([one.remark for one in votes], pa.string()),
             "reviewers": pa.array([_JOINED.join(one.reviewers) for one in votes], pa.string()),
             "in_conflict": pa.array([one.in_conflict for one in votes], pa.bool_()),
+            "top_k": pa.array([one.label and [(one.label, 1.0)] for one in votes], PART_SCHEMA.field("top_k").type),
         }
     )
 

@@ -119,6 +119,7 @@ def apply_command(
     """Write a copy of a result with the labels on which reviewers agree. The original does not change.
 
     The copy has all rows in the same order, and three more columns: reviewed_by, was (the label before) and remark.
+    With a group column, the products vote again: by_group.corrected in the job's folder has their labels.
 
     Examples:
 

@@ -123,7 +123,8 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
     done = apply_to_job(result, store, output)
     if as_json:
         audit = done.audit and done.audit.model_dump()
-        _print_json({**vars(done), "reviewed": done.reviewed, "audit": audit})
+        products = {file: counts.model_dump() for file, counts in done.products.items()}
+        _print_json({**vars(done), "reviewed": done.reviewed, "audit": audit, "products": products})
         return
     console, several = Console(), len(stores) > 1
     table = Table("", title=number_of(done.rows, "row"), title_justify="left")
@@ -137,6 +138,8 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
     print_table(table, console)
     if done.audit:
         console.say(f"Audit: {done.audit.words}")
+    for file, counts in done.products.items():
+        console.say(f"Products: {counts.words}: {file}")
     console.say(f"Corrected copy: {done.output}")
 
 

@@ -17,14 +17,14 @@ from models.errors import InputError, RegistryError
 from models.registry.registry import open_registry
 from models.storage.storage import Storage
 from models.text import number_of, without_file_links
-from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job, copy_of
+from trainer.corrections.apply import CORRECTED_FILE, Labels, apply_to_job, copy_of, groups_copy
 from web.catalogues import ENCODINGS, drawn, preview, uploaded
 from web.jobs import WebJob
 from web.responses import Problem, page, stored_page
 from web.state import State, WebState
 from web.watch_jobs import JobView
 from worker.job.job import QUESTIONS
-from worker.job.receipt import GROUPS_FILE, OF_QUESTIONS, PAGE_FILE, RECEIPT_FILE, REVIEW_FILE
+from worker.job.receipt import OF_QUESTIONS, PAGE_FILE, RECEIPT_FILE, REVIEW_FILE, groups_file
 from worker.request import Priority
 from worker.results.finish import RESULT_FILE
 
@@ -35,7 +35,6 @@ _FILES: Final = {
     "result": RESULT_FILE,
     "corrected": CORRECTED_FILE,
     "review": REVIEW_FILE,
-    "by_group": GROUPS_FILE,
     "receipt": RECEIPT_FILE,
     "page": PAGE_FILE,
 }
@@ -157,8 +156,11 @@ def _files(view: JobView) -> dict[str, str]:
     there = {file: words for file, words in lists.items() if words}
     job, result = view.found.job, view.found.result
     is_corrected = copy_of(result).is_file() if result else job.home.exists(CORRECTED_FILE)
-    corrected = {"corrected": "Corrected result"} if is_corrected else {}
-    return {"result": "Result", **corrected, **there, "receipt": "Receipt (JSON)", "page": "Receipt (HTML)"}
+    if is_corrected:
+        there["corrected"] = "Corrected result"
+    if view.found.job.storage.exists(groups_copy(result or Path(RESULT_FILE))):
+        there["corrected_products"] = "Corrected products"
+    return {"result": "Result", **there, "receipt": "Receipt (JSON)", "page": "Receipt (HTML)"}
 
 
 @router.post("/jobs/{id}/apply")
@@ -169,7 +171,8 @@ def apply(found: Found, state: State) -> JSONResponse:
     counts = {"changed": done.changed, "confirmed": done.confirmed, "with a remark": done.remarked}
     rows = ", ".join(f"{count:,} {words}" for words, count in counts.items() if count) or "no row has an answer yet"
     left = f"; {number_of(done.left, 'row')} still to review" if done.left else ""
-    return JSONResponse({"message": f"The corrected result was written: {rows}{left}."})
+    products = "".join(f" Products: {counts.words}." for counts in done.products.values())
+    return JSONResponse({"message": f"The corrected result was written: {rows}{left}.{products}"})
 
 
 @router.get("/jobs/{id}/receipt")
@@ -192,9 +195,11 @@ def _receipt_html(found: WebJob) -> bytes:
 @router.get("/jobs/{id}/files/{file}")
 def download(found: Found, file: str) -> Response:
     """A file of a finished job."""
-    key = _FILES.get(file)
+    result = found.result or Path(RESULT_FILE)
+    files = _FILES | {"by_group": groups_file(result), "corrected_products": groups_copy(result)}
+    key = files.get(file)
     if key is None:
-        raise Problem(404, f"Expected one of {', '.join(_FILES)}, got {file[:40]}.")
+        raise Problem(404, f"Expected one of {', '.join(files)}, got {file[:40]}.")
     if found.result and file in _OF_ALL:
         path = found.result if file == "result" else copy_of(found.result)
         return _file(path, path.name)

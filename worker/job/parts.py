@@ -45,13 +45,14 @@ PRODUCT_SCHEMA: Final = pa.schema(
         ("confidence", pa.float32()),
         ("status", pa.string()),
         ("reason", pa.string()),
-        ("photos", pa.int64()),
+        ("accepted_label", pa.string()),
+        ("rows", pa.int64()),
         ("readable", pa.int64()),
         ("agreement", pa.float32()),
         ("model", pa.string()),
     ]
 )
-"""The columns of ``by_group.parquet`` after the product's name."""
+"""The columns of ``by_group`` after the product's name."""
 CORRECT_LABEL: Final = "correct_label"
 """The column of ``review.csv`` that a person types into."""
 THUMBNAIL: Final = "thumbnail"

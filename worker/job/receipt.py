@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -18,8 +19,7 @@ RECEIPT_FILE: Final = "receipt.json"
 PAGE_FILE: Final = "receipt.html"
 REVIEW_FILE: Final = "review.csv"
 AUDIT_FILE: Final = "audit.json"
-GROUPS_FILE: Final = "by_group.parquet"
-
+GROUPS_FILES: Final = ("by_group.parquet", "by_group.csv")
 
 _KEEP: Final = "With --fixed-thresholds they stay labels."
 
@@ -67,13 +67,32 @@ class WorkFigures(_Record):
 
 
 class GroupCounts(_Record):
-    """Counts of products by status; ``disagreeing``: their sure photos have different labels."""
+    """Counts of products by status.
 
+    ``disagreeing``: their sure photos have different labels. ``ungrouped``: rows whose cell in ``column`` is empty.
+    """
+
+    column: str
+    ungrouped: int
     products: int
     labeled: int
     review: int
     failed: int
     disagreeing: int
+
+    @property
+    def words(self) -> str:
+        """Such as ``12, 9 labeled, 2 to review (1 whose photos disagree), 1 failed``."""
+        disagreeing = f" ({self.disagreeing:,} whose photos disagree)" if self.disagreeing else ""
+        review = f"{self.review:,} to review{disagreeing}"
+        return f"{self.products:,}, {self.labeled:,} labeled, {review}, {self.failed:,} failed"
+
+    @property
+    def ungrouped_words(self) -> str:
+        """Such as ``40 rows have no Title, so they belong to no product.``; empty without such rows."""
+        one, many = (f"{have} no {self.column}, so" for have in ("row has", "rows have"))
+        rows = number_of(self.ungrouped, f"{one} it belongs", f"{many} they belong")
+        return f"{rows} to no product." if self.ungrouped else ""
 
 
 class ModelName(_Record):
@@ -291,6 +310,11 @@ class SampleRow:
     confidence: float | None
     error: str | None
     reason: ReviewReason | None = None
+
+
+def groups_file(result: str | Path) -> str:
+    """The name of the file of products beside a result: a CSV for a CSV, else Parquet."""
+    return GROUPS_FILES[Path(result).suffix.lower() == ".csv"]
 
 
 def died_words(deaths: int) -> str:

@@ -303,7 +303,7 @@ def _check_product_column(schema: pa.Schema, options: JobOptions) -> None:
         )
         raise InputError(msg)
     if column in {options.prefix + name for name in PRODUCT_SCHEMA.names}:
-        msg = f"The --group-column {column} has the name of a column of by_group.parquet; {_OTHER_PREFIX}"
+        msg = f"The --group-column {column} has the name of a column of the product file by_group; {_OTHER_PREFIX}"
         raise InputError(msg)
 
 

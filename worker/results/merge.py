@@ -1,4 +1,4 @@
-"""Merges a job's parts into its result (in the catalogue's order), its ``review.csv`` and its ``by_group.parquet``."""
+"""Merges a job's parts into its result (in the catalogue's order), its ``review.csv`` and its products."""
 
 import errno
 import os
@@ -31,7 +31,7 @@ from worker.job.parts import (
     result_schema,
     worst_results,
 )
-from worker.job.receipt import GROUPS_FILE, REVIEW_FILE, GroupCounts, SampleRow
+from worker.job.receipt import GROUPS_FILES, REVIEW_FILE, GroupCounts, SampleRow, groups_file
 from worker.results.end_review import EndReview, find_end_reviews, shown_pictures
 from worker.results.products import ProductStore, disagreement_to_review, product_names, write_by_group
 from worker.results.tally import Tally
@@ -151,7 +151,8 @@ def _texts(column: pa.ChunkedArray) -> list[object]:
 
 ROW_GROUP: Final = 65_536
 ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
-_VOTES: Final = ["label", "confidence", "status", "top_k", "reason", "sha256", "label_level", "leaf_guess"]
+VOTES: Final = ["label", "confidence", "status", "top_k", "reason", "sha256", "label_level", "leaf_guess"]
+"""The columns of a part that products' votes need."""
 _CACHE_KIB: Final = 16 * 1024
 
 
@@ -166,7 +167,9 @@ def merge_job(job: Job, output: Path, folder: Path) -> "tuple[Tally, list[Questi
             own.mkdir()
         reviews = find_end_reviews(job)
         stores = _gather_votes(job, folders, reviews, files)
-        merges = [QuestionMerge(*each, files) for each in zip(job.questions, folders, reviews, stores, strict=True)]
+        products = groups_file(output)
+        lists = zip(job.questions, folders, reviews, stores, strict=True)
+        merges = [QuestionMerge(*each, products, files) for each in lists]
         whole = Tally() if job.spec.named else merges[0].tally
         _write_result(job, output, merges, whole)
         for merge in merges:
@@ -178,7 +181,13 @@ class QuestionMerge:
     """Merges the results of one question; ``doubtful``: label → rows to show, once ``review.csv`` is written."""
 
     def __init__(
-        self, question: Job, folder: Path, end: EndReview, store: ProductStore | None, files: ExitStack
+        self,
+        question: Job,
+        folder: Path,
+        end: EndReview,
+        store: ProductStore | None,
+        products: str,
+        files: ExitStack,
     ) -> None:
         self._question, self._folder, self._end = question, folder, end
         self.tally = Tally(repeated=shown_pictures(question, end), mix=end.mix)
@@ -187,7 +196,7 @@ class QuestionMerge:
         self._column, self._store = question.spec.options.group_column, store
         self.groups: GroupCounts | None = None
         if self._column is not None and store is not None:
-            self.groups = write_by_group(question, self._column, store, folder / GROUPS_FILE)
+            self.groups = write_by_group(question, self._column, store, folder / products)
 
     def take(self, part: pa.Table, batch: Batch) -> pa.Table:
         """Send rows to review, then count the results of a batch."""
@@ -219,7 +228,7 @@ def _gather_votes(
         ProductStore(files.enter_context(scratch_database(folder)), question.model.taxonomy or {})
         for folder, question in zip(folders, job.questions, strict=True)
     ]
-    for batch in job.batches(_VOTES, [column]):
+    for batch in job.batches(VOTES, [column]):
         names = product_names(batch.rows, column)
         for store, end, part in zip(stores, reviews, batch.answers, strict=True):
             store.add(end.apply(part), names)
@@ -253,7 +262,7 @@ def upload_lists(job: Job, folder: Path) -> None:
     """Move the lists of :func:`merge_job` from a folder into the job."""
     for question in job.questions:
         place = folder / question.name
-        for name in (REVIEW_FILE, GROUPS_FILE):
+        for name in (REVIEW_FILE, *GROUPS_FILES):
             if (place / name).exists():
                 question.storage.upload(name, place / name)
 

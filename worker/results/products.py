@@ -1,4 +1,4 @@
-"""Votes of products' photos: ``by_group.parquet``, and the rows that go to review since their photos disagree.
+"""Votes of products' photos: ``by_group``, and the rows that go to review since their photos disagree.
 
 Memory does not grow with the products.
 """
@@ -15,8 +15,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
+from catalogue.writers import open_writer
 from models.decision import ReviewReason
 from models.taxonomy import ancestors
 from models.whole_file import sync_file
@@ -29,14 +29,14 @@ ROW_GROUP: Final = 65_536
 _UNIT: Final = 2**32
 """Probabilities are added as whole multiples of 1 / this, so the order of rows never changes the sum."""
 _TABLES: Final = """
-CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, photos INT, readable INT, threshold INT, unknown INT,
+CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, rows INT, readable INT, threshold INT, unknown INT,
 repeated INT, mix INT);
 CREATE TABLE share (product INT, label TEXT, total INT, own INT, sure INT, PRIMARY KEY (product, label)) WITHOUT ROWID;
 CREATE TABLE above (label TEXT, node TEXT, PRIMARY KEY (label, node)) WITHOUT ROWID
 """
 _COUNT: Final = """
-INSERT INTO product (name, photos, readable, threshold, unknown, repeated, mix) VALUES (?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (name) DO UPDATE SET photos = photos + excluded.photos, readable = readable + excluded.readable,
+INSERT INTO product (name, rows, readable, threshold, unknown, repeated, mix) VALUES (?, ?, ?, ?, ?, ?, ?)
+ON CONFLICT (name) DO UPDATE SET rows = rows + excluded.rows, readable = readable + excluded.readable,
 threshold = threshold + excluded.threshold, unknown = unknown + excluded.unknown,
 repeated = repeated + excluded.repeated, mix = mix + excluded.mix RETURNING id
 """
@@ -51,7 +51,7 @@ WHERE (label = one.label AND node = other.label) OR (label = other.label AND nod
 """
 """Two sure labels, of different branches of the tree."""
 _ALL: Final = """
-SELECT id, name, photos, readable, threshold, unknown, repeated, mix, label, total, own, sure
+SELECT id, name, rows, readable, threshold, unknown, repeated, mix, label, total, own, sure
 FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, share.label
 """
 
@@ -76,19 +76,24 @@ class Product(NamedTuple):
     """A product: its rows, rows that did not fail, and reason → rows to review for that reason."""
 
     name: str
-    photos: int
+    rows: int
     readable: int
     doubts: dict[ReviewReason, int]
 
 
 class ProductVote(NamedTuple):
-    """The result of a product's vote; the fields are columns of ``by_group.parquet``."""
+    """The result of a product's vote; the fields and the property are columns of ``by_group``."""
 
     label: str | None
     confidence: float | None
     status: Status
     reason: ReviewReason | None
     agreement: float | None
+
+    @property
+    def accepted_label(self) -> str | None:
+        """The label, if the product needs no person."""
+        return self.label if self.status is Status.LABELED else None
 
 
 def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO_PARENTS) -> ProductVote:
@@ -124,10 +129,14 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
 
 
 class ProductStore:
-    """Products in order of first appearance, with their votes for each label. ``database`` must be empty."""
+    """Products in order of first appearance, with their votes for each label. ``database`` must be empty.
+
+    ``ungrouped``: the number of rows that belong to no product.
+    """
 
     def __init__(self, database: sqlite3.Connection, parents: Parents = NO_PARENTS) -> None:
         self._database = database
+        self.ungrouped = 0
         for statement in _TABLES.split(";"):
             database.execute(statement)
         above = ((label, node) for label in parents for node in ancestors(parents, label))
@@ -135,6 +144,7 @@ class ProductStore:
 
     def add(self, results: pa.Table, names: pa.ChunkedArray) -> None:
         """Count a part's results; ``names``: the product of each row, null without one."""
+        self.ungrouped += names.null_count
         results, encoded = results.filter(names.is_valid()), names.drop_null().combine_chunks().dictionary_encode()
         if not results.num_rows:
             return
@@ -161,9 +171,9 @@ class ProductStore:
     def products(self) -> Iterator[tuple[Product, list[ClassShare]]]:
         """Each product with its votes, in order of first appearance."""
         for facts, rows in groupby(self._database.execute(_ALL), key=lambda row: row[:8]):
-            _, name, photos, readable, *counts = facts
+            _, name, size, readable, *counts = facts
             doubts = zip(_DOUBTS, counts, strict=True)
-            product = Product(name, photos, readable, {reason: count for reason, count in doubts if count})
+            product = Product(name, size, readable, {reason: count for reason, count in doubts if count})
             shares = [row[8:] for row in rows if row[8] is not None]
             yield product, [ClassShare(label, total / _UNIT, own, sure) for label, total, own, sure in shares]
 
@@ -204,19 +214,22 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
 
 
 def write_by_group(job: Job, column: str, store: ProductStore, file: Path) -> GroupCounts:
-    """Write a row for each product, in order of first appearance. The added columns have the result's prefix."""
+    """Write a row for each product, in order of first appearance. Prefix and cells are as in the result."""
+    options = job.spec.options
     kind = without_dictionary(job.chunk_table(0, [column]).schema.field(column).type)
-    added = [field.with_name(job.spec.options.prefix + field.name) for field in PRODUCT_SCHEMA]
+    added = [field.with_name(options.prefix + field.name) for field in PRODUCT_SCHEMA]
     schema, counts = pa.schema([pa.field(column, kind), *added]), Counter[str]()
-    with pq.ParquetWriter(file, schema, compression="zstd") as writer:
+    escaped = frozenset(schema.names if options.excel_safe else schema.names[1:])
+    with open_writer(file, file.suffix, schema, escaped, job.spec.delimiter, mark=options.excel_safe) as write:
         rows = _rows(job, store, counts)
         while batch := list(islice(rows, ROW_GROUP)):
             names, *columns = zip(*batch, strict=True)
             arrays = [pa.array(cells, field.type) for cells, field in zip(columns, PRODUCT_SCHEMA, strict=True)]
             named = pa.array(names, pa.string()).cast(kind)
-            writer.write_table(pa.Table.from_arrays([named, *arrays], schema=schema))
+            write(pa.Table.from_arrays([named, *arrays], schema=schema))
     sync_file(file)
-    return GroupCounts.model_validate({name: counts[name] for name in GroupCounts.model_fields})
+    of_products = {name: counts[name] for name in ("products", *Status, "disagreeing")}
+    return GroupCounts(column=column, ungrouped=store.ungrouped, **of_products)
 
 
 def _rows(job: Job, store: ProductStore, counts: Counter[str]) -> Iterator[tuple[Any, ...]]:
@@ -225,8 +238,8 @@ def _rows(job: Job, store: ProductStore, counts: Counter[str]) -> Iterator[tuple
         vote = decide(product, shares, job.model.taxonomy or {})
         counts.update(("products", vote.status.value))
         counts["disagreeing"] += vote.reason is ReviewReason.DISAGREEMENT
-        sizes = (product.photos, product.readable)
-        yield product.name, vote.label, vote.confidence, vote.status, vote.reason, *sizes, vote.agreement, model
+        decided = (product.name, vote.label, vote.confidence, vote.status, vote.reason, vote.accepted_label)
+        yield *decided, product.rows, product.readable, vote.agreement, model
 
 
 def disagreement_to_review(store: ProductStore, column: str, part: pa.Table, rows: pa.Table) -> pa.Table:

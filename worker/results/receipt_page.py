@@ -28,13 +28,13 @@ from pages.tiles import LabelledPhoto, PagePhoto, failed_last
 from worker.job.job import Job, ModelPin, photos_of, scratch_folder
 from worker.job.parts import Status, photos_text
 from worker.job.receipt import (
-    GROUPS_FILE,
     PAGE_FILE,
     REVIEW_FILE,
     JobReceipt,
     QuestionsReceipt,
     Receipt,
     SampleRow,
+    groups_file,
 )
 from worker.labelling.process_pool import Death, ProcessPool, take_streams
 from worker.results.merge import QuestionMerge
@@ -118,7 +118,7 @@ def _links(job: Job, receipt: JobReceipt) -> dict[str, str]:
         model = Path(receipt.model.path)
         links |= {
             "Rows to review": page.with_name(REVIEW_FILE),
-            "Products": page.with_name(GROUPS_FILE),
+            "Products": page.with_name(groups_file(receipt.output)),
             "Model": model / "README.md",
             "Its training": model.parent / TRAINING / model.name / "report.html",
         }

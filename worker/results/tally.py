@@ -21,7 +21,6 @@ from worker.job.job import Job, images_at, shown_cell
 from worker.job.model import read_note
 from worker.job.parts import PART_SCHEMA, PartRow, PhotoWork, Status, part_work, with_leaves
 from worker.job.receipt import (
-    GROUPS_FILE,
     OF_QUESTIONS,
     REVIEW_FILE,
     ClassMix,
@@ -34,6 +33,7 @@ from worker.job.receipt import (
     RunFigures,
     SampleRow,
     WorkFigures,
+    groups_file,
 )
 from worker.results.drift import measure_drift
 
@@ -226,7 +226,7 @@ class Tally:
             review_reasons={reason: self.reasons[reason] for reason in ReviewReason if self.reasons[reason]},
             confidence_histogram=tuple(self.histogram.tolist()),
             groups=groups,
-            groups_file=f"{job.storage.place}/{GROUPS_FILE}" if groups else None,
+            groups_file=f"{job.storage.place}/{groups_file(output)}" if groups else None,
             review_file=f"{job.storage.place}/{REVIEW_FILE}",
             named=note.named,
             drift=measure_drift(self.distinct.answers(), note.reference, self.distinct.of_rows())

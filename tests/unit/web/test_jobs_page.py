@@ -122,6 +122,23 @@ def test_what_a_job_leaves_can_be_downloaded(shown: TestClient, id: str, result:
     assert answer.headers["content-disposition"].startswith("attachment; filename=")
 
 
+def test_products_are_downloaded_as_a_csv_like_the_result_also_corrected(
+    serve: Serve, bundle: Path, drawn: Path, tmp_path: Path
+) -> None:
+    output = tmp_path / "labels.csv"
+    request = LabelRequest(drawn, bundle, JobOptions(group_column="image"), output=output, workers=1)
+    label(request, lambda *_: None)
+    client, address = serve(results=[output], model=str(bundle)), f"/jobs/{result_id(output)}"
+    assert "Corrected products" not in page_text(client, address)
+    message = client.post(f"{address}/apply").json()["message"]
+    assert re.search(r" Products: \d+, \d+ labeled, \d+ to review, \d+ failed\.$", message)
+    assert "Corrected products" in page_text(client, address)
+    for file, name in (("by_group", "by_group.csv"), ("corrected_products", "by_group.corrected.csv")):
+        answer = client.get(f"{address}/files/{file}")
+        assert answer.content == (tmp_path / "labels.csv.job" / name).read_bytes()
+        assert answer.headers["content-disposition"].endswith(f'-{name}"')
+
+
 @pytest.mark.parametrize("what", ["../job.json", "job.json", "%2e%2e%2fjob.json", "rows", "x" * 300])
 def test_other_files_of_a_job_cannot_be_downloaded(shown: TestClient, id: str, what: str) -> None:
     assert shown.get(f"/jobs/{id}/files/{what}").status_code in {404, 405}

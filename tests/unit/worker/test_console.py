@@ -65,6 +65,19 @@ def test_what_a_later_run_did_is_told_apart_from_the_whole_job(answered_job) -> 
         assert f"{whole}1 row with a photo labelled before; 2 photos decoded" in lines
 
 
+@pytest.mark.parametrize(
+    ("products", "words"),
+    [
+        (["A", None, "A"], "1 row has no sku, so it belongs to no product."),
+        (["A", "", " "], "2 rows have no sku, so they belong to no product."),
+        (["A", "B", "B"], ""),
+    ],
+)
+def test_rows_without_a_product_are_counted(answered_job, products, words) -> None:
+    lines = printed(finish_job(answered_job([sure("shoe")] * 3, products)))
+    assert [line for line in lines if "belong" in line] == [words] * bool(words)
+
+
 def on_a_screen(receipt: JobReceipt) -> list[str]:
     """The lines on a terminal of 80 columns, which breaks long ones."""
     lines = printed(receipt, 80)

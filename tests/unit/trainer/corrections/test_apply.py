@@ -13,12 +13,15 @@ from catalogue.readers import read_delimited, read_jsonl
 from catalogue.writers import open_writer
 from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
-from tests.review_jobs import labelled_job
+from tests.review_jobs import Row, labelled_job
 from tests.unit.trainer.corrections.some_results import ROWS, finished, remark, say
 from trainer.corrections.apply import CorrectedResult, Labels, apply_corrections, apply_to_job, find_labels
 from trainer.corrections.store import CorrectionStore
 from worker.job.job import open_job
+from worker.job.parts import Status
 from worker.request import JobOptions
+from worker.results.finish import finish_job
+from worker.results.merge import merge_job
 
 
 def rows_of(output: str | Path) -> list[dict[str, Any]]:
@@ -157,6 +160,74 @@ def test_what_cannot_be_used_is_refused_and_leaves_no_copy(tmp_path: Path, store
         apply_to_job(labels, store)
     assert not list(tmp_path.rglob("*.corrected.*"))
     assert not list(tmp_path.rglob("copy.parquet*"))
+
+
+PRODUCTS = [
+    Row(0, "boots", product="agreed"), Row(1, "hats", product="agreed"),
+    Row(2, "hats", product="answers differ"), Row(3, "hats", product="answers differ"),
+    Row(4, "hats", product="only a remark"),
+    Row(5, "hats", product="open"), Row(6, "boots", product="open"),
+    Row(7, "hats", 0.98, Status.LABELED, product="a sure photo differs"), Row(8, product="a sure photo differs"),
+    Row(9, "boots", product="by its place"), Row(10, "boots", product="by its place"),
+    Row(11, "hats", product="in conflict"),
+    Row(12, "hats", 0.98, Status.LABELED, product="sure"),
+    Row(13),
+]  # fmt: skip
+VOTES = [
+    ("agreed", "gloves", "labeled", None, "gloves", 2, 2, 1.0),
+    ("answers differ", "boots", "review", "disagreement", None, 2, 2, 0.5),
+    ("only a remark", None, "failed", None, None, 1, 0, None),
+    ("open", "boots", "review", "threshold", None, 2, 2, 0.5),
+    ("a sure photo differs", "boots", "review", "disagreement", None, 2, 2, 0.5),
+    ("by its place", "hats", "labeled", None, "hats", 2, 1, 1.0),
+    ("in conflict", "hats", "review", "threshold", None, 1, 1, 1.0),
+    ("sure", "hats", "labeled", None, "hats", 1, 1, 1.0),
+]
+
+
+def test_products_vote_again_with_the_answers(tmp_path: Path, store: CorrectionStore) -> None:
+    labels = finished(tmp_path, PRODUCTS, JobOptions(group_column="product"))
+    original = Path(labels.job.storage.place) / "by_group.parquet"
+    before = original.read_bytes()
+    for photo, label in {0: "gloves", 1: "gloves", 2: "boots", 3: "hats", 8: "boots", 11: "boots"}.items():
+        say(store, photo, label)
+    say(store, 11, "hats", "bob")
+    for photo in (4, 10):
+        remark(store, photo, "not_a_product")
+    say(store, 9, "hats", image=str(tmp_path / "shop" / "photos" / "9.png"))
+    ((file, counts),) = apply_to_job(labels, store).products.items()
+    assert file == str(original.with_name("by_group.corrected.parquet"))
+    table = pq.read_table(file).drop_columns(["confidence", "model"])
+    assert [tuple(row.values()) for row in table.to_pylist()] == VOTES
+    assert counts.words == "8, 3 labeled, 4 to review (2 whose photos disagree), 1 failed"
+    assert (counts.ungrouped, original.read_bytes()) == (1, before)
+
+
+def test_without_answers_products_vote_as_before(tmp_path: Path, store: CorrectionStore) -> None:
+    same = [replace(PRODUCTS[7], photo=20 + n, product=f"copy {n}") for n in range(12)]
+    rows = [*PRODUCTS, *(replace(row, photo=20) for row in same), *same[:1]]
+    labels = finished(tmp_path, rows, JobOptions(group_column="product"))
+    (file,) = apply_to_job(labels, store).products
+    original = pq.read_table(Path(labels.job.storage.place) / "by_group.parquet")
+    assert pq.read_table(file).equals(original)
+    assert "repeated" in original.column("reason").to_pylist(), "reasons that only the whole job shows count, too"
+
+
+def test_the_products_of_a_csv_and_of_each_question_have_a_copy(tmp_path: Path, store: CorrectionStore) -> None:
+    questions = dict.fromkeys(("category", "colour"), PRODUCTS)
+    place = labelled_job(tmp_path / "shop", PRODUCTS, JobOptions(group_column="product"), **questions)
+    job = open_job(FolderStorage(place.with_name(f"{place.name}.job")))
+    assert job is not None
+    finish_job(job)
+    merge_job(job, place.with_suffix(".csv"), tmp_path)
+    say(store.of_question("colour"), 5, "hats")
+    say(store.of_question("colour"), 6, "hats")
+    done = apply_to_job(Labels(job, place.with_suffix(".csv")), store)
+    folders = [Path(question.storage.place) for question in job.questions]
+    assert [Path(file) for file in done.products] == [folder / "by_group.corrected.csv" for folder in folders]
+    accepted = [{row["product"]: row[f"{name}_accepted_label"] for row in rows_of(file)}["open"]
+                for name, file in zip(questions, done.products, strict=True)]  # fmt: skip
+    assert accepted == ["", "hats"]
 
 
 def test_a_job_that_is_not_finished_is_refused(tmp_path: Path, store: CorrectionStore) -> None:

@@ -57,7 +57,7 @@ def test_a_group_column_of_json_or_with_a_name_of_a_list_is_refused(tmp_path: Pa
     (tmp_path / "a.jsonl").write_text('{"image": "a.jpg", "sku": 1}\n{"image": "b.jpg", "sku": "x"}\n')
     with pytest.raises(InputError, match="--group-column sku"):
         requested_catalogue(JobRequest(tmp_path / "a.jsonl", "shop", JobOptions(group_column="sku")), ".csv")
-    for name in ("photos", "agreement", "readable"):  # of by_group.parquet
+    for name in ("rows", "agreement", "readable"):  # of by_group.parquet
         with pytest.raises(InputError, match="--prefix"):
             requested(tmp_path, {name: ["x"]}, group_column=name)
         requested(tmp_path, {name: ["x"]}, group_column=name, prefix="ht_")

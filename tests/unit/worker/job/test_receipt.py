@@ -30,7 +30,9 @@ RECEIPT = {
     },
     "by_label": {"shoe": 2}, "by_level": {}, "review_by_label": {"shoe": 1}, "review_reasons": {"unknown": 1},
     "confidence_histogram": [0] * 18 + [1, 1],
-    "groups": {"products": 2, "labeled": 1, "review": 1, "failed": 0, "disagreeing": 0},
+    "groups": {
+        "column": "sku", "ungrouped": 0, "products": 2, "labeled": 1, "review": 1, "failed": 0, "disagreeing": 0,
+    },
     "groups_file": "/srv/jobs/spring/by_group.parquet", "review_file": "/srv/jobs/spring/review.csv",
     "named": {"asked": "shop@champion", "version": "shop@3"},
     "drift": {

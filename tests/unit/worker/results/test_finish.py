@@ -16,7 +16,6 @@ from tests.label_chunk import run_chunk
 from tests.unit.worker.answers import failed, sure, unsure
 from worker.job.job import Job, begin_retry, commit_retry
 from worker.job.receipt import (
-    GROUPS_FILE,
     PAGE_FILE,
     RECEIPT_FILE,
     REVIEW_FILE,
@@ -80,11 +79,13 @@ def test_a_job_of_products_leaves_its_votes_and_its_doubtful_rows(answered_job) 
     answers = [sure("shoe"), sure("hat"), unsure("hat", 0.25), failed()]
     job = answered_job(answers, ["A", "A", "B", "B"])
     receipt = finish_job(job)
-    assert receipt.groups == GroupCounts(products=2, labeled=0, review=2, failed=0, disagreeing=1)
+    assert receipt.groups == GroupCounts(
+        column="sku", ungrouped=0, products=2, labeled=0, review=2, failed=0, disagreeing=1
+    )
     assert receipt.review_reasons == {"threshold": 1, "disagreement": 2}
-    assert receipt.groups_file == f"{job.storage.place}/{GROUPS_FILE}"
+    assert receipt.groups_file == f"{job.storage.place}/by_group.parquet"
     assert receipt.review_file == f"{job.storage.place}/{REVIEW_FILE}"
-    assert pq.read_table(job.storage.source(GROUPS_FILE)).column("sku").to_pylist() == ["A", "B"]
+    assert pq.read_table(job.storage.source("by_group.parquet")).column("sku").to_pylist() == ["A", "B"]
     rows = [line.split(",")[0] for line in job.storage.read(REVIEW_FILE).decode().splitlines()]
     assert rows == ["row", "3", "1", "2"]
     assert finished_receipt(job) == receipt

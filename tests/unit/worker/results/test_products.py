@@ -1,4 +1,4 @@
-"""The vote on each product, ``by_group.parquet``, and rows to review for disagreement."""
+"""The vote on each product, ``by_group``, and rows to review for disagreement."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ from tests.row_results import RowResult, results_table
 from tests.unit.worker.answers import MODEL, failed, sure, unsure
 from worker.job.job import Job
 from worker.job.parts import Status
-from worker.job.receipt import GROUPS_FILE, GroupCounts
+from worker.job.receipt import GroupCounts
 from worker.request import JobOptions
 from worker.results.merge import QuestionMerge, merge_job, scratch_database
 from worker.results.products import ClassShare, Product, ProductStore, ProductVote, decide
@@ -203,14 +203,18 @@ GROUPED = [
 ]  # fmt: skip
 PRODUCTS = ["A", "A", "A", "", "B", "B", "C", "D"]
 GOLDEN = [
-    ("A", "shoe", 0.5, "labeled", None, 3, 2, 0.5, MODEL),
-    ("B", "hat", 0.375, "review", "disagreement", 2, 2, 0.5, MODEL),
-    ("C", "shoe", 0.5, "review", "threshold", 1, 1, 1.0, MODEL),
-    ("D", None, None, "failed", None, 1, 0, None, MODEL),
+    ("A", "shoe", 0.5, "labeled", None, "shoe", 3, 2, 0.5, MODEL),
+    ("B", "hat", 0.375, "review", "disagreement", None, 2, 2, 0.5, MODEL),
+    ("C", "shoe", 0.5, "review", "threshold", None, 1, 1, 1.0, MODEL),
+    ("D", None, None, "failed", None, None, 1, 0, None, MODEL),
 ]
 
 
+GROUPS_FILE = "by_group.parquet"
+
+
 def merged(job: Job, folder: Path) -> QuestionMerge:
+    (folder / GROUPS_FILE).unlink(missing_ok=True)
     return merge_job(job, folder / "labels.parquet", folder)[1][0]
 
 
@@ -225,13 +229,27 @@ def test_the_format_on_disk_is_this_one(answered_job, tmp_path: Path) -> None:
         pa.schema(
             [
                 ("sku", pa.string()), ("label", pa.string()), ("confidence", pa.float32()),
-                ("status", pa.string()), ("reason", pa.string()), ("photos", pa.int64()),
-                ("readable", pa.int64()), ("agreement", pa.float32()), ("model", pa.string()),
+                ("status", pa.string()), ("reason", pa.string()), ("accepted_label", pa.string()),
+                ("rows", pa.int64()), ("readable", pa.int64()), ("agreement", pa.float32()), ("model", pa.string()),
             ]
         )
     )  # fmt: skip
     assert [tuple(row.values()) for row in table.to_pylist()] == GOLDEN
-    assert counts == GroupCounts(products=4, labeled=1, review=2, failed=1, disagreeing=1)
+    assert counts == GroupCounts(column="sku", ungrouped=1, products=4, labeled=1, review=2, failed=1, disagreeing=1)
+
+
+@pytest.mark.parametrize("excel_safe", [False, True])
+def test_the_products_of_a_csv_are_a_csv_like_the_result(answered_job, tmp_path: Path, *, excel_safe: bool) -> None:
+    options = JobOptions(group_column="sku", prefix="ht_", excel_safe=excel_safe)
+    job = answered_job([sure("=shoe", 0.75), failed()], ["@A", "B"], options)
+    job = replace(job, spec=job.spec.model_copy(update={"delimiter": ";"}))
+    merge_job(job, tmp_path / "labels.csv", tmp_path)
+    lines = (tmp_path / "by_group.csv").read_bytes().decode().splitlines()
+    mark, quote = ("\ufeff", "'") if excel_safe else ("", "")
+    assert lines[0].startswith(f"{mark}sku;ht_label;ht_confidence;ht_status;ht_reason;")
+    assert lines[1].startswith(f"{quote}@A;'=shoe;0.75;labeled;;")
+    assert lines[2].startswith("B;;;failed;;")
+    assert not (tmp_path / GROUPS_FILE).exists()
 
 
 NUMBERS = [7, 7, 7, None, -5, -5, 0, 2**63 - 1]

@@ -31,7 +31,7 @@ from worker.results.receipt_page import receipt_page, small_photos
 WITHIN_S = 0.5
 SOON_S = 5.0
 PIN = ModelPin(path="/b", reference="shop/7/int8@feed", variant="int8", digest="feed" * 16, precision=0.95)
-GROUPS = GroupCounts(products=1000, labeled=900, review=99, failed=1, disagreeing=2)
+GROUPS = GroupCounts(column="sku", ungrouped=0, products=1000, labeled=900, review=99, failed=1, disagreeing=2)
 
 
 @pytest.fixture
@@ -82,7 +82,7 @@ def test_what_a_page_says() -> None:
         "rows": 0, "by_status": dict.fromkeys(Status, 0), "errors": {}, "left_out": {}, "images_per_s": 0.0,
         "work": WorkFigures(hosts={}, processes=0, deaths=0, busy_s=0.0),
         "run": RunFigures(images=0, seconds=0.1, workers=2, restarts=0),
-        "groups": GroupCounts(products=0, labeled=0, review=0, failed=0, disagreeing=0),
+        "groups": GroupCounts(column="sku", ungrouped=0, products=0, labeled=0, review=0, failed=0, disagreeing=0),
     }  # fmt: skip
     texts = {
         "a job without a promise": text_of(model=PIN.model_copy(update={"precision": None, "all_to_review": True})),
@@ -92,7 +92,7 @@ def test_what_a_page_says() -> None:
         "a retry, a name in a registry, products": text_of(
             retry=2,
             named=ModelName(asked="shop@champion", version="shop@7"),
-            groups=GROUPS.model_copy(update={"disagreeing": 7}),
+            groups=GROUPS.model_copy(update={"disagreeing": 7, "ungrouped": 40}),
             groups_file="/data/by_group.parquet",
         ),
         "labels with rows to review": text_of(review_by_label={"shoes": 50, "hats": 10}),
