@@ -160,7 +160,7 @@ def _is_missing(places: PhotoLocator, cell: str | None) -> bool:
         if not isinstance(place, Target):
             place()
     except ImageError as error:
-        return error.fault is ImageFault.MISSING
+        return error.fault in {ImageFault.MISSING, ImageFault.EMPTY_CELL}
     return False
 
 

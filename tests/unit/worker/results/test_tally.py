@@ -41,6 +41,13 @@ def test_counts_are_over_all_parts() -> None:
     assert tally.histogram[-1] == 2
 
 
+def test_rows_without_a_photo_take_no_place_among_the_failed_photos() -> None:
+    tally = Tally()
+    add(tally, part(*[(None, None, "failed", "empty_cell")] * 20, (None, None, "failed", "missing")))
+    assert [row.image for row in tally.failed_sample] == ["20.jpg"]
+    assert list(tally.examples) == ["empty_cell", "missing"]
+
+
 def test_reasons_and_work_are_added_up_over_parts(make_job, catalogue) -> None:
     tally, rows = (
         Tally(),
