@@ -251,8 +251,10 @@ def requested_catalogue(
     rows: Catalogue | None = None,
     *,
     confined: bool = False,
-) -> Catalogue:
+) -> tuple[Catalogue, JobOptions]:
     """The catalogue of a request, if a result with the ending ``suffix`` can hold it; ``rows`` replace the source.
+
+    Also returns the options, with the group column as the catalogue spells it.
 
     ``trees``: names of the questions whose models have a tree of labels, and so add more columns.
     """
@@ -266,7 +268,8 @@ def requested_catalogue(
         image_suffix=options.image_suffix,
         confined=confined,
     )
-    catalogue.check_column(options.group_column, "--group-column")
+    if options.group_column is not None:
+        options = replace(options, group_column=catalogue.find_column(options.group_column, "--group-column"))
     for name in request.models:
         own = options.of_question(name)
         _check_free(catalogue, own.prefix, result_schema(tree=name in trees).names)
@@ -278,7 +281,7 @@ def requested_catalogue(
             raise InputError(msg)
     if "" not in request.models:
         _check_free(catalogue, options.prefix, [WORST])
-    return with_checked_cells(catalogue, suffix, options.group_column)
+    return with_checked_cells(catalogue, suffix, options.group_column), options
 
 
 def _check_free(catalogue: Catalogue, prefix: str, added: Collection[str]) -> None:

@@ -71,7 +71,7 @@ def submit(
     words, unseen_words = list[str](), ""
     models = tuple(_verified(request, question, earlier, words.append) for question in request.models)
     trees = [one.name for one in models if one.pin.taxonomy]
-    rows = requested_catalogue(request, ".parquet", trees, catalogue, confined=True)
+    rows, options = requested_catalogue(request, ".parquet", trees, catalogue, confined=True)
     if earlier is None:
         rows, unseen_words = _with_photos(rows)
     rows = replace(rows, batches=_counted(rows.batches, on_rows))

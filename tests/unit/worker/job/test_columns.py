@@ -66,6 +66,12 @@ def test_a_group_column_of_json_or_with_a_name_of_a_list_is_refused(tmp_path: Pa
             requested(tmp_path, {name: ["x"]}, group_column=name)
 
 
+def test_the_group_column_of_a_job_is_spelled_as_in_the_catalogue(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("Handle,Image Src\nx,a.jpg\n")
+    request = JobRequest(tmp_path / "a.csv", "shop", JobOptions(group_column="handle"))
+    assert requested_catalogue(request, ".csv")[1].group_column == "Handle"
+
+
 def test_an_image_column_with_a_name_of_the_review_list_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("row,sku\na.jpg,1\n")
     with pytest.raises(InputError, match="--prefix"):
@@ -82,7 +88,7 @@ def test_photos_that_name_products_are_text(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": pa.array([b"a.jpg", b"caf\xe9.jpg"]).view(pa.string())}), tmp_path / "a.parquet")
     for column in (None, "image"):
         request = JobRequest(tmp_path / "a.parquet", "shop", JobOptions(group_column=column))
-        catalogue = requested_catalogue(request, ".parquet")
+        catalogue, _ = requested_catalogue(request, ".parquet")
         if column is None:
             assert next(catalogue.batches).num_rows == 2
         else:
