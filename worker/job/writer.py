@@ -274,10 +274,10 @@ def requested_catalogue(
         own = options.of_question(name)
         _check_free(catalogue, own.prefix, result_schema(tree=name in trees).names)
         _check_product_column(catalogue.schema, own)
-        of_review = {own.prefix + name for name in (*REVIEW_FIRST, *REVIEW_LAST) if name != THUMBNAIL}
-        if taken := of_review & {catalogue.image_column, options.group_column}:
-            names = ", ".join(map(str, taken))
-            msg = f"The catalogue's column {names} has the name of a column of review.csv; {_OTHER_PREFIX}"
+        of_review = [own.prefix + name for name in (*REVIEW_FIRST, *REVIEW_LAST) if name != THUMBNAIL]
+        used = filter(None, {catalogue.image_column, options.group_column})
+        if taken := _taken(used, of_review):
+            msg = f"The catalogue's column {', '.join(taken)} has the name of a column of review.csv; {_OTHER_PREFIX}"
             raise InputError(msg)
     if "" not in request.models:
         _check_free(catalogue, options.prefix, [WORST])
@@ -285,10 +285,15 @@ def requested_catalogue(
 
 
 def _check_free(catalogue: Catalogue, prefix: str, added: Collection[str]) -> None:
-    taken = [prefix + name for name in added if prefix + name in catalogue.schema.names]
-    if taken:
+    if taken := _taken(catalogue.schema.names, [prefix + name for name in added]):
         msg = f"The catalogue already has {', '.join(taken)}, which labelling adds; {_OTHER_PREFIX}"
         raise InputError(msg)
+
+
+def _taken(names: Iterable[str], added: Iterable[str]) -> list[str]:
+    """The names that are among the added ones. Case does not count, because Excel and SQL ignore it."""
+    folded = set(map(str.casefold, added))
+    return [name for name in names if name.casefold() in folded]
 
 
 def _check_product_column(schema: pa.Schema, options: JobOptions) -> None:
@@ -305,7 +310,7 @@ def _check_product_column(schema: pa.Schema, options: JobOptions) -> None:
             "as text, or name another column."
         )
         raise InputError(msg)
-    if column in {options.prefix + name for name in PRODUCT_SCHEMA.names}:
+    if _taken([column], [options.prefix + name for name in PRODUCT_SCHEMA.names]):
         msg = f"The --group-column {column} has the name of a column of by_group.parquet; {_OTHER_PREFIX}"
         raise InputError(msg)
 

@@ -22,6 +22,8 @@ def requested(folder: Path, columns: dict[str, object], model: object = "shop", 
 def test_a_column_of_ours_in_the_catalogue_is_refused_naming_prefix(tmp_path: Path, name: str, prefix: str) -> None:
     with pytest.raises(InputError, match=f"{prefix}{name}, .*--prefix"):
         requested(tmp_path, {prefix + name: ["x"]}, prefix=prefix)
+    with pytest.raises(InputError, match=f"(?i){prefix}{name}, .*--prefix"):
+        requested(tmp_path, {(prefix + name).upper(): ["x"]}, prefix=prefix)  # Excel and SQL take them for one column
     requested(tmp_path, {prefix + name: ["x"]}, prefix="other_")
 
 
@@ -57,11 +59,11 @@ def test_a_group_column_of_json_or_with_a_name_of_a_list_is_refused(tmp_path: Pa
     (tmp_path / "a.jsonl").write_text('{"image": "a.jpg", "sku": 1}\n{"image": "b.jpg", "sku": "x"}\n')
     with pytest.raises(InputError, match="--group-column sku"):
         requested_catalogue(JobRequest(tmp_path / "a.jsonl", "shop", JobOptions(group_column="sku")), ".csv")
-    for name in ("photos", "agreement", "readable"):  # of by_group.parquet
+    for name in ("photos", "agreement", "Readable"):  # of by_group.parquet
         with pytest.raises(InputError, match="--prefix"):
             requested(tmp_path, {name: ["x"]}, group_column=name)
         requested(tmp_path, {name: ["x"]}, group_column=name, prefix="ht_")
-    for name in ("row", "correct_label"):  # of review.csv
+    for name in ("Row", "correct_label"):  # of review.csv
         with pytest.raises(InputError, match="--prefix"):
             requested(tmp_path, {name: ["x"]}, group_column=name)
 
