@@ -48,20 +48,25 @@ if TYPE_CHECKING:
 
 IMAGE_COLUMNS: Final = (
     "image",
-    "image_path",
+    "imagepath",
     "path",
     "file",
     "filename",
     "photo",
     "picture",
     "img",
-    "image_url",
+    "imageurl",
+    "imagesrc",
+    "imagelink",
+    "images",
     "url",
 )
+"""Usual names of the image column, likelier first, as ``_key`` of a name."""
 MAX_COLUMNS: Final = 10_000
 _UNMOUNTED_ADVICE: Final = "; if only the workers have the folder, make an empty folder there"
 """Advice for a machine that does not mount the photos."""
-_LONGEST_LIST: Final = 1000
+_LISTED: Final = 12
+_KEY: Final = str.maketrans("", "", " _-")
 _ALIKE: Final = 0.8
 _SNIFFED_ROWS: Final = 20
 _PARQUET: Final = ".parquet"
@@ -109,11 +114,42 @@ class Catalogue:
         """The photo of each row. For ``errors`` see ``bytes.decode``."""
         return photo_cells(batch.column(self.image_column), self.image_suffix, errors)
 
-    def check_column(self, name: str | None, option: str) -> None:
-        """Raise InputError if the named column is missing."""
-        if name is not None and name not in self.schema.names:
-            msg = f"Expected the column {name!r} ({option}) in {self.source}, {_columns_found(self.schema, name)}"
+    def find_column(self, name: str, option: str) -> str:
+        """A column's name as in the catalogue, with a remark if it was spelled differently. Raises InputError."""
+        column = find_column(self.schema.names, name)
+        if column is None:
+            msg = f"Expected the column {name!r} ({option}) in {self.source}{_columns_found(self.schema, name)}"
             raise InputError(msg)
+        if column != label_text(name):
+            self.remarks.append(f"{option} {name}: the column {column[:SHOWN]!r}.")
+        return column
+
+
+def _key(name: str) -> str:
+    return name.casefold().translate(_KEY)
+
+
+def find_column(names: Sequence[str], name: str) -> str | None:
+    """A column by its name, or the only column whose name differs in case, blanks, ``_`` and ``-``."""
+    name = label_text(name)
+    alike = [one for one in names if _key(one) == _key(name)]
+    return name if name in names else alike[0] if len(alike) == 1 else None
+
+
+def image_rank(name: str) -> int:
+    """How likely a column of this name has the photos: its place in ``IMAGE_COLUMNS``, or their number."""
+    key = _key(name)
+    return IMAGE_COLUMNS.index(key) if key in IMAGE_COLUMNS else len(IMAGE_COLUMNS)
+
+
+def usual_image_column(names: Sequence[str]) -> str | None:
+    """The first column with the likeliest usual name of an image column."""
+    name = min(names, key=image_rank, default="")
+    return name if _is_usual(name) else None
+
+
+def _is_usual(name: str) -> bool:
+    return image_rank(name) < len(IMAGE_COLUMNS)
 
 
 _Opened = tuple[str, Reader, str]
@@ -171,7 +207,8 @@ def open_catalogue(
             _check_root(name, Path(root), cells)
         if image_column is None and len(reader.schema.names) == 1:
             _check_only_column(name, column, Path(root), cells)
-    words = "" if image_column is not None else _column_words(reader.schema.names, column)
+    is_named = image_column is not None and label_text(image_column) == column
+    words = "" if is_named else _column_words(reader.schema.names, column)
     noted = _with_remark(chain([first], batches), column, reader.remarks)
     how = (image_suffix, words, reader.remarks, reader.delimiter)
     return Catalogue(name, reader.schema, column, root, noted, reader.left_out, *how)
@@ -273,19 +310,17 @@ def _image_root(place: str, hint: str) -> str:
 def _image_column(source: str, reader: Reader, name: str | None) -> str:
     schema = reader.schema
     if name is not None:
-        if label_text(name) in schema.names:
-            return label_text(name)
-        msg = f"Expected a column {name!r} in {source}, {_columns_found(schema, name)}"
+        if (column := find_column(schema.names, name)) is not None:
+            return column
+        msg = f"Expected a column {name!r} in {source}{_columns_found(schema, name)}"
         raise InputError(msg)
     if len(schema.names) == 1:
         return str(schema.names[0])
-    by_name = {name.lower(): name for name in reversed(schema.names)}
-    for known in IMAGE_COLUMNS:
-        if known in by_name:
-            return str(by_name[known])
+    if (usual := usual_image_column(schema.names)) is not None:
+        return usual
     likely = _likely_column(reader)
     hint = f" Only the cells of {likely[:200]!r} look like images." if likely else ""
-    msg = f"Which column of {source} contains the photos? Pass --image-column, one of: {_listed(schema)}.{hint}"
+    msg = f"Which column of {source} contains the photos?{hint} Pass --image-column, one of: {_listed(schema)}."
     raise NoImageColumnError(msg, list(schema.names))
 
 
@@ -308,26 +343,26 @@ def _ends_like_an_image(cell: str) -> bool:
 
 
 def _columns_found(schema: pa.Schema, missing: str) -> str:
-    folded = {name.casefold(): name for name in schema.names}
-    near = get_close_matches(missing.casefold(), folded, n=1, cutoff=_ALIKE)
-    return f"found {_listed(schema)}{f'; do you mean {folded[near[0]]!r}?' if near else '.'}"
+    by_key = {_key(name): name for name in schema.names}
+    near = get_close_matches(_key(missing), by_key, n=1, cutoff=_ALIKE)
+    return f"{f'; do you mean {by_key[near[0]]!r}? Found' if near else ', found'} {_listed(schema)}."
 
 
 def _listed(schema: pa.Schema) -> str:
-    names = ", ".join(schema.names)
-    return names if len(names) <= _LONGEST_LIST else f"{names[:_LONGEST_LIST]}…"
+    names, more = [name[:SHOWN] for name in schema.names[:_LISTED]], len(schema.names) - _LISTED
+    return ", ".join(names) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _column_words(names: list[str], column: str) -> str:
-    if len(names) == 1 and column.lower() in IMAGE_COLUMNS:
+    if len(names) == 1 and _is_usual(column):
         return ""
-    others = [repr(name[:100]) for name in names if name != column and name.lower() in IMAGE_COLUMNS]
+    others = [repr(name[:100]) for name in names if name != column and _is_usual(name)]
     choice = f", and not in {', '.join(others)} (choose another column with --image-column)" if others else ""
     return f"Photos are in the column {column[:100]!r}{choice}."
 
 
 def _check_only_column(source: str, column: str, root: Path, cells: list[str]) -> None:
-    named = column.lower() in IMAGE_COLUMNS or not cells
+    named = _is_usual(column) or not cells
     if named or any(is_url_or_data(cell) or PurePath(cell).suffix.lower() in IMAGE_SUFFIXES for cell in cells):
         return
     if not any(_is_there(root / cell) for cell in cells):

@@ -38,6 +38,7 @@ FAULTS: Final = {
     ImageFault.TOO_LARGE: "the photo has more bytes or pixels than are allowed",
     ImageFault.UNREADABLE: "the file is not an image, or is damaged",
     ImageFault.CRASHED: "the photo crashed the decoder twice",
+    ImageFault.EMPTY_CELL: "the row has no photo",
 }
 """The meaning of each fault."""
 
@@ -156,9 +157,9 @@ class PhotoLocator:
 
     def place(self, cell: str | None) -> ReadPhoto | Target:
         """The location of a cell's photo. Raises ImageError."""
-        if not cell:
+        if not cell or cell.isspace():
             msg = "Expected the path or the URL of a photo, found an empty cell."
-            raise ImageError(msg, ImageFault.MISSING)
+            raise ImageError(msg, ImageFault.EMPTY_CELL)
         with as_image_error(ImageFault.REFUSED, cell):
             return self._place(cell)
 

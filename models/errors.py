@@ -121,6 +121,7 @@ class ImageFault(StrEnum):
     TOO_LARGE = "too_large"
     UNREADABLE = "unreadable"
     CRASHED = "crashed"
+    EMPTY_CELL = "empty_cell"
 
 
 class ImageError(HangtagError):

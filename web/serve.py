@@ -20,7 +20,7 @@ from catalogue.urls import check_allow_hosts
 from models.errors import InputError, MissingExtraError
 from models.reference import models_given
 from models.terminal import Console
-from web.settings import ReviewSettings, WebSettings
+from web.settings import DEFAULT_PORT, ReviewSettings, WebSettings
 
 _ANSWER_S = 1.0
 _FILES = 10_240
@@ -32,7 +32,8 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
 
     Args:
         settings: the server's settings.
-        path: a page to open in this machine's browser. With a path, the server takes a free port if its port is in use.
+        path: a page to open in this machine's browser. With a path but no port in the settings, the server takes a
+            free port if the default port is in use.
     """
     _check_extra()
     from models.bundle import read_manifest
@@ -46,7 +47,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
         raise InputError(msg)
     if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
         read_manifest(Path(settings.model))  # an alias may appear later; a missing path is a mistake
-    with closing(_listener(settings, any_port=path is not None)) as listener:
+    with closing(_listener(settings, any_port=path is not None and settings.port is None)) as listener:
         raise_limit_of_files()
         server = create_server(settings)
         for logger in ("uvicorn.error", "asyncio"):
@@ -142,14 +143,15 @@ def _shows_job(settings: WebSettings, id: str) -> bool:
 
 
 def _listener(settings: WebSettings, *, any_port: bool) -> socket.socket:
+    port = settings.port or DEFAULT_PORT
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        return socket.create_server((settings.host, settings.port), family=family)
+        return socket.create_server((settings.host, port), family=family)
     except OSError as error:
         if any_port:
             return socket.create_server((settings.host, 0), family=family)
         reason = os.strerror(error.errno or 0)
-        msg = f"Expected to listen at {settings.host}:{settings.port}, got: {reason}. Use another --port."
+        msg = f"Expected to listen at {settings.host}:{port}, got: {reason}. Use another --port."
         raise InputError(msg) from error
 
 

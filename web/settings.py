@@ -11,6 +11,7 @@ from models.errors import InputError
 from models.options import RegistryOption
 from models.reference import DEFAULT_REGISTRY
 
+DEFAULT_PORT = 8800
 _SHORTEST_TOKEN = 16
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a token is needed
 """Listening addresses that browsers cannot open → the loopback address to open."""
@@ -20,7 +21,15 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a token i
 class ReviewSettings:
     """The options of both commands."""
 
-    port: Annotated[int, typer.Option(min=1, max=65535, help="The port to listen on.")] = 8800
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=65535,
+            help="The port to listen on. Default: 8800, or for hangtag review a free port if 8800 is in use.",
+            show_default=False,
+        ),
+    ] = None
     jobs: Annotated[
         str, typer.Option(envvar="HANGTAG_JOBS", metavar="DIR", help="The folder of jobs, or an s3:// URL.")
     ] = "jobs"
@@ -129,7 +138,7 @@ class WebSettings(ReviewSettings):
         """The address for a browser on this machine."""
         host = _EVERY_ADDRESS.get(self.host, self.host)
         host = f"[{host}]" if ":" in host else host
-        return f"http://{host}:{self.port}{self.root}"
+        return f"http://{host}:{self.port or DEFAULT_PORT}{self.root}"
 
 
 def _read_token(file: Path) -> str:

@@ -116,14 +116,14 @@ def unlabelled_words(receipt: JobReceipt, why: str) -> str:
 
 def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     """Advice on ``--image-root`` if no photo of a job was found; else empty."""
-    missing = receipt.errors.get(ImageFault.MISSING)
-    if job is None or missing is None or missing.count < receipt.rows:
+    missing, empty = receipt.errors.get(ImageFault.MISSING), receipt.errors.get(ImageFault.EMPTY_CELL)
+    if job is None or missing is None or missing.count + (empty.count if empty else 0) < receipt.rows:
         return ""
     images = (one.image for one in missing.examples if one.image)
     path = next((image for image in images if not is_url_or_data(image) and not Path(image).is_absolute()), None)
     if path is None:
         return ""
-    if any(one.image and "check the path" not in one.message for one in missing.examples):
+    if any("check the path" not in one.message for one in missing.examples):
         return ""  # its message has advice
     root, others = job.spec.image_root, ", nor at the other paths" if receipt.rows > 1 else ""
     return (

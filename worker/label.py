@@ -82,7 +82,8 @@ def label(
         processes.fork(partial(main, [classifier for _, classifier in verified]), _EARLY)
     del verified  # other processes have the classifiers now
     trees = [one.question.name for one in models if one.question.model.taxonomy]
-    catalogue = requested_catalogue(request, request.output.suffix.lower(), trees)
+    catalogue, options = requested_catalogue(request, request.output.suffix.lower(), trees)
+    request = replace(request, options=options)
     if catalogue.column_words:
         say(catalogue.column_words)
     _check_places(request, folder)

@@ -60,7 +60,7 @@ def test_what_is_said(tmp_path: Path, shop: Path, sure_bundle: Path) -> None:
     run("a kind of file that is no catalogue", "https://shop.example/a.xlsx")
     run("a URL without a host", "http:///a.csv")
     run("no obvious column", at("names.csv"))
-    run("a column that is not there", shop, "--image-column", "Image")
+    run("a column that is not there", shop, "--image-column", "imag")
     run("another encoding", at("latin.csv"))
     run("no such encoding", at("latin.csv"), "--encoding", "cp1253x")
     run("cells separated by |", at("pipes.csv"))

@@ -371,6 +371,6 @@ def _vote_columns(votes: Sequence[PhotoVotes]) -> pa.Table:
 
 
 def _free_name(name: str, taken: Sequence[str]) -> str:
-    while name in taken:
+    while name.casefold() in map(str.casefold, taken):
         name = _APART + name
     return name

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Final
 
-from catalogue.catalogue import IMAGE_COLUMNS
+from catalogue.catalogue import find_column, usual_image_column
 from catalogue.photo import PhotoLocator
 from catalogue.readers import read_delimited
 from catalogue.urls import is_url
@@ -239,11 +239,11 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
     is_list = f"{options.prefix}{CORRECT_LABEL}" in names
     own = {*COLUMNS, _TOP_K, CORRECT_LABEL} - {"image"} - ({"remark", "note"} if is_list else set())
     columns = {name: f"{options.prefix}{name}" for name in own if f"{options.prefix}{name}" in names}
-    if options.image_column is not None and options.image_column not in names:
-        msg = f"Expected a column {options.image_column!r} in {path}, found {', '.join(names)}."
+    named = options.image_column
+    image = usual_image_column(names) if named is None else find_column(names, named)
+    if image is None and named is not None:
+        msg = f"Expected a column {named!r} in {path}, found {', '.join(names)}."
         raise InputError(msg)
-    by_name = {name.lower(): name for name in reversed(names)}
-    image = options.image_column or next((by_name[known] for known in IMAGE_COLUMNS if known in by_name), None)
     if image is not None and image not in columns.values():
         columns["image"] = image
     is_guess = "label" not in columns or _TOP_K in columns  # in review.csv, the column label is the model's label

@@ -91,8 +91,6 @@ def read_table(
     The columns ``split``, ``group`` and ``sha256`` (also in capitals) have these meanings, unless an option gives them
     another. ``names_split`` returns the split that a cell means, or None.
     """
-    label, group = options.label_column, options.group_column
-    options = replace(options, label_column=label and label_text(label), group_column=group and label_text(group))
     catalogue = open_catalogue(
         path,
         options.image_column,
@@ -137,21 +135,22 @@ def read_table(
 def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
     by_name = {name.lower(): name for name in reversed(catalogue.schema.names)}
     by_name |= {name: name for name in catalogue.schema.names}  # a column split is preferred to a column Split
-    label = options.label_column or by_name.get(LABEL)
+    label, group = (
+        name if name is None else catalogue.find_column(name, option)
+        for name, option in ((options.label_column, "--label-column"), (options.group_column, "--group-column"))
+    )
+    label = label or by_name.get(LABEL)
     if label is None:
         names = one_line(", ".join(catalogue.schema.names), _LONGEST)
         msg = f"Which column of {catalogue.source} contains the label? Pass --label-column with one of: {names}."
         raise InputError(msg)
-    catalogue.check_column(options.label_column, "--label-column")
-    catalogue.check_column(options.group_column, "--group-column")
     # otherwise each class would be one product, in one split
-    if label in {catalogue.image_column, options.group_column}:
+    if label in {catalogue.image_column, group}:
         msg = f"Expected a separate column for the labels, got {label!r}, the column of photos or products."
         raise InputError(msg)
-    free = {*catalogue.schema.names} - {catalogue.image_column, label, options.group_column}
+    free = {*catalogue.schema.names} - {catalogue.image_column, label, group}
     own = {name: by_name[name] for name in (_SPLIT, _GROUP, "sha256") if by_name.get(name) in free}
-    group = {} if options.group_column is None else {_GROUP: options.group_column}
-    return {LABEL: label, **own, **group}
+    return {LABEL: label, **own, **({} if group is None else {_GROUP: group})}
 
 
 def _with_splits_noted(
@@ -187,8 +186,7 @@ def _condition(catalogue: Catalogue, text: str) -> tuple[str, str]:
     if not equals:
         msg = f"Expected --where as COLUMN=VALUE, such as category=dress, got {text!r}."
         raise InputError(msg)
-    catalogue.check_column(label_text(column), "--where")
-    return label_text(column), label_text(value)
+    return catalogue.find_column(column, "--where"), label_text(value)
 
 
 def _check_plain(catalogue: Catalogue, name: str) -> None:

@@ -251,8 +251,10 @@ def requested_catalogue(
     rows: Catalogue | None = None,
     *,
     confined: bool = False,
-) -> Catalogue:
+) -> tuple[Catalogue, JobOptions]:
     """The catalogue of a request, if a result with the ending ``suffix`` can hold it; ``rows`` replace the source.
+
+    Also returns the options, with the group column as the catalogue spells it.
 
     ``trees``: names of the questions whose models have a tree of labels, and so add more columns.
     """
@@ -266,26 +268,32 @@ def requested_catalogue(
         image_suffix=options.image_suffix,
         confined=confined,
     )
-    catalogue.check_column(options.group_column, "--group-column")
+    if options.group_column is not None:
+        options = replace(options, group_column=catalogue.find_column(options.group_column, "--group-column"))
     for name in request.models:
         own = options.of_question(name)
         _check_free(catalogue, own.prefix, result_schema(tree=name in trees).names)
         _check_product_column(catalogue.schema, own)
-        of_review = {own.prefix + name for name in (*REVIEW_FIRST, *REVIEW_LAST) if name != THUMBNAIL}
-        if taken := of_review & {catalogue.image_column, options.group_column}:
-            names = ", ".join(map(str, taken))
-            msg = f"The catalogue's column {names} has the name of a column of review.csv; {_OTHER_PREFIX}"
+        of_review = [own.prefix + name for name in (*REVIEW_FIRST, *REVIEW_LAST) if name != THUMBNAIL]
+        used = filter(None, {catalogue.image_column, options.group_column})
+        if taken := _taken(used, of_review):
+            msg = f"The catalogue's column {', '.join(taken)} has the name of a column of review.csv; {_OTHER_PREFIX}"
             raise InputError(msg)
     if "" not in request.models:
         _check_free(catalogue, options.prefix, [WORST])
-    return with_checked_cells(catalogue, suffix, options.group_column)
+    return with_checked_cells(catalogue, suffix, options.group_column), options
 
 
 def _check_free(catalogue: Catalogue, prefix: str, added: Collection[str]) -> None:
-    taken = [prefix + name for name in added if prefix + name in catalogue.schema.names]
-    if taken:
+    if taken := _taken(catalogue.schema.names, [prefix + name for name in added]):
         msg = f"The catalogue already has {', '.join(taken)}, which labelling adds; {_OTHER_PREFIX}"
         raise InputError(msg)
+
+
+def _taken(names: Iterable[str], added: Iterable[str]) -> list[str]:
+    """The names that are among the added ones. Case does not count, because Excel and SQL ignore it."""
+    folded = set(map(str.casefold, added))
+    return [name for name in names if name.casefold() in folded]
 
 
 def _check_product_column(schema: pa.Schema, options: JobOptions) -> None:
@@ -302,7 +310,7 @@ def _check_product_column(schema: pa.Schema, options: JobOptions) -> None:
             "as text, or name another column."
         )
         raise InputError(msg)
-    if column in {options.prefix + name for name in PRODUCT_SCHEMA.names}:
+    if _taken([column], [options.prefix + name for name in PRODUCT_SCHEMA.names]):
         msg = f"The --group-column {column} has the name of a column of the product file by_group; {_OTHER_PREFIX}"
         raise InputError(msg)
 

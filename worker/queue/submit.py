@@ -72,7 +72,7 @@ def submit(
     models = tuple(_verified(request, question, earlier, words.append) for question in request.models)
     questions = [one.question for one in models]
     trees = [question.name for question in questions if question.model.taxonomy]
-    rows = requested_catalogue(request, ".parquet", trees, catalogue, confined=True)
+    rows, options = requested_catalogue(request, ".parquet", trees, catalogue, confined=True)
     if earlier is None:
         rows, unseen_words = _with_photos(rows)
     rows = replace(rows, batches=_counted(rows.batches, on_rows))
@@ -161,7 +161,7 @@ def _is_missing(places: PhotoLocator, cell: str | None) -> bool:
         if not isinstance(place, Target):
             place()
     except ImageError as error:
-        return error.fault is ImageFault.MISSING
+        return error.fault in {ImageFault.MISSING, ImageFault.EMPTY_CELL}
     return False
 
 

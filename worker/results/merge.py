@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.catalogue import IMAGE_COLUMNS
+from catalogue.catalogue import image_rank
 from catalogue.photo import PhotoLocator
 from catalogue.urls import is_url, scheme_of
 from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, open_writer, text_cells, without_formula
@@ -114,14 +114,13 @@ def _catalogue_names(job: Job) -> dict[str, str]:
     ``catalogue_`` is put before a name that is also ours, or that an import would read as a reviewer's or the photo's.
     """
     image, prefix = job.spec.image_column, job.spec.options.prefix
-    before = IMAGE_COLUMNS.index(image.lower()) if image.lower() in IMAGE_COLUMNS else len(IMAGE_COLUMNS)
-    taken = {prefix + name for name in (*REVIEW_FIRST, *REVIEW_LAST, *_IMPORT_COLUMNS)} | {"corrected"}
+    taken = {(prefix + name).casefold() for name in (*REVIEW_FIRST, *REVIEW_LAST, *_IMPORT_COLUMNS)} | {"corrected"}
     names: dict[str, str] = {}
     schema = job.chunk_table(0).schema
     for column in schema:
         shown = column.name
-        if shown != image and (shown in taken or shown.lower() in IMAGE_COLUMNS[:before]):
-            while shown in taken or shown in schema.names:
+        if shown != image and (shown.casefold() in taken or image_rank(shown) < image_rank(image)):
+            while shown.casefold() in taken or shown in schema.names:
                 shown = f"catalogue_{shown}"
         if column.name == image or not holds_bytes(column.type):
             names[column.name] = shown

@@ -194,7 +194,7 @@ class Tally:
 
     def _show_errors(self, part: pa.Table, images: Images) -> None:
         errors = part.column("error")
-        failed = np.flatnonzero(errors.is_valid().to_numpy())
+        failed = np.flatnonzero(pc.fill_null(pc.not_equal(errors, ImageFault.EMPTY_CELL), False).to_numpy())
         shown = set(failed[: _SAMPLE_FAILED - len(self.failed_sample)].tolist())
         for kind in errors.drop_null().unique().to_pylist():
             of_kind = pc.indices_nonzero(pc.fill_null(pc.equal(errors, kind), False))
@@ -208,7 +208,7 @@ class Tally:
             example = ErrorExample(row=self.rows + number + 1, image=image, message=without_secrets(message))
             if len(examples := self.examples.setdefault(kind, [])) < _EXAMPLES:
                 examples.append(example)
-            if len(self.failed_sample) < _SAMPLE_FAILED:
+            if kind != ImageFault.EMPTY_CELL and len(self.failed_sample) < _SAMPLE_FAILED:
                 self.failed_sample.append(SampleRow(image, Status.FAILED, None, None, kind))
         _count(self.errors, errors)
 
@@ -244,10 +244,9 @@ class Tally:
         return QuestionsReceipt(**common, promise=OF_QUESTIONS, questions=questions)
 
     def _common(self, job: Job, output: str, run: RunFigures, retry: int) -> dict[str, Any]:
-        errors = {
-            kind: ErrorCount(count=n, examples=tuple(self.examples[kind])) for kind, n in self.errors.most_common()
-        }
-        unread = sum(self.errors[fault] for fault in (ImageFault.MISSING, ImageFault.REFUSED))
+        kinds = sorted(self.errors, key=lambda kind: (kind == ImageFault.EMPTY_CELL, -self.errors[kind]))
+        errors = {kind: ErrorCount(count=self.errors[kind], examples=tuple(self.examples[kind])) for kind in kinds}
+        unread = sum(self.errors[fault] for fault in (ImageFault.MISSING, ImageFault.REFUSED, ImageFault.EMPTY_CELL))
         hosts, busy_s = dict(self.hosts.most_common()), round(self.busy_s, 1)
         return {
             "job": job.spec.id,

@@ -82,15 +82,40 @@ def test_columns_with_one_name_and_more_than_anybody_has_are_refused(tmp_path: P
 
 
 def test_a_column_that_is_not_there_is_refused_with_the_one_that_was_meant(tmp_path: Path) -> None:
-    file = write(tmp_path / "a.csv", "Nr,Hauptbild\n7,a.jpg\n")
-    for name, names in (("hauptbild", "'Hauptbild'"), ("zzz", "Nr, Hauptbild")):
+    more = ",".join(f"c{number}" for number in range(40))
+    file = write(tmp_path / "a.csv", f"Nr,Hauptbild,nummer,Nummer,{more}\n7,a.jpg{',' * 42}\n")
+    for name, names in (
+        ("hauptbld", r"; do you mean 'Hauptbild'\? Found Nr, Hauptbild, .*c7 and 32 more\.$"),
+        ("zzz", ", found Nr, Hauptbild"),
+    ):
         with pytest.raises(InputError, match=names):
             open_catalogue(file, image_column=name)
     catalogue = open_catalogue(file, "Hauptbild")
-    catalogue.check_column("Nr", "--group-column")
-    catalogue.check_column(None, "--group-column")
-    with pytest.raises(InputError, match=r"'NR' \(--group-column\)"):
-        catalogue.check_column("NR", "--group-column")
+    for name in ("nr", "NUMMER"):
+        with pytest.raises(InputError, match=rf"'{name}x' \(--group-column\)"):
+            catalogue.find_column(f"{name}x", "--group-column")
+    with pytest.raises(InputError, match=r"'NUMMER' .* do you mean"):
+        catalogue.find_column("NUMMER", "--group-column")
+
+
+def test_a_column_is_found_by_another_spelling_if_only_one_fits(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "Handle,Haupt Bild,nr,Nr\nx,a.jpg,1,2\n")
+    for name in ("Haupt Bild", "haupt_bild", "haupt-bild ", "HauptBild"):
+        catalogue = open_catalogue(file, name)
+        assert catalogue.image_column == "Haupt Bild"
+        assert bool(catalogue.column_words) is (name != "Haupt Bild"), "a person sees the choice"
+    assert [catalogue.find_column(name, "--group-column") for name in ("nr", "Handle", "handle")] == [
+        "nr", "Handle", "Handle",
+    ]  # fmt: skip
+    assert catalogue.remarks == ["--group-column handle: the column 'Handle'."]
+
+
+@pytest.mark.parametrize(
+    "name", ["Image Src", "Images", "Image URL", "image-url", "imageUrl", "IMAGE_PATH", "image_link", "Url"]
+)
+def test_the_image_column_of_a_shops_export_is_found(tmp_path: Path, name: str) -> None:
+    file = write(tmp_path / "a.csv", f"Handle,{name},Variant Image\nx,https://shop.example/a.jpg,\n")
+    assert open_catalogue(file).image_column == name
 
 
 def test_a_list_made_in_another_folder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -48,7 +48,16 @@ def test_the_same_rows_come_out_of_what_names_itself_and_of_what_a_person_names(
 
 
 TEXTS = {
-    "cp1252": ["Größe für Bälle", "Été à la plage – 50 €", "Añadir jabón", "müller.jpg"],
+    "cp1252": [
+        "Größe für Bälle",
+        "Été à la plage – 50 €",
+        "Añadir jabón",
+        "müller.jpg",
+        "Nike™ Air",
+        "£ 30",
+        "€5 off",
+        "40°C",
+    ],
     "cp1250": ["Příliš žluťoučký kůň"],
     "cp1251": ["Красное платье", "Обувь мужская"],
     "cp932": ["メンズシューズ"],
@@ -72,6 +81,18 @@ def test_what_is_refused_is_named_and_then_read(tmp_path: Path, encoding: str, t
         if not encoding.startswith("utf-16"):
             assert f"in line {before + 2:,};" in str(refusal.value)
             assert text in str(refusal.value), "a person sees whether the guess is right"
+
+
+def test_the_encoding_is_judged_by_all_lines(tmp_path: Path) -> None:
+    file = tmp_path / "a.csv"
+    late = ["3.jpg,Björn", "4.jpg,ÉTAGÈRE", "5.jpg,Café"]
+    lines = ["image,title", "0.jpg,Pot", "1.jpg,30°", *["2.jpg,plain"] * 50_000, *late]
+    file.write_bytes("\n".join(lines).encode("cp1252"))
+    with pytest.raises(InputError, match=r"line 3; .*pass --encoding cp1252,"):
+        rows(file)
+    file.write_bytes("\n".join([*lines[:2], "1.jpg,Ä", *lines[3:]]).encode("mac_roman"))
+    with pytest.raises(InputError, match=r"line 3; .*pass --encoding mac_roman,"):
+        rows(file)
 
 
 PLAIN = b"image\na.jpg\n"

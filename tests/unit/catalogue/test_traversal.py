@@ -77,6 +77,6 @@ def test_a_pipe_in_the_folder_blocks_nobody(root):
     assert outcome_of(root, "pipe").fault is ImageFault.UNREADABLE
 
 
-@pytest.mark.parametrize("cell", [None, ""])
-def test_an_empty_cell_is_missing(root, cell):
-    assert outcome_of(root, cell).fault is ImageFault.MISSING
+@pytest.mark.parametrize("cell", [None, "", " ", "\xa0\n"])
+def test_an_empty_cell_has_a_fault_of_its_own(root, cell):
+    assert outcome_of(root, cell).fault is ImageFault.EMPTY_CELL

@@ -1,12 +1,18 @@
 """The commands' refusals, and the settings of the server."""
 
+import socket
 from pathlib import Path
 
 import pytest
 
 from models.errors import InputError
+from models.storage.storage import FolderStorage
 from tests.command import run_hangtag
+from tests.review_jobs import doubtful, labelled_job
 from web.settings import WebSettings
+from worker.job.job import open_job
+from worker.label import job_folder
+from worker.results.finish import finish_job
 
 
 @pytest.mark.parametrize(
@@ -35,3 +41,15 @@ def test_corrections_that_cannot_be_written_are_named_before_anything_starts(tmp
     done = run_hangtag("web", "--corrections", corrections)
     assert (done.returncode, done.stdout) == (InputError.exit_code, "")
     assert str(corrections) in done.stderr
+
+
+def test_a_port_that_a_person_chose_is_not_exchanged_for_another(tmp_path: Path) -> None:
+    result = labelled_job(tmp_path / "job", doubtful(2))
+    finish_job(open_job(FolderStorage(job_folder(result))))
+    result.touch()
+    with socket.socket() as busy:
+        busy.bind(("127.0.0.1", 0))
+        port = busy.getsockname()[1]
+        done = run_hangtag("review", result, "--port", port)
+    assert done.returncode == InputError.exit_code
+    assert f"127.0.0.1:{port}, got: Address already in use. Use another --port" in done.stderr

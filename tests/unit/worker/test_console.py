@@ -35,12 +35,16 @@ def missing(path: str) -> RowResult:
     )
 
 
+EMPTY = failed_row(ImageError("Expected a photo, found an empty cell.", ImageFault.EMPTY_CELL), None, MODEL)
+
+
 @pytest.mark.parametrize(
     ("answers", "images", "words"),
     [
         ([missing("a.jpg")] * 2, ["a.jpg", "b.jpg"], "{root}/a.jpg, nor at the other paths"),
         ([missing("a.jpg")], ["a.jpg"], "{root}/a.jpg."),
-        ([missing("")] * 2, [None, "sub/b.jpg"], "{root}/sub/b.jpg"),
+        ([EMPTY, missing("sub/b.jpg")], [None, "sub/b.jpg"], "{root}/sub/b.jpg"),
+        ([EMPTY] * 2, ["", " "], ""),
         ([missing("a.jpg"), failed()], ["a.jpg", "b.jpg"], ""),
         ([missing("a.jpg"), sure("shoe")], ["a.jpg", "b.jpg"], ""),
         ([missing("/a.jpg")] * 2, ["/a.jpg", "https://shop.example/b.jpg"], ""),
@@ -106,3 +110,11 @@ def test_only_rows_whose_fault_may_pass_are_worth_another_try(answered_job) -> N
     assert retry_words(receipt).startswith("2 failed rows may succeed")
     passed = finish_job(answered_job([sure("shoe"), failed()], ["A", "A"]))
     assert retry_words(passed) == ""
+
+
+def test_rows_without_a_photo_are_not_tried_again_and_come_after_faults(answered_job) -> None:
+    receipt = finish_job(answered_job([EMPTY] * 9 + [missing("a.jpg"), sure("shoe")], ["A"] * 11))
+    assert retry_words(receipt).startswith("1 failed row may succeed")
+    assert {kind: errors.count for kind, errors in receipt.errors.items()} == {"missing": 1, "empty_cell": 9}
+    lines = [line.partition(",")[0] for line in printed(receipt) if line.startswith(("missing,", "empty_cell,"))]
+    assert lines == ["missing", "empty_cell"]

@@ -55,7 +55,7 @@ def test_named_columns_of_every_kind_are_photos_labels_and_products(table, tmp_p
     ]
     assert (dataset.table.rows, dataset.table.rows_chosen, dataset.table.rows_without_label) == (6, 6, 1)
     assert dataset.table.notes == (
-        "labels are in 'colour', photos in 'main_photo', products in 'sku'",
+        "labels are in 'colour', photos in 'main_photo', products under 'sku'",
         "1 row has no label and is left out",
     )
     error = dataset.photos[-1].error
@@ -77,7 +77,7 @@ def test_only_rows_that_meet_all_conditions_count(table, tmp_path):
     ("changes", "named"),
     [
         ({"image_column": "photo"}, "'photo' in .*, found sku, main_photo, colour, category"),
-        ({"group_column": "SKU"}, r"'SKU' \(--group-column\)"),
+        ({"group_column": "SKUs"}, r"'SKUs' \(--group-column\)"),
         ({"where": ("kind=dress",)}, r"'kind' \(--where\)"),
         ({"where": ("category=hat", "colour=blue")}, "category=hat and colour=blue"),
         ({"image_root": "/nowhere/at/all"}, "--image-root, .* /nowhere"),

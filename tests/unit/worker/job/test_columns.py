@@ -22,6 +22,8 @@ def requested(folder: Path, columns: dict[str, object], model: object = "shop", 
 def test_a_column_of_ours_in_the_catalogue_is_refused_naming_prefix(tmp_path: Path, name: str, prefix: str) -> None:
     with pytest.raises(InputError, match=f"{prefix}{name}, .*--prefix"):
         requested(tmp_path, {prefix + name: ["x"]}, prefix=prefix)
+    with pytest.raises(InputError, match=f"(?i){prefix}{name}, .*--prefix"):
+        requested(tmp_path, {(prefix + name).upper(): ["x"]}, prefix=prefix)  # Excel and SQL take them for one column
     requested(tmp_path, {prefix + name: ["x"]}, prefix="other_")
 
 
@@ -57,13 +59,19 @@ def test_a_group_column_of_json_or_with_a_name_of_a_list_is_refused(tmp_path: Pa
     (tmp_path / "a.jsonl").write_text('{"image": "a.jpg", "sku": 1}\n{"image": "b.jpg", "sku": "x"}\n')
     with pytest.raises(InputError, match="--group-column sku"):
         requested_catalogue(JobRequest(tmp_path / "a.jsonl", "shop", JobOptions(group_column="sku")), ".csv")
-    for name in ("rows", "agreement", "readable"):  # of by_group.parquet
+    for name in ("rows", "agreement", "Readable"):  # of by_group
         with pytest.raises(InputError, match="--prefix"):
             requested(tmp_path, {name: ["x"]}, group_column=name)
         requested(tmp_path, {name: ["x"]}, group_column=name, prefix="ht_")
-    for name in ("row", "correct_label"):  # of review.csv
+    for name in ("Row", "correct_label"):  # of review.csv
         with pytest.raises(InputError, match="--prefix"):
             requested(tmp_path, {name: ["x"]}, group_column=name)
+
+
+def test_the_group_column_of_a_job_is_spelled_as_in_the_catalogue(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("Handle,Image Src\nx,a.jpg\n")
+    request = JobRequest(tmp_path / "a.csv", "shop", JobOptions(group_column="handle"))
+    assert requested_catalogue(request, ".csv")[1].group_column == "Handle"
 
 
 def test_an_image_column_with_a_name_of_the_review_list_is_refused(tmp_path: Path) -> None:
@@ -82,7 +90,7 @@ def test_photos_that_name_products_are_text(tmp_path: Path) -> None:
     pq.write_table(pa.table({"image": pa.array([b"a.jpg", b"caf\xe9.jpg"]).view(pa.string())}), tmp_path / "a.parquet")
     for column in (None, "image"):
         request = JobRequest(tmp_path / "a.parquet", "shop", JobOptions(group_column=column))
-        catalogue = requested_catalogue(request, ".parquet")
+        catalogue, _ = requested_catalogue(request, ".parquet")
         if column is None:
             assert next(catalogue.batches).num_rows == 2
         else:

@@ -70,12 +70,12 @@ def test_the_catalogues_columns_stand_in_their_order_as_text(answered_job, tmp_p
 
 
 def test_columns_that_have_our_names_or_would_be_taken_for_answers_are_told_apart(answered_job, tmp_path: Path) -> None:
-    names = ["row", "correct_label", "reviewer", "at", "reason", "catalogue_row", "url", "corrected", "thumbnail"]
+    names = ["row", "correct_label", "Reviewer", "at", "reason", "catalogue_row", "url", "corrected", "thumbnail"]
     row = read(answered_job([unsure("hat")], ["A"], columns={name: [name] for name in names}), tmp_path)
     assert (row["row"], row["correct_label"], row["reason"]) == ("1", "", "threshold")
     assert row["catalogue_catalogue_row"] == "row"
     assert row["catalogue_row"] == "catalogue_row"
-    for name in ("correct_label", "reviewer", "at", "reason", "corrected", "thumbnail"):
+    for name in ("correct_label", "Reviewer", "at", "reason", "corrected", "thumbnail"):
         assert row[f"catalogue_{name}"] == name
     assert row["url"] == "url", "image comes before it"
 

@@ -56,6 +56,13 @@ def test_rows_to_review_are_counted_by_label_and_the_least_sure_of_each_are_show
     assert {row.reason for row in shown["hat"]} == {"unknown"}
 
 
+def test_rows_without_a_photo_take_no_place_among_the_failed_photos() -> None:
+    tally = Tally()
+    add(tally, part(*[(None, None, "failed", "empty_cell")] * 20, (None, None, "failed", "missing")))
+    assert [row.image for row in tally.failed_sample] == ["20.jpg"]
+    assert list(tally.examples) == ["empty_cell", "missing"]
+
+
 def test_reasons_and_work_are_added_up_over_parts(make_job, catalogue) -> None:
     tally, rows = (
         Tally(),
