@@ -164,7 +164,7 @@ class Brier(CycleRecord):
 
 
 class Calibration(CycleRecord):
-    """Expected calibration errors on photos of classes that both models have, and the interval of challenger - champion."""
+    """Expected calibration errors on photos of shared classes, and the interval of challenger - champion."""
 
     champion: float
     challenger: float
