@@ -153,7 +153,7 @@ class PairedAccuracy(CycleRecord):
 
 
 class Brier(CycleRecord):
-    """Mean Brier scores on photos of common classes, from 0 to 2. Lower is better.
+    """Mean Brier scores on photos of classes that both models have, from 0 to 2. Lower is better.
 
     ``z`` is their difference, in standard errors. Above 0 the challenger is better.
     """
@@ -164,7 +164,7 @@ class Brier(CycleRecord):
 
 
 class Calibration(CycleRecord):
-    """Expected calibration errors on photos of common classes, and the interval of challenger - champion."""
+    """Expected calibration errors on photos of shared classes, and the interval of challenger - champion."""
 
     champion: float
     challenger: float
@@ -185,7 +185,7 @@ class Automation(CycleRecord):
     Attributes:
         champion_precision, own_precision: the default precision of champion and challenger. None without one.
         challenger_precision: the champion's precision, if the challenger can promise it.
-        champion, challenger, own: labels on photos of common classes. ``own`` uses ``own_precision``.
+        champion, challenger, own: labels on photos of classes that both models have. ``own`` uses ``own_precision``.
         everywhere: labels of the challenger on all test photos, including new classes.
         surest: the challenger's labels on its surest photos, as many as the champion labels.
         points: share of photos that the challenger labels without review, less the champion's share.
@@ -234,7 +234,7 @@ class Comparison(CycleRecord):
 
     Attributes:
         champion, challenger: names such as ``shop@3``. A first model has no champion.
-        photos: number of test photos of common classes.
+        photos: number of test photos of classes that both models have.
         champion_accuracy, challenger_accuracy, won, lost, points: on these photos. See :class:`PairedAccuracy`.
         smallest_points: the smallest difference that a test of this many photos finds in four of five cases.
         challenger_all, all_photos: the challenger's accuracy on all test photos, including new classes.

@@ -27,7 +27,7 @@ def test_every_kind_of_bad_cell_is_a_failed_row(make_job, tmp_path: Path, catalo
     run_chunk(job, 0, load(bundle))
     rows = read_part(job, 0)
     assert [row["error"] for row in rows] == [
-        None, ImageFault.MISSING, ImageFault.UNREADABLE, ImageFault.UNREADABLE, ImageFault.MISSING,
+        None, ImageFault.MISSING, ImageFault.UNREADABLE, ImageFault.UNREADABLE, ImageFault.EMPTY_CELL,
         ImageFault.REFUSED, ImageFault.MISSING,
     ]  # fmt: skip
     assert all(row["error_message"] for row in rows[1:])
