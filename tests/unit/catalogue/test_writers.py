@@ -179,7 +179,7 @@ def test_an_image_cell_that_is_no_text_fails_its_row_alone(tmp_path: Path) -> No
     assert first == b"photo"
     assert second.fault is ImageFault.REFUSED
     assert r"in UTF-8, got b'\xff.jpg'" in str(second)
-    assert third.fault is ImageFault.MISSING
+    assert third.fault is ImageFault.EMPTY_CELL
     lines = merged(job, tmp_path / "out.csv").read_text().splitlines()
     assert [line.partition(",")[0] for line in lines] == ["image", "a.jpg", r"\xff.jpg", ""]
 
