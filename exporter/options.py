@@ -45,11 +45,11 @@ def check_free(place: Path) -> None:
 
 
 def check_place(place: Path) -> None:
-    """Raise InputError if the place exists or is not writable. Called before the work begins."""
+    """Raise InputError if the place exists or is not writable. Called before the work begins; leaves no folder."""
     check_free(place)
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        tempfile.TemporaryDirectory(prefix=".bundle.", dir=place.parent).cleanup()
+        there = next(folder for folder in place.absolute().parents if os.path.lexists(folder))
+        tempfile.TemporaryDirectory(prefix=".bundle.", dir=there).cleanup()
     except OSError as error:
         msg = f"Expected to write into {place.parent}, the system answered {error.strerror}; pass another --out."
         raise InputError(msg) from error

@@ -76,7 +76,7 @@ class Imported:
     """The result of an import, with all votes on each photo.
 
     ``lost`` are paths without a file. ``root`` is the start of relative paths, if the job or run next to the file sets
-    it.
+    it. ``new_labels`` are in no model's answer in the file and in no earlier vote.
     """
 
     file: ReviewFile
@@ -84,6 +84,7 @@ class Imported:
     resolved: dict[str, PhotoVotes]
     lost: tuple[str, ...]
     root: Path | None
+    new_labels: tuple[str, ...] = ()
 
     @property
     def by_label(self) -> dict[str, int]:
@@ -102,15 +103,15 @@ def import_corrections(
     """Add a file's votes to the store, all or none."""
     completed = _completed(file.absolute(), options)
     review = read_review(file, completed, now())
-    _check_labels(file, review, store.votes(), options.new_labels)
+    new = _new_labels(file, review, store.votes(), options.new_labels)
     added = store.add(list(map(_hashed, review.timed)), list(map(_hashed, review.untimed)))
     places = dict.fromkeys(vote.image for vote in review.votes if vote.path is not None)
     lost = tuple(place for place in places if not os.path.isfile(place))  # noqa: PTH113 - a path's own raises errors
     root = None if options.image_root else completed.image_root
-    return Imported(review, added, resolve(added.all), lost, root)
+    return Imported(review, added, resolve(added.all), lost, root, new)
 
 
-def _check_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant: Sequence[str]) -> None:
+def _new_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant: Sequence[str]) -> tuple[str, ...]:
     known = {vote.label for vote in before} | {vote.was for vote in (*before, *review.votes)} | review.named
     new = {vote.label for vote in review.votes} - {*map(label_text, meant), ""} - known
     if path := next((label for label in sorted(new) if PATH_MARK in label), None):
@@ -121,12 +122,13 @@ def _check_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant:
         raise InputError(msg)
     if near := _near_labels(new, known - {""}):
         on_purpose = " ".join(f"--new-label {shlex.quote(label)}" for label in near)
-        questions = "\n  ".join(f"{label}: do you mean {likely}?" for label, likely in near.items())
+        questions = " ".join(f"{label}: do you mean {likely}?" for label, likely in near.items())
         msg = (
-            f"Expected known labels in {file}; the file was not imported. Correct these labels and import the "
-            f"file again, or pass {on_purpose}.\n  {questions}"
+            f"{questions} Expected known labels in {file}; the file was not imported. Correct these labels and import "
+            f"the file again, or pass {on_purpose}."
         )
         raise InputError(msg)
+    return tuple(sorted(new)) if known - {""} else ()
 
 
 def _near_labels(new: set[str], known: set[str]) -> dict[str, str]:

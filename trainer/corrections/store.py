@@ -22,6 +22,7 @@ from trainer.data.photo_files import sha256_now
 
 _NEEDED: Final = frozenset({"label", "reviewer", "at"})
 _MOST_LINES: Final = 20
+_MOST_ROWS: Final = 5
 _TAIL_BYTES: Final = 4096
 
 
@@ -256,10 +257,21 @@ def _last_line(file: BinaryIO | io.FileIO) -> tuple[int, bytes]:
     return size, tail.rpartition(b"\n")[2]
 
 
+def _rows_words(numbers: Sequence[int]) -> str:
+    if len(numbers) == 1:
+        return f"row {numbers[0]}"
+    more = len(numbers) - _MOST_ROWS
+    return f"rows {', '.join(map(str, numbers[:_MOST_ROWS]))}" + (f" and {more:,} more" if more > 0 else "")
+
+
 def refuse_rows(path: Path, faults: Iterable[tuple[int, str]], to_do: str) -> InputError:
     """The error for invalid rows. A fault is (row number, reason); row 1 is the first after the header."""
-    lines = [f"row {number}: {reason}" for number, reason in faults]
+    by_reason: dict[str, list[int]] = {}
+    for number, reason in faults:
+        by_reason.setdefault(reason, []).append(number)
+    lines = [f"{_rows_words(numbers)}: {reason}" for reason, numbers in by_reason.items()]
     more = [f"and {len(lines) - _MOST_LINES:,} more"] if len(lines) > _MOST_LINES else []
     shown = "\n  ".join([*lines[:_MOST_LINES], *more])
-    rows = "a row" if len(lines) == 1 else f"{len(lines):,} rows"
+    count = sum(map(len, by_reason.values()))
+    rows = "a row" if count == 1 else f"{count:,} rows"
     return InputError(f"Expected corrections in {path}, {rows} cannot be used: {to_do}.\n  {shown}")

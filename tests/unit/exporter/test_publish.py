@@ -78,6 +78,11 @@ def test_a_place_that_cannot_be_written_to_is_refused_before_the_work(tmp_path, 
         check_place(tmp_path / parent / "shop")
 
 
+def test_looking_at_a_place_leaves_no_folder(tmp_path: Path) -> None:
+    check_place(tmp_path / "bundles" / "of" / "shop")
+    assert list(tmp_path.iterdir()) == []
+
+
 SPEC = PreprocessSpec(size=32)
 
 

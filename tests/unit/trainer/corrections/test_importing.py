@@ -109,7 +109,9 @@ def test_a_file_without_the_columns_is_refused(sheet, header: str) -> None:
 def imported(folder: Path, text: str, **options):
     (folder / "file.csv").write_text(text)
     return import_corrections(
-        folder / "file.csv", CorrectionStore(folder / "corrections.csv"), ImportOptions(reviewer="anna", **options)
+        folder / "file.csv",
+        CorrectionStore(folder / "corrections.csv"),
+        ImportOptions(**{"reviewer": "anna", **options}),
     )
 
 
@@ -202,13 +204,25 @@ def test_prefix_and_image_column_are_those_of_the_job_beside_the_file(tmp_path: 
 def test_a_new_label_that_looks_like_a_known_one_is_refused_with_the_whole_file(tmp_path: Path) -> None:
     head = "image,top_k,label,correct_label\n"
     sheet = f"{head}1.jpg,boots 0.60; hat 0.40,boots,hatt\n2.jpg,boots 0.90,boots,scarf\n"
-    with pytest.raises(InputError, match="hatt"):
+    with pytest.raises(InputError, match=r"^hatt: do you mean hat\? .*--new-label hatt\.$"):
         imported(tmp_path, sheet)
     assert not (tmp_path / "corrections.csv").exists()
     assert imported(tmp_path, sheet, new_labels=("hatt",)).by_label == {"hatt": 1, "scarf": 1}
     with pytest.raises(InputError, match=r"--new-label Scarf --new-label scarfs"):
         imported(tmp_path, "image,label\n3.jpg,scarfs\n4.jpg,Scarf\n")
     assert len(imported(tmp_path, "image,label\n5.jpg,hatt\n6.jpg,gloves\n").added.votes) == 2
+
+
+def test_a_new_label_is_named_if_there_are_known_ones(tmp_path: Path) -> None:
+    assert imported(tmp_path, "image,label\n1.jpg,hat\n").new_labels == ()
+    assert imported(tmp_path, "image,label\n2.jpg,jacket\n3.jpg,hat\n").new_labels == ("jacket",)
+    assert imported(tmp_path, "image,label\n4.jpg,jacket\n").new_labels == ()
+
+
+def test_rows_with_the_same_fault_are_one_line(tmp_path: Path) -> None:
+    text = "image,label\n" + "".join(f"{number}.jpg,hat\n" for number in range(20))
+    with pytest.raises(InputError, match=r"20 rows .*\n  rows 1, 2, 3, 4, 5 and 15 more: expected a reviewer[^\n]*$"):
+        imported(tmp_path, text, reviewer=None)
 
 
 def test_guesses_are_read_in_a_time_that_grows_with_their_length_alone(tmp_path: Path) -> None:
