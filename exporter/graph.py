@@ -62,13 +62,9 @@ def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = No
 def network_ends(network: keras.Model) -> keras.Model:
     """A model, with the network's own weights, that gives features ``(batch, D)`` and logits ``(batch, units)``.
 
-    The network ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. Without a layer
-    ``features``, the input of ``logits`` is taken: at inference a dropout changes nothing.
+    The network ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``.
     """
-    logits = network.get_layer("logits")
-    named = any(layer.name == "features" for layer in network.layers)
-    features = network.get_layer("features").output if named else logits.input
-    return keras.Model(network.inputs[0], [features, logits.output])
+    return keras.Model(network.inputs[0], [network.get_layer(name).output for name in ("features", "logits")])
 
 
 def _distance(features: tf.Tensor, head: DistanceHead) -> tf.Tensor:
