@@ -13,9 +13,7 @@ from tests.unit.trainer.report.materials import made
 from tests.unit.trainer.run_files import ARGS
 from trainer.console import TrainingScreen, _resumable, _show_result, figures_table, show_evaluation
 from trainer.data.dataset import Split
-from trainer.judging.figures import advice_for_promise
 from trainer.report.material import ReportMaterial
-from trainer.request import Preset
 from trainer.run import EpochFigures, Run, RunState
 from trainer.splits.assigned import AssignedPhoto
 from trainer.splits.prepare import Prepared
@@ -105,24 +103,6 @@ def test_the_time_left_ignores_the_first_epochs_compilation(console) -> None:
     ]
 
 
-def test_the_head_and_the_fine_tuning_to_come_are_announced(console, tmp_path) -> None:
-    material, run = made(), Run(tmp_path / "run")
-    head = material.args.model_copy(update={"epochs": 0, "epochs_done": 0, "best_epoch": 0, "folds": 5, "cv": True})
-    tuned = material.args.model_copy(update={"epochs": 6, "epochs_done": 0, "folds": 2})
-    with TrainingScreen(console) as screen:
-        screen.prepared(Prepared([], [], ("dress", "hat"), ()), head)
-        screen.goes_on(material.evaluation, run, tuned, 480.0)
-        screen.epoch(epoch(1), 6)
-        screen.goes_on(material.evaluation, run, tuned.model_copy(update={"epochs_done": 1}), None)
-    said = " ".join(lines(console)).partition("random weights")[2]
-    assert ": a head on its features, 5-fold cross-validation Without fine-tuning, 90 test photos: accuracy 0." in said
-    assert "Now fine-tuning: 6 epochs and 2 folds, about 8 min; it may bring more. Ctrl-C keeps the" in said
-    assert str(run.report) in said.replace(" ", "")
-    assert "Now fine-tuning: 6 epochs (1 done) and 2 folds; it may" in said, "after a resume"
-    assert sum(line.startswith("  1/6 ") for line in lines(console)) == 1
-    assert sum("★ best on validation" in line for line in lines(console)) == 2
-
-
 @pytest.mark.parametrize(
     ("files", "said"),
     [
@@ -138,37 +118,6 @@ def test_who_presses_ctrl_c_twice_is_told_what_is_kept(tmp_path, files, said) ->
         (tmp_path / "run" / file).touch()
     with pytest.raises(StoppedError, match=said), _resumable(tmp_path / "run"):
         raise KeyboardInterrupt
-
-
-def test_a_head_kept_after_ctrl_c_can_be_exported_or_fine_tuned(console, tmp_path) -> None:
-    material, run = made(state=RunState.INTERRUPTED), Run(tmp_path / "run")
-    args = material.args.model_copy(update={"epochs": 0, "epochs_done": 0, "best_epoch": 0})
-    assert _show_result(TrainResult(run, args, material.evaluation), console, as_json=False) is ExitCode.INTERRUPTED
-    said = "".join(lines(console))
-    assert "Kept: a head on the pretrained features" in said
-    assert f"hangtag train --resume {run.path}" in said
-    assert f"hangtag export {run.path}" in said
-
-
-def test_a_quick_training_ends_with_how_to_fine_tune_from_its_features(console, tmp_path) -> None:
-    material, run = made(), Run(tmp_path / "my run")
-    args = material.args.model_copy(update={"epochs": 0, "preset": Preset.QUICK, "image_size": 224})
-    _show_result(TrainResult(run, args, material.evaluation), console, as_json=False)
-    same = "the same command with --preset good --image-size 224 --name 'my run-good'"
-    assert lines(console)[-1] == f"To fine-tune the network, from these features: {same}"
-
-
-@pytest.mark.parametrize(
-    ("changes", "way"),
-    [
-        ({"preset": Preset.QUICK}, "train without --preset quick"),
-        ({"time_limit_s": 20.0}, "allow more time, so that the network can be fine-tuned"),
-        ({"state": RunState.INTERRUPTED}, "go on with the training"),
-    ],
-)
-def test_the_advice_for_a_promise_names_fine_tuning_where_there_was_none(changes, way) -> None:
-    args = made().args.model_copy(update={"epochs": 0, "state": RunState.COMPLETE, "time_limit_s": None} | changes)
-    assert advice_for_promise(args, folds_may_prove=False).startswith(f"For a promise, {way}")
 
 
 @pytest.mark.parametrize(

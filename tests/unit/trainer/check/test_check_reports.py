@@ -82,30 +82,6 @@ def test_rows_are_usable_photos_in_order_and_then_other_files(written, checkup):
         assert {name for name in row if name.endswith("_score") and row[name]} == {f"{issue}_score"}
 
 
-@pytest.mark.parametrize("name", ['a",b.jpg', "a\nb.jpg", "a\rb.jpg", "béret-帽子.jpg", f"{LATIN_1}.jpg"])
-def test_any_name_comes_back(written, checkup, name):
-    first, *others = checkup.scanned.photos
-    odd = replace(first, path=Path("/shop/hat", name), label=name)
-    rows = written(replace(checkup, scanned=replace(checkup.scanned, photos=(odd, *others))))
-    assert (rows[0]["image"], rows[0]["label"], rows[1]["twin"]) == (f"hat/{name}", name, f"hat/{name}")
-
-
-def test_what_a_training_would_refuse_or_could_not_do(checkup):
-    assert doubt_sentences(checkup) == [
-        "no usable photo of scarf: a model will not know it",
-        "1 of 8 photos has no split: hangtag train wants one for all or for none",
-    ]
-
-
-def test_a_label_of_thousands_of_letters_is_cut_in_a_sentence(checkup):
-    dataset = replace(checkup.dataset, classes=("red scarf " * 1500,))
-    doubt = doubt_sentences(replace(checkup, dataset=dataset))[0]
-    assert doubt == f"no usable photo of {'red scarf ' * 8}…: a model will not know it"
-
-
-TRAIN, VAL, TEST = Split.TRAIN, Split.VAL, Split.TEST
-
-
 def test_photos_without_a_product_are_counted_and_make_no_class(checkup):
     """A size chart has a hat's product number; that is no conflict."""
     photos = list(checkup.scanned.photos)

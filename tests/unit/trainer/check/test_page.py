@@ -79,14 +79,6 @@ def html(shop) -> str:
     return check_page(shop)
 
 
-@pytest.fixture
-def few(tmp_path, cache) -> Checkup:
-    """Twelve photos without a fault and without splits."""
-    for number in range(12):
-        draw(tmp_path / "few" / ("hat" if number % 2 else "dress") / f"{number}.png", 7000 + number)
-    return check(tmp_path / "few", cache)
-
-
 def part(html: str, anchor: str) -> str:
     return re.findall(rf'<section[^>]* id="{anchor}">.*?</section>', html, re.DOTALL)[0]
 
@@ -136,28 +128,3 @@ def test_names_do_nothing_but_name(shop) -> None:
     assert "�\u202e&lt;script&gt;gnp.png</bdi>" in html
     outside = re.sub(r"<bdi[^>]*>[^<]*</bdi>", "", re.sub(r'title="[^"]*"', "", html))
     assert "\u202e" not in outside, "no mark in a name reaches the words around it"
-
-
-def test_where_nothing_is_wrong_the_page_says_so(few) -> None:
-    page = Page(check_page(few))
-    assert "No issue found. Issues Looked for" in page.text
-    assert "– leaks no splits given" in page.text
-    assert "– shortcuts too few images to tell" in page.text
-    assert "class images issues unusable dress 6 0 0 hat 6 0 0" in page.text
-    assert not [tag for tag, _ in page.elements if tag in {"img", "a"}]
-    shutil.rmtree(few.dataset.source / "hat")
-    html = check_page(flagged(few, Issue.BLURRY))
-    assert "No issue found." not in Page(html).text
-    assert pictures(html) == html.count(">no picture<") == 6, "photos that are gone meanwhile"
-
-
-def test_no_data_set_makes_a_large_page(tmp_path, cache) -> None:
-    for number in range(30):
-        folder = tmp_path / "noise" / ("hat" if number % 2 else "dress")
-        folder.mkdir(parents=True, exist_ok=True)
-        noise = np.random.default_rng(number).integers(0, 256, (150, 150, 3), np.uint8)
-        Image.fromarray(noise).save(folder / f"{'&' * 100}{number}.png")
-    checkup = check(tmp_path / "noise", cache)
-    html = check_page(flagged(checkup, *checkup.photo_issues.flags))
-    assert pictures(html) > 12 * 24
-    assert len(html) < 3_000_000

@@ -8,7 +8,6 @@ from trainer.data.photo_files import COPY_SIDE, SAMPLED, measure_photo
 
 ORIENTATION = 0x0112
 SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-RED_IS_BLUE = SRGB.replace(b"rXYZ", b"----").replace(b"bXYZ", b"rXYZ").replace(b"----", b"bXYZ")
 
 
 @pytest.fixture

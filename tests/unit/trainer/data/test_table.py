@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from catalogue.photo import decode_data_uri
-from models.errors import DataError, ImageFault, InputError
+from models.errors import DataError, ImageFault
 from trainer.data.dataset import read_dataset, split_named
 from trainer.data.table import TableRow, read_table
 from trainer.request import TableOptions
@@ -73,21 +73,6 @@ def test_only_rows_that_meet_all_conditions_count(table, tmp_path):
     assert read.notes[1] == "2 of 6 rows meet category = dress and colour=blue"
 
 
-@pytest.mark.parametrize(
-    ("changes", "named"),
-    [
-        ({"image_column": "photo"}, "'photo' in .*, found sku, main_photo, colour, category"),
-        ({"group_column": "SKU"}, r"'SKU' \(--group-column\)"),
-        ({"where": ("kind=dress",)}, r"'kind' \(--where\)"),
-        ({"where": ("category=hat", "colour=blue")}, "category=hat and colour=blue"),
-        ({"image_root": "/nowhere/at/all"}, "--image-root, .* /nowhere"),
-    ],
-)
-def test_a_missing_column_or_row_is_named_with_the_existing_ones(table, changes, named):
-    with pytest.raises(InputError, match=named):
-        read_table(table("csv"), replace(ASKED, **changes))
-
-
 def test_a_named_column_with_more_than_a_thousand_values_is_no_label(table):
     rows = [{"image": f"{n}.jpg", "label": f"{n}.99"} for n in range(1001)]
     with pytest.raises(DataError, match=r"'label' .* 1,001"):
@@ -108,11 +93,6 @@ def test_numbers_are_labels_as_a_csv_would_have_them_and_lists_are_none(table):
             read_dataset(table(kind, rows), TableOptions(label_column="tags"))
 
 
-def test_a_folder_has_no_columns(tmp_path):
-    with pytest.raises(DataError, match="folder"):
-        read_dataset(tmp_path, ASKED)
-
-
 @pytest.mark.parametrize("kind", ["record", "bytes"])
 def test_a_data_set_of_hugging_face_has_photos_in_cells_and_names_of_classes(tmp_path, kind):
     data = [b"\xff\xd8hat", b"\xff\xd8lamp", b"\xff\xd8none"]
@@ -126,27 +106,6 @@ def test_a_data_set_of_hugging_face_has_photos_in_cells_and_names_of_classes(tmp
     assert [decode_data_uri(photo.cell) for photo in dataset.photos] == data[:2]
     assert dataset.table.rows_without_label == 1
     assert read_table(tmp_path / "hf.parquet", TableOptions(where=("label=hat",)))[0][0].label == "hat"
-
-
-def test_photos_are_found_by_the_names_that_their_paths_mean(table, tmp_path):
-    (tmp_path / "img").mkdir()
-    for name in ("img/hat.jpg", "15970.jpg", "15971.jpg"):
-        (tmp_path / name).touch()
-    rows = [{"image": "img\\hat.jpg", "label": "hat"}, {"image": "15970", "label": "lamp"}]
-    found, lost = read_dataset(table("csv", rows)).photos
-    assert (found.path, found.error) == (tmp_path / "img/hat.jpg", None)
-    assert lost.error.fault is ImageFault.MISSING
-    assert str(lost.error).endswith("15970.jpg is there, so pass --image-suffix .jpg.")
-    dataset = read_dataset(table("csv", rows), TableOptions(image_suffix=".jpg"))
-    assert [photo.path for photo in dataset.photos] == [tmp_path / "img/hat.jpg", tmp_path / "15970.jpg"]
-
-
-def test_a_column_is_named_with_blanks_around_it_or_without_in_training(tmp_path):
-    (tmp_path / "a.csv").write_text("Gr\u00f6\u00dfe, image\nhat, a.jpg\nlamp, b.jpg\n")
-    for name in ("Gr\u00f6\u00dfe", " Gro\u0308\u00dfe "):
-        dataset = read_dataset(tmp_path / "a.csv", TableOptions(label_column=name))
-        assert [photo.path for photo in dataset.photos] == [tmp_path / "a.jpg", tmp_path / "b.jpg"]
-    assert "'image'" in dataset.notes[-1]
 
 
 def test_columns_are_found_in_capitals_and_the_exact_name_first(tmp_path):

@@ -2,10 +2,9 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from tests.unit.trainer.report.materials import in_tree, made
-from trainer.data.dataset import Exclusion, Split
+from tests.unit.trainer.report.materials import made
+from trainer.data.dataset import Exclusion
 from trainer.report.write import model_card
-from trainer.run import RunState
 
 NASTY = """hat|<img src=x onerror='alert(1)'>[a](http://b)`*"""
 EXCLUDED = [Exclusion(Path("/secret/1.jpg"), "label_conflict", "two labels")] * 2
@@ -13,42 +12,6 @@ EXCLUDED = [Exclusion(Path("/secret/1.jpg"), "label_conflict", "two labels")] * 
 
 def headings(card: str) -> list[str]:
     return [line for line in card.splitlines() if line.startswith("#")]
-
-
-def test_a_card_says_what_it_should() -> None:
-    material = made(excluded=EXCLUDED, notes=("2 files set aside",))
-    figures = material.evaluation.test.model_copy(update={"accuracy": 0.912, "accuracy_95": (0.88, 0.94)})
-    material = replace(material, evaluation=material.evaluation.model_copy(update={"test": figures}))
-    card = model_card(material)
-    for said in (
-        "# shop-cnn",
-        "into 3 classes",
-        "Classes: dress, hat, shoes.",
-        "**At 98% precision Hangtag labels",
-        "hangtag export RUN --out bundles/shop-cnn",
-        "--precision 0.98",
-        "hangtag.load('bundles/shop-cnn')",
-        "| test | 90 | 91.2% (88.0 to 94.0%) |",
-        "| validation | 90 |",
-        "| **98%** |",
-        "897 for training, 90 for validation, 90 for test. Set aside: 2 files (2 label conflict).",
-        "- 2 files set aside",
-        "found least often, with the share of their test photos: dress (",
-        "A photo\n  above -3.2 goes to a person; of new photos of its classes, about 4.4% do.",
-        "3 photos of the data may be labelled wrongly: see `label_issues.csv`.",
-        "Made with hangtag 0.1.0, keras 3.15.1.",
-    ):
-        assert said in card
-    assert "interrupted" not in card
-    assert headings(card)[1:] == [
-        "## Intended use",
-        "## How to use it",
-        "## Figures",
-        "## Precision and coverage",
-        "## Limits",
-        "## Data",
-        "## Training",
-    ]
 
 
 def test_no_folder_of_the_machine_is_in_it() -> None:
@@ -61,30 +24,6 @@ def test_no_folder_of_the_machine_is_in_it() -> None:
         assert folder not in card
 
 
-def test_what_is_absent_reads_well() -> None:
-    card = model_card(
-        made(("dress", "hat"), test=False, epochs=1, ruling=None, unknown=False, issues=0, state=RunState.INTERRUPTED)
-    )
-    for said in (
-        "epoch 1 of 1.\nThe training was interrupted.",
-        "No precision can be promised",
-        "There are no test photos",
-        "no unknown score could be learned",
-        "No file was set aside.",
-    ):
-        assert said in card
-    for absent in ("## Precision and coverage", "--precision", "| test |", "label_issues", "None", "nan"):
-        assert absent not in card
-
-
-def test_classes_of_which_little_is_known_are_named() -> None:
-    material = made(("dress", "hat", "vase"), untested=1)
-    counts = {**material.prepared_counts, Split.TRAIN: {"dress": 200, "hat": 4, "vase": 29}}
-    card = model_card(replace(material, prepared_counts=counts))
-    assert "Classes with fewer than 30 training photos: hat (4), vase (29)." in card
-    assert "Classes without test photos, so without figures: vase." in card
-
-
 def test_names_mean_nothing_but_themselves() -> None:
     card = model_card(made(("dress", NASTY, "# head\n\n- x"), name="shop|<b>`", notes=("<script>",)))
     card = re.sub(r"```.*?```", "", card, flags=re.DOTALL)
@@ -94,10 +33,3 @@ def test_names_mean_nothing_but_themselves() -> None:
     for line in card.splitlines():
         if line.startswith("| hat"):
             assert line.startswith(r"| hat\|\<img src=x")
-
-
-def test_a_card_of_a_tree_names_every_path_and_each_levels_precision() -> None:
-    card = model_card(in_tree(made()))
-    assert "They are leaves of a tree: worn \\> dress; worn \\> hat; shoes.\n\nA photo whose" in card
-    assert "| 98% | level 1 | 20% |" in card
-    assert "leaves of a tree" not in model_card(made())

@@ -6,14 +6,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pages.text import between
 from tests.html_page import NASTY, Page, check_harmless
 from tests.unit.trainer.report.materials import in_tree, made
 from trainer.data.dataset import Exclusion
 from trainer.judging.evaluate import CrossValidated, Judged, PerSplit
 from trainer.report.material import ReportMaterial
 from trainer.report.page import overlay, report_page
-from trainer.report.write import model_card
 from trainer.run import RunState
 
 EXCLUDED = [Exclusion(Path("/shop", f"{n}.jpg"), "label_conflict" if n else "truncated", "it ends") for n in range(5)]
@@ -49,25 +47,6 @@ def said(html: str, anchor: str) -> str:
 
 def pictures(html: str) -> int:
     return html.count('src="data:image/jpeg;base64,')
-
-
-def test_the_page_begins_with_what_matters_most(shop, html) -> None:
-    text = Page(html).text
-    for words in (
-        "shop-cnn cnn, 48×48 px, 3 classes; 6 of 25 epochs, the best of them 5.",
-        f"{shop.evaluation.test.accuracy:.1%} test accuracy",
-        "labelled by itself at 98% precision",
-        "0.021 calibration error 0.064 before the temperature",
-        "1,077 photos 897 to learn from",
-        "14.1 minutes of training, 6 epochs",
-        "At 98% precision Hangtag labels",
-        "Of the test photos it labels",
-        f"test 90 {shop.evaluation.test.accuracy:.1%} {between(shop.evaluation.test.accuracy_95)}",
-        "0.021 validation 90",
-    ):
-        assert words in text
-    names = re.findall(r"<tr><td><bdi>(\w+)</bdi>", part(html, "classes"))
-    assert names == sorted(names, key=lambda name: shop.evaluation.test.classes[name].f1), "the worst first"
 
 
 def test_every_section_is_there_and_linked_to(html) -> None:
@@ -106,13 +85,6 @@ def test_the_matrix_counts_the_photos(shop, html) -> None:
     assert [place for place, (kind, _) in enumerate(cells[:9]) if kind == "right"] == [0, 4, 8]
     depths = re.findall(r"--depth: (\d+)%", part(html, "confusion"))
     assert [int(depth) for depth in depths[:9]] == [round(100 * (count / max(counts)) ** 0.5) for count in counts]
-
-
-def test_the_share_beyond_the_limit_is_said(shop, html) -> None:
-    beyond = (shop.judged[Judged.TEST].unknown > np.float32(-3.2)).mean()
-    assert 0 < beyond < 1
-    assert "A photo above -3.2 goes to a person; of new photos of the classes, about 4.4% do." in said(html, "unknown")
-    assert f"Of the test photos it sends {beyond:.1%}." in said(html, "unknown")
 
 
 @pytest.fixture
@@ -156,31 +128,6 @@ def test_what_is_absent_reads_well() -> None:
     assert part(html, "curves").count("<circle") == 7
 
 
-def test_a_head_on_frozen_features_has_no_curves_and_no_epochs() -> None:
-    material = made()
-    head = material.args.model_copy(update={"epochs": 0, "epochs_done": 0, "best_epoch": 0, "folds": 5})
-    html = report_page(replace(material, args=head, history=[replace(material.history[0], epoch=0)]))
-    text = Page(html).text
-    assert "3 classes; a head on pretrained features." in text
-    assert "of training, with 5 folds" in text
-    assert 'id="curves"' not in html
-    assert "poch" not in text.replace("epochs 0", "")
-    assert "epoch" not in model_card(replace(material, args=head)).replace("| `epochs` | 0 |", "")
-
-
-def test_a_class_without_test_photos_says_so() -> None:
-    html = report_page(made(("dress", "hat", "vase"), untested=1))
-    assert "vase 0 no photo to measure it on" in said(html, "classes")
-    assert 'href="classes.csv"' in html
-
-
-def test_figures_that_are_not_finite_are_left_out_of_the_drawings(shop) -> None:
-    rows = [replace(row, train_loss=float("nan"), val_loss=float("inf")) for row in shop.history]
-    html = report_page(replace(shop, history=rows))
-    assert "nan" not in part(html, "curves")
-    assert "inf" not in part(html, "curves")
-
-
 def test_names_of_people_are_text() -> None:
     excluded = [Exclusion(Path(NASTY), NASTY, NASTY), Exclusion(Path("x\udce9.jpg"), "missing", "gone")]
     html = report_page(made(("dress", NASTY, "</section>", "caf\udce9"), name=NASTY, notes=(NASTY,), excluded=excluded))
@@ -200,18 +147,6 @@ def test_many_classes_are_a_picture_and_the_worst() -> None:
     assert f"and {classes - 30:,} more classes" in said(html, "data")
     assert pictures(part(html, "mistakes")) == 48
     assert pictures(part(html, "labels")) == 24
-
-
-@pytest.mark.parametrize(("each", "out_of_fold", "advised"), [(30, 0, True), (30, 400, False), (3, 0, False)])
-def test_a_report_without_a_promise_advises_how_to_get_one(each, out_of_fold, advised) -> None:
-    """Nine validation photos are too few to confirm the folds' proof."""
-    material = made(each=each, ruling=None)
-    confidence = material.confidence.model_copy(update={"out_of_fold": out_of_fold})
-    args = material.args.model_copy(update={"folds": 2 if out_of_fold else 0})
-    html = report_page(replace(material, confidence=confidence, args=args))
-    assert "label more photos" in said(html, "thresholds")
-    assert (", or train with --folds 2, which proves it on more." in said(html, "thresholds")) is advised
-    assert "none precision promised every photo goes to a person" in Page(html).text
 
 
 def test_heat_colours_what_is_hot_and_leaves_the_rest_grey() -> None:
