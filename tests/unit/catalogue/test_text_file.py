@@ -5,11 +5,8 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from catalogue.catalogue import open_catalogue
-from catalogue.text_file import first_bad_byte
 from models.errors import InputError
 
 ROWS = [{"image": f"grün-{n}.jpg", "titel": "Größe für Bälle"} for n in range(3)]
@@ -48,13 +45,13 @@ def test_the_same_rows_come_out_of_what_names_itself_and_of_what_a_person_names(
 
 
 TEXTS = {
-    "cp1252": ["Größe für Bälle", "Été à la plage – 50 €", "Añadir jabón", "müller.jpg"],
+    "cp1252": ["Été à la plage – 50 €", "müller.jpg"],
     "cp1250": ["Příliš žluťoučký kůň"],
-    "cp1251": ["Красное платье", "Обувь мужская"],
+    "cp1251": ["Красное платье"],
     "cp932": ["メンズシューズ"],
     "gb18030": ["红色连衣裙 纯棉"],
-    "utf-16-le": ["shoes", "Größe"],
-    "utf-16-be": ["shoes", "Größe"],
+    "utf-16-le": ["shoes"],
+    "utf-16-be": ["Größe"],
 }
 
 
@@ -106,12 +103,3 @@ def test_what_is_no_text_has_no_encoding(tmp_path: Path, name: str) -> None:
     (tmp_path / "a.parquet").write_bytes(b"")
     with pytest.raises(InputError, match="--encoding"):
         open_catalogue(tmp_path / name, encoding="cp1252")
-
-
-@given(good=st.text(st.characters(codec="utf-8"), max_size=50), rest=st.binary(max_size=50))
-@settings(max_examples=50)
-def test_the_first_bad_byte_is_where_decoding_fails(tmp_path_factory, good, rest) -> None:
-    file = tmp_path_factory.mktemp("bad") / "a"
-    file.write_bytes(good.encode() + b"\xff" + rest)
-    bad = first_bad_byte(file, "utf-8")
-    assert (bad.offset, bad.value, bad.line) == (len(good.encode()), 0xFF, good.count("\n") + 1)

@@ -14,7 +14,6 @@ from models.preprocess import (
     MAX_BYTES,
     PreprocessSpec,
     _draft_size,
-    afford,
     opened,
     preprocess,
     small_rgb,
@@ -140,12 +139,6 @@ def test_a_long_jpeg_of_more_than_fifty_megapixels_is_read_for_any_network(width
         assert small_rgb(image, 1000, Image.Resampling.BOX).width == 1000
 
 
-def test_half_the_sides_of_a_jpeg_may_be_too_much():
-    with opened(of_size(65_535, 3051)) as image:
-        afford(image)
-        assert image.size == (16_384, 763)
-
-
 def of_size(side, height=None, **options):
     """A JPEG with these sides in its header."""
     data = encoded(Image.new("RGB", (64, 64)), "JPEG", **options)
@@ -179,13 +172,6 @@ def test_a_jpeg_may_be_as_large_as_its_decoding_is_cheap(data, fits):
     with pytest.raises(ImageError) as caught:
         preprocess(data, PAD)
     assert caught.value.fault is ImageFault.TOO_LARGE
-
-
-def test_a_photo_of_more_than_fifty_megapixels_is_read_as_any_other():
-    photo = encoded(Image.linear_gradient("L").resize((8200, 6200)), "JPEG")
-    assert distance(preprocess(photo, PAD), preprocess(encoded(Image.linear_gradient("L").resize((820, 620))), PAD)) < 2
-    assert whole_pixels(photo).shape == (3100, 4100, 3)
-    assert distance(preprocess(photo, PAD), preprocess(photo, PAD.model_copy(update={"decode": Decode.FULL}))) < 2
 
 
 def chunk(kind, contents, *, is_sound=True):
