@@ -11,7 +11,6 @@ from playwright.sync_api import Page, expect
 from tests.integration.cluster import Cluster
 from worker.queue.private_redis import PrivateRedis
 
-from .browser import Complaints
 from .conftest import OpenPage, StartServer
 
 ROWS = 500
@@ -82,42 +81,3 @@ def test_five_hundred_rows_go_to_workers_and_are_watched_to_their_end(
     page.wait_for_load_state()
     page.keyboard.press("g")
     expect(page.locator("#photo img")).to_be_visible()
-
-
-def test_the_form_asks_for_unguessable_settings_and_reports_a_dead_server(
-    start_server: StartServer, drawn: Path, bundle: Path, open_page: OpenPage, tmp_path: Path, complaints: Complaints
-) -> None:
-    for provoked in ("400", "ERR_CONNECTION_REFUSED"):
-        complaints.expect(provoked)
-    server = start_server("--model", bundle)
-    page = open_page(server.url)
-    page.goto("/jobs")
-    form = page.locator("#new-job")
-    page.keyboard.press("n")
-    expect(form).to_be_visible()
-    photo = next(drawn.rglob("*.jpg"))
-    form.get_by_label("Image root").fill(str(photo.parent))
-    form.get_by_label("Catalogue file").set_input_files(photo)
-    expect(form.get_by_role("alert")).to_contain_text(f"file, got {photo.name}; save a spreadsheet as CSV.")
-    catalogue = tmp_path / "bild.csv"
-    catalogue.write_text(f"sku;bildpfad\n1;{photo.name}\n")
-    form.get_by_label("Catalogue file").set_input_files(catalogue)
-    start = form.get_by_role("button", name="Start job")
-    expect(form.get_by_role("alert").filter(visible=True)).to_have_text("Which column names the photo? Choose it.")
-    expect(start).to_be_disabled()
-    form.get_by_label("Photo column").focus()
-    form.get_by_label("Photo column").select_option("bildpfad")
-    expect(form.get_by_role("img", name="Photo of row 1", exact=True)).to_be_visible()
-    expect(form.get_by_label("Photo column")).to_be_focused()
-    form.get_by_label("Image root").fill("/no/such/folder")
-    page.keyboard.press("Tab")
-    expect(form.get_by_role("alert")).to_contain_text("/no/such/folder")
-    expect(start).to_be_disabled()
-    expect(form.get_by_label("Photo column")).to_have_value("bildpfad")
-    form.get_by_label("Image root").fill(str(photo.parent))
-    page.keyboard.press("Tab")
-    expect(start).to_be_enabled()
-    server.stop()
-    expect(page.locator("#toast")).to_have_text("The server does not answer; the page goes on when it does.")
-    start.click()
-    expect(form.get_by_role("alert")).to_have_text("The server does not answer.")

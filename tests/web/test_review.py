@@ -181,18 +181,6 @@ def test_a_grid_confirms_unmarked_photos_and_one_undo_reverts_it(reviewer: Revie
     until(lambda: list(job.labels().values()) == ["hats"] * 19, "they are confirmed again")
 
 
-def test_photos_of_a_grid_that_was_left_come_one_by_one(reviewer: ReviewPage, job: DrawnJob) -> None:
-    page = reviewer.page
-    page.keyboard.press("g")
-    expect(page.locator("#tiles img")).to_have_count(20)
-    page.keyboard.press("g")
-    expect(reviewer.photo).to_be_visible()
-    seen = {reviewer.answer("Enter") for _ in range(DOUBTFUL)}
-    assert seen == {photo[:16] for photo in job.photos}
-    reviewer.is_saved()
-    expect(page.locator("#end-title")).to_have_text("No question is left for you")
-
-
 def test_a_killed_server_loses_no_answer(mortal_reviewer: ReviewPage, mortal_job: DrawnJob) -> None:
     reviewer, server = mortal_reviewer, mortal_job.server
 

@@ -4,7 +4,6 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
-from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from web.photo_body import MAX_PHOTOS
 from web.routes.api import Classified
 from web.settings import WebSettings
 
-from .conftest import ADDRESS, TOKEN, Serve
+from .conftest import ADDRESS, Serve
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 JPEG = {"content-type": "image/jpeg"}
@@ -168,18 +167,6 @@ def test_bombs_cost_nothing(client: TestClient, photo: bytes, bomb: bytes, error
 
     assert [one["error"] for one in said] == [error, None]
     assert said[0]["decode_ms"] < 2000
-
-
-def test_the_api_wants_the_token(serve: Serve, with_token: dict[str, Any], bundle: Path, photo: bytes) -> None:
-    client = serve(model=str(bundle), **with_token)
-    bearer = {"authorization": f"Bearer {TOKEN}"}
-
-    problem(client.post("/v1/classify", content=photo, headers=JPEG), 401)
-    problem(client.get("/metrics"), 401)
-    assert answers(client.post("/v1/classify", content=photo, headers={**JPEG, **bearer}))
-    shown = unescape(client.get("/api", headers=bearer).text)
-    assert "curl -H 'Authorization: Bearer TOKEN' -F files=@boot.jpg" in shown
-    assert shown.index("/v1/jobs") < shown.index("/healthz")
 
 
 BOUNDARY = {"content-type": "multipart/form-data; boundary=b"}

@@ -13,7 +13,6 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
-from models.registry.registry import open_registry
 from models.text import without_file_links
 from tests.until import until
 from trainer.corrections.votes import Vote
@@ -196,18 +195,6 @@ def test_a_place_outside_data_is_refused(serve: Serve, tmp_path: Path, drawn: Pa
         answer = client.post("/jobs/_preview", data={"source": source})
         assert (answer.status_code, "--data" in answer.json()["detail"]) == (400, True), source
     assert client.post("/v1/jobs", json={"source": str(drawn), "model": str(bundle)}).status_code == 400
-
-
-def test_a_model_is_offered_once_and_the_servers_own_is_chosen(
-    serve: Serve, result: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    open_registry(str(tmp_path / "registry")).publish("shop", bundle, "first", alias="champion")
-    monkeypatch.chdir(bundle.parent)
-    text = page_text(serve(model=bundle.name, results=[result]), "/jobs")
-    select = text[text.index('name="model"') :].partition("</select>")[0]
-    options = re.findall(r'<option value="([^"]*)"( selected)?>', select)
-    assert [place for place, _ in options if Path(place).name == bundle.name] == [bundle.name]
-    assert [place for place, chosen in options if chosen] == [bundle.name]
 
 
 # Buttons

@@ -20,7 +20,6 @@ from uvicorn.server import ServerState
 from models.errors import InputError
 from web.app import create_app
 from web.security import MAX_BODY, MAX_LOGIN_BODY, SESSION_COOKIE, SESSION_S, Connection, OnceAMinute
-from web.serve import raise_limit_of_files
 from web.settings import WebSettings
 
 from .conftest import ADDRESS, TOKEN, Serve
@@ -363,24 +362,6 @@ def test_a_process_of_few_files_takes_half_as_many_connections(connect: Any, mon
     monkeypatch.setattr(resource, "getrlimit", lambda _kind: (8, 8))
     wires = [connect()[1] for _ in range(9)]
     assert [wire.is_open for wire in wires] == [False] * 5 + [True] * 4
-
-
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ((256, 4096), [(4096, 4096)]),
-        ((256, resource.RLIM_INFINITY), [(10_240, resource.RLIM_INFINITY)]),
-        ((20_000, 20_000), []),
-    ],
-)
-def test_as_many_files_may_be_open_as_the_system_lets_it(
-    before: tuple[int, int], after: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limits: list[tuple[int, int]] = []
-    monkeypatch.setattr(resource, "getrlimit", lambda _kind: before)
-    monkeypatch.setattr(resource, "setrlimit", lambda _kind, limit: limits.append(limit))
-    raise_limit_of_files()
-    assert limits == after
 
 
 def test_a_body_that_does_not_come_is_not_awaited_for_ever(public: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
