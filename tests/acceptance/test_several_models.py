@@ -4,15 +4,12 @@ import csv
 import json
 import os
 import subprocess
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 
-from tests.command import HANGTAG, one_line, run_hangtag
-from trainer.corrections.store import CorrectionStore
-from trainer.corrections.votes import Vote
+from tests.command import HANGTAG, run_hangtag
 from worker.job.parts import RESULT_SCHEMA, SEVERITY, Status
 
 Models = dict[str, Path]
@@ -80,51 +77,6 @@ def test_each_question_has_the_columns_and_lists_of_a_run_alone(tmp_path: Path, 
     page = (tmp_path / "labels.parquet.job" / "receipt.html").read_text()
     assert all(f'href="questions/{name}/receipt.html"' in page for name in models)
     assert receipt["promise"] in page
-
-
-def test_text_formats_and_the_terminal(tmp_path: Path, shop: Path, models: Models) -> None:
-    two = {name: models[name] for name in ("category", "colour")}
-    done = run(shop, two, tmp_path / "labels.csv")
-    assert done.returncode == 0, done.stderr
-    with (tmp_path / "labels.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == 24
-    assert {row["status"] for row in rows} <= set(Status)
-    assert (rows[-1]["category_error"], rows[-1]["colour_status"], rows[-1]["status"]) == (
-        "missing",
-        "failed",
-        "failed",
-    )
-    assert all(name in done.stdout for name in ("category", "colour", "24 rows", "worst status"))
-    assert "is not promised" in one_line(done.stdout)
-    again = run(shop, two, tmp_path / "labels.csv")
-    assert "done already" in again.stderr
-    assert run(shop, two, tmp_path / "labels.jsonl").returncode == 0
-    lines = [json.loads(line) for line in (tmp_path / "labels.jsonl").read_text().splitlines()]
-    assert [line["colour_label"] for line in lines] == [row["colour_label"] or None for row in rows]
-    assert [line["status"] for line in lines] == [row["status"] for row in rows]
-
-
-def test_answers_to_each_question_are_applied_without_a_file_of_all(tmp_path: Path, shop: Path, models: Models) -> None:
-    output, said = tmp_path / "labels.csv", tmp_path / "corrections.csv"
-    assert run(shop, {name: models[name] for name in ("category", "colour")}, output).returncode == 0
-    none = run_hangtag("corrections", "apply", output, "--corrections", said)
-    assert none.returncode == 2
-    assert "corrections-category.csv or" in one_line(none.stderr)
-    with output.open(newline="") as file:
-        rows = [row for row in csv.DictReader(file) if row["colour_label"]]
-    row = rows[0]
-    other = "boots" if row["colour_label"] != "boots" else "hats"
-    answers = CorrectionStore(said).of_question("colour")
-    answers.append([Vote(datetime.now(UTC), "anna", row["colour_sha256"], "", other)])
-    done = run_hangtag("corrections", "apply", output, "--corrections", said, "--json")
-    same = sum(one["colour_sha256"] == row["colour_sha256"] for one in rows)
-    assert json.loads(done.stdout)["changed"] == same, done.stderr
-    table = run_hangtag("corrections", "apply", output, "--corrections", said).stdout
-    assert " labels " in table
-    assert "rows to review, without an answer yet" in table
-    with (tmp_path / "labels.corrected.csv").open(newline="") as file:
-        assert next(row for row in csv.DictReader(file) if row["colour_reviewed_by"])["colour_label"] == other
 
 
 def test_a_run_that_is_killed_again_and_again_gives_the_same_result(

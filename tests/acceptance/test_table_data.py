@@ -10,7 +10,6 @@ from threading import Thread
 
 import pytest
 
-from models.errors import ExitCode
 from tests.command import clean_environment, one_line, run_hangtag
 from trainer.data.photo_files import file_sha256
 from trainer.splits.assigned import read_splits
@@ -117,10 +116,3 @@ def test_photos_at_urls_are_fetched_once_for_all_commands_and_teach_the_same(
     assert measured["accuracy"] == evaluation["test"]["accuracy"]
     hangtag("train", "--resume", run)  # the host is gone by now
     assert json.loads((run / "evaluation.json").read_text())["test"] == evaluation["test"]
-
-
-def test_a_training_says_which_column_a_table_lacks_before_any_work(table: Path, tmp_path: Path) -> None:
-    done = run_hangtag("train", table, "--image-column", "main_photo", "--out", tmp_path / "out")
-    assert done.returncode == ExitCode.USAGE
-    assert "--label-column, one of: sku, main_photo, kind, department" in one_line(done.stderr)
-    assert not list(tmp_path.rglob("*.json"))

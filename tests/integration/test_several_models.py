@@ -9,18 +9,15 @@ import pytest
 
 from catalogue.catalogue import open_catalogue
 from models.classifier import load
-from models.storage.object_storage import ObjectStorage
 from models.storage.storage import FolderStorage, Storage
-from tests.until import until
-from worker.job.job import open_job, question_storage
-from worker.job.parts import RESULT_SCHEMA, Status
-from worker.job.receipt import GROUPS_FILE, QuestionsReceipt, job_receipt
+from worker.job.job import question_storage
+from worker.job.parts import RESULT_SCHEMA
+from worker.job.receipt import GROUPS_FILE, QuestionsReceipt
 from worker.request import JobOptions
 from worker.results.finish import RESULT_FILE, finish_job
 
 from .cluster import Cluster
 from .jobs import Row, assert_same, label_here, photo_names, relabelled
-from .s3_server import S3Server
 
 Truth = Mapping[str, Mapping[str, Row]]
 
@@ -66,44 +63,6 @@ def test_a_killed_workers_chunks_are_answered_whole_by_another(
     assert [row["image"] for row in job.rows()] == names
     for question, truth in truths.items():
         assert_same(answers(job.rows(), question), [truth[name] for name in names])
-
-
-def finished(storage: ObjectStorage) -> tuple[QuestionsReceipt, list[Row]]:
-    job = open_job(storage)
-    assert job
-    receipt = until(lambda: job_receipt(job), f"{storage.place} is finished", 60.0)
-    assert isinstance(receipt, QuestionsReceipt)
-    return receipt, result(storage)
-
-
-def test_a_job_in_s3_takes_over_what_other_questions_know(
-    cluster: Cluster, s3: S3Server, bucket: str, catalogue: Path, models: dict[str, Path], truths: Truth
-) -> None:
-    jobs, names = f"s3://{bucket}/jobs", photo_names(catalogue, 24)
-    for name in names:
-        s3.put(f"/{bucket}/photos/{name}", (catalogue / name).read_bytes())
-    source = cluster.folder / "list.txt"
-    source.write_text("".join(f"{name}\n" for name in [*names, "late.png"]))
-    cluster.worker(slots=1, jobs=jobs)
-
-    def label(name: str, models: Mapping[str, Path], *options: str) -> tuple[QuestionsReceipt, list[Row]]:
-        where = ("--jobs", jobs, "--image-root", f"s3://{bucket}/photos", "--job", name)
-        cluster.must("submit", source, *given(models), *where, *options)
-        return finished(ObjectStorage(f"{jobs}/{name}"))
-
-    spring, rows = label("spring", models)
-    assert spring.photos.downloaded == len(names)
-    for question, truth in truths.items():
-        assert_same(answers(rows[:-1], question), [truth[name] for name in names])
-        assert rows[-1][f"{question}_error"] == "missing"
-    s3.put(f"/{bucket}/photos/late.png", (catalogue / names[0]).read_bytes())
-    hues = {"hue": models["colour"], "category": models["category"]}
-    autumn, after = label("autumn", hues, "--previous", "spring")
-    readable = spring.rows - spring.by_status[Status.FAILED]
-    assert autumn.photos.unchanged == readable, "their hosts say so, and both questions know them"
-    for question, before in {"hue": "colour", "category": "category"}.items():
-        assert answers(after[:-1], question) == answers(rows[:-1], before)
-        assert_same(answers(after[-1:], question), [truths[before][names[0]]])
 
 
 def votes(storage: Storage) -> pa.Table:
