@@ -109,26 +109,6 @@ def test_no_pair_is_named_of_products_that_differ_in_colour():
     assert " from " not in found.sentence()
 
 
-def test_the_one_class_of_eighty_one_with_a_shortcut_is_named():
-    found = many(format=np.where(np.arange(81 * 12) % 81 == 17, "PNG", "JPEG"))["file format"]
-    assert found.is_shortcut
-    assert found.sentence().startswith("file format alone guesses the class of 2% of the photos, by chance 1%, and")
-    assert "c17" in found.pair
-    assert " in 100%, by chance 50%: " in found.sentence()
-
-
-def test_neither_the_order_of_photos_nor_the_names_of_groups_change_a_verdict():
-    """Check and training list the same photos in different orders."""
-    rng = np.random.default_rng(1)
-    table, labels, groups = looks(), labels_of("hat", "lamp", "vase"), np.arange(ROWS) // 2
-    paths = [Path(f"{row}.jpg") for row in range(ROWS)]
-    order, names = rng.permutation(ROWS), rng.permutation(ROWS)
-    moved = guess_from_accidents(
-        table.take(order), [paths[p] for p in order], [labels[p] for p in order], names[groups][order]
-    )
-    assert moved == guess_from_accidents(table, paths, labels, groups)
-
-
 def test_copies_of_one_picture_do_not_prove_a_shortcut():
     """Each class has twenty copies of one picture: its size tells the class of copies only, not of new pictures."""
     groups = np.arange(ROWS) // 20

@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.errors import InputError
 from models.preprocess import PreprocessSpec, preprocess
-from trainer.data.photo_cache import FeatureStore, PixelStore, StatisticsStore
+from trainer.data.photo_cache import PixelStore, StatisticsStore
 from trainer.data.photo_files import FaultKind, ImageStatistics, measure_photo
 
 SPEC = PreprocessSpec(size=16)
@@ -191,20 +191,6 @@ def test_a_cache_in_which_no_file_can_be_made_is_told(root, picture):
     folder.symlink_to("/proc/self/fd")  # where not even root can make a file
     with pytest.raises(InputError, match="photo cache"):
         added("pixels", root, picture("b.png", 2))
-
-
-@pytest.mark.parametrize(("place", "why"), [("/proc/nowhere", "No such file"), ("file/cache", "Not a directory")])
-def test_a_cache_whose_folder_cannot_be_made_is_told_with_why(tmp_path, picture, place, why):
-    (tmp_path / "file").touch()
-    with pytest.raises(InputError, match=rf"{place}.* cannot be made \({why}.*\); set XDG_CACHE_HOME"):
-        added("pixels", tmp_path / place, picture("b.png", 2))
-
-
-def test_features_that_cannot_be_written_are_told(tmp_path):
-    (tmp_path / "file").touch()
-    store = FeatureStore(tmp_path / "file", PreprocessSpec(size=32), "0" * 64)
-    with pytest.raises(InputError, match=r"photo cache in .*, Not a directory; make room, or set XDG_CACHE_HOME"):
-        store.add({"1": np.zeros(3, np.float32)})
 
 
 @pytest.mark.usefixtures("misbehaving_plugin")

@@ -9,7 +9,6 @@ from tests.charts import draw_charts
 from trainer.console import measure_and_show
 from trainer.data.dataset import Split
 from trainer.judging.measure import measure
-from trainer.request import TableOptions
 from trainer.splits.assigned import read_splits
 
 
@@ -44,15 +43,6 @@ def test_a_run_its_bundle_and_the_lone_onnx_file_agree(sure_run, exported, some_
     figures = [measured(model, some_photos).figures for model in (sure_run, exported, lone)]
     assert agree(figures[0], figures[1])
     assert agree(figures[1], figures[2])
-
-
-def test_the_same_photo_twice_narrows_no_interval(exported, some_photos, measured, tmp_path):
-    twice = shutil.copytree(some_photos, tmp_path / "twice")
-    for photo in sorted(twice.rglob("*.*")):
-        shutil.copy(photo, photo.with_stem(f"{photo.stem}-again"))
-    once, again = (measured(exported, photos).figures for photos in (some_photos, twice))
-    assert again.n == 2 * once.n
-    assert again.accuracy_95 == pytest.approx(once.accuracy_95)
 
 
 def test_a_run_is_measured_on_photos_that_it_has_not_learned_from(trained, catalogue, measured):
@@ -90,29 +80,6 @@ def test_a_photo_that_kills_its_decoder_is_one_that_could_not_be_read(exported, 
     after = measured(exported, some_photos)
     assert (len(before.left_out), len(after.left_out)) == (0, 1)
     assert before.figures == after.figures
-
-
-def test_a_table_is_measured_and_left_out_rows_are_reported(exported, some_photos, measured, tmp_path, capsys):
-    """``--json`` prints the figures, the achieved precision, how the table was read, and left-out rows."""
-    files = sorted(some_photos.rglob("*.*"))
-    cells = [(str(file), file.parent.name) for file in files] + [("", "hat"), ("gone.jpg", "vase"), ("b.jpg", "")]
-    table = tmp_path / "products.tsv"
-    table.write_text("shot\tkind\n" + "".join(f"{image}\t{kind}\n" for image, kind in cells))
-    columns = TableOptions(image_column="shot", label_column="kind")
-    measure_and_show(exported, table, columns, as_json=True)
-    printed, expected = json.loads(capsys.readouterr().out), measured(exported, some_photos)
-    figures = expected.figures.model_dump(mode="json")
-    assert {key: printed[key] for key in figures} == figures
-    assert printed["achieved"] == {"asked": expected.precision, **expected.achieved.model_dump(mode="json")}
-    assert [one["reason"] for one in printed["excluded"]] == ["missing", "missing"]
-    images = [one["image"] for one in printed["excluded"]]
-    assert images == [f"{table}, row {len(files) + 1}", str(tmp_path / "gone.jpg")]
-    assert (printed["table"]["label_column"], printed["table"]["rows_without_label"]) == ("kind", 1)
-    assert set(printed) == {*figures, "achieved", "excluded", "table"}
-    measure_and_show(exported, table, columns, as_json=False)
-    shown = " ".join(capsys.readouterr().out.split())
-    for part in ("1 row has no label", "Not counted: 2 photos", f"At {expected.precision:.2f}: ", "flatter"):
-        assert shown.count(part) == 1
 
 
 def test_photos_without_a_product_are_in_no_figure_but_their_own(sure_run, exported, some_photos, measured, capsys):

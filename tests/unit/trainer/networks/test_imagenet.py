@@ -128,20 +128,6 @@ def test_an_incomplete_download_is_reported_with_the_place_for_the_file(server, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_slow_download_is_seen_as_it_comes_and_is_whole(server, tmp_path):
-    """The server sends the rest after the client has reported the beginning."""
-    seen = []
-
-    def progress(done, total):
-        seen.append((done, total))
-        server.go_on.set()
-
-    path = fetch(ImageNetFile(f"{server.url}/slow.h5", MD5), tmp_path, "mobilenet", progress)
-    assert path.read_bytes() == CONTENT
-    assert seen[0] == (100, len(CONTENT))
-    assert seen[-1] == (len(CONTENT), len(CONTENT))
-
-
 def test_a_download_that_stands_still_is_given_up(server, tmp_path):
     with pytest.raises(InputError, match="timed out"):
         fetch(ImageNetFile(f"{server.url}/slow.h5"), tmp_path, "mobilenet", timeout_s=0.3)

@@ -12,7 +12,6 @@ from trainer.data.dataset import Exclusion
 from trainer.judging.evaluate import CrossValidated, Judged, PerSplit
 from trainer.report.material import ReportMaterial
 from trainer.report.page import overlay, report_page
-from trainer.run import RunState
 
 EXCLUDED = [Exclusion(Path("/shop", f"{n}.jpg"), "label_conflict" if n else "truncated", "it ends") for n in range(5)]
 ANCHORS = [
@@ -104,28 +103,6 @@ def test_out_of_fold_mistakes_have_no_heat_map_of_another_network(cross_validate
     assert tiles
     assert {pictures(tile) for tile in tiles} == {1}
     assert "the network of its fold is not kept" in said(html, "mistakes")
-
-
-def test_what_is_absent_reads_well() -> None:
-    html = report_page(
-        made(("dress", "hat"), test=False, epochs=1, ruling=None, unknown=False, issues=0, state=RunState.INTERRUPTED)
-    )
-    text = Page(html).text
-    for words in (
-        "It was interrupted.",
-        "validation accuracy",
-        "No precision can be promised: 0.90, the lowest, needs",
-        "There are no test photos.",
-        "No unknown score could be learned",
-        "Likely label errors No label error was found.",
-        "Found least often, of the validation photos: ",
-        "No file was set aside.",
-    ):
-        assert words in text
-    for absent in ("None is", "nan", "default", "By class", "test accuracy"):
-        assert absent not in text
-    assert "<polyline" not in part(html, "curves")
-    assert part(html, "curves").count("<circle") == 7
 
 
 def test_names_of_people_are_text() -> None:

@@ -98,13 +98,6 @@ def test_a_tables_products_stay_together_and_unusable_rows_are_set_aside_with_re
     )
 
 
-def test_every_photo_of_a_clean_folder_is_used_without_notes(photos, cache):
-    data = prepared(photos, cache)
-    assert sorted(p.path for p in data.photos) == sorted(photos.rglob("*.png"))
-    assert (data.classes, data.excluded, data.notes) == (("hat", "vase"), [], ())
-    assert {len(data.of(split)) for split in Split} == {2, 8}
-
-
 def test_a_second_training_reads_and_decodes_only_new_photos(photos, empty_cache):
     prepared(photos, empty_cache)
     draw(photos / "hat" / "new.png", 99)
@@ -203,17 +196,6 @@ def test_corrections_new_photos_and_empty_classes_are_said_and_move_nothing(phot
         "no usable photo of lamp: the model will not know it",
     )
     assert next(p for p in second.photos if p.path.name == "corrected.png").split is Split.TEST
-
-
-def test_an_accident_that_gives_classes_away_is_said(tmp_path, cache):
-    for seed in range(60):
-        folder = tmp_path / "photos" / ("hat", "vase")[seed % 2]
-        folder.mkdir(parents=True, exist_ok=True)
-        draw(folder / f"{seed}.{('bmp', 'png')[seed % 2]}", seed)
-    notes = prepared(tmp_path / "photos", cache).notes
-    said = "Shortcut: file format alone tells hat from vase in 100%, by chance 50%"
-    assert any(note.startswith(said) for note in notes)
-    assert not any("together" in note for note in notes)
 
 
 def test_excluded_csv_is_a_plain_table_and_is_read_as_it_was_written(tmp_path):
