@@ -215,3 +215,34 @@ def test_the_only_column_whose_cells_end_like_images_is_offered(tmp_path: Path, 
         open_catalogue(file)
     assert caught.value.columns == ["Nr", "Haupt bild", "Shop"]
     assert ("'Haupt bild'" in str(caught.value)) is hint
+
+
+def test_columns_with_one_name_and_more_than_anybody_has_are_refused(tmp_path: Path) -> None:
+    pq.write_table(
+        pa.Table.from_arrays([["a.jpg"], ["1"], ["2"]], names=["image", "sku", "sku"]), tmp_path / "a.parquet"
+    )
+    with pytest.raises(InputError, match="sku"):
+        open_catalogue(tmp_path / "a.parquet")
+    file = write(tmp_path / "a.jsonl", "".join(f'{{"image": "a.jpg", "{n}": 1}}\n' for n in range(10_000)))
+    with pytest.raises(InputError, match="10,000"):
+        open_catalogue(file)
+
+
+def test_a_column_that_is_not_there_is_refused_with_the_one_that_was_meant(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.csv", "Nr,Hauptbild\n7,a.jpg\n")
+    for name, names in (("hauptbild", "'Hauptbild'"), ("zzz", "Nr, Hauptbild")):
+        with pytest.raises(InputError, match=names):
+            open_catalogue(file, image_column=name)
+    catalogue = open_catalogue(file, "Hauptbild")
+    catalogue.check_column("Nr", "--group-column")
+    catalogue.check_column(None, "--group-column")
+    with pytest.raises(InputError, match=r"'NR' \(--group-column\)"):
+        catalogue.check_column("NR", "--group-column")
+
+
+def test_the_image_root_may_be_a_url_or_a_folder_that_is_there(tmp_path: Path) -> None:
+    file = write(tmp_path / "a.txt", "a.jpg\n")
+    assert open_catalogue(file, image_root="https://cdn.example/photos/").image_root == "https://cdn.example/photos"
+    for place in (tmp_path / "nowhere", "a\0", "a" * 300, "a/" * 3000):
+        with pytest.raises(InputError, match="--image-root"):
+            open_catalogue(file, image_root=place)
