@@ -38,3 +38,11 @@ def test_memory_is_that_of_a_process_with_numpy_and_onnx_runtime_alone(golden_bu
     figures, heavy = done.stdout.splitlines()
     assert json.loads(figures)["memory_mb"] > 10
     assert heavy == "[]"
+
+
+def test_people_see_a_table_of_a_lone_file(golden_bundle: Path) -> None:
+    done = run_hangtag("benchmark", golden_bundle / "model.onnx")
+    assert done.returncode == 0
+    (row,) = (line for line in done.stdout.splitlines() if "model.onnx" in line)
+    assert f"{(golden_bundle / 'model.onnx').stat().st_size / 1e6:.2f}" in row
+    assert "One thread of" in done.stdout

@@ -13,6 +13,7 @@ from PIL import Image
 
 from models.classifier import load
 from models.errors import BundleError, ImageError, ImageFault, InputError
+from models.manifest import METADATA_KEY
 from models.preprocess import preprocess
 from tests.variants import list_anew
 
@@ -158,3 +159,22 @@ def test_an_edge_graph_is_refused_naming_what_to_load_instead(copy, name):
     list_anew(copy, "model.onnx")
     with pytest.raises(BundleError, match="edge graph"):
         load(copy / name)
+
+
+@pytest.mark.parametrize(
+    ("key", "spoil"),
+    [
+        ("labels", lambda labels: labels[1:]),
+        ("labels", lambda labels: [labels[0], *labels[:-1]]),
+        ("schema_version", lambda version: version + 1),
+        ("unknown", lambda _: {"score": "distance", "limit": 0.0, "kept": 0.95}),
+    ],
+    ids=["a label too few", "a label twice", "another version", "a limit without a score"],
+)
+def test_a_lone_model_whose_metadata_is_wrong_is_refused(bundle, tmp_path, key, spoil):
+    model = onnx.load(bundle / "model.onnx")
+    metadata = json.loads(next(prop.value for prop in model.metadata_props if prop.key == METADATA_KEY))
+    helper.set_model_props(model, {METADATA_KEY: json.dumps({**metadata, key: spoil(metadata[key])})})
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(BundleError, match=r"model\.onnx"):
+        load(tmp_path / "model.onnx")

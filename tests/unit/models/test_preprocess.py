@@ -1,5 +1,6 @@
 import struct
 import tracemalloc
+import zlib
 from io import BytesIO
 
 import numpy as np
@@ -10,7 +11,7 @@ from PIL import Image
 
 from models.errors import ImageError
 from models.fit import Fit
-from models.preprocess import PreprocessSpec, preprocess, preprocess_image
+from models.preprocess import PreprocessSpec, preprocess, preprocess_image, whole_pixels
 from tests.unit.models.pictures import PAD, RED_IS_BLUE, SIZE, SRGB, STORED, distance, encoded, sixteen_bit
 
 STRETCH = PreprocessSpec(size=SIZE, fit=Fit.STRETCH)
@@ -199,3 +200,27 @@ def test_a_photo_one_pixel_thin_is_still_seen(spec, file_format, size):
     pixels = preprocess(encoded(Image.new("RGB", size, "black"), file_format), spec)
     inked = (pixels < 10).all(axis=2).sum()
     assert inked == (SIZE if spec is PAD and size != (1, 1) else SIZE * SIZE)
+
+
+def test_an_image_without_pixels_is_refused():
+    with pytest.raises(ImageError, match="at least one pixel, got 5×0"):
+        preprocess_image(Image.new("RGB", (5, 0)), PAD)
+
+
+def png_chunk(kind, contents):
+    return struct.pack(">I", len(contents)) + kind + contents + struct.pack(">I", zlib.crc32(kind + contents))
+
+
+def test_a_grey_of_sixteen_bits_that_is_marked_as_transparent_is_white():
+    samples = np.full((8, 16), 32_768, np.uint16)
+    samples[:, 8:] = 32_769  # the same in 8 bits, and not transparent
+    png = encoded(Image.fromarray(samples))
+    marked = png[:33] + png_chunk(b"tRNS", struct.pack(">H", 32_768)) + png[33:]
+    assert whole_pixels(marked)[0, [0, 15], 0].tolist() == [255, 128]
+
+
+def test_a_colour_of_sixteen_bits_that_is_marked_as_transparent_is_white():
+    row = b"\0" + struct.pack(">6H", 0x1234, 0x5678, 0x9ABC, 0x4321, 0x5678, 0x9ABC)
+    header = png_chunk(b"IHDR", struct.pack(">IIBBBBB", 2, 1, 16, 2, 0, 0, 0))
+    chunks = header + png_chunk(b"tRNS", row[1:7]) + png_chunk(b"IDAT", zlib.compress(row)) + png_chunk(b"IEND", b"")
+    assert whole_pixels(b"\x89PNG\r\n\x1a\n" + chunks)[0].tolist() == [[255, 255, 255], [0x43, 0x56, 0x9A]]

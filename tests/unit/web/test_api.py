@@ -4,6 +4,7 @@ import io
 import struct
 import zlib
 from collections.abc import Iterator
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from web.photo_body import MAX_PHOTOS
 from web.routes.api import Classified
 from web.settings import WebSettings
 
-from .conftest import ADDRESS, Serve
+from .conftest import ADDRESS, TOKEN, Serve
 
 PLUGINS = Path(__file__).parents[2] / "plugins"
 JPEG = {"content-type": "image/jpeg"}
@@ -227,3 +228,15 @@ def test_metrics_count_requests_and_photos(client: TestClient, photo: bytes) -> 
     described = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP hangtag_web_")}
     assert [name for name in names if name not in described and not name.endswith("_created")] == []
+
+
+def test_the_api_wants_the_token(serve: Serve, with_token: dict[str, Any], bundle: Path, photo: bytes) -> None:
+    client = serve(model=str(bundle), **with_token)
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+
+    problem(client.post("/v1/classify", content=photo, headers=JPEG), 401)
+    problem(client.get("/metrics"), 401)
+    assert answers(client.post("/v1/classify", content=photo, headers={**JPEG, **bearer}))
+    shown = unescape(client.get("/api", headers=bearer).text)
+    assert "curl -H 'Authorization: Bearer TOKEN' -F files=@boot.jpg" in shown
+    assert shown.index("/v1/jobs") < shown.index("/healthz")

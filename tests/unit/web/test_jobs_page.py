@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from starlette.testclient import TestClient
 
+from models.registry.registry import open_registry
 from models.text import without_file_links
 from tests.until import until
 from trainer.corrections.votes import Vote
@@ -217,3 +218,15 @@ def test_corrections_are_applied_by_a_button_and_the_copy_is_downloaded(
     assert (rows[row["image"]]["label"], rows[row["image"]]["reviewed_by"]) == ("boots", "anna")
     assert result.read_bytes() == before
     assert "Corrected result" in page_text(client, f"/jobs/{id}")
+
+
+def test_a_model_is_offered_once_and_the_servers_own_is_chosen(
+    serve: Serve, result: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_registry(str(tmp_path / "registry")).publish("shop", bundle, "first", alias="champion")
+    monkeypatch.chdir(bundle.parent)
+    text = page_text(serve(model=bundle.name, results=[result]), "/jobs")
+    select = text[text.index('name="model"') :].partition("</select>")[0]
+    options = re.findall(r'<option value="([^"]*)"( selected)?>', select)
+    assert [place for place, _ in options if Path(place).name == bundle.name] == [bundle.name]
+    assert [place for place, chosen in options if chosen] == [bundle.name]

@@ -20,6 +20,7 @@ from uvicorn.server import ServerState
 from models.errors import InputError
 from web.app import create_app
 from web.security import MAX_BODY, MAX_LOGIN_BODY, SESSION_COOKIE, SESSION_S, Connection, OnceAMinute
+from web.serve import raise_limit_of_files
 from web.settings import WebSettings
 
 from .conftest import ADDRESS, TOKEN, Serve
@@ -444,3 +445,21 @@ def test_a_proxy_may_take_its_part_of_the_path_off_or_not(
     client.cookies.clear()
     assert client.get("/hangtag-login").status_code == 401  # starts like the proxy's path, but is another
     assert client.get("/hangtag/hangtag/login").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((256, 4096), [(4096, 4096)]),
+        ((256, resource.RLIM_INFINITY), [(10_240, resource.RLIM_INFINITY)]),
+        ((20_000, 20_000), []),
+    ],
+)
+def test_as_many_files_may_be_open_as_the_system_lets_it(
+    before: tuple[int, int], after: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: before)
+    monkeypatch.setattr(resource, "setrlimit", lambda _kind, limit: limits.append(limit))
+    raise_limit_of_files()
+    assert limits == after

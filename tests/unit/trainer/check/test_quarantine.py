@@ -168,3 +168,11 @@ def test_a_log_starts_no_formula_and_files_with_such_names_come_back(photos, tmp
         assert [cell for row in csv.reader(file) for cell in row if without_formula(cell) != cell] == []
     bring_back(tmp_path / "aside")
     assert contents(photos) == before
+
+
+@pytest.mark.parametrize("log", [None, "what,is,this\na,b,c\n"])
+def test_undo_needs_the_log_of_a_quarantine(tmp_path, log):
+    if log:
+        (tmp_path / LOG).write_text(log)
+    with pytest.raises(InputError, match=LOG):
+        bring_back(tmp_path)

@@ -11,7 +11,7 @@ import pytest
 
 from catalogue.readers import read_delimited, read_jsonl
 from catalogue.writers import open_writer
-from models.errors import JobError
+from models.errors import InputError, JobError
 from models.storage.storage import FolderStorage
 from tests.review_jobs import labelled_job
 from tests.unit.trainer.corrections.some_results import ROWS, finished, remark, say
@@ -139,3 +139,29 @@ def test_a_job_that_is_not_finished_is_refused(tmp_path: Path, store: Correction
     assert job is not None
     with pytest.raises(JobError, match="labels"):
         apply_to_job(Labels(job, None), store)
+
+
+def test_a_photo_that_is_known_by_its_place_only_is_found_by_it(tmp_path: Path, store: CorrectionStore) -> None:
+    labels = finished(tmp_path)
+    say(store, 5, "hats", image=str(tmp_path / "shop" / "photos" / "5.png"))
+    done = apply_to_job(labels, store)
+    assert (done.changed, rows_of(done.output)[5]["label"]) == (1, "hats")
+
+
+def test_what_cannot_be_used_is_refused_and_leaves_no_copy(tmp_path: Path, store: CorrectionStore) -> None:
+    labels = finished(tmp_path)
+    assert labels.result is not None
+    with pytest.raises(InputError, match="labels"):
+        apply_to_job(labels, store, labels.result)
+    with pytest.raises(InputError, match="none"):
+        find_labels(str(tmp_path / "none.parquet"), "jobs")
+    pq.write_table(pa.table({"image": ["1.jpg"]}), tmp_path / "other.parquet")
+    with pytest.raises(InputError, match="other"):
+        find_labels(str(tmp_path / "other.parquet"), "jobs")
+    with pytest.raises(InputError, match="other"):
+        apply_corrections(tmp_path / "other.parquet", store, tmp_path / "copy.parquet", labels.job)
+    store.path.write_text("image,label\n")
+    with pytest.raises(InputError, match="image,label"):
+        apply_to_job(labels, store)
+    assert not list(tmp_path.rglob("*.corrected.*"))
+    assert not list(tmp_path.rglob("copy.parquet*"))

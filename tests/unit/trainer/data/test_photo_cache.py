@@ -9,7 +9,7 @@ from PIL import Image
 
 from models.errors import InputError
 from models.preprocess import PreprocessSpec, preprocess
-from trainer.data.photo_cache import PixelStore, StatisticsStore
+from trainer.data.photo_cache import FeatureStore, PixelStore, StatisticsStore
 from trainer.data.photo_files import FaultKind, ImageStatistics, measure_photo
 
 SPEC = PreprocessSpec(size=16)
@@ -235,3 +235,17 @@ def test_a_crash_is_not_kept_under_the_replaced_files_digest(root, picture):
     store = add_named(opened("statistics", root), before, path)
     assert store.fault(before).kind is FaultKind.CHANGED
     assert opened("statistics", root).lacks(before)
+
+
+@pytest.mark.parametrize(("place", "why"), [("/proc/nowhere", "No such file"), ("file/cache", "Not a directory")])
+def test_a_cache_whose_folder_cannot_be_made_is_told_with_why(tmp_path, picture, place, why):
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=rf"{place}.* cannot be made \({why}.*\); set XDG_CACHE_HOME"):
+        added("pixels", tmp_path / place, picture("b.png", 2))
+
+
+def test_features_that_cannot_be_written_are_told(tmp_path):
+    (tmp_path / "file").touch()
+    store = FeatureStore(tmp_path / "file", PreprocessSpec(size=32), "0" * 64)
+    with pytest.raises(InputError, match=r"photo cache in .*, Not a directory; make room, or set XDG_CACHE_HOME"):
+        store.add({"1": np.zeros(3, np.float32)})

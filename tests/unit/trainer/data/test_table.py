@@ -133,3 +133,16 @@ def test_a_column_of_splits_with_another_name_is_remarked(table, kind, cells, as
     ]
     _, read = read_table(table(kind, rows), TableOptions(**asked), split_named)
     assert read.notes == note
+
+
+def test_photos_are_found_by_the_names_that_their_paths_mean(table, tmp_path):
+    (tmp_path / "img").mkdir()
+    for name in ("img/hat.jpg", "15970.jpg", "15971.jpg"):
+        (tmp_path / name).touch()
+    rows = [{"image": "img\\hat.jpg", "label": "hat"}, {"image": "15970", "label": "lamp"}]
+    found, lost = read_dataset(table("csv", rows)).photos
+    assert (found.path, found.error) == (tmp_path / "img/hat.jpg", None)
+    assert lost.error.fault is ImageFault.MISSING
+    assert str(lost.error).endswith("15970.jpg is there, so pass --image-suffix .jpg.")
+    dataset = read_dataset(table("csv", rows), TableOptions(image_suffix=".jpg"))
+    assert [photo.path for photo in dataset.photos] == [tmp_path / "img/hat.jpg", tmp_path / "15970.jpg"]

@@ -6,7 +6,7 @@ import pytest
 
 from models.errors import BundleError, InputError, JobError
 from tests.paper_bundle import write_paper_bundle
-from tests.paper_cycle import PaperShop, extended, photo_rows, train_on_paper
+from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.data.dataset import Split
 from trainer.retrain.config import CatalogueSettings, ClassMap, DriftSettings, TrainSettings
 from trainer.retrain.cycle import CycleOptions
@@ -137,3 +137,20 @@ def test_a_class_that_nobody_knows_is_said_before_the_training(shop: PaperShop) 
     with pytest.raises(InputError, match="bots → shoes"):
         shop.run(config=shop.asked(classes=ClassMap(rename={"bots": "shoes"})))
     assert (shop.calls, folders(shop)) == ([], [])
+
+
+def test_a_class_of_the_cycle_before_is_not_told_again(shop: PaperShop) -> None:
+    """The fake collecting step counts no classes."""
+
+    def collect(config, folder, *of):
+        found = shop.tools().collect(config, folder, *of).model_copy(update={"photos": {"boots": 1, "hatt": 1}})
+        (folder / "collected.json").write_text(found.model_dump_json())
+        return found
+
+    first, second = PaperView(), PaperView()
+    shop.passes = False
+    shop.run(view=first, collect=collect)
+    shop.put(photo_rows(0, 36))
+    shop.run(view=second, collect=collect)
+    assert "New class: hatt (1 photo)" in first.notes
+    assert not any("New class" in note for note in second.notes)

@@ -242,3 +242,19 @@ def test_the_tree_that_labels_of_a_table_state_is_kept_under_todays_names(shop: 
     collected = shop.collect(ClassMap(rename={"boots": "boot", "shoes": "footwear"}), data="shop.csv")
     assert collected.photos == {"boot": 1, "hats": 1, "sandals": 1}
     assert collected.parents == {"boot": "footwear", "sandals": "footwear", "footwear": "worn"}
+
+
+def test_a_photo_that_nobody_can_find_is_listed(shop: Shop) -> None:
+    changed = shop.put("catalogue/8.jpg", b"saved anew")
+    shop.correct(
+        f"{changed},{'0' * 64},hats,,anna,,2026-05-01",
+        "gone.jpg,,hats,,anna,,2026-05-01",
+        "https://shop.example/9.jpg,,hats,,anna,,2026-05-01",
+        f",{'1' * 64},hats,,anna,,2026-05-01",
+    )
+    collected = shop.collect()
+    assert {c.outcome for c in collected.corrections} == {"not_found"}
+    assert sorted(c.image for c in collected.corrections) == sorted(
+        [str(changed), str(shop.folder / "gone.jpg"), "https://shop.example/9.jpg", "1" * 64]
+    )
+    assert len(shop.labels) == 3

@@ -57,3 +57,17 @@ def test_damaged_splits_are_refused_naming_the_file(tmp_path, text):
     path.write_text(text)
     with pytest.raises(DataError, match=r"splits of a run in .*splits\.csv, could not read them: .*Correct it"):
         read_splits(path)
+
+
+def test_what_holds_no_splits_is_refused_with_the_place(tmp_path):
+    path = tmp_path / "splits.csv"
+    with pytest.raises(DataError, match=r"splits\.csv"):
+        read_splits(path)
+    with pytest.raises(DataError, match=str(tmp_path)):
+        read_splits(tmp_path)
+    write_splits(path, [])
+    with pytest.raises(DataError, match="no row"):
+        read_splits(path)
+    path.write_text(f"{HEADER}a.jpg,hat,train,1,g,,true\nb.jpg,hat,banana,2,h,,true\n")
+    with pytest.raises(DataError, match=r"line 3 is not as a training has written it .*banana"):
+        read_splits(path)

@@ -158,3 +158,14 @@ def test_photos_without_a_product_are_no_class_that_is_trained_lacking_or_valida
         keep_trained(photos_of({"hat": list(Split), NONE: list(Split)}))
     with pytest.raises(DataError, match="Expected validation photos, found none"):
         keep_trained(photos_of({"hat": [TRAIN], "vase": [TRAIN], NONE: list(Split)}))
+
+
+def test_a_photo_that_is_gone_is_no_party_to_a_conflict():
+    photos = candidates(("hat", TRAIN, False), ("vase", None, True), ("vase", None, True))
+    assert unlearnable(photos, conflicts=GROUP) == ({}, 0)
+
+
+def test_a_placeholder_of_which_two_photos_are_left_is_a_conflict():
+    photos = candidates(*[("hat", None, False)] * 8, ("hat", None, True), ("vase", None, True))
+    excluded, _ = unlearnable(photos, placeholders=(tuple(range(10)),))
+    assert {place: why.reason for place, why in excluded.items()} == dict.fromkeys((8, 9), "label_conflict")
