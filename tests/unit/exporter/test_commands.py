@@ -26,14 +26,19 @@ def test_export_shows_its_proof_and_every_option_does_what_it_says(make_network,
     assert manifest.default_variant == proof["default"]["name"] == "float32"
 
 
-def test_a_network_that_cannot_be_proved_shows_why_and_leaves_with_1(make_network, make_run, tmp_path):
+@pytest.mark.parametrize("as_json", [True, False])
+def test_a_network_that_cannot_be_proved_shows_why_and_leaves_with_1(make_network, make_run, tmp_path, as_json):
     network = make_network("simple", 3)
     network.get_layer("logits").set_weights([np.nan * weights for weights in network.get_layer("logits").get_weights()])
-    done = run_hangtag("export", make_run(network), "--out", tmp_path / "bundle", "--json")
+    done = run_hangtag("export", make_run(network), "--out", tmp_path / "bundle", *["--json"] * as_json)
     assert done.returncode == 1
     assert not (tmp_path / "bundle").exists()
-    proof = json.loads(done.stdout, parse_constant=pytest.fail)
-    assert (proof["bundle"], proof["passed"], proof["keras"]["batches"]["largest"]) == (None, False, None)
+    if as_json:
+        proof = json.loads(done.stdout, parse_constant=pytest.fail)
+        assert (proof["bundle"], proof["passed"], proof["keras"]["batches"]["largest"]) == (None, False, None)
+    else:
+        assert "✗" in done.stdout
+        assert "✓" not in done.stdout
 
 
 def test_ctrl_c_leaves_nothing_and_says_so(make_network, make_run, tmp_path, monkeypatch):

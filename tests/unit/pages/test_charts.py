@@ -1,4 +1,5 @@
 import io
+import re
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from PIL import Image
 from pages.charts import (
     axis_over,
     confidence_histogram,
+    learning_curve,
     matrix_png,
 )
 from tests.html_page import Page
@@ -73,3 +75,11 @@ def test_bars_are_as_high_as_their_counts_and_under_the_top_line(most) -> None:
     assert float(bars[3]["y"] or 0) >= min(lines) - 0.1, "no bar is higher than the grid"
     assert heights[3] > (max(lines) - min(lines)) / 2, "the grid is not much higher than the bars"
     assert 3 <= len(set(lines)) <= 7 or most < 3
+
+
+@given(st.integers(1, 3000))
+def test_epochs_are_whole(epochs) -> None:
+    svg = learning_curve("", {"val": [0.5] * epochs})
+    ticks = [int(tick.replace(",", "")) for tick in re.findall(r'text-anchor="middle">([\d,.]+)<', svg)]
+    assert ticks
+    assert all(1 <= tick <= epochs for tick in ticks)

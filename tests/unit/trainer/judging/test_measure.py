@@ -9,6 +9,7 @@ from tests.charts import draw_charts
 from trainer.console import measure_and_show
 from trainer.data.dataset import Split
 from trainer.judging.measure import measure
+from trainer.request import TableOptions
 from trainer.splits.assigned import read_splits
 
 
@@ -94,3 +95,26 @@ def test_photos_without_a_product_are_in_no_figure_but_their_own(sure_run, expor
     assert json.loads(capsys.readouterr().out)["outliers"] == found.outliers.model_dump(mode="json")
     measure_and_show(exported, some_photos, as_json=False)
     assert f"12 photos of no product (_none): {found.outliers.caught:.0%}" in capsys.readouterr().out
+
+
+def test_a_table_is_measured_and_left_out_rows_are_reported(exported, some_photos, measured, tmp_path, capsys):
+    """``--json`` prints the figures, the achieved precision, how the table was read, and left-out rows."""
+    files = sorted(some_photos.rglob("*.*"))
+    cells = [(str(file), file.parent.name) for file in files] + [("", "hat"), ("gone.jpg", "vase"), ("b.jpg", "")]
+    table = tmp_path / "products.tsv"
+    table.write_text("shot\tkind\n" + "".join(f"{image}\t{kind}\n" for image, kind in cells))
+    columns = TableOptions(image_column="shot", label_column="kind")
+    measure_and_show(exported, table, columns, as_json=True)
+    printed, expected = json.loads(capsys.readouterr().out), measured(exported, some_photos)
+    figures = expected.figures.model_dump(mode="json")
+    assert {key: printed[key] for key in figures} == figures
+    assert printed["achieved"] == {"asked": expected.precision, **expected.achieved.model_dump(mode="json")}
+    assert [one["reason"] for one in printed["excluded"]] == ["missing", "missing"]
+    images = [one["image"] for one in printed["excluded"]]
+    assert images == [f"{table}, row {len(files) + 1}", str(tmp_path / "gone.jpg")]
+    assert (printed["table"]["label_column"], printed["table"]["rows_without_label"]) == ("kind", 1)
+    assert set(printed) == {*figures, "achieved", "excluded", "table"}
+    measure_and_show(exported, table, columns, as_json=False)
+    shown = " ".join(capsys.readouterr().out.split())
+    for part in ("1 row has no label", "Not counted: 2 photos", f"At {expected.precision:.2f}: ", "flatter"):
+        assert shown.count(part) == 1

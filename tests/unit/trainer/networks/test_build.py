@@ -184,3 +184,11 @@ def test_imagenet_weights_are_taken_from_the_folder_of_keras(tmp_path, monkeypat
     network = build_network(Arch.MOBILENET, 32, 3, weights=NamedWeights.IMAGENET, alpha=0.25)
     got, expected = features_model(network).get_weights(), published.get_weights()
     assert all(np.array_equal(one, other) for one, other in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize("name", ["body.weights.h5", "body.h5", "body.keras", "body.txt"])
+def test_a_cut_file_is_told(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"\x89HDF\r\n\x1a\n and no more")
+    with pytest.raises(InputError, match=f"{path}"):
+        start(path, Arch.SIMPLE, None)

@@ -1,6 +1,7 @@
 import hashlib
 import json
 import os
+import socket
 import subprocess
 import sys
 import threading
@@ -147,3 +148,16 @@ def test_a_changed_file_is_told_and_left_as_it_is(server, tmp_path):
         fetch(ImageNetFile(f"{server.url}/body.h5", MD5), tmp_path, "mobilenet")
     assert path.read_bytes() == CONTENT[:-1]
     assert server.asked == []
+
+
+@pytest.fixture
+def silent_url(monkeypatch):
+    """A server that accepts connections and never answers."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/body.h5"
+
+
+def test_a_network_that_swallows_everything_is_not_waited_for(silent_url, tmp_path):
+    with pytest.raises(InputError, match="timed out"):
+        fetch(ImageNetFile(silent_url), tmp_path, "mobilenet", timeout_s=0.1)
