@@ -62,8 +62,8 @@ def pytest_collection_finish() -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Two processes more than cores: many tests wait for other processes."""
-    return len(os.sched_getaffinity(0)) + 2
+    """One process more than cores, because many tests wait for other processes; each collects all tests again."""
+    return len(os.sched_getaffinity(0)) + 1
 
 
 class Golden:

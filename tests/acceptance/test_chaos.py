@@ -5,13 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 CHAOS = Path(__file__).parents[2] / "benchmarks" / "chaos.py"
 ROWS = 2000
 
 
-@pytest.mark.first
 def test_a_job_under_fire_has_every_row_right_once(redis_installed: None, catalogue: Path, bundle: Path) -> None:
     material = ("--photos", str(catalogue), "--model", str(bundle))
     done = subprocess.run(

@@ -14,7 +14,6 @@ from tests.command import HANGTAG, one_line
 from tests.integration.cluster import Cluster
 from tests.integration.jobs import assert_same
 from tests.until import until
-from worker.queue.private_redis import PrivateRedis
 
 
 @pytest.mark.first
@@ -73,20 +72,6 @@ def test_ctrl_c_stops_the_watching_not_the_job(cluster: Cluster, few) -> None:
     assert "Watching stopped; workers go on with the job." in one_line(said)
     cluster.must("jobs", "watch", "watched")
     assert len(cluster.job("watched").rows()) == 4
-
-
-def secret_url(folder: Path) -> tuple[str, str]:
-    port = PrivateRedis(folder).port
-    return f"redis://:secret@127.0.0.1:{port}/0", f"redis://127.0.0.1:{port}/0"
-
-
-def test_jobs_are_shown_while_redis_is_away(cluster: Cluster, spring, tmp_path: Path) -> None:
-    url, _ = secret_url(tmp_path)
-    assert "spring" in cluster.hangtag("jobs", HANGTAG_REDIS_URL=url).stdout
-    shown = cluster.hangtag("jobs", "show", "spring", HANGTAG_REDIS_URL=url)
-    assert shown.returncode == 0
-    assert cluster.hangtag("jobs", "watch", "spring", HANGTAG_REDIS_URL=url).returncode == 0
-    assert "secret" not in shown.stdout + shown.stderr
 
 
 def test_who_submits_is_told_when_nobody_will_label_it(cluster: Cluster, few, tmp_path: Path) -> None:

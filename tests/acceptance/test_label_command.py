@@ -122,26 +122,6 @@ def test_a_disk_that_fills_while_parts_are_written_is_one_sentence_and_the_run_g
     assert len(results(output)) == len(photos)
 
 
-def test_the_same_command_again_has_nothing_left_to_do(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
-    output = tmp_path / "labels.csv"
-    assert run(catalogue, bundle, output).returncode == 0
-    before, folder = output.read_bytes(), tmp_path / "labels.csv.job"
-    parts = {part: part.stat().st_mtime_ns for part in (folder / "parts").iterdir()}
-    figures = json.loads((folder / "receipt.json").read_text())["run"]
-    again = run(catalogue, bundle, output)
-    assert again.returncode == 0
-    assert "done already" in again.stderr
-    assert output.read_bytes() == before
-    assert {part: part.stat().st_mtime_ns for part in (folder / "parts").iterdir()} == parts
-    assert json.loads((folder / "receipt.json").read_text())["run"] == figures
-    output.write_text(f"{output.read_text()}corrected")
-    assert run(catalogue, bundle, output).returncode == 0
-    assert output.read_text().endswith("corrected"), "what a person did to it stays"
-    output.unlink()
-    assert run(catalogue, bundle, output).returncode == 0
-    assert output.read_bytes() == before
-
-
 def test_no_catalogue_and_no_file_of_others_is_overwritten(tmp_path: Path, catalogue: Path, bundle: Path) -> None:
     source = tmp_path / "products.csv"
     source.write_text(f"image\n{next(catalogue.rglob('*.png'))}\n")

@@ -85,32 +85,6 @@ class TestFaults:
         assert file.read_bytes() == b"rows"
 
 
-ASKS = {
-    "exists": lambda storage: storage.exists("a"),
-    "read": lambda storage: storage.read("a"),
-    "commit": lambda storage: storage.commit("a", b""),
-    "replace": lambda storage: storage.replace("a", b""),
-    "delete": lambda storage: storage.delete("a"),
-    "names": lambda storage: storage.names("a"),
-    "folders": lambda storage: storage.folders(),
-}
-
-
-class TestErrors:
-    @pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS.keys())
-    def test_no_bucket(self, s3: S3Server, ask) -> None:
-        with pytest.raises(JobError, match=r"s3://nobody-has-this/jobs.* NoSuchBucket.*the bucket's name"):
-            ask(ObjectStorage("s3://nobody-has-this/jobs"))
-
-    @pytest.mark.parametrize(
-        ("method", "ask"), [("GET", "read"), ("PUT", "commit"), ("GET", "names"), ("HEAD", "exists")]
-    )
-    def test_access_denied(self, s3: S3Server, in_s3: ObjectStorage, method: str, ask: str) -> None:
-        s3.fail(Fault(method, status=403, code="AccessDenied"))
-        with pytest.raises(JobError, match=r"S3 answered (AccessDenied|403).*AWS_ACCESS_KEY_ID"):
-            ASKS[ask](in_s3)
-
-
 FORKS = """
 import os, signal, sys
 from models.storage.object_storage import ObjectStorage

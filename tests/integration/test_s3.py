@@ -10,7 +10,7 @@ import pytest
 from catalogue.catalogue import Catalogue, open_catalogue
 from catalogue.photo import DownloadLimits
 from catalogue.photos import Photos
-from models.errors import ImageFault, InputError, JobError
+from models.errors import InputError, JobError
 from models.storage.object_storage import ObjectStorage
 from tests.photo_jobs import photo_job, photo_requests, take_all
 from tests.until import until
@@ -44,13 +44,6 @@ def test_a_large_file_whose_answer_breaks_off_comes_whole(s3: S3Server, bucket: 
     catalogue = open_catalogue(f"s3://{bucket}/a.parquet")
     assert s3.faults_left() == 0
     assert pa.Table.from_batches(list(catalogue.batches)).equals(table)
-
-
-def test_a_cut_answer_without_a_length_is_read_completely(s3: S3Server, bucket: str) -> None:
-    s3.put(f"/{bucket}/a.txt", b"a.jpg\nb.jpg")
-    s3.fail(Fault("GET", Kind.CUT_SHORT_UNSIZED))
-    assert rows(open_catalogue(f"s3://{bucket}/a.txt")) == [{"image": "a.jpg"}, {"image": "b.jpg"}]
-    assert s3.faults_left() == 0
 
 
 def test_a_folder_gives_its_photos_page_by_page(s3: S3Server, bucket: str) -> None:
@@ -125,14 +118,6 @@ def test_what_may_pass_is_tried_again(fault, source, s3, photo):
     source.request(photo_requests(photo), {})
     assert take_all(source, 1)[0].outcome == b"photo"
     assert s3.faults_left() == 0
-
-
-def test_an_impossible_bucket_name_fails_only_its_row(source, photo):
-    """S3's rules for some kinds of bucket names are checked before a request is sent."""
-    source.request(photo_requests(f"s3://{'a' * 55}--op-s3/a.jpg", photo), {})
-    bad, good = take_all(source, 2)
-    assert bad.outcome.fault is ImageFault.REFUSED
-    assert good.outcome == b"photo"
 
 
 def test_a_machine_without_credentials_fails_no_row(source, photo, monkeypatch):

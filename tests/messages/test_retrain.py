@@ -125,7 +125,7 @@ def test_what_retrain_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     outputs = {title: gate_lines(*verdict) for title, verdict in GATE.items()}
     outputs["what was collected"] = "\n".join(collected_notes(collected(), {"hat"}))
-    for more, key in CASES[:-1]:
+    for more, key in CASES:
         outputs[f"{key}: {more!r}"] = run_hangtag("retrain", written(tmp_path, more)).stderr
     outputs["--when drift"] = run_hangtag("retrain", written(tmp_path, ""), "--when", "drift").stderr
     outputs["no photos"] = run_hangtag("retrain", written(tmp_path, "")).stderr

@@ -56,10 +56,6 @@ def test_labelling_on_this_machine_needs_no_queue() -> None:
     assert loaded([name for name in modules if name not in OPTIONAL], QUEUE_PACKAGES) == []
 
 
-def test_these_packages_would_be_found() -> None:
-    assert loaded(["worker.celery"], QUEUE_PACKAGES) == list(QUEUE_PACKAGES)
-
-
 @pytest.mark.rest
 def test_the_page_needs_no_package_that_its_extra_lacks() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]

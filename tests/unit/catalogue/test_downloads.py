@@ -87,17 +87,6 @@ def test_it_wants_more_until_much_waits_to_be_taken_and_ends_with_its_thread():
     assert "hangtag-photos" not in {thread.name for thread in threading.enumerate()}
 
 
-def test_a_host_that_asks_for_time_has_it_though_others_have_their_turn_and_wait_for_a_place():
-    client = Client(FailedTry("answered 429", after_s=0.3))
-    with photos_by(client, DownloadLimits(at_once=1, tries=2, longest_after_s=0.3)) as photos:
-        photos.request(
-            photo_requests("http://busy.test/bad", *(f"http://busy.test/{number}" for number in range(3))), {}
-        )
-        take_all(photos, 4)
-    first, second, *_ = client.asked_at
-    assert second - first >= 0.3
-
-
 def test_a_host_that_is_left_alone_is_not_asked_by_those_who_wait_for_a_place():
     client = Client(FailedTry("has no address", silent=True, lasting=True))
     with photos_by(client, DownloadLimits(at_once=1)) as photos:
@@ -118,3 +107,14 @@ def test_a_name_server_fails_the_rows_of_its_names(error, tmp_path):
     source.close()
     assert bad.outcome.fault is ImageFault.DOWNLOAD
     assert good.outcome == b"photo"
+
+
+def test_a_host_that_asks_for_time_has_it_though_others_have_their_turn_and_wait_for_a_place():
+    client = Client(FailedTry("answered 429", after_s=0.3))
+    with photos_by(client, DownloadLimits(at_once=1, tries=2, longest_after_s=0.3)) as photos:
+        photos.request(
+            photo_requests("http://busy.test/bad", *(f"http://busy.test/{number}" for number in range(3))), {}
+        )
+        take_all(photos, 4)
+    first, second, *_ = client.asked_at
+    assert second - first >= 0.3

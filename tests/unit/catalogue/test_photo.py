@@ -44,8 +44,8 @@ def test_one_byte_too_many_is_too_large(write):
 
 STRANGE = [
     "\ud800", "a\ud800.jpg", "http://a.test/\ud800.jpg", "http://\ud800.test/a.jpg",
-    "s3://bucket/\ud800", "data:,\ud800", "\x00", "http://a\x00.test/", "a" * 5_000_000,
-    "a/" * 100_000, "http://" + "a" * 5_000_000, "http://" + "ü" * 5000 + ".test/",
+    "s3://bucket/\ud800", "data:,\ud800", "\x00", "http://a\x00.test/", "a" * 1_000_000,
+    "a/" * 100_000, "http://" + "a" * 100_000, "http://" + "ü" * 5000 + ".test/",
     "http://" + "xn--a" * 20 + "/", "http://xn--.test/", "http://\u200d.test/", "http://\u2488com/",
     "http://a.test:٣/", "http://a.test:99999999999/", "http://[::1%25\ud800]/",
     "http://[" + ":" * 5000 + "]/", "data:;base64," + "=" * 1000, ":" * 100_000, "%" * 100_000,
@@ -146,17 +146,6 @@ def test_no_message_shows_a_part_of_a_secret(caplog):
 
 def test_of_several_paths_under_a_url_the_first_is_taken():
     assert PhotoLocator("https://h/img").url("1.jpg, 2.jpg") == "https://h/img/1.jpg"
-
-
-def test_no_message_holds_a_screen_of_a_cell(tmp_path):
-    for cell in (
-        "x" * 10_000,
-        "/9j/" + "A" * 10_001,
-        "http://" + "x" * 10_000,
-        "odd://" + "x" * 10_000,
-        "/" + "x" * 300,
-    ):
-        assert len(str(outcome_of(tmp_path, cell))) < 600
 
 
 def test_a_url_without_its_scheme_has_that_of_the_root_or_https():

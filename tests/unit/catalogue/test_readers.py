@@ -204,17 +204,6 @@ def test_a_small_parquet_that_unfolds_to_gigabytes_is_refused(tmp_path: Path, ki
         list(read_parquet(file).batches)
 
 
-@pytest.mark.usefixtures("_small_limits")
-@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.string_view(), pa.binary(), pa.json_()], ids=str)
-def test_texts_that_are_read_as_dictionaries_come_out_as_they_are(tmp_path: Path, kind: pa.DataType) -> None:
-    texts = pa.array([f'"{row:0200}"' for row in range(6000)])
-    table = pa.table({"image": ["a.jpg"] * len(texts), "a.b": texts.cast(kind)})
-    pq.write_table(table, tmp_path / "a.parquet")
-    reader = read_parquet(tmp_path / "a.parquet")
-    expected = pq.read_table(tmp_path / "a.parquet").cast(reader.schema)  # views, which Arrow cannot filter, are texts
-    assert pa.Table.from_batches(list(reader.batches), reader.schema).equals(expected)
-
-
 AS_EXCEL_SAVES = {
     "its separator in the first line": "sep=;\r\nsku;image\r\n1;a.jpg\r\n",
     "a separator that is seldom": "sep=|\nsku|image\n1|a.jpg\n",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalogue.catalogue import open_catalogue
@@ -238,6 +238,7 @@ def tables(draw: st.DrawFn) -> pa.Table:
     return pa.table([draw(dirty), *columns], names=["image", "a.b", "ä", ""][: 1 + len(columns)])
 
 
+@settings(max_examples=20)
 @given(table=tables())
 def test_any_table_is_refused_at_once_or_comes_out_whole(
     table: pa.Table, tmp_path_factory: pytest.TempPathFactory

@@ -61,19 +61,6 @@ def test_the_quicker_variant_is_the_default_and_says_why(choose, made, lighter):
         assert figure in default.because
 
 
-def test_a_gain_is_called_one_and_few_photos_measure_nothing(choose, made, lighter, cost):
-    gained = replace(cost, points=-0.27, points_95=(-0.9, 0.4))
-    assert "0.05 points of accuracy (0.27 gained on 372 " in choose(made(), lighter(cost=gained)).because
-    few = replace(cost, photos=12, points=-8.33, points_95=(-27.0, 10.0))
-    assert "; 12 validation photos are too few to measure it" in choose(made(), lighter(cost=few)).because
-
-
-def test_without_photos_to_decode_the_network_alone_counts(choose, made, lighter):
-    default = choose(made(), lighter(whole_gain=None))
-    assert default.name == "int8"
-    assert "2.80 times as fast as float32 in the network on" in default.because
-
-
 NO_DEFAULT = [
     ({"whole_gain": 1.11}, "1.110"),
     ({"whole_gain": 1.1199}, "1.119"),
@@ -111,3 +98,10 @@ def test_what_is_asked_for_is_the_default_whatever_was_measured(choose, made, li
 def test_a_default_that_does_not_ship_is_refused(choose, made):
     with pytest.raises(InputError, match="int8"):
         choose(made(), options=replace(OPTIONS, default_variant="int8"))
+
+
+def test_a_gain_is_called_one_and_few_photos_measure_nothing(choose, made, lighter, cost):
+    gained = replace(cost, points=-0.27, points_95=(-0.9, 0.4))
+    assert "0.05 points of accuracy (0.27 gained on 372 " in choose(made(), lighter(cost=gained)).because
+    few = replace(cost, photos=12, points=-8.33, points_95=(-27.0, 10.0))
+    assert "; 12 validation photos are too few to measure it" in choose(made(), lighter(cost=few)).because

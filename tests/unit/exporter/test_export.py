@@ -173,15 +173,6 @@ def test_how_sure_the_run_is_travels_in_manifest_metadata_and_proof(export_run, 
         assert proof["keras"][batches]["unknown"]["largest"] == parity.unknown.largest <= 1e-3
 
 
-def test_without_a_promised_precision_every_photo_goes_to_review(export_run, make_network, make_run, tmp_path):
-    sure = SURE.model_copy(update={"precision": None, "unknown": None})
-    result = export_run(make_run(make_network("simple", 3), confidence=sure), tmp_path / "bundle")
-    metadata = open_bundle(result.bundle).manifest.metadata("float32")
-    assert (metadata.precision, metadata.thresholds, metadata.targets) == (None, (None,) * 3, sure.targets)
-    assert "every photo goes to review. `--threshold` gives labels" in (result.bundle / "README.md").read_text()
-    assert [answers["model.onnx"]["unknown"] for answers in answers_in(result.bundle)] == [None] * result.proof.golden
-
-
 def test_float32_ships_alone_where_int8_loses_too_much_and_says_why(export_run, make_network, make_run, tmp_path):
     run = make_run(make_network("simple", 3))
     result = export_run(run, tmp_path / "bundle", ExportOptions(int8=True, max_drop=-101.0))
@@ -243,7 +234,8 @@ def test_a_network_that_onnx_does_not_repeat_is_not_published(export_run, make_r
     from keras import layers
 
     image = keras.Input((32, 32, 3))
-    logits = layers.Dense(3, name="logits")(layers.Flatten()(layers.Rescaling(1 / 255)(image)))
+    features = layers.Flatten(name="features")(layers.Rescaling(1 / 255)(image))
+    logits = layers.Dense(3, name="logits")(features)
     run = make_run(keras.Model(image, layers.Activation("sigmoid", name="probabilities")(logits), name="sigmoids"))
     with pytest.raises(ParityError, match="softmax"):
         export_run(run, tmp_path / "bundle")

@@ -41,20 +41,11 @@ def keras_outputs(network, pixels):
     return np.concatenate([1 - said, said], axis=1) if said.shape[1] == 1 else said
 
 
-@pytest.mark.parametrize("batch", [1, 5])
-def test_onnx_runtime_says_what_keras_says(network, model, pixels, batch):
-    expected = keras_outputs(network, pixels[:batch])
-    got = onnx_scores(model, pixels[:batch])
+def test_onnx_runtime_says_what_keras_says(network, model, pixels):
+    expected, got = keras_outputs(network, pixels), onnx_scores(model, pixels)
     assert (got.shape, got.dtype) == (expected.shape, np.float32)
     assert np.abs(got - expected).max() <= 1e-4
     assert np.ptp(got) > 0.1, "a network that has no opinion proves nothing"
-
-
-def test_pixels_go_in_and_probabilities_come_out(network, model):
-    (image,), (output,) = session(model).get_inputs(), session(model).get_outputs()
-    assert (image.name, image.type, image.shape) == ("image", "tensor(uint8)", ["batch", 32, 32, 3])
-    classes = max(2, network.output_shape[1])
-    assert (output.name, output.type, output.shape) == ("probabilities", "tensor(float)", ["batch", classes])
 
 
 def test_the_opset_is_18_and_nothing_else_is_needed(model):
@@ -87,7 +78,7 @@ def test_a_layer_that_onnx_does_not_have_is_refused(make_network):
             return tf.raw_ops.Betainc(a=x, b=x, x=x)
 
     image = keras.Input((32, 32, 3))
-    hidden = Strange()(keras.layers.Flatten()(image))
+    hidden = Strange(name="features")(keras.layers.Flatten()(image))
     with pytest.raises(ParityError, match="Betainc"):
         convert(keras.Model(image, keras.layers.Dense(3, name="logits")(hidden)), 32)
 
@@ -183,35 +174,3 @@ def keras(make_network):  # loads TensorFlow
     import keras
 
     return keras
-
-
-def pooled_network(keras, *after_pooling, units=3):
-    image = keras.Input((None, None, 3))
-    x = keras.layers.GlobalAveragePooling2D(name="pool")(keras.layers.Conv2D(4, 3)(image))
-    for layer in after_pooling:
-        x = layer(x)
-    logits = keras.layers.Dense(units, name="logits")(x)
-    return keras.Model(image, keras.layers.Activation("softmax", name="probabilities")(logits))
-
-
-def test_features_are_the_layer_of_that_name(keras):
-    from exporter.graph import network_ends
-
-    layers = keras.layers
-    built = pooled_network(keras, layers.Dense(7, name="features"), layers.Dropout(0.5))
-    pixels = np.random.default_rng(1).random((2, 16, 16, 3))
-    features, logits = network_ends(built)(pixels, training=False)
-    weights, biases = built.get_layer("logits").get_weights()
-    assert features.shape == (2, 7)
-    assert np.asarray(features) @ weights + biases == pytest.approx(np.asarray(logits), abs=1e-5)
-
-
-@pytest.mark.parametrize("dropout", [False, True])
-def test_without_that_name_they_are_what_the_logits_are_made_of(keras, dropout):
-    from exporter.graph import network_ends
-
-    built = pooled_network(keras, *([keras.layers.Dropout(0.5)] if dropout else []))
-    pixels = np.random.default_rng(1).random((2, 16, 16, 3))
-    features, _ = network_ends(built)(pixels, training=False)
-    pooled = keras.Model(built.inputs[0], built.get_layer("pool").output)(pixels)
-    assert np.array_equal(features, pooled)

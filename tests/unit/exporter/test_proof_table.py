@@ -66,12 +66,6 @@ def test_tables_break_no_cell_at_80_columns(show, made) -> None:
         assert any(words in line for line in lines), words
 
 
-@pytest.mark.parametrize(("points_95", "mark"), [((-33.0, 33.0), "?"), ((-3.0, 3.0), "✓")])
-def test_a_variant_with_too_few_photos_is_not_ticked(show, made, points_95, mark) -> None:
-    (row,) = (line for line in show(KERAS, variants=made(*points_95)).splitlines() if line.startswith("│ int8 "))
-    assert mark in row
-
-
 def test_the_default_and_a_refusal_come_with_their_reasons(show, made):
     from exporter.int8 import Refusal
     from exporter.proof import Default

@@ -153,6 +153,14 @@ def test_somebody_elses_model_is_refused(tmp_path):
         load(tmp_path / "m.onnx")
 
 
+@pytest.mark.parametrize("name", ["", "model.onnx"], ids=["bundle", "lone file"])
+def test_an_edge_graph_is_refused_naming_what_to_load_instead(copy, name):
+    (copy / "model.onnx").write_bytes((copy / "edge.onnx").read_bytes())
+    list_anew(copy, "model.onnx")
+    with pytest.raises(BundleError, match="edge graph"):
+        load(copy / name)
+
+
 @pytest.mark.parametrize(
     ("key", "spoil"),
     [
@@ -170,11 +178,3 @@ def test_a_lone_model_whose_metadata_is_wrong_is_refused(bundle, tmp_path, key, 
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(BundleError, match=r"model\.onnx"):
         load(tmp_path / "model.onnx")
-
-
-@pytest.mark.parametrize("name", ["", "model.onnx"], ids=["bundle", "lone file"])
-def test_an_edge_graph_is_refused_naming_what_to_load_instead(copy, name):
-    (copy / "model.onnx").write_bytes((copy / "edge.onnx").read_bytes())
-    list_anew(copy, "model.onnx")
-    with pytest.raises(BundleError, match="edge graph"):
-        load(copy / name)

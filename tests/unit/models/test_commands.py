@@ -41,17 +41,6 @@ def test_each_photo_has_a_line_of_json(bundle, classifier, good):
     assert [best["label"] for best in first["top_k"]] == [label for label, _ in expected.top_k]
 
 
-def test_an_unreadable_photo_stops_no_other(bundle, good, page, tmp_path):
-    images = [good, page, tmp_path / "gone.jpg", tmp_path, good]
-    done = classify(*images, "--model", bundle, "--json")
-    assert done.returncode == 1
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    assert [line["image"] for line in lines] == [str(image) for image in images]
-    assert [line.get("error") for line in lines] == [None, "unreadable", "missing", "unreadable", None]
-    assert [line["status"] == "failed" for line in lines] == [False, True, True, True, False]
-    assert str(page) in lines[1]["error_message"]
-
-
 def test_several_models_each_answer_under_their_names(bundle, sure_bundle, good, page):
     named = ("--model", f"category={bundle}", "--model", f"colour={sure_bundle}", "--threshold", "0.001")
     lines = lines_of(good, page, *named, "--top-k", 1)
@@ -63,15 +52,6 @@ def test_several_models_each_answer_under_their_names(bundle, sure_bundle, good,
     assert [line["status"] for line in lines] == ["review" if "review" in statuses else "labeled", "failed"]
     text = classify(good, *named).stdout.splitlines()
     assert [line.split(": ")[0] for line in text] == [f"{good}  category", f"{good}  colour"]
-
-
-def test_a_person_reads_label_confidence_and_reasons(bundle, classifier, good, page):
-    labelled, failed = classify(good, page, "--model", bundle, "--variant", "float32", "--top-k", 1).stdout.splitlines()
-    expected = classifier.classify(good)
-    assert labelled.startswith(f"{good}  {expected.label} {expected.confidence:.1%}")
-    assert ("a person should look" in labelled) is expected.review
-    assert "[" not in labelled
-    assert failed.startswith(f"{page}  failed (unreadable): ")
 
 
 @pytest.mark.parametrize("name", ["bottes d'été 靴.png", os.fsdecode(b"\xe9t\xe9.png")], ids=["utf8", "latin1"])

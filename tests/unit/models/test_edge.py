@@ -1,21 +1,17 @@
 """Invalid edge graphs are refused on loading, on running, and by commands."""
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper
 
-import hangtag
 from exporter.edge.build import edge_graph
 from exporter.edge.prove import prove_edge
 from models.classifier import load_edge
 from models.errors import BundleError
-from models.manifest import METADATA_KEY
 from models.verify import verify
-from tests.command import run_hangtag
 from tests.unit.exporter.edge.materials import classifier_of, metadata_of, model_of, photo_file
 
 METADATA = metadata_of(3)
@@ -96,37 +92,3 @@ def test_an_output_that_is_missing_is_named(gone, named):
 def test_a_model_that_takes_squares_is_told_from_one():
     with pytest.raises(BundleError, match=r"edge\.onnx"):
         load_edge(MODEL, "model.onnx")
-
-
-def with_one_number(*image: int | str) -> bytes:
-    nodes = [
-        helper.make_node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
-        helper.make_node("ReduceMean", ["floats"], ["probabilities"], keepdims=0),
-    ]
-    taken = helper.make_tensor_value_info("image", TensorProto.UINT8, image)
-    return saved(nodes, [taken], [helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [])])
-
-
-def saved(nodes: list[onnx.NodeProto], taken: list[onnx.ValueInfoProto], given: list[onnx.ValueInfoProto]) -> bytes:
-    graph = helper.make_graph(nodes, "odd", taken, given)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    helper.set_model_props(model, {METADATA_KEY: METADATA.model_dump_json()})
-    onnx.checker.check_model(model)
-    data: bytes = model.SerializeToString()
-    return data
-
-
-ODD = [
-    pytest.param(with_one_number("batch", 16, 16, 3), id="squares"),
-    pytest.param(with_one_number("height", "width", 3), id="whole photo"),
-]
-
-
-@pytest.mark.parametrize("data", ODD)
-def test_an_odd_graph_is_refused_by_everything_that_loads_one(data: bytes, tmp_path: Path) -> None:
-    odd = tmp_path / "odd.onnx"
-    odd.write_bytes(data)
-    for load in (lambda: hangtag.load(odd), lambda: load_edge(data, str(odd))):
-        with pytest.raises(BundleError, match=r"odd\.onnx"):
-            load()
-    assert [run_hangtag(command, odd).returncode for command in ("benchmark", "verify")] == [5, 5]

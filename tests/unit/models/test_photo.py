@@ -82,16 +82,6 @@ def whole(data):
         return whole_rgb(image)
 
 
-@pytest.mark.parametrize("file_format", ["PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF"])
-def test_an_opened_photo_is_not_decoded_yet_unless_it_is_a_png(quarters, file_format):
-    data = encoded(quarters, file_format)
-    with opened(data) as image:
-        assert (image.format, image.size) == (file_format, quarters.size)
-    half = data[: len(data) // 2] if file_format in {"JPEG", "BMP"} else data
-    with opened(half) as image:
-        assert image.size == quarters.size
-
-
 def test_every_fault_of_an_opened_photo_is_an_image_error(quarters):
     with pytest.raises(ImageError, match="KeyError: 'plugin'") as caught, opened(encoded(quarters)):
         {}["plugin"]

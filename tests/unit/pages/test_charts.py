@@ -8,20 +8,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pages.charts import (
-    Axis,
-    Chart,
     axis_over,
     confidence_histogram,
     learning_curve,
     matrix_png,
 )
-from tests.html_page import NASTY, Page
+from tests.html_page import Page
 
 NUMBERS = st.floats(-1e6, 1e6).map(lambda value: round(value, 6))
-
-
-def points(svg: str) -> list[tuple[float, float]]:
-    return [tuple(map(float, pair.split(","))) for pair in re.findall(r'points="([^"]*)"', svg)[0].split()]
 
 
 @example([1.0986122886681096, 1.0986122886681098])
@@ -34,20 +28,6 @@ def test_an_axis_holds_its_values_with_a_few_ticks(values) -> None:
     assert max(values) <= axis.high + slack
     assert 2 <= len(axis.ticks) <= 8
     assert list(axis.ticks) == sorted(set(axis.ticks))
-
-
-@given(st.integers(1, 3000))
-def test_epochs_are_whole(epochs) -> None:
-    svg = learning_curve("", {"val": [0.5] * epochs})
-    ticks = [int(tick.replace(",", "")) for tick in re.findall(r'text-anchor="middle">([\d,.]+)<', svg)]
-    assert ticks
-    assert all(1 <= tick <= epochs for tick in ticks)
-
-
-def test_names_are_escaped() -> None:
-    page = Page(Chart(NASTY, Axis(0.0, 1.0, (), NASTY), Axis(0.0, 1.0, (), NASTY)).drawn())
-    assert {"script", "img"}.isdisjoint(tag for tag, _ in page.elements)
-    assert page.text.count("<script>") == 2
 
 
 def drawn(matrix: np.ndarray, names: list[str]) -> np.ndarray:
@@ -97,9 +77,9 @@ def test_bars_are_as_high_as_their_counts_and_under_the_top_line(most) -> None:
     assert 3 <= len(set(lines)) <= 7 or most < 3
 
 
-def test_the_usual_count_is_scaled_to_the_number_of_rows() -> None:
-    page = Page(confidence_histogram([10, 30], [1, 3]))
-    (line,) = [a["points"] or "" for tag, a in page.elements if tag == "polyline"]
-    steps = [float(point.split(",")[1]) for point in line.split()]
-    tops = [float(a["y"] or 0) for tag, a in page.elements if tag == "rect"]
-    assert steps[1:5] == pytest.approx([tops[0], tops[0], tops[1], tops[1]], abs=0.1)
+@given(st.integers(1, 3000))
+def test_epochs_are_whole(epochs) -> None:
+    svg = learning_curve("", {"val": [0.5] * epochs})
+    ticks = [int(tick.replace(",", "")) for tick in re.findall(r'text-anchor="middle">([\d,.]+)<', svg)]
+    assert ticks
+    assert all(1 <= tick <= epochs for tick in ticks)

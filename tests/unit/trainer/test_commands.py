@@ -55,20 +55,6 @@ def requested(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "option",
-    [
-        *[("--image-size", 15), ("--image-size", 1025), ("--epochs", -1), ("--batch-size", 0), ("--seed", -1)],
-        *[("--seed", 2**31), ("--arch", "vgg"), ("--folds", 1), ("--folds", 11), ("--balance", "even")],
-        *[("--fit", "squeeze"), ("--decode", "half"), ("--preset", "cheap"), ("--name", "../shop")],
-    ],
-)
-def test_values_that_make_no_sense_are_refused_naming_the_option(option):
-    done = run_hangtag("train", "photos", *option)
-    assert done.returncode == ExitCode.USAGE
-    assert option[0] in done.stderr
-
-
-@pytest.mark.parametrize(
     ("options", "name"), [((), "photos"), (("--arch", "simple"), "photos-simple"), (("--name", "x"), "x")]
 )
 def test_a_run_is_named_after_its_data_and_architecture_unless_a_name_is_given(requested, options, name):

@@ -170,18 +170,6 @@ def test_bombs_cost_nothing(client: TestClient, photo: bytes, bomb: bytes, error
     assert said[0]["decode_ms"] < 2000
 
 
-def test_the_api_wants_the_token(serve: Serve, with_token: dict[str, Any], bundle: Path, photo: bytes) -> None:
-    client = serve(model=str(bundle), **with_token)
-    bearer = {"authorization": f"Bearer {TOKEN}"}
-
-    problem(client.post("/v1/classify", content=photo, headers=JPEG), 401)
-    problem(client.get("/metrics"), 401)
-    assert answers(client.post("/v1/classify", content=photo, headers={**JPEG, **bearer}))
-    shown = unescape(client.get("/api", headers=bearer).text)
-    assert "curl -H 'Authorization: Bearer TOKEN' -F files=@boot.jpg" in shown
-    assert shown.index("/v1/jobs") < shown.index("/healthz")
-
-
 BOUNDARY = {"content-type": "multipart/form-data; boundary=b"}
 PART = b'--b\r\nContent-Disposition: form-data; name="%s"\r\n\r\nx\r\n'
 
@@ -240,3 +228,15 @@ def test_metrics_count_requests_and_photos(client: TestClient, photo: bytes) -> 
     described = (Path(__file__).parents[3] / "docs" / "metrics.md").read_text()
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP hangtag_web_")}
     assert [name for name in names if name not in described and not name.endswith("_created")] == []
+
+
+def test_the_api_wants_the_token(serve: Serve, with_token: dict[str, Any], bundle: Path, photo: bytes) -> None:
+    client = serve(model=str(bundle), **with_token)
+    bearer = {"authorization": f"Bearer {TOKEN}"}
+
+    problem(client.post("/v1/classify", content=photo, headers=JPEG), 401)
+    problem(client.get("/metrics"), 401)
+    assert answers(client.post("/v1/classify", content=photo, headers={**JPEG, **bearer}))
+    shown = unescape(client.get("/api", headers=bearer).text)
+    assert "curl -H 'Authorization: Bearer TOKEN' -F files=@boot.jpg" in shown
+    assert shown.index("/v1/jobs") < shown.index("/healthz")

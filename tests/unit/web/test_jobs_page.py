@@ -215,18 +215,6 @@ def test_a_place_outside_data_is_refused(serve: Serve, tmp_path: Path, drawn: Pa
     assert client.post("/v1/jobs", json={"source": str(drawn), "model": str(bundle)}).status_code == 400
 
 
-def test_a_model_is_offered_once_and_the_servers_own_is_chosen(
-    serve: Serve, result: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    open_registry(str(tmp_path / "registry")).publish("shop", bundle, "first", alias="champion")
-    monkeypatch.chdir(bundle.parent)
-    text = page_text(serve(model=bundle.name, results=[result]), "/jobs")
-    select = text[text.index('name="model"') :].partition("</select>")[0]
-    options = re.findall(r'<option value="([^"]*)"( selected)?>', select)
-    assert [place for place, _ in options if Path(place).name == bundle.name] == [bundle.name]
-    assert [place for place, chosen in options if chosen] == [bundle.name]
-
-
 # Buttons
 
 
@@ -247,3 +235,15 @@ def test_corrections_are_applied_by_a_button_and_the_copy_is_downloaded(
     assert (rows[row["image"]]["label"], rows[row["image"]]["reviewed_by"]) == ("boots", "anna")
     assert result.read_bytes() == before
     assert "Corrected result" in page_text(client, f"/jobs/{id}")
+
+
+def test_a_model_is_offered_once_and_the_servers_own_is_chosen(
+    serve: Serve, result: Path, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_registry(str(tmp_path / "registry")).publish("shop", bundle, "first", alias="champion")
+    monkeypatch.chdir(bundle.parent)
+    text = page_text(serve(model=bundle.name, results=[result]), "/jobs")
+    select = text[text.index('name="model"') :].partition("</select>")[0]
+    options = re.findall(r'<option value="([^"]*)"( selected)?>', select)
+    assert [place for place, _ in options if Path(place).name == bundle.name] == [bundle.name]
+    assert [place for place, chosen in options if chosen] == [bundle.name]

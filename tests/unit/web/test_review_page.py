@@ -119,12 +119,6 @@ def test_an_answer_is_in_the_file_when_the_post_returns(shop: Shop) -> None:
     assert shop.client.get(f"/review/{shop.id}/corrections.csv").content == shop.corrections.read_bytes()
 
 
-def test_an_answer_that_is_sent_twice_is_stored_once(shop: Shop) -> None:
-    shop.answer(label(0, "hats"))
-    assert shop.answer(label(0, "hats"), label(1, "boots"))["stored"] == ["0-hats", "1-boots"]
-    assert len(shop.rows()) == 2
-
-
 def test_an_answer_that_is_sent_again_to_another_server_is_stored_once(shop: Shop, tmp_path: Path) -> None:
     shop.questions(0)
     again = Shop(tmp_path)

@@ -86,7 +86,8 @@ def test_a_process_that_ends_badly_is_told_and_the_next_begins() -> None:
     until(lambda: not queue.knows("good"), "the process has ended")
 
 
-@pytest.mark.parametrize("named", [pytest.param(False, marks=pytest.mark.rest), True])
+@pytest.mark.rest
+@pytest.mark.parametrize("named", [False, True])
 def test_failed_rows_of_hangtag_label_are_retried_with_its_models_and_options(
     bundle: Path, drawn: Path, tmp_path: Path, named: bool
 ) -> None:

@@ -365,24 +365,6 @@ def test_a_process_of_few_files_takes_half_as_many_connections(connect: Any, mon
     assert [wire.is_open for wire in wires] == [False] * 5 + [True] * 4
 
 
-@pytest.mark.parametrize(
-    ("before", "after"),
-    [
-        ((256, 4096), [(4096, 4096)]),
-        ((256, resource.RLIM_INFINITY), [(10_240, resource.RLIM_INFINITY)]),
-        ((20_000, 20_000), []),
-    ],
-)
-def test_as_many_files_may_be_open_as_the_system_lets_it(
-    before: tuple[int, int], after: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    limits: list[tuple[int, int]] = []
-    monkeypatch.setattr(resource, "getrlimit", lambda _kind: before)
-    monkeypatch.setattr(resource, "setrlimit", lambda _kind, limit: limits.append(limit))
-    raise_limit_of_files()
-    assert limits == after
-
-
 def test_a_body_that_does_not_come_is_not_awaited_for_ever(public: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("web.security._LOGIN_BODY_S", 0.0)
     sent: list[Message] = []
@@ -463,3 +445,21 @@ def test_a_proxy_may_take_its_part_of_the_path_off_or_not(
     client.cookies.clear()
     assert client.get("/hangtag-login").status_code == 401  # starts like the proxy's path, but is another
     assert client.get("/hangtag/hangtag/login").status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ((256, 4096), [(4096, 4096)]),
+        ((256, resource.RLIM_INFINITY), [(10_240, resource.RLIM_INFINITY)]),
+        ((20_000, 20_000), []),
+    ],
+)
+def test_as_many_files_may_be_open_as_the_system_lets_it(
+    before: tuple[int, int], after: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    limits: list[tuple[int, int]] = []
+    monkeypatch.setattr(resource, "getrlimit", lambda _kind: before)
+    monkeypatch.setattr(resource, "setrlimit", lambda _kind, limit: limits.append(limit))
+    raise_limit_of_files()
+    assert limits == after

@@ -31,32 +31,6 @@ def try_model(serve: Serve, model: Path) -> tuple[TestClient, dict[str, Any]]:
     return client, until(described, "the model answers")
 
 
-def test_the_page_is_told_which_model_answers_and_what_it_promises(serve: Serve, bundle: Path) -> None:
-    _, told = try_model(serve, bundle)
-
-    assert told["model"]["reference"] == load(bundle).reference
-    assert told["model"]["rule"] == load(bundle).rule
-    assert told["edge"] is None
-    assert "edge.onnx" in told["no_edge"]
-
-
-def test_the_edge_graph_is_named_by_the_digest_of_the_model(serve: Serve, edge_bundle: Path) -> None:
-    client, told = try_model(serve, edge_bundle)
-    rules = told["edge"]
-    manifest = read_manifest(edge_bundle).manifest
-    (variant,) = manifest.variants.values()
-
-    first = client.get("/try/edge.onnx")
-    again = client.get("/try/edge.onnx", headers={"if-none-match": first.headers["etag"]})
-    other = client.get("/try/edge.onnx", headers={"if-none-match": '"another"'})
-
-    assert first.content == other.content == (edge_bundle / "edge.onnx").read_bytes()
-    assert first.headers["etag"] == f'"{open_bundle(edge_bundle).digest}"'
-    assert (again.status_code, again.content) == (304, b"")
-    assert rules["thresholds"] == list(variant.ruling_thresholds(len(manifest.labels)))
-    assert rules["labels"] == list(manifest.labels)
-
-
 def test_an_edge_graph_that_was_changed_is_not_served(serve: Serve, edge_bundle: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(edge_bundle, tmp_path / "bundle"))
     client, _ = try_model(serve, copy)
@@ -104,3 +78,29 @@ def test_the_heat_map_is_what_covering_each_patch_does(serve: Serve, bundle: Pat
             made["confidence"] - table[made["label"]], abs=1e-3
         )
     assert client.post("/try/heat-map", content=b"no photo", headers=JPEG).status_code == 422
+
+
+def test_the_page_is_told_which_model_answers_and_what_it_promises(serve: Serve, bundle: Path) -> None:
+    _, told = try_model(serve, bundle)
+
+    assert told["model"]["reference"] == load(bundle).reference
+    assert told["model"]["rule"] == load(bundle).rule
+    assert told["edge"] is None
+    assert "edge.onnx" in told["no_edge"]
+
+
+def test_the_edge_graph_is_named_by_the_digest_of_the_model(serve: Serve, edge_bundle: Path) -> None:
+    client, told = try_model(serve, edge_bundle)
+    rules = told["edge"]
+    manifest = read_manifest(edge_bundle).manifest
+    (variant,) = manifest.variants.values()
+
+    first = client.get("/try/edge.onnx")
+    again = client.get("/try/edge.onnx", headers={"if-none-match": first.headers["etag"]})
+    other = client.get("/try/edge.onnx", headers={"if-none-match": '"another"'})
+
+    assert first.content == other.content == (edge_bundle / "edge.onnx").read_bytes()
+    assert first.headers["etag"] == f'"{open_bundle(edge_bundle).digest}"'
+    assert (again.status_code, again.content) == (304, b"")
+    assert rules["thresholds"] == list(variant.ruling_thresholds(len(manifest.labels)))
+    assert rules["labels"] == list(manifest.labels)

@@ -9,7 +9,7 @@ from models.fit import Fit
 from models.manifest import METADATA_KEY
 from models.preprocess import preprocess_image
 from models.verify import Aspect, verify
-from tests.unit.exporter.edge.materials import LABELS, SIZE, classifier_of, metadata_of, model_of
+from tests.unit.exporter.edge.materials import SIZE, classifier_of, metadata_of, model_of
 
 
 def noise(height, width, seed=0):
@@ -33,56 +33,6 @@ def test_a_photos_result_is_the_models_result_for_its_pixels(classes, unknown, f
         (decided,) = classifier.decide(scores, 1)
         assert answer.review == decided.review
         assert answer.unknown == (pytest.approx(scores.unknown[0], abs=1e-6) if unknown else None)
-
-
-def test_of_equal_classes_the_first_is_the_label():
-    metadata = metadata_of(4)
-    model = onnx.load_from_string(model_of(metadata))
-    weights = next(constant for constant in model.graph.initializer if constant.name == "weights")
-    columns = np.zeros((SIZE * SIZE * 3, 4), np.float32)
-    columns[:, 0] = -1.0
-    weights.CopyFrom(onnx.numpy_helper.from_array(columns, "weights"))
-    edge = load_edge(edge_graph(model.SerializeToString(), metadata), "edge")
-    answer = edge.run(np.full((20, 20, 3), 255, np.uint8))
-    assert answer.probabilities[1] == answer.probabilities[2] == answer.probabilities[3]
-    assert answer.label == 1
-
-
-def test_the_metadata_comes_along():
-    metadata = metadata_of(3, unknown=True)
-    model = onnx.load_from_string(model_of(metadata))
-    onnx.helper.set_model_props(model, {METADATA_KEY: metadata.model_dump_json(), "shop": "ours"})
-    data = edge_graph(model.SerializeToString(), metadata)
-    assert load_edge(data, "edge").metadata == metadata
-    edge = onnx.load_from_string(data)
-    assert {entry.key: entry.value for entry in edge.metadata_props}["shop"] == "ours"
-    assert edge.producer_name == "hangtag"
-
-
-def test_names_and_shapes_are_those_of_an_edge_graph():
-    metadata = metadata_of(3, unknown=True)
-    graph = onnx.load_from_string(edge_graph(model_of(metadata), metadata)).graph
-    shapes = {
-        value.name: [size.dim_param or size.dim_value for size in value.type.tensor_type.shape.dim]
-        for value in (*graph.input, *graph.output)
-    }
-    assert shapes == {
-        "image": ["height", "width", 3], "label": [], "confidence": [],
-        "probabilities": [len(LABELS)], "unknown": [], "review": [],
-    }  # fmt: skip
-
-
-def test_a_model_may_use_the_very_names_that_the_graph_before_it_has():
-    metadata = metadata_of(3)
-    taken = onnx.load_from_string(edge_graph(model_of(metadata), metadata))
-    names = {name for node in taken.graph.node for name in (node.name, *node.output)} - {"", "probabilities"}
-    model = onnx.load_from_string(model_of(metadata))
-    for name in sorted(names):
-        model.graph.node.append(onnx.helper.make_node("Identity", ["floats"], [name], name=name))
-    assert {"pixels", "label", "confidence"} < names
-    edge = load_edge(edge_graph(model.SerializeToString(), metadata), "edge")
-    plain = load_edge(taken.SerializeToString(), "edge")
-    assert np.array_equal(edge.run(noise(20, 30)).probabilities, plain.run(noise(20, 30)).probabilities)
 
 
 def ruled_by(thresholds, unknown=False):

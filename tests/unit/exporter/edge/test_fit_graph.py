@@ -1,7 +1,6 @@
 from functools import cache
 
 import numpy as np
-import onnx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -48,15 +47,6 @@ def test_a_photo_of_any_size_is_fitted_to_the_pixel_as_pillow_does_it(height, wi
 def test_tiny_and_very_long_photos_too(fit, height, width):
     photo = noise(height, width)
     assert np.array_equal(fitted(photo, fit, 32), by_pillow(photo, fit, 32))
-
-
-def test_input_and_output_are_named_and_sized_as_promised():
-    graph = fit_graph(PreprocessSpec(size=48)).graph
-    (image,), (pixels,) = graph.input, graph.output
-    assert (image.name, pixels.name) == ("image", "pixels")
-    assert [size.dim_param or size.dim_value for size in image.type.tensor_type.shape.dim] == ["height", "width", 3]
-    assert [size.dim_value for size in pixels.type.tensor_type.shape.dim] == [1, 48, 48, 3]
-    assert {value.type.tensor_type.elem_type for value in (image, pixels)} == {onnx.TensorProto.UINT8}
 
 
 @pytest.mark.parametrize("fit", Fit)

@@ -1,11 +1,10 @@
 from dataclasses import replace
 
 import numpy as np
-import onnx
 import pytest
 
-from exporter.cost import Drop, Float32
-from exporter.int8 import Attempt, Refusal, find_int8, why_refused
+from exporter.cost import Float32
+from exporter.int8 import Attempt, Refusal, find_int8
 from exporter.options import ExportOptions
 
 
@@ -85,27 +84,3 @@ def test_a_block_is_not_cut_in_two(keep, make_network, says):
     found = find_int8(source, ExportOptions(max_drop=100.0), unseen, min_gain=0.0)
     assert isinstance(found, Attempt)
     assert len(found.float_layers) < 2
-
-
-def attempt(estimate, gain, *layers):
-    drop = Drop(200, 0.8, 0.83, 3.0, (2.0, 4.0), 500, 0.95, estimate)
-    return Attempt(onnx.ModelProto(), layers, 9, drop, gain)
-
-
-@pytest.mark.parametrize(
-    ("attempts", "figures"),
-    [
-        ((attempt(2.5, 2.0), attempt(3.0, 1.75, "a")), ("2.50", "0.5 are allowed", "2.00 times")),
-        (
-            (attempt(2.5, 2.0), attempt(2.25, 1.75, "a"), attempt(3.0, 1.5, "a", "b")),
-            ("2.25", "1.75 times", "1 layer in floating point"),
-        ),
-        (
-            (attempt(0.25, 0.5), attempt(0.5, 0.75, "a"), attempt(0.375, 0.875, "a", "b")),
-            ("0.38", "0.88 times", "2 layers in floating point"),
-        ),
-    ],
-)
-def test_the_reason_is_that_of_the_best_attempt(attempts, figures):
-    reason = why_refused(attempts, 0.5)
-    assert [figure for figure in figures if figure not in reason] == []

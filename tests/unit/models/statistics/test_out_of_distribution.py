@@ -53,7 +53,7 @@ def test_a_strange_cloud_scores_higher_than_known_ones(relative):
     ],
     ids=["one", "zeros", "constant", "wide", "thousands", "singles", "gaps", "very wide"],
 )
-@pytest.mark.parametrize("relative", [True, False])
+@pytest.mark.parametrize("relative", [True, pytest.param(False, marks=pytest.mark.rest)])
 def test_poor_features_still_give_finite_scores(features, labels, relative):
     head = fit_distance(features, np.array(labels), relative=relative)
     assert len(head.centres) == len(set(np.array(labels).tolist()))
@@ -124,18 +124,6 @@ def test_rounding_of_equal_features_makes_no_photo_unknown():
 SCORES = np.array([100.0, -50.0, 200.0])
 
 
-@pytest.mark.parametrize(
-    ("limit", "sizes"), [(10.0, [100.0, 100.0, 200.0]), (-150.0, [150.0, 150.0, 200.0]), (1e6, [1e6, 1e6, 1e6])]
-)
-def test_the_size_is_the_largest_of_score_limit_and_median(limit, sizes):
-    assert relative_difference(SCORES, SCORES + 1.0, limit) == pytest.approx([1.0 / size for size in sizes])
-
-
-def test_one_strange_photo_makes_no_difference_small():
-    scores = np.array([1.0, 1.0, 1.0, 1e9])
-    assert relative_difference(scores, scores + np.array([0.1, 0, 0, 0]), 1.0)[0] == pytest.approx(0.1)
-
-
 @pytest.mark.parametrize("wrong", [np.nan, np.inf, -np.inf])
 def test_what_is_no_number_is_infinitely_far(wrong):
     assert relative_difference(SCORES, np.array([wrong, -50.0, 200.0]), 10.0).tolist() == [np.inf, 0.0, 0.0]
@@ -172,12 +160,3 @@ def test_shown_kinds_of_outliers_are_found_more_often_and_others_as_often():
     assert auroc(after, known, alike) > auroc(before, known, alike) + 0.01
     for others in (unlike, strange + np.random.default_rng(5).normal(0, 1.4, (200, 16))):
         assert auroc(after, known, others) > auroc(before, known, others) - 0.01
-
-
-@pytest.mark.parametrize(("times", "share"), [(1, 0.1), (100, 0.2 * 2000 / 2020)])
-def test_twenty_outliers_weigh_a_tenth_and_many_no_more_than_a_fifth(times, share):
-    features, labels, _ = clouds(100)
-    some = between(20, seed=2)
-    unit, others = (found / np.linalg.norm(found, axis=1, keepdims=True) for found in (features, some))
-    head = fit_distance(features, labels, np.tile(some, (times, 1)))
-    np.testing.assert_allclose(head.mean, (1 - share) * unit.mean(axis=0) + share * others.mean(axis=0), atol=1e-6)

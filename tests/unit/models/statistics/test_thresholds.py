@@ -102,34 +102,6 @@ def test_every_set_with_a_promise_has_a_default():
     assert defaults.count(None) <= 10
 
 
-def test_repeats_of_a_picture_prove_nothing_more():
-    guesses = np.zeros(440, np.intp)
-    probabilities = sure(guesses, np.linspace(0.9999, 0.99, 440))
-    once, four_times = (
-        precision_targets(rows_of(probabilities, guesses, groups=np.arange(440) // times)) for times in (1, 4)
-    )
-    assert [target.rows[0] for target in (*once, *four_times)] == [440] * 5 + [110] * 5
-    assert covered(once) == [1.0] * 5
-    assert covered(four_times) == [1.0, 1.0, 1.0, 0.0, 0.0]  # it takes 152 pictures to prove 0.98
-
-
-def test_a_class_is_not_refused_for_one_picture_that_comes_often():
-    guesses = np.repeat([0, 1], [3000, 40])
-    labels = with_errors(guesses, slice(3000, 3030), 0)
-    one = np.append(np.arange(3000), np.full(40, 3000))
-    each, together = (
-        at(precision_targets(rows_of(sure(guesses, 0.9), labels, groups=groups)), 0.9)
-        for groups in (np.arange(3040), one)
-    )
-    assert each.thresholds[1] is None
-    assert together.thresholds[1] is not None
-
-
-def test_groups_of_two_folds_are_not_taken_for_one():
-    found = fit_confidence(held_out(100), None, [held_out(100, 1.0, seed) for seed in range(4)], cv=True)
-    assert [target.rows[0] for target in found.targets] == [500] * 5
-
-
 def test_unknown_rows_go_to_review_and_count_for_coverage_only():
     guesses = np.zeros(400, np.intp)
     labels = np.repeat([0, 1], [300, 100])

@@ -4,7 +4,6 @@ import pytest
 
 from models.errors import DataError
 from models.photo import NONE
-from trainer.check.check_reports import check_page
 from trainer.check.checkup import Issue, check_up
 from trainer.check.near import NearPair
 from trainer.data.dataset import read_dataset
@@ -54,24 +53,6 @@ def related(checkup):
     return by
 
 
-@pytest.mark.parametrize(
-    ("issue", "places"),
-    [
-        (Issue.PLACEHOLDER, [6, 7]),
-        (Issue.EXACT_DUPLICATE, [0, 1, 3, 4]),
-        (Issue.NEAR_DUPLICATE, [0, 1, 2]),
-        (Issue.LABEL_CONFLICT, [3, 4]),
-        (Issue.LEAK, [1, 2, 5]),
-        (Issue.DARK, [7]),
-        (Issue.WRONG_EXTENSION, [7]),
-        (Issue.LIGHT, []),
-        (Issue.MISSING, []),
-    ],
-)
-def test_photos_with_an_issue_the_worst_first(checkup, issue, places):
-    assert checkup.places(issue) == places
-
-
 def test_closer_near_duplicates_have_lower_scores_and_equal_pixels_equal_ones(related):
     found = related(exact=((0, 6),), near=(NearPair(2, 5, 0.97), NearPair(5, 6, 1.0), NearPair(3, 4, -0.2)))
     scores = found.scores[Issue.NEAR_DUPLICATE]
@@ -100,14 +81,3 @@ def test_photos_without_a_product_are_compared_and_of_no_class(tmp_path, tiles):
     assert found.outliers == 31
     assert found.guesses
     assert not any(guess.is_shortcut or NONE in guess.pair for guess in found.guesses)
-
-
-def test_without_usable_photos_of_products_no_shortcut_is_judged(tmp_path, tiles):
-    for label in ("hat", "vase"):
-        (tmp_path / "photos" / label).mkdir(parents=True)
-        (tmp_path / "photos" / label / "page.jpg").write_text("<html>")
-    (tmp_path / "photos" / NONE).mkdir()
-    tiles(1).save(tmp_path / "photos" / NONE / "a.png")
-    found = check_up(read_dataset(tmp_path / "photos"), StatisticsStore(tmp_path / "cache"), ignored)
-    assert (found.guesses, found.outliers, len(found.scanned.faulty)) == ((), 1, 2)
-    assert check_page(found)

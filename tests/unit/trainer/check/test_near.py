@@ -105,25 +105,6 @@ def test_crowds_of_which_each_sees_itself_alone_are_joined(photos):
     assert set(groups) == {0}
 
 
-@pytest.fixture(scope="module")
-def edited(photos, copies):
-    some = [copied(cropped(photo, 0.03, 0, 0.02, 0.04)) for photo in photos[::4]]
-    return np.stack([*copies, *some, *(copied(encoded(photo, 50)) for photo in photos[::6])])
-
-
-def test_chunks_do_not_change_the_pairs(edited):
-    whole, parts = near(edited, chunk=len(edited)), near(edited, chunk=17)
-    assert ends(parts) == ends(whole)
-    assert [pair.likeness for pair in parts] == pytest.approx([pair.likeness for pair in whole], abs=1e-3)
-
-
-def test_the_order_of_the_photos_does_not_change_the_groups(edited):
-    order = np.random.default_rng(5).permutation(len(edited)).tolist()
-    shuffled = near(edited[order])
-    there = joined(len(edited), [(order[pair.first], order[pair.second]) for pair in shuffled])
-    assert there.tolist() == joined(len(edited), list(ends(near(edited)))).tolist()
-
-
 def test_an_index_in_cells_finds_pairs_as_well(photos, copies, monkeypatch):
     """The index uses cells for more than 4,096 photos, and here for more than 100."""
     monkeypatch.setattr("trainer.check.near._EXACT_SEARCH", 100)

@@ -97,12 +97,6 @@ def test_a_second_quarantine_keeps_what_the_first_one_has(photos, tmp_path):
     assert {path.name: path.read_text() for path in (photos / "hat").glob("page*")} == names
 
 
-@pytest.mark.usefixtures("moved")
-def test_a_file_that_is_gone_from_the_quarantine_is_told(photos, tmp_path):
-    (tmp_path / "aside" / "hat" / "page.jpg").unlink()
-    assert bring_back(tmp_path / "aside") == BroughtBack(2, (), (photos / "hat" / "page.jpg",))
-
-
 def test_a_file_that_cannot_be_moved_is_named_and_the_others_come_back(photos, tmp_path):
     make_outside(photos, tmp_path / "aside", "--quarantine")
     (tmp_path / "aside" / "vase").write_text("in the way")
@@ -166,25 +160,6 @@ def test_the_remaining_rows_of_a_table_are_a_csv_that_can_be_read_again(photos, 
     assert left[2].path == own
 
 
-def test_photos_that_were_fetched_stay_in_the_cache_and_their_rows_go(photos, tmp_path):
-    broken, files = photos / "hat" / "page.jpg", sorted(photos.rglob("[0-9].png"))
-    rows = [f"{file},{file.parent.name}\n" for file in (broken, *files)]
-    (photos / "shop.csv").write_text(f"image,label\n{''.join(rows)}")
-    dataset = read_dataset(photos / "shop.csv")
-    fetched = replace(dataset.photos[0], cell="https://shop.example/page.jpg")
-    count, rest = quarantined(replace(dataset, photos=(fetched, *dataset.photos[1:])), tmp_path)
-    assert (count, broken.read_text()) == (0, "<html>")
-    assert [photo.path for photo in read_dataset(rest).photos] == files
-
-
-@pytest.mark.parametrize("log", [None, "what,is,this\na,b,c\n"])
-def test_undo_needs_the_log_of_a_quarantine(tmp_path, log):
-    if log:
-        (tmp_path / LOG).write_text(log)
-    with pytest.raises(InputError, match=LOG):
-        bring_back(tmp_path)
-
-
 def test_a_log_starts_no_formula_and_files_with_such_names_come_back(photos, tmp_path):
     (photos / "hat").rename(photos / "=1+1")
     before = contents(photos)
@@ -193,3 +168,11 @@ def test_a_log_starts_no_formula_and_files_with_such_names_come_back(photos, tmp
         assert [cell for row in csv.reader(file) for cell in row if without_formula(cell) != cell] == []
     bring_back(tmp_path / "aside")
     assert contents(photos) == before
+
+
+@pytest.mark.parametrize("log", [None, "what,is,this\na,b,c\n"])
+def test_undo_needs_the_log_of_a_quarantine(tmp_path, log):
+    if log:
+        (tmp_path / LOG).write_text(log)
+    with pytest.raises(InputError, match=LOG):
+        bring_back(tmp_path)

@@ -80,15 +80,6 @@ def test_the_promise_is_measured_on_the_answered_rows(tmp_path: Path, store: Cor
     assert record_audit(job, store, 5) == audit, "what was drawn stays drawn"
 
 
-def test_an_audit_of_all_rows_counts_each_repeat_of_a_photo(tmp_path: Path, store: CorrectionStore) -> None:
-    rows = [Row(0, "boots", 0.99, Status.LABELED)] * 3 + [Row(1, "hats", 0.99, Status.LABELED)]
-    job = finished(tmp_path, rows).job
-    say(store, 0, "boots")
-    say(store, 1, "boots")
-    audit = audit_figures(job, audit_sample(job, 10), resolve(store.votes()))
-    assert (audit.right, audit.answered, audit.precision) == (3, 4, 0.75)
-
-
 def test_a_label_above_what_reviewers_say_is_right(tmp_path: Path, store: CorrectionStore) -> None:
     job = finished(tmp_path, many(40, wrong=40)).job
     pin = job.spec.model.model_copy(update={"taxonomy": {"sandals": "boots", "hats": "worn"}})
@@ -98,13 +89,3 @@ def test_a_label_above_what_reviewers_say_is_right(tmp_path: Path, store: Correc
         say(store, row.row - 1, label)
     assert audit_figures(in_tree, sample, resolve(store.votes())).right == 2
     assert audit_figures(job, sample, resolve(store.votes())).right == 1
-
-
-def test_labels_that_differ_in_blanks_or_normal_form_are_the_same(tmp_path: Path, store: CorrectionStore) -> None:
-    names = ("lamp ", "Hu\u0308te")  # as in a model from elsewhere
-    labels = finished(tmp_path, [Row(n, names[n % 2], 0.99, Status.LABELED) for n in range(40)])
-    for n in range(40):
-        say(store, n, ("lamp", "H\u00fcte")[n % 2])
-    assert audit_figures(labels.job, audit_sample(labels.job, 40), resolve(store.votes())).right == 40
-    done = apply_to_job(labels, store)
-    assert (done.confirmed, done.changed) == (40, 0)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from models.errors import DataError, ExitCode, InputError
+from models.errors import DataError, InputError
 from models.photo import NONE
 from trainer.data.dataset import LabeledPhoto, Split, read_dataset, split_named
 
@@ -46,39 +46,18 @@ def test_a_folder_is_a_class(lay):
     assert (dataset.classes, dataset.excluded) == (("Clock", "hat", "vase"), ())
 
 
-@pytest.mark.parametrize("name", ["val", "valid", "validation", "VALID", "Validation"])
-def test_split_folders_say_what_each_photo_is_for(lay, name):
-    root = lay("train/hat/1.jpg", "train/vase/1.jpg", f"{name}/hat/2.jpg", "test/vase/3.jpg")
-    assert found(read_dataset(root), root) == {
-        ("train/hat/1.jpg", "hat", Split.TRAIN),
-        ("train/vase/1.jpg", "vase", Split.TRAIN),
-        (f"{name}/hat/2.jpg", "hat", Split.VAL),
-        ("test/vase/3.jpg", "vase", Split.TEST),
-    }
-
-
 NAMES = {
     Split.TRAIN: ("train", "Training", "TRAINING_SET", "train-images", "train2017", "trainset", "01 train"),
     Split.VAL: ("val", "Valid", "validation_set", "dev", "VALIDATE", "valide", "val_data"),
     Split.TEST: ("Test", "Testing", "test_set", "test-photos", "TestImages", "hold-out", "tests", "eval", "Evaluation"),
-    None: (
-        "trainers",
-        "testers",
-        "valentine",
-        "medieval",
-        "device",
-        "contest",
-        "hat",
-        "",
-        "model-train",
-        "dataset" * 50,
-    ),
+    None: ("trainers", "testers", "valentine", "medieval", "device", "contest", "", "model-train", "dataset" * 50),
 }
 
 
-@pytest.mark.parametrize(("name", "split"), [(name, split) for split, names in NAMES.items() for name in names])
-def test_names_of_splits(name, split):
-    assert split_named(name) is split
+def test_names_of_splits():
+    assert {
+        split: tuple(name for name in names if split_named(name) is split) for split, names in NAMES.items()
+    } == NAMES
 
 
 def test_splits_have_many_names_and_a_folder_around_them(lay):
@@ -130,18 +109,6 @@ def test_inner_folders_that_may_be_the_classes_are_remarked(lay, first):
     assert note.startswith(f"{first} and fold_2/hat are two classes; if the inner folders are")
 
 
-def test_a_label_of_thousands_of_letters_is_cut_where_people_read_it(csv_file):
-    long = "hat;" * 4000
-    path = csv_file(f"image,label\n1.jpg,{long}\n2.jpg,{long.upper()}\n")
-    notes = read_dataset(path).notes
-    assert len(notes) == 2
-    assert max(map(len, notes)) < 400
-    path.write_text(f"image,label\n1.jpg,{long}\n")
-    with pytest.raises(DataError, match="at least two classes") as refusal:
-        read_dataset(path)
-    assert len(str(refusal.value)) < 400
-
-
 def test_a_table_may_name_a_class_like_a_split_but_not_all_of_them(csv_file):
     path = csv_file("image,label\n1.jpg,train\n2.jpg,car\n")
     assert read_dataset(path).classes == ("car", "train")
@@ -159,9 +126,12 @@ OF_SYSTEMS = (
 )
 
 
-@pytest.mark.parametrize("stray", [*OF_SYSTEMS, "train/@eaDir/1.jpg", "train/hat/@eaDir/1.jpg", "train/hat/Thumbs.db"])
-def test_files_of_operating_systems_are_ignored(lay, stray):
-    root = lay("train/hat/1.jpg", "train/vase/1.jpg", stray)
+HIDDEN = (".cache/1.jpg", "train/hat/.DS_Store", "train/hat/._1.jpg", "train/hat/.ipynb_checkpoints/1.jpg")
+
+
+def test_files_of_operating_systems_are_ignored(lay):
+    strays = ("train/@eaDir/1.jpg", "train/hat/@eaDir/1.jpg", "train/hat/Thumbs.db")
+    root = lay("train/hat/1.jpg", "train/vase/1.jpg", *OF_SYSTEMS, *HIDDEN, *strays)
     dataset = read_dataset(root)
     assert (len(dataset.photos), dataset.classes, dataset.excluded) == (2, ("hat", "vase"), ())
 
@@ -207,14 +177,6 @@ def test_labels_that_look_alike_or_share_a_cell_are_remarked(csv_file, labels, n
 def test_split_folders_without_a_train_folder_are_not_taken_for_classes(lay):
     root = lay("val/hat/1.jpg", "val/vase/1.jpg", "test/hat/2.jpg", "test/vase/2.jpg")
     assert read_dataset(root).classes == ("hat", "vase")
-
-
-@pytest.mark.parametrize("hidden", [".cache/1.jpg", "hat/.DS_Store", "hat/._1.jpg", "hat/.ipynb_checkpoints/1.jpg"])
-def test_hidden_files_are_ignored_silently(lay, hidden):
-    root = lay("hat/1.jpg", "vase/1.jpg", hidden)
-    dataset = read_dataset(root)
-    assert found(dataset, root) == {("hat/1.jpg", "hat", None), ("vase/1.jpg", "vase", None)}
-    assert dataset.excluded == ()
 
 
 def test_files_that_are_not_photos_are_set_aside_and_reported(lay):
@@ -264,18 +226,6 @@ def test_a_class_name_that_no_file_could_hold_is_refused(lay, name):
 def test_a_folder_without_two_classes_of_photos_is_refused(lay, names, named):
     with pytest.raises(DataError, match=named):
         read_dataset(lay(*names))
-
-
-def test_classes_whose_names_begin_like_splits_are_classes(lay):
-    assert read_dataset(lay("Trainers/1.jpg", "Testers/1.jpg")).classes == ("Testers", "Trainers")
-
-
-@pytest.mark.parametrize("name", ["nowhere", "photos.zip"])
-def test_a_path_that_is_neither_folder_nor_table_is_refused_as_a_wrong_option(lay, name):
-    root = lay("photos.zip")
-    with pytest.raises(DataError, match=name) as caught:
-        read_dataset(root / name)
-    assert caught.value.exit_code == ExitCode.USAGE
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from models.statistics.confidence import TARGETS, Confidence, PrecisionTarget, U
 from models.statistics.intervals import proportion_interval
 from trainer.data.dataset import Split
 from trainer.judging.evaluate import Judged, SplitPredictions, evaluate, is_better
-from trainer.judging.figures import outlier_figures, score
+from trainer.judging.figures import score
 from trainer.splits.assigned import AssignedPhoto
 
 CLASSES = ("clock", "hat")
@@ -80,14 +80,6 @@ def test_the_achieved_precision_of_a_target(report):
     assert (without.automatic, without.wrong) == (2, 1)
 
 
-def test_where_no_row_is_automatic_there_is_no_precision():
-    none = tuple(target.model_copy(update={"thresholds": (None, None)}) for target in CONFIDENCE.targets)
-    found = evaluate(CLASSES, CONFIDENCE.model_copy(update={"targets": none}), {Judged.TEST: TEST})
-    realised = found.coverage_at_precision["0.90"].test
-    assert (realised.coverage, realised.automatic, realised.precision) == (0.0, 0, None)
-    assert realised.precision_95 == (0.0, 1.0)
-
-
 def test_the_share_of_unknown_rows_is_said_and_a_score_at_the_limit_is_within(report):
     unknown = report.unknown
     assert (unknown.score, unknown.limit, unknown.kept) == ("distance", 1.0, 0.95)
@@ -95,13 +87,6 @@ def test_the_share_of_unknown_rows_is_said_and_a_score_at_the_limit_is_within(re
     assert unknown.review.test == 0
     at_limit = replace(VAL, unknown=np.ones(6, np.float32))
     assert evaluate(CLASSES, CONFIDENCE, {Judged.VAL: at_limit}).unknown.review.val == 0
-
-
-def test_without_an_unknown_score_every_row_is_known():
-    val = replace(VAL, unknown=None)
-    report = evaluate(CLASSES, CONFIDENCE.model_copy(update={"unknown": None}), {Judged.VAL: val})
-    assert report.unknown is None
-    assert report.coverage_at_precision["0.98"].val.automatic == 4
 
 
 @pytest.mark.parametrize("test", [{}, {Judged.TEST: judged(0)}])
@@ -135,13 +120,6 @@ def rounded(value):
     if isinstance(value, list):
         return [rounded(inner) for inner in value]
     return round(value, 6) if isinstance(value, float) else value
-
-
-def test_figures_of_photos_without_a_product_stand_beside_the_limit():
-    outliers = outlier_figures(np.array([0.5, 2.0]), STRANGE, 1.0)
-    report = evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}, outliers=outliers)
-    assert report.unknown.outliers == outliers
-    assert report.val == evaluate(CLASSES, CONFIDENCE, {Judged.VAL: VAL}).val
 
 
 def test_the_network_with_less_loss_is_better_out_of_fold_or_on_validation():

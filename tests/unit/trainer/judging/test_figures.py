@@ -64,19 +64,6 @@ def test_figures_agree_with_the_confusion_matrix_which_has_truth_in_rows(pairs):
         assert row.precision == pytest.approx(matrix[i, i] / max(1, matrix[:, i].sum()))
 
 
-def test_photos_of_one_product_narrow_no_interval():
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 4, 200)
-    guess = np.where(rng.random(200) < 0.7, truth, (truth + 1) % 4)
-    groups, often = np.repeat(np.arange(200), 4), sure(np.repeat(guess, 4))
-    effect = group_effect(often, np.repeat(truth, 4), groups)
-    assert effect == pytest.approx(4)
-    assert group_effect(often, np.repeat(truth, 4), np.arange(800)) == 1
-    once, repeated = score(sure(guess), truth, CLASSES), score(often, np.repeat(truth, 4), CLASSES, effect)
-    assert repeated.accuracy_95 == pytest.approx(once.accuracy_95, abs=0.02)
-    assert repeated.classes["clock"].recall_95 == pytest.approx(once.classes["clock"].recall_95)
-
-
 @pytest.mark.parametrize(("count", "size", "accuracy"), [(40, 10, 0.97), (10, 20, 0.9), (5, 40, 0.9), (200, 1, 0.9)])
 def test_intervals_hold_the_truth_where_photos_of_a_product_err_together(count, size, accuracy):
     """The correlation of errors within a product is 0.3; 5% of the intervals may miss."""

@@ -106,28 +106,6 @@ def test_a_flip_mirrors_about_half_of_the_photos_to_the_pixel(photos):
     assert COUNT / 4 < mirrored.sum() < COUNT * 3 / 4
 
 
-def dots(side=33):
-    """Photos of a soft dot in the middle."""
-    far = np.arange(side) - side // 2
-    dot = 255 * np.exp(-(far[:, None] ** 2 + far[None] ** 2) / 8.0)
-    return np.broadcast_to(dot[None, :, :, None], (COUNT, side, side, 3)).astype(np.float32)
-
-
-def centres(shown):
-    """Where the dots are: ``(n, 2)``, x and y from the middle, as shares of the side."""
-    side = shown.shape[1]
-    weight = shown[..., 0] / shown[..., 0].sum(axis=(1, 2), keepdims=True)
-    far = (np.arange(side) - side // 2) / side
-    return np.stack([(weight.sum(axis=axis) * far).sum(axis=1) for axis in (1, 2)], axis=1)
-
-
-def test_a_shift_moves_photos_both_ways_and_no_farther_than_wished():
-    moved = centres(change(dots(), replace(NOTHING, shift=0.1)))
-    assert np.abs(moved).max() <= 0.1 + 1e-3
-    assert (moved.min(axis=0) < -0.05).all()
-    assert (moved.max(axis=0) > 0.05).all()
-
-
 def holes(photos, shown):
     """Height and width of each photo's changed area, in pixels; 0 without a change."""
     changed = (np.abs(shown - photos) > 1e-3).any(axis=3)

@@ -16,8 +16,6 @@ from trainer.learning.loop import TrainingBudget, ValidationPhotos, fit
 from trainer.learning.recipe import Stage
 from trainer.run import Run, read_history
 
-BLACK, WHITE = 0, 255
-
 
 def test_every_epoch_is_in_results_csv_and_told_with_its_figures(fit_once, run):
     view = Diary()
@@ -170,17 +168,3 @@ def test_the_first_steps_compilation_is_timed_separately(run):
     puppet.step = slow_at_first
     rows = fit(puppet, STEADY, puppet, NOTHING, run, TrainingBudget(2, clock=clock), Diary()).history
     assert [(row.seconds, row.compile_s) for row in rows] == [(72.0, 60.0), (12.0, 0.0)]
-
-
-def test_waiting_is_the_share_of_time_in_which_there_are_no_photos(run):
-    clock = Clock()
-    puppet = Puppet(clock, 32, steps=4, full_step_s=3)
-    learn = puppet.step
-
-    def slow(*batch):
-        clock.now += 1
-        return learn(*batch)
-
-    puppet.step = slow
-    (row,) = fit(puppet, STEADY, puppet, NOTHING, run, TrainingBudget(1, clock=clock), Diary()).history
-    assert (row.waiting, row.seconds, row.images_per_s) == (0.75, 16.0, 0.25)

@@ -61,11 +61,6 @@ def test_two_classes_have_a_column_each(store, names):
     assert found[:, 1:] == pytest.approx(said(network, "logits", store.take(names)), abs=1e-4)
 
 
-def test_no_photos_are_no_answers(store):
-    found = Predictor(network_of(1), store).predict([])
-    assert (found.logits.shape, found.features.shape) == ((0, 2), (0, 80))
-
-
 def test_features_on_disk_serve_another_head_and_damaged_files_are_ignored(store, names, tmp_path):
     """Some photos are new each time; only features of the same weights and pixels are taken."""
 

@@ -5,9 +5,7 @@ from hypothesis import strategies as st
 
 from trainer.learning.recipe import (
     MOST_WEIGHT,
-    Stage,
     class_weights,
-    mean_cost,
     rate_at,
     recipe_for,
 )
@@ -45,12 +43,6 @@ def test_fine_tuning_of_many_photos_takes_a_larger_batch():
     recipe = recipe_for(Arch.EFFICIENTNET_LITE0, pretrained=True)
     assert (recipe.batch_of(1_499), recipe.batch_of(1_500)) == (16, 32)
     assert recipe.epochs_of(2_000, 512) == 40
-
-
-@pytest.mark.parametrize(("progress", "cost"), [(0.0, 0.7), (0.25, 0.8), (0.5, 1.0), (0.75, 1.0), (1.0, 1.0)])
-def test_epochs_of_smaller_photos_cost_less(progress, cost):
-    """One of half the side takes 40% of the time."""
-    assert mean_cost(progress, (Stage(until=0.5, scale=0.5),)) == pytest.approx(cost)
 
 
 sizes = st.lists(st.integers(0, 100_000), min_size=1)

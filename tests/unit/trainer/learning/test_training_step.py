@@ -50,13 +50,6 @@ def same(one, other):
     return all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
 
 
-def test_steps_make_the_loss_smaller(logits_network, pixels):
-    learner = learner_of(logits_network((0.0, 0.0, 0.0)))
-    losses = [step(learner, pixels, eye(8), rate=1e-3)[0] for _ in range(20)]
-    assert losses[-1] < 0.5 * losses[0]
-    assert step(learner, pixels, eye(8))[1] == 1.0
-
-
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_the_loss_is_the_cross_entropy_of_smoothed_targets(logits_network, pixels, smoothing):
     biases = np.array([0.5, -1.0, 2.0])

@@ -6,12 +6,14 @@ import pytest
 
 from trainer.request import Arch
 
-QUICK = {Arch.CNN, Arch.SIMPLE, Arch.MOBILENET, Arch.EFFICIENTNET_LITE0}
+QUICK = {Arch.CNN, Arch.EFFICIENTNET_LITE0}
+SLOWER = {Arch.SIMPLE, Arch.MOBILENET}
 
 
 def by_speed(archs: Iterable[Arch]) -> list[Any]:
-    """Architectures as parameters; slow ones are marked as proofs."""
-    return [pytest.param(arch, id=arch.value, marks=[] if arch in QUICK else pytest.mark.proof) for arch in archs]
+    """Architectures as parameters; ``make test-all`` takes a few more, and slow ones are marked as proofs."""
+    marks = {**dict.fromkeys(QUICK, ()), **dict.fromkeys(SLOWER, pytest.mark.rest)}
+    return [pytest.param(arch, id=arch.value, marks=marks.get(arch, pytest.mark.proof)) for arch in archs]
 
 
 @pytest.fixture(scope="module", params=by_speed(Arch))

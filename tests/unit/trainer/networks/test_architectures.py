@@ -47,7 +47,10 @@ def reference(family, given):
     return body
 
 
-@pytest.fixture(scope="module", params=["body.weights.h5", "body.h5", "model.keras"])
+@pytest.fixture(
+    scope="module",
+    params=["body.weights.h5", *(pytest.param(n, marks=pytest.mark.rest) for n in ("body.h5", "model.keras"))],
+)
 def network(request, family, reference, tmp_path_factory):
     """Our network, from a file that Keras wrote."""
     path = tmp_path_factory.mktemp("weights") / request.param

@@ -18,14 +18,6 @@ def test_every_architecture_gives_a_probability_for_each_class(network, pixels):
     assert output.sum(axis=1) == pytest.approx(np.ones(3), abs=1e-5)
 
 
-def test_two_classes_give_the_probability_of_the_second(arch, random_network, pixels):
-    network = random_network(arch, 2)
-    output = np.asarray(network(pixels))
-    assert output.shape == (3, 1)
-    assert ((output > 0) & (output < 1)).all()
-    assert network.layers[-1].activation is keras.activations.sigmoid
-
-
 def test_the_body_lies_in_the_one_network_with_the_names_that_others_look_for(network, arch):
     assert [layer.name for layer in network.layers[-2:]] == ["logits", "probabilities"]
     assert len(network.get_layer("features").output.shape) == 2
@@ -50,13 +42,16 @@ def momenta(network):
     return {layer.momentum for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)}
 
 
+@pytest.mark.rest
 def test_batch_norms_of_a_network_from_nothing_soon_leave_their_start(random_network, file):
     """MobileNetV2's norms move by a thousandth a step: after 500 steps half of their start remains."""
     assert momenta(random_network(Arch.MOBILENET_V2)) == {0.9}
     assert momenta(start(file)) == {0.99}, "the norms of a trained network are already right"
 
 
-@pytest.mark.parametrize(("arch", "size"), [(Arch.CNN, 32), (Arch.SIMPLE, 32), (Arch.MOBILENET, 64)])
+@pytest.mark.parametrize(
+    ("arch", "size"), [(Arch.CNN, 32), (Arch.SIMPLE, 32), pytest.param(Arch.MOBILENET, 64, marks=pytest.mark.rest)]
+)
 def test_a_new_run_may_change_the_head_and_with_pooled_maps_the_size(random_network, arch, size, tmp_path):
     before = random_network(arch, classes=2, size=size)
     before.save(tmp_path / "best.keras")
@@ -77,7 +72,7 @@ def test_a_model_of_another_kind_or_size_is_refused(random_network, arch, other,
         start(path, arch, None)
 
 
-@pytest.mark.parametrize("name", ["whole.weights.h5", "whole.h5"])
+@pytest.mark.parametrize("name", ["whole.weights.h5", pytest.param("whole.h5", marks=pytest.mark.rest)])
 def test_weights_with_a_top_are_refused(tmp_path, name):
     path, whole = tmp_path / name, narrow(classes=7)
     (whole.save_weights if ".weights." in name else whole.save)(path)
@@ -89,14 +84,6 @@ def test_weights_with_a_top_are_refused(tmp_path, name):
 def test_weights_of_another_architecture_are_refused_naming_both(file):
     with pytest.raises(InputError, match=rf"{file} does not fit mobilenet_v2 of width 1: it has"):
         start(file, Arch.MOBILENET_V2, None)
-
-
-@pytest.mark.parametrize("name", ["body.weights.h5", "body.h5", "body.keras", "body.txt"])
-def test_a_cut_file_is_told(tmp_path, name):
-    path = tmp_path / name
-    path.write_bytes(b"\x89HDF\r\n\x1a\n and no more")
-    with pytest.raises(InputError, match=f"{path}"):
-        start(path, Arch.SIMPLE, None)
 
 
 def choose(get=weights_file, **options):
@@ -197,3 +184,11 @@ def test_imagenet_weights_are_taken_from_the_folder_of_keras(tmp_path, monkeypat
     network = build_network(Arch.MOBILENET, 32, 3, weights=NamedWeights.IMAGENET, alpha=0.25)
     got, expected = features_model(network).get_weights(), published.get_weights()
     assert all(np.array_equal(one, other) for one, other in zip(got, expected, strict=True))
+
+
+@pytest.mark.parametrize("name", ["body.weights.h5", "body.h5", "body.keras", "body.txt"])
+def test_a_cut_file_is_told(tmp_path, name):
+    path = tmp_path / name
+    path.write_bytes(b"\x89HDF\r\n\x1a\n and no more")
+    with pytest.raises(InputError, match=f"{path}"):
+        start(path, Arch.SIMPLE, None)

@@ -1,10 +1,9 @@
 import sys
-from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 from models.errors import InputError
 from tests.missing import skip_outside_ci
@@ -22,7 +21,6 @@ from trainer.request import Arch, NamedWeights
 from trainer.sample.photo import draw_photo
 
 LITE0, LITE2 = Arch.EFFICIENTNET_LITE0, Arch.EFFICIENTNET_LITE2
-CLOTHING = Path(__file__).parents[4].parent / "shared" / "data" / "clothing" / "test"
 NORM_AFTER = {"stem": 0, "expand": 0, "depthwise": 1, "project": 2, "head": 1}
 
 
@@ -85,12 +83,6 @@ DRAWN = {
     "vase": {725: "pitcher", 883: "vase"},
 }
 """The classes of ImageNet that one expects, by their places among the thousand."""
-WORN = {
-    "pants": {608: "jean"},
-    "shoes": {502: "clog", 514: "cowboy boot", 630: "Loafer", 770: "running shoe", 774: "sandal"},
-    "shorts": {608: "jean", 842: "swimming trunks"},
-    "t-shirt": {610: "jersey", 735: "poncho"},
-}
 SIDE = 192
 
 
@@ -105,13 +97,6 @@ def classes_of(body, arrays, photos):
 def test_drawn_photos_are_of_the_classes_that_one_expects(body, arrays, product):
     photos = [draw_photo(np.random.default_rng(seed), product).image for seed in range(8)]
     assert np.isin(classes_of(body, arrays, photos), [*DRAWN[product]]).mean() >= 0.5
-
-
-@pytest.mark.parametrize("product", WORN)
-@pytest.mark.skipif(not CLOTHING.is_dir(), reason="photos of clothing are not here")
-def test_clothing_is_of_the_classes_that_one_expects(body, arrays, product):
-    files = sorted((CLOTHING / product).iterdir())[:20]
-    assert np.isin(classes_of(body, arrays, map(Image.open, files)), [*WORN[product]]).mean() >= 0.5
 
 
 @pytest.mark.parametrize(
@@ -173,16 +158,8 @@ def test_a_file_of_another_kind_of_network_is_refused_in_one_sentence(pth, array
     assert len(str(caught.value)) < 300
 
 
-MISFIT = {
-    "without a convolution": lambda arrays: without(arrays, "_conv_head.weight"),
-    "another stem": lambda arrays: arrays | {"_conv_stem.weight": np.ones((32, 3, 5, 5))},
-    "another name": lambda arrays: {name.replace("_blocks.3.", "_blocks.33."): a for name, a in arrays.items()},
-}
-
-
-@pytest.mark.parametrize("change", MISFIT.values(), ids=MISFIT)
-def test_a_file_of_another_network_is_refused_in_one_sentence(pth, arrays, change):
-    path = pth(change(arrays))
+def test_a_file_of_another_network_is_refused_in_one_sentence(pth, arrays):
+    path = pth(arrays | {"_conv_stem.weight": np.ones((32, 3, 5, 5))})
     with pytest.raises(InputError, match=f"{path}") as caught:
         build_network(LITE0, 64, 3, weights=path, alpha=None)
     assert len(str(caught.value)) < 300

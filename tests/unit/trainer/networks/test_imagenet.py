@@ -103,14 +103,6 @@ def server(monkeypatch):
         thread.join()
 
 
-@pytest.fixture
-def silent_url(monkeypatch):
-    """A server that accepts connections and never answers."""
-    monkeypatch.setenv("no_proxy", "127.0.0.1")
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        yield f"http://127.0.0.1:{listening.getsockname()[1]}/body.h5"
-
-
 @pytest.mark.parametrize("md5", [MD5, None])
 def test_a_file_is_downloaded_once(server, tmp_path, md5):
     file = ImageNetFile(f"{server.url}/body.h5", md5)
@@ -137,20 +129,6 @@ def test_an_incomplete_download_is_reported_with_the_place_for_the_file(server, 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_slow_download_is_seen_as_it_comes_and_is_whole(server, tmp_path):
-    """The server sends the rest after the client has reported the beginning."""
-    seen = []
-
-    def progress(done, total):
-        seen.append((done, total))
-        server.go_on.set()
-
-    path = fetch(ImageNetFile(f"{server.url}/slow.h5", MD5), tmp_path, "mobilenet", progress)
-    assert path.read_bytes() == CONTENT
-    assert seen[0] == (100, len(CONTENT))
-    assert seen[-1] == (len(CONTENT), len(CONTENT))
-
-
 def test_a_download_that_stands_still_is_given_up(server, tmp_path):
     with pytest.raises(InputError, match="timed out"):
         fetch(ImageNetFile(f"{server.url}/slow.h5"), tmp_path, "mobilenet", timeout_s=0.3)
@@ -163,11 +141,6 @@ def test_after_a_download_that_broke_off_the_next_begins_again(server, tmp_path)
     assert fetch(ImageNetFile(f"{server.url}/body.h5", MD5), tmp_path, "mobilenet").read_bytes() == CONTENT
 
 
-def test_a_network_that_swallows_everything_is_not_waited_for(silent_url, tmp_path):
-    with pytest.raises(InputError, match="timed out"):
-        fetch(ImageNetFile(silent_url), tmp_path, "mobilenet", timeout_s=0.1)
-
-
 def test_a_changed_file_is_told_and_left_as_it_is(server, tmp_path):
     path = tmp_path / "body.h5"
     path.write_bytes(CONTENT[:-1])
@@ -175,3 +148,16 @@ def test_a_changed_file_is_told_and_left_as_it_is(server, tmp_path):
         fetch(ImageNetFile(f"{server.url}/body.h5", MD5), tmp_path, "mobilenet")
     assert path.read_bytes() == CONTENT[:-1]
     assert server.asked == []
+
+
+@pytest.fixture
+def silent_url(monkeypatch):
+    """A server that accepts connections and never answers."""
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/body.h5"
+
+
+def test_a_network_that_swallows_everything_is_not_waited_for(silent_url, tmp_path):
+    with pytest.raises(InputError, match="timed out"):
+        fetch(ImageNetFile(silent_url), tmp_path, "mobilenet", timeout_s=0.1)

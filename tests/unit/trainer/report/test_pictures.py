@@ -3,9 +3,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from trainer.networks.build import build_network
 from trainer.report.page import first_photos, heat_maps, last_spatial_layer
-from trainer.request import Arch, NamedWeights
 
 
 def test_the_first_photos_are_shown_as_they_are_augmented_with_their_classes(make_training):
@@ -58,20 +56,6 @@ def test_each_photo_is_asked_about_its_own_class() -> None:
     assert red[8:12, 8:12].max() == 0
     assert green[:4, :4].max() == 0
     assert green[8:12, 8:12].min() == 1
-
-
-@pytest.mark.parametrize(("arch", "classes"), [(Arch.CNN, 2), (Arch.SIMPLE, 3)])
-def test_a_batch_changes_nothing(arch, classes) -> None:
-    keras.utils.set_random_seed(1)
-    network, pixels = build_network(arch, SIDE, classes, weights=NamedWeights.NONE, alpha=None), noise(18)
-    asked = [place % classes for place in range(18)]
-    together = heat_maps(network, pixels, asked)
-    for place in (0, 17):
-        np.testing.assert_allclose(
-            heat_maps(network, pixels[place : place + 1], [asked[place]])[0], together[place], atol=1e-4
-        )
-    assert together.min() >= 0
-    assert together.max() == 1
 
 
 def test_no_photos_give_no_heat_maps_and_a_network_without_places_is_refused() -> None:

@@ -70,12 +70,6 @@ def test_a_damaged_champion_is_told_before_anything_is_learned(shop: PaperShop) 
     assert shop.calls == []
 
 
-def test_a_number_of_another_machine_is_not_used_again(shop: PaperShop) -> None:
-    shop.run()
-    shop.put(photo_rows(0, 36))
-    assert shop.run(config=shop.asked(folder=shop.root / "elsewhere")).number == 2
-
-
 def test_after_a_rollback_the_same_photos_are_not_new(shop: PaperShop) -> None:
     shop.run()
     shop.registry.rollback("shop", "customers complain")

@@ -120,30 +120,6 @@ def test_a_file_replaced_during_a_pause_gets_no_label_or_correction(cycles: Cycl
     assert labelled in {photo.path for photo in cycles.photos}, "with its bytes of now, it is a photo like any other"
 
 
-def test_a_first_cycle_takes_photos_that_only_reviewers_know_beside_given_splits(cycles: Cycles) -> None:
-    cycles.given(**GIVEN)
-    cycles.correct(draw(cycles.folder / "catalogue" / "90.png", 90), "vase")
-    with Image.open(cycles.folder / "data" / "test" / "hat" / "0.png") as tested:
-        tested.save(cycles.folder / "catalogue" / "again.bmp")
-    cycles.correct(cycles.folder / "catalogue" / "again.bmp", "hat")
-    cycles.run()
-    splits = cycles.splits()
-    assert splits["90.png"] is Split.TRAIN
-    assert "again.bmp" not in splits
-
-
-def test_a_photo_moved_to_the_catalogue_and_back_stays_in_its_split(cycles: Cycles) -> None:
-    added = draw(cycles.folder / "catalogue" / "90.png", 90)
-    cycles.run()
-    cycles.correct(added, "vase")
-    cycles.run()
-    split = cycles.splits()["90.png"]
-    added.rename(cycles.folder / "data" / "hat" / "90.png")
-    third = cycles.run()
-    moved = next(photo for photo in third.photos if photo.path.name == "90.png" and photo.present)
-    assert moved.split is split
-
-
 def test_reviewed_photos_are_only_for_training(cycles: Cycles) -> None:
     first = cycles.run()
     tested = next(photo for photo in first.photos if photo.split is Split.TEST)

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from scipy.stats import ttest_rel
 
 from models.errors import InputError
-from models.statistics.calibration import expected_calibration_error
 from tests.unit.trainer.retrain.contests import model, photos_of
-from trainer.retrain.compare_predictions import MOST_CHANGES, compare_brier, compare_calibration, compare_predictions
+from trainer.retrain.compare_predictions import compare_brier, compare_predictions
 from trainer.retrain.config import ClassMap
 
 OLD = ["boots", "hat", "sandals"]
@@ -143,20 +142,6 @@ def test_without_photos_there_are_figures_of_nothing():
         assert found.automation is None
 
 
-def test_the_surest_errors_come_first_and_there_is_an_end_to_them():
-    count = MOST_CHANGES + 20
-    surety = [0.4 + n / 1000 for n in range(count)]
-    found = compare_predictions(
-        photos_of(*["hat"] * count),
-        model(OLD, *["hat"] * count),
-        model(OLD, *(("boots", sure) for sure in surety)),
-        ClassMap(),
-    )
-    assert len(found.changes) == MOST_CHANGES
-    assert [change.challenger_confidence for change in found.changes] == pytest.approx(surety[::-1][:MOST_CHANGES])
-    assert found.changes[0].image == f"/photos/{count - 1}.jpg"
-
-
 CHAMPIONS = ("boots", "hat", "sandals", "vase")
 SHOES = ClassMap(rename={"boots": "shoes", "sandals": "shoes"}, drop=("vase",))
 MERGED, TYPO = ClassMap(rename={"sandals": "boots"}), ClassMap(rename={"boots": "sheos"})
@@ -198,23 +183,3 @@ def test_names_that_differ_in_blanks_or_normal_form_are_the_same_class():
 def test_a_map_that_makes_no_sense_is_refused(classes):
     with pytest.raises(InputError, match="bo"):
         classes.check(CHAMPIONS)
-
-
-def drawn_photos(rows=600, extra=0.0, seed=0):
-    """Two classes; the likelier is right as often as its confidence less ``extra``."""
-    rng = np.random.default_rng(seed)
-    confidence = rng.uniform(0.7, 1, rows).astype(np.float32)
-    right = rng.random(rows) < confidence - extra
-    return confidence, right
-
-
-def surety(confidence, right):
-    return confidence.astype(np.float64), right
-
-
-def test_the_errors_are_those_of_an_evaluation():
-    good, bad = drawn_photos(), drawn_photos(extra=0.2)
-    found = compare_calibration(surety(*good), surety(*bad), np.arange(600))
-    for (confidence, right), error in ((good, found.champion), (bad, found.challenger)):
-        both = np.stack([confidence, 1 - confidence], axis=1)
-        assert error == pytest.approx(expected_calibration_error(both, np.where(right, 0, 1)), abs=1e-6)

@@ -1,4 +1,3 @@
-import re
 from pathlib import Path
 
 import pytest
@@ -20,7 +19,6 @@ CASES = [
     ("[mlflow]\nurl = 'x'", "mlflow.url"),
     ("[mlflow]", "mlflow.uri"),
     ('[schedule]\nevery = "6h"\nwhen = "drift"', "the file"),
-    ("x = " + "[" * 10_000 + "]" * 10_000, "shop.toml"),
 ]
 """Settings that cannot be used, and the key that the message names; ``tests/messages`` has the messages."""
 
@@ -31,15 +29,11 @@ def written(folder: Path, more: str, name: str = "shop") -> Path:
     return file
 
 
-@pytest.mark.parametrize(("more", "key"), CASES)
-def test_what_cannot_be_used_is_refused_by_file_and_key(tmp_path: Path, more: str, key: str) -> None:
-    with pytest.raises(InputError, match=re.escape(key)):
-        read_config(written(tmp_path, more))
-
-
-def test_an_invalid_model_name_and_a_missing_file_are_refused(tmp_path: Path) -> None:
+def test_an_invalid_model_name_deep_brackets_and_a_missing_file_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.\./x"):
         read_config(written(tmp_path, "", "../x"))
+    with pytest.raises(InputError, match=r"shop\.toml"):
+        read_config(written(tmp_path, f"x = {'[' * 10_000}{']' * 10_000}"))
     with pytest.raises(InputError, match=r"gone\.toml"):
         read_config(tmp_path / "gone.toml")
 

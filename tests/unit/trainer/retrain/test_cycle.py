@@ -212,18 +212,3 @@ def test_the_settings_tree_overrules_the_datas_and_this_the_champions(
     train = TrainSettings(taxonomy=tmp_path / "tree.csv" if in_settings else None)
     shop.run(config=shop.asked(train=train), collect=collect)
     assert shop.requests[-1].parents == parents
-
-
-def test_the_comparison_knows_the_test_photos_that_chose_the_champion(shop: PaperShop) -> None:
-    compared = []
-    compare = shop.tools().compare
-
-    def watch(challenger, champion, *of):
-        compared.append((challenger, champion))
-        return compare(challenger, champion, *of)
-
-    shop.put(photo_rows(0, 33))
-    shop.run(compare=watch)
-    [(challenger, champion)] = compared
-    assert (challenger.name, challenger.splits) == ("shop@challenger", shop.cycle() / "splits.csv")
-    assert (champion.name, champion.splits) == ("shop@1", shop.registry.training("shop", 1, "splits.csv"))

@@ -8,7 +8,7 @@ from PIL import Image
 from models.errors import InputError
 from tests.html_page import NASTY, Page, check_harmless
 from tests.unit.trainer.retrain.reported_cycles import PIXEL, ReportedCycle, first, outcome, promoted, refused
-from trainer.retrain.cycle_folder import Check, CycleStatus, GateVerdict
+from trainer.retrain.cycle_folder import CycleStatus
 from trainer.retrain.report import write_report
 
 
@@ -88,15 +88,6 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
     assert "it began because a job had drifted" in text
 
 
-def test_what_passed_and_a_person_should_look_at_is_marked(tmp_path: Path) -> None:
-    shop = promoted(tmp_path)
-    doubt = Check(name="precision", passed=True, sentence="The promise is broken.", doubtful=True)
-    gate = said(replace(shop, verdict=GateVerdict(checks=(*shop.verdict.checks, doubt))), "gate")
-    assert gate.startswith("Gate · all 3 passed, 1 to look at ! precision The promise is broken.")
-    unsure = Check(name="recall", passed=True, sentence="Too few.", unsure=True)
-    assert said(replace(shop, verdict=GateVerdict(checks=(unsure,))), "gate") == "Gate · all 1 passed ? recall Too few."
-
-
 def test_nothing_of_peoples_words_becomes_markup(tmp_path: Path) -> None:
     html = promoted(tmp_path, NASTY, NASTY.replace("/", "")).page()
     page = check_harmless(html)
@@ -119,13 +110,6 @@ def test_a_cycle_of_which_little_is_known_has_a_page(tmp_path: Path) -> None:
         bare = ReportedCycle(tmp_path, outcome(status, challenger=None, seconds={}))
         Page(bare.page())
         assert "<section" not in bare.page()
-
-
-def test_a_first_model_is_compared_with_nothing(tmp_path: Path) -> None:
-    html = first(tmp_path).page()
-    assert 'id="photos"' not in html
-    assert "champion" not in Page(html).text
-    assert "shoes 9 shoes: 100.0% 100%" in said(first(tmp_path), "classes")
 
 
 def test_the_page_links_to_the_files_of_the_folder(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 import pytest
@@ -15,8 +16,7 @@ from tests.unit.trainer.retrain.reported_cycles import outcome
 from trainer.retrain.cycle_folder import CycleFolder, CycleStatus
 from trainer.retrain.tools import log_cycle
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # MLflow's own
-mlflow = pytest.importorskip("mlflow", reason="pip install 'hangtag[mlflow]'")
+pytestmark = [pytest.mark.rest, pytest.mark.filterwarnings("ignore")]  # of MLflow's own warnings
 REFUSED = outcome(CycleStatus.REFUSED, reasons=("2.5 points are lost.",))
 FILES = {
     "run/args.json": json.dumps({"arch": "cnn", "epochs": 2, "classes": ["boots", "hats"], "taxonomy": None}),
@@ -44,14 +44,19 @@ def uri(tmp_path: Path) -> Iterator[str]:
         yield f"file://{tmp_path / 'mlruns'}"
 
 
+def client_of(uri: str) -> Any:
+    mlflow = pytest.importorskip("mlflow", reason="pip install 'hangtag[mlflow]'")
+    return mlflow.MlflowClient(tracking_uri=uri)
+
+
 def runs(uri: str) -> list:
-    client = mlflow.MlflowClient(tracking_uri=uri)
+    client = client_of(uri)
     return client.search_runs([client.get_experiment_by_name("shops").experiment_id])
 
 
 def test_a_cycle_is_a_run_with_its_parameters_figures_and_files(uri: str, cycle: CycleFolder) -> None:
     run_id = log_cycle(uri, "shops", cycle, REFUSED)
-    client = mlflow.MlflowClient(tracking_uri=uri)
+    client = client_of(uri)
     run = client.get_run(run_id)
     assert run.info.status == "FINISHED"
     assert run.data.params == {"arch": "cnn", "epochs": "2"}

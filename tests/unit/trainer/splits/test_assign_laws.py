@@ -1,6 +1,6 @@
 """Laws of splits, for random photos."""
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from pathlib import Path
 
 from hypothesis import assume, given, settings
@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from models.errors import DataError
 from tests.unit.trainer.splits.assigning import assign, seeds
-from trainer.data.dataset import Split
 from trainer.splits.set_aside import count_leaks
 
 
@@ -81,21 +80,6 @@ def test_no_group_spans_splits_and_every_photo_comes_out_once(training):
     paths = [p.path for p in found.photos] + [e.path for e in found.set_aside]
     assert sorted(paths) == sorted(Path(name) for name, *_ in photos)
     assert not {e.reason for e in found.set_aside} - {"class_not_trained"}
-
-
-@settings(deadline=None)
-@given(first_trainings())
-def test_a_class_of_three_groups_or_more_is_in_every_split(training):
-    photos, links, seed = training
-    found = tried(photos, links, seed=seed)
-    assume(found is not None)
-    pure = Counter()
-    for members in groups_of(found.photos).values():
-        classes = {p.label for p in members}
-        pure.update(classes if len(classes) == 1 else ())
-    for label, groups in pure.items():
-        if groups >= 3:
-            assert {p.split for p in found.photos if p.label == label} == set(Split)
 
 
 @settings(deadline=None, max_examples=200)

@@ -59,14 +59,6 @@ def test_damaged_splits_are_refused_naming_the_file(tmp_path, text):
         read_splits(path)
 
 
-def test_a_file_that_a_spreadsheet_saved_with_its_mark_is_read(tmp_path):
-    path = tmp_path / "splits.csv"
-    photo = AssignedPhoto(Path("a.jpg"), "hat", Split.TRAIN, "1", "g")
-    write_splits(path, [photo])
-    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes())
-    assert read_splits(path) == [photo]
-
-
 def test_what_holds_no_splits_is_refused_with_the_place(tmp_path):
     path = tmp_path / "splits.csv"
     with pytest.raises(DataError, match=r"splits\.csv"):

@@ -66,16 +66,6 @@ def test_todays_label_wins_and_the_correction_can_be_told():
     assert [(a.split, a.relabeled) for a in candidates] == [(TEST, True), (VAL, False), (None, False), (None, False)]
 
 
-@pytest.mark.parametrize("splits", [(TRAIN, TEST), (TEST, TRAIN)])
-def test_one_file_that_was_given_two_splits_may_be_given_both_again(splits):
-    candidates = match_earlier(
-        [LabeledPhoto(Path("a"), "hat", split) for split in splits],
-        ["1", "1"],
-        [row("a", TRAIN, "1"), row("a", TEST, "1")],
-    )
-    assert [a.split for a in candidates] == list(splits)
-
-
 TESTED = LabeledPhoto(Path("tested"), "hat", TEST)
 
 
@@ -97,12 +87,6 @@ def test_a_photo_that_was_cut_from_training_may_be_given_as_training_again():
     photos = [LabeledPhoto(Path("a"), "hat", TRAIN), LabeledPhoto(Path("b"), "hat", TRAIN), TESTED]
     candidates = match_earlier(photos, ["1", "2", "9"], earlier)
     assert [candidate.split for candidate in candidates] == [VAL, TRAIN, TEST]
-
-
-def test_a_copy_beside_an_earlier_photo_may_be_given_another_split():
-    photos = [LabeledPhoto(Path("test/a"), "hat", TEST), LabeledPhoto(Path("train/a"), "hat", TRAIN)]
-    candidates = match_earlier(photos, ["1", "1"], [row("test/a", TEST, "1")])
-    assert fates(candidates) == [("test/a", TEST, True, True), ("train/a", TRAIN, False, True)]
 
 
 shas = st.sampled_from("12345")

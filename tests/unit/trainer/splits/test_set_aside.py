@@ -47,25 +47,6 @@ def test_photos_that_are_not_present_train_no_class_and_are_no_loss():
     assert keep_trained([*photos_of(WHOLE), absent]).notes == ()
 
 
-SMALL = photos_of({f"c{number}": [TRAIN, VAL] for number in range(5)})
-EACH = "2 photos of 2 pictures or products"
-
-
-@pytest.mark.parametrize(
-    ("photos", "notes"),
-    [
-        (
-            photos_of({"lamp": [TRAIN]}),
-            [f"no {split} photos of lamp (1 photo of 1 picture or product)" for split in ("validation", "test")],
-        ),
-        (SMALL, [f"no test photos of c0 ({EACH}), c1 ({EACH}), c2 ({EACH}) and 2 more"]),
-    ],
-)
-def test_classes_that_a_split_lacks_are_said_with_the_reason(photos, notes):
-    assert keep_trained([*photos_of(WHOLE), *photos]).notes == tuple(notes)
-    assert keep_trained(SMALL).notes == ("no test photos of any class",)
-
-
 @pytest.mark.parametrize(
     ("classes", "message"),
     [
@@ -166,21 +147,10 @@ def test_who_goes_of_one_picture_under_two_labels(labels_and_splits, going, kept
     assert (set(excluded), stay) == (going, kept)
 
 
-def test_a_photo_that_is_gone_is_no_party_to_a_conflict():
-    photos = candidates(("hat", TRAIN, False), ("vase", None, True), ("vase", None, True))
-    assert unlearnable(photos, conflicts=GROUP) == ({}, 0)
-
-
 def test_placeholders_under_several_labels_go_wherever_they_are():
     photos = candidates(("hat", TEST, True), ("vase", TRAIN, True), *[("hat", None, True)] * 8)
     excluded, _ = unlearnable(photos, placeholders=(tuple(range(10)),))
     assert {place: why.reason for place, why in excluded.items()} == dict.fromkeys(range(10), "placeholder")
-
-
-def test_a_placeholder_of_which_two_photos_are_left_is_a_conflict():
-    photos = candidates(*[("hat", None, False)] * 8, ("hat", None, True), ("vase", None, True))
-    excluded, _ = unlearnable(photos, placeholders=(tuple(range(10)),))
-    assert {place: why.reason for place, why in excluded.items()} == dict.fromkeys((8, 9), "label_conflict")
 
 
 def test_photos_without_a_product_are_no_class_that_is_trained_lacking_or_validated():
@@ -191,3 +161,14 @@ def test_photos_without_a_product_are_no_class_that_is_trained_lacking_or_valida
         keep_trained(photos_of({"hat": list(Split), NONE: list(Split)}))
     with pytest.raises(DataError, match="Expected validation photos, found none"):
         keep_trained(photos_of({"hat": [TRAIN], "vase": [TRAIN], NONE: list(Split)}))
+
+
+def test_a_photo_that_is_gone_is_no_party_to_a_conflict():
+    photos = candidates(("hat", TRAIN, False), ("vase", None, True), ("vase", None, True))
+    assert unlearnable(photos, conflicts=GROUP) == ({}, 0)
+
+
+def test_a_placeholder_of_which_two_photos_are_left_is_a_conflict():
+    photos = candidates(*[("hat", None, False)] * 8, ("hat", None, True), ("vase", None, True))
+    excluded, _ = unlearnable(photos, placeholders=(tuple(range(10)),))
+    assert {place: why.reason for place, why in excluded.items()} == dict.fromkeys((8, 9), "label_conflict")

@@ -111,32 +111,6 @@ def test_it_counts_questions_rows_and_right_guesses(make_queue: MakeQueue, clock
     assert (found.mine, found.right) == (2, 0.5)
 
 
-def test_the_speed_leaves_pauses_out(make_queue: MakeQueue, clock: Clock) -> None:
-    queue = make_queue(doubtful(100))
-    for n in range(21):
-        clock.now += 2  # and the time of a vote
-        if n == 10:
-            clock.now += 3600
-        queue.add(vote(clock, n, "boots"))
-    found = queue.progress("anna", USUAL)
-    assert found.an_hour == 1200
-    assert found.seconds_left == 79 * 3
-
-
-def test_agreement_is_of_first_answers(make_queue: MakeQueue, clock: Clock) -> None:
-    queue = make_queue(doubtful(3))
-    said = [
-        (0, "boots", "anna"),
-        (0, "boots", "ben"),
-        (1, "boots", "anna"),
-        (1, "hats", "ben"),
-        (1, "hats", "anna"),
-    ]
-    queue.restore([vote(clock, *one) for one in said])
-    found = queue.progress("anna", USUAL)
-    assert (found.twice, found.agreed, found.disputed) == (2, 1, 0)
-
-
 def test_a_job_that_goes_on_keeps_what_pages_hold(tmp_path: Path, clock: Clock) -> None:
     rows = doubtful(6)
     fewer = ReviewQueue(load_questions(job_of(tmp_path / "fewer", rows[3:])), clock)
