@@ -23,7 +23,9 @@ _NO_PROMISE: Final = (
     "This model promises no precision: every photo goes to review. Train longer or with more photos, or get "
     "labels without a promise with --threshold."
 )
-UNMEASURED: Final = f"Detection of other photos was not measured: train again with such photos in a folder {NONE}."
+UNMEASURED: Final = (
+    f"The detection of photos without a product was not measured: train again with such photos in a folder {NONE}."
+)
 
 
 class ReviewReason(StrEnum):
