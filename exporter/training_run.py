@@ -65,7 +65,7 @@ class TrainingRun:
         groups: group numbers of these pixels, ``(n,)``. Photos of one picture or product have the same number.
         sample: file with pixels of some training photos.
         originals: files of validation photos.
-        outliers: number of photos without a product that measured the unknown score.
+        outliers: number of photos without a product on which the unknown score was measured.
         measured: the main figure of the run's report.
         unknown_head: the arrays of the out-of-distribution score. None if the score could not be learned.
         folds: for each fold, the predictions of the network that was trained without it. May be empty.
@@ -194,7 +194,7 @@ def _evaluation(file: Path) -> tuple[int, Measured]:
         leading = max(measured, key=lambda one: (one.split != "validation", one.photos))
         return int(outliers["n"]) if outliers else 0, leading
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        msg = f"Expected the figures of a run in {file}, the file is gone or damaged ({error!r}); train again."
+        msg = f"Expected the figures of a run in {file}, but the file is gone or damaged ({error!r}); train again."
         raise InputError(msg) from error
 
 
