@@ -136,7 +136,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command that this process was started with."""
+    """Run the command in the arguments of this process."""
     words = sys.argv[1:]
     rooms = rooms_for(words)
     try:

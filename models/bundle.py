@@ -124,7 +124,7 @@ def _check_place(root: Path, name: str, most: int) -> None:
         msg = f"Expected {name!r} in the bundle {root}, but the system answered {error}; copy the bundle again."
         raise BundleError(msg) from error
     if not file.is_relative_to(root):
-        msg = f"{name} leads out of the bundle {root}, to {file}; do not use the bundle, and ask its sender."
+        msg = f"{name} in the bundle {root} leads outside, to {file}; do not use the bundle, and ask its sender."
         raise BundleError(msg)
     if not exists:
         msg = f"Expected {name} in the bundle {root}, but it is missing; copy the bundle again."
