@@ -243,7 +243,7 @@ def _target(metadata: "ModelMetadata", precision: float) -> PrecisionTarget:
 
 
 def precision_text(precision: float) -> str:
-    """A precision with two digits, or more if it needs them: ``0.90``, ``0.995``."""
+    """A precision with two digits, or with more if two do not suffice: ``0.90``, ``0.995``."""
     return max(f"{precision:.2f}", str(precision), key=len)
 
 

@@ -183,7 +183,7 @@ class Owner:
 
     @property
     def same_machine(self) -> bool:
-        """Whether the process is or was on this machine and in this container. Only then can we check it."""
+        """Whether the process is or was on this machine and in this container. Other processes cannot be checked."""
         return self.machine == _machine()
 
     @property

@@ -161,7 +161,7 @@ class _JobReader:
             return JobView(self.found, progress, deepcopy(self._counts), remarks=why, questions=questions)
 
     def _count(self) -> None:
-        """Count new parts for at most a second. The next call counts the others.
+        """Count new parts for at most a second. The next call counts the remaining parts.
 
         A retry restarts the count, because some chunks are no longer done.
         """

@@ -15,7 +15,7 @@ from models.fit import Decode
 from models.preprocess import preprocess, whole_pixels
 
 _NEAR_TIE: Final = 0.02
-"""Two classes may change places if their probabilities differ by at most this."""
+"""Two classes may change places if their probabilities differ by at most this value."""
 _FEW: Final = 500
 """With fewer photos, one near-tie may change its label, because one photo is more than a fifth of a percent."""
 _MEAN: Final = 0.005

@@ -1,4 +1,4 @@
-"""Reviews of jobs. Each is loaded once. An answer is stored in ``corrections.csv`` before it is counted."""
+"""Reviews of jobs. Each review is loaded once. An answer is stored in ``corrections.csv`` before it is counted."""
 
 import threading
 import time
