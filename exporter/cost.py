@@ -23,15 +23,16 @@ _ROUNDS: Final = 9
 _WHOLE_ROUNDS: Final = 3
 """Fewer rounds, because both models wait seconds for the decoding of large photos."""
 _WORTH: Final = 500
-"""How many validation photos the expected loss counts for. Chance on 30 photos must not decide. On thousands of photos,
-the measured loss decides (benchmarks/int8_judging.py)."""
+"""The expected loss counts like the measured loss of this many validation photos. So chance on 30 photos does not
+decide. On thousands of photos, the measured loss decides (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
-"""The smallest cost of a changed label. The confidences of a network that has hardly learned are almost equal."""
+"""The smallest cost of a changed label. For a network that has hardly learned, confidences are almost equal."""
 _TELLING: Final = 20.0
-"""The widest interval, in points, that still measures a variant's loss."""
+"""A variant's loss counts as measured if its interval is at most this wide, in points."""
 _NEAREST: Final = 0.25
 _FEWEST: Final = 20
-"""The moves are measured on the quarter of the photos with the smallest leads, on at least 20 photos."""
+"""Moves of leads (see :func:`expected_loss`) are measured on the quarter of the photos with the smallest leads, on at
+least 20 photos."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ class Drop:
 
     @property
     def words(self) -> str:
-        """The expected loss or gain."""
+        """The expected loss or gain, in words."""
         return f"should {'gain' if self.estimate < 0 else 'lose'} about {abs(self.estimate):.2f} points of accuracy"
 
     @property
@@ -70,7 +71,7 @@ class Drop:
 
     @property
     def seen(self) -> str:
-        """The measured loss or gain."""
+        """The measured loss or gain, in words."""
         return f"{abs(self.points):.2f} {'gained' if self.points < 0 else 'lost'} on {self.photos} validation photos"
 
     def too_much(self, allowed: float) -> str | None:
@@ -166,14 +167,12 @@ def expected_loss(
 
 
 def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _ROUNDS) -> float:
-    """Run two ONNX files in turns on one thread each, ``rounds`` times after a warm-up.
-
-    Returns the ratio of their times.
+    """Run two ONNX files in turns on one thread each, ``rounds`` times after a warm-up, and compare their times.
 
     ``pixels`` are ``uint8 (n, S, S, 3)``, at least one photo. They are repeated to a batch of 32.
 
     Returns:
-        The median of the ratios. Above 1 if the second model is faster.
+        The median of the ratios of their times. Above 1 if the second model is faster.
     """
     batch = np.resize(pixels, (_PHOTOS, *pixels.shape[1:]))
     return _gain(reference, other, lambda: batch, rounds)

@@ -47,8 +47,9 @@ def export_run(
 ) -> ExportResult:
     """Convert a run's best network and prove it. ``place`` is the new bundle's folder and must be free.
 
-    InputError if the run or an option cannot be used. ParityError if ONNX Runtime and Keras disagree, or an edge graph
-    and its model; with figures, it is a :class:`exporter.proof.DisprovedError`. Then no bundle is published.
+    InputError if the run or an option cannot be used. ParityError if ONNX Runtime disagrees with Keras, or an edge
+    graph with its model; :class:`exporter.proof.DisprovedError`, a ParityError, if there are figures. After an error,
+    no bundle is published.
     """
     options = options or ExportOptions()
     check_free(place)
@@ -97,7 +98,7 @@ def _load_network(run: TrainingRun) -> keras.Model:
     try:
         network = keras.saving.load_model(run.network, compile=False)
     except (OSError, ValueError, KeyError, TypeError) as error:
-        msg = f"Expected a Keras model in {run.network}, it cannot be loaded ({error}); train again."
+        msg = f"Expected a Keras model in {run.network}, but it cannot be loaded ({error}); train again."
         raise InputError(msg) from error
     units = network.output_shape[-1]
     if max(units, 2) != len(run.classes):

@@ -108,7 +108,7 @@ def _rename(model: onnx.ModelProto) -> None:
 
 
 def check_plain(model: onnx.ModelProto) -> None:
-    """Raise ParityError if some ONNX Runtime lacks an operator of a graph."""
+    """Raise ParityError if a graph is invalid, or has an operator that ONNX Runtime does not have."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

@@ -72,7 +72,7 @@ def _ancestors(value: str, producers: Mapping[str, onnx.NodeProto]) -> set[str]:
 
 
 def as_pixels(model: onnx.ModelProto, value: str) -> dict[str, Any] | None:
-    """A scale and zero point for ONNX Runtime with which a value's integers are the pixels of ``image``.
+    """The scale and zero point with which ONNX Runtime quantizes a value to the pixels of ``image``.
 
     None if the value is not ``scale * (image - zero point)`` with a whole zero point.
     """

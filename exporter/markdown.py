@@ -1,4 +1,4 @@
-"""Markdown from Jinja2 templates. All text in their values is escaped."""
+"""Markdown from Jinja2 templates. All text in the values of a template is escaped."""
 
 import re
 from collections.abc import Iterable, Sequence

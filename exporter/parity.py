@@ -71,9 +71,9 @@ class UnknownParity:
 
     Attributes:
         largest: largest difference, relative to the score (:func:`relative_difference`).
-        crossed: number of photos that cross the limit and are not near it.
-        near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance. These
-        may cross it.
+        crossed: number of photos whose scores are on different sides of the limit, without photos near the limit.
+        near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance. The
+            scores of these photos may be on different sides of the limit.
     """
 
     largest: float
@@ -95,8 +95,7 @@ class Parity:
         largest, mean: absolute difference of a probability.
         flips: (class index in Keras, class index in ONNX Runtime) of each photo with another label, except near-ties.
         near_ties: number of photos whose two highest probabilities in Keras differ by at most twice the tolerance.
-        Either
-        win.
+            Either class may win.
         unknown: the differences between the out-of-distribution scores. None if there are none.
     """
 
@@ -146,9 +145,9 @@ def _check_last_layer(outputs: KerasOutputs) -> None:
     difference = np.abs(outputs.probabilities - calibrated(outputs.logits, 1.0)[:, -units:]).max()
     if not difference <= TOLERANCE and np.isfinite(outputs.logits).all():
         msg = (
-            "The layer probabilities of the network is not the softmax (for two classes: sigmoid) of its layer "
-            f"logits: they differ by up to {difference:.2g}. Nothing was published; end the network in a "
-            "softmax, and train again."
+            "The output of the network's layer 'probabilities' is not the softmax (for two classes: sigmoid) of the "
+            f"output of its layer 'logits': they differ by up to {difference:.2g}. Nothing was published; end the "
+            "network in a softmax, and train again."
         )
         raise ParityError(msg)
 

@@ -65,11 +65,12 @@ class TrainingRun:
         groups: group numbers of these pixels, ``(n,)``. Photos of one picture or product have the same number.
         sample: file with pixels of some training photos.
         originals: files of validation photos.
-        outliers: number of photos without a product that measured the unknown score.
+        outliers: number of photos without a product on which the unknown score was measured.
         measured: the main figure of the run's report.
         unknown_head: the arrays of the out-of-distribution score. None if the score could not be learned.
         folds: for each fold, the predictions of the network that was trained without it. May be empty.
-        pools_folds: whether these predictions count as the network's own, because each fold was a full training.
+        pools_folds: whether the predictions of the folds count as the network's own, because each fold was a full
+            training.
         repeated: SHA-256 of a photo with five or more rows in the labelled photos → its share of the rows.
     """
 
@@ -163,7 +164,7 @@ def read_training_run(path: Path) -> TrainingRun:
 
 
 def _repeated(splits: Path) -> dict[str, float]:
-    """Empty if the splits are gone. Then every picture with many rows goes to review."""
+    """Empty if the splits are gone; labelling then sends every picture with many rows to review."""
     with suppress(FileNotFoundError), splits.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         counts = Counter(row["sha256"] for row in csv.DictReader(file) if row["present"] == "true")
         return {sha256: count / counts.total() for sha256, count in counts.items() if count >= _REPEATED}
@@ -194,7 +195,7 @@ def _evaluation(file: Path) -> tuple[int, Measured]:
         leading = max(measured, key=lambda one: (one.split != "validation", one.photos))
         return int(outliers["n"]) if outliers else 0, leading
     except (OSError, LookupError, TypeError, ValueError, AttributeError) as error:
-        msg = f"Expected the figures of a run in {file}, the file is gone or damaged ({error!r}); train again."
+        msg = f"Expected the figures of a run in {file}, but the file is gone or damaged ({error!r}); train again."
         raise InputError(msg) from error
 
 

@@ -23,10 +23,11 @@ from models.statistics.out_of_distribution import unknown_limit
 from models.statistics.thresholds import HeldOutLogits, fit_confidence
 
 _CROSSED: Final = 0.03
-"""The share of photos that may cross the limit, beyond chance. If the two scores were unrelated, some 10% would cross:
-5% are beyond each limit."""
+"""The allowed share of photos, beyond chance, that are unknown for only one of float32 and int8. With unrelated scores
+it would be some 10%: each model finds 5% unknown."""
 _SAME_LABELS: Final = 0.95
-"""With a smaller share of labels equal to float32's, the folds' networks (float32) do not count for the variant."""
+"""If a smaller share of labels equals float32's, predictions of the folds' networks (float32) do not count for a
+variant."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class MadeVariant:
 
     @property
     def coverage(self) -> float:
-        """Expected share of rows that it labels without review at its own default precision; 0.0 without a promise."""
+        """Expected share of rows labelled without review at the variant's default precision; 0.0 without a promise."""
         return self.metadata.ruling.coverage if self.metadata.ruling else 0.0
 
     @property
@@ -131,7 +132,7 @@ def variant_of(float32: Float32, attempt: Attempt, options: ExportOptions) -> Ma
     if crossed is not None and (at_least := lower_bound(int(crossed.sum()), len(crossed))) > _CROSSED:
         return Refusal(
             f"it and float32 disagree on whether a photo is unknown, for {crossed.mean():.1%} of {len(crossed)} "
-            f"validation and training photos (at least {at_least:.1%}); {_CROSSED:.0%} are allowed"
+            f"validation and training photos (at least {at_least:.1%} with 95% confidence); {_CROSSED:.0%} are allowed"
         )
     facts = Int8Facts(
         cost=attempt.drop,

@@ -51,7 +51,7 @@ _TASKS: Final = {
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {command: room for commands in _TASKS.values() for command, room in commands.items()}
 )
-"""Command → its package. A command loads no other package."""
+"""Command → its package. A command loads the commands of no other package."""
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
 """Modules that commands get through Typer's context, because their own package may not import them: name → module."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
@@ -136,7 +136,7 @@ def _root(
 
 
 def main() -> None:
-    """Run the command that this process was started with."""
+    """Run the command in the arguments of this process."""
     words = sys.argv[1:]
     rooms = rooms_for(words)
     try:

@@ -93,12 +93,12 @@ def _make_room(out: Path, *, restart: bool) -> None:
 
 
 def show_heading(console: Console, title: str) -> None:
-    """Print a heading across the terminal; in a file, only as long as its text."""
+    """Print a heading in a line as wide as the terminal, at most 80 characters."""
     console.print(Rule(title), width=min(console.width, 80))
 
 
 def command() -> str:
-    """The command that starts this program in the same shell: the full path if its environment is not activated."""
+    """The command that starts this program in the same shell: its full path if ``PATH`` lacks the program."""
     return "hangtag" if shutil.which("hangtag") else shlex.quote(str(Path(sys.executable).with_name("hangtag")))
 
 

@@ -211,7 +211,7 @@ def label(source: PathLike, model: object, out: PathLike, **options: object) -> 
     Args:
         source: a folder of photos, or a file or URL that lists photos.
         model: the result of :func:`export`, a path, or a name in the registry. For several models, a mapping from the
-            prefix of their columns: ``{"category": "shop@champion", "colour": "colours@champion"}``.
+            prefix of a model's columns to the model: ``{"category": "shop@champion", "colour": "colours@champion"}``.
         out: the file to write; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
         options: see ``hangtag label --help``; for example ``precision``, ``image_column``, ``workers``.
     """

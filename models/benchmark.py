@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _ROUNDS: Final = 3
 _CALLS: Final = 100
 _BATCH: Final = 8
-"""Photos in a batch, as in ``hangtag label``."""
+"""Number of photos in a batch, as in ``hangtag label``."""
 _BATCHES: Final = 10
 _SECONDS: Final = 1.0
 """Time limit of each kind of call in a round, in seconds. No call starts after the limit."""
@@ -159,7 +159,10 @@ def _turn_in_fresh_process(file: Path, size: int) -> _Turn:
     )
     if done.returncode:
         why = ": ".join([f"status {done.returncode}", *done.stderr.strip().splitlines()[-1:]])
-        msg = f"Expected to measure {file}, the measuring process ended with {why}; check the file with hangtag verify."
+        msg = (
+            f"Expected to measure {file}, but the measuring process ended with {why}; check the file with "
+            "hangtag verify."
+        )
         raise BundleError(msg)
     fields: dict[str, Any] = json.loads(done.stdout)
     return _Turn(**fields)
@@ -197,7 +200,7 @@ def _timed(session: "ort.InferenceSession", image: _Pixels, calls: int) -> list[
 
 
 def _peak_memory_mb() -> float:
-    """Reads /proc, because ``getrusage`` also counts the peak of the parent process."""
+    """Reads /proc if it exists, because ``getrusage`` also counts the peak of the parent process."""
     lines = _STATUS.read_text(encoding="ascii").splitlines() if _STATUS.exists() else []
     kilobytes = [int(line.split()[1]) for line in lines if line.startswith("VmHWM:")]
     unit = 1 if sys.platform == "darwin" else 1024

@@ -43,7 +43,7 @@ class Bundle:
         """Read one file of the bundle and check it against the manifest. Raises BundleError."""
         expected = self.manifest.files.get(name)
         if expected is None:
-            msg = f"Expected {name} in the manifest of {self.path}, it is not listed; export the bundle again."
+            msg = f"Expected {name} in the manifest of {self.path}, but it is not listed; export the bundle again."
             raise BundleError(msg)
         self.check_place(name)
         data = read_file(self.path / name)
@@ -111,7 +111,7 @@ def read_file(place: Path) -> bytes:
     try:
         return place.read_bytes()
     except OSError as error:
-        msg = f"Expected to read {place}, the system answered {error}; copy it again."
+        msg = f"Expected to read {place}, but the system answered {error}; copy the file again."
         raise BundleError(msg) from error
 
 
@@ -121,13 +121,13 @@ def _check_place(root: Path, name: str, most: int) -> None:
         exists = file.is_file()
         size = file.stat().st_size if exists else 0
     except (OSError, RuntimeError, ValueError) as error:  # for example a loop of links, or an invalid name
-        msg = f"Expected {name!r} in the bundle {root}, the system answered {error}; copy the bundle again."
+        msg = f"Expected {name!r} in the bundle {root}, but the system answered {error}; copy the bundle again."
         raise BundleError(msg) from error
     if not file.is_relative_to(root):
         msg = f"{name} in the bundle {root} leads outside, to {file}; do not use the bundle, and ask its sender."
         raise BundleError(msg)
     if not exists:
-        msg = f"Expected {name} in the bundle {root}, it is missing; copy the bundle again."
+        msg = f"Expected {name} in the bundle {root}, but it is missing; copy the bundle again."
         raise BundleError(msg)
     if size > most:
         msg = f"Expected at most {most:,} bytes in {name} of the bundle {root}, found {size:,}; do not use this bundle."
@@ -190,13 +190,13 @@ def bring(files: Iterable[tuple[str, bytes]], here: Path) -> None:
             write_synced(temporary / name, data)
             names.append(name)
         if here.is_dir() and not all((here / name).is_file() for name in names):
-            with suppress(FileNotFoundError):  # another process has just moved it
+            with suppress(FileNotFoundError):  # another process has just moved the folder
                 here.rename(remains)
         temporary.rename(here)
     except FileNotFoundError:
         raise
     except OSError:
-        if not here.is_dir():  # unless another process has just copied it
+        if not here.is_dir():  # if the folder exists, another process has just copied the bundle
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)

@@ -94,16 +94,17 @@ class EdgeModel:
         probability = float(answer.probabilities[likeliest])
         if answer.label != likeliest or not abs(answer.confidence - probability) <= _ROUNDING:
             msg = (
-                f"Expected label {likeliest} with confidence {probability:.6f} from the edge graph of "
-                f"{self.metadata.variant}, by its probabilities, got label {answer.label} with "
-                f"{answer.confidence:.6f}; export it again."
+                f"By its probabilities, the edge graph of {self.metadata.variant} should answer label {likeliest} with "
+                f"confidence {probability:.6f}, but it answered label {answer.label} with {answer.confidence:.6f}; "
+                "export it again."
             )
             raise BundleError(msg)
         (decided,) = self._rules.decide(answer.as_scores(), top_k=1).rows()
         if answer.review != decided.review:
             msg = (
-                f"Expected review to be {not answer.review} from the edge graph of {self.metadata.variant} for "
-                f"label {answer.label} with {answer.confidence:.6f}, by its thresholds; export it again."
+                f"By its thresholds, the edge graph of {self.metadata.variant} should answer review "
+                f"{not answer.review} for label {answer.label} with confidence {answer.confidence:.6f}, but did not; "
+                "export it again."
             )
             raise BundleError(msg)
 
@@ -123,12 +124,12 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
     """The edge graph of a session. BundleError if the model is not an edge graph that Hangtag exported."""
     metadata = read_metadata(session, source)
     if not is_edge(session):
-        msg = f"Expected an edge graph in {source}, which takes squares of pixels; use edge.onnx instead."
+        msg = f"Expected an edge graph in {source}, but the model takes squares of pixels; use edge.onnx instead."
         raise BundleError(msg)
     names = {output.name for output in session.get_outputs()}
     missing = [name for name in _EDGE_OUTPUTS if name not in names]
     if missing:
-        msg = f"Expected an edge graph in {source}, which lacks {' and '.join(missing)}; export it again."
+        msg = f"Expected an edge graph in {source}, but the model lacks {' and '.join(missing)}; export it again."
         raise BundleError(msg)
     return EdgeModel(session, metadata)
 
@@ -136,7 +137,7 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
 ImageInput = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 
 BATCH: Final = 8
-"""Photos per call. As fast as 32 on one thread, with a third of the memory (docs/measurements.md)."""
+"""Photos per call: on one thread as fast as 32 photos per call, with a third of the memory (docs/measurements.md)."""
 
 
 class Classifier:
@@ -187,7 +188,7 @@ class Classifier:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The threshold of each class, in the order of the labels. None: always review."""
+        """The threshold of each class, in the order of the labels. None: photos of the class always go to review."""
         return self.rules.thresholds
 
     def threshold_of(self, label: str) -> float | None:
@@ -195,7 +196,7 @@ class Classifier:
         return self.rules.nodes[label] if label in self.rules.nodes else self.thresholds[self.labels.index(label)]
 
     def asking(self, precision: float | None, threshold: float | None) -> "Classifier":
-        """The same network with another precision or threshold. Raises the same InputError as the class."""
+        """The same network with another precision or threshold. Raises InputError."""
         return Classifier(self._session, self.metadata, self.digest, precision, threshold)
 
     @property
@@ -301,14 +302,15 @@ def load(
 ) -> Classifier:
     """Load a bundle, or a single ``.onnx`` file that Hangtag exported.
 
-    Photos without review have a promised precision, or reach a threshold that you choose. Otherwise all go to review.
+    Labels without review have a promised precision, or reach a threshold that you choose. A model that promises no
+    precision sends all photos to review, unless you choose a threshold.
 
     Args:
         path: a bundle folder or an ONNX file.
         variant: which model of the bundle to use. ``auto``, or None: the bundle's default.
         threads: number of threads per call. For many photos, a process per core with one thread each is faster.
-        precision: the share of labels without review that must be right, 0.98 for example. Must be one of the model's.
-            Default: the model's own.
+        precision: the share of labels without review that must be right, 0.98 for example. Must be one of the model's
+            precisions. Default: the model's default precision.
         threshold: the lowest confidence, above 0 and at most 1, at which photos of any class need no review. It
             promises no precision. Not with ``precision``.
 
@@ -319,7 +321,7 @@ def load(
     session, metadata, digest = opened
     if is_edge(session):
         msg = (
-            f"Expected a model that takes squares of pixels in {place}, got an edge graph, which takes whole "
+            f"Expected a model that takes squares of pixels in {place}, but got an edge graph, which takes whole "
             "photos; pass the bundle, or its model.onnx."
         )
         raise BundleError(msg)
@@ -354,6 +356,6 @@ def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
 
 
 def load_network(data: bytes, source: str, threads: int = 1) -> Classifier | EdgeModel:
-    """Load a single ONNX file of either kind. ``source`` is the path, for messages. Raises BundleError."""
+    """Load a single ONNX file, also of an edge graph. ``source`` is the path, for messages. Raises BundleError."""
     session = open_session(data, source, threads)
     return edge_model(session, source) if is_edge(session) else Classifier(session, read_metadata(session, source), "")

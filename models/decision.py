@@ -23,7 +23,9 @@ _NO_PROMISE: Final = (
     "This model promises no precision: every photo goes to review. Train longer or with more photos, or get "
     "labels without a promise with --threshold."
 )
-UNMEASURED: Final = f"Detection of other photos was not measured: train again with such photos in a folder {NONE}."
+UNMEASURED: Final = (
+    f"The detection of photos without a product was not measured: train again with such photos in a folder {NONE}."
+)
 
 
 class ReviewReason(StrEnum):
@@ -241,7 +243,7 @@ def _target(metadata: "ModelMetadata", precision: float) -> PrecisionTarget:
 
 
 def precision_text(precision: float) -> str:
-    """A precision with two digits, or more if it needs them: ``0.90``, ``0.995``."""
+    """A precision with two digits, or with more if two do not suffice: ``0.90``, ``0.995``."""
     return max(f"{precision:.2f}", str(precision), key=len)
 
 

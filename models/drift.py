@@ -25,7 +25,7 @@ from models.manifest import parse_file
 from models.statistics.confidence import Probability, StrictModel, Thresholds
 
 _LARGE: Final = 0.2
-"""From this value, the index is a large change, as in credit scoring: Siddiqi, Credit Risk Scorecards (2006)."""
+"""An index from this value on is a large change, as in credit scoring: Siddiqi, Credit Risk Scorecards (2006)."""
 _LEAST_PHOTOS: Final = 30
 _LEAST_EXPECTED: Final = 5.0
 """The fewest expected photos in a bin: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
@@ -35,18 +35,18 @@ _SMOOTHING: Final = 0.5
 
 
 def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index is large, and larger than chance explains. Never with fewer than 30 rows."""
+    """Whether an index is large, and larger than chance explains. False with fewer than 30 rows."""
     return psi(counts, reference) > _LARGE and differs(counts, reference)
 
 
 def differs(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index is larger than chance explains, even if it is small. Never with fewer than 30 rows."""
+    """Whether an index is larger than chance explains, even if it is small. False with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) >= _LEAST_PHOTOS and psi(counts, reference) > chance_limit(len(counts), n, m)
 
 
 def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether chance alone may give a large index. Always with fewer than 30 rows."""
+    """Whether chance alone may give a large index. True with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) < _LEAST_PHOTOS or _LARGE < chance_limit(len(counts), n, m) < math.inf
 
@@ -209,14 +209,15 @@ def read_reference(bundle: Bundle, variant: str) -> VariantReference:
 
 
 _LEVELS: Final = 3
-"""Levels of confidence that distinguish classes: below the threshold, and two halves above it."""
+"""Number of levels of confidence for each likeliest class: below its threshold, and two halves above it."""
 _BOOTSTRAPS: Final = 200
 _STEPS: Final = 200
 _CLOSE: Final = 1e-5
 _NEVER: Final = 2.0
 _LOW: Final = 0.05
 _LOW_RAISED: Final = 0.025
-"""A stricter quantile, because the search for the lowest passing threshold tries many thresholds."""
+"""The quantile for raised thresholds. Stricter than ``_LOW``, because the search for the lowest passing threshold tries
+many thresholds."""
 
 
 @dataclass(frozen=True)
@@ -315,8 +316,8 @@ class LabelShift:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """The weight of a proof row of each class, and each class's share of the catalogue.
 
-        One row per class, distributed like the proof, is added to the catalogue: a few rows then change the shares
-        little.
+        As many rows as there are classes, distributed like the proof, are added to the catalogue. So a catalogue of a
+        few rows changes the shares little.
         """
         before = self._class_shares(rows)
         true, cell = np.divmod(self._pairs, self._cells)

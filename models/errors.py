@@ -76,7 +76,7 @@ class TrackingError(HangtagError):
 
 
 class BusyError(HangtagError):
-    """Another process does this work, and only one process may do it at a time."""
+    """Another process does the same work, which only one process may do at a time."""
 
     exit_code = ExitCode.BUSY
 

@@ -67,7 +67,7 @@ def start_logging(*, as_json: bool) -> None:
     text = _TextFormatter("%(asctime)s %(levelname)s %(message)s", datefmt="%H:%M:%S")
     handler.setFormatter(_JsonFormatter() if as_json else text)
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
-    pool = logging.getLogger("multiprocessing")  # Celery would give its processes' logger a handler of its own
+    pool = logging.getLogger("multiprocessing")  # otherwise Celery adds its own handler to the logger of its processes
     pool.handlers, pool.propagate = [handler], False
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
     logging.getLogger("celery.worker.request").addFilter(_is_news)

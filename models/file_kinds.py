@@ -113,7 +113,7 @@ def is_text(start: bytes) -> bool:
 
 
 def ends_early(data: bytes) -> bool:
-    """Whether an unreadable GIF, WebP, TIFF or AVIF file is too short. Pillow reports other truncated files."""
+    """Whether an unreadable GIF, WebP, TIFF or AVIF file is too short. For other formats Pillow reports this."""
     measure = _MEASURES.get(photo_format(data) or "")
     try:
         return measure is not None and measure(data)
@@ -128,7 +128,7 @@ def _cut_tiff(data: bytes) -> bool:
     for entry in range(count):
         _, kind, values, offset = struct.unpack_from(f"{order}HHII", data, directory + 2 + 12 * entry)
         size = values * _TIFF_SIZES[kind] if kind < len(_TIFF_SIZES) else 0
-        if size > 4 and offset + size > len(data):  # noqa: PLR2004 - more than fits into the entry itself
+        if size > 4 and offset + size > len(data):  # noqa: PLR2004 - values of up to 4 bytes are in the entry itself
             return True
     return False
 
@@ -137,7 +137,7 @@ def _cut_avif(data: bytes) -> bool:
     place: int = 0
     while place < len(data):
         size: int = struct.unpack_from(">I", data, place)[0]
-        if size < 8:  # noqa: PLR2004 - up to the end, in 64 bits, or damaged
+        if size < 8:  # noqa: PLR2004 - the box ends with the file, has a size of 64 bits, or is damaged
             return False
         place += size
     return place > len(data)
@@ -175,7 +175,7 @@ def is_interleaved(data: bytes) -> bool:
 
 
 def without_end(data: bytes) -> bytes | None:
-    """A JPEG that lacks its end marker but has every scan. None for other JPEGs.
+    """The bytes of a JPEG that lacks its end marker but has every scan. None for other JPEGs.
 
     Only a decoder can check whether the last scan is whole.
     """

@@ -38,7 +38,7 @@ def _one_file_each(files: dict[str, str]) -> dict[str, str]:
     for name in files:
         other = alone.setdefault(normalize("NFC", name).casefold(), name)
         if other != name:
-            msg = f"expected names that differ on every disk, got {other!r} and {name!r}"
+            msg = f"expected names that differ in more than upper and lower case, got {other!r} and {name!r}"
             raise ValueError(msg)
     return files
 
@@ -90,7 +90,7 @@ class Variant(Calibration):
 
 
 class Measured(StrictModel):
-    """The main figure of a run's report: from test photos, from more out-of-fold photos, or else from validation."""
+    """The main figure of a run's report: on test or out-of-fold photos (the larger number), or else on validation."""
 
     accuracy: Probability
     photos: int
@@ -141,7 +141,7 @@ class ModelMetadata(_Described, Calibration):
 
     @property
     def thresholds(self) -> Thresholds:
-        """The threshold of each class for the default precision. None: always review."""
+        """The threshold of each class for the default precision. None: photos of the class always go to review."""
         return self.ruling_thresholds(len(self.labels))
 
 

@@ -16,7 +16,7 @@ ModelsOption = Annotated[
         "--model",
         metavar="[NAME=]MODEL",
         help="A bundle, a single .onnx file that hangtag exported, or a model in a registry, such as shop@champion. "
-        "Repeat it for several models in one pass, each with a name for its columns: category=shop@champion.",
+        "Repeat the option for several models in one pass, each with a name for its columns: category=shop@champion.",
     ),
 ]
 
@@ -42,7 +42,8 @@ RegistryOption = Annotated[
 def takes(**records: type) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
     """Make the fields of dataclasses the options of a command. The command gets each record under its name.
 
-    The options of a keyword-only record take its place. Otherwise they come last.
+    In the help, the options of a keyword-only record come at the place of the record, and the options of other records
+    last.
     """
 
     def decorate(command: Callable[..., Answer]) -> Callable[..., Answer]:
@@ -53,7 +54,7 @@ def takes(**records: type) -> Callable[[Callable[..., Answer]], Callable[..., An
         )
 
         @wraps(command)
-        def call(**arguments: Any) -> Answer:  # noqa: ANN401 - each is what its option says
+        def call(**arguments: Any) -> Answer:  # noqa: ANN401 - each option has its own type
             instances = {
                 name: record(**{one: arguments.pop(one) for one in fields[name]}) for name, record in records.items()
             }

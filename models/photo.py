@@ -40,10 +40,11 @@ def is_hidden(name: str) -> bool:
 def read_photo(path: Path, within: Path | None = None) -> bytes:
     """Read a photo's bytes, at most ``MAX_BYTES``. Pipes and devices are refused, because reading them could block.
 
-    ``within`` is a folder whose path contains no link. A file outside of it is refused, also if the path leaves it by
-    ``..`` or a link. The check uses the opened file, so nobody can exchange the file in between. Raises ImageError.
+    ``within`` is a folder whose path contains no link. A file outside of this folder is refused, also if the path
+    leaves the folder by ``..`` or a link. The check uses the opened file, so nobody can exchange the file between check
+    and reading. Raises ImageError.
     """
-    if within and (".." in path.parts or not path.is_relative_to(within)):  # without opening it
+    if within and (".." in path.parts or not path.is_relative_to(within)):  # before the file is opened
         raise _elsewhere(path, within)
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -51,7 +52,7 @@ def read_photo(path: Path, within: Path | None = None) -> bytes:
         msg = f"Expected a photo at {_shown(path)}, found nothing; check the path."
         raise ImageError(msg, ImageFault.MISSING) from error
     except PermissionError as error:
-        msg = f"Expected to read {_shown(path)}, the system refused; check its permissions."
+        msg = f"Expected to read {_shown(path)}, but the system refused; check its permissions."
         raise ImageError(msg, ImageFault.REFUSED) from error
     except (OSError, ValueError) as error:
         msg = f"Expected to read {_shown(path)!r}, got {getattr(error, 'strerror', error)}; check the path."
@@ -64,10 +65,10 @@ def read_photo(path: Path, within: Path | None = None) -> bytes:
         data = os.read(handle, status.st_size + 1)
         if len(data) == status.st_size:
             return data
-        with os.fdopen(handle, "rb", closefd=False) as file:  # the file grows, or the disk returns it in pieces
+        with os.fdopen(handle, "rb", closefd=False) as file:  # the file grows, or the disk returns its bytes in pieces
             return data + file.read()
     except OSError as error:
-        msg = f"Expected to read {_shown(path)}, the disk answered {error}."
+        msg = f"Expected to read {_shown(path)}, but the disk answered {error}."
         raise ImageError(msg, ImageFault.MISSING) from error
     finally:
         os.close(handle)
@@ -88,7 +89,7 @@ def _check_place(handle: int, path: Path, within: Path) -> None:
 
 
 def _elsewhere(path: Path, within: Path) -> ImageError:
-    msg = f"Expected a photo under {within}, got {_shown(path)!r}, which lies outside; put a copy there."
+    msg = f"Expected a photo under {within}, got {_shown(path)!r}, which lies outside; put a copy into the folder."
     return ImageError(msg, ImageFault.REFUSED)
 
 
@@ -109,11 +110,11 @@ def walk_files(root: Path) -> Iterator[Path]:
     seen: set[tuple[int, int]] = set()
 
     def refuse(error: OSError) -> None:
-        msg = f"Expected to read the folder {error.filename}, the system answered {error.strerror}."
+        msg = f"Expected to read the folder {error.filename}, but the system answered {error.strerror}."
         raise InputError(msg) from error
 
     for folder, folders, files in os.walk(root, onerror=refuse, followlinks=True):
-        status = os.stat(folder)  # noqa: PTH116 - once a folder, of a string
+        status = os.stat(folder)  # noqa: PTH116 - a string, once for each folder
         known = (status.st_dev, status.st_ino) in seen
         seen.add((status.st_dev, status.st_ino))
         folders[:] = [] if known else sorted(name for name in folders if not is_hidden(name))

@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 VERSION: Final = "1"
-"""Raised whenever :func:`preprocess` gives other pixels for the same bytes."""
+"""Increased whenever :func:`preprocess` gives other pixels for the same bytes."""
 _READABLE_VERSION: Final = "2"
-"""Raised whenever other photos can be read, or fewer: caches of the trainer remember successes and failures."""
+"""Increased whenever more or fewer photos can be read: caches of the trainer remember which photos could be read."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
@@ -51,20 +51,20 @@ IMAGE_SUFFIXES: Final = frozenset(
 MAX_BYTES: Final = 64 * 1024 * 1024
 """The largest file."""
 MAX_PIXELS: Final = 50_000_000
-"""The most pixels that are decoded, and so the largest photo that is no JPEG."""
+"""The largest number of pixels that are decoded. A photo that is not a JPEG may not have more."""
 _PIXEL_BYTES: Final = 8
 _MAX_JPEG_PIXELS: Final = 200_000_000
-"""The largest JPEG. It is decoded at a part of its sides, row by row: 200 million pixels take half a second and 35 MB.
-"""
+"""The largest JPEG. It is decoded row by row, at a fraction of its width and height: 200 million pixels take half a
+second and 35 MB."""
 _COEFFICIENT_BYTES: Final = 2
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _COMPARED_PIXELS: Final = 12_500_000
-"""A JPEG without an end is compared at this many pixels."""
+"""A JPEG without an end marker is decoded at this many pixels or fewer, to compare its endings (``_TAILS``)."""
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
-"""Three ways to continue a JPEG, with different first bits. If all give equal pixels, no pixel is missing."""
+"""Endings for a JPEG without an end marker. Their first bits differ. If all give equal pixels, no pixel is missing."""
 
 _ORIENTATION_TAG: Final = 0x0112
 _TILE_TAGS: Final = (0x0142, 0x0143)
@@ -132,7 +132,7 @@ class EncodedPhoto:
 
 
 def _way_of_decoding(image: Image.Image) -> Hashable:
-    """Equal for images of the same bytes whose decoders give the same pixels; None if every spec gets the same."""
+    """A key: equal keys mean that the same bytes are decoded to the same pixels. None if the spec does not matter."""
     from PIL.JpegImagePlugin import JpegImageFile  # Pillow loads this module with the first image
 
     if type(image).draft is Image.Image.draft:
@@ -165,13 +165,13 @@ def _png(data: bytes) -> Image.Image:
         return _loaded(data)
     except (ImageError, Image.DecompressionBombError, MemoryError):
         raise
-    except Exception as error:  # noqa: BLE001 - Pillow raises a dozen kinds; it is raised unless the photo can be had
+    except Exception as error:  # noqa: BLE001 - Pillow raises a dozen kinds; raised below if the photo stays unreadable
         spared, profile = png_without_extras(data)
         try:
             image = _loaded(spared)
         except (ImageError, Image.DecompressionBombError, MemoryError):
             raise
-        except Exception:  # noqa: BLE001 - the first error says more
+        except Exception:  # noqa: BLE001 - the first error is more precise
             raise error from None
     image.info["icc_profile"] = profile
     return image
@@ -196,9 +196,9 @@ def _is_whole(start: bytes) -> bool:
 
 
 def _identified(data: bytes) -> Image.Image:
-    """An image in an accepted format, of which Pillow has read only the header.
+    """An image in an accepted format. Pillow has read only its header.
 
-    Loaded plugins are tried first. The first bytes identify a format, so the order does not matter.
+    Plugins that are loaded already are tried first. The first bytes identify a format, so the order does not matter.
     """
     with suppress(UnidentifiedImageError):
         try:
@@ -223,13 +223,13 @@ def _loaded_formats() -> list[str]:
 
 
 def shrink_large_jpeg(image: Image.Image) -> None:
-    """Have an unloaded JPEG of more than ``MAX_PIXELS`` decoded at a half or a quarter of its sides."""
+    """Set an unloaded JPEG of more than ``MAX_PIXELS`` to be decoded at a half or a quarter of its width and height."""
     if image.width * image.height > MAX_PIXELS:
         _draft(image, image.size)
 
 
 def _draft(image: Image.Image, least: tuple[int, int]) -> None:
-    """Set a JPEG to be decoded at a part of its sides: at least as large as ``least``, within ``MAX_PIXELS``."""
+    """Set a JPEG to be decoded at a fraction of its width and height: at least at ``least``, within ``MAX_PIXELS``."""
     width, height = image.size
     part = next((part for part in (1, 2, 4) if ceil(width / part) * ceil(height / part) <= MAX_PIXELS), 8)
     image.draft(image.mode, (min(least[0], width // part), min(least[1], height // part)))
@@ -238,7 +238,7 @@ def _draft(image: Image.Image, least: tuple[int, int]) -> None:
 def whole_rgb(image: Image.Image) -> Image.Image:
     """All of an :func:`opened` photo, as RGB: upright, transparency laid over white, in sRGB.
 
-    A large JPEG is decoded at a part of its sides.
+    A large JPEG is decoded at a fraction of its width and height.
     """
     shrink_large_jpeg(image)
     image.load()

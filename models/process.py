@@ -128,7 +128,8 @@ class Machine:
 def this_machine(cpuinfo: Path = _CPUINFO, board: Path = _BOARD) -> Machine:
     """Describe this machine.
 
-    Only Linux has a file ``cpuinfo``. On Arm it lacks the processor's name, but ``board`` names a small computer.
+    Only Linux has a file ``cpuinfo``. On Arm it lacks the processor's name, but on a small computer ``board`` names its
+    model.
     """
     pairs = (line.partition(":") for line in _text(cpuinfo).splitlines())
     facts = {key.strip(): value.strip() for key, _, value in pairs}  # assume that all cores are equal
@@ -182,7 +183,7 @@ class Owner:
 
     @property
     def same_machine(self) -> bool:
-        """Whether the process is or was on this machine and in this container. Only then can we check it."""
+        """Whether the process is or was on this machine and in this container. Other processes cannot be checked."""
         return self.machine == _machine()
 
     @property

@@ -75,7 +75,9 @@ def version_of(model: ModelReference, digest: str) -> ModelReference | None:
 
 
 def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
-    """The model of ``--model``, or several models by their names. An existing path may contain ``=``.
+    """The model of ``--model``, or several models by the names that precede ``=``.
+
+    The path of an existing model may contain ``=``.
 
     Raises InputError.
     """

@@ -51,13 +51,13 @@ def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSessio
     try:
         return bare_session(data, threads)
     except Exception as error:  # ONNX Runtime's errors have no common class
-        msg = f"Expected an ONNX model in {source}, ONNX Runtime refused it ({error}); export it again."
+        msg = f"Expected an ONNX model in {source}, but ONNX Runtime refused it ({error}); export it again."
         raise BundleError(msg) from error
 
 
 def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadata":
     """Read the metadata of an ONNX file. ``source`` is the path, for messages. Raises BundleError."""
-    from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # keeps it out of a benchmark's fresh process
+    from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # not in a benchmark's fresh process
 
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:

@@ -68,8 +68,8 @@ class Taxonomy:
         strangers = [label for label in self.parents if label not in inner | known]
         if strangers:
             msg = (
-                f"Expected a class of the photos at each leaf of the tree, but {_listed(strangers)} is none of "
-                f"the classes {_listed(self.classes)}. Rename or remove the other leaves."
+                f"Expected each leaf of the tree to be a class of the photos ({_listed(self.classes)}), but no photo "
+                f"has {_listed(strangers)}. Rename or remove these leaves."
             )
             raise DataError(msg)
         for node in sorted(set.intersection(*(set(self.ancestors(label)) for label in self.classes))):
@@ -122,7 +122,7 @@ class Taxonomy:
 
     @cached_property
     def above(self) -> Levels:
-        """For each class the index of the node above it at level 1, 2 …, or -1, ``(classes, top)``."""
+        """Index of the node above each class at each level from 1, or -1 without a node, ``(classes, top)``."""
         nodes_above = np.full((len(self.classes), self.top), -1, np.intp)
         for place, label in enumerate(self.classes):
             for node in self.ancestors(label):
@@ -158,7 +158,7 @@ class Taxonomy:
         return np.asarray((node >= 0) & (node == self.above[truths, level - 1]))
 
     def distances(self, guesses: npt.NDArray[np.integer], truths: npt.NDArray[np.integer]) -> Levels:
-        """Edges from each true class up to the first node above the guess; 0 for a right guess.
+        """Number of edges from each true class up to the first node above the guess; 0 for a right guess.
 
         An extra root connects all trees.
         """

@@ -23,7 +23,7 @@ _LEAST: Final = 12
 """The smallest width of a text column, in characters."""
 
 
-class Console(rich.console.Console):  # noqa: TID251 - the only one
+class Console(rich.console.Console):  # noqa: TID251 - the only console
     """Rich's console, without the escape characters that file names, cells or hosts may contain."""
 
     def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> None:
@@ -35,7 +35,7 @@ class Console(rich.console.Console):  # noqa: TID251 - the only one
         """Print a line of any length, without markup."""
         self.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
 
-    def render_str(self, text: str, **settings: Any) -> Text:  # noqa: ANN401 - they are Rich's
+    def render_str(self, text: str, **settings: Any) -> Text:  # noqa: ANN401 - Rich's own settings
         """Escape a string. Rich calls this for every string, also in table cells."""
         return super().render_str(printable(text), **settings)
 
@@ -49,7 +49,7 @@ class Console(rich.console.Console):  # noqa: TID251 - the only one
 def print_table(table: Table, console: Console, *, spare: Sequence[str] = (), style: str = "") -> None:
     """Print a table without cropping cells, also on a narrow terminal.
 
-    Right-aligned columns (figures) and ``no_wrap`` columns are never folded. Other columns are. A table that is still
+    Only columns that are neither right-aligned (figures) nor ``no_wrap`` are folded. A table that is still
     too wide runs over the terminal's edge. ``spare`` columns are left out if they are empty. If there is no room, the
     first ``spare`` columns are left out.
     """

@@ -17,7 +17,7 @@ _URL: Final = re.compile(r"(?<![^\s:'\"(,;|])//([^/?#\s]*)((?:(?!://|[,;|]//)[^?
 _QUERY: Final = re.compile(r"\?[^?\s]*=\S*")
 """Characters of a relative path that are quoted in a URL."""
 _MARKS: Final = "'\",;:.?!)]…"
-"""Characters after a URL that belong to the sentence."""
+"""Characters that end a sentence, not the URL before them."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 

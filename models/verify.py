@@ -175,7 +175,7 @@ def _metadata(bundle: Bundle, variant: str, file: str, model: Classifier | EdgeM
     is_edge = file == bundle.manifest.variants[variant].edge
     if isinstance(model, EdgeModel) != is_edge:
         expected = "whole photos" if is_edge else "squares of pixels"
-        msg = f"Expected a model that takes {expected}, got a model of the other kind; export the bundle again."
+        msg = f"Expected a model that takes {expected}, got a model that does not; export the bundle again."
         raise BundleError(msg)
     bundle.check_metadata(model.metadata, variant, file)
     return "as in the manifest"
@@ -230,7 +230,7 @@ def _run(file: str, ask: Callable[[], _Answer]) -> _Answer:
     except BundleError:
         raise
     except Exception as error:  # ONNX Runtime's errors have no common class
-        msg = f"Expected {file} to run, ONNX Runtime answered {error}; export it again."
+        msg = f"Expected {file} to run, but ONNX Runtime answered {error}; export it again."
         raise BundleError(msg) from error
 
 

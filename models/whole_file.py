@@ -152,5 +152,5 @@ def read_arrays(path: Path, what: str, *names: str, advice: str = "train again")
         with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
             return {name: arrays[name] for name in names or arrays.files}
     except (OSError, EOFError, KeyError, TypeError, ValueError, AttributeError, BadZipFile) as error:
-        msg = f"Expected {what} in {path}, it is damaged or gone ({error!r}); {advice}."
+        msg = f"Expected {what} in {path}, but the file is damaged or gone ({error!r}); {advice}."
         raise InputError(msg) from error

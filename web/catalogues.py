@@ -137,7 +137,7 @@ class Preview:
         rows: cells as text. Long cells are cut.
         photos: the photos of these rows, as small ``data:`` URIs after :func:`drawn`. For a missing photo, the reason.
         relative: whether some photos have relative paths.
-        refused: the choice that a person must make first. Then there are no rows.
+        refused: the choice that a person must make first; empty if there is none. With it there are no rows.
     """
 
     columns: tuple[str, ...] = ()
@@ -167,7 +167,9 @@ def preview(
     allow_hosts: Sequence[str] = (),
     image_suffix: str | None = None,
 ) -> Preview:
-    """Read the first rows and their photos as labelling does. Hosts in ``allow_hosts`` may have private addresses.
+    """Read the first rows and their photos in the same way as labelling.
+
+    Hosts in ``allow_hosts`` may have private addresses.
 
     Raises:
         InputError: the source cannot be used.

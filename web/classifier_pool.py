@@ -261,7 +261,7 @@ class ClassifierPool:
                 self._metrics.photos.labels(answer["status"], answer.get("error", "")).inc()
 
     def _blame(self, batch: Sequence[_WaitingPhoto], status: int, model: str) -> None:
-        """Requeue the photos of a dead process. A photo that was alone in its batch at its second death fails."""
+        """Requeue the photos of a dead process. A photo fails if it was alone in a second process that died."""
         self._metrics.deaths.inc()
         log_event("process_died", logging.WARNING, status=status, photos=len(batch))
         for one in batch:

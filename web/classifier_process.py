@@ -291,7 +291,7 @@ class _Labeller:
         try:
             classifier = self._with_rule(ask["precision"], ask["threshold"])
         except InputError as error:
-            return {"refused": str(error).replace("--", "")}  # requests have fields, not command options
+            return {"refused": str(error).replace("--", "")}  # requests have fields without --
         prediction = classifier.decide(scores, ask["top_k"])[0]
         return {
             "status": Status.REVIEW if prediction.review else Status.LABELED,

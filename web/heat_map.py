@@ -52,7 +52,8 @@ def _spans(length: int) -> list[tuple[int, int]]:
 def covered_pixels(photo: bytes, cells: Sequence[int], spec: PreprocessSpec) -> Pixels:
     """Copies of a photo for the network, each with another patch covered: ``uint8 (cells, S, S, 3)``.
 
-    The photo is first reduced to twice the network's size. A cell of -1 covers nothing. Raises ImageError.
+    The photo is first reduced to twice the network's size. Cell -1 stands for the whole photo, uncovered. Raises
+    ImageError.
     """
     with opened(photo) as image:
         whole = small_rgb(image, 2 * spec.size, Image.Resampling.BILINEAR)

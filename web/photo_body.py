@@ -48,7 +48,7 @@ class SentPhoto:
 
 
 class _Held:
-    """Counts the bytes of one request. ``hold`` counts them for all requests, and raises a Problem above the limit."""
+    """Counts the bytes of one request. ``hold`` counts those of all requests, and raises a Problem above the limit."""
 
     def __init__(self, hold: Callable[[int], None]) -> None:
         self._hold = hold
@@ -194,7 +194,7 @@ async def _form(request: Request, held: _Held) -> list[SentPhoto]:
         status = 413 if error.message.startswith("Too many") else 422
         raise Problem(status, f"Expected a form of at most {MAX_PHOTOS} photos: {error.message}") from error
     if not parser.is_whole:
-        raise Problem(422, "Expected a complete form, it is cut off; send it again.")
+        raise Problem(422, "Expected a complete form, but it is cut off; send it again.")
     _check_number(len(form))
     return [await _part(name, value) for name, value in form.multi_items()]
 

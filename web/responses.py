@@ -59,7 +59,7 @@ PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
         },
     }
 }
-"""For ``responses`` of the application, because any route may fail."""
+"""The errors of all routes, for the argument ``responses`` of the application."""
 
 
 def page(request: Request, template: str, status: int = 200, **values: object) -> HTMLResponse:

@@ -168,7 +168,7 @@ class JobRunner:
         Args:
             new: the catalogue and its options.
             model: a path or a name in the registry. For several models, each with its name: ``category=shop@champion``.
-            upload: an uploaded catalogue, in place of ``new.source``. It is read before this returns.
+            upload: an uploaded catalogue, in place of ``new.source``. It is read completely before this method returns.
 
         Returns:
             The job, and the remarks of ``hangtag submit`` on its catalogue.
@@ -220,7 +220,7 @@ class JobRunner:
         whole = job.whole
         receipt = job_receipt(whole.job)
         if receipt is None:
-            msg = f"Expected a finished job, {whole.title} is not; wait for it, or resume it."
+            msg = f"Expected a finished job, but {whole.title} is not finished; wait for its end, or resume it."
             raise JobError(msg)
         self._check_workers(whole)
         faults = begin_retry(whole.job, receipt.retry + 1)

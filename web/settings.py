@@ -145,7 +145,7 @@ def _read_token(file: Path) -> str:
     try:
         token = file.read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
-        msg = f"Expected a token in {file}, the file cannot be read: {error}."
+        msg = f"Expected a token in {file}, but the file cannot be read: {error}."
         raise InputError(msg) from None
     if len(token) < _SHORTEST_TOKEN or not token.isprintable() or not token.isascii():
         msg = f"Expected one line of at least {_SHORTEST_TOKEN} ASCII characters in {file}; write a longer token."

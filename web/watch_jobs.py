@@ -36,7 +36,7 @@ class JobCounts:
     """The results of the finished rows.
 
     Attributes:
-        rows: counted rows. If many rows finish at once, slightly fewer than the finished rows.
+        rows: counted rows. If many rows finish at once, some of them are not counted yet.
         machines: host → number of rows.
     """
 
@@ -154,14 +154,14 @@ class _JobReader:
             if progress.state is JobState.WAITING and runner.local.is_running(self.found.whole.id):
                 progress = replace(progress, state=JobState.RUNNING)
             why = (
-                (f"The job cannot be merged: {progress.reason} Correct this, and resume it.",)
+                (f"The job cannot be merged: {progress.reason} Correct this fault, and resume the job.",)
                 if progress.reason
                 else ()
             )
             return JobView(self.found, progress, deepcopy(self._counts), remarks=why, questions=questions)
 
     def _count(self) -> None:
-        """Count new parts for at most a second. The next call counts the others.
+        """Count new parts for at most a second. The next call counts the remaining parts.
 
         A retry restarts the count, because some chunks are no longer done.
         """

@@ -15,7 +15,7 @@ from models.fit import Decode
 from models.preprocess import preprocess, whole_pixels
 
 _NEAR_TIE: Final = 0.02
-"""Two classes may change places if their probabilities differ by at most this."""
+"""Two classes may change places if their probabilities differ by at most this value."""
 _FEW: Final = 500
 """With fewer photos, one near-tie may change its label, because one photo is more than a fifth of a percent."""
 _MEAN: Final = 0.005
@@ -93,8 +93,8 @@ class EdgeParity:
         one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= _NEAR_TIE
         points, low = (0.0, -np.inf) if self.cost is None else (self.cost.points, self.cost.points_95[0])
         too_much = (
-            f"{points:.1f} points of accuracy are lost against the model's own decoding, at least {low:.1f} "
-            "(allow more with --max-drop, or train with --decode full)"
+            f"{points:.1f} points of accuracy are lost against the model's own decoding, with 95% confidence "
+            f"at least {low:.1f} (allow more with --max-drop, or train with --decode full)"
         )
         few_crossed = max(1.0, (1.0 - _LABELS) * self.photos)
         faults = {

@@ -1,9 +1,10 @@
 """Pillow's antialiased bilinear resize in ONNX operations, equal in every pixel.
 
-After ``libImaging/Resample.c``: each output pixel is a weighted mean of input pixels. The weights form a triangle as
-wide as the scale, and have 22 bits. The axes are resized one after the other, and rounded to 8 bits in between. Weights
-are never negative, so each weight is three unsigned bytes, and ``MatMulInteger`` computes the same sums as Pillow:
-products of unsigned bytes never saturate. ONNX's own ``Resize`` differs in one or two pixels of a hundred.
+The method is that of ``libImaging/Resample.c``: each output pixel is a weighted mean of input pixels. The weights form
+a triangle as wide as the scale, and have 22 bits. The axes are resized one after the other, and rounded to 8 bits in
+between. Weights are never negative, so each weight is three unsigned bytes, and ``MatMulInteger`` computes the same
+sums as Pillow: products of unsigned bytes never saturate. ONNX's own ``Resize`` differs in one or two pixels of a
+hundred.
 
 The order of the axes affects the rounding. Since version 13 Pillow begins with the height if the height shrinks much
 more than the width. Older versions differ by a level in some pixels of very tall photos. Both orders use the same

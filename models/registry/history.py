@@ -112,7 +112,7 @@ class VersionRules:
         return version, state.model_copy(update={"versions": {**state.versions, version: refused}})
 
     def rolled_back(self, state: State, instead_of: int | None) -> Changed:
-        """Restore the previous champion that still exists."""
+        """Restore the latest earlier champion that still exists."""
         current = state.aliases.get(CHAMPION)
         if current != instead_of:
             msg = (
@@ -162,7 +162,7 @@ class VersionRules:
                 if names[0] == CHAMPION
                 else f"remove it first: hangtag models alias {self.name}@{version} {names[0]} --remove."
             )
-            msg = f"Expected a version without an alias, {self.name}@{version} is {', '.join(names)}; {way_out}"
+            msg = f"Expected a version without an alias, but {self.name}@{version} is {', '.join(names)}; {way_out}"
             raise RegistryError(msg)
         there = {number: what for number, what in state.versions.items() if number != version}
         deleted = tuple(sorted({*state.deleted, version}))

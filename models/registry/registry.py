@@ -27,12 +27,12 @@ from models.text import is_name, name_expected, numbered, without_file_links
 
 TRAINING: Final = "training"
 REPORT_FILES: Final = ("report.html", "confusion_matrix.png", "classes.csv")
-"""Files of a run for people. They are stored next to the version's bundle if the run is known."""
+"""Files of a run that people read. They are stored next to the version's bundle if the run is known."""
 _CLAIMS: Final = "claims"
 
 
 def claim_number(storage: Storage, state: State, digest: str) -> int:
-    """A bundle's version number: the published number, that of an unfinished publication, or the next one.
+    """A bundle's version number: the published number, the number of an unfinished publication, or the next number.
 
     ``storage`` is the model's folder. ``state`` may be older than the claims there.
     """
@@ -92,7 +92,7 @@ class Published:
 
 
 class Registry:
-    """Models by name, in a folder or in S3. Valid names are those that ``check_model_name`` accepts."""
+    """Models by name, in a folder or in S3. :func:`check_model_name` checks the names."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -149,7 +149,7 @@ class Registry:
             if not here.is_dir() or (on_disk is None and not is_whole(here)):
                 bring_bundle(place, here)
         except FileNotFoundError as error:
-            msg = f"Expected the bundle of {name}@{version} in {place.place}, it is gone; publish it again."
+            msg = f"Expected the bundle of {name}@{version} in {place.place}, but it is gone; publish the bundle again."
             raise BundleError(msg) from error
         if read_manifest(here).digest != digest:
             msg = f"{here} is not the bundle that was published as {name}@{version}; restore it from a copy."
@@ -198,8 +198,8 @@ class Registry:
         """Publish a bundle as a new version. A bundle that is already published keeps its number and aliases.
 
         ``why``, ``numbers`` and ``cycle`` (the retraining cycle of the bundle) go into the history. ``training`` is
-        file name → file, for a later retraining; files that an existing version lacks are added. A new version gets the
-        ``alias``. Raises RegistryError, BundleError.
+        file name → file, for a later retraining; an existing version gets the files that it lacks. ``alias`` is an
+        alias for a new version. Raises RegistryError, BundleError.
         """
         storage, bundle = self.model_storage(name), open_bundle(bundle_path)
         if alias is not None:
@@ -233,9 +233,9 @@ class Registry:
     ) -> Event | None:
         """Make a version the champion. Returns None if it already is.
 
-        ``why``, ``numbers`` and ``cycle`` go into the history. ``instead_of`` is the champion that the version was
-        compared with, 0 for none. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name of the
-        person for whom this account acts. Raises RegistryError.
+        ``why``, ``numbers`` and ``cycle`` go into the history. ``instead_of`` is the champion with which the version
+        was compared; 0 if there was none. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name
+        of the person for whom this account acts. Raises RegistryError.
         """
         if force:
             _check_reason(why, f"promote {name}@{version} by force")
@@ -255,7 +255,7 @@ class Registry:
         return self.history(name).append(What.REFUSED, change, " ".join(reasons), numbers, cycle=cycle)
 
     def rollback(self, name: str, why: str, *, instead_of: int | None = None, by: str | None = None) -> Event:
-        """Restore the previous champion that still exists.
+        """Restore the latest earlier champion that still exists.
 
         ``instead_of`` is the champion that the person saw; by default the current champion. If two people roll back the
         same champion at once, only one rollback succeeds. ``by`` is the name of the person for whom this account acts.
@@ -264,7 +264,7 @@ class Registry:
         champion = self.state(name).aliases.get(CHAMPION)
         change = partial(self._rules(name).rolled_back, instead_of=instead_of or champion)
         event = self.history(name).append(What.ROLLED_BACK, change, why, by=by)
-        assert event is not None  # noqa: S101 - there is always something to do, or an error
+        assert event is not None  # noqa: S101 - a rollback makes a change, or raises
         return event
 
     def previous_champion(self, name: str) -> int | None:

@@ -25,9 +25,9 @@ def class_logits(raw: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> float:
     """The temperature with the maximum likelihood of the labels, between COLDEST and HOTTEST; 1 without rows.
 
-    The negative log-likelihood has no minimum if all rows are right: a lower temperature is always better. Nor if all
-    rows are wrong: a higher temperature is always better. So half the square of the temperature's logarithm is added to
-    the sum over the rows. With a handful of rows, this prior keeps the temperature near 1. A hundred rows outweigh it.
+    The negative log-likelihood has no minimum if all rows are right (a lower temperature is always better) or all rows
+    are wrong (a higher temperature is always better). So half the square of the temperature's logarithm is added to the
+    sum over the rows. With a handful of rows, this prior keeps the temperature near 1. A hundred rows outweigh it.
 
     The logits ``(n, classes)`` are of rows that the network was not trained on; labels are class indices ``(n,)``.
     """

@@ -12,7 +12,8 @@ TARGETS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
-"""The threshold of each class, in label order. Rows of lower confidence go to review. None sends all rows there."""
+"""The threshold of each class, in label order. Rows of lower confidence go to review. None sends all rows of the class
+to review."""
 
 
 class StrictModel(BaseModel):
@@ -34,7 +35,7 @@ class PrecisionTarget(StrictModel):
         rows: number of independent rows behind each class's threshold. Photos of one picture or product count as about
             one.
         nodes: node above the classes in a tree of labels → threshold for the sum of its classes' probabilities. None:
-            the node is never a label. A row gets the lowest node whose threshold it reaches.
+            the node is never a label. Of the nodes whose thresholds a row reaches, the lowest is the label.
         level_coverage: expected share of all rows that are labelled at each level, classes first.
     """
 

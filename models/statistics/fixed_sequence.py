@@ -6,21 +6,22 @@ the number of planned tests does not matter (Angelopoulos et al., "Learn then Te
 https://arxiv.org/abs/2110.01052). To search for the largest set that passes would be multiple testing: that broke the
 promise in up to 28 of 100 data sets.
 
-Photos of one picture or product form a group. If a network is wrong on one of them, it is likely wrong on the others.
-So a set with groups is worth fewer rows than it has. The test assumes the worst case: all rows of a group are right, or
-all are wrong. Then a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey Sampling",
-1965), and the same share of them is right. Without groups this is the number of rows.
+Photos of one picture or product form a group. If a network is wrong on one photo of a group, it is likely wrong on the
+others. So a set with groups is worth fewer rows than it has. The test assumes the worst case: all rows of a group are
+right, or all are wrong. Then a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey
+Sampling", 1965), and the same share of them is right. Without groups this is the number of rows.
 
-A walk begins at the set that would pass most likely if each row were right as often as its confidence says. Only
+A walk begins at the set that would most likely pass if each row were right as often as its confidence says. Only
 confidences choose this set, never labels. So the order of the sets is fixed before any label is used, and the choice
-costs nothing. (Confidences rest on one number that was fitted to labels, the temperature. So does the order of the
-rows.) Wrong confidences cost coverage, never the promise.
+does not weaken the proof. (One number behind the confidences and the order of the rows was fitted to labels: the
+temperature.) Wrong confidences cost coverage, never the promise.
 
 A target may take the set that a stricter target has proved. This breaks the target's promise if the stricter walk has
-passed a set whose precision is below the target. Larger sets pass such a test with lower probability. The smallest set
-that can pass has the fewest rows that prove the stricter target, all of them right. So the probability is at most
-``target ** fewest(stricter)``. These probabilities are subtracted from the error probability of the target's own walk
-(Bonferroni's inequality). So is the probability that refused classes break the promise (:func:`budgets`).
+passed a set whose precision is below the target. Of sets with such a precision, larger sets pass with lower
+probability. The smallest set that can pass has the fewest rows that prove the stricter target, all of them right. So
+the probability of a broken promise is at most ``target ** fewest(stricter)``. These probabilities are subtracted from
+the error probability of the target's own walk (Bonferroni's inequality). The probability that refused classes break the
+promise is also subtracted (:func:`budgets`).
 """
 
 import math
@@ -36,12 +37,12 @@ from models.statistics.intervals import MISTRUST
 OWN_MISTRUST: Final = 0.3
 """Error probability of the test that the network's own rows must also pass, if rows of other networks prove a set."""
 _STEPS: Final = 20
-"""The growth of the tested sets, as a share of the rows."""
+"""Each tested set has about 1/20 of all rows more than the set before."""
 _WRONG_LABELS: Final = 0.25
-"""Where a walk begins, this share of the allowed errors counts as wrong labels in addition to the confidences. So a
-single wrong label does not end the walk."""
+"""To choose the first set of a walk, this share of the allowed errors is expected as wrong labels, in addition to the
+errors that the confidences expect. So a single wrong label does not end the walk."""
 _REFUSALS: Final = 0.001
-"""Error probability for refused classes: a class as right as the target is refused, in any set or walk."""
+"""Probability that any walk refuses, in any of its sets, a class that is as often right as the target demands."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -68,8 +69,9 @@ def proved_rows(
         own: which rows the network itself predicted, ``(n,)``. These rows must also prove the precision alone, with an
             error probability of 30%. None if the network predicted all rows.
         groups: the group of each row, ``(n,)``. None if every row shows a different picture and product.
-        begin_by_own: begin the walk where both tests are most likely to pass. Without it, the test of all rows decides
-            where. Above the classes the network's own rows may be few, and the first sets would fail.
+        begin_by_own: begin the walk where both tests (of all rows, and of own rows) are most likely to pass; otherwise
+            where the test of all rows is. For nodes above the classes, own rows may be so few that they fail in the
+            first sets of all rows.
 
     Returns:
         The size of the largest proved set. Rows of equal confidence stay together.
@@ -89,7 +91,7 @@ def proved_rows(
 
 
 def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
-    """For each number k up to n: how many independent rows the ``chosen`` of the first k rows are worth, ``(n,)``."""
+    """For each number k up to n: the number of independent rows that the ``chosen`` of the first k are worth."""
     among = groups[chosen]
     order = np.argsort(among, kind="stable")
     _, first, place = np.unique(among[order], return_index=True, return_inverse=True)
@@ -136,7 +138,7 @@ def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
 
 
 def budgets(share: float) -> Iterator[tuple[float, float]]:
-    """The targets with their walks' error probabilities, strictest first. Together: ``share`` of MISTRUST."""
+    """The targets with their walks' error probabilities, strictest first. The sum is ``share`` of MISTRUST."""
     mistrusts: dict[float, float] = {}
     for precision in reversed(TARGETS):
         stricter = sum(precision ** fewest(other, mistrust) for other, mistrust in mistrusts.items())

@@ -27,20 +27,20 @@ _Z: Final = NormalDist().inv_cdf(1 - MISTRUST / 2)
 def proportion_interval(hits: float, rows: float) -> Interval:
     """The two-sided 95% interval of a proportion. Without rows it is 0 to 1.
 
-    In ``hits`` and ``rows``, dependent rows count less than 1 each.
+    ``hits`` and ``rows`` may be fractions: rows that depend on each other count less than 1 each.
     """
     return lower_bound(hits, rows, MISTRUST / 2), upper_bound(hits, rows, MISTRUST / 2)
 
 
 def lower_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
-    """The one-sided lower Clopper-Pearson bound of a proportion. Wrong with probability ``mistrust``. 0 if all miss."""
+    """One-sided lower Clopper-Pearson bound of a proportion. Wrong with probability ``mistrust``; 0 for 0 hits."""
     from scipy.stats import beta
 
     return float(beta.ppf(mistrust, hits, rows - hits + 1)) if hits else 0.0
 
 
 def upper_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
-    """The one-sided upper Clopper-Pearson bound of a proportion. Wrong with probability ``mistrust``; 1 if all hit."""
+    """One-sided upper Clopper-Pearson bound of a proportion. Wrong with probability ``mistrust``; 1 for all hits."""
     from scipy.stats import beta
 
     return float(beta.ppf(1 - mistrust, hits + 1, rows - hits)) if hits < rows else 1.0
@@ -80,7 +80,7 @@ def difference_interval(more: float, less: float, rows: float) -> Interval:
     24, 2005.
 
     ``more`` rows count only for the first proportion, ``less`` rows only for the second. ``rows``, at least one, is the
-    number of all rows. Dependent rows count less than 1 each in all three.
+    number of all rows. All three may be fractions: rows that depend on each other count less than 1 each.
     """
     total = rows + 2
     middle = (more - less) / total
@@ -115,7 +115,7 @@ class Paired:
 
 
 def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.intp]) -> Paired | None:
-    """Compare two models by their right answers, ``(n,)`` each; None if empty. ``groups``: numbers from 0."""
+    """Compare two models by whether each photo is right, ``(n,)``. None without photos. ``groups``: numbers from 0."""
     photos = len(champion)
     if not photos:
         return None
@@ -138,7 +138,7 @@ def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.int
 def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.intp]) -> float:
     """How many photos are worth one independent photo.
 
-    It is 1 for independent photos. It is at most the mean of the photos' group sizes, and equal to it if all
+    It is 1 for independent photos. It is at most the mean of the photos' group sizes, and equal to this mean if all
     differences are equal.
     """
     sizes = np.bincount(groups)

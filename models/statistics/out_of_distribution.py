@@ -2,13 +2,14 @@
 
 The score is the distance of the features from the nearest class mean (Mahalanobis: Lee et al., 2018,
 https://arxiv.org/abs/1807.03888), less their distance from the mean of all photos (relative: Ren et al., 2021,
-https://arxiv.org/abs/2106.09022). All photos include photos without a product, if there are any. Similar photos are
-then near that mean, and far from the classes. Learning from such photos is outlier exposure (Hendrycks et al., 2019,
-https://arxiv.org/abs/1812.04606). Here they change only the score, not the network.
+https://arxiv.org/abs/2106.09022). "All photos" include known photos without a product (outliers), if there are any: new
+photos that look like outliers are then near the mean of all photos, and far from the classes. To learn from outliers is
+called outlier exposure (Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606). Here outliers change only the score,
+not the network.
 
 The score is fitted on training photos: there are many, and they show each class in many ways. The limit is set on
-photos that the network has not learned from, because such photos have higher scores. A limit that passed 95% of the
-training photos sent 13% of new photos of the same classes to review, even with frozen features.
+product photos that the network was not trained on, because they have higher scores than training photos. A limit that
+passed 95% of the training photos sent 13% of new photos of the same classes to review, even with frozen features.
 """
 
 import math
@@ -37,7 +38,7 @@ _LEAST_SIZE: Final = 0.01
 _OUTLIERS_WEIGH: Final = 0.2
 """The largest weight of outliers in the mean of all photos. More weight detects fewer outliers of other kinds."""
 _HALF_OF_THAT: Final = 20
-"""With this number of outliers, they have half of the largest weight."""
+"""The number of outliers that get half of ``_OUTLIERS_WEIGH``."""
 _ARRAYS: Final = ("mean", "within", "centres", "overall")
 
 Floats = npt.NDArray[np.floating]
@@ -86,7 +87,7 @@ class DistanceHead:
             with np.load(file, allow_pickle=False) as arrays:
                 head = cls(*(arrays[name] for name in _ARRAYS))
         except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            msg = f"Expected the arrays of an unknown score (unknown.npz), the file is damaged ({error}); train again."
+            msg = f"Expected the arrays of an unknown score in unknown.npz, but it is damaged ({error}); train again."
             raise InputError(msg) from error
         head._check()
         return head
@@ -113,8 +114,8 @@ def fit_distance(
     with fewer rows than features, with one photo per class, or with constant features.
 
     ``features`` are ``(n, D)``, with n at least 1, of photos of known classes; ``labels`` are their class indices
-    ``(n,)``. ``outliers`` are ``(m, D)``, of photos of other things. ``relative``: subtract the distance from the mean
-    of all photos.
+    ``(n,)``. ``outliers`` are ``(m, D)``, of photos of other things. ``relative``: whether the distance from the mean
+    of all photos is subtracted.
     """
     unit = _unit(features if outliers is None else np.concatenate([features, outliers]))
     count, strange = len(features), len(unit) - len(features)
@@ -162,17 +163,18 @@ def fit_out_of_distribution(
     """Fit the score and its limit, on features ``float32 (n, D)``.
 
     The network was trained on the photos of ``learned``, whose class indices are ``labels``. ``outliers`` show no
-    product. The limit comes from product photos that were ``held`` back, because training photos have lower scores.
+    product. The limit is set on ``held``, product photos that the network was not trained on, because training photos
+    have lower scores.
     """
     head = fit_distance(learned, labels, outliers)
     return OutOfDistribution(head, unknown_limit(head.score(held)))
 
 
 def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float:
-    """The limit that contains a known row with probability ``kept`` or more, for any distribution of scores.
+    """The limit within which a known row is with probability ``kept`` or more, for any distribution of scores.
 
     Of n scores, the limit is the ``ceil((n + 1) kept)``-th smallest, the quantile of conformal prediction (Vovk et al.,
-    2005). Fewer than 19 scores (for 0.95) cannot promise that probability. Then the limit is the largest score. The
+    2005). Fewer than 19 scores (for 0.95) cannot promise this probability: then the limit is the largest score. The
     scores, at least one, are of known photos that trained neither the network nor the score.
     """
     return float(np.sort(scores)[_rank(len(scores), kept) - 1])
@@ -181,7 +183,8 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
 def expected_within(rows: int, kept: float = KEPT) -> float:
     """The expected share of new known rows within the limit that :func:`unknown_limit` sets on ``rows`` scores.
 
-    A larger share of the ``rows`` scores themselves is within the limit: for example all of fewer than 39.
+    A larger share of the ``rows`` scores themselves is within the limit: for example all scores if there are fewer than
+    39.
     """
     return _rank(rows, kept) / (rows + 1)
 

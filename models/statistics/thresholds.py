@@ -5,20 +5,20 @@ in at most 5% of data sets (MISTRUST). Rows beyond the unknown limit go to revie
 confidence. The largest set of the surest rows that passes an exact test gives the threshold; see
 :mod:`models.statistics.fixed_sequence` for the proof. A target may take the set of a stricter target.
 
-Classes may be leaves of a tree. If a row's class is not sure enough, the row gets the lowest sure node above the class.
-Levels are proved one after the other, from the classes up. A level tests the rows within the unknown limit that no
-lower level labels. These rows are sorted by the probability of the node above their likeliest class. A row is right if
-that node is above its true class. Half of the 5% is for the classes. The other half is for the levels above, in equal
-parts. By Bonferroni's inequality at least one level breaks its promise in at most 5% of data sets. If all levels keep
-their promise, so do all labels together.
+Classes may be leaves of a tree. If a row's class is not sure enough, the row is labelled with the lowest sure node
+above the class. Levels are proved one after the other, from the classes up. The test of a level is on the rows within
+the unknown limit that no lower level labels. These rows are sorted by the probability of the node above their likeliest
+class. A row is right if that node is above its true class. Half of the error probability of 5% is spent on the classes.
+The levels above the classes share the other half equally. By Bonferroni's inequality at least one level breaks its
+promise in at most 5% of data sets. If all levels keep their promise, so do all labels together.
 
-The labels of the lower level decide where the next level begins. This costs nothing, for the following reason. With
-fixed confidences, a walk on the lower level ends because the labelled rows were right often enough and the next rows
-were not. The first fact is independent of all other rows. The second fact makes a pass on the next level less likely,
-never more: rows that are wrong on the lower level are not more often right on the next (Harris's inequality, 1960: an
-event that right rows favour and an event that wrong rows favour are not positively correlated). Rows of a refused class
-are the exception: they passed the lower level, and are tested again on the next. Their refusal makes them even less
-likely to be right.
+The labels of the lower level decide which rows the next level tests. This does not raise the error probability, for the
+following reason. With fixed confidences, a walk on the lower level ends because the labelled rows were right often
+enough and the next rows were not. The first fact is independent of all other rows. The second fact makes a pass on the
+next level less likely, never more: rows that are wrong on the lower level are not more often right on the next
+(Harris's inequality, 1960: an event that right rows favour and an event that wrong rows favour are not positively
+correlated). Rows of a refused class are the exception: they passed the lower level, and are tested again on the next.
+Their refusal makes them even less likely to be right.
 
 ``benchmarks/promises.py`` measures broken promises and coverage. ``benchmarks/trees.py`` does the same for trees.
 """
@@ -41,7 +41,7 @@ from models.whole_file import read_arrays
 
 _DEFAULT: Final = 0.95
 _OF_CLASSES: Final = 0.5
-"""Share of the error probability for the classes of a tree. The levels above them have the rest."""
+"""Share of the error probability that is spent on the classes of a tree. The rest is spent on the levels above."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -148,8 +148,9 @@ def precision_targets(
     ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. Then the proof
     uses all rows together, and relies on their calibration: at equal confidence, rows of all networks must be right
     equally often. In addition, the network's own rows must prove each set alone, with an error probability of 30%. In
-    simulations, the promise of 0.98 was broken in 14% of the data sets if the network was far surer of wrong rows than
-    its folds, and in 2% if it was somewhat surer. With an error probability of 50% it was broken in 25% and 5%.
+    simulations with a network far surer of wrong rows than the other networks, the promise of 0.98 was broken in 14% of
+    the data sets; with a somewhat surer network, in 2%. With an error probability of 50% in place of 30%, it was broken
+    in 25% and 5%.
     """
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]

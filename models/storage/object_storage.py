@@ -44,8 +44,9 @@ class _Connection:
     """A process's connection to S3.
 
     Attributes:
-        files: connects on first use, from any thread.
-        buckets: buckets that have answered. For a missing key in them, no further check is needed.
+        files: the file system of s3fs, which connects on first use, from any thread.
+        buckets: names of buckets that have answered. If one of their keys is missing, the bucket itself need not be
+            checked.
     """
 
     files: S3FileSystem
@@ -53,7 +54,8 @@ class _Connection:
 
 
 # Keyed by process, because an event loop does not survive a fork, and by the S3 settings of the environment. A child
-# keeps its parent's connection unused: closing it would call a loop that only the parent runs.
+# keeps its parent's connection but does not use or close it: closing would call an event loop that only the parent
+# runs.
 _CONNECTIONS: Final[dict[tuple[int, frozenset[tuple[str, str]]], _Connection]] = {}
 
 
@@ -109,12 +111,12 @@ class ObjectStorage:
 
     @property
     def scratch(self) -> Path:
-        """``$XDG_CACHE_HOME/hangtag/jobs/<digest of the URL>``, or the same under ``~/.cache``. Created if missing."""
+        """``$XDG_CACHE_HOME/hangtag/jobs/<digest of the URL>``, or the same in ``~/.cache``. Made if missing."""
         folder = default_cache() / "jobs" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
         try:
             folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            msg = f"Expected to write files for {self.url} to {folder}, {error.strerror}; set XDG_CACHE_HOME."
+            msg = f"Expected to write files for {self.url} to {folder}, but got: {error.strerror}; set XDG_CACHE_HOME."
             raise JobError(msg) from error
         return folder
 
@@ -325,6 +327,6 @@ def _refusal(answer: dict[str, str], place: str) -> Exception:
 
 def _advice(place: str, problem: str) -> str:
     return (
-        f"Expected to reach {place}, {problem.rstrip('. ')}; check the bucket's name, the credentials "
+        f"Expected to reach {place}, but {problem.rstrip('. ')}; check the bucket's name, the credentials "
         "(AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and AWS_ENDPOINT_URL."
     )

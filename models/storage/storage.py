@@ -76,7 +76,7 @@ class Storage(Protocol):
         """The keys directly under ``folder``, in no order. Empty if the folder does not exist."""
 
     def names(self, folder: str) -> list[str]:
-        """The names of :meth:`entries`. Faster if the storage looks up times separately."""
+        """The names of :meth:`entries`. Faster than :meth:`entries` if the storage looks up times separately."""
 
     def folders(self) -> list[str]:
         """Names of the folders directly under the root, in order."""

@@ -154,14 +154,17 @@ SABOTAGE = [
     (reorder_labels_everywhere_but_in_the_model, r"and the metadata of model\.onnx disagree on labels;"),
     (change_the_preprocessing, r"and the metadata of model\.onnx disagree on preprocess;"),
     (claim_another_size_everywhere, r"Expected one input image, uint8 \[batch, 64, 64, 3\] .*32, 32, 3\]"),
-    (lose_a_file, r"Expected model\.onnx in the bundle \S+, it is missing; copy the bundle again"),
+    (lose_a_file, r"Expected model\.onnx in the bundle \S+, but it is missing; copy the bundle again"),
     (climb_out, r"expected a plain path inside the bundle, got '\.\./model\.onnx'"),
     (link_out, r"model\.onnx in the bundle \S+ leads outside, to \S+; do not use the bundle"),
-    (list_a_file_twice_by_case, r"expected names that differ on every disk, got 'model\.onnx' and 'Model\.ONNX'"),
+    (
+        list_a_file_twice_by_case,
+        r"expected names that differ in more than upper and lower case, got 'model\.onnx' and 'Model\.ONNX'",
+    ),
     (state_the_labels_twice, r"Expected JSON in \S+, got something else \('labels' comes twice\)"),
     (swell_the_manifest, r"Expected at most 67,108,864 bytes in manifest\.json .* found 1,073,741,824"),
     (replace_the_manifest_by_a_pipe, r"Expected a bundle \(a folder with manifest\.json\)"),
-    (keep_weights_elsewhere, r"Expected an ONNX model in \S+/model\.onnx, ONNX Runtime refused it .*[Ee]xternal"),
+    (keep_weights_elsewhere, r"Expected an ONNX model in \S+/model\.onnx, but ONNX Runtime refused it .*[Ee]xternal"),
 ]
 
 

@@ -118,6 +118,8 @@ def test_the_form_asks_for_unguessable_settings_and_reports_a_dead_server(
     page.keyboard.press("Tab")
     expect(start).to_be_enabled()
     server.stop()
-    expect(page.locator("#toast")).to_have_text("The server does not answer; the page updates when it answers again.")
+    expect(page.locator("#toast")).to_have_text(
+        "The server does not answer. This page updates when the server answers again."
+    )
     start.click()
     expect(form.get_by_role("alert")).to_have_text("The server does not answer.")

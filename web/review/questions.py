@@ -43,13 +43,14 @@ _EXAMPLES: Final = 3
 
 @dataclass(frozen=True)
 class Questions:
-    """Questions in the order of the catalogue. A question is a position in the table.
+    """Questions in the order of the catalogue. A question is the index of its row in ``table``.
 
     Attributes:
-        table: one row per question: the result's columns, ``row`` (the first row of that photo, from 0), ``rows``,
-            ``products``, ``catalogue_class`` (from the catalogue itself) and ``row_label``. ``label`` is always a
-            class, even if ``row_label`` is above the classes in a tree, because reviewers give classes.
-        classes: the model's classes, in its order.
+        table: one row per question, with the result's columns, ``row`` (the photo's first row in the catalogue, from
+            0), ``rows`` and ``products`` (how many have the photo), ``catalogue_class`` (given by the catalogue) and
+            ``row_label`` (the label in the result). ``label`` is always a class, because reviewers give classes;
+            ``row_label`` may be a node above the classes.
+        classes: the model's classes, in the model's order.
         examples: class → rows labeled with this class, surest first.
         catalogue_column: the column of the catalogue that has classes, or ``folder``. None without classes.
         bundle: the model's bundle, if it is on this machine.

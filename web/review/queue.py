@@ -53,14 +53,14 @@ class Progress:
 
     Attributes:
         questions: number of distinct photos. ``rows`` is the number of the catalogue's rows with these photos.
-        done: number of settled questions. ``rows_done`` is the number of rows with their photos.
+        done: number of settled questions. ``rows_done`` is the number of rows with the photos of settled questions.
         left: number of open questions for this reviewer.
         mine: number of this reviewer's answers.
         an_hour: answers per hour at this reviewer's latest speed. None before the third answer.
-        seconds_left: remaining time at that speed.
+        seconds_left: remaining time at the speed of ``an_hour``.
         right: share of the answered questions whose guess was right.
-        twice: number of questions that two people answered. ``agreed``: on how many of them the first answers were
-        equal.
+        twice: number of questions that two people answered. ``agreed``: on how many of these questions the first
+            answers were equal.
         disputed: number of questions on which reviewers disagree.
     """
 

@@ -1,4 +1,4 @@
-"""Reviews of jobs. Each is loaded once. An answer is stored in ``corrections.csv`` before it is counted."""
+"""Reviews of jobs. Each review is loaded once. An answer is stored in ``corrections.csv`` before it is counted."""
 
 import threading
 import time
@@ -323,7 +323,7 @@ class Reviews:
         if not audit:
             return load_questions(job)
         if finished_receipt(job) is None:
-            msg = f"{job.storage.place} is not finished yet; audit it when it is."
+            msg = f"{job.storage.place} is not finished yet; wait for its end, and audit it then."
             raise InputError(msg)
         return load_questions(job, [row.row - 1 for row in audit_sample(job, audit)])
 

@@ -233,4 +233,4 @@ def _media_type(name: str) -> str:
 
 
 def _no_file(name: str) -> Problem:
-    return Problem(404, f"Expected the file {name[:100]}, it does not exist yet; wait for the end of the job.")
+    return Problem(404, f"Expected the file {name[:100]}, but it does not exist yet; wait for the end of the job.")

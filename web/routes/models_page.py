@@ -160,8 +160,8 @@ def confusion(state: State, name: str, which: str) -> Response:
     if not data.startswith(_PNG):
         raise Problem(
             409,
-            "Expected a PNG in confusion_matrix.png, the registry has another kind of file; publish it again "
-            "with --run.",
+            "Expected a PNG in confusion_matrix.png, but the registry has another kind of file; publish the "
+            "version again with --run.",
         )
     return Response(data, media_type="image/png", headers={"cache-control": "private, max-age=600"})
 
@@ -170,7 +170,9 @@ def _kept(state: WebState, name: str, which: str, file: str) -> bytes:
     registry = open_registry(state.settings.registry)
     kept = registry.training(*_version(registry, name, which), file)
     if kept is None:
-        raise Problem(404, f"Expected {file} of {name}@{which}, the registry has none; publish it again with --run.")
+        raise Problem(
+            404, f"Expected {file} of {name}@{which}, but the registry has none; publish the version again with --run."
+        )
     return kept.read_bytes()
 
 
@@ -203,7 +205,7 @@ def roll_back(
     why: Why = "",
     who: Who = "",
 ) -> JSONResponse:
-    """Restore the previous champion, unless the champion has changed since the page was shown."""
+    """Restore the latest earlier champion that exists, unless the champion has changed since the page was shown."""
     registry = open_registry(state.settings.registry)
     event = registry.rollback(name, why.strip(), instead_of=instead_of, by=_person(request, who))
     return _done(name, event)

@@ -63,9 +63,9 @@ class Question(BaseModel):
 
     Attributes:
         row: the first row with this photo, from 1.
-        rows: number of rows with this photo. ``products``: number of products.
+        rows, products: number of rows and of products with this photo.
         reason: reason for the review.
-        guesses: the likeliest classes, best first. Then the class that the catalogue gives.
+        guesses: the likeliest classes, best first, then the class that the catalogue gives.
         catalogue_class: the class in the catalogue's ``catalogue_column``. Null if there is none.
         cells: the row's columns in the catalogue.
         again: all answers on this photo, if reviewers disagree. Empty otherwise.
@@ -238,7 +238,7 @@ def questions(
 
 @router.post("/v1/jobs/{id}/answers")
 def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentAnswers, audit: Audit = 0) -> Stored:
-    """Store answers. The answers in the reply are in ``corrections.csv``, also after a crash."""
+    """Store answers. Answers that the reply lists as stored are in ``corrections.csv``, also after a crash."""
     name = _reviewer(request, state, sent.reviewer)
     review = state.reviews.open(id, audit, begins=True)
     try:

@@ -59,7 +59,7 @@ def edge_graph(state: State, if_none_match: str = Header("")) -> Response:
         return Response(status_code=304, headers={"etag": etag})
     bundle, variant = _edge_of(served)
     graph = bundle.manifest.variants[variant].edge
-    assert graph  # noqa: S101 - _edge_of has looked
+    assert graph  # noqa: S101 - _edge_of has checked it
     return Response(bundle.read(graph), media_type="application/octet-stream", headers={"etag": etag})
 
 

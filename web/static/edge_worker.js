@@ -81,7 +81,7 @@ async function decoded(file) {
   try {
     bitmap = await decode(file);
   } catch {
-    throw new Error("This browser cannot read the file as a photo; switch to the server, or save it as JPEG or PNG.");
+    throw new Error("This browser cannot read the file as a photo; switch to the server, or save the photo as JPEG or PNG.");
   }
   const { width, height } = bitmap;
   if (width * height <= rules.max_pixels) return bitmap;

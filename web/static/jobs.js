@@ -2,7 +2,7 @@
 const { send, toast } = window.hangtag;
 const byId = (id) => document.getElementById(id);
 const EVERY_MS = 1500;
-const AWAY = "The server does not answer; the page updates when it answers again.";
+const AWAY = "The server does not answer. This page updates when the server answers again.";
 
 /** Replace changed cells, except a cell with the focus. */
 function updateRow(row, fresh) {

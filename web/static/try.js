@@ -293,7 +293,7 @@ async function switchTo(browser) {
     if (answerer === loading) $("#where").textContent = WHERE.browser;
   } catch (error) {
     switchTo.opened = undefined;
-    if (answerer === loading) $("#where").textContent = `The model does not run in this browser (${error.message}). Switch it off to use the server.`;
+    if (answerer === loading) $("#where").textContent = `The model does not run in this browser (${error.message}). Switch off “In the browser” to use the server.`;
   }
 }
 

@@ -44,7 +44,7 @@ def test_it_is_refused(cell, root):
     outcome = outcome_of(root, cell.format(outside=root.parent))
     assert isinstance(outcome, ImageError)
     assert outcome.fault is ImageFault.REFUSED, outcome
-    assert "put a copy there" in str(outcome)
+    assert "put a copy into the folder" in str(outcome)
 
 
 @pytest.mark.parametrize(

@@ -140,7 +140,7 @@ def test_what_is_absent_reads_well() -> None:
     )
     text = Page(html).text
     for words in (
-        "It was interrupted.",
+        "The training was interrupted.",
         "validation accuracy",
         "No precision can be promised: 0.90, the lowest, requires",
         "There are no test photos.",

@@ -50,7 +50,7 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
         "catalogue": (
             "3.1% of your rows would change (62 of 1,990; 95% 2.4 to 3.9%).",
             "Both models labelled 2,000 random rows of the 50,000 in /data/rows.csv . 10 rows could not",
-            "5 rows would newly go to review, 9 rows would no longer need review",
+            "5 rows would newly go to review, and 9 rows would no longer need review",
             "boots → shoes 41 2.1%",
             "0.50 → 0.90 sure row 17",
         ),
@@ -73,7 +73,7 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
             "0.034 0.029 difference −0.005, 95% −0.021 to +0.012",
             "precision promised 0.95 0.98",
             "labelled without a person 75.3% 75.0% difference −0.3 points, 95% −3.1 to +2.6",
-            "of these wrong 5 of 280 4 of 279",
+            "wrong labels among these 5 of 280 4 of 279",
             "4.0 MB 4.2 MB 1.05 times as large",
             "500 photos/s 400 photos/s 0.80 times as fast",
             "this test detects a true difference of 3.2 points",
