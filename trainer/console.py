@@ -348,7 +348,7 @@ def _show_accuracy(
     if evaluation.test and figures is not evaluation.test:
         photos = number_of(evaluation.test.n, "photo")
         console.print(f"{_accuracy_text(evaluation.test, 'test')}, {photos}", highlight=False)
-        console.print(f"(use the figure from {figures.n:,} photos: more photos, less chance)", style="dim")
+        console.print(f"(use the figure from {figures.n:,} photos: it depends less on chance)", style="dim")
     if args.is_frozen:
         console.print("Result: a head on the pretrained features", highlight=False)
         return

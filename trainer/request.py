@@ -211,7 +211,7 @@ class TrainOptions(BaseModel):
     fit: Annotated[
         Fit | None,
         typer.Option(
-            help="How a photo fills the square; pad: with white. Default: stretch if nearly all photos have the "
+            help="How a photo fills the square; pad adds white. Default: stretch if nearly all photos have the "
             "same shape and it is not a square, otherwise pad."
         ),
     ] = None
@@ -309,7 +309,7 @@ Weights: TypeAlias = NamedWeights | Path
 
 
 def parse_weights(text: str) -> Weights:
-    """The value of ``--weights``. InputError if it is neither a known name nor a weights file.
+    """The value of ``--weights``. InputError if the text is neither a known name nor the path of a weights file.
 
     For a file with the name ``imagenet``, write ``./imagenet``.
     """
@@ -317,7 +317,7 @@ def parse_weights(text: str) -> Weights:
         return NamedWeights(text)
     path = Path(text)
     if path.is_dir():
-        msg = f"Expected a file of weights, {path} is a folder; for a run, pass the file weights/best.keras in it."
+        msg = f"Expected a file of weights, but {path} is a folder; for a run, pass its weights/best.keras."
         raise InputError(msg)
     if not path.is_file():
         msg = f"Expected imagenet, none or a file of weights, got {text}, which does not exist."
@@ -325,7 +325,7 @@ def parse_weights(text: str) -> Weights:
     with path.open("rb") as file:
         if not file.read(8).startswith(_SIGNATURES):
             msg = (
-                f"Expected a file of weights (HDF5, .keras or .pth), {path} is damaged or another kind of file; "
+                f"Expected a file of weights (HDF5, .keras or .pth), but {path} is damaged or another kind of file; "
                 "get it again."
             )
             raise InputError(msg)
@@ -370,7 +370,7 @@ class NetworkChoice:
 
     @property
     def has_pretrained_body(self) -> bool:
-        """Whether its features are pretrained on other photos. The weights of a run do not count."""
+        """Whether the network's features are pretrained on other photos. A run's weights do not count as pretrained."""
         of_run = isinstance(self.weights, Path) and self.weights.suffix == ".keras"
         return self.arch.is_transfer and self.weights is not NamedWeights.NONE and not of_run
 

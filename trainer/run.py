@@ -192,7 +192,7 @@ class Run:
 
     @property
     def finetuning(self) -> "Run":
-        """The run that fine-tunes this run's network. It replaces this network if it is better."""
+        """The run that fine-tunes this run's network. The fine-tuned network replaces this network if it is better."""
         return Run(self.path / "finetuning")
 
     def fold(self, number: int) -> "Run":
@@ -308,7 +308,7 @@ def read_history(path: Path) -> list[EpochFigures]:
                 for row in csv.DictReader(file)
             ]
     except (KeyError, TypeError, ValueError) as error:
-        msg = f"Expected one row per epoch in {path}, the file is damaged ({error}); train again."
+        msg = f"Expected one row per epoch in {path}, but the file is damaged ({error}); train again."
         raise InputError(msg) from error
 
 

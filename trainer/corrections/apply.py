@@ -265,7 +265,7 @@ class Correcting:
     """Corrects the rows of a result, table by table, and counts the changes.
 
     ``harmless`` columns contain no formulas in a CSV. ``waits`` marks the rows that still need review.
-    ``image`` is the column that finds photos by their path; None if no answer needs it.
+    ``image`` is the column that finds photos by their path; None if no answer needs this column.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
