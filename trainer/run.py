@@ -82,7 +82,7 @@ class RunArgs(TrainRequest):
 
     @property
     def begins_frozen(self) -> bool:
-        """Whether a head is fitted first, on pretrained features that have not seen these photos."""
+        """Whether a head is fitted first, on features of a pretrained body that has not seen these photos."""
         return self.arch.is_transfer and self.pretrained and self.fold_weights is None
 
     @property
@@ -99,7 +99,8 @@ class RunArgs(TrainRequest):
     def share_of_epochs(self) -> float:
         """The epochs of a fold's network, as a share of the network's epochs.
 
-        With a third of the epochs, it is less accurate than the network itself, but equally well calibrated.
+        With a third of the epochs, a fold's network is less accurate than the network itself, but equally well
+        calibrated.
         """
         return 1.0 if self.cv else 1 / 3
 

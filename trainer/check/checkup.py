@@ -298,7 +298,7 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
     relations = relate(scanned.photos, scanned.sha256s, store, partial(advance, "Comparing"))
     shown = [place for place, label in enumerate(labels) if label != NONE]
     guesses = guess_from_accidents(
-        statistics.take(pa.array(shown, pa.int64())),  # the list may be empty
+        statistics.take(pa.array(shown, pa.int64())),  # a typed array, because the list may be empty
         [paths[place] for place in shown],
         [labels[place] for place in shown],
         relations.families[shown],

@@ -44,7 +44,7 @@ class Relations:
         pictures: the picture number of each photo.
         families: the family number of each photo. Photos of a family share a picture or a product.
         placeholders: groups of photos with a picture that stands for missing photos. Placeholders are not duplicates.
-            With several labels they are neither conflicts nor leaks, because no training uses them.
+            Placeholders with several labels are neither conflicts nor leaks, because no training uses them.
         conflicts: groups of photos of one picture with several labels.
     """
 

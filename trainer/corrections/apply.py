@@ -350,7 +350,7 @@ class Correcting:
 
 
 def correct_worst(table: pa.Table, job: Job) -> pa.Table:
-    """The rows with the worst status of all questions, computed from the corrected statuses."""
+    """The rows, with the worst status of each row computed again from the corrected statuses of all questions."""
     names = [f"{question.spec.options.prefix}status" for question in job.questions]
     statuses = worst_status([table.column(name).cast(pa.string()) for name in names])
     place = table.schema.get_field_index(job.spec.options.prefix + WORST)

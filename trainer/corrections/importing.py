@@ -168,7 +168,7 @@ def _job_of(folder: Path) -> Job | None:
 
 
 def question_of(file: Path) -> str:
-    """The question whose folder holds the file; empty if there is none."""
+    """The question whose folder holds the file; empty if the file is in no such folder."""
     job = _job_of(file.absolute().parent)
     return job.name if job else ""
 

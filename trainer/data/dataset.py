@@ -199,7 +199,7 @@ def _read_place(root: Path) -> Dataset:
 
 
 def _once(folder: Path) -> Path:
-    """A split's folder, or the inner folder if it contains only one of the same split (``train/train``)."""
+    """A split's folder, or its only inner folder if this is named for the same split (``train/train``)."""
     inner = _folders(folder)
     return inner[0] if len(inner) == 1 and split_named(inner[0].name) is split_named(folder.name) else folder
 
@@ -244,7 +244,7 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
 
 
 def _check_names(root: Path, names: Iterable[str]) -> None:
-    """Refuse a class with the name of a split. It is hardly ever intended, and would ruin a training."""
+    """Refuse a class with the name of a split. Such a class is hardly ever intended, and would ruin a training."""
     if named := [name for name in names if split_named(name)] or _paired(names):
         msg = (
             f"Expected class folders in {root}, found {', '.join(named)}, which look like splits. Name splits "

@@ -117,7 +117,7 @@ class Evaluation(PerSplit[Figures]):
 
     @property
     def shown(self) -> Judged:
-        """The photos to show first: test, or all photos out of fold if these are more; else validation."""
+        """The photos to show first: test photos, or out-of-fold photos if there are more; else validation photos."""
         counts = {one: figures.n for one in Judged if (figures := self.of(one))}
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
 

@@ -133,7 +133,7 @@ def held_photos(training: Training) -> list[AssignedPhoto]:
 
 
 def _args_of_a_fold(training: Training) -> RunArgs:
-    """With a time limit, a fold has a share of the epochs that the network itself completed."""
+    """The args of a fold's run. With a time limit, its epochs are a share of the epochs that the network completed."""
     args = training.args
     epochs, weights = args.epochs, args.fold_weights or args.weights
     if args.time_limit_s is not None:

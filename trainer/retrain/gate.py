@@ -53,13 +53,13 @@ def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDi
 
 
 def _sentence(row: "_Row", finding: Finding) -> str:
-    """For example ``Calibration error: +0.010 (0.030 → 0.040, 372 photos), at most +0.020 as asked.``."""
+    """For example ``Calibration error: +0.010 (0.030 → 0.040, 372 photos), at most the limit of +0.020.``."""
     figure = limit = ""
     if finding.figure is not None:
         figure = f": {row.show(finding.figure)}"
     if finding.figure is not None and finding.limit is not None:
         kept = _KEEPS[row.kept](finding.figure, finding.limit)
-        limit = f", {row.kept if kept else row.broken} {row.show(finding.limit)} as asked"
+        limit = f", {row.kept if kept else row.broken} the limit of {row.show(finding.limit)}"
         limit += ", which may be noise" if finding.passed and finding.unsure and not kept else ""
     text = f"{row.title}{figure} ({finding.details}){limit}."
     return " ".join(filter(None, (finding.lead, text, finding.more)))
