@@ -286,7 +286,7 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console)
 
 
 def figures_table(figures: "Figures", title: str) -> Table:
-    """One row per class and a row for all. Of many classes, only those with the lowest F1."""
+    """One row per class and a row for all. If there are many classes, only those with the lowest F1."""
     table = Table("class", title=title, title_justify="left")
     for heading in ("precision", "recall", "F1", "photos"):
         table.add_column(heading, justify="right")
@@ -348,7 +348,7 @@ def _show_accuracy(
     if evaluation.test and figures is not evaluation.test:
         photos = number_of(evaluation.test.n, "photo")
         console.print(f"{_accuracy_text(evaluation.test, 'test')}, {photos}", highlight=False)
-        console.print(f"(use the figure from {figures.n:,} photos: more photos, less chance)", style="dim")
+        console.print(f"(use the figure from {figures.n:,} photos: it depends less on chance)", style="dim")
     if args.is_frozen:
         console.print("Result: a head on the pretrained features", highlight=False)
         return

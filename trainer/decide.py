@@ -44,7 +44,7 @@ _MOST_EVEN: Final = 3.0
 _MORE_EPOCHS: Final = 3
 """With a time limit, a fast machine trains for at most this many times the usual epochs."""
 _WORTH_FORETELLING: Final = 100
-"""The pace is not measured if there are fewer fine-tuning steps."""
+"""The pace is not measured if fine-tuning takes fewer steps."""
 _JUDGING: Final = 0.4
 """The time to predict a photo, as a share of the time to train on it."""
 _SAVING_S: Final = 0.5
@@ -100,7 +100,7 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # Folds from random weights need many epochs, and an architecture made for pretraining needs more than planned.
+    # From random weights, folds need many epochs, and in an architecture for pretraining more epochs than planned.
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     balance, balanced = choose_balance(counts, request.balance)
@@ -132,10 +132,10 @@ def decide(
 
 
 def check_weights(args: RunArgs) -> None:
-    """Raise an InputError if the file of first weights has changed: cached features are from the earlier weights."""
+    """Raise an InputError if the file of first weights has changed, because cached features are from the old file."""
     choice = NetworkChoice(args.arch, args.image_size, parse_weights(args.weights), args.alpha)
     if _sha256(choice) != args.weights_sha256:
-        msg = f"Expected the weights of the run's start ({args.weights}), the file has changed; train again."
+        msg = f"Expected the weights of the run's start ({args.weights}), but the file has changed; train again."
         raise InputError(msg)
 
 
@@ -164,7 +164,10 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
 
 
 def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
-    """5 with few photos. 2 if validation is small and the folds add more photos than validation has. Otherwise 0."""
+    """The number of folds, and whether this is cross-validation.
+
+    5 with few photos. 2 if validation is small and the folds add more photos than validation has. Otherwise 0.
+    """
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
     few, folds = held + learned < MANY_PHOTOS, request.folds
     if folds is None:
@@ -182,10 +185,10 @@ def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
 def plan(
     request: TrainRequest, args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """Choose the epochs and folds that fit into the time. Also returns a sentence on cuts, or None.
+    """Choose the epochs and folds that fit into the time. Also returns a sentence if epochs or folds were cut.
 
-    ``args`` have no time limit. ``seconds`` are for all networks; None means no limit. ``measure`` times steps. It is
-    called only if the result may change the plan.
+    ``args`` are the choices without a time limit. ``seconds`` are for all networks; None means no limit. ``measure``
+    times training steps, and is called only if their time may change the plan.
     """
     if seconds is None:
         return args, None
@@ -205,9 +208,9 @@ def plan(
 def plan_finetuning(
     args: RunArgs, prepared: Prepared, seconds: float | None, measure: Measure = pace_here
 ) -> tuple[RunArgs, str | None]:
-    """Like :func:`plan`, for a network with a fitted head. 0 epochs if less than half of the usual epochs fit.
+    """Like :func:`plan`, for a network with a fitted head. Chooses 0 epochs if less than half of the usual epochs fit.
 
-    The folds stay, because the head has folds too: a promise based on fewer photos would be no gain.
+    The number of folds stays, because the head has folds too: a promise based on fewer photos would be no gain.
     """
     usual = args.epochs
     steps = math.ceil(len(prepared.of(Split.TRAIN)) / args.batch) * usual

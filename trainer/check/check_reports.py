@@ -61,7 +61,7 @@ _Tile = tuple[int, str, list[Any]]
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
-    """The photos in each split that also appear in a split of lower rank (test, val, train: highest first)."""
+    """Sentences on test and validation photos whose picture or product is in an earlier split (train, val, test)."""
     photos, sentences = checkup.scanned.photos, []
     for split in (Split.TEST, Split.VAL):
         leaks = [leak for leak in checkup.relations.leaks if photos[leak.photo].split is split]
@@ -186,7 +186,10 @@ def strict_faults(checkup: Checkup) -> dict[Issue, int]:
 
 
 def write_check_csv(path: Path, checkup: Checkup) -> None:
-    """Write a row for each usable photo, in order, then for each unusable file. Paths are relative to the data."""
+    """Write a row for each usable photo, in the data's order, then for each unusable file.
+
+    Paths are relative to the data.
+    """
     write_rows(path, _COLUMNS, chain(_usable_rows(checkup), _faulty_rows(checkup)))
 
 
@@ -219,7 +222,8 @@ def _faulty_rows(checkup: Checkup) -> Iterator[list[object]]:
 def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})) -> str:
     """A page of all issues, with example photos. At most about three megabytes.
 
-    ``links``: words → address relative to the page. Faulty photos are not opened, because decoding them may crash.
+    ``links``: text of a link → its address relative to the page. Faulty photos are not opened, because decoding them
+    may crash.
     """
     photos, data = checkup.scanned.photos, checkup.dataset.source
 

@@ -28,13 +28,14 @@ SMALLEST_SIDE: Final = 64
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""In a class of at least this many photos, an issue of more than half of the photos is a property of the class."""
+"""In a class of at least this many photos, an issue that more than half have is a property of the class."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
 BLURRED_STEP: Final = 20
 """Grey-level steps between neighbouring pixels. A photo with a step above the first value is sharp, even with few
-edges. A photo without a step above the second value is blurred: by three pixels if it has 500 pixels or more."""
+edges. A photo without a step above the second value is blurred; at 500 pixels or more, the blur is about three
+pixels."""
 
 _SAME_FORMAT: Final = {"MPO": "JPEG", "DIB": "BMP"}
 _BLUR_SCALE: Final = 0.01
@@ -92,7 +93,7 @@ LIMITS: Final[Mapping[Issue, float]] = {
     Issue.LOW_INFORMATION: 0.3,
     Issue.TOO_SMALL: 1.0,
 }
-"""A score below its limit is an issue. Scores of other issues are 0 or 1."""
+"""Issue → limit: a photo with a lower score has the issue. For issues without a limit here, scores are 0 or 1."""
 
 Scores = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -102,8 +103,8 @@ Flags = npt.NDArray[np.bool_]
 class PhotoIssues:
     """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
 
-    Properties are class → issue → share of the class. An issue of more than half of a class is a property, and the
-    photos of this class do not get its flag.
+    ``properties``: class → issue → share of the class that has the issue. An issue that more than half of a class has
+    is a property of the class, and its photos get no flag for this issue.
     """
 
     scores: Mapping[Issue, Scores]
@@ -151,7 +152,7 @@ def _usualness(sizes: Scores) -> Scores:
         return sizes
     low, high = np.percentile(sizes, [25, 75])
     middle = (low + high) / 2
-    # at least half of the size, because nearly all photos may have the same size
+    # at least the middle size, because the quartiles are equal if nearly all photos have the same size
     breadth = max((high - low) * (1 + 2 * _IQR_FACTOR), middle)
     usualness: Scores = 1 - np.minimum(1.0, np.abs(sizes - middle) / breadth)
     return usualness
@@ -297,7 +298,7 @@ def check_up(dataset: Dataset, store: StatisticsStore, advance: Advance) -> Chec
     relations = relate(scanned.photos, scanned.sha256s, store, partial(advance, "Comparing"))
     shown = [place for place, label in enumerate(labels) if label != NONE]
     guesses = guess_from_accidents(
-        statistics.take(pa.array(shown, pa.int64())),  # the list may be empty
+        statistics.take(pa.array(shown, pa.int64())),  # a typed array, because the list may be empty
         [paths[place] for place in shown],
         [labels[place] for place in shown],
         relations.families[shown],

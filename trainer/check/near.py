@@ -32,7 +32,7 @@ _VISITED_CELLS: Final = 12
 _TRAINED_ON: Final = 64
 _ROUNDS: Final = 10
 _LARGEST_CUT: Final = 0.1
-"""Shares of a side that the crops cut off."""
+"""The largest share of a side that a crop cuts off."""
 _GRID: Final = 16
 _LIGHT_FREQUENCIES: Final = 8
 _COLOUR_FREQUENCIES: Final = 4
@@ -96,7 +96,7 @@ def find_near(
     the number of finished photos. The pairs connect all photos of a cluster, but not every pair of a cluster is listed.
     """
     pairs = new = _found_among(np.arange(count), take, on_photo, chunk)
-    while new:  # members of a large group may have found only each other
+    while new:  # each member of a large group may have found only others of its group
         groups = joined(count, [(pair.first, pair.second) for pair in pairs])
         _, firsts, sizes = np.unique(groups, return_index=True, return_counts=True)
         new = _found_among(firsts[sizes >= _NEIGHBOURS], take, lambda _: None, chunk)
@@ -176,8 +176,9 @@ def _chunks(count: int, size: int) -> list[Places]:
 def _described(copies: Pixels, boxes: Floats) -> Floats:
     """Descriptors of the boxes ``(b, 4)`` in small copies ``uint8 (n, 64, 64, 3)``.
 
-    A cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``. The length is 1, except
-    with little contrast. Without colours, a shirt in twelve colours would have eleven false twins for each true twin.
+    A cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``. The length is 1, or less
+    if there is little contrast. Without colours, a shirt in twelve colours would have eleven false twins for each true
+    twin.
     """
     colours = copies.astype(np.float32)
     light = colours @ _GREY
@@ -205,7 +206,7 @@ def _averages(start: float, stop: float) -> Floats:
 
 
 def _proved_in_turn(hopeful: Candidates, copies: Take, count: int) -> dict[tuple[int, int], float]:
-    """Test each photo's best candidate, then its second best, and so on. Skips pairs of the same group."""
+    """Test each photo's best candidate, then its second best, and so on. Skips pairs that are already linked."""
     hopeful = hopeful[_best_of_each(hopeful["first"], hopeful["merit"], _MOST_PROOFS)]
     turns = _rank_within(hopeful["first"])
     groups = np.arange(count)

@@ -25,7 +25,7 @@ _COLUMNS: Final = ("from", "to", "reason")
 
 
 def make_outside(data: Path, folder: Path, option: str) -> None:
-    """Make an option's folder. InputError inside the data, because its files would be read as data again."""
+    """Make the folder of an option. InputError if it is inside the data: moved files would be read as data again."""
     within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
     if within or (folder.exists() and not folder.is_dir()):
         msg = f"Expected a folder outside {data} for {option}, got {folder}; choose another folder."
@@ -36,8 +36,8 @@ def make_outside(data: Path, folder: Path, option: str) -> None:
 def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that would harm a training, with the reasons.
 
-    If photos with two labels have given splits, only photos in the split of lowest rank are moved. Replaced files stay.
-    Photos whose host failed this time also stay.
+    Of photos with one picture and two labels, only those in the earliest split are moved (no split, train, val, test).
+    Files that changed after their SHA-256 was recorded stay, and so do photos whose host failed this time.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {
@@ -67,7 +67,7 @@ def _rank(photo: LabeledPhoto) -> int:
 
 
 def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
-    """Move files into a folder, under their names in the data. Each move is logged before it happens.
+    """Move files into a folder, at the same relative paths as in the data. Each move is logged before it happens.
 
     A file is moved if all rows that name it are removed. Downloaded files stay; only their rows are removed.
 
@@ -93,8 +93,9 @@ def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
             _move(path, place)
         except OSError as error:
             msg = (
-                f"Expected to move {path} to {place}, the system answered {error.strerror}; {number_of(moved, 'file')} "
-                f"moved before it: hangtag check --undo {shlex.quote(str(folder))} moves them back."
+                f"Expected to move {path} to {place}, but the system answered {error.strerror}. "
+                f"{number_of(moved, 'file was', 'files were')} moved before: hangtag check --undo "
+                f"{shlex.quote(str(folder))} moves them back."
             )
             raise InputError(msg) from error
         moved += 1

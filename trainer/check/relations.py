@@ -28,7 +28,7 @@ class LeakKind(StrEnum):
 
 @dataclass(frozen=True)
 class Leak:
-    """A photo and its twin, by position. The twin is in a split of lower rank."""
+    """The positions of a photo and of its twin in an earlier split (train, val, test)."""
 
     photo: int
     twin: int
@@ -44,7 +44,7 @@ class Relations:
         pictures: the picture number of each photo.
         families: the family number of each photo. Photos of a family share a picture or a product.
         placeholders: groups of photos with a picture that stands for missing photos. Placeholders are not duplicates.
-            With several labels they are neither conflicts nor leaks, because no training uses them.
+            Placeholders with several labels are neither conflicts nor leaks, because no training uses them.
         conflicts: groups of photos of one picture with several labels.
     """
 
@@ -111,7 +111,7 @@ def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
 
 
 def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apart: set[int]) -> list[Leak]:
-    """The closest twin of each photo in a split of lower rank. ``keys``: kind of twin → a key that twins share."""
+    """For each photo, its closest twin in an earlier split. ``keys``: kind of twin → a key that twins share."""
     firsts: dict[tuple[LeakKind, Split, object], int] = {}
     for kind, values in zip(LeakKind, keys, strict=True):
         for place, (split, value) in enumerate(zip(splits, values, strict=True)):

@@ -29,21 +29,20 @@ LEAST_PHOTOS: Final = 50
 LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
-"""A shortcut must beat the most frequent class by this much in accuracy, and by this share of the errors.
-
-The comparison is among all classes, or between two classes. The gain must exceed chance.
+"""A shortcut must beat always guessing the most frequent class: in accuracy by this much, and by avoiding this share of
+the errors (the last value: in a comparison of only two classes). The gain must exceed chance.
 """
 
 _ERRORS: Final = 3.0
 """In standard errors. A larger difference is not chance."""
 _CHANCE_OF_PAIR: Final = 0.001
-"""A pair of classes is named only if such a good best pair is less likely by chance (Bonferroni's correction)."""
+"""A pair of classes is named only if by chance the best pair is this good with a smaller probability (Bonferroni)."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
 """Features for which pairs of classes are named. Border colours, shape and bytes may come from the product itself, so
 with many classes they always distinguish some pair."""
 
 _SEED: Final = 0
-"""Seed of the folds, and of the sample if there are more than ``MOST_PHOTOS``."""
+"""Seed of the folds, and of the sample if there are more photos than ``MOST_PHOTOS``."""
 _MOST_CLASSES: Final = 100
 _TREES: Final = 40
 _LEAVES: Final = 512
@@ -56,8 +55,8 @@ class Guess:
     """The cross-validated accuracy of guessing the class from one accidental feature.
 
     ``majority`` is the accuracy of always guessing the most frequent class. ``pair`` are the two classes that the
-    feature distinguishes best. It stands out if the feature cannot come from the product, and the result exceeds
-    chance.
+    feature distinguishes best. The pair stands out if the feature cannot come from the product, and the pair's result
+    exceeds chance.
     """
 
     feature: str

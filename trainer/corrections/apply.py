@@ -265,7 +265,7 @@ class Correcting:
     """Corrects the rows of a result, table by table, and counts the changes.
 
     ``harmless`` columns contain no formulas in a CSV. ``waits`` marks the rows that still need review.
-    ``image`` is the column that finds photos by their path; None if no answer needs it.
+    ``image`` is the column that finds photos by their path; None if no answer needs this column.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
@@ -350,7 +350,7 @@ class Correcting:
 
 
 def correct_worst(table: pa.Table, job: Job) -> pa.Table:
-    """The rows with the worst status of all questions, computed from the corrected statuses."""
+    """The rows, with the worst status of each row computed again from the corrected statuses of all questions."""
     names = [f"{question.spec.options.prefix}status" for question in job.questions]
     statuses = worst_status([table.column(name).cast(pa.string()) for name in names])
     place = table.schema.get_field_index(job.spec.options.prefix + WORST)

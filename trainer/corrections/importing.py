@@ -42,10 +42,11 @@ _ALIKE: Final = 0.8
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Options of an import. The job or run next to the file sets the last two options, and options that are missing.
+    """Options of an import. The job or run next to the file fills in an image option that is None.
 
     ``reviewer``: for rows without a reviewer. ``new_labels``: accepted even if they look like misspelt known labels.
-    ``prefix``: prefix of the columns that Hangtag added. ``above_classes``: labels that are refused.
+    The job also sets the last two. ``prefix``: prefix of the columns that Hangtag added. ``above_classes``: refused
+    labels.
     """
 
     reviewer: str | None = None
@@ -140,7 +141,7 @@ def _near_labels(new: set[str], known: set[str]) -> dict[str, str]:
 def _completed(file: Path, options: ImportOptions) -> ImportOptions:
     """The options, completed from the job or run in the same folder.
 
-    The job's folder of photos is used if it is on this machine. The job's column is used if the file has it.
+    The folder of photos is used if it is on this machine, the job's image column if the file has such a column.
     """
     run = Run(file.parent)
     if (run.path / "args.json").is_file():
@@ -169,7 +170,7 @@ def _job_of(folder: Path) -> Job | None:
 
 
 def question_of(file: Path) -> str:
-    """The question whose folder holds the file; empty if there is none."""
+    """The question whose folder holds the file; empty if the file is in no such folder."""
     job = _job_of(file.absolute().parent)
     return job.name if job else ""
 

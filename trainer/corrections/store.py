@@ -51,7 +51,8 @@ class CorrectionStore:
     def of_question(self, name: str) -> "CorrectionStore":
         """The store of one question in a job with several models: ``corrections-colour.csv`` for ``colour``.
 
-        In a single file, answers to several questions about one photo would be conflicts. An empty name: this store.
+        In a single file, answers to several questions about one photo would be conflicts. For an empty name, returns
+        this store.
         """
         place = self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}")
         return CorrectionStore(place) if name else self
@@ -105,7 +106,7 @@ class CorrectionStore:
         """Add votes, and replace the file.
 
         An ``untimed`` vote gets the time of its file. If it repeats the reviewer's last vote on the photo, it is added
-        only to record the first path of the photo.
+        only if the photo is at a path that no vote has.
         """
         with self._alone():
             before = set(self._rows())

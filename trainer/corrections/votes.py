@@ -64,7 +64,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class PhotoVotes:
-    """The votes on one photo that count: each reviewer's last votes (all votes of that moment), latest first."""
+    """The decisive votes on one photo, latest first: of each reviewer, the last vote, or all votes of that time."""
 
     votes: tuple[Vote, ...]
 
@@ -92,7 +92,7 @@ class PhotoVotes:
 def resolve(votes: Iterable[Vote]) -> dict[str, PhotoVotes]:
     """Group votes by photo (see :attr:`Vote.photo`). Each reviewer's last label or remark counts. Notes do not count.
 
-    The order of votes does not matter, nor do repeated votes.
+    The order of votes and repeated votes make no difference.
     """
     by_photo: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in sorted(set(votes), reverse=True):

@@ -15,13 +15,13 @@ _QUOTED: Final = "file:///"
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a header and rows. No cell starts a formula. Readers call ``unescape_formula``."""
+    """Write a header and rows. No cell starts a formula; readers undo the escapes with ``unescape_formula``."""
     text = "".join(csv_lines(chain([header], map(guarded_cells, rows))))
     replace_file(path, text.encode(errors="surrogateescape"))
 
 
 def guarded_cells(row: Iterable[object]) -> list[object]:
-    """The cells of a row. No cell starts a formula."""
+    """The cells of a row, escaped if they would start a formula."""
     return [escape_formula(str(cell)) if isinstance(cell, str | Path) else cell for cell in row]
 
 

@@ -30,7 +30,7 @@ from trainer.request import TABLE_SUFFIXES, USUAL_COLUMNS, TableOptions
 
 
 class Split(StrEnum):
-    """The use of a photo. The network learns most from ``train``, and nothing from ``test``."""
+    """The use of a photo: from ``train``, which teaches the network most, to ``test``, which teaches it nothing."""
 
     TRAIN = "train"
     VAL = "val"
@@ -69,7 +69,8 @@ OPEN: Final = "open"
 LEARN: Final = "learn"
 """In a table's split column: a photo for training only. It is never used for measurements."""
 _CYCLE: Final = ("dataset.csv", "collected.json")
-"""Files of a retraining cycle. If both exist, the labels are plain names, even with ``>``."""
+"""Files of a retraining cycle. In a folder with both files, a label with ``>`` is a plain name, not a path in a
+tree."""
 
 
 @lru_cache(maxsize=1024)
@@ -198,7 +199,7 @@ def _read_place(root: Path) -> Dataset:
 
 
 def _once(folder: Path) -> Path:
-    """A split's folder, or the inner folder if it contains only one of the same split (``train/train``)."""
+    """A split's folder, or its only inner folder if this is named for the same split (``train/train``)."""
     inner = _folders(folder)
     return inner[0] if len(inner) == 1 and split_named(inner[0].name) is split_named(folder.name) else folder
 
@@ -243,7 +244,7 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
 
 
 def _check_names(root: Path, names: Iterable[str]) -> None:
-    """Refuse a class with the name of a split. It is hardly ever intended, and would ruin a training."""
+    """Refuse a class with the name of a split. Such a class is hardly ever intended, and would ruin a training."""
     if named := [name for name in names if split_named(name)] or _paired(names):
         msg = (
             f"Expected class folders in {root}, found {', '.join(named)}, which look like splits. Name splits "
@@ -346,7 +347,7 @@ def _alike(classes: Sequence[str]) -> list[str]:
 
 
 def _shared(classes: Sequence[str]) -> list[str]:
-    """Remarks on labels that may combine several labels. With a comma or slash, only if labels share a part."""
+    """Remarks on labels that may combine several labels. Commas and slashes count only if two labels share a part."""
     remarks = []
     for mark in _SEVERAL:
         parts = {label: {part.strip() for part in label.split(mark)} for label in classes}
@@ -493,7 +494,7 @@ def _place(folder: Path, url: str) -> Path:
 
 
 def _is_here(place: Path) -> bool:
-    """Whether the cache has a photo. Text is an error page, and does not count."""
+    """Whether the cache has a photo. A text file is a server's error page, not a photo."""
     try:
         with place.open("rb") as file:
             return not is_text(file.read(FIRST_BYTES))

@@ -35,7 +35,8 @@ FEATURES_VERSION: Final = "1"
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
-"""The largest number of photos in a shard. A pass holds them in memory, and loses them after ``kill -9``."""
+"""The largest number of photos in a shard. A pass keeps them in memory until the shard is written, so ``kill -9`` loses
+them."""
 _MODULE: Final = "trainer.data.photo_process"
 _ARRAYS: Final = ".arrays"
 _INDEX: Final = ".parquet"
@@ -52,14 +53,15 @@ def _writing(folder: Path) -> Iterator[None]:
         raise _gone(folder) from error
     except OSError as error:
         msg = (
-            f"Expected to write the photo cache in {folder}, {error.strerror}; free some space, or set XDG_CACHE_HOME."
+            f"Expected to write the photo cache in {folder}, got {error.strerror}; free some space, or set "
+            "XDG_CACHE_HOME."
         )
         raise InputError(msg) from error
 
 
 def _gone(folder: Path) -> InputError:
     msg = (
-        f"Expected the photo cache in {folder}, another program has removed it; exclude the folder from "
+        f"Expected the photo cache in {folder}, but another program has removed it; exclude the folder from "
         "clean-up, and run the command again."
     )
     return InputError(msg)
@@ -136,7 +138,7 @@ class _PhotoCache:
             self._folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             msg = (
-                f"Expected a folder for the photo cache, {self._folder} cannot be made ({error.strerror}); set "
+                f"Expected a folder for the photo cache, but {self._folder} cannot be made ({error.strerror}); set "
                 "XDG_CACHE_HOME to a writable folder."
             )
             raise InputError(msg) from error
@@ -157,7 +159,7 @@ class _PhotoCache:
         self._tables.append(table)
 
     def _map(self, arrays: Path) -> None:
-        """Map a shard's arrays into memory, if this saves time."""
+        """Prepare to read a shard's arrays."""
 
 
 class StatisticsStore(_PhotoCache):
@@ -186,13 +188,13 @@ class StatisticsStore(_PhotoCache):
                 shard, row = self._rows[sha256]
                 if shard not in files:
                     files[shard] = stack.enter_context(self._arrays[shard].open("rb")).fileno()
-                # mapped pages would count as used memory
+                # not memory-mapped, because mapped pages would count as used memory
                 os.preadv(files[shard], [place.data], row * self._array_bytes)
         return pixels
 
 
 class PixelStore(_PhotoCache):
-    """Pixels for one preprocessing, in this machine's cache. They stay readable after their files are deleted."""
+    """Pixels for one preprocessing, in this machine's cache. Pixels stay readable after their files are deleted."""
 
     def __init__(self, cache: Path, spec: PreprocessSpec) -> None:
         self.spec = spec
@@ -215,7 +217,7 @@ class PixelStore(_PhotoCache):
 class FeatureStore:
     """Features of photos from a frozen body, in this machine's cache. Each pass writes a file.
 
-    ``body`` is the SHA-256 of its weights. Damaged files are ignored.
+    ``body`` is the SHA-256 of the body's weights. Damaged files are ignored.
     """
 
     def __init__(self, cache: Path, spec: PreprocessSpec, body: str) -> None:

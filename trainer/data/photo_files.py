@@ -66,7 +66,7 @@ class PhotoFault:
 
 def changed(path: Path) -> PhotoFault:
     """The fault of a file that was replaced after its SHA-256 was recorded. Its label may be wrong now."""
-    msg = f"Expected the bytes of {path} to match the recorded SHA-256, they differ; check the label and try again."
+    msg = f"Expected the bytes of {path} to match the recorded SHA-256, but they differ; check the label and try again."
     return PhotoFault(FaultKind.CHANGED, msg)
 
 
@@ -118,7 +118,7 @@ def unsupported_fault(data: bytes) -> PhotoFault | None:
 
 
 def stray_fault(path: Path) -> PhotoFault | None:
-    """The fault of a photo whose name has another extension. None for other files."""
+    """The fault of a photo whose file extension does not match its content. None for other files."""
     try:
         data = read_photo(path)[:FIRST_BYTES]
     except ImageError:

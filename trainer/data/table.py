@@ -25,12 +25,12 @@ _IMAGE: Final = "image"
 _GROUP: Final = "group"
 _SPLIT: Final = "split"
 _MOST_CLASSES: Final = 1000
-"""The most labels of a label column. A column with more values contains prices, names or product numbers."""
+"""The largest number of labels in a label column. More different values are prices, names or product numbers."""
 _LONGEST: Final = 1000
 _SHORT: Final = 100
 _NAMED: Final = 5
 _MOST_WORDS: Final = 20
-"""The most different words in a split column."""
+"""The largest number of different words in a split column."""
 
 
 @dataclass(frozen=True)
@@ -50,9 +50,10 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TableRead:
-    """The columns and conditions of a table, and counts. The first fields are the completed ``TableOptions``.
+    """The columns and conditions of a table, and counts.
 
-    ``rows_chosen`` meet all conditions. ``rows_without_label`` of them have no label.
+    The first fields are those of ``TableOptions``, with the columns that Hangtag chose.
+    ``rows_chosen``: number of rows that meet all conditions. ``rows_without_label``: number of these without a label.
     """
 
     image_column: str
@@ -156,7 +157,7 @@ def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
 def _with_splits_noted(
     catalogue: Catalogue, columns: Iterable[str], names_split: Callable[[str], object]
 ) -> Iterator[pa.RecordBatch]:
-    """Pass the batches on. At the end, note columns whose cells are all names of splits, at least two."""
+    """Pass the batches on. At the end, note each column whose cells all name splits (at least two splits)."""
     split_words: dict[str, dict[object, str]] = {
         name: {} for name in columns if _is_text(catalogue.schema.field(name).type)
     }

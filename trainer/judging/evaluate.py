@@ -58,7 +58,7 @@ class PerSplit(EvaluationRecord, Generic[T]):
     cv: T | None = None
 
     def of(self, judged: Judged) -> T | None:
-        """The value for these photos. None if there are none."""
+        """The value for these photos. None without such photos."""
         value: T | None = getattr(self, judged)
         return value
 
@@ -96,7 +96,7 @@ class Evaluation(PerSplit[Figures]):
 
     Attributes:
         val, test: figures from calibrated probabilities.
-        cv: figures on all photos except test photos. Each photo is predicted by a network that was not trained on it.
+        cv: out-of-fold figures on all photos except test photos.
         ece_before: the calibration error without ``temperature``.
         coverage_at_precision: target (``"0.98"``) → its figures.
         surest: figures of the surest photos if no precision is promised.
@@ -117,7 +117,7 @@ class Evaluation(PerSplit[Figures]):
 
     @property
     def shown(self) -> Judged:
-        """The photos to show first: test, or all photos out of fold if these are more; else validation."""
+        """The photos to show first: test photos, or out-of-fold photos if there are more; else validation photos."""
         counts = {one: figures.n for one in Judged if (figures := self.of(one))}
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
 
@@ -156,7 +156,7 @@ class SplitPredictions:
         labels: class indices ``(n,)``.
         logits: before the temperature, ``float32 (n, classes)``. ``probabilities`` are calibrated.
         unknown: the out-of-distribution score ``float32 (n,)``. None if each fold has its own score.
-        known: whether the score is within the limit of its fold, ``(n,)``. None: use the model's limit.
+        known: whether the score is within the limit of its fold, ``(n,)``. None if the model's own limit applies.
     """
 
     photos: Sequence[AssignedPhoto]
@@ -189,7 +189,7 @@ class CalibratedPredictions:
 def is_better(one: Evaluation, other: Evaluation) -> bool:
     """Whether a network is at least as good as another, on photos outside both trainings.
 
-    All photos out of fold count if both networks have such predictions. Otherwise validation counts.
+    Compares out-of-fold losses if both networks have folds, otherwise losses on validation photos.
     """
     judged = Judged.CV if one.cv and other.cv else Judged.VAL
     ours, theirs = one.of(judged), other.of(judged)
@@ -250,7 +250,7 @@ def evaluate(
     outliers: OutlierFigures | None = None,
     tree: Taxonomy | None = None,
 ) -> Evaluation:
-    """All figures of a training: on validation, on test if there is one, and on ``folds`` after cross-validation."""
+    """All figures of a training, for each group of photos in ``judged``. ``folds``: number of fold networks."""
 
     def known(split: SplitPredictions) -> npt.NDArray[np.bool_]:
         if split.known is not None:

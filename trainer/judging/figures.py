@@ -76,7 +76,7 @@ class AchievedPrecision(EvaluationRecord):
 
     Attributes:
         coverage: share of the photos that are labelled without review. ``automatic`` is their number.
-        precision: the share of these labels that are right. None if there are none.
+        precision: the share of these labels that are right. None without such labels.
         levels: in a tree, the same figures for each level, classes first. A label is right if it is the true class or a
         node above it.
     """
@@ -103,7 +103,7 @@ class OutlierFigures(EvaluationRecord):
 
 
 class SurestPhotos(EvaluationRecord):
-    """Figures of the surest of ``of`` photos, with a confidence of at least ``threshold``. They prove no precision."""
+    """Figures of the surest of ``of`` photos: confidence at least ``threshold``. The figures prove no precision."""
 
     threshold: float
     photos: int
@@ -139,8 +139,8 @@ def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArr
 
     1 if every photo shows a different picture and product.
 
-    ``groups`` has the group of each photo ``(n,)``. Photos of one picture or product share a group. One extra group of
-    usual size, all wrong, is added, because with few wrong groups photos could look independent by chance.
+    ``groups`` has the group of each photo ``(n,)``. Photos of one picture or product share a group. The result assumes
+    one more group of usual size, all wrong: with few wrong groups, photos could look independent by chance.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -234,7 +234,7 @@ def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_], effec
 
 
 def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], tree: Taxonomy) -> dict[int, int]:
-    """Edges from the true class up to the first node above the guess → number of photos; 0 for right guesses."""
+    """Edges from the true class up to the first node above the guess (0: right guess) → number of photos."""
     return dict(sorted(Counter(tree.distances(probabilities.argmax(axis=1), labels).tolist()).items()))
 
 

@@ -31,7 +31,7 @@ from trainer.splits.assigned import AssignedPhoto, group_numbers
 Indices = npt.NDArray[np.intp]
 
 _MOST_LEARNED: Final = 20_000
-"""The largest number of photos that fit the out-of-distribution score."""
+"""The largest number of photos on which the out-of-distribution score is fitted."""
 _WATCHED: Final = 256
 """The largest number of photos that validate a fold's network after each epoch. They do not choose an epoch."""
 
@@ -64,7 +64,7 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
             network = new_network(args, begun=part.run.state.is_file())
             if replace(part, held=held[:_WATCHED]).train(network, until, view).interrupted:
                 return None
-            # The last epoch counts. The best epoch on these photos would make the figures too good.
+            # The last epoch predicts: the epoch that is best on these photos would make the figures too good.
             predictor = Predictor(network, part.store)
             predictions = _keep(part, predictor, predictor.predict([photo.sha256 for photo in part.held]))
         shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only the predictions are needed
@@ -133,7 +133,7 @@ def held_photos(training: Training) -> list[AssignedPhoto]:
 
 
 def _args_of_a_fold(training: Training) -> RunArgs:
-    """With a time limit, a fold has a share of the epochs that the network itself completed."""
+    """The args of a fold's run. With a time limit, its epochs are a share of the epochs that the network completed."""
     args = training.args
     epochs, weights = args.epochs, args.fold_weights or args.weights
     if args.time_limit_s is not None:
@@ -152,7 +152,8 @@ def _divide(training: Training) -> list[tuple[list[AssignedPhoto], list[Assigned
     parts: list[tuple[list[AssignedPhoto], list[AssignedPhoto]]] = [([], []) for _ in range(count)]
     for photo, own in zip(training.photos, fold_of.tolist(), strict=True):
         for fold, part in enumerate(parts):
-            if fold != own or not photo.chosen:  # a model chose these photos for review, so they are harder than most
+            # photos that a model chose for review are never held out, because they are harder than most
+            if fold != own or not photo.chosen:
                 part[fold == own].append(photo)
     return [(learned, held) for learned, held in parts if learned and held]
 

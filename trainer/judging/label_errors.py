@@ -27,7 +27,7 @@ _TOGETHER: Final = 20_000
 _AGREED: Final = 0.5
 """If the predictions agree with a smaller share of the labels, they are too poor to find label errors."""
 _SHRINKAGE: Final = 0.3
-"""Shrinkage of the covariance towards independent features. The best of 0.1, 0.3 and 0.6 on clothing photos."""
+"""Shrinkage of the covariance towards independent features. Of 0.1, 0.3 and 0.6, the best on clothing photos."""
 _STRENGTH: Final = 0.01
 """Inverse penalty of the logistic regression."""
 _NEIGHBOURS: Final = 20
@@ -63,7 +63,9 @@ class LabelErrors:
 
 
 def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
-    """Find label errors with small classifiers on the network's features, trained without the photo. Likeliest first.
+    """Find label errors with small classifiers on the network's features, trained without the photo.
+
+    The result has the likeliest errors first.
 
     The network was trained on these labels, but with augmentation and early stopping it memorises few wrong labels.
     ``unseen`` are predictions of networks that were trained without these photos. They count as one more classifier.

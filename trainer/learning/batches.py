@@ -15,7 +15,7 @@ from trainer.data.photo_cache import PixelStore
 from trainer.learning.recipe import Augmentation
 
 _SEEDS: Final = 1_000_003
-"""Keeps the epochs of different seeds apart in the random numbers."""
+"""Factor of the seed in an epoch's random seed, so that no two (seed, epoch) share random numbers."""
 _AHEAD: Final = 2
 _SIDES: Final = (0.15, 0.5)
 _GREY: Final = 127.5
@@ -24,7 +24,8 @@ _GREY: Final = 127.5
 class Batches:
     """Training batches. The same seed and epoch give the same batches, also in a resumed training.
 
-    ``labels`` are class indices ``(n,)``. ``augmentation`` None changes no photos. ``size``: side of stored photos.
+    ``labels`` are class indices ``(n,)``. Without ``augmentation`` photos do not change. ``size``: side of the stored
+    photos.
     """
 
     def __init__(

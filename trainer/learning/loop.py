@@ -24,7 +24,7 @@ from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, wr
 _STOPPING: Final = "Stopping; the running epoch is discarded. Ctrl-C again quits at once, without a new report."
 _CHUNK: Final = 128
 _MULTIPLE: Final = 16
-"""Sides of smaller photos are multiples of this number, so that strides divide them."""
+"""Sides of smaller photos are multiples of this number, so that the network's strides divide the sides."""
 _SMALLEST: Final = 32
 """The smallest side. Networks that began with 16 px hardly learned in 10 epochs."""
 

@@ -46,7 +46,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """Photos are smaller (``scale`` of S) until this share of the training, which makes epochs faster."""
+    """Until this share of the training, photos have only ``scale`` of the full side, for faster epochs."""
 
     until: float
     scale: float
@@ -57,15 +57,15 @@ class Recipe:
     """The settings of a training.
 
     Attributes:
-        epochs: the smallest number of epochs. Few photos take more, for at least ``steps`` steps, up to
-            ``most_epochs``.
+        epochs: the smallest number of epochs. With few photos, there are more, for at least ``steps`` steps, but at
+        most ``most_epochs``.
         weight_decay: see AdamW (Loshchilov & Hutter 2019).
         cosine: whether the rate rises over the first tenth and falls to 0 along a cosine. Otherwise the rate is
         constant.
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
         average: time constant of the running average of the weights, as a share of the training. 0 for no average.
         stages: stages with smaller photos, in order. The rest of the training has full size.
-        large_batch: replaces ``batch`` if there are at least ``MANY_PHOTOS``.
+        large_batch: replaces ``batch`` if there are at least ``MANY_PHOTOS`` photos.
         head_first: whether the head is first trained on features of the frozen body, and the body is then fine-tuned.
             The body's batch norms never change.
         depth_rates: factors of the rate for early, middle and late layers.
@@ -160,17 +160,17 @@ def rate_at(progress: float, recipe: Recipe) -> float:
 
 
 def scale_at(progress: float, stages: Sequence[Stage]) -> float:
-    """Side of the photos as a share of S."""
+    """The side of the photos, as a share of the full side."""
     return next((stage.scale for stage in stages if progress < stage.until), 1.0)
 
 
 def cost_at(scale: float) -> float:
-    """The cost of an epoch with photos of a scale; 1 for full size."""
+    """The time of an epoch with photos of this scale, relative to photos of full size."""
     return _WHATEVER_SIZE + (1.0 - _WHATEVER_SIZE) * scale**2
 
 
 def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
-    """The mean cost of the remaining epochs."""
+    """The mean of :func:`cost_at` over the remaining epochs."""
     cost, begin = 0.0, progress
     for stage in (*stages, Stage(1.0, 1.0)):
         end = max(begin, stage.until)

@@ -31,9 +31,9 @@ from trainer.splits.assigned import AssignedPhoto
 _CHUNK: Final = 128
 _TIMED: Final = 3
 _HEAD_PHOTOS: Final = 20_000
-"""The largest number of photos that train the head alone, because their features are in memory."""
+"""The largest number of photos on which a head alone is trained, because their features are in memory."""
 _CROSS_VALIDATED: Final = 2_000
-"""The largest number of photos that choose the penalty of the head."""
+"""The largest number of photos on which the head's penalty is chosen."""
 _HEAD_FOLDS: Final = 5
 _STRENGTHS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _LEAST_SPREAD: Final = 1e-6
@@ -61,7 +61,7 @@ class Predictor:
         self._rows: dict[str, npt.NDArray[np.float32]] = {}
 
     def predict(self, sha256s: Sequence[str]) -> Predictions:
-        """The network's predictions for photos, in their order."""
+        """The network's predictions for photos, in the order of the photos."""
         features = self.features(sha256s)
         return Predictions(apply_head(self.network.get_layer("logits").get_weights(), features), features)
 
@@ -177,13 +177,13 @@ class Training:
         return replace(outcome, best_epoch=outcome.history[-1].epoch)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
-        """Features, labels and groups of the photos that fit a head. Of many photos, only a sample."""
+        """Features, labels and groups of the photos that fit a head. If there are many photos, only a sample."""
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         features = predictor.features([self.photos[i].sha256 for i in chosen])
         return features, self.labels[chosen], [self.photos[i].group for i in chosen]
 
     def fit_head(self, predictor: Predictor) -> float:
-        """Fit only the last layer, in place: a logistic regression on the body's features. Returns its strength."""
+        """Fit only the last layer, in place: a logistic regression on features. Returns its inverse penalty."""
         features, labels, groups = self.head_rows(predictor)
         strength = best_strength(features, labels, groups, self.args.seed)
         layer = predictor.network.get_layer("logits")
@@ -248,7 +248,7 @@ def apply_head(head: Sequence[npt.NDArray[np.float32]], features: npt.NDArray[np
 def best_strength(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> float:
-    """The inverse penalty with the lowest cross-entropy on held-out photos. Without such photos, the strongest."""
+    """The inverse penalty with the lowest cross-entropy on held-out photos. Without such photos, the smallest."""
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + _LEAST_SPREAD)
     features, labels, names = scaled[chosen], labels[chosen], np.array(groups)[chosen]

@@ -145,7 +145,7 @@ class Pace:
 def measure_pace(learner: Learner, size: int, batch: int, clock: Callable[[], float] = time.perf_counter) -> Pace:
     """Time training steps: the fastest of four, after a first step that compiles.
 
-    Do not use the network afterwards: noise of ``(batch, size, size, 3)`` has changed its batch norms.
+    The steps train on noise ``(batch, size, size, 3)``, so do not use the network afterwards.
     """
     chance, seconds = np.random.default_rng(0), []
     pixels = tf.constant(chance.uniform(0.0, 255.0, (batch, size, size, 3)).astype(np.float32))

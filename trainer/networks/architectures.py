@@ -255,5 +255,5 @@ def _answer(url: str, timeout_s: float) -> HTTPResponse:
 def _check_digest(data: bytes, file: ImageNetFile, wrong: str) -> None:
     actual = hashlib.md5(data, usedforsecurity=False).hexdigest()
     if file.md5 and actual != file.md5:
-        msg = f"{wrong}: expected MD5 {file.md5}, got {actual}; the file is incomplete or changed, download it again."
+        msg = f"{wrong}: expected MD5 {file.md5}, got {actual}; the file is incomplete or changed: download it again."
         raise InputError(msg)

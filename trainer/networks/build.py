@@ -86,7 +86,7 @@ def _forget_soon(network: keras.Model) -> None:
 
 
 def weights_file(choice: NetworkChoice, progress: Downloaded | None = None) -> Path | None:
-    """A network's file of initial weights; None for random weights. InputError if it is damaged or unavailable."""
+    """A network's file of initial weights; None for random weights. InputError if damaged or unavailable."""
     match choice.weights:
         case NamedWeights.NONE:
             return None
@@ -108,7 +108,7 @@ def _whole_model(path: Path) -> keras.Model:
         with ZipFile(path):  # for other files, Keras reports a missing file
             return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
-        msg = f"Expected a Keras model in {path}, it is damaged or needs custom code ({error}); pass another file."
+        msg = f"Expected a Keras model in {path}, but it is damaged or needs custom code ({error}); pass another file."
         raise InputError(msg) from error
 
 
@@ -136,7 +136,7 @@ def _misfit(shapes: Shapes, expected: Shapes) -> str:
     if shapes > expected and more <= _HEAD_ARRAYS:
         return f"it has {more} more arrays, probably a classification top; pass the file without the top."
     fitting = (shapes & expected).total()
-    return f"it has {shapes.total()} arrays, {fitting} of the {expected.total()} expected; pass its --arch."
+    return f"{fitting} of its {shapes.total()} arrays are among the {expected.total()} expected; pass its --arch."
 
 
 def _shapes_in(path: Path) -> Shapes:
@@ -153,7 +153,7 @@ def _shapes_in(path: Path) -> Shapes:
             weights = next((file[name] for name in ("layers", "model_weights") if name in file), file)
             weights.visititems(count)
     except (OSError, KeyError, RuntimeError) as error:
-        msg = f"Expected a file of weights, {path} is damaged or another kind of file ({error}); get it again."
+        msg = f"Expected a file of weights, but {path} is damaged or another kind of file ({error}); get it again."
         raise InputError(msg) from error
     return shapes
 
@@ -238,7 +238,7 @@ def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None
             if body <= shapes:
                 return one, alpha
     msg = (
-        f"Expected weights of {', '.join(archs)} in {file}, the file fits none of these at a published width; "
+        f"Expected weights of {', '.join(archs)} in {file}, but the file fits none of these at a published width; "
         "pass the matching --arch."
     )
     raise InputError(msg)

@@ -45,7 +45,7 @@ def read_torch_weights(path: Path) -> Arrays:
         return {name: _array(tensor, storages[tensor.storage.key]) for name, tensor in tensors.items()}
     except _UNREADABLE as error:
         msg = (
-            f"Expected weights from torch.save in {path}, the file is damaged or contains more than tensors "
+            f"Expected weights from torch.save in {path}, but the file is damaged or contains more than tensors "
             f"({str(error)[:100]}); get it again, or save the model's state_dict()."
         )
         raise InputError(msg) from error

@@ -167,8 +167,7 @@ class ReportMaterial:
             return ""
         if not sum(target.level_coverage[1:]):
             return (
-                " All of these get a class: no label above the classes was proved, or no label above labels "
-                "more photos."
+                " All of these get a class: no label above the classes was proved, or such labels would not add photos."
             )
         return f" Of these, about {rounded(target.level_coverage[0])} get a class, the others a label above classes."
 

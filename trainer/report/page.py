@@ -95,7 +95,7 @@ def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, 
 
 
 def _mistakes(material: ReportMaterial) -> _Values:
-    """The surest mistakes first, with heat maps. Out of fold there are none, because those networks are gone."""
+    """The surest mistakes first, with heat maps. Out-of-fold mistakes have none: the folds' networks are gone."""
     judged, names = material.shown, material.args.classes
     predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != judged.labels)

@@ -168,9 +168,9 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
     if seen:
         msg = (
             f"Expected test photos outside the training of {name}@{champion}, but it was trained on {len(seen):,} of "
-            f"{len(test):,}, such as {seen[0].path}, because it has other splits. Promote a version that was trained "
-            "with these splits, train the champion again with hangtag train --splits, or use its own splits: set "
-            "another folder in the settings, and pass --restart if a cycle is unfinished."
+            f"{len(test):,}, such as {seen[0].path}, because its training had other splits. Promote a version "
+            "that was trained with these splits, train the champion again with hangtag train --splits, or use its own "
+            "splits: set another folder in the settings, and pass --restart if a cycle is unfinished."
         )
         raise InputError(msg)
 

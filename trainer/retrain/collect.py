@@ -241,7 +241,7 @@ def _labels(photos: Iterable[tuple[str | None, str]]) -> _Labels:
 
 
 def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
-    """A digest of all photos, labels and products, in any order. A copy with the same label does not change it."""
+    """A digest of all photos, labels and products. It ignores their order, and copies with the same label."""
     facts = {(photo.sha256, photo.label, photo.product or "") for photo in photos if photo.sha256}
     digest = hashlib.sha256()
     for fact in sorted(facts):
@@ -250,7 +250,7 @@ def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
 
 
 def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
-    """The rows of ``dataset.csv``. Photos without a split get a table's words for such photos."""
+    """The rows of ``dataset.csv``. For photos without a split, the split cell is ``learn``, ``open`` or empty."""
     for photo in photos:
         split = photo.split or (LEARN if photo.chosen else OPEN if photo.open else "")
         yield (path_cell(photo.path), photo.label, str(split), photo.product or "", photo.sha256 or "")

@@ -1,6 +1,6 @@
-"""Compares both models' predictions on the same test photos; computes the figures of the gate but size and speed. Pure.
+"""Compares both models' predictions on the same test photos; computes the gate's figures except size and speed.
 
-Photos of one group count less than 1 each: see :mod:`models.statistics.intervals`.
+The functions are pure. Photos of one group count less than 1 each: see :mod:`models.statistics.intervals`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -168,9 +168,10 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 
 
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
-    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test. None with fewer than two.
+    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test. None with fewer than two photos.
 
-    It is more sensitive than accuracy, because a better model is surer on all photos, not only where a label changes.
+    The test is more sensitive than a test of accuracy, because a better model is surer on all photos, not
+    only where a label changes.
     """
     photos, gained = len(groups), champion - challenger
     if photos < 2:  # noqa: PLR2004 - one photo has no spread

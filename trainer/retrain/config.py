@@ -167,7 +167,10 @@ class ClassMap(_Section):
         for old, new in renamed.items():
             if new in renamed:
                 became = renamed[new]
-                msg = f"Expected the current name for {old} in [classes], got {new}, which becomes {became}; use that."
+                msg = (
+                    f"Expected the current name for {old} in [classes], got {new}, which becomes {became}; "
+                    f"use {became}."
+                )
                 raise InputError(msg)
             for name in (old, new):
                 if name in self.drop:
@@ -259,10 +262,10 @@ def read_config(path: Path) -> RetrainConfig:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
-        msg = f"Expected a retraining's settings at {path}, the system answered {error.strerror}; check the path."
+        msg = f"Expected a retraining's settings at {path}, but the system answered {error.strerror}; check the path."
         raise InputError(msg) from error
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        msg = f"Expected a retraining's settings in TOML at {path}, could not read them: {error}."
+        msg = f"Expected a retraining's settings in TOML at {path}, but could not read them: {error}."
         raise InputError(msg) from error
     own = {"folder": f"retraining/{raw.get('name')}"}
     try:

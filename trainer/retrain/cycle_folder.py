@@ -1,6 +1,6 @@
 """The folders of cycles, ``<folder>/000003/``, and the JSON records that the steps of a cycle write there.
 
-Points are hundredths. A field ``x_95`` is the 95% interval of the field ``x``.
+Points are hundredths of a share. A field ``x_95`` is the 95% interval of the field ``x``.
 """
 
 import json
@@ -79,7 +79,8 @@ class Outcome(CycleRecord):
 
     Attributes:
         number: number of the cycle; 0 if no cycle began.
-        champion: the challenger's opponent, such as ``shop@3``. If there was nothing to do, the model in use.
+        champion: the model that the challenger is compared with, such as ``shop@3``. If there was nothing to do, the
+        current champion.
         reasons: why the challenger was refused (even if a person promoted it later), or why no cycle began.
         seconds: step → seconds, over all processes that worked on the cycle.
     """
@@ -137,7 +138,7 @@ class Collected(CycleRecord):
 
 
 class PairedAccuracy(CycleRecord):
-    """The accuracy of both models on the same test photos: of one class (its recall), or of newer photos.
+    """The accuracy of both models on the same test photos: photos of one class (its recall), or newer photos.
 
     For a new class, or without photos, there is only the challenger's accuracy. ``won``, ``lost``: number of photos
     that only the challenger labels right, and that only the champion labels right.

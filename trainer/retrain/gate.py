@@ -27,7 +27,7 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True)
 class Finding:
-    """A check's result. ``details``: more figures. ``lead``, ``more``: sentences before and after its own sentence."""
+    """A check's result. ``details``: more figures. ``lead``, ``more``: sentences before and after the check's own."""
 
     figure: float | None
     limit: float | None
@@ -40,7 +40,7 @@ class Finding:
 
 
 def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> GateVerdict:
-    """Test a challenger with all checks that apply. Without test photos it fails.
+    """Test a challenger with all checks that apply. Without test photos the challenger fails.
 
     Pure: the same figures and limits give the same result. A looser limit never makes a check fail.
     """
@@ -53,13 +53,13 @@ def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDi
 
 
 def _sentence(row: "_Row", finding: Finding) -> str:
-    """For example ``Calibration error: +0.010 (0.030 → 0.040, 372 photos), at most +0.020 as asked.``."""
+    """For example ``Calibration error: +0.010 (0.030 → 0.040, 372 photos), at most the limit of +0.020.``."""
     figure = limit = ""
     if finding.figure is not None:
         figure = f": {row.show(finding.figure)}"
     if finding.figure is not None and finding.limit is not None:
         kept = _KEEPS[row.kept](finding.figure, finding.limit)
-        limit = f", {row.kept if kept else row.broken} {row.show(finding.limit)} as asked"
+        limit = f", {row.kept if kept else row.broken} the limit of {row.show(finding.limit)}"
         limit += ", which may be noise" if finding.passed and finding.unsure and not kept else ""
     text = f"{row.title}{figure} ({finding.details}){limit}."
     return " ".join(filter(None, (finding.lead, text, finding.more)))
@@ -74,12 +74,12 @@ def _test_photos(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
     elif comparison.unread > limit:
         more = "Restore these photos, or allow more with max_unread_share."
     elif (smallest := comparison.smallest_points or 0.0) > COARSE_POINTS:
-        more = f"With so few photos, accuracy alone would mostly show no difference below {smallest:.1f} points."
+        more = f"With so few photos, accuracy alone would mostly miss a difference below {smallest:.1f} points."
     return Finding(comparison.unread, limit, comparison.photos > 0 and comparison.unread <= limit, details, more=more)
 
 
 def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """The accuracy gain exceeds the limit, and the probabilities are better beyond chance.
+    """Passes if the accuracy gain exceeds the limit, and the probabilities are better beyond chance.
 
     Accuracy alone would need more photos to show a gain.
     """
@@ -105,7 +105,7 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     )
     if lead and z > 0:
         enough = float(f"{comparison.photos * (norm.isf(MISTRUST) / z) ** 2:.1e}")  # noise falls as 1/√n
-        more += f" Too few test photos: a gain like this would pass with some {enough:,.0f}."
+        more += f" Too few test photos: a gain like this would pass with about {enough:,.0f}."
     return Finding(comparison.points, limits.min_gain_points, gained and better, details, lead=lead, more=more)
 
 
@@ -126,9 +126,9 @@ def _bounds(interval: Interval, mistrust: float) -> Interval:
 
 
 def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """No class loses more than allowed beyond noise. Doubtful if a class of the champion has no test photo.
+    """Fails if a class loses more than allowed, and not by chance. Doubtful if a champion's class has no test photo.
 
-    At most one in twenty challengers that equal the champion on every class fails by chance (Bonferroni's bound).
+    At most one in twenty challengers that equal the champion on every class fails (Bonferroni's bound).
     """
     compared = [(name, one) for name, one in comparison.classes.items() if one.points_95 is not None]
     if not compared:
@@ -154,7 +154,7 @@ def _loss(name: str, one: PairedAccuracy) -> str:
 
 
 def _is_blind(accuracy: PairedAccuracy, most: float, mistrust: float) -> bool:
-    """Whether the test is too small to detect a loss of ``most`` points, even if no photo was won. 0: any loss."""
+    """Whether the test is too small to detect a loss of ``most`` points, even if no photo was won. At 0, any loss."""
     right = round((accuracy.champion or 0.0) * accuracy.photos)
     lost = min(right, accuracy.photos * most / 100) if most else right
     seen = difference_interval(0, lost, accuracy.photos) if accuracy.photos else (0.0, 0.0)
@@ -184,7 +184,7 @@ def _vanished_classes(_: GateSettings, comparison: Comparison, __: CatalogueDiff
 
 
 def _min_accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """The limit on all test photos. Doubtful if always guessing the most frequent class may be as accurate."""
+    """The accuracy on all test photos. Doubtful if always guessing the most frequent class may be as accurate."""
     photos, accuracy, limit = comparison.all_photos, comparison.challenger_all, limits.min_accuracy
     if comparison.champion is not None and not limit:
         return None
@@ -209,10 +209,11 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 
 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Hardly more photos go to review than before, if both models have the same promise or the challenger has none.
+    """Fails if clearly more photos go to review than before, and the challenger has the same promise or none.
 
-    Thresholds from few photos vary by chance. So the check fails only if the challenger makes more mistakes than the
-    champion on its surest photos, as many as the champion labels. A first model may send any share to review.
+    Thresholds from few photos vary by chance. So a challenger with the same promise fails only if it also makes more
+    mistakes than the champion, on as many of its surest photos as the champion labels. A first model may send any share
+    to review.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -243,9 +244,9 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
-    """Labels without review are right as often as promised, within chance, or as often as the champion's.
+    """Passes if labels without review are right as often as promised, within chance, or as often as the champion's.
 
-    If both models break the promise, and the challenger not more often, it passes: the champion is no better.
+    So a challenger that breaks the promise passes if the champion breaks it as often: the champion is no better.
     """
     automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
@@ -281,7 +282,7 @@ def _speed(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None
 
 def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     size, limit = comparison.challenger_footprint.default_bytes / _MB, limits.max_size_mb
-    return None if limit is None else Finding(size, limit, size <= limit, "its default variant")
+    return None if limit is None else Finding(size, limit, size <= limit, "the challenger's default variant")
 
 
 def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff | None) -> Finding | None:
@@ -344,7 +345,7 @@ _AT_LEAST: Final = ("at least", "less than")
 _TABLE: Final = {
     "test_photos": _Row(_test_photos, "Test photos that are gone, changed or unreadable", _count, *_AT_MOST),
     "accuracy": _Row(_accuracy, "Accuracy", _points, "more than", "not more than"),
-    "interval": _Row(_interval, "Lower bound of the accuracy on your photos", _points, *_AT_LEAST),
+    "interval": _Row(_interval, "Lower bound of the accuracy gain on your photos", _points, *_AT_LEAST),
     "recall": _Row(_recall, "Largest loss of a class", _points, *_AT_LEAST),
     "new_classes": _Row(_new_classes, "Lowest recall of a new class", percent, *_AT_LEAST),
     "vanished_classes": _Row(_vanished_classes, "Classes that the challenger lacks", _count, *_AT_MOST),
@@ -354,6 +355,6 @@ _TABLE: Final = {
     "precision": _Row(_precision, "Right labels without review", percent, *_AT_LEAST),
     "size": _Row(_size, "Size, as a multiple of the champion's", _ratio, *_AT_MOST),
     "speed": _Row(_speed, "Speed, as a multiple of the champion's", _ratio, *_AT_LEAST),
-    "absolute_size": _Row(_absolute_size, "Megabytes", _ratio, *_AT_MOST),
-    "catalogue": _Row(_catalogue, "Rows of the catalogue with a new label", percent, *_AT_MOST),
+    "absolute_size": _Row(_absolute_size, "Size in megabytes", _ratio, *_AT_MOST),
+    "catalogue": _Row(_catalogue, "Rows of the catalogue whose label changes", percent, *_AT_MOST),
 }  # fmt: skip

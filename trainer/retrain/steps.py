@@ -94,7 +94,8 @@ def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
     """The challenger's first weights: from the settings, or from a ``champion`` of the same architecture.
 
     If the champion was pretrained, its challenger starts with the same pretrained weights, which have not seen our
-    photos. Then folds are heads, which take only seconds. Other challengers start with the champion's own weights.
+    photos. The networks of its folds are then only heads, which take seconds. Other challengers start with the
+    champion's own weights.
     """
     settings, best = work.config.train, _of_champion(work, "best.keras")
     if settings.weights is not None:

@@ -100,7 +100,7 @@ def _inks(parts: Parts, matrix: Outline, offset: Outline, size: Size) -> tuple[I
 def choose_colours(rng: np.random.Generator, backdrop: Colour) -> tuple[Colour, Colour, Colour]:
     """The colours of body, pattern and trim. They differ from the backdrop."""
     body = _contrasting(rng, [(backdrop, _BACKDROP_GAP)])
-    # mixed with the other side, the colour could match the backdrop
+    # a mix of a lighter and a darker colour than the backdrop could match the backdrop
     side = 1 if lightness(body) > lightness(backdrop) else -1
     seconds = [one for one in PALETTE if (lightness(one) - lightness(backdrop)) * side >= _BACKDROP_GAP]
     share, other = rng.uniform(0.25, 0.55), pick(rng, seconds)

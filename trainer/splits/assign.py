@@ -28,9 +28,9 @@ def group_name(sha256: str) -> str:
 def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[dict[int, int], Bridges]:
     """Group photos of one picture or product.
 
-    Photos with a split are always joined, even across splits. Photos of one picture without a split form a set. The
-    sets are processed in the order of their smallest SHA-256. A set joins all linked photos, or is excluded if these
-    have more than one split.
+    Linked photos with a split are always joined, even across splits. Photos of one picture without a split form a set.
+    The sets are processed in the order of their smallest SHA-256. A set joins all photos linked to it, or is excluded
+    if the linked photos have more than one split.
 
     Returns:
         Position → number of its group. Also, for each excluded position, the positions of linked photos
@@ -107,10 +107,10 @@ def assign_splits(
     """Give every photo a split.
 
     A given split, or a split from an earlier training, stays. A new photo goes into the split of its group, and is
-    excluded if its group is in two splits. Other groups are divided 80/10/10, stratified by class. If validation or
-    test is not given, it is cut from training, unless an earlier training did so. Then open photos are for training, or
-    for the new split. A photo that a model chose for review is for training, with its whole group. It is excluded if
-    its group is in another split.
+    excluded if its group is in two splits. Other groups are divided 80/10/10, stratified by class. If only some splits
+    are given, a missing validation or test split is cut from training, unless an earlier training did so. Open photos
+    are then for training, or for the split that was cut. A photo that a model chose for review is for training, with
+    its whole group. It is excluded if its group is in another split.
 
     ``links`` are pairs of candidates (by position) with the same picture. Photos with the same product, content or
     earlier group always belong together. ``fix_leaks`` drops the training twins of validation and test photos.

@@ -112,7 +112,8 @@ def read_splits(path: Path) -> list[AssignedPhoto]:
                 raise ValueError(msg)
     except (OSError, ValueError, csv.Error) as error:
         msg = (
-            f"Expected the splits of a run in {path}, could not read them: {error}. Correct the file, or leave it out."
+            f"Expected the splits of a run in {path}, but could not read them: {error}. Correct the file, or "
+            "leave it out."
         )
         raise DataError(msg) from error
     return photos
@@ -140,10 +141,10 @@ def match_earlier(
     """Find each photo in an earlier training, by its content or by its path.
 
     A photo with the content of an earlier photo is the same photo, maybe renamed. If no photo has the earlier content
-    any more, a photo at the earlier path is the same photo, saved again. Both keep split and group, with the current
-    label. If several earlier photos at other paths have this content, the photo in the split of highest rank counts. A
-    copy next to an earlier photo is new, and linked to it only by content. Earlier photos that are missing now come
-    last.
+    any more, a photo at the earlier path is the same photo, saved again. In both cases the photo keeps its split and
+    group, and has its current label. If several earlier photos at other paths have this content, the photo in the last
+    split (train, val, test) counts. A copy next to an earlier photo is new, and linked to it only by content. Earlier
+    photos that are missing now come last.
     """
     today = [
         Candidate(p.path, p.label, s, p.product, p.split, open=p.open, chosen=p.chosen)
@@ -180,7 +181,7 @@ def _matched(
 ) -> list[int | None]:
     """The row of each photo in the earlier training. A row matches at most one photo.
 
-    ``least``: content → its row in the split of highest rank.
+    ``least``: content → its row in the last of its splits (train, val, test).
     """
     rows_of: list[int | None] = [None] * len(today)
     asking = dict(enumerate(today))

@@ -158,7 +158,7 @@ def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, advan
 def decode_all(
     photos: Sequence[LabeledPhoto], store: PixelStore, advance: Advance = lambda what, done, total: None
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    """Decode photos that the store lacks. Returns readable photos with their files' SHA-256, and the others."""
+    """Decode photos that the store lacks. Returns readable photos with their files' SHA-256, and faults."""
     hashed, unread = hash_photos(photos, partial(advance, "Reading"))
     readable, faulty = decode(hashed, store, advance)
     return readable, [*(Exclusion(photo.path, fault.kind, fault.message) for photo, fault in unread), *faulty]

@@ -19,8 +19,9 @@ LISTED: Final = 3
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
     """Photos to exclude from training, by position, and the number of validation and test photos with two labels.
 
-    If a picture has two labels and none of its photos has a split, all of them are excluded. If the photos with a split
-    agree, the others are excluded. If the photos with a split disagree, the training photos are excluded.
+    The photos of a picture with two labels: if no photo has a split, all are excluded. If the photos with a split
+    agree, photos without a split and with another label are excluded. If the photos with a split disagree, training
+    photos and photos without a split are excluded.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0
@@ -65,7 +66,7 @@ def _disagree(candidates: Sequence[Candidate], places: Collection[int]) -> bool:
 
 
 def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
-    """Number of photos in each split that have a twin in a split of lower rank."""
+    """Number of photos in each split that have a twin in an earlier split (train, val, test)."""
     ranks: dict[str, int] = {}
     used = [photo for photo in photos if photo.present]
     for photo in used:
@@ -76,7 +77,7 @@ def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
 def drop_training_twins(
     photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()
 ) -> tuple[list[AssignedPhoto], list[Exclusion]]:
-    """Keep each group in only one split: in test if it is there, otherwise in validation.
+    """Keep photos of a group in only one split: test if it has any, otherwise validation.
 
     Dropped photos of ``earlier_groups`` keep their row, as not present.
     """

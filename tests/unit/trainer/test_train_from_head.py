@@ -131,7 +131,7 @@ def test_a_resume_with_other_weights_in_the_file_is_refused(head, request_of, tm
     run.write_args(run.args().model_copy(update={"weights": str(body)}))
     before = contents(run.path)
     shutil.copyfile(request_of(good=False).weights, body)
-    with pytest.raises(InputError, match=r"body\.weights\.h5\), the file has changed"):
+    with pytest.raises(InputError, match=r"body\.weights\.h5\), but the file has changed"):
         resume(run, session_cache, Diary())
     assert contents(run.path) == before
 

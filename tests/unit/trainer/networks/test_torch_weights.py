@@ -92,7 +92,7 @@ def test_anything_else_is_refused(write, weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     path = write(weights)
     tracemalloc.start()
-    with pytest.raises(InputError, match=f"{path}, the file is damaged or contains more than tensors"):
+    with pytest.raises(InputError, match=f"{path}, but the file is damaged or contains more than tensors"):
         read_torch_weights(path)
     assert tracemalloc.get_traced_memory()[1] < 4 << 20
     tracemalloc.stop()

@@ -55,7 +55,9 @@ def test_splits_csv_is_a_plain_table(tmp_path):
 def test_damaged_splits_are_refused_naming_the_file(tmp_path, text):
     path = tmp_path / "splits.csv"
     path.write_text(text)
-    with pytest.raises(DataError, match=r"splits of a run in .*splits\.csv, could not read them: .*Correct the file"):
+    with pytest.raises(
+        DataError, match=r"splits of a run in .*splits\.csv, but could not read them: .*Correct the file"
+    ):
         read_splits(path)
 
 
