@@ -92,7 +92,7 @@ def _drawn(source: str, rows: int, options: SampleOptions) -> pa.Table:
 def _reservoir(
     columns: Iterable[pa.Array], size: int, rng: np.random.Generator, suffix: str | None
 ) -> tuple[list[tuple[int, str | None]], int]:
-    """Vitter's algorithm R (ACM TOMS 11, 1985). Returns number, from 0, and cell of drawn rows; and the count of rows."""
+    """Vitter's algorithm R (ACM TOMS 11, 1985). Returns number, from 0, and cell of drawn rows, and the row count."""
     slots: list[tuple[int, str | None]] = []
     seen = 0
     for column in columns:

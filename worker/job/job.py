@@ -40,7 +40,7 @@ BATCH_ROWS: Final = 16_384
 
 
 class Batch(NamedTuple):
-    """Rows of consecutive chunks: the first one's number, from 0; each question's results; their cells; part schemas."""
+    """Rows of consecutive chunks: number of the first, from 0; each question's results; their cells; part schemas."""
 
     first: int
     answers: list[pa.Table]

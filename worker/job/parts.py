@@ -230,7 +230,7 @@ NO_PHOTO_WORK: Final = PhotoWork()
 
 
 class PartWork(BaseModel, frozen=True, extra="forbid"):
-    """The work behind a part, in its metadata; ``worker`` is ``host:pid``; ``deaths``: tries that killed their process."""
+    """The work behind a part, kept in it. ``worker``: ``host:pid``; ``deaths``: tries that killed their process."""
 
     worker: str
     seconds: float
