@@ -27,13 +27,13 @@ from worker.job.receipt import REVIEW_FILE, ClassMix, RepeatedPicture, finished_
 from worker.results.products import product_names, to_review
 
 _BUCKETS: Final = 2**22
-"""Pictures are first counted in buckets, by row and by product, in 32 MB; then those in full buckets are counted exactly."""
+"""Pictures are first counted in buckets, by row and by product, in 32 MB; then full buckets exactly."""
 _FEWEST, _MANY_ROWS = 5, 10
 _SHARE: Final = 100
 """A picture has many rows from 10 on; in a job of less than 1,000 rows, from 1% of them on, but at least 5."""
 _USUAL: Final = 0.95
 _ABOVE_USUAL: Final = 2
-"""All sizes of a shoe share a picture. So the limit is at least twice the 95% quantile of the rows of other pictures."""
+"""All sizes of a shoe share a picture. So the limit is at least 2 times the 95% quantile of other pictures' rows."""
 _MORE_THAN_SIZES: Final = 50
 _ABOVE_MEDIAN: Final = 10
 _QUARTER: Final = 4
