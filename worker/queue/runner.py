@@ -135,7 +135,7 @@ class Runner:
             questions = list(map(QuestionModel, models, known))
             with Labeller(job, questions, photos, finished, _JobCheck(job)) as labeller:
                 labeller.run(next_chunk)
-        with suppress(HangtagError, OSError, RedisError):  # else the reconciler does it
+        with suppress(HangtagError, OSError, RedisError):  # after an error, the reconciler does it
             send_finish(self._redis, self._app.send, name, job)
 
     def finish_job(self, job: str) -> None:

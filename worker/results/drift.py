@@ -26,8 +26,8 @@ def measure_drift(
 ) -> Drift | None:
     """Compare a job's answers with the answers of the proof; None if either has no photos.
 
-    ``actual`` has the answers on distinct photos, ``rows`` the answers on all rows, if there are more. ``rows`` is scaled to
-    the number of photos, since rows of one photo are not independent.
+    ``actual`` has the answers on distinct photos, ``rows`` the answers on all rows, if there are more. ``rows`` is
+    scaled to the number of photos, since rows of one photo are not independent.
     """
     if not actual.photos or not reference.photos:
         return None

@@ -20,7 +20,7 @@ _DRAWING: Final = 2
 
 @contextmanager
 def finishing() -> Iterator[Callable[[Job], bool]]:
-    """Yield a function that finishes a job if its chunks are all done; it returns whether it finished the job.
+    """Yield a function that finishes a job if all its chunks are done, and returns whether the job was finished.
 
     Enter the block before the process has threads: then forks of the process can draw the page's pictures.
     """
