@@ -135,7 +135,8 @@ def _refused(host: str, port: int, addresses: Sequence[str]) -> ImageError:
     place = place_of(host, port)
     led = "" if list(addresses) == [host] else f" leads to {', '.join(addresses[:4])} and"
     msg = (
-        f"Expected a host with a public address, {host}{led} is not public; if you trust it, pass --allow-host {place}."
+        f"Expected a host with a public address, but {host}{led} is not public; if you trust it, pass "
+        f"--allow-host {place}."
     )
     return ImageError(msg, ImageFault.REFUSED)
 

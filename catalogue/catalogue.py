@@ -61,7 +61,7 @@ IMAGE_COLUMNS: Final = (
     "images",
     "url",
 )
-"""Usual names of the image column, likelier first, as ``_key`` of a name."""
+"""Usual names of the image column, likelier first, as ``_key`` spells them."""
 MAX_COLUMNS: Final = 10_000
 _UNMOUNTED_ADVICE: Final = "; if only the workers have the folder, make an empty folder there"
 """Advice for a machine that does not mount the photos."""
@@ -115,7 +115,7 @@ class Catalogue:
         return photo_cells(batch.column(self.image_column), self.image_suffix, errors)
 
     def find_column(self, name: str, option: str) -> str:
-        """A column's name as in the catalogue, with a remark if it was spelled differently. Raises InputError."""
+        """The catalogue's spelling of a column's name; adds a remark if ``name`` differs. Raises InputError."""
         column = find_column(self.schema.names, name)
         if column is None:
             msg = f"Expected the column {name!r} ({option}) in {self.source}{_columns_found(self.schema, name)}"
@@ -137,7 +137,7 @@ def find_column(names: Sequence[str], name: str) -> str | None:
 
 
 def image_rank(name: str) -> int:
-    """How likely a column of this name has the photos: its place in ``IMAGE_COLUMNS``, or their number."""
+    """The place of a name in ``IMAGE_COLUMNS``, the likeliest at 0; ``len(IMAGE_COLUMNS)`` for other names."""
     key = _key(name)
     return IMAGE_COLUMNS.index(key) if key in IMAGE_COLUMNS else len(IMAGE_COLUMNS)
 
@@ -392,7 +392,7 @@ def _check_names(source: str, schema: pa.Schema) -> None:
 def _check_photos(source: str, field: pa.Field, cells: pa.Array, *, has_suffix: bool) -> None:
     if field.metadata == JSON_FIELD and not any(cell and cell[0] in "[{" for cell in cells.to_pylist()):
         msg = (
-            f"Expected a path in every cell of the column {field.name} of {source}, some cells contain numbers "
+            f"Expected a path in every cell of the column {field.name} of {source}, but some cells contain numbers "
             "or lists; correct these cells, or choose another --image-column."
         )
         raise InputError(msg)

@@ -122,10 +122,10 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
     answered = f"answered {status} {one_line(answer.reason or '', 60)}".rstrip()
     if status in _PASSING or status >= _SERVER_FAULT:
         after_s = _retry_after(answer.headers.get("Retry-After", ""))
-        wish = "" if after_s is None else f", come again in {after_s:,.0f} s"
+        wish = "" if after_s is None else f", asked to come again in {after_s:,.0f} s"
         return FailedTry(answered + wish, after_s=after_s)
     if status in _GONE:
-        msg = f"Expected a photo at {fetch.url[:300]}, its host {answered}; check the URL."
+        msg = f"Expected a photo at {fetch.url[:300]}, but its host {answered}; check the URL."
         raise ImageError(msg, ImageFault.MISSING)
     or_header = ", or pass a required --header, such as User-Agent" if status == _FORBIDDEN else ""
     raise download_error(fetch.url, f"its host {answered}; make the photo public{or_header}")

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _MOST_DOWNLOADS: Final = 512
 """The largest number of parallel downloads, very slow downloads included, such as downloads from dead hosts."""
 _SLOW_RATE: Final = 4096
-"""Bytes per second. A slower download no longer counts as one of the parallel downloads."""
+"""Bytes per second. A slower download does not count against the limit of parallel downloads."""
 _SILENT_TRIES: Final = 2
 """Tries of a photo from a silent host."""
 _REDIRECTS: Final = 5
@@ -78,12 +78,12 @@ class Downloads:
         self._client = started.result()
 
     def request(self, downloads: Sequence[Download]) -> None:
-        """Start downloads that have not started yet."""
+        """Start downloads, except those that have started already."""
         self._wants += 1
         self._call(self._begin, downloads)
 
     def forget(self, downloads: Sequence[Download]) -> None:
-        """Stop downloads. One of them may still arrive."""
+        """Stop downloads. A download that has just finished may still arrive."""
         self._call(self._cancel, downloads)
 
     def take(self, timeout_s: float) -> Arrival | None:
@@ -100,10 +100,10 @@ class Downloads:
 
     @property
     def wants_more(self) -> bool:
-        """Whether more downloads could start at once than were requested.
+        """Whether the process should take another chunk, because more downloads could start than were requested.
 
-        Other processes cannot take the chunk that this process takes. So the answer is no while nearly all of the
-        latest photos wait for busy hosts. Every few seconds it is yes anyway: the next chunk may have other hosts.
+        Other processes cannot take a chunk that this process took. So the answer is no while nearly all of the latest
+        photos wait for busy hosts. Every few seconds the answer is yes anyway: the next chunk may have other hosts.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -238,7 +238,7 @@ class Downloads:
                 raise
             place = fetch.target.place  # without "pass --allow-host": trust in a host does not extend to its redirects
             msg = (
-                f"Expected a photo at {fetch.url}, its host redirects to {place}, which is not allowed; check "
+                f"Expected a photo at {fetch.url}, but its host redirects to {place}, which is not allowed; check "
                 "the redirect."
             )
             raise ImageError(msg, ImageFault.REFUSED) from error

@@ -24,7 +24,7 @@ _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
 """The number of silent tries in a row that open the circuit breaker, if they also took long enough."""
 _FIRST_TRIAL_SHARE: Final = 0.1
-"""When a host that has sent photos is first tried again, as a share of its rest."""
+"""A host that has sent photos is first tried again after this share of its rest."""
 _LONGEST: Final = 30
 """The longest rest, as a multiple of the first."""
 
@@ -63,8 +63,8 @@ def strong_etag(etag: str | None) -> str | None:
 
 
 def download_error(url: str, problem: str) -> ImageError:
-    """The error of a download. ``problem`` follows a comma in the sentence."""
-    return ImageError(f"Expected a photo at {url[:300]}, {problem}.", ImageFault.DOWNLOAD)
+    """The error of a download. ``problem`` follows "but" in the message."""
+    return ImageError(f"Expected a photo at {url[:300]}, but {problem}.", ImageFault.DOWNLOAD)
 
 
 class Gzip:
@@ -122,7 +122,10 @@ class MemoryBudget:
         self._held += size
 
     def end(self, fetch: "Fetch", *, ready: bool) -> None:
-        """Record the end of a try. The bytes of a ``ready`` photo count until it is taken; others stop counting."""
+        """Record the end of a try. The bytes of a ``ready`` photo count until it is taken.
+
+        The bytes of a failed try no longer count.
+        """
         if ready:
             self._ready += fetch.size
         else:
@@ -201,7 +204,7 @@ class Fetch:
         """Raise ImageError if a photo has too many bytes."""
         if size > self.limits.max_bytes:
             most = f"{self.limits.max_bytes:,} bytes at {self.url[:300]}"
-            msg = f"Expected at most {most}, the host sends more; use a smaller copy."
+            msg = f"Expected at most {most}, but the host sends more; use a smaller copy."
             raise ImageError(msg, ImageFault.TOO_LARGE)
 
     def whole(self) -> bytes:
@@ -235,8 +238,8 @@ class Fetch:
 class Host:
     """Limits the downloads from a host, with a circuit breaker. Times are of the event loop's clock, in seconds.
 
-    A host that only fails for a while rests. After the rest, one photo tries it again. Until then other photos fail at
-    once. But if the host sent photos before, other photos wait for it, up to ``patience_s``.
+    A host rests after a while without a successful try. After the rest, one photo tries it again. Until then other
+    photos fail at once; but if the host sent photos before, they wait for it, up to ``patience_s``.
     """
 
     def __init__(self, place: str, limits: DownloadLimits, per_host: int) -> None:
@@ -258,7 +261,7 @@ class Host:
 
     @asynccontextmanager
     async def turn(self, url: str, *, first: bool) -> AsyncIterator[bool]:
-        """Wait for a download slot, ahead of others if ``first``. Yields whether the host has other downloads.
+        """Wait for a download slot, ahead of others if ``first``. Yields whether other downloads from the host run.
 
         Raises ImageError.
         """

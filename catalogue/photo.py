@@ -94,16 +94,16 @@ class DownloadLimits:
     per_host: int = 8  # parallel downloads from one host
     per_bucket: int = 32  # parallel downloads from one S3 bucket
     total_s: float = 60.0  # seconds for one photo, with tries and pauses, without waiting for a slot
-    at_once: int = 64  # parallel downloads, not counting very slow ones
-    tries: int = 4  # bytes of one photo
+    at_once: int = 64  # parallel downloads, not counting very slow downloads
+    tries: int = 4  # tries of one photo
     room: int = 64 * 1024 * 1024  # bytes of finished photos; with more, no download starts
-    max_bytes: int = MAX_BYTES  # tries of one photo
+    max_bytes: int = MAX_BYTES  # bytes of one photo
     connect_s: float = 5.0  # seconds for the connection, and the same for the name look-up
     idle_s: float = 10.0  # seconds without a byte
     pause_s: float = 0.5  # seconds before the second try; doubles with each try, with jitter
     slow_s: float = 1.0  # seconds after which a very slow download no longer counts
     silent_s: float = 4.0  # seconds of silence that open a host's circuit breaker
-    rest_s: float = 10.0  # seconds until the first trial after that; doubles with each failed trial
+    rest_s: float = 10.0  # seconds from then to the first trial; doubles with each failed trial
     patience_s: float = 180.0  # seconds of silence after which a host that has sent photos counts as dead
     longest_after_s: float = 120.0  # seconds that ``Retry-After`` may delay a host, or one photo in total
     names_s: int = 30  # seconds that addresses are cached
@@ -139,7 +139,7 @@ def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
 
 
 class PhotoLocator:
-    """Finds the photos of cells. Relative paths start at ``root``. If ``confined``, photos on disk must be inside it.
+    """Finds the photos of cells. Relative paths start at ``root``. Photos on disk must be inside, if ``confined``.
 
     Raises JobError.
     """

@@ -35,7 +35,7 @@ MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
 """The size of a batch of Parquet in bytes, with repeated values expanded."""
 MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
 UNPACKED_A_BYTE: Final = 4
-"""The largest page of Parquet, in bytes. A page may also expand by this factor (photos hardly compress)."""
+"""The largest page of Parquet, in bytes; a larger page may expand by at most this factor (photos hardly compress)."""
 CLASS_NAMES: Final = b"class_names"
 """Field metadata of a column of class numbers: the names of the classes, in JSON."""
 _OF_VIEWS: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
@@ -49,7 +49,7 @@ FREE_VALUES: Final = 10_000_000
 VALUES_A_BYTE: Final = 100
 FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
-"""The largest expanded size of a Parquet file. A file may also expand by this factor. Paths compress less."""
+"""The largest expanded size of a Parquet file; a larger file may expand by these factors. Paths compress less."""
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
 _DELIMITERS: Final = (",", ";", "\t")
@@ -380,7 +380,7 @@ class _Column:
     """A column of Parquet. Sizes are in bytes, decompressed.
 
     Attributes:
-        page: size of the largest page. Texts are not longer.
+        page: size of the largest page. No text is longer.
         repeats: whether a few bytes can repeat a long text.
         has_prefixes: whether texts share a prefix with the previous text (DELTA_BYTE_ARRAY).
     """
@@ -428,7 +428,7 @@ def _pages(file: BinaryIO, chunks: Iterable[pq.ColumnChunkMetaData], name: str) 
             page, length = _page_header(file)
             if page[2] > max(MAX_PAGE_BYTES, UNPACKED_A_BYTE * page[3]):
                 most = f"pages of at most {MAX_PAGE_BYTES:,} bytes in {name}"
-                msg = f"Expected {most}, one has {page[2]:,}; save the file with smaller pages."
+                msg = f"Expected {most}, but one has {page[2]:,}; save the file with smaller pages."
                 raise InputError(msg)
             yield page
             at += length + page[3]
@@ -523,7 +523,7 @@ def _row_batches(file: pq.ParquetFile, schema: pa.Schema, rows: int, name: str) 
         raise InputError(msg) from error
     if left:  # Arrow stops at the end of a damaged column
         rows_told = f"{file.metadata.num_rows:,} rows in the Parquet file {name}"
-        msg = f"Expected {rows_told}, {left:,} are missing; save the file again."
+        msg = f"Expected {rows_told}, but {left:,} are missing; save the file again."
         raise InputError(msg)
 
 
@@ -536,7 +536,7 @@ def _split_batch(batch: pa.RecordBatch, name: str) -> Iterator[pa.RecordBatch]:
         yield from _split_batch(batch.slice(0, half), name)
         yield from _split_batch(batch.slice(half), name)
     else:
-        msg = f"Expected rows of at most {MAX_BATCH_BYTES:,} bytes in {name}, one has {size:,}; remove columns."
+        msg = f"Expected rows of at most {MAX_BATCH_BYTES:,} bytes in {name}, but one has {size:,}; remove columns."
         raise InputError(msg)
 
 

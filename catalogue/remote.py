@@ -160,7 +160,7 @@ async def _download_in_time(download: _Download) -> None:
             await _try_repeatedly(download)
     except TimeoutError:
         msg = (
-            f"{download.expected} within {download.limits.all_s:g} s, the download takes longer; download the "
+            f"{download.expected} within {download.limits.all_s:g} s, but the download takes longer; download the "
             "file yourself, and pass its path."
         )
         raise JobError(msg) from None
@@ -189,7 +189,7 @@ async def _try_once(session: ClientSession, download: _Download) -> None:
         url = URL(download.url)
     except ValueError as error:  # an invalid host name
         reason = str(error).replace(download.url, safe_url(download.url))[:200]
-        msg = f"{download.expected}, the URL is invalid: {reason}."
+        msg = f"{download.expected}, but the URL is invalid: {reason}."
         raise InputError(msg) from error
     for _ in range(MAX_REDIRECTS + 1):
         try:
@@ -208,7 +208,7 @@ async def _try_once(session: ClientSession, download: _Download) -> None:
             reason = f"{type(error).__name__}: {str(error).replace(download.url, safe_url(download.url))}".rstrip(": ")
             msg = f"{download.expected}, got {reason}; check the URL, or try later."
             raise _PassingError(msg) from error
-    msg = f"{download.expected}, the host redirected more than {MAX_REDIRECTS} times; check the URL."
+    msg = f"{download.expected}, but the host redirected more than {MAX_REDIRECTS} times; check the URL."
     raise InputError(msg)
 
 
@@ -220,13 +220,13 @@ def _redirect(answer: ClientResponse, url: URL, download: _Download) -> URL:
         target = URL()
     if target.scheme not in {"http", "https"} or not target.host or (url.scheme == "https" and target.scheme == "http"):
         place = safe_url(str(target)) if target.host else "a place without a name"
-        msg = f"{download.expected}, the host redirected to {place}, which is not allowed; check the URL."
+        msg = f"{download.expected}, but the host redirected to {place}, which is not allowed; check the URL."
         raise InputError(msg)
     return target
 
 
 def _check_answer(answer: ClientResponse, download: _Download) -> None:
-    status = f"{download.expected}, the host answered {answer.status} {answer.reason or ''}".rstrip()
+    status = f"{download.expected}, but the host answered {answer.status} {answer.reason or ''}".rstrip()
     if answer.status in _PASSING:
         wait = answer.headers.get("Retry-After", "")
         msg = f"{status}; try later."
@@ -237,14 +237,14 @@ def _check_answer(answer: ClientResponse, download: _Download) -> None:
     coding = _coding(answer)
     if coding not in {"identity", *Gzip.CODINGS}:
         msg = (
-            f"{download.expected}, the host sent it compressed as {coding[:40]!r}; configure the host to send "
+            f"{download.expected}, but the host sent it compressed as {coding[:40]!r}; configure the host to send "
             "the plain file."
         )
         raise InputError(msg)
     # pyarrow detects an incomplete Parquet file
     if not (_says_its_end(answer) or suffix_of(download.url) == ".parquet"):
         msg = (
-            f"{download.expected}, the host does not send its length, so an incomplete file would look "
+            f"{download.expected}, but the host does not send its length, so an incomplete file would look "
             "complete; configure the host to send Content-Length, or download the file and pass its path."
         )
         raise InputError(msg)
@@ -274,7 +274,7 @@ async def _write_body(answer: ClientResponse, download: _Download) -> None:
         count += len(piece)
         if count > limits.max_bytes:
             msg = (
-                f"Expected at most {limits.max_bytes:,} bytes at {safe_url(download.url)}, received more; split "
+                f"Expected at most {limits.max_bytes:,} bytes at {safe_url(download.url)}, got more; split "
                 "the file, or free space in TMPDIR."
             )
             raise InputError(msg)
@@ -289,10 +289,10 @@ async def _unpacked(answer: ClientResponse, download: _Download) -> AsyncIterato
             for piece in gzip.unpack(packed):
                 yield piece
     except zlib.error as error:
-        msg = f"{download.expected}, the host sent a damaged gzip; configure the host to send the plain file."
+        msg = f"{download.expected}, but the host sent a damaged gzip; configure the host to send the plain file."
         raise InputError(msg) from error
     if not gzip.is_whole:
-        msg = f"{download.expected}, the host sent an incomplete gzip; try later."
+        msg = f"{download.expected}, but the host sent an incomplete gzip; try later."
         raise _PassingError(msg)
 
 
@@ -306,13 +306,14 @@ async def _pieces_in_time(answer: ClientResponse, download: _Download) -> AsyncI
         now = limits.clock()
         if now - start > limits.total_s:
             msg = (
-                f"{download.expected} within {limits.total_s / 3600:,.0f} h, the download takes longer; split the file."
+                f"{download.expected} within {limits.total_s / 3600:,.0f} h, but the download takes longer; split "
+                "the file."
             )
             raise JobError(msg)
         if now - since >= _WINDOW_S:
             if count < limits.least_bytes:
                 msg = (
-                    f"{download.expected}, the download is too slow: received {count:,} bytes in "
+                    f"{download.expected}, but the download is too slow: received {count:,} bytes in "
                     f"{now - since:,.0f} s; try later, or download the file and pass its path."
                 )
                 raise JobError(msg)

@@ -125,7 +125,7 @@ def _refusal(fetch: Fetch, error: ClientError) -> Outcome:
     if code == _UNCHANGED and fetch.etag_to_send:
         return Received(None, fetch.etag_to_send)
     if code in _NO_OBJECT:
-        msg = f"Expected a photo at {fetch.url[:300]}, S3 answered {code}; check bucket and key."
+        msg = f"Expected a photo at {fetch.url[:300]}, but S3 answered {code}; check bucket and key."
         raise ImageError(msg, ImageFault.MISSING)
     if code in _PASSING or status >= _SERVER_FAULT:
         return FailedTry(f"answered {status} {code}")

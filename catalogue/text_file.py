@@ -30,7 +30,7 @@ _WESTERN: Final = frozenset("äöüßÄÖÜéèêëàâçîïôûùÉÈÀÇñá�
 """The frequent characters of Western European texts, in cp1252. Bytes of other encodings seldom decode to them."""
 _WESTERN_SHARE: Final = 0.95
 _LONGEST_RUN: Final = 1.5
-"""On average. In other scripts, all letters of a word are outside ASCII."""
+"""The most letters outside ASCII in a row, on average. In other scripts, all letters of a word are outside ASCII."""
 _SAMPLE_BYTES: Final = 4 * 1024 * 1024
 _JUDGED_BYTES: Final = 32 * 1024
 _BLOCK_BYTES: Final = 1024 * 1024

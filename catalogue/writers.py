@@ -67,17 +67,17 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
         msg = f"Expected the name of --out to have at most {_LONGEST_NAME} bytes, got {output.name[:60]}…; shorten it."
         raise InputError(msg)
     if output.is_dir():
-        msg = f"Expected {output} to be a file, it is a folder."
+        msg = f"Expected {output} to be a file, but it is a folder."
         raise InputError(msg)
 
 
 def _check_writable(folder: Path) -> None:
-    """Write a file without a name: permissions may be right although the disk is full."""
+    """Write a nameless file, since a disk may be full although the permissions are right."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
         msg = (
-            f"Expected to write in the folder {folder}, the system answered {error.strerror}; choose another "
+            f"Expected to write in the folder {folder}, but the system answered {error.strerror}; choose another "
             "--out, free some space, or allow writing."
         )
         raise InputError(msg) from error
@@ -107,7 +107,7 @@ def _check_filterable(source: str, field: pa.Field) -> None:
         pq.write_table(rows.filter(pa.array([True, False])).take(pa.array([0])), io.BytesIO())
     except UNWRITABLE as error:
         msg = (
-            f"Expected columns that Hangtag can read and write in {source}, {field.name!r} has the type "
+            f"Expected columns that Hangtag can read and write in {source}, but {field.name!r} has the type "
             f"{field.type} ({str(error)[:200]}); save it as text, or remove the column."
         )
         raise InputError(msg) from error

@@ -33,7 +33,7 @@ SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
-"""Schema metadata with a sample's fields in JSON, so that one file holds all of it."""
+"""Schema metadata with a sample's fields in JSON, so that one file holds the whole sample."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +92,7 @@ def _drawn(source: str, rows: int, options: SampleOptions) -> pa.Table:
 def _reservoir(
     columns: Iterable[pa.Array], size: int, rng: np.random.Generator, suffix: str | None
 ) -> tuple[list[tuple[int, str | None]], int]:
-    """Vitter's algorithm R (ACM TOMS 11, 1985): number from 0 and cell of each row, in order; and the count of rows."""
+    """Vitter's algorithm R (ACM TOMS 11, 1985). Returns number, from 0, and cell of drawn rows, and the row count."""
     slots: list[tuple[int, str | None]] = []
     seen = 0
     for column in columns:
@@ -123,7 +123,7 @@ def fetch_local_copy(sample: Sample, options: SampleOptions, advance: Callable[[
         requests = [PhotoRequest(0, place, cells[place]) for place in copied if not paths[place].exists()]
         failures = _fetch(photos, requests, paths, advance)
     if failures and len(failures) == len(cells):
-        msg = f"Expected the photos of {len(cells):,} rows of {sample.source}, none could be fetched: {failures[0]}"
+        msg = f"Expected the photos of {len(cells):,} rows of {sample.source}, but none could be fetched: {failures[0]}"
         raise JobError(msg)
     present = [place for place in range(len(cells)) if place not in paths or paths[place].exists()]
     images = [str(paths[place]) if place in paths else cells[place] for place in present]
@@ -135,7 +135,7 @@ def fetch_local_copy(sample: Sample, options: SampleOptions, advance: Callable[[
 def _fetch(
     photos: Photos, requests: list[PhotoRequest], paths: dict[int, Path], advance: Callable[[int, int], None]
 ) -> list[str]:
-    """Write photos to their paths; returns the errors of the others."""
+    """Write photos to their paths; returns the errors of photos that could not be fetched."""
     failures: list[str] = []
     for photo in photos.fetch_each(requests, advance):
         if isinstance(photo.outcome, bytes):
@@ -163,7 +163,7 @@ class CatalogueChange(BaseModel, frozen=True):
 
 
 class ChangedRow(BaseModel, frozen=True):
-    """A row whose label would change: its number from 1, its cell unless that holds the photo, and a small JPEG."""
+    """A row whose label would change: its number from 1, a small JPEG, and its cell unless the cell holds the photo."""
 
     row: int
     image: str | None
@@ -175,7 +175,7 @@ class ChangedRow(BaseModel, frozen=True):
 
 
 class CatalogueFigures(BaseModel, frozen=True):
-    """Two models compared on ``rows`` rows. ``failed`` rows are extra; ``flows`` has the largest first."""
+    """Two models compared on ``rows`` rows, without the ``failed`` ones; ``flows`` has the largest flow first."""
 
     source: str
     rows_in_source: int
@@ -202,7 +202,7 @@ class RowLabel(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A row, its cell in the catalogue, and both models' answers; ``photo``: a path, or the cell with its bytes."""
+    """A row, its cell in the catalogue, and both models' answers; ``photo``: a path, or a cell that holds the photo."""
 
     row: int
     cell: str | None
@@ -241,7 +241,7 @@ def count_changes(
 
 def _example(pair: Pair, root: Path) -> ChangedRow:
     photo, thumbnail = pair.photo, None
-    with suppress(ImageError):  # safe to decode here: two other processes did
+    with suppress(ImageError):  # two other processes have decoded it, so it is safe
         thumbnail = photo_uri(decode_data_uri(photo) if is_url_or_data(photo) else root / photo, _SIDE, _MOST_BYTES)
     return ChangedRow(
         row=pair.row,
@@ -263,11 +263,11 @@ def diff_catalogue(
     options: SampleOptions,
     advance: Callable[[str, int, int], None],
 ) -> CatalogueFigures:
-    """Label a sample of a catalogue with two models, and count differences. A killed call continues in its folder.
+    """Label a sample of a catalogue with two models, and count differences. A further call continues a killed one.
 
     ``advance`` is called with the present step, its progress, and its total.
     """
-    digests = [verified_pin(model).digest[:12] for model in (before, after)]  # refuses damaged ones before any photo
+    digests = [verified_pin(model).digest[:12] for model in (before, after)]  # a damaged model fails here
     sample = draw_sample(source, folder, rows, options)
     here = fetch_local_copy(sample, options, partial(advance, "Fetching photos"))
     root = sample.folder if is_url(sample.image_root) else Path(sample.image_root)  # copies have whole paths
@@ -286,7 +286,7 @@ def diff_catalogue(
     if not pairs:
         errors = table.column("before_error_message").drop_null() or table.column("after_error_message").drop_null()
         why = errors[0].as_py()
-        msg = f"Expected rows of {source} that both models can label, found none among {len(cells):,}: {why}"
+        msg = f"Expected rows of {source} that both models can label, found none among {len(cells):,} drawn rows: {why}"
         raise JobError(msg)
     failed = len(cells) - len(pairs)
     return count_changes(pairs, options.renamed, root, sample.source, sample.rows_in_source, failed)
@@ -299,7 +299,7 @@ def _pairs(table: pa.Table, cells: Mapping[int, str | None]) -> list[Pair]:
 
 
 def row_labels(table: pa.Table, prefix: str) -> list[RowLabel | None]:
-    """A model's answer on each row of a result, None if that failed.
+    """A model's answer on each row of a result; None for a row that failed.
 
     The answer is the likeliest class, so that models with and without a tree of labels are comparable.
     """

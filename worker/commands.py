@@ -32,17 +32,19 @@ def label_command(
     source: SourceArgument,
     model: ModelsOption,
     output: Annotated[Path, typer.Option("--out", help="The result: ends in .parquet, .csv or .jsonl.")],
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes, one thread each. Default: one a core.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Processes, one thread each. Default: one per core.")
+    ] = None,
     previous: Annotated[
         Path | None,
-        typer.Option(help="An earlier result of hangtag label. A photo that is in it keeps its answer."),
+        typer.Option(help="An earlier result of hangtag label. Its photos keep their answers."),
     ] = None,
     restart: Annotated[
         bool, typer.Option("--restart", help="Throw away an earlier run's work, and start again.")
     ] = False,
     retry: Annotated[
         bool,
-        typer.Option("--retry-failed", help="Try failed rows again that may succeed now (download, missing …)."),
+        typer.Option("--retry-failed", help="Try failed rows again if they may succeed now (download, missing …)."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the receipt as JSON instead of a table.")] = False,
     *,
@@ -50,8 +52,9 @@ def label_command(
 ) -> Path:
     """Label a catalogue: one row in, one row out, in the same order.
 
-    Rows that are not sure enough for the promised precision, or for --threshold, go to review; without either, all do.
-    After a stop or a kill, the same command continues. Exit status 1 if no photo could be labelled.
+    Rows that are not sure enough for the promised precision, or for --threshold, go to review. Without a promise and
+    --threshold, all rows do. After a stop or a kill, the same command continues. Exit status 1 if no photo could be
+    labelled.
 
     Examples:
 
@@ -91,10 +94,10 @@ def doctor_command(
     redis: RedisOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what this machine has, what is missing, and what to do about it.
+    """Say what this machine has, what is missing, and how to add missing parts.
 
-    Looks at the processor, packages, Redis and its workers. Exit status 1 if something is wrong; packages that only
-    some commands need may be missing.
+    Looks at the processor, packages, Redis and its workers. Exit status 1 if something is wrong; a missing
+    package is not, if only some commands need it.
 
     Examples:
 

@@ -44,7 +44,7 @@ def label_with_progress(
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
     bar = _Bar(progress)
 
-    def on_model(model: ModelPin) -> None:  # the receipt names a promise
+    def on_model(model: ModelPin) -> None:  # a promise is in the receipt
         if not _is_promised(model):
             say_rule(model, errors, Path(model.path))
 
@@ -74,7 +74,7 @@ def label_with_progress(
 
 
 def _accepted_words(receipt: Receipt, folder: str) -> str:
-    """The number of accepted labels: of products, and their file, or else of rows."""
+    """The number of labeled products, and their file; without labeled products, the number of labeled rows."""
     if receipt.groups and receipt.groups.labeled:
         return f"({number_of(receipt.groups.labeled, 'product')}): {folder}/{groups_file(receipt.output)}"
     sure = receipt.by_status[Status.LABELED]
@@ -84,7 +84,7 @@ def _accepted_words(receipt: Receipt, folder: str) -> str:
 def _advise(receipt: JobReceipt, request: LabelRequest, job: Job | None, errors: Console) -> None:
     unfound, words = unfound_words(receipt, job), retry_words(receipt)
     if request.retry_failed and not words:
-        words = "No other failed row may succeed another time."
+        words = "No failed row is left that may succeed another time."
     if words and not unfound:
         errors.say(words, "yellow")
     instead = f"{unfound}, and add --restart; or add --retry-failed once the photos are there" if unfound else ""
@@ -124,7 +124,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     if path is None:
         return ""
     if any("check the path" not in one.message for one in missing.examples):
-        return ""  # its message has advice
+        return ""  # a message has better advice
     root, others = job.spec.image_root, ", nor at the other paths" if receipt.rows > 1 else ""
     return (
         f"nothing is at {root}/{path}{others}. Relative paths start at {root}, which --image-root sets (default: the "
@@ -237,7 +237,7 @@ def _counts(receipt: Receipt) -> Table:
 
 
 def _label_counts(receipt: Receipt) -> Iterator[tuple[str, int, int]]:
-    """The most frequent labels, their rows and how many of these went to review; then all others."""
+    """The most frequent labels, their rows and how many of these went to review; then the sums of all other labels."""
     counts = [(name, count, receipt.review_by_label.get(name, 0)) for name, count in receipt.by_label.items()]
     most = _MOST_LABELS if len(counts) > _MOST_LABELS + 1 else len(counts)
     yield from counts[:most]

@@ -30,7 +30,7 @@ _REQUIREMENT: Final = re.compile(r"(?P<name>[\w.-]+).*extra == [\"'](?P<extra>\w
 
 
 class Health(StrEnum):
-    """FINE, WRONG, or MISSING: only some commands need it."""
+    """MISSING means absent, but needed by some commands only."""
 
     FINE = "fine"
     MISSING = "missing"
@@ -48,7 +48,7 @@ class Finding:
 
 
 def examine(redis: str | None = None) -> list[Finding]:
-    """Examine this machine, without changes. ``redis``: its URL; the only host that is contacted."""
+    """Examine this machine, without changes. ``redis``: the URL of Redis, the only host that is contacted."""
     machine, python = this_machine(), ".".join(map(str, sys.version_info[:3]))
     known = f" ({', '.join(machine.instructions)})" if machine.instructions else ""
     quick = "int8 is quick here" if _QUICK_INT8 & {*machine.instructions} else "int8 gains little here"
@@ -102,7 +102,7 @@ def _queue(url: str | None) -> Iterator[Finding]:
         details = f"{settings.redis_name} answers; {number_of(len(state.workers()), 'worker')} there"
         yield Finding("Redis", Health.FINE, details)
     except RedisError as error:
-        do = "Start redis-server, or name one by --redis or HANGTAG_REDIS_URL; only queued labelling needs it"
+        do = "Start redis-server, or name a running one by --redis or HANGTAG_REDIS_URL; only queued labelling needs it"
         details = f"{settings.redis_name} does not answer: {str(error).removesuffix('.')}"
         yield Finding("Redis", Health.WRONG if named else Health.MISSING, details, do)
     finally:

@@ -1,7 +1,7 @@
 """Label a catalogue on this machine, from start or from where an earlier run stopped.
 
-``python -P -m worker.label JOBS NAME`` labels a submitted job without a queue, ``python -P -m worker.label RESULT`` the
-rest of the job of a result of ``hangtag label``.
+``python -P -m worker.label JOBS NAME`` labels a submitted job without a queue;
+``python -P -m worker.label RESULT`` labels the missing rows behind a result of ``hangtag label``.
 """
 
 import fcntl
@@ -67,9 +67,9 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``on_model`` gets each pinned model when work begins, ``say`` sentences for a person. ``processes`` may become forks
-    of this process, with the models; ``drawing`` draw the page's pictures. ``<output>.job/receipt.json`` has the
-    receipt, too.
+    ``on_model`` gets each pinned model when work begins, ``say`` sentences for a person. Some of ``processes`` become
+    forks of this process, with the models; ``drawing``: the processes that draw the page's pictures. The receipt is
+    also written to ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
     check_allow_hosts(request.options.allow_hosts or ())
@@ -132,7 +132,7 @@ def job_folder(output: Path) -> Path:
 def earlier_job(result: Path) -> Job:
     """The finished job of a result, given by the result's path, its job folder or its submitted job's folder."""
     place = result.resolve()
-    folders = [job_folder(place)] if place.name else []  # but of the root of the disk
+    folders = [job_folder(place)] if place.name else []  # the root of the disk has no name
     if place.is_dir() or place.name == RESULT_FILE:
         folders.append(place if place.is_dir() else place.parent)
     for folder in folders:
@@ -208,7 +208,7 @@ def _prepared_job(
 ) -> Job:
     job, questions = open_job(storage), [one.question for one in models]
     if job is None:
-        _empty(storage.root)  # what a run left that was killed before the job was whole
+        _empty(storage.root)  # left by a run that was killed before the job was whole
         note_models(storage, models)
         return create_job(storage, catalogue, questions, request.options, processes=_workers(request))
     if other := differences(job.spec, catalogue, questions, request.options):
@@ -229,7 +229,7 @@ def _check_preprocessing(job: Job) -> None:
     if job.missing_chunks() and job.spec.preprocess_version != PREPROCESS_VERSION:
         msg = (
             f"{job.storage.place} was begun by a Hangtag whose preprocessing is version "
-            f"{job.spec.preprocess_version}, this one's is {PREPROCESS_VERSION}; go on with that Hangtag, or pass "
+            f"{job.spec.preprocess_version}, but this one's is {PREPROCESS_VERSION}; go on with that Hangtag, or pass "
             "--restart."
         )
         raise JobError(msg)
@@ -252,7 +252,7 @@ def run_job(
 ) -> JobReceipt:
     """Label the missing chunks of a job of ``hangtag label`` under :func:`only_run`, and write its result.
 
-    ``models``: each question's bundle or lone file; ``verified``: their golden samples agreed.
+    ``models``: each question's bundle or lone file; ``verified``: whether their golden samples have agreed.
     """
     retry = job.retry()
     left = {chunk: job.rows_left(chunk, retry) for chunk in job.missing_chunks()}
@@ -279,7 +279,7 @@ def run_job(
 
 
 def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
-    """Label the missing chunks of a submitted job, and merge it; cancelling the job stops this."""
+    """Label the missing chunks of a submitted job, and merge it; cancelling the job stops the work."""
     job = jobs.find(name)
     folder = job.storage.on_disk("")
     if folder is None:
@@ -299,7 +299,7 @@ def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
 
 
 def label_rest(output: Path) -> JobReceipt:
-    """Label the missing rows behind a result of ``hangtag label``, with its models, and write it again."""
+    """Label the missing rows behind a result of ``hangtag label``, with its models, and write the result again."""
     folder = job_folder(output)
     job = open_job(FolderStorage(folder))
     if job is None:

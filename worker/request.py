@@ -41,7 +41,7 @@ AllowHostOption = Annotated[
 ]
 
 ImageSuffixOption = Annotated[
-    str | None, typer.Option(metavar=".jpg", help="Added to paths without an image's ending, such as ids.")
+    str | None, typer.Option(metavar=".jpg", help="Add this to paths without an image's ending, such as ids.")
 ]
 HeadersOption = Annotated[
     list[str] | None,
@@ -82,7 +82,8 @@ class JobOptions:
     variant: Annotated[
         str,
         typer.Option(
-            help="The bundle's variant, such as float32. auto: its default; float32 if that fails the golden samples."
+            help="The bundle's variant, such as float32. auto: the bundle's default variant, or float32 if the "
+            "default fails the golden samples."
         ),
     ] = "auto"
     precision: Annotated[
@@ -97,7 +98,7 @@ class JobOptions:
         bool,
         typer.Option(
             "--fixed-thresholds",
-            help="Keep the model's thresholds, even if the catalogue's mix of classes would break its promise.",
+            help="Keep the model's thresholds, even if the catalogue's mix of classes breaks the model's promise.",
         ),
     ] = False
     prefix: Annotated[str, typer.Option(help="Put this before the names of added columns.")] = ""
@@ -116,12 +117,12 @@ class JobOptions:
     allow_hosts: AllowHostOption = None
     headers: HeadersOption = field(default=None, repr=False)  # it may hold a password
     per_host: Annotated[
-        int | None, typer.Option(min=1, help="Downloads from a host at a time, for each process. Default: 8.")
+        int | None, typer.Option(min=1, help="Parallel downloads from a host, for each process. Default: 8.")
     ] = None
     registry: RegistryOption = DEFAULT_REGISTRY
 
     def of_question(self, name: str) -> "JobOptions":
-        """The options of a question: the prefix of its columns has its name."""
+        """The options of a question, whose name becomes part of the prefix."""
         return replace(self, prefix=f"{self.prefix}{name}_") if name else self
 
 
@@ -138,7 +139,7 @@ class JobRequest:
 
     @property
     def models(self) -> Mapping[str, Path | str]:
-        """Question → model. The only model of a job has an empty question. Raises InputError."""
+        """Question → model. If there is only one model, its question is empty. Raises InputError."""
         if not isinstance(self.model, Mapping):
             return {"": self.model}
         names = list(self.model)

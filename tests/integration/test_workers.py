@@ -217,7 +217,9 @@ def moved_photos(job: QueuedJob, photos: Path) -> Path:
     return photos
 
 
-@pytest.mark.parametrize(("what", "said"), [(moved_bundle, "_bundles, it is gone"), (moved_photos, "nothing there")])
+@pytest.mark.parametrize(
+    ("what", "said"), [(moved_bundle, "_bundles, but it is gone"), (moved_photos, "nothing there")]
+)
 def test_what_is_gone_is_named_and_waited_for(
     cluster: Cluster, bundle: Path, photos: Path, expected, what: Callable[[QueuedJob, Path], Path], said: str
 ) -> None:

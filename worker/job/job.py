@@ -1,4 +1,4 @@
-"""A job: the labelling of one catalogue, as a folder; retries are files in it.
+"""A job: the labelling of one catalogue, as a folder; retries of failed rows are files in the folder.
 
 A job with several models has a question for each model. A question is a :class:`Job` with one model; the questions of a
 job share its rows and parts.
@@ -40,7 +40,7 @@ BATCH_ROWS: Final = 16_384
 
 
 class Batch(NamedTuple):
-    """Rows of consecutive chunks: the first row's number, from 0; results of each question; catalogue; part schemas."""
+    """Rows of consecutive chunks: number of the first, from 0; each question's results; their cells; part schemas."""
 
     first: int
     answers: list[pa.Table]
@@ -55,8 +55,8 @@ class _Record(BaseModel):
 class ModelPin(_Record):
     """The job's model, fixed when the job was created.
 
-    ``precision`` is the promise, ``threshold`` replaces it; with neither, ``all_to_review`` is set. ``taxonomy``:
-    label → its parent.
+    ``precision`` is promised, unless a ``threshold`` replaces the promise; without both, ``all_to_review`` is set.
+    ``taxonomy``: label → its parent.
     """
 
     path: str
@@ -75,7 +75,7 @@ class ModelPin(_Record):
 
 
 class Choice(_Record):
-    """Which of two models labels the job; ``because``: how the submitted model's golden samples disagreed."""
+    """Which of a question's two models labels; ``because``: how the submitted model's golden samples disagreed."""
 
     variant: str
     because: str = ""
@@ -97,8 +97,8 @@ class JobSpec(_Record):
     """The contents of ``job.json``.
 
     Workers with another ``preprocess_version`` refuse the job. Queued jobs are ``confined``: they read photos on disk
-    only under ``image_root``. With ``needs_root``, workers must have that folder. ``left_out`` counts a folder's other
-    files by their ending. ``delimiter``: between the cells of its CSV files.
+    only under ``image_root``. ``needs_root``: workers must have the folder ``image_root``. ``left_out``: extension →
+    number of skipped files. ``delimiter``: the separator of cells in the job's CSV files.
     """
 
     schema_version: Literal[1] = 1
@@ -123,7 +123,7 @@ class JobSpec(_Record):
 
     @property
     def model(self) -> ModelPin:
-        """The submitted model; of several, the first."""
+        """The submitted model, or the first of several."""
         return self.questions[0].model
 
     @property
@@ -133,17 +133,17 @@ class JobSpec(_Record):
 
     @property
     def named(self) -> bool:
-        """Whether its models have names, each with columns of its own."""
+        """Whether models have names, and so each has columns of its own."""
         return bool(self.questions[0].name)
 
 
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
-"""Faults that may pass; other faults are in the file itself."""
+"""Faults that another try may not have; other faults are in the file itself."""
 _WIDTH: Final = 5
 """Digits of a retry's number in its key."""
 JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
-"""A file that makes workers skip the job: empty if a person cancelled it, else why merging failed."""
+"""A file that makes workers skip the job: empty if a person cancelled it, else with the reason of a failed merge."""
 QUESTIONS: Final = "questions"
 _SCRATCH: Final = ".scratch-"
 _OLD_S: Final = 3600.0
@@ -151,7 +151,7 @@ _LONGEST_URI: Final = 64
 
 
 class Retry(_Record):
-    """A retry of failed rows, from 1 (0: none). Its parts end in ``.r1.arrow``; it has ``rows`` to do."""
+    """A retry of failed rows; ``number``: from 1, as in its parts' ``.r1.arrow`` (0: no retry); ``rows``: how many."""
 
     number: int = 0
     chunks: frozenset[int] = frozenset()
@@ -164,7 +164,7 @@ class Retry(_Record):
 
 
 def begin_retry(job: "Job", number: int) -> Counter[str]:
-    """Begin a retry of a finished job's failed rows that may succeed now; returns fault → rows that are tried again.
+    """Begin a retry of a finished job's failed rows that may succeed now; returns fault → number of these rows.
 
     A row that failed for one question is tried again for all questions, so that all results are of the same bytes.
     """
@@ -175,7 +175,7 @@ def begin_retry(job: "Job", number: int) -> Counter[str]:
         kinds.update(faults)
         chunks += [chunk] if faults else []
     if chunks:
-        job.storage.delete(CANCELLED)  # it came too late to stop anything
+        job.storage.delete(CANCELLED)  # a cancellation came too late to stop anything
         if not commit_retry(job.storage, number, chunks, kinds.total()):
             msg = "Somebody else has just begun a retry of this job; watch it with hangtag jobs watch."
             raise JobError(msg)
@@ -189,14 +189,14 @@ def _passing(job: "Job", chunk: int, key: str) -> list[str]:
 
 
 def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) -> bool:
-    """Write a retry's file; False if one of that number exists."""
+    """Write a retry's file; False if a retry with this number exists."""
     retry = Retry(number=number, chunks=frozenset(chunks), rows=rows, begun_at=datetime.now(UTC).isoformat())
     return storage.commit(_retry_key(number), retry.model_dump_json().encode())
 
 
 @lru_cache(maxsize=8)
 def _read_retry(storage: Storage, number: int, _job: str) -> Retry:
-    """A retry's file; the job's id tells successive jobs in one folder apart."""
+    """A retry's file; in the cache, ``_job``, an id, tells successive jobs in one folder apart."""
     return Retry.model_validate_json(storage.read(_retry_key(number))).model_copy(update={"number": number})
 
 
@@ -206,7 +206,7 @@ def _retry_key(number: int) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A job on disk; a question has notes and lists in its ``storage``, and rows and parts in the ``whole`` job's."""
+    """A job, or one of its questions: ``storage`` has notes and lists, the ``whole`` job's storage rows and parts."""
 
     spec: JobSpec
     storage: Storage
@@ -215,7 +215,7 @@ class Job:
 
     @property
     def home(self) -> Storage:
-        """Where its rows, parts and retries are; a question uses the whole job's."""
+        """Where rows, parts and retries are: for a question, in the whole job's storage."""
         return self.whole.storage if self.whole else self.storage
 
     @property
@@ -224,11 +224,11 @@ class Job:
 
     @property
     def questions(self) -> "tuple[Job, ...]":
-        """A job for each named model; without names, the job itself."""
+        """A job for each named model; if models have no names, the job itself."""
         return tuple(map(self._question, self.spec.questions)) if self.spec.named else (self,)
 
     def question(self, name: str) -> "Job | None":
-        """Its question of that name, or None; the name of a job's only model is empty."""
+        """The question with this name, or None; if a job has only one model, its question has an empty name."""
         return next((one for one in self.questions if one.name == name), None)
 
     def _question(self, question: Question) -> "Job":
@@ -242,19 +242,19 @@ class Job:
 
     @property
     def model(self) -> ModelPin:
-        """The model of all results; the submitted model, until the job chooses its fallback."""
+        """The model of all results: the submitted model, unless the job has chosen its fallback."""
         fallback, choice = self.spec.fallback, self.choice
         return fallback if fallback and choice and choice.variant == fallback.variant else self.spec.model
 
     @property
     def choice(self) -> Choice | None:
-        """The choice between two models; None before the choice, and with one model."""
+        """The choice between two models; None before the choice, or if there is only one model."""
         with suppress(FileNotFoundError):
             return _read_choice(self.storage, self._choice_key) if self.spec.fallback else None
         return None
 
     def choose(self, pin: ModelPin, because: str = "") -> bool:
-        """Choose a model, once; False if there is a choice already, perhaps of the other model."""
+        """Choose the job's model; False if a model was chosen before, perhaps the other one."""
         data = Choice(variant=pin.variant, because=because).model_dump_json().encode()
         return self.storage.commit(self._choice_key, data)
 
@@ -278,11 +278,11 @@ class Job:
             return file.read_row_groups(range(group, group + len(chunks)), columns, use_threads=False)
 
     def part(self, chunk: int, key: str, columns: list[str] | None = None) -> pa.Table:
-        """The results in a part, or some columns. A job with several models has none; its questions have them."""
+        """The results in a part: all columns, or some. A job with several models has none, but its questions have."""
         return question_tables(self._part_table(chunk, key), [self.name], columns)[0]
 
     def answers(self, chunk: int, key: str, columns: list[str] | None = None) -> list[pa.Table]:
-        """:meth:`part` of all :attr:`questions`, read at once."""
+        """The results in a part for each of :attr:`questions`, read at once."""
         return question_tables(self._part_table(chunk, key), [question.name for question in self.questions], columns)
 
     def _part_table(self, chunk: int, key: str) -> pa.Table:
@@ -307,7 +307,7 @@ class Job:
         return max(1, BATCH_ROWS // self.spec.chunk_rows)
 
     def part_keys(self) -> dict[int, str]:
-        """Chunk → key of its part, the latest retry's, for every chunk that has one."""
+        """Chunk → key of its part, that of the latest retry, for every chunk that has a part."""
         names = self.home.names("parts")
         return {chunk: part_key(chunk, retry) for chunk, retry in latest_parts(names).items()}
 
@@ -325,7 +325,7 @@ class Job:
         return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.lowest_retry(chunk)]
 
     def rows_left(self, chunk: int, retry: Retry) -> int:
-        """How many rows of a missing chunk to label: all rows, or the retry's."""
+        """How many rows of a missing chunk to label: all rows, or those of the retry."""
         earlier = self.earlier_part(chunk, retry.lowest_retry(chunk))
         return len(_passing(self, chunk, earlier)) if earlier else self.rows_in_chunk(chunk)
 
@@ -336,12 +336,12 @@ class Job:
 
     @property
     def cancelled(self) -> bool:
-        """Whether workers skip it: it was cancelled, or its merging failed."""
+        """Whether workers skip the job, because it was cancelled, or its merging failed."""
         return self.home.exists(CANCELLED)
 
     @property
     def failure(self) -> str:
-        """Why merging failed, again and again; else empty."""
+        """Why merging failed and was given up; else empty."""
         with suppress(FileNotFoundError):
             return self.home.read(CANCELLED).decode()
         return ""
@@ -397,10 +397,10 @@ def photos_of(job: Job, limits: DownloadLimits | None = None, lookup: "Lookup | 
 
 @contextmanager
 def scratch_folder(storage: Storage) -> Iterator[Path]:
-    """A new folder in the storage's scratch for files to upload; folders of killed processes go after an hour."""
+    """A new folder in the storage's scratch for files to upload; an hour old, those of killed processes are deleted."""
     storage.scratch.mkdir(parents=True, exist_ok=True)
     for remains in storage.scratch.glob(f"{_SCRATCH}*"):
-        with suppress(FileNotFoundError):  # another process has just ended
+        with suppress(FileNotFoundError):  # its process has just deleted it
             if remains.stat().st_mtime < time.time() - _OLD_S:
                 shutil.rmtree(remains, ignore_errors=True)
     with (
@@ -431,9 +431,9 @@ def _read_choice(storage: Storage, key: str) -> Choice:
 
 @lru_cache(maxsize=2)
 def _rows_file(storage: Storage, key: str, job: str) -> tuple[pq.ParquetFile, Lock]:
-    """The open file, and the lock of its reader; ``job`` tells successive jobs in one folder apart."""
+    """An open file, and the lock of its reader; ``job``, an id, tells successive jobs in one folder apart."""
     try:
         return pq.ParquetFile(storage.source(key)), Lock()
     except FileNotFoundError as error:
-        msg = f"Expected rows of job {job} at {key} in {storage.place}, they are gone; start it again."
+        msg = f"Expected rows of job {job} at {key} in {storage.place}, but they are gone; start the job again."
         raise InputError(msg) from error

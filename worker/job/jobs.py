@@ -20,7 +20,7 @@ _NAMED: Final = 10
 
 
 class BundleStore:
-    """Bundles and lone ONNX files; the name of each folder is a digest."""
+    """Bundles and lone ONNX files, each in a folder that is named by the model's digest."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -38,7 +38,7 @@ class BundleStore:
             keep(place, _LONE_FILE, data)
 
     def fetch(self, digest: str) -> Path:
-        """The path of a bundle or a lone file on this machine; a remote bundle is copied."""
+        """The path of a bundle or a lone file on this machine; a remote one is copied here first."""
         here = self._storage.scratch / digest
         lone = here / _LONE_FILE
         is_copy = here != self._storage.child(digest).on_disk("")
@@ -54,12 +54,12 @@ class BundleStore:
             else:
                 bring_bundle(place, here)
         except FileNotFoundError as error:
-            msg = f"Expected the model {digest[:12]} in {self._storage.place}, it is gone; submit the job again."
+            msg = f"Expected the model {digest[:12]} in {self._storage.place}, but it is gone; submit the job again."
             raise BundleError(msg) from error
 
 
 class Jobs:
-    """Jobs by name; each has a folder of its own. Their models lie beside them."""
+    """Jobs by name, each in a folder of its own. Models lie beside these folders."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -78,13 +78,13 @@ class Jobs:
         return self._storage.read(_IDENTITY).decode()
 
     def known_identity(self) -> str:
-        """The id, or an empty text before its first use."""
+        """The folder's id; empty if it was not made yet."""
         with suppress(FileNotFoundError):
             return self._storage.read(_IDENTITY).decode()
         return ""
 
     def names(self) -> list[str]:
-        """Names of the folders that may hold a job, in order; a job that is being submitted is not whole yet."""
+        """Names of the folders that may hold a job, in order; some may hold a job that is only partly submitted."""
         return [name for name in self._storage.folders() if is_name(name)]
 
     def storage(self, name: str) -> Storage:
@@ -117,7 +117,7 @@ def open_jobs(place: str) -> Jobs:
     jobs = Jobs(open_storage(place))
     parent = None if is_url(place) else Path(place).resolve().parent
     if parent and not parent.is_dir():
-        msg = f"Expected the folder {parent}, in which --jobs {place} is, found none; mount its disk, or make it."
+        msg = f"Expected the folder {parent} of --jobs {place}, found none; mount its disk, or make the folder."
         raise InputError(msg)
     return jobs
 

@@ -1,4 +1,4 @@
-"""The model of a job: chosen by path or name, pinned by digest, verified before anything is labelled, noted."""
+"""The model of a job: chosen by path or name, pinned by digest, and verified before anything is labelled."""
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -32,7 +32,7 @@ class JobModel:
 
 
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
-    """Look a model up, and explain the choice; an ``unfinished`` job keeps its version if the alias has moved."""
+    """Look a model up, and explain the choice; an ``unfinished`` job keeps its version when an alias has moved."""
     found = resolve_model(model, registry)
     begun = version_of(found, unfinished.spec.model.digest) if unfinished and found.by_alias else None
     if begun is None or begun.name == found.name:
@@ -51,12 +51,12 @@ def moved_words(job: Job, models: Iterable[JobModel]) -> str:
         before = version_of(model, question.spec.model.digest) if question else None
         if before and before.name != model.name:
             now = f"{model.requested} is {model.name} by now" if model.by_alias else f"not of {model.name}"
-            words += f" It is of {before.name}, and {now}."
+            words += f" The job is of {before.name}, and {now}."
     return words
 
 
 def begun_variant(variant: str, begun: Job | None, model: Path) -> str:
-    """The variant of an existing job of this bundle instead of ``auto``: a job never mixes variants."""
+    """``variant``; but for ``auto``, that of the ``begun`` job with this bundle, since a job never mixes variants."""
     pin = begun.spec.model if begun and variant == AUTO and model.is_dir() else None
     return pin.variant if pin and read_manifest(model).digest == pin.digest else variant
 
@@ -66,20 +66,20 @@ def verified_pin(
 ) -> ModelPin:
     """Load a model, run its golden samples, and pin it by its digest.
 
-    A variant ``auto`` is the bundle's default, or float32 if the default disagrees with its samples here; ``say`` gets
-    the reason.
+    A variant ``auto`` is the bundle's default, or float32 if the default disagrees with its golden samples on this
+    machine; ``say`` gets the reason.
     """
     return pin_of(model, load_verified(model, options, say))
 
 
 def rule_words(pin: ModelPin, model: Path) -> str:
-    """The rule that decides which rows are labeled; with more words of its bundle if no class can keep the promise."""
+    """The rule that decides which rows are labeled; if no class can keep the promise, in the bundle's longer words."""
     unkept = pin.all_to_review and pin.precision is not None
     return load(model, pin.variant, precision=pin.precision).rule if unkept else pin.rule
 
 
 def fallback_pin(model: Path, pin: ModelPin, options: JobOptions) -> ModelPin | None:
-    """The pin of float32, if ``auto`` chose another variant; its golden samples were not run yet."""
+    """The pin of float32, if ``auto`` chose another variant; float32's golden samples were not run yet."""
     if options.variant != AUTO or pin.variant == FLOAT32 or not model.is_dir():
         return None
     if FLOAT32 not in read_manifest(model).manifest.variants:
@@ -156,7 +156,7 @@ def _load(path: Path, options: JobOptions) -> Classifier:
 
 
 class ModelNote(BaseModel, frozen=True):
-    """A model's name in a registry, its answers in the proof, and its thresholds (None without a promise)."""
+    """A model's name in a registry, its answers on the proof's photos, and its thresholds (None without a promise)."""
 
     named: ModelName | None = None
     reference: VariantReference | None = None

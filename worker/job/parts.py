@@ -35,7 +35,7 @@ RESULT_SCHEMA: Final = pa.schema(
     ]
 )
 _DERIVED: Final = ("accepted_label", "label_2", "confidence_2")
-"""Columns of the result that follow from others."""
+"""Columns of the result that are derived from other columns."""
 TREE_FIELDS: Final = (pa.field("label_level", pa.int8()), pa.field("leaf_guess", pa.string()))
 WORST: Final = "status"
 """The result's column with the worst status of each row, if the models have names."""
@@ -63,7 +63,7 @@ REVIEW_LAST: Final = ("sha256", "model")
 PART_SCHEMA: Final = pa.schema(
     [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *TREE_FIELDS]
 )
-"""Columns of a part: the result's, but derived ones, with a tree or without; and the ETag of the photo's bytes."""
+"""Columns of a part: the result's with a tree, except derived ones, and the ETag of the photo's bytes."""
 _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
@@ -100,7 +100,7 @@ _STATUS_OF_REASON: Final = pa.array([Status.REVIEW if reason else Status.LABELED
 
 
 class Columns:
-    """The results of a chunk's rows for one question; :meth:`table` decides all rows at once."""
+    """The results of a chunk's rows for one question; :meth:`table` decides the status of all rows at once."""
 
     def __init__(self, rows: int, rules: Rules, model: str, top_k: int) -> None:
         self._rules, self._model, self._top_k = rules, model, top_k
@@ -121,7 +121,7 @@ class Columns:
             self._sha256[row], self._etag[row] = sha256, etag
 
     def keep(self, row: int, cells: PartRow) -> None:
-        """Note a row as an earlier part has it."""
+        """Note a row's result as an earlier part has it."""
         self._left -= 1
         self._cells[row] = cells
 
@@ -186,7 +186,7 @@ def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray
 
 
 def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
-    """Results with the likeliest class and its confidence instead of a label above it; in ``chosen`` rows, or all."""
+    """Results with the likeliest class and its confidence, not with a label above it; in all or ``chosen`` rows."""
     if "label_level" not in part.column_names:  # a result without a tree
         return part
     above = pc.fill_null(pc.greater(part.column("label_level"), 0), False)
@@ -205,8 +205,8 @@ def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Tab
 class PhotoWork(BaseModel, frozen=True, extra="forbid"):
     """The work on a part's photos: rows, seconds (downloads overlap) and bytes.
 
-    ``unchanged``: the host gave the same ETag. The same bytes had a result in this job (``repeated``), or in the job of
-    ``--previous`` (``carried``).
+    ``unchanged``: rows whose host gave the same ETag as before. ``repeated``, ``carried``: rows whose bytes had a
+    result already, in this job or in the job of ``--previous``.
     """
 
     downloaded: int = 0
@@ -230,7 +230,7 @@ NO_PHOTO_WORK: Final = PhotoWork()
 
 
 class PartWork(BaseModel, frozen=True, extra="forbid"):
-    """The work behind a part, in its metadata; ``worker`` is ``host:pid``, and ``deaths`` tries ended their process."""
+    """The work behind a part, kept in it. ``worker``: ``host:pid``; ``deaths``: tries that killed their process."""
 
     worker: str
     seconds: float
@@ -253,7 +253,7 @@ def latest_parts(names: Iterable[str]) -> dict[int, int]:
         if match:
             chunk, retry = int(match[1]), int(match[2])
             if f"parts/{name}" != part_key(chunk, retry):
-                continue  # no job wrote it: 0000017 is not 17
+                continue  # no job writes 17 as 0000017
             latest[chunk] = max(latest.get(chunk, 0), retry)
     return latest
 
@@ -285,7 +285,7 @@ def part_bytes(
     deaths: int,
     photos: PhotoWork = NO_PHOTO_WORK,
 ) -> bytes:
-    """A part's file: the results of each question; the name of an only question is empty."""
+    """A part's file: the results of each question; if there is one question only, its name is empty."""
     status = worst_status([results.column("status") for results in answers.values()])
     failed = pc.sum(pc.equal(status, Status.FAILED)).as_py()
     rows, took = len(status), round(seconds, 3)
@@ -306,7 +306,7 @@ def checked_stream(table: pa.Table) -> bytes:
 
 
 def open_stream(data: bytes) -> pa.RecordBatchStreamReader:
-    """Reads :func:`checked_stream`; a checksum that differs raises ``ValueError``, since Arrow trusts its files."""
+    """Reads :func:`checked_stream`. Raises ValueError if the checksum differs, since Arrow would read damaged bytes."""
     whole = memoryview(data)[:-_CHECKSUM_BYTES]
     if _checksum(whole) != data[-_CHECKSUM_BYTES:]:
         msg = "its checksum differs"
@@ -323,7 +323,7 @@ def _in_part(question: str, column: str) -> str:
 
 
 def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
-    """All columns of a part. JobError if it is damaged, or another job's, which is removed."""
+    """All columns of a part. Raises JobError if the part is damaged, or another job's; the latter is removed."""
     data = storage.read(key)
     try:
         table = open_stream(data).read_all()
@@ -343,7 +343,7 @@ def _damaged(storage: Storage, key: str, how: str) -> JobError:
 
 
 def question_tables(part: pa.Table, questions: Sequence[str], columns: list[str] | None = None) -> list[pa.Table]:
-    """The results of each question in a part, or in several; all columns, or some."""
+    """The results of each question in one or several parts; all columns, or some."""
     names = columns or PART_SCHEMA.names
     schema = pa.schema([PART_SCHEMA.field(name) for name in names], part.schema.metadata)
     return [
@@ -367,7 +367,7 @@ def read_work(storage: Storage, key: str) -> PartWork:
 
 
 def photos_text(work: PhotoWork) -> str:
-    """Such as ``98,000 rows carried over from the previous result; 796 photos decoded``; empty for decoding alone."""
+    """Such as ``98,000 rows carried over from the previous result; 796 photos decoded``; empty if all were decoded."""
     megabytes = f"({work.bytes / 1e6:,.1f} MB)"
     result = "carried over from the previous result"
     said = {

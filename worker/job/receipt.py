@@ -37,7 +37,7 @@ class ErrorExample(_Record):
 
 
 class ErrorCount(_Record):
-    """How often an error happened, and its first rows."""
+    """How often an error happened, and the first rows with this error."""
 
     count: int
     examples: tuple[ErrorExample, ...]
@@ -69,7 +69,8 @@ class WorkFigures(_Record):
 class GroupCounts(_Record):
     """Counts of products by status.
 
-    ``disagreeing``: their sure photos have different labels. ``ungrouped``: rows whose cell in ``column`` is empty.
+    ``disagreeing``: products whose sure photos have different labels. ``ungrouped``: rows whose cell in
+    ``column`` is empty.
     """
 
     column: str
@@ -96,7 +97,7 @@ class GroupCounts(_Record):
 
 
 class ModelName(_Record):
-    """A model's name in a registry, as ``asked`` (``shop@champion``), and its version then (``shop@3``)."""
+    """A model's name in a registry, as ``asked`` (``shop@champion``), and the version that it named (``shop@3``)."""
 
     asked: str
     version: str
@@ -110,7 +111,7 @@ class ModelName(_Record):
 class Drift(_Record):
     """How much a job's distinct photos differ from the proof's, by population stability indices (PSI).
 
-    ``warning`` is None if the difference is small, or chance may explain it; ``finding`` says what was found anyway.
+    ``warning`` is None if the difference is small, or chance may explain it; ``finding`` is always a sentence.
     """
 
     confidence_psi: float
@@ -123,7 +124,7 @@ class Drift(_Record):
 
 
 class RepeatedPicture(_Record):
-    """A picture under many rows, which went to review: the first of them, from 1, and its cell."""
+    """A picture under many rows, which went to review: the first row's number, from 1, and its cell."""
 
     rows: int
     row: int
@@ -142,8 +143,8 @@ class RepeatedPicture(_Record):
 class ClassMix(_Record):
     """The precision that labels are expected to have, with its 90% interval, for this catalogue's mix of classes.
 
-    ``raised``: rows with less confidence went to review, since the promise would not hold with them; above 1 if all
-    rows did. ``shares``: the class whose share differs most from the proof's, and both shares.
+    ``raised``: rows with less confidence went to review, so that the promise holds for the others; above 1 if all rows
+    went to review. ``shares``: the class whose share differs most from the proof's, and both shares.
     """
 
     promised: float
@@ -180,9 +181,10 @@ class ClassMix(_Record):
 
 
 class Audit(_Record):
-    """What reviewers found in ``drawn`` labeled rows, of ``asked`` ones; rows on which they disagree do not count.
+    """What reviewers found in ``drawn`` labeled rows; ``asked``: how many rows a person wanted to draw.
 
-    ``low`` and ``high`` are the 95% interval of the precision; ``promised`` is the one that ruled.
+    Rows on which reviewers disagree do not count. ``low`` and ``high`` are the 95% interval of the precision that they
+    found; ``promised``: the precision that the job promised.
     """
 
     asked: int
@@ -216,7 +218,7 @@ class Audit(_Record):
 
 
 class AuditFile(_Record):
-    """The contents of ``audit.json``; ``sample``: row numbers from 1 in the order of drawing, after that ``retry``."""
+    """The contents of ``audit.json``; ``sample``: row numbers from 1, as drawn after retry number ``retry``."""
 
     job: str
     retry: int
@@ -225,7 +227,7 @@ class AuditFile(_Record):
 
 
 class _WholeReceipt(_Record):
-    """What every receipt has; ``images_per_s`` is 0 if no photo of the last run could be had."""
+    """What every receipt has; ``images_per_s`` is 0 if no photo of the last run could be read."""
 
     schema_version: Literal[1] = 1
     job: str
@@ -246,8 +248,8 @@ class _WholeReceipt(_Record):
 class Receipt(_WholeReceipt):
     """The contents of ``receipt.json`` of a job with one model, or of a question.
 
-    ``by_level`` has rows labeled at each level of a tree; ``drift`` is None if the bundle has no reference, ``mix``
-    without a promise or with too few rows. ``repeated`` has the five pictures with most rows.
+    ``by_level`` has rows labeled at each level of a tree; ``drift`` is None if the bundle has no reference; ``mix`` is
+    None without a promise or with too few rows. ``repeated`` has the five pictures with most rows.
     """
 
     model: ModelPin
@@ -278,7 +280,7 @@ class Receipt(_WholeReceipt):
 class QuestionsReceipt(_WholeReceipt):
     """The contents of ``receipt.json`` of a job with named models.
 
-    ``by_status`` counts rows by the worst status of their questions, ``errors`` by the first error of them.
+    ``by_status`` counts rows by the worst status of their questions, ``errors`` counts rows by their first error.
     """
 
     promise: str
@@ -313,21 +315,21 @@ class SampleRow:
 
 
 def groups_file(result: str | Path) -> str:
-    """The name of the file of products beside a result: a CSV for a CSV, else Parquet."""
+    """The name of the file of products beside a result: it ends in .csv like the result, or else in .parquet."""
     return GROUPS_FILES[Path(result).suffix.lower() == ".csv"]
 
 
 def died_words(deaths: int) -> str:
-    """How many tries at chunks ended with their process, which may have had several in hand."""
+    """How many tries at chunks ended because their process died; a process may have several chunks in hand."""
     return number_of(
         deaths,
-        "chunk lost its process; another did its rows again",
-        "chunks lost their process; another did their rows again",
+        "chunk lost its process; another process did its rows again",
+        "chunks lost their process; another process did their rows again",
     )
 
 
 def job_receipt(job: Job) -> JobReceipt | None:
-    """The receipt of a job that is finished, its latest retry included, however many models it has."""
+    """The receipt of a job with any number of models; None until the job, with its latest retry, is finished."""
     if not job.spec.named:
         return finished_receipt(job)
     receipt = _finished(job, QuestionsReceipt)
@@ -362,7 +364,7 @@ def read_audit(job: Job, *, of_any_retry: bool = False) -> AuditFile | None:
     """The job's ``audit.json``; None if it is older than the last retry, unless ``of_any_retry``."""
     try:
         noted = AuditFile.model_validate_json(job.storage.read(AUDIT_FILE))
-    except (FileNotFoundError, ValidationError):  # a damaged sample is drawn again, the same
+    except (FileNotFoundError, ValidationError):  # drawing again replaces a damaged sample by the same rows
         return None
     current = of_any_retry or noted.retry == job.retry().number
     return noted if noted.job == job.spec.id and current else None

@@ -32,7 +32,7 @@ CHUNK_BYTES: Final = 32 * 1024 * 1024
 MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
 """The most bytes of a chunk whose rows turn out larger than the first ones."""
 _FEWEST_ROWS: Final = 16
-"""Rows of a chunk where few are shared out among many processes."""
+"""The fewest rows of a chunk, when a small catalogue is shared out among many processes."""
 _OPTIONS: Final = (
     *("image_suffix", "prefix", "top_k", "timeout_s", "precision", "group_column", "allow_hosts", "excel_safe"),
     *("threshold", "fixed_thresholds"),
@@ -43,7 +43,7 @@ _DECISIVE: Final = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS} | 
 }
 """The options that decide a job's results."""
 _BEGINNING: Final = 400
-"""Characters of a cell that tell what it is."""
+"""From this many characters of a cell, it is seen whether the cell is a path."""
 FILE_BYTES: Final = 64 * 1024 * 1024
 """Bytes of rows in one file, which is built in memory; more if a later chunk is larger than earlier ones."""
 
@@ -61,8 +61,8 @@ def create_job(
 ) -> Job:
     """Write a catalogue, read to its end, into a job folder; ``job.json`` comes last, so a job is whole or absent.
 
-    A chunk has at most ``chunk_rows`` rows, and fewer where rows are large. Each of ``processes``, if they are known,
-    gets as many chunks of a small catalogue.
+    A chunk has at most ``chunk_rows`` rows, and fewer where rows are large. If the number of ``processes`` is known,
+    each process gets the same number of chunks of a small catalogue.
     """
     catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
     written = _write_rows(storage, catalogue, chunk_rows)
@@ -131,7 +131,7 @@ def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple
     rows = max(1, min(most_rows, CHUNK_BYTES // max(1, row_bytes)))
     while processes and sum(batch.nbytes for batch in held) < CHUNK_BYTES:
         batch = next(catalogue.batches, None)
-        if batch is None:  # these are all, so that they can be shared out evenly
+        if batch is None:  # all rows are read, so they can be shared out evenly
             counted = sum(batch.num_rows for batch in held)
             each = ceil(counted / (rows * processes))
             rows = min(rows, max(_FEWEST_ROWS, ceil(counted / (each * processes))))
@@ -142,14 +142,14 @@ def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple
 
 def _commit_new(storage: Storage, key: str, data: bytes) -> None:
     if not storage.commit(key, data) and storage.read(key) != data:
-        msg = f"Expected no {key} in {storage.place} yet, found another job's; name another place, or delete that one."
+        msg = f"Expected no {key} in {storage.place}, but another job's is; name another place, or delete that job."
         raise JobError(msg)
 
 
 def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
-    """How a job differs from one that is there, such as ``--precision was 0.95, is 0.9``; empty if it does not.
+    """How a request differs from a job that is there, such as ``--precision was 0.95, is 0.9``; else empty.
 
-    Headers do not count: a token changes no photo.
+    Headers do not count, because a new token changes no photo.
     """
     hasher = _RowsHasher(catalogue.schema)
     for table in _chunk_tables(catalogue, job.chunk_rows):
@@ -202,7 +202,7 @@ def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
             if size > MOST_CHUNK_BYTES:
                 msg = (
                     f"Expected {chunk_rows} consecutive rows to have at most {MOST_CHUNK_BYTES:,} bytes, "
-                    "some have more; save the photos in their cells as files, and name these."
+                    "but some have more; save the photos in their cells as files, and name these files."
                 )
                 raise InputError(msg)
             continue
@@ -252,7 +252,7 @@ def requested_catalogue(
     *,
     confined: bool = False,
 ) -> tuple[Catalogue, JobOptions]:
-    """The catalogue of a request, if a result with the ending ``suffix`` can hold it; ``rows`` replace the source.
+    """The request's catalogue, or ``rows``. Raises InputError if a result with the ending ``suffix`` cannot hold it.
 
     Also returns the options, with the group column as the catalogue spells it.
 
@@ -304,10 +304,11 @@ def _check_product_column(schema: pa.Schema, options: JobOptions) -> None:
     kind = without_dictionary(field.type)
     usable = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_integer)
     if field.metadata == JSON_FIELD or not any(fits(kind) for fits in usable):
-        cells = "some hold numbers or lists" if field.metadata == JSON_FIELD else f"they hold {field.type}"
+        mixed = "but some cells hold a list, or a number among texts"
+        cells = mixed if field.metadata == JSON_FIELD else f"but its cells hold {field.type}"
         msg = (
-            f"Expected text, or whole numbers, in every cell of the --group-column {column}, {cells}; write them all "
-            "as text, or name another column."
+            f"Expected text, or whole numbers, in every cell of the --group-column {column}, {cells}; write all "
+            "cells as text, or name another column."
         )
         raise InputError(msg)
     if _taken([column], [options.prefix + name for name in PRODUCT_SCHEMA.names]):

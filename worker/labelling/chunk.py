@@ -1,4 +1,4 @@
-"""A chunk in progress: its rows so far, its photos decoded, a marker for a process that dies, and its part."""
+"""A chunk in progress: results so far, the decoding of photos, a marker of a process that died, and the part."""
 
 import json
 import os
@@ -44,7 +44,7 @@ _WIDTH: Final = 12
 MAX_STRIKES: Final = 4
 """How many process deaths in one chunk, without a photo to blame, stop the job."""
 _WARY: Final = 3
-"""From this number of suspects in a chunk on, all of its photos are decoded in throw-away processes."""
+"""A process died while it decoded a suspect photo. With three suspects, all photos get throw-away processes."""
 MEMORY_BYTES: Final = 2 * 1024**3
 MAX_TRIES: Final = 4
 _START_S: Final = 30.0
@@ -54,8 +54,8 @@ _CHANNELS: Final = 3
 def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pixels:
     """Decode a suspect photo in a process of its own, to ``uint8 (S, S, 3)``, or raise an :class:`ImageError`.
 
-    A person or the kernel may have killed one process; so the photo is to blame for the same death twice, unless it is
-    SIGKILL, or for four deaths.
+    A person or the kernel may have killed one process. So a photo is to blame only if two processes die of the same
+    status other than SIGKILL, or if four processes die.
     """
     deaths: list[int] = []
     for status, output in _tries(data, spec, timeout_s):
@@ -99,7 +99,7 @@ def _verdict(status: int, timeout_s: float) -> ImageError:
 
 @dataclass(frozen=True)
 class Finished:
-    """A chunk that has its part; ``outcomes`` counts rows by status and error: none if the part was there before."""
+    """A chunk that has its part; ``outcomes`` counts rows by status and error, or none if the part is old."""
 
     chunk: int
     committed: bool
@@ -112,7 +112,7 @@ class OpenChunk:
     """A chunk in progress: the results of its rows so far, and the ``effort`` behind them.
 
     A retry labels only rows whose failure may pass, and adds the earlier part's work. ``requests``: the photos to
-    fetch, until the caller takes them; cells may hold whole photos.
+    fetch. The caller takes them out, since cells may hold whole photos.
     """
 
     def __init__(self, job: Job, number: int, models: Sequence[tuple[Rules, str]]) -> None:
@@ -144,10 +144,10 @@ class OpenChunk:
     def decode(
         self, request: PhotoRequest, data: bytes, specs: Iterable[PreprocessSpec]
     ) -> dict[PreprocessSpec, Pixels | ImageError]:
-        """Spec → ``uint8 (S, S, 3)`` of a photo's bytes, or why it cannot become these pixels.
+        """Decode a photo's bytes: spec → pixels, ``uint8 (S, S, 3)``, or the error if the photo has none.
 
-        Suspects of earlier tries are decoded in throw-away processes; if there are a few, so are all photos. The
-        calling process must not handle SIGALRM: its default action ends a decode that hangs, with the process.
+        Suspect photos are decoded in throw-away processes; in a chunk with ``_WARY`` suspects, all photos are. The
+        calling process must not handle SIGALRM, whose default action kills the process if the decoding hangs.
         """
         start, photo, suspects = time.perf_counter(), EncodedPhoto(data), self._earlier.rows
         is_suspect, timeout_s = request.row in suspects or len(suspects) >= _WARY, self._job.spec.options.timeout_s
@@ -177,7 +177,7 @@ class OpenChunk:
             self._note(None)
 
     def settle(self, row: int, result: Scored | PartRow, question: int, sha256: str | None, etag: str | None) -> None:
-        """Note the result of a row; ``question`` is its place among the job's."""
+        """Note the result of a row; ``question``: the question's place among the job's."""
         self._columns[question].put(row, result, sha256, etag)
 
     @property
@@ -191,7 +191,7 @@ class OpenChunk:
         photos = PhotoWork.model_validate({name: round(value, 4) for name, value in self.effort.items()})
         seconds = time.monotonic() - self._start
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        with self._open:  # removes its marker, after an error too
+        with self._open:  # removes the chunk's marker, even after an error
             answers = dict(zip(names, (columns.table() for columns in self._columns), strict=True))
             work = self._before.plus(photos)
             data = part_bytes(answers, self._job.spec.id, worker, seconds, self._earlier.deaths, work)
@@ -202,7 +202,7 @@ class OpenChunk:
         return Finished(self.number, committed, outcomes, seconds, photos)
 
     def give_up(self) -> None:
-        """Give the chunk up, while no row is being decoded."""
+        """Give the chunk up; call it only while no row is being decoded."""
         self._open.close()
 
 
@@ -213,7 +213,7 @@ def is_done(job: Job, chunk: int) -> bool:
 
 @contextmanager
 def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], None]]:
-    """Open a marker for one try at a chunk; a killed process leaves it.
+    """Open a marker for one try at a chunk; a killed process leaves the marker behind.
 
     Yields a function that notes the row that is about to be decoded, or None.
     """
@@ -233,7 +233,7 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """Earlier tries: how many ended with their process (or still run), and the rows that they were decoding."""
+    """Earlier tries: how many were killed (or still run), and the rows that these were decoding."""
 
     deaths: int
     rows: frozenset[int]
@@ -260,10 +260,10 @@ def _markers(storage: Storage, chunk: int) -> list[Path]:
 
 
 def main(spec_json: str, timeout_s: str, memory_bytes: str) -> int:
-    """Decode one photo of stdin, within a time and a memory limit.
+    """Decode one photo from stdin, within a time and a memory limit.
 
-    Status 0: stdout holds the pixels; ``REFUSED``: a JSON object with ``fault`` and ``message``. Any other: the photo
-    ended the process.
+    Status 0: stdout holds the pixels; ``REFUSED``: a JSON object with ``fault`` and ``message``. Any other status:
+    the photo killed the process.
     """
     spec = PreprocessSpec.model_validate_json(spec_json)
     data = sys.stdin.buffer.read()

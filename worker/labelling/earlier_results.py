@@ -1,4 +1,4 @@
-"""Results that a labelling process takes over: its own of this job, and the previous job's (``--previous``).
+"""Results that a labelling process reuses: its own earlier ones of this job, and the previous job's (``--previous``).
 
 The key is a photo's SHA-256, or its URL and ETag. An SQLite file has the previous job's results, each with a checksum.
 The file may be damaged or removed at any time: then photos are labelled again.
@@ -38,7 +38,7 @@ _COLUMNS: Final = tuple(name for name in PART_SCHEMA.names if name not in {"sha2
 _URLS_AT_ONCE: Final = 500
 _MOST_BYTES: Final = 1 << 25
 _ENTRY_BYTES: Final = 512
-"""A process remembers its own results of 65,000 photos, fewer if there are many classes; then it begins anew."""
+"""A process remembers its own results of 65,000 photos, fewer if there are many classes; then it forgets them."""
 _TERM_WORDS: Final = {
     "digest": "the model",
     "variant": "--variant",
@@ -84,7 +84,7 @@ class PreviousResults:
         return None
 
     def places(self, urls: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """URL → the ETag that its host last gave, and the SHA-256 of those bytes."""
+        """URL → the ETag that its host last gave, and the SHA-256 of the bytes with this ETag."""
         places: dict[str, tuple[str, str]] = {}
         for start in range(0, len(urls), _URLS_AT_ONCE):
             by_key = {_key(url): url for url in urls[start : start + _URLS_AT_ONCE]}
@@ -130,7 +130,7 @@ class EarlierResults:
         return known if known or own is None else Known(sha256, own, carried=False)
 
     def at(self, url: str, etag: str) -> Known | None:
-        """The result of the bytes that a host gave that ETag, if :meth:`etags` named it."""
+        """The result of the bytes that the URL's host gave this ETag, if :meth:`etags` returned it."""
         place, sha256 = self._places.get(url, ("", ""))
         return self.find(sha256) if place == etag and sha256 else None
 
@@ -161,7 +161,7 @@ class EarlierResults:
 
 
 def open_earlier_results(job: Job) -> EarlierResults:
-    """A question's earlier results: at its start the previous job's. An error is logged."""
+    """A question's earlier results, which begin as the previous job's. An error is logged."""
     try:
         if not job.storage.exists(PREVIOUS_FILE):
             return EarlierResults()
@@ -175,7 +175,7 @@ def open_earlier_results(job: Job) -> EarlierResults:
         return EarlierResults()
     if terms == (json.dumps(terms_of(job.model, job.spec.options)),):
         return EarlierResults(PreviousResults(connection, str(place)))
-    connection.close()  # a killed submit with another model left it
+    connection.close()  # left by a killed submit with another model
     return EarlierResults()
 
 
@@ -212,7 +212,7 @@ def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") ->
     source, before = min(questions, key=lambda one: (one[1] != terms, one[0].name != name))
     changed = " and ".join(words for term, words in _TERM_WORDS.items() if before[term] != terms[term])
     if changed:
-        storage.delete(PREVIOUS_FILE)  # of a run that named another job
+        storage.delete(PREVIOUS_FILE)  # written by a run that named another job
         return f"Every row is labelled again, without the results of {place}: {changed} changed."
     with scratch_folder(storage) as folder:
         file = folder / PREVIOUS_FILE
@@ -222,10 +222,10 @@ def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") ->
             msg = f"Expected all results of {place} for --previous: {error} Or leave out --previous."
             raise JobError(msg) from error
         except sqlite3.Error as error:
-            msg = f"Expected to copy the results of {place} to {folder}, {error}; make room there."
+            msg = f"Expected to copy the results of {place} to {folder}, got {error}; make room there."
             raise JobError(msg) from error
         storage.upload(PREVIOUS_FILE, file)
-    return f"Photos that are already in {place} keep their answers (it has {number_of(photos, 'photo')})."
+    return f"Photos that are already in {place} keep their answers ({number_of(photos, 'photo')})."
 
 
 def _write_results(previous: Job, file: Path, terms: Terms) -> int:

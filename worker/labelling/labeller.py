@@ -25,20 +25,20 @@ _LINGER_S: Final = 0.01
 
 _WAIT_S: Final = 0.2
 _MOST_CHUNKS: Final = 3
-"""The most chunks in progress if all photos lie on disk, with the chunks that are being committed."""
+"""The most chunks in progress if all photos lie on disk, including the chunks that are being committed."""
 
 _MOST_ROWS: Final = 8192
 _MOST_BYTES: Final = 64 * 1024**2
-"""The most rows of the chunks in progress, and the most bytes of their probabilities, which wait for slow hosts."""
+"""The most rows of the chunks in progress, and the most bytes of their probabilities, while slow hosts are awaited."""
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
 """The most photos that are requested ahead: ``_AHEAD``, or as many as arrived in ``_AHEAD_S`` seconds.
-More requests make a slow host no faster, and a process that ends waits for all."""
+More requests make a slow host no faster, and a process that ends waits for all requests."""
 
 
 Feed = Callable[[bool], int | None]
-"""Gives another chunk to begin; None if no chunk is ready or, called with True, which waits, at the end."""
+"""Returns the next chunk to begin, or None if no chunk is ready. Called with True, it waits; None is the end then."""
 
 
 class QuestionModel:
@@ -67,11 +67,11 @@ class QuestionModel:
 
 
 class Labeller:
-    """Labels the photos of one job's chunks; used in a ``with`` block, which gives unfinished chunks up.
+    """Labels the photos of one job's chunks; used in a ``with`` block, whose end gives unfinished chunks up.
 
     Each photo is fetched, hashed and decoded once for all questions. A chunk begins before the last photos of another
     are labelled: so batches are full, and parts are committed meanwhile. ``check`` may stop the work by raising: it is
-    called now and then and, with True, when a photo is missing, since its share may come back soon.
+    called now and then and, with True, when a photo is missing, since a network share may be gone for a moment.
     """
 
     def __init__(
@@ -147,7 +147,7 @@ class Labeller:
         self._finish_if_whole(chunk)
 
     def _known_etags(self, urls: Sequence[str]) -> Mapping[str, str]:
-        """URL → the ETag of bytes that all questions know."""
+        """URL → the ETag of bytes for which all questions have a result."""
         first, *others = (question.known.etags(urls) for question in self._questions)
         return {url: etag for url, etag in first.items() if all(other.get(url) == etag for other in others)}
 
@@ -186,7 +186,7 @@ class Labeller:
         results = [question.known.at(photo.url or "", photo.etag or "") for question in self._questions]
         known = [one for one in results if one is not None]
         if len(known) < len(results) or len({one.sha256 for one in known}) > 1:
-            self._photos.request([photo.request], {})  # it was known when the host was asked, and is not any more
+            self._photos.request([photo.request], {})  # a result was forgotten after the host was asked
             self._awaited += 1
             return
         chunk.effort["unchanged"] += 1
@@ -206,7 +206,7 @@ class Labeller:
         if unknown:
             decoded = chunk.decode(photo.request, data, [question.spec for question in unknown])
         elif len(taken) < len(self._questions):
-            chunk.effort["repeated"] += 1  # it waits in a batch
+            chunk.effort["repeated"] += 1  # the same photo waits in a batch
         self._take_over(photo, chunk, taken)
         for question in unknown:
             outcome = decoded[question.spec]
@@ -250,7 +250,7 @@ class Labeller:
             self._commits.add(self._committer.submit(chunk.commit))
 
     def _report(self, timeout_s: float) -> None:
-        """Report committed chunks; with a timeout, wait for the first."""
+        """Report committed chunks; wait up to ``timeout_s`` for the first."""
         if timeout_s:
             wait(self._commits, timeout_s, FIRST_COMPLETED)
         for commit in [commit for commit in self._commits if commit.done()]:

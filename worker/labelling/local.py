@@ -1,4 +1,4 @@
-"""Labelling on this machine: a process a core, each fed one chunk at a time.
+"""Labelling on this machine: one process per core, each fed one chunk at a time.
 
 A process runs ``python -P -m worker.labelling.local``. Its first line on stdin names the job and its models; chunk
 numbers follow. It prints ``{"ready": true}`` when the models are loaded, then a JSON line for each chunk. It ends when
@@ -51,7 +51,7 @@ class _Strikes:
         self._suspects: Counter[int] = Counter()
 
     def count(self, death: Death) -> bool:
-        """Count a death; True, since another process gets the chunks."""
+        """Count a death. Returns True: another process gets the chunks."""
         chunks = [int(line) for line in death.lines]
         suspects = {chunk: len(earlier_attempts(self._job.storage, chunk).rows) for chunk in chunks}
         if any(suspects[chunk] > self._suspects[chunk] for chunk in chunks):
@@ -102,7 +102,7 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
 
 
 def load_or_take(loaded: Iterable[Classifier], path: Path, verified: bool, pin: ModelPin) -> Classifier:
-    """A job's pinned model, one of the ``loaded`` ones if it is among them."""
+    """A job's pinned model, taken from the ``loaded`` ones if it is among them."""
     for one in loaded:
         if (one.digest, one.metadata.variant) == (pin.digest, pin.variant):
             return one.asking(pin.precision, pin.threshold)
@@ -132,7 +132,7 @@ class LineFeed:
     def __init__(self, descriptor: int, request: Callable[[], None]) -> None:
         self._descriptor = descriptor
         self._request = request
-        self._is_requested = True  # the first one comes by itself
+        self._is_requested = True  # the first chunk comes without a request
         self._text = b""
         self._lines: list[bytes] = []
         self._ended = False

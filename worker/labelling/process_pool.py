@@ -1,9 +1,9 @@
-"""A process pool that feeds each process one line at a time; a dead process is replaced, and its lines given again.
+"""A process pool that feeds each process one line at a time; a new process replaces a dead one, and gets its lines.
 
 The protocol: a process prints ``{"ready": true}``, then answers each line of its stdin with a JSON line, and ends when
-its stdin closes. A greeting comes before "ready". ``{"refused": message}`` ends the pool. With ``{"more": true}`` a
-process gets a further line before it answers; then its answers name their line under ``line``, and bring no new line
-while it has others.
+its stdin closes. The pool may send one line, a greeting, before "ready". ``{"refused": message}`` ends the pool. A
+process that prints ``{"more": true}`` gets a further line before it answers. Then each answer names its line under
+``line``, and the process gets no new line for an answer while it has lines left.
 """
 
 import gc
@@ -38,7 +38,7 @@ _PIECE: Final = 65_536
 
 
 class Death(NamedTuple):
-    """A process that ended with lines to answer: its exit status (minus a signal's number), and the end of its log."""
+    """A process that ended with unanswered lines: its exit status (minus a signal's number), and the end of its log."""
 
     lines: tuple[str, ...]
     status: int
@@ -55,7 +55,7 @@ class _Fork:
         requests, self.stdin = _pipe()
         self.stdout, answers = _pipe()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # of Python 3.12 and newer: jemalloc's is a thread
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of jemalloc's thread
             try:
                 self.pid = os.fork()
             except OSError:
@@ -69,13 +69,13 @@ class _Fork:
         self._status: int | None = None
 
     def kill(self) -> None:
-        """End it, if it still runs."""
+        """Kill the process, if it still runs."""
         with suppress(ProcessLookupError):
             if self._status is None:
                 os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Wait for its exit status; minus the number of the signal that ended it."""
+        """Wait for the process's exit status, or minus the number of the signal that killed it."""
         if self._status is None:
             self._status = 0
             with suppress(ChildProcessError):  # where SIGCHLD is ignored, the system keeps no status
@@ -117,7 +117,7 @@ def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
 
 
 class _Child:
-    """A running process, and the lines that it has to answer; ``number`` tells it from the others of its pool."""
+    """A running process, and the lines that it has to answer; ``number`` tells it from other processes of its pool."""
 
     def __init__(self, start: Callable[[IO[bytes]], "subprocess.Popen[bytes] | _Fork"], number: int) -> None:
         self.lines: list[str] = []
@@ -133,17 +133,17 @@ class _Child:
         self.replies = cast("IO[bytes]", self.process.stdout)
 
     def give(self, line: str) -> None:
-        """Hand it a line to answer."""
+        """Hand the process a line to answer."""
         self.lines.append(line)
         self.tell(line)
 
     def tell(self, line: str) -> None:
-        """Write a line to it; if it has died, its stdout closes."""
+        """Write a line to the process. If it has died, nothing is raised, because its stdout tells."""
         with suppress(BrokenPipeError):
             self._input.write(f"{line}\n".encode())
 
     def messages(self) -> list[dict[str, Any]] | None:
-        """The complete messages that it has just sent; None at its end."""
+        """The complete messages that the process has just sent; None if it has ended."""
         piece = os.read(self.replies.fileno(), _PIECE)
         *lines, self._text = (self._text + piece).split(b"\n")
         return [json.loads(line) for line in lines] if piece else None
@@ -155,7 +155,7 @@ class _Child:
         return line
 
     def end(self, logs: Path | None) -> str:
-        """Kill it, wait for its end, and keep its log in a folder; returns the end of the log."""
+        """Kill the process, wait for its end, and keep its log in a folder; returns the log's last lines."""
         self.process.kill()
         self.process.wait()
         self.replies.close()
@@ -178,7 +178,7 @@ def _keep(log: IO[bytes], file: Path) -> None:
 
 
 class ProcessPool:
-    """``workers`` processes that run one module of ours with arguments; they end with a ``with`` block."""
+    """``workers`` processes that run one module of ours with arguments; the end of a ``with`` block ends them."""
 
     def __init__(self, module: tuple[str, ...], workers: int) -> None:
         self._command = python_command(*module)
@@ -210,7 +210,7 @@ class ProcessPool:
         if not _may_fork():
             return
         gc.freeze()  # a collection writes to all objects, and memory that is written to is not shared any more
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # until a fork is another process than this
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C waits until a fork ignores it
         try:
             with suppress(OSError):
                 for _ in range(min(self._workers, most)):
@@ -227,7 +227,7 @@ class ProcessPool:
         greeting: str = "",
         logs: Path | None = None,
     ) -> None:
-        """Run until every line is answered, or ``on_death`` raises; once for a pool.
+        """Run until every line is answered, or ``on_death`` raises; a pool can run only once.
 
         ``on_death`` returns whether another process gets a dead process's lines. ``greeting`` is every process's first
         line, and ``logs`` a folder for their stderr.

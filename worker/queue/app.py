@@ -24,15 +24,15 @@ SOCKET_TIMEOUT_S: Final = 10
 LEAVE_S: Final = 3.0
 """Seconds of the grace time that are kept for handing back messages and ending processes."""
 _ONCE_MORE: Final = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0, "interval_max": 0.0}
-"""A connection that was cut is made again at once; a Redis that is away is an error."""
+"""A connection that was cut is made again at once; a Redis that does not answer then is an error."""
 _MOST_SLOTS: Final = 4096
 
 
 class BusyProcesses:
-    """Which processes are busy with a task, and whether they were told to stop; shared by all forked after it is made.
+    """Which processes are busy with a task, and whether they were told to stop; shared by the forks of this process.
 
-    There is no lock in it: a process may be killed at any moment. One that was killed with a task in hand counts as
-    busy until the process in its place has ended a task.
+    There is no lock, since a process may be killed at any moment. A process that was killed with a task in hand counts
+    as busy until the process in its place has ended a task.
     """
 
     def __init__(self) -> None:
@@ -67,7 +67,7 @@ class _LoggedTask(Task):
 
 
 class HangtagCelery(Celery):
-    """A Celery app whose workers finish their chunks when they are told to stop. Nothing is connected yet."""
+    """A Celery app whose workers finish their chunks when they are told to stop. A new app has no connection."""
 
     task_cls = _LoggedTask
 
@@ -105,7 +105,7 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "queue_order_strategy": "sorted",
-            "max_retries": 0,  # sending; a worker that takes messages waits for Redis
+            "max_retries": 0,  # for sending; workers that take messages wait for Redis
         },
         "broker_use_ssl": tls,
         "broker_connection_retry_on_startup": True,

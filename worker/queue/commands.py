@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
 
 _TRAIN_WORKER: Final = "train_worker"
-"""Key of the context's object, filled in by :mod:`hangtag.cli`, for the module of another room that runs cycles."""
+"""Key of the context's object; :mod:`hangtag.cli` puts the module there that runs retraining cycles."""
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, as hangtag jobs shows it.")]
 ReceiptJsonOption = Annotated[
@@ -61,7 +61,7 @@ def submit_command(
     priority: Annotated[Priority, typer.Option(help="Workers take chunks of urgent jobs first.")] = Priority.NORMAL,
     previous: Annotated[
         str | None,
-        typer.Option(metavar="JOB", help="An earlier job. A photo that is in it keeps its answer."),
+        typer.Option(metavar="JOB", help="An earlier job. Its photos keep their answers."),
     ] = None,
     as_json: JsonOption = False,
     *,
@@ -70,7 +70,7 @@ def submit_command(
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.
 
-    The catalogue and the model are copied into the folder of jobs, where the result will be, too: labels.parquet.
+    The catalogue and the model are copied into the folder of jobs, which gets the result, labels.parquet, too.
     Photos stay at their URLs, or under a folder that every worker has at the same path.
 
     Examples:
@@ -166,7 +166,7 @@ def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
 @JOBS.command("retry-failed")
 @takes(queue=QueueOptions)
 def retry_failed_command(job: JobArgument, *, queue: QueueOptions) -> None:
-    """Try failed rows of a finished job again that may succeed now: download, timeout, crashed, missing.
+    """Try failed rows of a finished job again if they may succeed now: download, timeout, crashed, missing.
 
     Other rows do not change.
 
@@ -185,32 +185,32 @@ def worker_command(
         list[Path] | None,
         typer.Argument(
             metavar="[CONFIG]...",
-            help="With --queue train: files of settings for its cycles.",
+            help="With --queue train: settings files of retraining cycles.",
             show_default=False,
         ),
     ] = None,
     queue: Annotated[
         WorkerQueue,
-        typer.Option(help="label: chunks of jobs. train: cycles that hangtag schedule asks for; needs TensorFlow."),
+        typer.Option(help="label: take chunks of jobs. train: run retrainings for hangtag schedule; needs TensorFlow."),
     ] = WorkerQueue.LABEL,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, help="Processes that label. Default: one a core.", show_default=False),
+        typer.Option(min=1, help="Processes that label. Default: one per core.", show_default=False),
     ] = None,
     redis: RedisOption = None,
     jobs: JobsOption = None,
     metrics_port: Annotated[
         int | None,
         typer.Option(
-            min=1, max=65535, help="Serve /metrics for Prometheus there. Default: HANGTAG_METRICS_PORT, or not at all."
+            min=1, max=65535, help="Port of /metrics for Prometheus. Default: HANGTAG_METRICS_PORT, or no metrics."
         ),
     ] = None,
 ) -> None:
     """Label submitted jobs, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
 
-    SIGTERM: chunks in hand are finished within HANGTAG_GRACE_S (10) seconds, or handed back. Ctrl-C: they are finished.
-    With --queue train it only runs retraining cycles of its CONFIGs, one at a time; the next worker continues a cycle
-    that was stopped.
+    SIGTERM: chunks in hand are finished within HANGTAG_GRACE_S (10) seconds, or handed back. Ctrl-C: chunks in
+    hand are finished. With --queue train, a worker only runs retraining cycles of its CONFIGs, one at a time; the next
+    worker continues a cycle that was stopped.
 
     Examples:
 

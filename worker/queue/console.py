@@ -98,11 +98,11 @@ def _jobs_option(settings: QueueSettings) -> str:
 def remarks(status: QueueStatus, jobs_id: str) -> list[str]:
     """What hinders a job, a line each."""
     if status.redis_error:
-        return [f"Redis cannot be used ({status.redis_error}); the job goes on when it is back."]
+        return [f"Redis cannot be used ({status.redis_error}); the job goes on when Redis is back."]
     if not status.workers:
         return ["No worker is there; start one with hangtag worker, with the same --redis and --jobs."]
     elsewhere = [
-        f"The worker on {w.owner.host} looks for jobs in {w.jobs}, which is not this folder; share one, see --jobs."
+        f"The worker on {w.owner.host} looks for jobs in {w.jobs}, which is not this folder; see --jobs."
         for w in status.workers
         if w.jobs_id != jobs_id
     ]
@@ -125,7 +125,7 @@ def list_jobs(settings: QueueSettings, *, as_json: bool) -> None:
 
 
 def read_rows(jobs: Jobs, errors: Console) -> list[Row]:
-    """Every job with its progress, oldest first; one that cannot be read is named on stderr."""
+    """Every job with its progress, oldest first; a job that cannot be read is named on stderr."""
     rows: list[Row] = []
     with errors.status("Reading jobs"):
         for name in jobs.names():
@@ -207,7 +207,7 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
 
 def _failed_words(name: str, progress: JobProgress, settings: QueueSettings) -> str:
     again = _command("resume", name, settings)
-    return f"{name} cannot be merged: {progress.reason} Mend that, and {again} tries again."
+    return f"{name} cannot be merged: {progress.reason} Remove this cause, and {again} tries again."
 
 
 def _facts(job: Job, progress: JobProgress) -> Iterator[tuple[str, str]]:
@@ -284,7 +284,7 @@ def _watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
         try:
             return watch(name, job, control, show)
         except KeyboardInterrupt as stopped:
-            msg = f"Watching stopped; workers go on with the job. hangtag jobs watch {name} looks again."
+            msg = f"Watching stopped; workers go on with the job. hangtag jobs watch {name} watches it again."
             raise StoppedError(msg) from stopped
 
 
@@ -300,7 +300,7 @@ def _unlabelled(name: str, job: Job, receipt: JobReceipt, settings: QueueSetting
 
 
 def resume_job(name: str, settings: QueueSettings) -> None:
-    """Take a cancellation back, and queue what is missing."""
+    """Take a cancellation back, and queue the missing chunks."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
         if job_receipt(job):
@@ -321,7 +321,7 @@ def cancel_job(name: str, settings: QueueSettings) -> None:
 
 
 def retry_job(name: str, settings: QueueSettings) -> None:
-    """Try failed rows again that may succeed another time."""
+    """Try failed rows again if they may succeed another time."""
     with open_control(settings) as control:
         control.check_redis()
         kinds = retry(control.jobs.find(name))

@@ -42,7 +42,7 @@ class Control:
 
 @contextmanager
 def open_control(settings: QueueSettings) -> Iterator[Control]:
-    """Open the queue; this asks Redis for nothing yet."""
+    """Open the queue, without a request to Redis yet."""
     with ExitStack() as stack:
 
         @cache
@@ -107,6 +107,6 @@ def retry(job: Job) -> Counter[str]:
     """Begin a retry of a finished job's failed rows that may succeed another time; returns fault → rows."""
     receipt = job_receipt(job)
     if receipt is None:
-        msg = "Expected a finished job, this one is not; wait for it, or hangtag jobs resume it."
+        msg = "Expected a finished job, but this one is not; wait for it, or continue it with hangtag jobs resume."
         raise JobError(msg)
     return begin_retry(job, receipt.retry + 1)

@@ -1,7 +1,7 @@
 """A worker's metrics for Prometheus; docs/metrics.md says what each means.
 
-The processes count in files of prometheus_client's multiprocess mode, chosen by ``PROMETHEUS_MULTIPROC_DIR`` before
-this module is imported, so a killed process loses no count.
+The processes keep their counts in files (``PROMETHEUS_MULTIPROC_DIR``, set before this module is imported, chooses
+this mode of prometheus_client), so a killed process loses no count.
 """
 
 import logging
@@ -106,7 +106,7 @@ def serve_metrics(settings: QueueSettings, slots: int) -> None:
         start_http_server(settings.metrics_port or 0, settings.metrics_host, registry)
     except OSError as error:
         where = f"at {settings.metrics_host}, port {settings.metrics_port}"
-        msg = f"Expected to serve metrics {where}, the system answered {error}; choose another --metrics-port."
+        msg = f"Expected to serve metrics {where}, but the system answered {error}; choose another --metrics-port."
         raise InputError(msg) from error
 
 
@@ -133,7 +133,7 @@ class StateCollector(Collector):
         yield _gauge("hangtag_redis_up", "Whether Redis answers this worker.", [], [((), bool(lengths))])
         waiting = [((queue,), length) for queue, length in lengths.items()]
         yield _gauge("hangtag_queue_messages", "Messages that wait in a queue.", ["queue"], waiting)
-        with suppress(OSError), self._lock:  # no numbers of jobs tell that their folder is away
+        with suppress(OSError), self._lock:  # the folder of jobs is away: no figures of jobs
             yield from _of_jobs(self._poller.poll(self._jobs.names(), _LOOK_S))
 
     def _figures(self, name: str) -> JobFigures | None:

@@ -15,7 +15,7 @@ JobsOption = Annotated[
     typer.Option(
         "--jobs",
         metavar="DIR",
-        help="The folder of jobs that all share, or an s3:// URL. Default: HANGTAG_JOBS, or jobs.",
+        help="The folder of jobs that workers share, or its s3:// URL. Default: HANGTAG_JOBS, or jobs.",
         show_default=False,
     ),
 ]
@@ -44,7 +44,7 @@ class QueueOptions:
 
 
 def logs_json() -> bool:
-    """Whether to log JSON lines: yes, but for a person at a terminal."""
+    """Whether to log JSON lines: always, except for a person at a terminal."""
     return not os.isatty(2)
 
 

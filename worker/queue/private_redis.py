@@ -23,7 +23,7 @@ _WORKERS_START_S: Final = 60.0
 
 @contextmanager
 def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSettings]:
-    """Run a Redis and workers of one process each while the block runs; yields the settings that lead to them."""
+    """Run a Redis and workers of one process each while the block runs; yields settings to connect to them."""
     with ExitStack() as stack:
         server = stack.enter_context(PrivateRedis(folder / "redis"))
         settings = read_settings(server.url, str(jobs))
@@ -33,7 +33,7 @@ def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSetti
         with closing(RedisState(connect(settings))) as state:
             while len(state.workers()) < workers:
                 if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
-                    msg = f"Expected {workers} workers to start, they did not; see the logs in {folder}."
+                    msg = f"Expected {workers} workers to start, but they did not; see the logs in {folder}."
                     raise JobError(msg)
                 time.sleep(0.1)
         yield settings
@@ -110,11 +110,11 @@ class PrivateRedis:
         self._end(signal.SIGTERM)
 
     def start(self) -> None:
-        """Start it, and wait until it takes connections."""
+        """Start the server, and wait until it takes connections."""
         self._folder.mkdir(parents=True, exist_ok=True)
         log, port = self._folder / "redis.log", str(self.port)
         ports = {"port": "0", "tls-port": port} if "tls-cert-file" in self._options else {"port": port}
-        # Not "everysec", the default: while the disk is slow, it answers before it writes.
+        # With "everysec", the default, Redis answers before it writes while the disk is slow.
         kept = {"appendonly": "yes", "appendfsync": "always"} if self.append_only else {"appendonly": "no"}
         files = {"dir": str(self._folder), "save": "", "logfile": str(log), **kept}
         options = {**ports, "bind": "127.0.0.1", **files, **self._options}
@@ -123,11 +123,11 @@ class PrivateRedis:
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         if not self._becomes_ready(log):
             self.kill()
-            msg = f"Expected redis-server to answer at port {self.port}, it did not; see {log}."
+            msg = f"Expected redis-server to answer at port {self.port}, but it did not; see {log}."
             raise JobError(msg)
 
     def kill(self) -> None:
-        """Kill it, as a power cut would."""
+        """Kill the server, as a power cut would."""
         self._end(signal.SIGKILL)
 
     def _end(self, sign: signal.Signals) -> None:
@@ -137,7 +137,7 @@ class PrivateRedis:
             self._process = None
 
     def _becomes_ready(self, log: Path) -> bool:
-        """Whether its log says that it is ready; a client would need its users and its certificates."""
+        """Whether the server's log says that it is ready; a client would need a user and certificates to ask it."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []

@@ -18,11 +18,11 @@ from worker.request import Priority
 
 MIN_WINDOW: Final = 4
 WINDOW_PER_SLOT: Final = 2
-"""Messages that wait for each slot. A task takes further chunks for seconds; other jobs wait behind the messages."""
+"""Messages that wait for each slot: few, since a task takes further chunks itself, and other jobs wait behind them."""
 
 BLOCK: Final = 64
 AT_ONCE: Final = 16
-"""Requests to the storage. One after the other, an S3 that answers in 15 ms would allow 66 chunks a second."""
+"""Parallel requests to the storage. Without them, an S3 that answers in 15 ms would allow 66 chunks a second."""
 
 TICK_S: Final = 2.0
 """Seconds for which a tick looks at jobs, and then queues chunks; the rest waits for the next tick. A worker announces
@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class JobPoller(Generic[T]):
-    """The last look at each job, by name; looking takes a share of the time, and idle jobs rest for ``rest_s``."""
+    """Looks at jobs, and keeps what it saw. Looking takes a small share of the time; idle jobs rest for ``rest_s``."""
 
     def __init__(self, look: Callable[[str], T | None], rest_s: float) -> None:
         self._look = look
@@ -76,7 +76,7 @@ class Reconciler:
         self._send = send
         self._poller = JobPoller(self._look, REST_S)
         self._last = ""
-        """The job that had the last turn: the next one has the first turn of the next tick."""
+        """The job that had the last turn: the next tick begins with the job after it."""
 
     def tick(self) -> int:
         """Reconcile every job, unless another reconciler has just done so; returns how many messages were queued."""
@@ -120,7 +120,7 @@ class Reconciler:
             return 0  # other jobs need the slots that its tries would take up
         if not missing:
             return 0 if FINISH in waiting else send_finish(self._redis, self._send, name, job)
-        most = 1 if failures else window - len(waiting.intersection(missing))  # other tasks may have done some
+        most = 1 if failures else window - len(waiting.intersection(missing))  # other tasks may have done some chunks
         sent = 0
         for chunk in self._candidates(name, job, missing, waiting, most, until):
             sent += _send_once(self._redis, self._send, name, chunk, job)
@@ -133,7 +133,7 @@ class Reconciler:
     ) -> Iterator[int]:
         """Chunks without a part that nobody works on and that wait in no queue, in order, until the time is up.
 
-        It reads at least one block. The caller wants ``most`` chunks: the first block has as many, others ever more.
+        At least one block of chunks is looked at. The first has ``most`` chunks; further blocks have more.
         """
         if most < 1 or job.cancelled:
             return
@@ -153,7 +153,7 @@ class Reconciler:
 
 
 def send_finish(state: RedisState, send: Send, name: str, job: Job) -> int:
-    """Queue a job's merging if all its chunks are done and nobody just did; returns how many messages went out."""
+    """Queue a job's merging if all its chunks are done and it was not just queued; returns how many messages went."""
     if job.cancelled or job.missing_chunks() or state.leased(name, [FINISH]):
         return 0
     return _send_once(state, send, name, FINISH, job)

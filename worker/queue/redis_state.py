@@ -4,10 +4,10 @@ Each of these keys expires:
 
     hangtag:lease:JOB:CHUNK           a process works on the chunk
     hangtag:sent:JOB:CHUNK            the chunk was queued a moment ago
-    hangtag:alone:JOB:CHUNK           a task with the chunk failed: no other task takes it too
+    hangtag:alone:JOB:CHUNK           a task with the chunk failed: only a task of its own takes it
     hangtag:worker:HOST:PID:STARTED   a worker runs
-    hangtag:trouble:JOB:HOST          why chunks fail there
-    hangtag:setbacks:JOB              how many chunks failed since one was done
+    hangtag:trouble:JOB:HOST          why the job's chunks fail on the host
+    hangtag:setbacks:JOB              how many chunks failed since a chunk was last done
     hangtag:trial:JOB                 a job with setbacks was tried a moment ago
     hangtag:unmerged:JOB              how often its merging failed for a reason that stays
     hangtag:tick                      a reconciler is at work
@@ -48,7 +48,7 @@ PRESENCE_S: Final = 10
 TROUBLE_S: Final = 60
 UNMERGED_S: Final = 86_400
 LONGEST_BACKOFF: Final = 4
-"""As a power of two, in seconds."""
+"""A failing job is tried at least once in this power of two, in seconds."""
 
 _DELETE_IF_MINE: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
@@ -88,7 +88,7 @@ def redis_expected(name: str, error: object) -> str:
     """The message that Redis, named by its URL without password, cannot be reached, and what to check."""
     text = str(error).rstrip(".")
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        what = "Is that the name in its certificate, and does ssl_ca_certs in its URL name the file of who signed it?"
+        what = "Is that the name in its certificate, and does ssl_ca_certs in its URL name the file of its signer?"
     else:
         what = "Is it running, and is that its URL, with its password if it has one?"
     return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."
@@ -142,11 +142,11 @@ class RedisState:
         return self._win("hangtag:tick", TICK_S)
 
     def mark_sent(self, job: str, chunk: int) -> bool:
-        """Note that a chunk is being queued; ``False`` if that was noted within the last seconds."""
+        """Note that a chunk is being queued; ``False`` if this was noted within the last seconds."""
         return self._win(_key("sent", job, chunk), SENT_S)
 
     def hold_back(self, job: str, chunks: Iterable[int]) -> None:
-        """Let the chunks of a task that failed wait a little; no other task takes them besides its own chunk."""
+        """Let the chunks of a failed task wait a little; from now on, each is tried only in a task of its own."""
         for chunk in chunks:
             self._redis.set(_key("sent", job, chunk), "", ex=SENT_S)
             self._redis.set(_key("alone", job, chunk), "", ex=ALONE_S)
@@ -207,11 +207,11 @@ class RedisState:
         return {key.removeprefix(start): text for key, text in self._values(f"{start}*").items()}
 
     def failures(self, job: str) -> int:
-        """How many chunks of a job have failed since one was done."""
+        """How many chunks of a job have failed since a chunk was last done."""
         return int(self._redis.get(_key("setbacks", job)) or 0)
 
     def may_retry(self, job: str, failures: int) -> bool:
-        """Whether a job with failures may be tried again now; the more failures, the rarer, down to once in 16 s."""
+        """Whether a job with failures may be tried again now: the more failures, the less often, to once in 16 s."""
         return self._win(_key("trial", job), 2 ** min(failures, LONGEST_BACKOFF))
 
     def reset_backoff(self, job: str) -> None:
@@ -219,7 +219,7 @@ class RedisState:
         self._redis.delete(_key("setbacks", job), _key("trial", job), _key("unmerged", job))
 
     def count_failed_merge(self, job: str) -> int:
-        """Count that a job could not be merged; returns how often that was."""
+        """Count that a job could not be merged; returns how often this has happened."""
         with self._redis.pipeline() as both:
             both.incr(_key("unmerged", job))
             both.expire(_key("unmerged", job), UNMERGED_S)

@@ -36,11 +36,11 @@ _LOOK_S: Final = 1.0
 _MODELS_KEPT: Final = 3
 _TROUBLE_PAUSE_S: Final = 1.0
 MOST_MERGES: Final = 5
-"""Tries to merge a job, half a minute in all, before it has failed."""
+"""How many failed tries to merge a job, in half a minute, make the job a failed one."""
 _LASTING: Final = frozenset(
     {None, errno.EACCES, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM}
 )
-"""Errors of the system that no wait ends. Arrow's errors of damaged files have no number."""
+"""Numbers of system errors that do not end by waiting. Arrow's errors of damaged files have no number."""
 _LONGEST_REASON: Final = 2000
 BEGIN_S: Final = 10.0
 """Seconds in which a task takes extra chunks; then other jobs have their turn."""
@@ -82,7 +82,7 @@ def extra_chunks(
 class Runner:
     """The queue's two tasks. Connections and models are made in the process that first runs one.
 
-    After a failure it calls ``pause`` with seconds, so that machines without the trouble take the work.
+    After a failure it waits by ``pause``, a function of seconds, so that machines without the trouble take the work.
     """
 
     def __init__(self, app: HangtagCelery, finishing: Finishing, pause: Callable[[float], None] = time.sleep) -> None:
@@ -112,7 +112,7 @@ class Runner:
     def _label(self, name: str, chunk: int, leases: HeldLeases) -> None:
         job = self._jobs.find(name)
         _check_usable(job)
-        if chunk >= job.spec.chunks or is_done(job, chunk):  # of an earlier job of that name, or somebody was quicker
+        if chunk >= job.spec.chunks or is_done(job, chunk):  # the message is of an earlier job, or is late
             return
         _check_deaths(job, chunk)
         models = self._models.of(job, name)
@@ -127,7 +127,7 @@ class Runner:
         chunks = extra_chunks(name, job, chunk, leases, self._redis, self._app.busy)
 
         def next_chunk(_wait: bool) -> int | None:
-            with suppress(RedisError):  # ends the search for others
+            with suppress(RedisError):  # without Redis, take no other chunks
                 return next(chunks, None)
             return None
 
@@ -135,7 +135,7 @@ class Runner:
             questions = list(map(QuestionModel, models, known))
             with Labeller(job, questions, photos, finished, _JobCheck(job)) as labeller:
                 labeller.run(next_chunk)
-        with suppress(HangtagError, OSError, RedisError):  # then the reconciler does it
+        with suppress(HangtagError, OSError, RedisError):  # after an error, the reconciler does it
             send_finish(self._redis, self._app.send, name, job)
 
     def finish_job(self, job: str) -> None:
@@ -159,7 +159,7 @@ class Runner:
             log_event("job_finished", job=name)
 
     def _count_failed_merge(self, name: str, job: Job, error: Exception) -> None:
-        """Fail a job that has been tried often enough; a person mends the reason and resumes it."""
+        """Fail a job after enough tries to merge it; a person removes the cause, and resumes the job."""
         with suppress(RedisError):
             if self._redis.count_failed_merge(name) >= MOST_MERGES:
                 reason = one_line(_words(error), _LONGEST_REASON)
@@ -169,8 +169,8 @@ class Runner:
     @contextmanager
     def _task(self, job: str, chunk: int) -> Iterator[HeldLeases]:
         """Count this process as busy, report errors, and end the leases that the task takes."""
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decode that hangs ends its process
-        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # so does Celery, the grace time over, even inside a decoder
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decoding that hangs ends its process
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # Celery ends it after the grace time, even inside a decoder
         with self._app.busy.taken(), HeldLeases(self._redis, job) as leases:
             try:
                 yield leases
@@ -198,7 +198,7 @@ def _words(error: Exception) -> str:
 
 
 def _check_deaths(job: Job, chunk: int) -> None:
-    """Refuse a chunk or a merging that keeps killing its process without a photo to blame; its count starts again."""
+    """Refuse a chunk or a merging that keeps killing its process without a photo to blame. Deaths count anew."""
     earlier = earlier_attempts(job.storage, chunk)
     if earlier.deaths - len(earlier.rows) >= MAX_STRIKES:
         forget_attempts(job.storage, chunk)
@@ -234,7 +234,7 @@ class _CancelledError(HangtagError):
 
 
 class _JobCheck:
-    """Looks at a job once a second while its photos are labelled, and at once when one is missing."""
+    """Looks at a job once a second while its photos are labelled, and at once when a photo is missing."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -254,12 +254,12 @@ def _check_usable(job: Job) -> None:
     if spec.preprocess_version != PREPROCESS_VERSION:
         msg = (
             f"The job was submitted by a Hangtag whose preprocessing is version {spec.preprocess_version}, "
-            f"that of {host} is {PREPROCESS_VERSION}; install the same Hangtag on both."
+            f"but that of {host} is {PREPROCESS_VERSION}; install the same Hangtag on both."
         )
         raise JobError(msg)
     if spec.needs_root and not _is_mounted(Path(spec.image_root)):
         msg = (
-            f"Expected the job's photos under {spec.image_root}, {host} has nothing there; mount it, or submit "
+            f"Expected the job's photos under {spec.image_root}, but {host} has nothing there; mount it, or submit "
             "with another --image-root."
         )
         raise JobError(msg)
@@ -273,7 +273,7 @@ def _is_mounted(folder: Path) -> bool:
 
 
 class LoadedModels:
-    """Models that were fetched and verified with their golden samples: ``kept`` of them, or all of the last job."""
+    """Models that were fetched and verified with golden samples: at most ``kept``, but all of the last job."""
 
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
@@ -290,7 +290,7 @@ class LoadedModels:
         return [load_job_model(question, self.get, partial(report, question)) for question in job.questions]
 
     def get(self, pin: ModelPin) -> Classifier:
-        """The pinned model; of too many, the least recently used goes."""
+        """The pinned model; if too many are kept, the least recently used one is dropped."""
         key = (pin.digest, pin.variant, pin.precision, pin.threshold)
         model = self._loaded.pop(key, None)
         if model is None:
@@ -317,7 +317,7 @@ class JobResources:
 
     @contextmanager
     def of(self, job: Job) -> Iterator[tuple[Photos, list[EarlierResults]]]:
-        """A job's photos, and each question's earlier results, while the block runs; closes another job's."""
+        """A job's photos, and each question's earlier results, while the block runs; closes those of another job."""
         if self._open is None or job.spec.id != self._job:
             self.close()
             self._job = job.spec.id
@@ -329,7 +329,7 @@ class JobResources:
             raise
 
     def close(self) -> None:
-        """Close all of it."""
+        """Close photos and results."""
         resources, self._open = self._open, None
         if resources:
             photos, known = resources

@@ -96,8 +96,8 @@ def _with_password(settings: QueueSettings, file: Path) -> QueueSettings:
         password, why = "", f" ({error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'})"
     if parts.password is not None or not password or "\n" in password:
         msg = (
-            f"Expected Redis's password as the only line of {file}, which HANGTAG_REDIS_PASSWORD_FILE names, and none "
-            f"in its URL; check both{why}."
+            f"Expected Redis's password as the only line of {file}, which HANGTAG_REDIS_PASSWORD_FILE names, and no "
+            f"password in Redis's URL; check both{why}."
         )
         raise InputError(msg)
     user, _, host = parts.netloc.rpartition("@")

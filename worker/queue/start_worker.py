@@ -45,7 +45,7 @@ _BEAT_S: Final = 1.0
 _TICK_EVERY_S: Final = 1.0
 _OUTAGE_REPEAT_S: Final = 600.0
 _RECONNECT: Final = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 3}
-"""Seconds; Celery's own waits are 2, 4, 6 … 30."""
+"""Seconds between tries to reach Redis; Celery's own waits are 2, 4, 6 … 30."""
 
 
 def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
@@ -55,7 +55,7 @@ def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
     try:
         jobs.identity()
     except OSError as error:
-        msg = f"Expected a writable folder of jobs at {jobs.place}, the system answered {error}."
+        msg = f"Expected a writable folder of jobs at {jobs.place}, but the system answered {error}."
         raise JobError(msg) from error
     if settings.metrics_port is not None:
         serve_metrics(settings, slots)
@@ -79,10 +79,11 @@ def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
         if settings.heartbeat:
             settings.heartbeat.open("a").close()
     except OSError as error:
-        msg = f"Expected to write the heartbeat file {settings.heartbeat}, the system answered {error}; choose another."
+        file = settings.heartbeat
+        msg = f"Expected to write the heartbeat file {file}, but the system answered {error}; choose another."
         raise InputError(msg) from error
-    warnings.simplefilter("ignore", SecurityWarning)  # of root and pickle: the queue carries JSON only
-    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # of a setting that we choose on purpose
+    warnings.simplefilter("ignore", SecurityWarning)  # warns of root and pickle, but the queue carries JSON only
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # warns of a setting that we choose on purpose
     start_logging(as_json=as_json)
     _silence(1)  # Celery's plain words at the end; ours are log lines
     worker_process_init.connect(_prepare_process, weak=False)
@@ -130,7 +131,7 @@ def _let_go_of_connections() -> None:
     """
     with Path(os.devnull).open("rb") as nowhere:
         for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-            with suppress(OSError):  # it is gone: it listed these
+            with suppress(OSError):  # closed: the one that listed these
                 if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and _is_network(descriptor):
                     os.dup2(nowhere.fileno(), descriptor)
 
@@ -198,7 +199,7 @@ def _reconcile(app: HangtagCelery, slots: int, ended: Event) -> None:
 
 
 class GracefulWorker(Worker):
-    """A worker that, once told to stop, ends with its last task or with its grace time."""
+    """A worker that ends, once told to stop, when its last task has ended or its grace time is over."""
 
     app: HangtagCelery
 
@@ -208,7 +209,7 @@ class GracefulWorker(Worker):
         worker_shutting_down.connect(lambda **_: self.app.busy.stop(), weak=False)  # Ctrl-C has no soft shutdown
 
     def wait_for_soft_shutdown(self) -> None:
-        """See Celery's method, which sleeps through all of the time whenever a task was in hand at its start."""
+        """Celery's method would sleep through the whole grace time if a task was in hand at its start."""
         seconds = self.app.conf.worker_soft_shutdown_timeout
         log_event("worker_stops", within_s=seconds)
         self.app.busy.stop()
@@ -272,7 +273,7 @@ class LoggedRequest(Request):
 
     def _until_connection_fails(self, give_up: Any, *arguments: object) -> None:  # noqa: ANN401 - a bound method
         errors: Any = self._connection_errors
-        self._connection_errors: Any = ()  # which Celery would log and pass over
+        self._connection_errors: Any = ()  # errors of these types Celery would only log
         try:
             give_up(*arguments)
         except errors as error:

@@ -33,7 +33,7 @@ _START_S: Final = 1.0
 _LONGEST_STEM: Final = 32
 """Characters of a job's own name before the time, so that a table of jobs fits on 80 columns."""
 _HELD_BYTES: Final = 256 * 1024 * 1024
-"""Bytes of rows that are held while no photo is found; a catalogue whose first photo is there holds next to none."""
+"""The most bytes of rows that are held until a photo is found; in most catalogues, the first one is."""
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def submit(
     on_rows: Callable[[int], None] = lambda _: None,
     catalogue: Catalogue | None = None,
 ) -> Submitted:
-    """Write a job: its model, its rows in chunks, and then ``job.json``; ``catalogue`` has the rows if known."""
+    """Write a job: its model, rows in chunks, and then ``job.json``; ``catalogue`` replaces the request's source."""
     name, options = request.name, request.options
     check_name(name)
     check_allow_hosts(options.allow_hosts or ())
@@ -118,12 +118,13 @@ def _verified(request: SubmitRequest, question: str, earlier: Job | None, say: C
 
 
 def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
-    """The catalogue, if a photo is where workers will look; and a sentence if its image root is an empty folder."""
+    """The catalogue, and a sentence if its image root is an empty folder. Raises InputError if no photo is found."""
     if is_url(catalogue.image_root):
         return catalogue, ""
     root, column = Path(catalogue.image_root), catalogue.image_column
     if _is_empty(root):
-        return catalogue, f"The photos could not be looked at from here: {root} is empty. Workers must have them there."
+        words = f"The photos could not be looked at from here: {root} is empty. Workers must have the photos there."
+        return catalogue, words
     places, held = PhotoLocator(catalogue.image_root, confined=True), list[pa.RecordBatch]()
     for batch in catalogue.batches:
         held.append(batch)
@@ -136,9 +137,9 @@ def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
     hint = f" ({words})" if (words := places.hint(missing)) else ""
     msg = (
         f"No photo can be read: missing ({FAULTS[ImageFault.MISSING]}), {example} in the column {column!r} "
-        f"of {catalogue.source}{hint}. Relative paths start at {root}; pass another --image-root if they lie "
-        "elsewhere, or another --image-column. If only the workers have their folder, make an empty one at its path "
-        "here."
+        f"of {catalogue.source}{hint}. Relative paths start at {root}; pass another --image-root if the "
+        "photos lie elsewhere, or another --image-column. If only the workers have the photos' folder, make an empty "
+        "folder at the same path here."
     )
     raise InputError(msg)
 
@@ -183,7 +184,7 @@ def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, questions: It
 def decodings_of(models: Sequence[Path]) -> int:
     """How often a photo may be decoded, and time out: once for all models with the same preprocessing.
 
-    The preprocessing of a lone file is unknown here, so each counts.
+    The preprocessing of a lone file is unknown here, so each lone file counts.
     """
     return len({read_manifest(model).manifest.preprocess if model.is_dir() else model for model in models})
 
@@ -192,7 +193,7 @@ def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1
     """How many rows a chunk has: it must end within a task's time limit even if all of its photos time out."""
     limits = DownloadLimits()
     decode_s = decodings * (_TRIES * timeout_s + _START_S)
-    download_s = limits.total_s / (per_host or limits.per_host)  # photos are decoded while others of their host come
+    download_s = limits.total_s / (per_host or limits.per_host)  # photos are decoded while their host sends others
     return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / max(decode_s, download_s))))
 
 

@@ -121,7 +121,7 @@ def promote_command(
 
 @MODELS.command("rollback")
 def rollback_command(name: NameArgument, why: WhyOption = "", registry: RegistryOption = DEFAULT_REGISTRY) -> None:
-    """Restore the previous champion for later jobs. Given again, it goes back one more version.
+    """Restore the previous champion for later jobs. A second rollback goes back one more version.
 
     Deleted versions are skipped.
 

@@ -47,7 +47,7 @@ def look_up(model: str, registry: Registry) -> VersionName:
 
 
 def publish_verified(registry: Registry, bundle: Path, name: str, run: Path | None, why: str) -> Published:
-    """Verify a bundle and publish it; ``run``: its training, for a retraining."""
+    """Verify a bundle and publish it; ``run``: the folder of its training, for a retraining."""
     training = _training_files(run, bundle) if run else {}
     verification = verify_with_spinner(bundle)
     if not verification.sound:
@@ -72,7 +72,7 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
         args = json.loads(files["args.json"].read_text(encoding="utf-8"))
         trained = (args["arch"], args["classes"], args["image_size"])
     except (ValueError, KeyError, TypeError) as error:
-        msg = f"Expected a run's args.json at {files['args.json']}, could not read it ({error!r})."
+        msg = f"Expected a run's args.json at {files['args.json']}, but it could not be read ({error!r})."
         raise InputError(msg) from error
     if trained != (manifest.arch, list(manifest.labels), manifest.preprocess.size):
         msg = f"Expected the run behind {bundle}, but {run} has another architecture, other classes or another size."

@@ -26,7 +26,7 @@ def measure_drift(
 ) -> Drift | None:
     """Compare a job's answers with the answers of the proof; None if either has no photos.
 
-    ``actual`` has the answers on distinct photos, ``rows`` the answers on all rows, if there are more. The latter are
+    ``actual`` has the answers on distinct photos, ``rows`` the answers on all rows, if there are more. ``rows`` is
     scaled to the number of photos, since rows of one photo are not independent.
     """
     if not actual.photos or not reference.photos:
@@ -35,7 +35,7 @@ def measure_drift(
     large, any_size = (", and ".join(_changes(by_photo, by_row, test)) for test in (has_drifted, differs))
     warning = (
         f"Drift: these photos are unlike the photos of the model's proof: {large}. "
-        "Its promise need not hold for them: look at some."
+        "The promise need not hold for these photos: look at some."
     )
     if large:
         finding = warning
@@ -71,7 +71,7 @@ def _changes(
 
 
 def _histograms(actual: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:
-    """A text on the difference → both histograms: of confidences, then of labels."""
+    """A sentence on a difference → both histograms that it compares: of confidences, then of labels."""
     names = sorted(actual.by_label.keys() | reference.by_label.keys())
     labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (actual, reference)))
     confidences = join_rare_bins(actual.confidence_histogram, reference.confidence_histogram)

@@ -27,17 +27,17 @@ from worker.job.receipt import REVIEW_FILE, ClassMix, RepeatedPicture, finished_
 from worker.results.products import product_names, to_review
 
 _BUCKETS: Final = 2**22
-"""Pictures are first counted in buckets, by row and by product, in 32 MB; then exactly, in full buckets."""
+"""Pictures are first counted in buckets, by row and by product, in 32 MB; then full buckets exactly."""
 _FEWEST, _MANY_ROWS = 5, 10
 _SHARE: Final = 100
-"""Many rows are 10 or more; in a job of less than 1,000 rows 1% of them, but at least 5."""
+"""A picture has many rows from 10 on; in a job of less than 1,000 rows, from 1% of them on, but at least 5."""
 _USUAL: Final = 0.95
 _ABOVE_USUAL: Final = 2
-"""All sizes of a shoe share a picture. So the limit is also twice the 95% quantile of other pictures."""
+"""All sizes of a shoe share a picture. So the limit is at least 2 times the 95% quantile of other pictures' rows."""
 _MORE_THAN_SIZES: Final = 50
 _ABOVE_MEDIAN: Final = 10
 _QUARTER: Final = 4
-"""No product has 50 sizes. So 50 rows are many if they are ten times the median, or a quarter of all rows."""
+"""No product has 50 sizes. So 50 rows or more are many if they are ten times the median, or a quarter of all rows."""
 _KNOWN: Final = 2
 """A picture may be twice as common as in the training photos."""
 _NO_PRODUCT: Final = frozenset({"-", "0", "n/a", "na", "nan", "none", "null", "unknown"})
@@ -150,7 +150,7 @@ def _bucket(keys: Keys) -> Rows:
 def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys]]:
     """For each batch: numbers of rows with an answer, from 0; their pictures; their products.
 
-    All questions have the same pictures. A row without a product is a product.
+    All questions have the same pictures. A row without a product counts as one.
     """
     column = job.spec.options.group_column
     for batch in job.batches(["sha256", "label"], [column] if column else ()):
@@ -170,7 +170,7 @@ def _product_key(name: str) -> int | None:
 
 
 def _repeat_limit(counts: npt.NDArray[np.uint32], rows: int) -> int:
-    """The least number of rows that is many; ``counts``: the rows of each picture."""
+    """From how many rows on a picture counts as repeated too often; ``counts``: the number of rows of each picture."""
     others = np.sort(counts)[:-1]
     usual = int(np.quantile(others, _USUAL, method="lower")) if len(others) else 0
     above_usual = max(_ABOVE_USUAL * usual, min(_MANY_ROWS, max(_FEWEST, rows // _SHARE)))
@@ -223,7 +223,7 @@ def shown_pictures(job: Job, review: EndReview) -> tuple[RepeatedPicture, ...]:
 
 @dataclass(frozen=True)
 class EndReviewRows:
-    """Rows that went to review at the end of a job: their numbers, from 0, and the reasons. Parts lack them."""
+    """Rows that went to review at the end of a job: their numbers, from 0, and the reasons, which parts lack."""
 
     numbers: npt.NDArray[np.int64]
     reasons: npt.NDArray[np.object_]
@@ -239,7 +239,7 @@ class EndReviewRows:
 
 
 def read_end_reviews(job: Job) -> EndReviewRows:
-    """Read them from ``review.csv`` of a finished job, in ascending order."""
+    """Read these rows from ``review.csv`` of a finished job, in ascending order."""
     receipt, prefix = finished_receipt(job), job.spec.options.prefix
     tables = [pa.table({"row": pa.array([], pa.int64()), "reason": pa.array([], pa.string())})]
     if receipt and not _END_REASONS.isdisjoint(receipt.review_reasons):

@@ -20,9 +20,9 @@ _DRAWING: Final = 2
 
 @contextmanager
 def finishing() -> Iterator[Callable[[Job], bool]]:
-    """Yield a function that finishes a job if all its chunks are done; it returns whether it did.
+    """Yield a function that finishes a job if all its chunks are done, and returns whether the job was finished.
 
-    The block begins before the process has threads: then copies of it draw the page's pictures.
+    Enter the block before the process has threads: then forks of the process can draw the page's pictures.
     """
     with ProcessPool(DRAWING, _DRAWING) as drawing:
         drawing.fork(draw, _DRAWING)
@@ -39,12 +39,12 @@ def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
     retry = job.retry()
     missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)
     if missing:
-        msg = f"Expected a part of every chunk, {len(missing):,} have none yet; hangtag jobs resume queues them."
+        msg = f"Expected a part of every chunk, but {len(missing):,} have none yet; hangtag jobs resume queues them."
         raise JobError(msg)
     with scratch_folder(job.storage) as folder:
         merged = merge_job(job, folder / RESULT_FILE, folder)
         if job.retry() != retry:
-            msg = "A retry began while the job was being merged; it is merged again when that is done."
+            msg = "A retry began while the job was being merged; it is merged again when the retry is done."
             raise JobError(msg)
         job.storage.upload(RESULT_FILE, folder / RESULT_FILE)
         upload_lists(job, folder)

@@ -37,7 +37,7 @@ from worker.results.products import ProductStore, disagreement_to_review, produc
 from worker.results.tally import Tally
 
 _IMPORT_COLUMNS: Final = ("was", "reviewer", "at")
-"""Names that an import of corrections reads as a reviewer's."""
+"""Names of columns that an import of corrections takes for a reviewer's."""
 _LONGEST_CELL: Final = 2000
 _T = TypeVar("_T")
 
@@ -294,7 +294,9 @@ def _write_result(job: Job, output: Path, merges: Sequence[QuestionMerge], whole
                 write(table)
                 rows += table.num_rows
         if rows != job.spec.rows:
-            msg = f"The job has {job.spec.rows} rows, its parts hold {rows}; nothing was written. Please report this."
+            msg = (
+                f"The job has {job.spec.rows} rows, but its parts hold {rows}; nothing was written. Please report this."
+            )
             raise JobError(msg)
 
 

@@ -49,14 +49,14 @@ EXISTS (SELECT 1 FROM share AS one JOIN share AS other ON other.product = one.pr
 WHERE one.product = product.id AND one.sure > 0 AND other.sure > 0 AND NOT EXISTS (SELECT 1 FROM above
 WHERE (label = one.label AND node = other.label) OR (label = other.label AND node = one.label)))
 """
-"""Two sure labels, of different branches of the tree."""
+"""A product has two sure labels, on different branches of the tree."""
 _ALL: Final = """
 SELECT id, name, rows, readable, threshold, unknown, repeated, mix, label, total, own, sure
 FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, share.label
 """
 
 _DOUBTS: Final = (ReviewReason.THRESHOLD, ReviewReason.UNKNOWN, ReviewReason.REPEATED, ReviewReason.MIX)
-"""The reasons of single rows, in the order of their columns."""
+"""Reasons to review a single row, in the order of the columns of ``product``."""
 
 _Numbers = npt.NDArray[np.int64]
 Parents = Mapping[str, str]
@@ -104,7 +104,7 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
     photo's ``top_k`` counts 0.
 
     With a tree (``parents``), sure labels on one branch agree on the lowest of them, and a label's confidence includes
-    the classes under it. If all photos are sure and the vote differs, the highest of their labels holds.
+    the classes under it. If all photos are sure and the vote differs, their highest label holds.
 
     A product goes to review if its sure photos disagree. It is labeled if a photo is sure and the vote agrees, or if
     all photos are sure. Else it goes to review, for the commonest reason of its rows.

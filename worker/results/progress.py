@@ -115,7 +115,7 @@ class ProgressReader:
         try:
             work = read_work(self._job.home, key)
         except (JobError, OSError, pa.ArrowException):
-            if not self._job.failure:  # it names the part
+            if not self._job.failure:  # the failure names the part
                 raise
             return _Part(0, 0, 0.0)
         return _Part(work.failed, work.deaths, work.seconds)

@@ -138,7 +138,7 @@ def _meanings(model: ModelPin) -> dict[Status, str]:
 def small_photos(
     job: Job, cells: Iterable[str | None], drawing: ProcessPool | None = None, within_s: float = _WITHIN_S
 ) -> Mapping[str, PagePhoto]:
-    """Read photos of a job, and make them small: cell → photo, without late ones."""
+    """Read photos of a job, and make them small: cell → photo, without late photos."""
     cell_of: dict[Path, str] = {}
     with scratch_folder(job.storage) as folder:
         with suppress(OSError):  # a full disk costs pictures, not the receipt

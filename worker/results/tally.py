@@ -156,7 +156,7 @@ class Tally:
     _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - the choice of photos is no secret
 
     def add(self, part: pa.Table, images: Images, schemas: Sequence[pa.Schema]) -> None:
-        """Count the next rows; ``schemas``: of their parts."""
+        """Count the next rows; ``schemas``: the schemas of their parts."""
         for work in map(part_work, schemas):
             self.hosts[work.worker.rpartition(":")[0]] += work.rows
             self.processes.add(work.worker)

@@ -46,9 +46,7 @@ def test_a_result_that_is_carried_over_is_that_of_a_full_run(yesterday: LabelReq
     nightly = replace(full, output=tmp_path / "nightly.parquet", previous=yesterday.output)
     assert run(full)[1] == []
     (carried,) = run(nightly)[1]
-    assert (
-        carried == f"Photos that are already in {job_folder(yesterday.output)} keep their answers (it has 39 photos)."
-    )
+    assert carried == f"Photos that are already in {job_folder(yesterday.output)} keep their answers (39 photos)."
     assert pq.read_table(nightly.output).equals(pq.read_table(full.output))
     jobs = [open_job(FolderStorage(job_folder(each.output))) for each in (full, nightly)]
     assert len({job.spec.rows_digest for job in jobs}) == 1
@@ -127,7 +125,7 @@ def test_what_another_preprocessing_began_is_not_gone_on_with(yesterday: LabelRe
     )
     assert run(yesterday)[0].rows == 40, "it is done, and its result is not changed"
     next((folder / "parts").iterdir()).unlink()
-    with pytest.raises(JobError, match="version 0, this one's is 1"):
+    with pytest.raises(JobError, match="version 0, but this one's is 1"):
         run(yesterday)
     assert run(replace(yesterday, restart=True))[0].rows == 40
 

@@ -37,7 +37,9 @@ def test_a_failed_job_says_why_and_what_to_do_wherever_it_is_looked_at(
     show_job("job", settings, as_json=False)
     with pytest.raises(JobError) as watched:
         watch_job("job", settings)
-    words = f"job cannot be merged: A part is damaged. Mend that, and hangtag jobs resume job --jobs {jobs.place}"
+    words = (
+        f"job cannot be merged: A part is damaged. Remove this cause, and hangtag jobs resume job --jobs {jobs.place}"
+    )
     printed = capsys.readouterr()
     assert words in printed.err
     assert words in printed.out
