@@ -351,7 +351,7 @@ def test_a_parquet_that_reads_as_fewer_rows_than_it_says_is_refused(tmp_path: Pa
     data, counts = file.read_bytes(), b"\x18\x01n\x15\x02\x16\x04"
     assert data.count(counts) == 1
     file.write_bytes(data.replace(counts, counts[:-1] + b"\x00"))  # the second column has no value
-    with pytest.raises(InputError, match=r"Expected 2 rows in the Parquet file .*a\.parquet, 2 are missing"):
+    with pytest.raises(InputError, match=r"Expected 2 rows in the Parquet file .*a\.parquet, but 2 are missing"):
         list(read_parquet(file).batches)
 
 

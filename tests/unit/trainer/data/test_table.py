@@ -55,7 +55,7 @@ def test_named_columns_of_every_kind_are_photos_labels_and_products(table, tmp_p
     ]
     assert (dataset.table.rows, dataset.table.rows_chosen, dataset.table.rows_without_label) == (6, 6, 1)
     assert dataset.table.notes == (
-        "labels are in 'colour', photos in 'main_photo', products under 'sku'",
+        "labels are in 'colour', photos in 'main_photo', products in 'sku'",
         "1 row has no label and is left out",
     )
     error = dataset.photos[-1].error
