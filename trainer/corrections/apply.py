@@ -198,13 +198,15 @@ def _write_products(job: Job, steps: "Sequence[Correcting]", name: str) -> dict[
             ProductStore(database, question.model.taxonomy or {})
             for database, question in zip(databases, job.questions, strict=True)
         ]
-        reviews = find_end_reviews(job)
+        reviews, disputed = find_end_reviews(job), [set[str]() for _ in steps]
         for batch in job.batches(VOTES, list(columns)):
             names = product_names(batch.rows, column)
-            for store, step, review, part in zip(stores, steps, reviews, batch.answers, strict=True):
-                store.add(step.answered(review.apply(part), batch.rows), names)
-        for question, store in zip(job.questions, stores, strict=True):
-            counts = write_by_group(question, column, store, folder / name)
+            for store, step, review, part, own in zip(stores, steps, reviews, batch.answers, disputed, strict=True):
+                answered, in_conflict = step.answered(review.apply(part), batch.rows)
+                store.add(answered, names)
+                own.update(names.filter(in_conflict).drop_null().to_pylist())
+        for question, store, own in zip(job.questions, stores, disputed, strict=True):
+            counts = write_by_group(question, column, store, folder / name, own)
             question.storage.upload(name, folder / name)
             written[f"{question.storage.place}/{name}"] = counts
     return written
@@ -311,8 +313,11 @@ class Correcting:
         columns += [pc.if_else(agreed, column, nothing) for column in (votes["reviewers"], was, remark)]
         return pa.Table.from_arrays(columns, schema=self.schema)
 
-    def answered(self, part: pa.Table, rows: pa.Table) -> pa.Table:
-        """A part with reviewers' answers, for votes of products. Rows with a remark have no vote, like failed rows."""
+    def answered(self, part: pa.Table, rows: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
+        """A part with reviewers' answers, for votes of products, and which rows reviewers disagree on.
+
+        Rows with a remark have no vote, like failed rows.
+        """
         votes = self._votes_on(part.column("sha256"), rows)
         is_remark = pc.is_valid(votes["remark"])
         agreed = pc.or_(is_remark, pc.is_valid(votes["label"]))
@@ -326,7 +331,7 @@ class Correcting:
         for name, cells in changed.items():
             column = pc.if_else(agreed, cells, part.column(name))
             part = part.set_column(part.column_names.index(name), name, column)
-        return part
+        return part, pc.fill_null(votes["in_conflict"], False)
 
     def _votes_on(self, sha256: pa.ChunkedArray, rows: pa.Table) -> pa.Table:
         numbers = pc.index_in(sha256.cast(pa.string()), value_set=self._photos)

@@ -130,17 +130,17 @@ class EarlierResults:
         return known if known or own is None else Known(sha256, own, carried=False)
 
     def at(self, url: str, etag: str) -> Known | None:
-        """The result of the bytes that the URL's host gave this ETag, if :meth:`etags` returned it."""
+        """The result of the bytes to which the URL's host gave this ETag."""
         place, sha256 = self._places.get(url, ("", ""))
+        if place != etag and self._previous:
+            place, sha256 = self._previous.places([url]).get(url, ("", ""))
         return self.find(sha256) if place == etag and sha256 else None
 
     def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
         """URL → the ETag that its host last gave, if its bytes are known."""
-        if self._previous:
-            before = self._previous.places([url for url in urls if url not in self._places])
-            self._bytes += _ENTRY_BYTES * len(before)
-            self._places |= before
-        return {url: self._places[url][0] for url in urls if url in self._places}
+        places = self._previous.places(urls) if self._previous else {}
+        places |= {url: self._places[url] for url in urls if url in self._places}
+        return {url: etag for url, (etag, _) in places.items()}
 
     def add(self, sha256: str, result: Scored | PartRow, places: Iterable[tuple[str | None, str | None]]) -> None:
         """Remember a result that would be the same another time; ``places``: URLs of the photo, with their ETags."""

@@ -278,6 +278,7 @@ class LoadedModels:
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
         self._kept = kept
+        self._needed = 0
         self._loaded: dict[tuple[str, str, float | None, float | None], Classifier] = {}
 
     def of(self, job: Job, name: str) -> list[Classifier]:
@@ -286,7 +287,7 @@ class LoadedModels:
         def report(question: Job, why: str) -> None:
             log_event("fallback_chosen", logging.WARNING, job=name, model=question.model.reference, error=why)
 
-        self._kept = max(self._kept, len(job.questions))
+        self._needed = len(job.questions)
         return [load_job_model(question, self.get, partial(report, question)) for question in job.questions]
 
     def get(self, pin: ModelPin) -> Classifier:
@@ -299,7 +300,7 @@ class LoadedModels:
             seconds = round(time.monotonic() - start, 3)
             log_event("model_loaded", model=pin.reference, digest=pin.digest, seconds=seconds)
         self._loaded[key] = model
-        while len(self._loaded) > self._kept:
+        while len(self._loaded) > max(self._kept, self._needed):
             del self._loaded[next(iter(self._loaded))]
         return model
 

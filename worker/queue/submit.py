@@ -132,7 +132,7 @@ def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
             return replace(catalogue, batches=chain(held, catalogue.batches)), ""
         if sum(one.nbytes for one in held) > _HELD_BYTES:
             break
-    missing = next((cell for batch in held for cell in _cells(catalogue, batch) if cell), "")
+    missing = next((cell for batch in held for cell in _cells(catalogue, batch) if cell and cell.strip()), "")
     example = f"such as {missing[:SHOWN]!r}" if missing else "the cells are empty"
     hint = f" ({words})" if (words := places.hint(missing)) else ""
     msg = (

@@ -5,7 +5,7 @@ Memory does not grow with the products.
 
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import groupby, islice
 from pathlib import Path
 from types import MappingProxyType
@@ -213,15 +213,20 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
     return pa.chunked_array([[name if name and name.strip() else None for name in names.to_pylist()]], pa.string())
 
 
-def write_by_group(job: Job, column: str, store: ProductStore, file: Path) -> GroupCounts:
-    """Write a row for each product, in order of first appearance. Prefix and cells are as in the result."""
+def write_by_group(
+    job: Job, column: str, store: ProductStore, file: Path, disputed: Collection[str] = ()
+) -> GroupCounts:
+    """Write a row for each product, in order of first appearance. Prefix and cells are as in the result.
+
+    ``disputed`` products go to review: reviewers disagree on one of their photos.
+    """
     options = job.spec.options
     kind = without_dictionary(job.chunk_table(0, [column]).schema.field(column).type)
     added = [field.with_name(options.prefix + field.name) for field in PRODUCT_SCHEMA]
     schema, counts = pa.schema([pa.field(column, kind), *added]), Counter[str]()
     escaped = frozenset(schema.names if options.excel_safe else schema.names[1:])
     with open_writer(file, file.suffix, schema, escaped, job.spec.delimiter, mark=options.excel_safe) as write:
-        rows = _rows(job, store, counts)
+        rows = _rows(job, store, counts, disputed)
         while batch := list(islice(rows, ROW_GROUP)):
             names, *columns = zip(*batch, strict=True)
             arrays = [pa.array(cells, field.type) for cells, field in zip(columns, PRODUCT_SCHEMA, strict=True)]
@@ -232,10 +237,12 @@ def write_by_group(job: Job, column: str, store: ProductStore, file: Path) -> Gr
     return GroupCounts(column=column, ungrouped=store.ungrouped, **of_products)
 
 
-def _rows(job: Job, store: ProductStore, counts: Counter[str]) -> Iterator[tuple[Any, ...]]:
+def _rows(job: Job, store: ProductStore, counts: Counter[str], disputed: Collection[str]) -> Iterator[tuple[Any, ...]]:
     model = job.model.reference
     for product, shares in store.products():
         vote = decide(product, shares, job.model.taxonomy or {})
+        if product.name in disputed and vote.status is Status.LABELED:
+            vote = vote._replace(status=Status.REVIEW, reason=ReviewReason.DISAGREEMENT)
         counts.update(("products", vote.status.value))
         counts["disagreeing"] += vote.reason is ReviewReason.DISAGREEMENT
         decided = (product.name, vote.label, vote.confidence, vote.status, vote.reason, vote.accepted_label)

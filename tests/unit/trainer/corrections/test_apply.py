@@ -169,7 +169,8 @@ PRODUCTS = [
     Row(5, "hats", product="open"), Row(6, "boots", product="open"),
     Row(7, "hats", 0.98, Status.LABELED, product="a sure photo differs"), Row(8, product="a sure photo differs"),
     Row(9, "boots", product="by its place"), Row(10, "boots", product="by its place"),
-    Row(11, "hats", product="in conflict"),
+    Row(11, "hats", product="in conflict"), Row(14, "hats", product="in conflict"),
+    Row(15, "hats", 0.98, Status.LABELED, product="sure, in conflict"),
     Row(12, "hats", 0.98, Status.LABELED, product="sure"),
     Row(13),
 ]  # fmt: skip
@@ -180,7 +181,8 @@ VOTES = [
     ("open", "boots", "review", "threshold", None, 2, 2, 0.5),
     ("a sure photo differs", "boots", "review", "disagreement", None, 2, 2, 0.5),
     ("by its place", "hats", "labeled", None, "hats", 2, 1, 1.0),
-    ("in conflict", "hats", "review", "threshold", None, 1, 1, 1.0),
+    ("in conflict", "hats", "review", "disagreement", None, 2, 2, 1.0),
+    ("sure, in conflict", "hats", "review", "disagreement", None, 1, 1, 1.0),
     ("sure", "hats", "labeled", None, "hats", 1, 1, 1.0),
 ]
 
@@ -189,9 +191,19 @@ def test_products_vote_again_with_the_answers(tmp_path: Path, store: CorrectionS
     labels = finished(tmp_path, PRODUCTS, JobOptions(group_column="product"))
     original = Path(labels.job.storage.place) / "by_group.parquet"
     before = original.read_bytes()
-    for photo, label in {0: "gloves", 1: "gloves", 2: "boots", 3: "hats", 8: "boots", 11: "boots"}.items():
+    for photo, label in {
+        0: "gloves",
+        1: "gloves",
+        2: "boots",
+        3: "hats",
+        8: "boots",
+        11: "boots",
+        14: "hats",
+        15: "boots",
+    }.items():
         say(store, photo, label)
-    say(store, 11, "hats", "bob")
+    for photo in (11, 15):
+        say(store, photo, "hats", "bob")
     for photo in (4, 10):
         remark(store, photo, "not_a_product")
     say(store, 9, "hats", image=str(tmp_path / "shop" / "photos" / "9.png"))
@@ -199,7 +211,7 @@ def test_products_vote_again_with_the_answers(tmp_path: Path, store: CorrectionS
     assert file == str(original.with_name("by_group.corrected.parquet"))
     table = pq.read_table(file).drop_columns(["confidence", "model"])
     assert [tuple(row.values()) for row in table.to_pylist()] == VOTES
-    assert counts.words == "8, 3 labeled, 4 to review (2 whose photos disagree), 1 failed"
+    assert counts.words == "9, 3 labeled, 5 to review (4 whose photos disagree), 1 failed"
     assert (counts.ungrouped, original.read_bytes()) == (1, before)
 
 

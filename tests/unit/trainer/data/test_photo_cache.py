@@ -203,7 +203,9 @@ def test_a_cache_whose_folder_cannot_be_made_is_told_with_why(tmp_path, picture,
 def test_features_that_cannot_be_written_are_told(tmp_path):
     (tmp_path / "file").touch()
     store = FeatureStore(tmp_path / "file", PreprocessSpec(size=32), "0" * 64)
-    with pytest.raises(InputError, match=r"photo cache in .*, got Not a directory; free some space, or set XDG_CACHE_HOME"):
+    with pytest.raises(
+        InputError, match=r"photo cache in .*, got Not a directory; free some space, or set XDG_CACHE_HOME"
+    ):
         store.add({"1": np.zeros(3, np.float32)})
 
 

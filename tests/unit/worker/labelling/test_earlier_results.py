@@ -1,8 +1,10 @@
+from typing import cast
+
 import numpy as np
 import pytest
 
 from models.errors import ImageFault
-from worker.labelling.earlier_results import EarlierResults
+from worker.labelling.earlier_results import EarlierResults, Known, PreviousResults
 
 from .rows import add, failed, known_of, labelled, sha256_of
 
@@ -46,3 +48,29 @@ def test_what_is_remembered_is_bounded(classes: int) -> None:
     found = sum(known.find(str(number)) is not None for number in range(count))
     assert 0 < found * (512 + scores.nbytes) <= (1 << 25) + (1 << 17)
     assert len(known.etags([f"http://shop.example/{number}" for number in range(count)])) == found
+
+
+class _Previous:
+    """A previous job that knows one photo."""
+
+    def places(self, urls):
+        return dict.fromkeys(urls, ('"a"', "0f"))
+
+    def find(self, sha256):
+        return Known(sha256, {"status": "labeled"}, carried=True)
+
+    def close(self):
+        """Nothing is open."""
+
+
+def test_a_place_of_the_previous_job_is_known_without_being_remembered() -> None:
+    """A request may take longer than what is remembered lasts, and rows without a result never end it."""
+    known, url = EarlierResults(cast("PreviousResults", _Previous())), "http://shop.example/1"
+    assert known.etags([url]) == {url: '"a"'}
+    assert not known._places
+    found = known.at(url, '"a"')
+    assert found is not None
+    assert found.carried
+    assert known.at(url, '"b"') is None
+    known.add("1e", {"status": "labeled"}, [(url, '"b"')])
+    assert known.etags([url]) == {url: '"b"'}
