@@ -87,7 +87,7 @@ def _answers(page: Page) -> None:
 
 def _promote(page: Page) -> None:
     page.get_by_role("button", name="Promote…").press("Enter")
-    expect(page.get_by_label("The reason, for the history")).to_be_focused()
+    expect(page.get_by_label("Reason, for the history")).to_be_focused()
 
 
 PLACES = (
