@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, Page, expect
 
+from tests.until import until
 from worker.job.receipt import finished_receipt
 from worker.label import earlier_job
 from worker.results.receipt_page import receipt_page
@@ -15,7 +16,6 @@ LABELS = 45
 """A receipt shows 40 of them, and a row for the others."""
 REST = ["and 5 more", "no label"]
 """Rows that stay at the end, however the table is sorted."""
-from tests.until import until
 
 
 @pytest.fixture
