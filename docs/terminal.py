@@ -2,8 +2,8 @@
 
 PHOTOS are labelled photos in class folders, NEW are photos to label. The commands run in FOLDER, which keeps their
 output as ``train.txt`` and so on; a command with a kept output does not run again.
-The picture has the lines of SHOWN in their order, and ``…`` for a gap. Lines appear one after the other, unless the
-reader's system asks for less motion.
+The picture shows the output lines that the constant SHOWN lists, and ``…`` where lines are left out. Lines appear one
+after the other, unless the reader's system asks for less motion.
 """
 
 import os

@@ -152,8 +152,9 @@ def expected_loss(
     is applied to each unseen photo. A changed label costs the difference of the two calibrated confidences, at least
     0.05.
 
-    ``reference`` and ``got`` are the logits of float32 and of the variant for any photos, ``(n, classes)``, divided by
-    the temperature. ``unseen`` are float32's logits of photos outside the training, ``(m, classes)``.
+    ``reference`` has float32's logits of n photos, ``got`` the variant's logits of the same photos, both ``(n,
+    classes)`` and divided by the temperature. ``unseen`` has float32's logits of photos outside the training, ``(m,
+    classes)``.
     """
     order = np.argsort(-reference, axis=1)[:, :2]
     (first, second), (now_first, now_second) = (np.take_along_axis(rows, order, 1).T for rows in (reference, got))

@@ -23,8 +23,8 @@ TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parque
 MAX_SEED: Final = 2**31 - 1
 _MOST_FOLDS: Final = 10
 DATA_HELP: Final = (
-    "Class folders, also inside train, val and test; or a table (.csv, .tsv, .jsonl, .parquet) with "
-    "image,label[,split][,group], where a group is a product, or with other columns."
+    "A folder with a folder for each class; these may be in train, val and test. Or a table (.csv, .tsv, .jsonl, "
+    ".parquet) with the columns image, label and, if you like, split and group (product). Options name other columns."
 )
 _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 

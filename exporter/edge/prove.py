@@ -41,7 +41,7 @@ class EdgeParity:
 
     Attributes:
         passed_over: number of photos that cannot be decoded.
-        largest, mean: absolute difference of a probability, against ``decode=full``. Not finite if a value is NaN.
+        largest, mean: absolute difference of the probabilities, against ``decode=full``. Not finite if a value is NaN.
         near_ties: number of photos whose two highest probabilities differ by at most 0.02, with ``decode=full``.
         flips: changed labels against ``decode=full``.
         own_flips: changed labels against the model's own spec, which usually scales JPEGs during decoding.

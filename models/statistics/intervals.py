@@ -153,8 +153,9 @@ def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.i
 def smallest_difference(photos: float, discordant: float) -> float:
     """The smallest difference of two accuracies that McNemar's test (two-sided, 5%) detects in four of five cases.
 
-    Sample size formula of Connor, "Sample size for testing differences in proportions for the paired-sample design",
-    Biometrics 43, 1987, solved for the difference at the observed discordance. Half a photo is added to each cell, as
+    Connor's formula for the sample size is solved for the difference, at the observed share of photos on which only one
+    model is right ("Sample size for testing differences in proportions for the paired-sample design", Biometrics 43,
+    1987). Half a photo is added to each cell, as
     in :func:`difference_interval`, so the result is above 0 even if both models agree on every photo. The difference
     cannot exceed the discordance.
 

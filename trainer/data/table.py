@@ -89,8 +89,8 @@ def read_table(
 ) -> tuple[list[TableRow], TableRead]:
     """Read the rows that have a label and meet all conditions.
 
-    The columns ``split``, ``group`` and ``sha256`` (also in capitals) have these meanings, unless an option gives them
-    another. ``names_split`` returns the split that a cell means, or None.
+    Columns named ``split``, ``group`` and ``sha256``, in any case, are read as such, unless an option uses them for
+    something else. ``names_split`` returns the split that a cell means, or None.
     """
     catalogue = open_catalogue(
         path,

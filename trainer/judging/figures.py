@@ -112,7 +112,7 @@ class SurestPhotos(EvaluationRecord):
 
 
 def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], effect: float = 1.0) -> Figures:
-    """Compare probabilities ``float32 (n, classes)`` with class indices ``(n,)`` of at least one photo.
+    """Compare predicted probabilities ``float32 (n, classes)`` with true class indices ``(n,)``; n is at least 1.
 
     ``effect``: how many photos are worth one independent photo, for the intervals; see :func:`group_effect`.
     """

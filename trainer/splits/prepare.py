@@ -1,4 +1,4 @@
-"""Turns labelled photos into pixels with splits. Unusable photos are excluded, with the reason."""
+"""Assigns labelled photos to splits, and decodes them. Unusable photos are excluded, with the reason."""
 
 import csv
 import itertools
@@ -54,7 +54,7 @@ class Prepared:
     notes: tuple[str, ...]
 
     def of(self, split: Split) -> list[AssignedPhoto]:
-        """The used product photos in one split, in order."""
+        """The photos of one split that show a product and are not excluded, in order of ``photos``."""
         return [photo for photo in self._used(split) if photo.label != NONE]
 
     def outliers(self, split: Split) -> list[AssignedPhoto]:

@@ -104,7 +104,7 @@ class ReviewQueue:
         self.restore(())
 
     def restore(self, statements: Iterable[Vote]) -> None:
-        """Replace all statements. The new statements are sorted by time. Leases stay."""
+        """Replace all statements by new ones, which must be sorted by time. Leases stay."""
         with self._lock:
             count = len(self._questions)
             self._statements: defaultdict[int, dict[str, list[Vote]]] = defaultdict(dict)

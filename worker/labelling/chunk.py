@@ -207,7 +207,7 @@ class OpenChunk:
 
 
 def is_done(job: Job, chunk: int) -> bool:
-    """Whether a chunk has its part of the latest retry."""
+    """Whether a chunk's part exists; if the latest retry includes the chunk, the part of that retry."""
     return job.storage.exists(part_key(chunk, job.retry().lowest_retry(chunk)))
 
 
