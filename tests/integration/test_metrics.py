@@ -6,6 +6,7 @@ import socket
 import time
 from collections import Counter
 from pathlib import Path
+from urllib.error import HTTPError
 from urllib.request import urlopen
 
 import pytest
@@ -32,8 +33,15 @@ class Watched:
         self.process: WorkerProcess = cluster.worker(env=named)
 
     def families(self) -> list[Metric]:
-        with urlopen(f"http://127.0.0.1:{self.port}/metrics") as answer:
-            return list(text_string_to_metric_families(answer.read().decode()))
+        text = until(self._scrape, "a scrape is answered")
+        return list(text_string_to_metric_families(text))
+
+    def _scrape(self) -> str:
+        try:
+            with urlopen(f"http://127.0.0.1:{self.port}/metrics") as answer:
+                return str(answer.read().decode())
+        except HTTPError:  # prometheus_client has read a count in the middle of a write; a scraper asks again
+            return ""
 
     def numbers(self, name: str) -> dict[tuple[str, ...], float]:
         """Values of the labels, in the order of their names → number."""
