@@ -136,7 +136,7 @@ def find_column(names: Sequence[str], name: str) -> str | None:
     return name if name in names else alike[0] if len(alike) == 1 else None
 
 
-def image_rank(name: str) -> int:
+def _image_rank(name: str) -> int:
     """The place of a name in ``IMAGE_COLUMNS``, the likeliest at 0; ``len(IMAGE_COLUMNS)`` for other names."""
     key = _key(name)
     return IMAGE_COLUMNS.index(key) if key in IMAGE_COLUMNS else len(IMAGE_COLUMNS)
@@ -144,12 +144,12 @@ def image_rank(name: str) -> int:
 
 def usual_image_column(names: Sequence[str]) -> str | None:
     """The first column with the likeliest usual name of an image column."""
-    name = min(names, key=image_rank, default="")
+    name = min(names, key=_image_rank, default="")
     return name if _is_usual(name) else None
 
 
 def _is_usual(name: str) -> bool:
-    return image_rank(name) < len(IMAGE_COLUMNS)
+    return _image_rank(name) < len(IMAGE_COLUMNS)
 
 
 _Opened = tuple[str, Reader, str]

@@ -78,7 +78,7 @@ class Downloads:
         self._client = started.result()
 
     def request(self, downloads: Sequence[Download]) -> None:
-        """Start downloads, except those that have started already."""
+        """Start the downloads that have not started yet."""
         self._wants += 1
         self._call(self._begin, downloads)
 

@@ -347,7 +347,7 @@ class Host:
     def _must_rest(self, now: float) -> bool:
         """Whether the host must rest: after silence for ``silent_s``, or after errors for ``total_s``.
 
-        A host that sent photos before rests as soon as it is silent, so that no photo uses up its tries.
+        A host that has sent photos rests at the first silence. So no photo uses up its tries.
         """
         if self._troubles < _SILENCES:
             return False

@@ -16,9 +16,9 @@ from models.errors import InputError, ParityError
 from models.manifest import AUTO, FLOAT32, INT8
 
 _QUICKER: Final = 1.12
-"""A default variant must be at least this many times as fast as float32. Speed is measured on one thread, because
-processes on all cores share caches and memory (a ``mobilenet`` that was 1.08 times as fast was only 0.99 times as fast
-with two processes; docs/measurements.md)."""
+"""A default variant must be at least this many times as fast as float32. Speed is measured on one thread.
+Processes on all cores share caches and memory: one ``mobilenet`` was 1.08 times as fast on one thread, and 0.99 times
+with two processes (docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
 """A default variant may send this share of rows to review in addition to float32's share, because so small a difference
 is noise. More is not allowed: people cost more than processors."""

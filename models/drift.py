@@ -316,8 +316,8 @@ class LabelShift:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """The weight of a proof row of each class, and each class's share of the catalogue.
 
-        As many rows as there are classes, distributed like the proof, are added to the catalogue. So a catalogue of a
-        few rows changes the shares little.
+        The catalogue gets additional rows, as many as there are classes, in the proportions of the proof. So a
+        catalogue of a few rows changes the shares little.
         """
         before = self._class_shares(rows)
         true, cell = np.divmod(self._pairs, self._cells)

@@ -133,7 +133,7 @@ class Reconciler:
     ) -> Iterator[int]:
         """Chunks without a part that nobody works on and that wait in no queue, in order, until the time is up.
 
-        At least one block of chunks is looked at. The first has ``most`` chunks; further blocks have more.
+        Looks at one block of chunks or more. The first block has ``most`` chunks, later blocks have more.
         """
         if most < 1 or job.cancelled:
             return

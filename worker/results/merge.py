@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from catalogue.catalogue import IMAGE_COLUMNS, image_rank
+from catalogue.catalogue import usual_image_column
 from catalogue.photo import PhotoLocator
 from catalogue.urls import is_url, scheme_of
 from catalogue.writers import UNWRITABLE, csv_lines, holds_bytes, open_writer, text_cells, without_formula
@@ -119,16 +119,12 @@ def _catalogue_names(job: Job) -> dict[str, str]:
     schema = job.chunk_table(0).schema
     for column in schema:
         shown = column.name
-        if shown != image and (shown.casefold() in taken or _is_taken_for_image(shown, image)):
+        if shown != image and (shown.casefold() in taken or usual_image_column([shown, image]) == shown):
             while shown.casefold() in taken or shown in schema.names:
                 shown = f"catalogue_{shown}"
         if column.name == image or not holds_bytes(column.type):
             names[column.name] = shown
     return names
-
-
-def _is_taken_for_image(name: str, image: str) -> bool:
-    return image_rank(name) < len(IMAGE_COLUMNS) and image_rank(name) <= image_rank(image)
 
 
 def _best_texts(top_k: pa.ListArray) -> list[str]:
