@@ -26,8 +26,9 @@ from worker.job.parts import Status, with_leaves
 from worker.job.receipt import REVIEW_FILE, ClassMix, RepeatedPicture, finished_receipt
 from worker.results.products import product_names, to_review
 
-_BUCKETS: Final = 2**22
-"""Pictures are first counted in buckets, by row and by product, in 32 MB; then full buckets exactly."""
+_MOST_BUCKETS: Final = 2**22
+"""Pictures are first counted in buckets, by row and by product, in at most 32 MB; then full buckets exactly."""
+_BUCKETS_A_ROW: Final = 16
 _FEWEST, _MANY_ROWS = 5, 10
 _SHARE: Final = 100
 """A picture has many rows from 10 on; in a job of less than 1,000 rows, from 1% of them on, but at least 5."""
@@ -117,20 +118,19 @@ def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
 
 def _repeated_pictures(job: Job) -> dict[int, PictureRows]:
     """Pictures under many rows, or under many products. One product alone may repeat its picture."""
-    of_rows, of_products = (np.zeros(_BUCKETS, np.uint32) for _ in range(2))
+    buckets = min(_MOST_BUCKETS, _BUCKETS_A_ROW * job.spec.rows)
+    of_rows, of_products = (np.zeros(buckets, np.uint32) for _ in range(2))
     for numbers, keys, products in _picture_rows(job):
         chunks = (numbers // job.spec.chunk_rows).astype(np.uint64)
-        np.add.at(of_rows, _bucket(keys), 1)
-        np.add.at(of_products, _bucket(np.unique(np.stack([keys, products, chunks]), axis=1)[0]), 1)
-    many_rows, many_products = (
-        _repeat_limit(buckets[buckets > 0], job.spec.rows) for buckets in (of_rows, of_products)
-    )
+        np.add.at(of_rows, _bucket(keys, buckets), 1)
+        np.add.at(of_products, _bucket(np.unique(np.stack([keys, products, chunks]), axis=1)[0], buckets), 1)
+    many_rows, many_products = (_repeat_limit(counts[counts > 0], job.spec.rows) for counts in (of_rows, of_products))
     suspects = (of_rows >= many_rows) | (of_products >= many_products)
     if not suspects.any():
         return {}
     rows, spread, first = Counter[int](), defaultdict[int, set[int]](set), dict[int, int]()
     for numbers, keys, products in _picture_rows(job):
-        chosen = suspects[_bucket(keys)]
+        chosen = suspects[_bucket(keys, buckets)]
         pictures, places, counts = np.unique(keys[chosen], return_index=True, return_counts=True)
         rows.update(dict(zip(pictures.tolist(), counts.tolist(), strict=True)))
         first = dict(zip(pictures.tolist(), numbers[chosen][places].tolist(), strict=True)) | first
@@ -143,8 +143,8 @@ def _repeated_pictures(job: Job) -> dict[int, PictureRows]:
     }
 
 
-def _bucket(keys: Keys) -> Rows:
-    return (keys % np.uint64(_BUCKETS)).astype(np.intp)
+def _bucket(keys: Keys, buckets: int) -> Rows:
+    return (keys % np.uint64(buckets)).astype(np.intp)
 
 
 def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys]]:
