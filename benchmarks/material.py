@@ -66,7 +66,7 @@ def photo_list(photos: Path) -> list[str]:
 
 
 def readable_photos(photos: Path) -> list[bytes]:
-    """The folder's decodable photos: bytes after the end of a broken photo could change its error."""
+    """The folder's decodable JPEGs: a comment in a broken photo could change its error."""
     readable = []
     for name in photo_list(photos)[:ORIGINALS]:
         data = Path(name).read_bytes()
@@ -74,7 +74,8 @@ def readable_photos(photos: Path) -> list[bytes]:
             preprocess(data, PreprocessSpec(size=32))
         except ImageError:
             continue
-        readable.append(data)
+        if data.startswith(b"\xff\xd8"):
+            readable.append(data)
     return readable
 
 
@@ -86,7 +87,12 @@ def write_distinct(folder: Path, originals: Sequence[bytes], numbers: Sequence[i
     for number, data in zip(numbers, cycle(originals), strict=False):
         file = folder / distinct_name(number)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(data + number.to_bytes(8, "big"))
+        file.write_bytes(_with_comment(data, number.to_bytes(8, "big")))
+
+
+def _with_comment(jpeg: bytes, comment: bytes) -> bytes:
+    """The JPEG with a comment segment at its start. Bytes after its end would take Hangtag longer to decode."""
+    return jpeg[:2] + b"\xff\xfe" + (len(comment) + 2).to_bytes(2, "big") + comment + jpeg[2:]
 
 
 def distinct_name(number: int) -> str:
