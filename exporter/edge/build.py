@@ -25,7 +25,7 @@ _CHANNELS: Final = 3
 
 
 def fit_graph(spec: PreprocessSpec) -> onnx.ModelProto:
-    """The graph of a spec's size and fit. Its input is a decoded photo.
+    """Build the graph that resizes a decoded photo by a spec's size and fit.
 
     Input ``image``, ``uint8 [height, width, 3]``: upright, opaque sRGB, of any size. Output ``pixels``, ``uint8 [1, S,
     S, 3]``: the same pixels as from Pillow.
@@ -65,7 +65,7 @@ def _square(nodes: Nodes, spec: PreprocessSpec) -> str:
 
 
 def _tall(nodes: Nodes, height: tuple[str, str], width: tuple[str, str]) -> str:
-    """Pillow's rule: whether the height loses more than twice as many pixels as the width."""
+    """Whether the height shrinks so much that Pillow resizes it first: more than twice as many pixels as the width."""
     lower, narrower = (nodes.add("Sub", *before_after) for before_after in (height, width))
     limit = nodes.add("Max", nodes.add("Mul", narrower, nodes.ints(2)), nodes.ints(0))
     return nodes.add("Squeeze", nodes.add("Greater", lower, limit))

@@ -17,7 +17,7 @@ from models.preprocess import preprocess, whole_pixels
 _NEAR_TIE: Final = 0.02
 """Two classes may change places if their probabilities differ by at most this value."""
 _FEW: Final = 500
-"""With fewer photos, one near-tie may change its label, because one photo is more than a fifth of a percent."""
+"""With fewer photos, one near-tie may change its label, because one photo is then more than 0.2%."""
 _MEAN: Final = 0.005
 """The largest mean change of a probability. Another fit changes probabilities by 0.02 on average. The other order of
 steps in ``whole_pixels`` (colour profile, CMYK and transparency after the resize) changes them by 0.0001."""
@@ -40,7 +40,7 @@ class EdgeParity:
     """The differences between an edge graph and the same model with Python preprocessing.
 
     Attributes:
-        passed_over: number of photos that cannot be decoded.
+        passed_over: number of undecodable photos.
         largest, mean: absolute difference of the probabilities, against ``decode=full``. Not finite if a value is NaN.
         near_ties: number of photos whose two highest probabilities differ by at most 0.02, with ``decode=full``.
         flips: changed labels against ``decode=full``.
@@ -76,7 +76,7 @@ class EdgeParity:
 
     @property
     def sure_agreement(self) -> float:
-        """Of the photos that need no review, the share whose label is the same as with the model's own spec."""
+        """Share of the photos without review whose label is the same as with the model's own spec."""
         return _share(self.sure, self.sure_flips)
 
     @property
@@ -86,10 +86,7 @@ class EdgeParity:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons not to publish the edge graph.
-
-        On a few hundred photos, half a point of accuracy may be chance. Such a loss passes, and is shown.
-        """
+        """The reasons not to publish the edge graph. Losses of accuracy within chance are allowed, and shown."""
         one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= _NEAR_TIE
         points, low = (0.0, -np.inf) if self.cost is None else (self.cost.points, self.cost.points_95[0])
         too_much = (
@@ -122,7 +119,7 @@ def prove_edge(
     labels: Sequence[int] | None,
     max_drop: float = 0.5,
 ) -> EdgeParity:
-    """Compare an edge graph with its model behind Python preprocessing, on photo files. Skips undecodable files.
+    """Compare an edge graph with its model after Python preprocessing, on photo files. Skips undecodable files.
 
     ``labels`` are the true class indices, if known. ``max_drop``: points of accuracy that may be lost.
     """

@@ -2,13 +2,13 @@
 
 The method is that of ``libImaging/Resample.c``: each output pixel is a weighted mean of input pixels. The weights form
 a triangle as wide as the scale, and have 22 bits. The axes are resized one after the other, and rounded to 8 bits in
-between. Weights are never negative, so each weight is three unsigned bytes, and ``MatMulInteger`` computes the same
-sums as Pillow: products of unsigned bytes never saturate. ONNX's own ``Resize`` differs in one or two pixels of a
+between. Weights are never negative, so each weight is three unsigned bytes, whose products never saturate.
+``MatMulInteger`` thus computes the same sums as Pillow. ONNX's own ``Resize`` differs in one or two pixels of a
 hundred.
 
-The order of the axes affects the rounding. Since version 13 Pillow begins with the height if the height shrinks much
-more than the width. Older versions differ by a level in some pixels of very tall photos. Both orders use the same
-nodes, with other shapes.
+The order of the axes affects the rounding. Since version 13, Pillow begins with the height if it shrinks much more than
+the width. Older versions differ by a level in some pixels of very tall photos. Both orders use the same nodes, with
+other shapes.
 
 A weight matrix for a whole axis would be nearly all zeros. A loop computes a few outputs at a time, from the part of
 the photo under their triangles. This is faster than Pillow, and takes little memory.
@@ -38,7 +38,7 @@ class Nodes:
         self.constants: list[onnx.TensorProto] = []
 
     def inside(self) -> "Nodes":
-        """Nodes for the body of a loop. They may read the outer nodes, and share the constants."""
+        """Nodes for the body of a loop, which can read outer nodes and constants."""
         body = Nodes(self._prefix)
         body._numbers, body._known, body.constants = self._numbers, self._known, self.constants
         return body
