@@ -1,4 +1,4 @@
-"""Chooses the options that a person left open: fit, epochs, folds. Reduces epochs and folds for a time limit."""
+"""Chooses options that the user did not set (fit, epochs, folds). Reduces epochs and folds for a time limit."""
 
 import hashlib
 import math
@@ -30,21 +30,21 @@ _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos, folds are worth their time. On 340 photos, a network with an accuracy of 0.86 proved a
-precision of 0.98 for at most a fifth of the photos. On 3,400 photos, it did so for half."""
+"""With fewer validation photos, folds are worth their time. A network with an accuracy of 0.86 proved a precision of
+0.98 for at most a fifth of 340 photos, but for half of 3,400 photos."""
 _FEWEST_EPOCHS: Final = 12
 """With fewer epochs, folds from random weights learn too little to prove a precision."""
 _ONE_SHAPE: Final = 0.1
 """Photos have the same shape if width / height differs from the median by at most this share."""
 _NEARLY_ALL: Final = 0.9
 _LITTLE_WHITE: Final = 0.1
-"""Photos are not stretched if padding would leave less of the square white."""
+"""Photos are stretched only if padding would leave at least this share of the square white."""
 _MOST_EVEN: Final = 3.0
 """Photos are weighted by class if the largest class has more than this many times the photos of the smallest."""
 _MORE_EPOCHS: Final = 3
 """With a time limit, a fast machine trains for at most this many times the usual epochs."""
 _WORTH_FORETELLING: Final = 100
-"""The pace is not measured if fine-tuning takes fewer steps."""
+"""The training speed is not measured if fine-tuning takes fewer steps."""
 _JUDGING: Final = 0.4
 """The time to predict a photo, as a share of the time to train on it."""
 _SAVING_S: Final = 0.5

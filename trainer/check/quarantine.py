@@ -25,7 +25,7 @@ _COLUMNS: Final = ("from", "to", "reason")
 
 
 def make_outside(data: Path, folder: Path, option: str) -> None:
-    """Make the folder of an option. InputError if it is inside the data: moved files would be read as data again."""
+    """Create the folder of an option. Raises InputError if the folder is inside the data, which would be read again."""
     within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
     if within or (folder.exists() and not folder.is_dir()):
         msg = f"Expected a folder outside {data} for {option}, got {folder}; choose another folder."
@@ -37,7 +37,7 @@ def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that would harm a training, with the reasons.
 
     Of photos with one picture and two labels, only those in the earliest split are moved (no split, train, val, test).
-    Files that changed after their SHA-256 was recorded stay, and so do photos whose host failed this time.
+    Files that changed after their SHA-256 was recorded are not moved, nor are photos whose host failed.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {
@@ -155,7 +155,7 @@ class BroughtBack:
 
 
 def bring_back(folder: Path) -> BroughtBack:
-    """Move all files in a quarantine's log back. InputError before the first move if a place is taken."""
+    """Move all files of a quarantine back. If a place is taken, raises InputError and moves no file."""
     log = _read_log(folder)
     moves = {there: back for there, back in log.items() if os.path.lexists(there)}
     taken = next((back for back in moves.values() if os.path.lexists(back)), None)
@@ -164,7 +164,7 @@ def bring_back(folder: Path) -> BroughtBack:
         raise InputError(msg)
     renamed = []
     for there, back in moves.items():
-        place = _free(back)  # an earlier file of this name may just have moved back
+        place = _free(back)  # another file of this name may just have moved back
         _move(there, place)
         renamed += [place] if place != back else []
     lost = [back for there, back in log.items() if there not in moves and not os.path.lexists(back)]

@@ -56,7 +56,7 @@ class CorrectedResult:
 
     Attributes:
         output: the path or URL of the corrected copy.
-        changed: number of rows with a new label. ``confirmed``: number of rows whose label reviewers confirmed.
+        changed: number of rows with a new label. confirmed: number of rows whose label reviewers confirmed.
         remarked: number of rows with a remark instead of a label.
         in_conflict: number of unchanged rows on which reviewers disagree. In a job with several models, a row counts
             once per question in these four numbers.
@@ -81,7 +81,7 @@ class CorrectedResult:
 
 
 def find_labels(name: str, jobs: str) -> Labels:
-    """The result at a path, in a ``.job`` folder, or of the job with this name in ``jobs``."""
+    """Find a result by its path, its ``.job`` folder, or the name of its job in ``jobs``."""
     path = Path(name)
     if path.suffix == ".job" and path.is_dir():
         path = path.with_suffix("")
@@ -140,9 +140,9 @@ def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> Corr
 def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: Job) -> CorrectedResult:
     """Write a corrected copy of a job's result: all rows in their order, with all columns.
 
-    docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and its
-    own store, and ``status`` becomes the worst status of all. If a CSV has a byte order mark, so does its copy. The
-    file extension chooses the format. The copy is written completely or not at all. Memory does not grow with the rows.
+    docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and
+    store, and ``status`` becomes the worst status. If a CSV has a byte order mark, so does its copy. The file extension
+    chooses the format. The copy is written completely or not at all. Memory does not grow with the rows.
     """
     _check_copy(output, result)
     reader = _reader(result)
@@ -185,7 +185,7 @@ def groups_copy(result: Path) -> str:
 
 
 def _write_products(job: Job, steps: "Sequence[Correcting]", name: str) -> dict[str, GroupCounts]:
-    """Let the products vote again, with reviewers' answers; returns the path of each table, and its counts."""
+    """Compute the products' votes again, with reviewers' answers. Returns each table's path and counts."""
     column = job.spec.options.group_column
     if column is None:
         return {}
@@ -314,9 +314,9 @@ class Correcting:
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def answered(self, part: pa.Table, rows: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
-        """A part with reviewers' answers, for votes of products, and which rows reviewers disagree on.
+        """Apply reviewers' answers to a part file, for votes of products. Also returns the rows with disagreements.
 
-        Rows with a remark have no vote, like failed rows.
+        Rows with a remark do not vote.
         """
         votes = self._votes_on(part.column("sha256"), rows)
         is_remark = pc.is_valid(votes["remark"])
@@ -355,7 +355,7 @@ class Correcting:
 
 
 def correct_worst(table: pa.Table, job: Job) -> pa.Table:
-    """The rows, with the worst status of each row computed again from the corrected statuses of all questions."""
+    """Compute each row's worst status from the corrected statuses of all questions."""
     names = [f"{question.spec.options.prefix}status" for question in job.questions]
     statuses = worst_status([table.column(name).cast(pa.string()) for name in names])
     place = table.schema.get_field_index(job.spec.options.prefix + WORST)

@@ -52,7 +52,8 @@ def import_command(
     ],
     corrections: CorrectionsOption = None,
     reviewer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The reviewer of rows without a reviewer.", show_default=False)
+        str | None,
+        typer.Option(metavar="NAME", help="The reviewer's name, for rows without a name.", show_default=False),
     ] = None,
     image_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column with the photos.", show_default=False)
@@ -60,7 +61,8 @@ def import_command(
     image_root: Annotated[
         Path | None,
         typer.Option(
-            help="Start of relative paths. Default: the setting of the job or run next to FILE, or the file's folder.",
+            help="The folder at which relative paths start. Default: as in the job or run next to FILE, or else "
+            "FILE's folder.",
             show_default=False,
         ),
     ] = None,
@@ -119,7 +121,7 @@ def apply_command(
     """Write a copy of a result with the labels on which reviewers agree. The original does not change.
 
     The copy has all rows in the same order, and three more columns: reviewed_by, was (the label before) and remark.
-    With a group column, the products vote again: by_group.corrected in the job's folder has their labels.
+    With a group column, by_group.corrected in the job's folder has the products' new labels.
 
     Examples:
 

@@ -38,8 +38,8 @@ class Added:
 class CorrectionStore:
     """The file of reviewers' votes. Votes are appended; a reviewer may also withdraw a vote.
 
-    Readers skip an incomplete last row from a killed writer; the next row replaces it. People may save the file with
-    other columns or separators. The next vote rewrites the file in our format.
+    Readers skip an incomplete last row from a killed writer; the next row replaces it. If people save the file with
+    other columns or separators, the next vote rewrites the file in our format.
 
     If the file cannot be read, every method raises an InputError before it writes. The error lists the invalid rows. A
     missing file has no votes.
@@ -95,7 +95,7 @@ class CorrectionStore:
                 self._write([*self._rows(), *votes])
 
     def withdraw(self, vote: Vote) -> bool:
-        """Remove a vote, and replace the file. False if the file has no equal vote."""
+        """Remove a vote, and replace the file. Returns False if the file lacks the vote."""
         with self._alone():
             votes = list(self._rows())
             if vote in votes:
@@ -105,8 +105,8 @@ class CorrectionStore:
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes, and replace the file.
 
-        An ``untimed`` vote gets the time of its file. If it repeats the reviewer's last vote on the photo, it is added
-        only if the photo is at a path that no vote has.
+        An ``untimed`` vote gets the time of its file. A vote that repeats the reviewer's last vote on the photo is
+        added only for a new path of the photo.
         """
         with self._alone():
             before = set(self._rows())

@@ -94,7 +94,7 @@ class _PhotoCache:
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
         """Decode the files (SHA-256 → path) that the cache lacks. After an error the decoded photos stay.
 
-        A file that changed since it was hashed is a fault. Its decoded photo is stored under the new SHA-256.
+        A file that changed after it was hashed gets a fault, and its decoded photo is stored under the new SHA-256.
         """
         new = [(sha256, path) for sha256, path in files.items() if self.lacks(sha256)]
         for start in range(0, len(new), self._shard):
@@ -159,7 +159,7 @@ class _PhotoCache:
         self._tables.append(table)
 
     def _map(self, arrays: Path) -> None:
-        """Prepare to read a shard's arrays."""
+        """Open a shard's arrays for reading."""
 
 
 class StatisticsStore(_PhotoCache):
@@ -248,10 +248,10 @@ class FeatureStore:
 
 
 class _Pass:
-    """One pass over new photos. It writes a record for each photo. The record is empty if the next pass must try again.
+    """One pass over new photos, which writes a record for each photo. After an empty record, the next pass tries again.
 
-    The next pass tries again after unreadable files (not damaged bytes), changed files, time limits, and deaths by
-    SIGKILL, because the kernel may have been short of memory.
+    Records are empty for files that cannot be read or have changed, for time limits, and for deaths by SIGKILL, because
+    the kernel may have been short of memory.
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:

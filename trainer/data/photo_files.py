@@ -41,7 +41,7 @@ _MEANT_FOR_PHOTOS: Final = frozenset(
 
 
 class FaultKind(StrEnum):
-    """Faults of files. If :class:`models.errors.ImageFault` has the same fault, the values are equal."""
+    """Faults of files. Faults that are also in :class:`models.errors.ImageFault` have equal values."""
 
     TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"
@@ -73,7 +73,7 @@ def changed(path: Path) -> PhotoFault:
 def hash_photos(
     photos: "Sequence[LabeledPhoto]", on_photo: Callable[[int, int], None] = lambda done, total: None
 ) -> "tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, PhotoFault]]]":
-    """The usable photos, each with the SHA-256 of its file, and the other photos, each with its fault."""
+    """Hash photos. Returns usable photos with their SHA-256, and other photos with their faults."""
     hashed: list[tuple[LabeledPhoto, str]] = []
     unread: list[tuple[LabeledPhoto, PhotoFault]] = []
     with ThreadPoolExecutor(_THREADS) as pool:
@@ -99,7 +99,7 @@ def _read(photo: "LabeledPhoto") -> str | PhotoFault:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a photo's file, in hex. ImageError if the file cannot be read."""
+    """The SHA-256 of a photo's file, in hex. Raises ImageError if the file cannot be read."""
     return hashlib.sha256(read_photo(path)).hexdigest()
 
 
@@ -144,7 +144,7 @@ class ImageStatistics:
         exif: whether there are EXIF tags. In a TIFF, which consists of tags, only tags of cameras and editors count.
         grey: whether all pixels of the small copy are grey.
         brightness_5, brightness_99: percentiles of the perceived brightness, 0 to 1.
-        entropy: of the histograms, in bits.
+        entropy: entropy of the histograms, in bits.
         edges, histogram_spread: standard deviations of the edges and of the grey histogram, at 64 px.
         steepest: 99.9th percentile of steps between neighbouring pixels, 0 to 255, in any colour, at 512 to 1,023 px.
         border_red, border_green, border_blue: mean of the outermost pixels, 0 to 255.

@@ -25,7 +25,7 @@ _IMAGE: Final = "image"
 _GROUP: Final = "group"
 _SPLIT: Final = "split"
 _MOST_CLASSES: Final = 1000
-"""The largest number of labels in a label column. More different values are prices, names or product numbers."""
+"""The largest number of labels in a label column. A column with more values has prices, names or product numbers."""
 _LONGEST: Final = 1000
 _SHORT: Final = 100
 _NAMED: Final = 5
@@ -52,8 +52,8 @@ class TableRow:
 class TableRead:
     """The columns and conditions of a table, and counts.
 
-    The first fields are those of ``TableOptions``, with the columns that Hangtag chose.
-    ``rows_chosen``: number of rows that meet all conditions. ``rows_without_label``: number of these without a label.
+    The first fields repeat ``TableOptions``, with the columns that Hangtag chose. ``rows_chosen``: number of rows that
+    meet all conditions. ``rows_without_label``: number of chosen rows without a label.
     """
 
     image_column: str
@@ -71,7 +71,7 @@ class TableRead:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks for a person, one per line, without folders."""
+        """Remarks for the user, one per line, without folders."""
         notes = []
         if (self.image_column, self.label_column, self.group_column or _GROUP) != (_IMAGE, LABEL, _GROUP):
             products = f", products in {self.group_column!r}" if self.group_column else ""
@@ -157,7 +157,7 @@ def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
 def _with_splits_noted(
     catalogue: Catalogue, columns: Iterable[str], names_split: Callable[[str], object]
 ) -> Iterator[pa.RecordBatch]:
-    """Pass the batches on. At the end, note each column whose cells all name splits (at least two splits)."""
+    """Yield the batches. At the end, note each column whose cells all name splits (at least two splits)."""
     split_words: dict[str, dict[object, str]] = {
         name: {} for name in columns if _is_text(catalogue.schema.field(name).type)
     }
