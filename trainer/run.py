@@ -92,7 +92,7 @@ class RunArgs(TrainRequest):
 
     @property
     def pools_folds(self) -> bool:
-        """Whether out-of-fold rows count as the network's own: the folds have the same first weights and training."""
+        """Whether out-of-fold rows count as the network's own: each fold has its initial weights and training."""
         return self.cv and self.fold_weights is None
 
     @property
@@ -137,9 +137,9 @@ class Run:
 
     path: Path
 
-    best = Inside("weights/best.keras")  # of the best epoch: the last epoch, if the rate has fallen to 0
-    last = Inside("weights/last.keras")  # of the last complete epoch
-    state = Inside("weights/state.npz")  # for ``--resume``, after the last complete epoch
+    best = Inside("weights/best.keras")  # network of the best epoch, or of the last epoch if the rate has fallen to 0
+    last = Inside("weights/last.keras")  # network of the last complete epoch
+    state = Inside("weights/state.npz")  # training state after the last complete epoch, for ``--resume``
     splits = Inside("splits.csv")  # the split of each photo
     excluded = Inside("excluded.csv")  # excluded files, with the reasons
     history = Inside("results.csv")  # one row per epoch
@@ -201,7 +201,7 @@ class Run:
         return Run(self.path / "folds" / str(number))
 
     def notes(self) -> tuple[str, ...]:
-        """Remarks on the data for a person, one per line."""
+        """Remarks on the data for the user, one per line."""
         path = self.path / "notes.txt"
         return tuple(path.read_text().splitlines()) if path.is_file() else ()
 
@@ -210,7 +210,7 @@ class Run:
         replace_file(self.path / "notes.txt", "".join(f"{note}\n" for note in notes).encode())
 
     def read_confidence(self) -> Confidence:
-        """Read ``confidence.json``. InputError if it is damaged or of another version."""
+        """Read ``confidence.json``. Raises InputError if the file is damaged or of another version."""
         try:
             return Confidence.model_validate_json(self.confidence.read_bytes())
         except (OSError, ValidationError) as error:
@@ -219,7 +219,7 @@ class Run:
             raise InputError(msg) from error
 
     def args(self) -> RunArgs:
-        """Read ``args.json``. InputError if it is damaged or of another version."""
+        """Read ``args.json``. Raises InputError if the file is damaged or of another version."""
         try:
             return RunArgs.model_validate_json((self.path / "args.json").read_bytes())
         except ValidationError as error:
@@ -236,7 +236,7 @@ class Run:
 
 
 def open_run(path: Path) -> Run:
-    """Find a run on disk. InputError if there is none."""
+    """Open a run on disk. Raises InputError if there is no run."""
     if not (path / "args.json").is_file():
         msg = f"Expected a run (a folder with args.json) at {path}, found none; make one with hangtag train."
         raise InputError(msg)
@@ -289,7 +289,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
-    """The epoch with the highest validation accuracy. Of equal epochs, the lowest loss, then the first."""
+    """The epoch with the highest validation accuracy, then with the lowest loss, then the first."""
     return max(history, key=epoch_rank)
 
 
@@ -299,7 +299,7 @@ def epoch_rank(figures: EpochFigures) -> tuple[bool, float, float, int]:
 
 
 def read_history(path: Path) -> list[EpochFigures]:
-    """The rows of ``results.csv``, empty before it is written. InputError if it is damaged."""
+    """Read the rows of ``results.csv``, if it exists. Raises InputError if the file is damaged."""
     if not path.is_file():
         return []
     try:

@@ -1,7 +1,7 @@
 """Scheduled retraining: Celery's beat sends a message when a cycle is due, and a train worker runs the cycle.
 
-An extra message does no harm: a cycle holds a lock, continues a killed cycle, and ends in seconds without new data. So
-only beat's own file stores past due times, and Redis may lose any message.
+An extra message is harmless, because a cycle holds a lock, continues a killed cycle, and ends in seconds without new
+data. Redis may lose any message, because only beat's own file stores past due times.
 """
 
 import ctypes
@@ -126,7 +126,7 @@ def start_train_worker(
 def run_cycle(command: Sequence[str], configs: Collection[str], config: str, when: str) -> int | None:
     """Run a cycle in a separate process, which frees its memory at the end, and log its lines.
 
-    The process dies with this process. Returns the cycle's exit status. None if this worker has no such config.
+    The process dies with this process. Returns the cycle's exit status. None if this worker does not have the config.
     """
     if config not in configs:
         log_event("cycle_refused", logging.WARNING, config=config, known=", ".join(sorted(configs)))

@@ -43,7 +43,7 @@ class TrainResult:
 
     @property
     def interrupted(self) -> bool:
-        """Whether a person stopped the training."""
+        """Whether the user stopped the training."""
         return self.args.state is RunState.INTERRUPTED
 
 
@@ -51,10 +51,10 @@ class TrainingView(FitView, Progress, Protocol):
     """Shows the progress of a training."""
 
     def goes_on(self, evaluation: Evaluation, run: Run, args: RunArgs, seconds: float | None) -> None:
-        """Fine-tuning begins with these args, and takes ``seconds``, if known. The head's run is complete."""
+        """Called when the head's run is complete and fine-tuning begins. ``seconds``: its expected time, if known."""
 
     def prepared(self, prepared: Prepared, args: RunArgs) -> None:
-        """The data is ready."""
+        """Called when the data is ready."""
 
 
 def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) -> TrainResult:

@@ -53,7 +53,7 @@ class ClassFigures(EvaluationRecord):
 
 
 class Figures(EvaluationRecord):
-    """The figures of one split. Precision, recall and F1 are means over the classes that occur in it.
+    """The figures of one split. Precision, recall and F1 are means over the split's classes.
 
     ``top5`` is None if there are at most five classes. ``ece`` is the calibration error of the likeliest class.
     ``loss`` is the mean cross-entropy.
@@ -103,7 +103,7 @@ class OutlierFigures(EvaluationRecord):
 
 
 class SurestPhotos(EvaluationRecord):
-    """Figures of the surest of ``of`` photos: confidence at least ``threshold``. The figures prove no precision."""
+    """Figures of the photos with at least the confidence ``threshold``, among ``of`` photos."""
 
     threshold: float
     photos: int
@@ -114,7 +114,7 @@ class SurestPhotos(EvaluationRecord):
 def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], effect: float = 1.0) -> Figures:
     """Compare predicted probabilities ``float32 (n, classes)`` with true class indices ``(n,)``; n is at least 1.
 
-    ``effect``: how many photos are worth one independent photo, for the intervals; see :func:`group_effect`.
+    ``effect``: the design effect for the intervals; see :func:`group_effect`.
     """
     guesses = probabilities.argmax(axis=1)
     per_class = _per_class(guesses, labels, classes, effect)
@@ -135,12 +135,11 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 
 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
-    """How many photos are worth one independent photo.
+    """Design effect: the number of photos that are worth one independent photo.
 
-    1 if every photo shows a different picture and product.
-
-    ``groups`` has the group of each photo ``(n,)``. Photos of one picture or product share a group. The result assumes
-    one more group of usual size, all wrong: with few wrong groups, photos could look independent by chance.
+    The effect is 1 if every photo shows a different picture and product. ``groups`` has the group of each photo
+    ``(n,)``. Photos of one picture or product share a group. The result assumes an additional, wrong group of usual
+    size, because few wrong groups could look independent by chance.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -210,7 +209,7 @@ def realised(
 ) -> AchievedPrecision:
     """The figures of a target on photos, from calibrated probabilities and class indices ``(n,)``. At least one photo.
 
-    ``effect``: how many photos are worth one independent photo, for the intervals.
+    ``effect``: the design effect for the intervals.
     """
     levels = label_levels(probabilities, known, target.thresholds, target.nodes, tree)
     guesses = probabilities.argmax(axis=1)
@@ -266,7 +265,7 @@ def levels_text(achieved: AchievedPrecision) -> str:
 
 
 def distances_text(away: Mapping[int, int]) -> str:
-    """The distances of wrong classes, such as ``Wrong likeliest classes, by …: 44 by 1 edge, 5 by 2 edges``."""
+    """The distances of wrong classes in words, such as ``44 by 1 edge, 5 by 2 edges``."""
     wrong = {edges: count for edges, count in away.items() if edges}
     if not wrong:
         return "No predicted class is wrong"
@@ -303,7 +302,7 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
 def unpromised_sentences(
     lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None, word: str, own_word: str
 ) -> list[str]:
-    """Sentences: why the ``lowest`` target fails, the surest photos, and the classes with the lowest recall.
+    """Sentences on why the ``lowest`` target fails, on the surest photos, and on classes with the lowest recall.
 
     ``word`` and ``own_word`` name the photos of ``surest`` and of ``own``.
     """

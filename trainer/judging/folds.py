@@ -1,4 +1,4 @@
-"""Folds: several networks are trained, each without a part of the photos, and each predicts its part."""
+"""Folds: trains several networks, each without a part of the photos, and predicts this part."""
 
 import shutil
 import time
@@ -49,7 +49,7 @@ class Progress(Protocol):
 def train_folds(training: Training, deadline: float | None, progress: Progress) -> list[HeldOutLogits] | None:
     """Train a network for each fold, and store its predictions for the held-out photos.
 
-    Predictions of an earlier process are read from disk. Returns None if a person stopped the training.
+    Predictions of an earlier process are read from disk. Returns None after Ctrl-C.
     """
     folds, parts, args = [], _divide(training), _args_of_a_fold(training)
     for number, (learned, held) in enumerate(parts, 1):
@@ -128,7 +128,7 @@ def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) 
 
 
 def held_photos(training: Training) -> list[AssignedPhoto]:
-    """The training photos in the order of the folds' predictions."""
+    """Training photos, in the order of the folds' predictions."""
     return [photo for _, held in _divide(training) for photo in held]
 
 

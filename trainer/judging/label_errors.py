@@ -20,7 +20,7 @@ from trainer.learning.training import Predictor, Training, labels_of
 from trainer.splits.assigned import AssignedPhoto
 
 LEAST_ODDS: Final = 9.0
-"""Another class must be this many times as likely as the label."""
+"""A label is suspect if another class is this many times as likely."""
 FOLDS: Final = 5
 _TOGETHER: Final = 20_000
 """The largest number of photos that are compared at once, because their features are in memory."""
@@ -63,12 +63,11 @@ class LabelErrors:
 
 
 def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
-    """Find label errors with small classifiers on the network's features, trained without the photo.
-
-    The result has the likeliest errors first.
+    """Find label errors, likeliest first, with small classifiers on the network's features, trained without the photo.
 
     The network was trained on these labels, but with augmentation and early stopping it memorises few wrong labels.
-    ``unseen`` are predictions of networks that were trained without these photos. They count as one more classifier.
+    ``unseen`` are predictions of networks that were trained without these photos. These predictions count as one more
+    classifier.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
@@ -100,9 +99,8 @@ def find_label_issues(
 ) -> list[LabelIssue]:
     """Compare labels with predictions that did not use them. The likeliest errors come first.
 
-    A label is suspect if another class is ``LEAST_ODDS`` times as likely. The thresholds of confident learning
-    (Northcutt, Jiang & Chuang 2021) found fewer errors. A probability of exactly 0 means that the classifier did not
-    learn the class. Photos with that label are skipped.
+    The thresholds of confident learning (Northcutt, Jiang & Chuang 2021) found fewer errors. A probability of exactly 0
+    means that the classifier did not learn the class. Photos with that label are skipped.
     """
     likeliest, best = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
     own = probabilities[np.arange(len(photos)), labels_of(photos, classes)]
@@ -132,7 +130,7 @@ def out_of_fold(
     label errors, but cannot prove a precision.
 
     ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``
-    are probabilities ``(n, classes)`` of networks trained without the photo; they count as a fourth classifier.
+    are probabilities ``(n, classes)`` of networks trained without the photo, as a fourth classifier.
 
     Returns:
         ``float32 (n, classes)``. A class is exactly 0 if the other folds had no photo of it, and above 0 otherwise.

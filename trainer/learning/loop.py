@@ -31,10 +31,10 @@ _SMALLEST: Final = 32
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """The end of a training: after ``epochs``, or before a deadline on the clock, in seconds.
+    """The end of a training: after ``epochs``, or before a deadline (clock time in seconds).
 
-    The plan is to end before the deadline. If epochs are slower than planned, fewer epochs are trained: the schedule is
-    shortened after an epoch, so that the rate still falls to 0.
+    If epochs are slower than planned, the schedule is shortened after an epoch, so that the learning rate still falls
+    to 0.
     """
 
     epochs: int
@@ -84,11 +84,11 @@ def fit(
     limits: TrainingBudget,
     view: FitView,
 ) -> FitOutcome:
-    """Train until the epochs or the time are over, or a person presses Ctrl-C.
+    """Train until the epochs or the time are over, or until Ctrl-C.
 
     A stopped training continues from its files, which are saved after each epoch, so a crash costs at most one epoch.
-    At the end the network gets the average of its weights. If the rate has fallen to 0, the last epoch is used: a
-    choice by validation would be chance, and make the figures too good.
+    At the end the network gets the average of its weights. If the learning rate has fallen to 0, the last epoch is
+    used, because a choice by validation would make the figures too good.
     """
     loop = _Loop(learner, recipe, batches, held, run, limits, view)
     with _ctrl_c(loop.interrupt):

@@ -41,7 +41,7 @@ _LEAST_SPREAD: Final = 1e-6
 
 @dataclass(frozen=True)
 class Predictions:
-    """A network's class logits ``float32 (n, classes)``, and the features behind them, ``float32 (n, D)``."""
+    """A network's class logits ``float32 (n, classes)`` and features ``float32 (n, D)``."""
 
     logits: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32]
@@ -171,13 +171,13 @@ class Training:
         outcome = fit(learner, recipe, self.batches(), held, self.run, TrainingBudget(args.epochs, deadline), view)
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
-        # With few validation photos the choice is chance: an early epoch may be the best on thirty photos.
+        # With few validation photos the choice of an epoch is chance: an early epoch may be best on thirty photos.
         self.run.forget_judgement()  # figures from before the stop
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, best_epoch=outcome.history[-1].epoch)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
-        """Features, labels and groups of the photos that fit a head. If there are many photos, only a sample."""
+        """Features, labels and groups of the photos that fit a head: a sample if there are many photos."""
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         features = predictor.features([self.photos[i].sha256 for i in chosen])
         return features, self.labels[chosen], [self.photos[i].group for i in chosen]
@@ -274,7 +274,7 @@ def _logistic(strength: float) -> LogisticRegression:
 def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Variable]]:
     """Freeze the layers that a recipe does not train. Returns the other variables, from early to late.
 
-    In pretrained networks every batch norm is frozen: small batches would damage statistics of millions of photos.
+    In pretrained networks every batch norm is frozen, because small batches would damage its statistics.
     """
     late = late_layers(Arch(network.name), network) if recipe.late_only else network.layers
     for layer in network.layers:

@@ -26,7 +26,7 @@ from trainer.networks.efficientnet_lite import lite_body
 from trainer.request import Arch, NetworkChoice, Preset
 
 Downloaded: TypeAlias = Callable[[int, int | None], None]
-"""Called with the received bytes, and the total bytes or None if the server does not send the total."""
+"""Progress callback: (received bytes, total bytes or None if unknown)."""
 _DROPOUT: Final = 0.2
 _KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"
 _TIMEOUT_S: Final = 10.0
@@ -38,7 +38,7 @@ class Plan:
     """The choices of a preset.
 
     The network is the first backbone whose package is installed, at that backbone's size in pixels. Other pretrained
-    networks get the size of the last backbone, networks with random weights ``size``. ``length`` multiplies the
+    networks get the size of the last backbone. Networks with random weights get ``size``. ``length`` multiplies the
     recipe's epochs.
     """
 
@@ -197,8 +197,8 @@ def fetch(
 ) -> Path:
     """The path of a weights file. Downloads the file if it is missing. ``wanted_by`` is the network, for messages.
 
-    An incomplete download leaves no file. InputError: the download was incomplete, the server did not answer within
-    ``timeout_s``, or the file is not the published file.
+    An incomplete download leaves no file. Raises InputError if the download is incomplete, the server does not answer
+    within ``timeout_s``, or the file is not the published file.
     """
     path = folder / file.name
     if path.is_file():
@@ -232,7 +232,7 @@ def _download(url: str, progress: Downloaded, timeout_s: float) -> bytes:
 
 
 def _answer(url: str, timeout_s: float) -> HTTPResponse:
-    """The response's headers. The time limit also covers the name look-up and the tries of all addresses."""
+    """Get the response's headers. The time limit includes the name look-up and the tries of all addresses."""
     answer: Future[HTTPResponse] = Future()
 
     def ask() -> None:

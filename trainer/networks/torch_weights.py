@@ -34,7 +34,7 @@ _UNREADABLE: Final = (
 
 
 def read_torch_weights(path: Path) -> Arrays:
-    """Read a dictionary of tensors. InputError if the file is damaged or contains anything else."""
+    """Read a dictionary of tensors. Raises InputError if the file is damaged or contains anything else."""
     data = path.read_bytes()
     try:
         weights, storages = (_read_zip if data.startswith(b"PK") else _read_old)(data)

@@ -119,7 +119,7 @@ class ReportMaterial:
 
     @property
     def found_on(self) -> str:
-        """The photos behind the thresholds, in words."""
+        """The photos on which thresholds were set, in words."""
         others = self.confidence.out_of_fold
         own = f"{number_of(self.confidence.rows - others, 'photo')} outside the network's training"
         by_folds = f", and on {number_of(others, 'photo')} by networks that were trained without them"
@@ -192,7 +192,7 @@ class ReportMaterial:
 
     @property
     def within_limit(self) -> float:
-        """Expected share of new photos of the classes within the limit of the unknown score; 1.0 without a limit."""
+        """Expected share of new photos of the classes within the limit of the unknown score, or 1.0 without a limit."""
         held = self.confidence.rows - self.confidence.out_of_fold
         return expected_within(held) if self.confidence.unknown else 1.0
 

@@ -95,7 +95,7 @@ def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, 
 
 
 def _mistakes(material: ReportMaterial) -> _Values:
-    """The surest mistakes first, with heat maps. Out-of-fold mistakes have none: the folds' networks are gone."""
+    """The surest mistakes first, with heat maps unless the mistakes are out-of-fold, from deleted networks."""
     judged, names = material.shown, material.args.classes
     predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != judged.labels)
@@ -174,7 +174,7 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
 
 
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
-    """Texts with the depth of their colour: a square root, so that a few mistakes are visible next to many hits."""
+    """Texts, and the depth of their colour: a square root, so that few mistakes are visible beside many hits."""
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 

@@ -237,7 +237,7 @@ def write_predictions(
 ) -> None:
     """Write ``predictions.csv``: a row for each validation and test photo. Paths are relative to the data.
 
-    ``status`` is as in a job with the model's default precision. With a tree, so are ``answer`` and its level.
+    ``status`` and, with a tree, ``answer`` and its level are as in a job with the default precision.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     nodes = confidence.ruling.nodes if confidence.ruling else {}
@@ -286,9 +286,9 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 
 
 def keep_for_export(training: Training) -> None:
-    """Copy files for the export, which then works without the photos.
+    """Copy the files that an export needs, so that the export works without the data.
 
-    These are pixels of validation photos and of some training photos, and files of some validation photos.
+    They are pixels of validation photos and of some training photos, and files of some validation photos.
     """
     run = training.run
     held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]

@@ -28,13 +28,13 @@ SPLITS_FILE: Final = "splits.csv"
 
 
 def champion_of(registry: Registry, name: str) -> int:
-    """The champion's version. 0 if there is none."""
+    """The champion's version. 0 without a champion."""
     return registry.history(name).state().aliases.get(CHAMPION, 0)
 
 
 @dataclass(frozen=True)
 class NewCycle:
-    """A cycle that may begin. ``note`` is called with each remark for a person."""
+    """A cycle that may begin. ``note`` is called with each remark for the user."""
 
     config: RetrainConfig
     registry: Registry
@@ -42,7 +42,7 @@ class NewCycle:
     tools: CycleTools
 
     def undrifted(self, note: Callable[[str], None]) -> str | None:
-        """Why there is no reason to retrain. None if a job has drifted since the champion was promoted."""
+        """The reason not to retrain. None if a job has drifted since the champion was promoted."""
         name, jobs = self.config.name, self.config.drift.jobs
         if not jobs:
             msg = 'Expected folders of jobs for the drift check, found none; set jobs = ["jobs"] under [drift].'
@@ -124,7 +124,7 @@ class NewCycle:
         return splits
 
     def _labels_of(self, champion: int) -> tuple[str, ...]:
-        """The champion's labels. Reads the complete bundle, to find damage now and not after hours of training."""
+        """The champion's labels. Reads the complete bundle, to find damage before hours of training."""
         name = self.config.name
         bundle = open_bundle(self.registry.path(name, champion))
         for file in bundle.manifest.files:

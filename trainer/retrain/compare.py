@@ -26,13 +26,13 @@ from trainer.splits.assigned import AssignedPhoto, read_splits
 _ROUNDS: Final = 60
 _FEWEST: Final = 5
 _SECONDS: Final = 10.0
-"""Seconds after which no further round begins, unless there were too few rounds. Large models are slow."""
+"""After this many seconds no further round begins, unless there were too few rounds."""
 
 Advance = Callable[[str, int, int], None]
 
 
 class Contestant(NamedTuple):
-    """A model's name (``shop@3``), its bundle, and the ``splits.csv`` of its training. None if there are no splits."""
+    """A model's name (``shop@3``), its bundle, and the ``splits.csv`` of its training, or None without splits."""
 
     name: str
     bundle: Path
@@ -122,7 +122,7 @@ def _predictions(
 def read_frozen_photos(
     photos: Sequence[AssignedPhoto], stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
 ) -> list[AssignedPhoto]:
-    """Decode photos that a store lacks. Drops photos that one of the stores cannot decode: the test is paired."""
+    """Decode photos that a store lacks. Drops photos that a store cannot decode, because the test is paired."""
     lacking = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
     done, total = count(1), sum(map(len, lacking))
     for store, files in zip(stores, lacking, strict=True):
@@ -134,7 +134,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
     """Measure the bundles' default models on one thread, batch by batch in turns, each at its own photo size.
 
     If the defaults are different variants, both float32 models are measured. The fastest batch counts, in CPU time of
-    the thread, so that other work on the machine matters little.
+    the thread, so that other programs have little effect.
     """
     tasks, compared, default = [], [], []
     manifests = [open_bundle(bundle).manifest for bundle in bundles]

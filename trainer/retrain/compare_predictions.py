@@ -1,6 +1,6 @@
-"""Compares both models' predictions on the same test photos; computes the gate's figures except size and speed.
+"""Compares both models' predictions on the same test photos. Computes the gate's figures except size and speed.
 
-The functions are pure. Photos of one group count less than 1 each: see :mod:`models.statistics.intervals`.
+The functions are pure. Each photo of a group has a weight below 1; see :mod:`models.statistics.intervals`.
 """
 
 from collections.abc import Collection, Mapping, Sequence

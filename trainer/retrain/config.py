@@ -125,7 +125,7 @@ class ExportSettings(_Section):
 
 
 class GateSettings(_Section):
-    """``[gate]``: limits for a challenger. Points are hundredths of a share. ``None`` is no limit."""
+    """``[gate]``: limits for a challenger. Points are percentage points. ``None`` means no limit."""
 
     max_unread_share: Share = 0.02
     min_gain_points: Points = 0.0

@@ -57,8 +57,8 @@ class CycleOptions:
 def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools: CycleTools | None = None) -> Outcome:
     """Run a complete cycle, or continue an unfinished cycle.
 
-    BusyError: another process runs a cycle of this model. StoppedError: a person pressed Ctrl-C, and the next call
-    continues the cycle. A permanent error ends the cycle. After other errors the next call continues it.
+    Raises BusyError if another process runs a cycle of this model, and StoppedError after Ctrl-C. A permanent error
+    ends the cycle. After all other errors, the next call continues the cycle.
     """
     registry, cycles, tools = open_registry(config.registry), Cycles(config.folder), tools or CycleTools()
     with only_cycle(registry.model_storage(config.name)):

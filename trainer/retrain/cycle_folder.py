@@ -1,6 +1,6 @@
 """The folders of cycles, ``<folder>/000003/``, and the JSON records that the steps of a cycle write there.
 
-Points are hundredths of a share. A field ``x_95`` is the 95% interval of the field ``x``.
+Points are percentage points. A field ``x_95`` is the 95% interval of the field ``x``.
 """
 
 import json
@@ -21,7 +21,7 @@ from trainer.run import Inside
 from worker.catalogue_diff import CatalogueFigures
 
 COLLECTING: Final = ".collecting"
-"""The folder of collected photos, before we know whether any are new."""
+"""Folder of the collected photos until they are compared with the previous cycle."""
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -34,8 +34,8 @@ def now_text() -> str:
 class CycleStatus(StrEnum):
     """How a cycle ended.
 
-    ``failed``: abandoned by ``--restart``, or after a permanent error. After other errors a cycle continues without
-    outcome.
+    ``failed``: abandoned by ``--restart``, or after a permanent error. After other errors a cycle has no outcome, and
+    continues.
     """
 
     PROMOTED = "promoted"
@@ -79,8 +79,7 @@ class Outcome(CycleRecord):
 
     Attributes:
         number: number of the cycle; 0 if no cycle began.
-        champion: the model that the challenger is compared with, such as ``shop@3``. If there was nothing to do, the
-        current champion.
+        champion: the model in the comparison with the challenger, such as ``shop@3``, or else the current champion.
         reasons: why the challenger was refused (even if a person promoted it later), or why no cycle began.
         seconds: step → seconds, over all processes that worked on the cycle.
     """
@@ -189,7 +188,7 @@ class Automation(CycleRecord):
         champion, challenger, own: labels on photos of classes that both models have. ``own`` uses ``own_precision``.
         everywhere: labels of the challenger on all test photos, including new classes.
         surest: the challenger's labels on its surest photos, as many as the champion labels.
-        points: share of photos that the challenger labels without review, less the champion's share.
+        points: share of photos that the challenger labels without review, minus the champion's share.
     """
 
     champion_precision: float | None = None
@@ -208,9 +207,9 @@ class Footprint(CycleRecord):
     """A model's size and its speed on this machine, measured in turns with the other model's.
 
     Attributes:
-        default_bytes: of the default variant.
-        compared_bytes: of the variant that both models have: the default, or float32 if the defaults differ.
-        images_per_s: of the compared variant, on one thread.
+        default_bytes: size of the default variant.
+        compared_bytes: size of the variant that both models have: the default, or float32 if the defaults differ.
+        images_per_s: speed of this variant on one thread.
     """
 
     default_bytes: int
@@ -236,8 +235,8 @@ class Comparison(CycleRecord):
     Attributes:
         champion, challenger: names such as ``shop@3``. A first model has no champion.
         photos: number of test photos of classes that both models have.
-        champion_accuracy, challenger_accuracy, won, lost, points: on these photos. See :class:`PairedAccuracy`.
-        smallest_points: the smallest difference that a test of this many photos finds in four of five cases.
+        champion_accuracy, challenger_accuracy, won, lost, points: see :class:`PairedAccuracy`, on these photos.
+        smallest_points: the smallest difference that a test of this many photos detects with 80% probability.
         challenger_all, all_photos: the challenger's accuracy on all test photos, including new classes.
         newer: accuracy on photos that were not used to choose the champion. None if unknown.
         vanished: classes of the champion that the photos lack, and that the settings neither rename nor drop.
@@ -337,7 +336,7 @@ class CycleFolder:
         replace_file(path, record.model_dump_json(indent=1).encode())
 
     def read(self, path: Path, kind: type[R]) -> R:
-        """Read a record. InputError if it is missing or damaged."""
+        """Read a record. Raises InputError if the record is missing or damaged."""
         try:
             return kind.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
@@ -353,7 +352,7 @@ class CycleFolder:
         return dict(json.loads(self.seconds.read_bytes())) if self.seconds.is_file() else {}
 
     def abandon(self, why: str) -> None:
-        """End the cycle without a decision. Its number is not used again."""
+        """End the cycle without a decision. Its number is not reused."""
         start = self.read(self.start, CycleStart)
         outcome = Outcome(
             status=CycleStatus.FAILED,

@@ -15,11 +15,11 @@ from trainer.retrain.config import GateSettings
 from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, Comparison, GateVerdict, PairedAccuracy
 
 COARSE_POINTS: Final = 5.0
-"""Points. A test is called small if it cannot detect a difference of this size."""
+"""A test that cannot detect a difference of this many points is called small."""
 _NO_WORSE: Final = 0.2
 """The error probability of the interval check, for challengers whose accuracy fell by exactly the limit.
 
-It may be high, because the accuracy check has already shown that the probabilities are better.
+This may be high, because the accuracy check has already shown that the challenger's probabilities are better.
 """
 _MOST_NAMES: Final = 5
 _MB: Final = 1e6
@@ -27,7 +27,7 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True)
 class Finding:
-    """A check's result. ``details``: more figures. ``lead``, ``more``: sentences before and after the check's own."""
+    """A check's result. ``details``: more figures. ``lead``, ``more``: sentences before and after the main sentence."""
 
     figure: float | None
     limit: float | None
@@ -74,7 +74,7 @@ def _test_photos(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
     elif comparison.unread > limit:
         more = "Restore these photos, or allow more with max_unread_share."
     elif (smallest := comparison.smallest_points or 0.0) > COARSE_POINTS:
-        more = f"With so few photos, accuracy alone would mostly miss a difference below {smallest:.1f} points."
+        more = f"On these few photos, accuracy alone would mostly miss a difference below {smallest:.1f} points."
     return Finding(comparison.unread, limit, comparison.photos > 0 and comparison.unread <= limit, details, more=more)
 
 
@@ -126,7 +126,7 @@ def _bounds(interval: Interval, mistrust: float) -> Interval:
 
 
 def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Fails if a class loses more than allowed, and not by chance. Doubtful if a champion's class has no test photo.
+    """Fails if a class loses more recall than allowed, beyond chance. Doubtful if a champion's class has no test photo.
 
     At most one in twenty challengers that equal the champion on every class fails (Bonferroni's bound).
     """
@@ -154,7 +154,7 @@ def _loss(name: str, one: PairedAccuracy) -> str:
 
 
 def _is_blind(accuracy: PairedAccuracy, most: float, mistrust: float) -> bool:
-    """Whether the test is too small to detect a loss of ``most`` points, even if no photo was won. At 0, any loss."""
+    """Whether the test is too small to detect a loss of ``most`` points (any loss if 0), even if no photo was won."""
     right = round((accuracy.champion or 0.0) * accuracy.photos)
     lost = min(right, accuracy.photos * most / 100) if most else right
     seen = difference_interval(0, lost, accuracy.photos) if accuracy.photos else (0.0, 0.0)
@@ -244,10 +244,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
-    """Passes if labels without review are right as often as promised, within chance, or as often as the champion's.
-
-    So a challenger that breaks the promise passes if the champion breaks it as often: the champion is no better.
-    """
+    """Passes if labels without review are right as often as promised, within chance, or as often as the champion's."""
     automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
         return None
@@ -286,7 +283,7 @@ def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDif
 
 
 def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff | None) -> Finding | None:
-    """A limit is not met if too few rows could be compared."""
+    """A limit fails if too few rows could be compared."""
     limit = limits.max_changed_share
     if comparison.champion is None or (diff is None and limit is None):
         return None

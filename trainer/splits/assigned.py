@@ -25,12 +25,12 @@ class Candidate:
     """A photo that needs a split.
 
     Attributes:
-        split: given by the person or by an earlier training. None if undecided.
-        group: the name of its group in an earlier training, which decided its split. None for a new photo.
+        split: from the user or from an earlier training. None if undecided.
+        group: the name of the photo's group in an earlier training, which decided the split. None for a new photo.
         present: false for a photo of an earlier training that is missing in the data now.
         earlier_label: the photo's class in that training. None for a new photo.
-        open: whether Hangtag chooses its split, although other photos have a given split.
-        chosen: whether a model chose it for review. Such a photo is never used to measure a model.
+        open: whether Hangtag chooses the split, although other photos have a given split.
+        chosen: whether a model chose the photo for review. Such a photo never measures a model.
     """
 
     path: Path
@@ -46,12 +46,12 @@ class Candidate:
 
     @property
     def fixed(self) -> bool:
-        """Whether an earlier training decided its split."""
+        """Whether an earlier training decided the photo's split."""
         return self.group is not None
 
     @property
     def relabeled(self) -> bool:
-        """Whether its class was corrected since the earlier training."""
+        """Whether the photo's class was corrected since the earlier training."""
         return self.earlier_label not in {None, self.label}
 
 
@@ -76,7 +76,7 @@ class AssignedPhoto:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Photos with their splits, missing photos included; excluded photos; and notes for people, one per line."""
+    """Photos with splits (including missing photos), excluded photos, and notes for the user, one per line."""
 
     photos: list[AssignedPhoto]
     set_aside: list[Exclusion]

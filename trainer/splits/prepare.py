@@ -46,7 +46,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data for a training: all photos with a split, and remarks for a person, one per line."""
+    """The data for a training: all photos with a split, and remarks for the user, one per line."""
 
     photos: list[AssignedPhoto]
     excluded: list[Exclusion]
@@ -73,7 +73,7 @@ def prepare(
     options: SplitOptions,
     advance: Advance,
 ) -> Prepared:
-    """Decode and compare the photos, exclude unusable photos, and give the others a split."""
+    """Decode and compare photos, exclude unusable photos, and assign the remaining photos to splits."""
     hashed = list(zip(scanned.photos, scanned.sha256s, strict=True))
     readable, undecoded = decode(hashed, pixels, advance)
     faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in scanned.faulty]
