@@ -75,7 +75,7 @@ class Drop:
         return f"{abs(self.points):.2f} {'gained' if self.points < 0 else 'lost'} on {self.photos} validation photos"
 
     def too_much(self, allowed: float) -> str | None:
-        """The loss and the limit, in words. None if the loss is at most ``allowed`` points."""
+        """The loss and the limit, in words, or None if the loss is at most ``allowed`` points."""
         if self.estimate <= allowed:
             return None
         low, high = self.points_95

@@ -74,7 +74,7 @@ def _ancestors(value: str, producers: Mapping[str, onnx.NodeProto]) -> set[str]:
 def as_pixels(model: onnx.ModelProto, value: str) -> dict[str, Any] | None:
     """The scale and zero point with which ONNX Runtime quantizes a value to the pixels of ``image``.
 
-    None if the value is not ``scale * (image - zero point)`` with a whole zero point.
+    Returns None if the value is not ``scale * (image - zero point)`` with a whole zero point.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     numbers = {array.name: numpy_helper.to_array(array).item() for array in model.graph.initializer if not array.dims}

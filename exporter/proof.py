@@ -97,8 +97,8 @@ class Proof:
         many, one: ONNX Runtime (float32) against Keras, in batches and photo by photo.
         golden: number of golden samples in the bundle.
         variants: float32 and its figures, and int8 if the bundle has it.
-        refusal: why int8 was refused. None if int8 was accepted or not requested.
-        default: the bundle's default variant. None before it is chosen.
+        refusal: why int8 was refused, or None if int8 was accepted or not requested.
+        default: the bundle's default variant, or None before it is chosen.
     """
 
     labels: tuple[str, ...]

@@ -67,7 +67,7 @@ class TrainingRun:
         originals: files of validation photos.
         outliers: number of photos without a product on which the unknown score was measured.
         measured: the main figure of the run's report.
-        unknown_head: the arrays of the out-of-distribution score. None if the score could not be learned.
+        unknown_head: the arrays of the out-of-distribution score, or None if the score could not be learned.
         folds: for each fold, the predictions of the network that was trained without it. May be empty.
         pools_folds: whether the predictions of the folds count as the network's own, because each fold was a full
             training.
@@ -99,7 +99,7 @@ class TrainingRun:
         return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
 
     def original_bytes(self) -> Iterator[bytes]:
-        """The bytes of each file in ``originals``. Empty for unreadable files, which are then skipped."""
+        """The bytes of each file in ``originals``, empty for unreadable files, which are then skipped."""
         for path in self.originals:
             try:
                 yield read_photo(path)
@@ -108,7 +108,7 @@ class TrainingRun:
 
     @property
     def taxonomy(self) -> dict[str, str] | None:
-        """Label → parent label. None if the labels form no tree."""
+        """Label → parent label, or None if the labels form no tree."""
         return dict(self.tree.parents) if self.tree else None
 
     def training_pixels(self) -> Pixels:

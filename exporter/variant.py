@@ -35,7 +35,7 @@ class Int8Facts:
 
     Attributes:
         gain: speed of its network on one thread of this machine, as a multiple of float32's speed.
-        whole_gain: like ``gain``, but with decoding of the photos. None if no photo could be decoded.
+        whole_gain: like ``gain``, but with decoding of the photos, or None if no photo could be decoded.
         unknown_agreement: share of the compared photos on which both models agree whether the photo is unknown. None
             without an out-of-distribution score.
     """
@@ -79,7 +79,7 @@ class MadeVariant:
 
     @property
     def coverage(self) -> float:
-        """Expected share of rows labelled without review at the default precision. 0.0 without a default precision."""
+        """Expected share of rows labelled without review at the default precision, or 0.0 without this precision."""
         return self.metadata.ruling.coverage if self.metadata.ruling else 0.0
 
     @property

@@ -239,7 +239,7 @@ def _fitted(args: RunArgs, epochs: int, left: str | None) -> tuple[RunArgs, str 
 
 
 def foretold_s(args: RunArgs, prepared: Prepared) -> float | None:
-    """Expected training time in seconds for a network and its folds, from the measured pace. None without a pace."""
+    """Expected training time in seconds for a network and its folds, from the measured pace, or None without a pace."""
     if not args.photos_per_s:
         return None
     return _photos_of_epoch(args, prepared) / args.photos_per_s * args.epochs * (1 + args.cost_of_folds)

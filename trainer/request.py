@@ -60,7 +60,7 @@ class Arch(StrEnum):
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        """The width multipliers with ImageNet weights. Empty if there is only one width."""
+        """The width multipliers with ImageNet weights, empty if there is only one width."""
         return _ALPHAS.get(self, ())
 
     @property
@@ -279,7 +279,7 @@ class TrainRequest(TrainOptions):
     Attributes:
         table: columns and conditions, if ``data`` is a table.
         parents: the tree of labels, label → parent, empty at the top.
-        alpha: width of the network. None for the width of the weights file.
+        alpha: width of the network, or None for the width of the weights file.
         fold_weights: initial weights of the folds' networks (``imagenet``, ``none`` or a file) if the network starts
             with weights that may have been trained on these photos.
     """

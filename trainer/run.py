@@ -40,13 +40,13 @@ class RunArgs(TrainRequest):
     """The contents of ``args.json``: the request, with Hangtag's choices for open options.
 
     Attributes:
-        parents: the tree above the classes, label → parent. None without a tree.
+        parents: the tree above the classes, label → parent, or None without a tree.
         classes: class names, in the order of their indices.
         cv: whether each fold's network gets the full training, and the figures include the folds.
         short_of_time: whether the time limit allows fewer epochs or folds than the network should have.
         photos_per_s: training photos per second, if measured.
-        best_epoch: the epoch of ``weights/best.keras``, from 1. 0 for a head on frozen features. None before the end of
-        the first epoch.
+        best_epoch: the epoch of ``weights/best.keras``, from 1 (0 for a head on frozen features), or None before the
+            end of the first epoch.
         made_with: package → version.
     """
 
@@ -116,7 +116,7 @@ class RunArgs(TrainRequest):
 
     @property
     def tree(self) -> Taxonomy | None:
-        """The tree whose leaves are the classes. None without a tree."""
+        """The tree whose leaves are the classes, or None without a tree."""
         return Taxonomy(self.classes, dict(self.parents)) if self.parents else None
 
 
@@ -227,7 +227,7 @@ class Run:
             raise InputError(msg) from error
 
     def read_args(self) -> RunArgs | None:
-        """Like :meth:`args`. None if there is no run."""
+        """Like :meth:`args`, or None if there is no run."""
         return self.args() if (self.path / "args.json").is_file() else None
 
     def write_args(self, args: RunArgs) -> None:

@@ -47,7 +47,7 @@ class EdgeParity:
         own_flips: changed labels against the model's own spec, which usually scales JPEGs during decoding.
         sure: number of photos that need no review, by the model's own spec or by the edge graph.
         crossed: number of unknown scores that cross the limit, against ``decode=full``.
-        cost: loss of accuracy against the model's own spec. None without labels.
+        cost: loss of accuracy against the model's own spec, or None without labels.
         max_drop: points of accuracy that the edge graph may lose against the model's own spec.
     """
 

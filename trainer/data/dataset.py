@@ -414,7 +414,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy | None:
-    """The tree of a dataset's classes, from ``--taxonomy`` (``listed``) or from the labels. None without a tree."""
+    """The tree of a dataset's classes, from ``--taxonomy`` (``listed``) or from the labels, or None without a tree."""
     if listed is None:
         return Taxonomy(dataset.classes, dataset.parents) if dataset.parents else None
     if dataset.parents:

@@ -112,13 +112,13 @@ def sha256_now(path: Path) -> str | None:
 
 
 def unsupported_fault(data: bytes) -> PhotoFault | None:
-    """The fault of a file in a known format that Hangtag does not read. None for other files."""
+    """The fault of a file in a known format that Hangtag does not read, or None for other files."""
     known = None if photo_format(data) else other_kind(data)
     return PhotoFault(FaultKind.UNSUPPORTED, known) if known else None
 
 
 def stray_fault(path: Path) -> PhotoFault | None:
-    """The fault of a photo whose file extension does not match its content. None for other files."""
+    """The fault of a photo whose file extension does not match its content, or None for other files."""
     try:
         data = read_photo(path)[:FIRST_BYTES]
     except ImageError:

@@ -51,14 +51,14 @@ class Judged(StrEnum):
 
 
 class PerSplit(EvaluationRecord, Generic[T]):
-    """A value for validation photos, for test photos and for out-of-fold photos. None without such photos."""
+    """A value for validation photos, for test photos and for out-of-fold photos, or None without such photos."""
 
     val: T | None
     test: T | None
     cv: T | None = None
 
     def of(self, judged: Judged) -> T | None:
-        """The value for one group of photos. None without such photos."""
+        """The value for one group of photos, or None without such photos."""
         value: T | None = getattr(self, judged)
         return value
 
@@ -138,7 +138,7 @@ class Evaluation(PerSplit[Figures]):
         return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
     def by_level(self, judged: Judged) -> list[LevelRow]:
-        """Figures of each target that labels photos, at each level of a tree. Empty without a tree."""
+        """Figures of each target that labels photos, at each level of a tree, empty without a tree."""
         rows = []
         for target in self.thresholds:
             figures = self.coverage_at_precision[f"{target.precision:.2f}"].of(judged)
@@ -155,8 +155,8 @@ class SplitPredictions:
     Attributes:
         labels: class indices ``(n,)``.
         logits: before the temperature, ``float32 (n, classes)``. ``probabilities`` are calibrated.
-        unknown: the out-of-distribution score ``float32 (n,)``. None if each fold has its own score.
-        known: whether the score is within the limit of its fold, ``(n,)``. None if the model's own limit applies.
+        unknown: the out-of-distribution score ``float32 (n,)``, or None if each fold has its own score.
+        known: whether the score is within the limit of its fold, ``(n,)``, or None if the model's own limit applies.
     """
 
     photos: Sequence[AssignedPhoto]

@@ -76,7 +76,7 @@ class AchievedPrecision(EvaluationRecord):
 
     Attributes:
         coverage: share of the photos that are labelled without review. ``automatic`` is their number.
-        precision: the share of these labels that are right. None without such labels.
+        precision: the share of these labels that are right, or None without such labels.
         levels: in a tree, the same figures for each level, classes first. A label is right if it is the true class or a
         node above it.
     """
@@ -186,7 +186,7 @@ def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
 def outlier_figures(
     scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
 ) -> OutlierFigures | None:
-    """Compare unknown scores ``(n,)`` of photos without a product with scores of products. None if n is 0."""
+    """Compare unknown scores ``(n,)`` of photos without a product with scores of products, or None if n is 0."""
     if not len(scores):
         return None
     count, caught = len(scores), len(scores) - int((scores <= limit).sum())
@@ -240,7 +240,8 @@ def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int
 def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:
     """The lowest threshold, in two decimals, above which 95% of the photos are right, or else 90% or 80%.
 
-    At least 10 photos within the unknown limit (``known``) must be above the threshold. None if no threshold qualifies.
+    At least 10 photos within the unknown limit (``known``) must be above the threshold. If no threshold qualifies,
+    returns None.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     choices = []

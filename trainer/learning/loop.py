@@ -115,7 +115,7 @@ class _Loop:
     progress: float = 0.0
     """Progress of the whole training, from 0 to 1."""
     full_epoch_s: float | None = None
-    """Seconds for the steps of an epoch with photos of full size. None before an epoch was timed."""
+    """Seconds for the steps of an epoch with photos of full size, or None before an epoch was timed."""
     rest_s: float = 0.0
     """Seconds to validate and to save after the steps of an epoch."""
 

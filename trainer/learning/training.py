@@ -158,7 +158,7 @@ class Training:
     def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:
         """Train a network of :func:`new_network` in place. Continues a stopped training.
 
-        ``deadline`` is a time of :func:`time.monotonic`. None without a limit.
+        ``deadline`` is a time of :func:`time.monotonic`, or None without a limit.
         """
         args, recipe = self.args, recipe_of(self.args)
         if recipe.head_first and not self.run.state.is_file():
@@ -192,7 +192,7 @@ class Training:
 
     @cached_property
     def class_weights(self) -> npt.NDArray[np.float32] | None:
-        """The weight of a photo of each class ``(classes,)``. None if all photos count the same."""
+        """The weight of a photo of each class ``(classes,)``, or None if all photos count the same."""
         if self.args.balance is not Balance.WEIGHTS:
             return None
         return class_weights(np.bincount(self.labels, minlength=len(self.args.classes)).tolist())

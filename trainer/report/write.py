@@ -309,7 +309,7 @@ def keep_for_export(training: Training) -> None:
 
 
 def _bytes_of(photo: AssignedPhoto) -> bytes | None:
-    """The bytes of a photo. None if the photo is gone or was replaced: the label may be wrong now."""
+    """The bytes of a photo, or None if the photo is gone or was replaced: the label may be wrong now."""
     try:
         data = read_photo(photo.path)
     except ImageError:

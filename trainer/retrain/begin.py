@@ -28,7 +28,7 @@ SPLITS_FILE: Final = "splits.csv"
 
 
 def champion_of(registry: Registry, name: str) -> int:
-    """The champion's version. 0 without a champion."""
+    """The champion's version, or 0 without a champion."""
     return registry.history(name).state().aliases.get(CHAMPION, 0)
 
 
@@ -42,7 +42,7 @@ class NewCycle:
     tools: CycleTools
 
     def undrifted(self, note: Callable[[str], None]) -> str | None:
-        """The reason not to retrain. None if a job has drifted since the champion was promoted."""
+        """The reason not to retrain, or None if a job has drifted since the champion was promoted."""
         name, jobs = self.config.name, self.config.drift.jobs
         if not jobs:
             msg = 'Expected folders of jobs for the drift check, found none; set jobs = ["jobs"] under [drift].'
@@ -100,7 +100,7 @@ class NewCycle:
         )
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
-        """The earlier splits to extend. None for a first model without splits.
+        """The earlier splits to extend, or None for a first model without splits.
 
         These are the splits of the latest finished cycle in this folder. If the champion's splits contain all of them
         and more, then another machine has run a cycle since, and the champion's splits are used. Without a finished

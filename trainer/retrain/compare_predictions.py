@@ -168,7 +168,7 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 
 
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
-    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test. None with fewer than two photos.
+    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test, or None with fewer than two photos.
 
     The test is more sensitive than a test of accuracy, because a better model is surer on all photos, not
     only where a label changes.

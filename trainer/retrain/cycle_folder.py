@@ -183,7 +183,7 @@ class Automation(CycleRecord):
     """The photos that each model labels without review.
 
     Attributes:
-        champion_precision, own_precision: the default precision of champion and challenger. None without one.
+        champion_precision, own_precision: the default precision of champion and challenger, or None without one.
         challenger_precision: the champion's precision, if the challenger can promise it.
         champion, challenger, own: labels on photos of classes that both models have. ``own`` uses ``own_precision``.
         everywhere: labels of the challenger on all test photos, including new classes.
@@ -238,7 +238,7 @@ class Comparison(CycleRecord):
         champion_accuracy, challenger_accuracy, won, lost, points: see :class:`PairedAccuracy`, on these photos.
         smallest_points: the smallest difference that a test of this many photos detects with 80% probability.
         challenger_all, all_photos: the challenger's accuracy on all test photos, including new classes.
-        newer: accuracy on photos that were not used to choose the champion. None if unknown.
+        newer: accuracy on photos that were not used to choose the champion, or None if unknown.
         vanished: classes of the champion that the photos lack, and that the settings neither rename nor drop.
         changes: photos whose result changed, most confident errors first. At most 200.
         unread: number of test photos that are gone, changed or unreadable. They are left out for both models.
@@ -273,7 +273,7 @@ class Check(CycleRecord):
     """One check of the gate. docs/retraining.md lists all checks.
 
     Attributes:
-        figure: the measured value. None if it could not be measured.
+        figure: the measured value, or None if it could not be measured.
         doubtful: whether a person should look at a passed check. The sentence gives the reason.
         unsure: whether there were too few photos for the check.
     """
@@ -344,7 +344,7 @@ class CycleFolder:
             raise InputError(msg) from error
 
     def find(self, path: Path, kind: type[R]) -> R | None:
-        """Read a record. None if it is missing."""
+        """Read a record, or None if it is missing."""
         return self.read(path, kind) if path.is_file() else None
 
     def step_seconds(self) -> dict[str, float]:

@@ -199,7 +199,7 @@ class RunningCycle:
 
     @property
     def version(self) -> int:
-        """The challenger's version. None before it is published."""
+        """The challenger's version, or None before it is published."""
         return int(json.loads(self.folder.published.read_bytes())["version"])
 
     @property
@@ -209,7 +209,7 @@ class RunningCycle:
 
     @property
     def compared_with(self) -> int:
-        """The version of the champion in the comparison. 0 without a champion."""
+        """The version of the champion in the comparison, or 0 without a champion."""
         champion = self.comparison.champion
         return int(champion.rpartition("@")[2]) if champion else 0
 

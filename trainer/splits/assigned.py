@@ -25,10 +25,10 @@ class Candidate:
     """A photo that needs a split.
 
     Attributes:
-        split: from the user or from an earlier training. None if undecided.
-        group: the name of the photo's group in an earlier training, which decided the split. None for a new photo.
+        split: from the user or from an earlier training, or None if undecided.
+        group: the name of the photo's group in an earlier training, which decided the split, or None for a new photo.
         present: false for a photo of an earlier training that is missing in the data now.
-        earlier_label: the photo's class in that training. None for a new photo.
+        earlier_label: the photo's class in that training, or None for a new photo.
         open: whether Hangtag chooses the split, although other photos have a given split.
         chosen: whether a model chose the photo for review. Such a photo never measures a model.
     """
