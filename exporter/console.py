@@ -32,7 +32,7 @@ def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json
     check_place(place)
     read_training_run(run)
     with Console(stderr=True).status("Loading TensorFlow"):
-        load_tensorflow()  # silences TensorFlow before other modules import it
+        load_tensorflow()  # before other modules import TensorFlow
     from exporter.export import export_run
     from exporter.proof import DisprovedError
 

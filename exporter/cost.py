@@ -23,7 +23,7 @@ _ROUNDS: Final = 9
 _WHOLE_ROUNDS: Final = 3
 """Few rounds, because decoding large photos takes seconds."""
 _WORTH: Final = 500
-"""The expected loss has the weight of this many validation photos. It outweighs a loss that was measured on 30 photos,
+"""The expected loss has the weight of this many validation photos, to outweigh losses that are measured on 30 photos,
 but not on thousands (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
 """The smallest cost of a changed label. The confidences of a barely trained network are almost equal."""
@@ -119,7 +119,7 @@ def drop(
 
     On 30 photos, one photo is 3.3 points, so the measured loss is mostly chance. The estimate therefore adds 500 photos
     with the loss ``expected`` (:func:`expected_loss`), or no photos if ``expected`` is None. ``labels``, ``(n,)``, are
-    class indices of the first n photos. ``groups``, ``(n,)``, are the numbers of their products.
+    class indices of the first n photos. ``groups``, ``(n,)``, are the product numbers of these n photos.
     """
     before, after = reference.argmax(axis=1), got.argmax(axis=1)
     known = len(labels)
@@ -148,9 +148,8 @@ def expected_loss(
 
     A photo's lead is its highest logit minus its second highest. A variant changes the lead. If the change is larger
     than the lead, the label changes. Training photos have larger leads than new photos, so fewer of their labels
-    change. But leads change by about the same amount on all photos with a small lead. Each of these changes is
-    therefore applied to each unseen photo. A changed label costs the difference of the two calibrated confidences, at
-    least 0.05.
+    change. But leads change by about the same amount on all photos with a small lead, so each measured change is
+    applied to each unseen photo. A changed label costs the difference of the two calibrated confidences, at least 0.05.
 
     ``reference`` has float32's logits of n photos, ``got`` the variant's logits of the same photos, both ``(n,
     classes)`` and divided by the temperature. ``unseen`` has float32's logits of photos outside the training, ``(m,
@@ -170,7 +169,7 @@ def expected_loss(
 def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _ROUNDS) -> float:
     """Run two ONNX files in turns on one thread each, ``rounds`` times after a warm-up, and time them.
 
-    ``pixels`` are ``uint8 (n, S, S, 3)``, at least one photo. They are repeated to a batch of 32.
+    ``pixels`` are ``uint8 (n, S, S, 3)``, at least one photo, repeated to a batch of 32.
 
     Returns:
         The median ratio of the times, above 1 if the second model is faster.
@@ -193,7 +192,6 @@ def whole_gain(
 
 
 def _gain(reference: bytes, other: bytes, photos: Callable[[], Pixels], rounds: int) -> float:
-    """The time to make a batch from ``photos`` is added to the times of both models."""
     sessions = [open_session(model, "the model", threads=1) for model in (reference, other)]
     ratios = []
     for _ in range(rounds + 1):

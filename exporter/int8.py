@@ -45,8 +45,7 @@ _SILENT: Final = 4
 def body_nodes(model: onnx.ModelProto) -> list[str]:
     """The nodes from the first layer with weights to the features (before ``logits``), in the order of the graph.
 
-    All other nodes stay in floating point. Earlier nodes scale pixels. Later nodes (logits, probabilities, unknown
-    score) decide the label in a thousandth of the time.
+    Nodes before them (scaling of pixels) and after them (logits, probabilities, unknown score) stay in floating point.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     before_features = _ancestors(_features(model, producers), producers)
@@ -148,7 +147,7 @@ class Quantizer:
         return onnx.load(place)
 
     def _find_ranges(self) -> None:
-        """Runs a few photos at a time, because the outputs of every layer stay in memory until they are counted."""
+        """Run few photos at a time, because the outputs of every layer stay in memory until the histogram."""
         augmented = str(self._scratch / "augmented.onnx")
         calibrator = create_calibrator(self._folded, _QUANTIZED, augmented, CalibrationMethod.Percentile)
         calibrator.collector = Histograms("percentile", True, _BINS, _BINS, _PERCENTILE, None)
@@ -213,9 +212,9 @@ def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
 def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
     """Weights of the depthwise convolutions: one input and one output channel per group.
 
-    These weights gain most from the eighth bit, and can use it: their kernels add products one by one. Without VNNI,
-    the kernels of other convolutions saturate the sum of two products at 16 bits (MLAS: MlasConvSymDepthwiseKernelAvx2
-    and ...Avx512Core, MlasConvDepthwiseKernel).
+    Depthwise weights gain most from an eighth bit, and can use it, because their kernels add products one by one.
+    Without VNNI, the kernels of other convolutions saturate the sum of two products at 16 bits (MLAS:
+    MlasConvSymDepthwiseKernelAvx2 and ...Avx512Core, MlasConvDepthwiseKernel).
     """
     shapes = {array.name: tuple(array.dims) for array in model.graph.initializer}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in shapes]
@@ -235,7 +234,7 @@ class Histograms(HistogramCollector):
     """Histograms of the absolute values of activations."""
 
     def collect_absolute_value(self, name_to_arr: Mapping[str, list[npt.NDArray[np.float32]]]) -> None:
-        """Count values. ONNX Runtime's own method sorts them, which takes two fifths of an export's time."""
+        """Count values. ONNX Runtime's own method sorts values, which takes two fifths of an export's time."""
         for name, (values,) in name_to_arr.items():
             sizes, least, most = np.abs(values).ravel(), values.min(), values.max()
             edges = np.linspace(0.0, sizes.max() or 1.0, _BINS + 1, dtype=np.float32)
@@ -270,7 +269,7 @@ and depthwise convolutions after them are slower."""
 
 @dataclass(frozen=True)
 class Attempt:
-    """A quantized model that ends in ``logits``. ``gain``: its speed on one thread, relative to float32."""
+    """A quantized model that ends in ``logits``. ``gain``: the model's speed on one thread, relative to float32."""
 
     model: onnx.ModelProto
     float_layers: tuple[str, ...]

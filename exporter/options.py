@@ -21,7 +21,7 @@ class ExportOptions:
     Raises InputError if options contradict each other.
 
     Attributes:
-        int8: make a variant with 8-bit integers. It is published if it is faster and almost as accurate.
+        int8: make a variant with 8-bit integers, to publish if it is faster and almost as accurate.
         edge: make for each variant a graph that takes one photo of any size.
         max_drop: points of accuracy that int8 may lose against float32, and an edge graph against its own model.
         default_variant: ``float32`` or ``int8``; ``auto``: see :func:`exporter.proof.choose_default`.

@@ -96,7 +96,7 @@ class Parity:
         flips: (class index in Keras, class index in ONNX Runtime) of each photo with another label, except near-ties.
         near_ties: number of photos whose two highest probabilities in Keras differ by at most twice the tolerance.
             Either class may be the label.
-        unknown: the differences between the out-of-distribution scores, or None without these scores.
+        unknown: the differences between the out-of-distribution scores, or None without scores.
     """
 
     photos: int

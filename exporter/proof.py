@@ -20,8 +20,8 @@ _QUICKER: Final = 1.12
 Processes on all cores share caches and memory: an int8 ``mobilenet`` was 1.08 times as fast on one thread, and 0.99
 times with two processes (docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
-"""int8 can be the default only if it sends at most this share of rows more to review than float32. A difference within
-this limit is noise; a larger one costs more in people's time than faster labelling saves."""
+"""int8 can be the default only if it sends at most this share of rows more to review than float32. A smaller difference
+is noise. A larger difference costs more in people's time than faster labelling saves."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Proof:
         golden: number of golden samples in the bundle.
         variants: float32 and its figures, and int8 if the bundle has it.
         refusal: why int8 was refused, or None if int8 was accepted or not requested.
-        default: the bundle's default variant, or None before it is chosen.
+        default: the bundle's default variant, or None before the choice.
     """
 
     labels: tuple[str, ...]

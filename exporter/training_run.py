@@ -116,7 +116,7 @@ class TrainingRun:
         return read_arrays(self.sample, "pixels of training photos", "pixels")["pixels"]
 
     def compared_pixels(self) -> Pixels:
-        """All validation photos and every second training photo. The other training photos set int8's ranges."""
+        """All validation photos, and the half of the training photos that does not set int8's ranges."""
         return np.concatenate([self.pixels, self.training_pixels()[1::2]])
 
 
@@ -164,7 +164,7 @@ def read_training_run(path: Path) -> TrainingRun:
 
 
 def _repeated(splits: Path) -> dict[str, float]:
-    """Empty if the file of splits is missing. Labelling then sends every picture with many rows to review."""
+    """Empty if the file of splits is missing, so that labelling sends every picture with many rows to review."""
     with suppress(FileNotFoundError), splits.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         counts = Counter(row["sha256"] for row in csv.DictReader(file) if row["present"] == "true")
         return {sha256: count / counts.total() for sha256, count in counts.items() if count >= _REPEATED}

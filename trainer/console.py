@@ -286,7 +286,7 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console)
 
 
 def figures_table(figures: "Figures", title: str) -> Table:
-    """A table with one row per class and a row for all. Of many classes, only the classes with the lowest F1."""
+    """A table with one row per class (if there are many, those with the lowest F1) and a row for all classes."""
     table = Table("class", title=title, title_justify="left")
     for heading in ("precision", "recall", "F1", "photos"):
         table.add_column(heading, justify="right")

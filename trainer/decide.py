@@ -54,7 +54,7 @@ _SAVING_S: Final = 0.5
 def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | None]:
     """Choose how photos fill the square. Also returns a note for the user if Hangtag stretches photos.
 
-    Photos of the same shape are stretched, because all of them change in the same way.
+    Photos of the same shape are stretched, because they all change in the same way.
     """
     if requested is not None or not len(statistics):
         return requested or Fit.PAD, None

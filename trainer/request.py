@@ -32,8 +32,8 @@ _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 class Arch(StrEnum):
     """A network that can be trained.
 
-    ``cnn`` is our efficient network. ``simple`` is the textbook network of three convolution blocks. The others can
-    start from ImageNet weights: EfficientNet-Lite, and families of ``keras.applications``.
+    ``cnn`` is our efficient network. ``simple`` is the textbook network of three convolution blocks. EfficientNet-Lite
+    and families of ``keras.applications`` can start from ImageNet weights.
     """
 
     CNN = "cnn"
@@ -131,8 +131,8 @@ class TableOptions:
         list[str] | None,
         typer.Option(
             metavar="COLUMN=VALUE",
-            help="In a table: use only rows with this value in that column. Repeat it for several conditions; "
-            "rows must meet all.",
+            help="In a table: use only rows with this value in this column. If the option is repeated, rows must meet "
+            "all conditions.",
         ),
     ] = None
     image_root: Annotated[
@@ -230,7 +230,7 @@ class TrainOptions(BaseModel):
             "--time-limit",
             parser=parse_duration,
             metavar="TIME",
-            help="Such as 10m or 1h30m: plan the training, with its report, to end within this time.",
+            help="Plan the training, with its report, to end within this time, such as 10m or 1h30m.",
         ),
     ] = None
     batch: Annotated[
@@ -249,7 +249,7 @@ class TrainOptions(BaseModel):
             parser=_parse_folds,
             metavar="0|2-10",
             help="Number of additional networks, each trained without a part of the photos, to prove "
-            "thresholds. Below 1,500 photos they are trained in full (cross-validation), otherwise for a "
+            "thresholds. Below 1,500 photos these networks are trained in full (cross-validation), otherwise for a "
             "third of the epochs. Default: 5 below 1,500 photos or for a head; 2 below 1,500 validation "
             "photos; otherwise 0. Also 0 for fewer than 12 epochs from random weights.",
         ),
@@ -257,7 +257,7 @@ class TrainOptions(BaseModel):
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0
     splits: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="splits.csv of an earlier run. Its photos stay in their splits."),
+        typer.Option(metavar="FILE", help="splits.csv of an earlier run, whose photos stay in their splits."),
     ] = None
     fix_leaks: Annotated[
         bool,
@@ -309,7 +309,7 @@ Weights: TypeAlias = NamedWeights | Path
 
 
 def parse_weights(text: str) -> Weights:
-    """Parse ``--weights``. Raises InputError if the text is neither a known name nor the path of a weights file.
+    """Parse ``--weights``. Raises InputError for any text except a known name or the path of a weights file.
 
     For a file with the name ``imagenet``, write ``./imagenet``.
     """

@@ -42,7 +42,7 @@ class RunArgs(TrainRequest):
     Attributes:
         parents: the tree above the classes, label → parent, or None without a tree.
         classes: class names, in the order of their indices.
-        cv: whether each fold's network gets the full training, and the figures include the folds.
+        cv: whether each fold's network gets the full training, so that the figures include the folds.
         short_of_time: whether the time limit allows fewer epochs or folds than the network should have.
         photos_per_s: training photos per second, if measured.
         best_epoch: the epoch of ``weights/best.keras``, from 1 (0 for a head on frozen features), or None before the
@@ -106,7 +106,7 @@ class RunArgs(TrainRequest):
 
     @property
     def cost_of_folds(self) -> float:
-        """The time of all folds, as a multiple of the network's training. Each fold lacks one part of the photos."""
+        """The time of all folds, as a multiple of the network's training. Each fold trains without its part."""
         return max(0, self.folds - 1) * self.share_of_epochs
 
     @property

@@ -39,7 +39,7 @@ _RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _EXPECTED: Final = {ExitCode.OK, ExitCode.GATE_REFUSED, ExitCode.NOTHING_NEW, ExitCode.BUSY}
 _UNTIL_REDIS_IS_THERE: Final = {"max_retries": None, "interval_start": 0, "interval_step": 1, "interval_max": 5}
 _SET_DEATH_SIGNAL: Final = 1
-"""``PR_SET_PDEATHSIG`` of prctl(2). It stays set after execve(2)."""
+"""``PR_SET_PDEATHSIG`` of prctl(2), which stays set after execve(2)."""
 
 
 def run_beat(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool) -> None:

@@ -35,7 +35,7 @@ _AFTERWARDS_S: Final = 8.0
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The result of a training. It has no evaluation if no epoch was completed."""
+    """The result of a training, without an evaluation if no epoch was completed."""
 
     run: Run
     args: RunArgs
@@ -186,7 +186,7 @@ class _Work:
         )
 
     def fit_head_first(self, network: keras.Model) -> TrainResult:
-        """Fit a head on frozen features and evaluate it, which completes a run. Then fine-tune, if planned."""
+        """Complete a run with a head on frozen features. If planned, fine-tune the network afterwards."""
         args = self.run.args().model_copy(update={"state": RunState.TRAINING})
         self.view.prepared(self.prepared, args)
         self.run.write_args(args)

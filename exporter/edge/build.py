@@ -18,7 +18,7 @@ _IR_VERSION: Final = 10
 _PREFIX: Final = "fit/"
 """Prefix of every name inside the graph, except its input and its output."""
 _MODEL: Final = "model/"
-"""Prefix of every name in the model, so that it differs from names in the preceding graph."""
+"""Prefix of every name in the model, against equal names in the preceding graph."""
 PIXELS: Final = "pixels"
 _WHITE: Final = 255
 _CHANNELS: Final = 3
@@ -103,7 +103,7 @@ def _middle(nodes: Nodes, height: str, width: str, side: str) -> tuple[str, Axis
 
 
 def edge_graph(model: bytes, metadata: ModelMetadata) -> bytes:
-    """Put resizing and fitting before a model, and the decision after it; see :class:`models.classifier.EdgeModel`.
+    """Put resizing before a model, and the decision after the model; see :class:`models.classifier.EdgeModel`.
 
     The model has an input ``image``, ``uint8 [batch, S, S, 3]``, and outputs ``probabilities``, ``[batch, classes]``,
     and optionally ``unknown``, ``[batch]``. int8 models work as well. Raises ParityError.

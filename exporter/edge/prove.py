@@ -19,15 +19,16 @@ _NEAR_TIE: Final = 0.02
 _FEW: Final = 500
 """With fewer photos, one near-tie may change its label, because one photo is then more than 0.2%."""
 _MEAN: Final = 0.005
-"""The largest mean change of a probability. Another fit changes probabilities by 0.02 on average. The other order of
-steps in ``whole_pixels`` (colour profile, CMYK and transparency after the resize) changes them by 0.0001."""
+"""The largest mean change of a probability. A wrong fit changes probabilities by 0.02 on average. The different order
+of steps in ``whole_pixels`` (colour profile, CMYK and transparency after the resize) changes probabilities by
+0.0001."""
 _LABELS: Final = 0.998
 _SURE: Final = 0.995
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A photo with another label in the edge graph. ``margin``: difference between its two highest probabilities."""
+    """A photo with another label in the edge graph. ``margin``: difference of its two highest probabilities."""
 
     index: int
     expected: str

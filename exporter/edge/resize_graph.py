@@ -7,11 +7,10 @@ between. Weights are never negative, so each weight is three unsigned bytes, who
 hundred.
 
 The order of the axes affects the rounding. Since version 13, Pillow begins with the height if it shrinks much more than
-the width. Older versions differ by a level in some pixels of very tall photos. Both orders use the same nodes, with
-other shapes.
+the width. Older versions differ by a level in some pixels of very tall photos.
 
-A weight matrix for a whole axis would be nearly all zeros. A loop computes a few outputs at a time, from the part of
-the photo under their triangles. This is faster than Pillow, and takes little memory.
+A weight matrix for a whole axis would be nearly all zeros. So a loop computes a few output pixels at a time, from the
+part of the photo under their triangles. The loop is faster than Pillow, and takes little memory.
 """
 
 from collections.abc import Iterator, Sequence
@@ -73,7 +72,7 @@ class Nodes:
         return names
 
     def cast(self, value: str, dtype: int) -> str:
-        """A tensor in another type. Fractions are cut off, towards zero."""
+        """Convert a tensor to another type. Fractions are cut off, towards zero."""
         return self.add("Cast", value, to=dtype)
 
     def slice(self, value: str, start: str, end: str, axis: int) -> str:

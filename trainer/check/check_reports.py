@@ -26,7 +26,7 @@ from trainer.data.dataset import LabeledPhoto, Split
 
 SHORTCUT_ADVICE: Final = (
     "To avoid a shortcut: add photos of each class from the same sources, or save all photos in the same way "
-    "(size, format, background). Then train, and evaluate on photos from another source."
+    "(size, format, background). Train, and evaluate on photos from another source."
 )
 _ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 _MOST_NAMES: Final = 10

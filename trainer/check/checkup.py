@@ -103,8 +103,8 @@ Flags = npt.NDArray[np.bool_]
 class PhotoIssues:
     """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
 
-    ``properties``: class → issue → share of the class that has the issue. An issue that more than half of a class has
-    is a property of the class, and its photos get no flag for this issue.
+    ``properties``: class → issue → share of the class that has the issue. If more than half of a class has an issue,
+    the issue is a property of the class, and no photo gets a flag.
     """
 
     scores: Mapping[Issue, Scores]
@@ -152,7 +152,7 @@ def _usualness(sizes: Scores) -> Scores:
         return sizes
     low, high = np.percentile(sizes, [25, 75])
     middle = (low + high) / 2
-    # at least the middle size, because the quartiles are equal if nearly all photos have the same size
+    # at least the middle size, because quartiles may be equal
     breadth = max((high - low) * (1 + 2 * _IQR_FACTOR), middle)
     usualness: Scores = 1 - np.minimum(1.0, np.abs(sizes - middle) / breadth)
     return usualness

@@ -95,7 +95,7 @@ def find_near(
     the number of finished photos. The pairs connect all photos of a cluster, but not every pair of a cluster is listed.
     """
     pairs = new = _found_among(np.arange(count), take, on_photo, chunk)
-    while new:  # in a large group, all candidates of a photo may be in the group
+    while new:  # all candidates of a photo may be in its own large group
         groups = joined(count, [(pair.first, pair.second) for pair in pairs])
         _, firsts, sizes = np.unique(groups, return_index=True, return_counts=True)
         new = _found_among(firsts[sizes >= _NEIGHBOURS], take, lambda _: None, chunk)
@@ -124,7 +124,7 @@ def _found_among(
 
 
 def _find_candidates(count: int, take: Take, on_photo: Callable[[int], None], chunk: int) -> Candidates:
-    """Candidate pairs. Some appear in both orders, because either photo may be a crop of the other."""
+    """Candidate pairs, some in both orders, because either photo may be a crop of the other."""
     index = _index(count, take, chunk)
     parts = []
     for places in _chunks(count, chunk):

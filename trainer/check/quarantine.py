@@ -36,8 +36,8 @@ def make_outside(data: Path, folder: Path, option: str) -> None:
 def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that would harm a training, with the reasons.
 
-    Of photos with one picture and two labels, only those in the earliest split are moved (no split, train, val, test).
-    Files that changed after their SHA-256 was recorded are not moved, nor are photos whose host failed.
+    Of photos with one picture and two labels, only photos in the earliest split are moved (no split, train, val, test).
+    Files that changed after their SHA-256 was recorded stay, as do photos whose host failed.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {

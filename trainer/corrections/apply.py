@@ -44,7 +44,7 @@ _JOINED: Final = "; "
 
 @dataclass(frozen=True)
 class Labels:
-    """A job, and its result file. The file is None for a queued job, which stores its own result."""
+    """A job, and its result file, or None for a queued job, which stores its own result."""
 
     job: Job
     result: Path | None
@@ -58,8 +58,8 @@ class CorrectedResult:
         output: the path or URL of the corrected copy.
         changed: number of rows with a new label. confirmed: number of rows whose label reviewers confirmed.
         remarked: number of rows with a remark instead of a label.
-        in_conflict: number of unchanged rows on which reviewers disagree. In a job with several models, a row counts
-            once per question in these four numbers.
+        in_conflict: number of unchanged rows on which reviewers disagree. In a job with several models, these four
+            numbers count each row once per question.
         left: number of rows for review without a vote.
         products: the path or URL of each corrected table of products, and its counts.
     """
@@ -81,7 +81,7 @@ class CorrectedResult:
 
 
 def find_labels(name: str, jobs: str) -> Labels:
-    """Find a result by its path, its ``.job`` folder, or the name of its job in ``jobs``."""
+    """Find a result by path, by ``.job`` folder, or by the name of a job in ``jobs``."""
     path = Path(name)
     if path.suffix == ".job" and path.is_dir():
         path = path.with_suffix("")
@@ -99,11 +99,11 @@ def find_labels(name: str, jobs: str) -> Labels:
 
 
 def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = None) -> CorrectedResult:
-    """Write the corrected copy of a result next to it, or to ``output``. Record the figures of an audit.
+    """Write the corrected copy of a result to ``output``, by default next to the result.
 
-    The copy of ``labels.csv`` is ``labels.corrected.csv``. The copy for a queued job is ``labels.corrected.parquet`` in
-    the job's folder. In that folder, ``by_group.corrected.csv`` (or ``.parquet``) has new votes of the products.
-    Originals do not change. Earlier copies are replaced.
+    Records the figures of an audit. The copy of ``labels.csv`` is ``labels.corrected.csv``. The copy for a queued job
+    is ``labels.corrected.parquet`` in the job's folder. In that folder, ``by_group.corrected.csv`` (or ``.parquet``)
+    has new votes of the products. Originals do not change. Earlier copies are replaced.
     """
     job, result = labels.job, labels.result
     if job_receipt(job) is None:
@@ -141,8 +141,8 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
     """Write a corrected copy of a job's result: all rows in their order, with all columns.
 
     docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and
-    store, and ``status`` becomes the worst status. If a CSV has a byte order mark, so does its copy. The file extension
-    chooses the format. The copy is written completely or not at all. Memory does not grow with the rows.
+    store, and ``status`` becomes the worst status. The copy of a CSV with a byte order mark has this mark, too. The
+    file extension chooses the format. The copy is written completely or not at all. Memory does not grow with the rows.
     """
     _check_copy(output, result)
     reader = _reader(result)
@@ -267,7 +267,7 @@ class Correcting:
     """Corrects the rows of a result, table by table, and counts the changes.
 
     ``harmless`` columns contain no formulas in a CSV. ``waits`` marks the rows that still need review.
-    ``image`` is the column that finds photos by their path; None if no answer needs this column.
+    ``image`` is the column with photos' paths, or None if no answer needs this column.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
@@ -314,9 +314,9 @@ class Correcting:
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def answered(self, part: pa.Table, rows: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
-        """Apply reviewers' answers to a part file, for votes of products. Also returns the rows with disagreements.
+        """Apply reviewers' answers to a part file, for products' votes.
 
-        Rows with a remark do not vote.
+        Also returns the rows on which reviewers disagree. Rows with a remark do not vote.
         """
         votes = self._votes_on(part.column("sha256"), rows)
         is_remark = pc.is_valid(votes["remark"])

@@ -22,7 +22,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) -> None:
     """Add the commands to the command line. ``corrections_of`` reads the corrections' path from a config."""
     group = typer.Typer(
-        help="Reviewers' labels for the next retraining. Without a command: show them as a table.",
+        help="Reviewers' labels for the next retraining. Without a command: show the labels as a table.",
         invoke_without_command=True,
         context_settings={"obj": corrections_of},
         rich_markup_mode="rich",
@@ -70,7 +70,7 @@ def import_command(
         list[str] | None,
         typer.Option(
             metavar="LABEL",
-            help="Accept this new label, although it resembles a known label. Repeat it for several labels.",
+            help="Accept this new label, although it resembles a known label. Repeat the option for several labels.",
             show_default=False,
         ),
     ] = None,

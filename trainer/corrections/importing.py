@@ -42,7 +42,7 @@ _ALIKE: Final = 0.8
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Options of an import. If an image option is None, the job or run next to the file sets it.
+    """Options of an import. The job or run next to the file sets image options that are None.
 
     ``reviewer``: the name for rows without a reviewer. ``new_labels``: labels that are accepted even if they look like
     misspelt known labels. The job also sets ``prefix``, the prefix of the columns that Hangtag added, and
@@ -139,9 +139,9 @@ def _near_labels(new: set[str], known: set[str]) -> dict[str, str]:
 
 
 def _completed(file: Path, options: ImportOptions) -> ImportOptions:
-    """Complete the options from the job or run in the same folder.
+    """Complete the options from the job or run in the file's folder.
 
-    Its photo folder is used if that exists on this machine, its image column if the file has this column.
+    A photo folder must exist on this machine, and an image column must be in the file.
     """
     run = Run(file.parent)
     if (run.path / "args.json").is_file():

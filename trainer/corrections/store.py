@@ -62,7 +62,7 @@ class CorrectionStore:
         return tuple(sorted(set(self._rows())))
 
     def photos(self) -> set[str]:
-        """SHA-256 of photos with a label or a remark. Fast, because rows are not checked."""
+        """SHA-256 of photos with a label or a remark. Rows are not checked, to save time."""
         reader = self._reader()
         if reader is None or "sha256" not in reader.schema.names:
             return set()

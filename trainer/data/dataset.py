@@ -85,12 +85,12 @@ class LabeledPhoto:
     """A photo and its label: its class, or ``NONE``.
 
     Attributes:
-        split: the given split; None if Hangtag chooses it.
+        split: the given split, or None if Hangtag chooses a split.
         product: a SKU or similar. All photos of a product are in one split.
         open: whether Hangtag chooses the split, even if other photos have a given split.
-        chosen: whether the photo was reviewed because a model was unsure. Such photos are harder than most, so they are
-            used only for training.
-        sha256: SHA-256 of the labelled bytes. None: the label is valid for any bytes.
+        chosen: whether the photo was reviewed because a model was unsure. These photos are harder than most, so only
+            trainings use them.
+        sha256: SHA-256 of the labelled bytes, or None if the label is valid for any bytes.
         error: the reason if the photo is already known to be missing.
         cell: the URL, or the path relative to a URL, of a photo that :func:`fetch_photos` downloads.
     """

@@ -29,14 +29,13 @@ from trainer.data.photo_files import COPY_SIDE, FaultKind, ImageStatistics, Phot
 from worker.labelling.process_pool import Death, ProcessPool
 
 STATISTICS_VERSION: Final = "1"
-"""The version of the statistics. Increase it when the statistics of the same bytes change."""
+"""The version of the statistics. Increase the version when the statistics of the same bytes change."""
 FEATURES_VERSION: Final = "1"
-"""The version of the features. Increase it when the features of the same pixels change."""
+"""The version of the features. Increase the version when the features of the same pixels change."""
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
-"""The largest number of photos in a shard. A pass keeps them in memory until the shard is written, so ``kill -9`` loses
-them."""
+"""The largest number of photos in a shard, in memory until the shard is written. ``kill -9`` loses these photos."""
 _MODULE: Final = "trainer.data.photo_process"
 _ARRAYS: Final = ".arrays"
 _INDEX: Final = ".parquet"
@@ -215,7 +214,7 @@ class PixelStore(_PhotoCache):
 
 
 class FeatureStore:
-    """Features of photos from a frozen body, in this machine's cache. Each pass writes a file.
+    """Features of photos from a frozen body, in this machine's cache, with one file per pass over new photos.
 
     ``body`` is the SHA-256 of the body's weights. Damaged files are ignored.
     """

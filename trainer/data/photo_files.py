@@ -65,7 +65,7 @@ class PhotoFault:
 
 
 def changed(path: Path) -> PhotoFault:
-    """The fault of a file that was replaced after its SHA-256 was recorded. Its label may be wrong now."""
+    """The fault of a file that was replaced after its SHA-256 was recorded, so that the label may be wrong."""
     msg = f"Expected the bytes of {path} to match the recorded SHA-256, but they differ; check the label and try again."
     return PhotoFault(FaultKind.CHANGED, msg)
 
@@ -200,7 +200,7 @@ def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
 
 
 def _stored(image: Image.Image) -> dict[str, Any]:
-    if image.format != "TIFF":  # Pillow turns a TIFF upright when it loads it, and deletes the tag
+    if image.format != "TIFF":  # when Pillow loads a TIFF, it turns the photo upright and deletes the tag
         image.load()  # otherwise the search for EXIF in a damaged PNG would decode part of it
     try:
         tags = set(image.getexif())

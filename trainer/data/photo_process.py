@@ -1,6 +1,6 @@
 """A process that decodes photos.
 
-It reads paths from stdin, writes arrays into a shared file, and prints a JSON line per photo.
+The process reads paths from stdin, writes arrays into a shared file, and prints a JSON line per photo.
 
 Run as ``python -P -m trainer.data.photo_process ARRAYS_FILE TIMEOUT_S [SPEC_JSON]``. Each input line is ``[ROW,
 "PATH"]``. With SPEC_JSON, row ROW of the file gets the preprocessed pixels. Without SPEC_JSON, row ROW gets the small

@@ -89,8 +89,8 @@ def read_table(
 ) -> tuple[list[TableRow], TableRead]:
     """Read the rows that have a label and meet all conditions.
 
-    Columns named ``split``, ``group`` and ``sha256``, in any case, are read as such, unless an option uses them for
-    something else. ``names_split`` returns the split that a cell means, or None.
+    Columns named ``split``, ``group`` and ``sha256``, in any case, have these roles unless an option gives them another
+    role. ``names_split`` returns the split that a cell means, or None.
     """
     catalogue = open_catalogue(
         path,
@@ -250,10 +250,10 @@ def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -
 
 
 def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
-    """Shorten labels like ``shoes > boots`` to the last name. Also returns the tree of these labels: label → parent.
+    """Shorten labels like ``shoes > boots`` to the last name. Also returns the labels' tree, label → parent.
 
-    If a name has two parents, the labels are no tree and stay whole. A root above all classes is left out. Both cases
-    add a note to the result.
+    If a name has two parents, the labels are no tree and stay whole. A root above all classes is left out. A note in
+    the result explains a lost tree or root.
     """
     rows = list(rows)
     parents: dict[str, str] = {}

@@ -64,7 +64,7 @@ class PerSplit(EvaluationRecord, Generic[T]):
 
 
 class UnknownFigures(EvaluationRecord):
-    """The limit of the unknown score, and the share of each split's photos that it sends to review.
+    """The limit of the unknown score, and the share of each split's photos beyond the limit.
 
     ``outliers`` is None without photos under ``_none``.
     """
@@ -77,7 +77,7 @@ class UnknownFigures(EvaluationRecord):
 
 
 class CrossValidated(Figures):
-    """Out-of-fold figures of ``folds`` networks. Each network predicts the photos that it was not trained on."""
+    """Out-of-fold figures of ``folds`` networks. Each network predicts only photos outside its training."""
 
     folds: int
 

@@ -311,8 +311,8 @@ def unpromised_sentences(
     if surest:
         sentences.append(
             f"{surest.right:,} of the surest {surest.photos:,} of {number_of(surest.of, f'{word} photo')} "
-            f"(confidence {surest.threshold:.2f} or more) were right: {surest.right / surest.photos:.0%}. This "
-            f"proves no precision. To label such photos without a promise: --threshold {surest.threshold:.2f}."
+            f"(confidence {surest.threshold:.2f} or more) were right: {surest.right / surest.photos:.0%}. This proves "
+            f"no precision. To label such photos without a promise: --threshold {surest.threshold:.2f}."
         )
     if own and (weak := weakest(own)):
         recalls = ", ".join(f"{one} ({own.classes[one].recall:.0%})" for one in weak)

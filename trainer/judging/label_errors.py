@@ -25,9 +25,9 @@ FOLDS: Final = 5
 _TOGETHER: Final = 20_000
 """The largest number of photos that are compared at once, because their features are in memory."""
 _AGREED: Final = 0.5
-"""If the predictions agree with a smaller share of the labels, they are too poor to find label errors."""
+"""Predictions that agree with a smaller share of the labels are too poor to find label errors."""
 _SHRINKAGE: Final = 0.3
-"""Shrinkage of the covariance towards independent features. Of 0.1, 0.3 and 0.6, the best on clothing photos."""
+"""Shrinkage of the covariance towards independent features. 0.1 and 0.6 were worse on clothing photos."""
 _STRENGTH: Final = 0.01
 """Inverse penalty of the logistic regression."""
 _NEIGHBOURS: Final = 20
@@ -66,8 +66,7 @@ def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPre
     """Find label errors, likeliest first, with small classifiers on the network's features, trained without the photo.
 
     The network was trained on these labels, but with augmentation and early stopping it memorises few wrong labels.
-    ``unseen`` are predictions of networks that were trained without these photos. These predictions count as one more
-    classifier.
+    ``unseen``, predictions of networks that were trained without these photos, count as one more classifier.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
@@ -97,7 +96,7 @@ def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPre
 def find_label_issues(
     photos: Sequence[AssignedPhoto], probabilities: Floats, classes: Sequence[str]
 ) -> list[LabelIssue]:
-    """Compare labels with predictions that did not use them. The likeliest errors come first.
+    """Compare labels with predictions that did not use the labels. The likeliest errors come first.
 
     The thresholds of confident learning (Northcutt, Jiang & Chuang 2021) found fewer errors. A probability of exactly 0
     means that the classifier did not learn the class. Photos with that label are skipped.
@@ -124,10 +123,10 @@ def out_of_fold(
 ) -> Floats:
     """Predict each photo by the mean of three small classifiers, trained on the photos of other folds.
 
-    They are linear discriminant analysis, logistic regression and nearest neighbours. The features are standardised
-    after a signed square root (Perronnin et al. 2010). Each classifier has its own temperature (Guo et al. 2017). If
-    the network was trained on these photos, its features still contain their labels. Then the predictions can find
-    label errors, but cannot prove a precision.
+    The classifiers are linear discriminant analysis, logistic regression and nearest neighbours. The features are
+    standardised after a signed square root (Perronnin et al. 2010). Each classifier has its own temperature (Guo et al.
+    2017). If the network was trained on these photos, the predictions can find label errors, but cannot prove a
+    precision.
 
     ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``
     are probabilities ``(n, classes)`` of networks trained without the photo, as a fourth classifier.

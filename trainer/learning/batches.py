@@ -1,6 +1,6 @@
 """Training batches: pixels from the store, shuffled and augmented in parallel with the training.
 
-Augmentation changes photos a little each time. The saved model does not contain it.
+Augmentation changes photos a little each time, and is not part of the saved model.
 """
 
 from collections.abc import Iterator, Sequence

@@ -46,7 +46,7 @@ class TrainingBudget:
 class ValidationPhotos:
     """Validation photos that measure the network after each epoch, and their class indices ``(n,)``.
 
-    ``pixels(start, end)`` returns a slice of them, ``uint8 (end - start, S, S, 3)``.
+    ``pixels(start, end)`` returns a slice of the photos, ``uint8 (end - start, S, S, 3)``.
     """
 
     pixels: Callable[[int, int], npt.NDArray[np.uint8]]

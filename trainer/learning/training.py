@@ -98,7 +98,7 @@ class Predictor:
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
     """A run's initial network. The same seed gives the same network.
 
-    ``begun``: load no weights, because saved weights will replace them and the initial file may be gone.
+    ``begun``: load no initial weights, because saved weights replace them and the initial file may be gone.
     """
     keras.utils.set_random_seed(args.seed)
     weights = NamedWeights.NONE if begun else parse_weights(args.weights)
@@ -126,7 +126,7 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 class Training:
     """The training of one network, with its training photos and its validation photos.
 
-    ``outliers`` show no product; only the unknown score uses them. ``features`` caches features of the network's
+    ``outliers`` are photos without a product, only for the unknown score. ``features`` caches features of the network's
     initial body.
     """
 
@@ -183,7 +183,7 @@ class Training:
         return features, self.labels[chosen], [self.photos[i].group for i in chosen]
 
     def fit_head(self, predictor: Predictor) -> float:
-        """Fit only the last layer, in place: a logistic regression on features. Returns its inverse penalty."""
+        """Fit only the last layer, in place: a logistic regression on features. Returns the inverse penalty."""
         features, labels, groups = self.head_rows(predictor)
         strength = best_strength(features, labels, groups, self.args.seed)
         layer = predictor.network.get_layer("logits")

@@ -37,9 +37,9 @@ _CHUNK: Final = 1 << 16
 class Plan:
     """The choices of a preset.
 
-    The network is the first backbone whose package is installed, at that backbone's size in pixels. Other pretrained
-    networks get the size of the last backbone. Networks with random weights get ``size``. ``length`` multiplies the
-    recipe's epochs.
+    The network is the first backbone whose package is installed, at that backbone's size in pixels. All other
+    pretrained networks get the size of the last backbone. Networks with random weights get ``size``. ``length``
+    multiplies the recipe's epochs.
     """
 
     backbones: Mapping[Arch, int]

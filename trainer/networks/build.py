@@ -48,7 +48,7 @@ Shapes = Counter[tuple[int, ...]]
 
 
 def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alpha: float | None) -> keras.Model:
-    """Build a network. Its head is always random.
+    """Build a network with a random head.
 
     ``weights`` may be a file for the body: a ``.weights.h5`` or old ``.h5`` of the body alone, a ``.keras`` model of
     the same architecture with any head, or a ``.pth`` of an EfficientNet-Lite.
@@ -105,7 +105,7 @@ def features_model(network: keras.Model) -> keras.Model:
 
 def _whole_model(path: Path) -> keras.Model:
     try:
-        with ZipFile(path):  # for other files, Keras reports a missing file
+        with ZipFile(path):  # Keras reports other files as missing
             return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         msg = f"Expected a Keras model in {path}, but it is damaged or needs custom code ({error}); pass another file."

@@ -106,7 +106,7 @@ class _Dict(dict[Any, Any]):
 
 
 class _Unpickler(pickle._Unpickler):  # the C version allocates any size that a file claims (CPython issue 115952)
-    """Reads a dictionary of tensors. ``kinds`` gets the type of each storage. Other opcodes and names are refused."""
+    """Reads a dictionary of tensors. ``kinds`` gets the type of each storage. Refuses all other opcodes and names."""
 
     dispatch: ClassVar[Any] = {code: pickle._Unpickler.dispatch[code] for code in _OPCODES} | {
         pickle.EMPTY_DICT[0]: lambda self: self.append(_Dict()),

@@ -102,7 +102,7 @@ class ReportMaterial:
 
     @property
     def caveat(self) -> str:
-        """A warning if the figures are not from test photos, empty otherwise."""
+        """A warning about figures that are not from test photos, or an empty text."""
         if self.split is Judged.TEST:
             return ""
         if self.split is Judged.CV:
@@ -131,7 +131,7 @@ class ReportMaterial:
         return next((one for one in self.confidence.targets if one.precision == self.confidence.precision), None)
 
     def realised(self, target: PrecisionTarget, split: Judged) -> AchievedPrecision | None:
-        """The figures of a target on some photos, or None if they were not measured."""
+        """The figures of a target on some photos, or None if not measured."""
         by_split = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
         return by_split.of(split) if by_split else None
 
@@ -149,12 +149,12 @@ class ReportMaterial:
 
     @property
     def instead(self) -> list[str]:
-        """Sentences on the surest photos and on weak classes, if there is no promise, empty otherwise."""
+        """Sentences on the surest photos and on weak classes. Empty if there is a promise."""
         return [] if self.ruling else self._unpromised[1:]
 
     @property
     def advice(self) -> str:
-        """Ways to reach a promise, if there is none, empty otherwise."""
+        """Ways to reach a promise. Empty if there is a promise."""
         return advice_for_promise(self.args, folds_may_prove=self.evaluation.folds_may_prove)
 
     @property

@@ -34,7 +34,7 @@ _LUMA: Final = np.array((0.299, 0.587, 0.114), np.float32)
 _COLOURED: Final = 0.75
 _HEATS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLOURS: Final = np.array([(13, 8, 135), (126, 3, 168), (204, 71, 120), (248, 149, 64), (240, 249, 33)])
-"""The heat map's colours, blue, red, yellow, in even steps. Also for colour-blind people (matplotlib's plasma)."""
+"""The heat map's colours in even steps, also for colour-blind people (matplotlib's plasma: blue, red, yellow)."""
 
 _Values = dict[str, object]
 """The template's values for one section."""

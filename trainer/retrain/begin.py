@@ -60,8 +60,8 @@ class NewCycle:
     def begin(self, why: str, note: Callable[[str], None], view: "TrainingView") -> CycleFolder | None:
         """Collect the photos and make a cycle's folder. Returns None if nothing changed.
 
-        The folder gets its final name when it is complete. The settings in it do not change, so settings that would
-        fail only after hours of training are checked first.
+        The folder gets its final name when it is complete. Its settings do not change, so settings that would fail only
+        after hours of training are checked first.
         """
         config, finished = self.config, self.cycles.finished()
         last, champion = finished[-1] if finished else None, champion_of(self.registry, config.name)
@@ -102,9 +102,9 @@ class NewCycle:
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
         """The earlier splits to extend, or None for a first model without splits.
 
-        These are the splits of the latest finished cycle in this folder. If the champion's splits contain all of them
-        and more, then another machine has run a cycle since, and the champion's splits are used. Without a finished
-        cycle, the champion's splits are used, or else those in the settings.
+        The splits are from the latest finished cycle in this folder. If the champion's splits contain all these splits
+        and more, another machine has run a cycle since, and the champion's splits are used. Without a finished cycle,
+        the splits are from the champion, or else from the settings.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None

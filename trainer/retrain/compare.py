@@ -44,11 +44,11 @@ def compare(
 ) -> Comparison:
     """Compare two bundles by their default variants. Each model gets pixels of its own preprocessing.
 
-    Missing and unreadable photos are left out for both models. ``unread`` is their number.
+    ``unread`` is the number of missing and unreadable photos, which are left out for both models.
 
     Args:
-        challenger: its splits contain the frozen test split.
-        champion: None for a first model. Its splits list the test photos that were used to choose it.
+        challenger: a model whose splits contain the frozen test split.
+        champion: a model whose splits list the test photos that were used to choose it, or None.
         classes: renamed and dropped classes of the champion.
         cache: folder for decoded photos.
         advance: called with (step, finished, all).

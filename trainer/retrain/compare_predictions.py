@@ -42,7 +42,7 @@ class ModelPredictions:
         labels: the model's labels, in the order of the columns.
         probabilities: ``float32 (n, classes)``.
         sure: whether the model labels a photo without review, ``(n,)``, with the thresholds of ``precision``.
-        own_sure, own_precision: the same with the model's default precision.
+        own_sure, own_precision: like ``sure`` and ``precision``, with the model's default precision.
     """
 
     name: str
@@ -91,7 +91,7 @@ def compare_predictions(
     unread: int = 0,
     chosen_on: Collection[str] | None = None,
 ) -> Comparison:
-    """Compare both models on photos of the champion's classes. Other photos only measure the challenger.
+    """Compare both models on photos of the champion's classes. Photos of new classes only measure the challenger.
 
     A photo of a common class is wrong if the challenger gives a new class, or the champion a dropped class. ``unread``
     is the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that were used to choose
@@ -258,7 +258,7 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) ->
     gaps = [_gaps(one, groups) for one in (champion, challenger)]
 
     def errors(drawn: npt.NDArray[np.int64]) -> Floats:
-        """Both calibration errors, if each group is drawn this often."""
+        """Both models' calibration errors, with each group drawn ``times`` often."""
         return np.array([np.abs(drawn @ gap).sum() / (drawn @ sizes) for gap in gaps])
 
     rng, count = np.random.default_rng(_SEED), len(sizes)

@@ -137,7 +137,7 @@ class Collected(CycleRecord):
 
 
 class PairedAccuracy(CycleRecord):
-    """The accuracy of both models on the same test photos: photos of one class (its recall), or newer photos.
+    """The accuracy of both models on the same test photos: photos of one class (as recall), or newer photos.
 
     For a new class, or without photos, there is only the challenger's accuracy. ``won``, ``lost``: number of photos
     that only the challenger labels right, and that only the champion labels right.
@@ -155,7 +155,7 @@ class PairedAccuracy(CycleRecord):
 class Brier(CycleRecord):
     """Mean Brier scores on photos of classes that both models have, from 0 to 2. Lower is better.
 
-    ``z`` is their difference, in standard errors. Above 0 the challenger is better.
+    ``z`` is the difference of the scores, in standard errors. The challenger is better if ``z`` is above 0.
     """
 
     champion: float
@@ -183,7 +183,7 @@ class Automation(CycleRecord):
     """The photos that each model labels without review.
 
     Attributes:
-        champion_precision, own_precision: the default precision of champion and challenger, or None without one.
+        champion_precision, own_precision: the default precision of champion and challenger, or None.
         challenger_precision: the champion's precision, if the challenger can promise it.
         champion, challenger, own: labels on photos of classes that both models have. ``own`` uses ``own_precision``.
         everywhere: labels of the challenger on all test photos, including new classes.
@@ -204,7 +204,7 @@ class Automation(CycleRecord):
 
 
 class Footprint(CycleRecord):
-    """A model's size and its speed on this machine, measured in turns with the other model's.
+    """A model's size and speed on this machine.
 
     Attributes:
         default_bytes: size of the default variant.
@@ -241,7 +241,7 @@ class Comparison(CycleRecord):
         newer: accuracy on photos that were not used to choose the champion, or None if unknown.
         vanished: classes of the champion that the photos lack, and that the settings neither rename nor drop.
         changes: photos whose result changed, most confident errors first. At most 200.
-        unread: number of test photos that are gone, changed or unreadable. They are left out for both models.
+        unread: number of test photos that are gone, changed or unreadable, and left out for both models.
     """
 
     champion: str | None = None
@@ -273,7 +273,7 @@ class Check(CycleRecord):
     """One check of the gate. docs/retraining.md lists all checks.
 
     Attributes:
-        figure: the measured value, or None if it could not be measured.
+        figure: the measured value, or None if not measurable.
         doubtful: whether a person should look at a passed check. The sentence gives the reason.
         unsure: whether there were too few photos for the check.
     """
@@ -344,7 +344,7 @@ class CycleFolder:
             raise InputError(msg) from error
 
     def find(self, path: Path, kind: type[R]) -> R | None:
-        """Read a record, or None if it is missing."""
+        """Read a record, or return None if it is missing."""
         return self.read(path, kind) if path.is_file() else None
 
     def step_seconds(self) -> dict[str, float]:
@@ -352,7 +352,7 @@ class CycleFolder:
         return dict(json.loads(self.seconds.read_bytes())) if self.seconds.is_file() else {}
 
     def abandon(self, why: str) -> None:
-        """End the cycle without a decision. Its number is not reused."""
+        """End the cycle without a decision. The number is not reused."""
         start = self.read(self.start, CycleStart)
         outcome = Outcome(
             status=CycleStatus.FAILED,

@@ -1,4 +1,4 @@
-"""The gate: a table of checks that a challenger must pass, and their sentences."""
+"""The gate: a table of checks that a challenger must pass, with the sentence of each check."""
 
 import operator
 from collections.abc import Callable, Collection
@@ -19,7 +19,7 @@ COARSE_POINTS: Final = 5.0
 _NO_WORSE: Final = 0.2
 """The error probability of the interval check, for challengers whose accuracy fell by exactly the limit.
 
-This may be high, because the accuracy check has already shown that the challenger's probabilities are better.
+A high value is acceptable, because the accuracy check has already shown that the challenger's probabilities are better.
 """
 _MOST_NAMES: Final = 5
 _MB: Final = 1e6
@@ -119,7 +119,7 @@ def _interval(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _bounds(interval: Interval, mistrust: float) -> Interval:
-    """One-sided bounds from a 95% interval. Each is wrong with probability ``mistrust``."""
+    """One-sided bounds from a 95% interval, each wrong with probability ``mistrust``."""
     low, high = interval
     half = (high - low) / 2 * float(norm.isf(mistrust) / norm.isf(MISTRUST / 2))
     return (low + high) / 2 - half, (low + high) / 2 + half
@@ -211,9 +211,9 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Fails if clearly more photos go to review than before, and the challenger has the same promise or none.
 
-    Thresholds from few photos vary by chance. So a challenger with the same promise fails only if it also makes more
-    mistakes than the champion, on as many of its surest photos as the champion labels. A first model may send any share
-    to review.
+    Thresholds from few photos vary by chance. A challenger with the same promise therefore fails only if it also makes
+    more mistakes than the champion, on as many of its surest photos as the champion labels. A first model may send any
+    share to review.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:

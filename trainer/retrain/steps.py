@@ -1,4 +1,4 @@
-"""The steps of a cycle. Running a step twice does no harm, and its files are written atomically.
+"""The steps of a cycle. A step can run twice, and writes its files atomically.
 
 The registry's history has the final decision to promote or refuse a challenger.
 """
@@ -49,7 +49,7 @@ class Step:
 
 
 def _train(work: RunningCycle, view: "TrainingView") -> None:
-    """Train the challenger, or continue its training. Also copies the splits, which remain when the run is deleted."""
+    """Train the challenger, or continue its training. The splits are copied, because they outlast the run."""
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
         shutil.rmtree(run.path, ignore_errors=True)  # left by a process that was killed before the run began
@@ -94,8 +94,8 @@ def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
     """The challenger's initial weights: from the settings, or from a ``champion`` of the same architecture.
 
     If the champion was pretrained, its challenger starts with the same pretrained weights, which have not seen our
-    photos. The networks of its folds are then only heads, which take seconds. Other challengers start with the
-    champion's own weights.
+    photos. The folds' networks are then only heads, which take seconds. Without pretrained weights, a challenger starts
+    with the champion's own weights.
     """
     settings, best = work.config.train, _of_champion(work, "best.keras")
     if settings.weights is not None:

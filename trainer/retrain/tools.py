@@ -199,7 +199,7 @@ class RunningCycle:
 
     @property
     def version(self) -> int:
-        """The challenger's version, or None before it is published."""
+        """The challenger's version, or None before publication."""
         return int(json.loads(self.folder.published.read_bytes())["version"])
 
     @property

@@ -31,7 +31,7 @@ _STORED_AS = (
     Image.Transpose.TRANSVERSE,
     Image.Transpose.ROTATE_270,
 )
-"""How the file's pixels are turned, for the EXIF orientations from 2 on. A reader turns them back."""
+"""How a file's pixels are turned, for the EXIF orientations from 2 on."""
 
 
 class _Stream(IntEnum):

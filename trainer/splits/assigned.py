@@ -30,7 +30,7 @@ class Candidate:
         present: false for a photo of an earlier training that is missing in the data now.
         earlier_label: the photo's class in that training, or None for a new photo.
         open: whether Hangtag chooses the split, although other photos have a given split.
-        chosen: whether a model chose the photo for review. Such a photo never measures a model.
+        chosen: whether a model chose the photo for review. A chosen photo never measures a model.
     """
 
     path: Path
@@ -60,7 +60,7 @@ class AssignedPhoto:
     """A photo with its split, for this training and all later trainings.
 
     Photos of one ``group`` show the same picture, or belong to one product. The name of a group does not change. A
-    photo of an earlier training that this training does not use is not ``present``. It keeps its split in case it
+    photo of an earlier training that this training does not use is not ``present``, and keeps its split in case it
     returns. A ``chosen`` photo is for training only, and no fold holds it out.
     """
 
@@ -141,10 +141,10 @@ def match_earlier(
     """Find each photo in an earlier training, by its content or by its path.
 
     A photo with the content of an earlier photo is the same photo, maybe renamed. If no photo has the earlier content
-    any more, a photo at the earlier path is the same photo, saved again. In both cases the photo keeps its split and
-    group, and has its current label. If several earlier photos at other paths have this content, the photo in the last
-    split (train, val, test) counts. A copy next to an earlier photo is new, and linked to it only by content. Earlier
-    photos that are missing now come last.
+    any more, a photo at the earlier path is the same photo, saved again. A matched photo keeps its split and group, and
+    has its current label. If several earlier photos at other paths have this content, the photo in the last split
+    (train, val, test) counts. A copy next to an earlier photo is new, and linked to it only by content. Earlier photos
+    that are missing now come last.
     """
     today = [
         Candidate(p.path, p.label, s, p.product, p.split, open=p.open, chosen=p.chosen)
@@ -181,7 +181,7 @@ def _matched(
 ) -> list[int | None]:
     """The row of each photo in the earlier training. A row matches at most one photo.
 
-    ``least``: content → its row in the last of its splits (train, val, test).
+    ``least``: content → row in the content's last split (train, val, test).
     """
     rows_of: list[int | None] = [None] * len(today)
     asking = dict(enumerate(today))

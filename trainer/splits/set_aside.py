@@ -77,9 +77,9 @@ def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
 def drop_training_twins(
     photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()
 ) -> tuple[list[AssignedPhoto], list[Exclusion]]:
-    """Keep photos of a group in only one split: test if it has any, otherwise validation.
+    """Keep photos of a group in only one split: test if the group has test photos, otherwise validation.
 
-    Dropped photos of ``earlier_groups`` keep their row, as not present.
+    Dropped photos of ``earlier_groups`` keep a row, marked as not present.
     """
     held_out: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
     for photo in photos:
@@ -109,7 +109,8 @@ def _take_out(
 def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()) -> Assignment:
     """Exclude photos of classes without training photos. Notes list the classes that validation and test lack.
 
-    At least two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` stay, as not present.
+    At least two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` keep a row, marked as
+    not present.
     """
     products = [photo for photo in photos if photo.present and photo.label != NONE]
     trained = {photo.label for photo in products if photo.split is Split.TRAIN}
