@@ -98,7 +98,7 @@ class Balance(StrEnum):
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as ``90s``, ``10m`` or ``1h30m``. InputError for other text."""
+    """Seconds of a duration such as ``90s``, ``10m`` or ``1h30m``. Raises InputError for other text."""
     match = _PARTS.fullmatch(text.strip())
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds

@@ -92,7 +92,7 @@ class RunArgs(TrainRequest):
 
     @property
     def pools_folds(self) -> bool:
-        """Whether out-of-fold rows count as the network's own: each fold has its initial weights and training."""
+        """Whether out-of-fold rows count as the network's own, because each fold is trained like the network."""
         return self.cv and self.fold_weights is None
 
     @property

@@ -43,7 +43,7 @@ _SET_DEATH_SIGNAL: Final = 1
 
 
 def run_beat(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool) -> None:
-    """Send a message for each due cycle, until SIGTERM or Ctrl-C. One process is enough for all models."""
+    """Send a message for each due cycle of all models, until SIGTERM or Ctrl-C."""
     read = {str(path.absolute()): read_config(path) for path in configs}
     start_logging(as_json=as_json)
     app = _make_app(settings)

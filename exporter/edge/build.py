@@ -72,7 +72,6 @@ def _tall(nodes: Nodes, height: tuple[str, str], width: tuple[str, str]) -> str:
 
 
 def _inside(nodes: Nodes, length: str, longest: str, side: str) -> str:
-    """The size inside the square, as in preprocessing: rounded half to even, at least one pixel."""
     scaled, longest = (nodes.cast(size, TensorProto.DOUBLE) for size in (nodes.add("Mul", length, side), longest))
     rounded = nodes.cast(nodes.add("Round", nodes.add("Div", scaled, longest)), TensorProto.INT64)
     return nodes.add("Max", rounded, nodes.ints(1))

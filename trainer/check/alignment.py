@@ -1,6 +1,6 @@
 """Image registration: finds the part of one picture that, when stretched, differs least from another picture.
 
-By the method of Lucas and Kanade (1981). The four unknowns are the sides of the second picture within the first.
+The method is from Lucas and Kanade (1981). The four unknowns are the sides of the second picture within the first.
 """
 
 from dataclasses import dataclass

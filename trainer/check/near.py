@@ -205,7 +205,6 @@ def _averages(start: float, stop: float) -> Floats:
 
 
 def _proved_in_turn(hopeful: Candidates, copies: Take, count: int) -> dict[tuple[int, int], float]:
-    """Test each photo's best candidate, then its second best, and so on. Skips photos that are already in one group."""
     hopeful = hopeful[_best_of_each(hopeful["first"], hopeful["merit"], _MOST_PROOFS)]
     turns = _rank_within(hopeful["first"])
     groups = np.arange(count)

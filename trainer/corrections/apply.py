@@ -127,7 +127,6 @@ def _one_at_a_time(job: Job) -> Iterator[None]:
 
 
 def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> CorrectedResult:
-    """Like :func:`apply_to_job`, for a queued job, whose result may be in S3."""
     with scratch_folder(job.storage) as folder:
         result = job.storage.local(RESULT_FILE, folder)
         if output is not None:
@@ -142,7 +141,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
 
     docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and
     store, and ``status`` becomes the worst status. The copy of a CSV with a byte order mark has this mark, too. The
-    file extension chooses the format. The copy is written completely or not at all. Memory does not grow with the rows.
+    file extension chooses the format. The copy is written completely or not at all.
     """
     _check_copy(output, result)
     reader = _reader(result)

@@ -33,7 +33,7 @@ def audit_figures(job: Job, sample: Sequence[AuditRow], resolved: Mapping[str, P
 
     A row is right if all reviewers of the photo give the row's label, or a class under this label. A remark, such as
     "not a product", counts as wrong. Rows on which reviewers disagree are counted separately. The 95% interval is
-    Clopper and Pearson's. It is conservative, because rows are drawn without replacement.
+    Clopper and Pearson's.
     """
     answered = [(row, resolved[row.sha256]) for row in sample if row.sha256 in resolved]
     settled = [(row, votes) for row, votes in answered if not votes.in_conflict]

@@ -162,7 +162,6 @@ def _completed(file: Path, options: ImportOptions) -> ImportOptions:
 
 
 def _job_of(folder: Path) -> Job | None:
-    """The job of a folder, or a question's job for a folder such as ``labels.parquet.job/questions/colour``."""
     if (job := open_job(FolderStorage(folder))) is None and folder.parent.name == QUESTIONS:
         whole = open_job(FolderStorage(folder.parent.parent))
         return whole.question(folder.name) if whole else None

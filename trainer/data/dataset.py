@@ -145,7 +145,7 @@ class Dataset:
 
 
 def read_dataset(path: Path, options: TableOptions = USUAL_COLUMNS) -> Dataset:
-    """Find labelled photos in a folder of class folders, a folder of splits, or a table (see docs/formats.md).
+    """Find labelled photos in class folders, in split folders, or in a table (see docs/formats.md).
 
     ``options`` name the columns of a table.
     """
@@ -222,7 +222,6 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _read_classes(root: Path, split: Split | None) -> Dataset:
-    """The photos of class folders. A class folder may contain split folders: ``hat/train``."""
     photos: list[LabeledPhoto] = []
     excluded: list[Exclusion] = []
     depth = len(root.parts)
@@ -485,7 +484,6 @@ def _fetch(photos: Photos, places: Mapping[str, Path], advance: Callable[[int, i
 
 
 def _place(folder: Path, url: str) -> Path:
-    """The file of a URL's photo, named after the URL without signature and extension."""
     digest = hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
     if scheme_of(url) == "data":
         return folder / "data" / digest
@@ -494,7 +492,7 @@ def _place(folder: Path, url: str) -> Path:
 
 
 def _is_here(place: Path) -> bool:
-    """Whether the cache has a photo. A text file is a server's error page, not a photo."""
+    """Whether the cache has a photo, and not a server's error page."""
     try:
         with place.open("rb") as file:
             return not is_text(file.read(FIRST_BYTES))

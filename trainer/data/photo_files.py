@@ -58,7 +58,7 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class PhotoFault:
-    """Why a photo cannot be used. The message is for people."""
+    """Why a photo cannot be used, with a message for the user."""
 
     kind: FaultKind
     message: str

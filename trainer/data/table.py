@@ -37,7 +37,7 @@ _MOST_WORDS: Final = 20
 class TableRow:
     """The cells of a row with a label, and the row's number, from 1. Cells of missing columns are empty.
 
-    Cells have no blanks at their ends. Labels are as in :func:`models.text.label_text`.
+    Blanks at the ends are removed. Labels are as in :func:`models.text.label_text`.
     """
 
     number: int

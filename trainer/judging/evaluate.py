@@ -83,7 +83,7 @@ class CrossValidated(Figures):
 
 
 class LevelRow(NamedTuple):
-    """A target at a level of a tree: the level's name, the expected share of rows, the measured figures."""
+    """A target precision at one level of a tree of labels, with the expected share of rows and measured figures."""
 
     precision: float
     level: str
@@ -133,12 +133,12 @@ class Evaluation(PerSplit[Figures]):
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
-        """Target that labels no photos → reason. ``pooled``: out-of-fold rows count as the network's own rows."""
+        """Target precision that labels no photos → reason. ``pooled``: out-of-fold rows count as own rows."""
         own = self.cv if pooled else self.val
         return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
     def by_level(self, judged: Judged) -> list[LevelRow]:
-        """Figures of each target that labels photos, at each level of a tree, empty without a tree."""
+        """Figures of each target precision that labels photos, at each level of a tree, empty without a tree."""
         rows = []
         for target in self.thresholds:
             figures = self.coverage_at_precision[f"{target.precision:.2f}"].of(judged)

@@ -162,7 +162,7 @@ def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str], effect: 
 
 
 def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> ClassFigures:
-    """F1 is 2J / (1 + J). J is the number of hits divided by the number of rows with this class or this guess."""
+    """F1 is 2J / (1 + J). J is the number of hits divided by the number of rows with this true or predicted class."""
     either = guessed + support - hits
     low, high = (2 * j / (1 + j) for j in proportion_interval(hits / effect, either / effect))
     return ClassFigures(
@@ -207,9 +207,9 @@ def realised(
     tree: Taxonomy | None,
     effect: float = 1.0,
 ) -> AchievedPrecision:
-    """The figures of a target on photos, from calibrated probabilities and class indices ``(n,)``. At least one photo.
+    """The figures of a target precision on at least one photo, from calibrated probabilities.
 
-    ``effect``: the design effect for the intervals.
+    ``labels`` are class indices ``(n,)``. ``effect``: the design effect for the intervals.
     """
     levels = label_levels(probabilities, known, target.thresholds, target.nodes, tree)
     guesses = probabilities.argmax(axis=1)
@@ -233,7 +233,7 @@ def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_], effec
 
 
 def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], tree: Taxonomy) -> dict[int, int]:
-    """Edges from the true class up to the first node above the guess (0: right guess) → number of photos."""
+    """Edges from the true class up to the first node above the predicted class (0 if right) → number of photos."""
     return dict(sorted(Counter(tree.distances(probabilities.argmax(axis=1), labels).tolist()).items()))
 
 
@@ -287,7 +287,7 @@ def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
 
 
 def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
-    """Why a target labels no photos. ``own`` is the number of the network's own rows."""
+    """Why a target precision labels no photos. ``own`` has the figures of the network's own rows."""
     fewest, rows = fewest_rows(target.precision, tree=bool(target.nodes)), target.rows[0]
     counts = [(fewest, rows), (fewest_own_rows(target.precision), own.n)] if own else [(fewest, rows)]
     for needed, there in counts:
@@ -303,7 +303,7 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
 def unpromised_sentences(
     lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None, word: str, own_word: str
 ) -> list[str]:
-    """Sentences on why the ``lowest`` target fails, on the surest photos, and on classes with the lowest recall.
+    """Sentences on the failure of the ``lowest`` precision, on the surest photos, and on weak classes.
 
     ``word`` and ``own_word`` name the photos of ``surest`` and of ``own``.
     """

@@ -50,7 +50,7 @@ class LabelIssue:
 
     @property
     def score(self) -> float:
-        """The suggested class's share of the two probabilities, from 0.9 to 1."""
+        """Probability of the suggested class, as a share of the sum of both probabilities, from 0.9 to 1."""
         return self.suggested_probability / (self.given_probability + self.suggested_probability)
 
 

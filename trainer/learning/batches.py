@@ -66,8 +66,8 @@ class Batches:
             tf.TensorSpec((2,), tf.int64),
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
-        # TensorFlow's autotuner sleeps for 10 ms, then 20, 40 and so on, and the end of an iterator waits for it.
-        # Each epoch would last until 10.2 s or 20.5 s after its start.
+        # TensorFlow's autotuner sleeps for 10 ms, then 20, 40 and so on, and the end of an iterator waits for the
+        # autotuner: epochs would last 10.2 s or 20.5 s.
         options = tf.data.Options()
         options.autotune.enabled = False
 

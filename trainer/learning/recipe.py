@@ -11,7 +11,7 @@ import numpy.typing as npt
 from trainer.request import Arch
 
 _WARM_UP: Final = 0.1
-"""Share of the training in which the rate rises."""
+"""Share of the training in which the learning rate rises."""
 _WHATEVER_SIZE: Final = 0.2
 """Share of an epoch's time that does not grow with the photos' area."""
 
@@ -46,7 +46,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """Until this share of the training, photos have only ``scale`` of the full side, for faster epochs."""
+    """Until the share ``until`` of the training, photos have only ``scale`` of the full side, for faster epochs."""
 
     until: float
     scale: float
@@ -60,10 +60,10 @@ class Recipe:
         epochs: the smallest number of epochs. With few photos, there are more, for at least ``steps`` steps, but at
         most ``most_epochs``.
         weight_decay: see AdamW (Loshchilov & Hutter 2019).
-        cosine: whether the rate rises over the first tenth and falls to 0 along a cosine, or else is constant.
+        cosine: whether the learning rate rises over the first tenth and falls to 0 along a cosine, or else is constant.
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
-        average: time constant of the running average of the weights, as a share of the training. 0 for no average.
-        stages: stages with smaller photos, in order. The rest of the training has full size.
+        average: time constant of the running average of the weights, as a share of the training, or 0 for no average.
+        stages: stages with smaller photos, in order. After the last stage, photos have full size.
         large_batch: replaces ``batch`` if there are at least ``MANY_PHOTOS`` photos.
         head_first: whether the head is first trained on features of the frozen body, and the body is then fine-tuned.
             The body's batch norms never change.

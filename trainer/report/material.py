@@ -77,7 +77,7 @@ class ReportMaterial:
 
     @property
     def split(self) -> Judged:
-        """The kind of the shown photos."""
+        """The group of photos whose figures are shown."""
         return self.evaluation.shown if self.evaluation.shown in self.judged else Judged.VAL
 
     @property
@@ -131,7 +131,7 @@ class ReportMaterial:
         return next((one for one in self.confidence.targets if one.precision == self.confidence.precision), None)
 
     def realised(self, target: PrecisionTarget, split: Judged) -> AchievedPrecision | None:
-        """The figures of a target on some photos, or None if not measured."""
+        """The figures of a target precision on some photos, or None if not measured."""
         by_split = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
         return by_split.of(split) if by_split else None
 

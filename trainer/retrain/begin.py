@@ -69,7 +69,7 @@ class NewCycle:
         known = read_splits(splits) if splits else []
         labels = self._labels_of(champion) if champion else ()
         folder = CycleFolder(self.cycles.path / COLLECTING)
-        shutil.rmtree(folder.path, ignore_errors=True)  # from a killed process
+        shutil.rmtree(folder.path, ignore_errors=True)  # left by a killed process
         try:
             earlier = last.path if last else None
             collected = self.tools.collect(config, folder.path, earlier, known, self.tools.cache(), view.advance)

@@ -159,7 +159,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
 def quickest(
     tasks: Sequence[Callable[[], object]], rounds: int, on_round: Callable[[int, int], None], clock: Callable[[], float]
 ) -> list[float]:
-    """The shortest time of each task. The tasks take turns. The first round is a warm-up."""
+    """The shortest time of each task. Tasks run in turns, after a warm-up round."""
     best = [float("inf")] * len(tasks)
     start = clock()
     for number in range(rounds + 1):

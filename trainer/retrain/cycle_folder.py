@@ -116,7 +116,7 @@ class Collected(CycleRecord):
     """The data of a cycle (``collected.json``). The photos are in ``dataset.csv``.
 
     Attributes:
-        fingerprint: digest of all photos, labels and products. Unchanged if there is nothing new.
+        fingerprint: digest of all photos, labels and products, unchanged if nothing is new.
         outliers: number of photos without a product.
         new, gone, relabeled: number of photos that differ from the previous cycle.
         dropped: class → number of photos, for dropped classes.
@@ -240,7 +240,7 @@ class Comparison(CycleRecord):
         challenger_all, all_photos: the challenger's accuracy on all test photos, including new classes.
         newer: accuracy on photos that were not used to choose the champion, or None if unknown.
         vanished: classes of the champion that the photos lack, and that the settings neither rename nor drop.
-        changes: photos whose result changed, most confident errors first. At most 200.
+        changes: at most 200 photos whose result changed, most confident errors first.
         unread: number of test photos that are gone, changed or unreadable, and left out for both models.
     """
 
@@ -274,7 +274,7 @@ class Check(CycleRecord):
 
     Attributes:
         figure: the measured value, or None if not measurable.
-        doubtful: whether a person should look at a passed check. The sentence gives the reason.
+        doubtful: whether a person should look at a passed check, for the reason in the sentence.
         unsure: whether there were too few photos for the check.
     """
 
@@ -372,7 +372,7 @@ class Cycles:
     path: Path
 
     def all(self) -> list[CycleFolder]:
-        """All cycles, in order. A folder counts when it has a cycle's first files."""
+        """All cycles, in order."""
         numbers = numbered((entry.name for entry in self.path.glob("[0-9]*") if entry.is_dir()), "")
         return [CycleFolder(self.path / f"{number:06d}") for number in numbers]
 

@@ -42,7 +42,7 @@ class Finding:
 def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> GateVerdict:
     """Test a challenger with all checks that apply. Without test photos the challenger fails.
 
-    Pure: the same figures and limits give the same result. A looser limit never makes a check fail.
+    A looser limit never makes a check fail.
     """
     checks = []
     for name, row in _TABLE.items():
@@ -283,7 +283,7 @@ def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDif
 
 
 def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff | None) -> Finding | None:
-    """A limit fails if too few rows could be compared."""
+    """Fails if there is a limit, but too few rows could be compared."""
     limit = limits.max_changed_share
     if comparison.champion is None or (diff is None and limit is None):
         return None

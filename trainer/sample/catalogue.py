@@ -1,7 +1,7 @@
 """Draws a complete catalogue into a folder: ``<class>/<number>.<extension>``, and a table of products and colours.
 
-Photos have mixed formats, pixel modes and orientations, like suppliers' photos. A few files have the faults of real
-catalogues: copies, incomplete downloads, and wrong extensions.
+Photos have mixed formats, pixel modes and orientations. A few files have faults: copies, incomplete downloads, and
+wrong extensions.
 """
 
 from collections.abc import Callable, Sequence

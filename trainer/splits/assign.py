@@ -108,9 +108,9 @@ def assign_splits(
 
     A given split, or a split from an earlier training, stays. A new photo goes into the split of its group, and is
     excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If only some
-    splits are given, a missing validation or test split is cut from training, unless an earlier training did so. Open
-    photos are then for training, or for the split that was cut. A photo that a model chose for review is for training,
-    with its whole group, or excluded if the group is in another split.
+    splits are given, a missing validation or test split is cut from training, unless an earlier training did so. Photos
+    marked as open are then for training, or for the split that was cut. A photo that a model chose for review is for
+    training, with its whole group, or excluded if the group is in another split.
 
     ``links`` are pairs of candidates (by position) with the same picture. Photos with the same product, content or
     earlier group always belong together. ``fix_leaks`` drops the training twins of validation and test photos.
@@ -205,8 +205,8 @@ def share_out(
 ) -> list[Split]:
     """Assign the groups of a class, in the order of ``sizes``, each to the split that needs most photos of the class.
 
-    A group goes to validation or test only if this brings the class's share there closer to a tenth. If a class has two
-    groups, one group is held out. If a class has three groups, each split gets one group. ``placed``: the class's
+    A group goes to validation or test only if the class's share of the split comes closer to a tenth. If a class has
+    two groups, one group is held out. If a class has three groups, each split gets one group. ``placed``: the class's
     photos in each split so far.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})

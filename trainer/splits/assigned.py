@@ -1,4 +1,4 @@
-"""Photos with their splits, their file ``splits.csv``, and the matching of photos with an earlier file."""
+"""Photos with splits: reads and writes ``splits.csv``, and matches photos with an earlier file."""
 
 import csv
 from collections import defaultdict, deque
@@ -27,7 +27,7 @@ class Candidate:
     Attributes:
         split: from the user or from an earlier training, or None if undecided.
         group: the name of the photo's group in an earlier training, which decided the split, or None for a new photo.
-        present: false for a photo of an earlier training that is missing in the data now.
+        present: false for a photo of an earlier training that the data lacks.
         earlier_label: the photo's class in that training, or None for a new photo.
         open: whether Hangtag chooses the split, although other photos have a given split.
         chosen: whether a model chose the photo for review. A chosen photo never measures a model.
@@ -143,7 +143,7 @@ def match_earlier(
     A photo with the content of an earlier photo is the same photo, maybe renamed. If no photo has the earlier content
     any more, a photo at the earlier path is the same photo, saved again. A matched photo keeps its split and group, and
     has its current label. If several earlier photos at other paths have this content, the photo in the last split
-    (train, val, test) counts. A copy next to an earlier photo is new, and linked to it only by content. Earlier photos
+    (train, val, test) counts. A copy next to an earlier photo is a new photo, linked only by content. Earlier photos
     that are missing now come last.
     """
     today = [
@@ -179,7 +179,7 @@ def _absent(row: AssignedPhoto) -> Candidate:
 def _matched(
     today: Sequence[Candidate], earlier: Sequence[AssignedPhoto], least: Mapping[str, AssignedPhoto]
 ) -> list[int | None]:
-    """The row of each photo in the earlier training. A row matches at most one photo.
+    """Match each photo with at most one row of the earlier training.
 
     ``least``: content → row in the content's last split (train, val, test).
     """
