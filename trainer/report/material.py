@@ -144,7 +144,7 @@ class ReportMaterial:
             return f"{self._unpromised[0]} {unpromised}"
         return (
             f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of "
-            f"your photos without review and sends the others to a person.{self._in_tree(target)}"
+            f"your photos without review and sends the other photos to a person.{self._in_tree(target)}"
         )
 
     @property
@@ -166,10 +166,9 @@ class ReportMaterial:
         if not target.level_coverage:
             return ""
         if not sum(target.level_coverage[1:]):
-            return (
-                " All of these get a class: no label above the classes was proved, or such labels would not add photos."
-            )
-        return f" Of these, about {rounded(target.level_coverage[0])} get a class, the others a label above classes."
+            return " All these photos get a class: labels above the classes were not proved, or would not add photos."
+        share = rounded(target.level_coverage[0])
+        return f" About {share} of your photos get a class, the other labelled photos a label above classes."
 
     @property
     def outcome(self) -> str:
@@ -179,14 +178,14 @@ class ReportMaterial:
         if target is None or achieved is None:
             return ""
         if not achieved.automatic or achieved.precision is None:
-            return "On the test photos it would label none without review."
+            return "On the test photos Hangtag would label none without review."
         less = ", below the target" if achieved.precision < target.precision else ""
         if less and achieved.precision_95 and achieved.precision_95[1] >= target.precision:
             less = f"{less}, but within chance"
         right = achieved.automatic - achieved.wrong
         return (
-            f"On the test photos it labels {rounded(achieved.coverage)} without review, and {right:,} of these "
-            f"{achieved.automatic:,} are right: {percent(achieved.precision)} ({between(achieved.precision_95)} "
+            f"On the test photos Hangtag labels {rounded(achieved.coverage)} without review, and {right:,} of "
+            f"{achieved.automatic:,} labels are right: {percent(achieved.precision)} ({between(achieved.precision_95)} "
             f"with 95% confidence){less}."
         )
 

@@ -95,7 +95,8 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     better = chance < MISTRUST
     quality = "are better" if better else "may be better by chance" if z > 0 else "are not better"
     more = (
-        f"Its probabilities {quality}: Brier score {comparison.brier.champion:.3f} → {comparison.brier.challenger:.3f}."
+        f"The challenger's probabilities {quality}: Brier score {comparison.brier.champion:.3f} → "
+        f"{comparison.brier.challenger:.3f}."
     )
     odds = f"A challenger that is no better scores as well in {percent(chance)} of such tests"
     lead = (
@@ -191,8 +192,8 @@ def _min_accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff
     shares = ((one.photos / max(1, photos), name) for name, one in comparison.classes.items())
     share, commonest = max(shares, default=(0.0, ""))
     doubtful = 0 < share >= proportion_interval(round(accuracy * photos), photos)[0]
-    guess = f"It may be no better than always guessing {commonest} ({percent(share)}): "
-    todo = "bring more photos." if limit else "set min_accuracy, add photos."
+    guess = f"The challenger may be no better than always guessing {commonest} ({percent(share)}): "
+    todo = "add photos." if limit else "set min_accuracy, or add photos."
     more = guess + todo if doubtful else ""
     return Finding(accuracy, limit, accuracy >= limit, _right_of(accuracy, photos), doubtful, more=more)
 
@@ -233,7 +234,8 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
             "the challenger is less sure" if refused else "the challenger is as good, but its thresholds are too high"
         )
         wrong = f"{automation.surest.wrong:,} are wrong, {champion.wrong:,} of the champion's"
-        more = f"Of its {champion.photos:,} surest photos, as many as the champion labels, {wrong}: {quality}."
+        surest = f"Of the challenger's {champion.photos:,} surest photos, as many as the champion labels"
+        more = f"{surest}, {wrong}: {quality}."
     if automation.own_precision != promised:
         doubtful |= 100 * (champion.photos - automation.own.photos) / photos > most
         labelled = f": {percent(automation.own.photos / photos)}" if automation.own_precision is not None else ""
@@ -288,7 +290,7 @@ def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff
     if comparison.champion is None or (diff is None and limit is None):
         return None
     if diff is None or diff.rows == 0 or diff.failed > diff.rows:
-        details = "none were compared: set a catalogue in [catalogue]"
+        details = "no row was compared: set a catalogue in [catalogue]"
         if diff is not None:
             details = f"only {diff.rows:,} of {number_of(diff.rows + diff.failed, 'row')} could be compared"
         return Finding(None, limit, limit is None, details)

@@ -128,7 +128,7 @@ def assign_splits(
     bridging = []
     for place, bridged in bridges.items():
         ends = " and with ".join(f"{candidates[end].path} in {candidates[end].split}" for end in bridged)
-        bridging.append(Exclusion(candidates[place].path, "bridges_splits", f"It belongs with {ends}"))
+        bridging.append(Exclusion(candidates[place].path, "bridges_splits", f"This photo belongs with {ends}"))
     measured = [place for place, photo in photos.items() if photo.chosen and photo.split is not Split.TRAIN]
     chosen = [_not_measured(photos.pop(place)) for place in measured]
     earlier_groups = {photos[place].group for place in photos if candidates[place].fixed}

@@ -91,7 +91,7 @@ def drop_training_twins(
         twin = twins.get(Split.TEST) or twins.get(Split.VAL)  # the photo to keep
         if twin is not None and photo.present and photo.split not in {Split.TEST, twin.split}:
             dropped[place] = Exclusion(
-                photo.path, "leak", f"It belongs to the same group as {twin.path} in {twin.split}, which stays"
+                photo.path, "leak", f"This photo is in the same group as {twin.path} in {twin.split}, which stays"
             )
     return _take_out(photos, dropped, earlier_groups), list(dropped.values())
 
