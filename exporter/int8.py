@@ -182,7 +182,7 @@ class Quantizer:
         """Raise if ONNX Runtime's optimizer quantizes a layer that should stay in floating point."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _SILENT
-        # the optimizer keeps the names
+        # the optimizer keeps node names
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(self._scratch / "optimized.onnx")
         onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
@@ -205,7 +205,7 @@ def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
         model.replace_input_of_all_nodes(node.output[0], node.input[0])
         model.remove_node(node)
     model.clean_initializers()
-    del model.graph().value_info[:]  # the value was in floating point before the transpose
+    del model.graph().value_info[:]  # the stored types of values are now wrong
     return model.model
 
 

@@ -74,7 +74,7 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     store = PixelStore(cache, PreprocessSpec(size=choice.size, fit=fit, decode=request.decode))
     options = SplitOptions(request.seed, earlier, request.fix_leaks)
     prepared = prepare(dataset, scanned, store, statistics, options, view.advance)
-    kept = tree.limited_to(prepared.classes) if tree else None  # without classes of too few photos
+    kept = tree.limited_to(prepared.classes) if tree else None  # drop classes with too few photos
     args, balanced = decide(request, path.name, choice, fit, prepared, dict(kept.parents) if kept else None)
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     work = _Work(Run(path), store, cache, prepared, began, view)
@@ -117,7 +117,7 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
     with run.alone():
         tuned = run.finetuning.read_args()
         if tuned and tuned.state is RunState.COMPLETE and not run.finetuning.best.is_file():
-            run.take_over(run.finetuning)  # killed in the middle of a step
+            run.take_over(run.finetuning)  # complete a step of a killed process
         args = run.args()
         if args.is_frozen:
             check_weights(args)
@@ -224,7 +224,7 @@ class _Work:
         args = self.run.args().model_copy(update={"state": state})
         self.run.write_args(args)
         if state is RunState.COMPLETE:
-            # first, so that no incomplete run is resumed
+            # args.json first, so that a partly deleted run cannot be resumed
             (self.run.finetuning.path / "args.json").unlink(missing_ok=True)
             shutil.rmtree(self.run.finetuning.path, ignore_errors=True)
         return TrainResult(self.run, args, head)
@@ -262,7 +262,7 @@ class _Work:
         ended = {"state": state, "epochs_done": len(outcome.history), "best_epoch": outcome.best_epoch}
         args = args.model_copy(update=ended)
         evaluation = None
-        if outcome.history and (run is self.run or state is RunState.COMPLETE):  # otherwise the head's report stays
+        if outcome.history and (run is self.run or state is RunState.COMPLETE):  # otherwise the head's report remains
             training = replace(training, args=args)
             keep_for_export(training)
             took = time.monotonic() - self.began

@@ -324,7 +324,7 @@ def scan_photos(photos: Sequence[LabeledPhoto], store: StatisticsStore, advance:
     hashed, unread = hash_photos(photos, partial(advance, "Reading"))
     files = {sha256: photo.path for photo, sha256 in hashed}
     total, counter = sum(map(store.lacks, files)), itertools.count(1)
-    if total:  # includes the first photo's time
+    if total:
         advance("Looking", 0, total)
     store.add(files, usable_cores(), lambda: advance("Looking", next(counter), total))
     usable = [(photo, sha256) for photo, sha256 in hashed if store.fault(sha256) is None]

@@ -76,7 +76,7 @@ def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
     """
     data, going = checkup.dataset.source, photos_to_move(checkup)
     staying = {_normal(photo.path) for photo in checkup.scanned.photos if photo not in going}
-    # downloaded files belong to the cache
+    # downloaded files stay in the cache
     staying |= {_normal(photo.path) for photo in going if photo.cell is not None}
     files = {_normal(photo.path): issue for photo, issue in going.items() if _normal(photo.path) not in staying}
     root = data if data.is_dir() else data.parent
@@ -84,7 +84,7 @@ def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
     rest = None if data.is_dir() else _write_rest(checkup, folder, going)
     moved = 0
     for path, issue in files.items():
-        if not os.path.lexists(path):  # the file has vanished
+        if not os.path.lexists(path):  # the file no longer exists
             continue
         within = path.relative_to(root) if path.is_relative_to(root) else Path(*path.parts[1:])
         place = _free(folder.absolute() / within)

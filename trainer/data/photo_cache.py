@@ -116,7 +116,7 @@ class _PhotoCache:
                 os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
             try:
                 one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
-            finally:  # keep decoded photos, and cut off the rest
+            finally:  # keep decoded photos, and truncate the file
                 if done := max((row for row, record in enumerate(one_pass.records, start=1) if record), default=0):
                     with _writing(self._folder):
                         pq.write_table(pa.Table.from_pylist(one_pass.records[:done], self._schema), index)

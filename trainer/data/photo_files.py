@@ -77,7 +77,7 @@ def hash_photos(
     hashed: list[tuple[LabeledPhoto, str]] = []
     unread: list[tuple[LabeledPhoto, PhotoFault]] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(photos), _AT_A_TIME):  # a pool would keep a record of every task
+        for start in range(0, len(photos), _AT_A_TIME):  # few tasks at a time, because a pool records every task
             some = photos[start : start + _AT_A_TIME]
             for done, (photo, answer) in enumerate(zip(some, pool.map(_read, some), strict=True), start=start + 1):
                 if isinstance(answer, str):
@@ -201,7 +201,7 @@ def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
 
 def _stored(image: Image.Image) -> dict[str, Any]:
     if image.format != "TIFF":  # when Pillow loads a TIFF, it turns the photo upright and deletes the tag
-        image.load()  # otherwise the search for EXIF in a damaged PNG would decode part of it
+        image.load()  # otherwise the search for EXIF would decode part of a damaged PNG
     try:
         tags = set(image.getexif())
     except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds on a damaged block; the photo may be fine

@@ -232,7 +232,7 @@ def _rows(catalogue: Catalogue, names: set[str]) -> Iterator[tuple[str, dict[str
 def _texts(column: pa.Array, field: pa.Field) -> list[str]:
     if names := (field.metadata or {}).get(CLASS_NAMES):
         by_number = {str(number): name for number, name in enumerate(json.loads(names))}
-        return [by_number.get(text or "", "") for text in cell_texts(column)]  # -1 if there is no such column
+        return [by_number.get(text or "", "") for text in cell_texts(column)]  # column -1 does not exist
     empty = {"nan"} if pa.types.is_floating(column.type) else frozenset[str]()
     return ["" if text is None or text in empty else text for text in cell_texts(column)]
 

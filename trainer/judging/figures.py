@@ -179,7 +179,7 @@ def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> C
 def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
     if probabilities.shape[1] <= _TOP:
         return None
-    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :_TOP]  # the first of equal classes
+    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :_TOP]  # the first of equally likely classes
     return float((likeliest == labels[:, None]).any(axis=1).mean())
 
 

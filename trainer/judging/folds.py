@@ -67,7 +67,7 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
             # The last epoch predicts: the epoch that is best on these photos would make the figures too good.
             predictor = Predictor(network, part.store)
             predictions = _keep(part, predictor, predictor.predict([photo.sha256 for photo in part.held]))
-        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only the predictions are needed
+        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only the network's predictions are needed
         folds.append(predictions)
     return folds
 

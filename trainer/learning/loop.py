@@ -219,7 +219,7 @@ class _Loop:
                 save_network(self.learner.network, self.run.best)
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
-        write_arrays(self.run.state, **state)  # written last; epochs after this file are trained again
+        write_arrays(self.run.state, **state)  # written last, so that a resumed training repeats later epochs
         self.rest_s += self.clock() - begin
 
 

@@ -82,7 +82,7 @@ class Predictor:
             end = min(start + _CHUNK, len(new))
             pixels = tf.cast(self._store.take(new[start:end]), tf.float32)
             self._rows |= zip(new[start:end], self._body(pixels).numpy(), strict=True)
-            if self._saved and (end % SHARD == 0 or end == len(new)):  # a crash loses only this part
+            if self._saved and (end % SHARD == 0 or end == len(new)):  # a crash loses at most one shard
                 self._saved.add({sha256: self._rows[sha256] for sha256 in new[(end - 1) // SHARD * SHARD : end]})
 
     def images_per_s(self, sha256s: Sequence[str]) -> float:
@@ -172,7 +172,7 @@ class Training:
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
         # With few validation photos the choice of an epoch is chance: an early epoch may be best on thirty photos.
-        self.run.forget_judgement()  # figures from before the stop
+        self.run.forget_judgement()  # delete figures from before the stop
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, best_epoch=outcome.history[-1].epoch)
 

@@ -152,7 +152,7 @@ def measure_pace(learner: Learner, size: int, batch: int, clock: Callable[[], fl
     targets = tf.zeros((batch, learner.network.output_shape[-1]))
     for _ in range(1 + _TIMED):
         began = clock()
-        float(learner.step(pixels, targets, 0.0, 0.0)[0])  # waits for the step
+        float(learner.step(pixels, targets, 0.0, 0.0)[0])  # wait until the step is done
         seconds.append(clock() - began)
     first, *steps = seconds
     return Pace(batch / min(steps), first - min(steps))

@@ -317,10 +317,10 @@ class CycleFolder:
 
     dataset = Inside("dataset.csv")  # the cycle's photos and labels
     collected = Inside("collected.json")  # Collected
-    earlier = Inside("earlier.csv")  # a copy of the extended splits; missing if there are none
+    earlier = Inside("earlier.csv")  # a copy of the extended splits, if any
     start = Inside("cycle.json")
     run = Inside("run")  # the challenger's training
-    splits = Inside("splits.csv")  # splits for the next cycle; they stay when the run is deleted
+    splits = Inside("splits.csv")  # splits for the next cycle, which outlast the run
     bundle = Inside("bundle")  # the challenger's bundle
     comparison = Inside("comparison.json")  # Comparison
     catalogue = Inside("catalogue.json")  # CatalogueDiff
@@ -329,7 +329,7 @@ class CycleFolder:
     published = Inside("published.json")  # the challenger's version
     seconds = Inside("seconds.json")  # step → seconds
     report = Inside("report.html")
-    outcome = Inside("outcome.json")  # the last file; it ends the cycle
+    outcome = Inside("outcome.json")  # written last: the end of the cycle
 
     def write(self, path: Path, record: BaseModel) -> None:
         """Write a record as JSON, atomically."""

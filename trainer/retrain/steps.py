@@ -209,7 +209,7 @@ def _decide(work: RunningCycle, view: "TrainingView") -> None:
     if _settle(work):
         return
     work.note(f"Another version of {work.start.name} is champion now; the challenger is compared with that version.")
-    # last file first, so that the remaining files always agree; the catalogue's rows and their labels stay
+    # Delete the last file first, so that the remaining files always agree. The catalogue's rows and labels stay.
     for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
         file.unlink(missing_ok=True)
 

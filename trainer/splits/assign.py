@@ -171,7 +171,7 @@ def _splits(
     cuts = bool(known_splits) and not any(candidate.fixed for candidate in candidates)
     open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in known_splits)]
     splits: dict[int, Split] = {}
-    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # photos of each class that are in the data
+    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # class → split → number of photos
     placed_groups: Counter[str] = Counter()
     free = []
     for group, places in members.items():

@@ -139,7 +139,7 @@ def _without(
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]
-    # the remaining candidates come first, as in ``candidates``
+    # in the order of ``candidates``
     shown = [pictures[place] for place in left if place < len(pictures)]
     return remaining, links_of(shown)
 
@@ -242,7 +242,7 @@ def _notes(
             "product of a training photo, so the figures are too high; --fix-leaks drops the copies from training"
         )
     untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
-    noted = {candidate.label for candidate in candidates if candidate.path in untrained}  # already in a note
+    noted = {candidate.label for candidate in candidates if candidate.path in untrained}  # labels in an earlier note
     if missing := sorted(set(dataset.classes) - noted - {photo.label for photo in used}):
         yield f"no usable photo of {listed(missing)}: the model cannot learn it"
     alone = [guess for guess in shortcuts if guess.feature != TOGETHER]
