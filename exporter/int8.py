@@ -210,7 +210,7 @@ def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
 
 
 def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
-    """Weights of the depthwise convolutions: one input and one output channel per group.
+    """Weights of the depthwise convolutions, which have one input and one output channel per group.
 
     Depthwise weights gain most from an eighth bit, and can use it, because their kernels add products one by one.
     Without VNNI, the kernels of other convolutions saturate the sum of two products at 16 bits (MLAS:

@@ -71,7 +71,7 @@ class UnknownParity:
 
     Attributes:
         largest: largest difference, relative to the score (:func:`relative_difference`).
-        crossed: number of photos whose two scores are on different sides of the limit, without ``near_limit``.
+        crossed: number of photos whose two scores are on different sides of the limit, not counting ``near_limit``.
         near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance. The two
             scores of such a photo may be on different sides of the limit.
     """

@@ -72,7 +72,7 @@ class TrainingScreen:
         self._progress.stop()
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """Show the progress of a step. Without a bar, a long step prints a line."""
+        """Show the progress of a step. Without a progress bar, a long step prints a line."""
         self._show(what, done, total)
         if not self._console.is_interactive and self._clock() - self._since > _LONG_S:
             self._since = math.inf

@@ -250,8 +250,8 @@ class TrainOptions(BaseModel):
             metavar="0|2-10",
             help="Number of additional networks, each trained without a part of the photos, to prove "
             "thresholds. Below 1,500 photos these networks are trained in full (cross-validation), otherwise for a "
-            "third of the epochs. Default: 5 below 1,500 photos or for a head; 2 below 1,500 validation "
-            "photos; otherwise 0. Also 0 for fewer than 12 epochs from random weights.",
+            "third of the epochs. Default: 0 for fewer than 12 epochs from random weights. Otherwise 5 below 1,500 "
+            "photos or for a head, 2 below 1,500 validation photos, 0 above.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0

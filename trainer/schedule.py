@@ -126,8 +126,8 @@ def start_train_worker(
 def run_cycle(command: Sequence[str], configs: Collection[str], config: str, when: str) -> int | None:
     """Run a cycle in a separate process, which frees its memory at the end, and log its lines.
 
-    The process dies with this process. Returns the cycle's exit status, or None if this worker does not have the
-    config.
+    If this process dies, the cycle's process dies, too. Returns the cycle's exit status, or None if this worker does
+    not have the config.
     """
     if config not in configs:
         log_event("cycle_refused", logging.WARNING, config=config, known=", ".join(sorted(configs)))

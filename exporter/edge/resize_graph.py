@@ -88,7 +88,7 @@ class Nodes:
         return self.cast(self.add("Floor", value), _INT64)
 
     def range(self, length: str) -> str:
-        """0, 1, 2 …, ``int64 [length]``; ``length`` is a tensor ``int64 [1]``."""
+        """The integers from 0, ``int64 [length]``; ``length`` is a tensor ``int64 [1]``."""
         end = self.add("Squeeze", length)
         return self.add("Range", self.constant(0, np.int64), end, self.constant(1, np.int64))
 
@@ -108,7 +108,7 @@ class Axis:
     Attributes:
         length: size of the photo in pixels, ``int64``.
         first: first pixel of the resized part, ``int64``.
-        extent: number of resized pixels, ``int64``. Neighbours outside of the resized part also count, as in Pillow.
+        extent: number of resized pixels, ``int64``. As in Pillow, pixels just outside of this part also have weights.
         out: size of the result in pixels, ``int64``.
     """
 

@@ -69,7 +69,7 @@ def _rank(photo: LabeledPhoto) -> int:
 def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
     """Move files into a folder, at the same relative paths as in the data. Each move is logged before it happens.
 
-    A file is moved if all rows that name it are removed. Downloaded files stay; only their rows are removed.
+    A file is moved if all rows with this file are removed. Downloaded files stay; only their rows are removed.
 
     Returns:
         Number of moved files and, for data in a table, a CSV with the remaining rows.

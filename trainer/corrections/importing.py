@@ -42,7 +42,7 @@ _ALIKE: Final = 0.8
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Options of an import. The job or run next to the file sets image options that are None.
+    """Options of an import. Image options that are None come from the job or run next to the file.
 
     ``reviewer``: the name for rows without a reviewer. ``new_labels``: labels that are accepted even if they look like
     misspelt known labels. The job also sets ``prefix``, the prefix of the columns that Hangtag added, and

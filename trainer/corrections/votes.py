@@ -53,7 +53,7 @@ class Vote:
 
     @property
     def path(self) -> Path | None:
-        """The path of the photo on this machine; None if unknown."""
+        """The path of the photo on this machine, or None if unknown."""
         return Path(self.image) if self.image and not _ELSEWHERE.match(self.image) else None
 
     @property

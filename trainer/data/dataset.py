@@ -88,8 +88,8 @@ class LabeledPhoto:
         split: the given split, or None if Hangtag chooses a split.
         product: a SKU or similar. All photos of a product are in one split.
         open: whether Hangtag chooses the split, even if other photos have a given split.
-        chosen: whether the photo was reviewed because a model was unsure. These photos are harder than most, so only
-            trainings use them.
+        chosen: whether the photo was reviewed because a model was unsure. Reviewed photos are harder than most, so no
+            measurement uses them.
         sha256: SHA-256 of the labelled bytes, or None if the label is valid for any bytes.
         error: the reason if the photo is already known to be missing.
         cell: the URL, or the path relative to a URL, of a photo that :func:`fetch_photos` downloads.

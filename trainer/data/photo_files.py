@@ -104,7 +104,7 @@ def file_sha256(path: Path) -> str:
 
 
 def sha256_now(path: Path) -> str | None:
-    """Like :func:`file_sha256`; None if the file cannot be read."""
+    """Like :func:`file_sha256`, or None if the file cannot be read."""
     try:
         return file_sha256(path)
     except ImageError:

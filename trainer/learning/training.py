@@ -272,7 +272,7 @@ def _logistic(strength: float) -> LogisticRegression:
 
 
 def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Variable]]:
-    """Freeze the layers that a recipe does not train. Returns the other variables, from early to late.
+    """Freeze the layers that a recipe does not train. Returns the trained variables, from early to late.
 
     In pretrained networks every batch norm is frozen, because small batches would damage its statistics.
     """

@@ -39,7 +39,7 @@ class Speed:
 
     @property
     def rows(self) -> dict[str, str]:
-        """Name → plain text."""
+        """Rows of a table: name → plain text."""
         threads = number_of(self.threads, "thread")
         return {
             "Parameters": f"{self.parameters:,}",
@@ -168,7 +168,7 @@ class ReportMaterial:
         if not sum(target.level_coverage[1:]):
             return " All these photos get a class: labels above the classes were not proved, or would not add photos."
         share = rounded(target.level_coverage[0])
-        return f" About {share} of your photos get a class, the other labelled photos a label above classes."
+        return f" About {share} of your photos get a class, the other labelled photos get a label above classes."
 
     @property
     def outcome(self) -> str:

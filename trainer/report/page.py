@@ -174,7 +174,7 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
 
 
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
-    """Texts, and the depth of their colour: a square root, so that few mistakes are visible beside many hits."""
+    """Cells: texts, and colour depths by square root, so that few mistakes are visible beside many hits."""
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 

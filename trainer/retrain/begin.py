@@ -158,7 +158,7 @@ def _assignments(splits: Path) -> set[tuple[str, Split]]:
 def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
     """Refuse to test a champion on its own training photos.
 
-    ``own`` are the splits of the champion's training, None if unknown. ``photos`` have the splits of the test.
+    ``own`` are the splits of the champion's training, or None if unknown. ``photos`` have the splits of the test.
     """
     if own is None:
         return

@@ -51,7 +51,7 @@ def collect(
         config: the settings of the retraining.
         folder: the folder of the cycle.
         earlier: folder of the last finished cycle, for comparison, or None for a first cycle.
-        known: photos of the extended splits, for comparison if there is no earlier cycle.
+        known: photos of the splits to extend, for comparison if there is no earlier cycle.
         cache: folder for downloaded photos.
         advance: called with (``Fetching`` or ``Reading``, finished, all).
     """

@@ -95,7 +95,7 @@ def compare_predictions(
 
     A photo of a common class is wrong if the challenger gives a new class, or the champion a dropped class. ``unread``
     is the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that were used to choose
-    the champion, None if unknown.
+    the champion, or None if unknown.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)

@@ -101,7 +101,7 @@ class Correction(CycleRecord):
 
     Attributes:
         image: the photo's path in ``dataset.csv``, or the SHA-256 of its bytes if no path is known.
-        was: the label before; None for a new photo.
+        was: the photo's earlier label, or None for a new photo.
         outcome: ``applied``, ``added``, ``agrees``, ``conflict``, ``dropped`` or ``not_found``.
     """
 

@@ -100,9 +100,7 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     )
     odds = f"A challenger that is no better scores as well in {percent(chance)} of such tests"
     lead = (
-        f"This is not beyond chance. {odds}; less than {percent(MISTRUST)} is required."
-        if gained and not better
-        else ""
+        f"The gain may be chance. {odds}; less than {percent(MISTRUST)} is required." if gained and not better else ""
     )
     if lead and z > 0:
         enough = float(f"{comparison.photos * (norm.isf(MISTRUST) / z) ** 2:.1e}")  # noise falls as 1/√n

@@ -104,7 +104,6 @@ def _draw_sound(out: Path, seed: int, index: int) -> tuple[Path, str]:
 
 
 def _deal(deck: Sequence[T], seed: int, purpose: _Stream, index: int) -> T:
-    """Card ``index`` of an endless deal. The deck is shuffled again when it is empty."""
     turn, place = divmod(index, len(deck))
     return deck[int(np.random.default_rng([seed, purpose, turn]).permutation(len(deck))[place])]
 

@@ -33,7 +33,7 @@ def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int
     if the linked photos have more than one split.
 
     Returns:
-        Position → number of its group. Also returns, for each excluded position, the positions of linked photos in two
+        The group number of each position, and for each excluded position, the positions of linked photos in two
         different splits.
     """
     count, edges = _edges(candidates, links)

@@ -253,7 +253,7 @@ def _notes(
 def _note_on_outliers(learned: int, every: int) -> str:
     show, held = number_of(every, "photo shows", "photos show"), every - learned
     text = f"{show} no product ({NONE}): the unknown score is fitted on {learned:,} and measured on {held:,} of them"
-    few = f"; at least {_FEW_OUTLIERS} for fitting would help much more"
+    few = f"; at least {_FEW_OUTLIERS} photos for fitting would improve the score much more"
     return text + (few if learned < _FEW_OUTLIERS else "")
 
 
