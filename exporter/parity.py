@@ -21,9 +21,8 @@ from models.statistics.out_of_distribution import DistanceHead, relative_differe
 TOLERANCE: Final = 1e-4
 """The largest allowed difference of a probability."""
 UNKNOWN_TOLERANCE: Final = 1e-2
-"""The largest allowed relative difference of out-of-distribution scores, the same as for golden samples. A score is a
-difference of sums of squares over all features. Trained networks agree to 1e-4. Networks that have hardly learned agree
-to 9e-3, because their features are nearly equal."""
+"""The largest allowed relative difference of out-of-distribution scores, the same as for golden samples. Trained
+networks agree to 1e-4. Barely trained networks agree to 9e-3, because their features are nearly equal."""
 _BATCH: Final = 32
 """Batch size."""
 _SINGLES: Final = 64

@@ -99,8 +99,7 @@ class RunArgs(TrainRequest):
     def share_of_epochs(self) -> float:
         """The epochs of a fold's network, as a share of the network's epochs.
 
-        With a third of the epochs, a fold's network is less accurate than the network itself, but equally well
-        calibrated.
+        With a third of the epochs, a fold's network is less accurate, but equally well calibrated.
         """
         return 1.0 if self.cv else 1 / 3
 

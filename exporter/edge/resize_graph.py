@@ -7,10 +7,10 @@ between. Weights are never negative, so each weight is three unsigned bytes, who
 hundred.
 
 The order of the axes affects the rounding. Since version 13, Pillow begins with the height if it shrinks much more than
-the width. Older versions differ by a level in some pixels of very tall photos.
+the width.
 
 A weight matrix for a whole axis would be nearly all zeros. So a loop computes a few output pixels at a time, from the
-part of the photo under their triangles. The loop is faster than Pillow, and takes little memory.
+part of the photo under their triangles.
 """
 
 from collections.abc import Iterator, Sequence

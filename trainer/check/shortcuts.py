@@ -1,7 +1,7 @@
 """Shortcuts: accidental features, such as size or background, that predict the class.
 
-A network would learn these features, and fail on the next catalogue. A small model is cross-validated on each
-accidental feature, and then on all accidental features. All photos of a group are in the same fold.
+A network would learn these features instead of the product. A small model is cross-validated on each accidental
+feature, and then on all accidental features.
 """
 
 import warnings

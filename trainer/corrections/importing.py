@@ -187,7 +187,7 @@ def _hashed(vote: Vote) -> Vote:
 def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile:
     """Read a file row by row. Raises an InputError that lists all invalid rows.
 
-    A row is a vote if its cell under ``correct_label`` is filled. Without this column, every row is a vote.
+    A row is a vote if ``correct_label`` is filled. Without this column, every row is a vote.
     """
     if not path.is_file():
         msg = f"Expected corrections in a CSV file at {path}, found none; check the path."

@@ -1,9 +1,8 @@
 """The on-disk cache of decoded photos: image statistics with small copies, and pixels for training.
 
-Each photo is decoded once for its statistics, and once for each preprocessing. A cache is a folder of shards. Each pass
-over new photos adds shards: ``<id>.arrays``, ``uint8 (n, S, S, 3)``, and ``<id>.parquet``, with a row per photo and the
-SHA-256 of its file. The ``.parquet`` file is renamed last, when the shard is complete. Photos of a damaged or deleted
-shard are decoded again.
+A cache is a folder of shards. Each pass over new photos adds shards: ``<id>.arrays``, ``uint8 (n, S, S, 3)``, and
+``<id>.parquet``, with a row per photo and the SHA-256 of its file. The ``.parquet`` file is renamed last, when the
+shard is complete. Photos of a damaged or deleted shard are decoded again.
 """
 
 import json

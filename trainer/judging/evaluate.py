@@ -133,7 +133,7 @@ class Evaluation(PerSplit[Figures]):
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
-        """The reasons why target precisions label no photos. ``pooled``: use out-of-fold rows as the network's own rows."""
+        """Why target precisions label no photos. ``pooled``: out-of-fold rows count as the network's own rows."""
         own = self.cv if pooled else self.val
         return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 

@@ -98,8 +98,8 @@ def find_label_issues(
 ) -> list[LabelIssue]:
     """Compare labels with predictions that did not use the labels. The likeliest errors come first.
 
-    The thresholds of confident learning (Northcutt, Jiang & Chuang 2021) found fewer errors. A probability of exactly 0
-    means that the classifier did not learn the class. Photos with that label are skipped.
+    The thresholds of confident learning (Northcutt, Jiang & Chuang 2021) found fewer errors. Photos whose label has a
+    probability of exactly 0 are skipped, because the classifier did not learn the class.
     """
     likeliest, best = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
     own = probabilities[np.arange(len(photos)), labels_of(photos, classes)]

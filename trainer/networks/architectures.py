@@ -64,8 +64,8 @@ PRESETS: Final[Mapping[Preset, Plan]] = MappingProxyType(
 def cnn(classes: int) -> keras.Model:
     """Our own network: small enough for a CPU, deep enough for product photos. Takes photos of any size.
 
-    Two strided convolutions, then wider stages at 1/4, 1/8 and 1/16 of the size, two of them with a residual block.
-    Batch norm and ReLU follow every convolution (He et al. 2016). An int8 model can use the 8-bit pixels directly.
+    Two strided convolutions, then wider stages at 1/4, 1/8 and 1/16 of the size, two with a residual block. Batch norm
+    and ReLU follow every convolution (He et al. 2016). An int8 model can use the 8-bit pixels directly.
     """
     image = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(image)
@@ -99,7 +99,7 @@ def _residual(x: keras.KerasTensor) -> keras.KerasTensor:
 def simple(size: int, classes: int) -> keras.Model:
     """The classic textbook network: three blocks of convolution and pooling, then dense layers.
 
-    Not a ``keras.Sequential``, because a loaded ``Sequential`` does not connect the outputs of its layers.
+    A loaded ``keras.Sequential`` would not connect the outputs of its layers.
     """
     image = keras.Input((size, size, 3), name="image")
     x = layers.Rescaling(1 / 255)(image)

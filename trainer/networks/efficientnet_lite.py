@@ -2,7 +2,7 @@
 
 Because of ReLU6, and without squeeze-and-excite, int8 loses little accuracy, and every edge device can run the network.
 ImageNet weights come as packages (Apache-2.0), with PyTorch's names. When the weights are read, the batch norms are
-folded into the convolutions: the outputs are the same, and labelling and fine-tuning are faster.
+folded into the convolutions, for speed.
 """
 
 import hashlib

@@ -1,6 +1,6 @@
 """Compares both models' predictions on the same test photos. Computes the gate's figures except size and speed.
 
-The functions are pure. Each photo of a group has a weight below 1; see :mod:`models.statistics.intervals`.
+Each photo of a group has a weight below 1; see :mod:`models.statistics.intervals`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -170,8 +170,7 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
     """Compare Brier scores ``(n,)`` of the same photos by a paired z-test, or None with fewer than two photos.
 
-    The test is more sensitive than a test of accuracy, because a better model is surer on all photos, not
-    only where a label changes.
+    The test is more sensitive than a test of accuracy, because a better model is surer on all photos.
     """
     photos, gained = len(groups), champion - challenger
     if photos < 2:  # noqa: PLR2004 - one photo has no spread

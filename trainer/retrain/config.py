@@ -160,8 +160,8 @@ class ClassMap(_Section):
     def check(self, champion: Sequence[str]) -> None:
         """Check this map against the champion's labels, to find typos before hours of training.
 
-        A map stays in its file after the model with the new names is promoted, because photos may still be in folders
-        with the old name. The champion may thus already have the new name, or lack a dropped class.
+        The map stays after the model with the new names is promoted, because folders may still have the old name. The
+        champion may thus already have the new name, or lack a dropped class.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():

@@ -79,10 +79,7 @@ def _test_photos(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 
 
 def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Passes if the accuracy gain exceeds the limit, and the probabilities are better beyond chance.
-
-    Accuracy alone would need more photos to show a gain.
-    """
+    """Passes if the accuracy gain exceeds the limit, and the probabilities are better beyond chance."""
     if comparison.points is None or comparison.champion_accuracy is None:
         return None
     gained, photos = comparison.points > limits.min_gain_points, number_of(comparison.photos, "photo")
@@ -210,8 +207,8 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Fails if clearly more photos go to review than before, and the challenger has the same promise or none.
 
-    Thresholds from few photos vary by chance. A challenger with the same promise therefore fails only if it also makes
-    more mistakes than the champion, on as many of its surest photos as the champion labels. A first model may send any
+    A challenger with the same promise fails only if it also makes more mistakes than the champion, on as many of its
+    surest photos as the champion labels, because thresholds from few photos vary by chance. A first model may send any
     share to review.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points

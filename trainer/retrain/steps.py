@@ -94,8 +94,7 @@ def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
     """The challenger's initial weights: from the settings, or from a ``champion`` of the same architecture.
 
     If the champion was pretrained, its challenger starts with the same pretrained weights, which have not seen our
-    photos. The folds' networks are then only heads, which take seconds. Without pretrained weights, a challenger starts
-    with the champion's own weights.
+    photos. Without pretrained weights, a challenger starts with the champion's own weights.
     """
     settings, best = work.config.train, _of_champion(work, "best.keras")
     if settings.weights is not None:

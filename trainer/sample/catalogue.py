@@ -76,9 +76,9 @@ def draw_catalogue(
 ) -> None:
     """Draw ``count`` sound photos into an empty folder, and seven faulty files with the next numbers.
 
-    The faulty files are four copies of photos of the same class and, all named ``.jpg``, half a JPEG, a web page and a
-    PNG. Photo ``i`` depends only on the seed and ``i``. ``table`` is a CSV to write, with a row per file: relative
-    path, product and colour. The colour is empty for files without a picture.
+    The faulty files are four copies of photos of a class and, all named ``.jpg``, half a JPEG, a web page and a PNG.
+    Photo ``i`` depends only on the seed and ``i``. ``table`` is a CSV to write, with a row per file: relative path,
+    product and colour. The colour is empty for files without a picture.
     """
     for product in PRODUCTS:
         (out / product).mkdir(parents=True)

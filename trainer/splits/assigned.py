@@ -61,7 +61,7 @@ class AssignedPhoto:
 
     Photos of one ``group`` show the same picture, or belong to one product. The name of a group does not change. A
     photo of an earlier training that this training does not use is not ``present``, and keeps its split in case it
-    returns. A ``chosen`` photo is for training only, and no fold holds it out.
+    returns. A ``chosen`` photo is only for training, and never held out.
     """
 
     path: Path
