@@ -82,7 +82,7 @@ def split_named(name: str) -> Split | None:
 
 @dataclass(frozen=True)
 class LabeledPhoto:
-    """A photo and its label: its class, or ``NONE``.
+    """A photo and its label: a class, or ``NONE``.
 
     Attributes:
         split: the given split, or None if Hangtag chooses a split.
@@ -107,7 +107,7 @@ class LabeledPhoto:
 
     @property
     def is_away(self) -> bool:
-        """Whether the host failed this time. The photo itself may be fine."""
+        """Whether the photo's host failed. The photo may be fine."""
         return self.error is not None and self.error.fault in _AWAY
 
 

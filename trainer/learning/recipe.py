@@ -31,7 +31,7 @@ class Augmentation:
         shift: share of the side, in each direction.
         zoom: smallest and largest visible part of the photo, as a share of its side.
         stretch: change of width against height, as an exponent of e.
-        colour: change of brightness and contrast, as a share. The white balance changes half as much.
+        colour: change of brightness and contrast, as a share, and twice the change of white balance.
         erase: share of the photos that get a grey rectangle.
     """
 

@@ -140,7 +140,7 @@ _FAMILIES: Final[Mapping[Arch, tuple[Any, bool]]] = MappingProxyType(
         Arch.RESNET50_V2: (applications.ResNet50V2, False),
     }
 )
-"""Architecture → Keras's function, and whether its network scales pixels itself."""
+"""Architecture → Keras's function, and whether the function's network scales pixels."""
 
 
 def _with_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:

@@ -15,7 +15,7 @@ from trainer.retrain.config import GateSettings
 from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, Comparison, GateVerdict, PairedAccuracy
 
 COARSE_POINTS: Final = 5.0
-"""A test that cannot detect a difference of this many points is called small."""
+"""A test is small if it cannot detect a difference of this many points."""
 _NO_WORSE: Final = 0.2
 """The error probability of the interval check, for challengers whose accuracy fell by exactly the limit.
 

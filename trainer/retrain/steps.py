@@ -236,7 +236,7 @@ def _report(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _end(work: RunningCycle, view: "TrainingView") -> None:
-    """Log the cycle to MLflow, if the settings say so, and write its outcome. Failed logging causes a note."""
+    """Log the cycle to MLflow, if the settings say so, and write its outcome. If the log fails, a note says why."""
     mlflow, outcome = work.config.mlflow, _outcome(work)
     if mlflow is not None:
         try:

@@ -28,9 +28,9 @@ def group_name(sha256: str) -> str:
 def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[dict[int, int], Bridges]:
     """Group photos of one picture or product.
 
-    Linked photos with a split are always joined, even across splits. Photos of one picture without a split form a set.
-    The sets are processed in the order of their smallest SHA-256. A set joins all photos linked to it, or is excluded
-    if the linked photos have more than one split.
+    Linked photos with a split are always in one group, even across splits. Photos of one picture without a split form a
+    set. The sets are processed in the order of their smallest SHA-256. A set joins all photos linked to it, or is
+    excluded if the linked photos have more than one split.
 
     Returns:
         The group number of each position, and for each excluded position, the positions of linked photos in two
