@@ -297,7 +297,7 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
         why = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,} are wrong"
     else:
         why = "several photos of one product count as about one"
-    return f"requires the surest {fewest:,} independent photos to be right, or nearly all of a larger set; {why}"
+    return f"requires the surest {fewest:,} independent photos to be right, or nearly all photos of a larger set; {why}"
 
 
 def unpromised_sentences(

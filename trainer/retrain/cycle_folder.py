@@ -116,7 +116,7 @@ class Collected(CycleRecord):
     """The data of a cycle (``collected.json``). The photos are in ``dataset.csv``.
 
     Attributes:
-        fingerprint: digest of all photos, labels and products, unchanged if nothing is new.
+        fingerprint: digest of all photos, labels and products.
         outliers: number of photos without a product.
         new, gone, relabeled: number of photos that differ from the previous cycle.
         dropped: class → number of photos, for dropped classes.

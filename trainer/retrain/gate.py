@@ -207,9 +207,9 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Fails if clearly more photos go to review than before, and the challenger has the same promise or none.
 
-    A challenger with the same promise fails only if it also makes more mistakes than the champion, on as many of its
-    surest photos as the champion labels, because thresholds from few photos vary by chance. A first model may send any
-    share to review.
+    With the same promise, a failing challenger must also make more mistakes than the champion, on as many of its surest
+    photos as the champion labels: thresholds from few photos vary by chance. A first model may send any share to
+    review.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
