@@ -1,4 +1,4 @@
-"""Builds the files of a bundle: golden photos, manifest, and the other files."""
+"""Builds and publishes the files of a bundle."""
 
 import hashlib
 import io
@@ -37,14 +37,15 @@ from models.whole_file import naming_full_disk, write_synced
 
 
 def sha256_of(files: Mapping[str, bytes]) -> dict[str, str]:
-    """SHA-256 of each file, by name."""
+    """Return the SHA-256 of each file, by file name."""
     return {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
 
 
 def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: Callable[[Path], None]) -> None:
-    """Write a bundle next to its final place, check it, then rename it. InputError if the place is taken.
+    """Write a bundle to a temporary folder, check it, then rename the folder to ``place``.
 
     ``files`` are name → contents, without the manifest. If ``check`` raises an error, the bundle is not published.
+    Raises InputError if ``place`` exists.
     """
     check_free(place)
     try:
@@ -70,7 +71,7 @@ _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
 _PARITY_FILE: Final = "parity.json"
 _QUANTILES: Final = 100
-"""Number of confidence bins in the stored proof. Raising a job's threshold by one bin loses a hundredth of the rows."""
+"""Number of confidence bins in the stored proof, of about equal size."""
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
 _TURNED_LEFT: Final = 6
@@ -79,14 +80,14 @@ _ORIENTATION_TAG: Final = 0x0112
 
 @dataclass(frozen=True)
 class GoldenPhotos:
-    """Golden photos: file name → (kind, bytes), and their pixels in the same order, ``uint8 (n, S, S, 3)``."""
+    """Golden photos: file name → (kind, bytes), and their pixels in this order, ``uint8 (n, S, S, 3)``."""
 
     raw: dict[str, tuple[str, bytes]]
     pixels: Pixels
 
 
 def golden_photos(originals: list[Path], spec: PreprocessSpec) -> dict[str, tuple[str, bytes]]:
-    """Some readable originals, then a very wide photo, a photo turned by its EXIF tag, and a transparent photo.
+    """Some validation photos, then a very wide photo, a photo turned by its EXIF tag, and a transparent photo.
 
     Returns file name → (kind, bytes).
     """
@@ -131,9 +132,9 @@ def _encoded(image: Image.Image, kind: str, exif: Image.Exif | None = None) -> b
 def assemble(
     run: TrainingRun, variants: Sequence[MadeVariant], default: Default, photos: GoldenPhotos, proof: Proof
 ) -> tuple[dict[str, bytes], Manifest]:
-    """Returns the files of a bundle (name → contents, without the manifest), and its manifest.
+    """Return a bundle's files (name → contents, without the manifest) and its manifest.
 
-    ``variants``: float32 first.
+    ``variants`` begin with float32.
     """
     reference = Reference(variants={variant.name: reference_of(variant, run) for variant in variants})
     files = {
@@ -164,9 +165,9 @@ def assemble(
 
 
 def reference_of(variant: MadeVariant, run: TrainingRun) -> VariantReference:
-    """The reference for drift: a variant's predictions for the run's distinct validation photos.
+    """The reference for drift: a variant's predictions of the run's distinct validation photos.
 
-    If all folds were full trainings, their out-of-fold predictions are included.
+    Includes out-of-fold predictions if each fold was a full training.
     """
     scores = onnx_scores(variant.model, run.pixels)
     first = {hashlib.sha256(pixels.tobytes()).digest(): number for number, pixels in enumerate(run.pixels)}
@@ -192,7 +193,7 @@ def reference_of(variant: MadeVariant, run: TrainingRun) -> VariantReference:
 
 
 def proof_rows(parts: Sequence[HeldOutRows], labels: Sequence[str], targets: Iterable[Thresholds]) -> ProofRows | None:
-    """Count the rows behind the thresholds of ``targets``. None without rows."""
+    """Count the rows from which the thresholds of ``targets`` were computed. Returns None if there are no rows."""
     known = np.concatenate([part.known for part in parts])
     probabilities = np.concatenate([part.probabilities for part in parts])[known]
     if not len(probabilities):

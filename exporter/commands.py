@@ -12,7 +12,7 @@ def register(app: typer.Typer) -> None:
 
 
 def export_command(
-    run: Annotated[Path, typer.Argument(metavar="RUN", help="The run: a folder that hangtag train wrote.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="The folder of a training run, written by hangtag train.")],
     out: Annotated[
         Path | None, typer.Option(help="The folder of the new bundle. Default: bundles/<name of the run>.")
     ] = None,
@@ -22,7 +22,7 @@ def export_command(
     edge: Annotated[
         bool,
         typer.Option(
-            "--edge", help="Also make graphs that take one photo of any size, for phones, browsers and tills."
+            "--edge", help="Also make models that accept a photo of any size, for phones, browsers and tills."
         ),
     ] = False,
     max_drop: Annotated[
@@ -30,24 +30,24 @@ def export_command(
         typer.Option(
             min=0.0,
             max=100.0,
-            help="Points of accuracy that int8 may lose. An edge graph is refused only if its loss exceeds both "
-            "this limit and chance.",
+            help="Points of accuracy that int8 may lose. An edge graph is refused if its loss exceeds this limit with "
+            "95% confidence.",
         ),
     ] = 0.5,
     default_variant: Annotated[
         str,
         typer.Option(
             metavar="auto|float32|int8",
-            help="The model for jobs that do not choose a variant. auto: int8 if it is as good as float32, and "
-            "faster from file to label on this machine.",
+            help="The model for jobs that do not choose a variant. auto: int8 if it is as good as float32 and faster "
+            "on this machine.",
         ),
     ] = "auto",
     as_json: Annotated[bool, typer.Option("--json", help="Print the proof as JSON instead of tables.")] = False,
 ) -> Path:
-    """Convert a run to ONNX, and publish it if it agrees with Keras.
+    """Convert a training run to an ONNX bundle, and publish the bundle if ONNX Runtime and Keras agree.
 
-    Exit status 1 if ONNX Runtime and Keras disagree; the figures are still shown. An int8 model is left out, with the
-    reason, if it loses too much accuracy or is not faster on this machine.
+    Exit status 1 if ONNX Runtime and Keras disagree; the figures are still shown. An int8 model that loses too much
+    accuracy or is not faster on this machine is left out.
 
     Examples:
 

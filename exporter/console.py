@@ -26,13 +26,13 @@ _TOO_FEW: Final = "[yellow]?[/yellow]"
 
 
 def export_and_show(run: Path, place: Path, options: "ExportOptions", *, as_json: bool) -> None:
-    """Export with progress on stderr, then show the proof on stdout, also after a failure."""
+    """Export a run with progress on stderr. Prints the proof on stdout, even if a comparison failed."""
     from exporter.training_run import read_training_run
 
     check_place(place)
     read_training_run(run)
     with Console(stderr=True).status("Loading TensorFlow"):
-        load_tensorflow()  # silences TensorFlow before other modules import it
+        load_tensorflow()  # before other modules import TensorFlow
     from exporter.export import export_run
     from exporter.proof import DisprovedError
 
@@ -78,7 +78,7 @@ def _show(result: "ExportResult", place: Path) -> None:
 
 
 def print_proof(proof: "Proof", console: Console) -> None:
-    """Print the results of the comparisons, with ✓ and ✗."""
+    """Print the results of the comparisons."""
     console.print(_keras(proof))
     for change, count in proof.flips_by_class(proof.many).items():
         console.print(f"  {escape(change)}: {count}", highlight=False)
@@ -112,7 +112,9 @@ def _keras(proof: "Proof") -> Table:
 
 def _int8(facts: "Int8Facts") -> Table:
     headings = ("accuracy", "points\nlost", "95%", "same\nlabels", "times as fast\n(with decoding)")
-    caption = "Times as fast, on one thread: the network alone, and with decoding of the photo's file."
+    caption = (
+        "Speed as a multiple of float32's, on one thread: the network alone, and with decoding of the photo's file."
+    )
     cost, (low, high) = facts.cost, facts.cost.points_95
     mark = _mark(passed=True)
     if not cost.is_telling:
@@ -129,8 +131,8 @@ def _edges(variants: Sequence["MadeVariant"]) -> Table:
     decode = variants[0].metadata.preprocess.decode
     headings = ("labels\nas full", f"as\n{decode}", f"sure,\nas {decode}", "correct", f"points lost\nto {decode}")
     photos = max(edge.photos for variant in variants if (edge := variant.edge_parity))
-    title = f"Edge graphs against their models on {photos:,} photos.\nHangtag decodes these in full, or by the manifest"
-    caption = "Sure: photos that need no review.\nA loss is refused only if it exceeds --max-drop and chance."
+    title = f"Edge graphs against their models on {photos:,} photos,\nwhich Hangtag decodes in full or by the manifest"
+    caption = "Sure: photos that need no review.\nA loss is refused if it exceeds --max-drop with 95% confidence."
     table = _table(title, caption, *headings)
     for variant in variants:
         if edge := variant.edge_parity:

@@ -1,4 +1,4 @@
-"""Measures a variant's loss of accuracy, with its interval, and its gain in speed on this machine."""
+"""Measures how much accuracy a variant loses, and how much faster it is on this machine."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -21,18 +21,18 @@ from models.statistics.intervals import Interval, design_effect, difference_inte
 _PHOTOS: Final = 32
 _ROUNDS: Final = 9
 _WHOLE_ROUNDS: Final = 3
-"""Fewer rounds, because both models wait seconds for the decoding of large photos."""
+"""Few rounds, because decoding large photos takes seconds."""
 _WORTH: Final = 500
-"""The expected loss counts like the measured loss of this many validation photos. So chance on 30 photos does not
-decide. On thousands of photos, the measured loss decides (benchmarks/int8_judging.py)."""
+"""The expected loss has the weight of this many validation photos, to outweigh losses that are measured on 30 photos,
+but not on thousands (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
-"""The smallest cost of a changed label. For a network that has hardly learned, confidences are almost equal."""
+"""The smallest cost of a changed label. The confidences of a barely trained network are almost equal."""
 _TELLING: Final = 20.0
-"""A variant's loss counts as measured if its interval is at most this wide, in points."""
+"""A loss counts as measured if its 95% interval is at most this many points wide."""
 _NEAREST: Final = 0.25
 _FEWEST: Final = 20
-"""Moves of leads (see :func:`expected_loss`) are measured on the quarter of the photos with the smallest leads, on at
-least 20 photos."""
+"""Changes of leads (see :func:`expected_loss`) are measured on the quarter of the photos with the smallest leads, and
+on at least 20 photos."""
 
 
 @dataclass(frozen=True)
@@ -42,10 +42,10 @@ class Drop:
     Attributes:
         photos: number of photos with a known label.
         accuracy, reference: accuracy of the variant and of float32 on these photos.
-        points: lost accuracy on these photos, in hundredths. Negative for a gain.
+        points: lost accuracy on these photos, in percentage points. Negative for a gain.
         points_95: the 95% interval of ``points``.
         compared: number of photos, including photos without a known label.
-        agreement: share of all photos that get the same label from both models, right or wrong.
+        agreement: share of all photos to which both models give the same label, right or wrong.
         estimate: expected loss in points. See :func:`drop`.
     """
 
@@ -75,7 +75,7 @@ class Drop:
         return f"{abs(self.points):.2f} {'gained' if self.points < 0 else 'lost'} on {self.photos} validation photos"
 
     def too_much(self, allowed: float) -> str | None:
-        """The loss and the limit, in words. None if the loss is at most ``allowed`` points."""
+        """The loss and the limit, in words, or None if the loss is at most ``allowed`` points."""
         if self.estimate <= allowed:
             return None
         low, high = self.points_95
@@ -87,12 +87,12 @@ class Drop:
 
 @dataclass(frozen=True)
 class Float32:
-    """The float32 model, and the photos for comparisons with it.
+    """The float32 model, and the photos on which variants are compared with it.
 
     Attributes:
         model: an ONNX model that ends in ``logits``.
         photos: ``uint8 (n + m, S, S, 3)``; see :meth:`exporter.training_run.TrainingRun.compared_pixels`.
-        scores: scores of these photos, with logits in place of probabilities.
+        scores: the model's scores of these photos, with logits in place of probabilities.
     """
 
     model: onnx.ModelProto
@@ -102,7 +102,7 @@ class Float32:
     version: str
 
     def drop(self, variant: Scores) -> Drop:
-        """A variant's loss, from its scores of the photos."""
+        """The loss of a variant with these scores of the photos."""
         labels, temperature = self.run.labels, self.run.confidence.temperature
         before, after = self.scores.probabilities / temperature, variant.probabilities / temperature
         return drop(before, after, labels, expected_loss(before, after, before[: len(labels)]), self.run.groups)
@@ -118,8 +118,8 @@ def drop(
     """Compare a variant with float32 by probabilities or logits of the same photos, ``(n + m, classes)``, n above 0.
 
     On 30 photos, one photo is 3.3 points, so the measured loss is mostly chance. The estimate therefore adds 500 photos
-    with the expected loss ``expected`` (:func:`expected_loss`). None adds no photos. ``labels``, ``(n,)``, are class
-    indices of the first n photos. ``groups``, ``(n,)``, are the numbers of their products.
+    with the loss ``expected`` (:func:`expected_loss`), or no photos if ``expected`` is None. ``labels``, ``(n,)``, are
+    class indices of the first n photos. ``groups``, ``(n,)``, are the product numbers of these n photos.
     """
     before, after = reference.argmax(axis=1), got.argmax(axis=1)
     known = len(labels)
@@ -144,13 +144,12 @@ def drop(
 def expected_loss(
     reference: npt.NDArray[np.floating], got: npt.NDArray[np.floating], unseen: npt.NDArray[np.floating]
 ) -> float:
-    """The expected loss of a variant on unseen photos, as a share. Needs no labels.
+    """Estimate a variant's loss of accuracy on unseen photos, as a share, without labels.
 
-    A photo's lead is its highest logit less its second highest. A variant moves the lead. The label changes if the move
-    is larger than the lead. Training photos have larger leads than new photos, so the share of their changed labels
-    would be too optimistic. But moves have about the same size on all photos with a small lead. So each of these moves
-    is applied to each unseen photo. A changed label costs the difference of the two calibrated confidences, at least
-    0.05.
+    A photo's lead is its highest logit minus its second highest. A variant changes the lead. If the change is larger
+    than the lead, the label changes. Training photos have larger leads than new photos, so fewer of their labels
+    change. But leads change by about the same amount on all photos with a small lead, so each measured change is
+    applied to each unseen photo. A changed label costs the difference of the two calibrated confidences, at least 0.05.
 
     ``reference`` has float32's logits of n photos, ``got`` the variant's logits of the same photos, both ``(n,
     classes)`` and divided by the temperature. ``unseen`` has float32's logits of photos outside the training, ``(m,
@@ -168,12 +167,12 @@ def expected_loss(
 
 
 def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _ROUNDS) -> float:
-    """Run two ONNX files in turns on one thread each, ``rounds`` times after a warm-up, and compare their times.
+    """Run two ONNX files in turns on one thread each, ``rounds`` times after a warm-up, and time them.
 
-    ``pixels`` are ``uint8 (n, S, S, 3)``, at least one photo. They are repeated to a batch of 32.
+    ``pixels`` are ``uint8 (n, S, S, 3)``, at least one photo, repeated to a batch of 32.
 
     Returns:
-        The median of the ratios of their times. Above 1 if the second model is faster.
+        The median ratio of the times, above 1 if the second model is faster.
     """
     batch = np.resize(pixels, (_PHOTOS, *pixels.shape[1:]))
     return _gain(reference, other, lambda: batch, rounds)
@@ -182,9 +181,9 @@ def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _RO
 def whole_gain(
     reference: bytes, other: bytes, photos: Iterable[bytes], spec: PreprocessSpec, rounds: int = _WHOLE_ROUNDS
 ) -> float | None:
-    """:func:`speed_gain` from files to labels. Each turn decodes the photos once, for both models.
+    """Like :func:`speed_gain`, but from files to labels. Each round decodes the photos once, for both models.
 
-    Takes the first 32 photos that can be decoded. None if there are none.
+    Uses the first 32 decodable photos. Returns None if no photo is decodable.
     """
     some = list(islice((data for data in photos if _decodes(data, spec)), _PHOTOS))
     if not some:
@@ -193,7 +192,6 @@ def whole_gain(
 
 
 def _gain(reference: bytes, other: bytes, photos: Callable[[], Pixels], rounds: int) -> float:
-    """Making a batch from ``photos`` counts for the time of both models."""
     sessions = [open_session(model, "the model", threads=1) for model in (reference, other)]
     ratios = []
     for _ in range(rounds + 1):

@@ -45,11 +45,11 @@ def export_run(
     options: ExportOptions | None = None,
     advance: Advance = lambda what, done, total: None,
 ) -> ExportResult:
-    """Convert a run's best network and prove it. ``place`` is the new bundle's folder and must be free.
+    """Convert a run's best network to a bundle in the new folder ``place``, and compare it with Keras.
 
-    InputError if the run or an option cannot be used. ParityError if ONNX Runtime disagrees with Keras, or an edge
-    graph with its model; :class:`exporter.proof.DisprovedError`, a ParityError, if there are figures. After an error,
-    no bundle is published.
+    Raises InputError if the run or an option is unusable, and ParityError if ONNX Runtime disagrees with Keras or an
+    edge graph with its model (:class:`exporter.proof.DisprovedError` if there are figures). After an error, no bundle
+    is published.
     """
     options = options or ExportOptions()
     check_free(place)

@@ -19,16 +19,15 @@ from models.statistics.out_of_distribution import SHORTEST, DistanceHead
 OPSET: Final = 18
 _DOMAINS: Final = frozenset({"", "ai.onnx", "ai.onnx.ml"})
 _WORTH_HALVING: Final = 4096
-"""Arrays with fewer numbers keep their type."""
+"""Smaller arrays stay float32."""
 _LARGEST_HALF: Final = 65_504.0
 
 
 def to_logits(network: keras.Model, size: int, unknown: DistanceHead | None = None) -> onnx.ModelProto:
     """Convert a network up to its class logits.
 
-    The graph is frozen and inlined first. Otherwise tf2onnx reads neither Keras 3 models nor the variables of some of
-    their layers. The network takes ``(batch, S, S, 3)`` in 0..255 and ends in layers named ``logits`` and
-    ``probabilities``.
+    The graph is frozen and inlined first, because tf2onnx cannot read Keras 3 models or the variables of some layers.
+    The network takes ``(batch, S, S, 3)`` in 0..255 and ends in layers named ``logits`` and ``probabilities``.
 
     Returns:
         Input ``image``, ``uint8 [batch, S, S, 3]``; output ``logits``, ``float32 [batch, classes]``
@@ -65,7 +64,7 @@ def network_ends(network: keras.Model) -> keras.Model:
     """A model with the network's weights that returns features ``(batch, D)`` and logits ``(batch, units)``.
 
     The network ends in layers named ``features``, [dropout], ``logits`` and ``probabilities``. If there is no layer
-    ``features``, the features are the input of ``logits``: at inference a dropout changes nothing.
+    ``features``, the features are the input of ``logits``: at inference, dropout does nothing.
     """
     logits = network.get_layer("logits")
     named = any(layer.name == "features" for layer in network.layers)
@@ -76,9 +75,9 @@ def network_ends(network: keras.Model) -> keras.Model:
 def _distance(features: tf.Tensor, head: DistanceHead) -> tf.Tensor:
     """:meth:`models.statistics.out_of_distribution.DistanceHead.score` of features ``float32 (batch, D)``.
 
-    The nearest centre is found by expanding the square, which avoids a ``(batch, C, K)`` tensor. The expansion loses
-    digits if coordinates are much larger than distances, so coordinates are relative to the middle of the centres. The
-    distance to this centre is then computed by subtraction, which loses no digits.
+    Expanding the square finds the nearest centre without a ``(batch, C, K)`` tensor. The expansion loses digits if
+    coordinates are much larger than distances, so coordinates are relative to the middle of the centres. The distance
+    to the nearest centre is then computed by subtraction, which loses no digits.
     """
     length = tf.sqrt(tf.reduce_sum(features * features, axis=1, keepdims=True))
     offsets = features / tf.maximum(length, SHORTEST) - head.mean
@@ -108,7 +107,7 @@ def _rename(model: onnx.ModelProto) -> None:
 
 
 def check_plain(model: onnx.ModelProto) -> None:
-    """Raise ParityError if a graph is invalid, or has an operator that ONNX Runtime does not have."""
+    """Raise ParityError if a graph is invalid, or has an operator that ONNX Runtime lacks."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -143,7 +142,7 @@ def _only_trains(node: onnx.NodeProto) -> bool:
 
 
 def with_probabilities(model: onnx.ModelProto, temperature: float) -> onnx.ModelProto:
-    """A copy of a graph from :func:`to_logits`. Its output is calibrated ``probabilities`` in place of ``logits``."""
+    """Copy a graph from :func:`to_logits`, with calibrated ``probabilities`` as the output in place of ``logits``."""
     calibrated = onnx.ModelProto()
     calibrated.CopyFrom(model)
     graph = calibrated.graph
@@ -155,10 +154,10 @@ def with_probabilities(model: onnx.ModelProto, temperature: float) -> onnx.Model
 
 
 def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy that stores large arrays as float16. The model still computes in float32.
+    """Copy a model, with large arrays stored as float16. The model still computes in float32.
 
-    ONNX Runtime converts the arrays to float32 when it loads the model. So the speed is the same, and every processor
-    gives the same answers. Arrays with numbers too large for float16 keep their type.
+    ONNX Runtime converts the arrays to float32 when it loads the model, so the speed does not change, and every
+    processor gives the same answers. Arrays with numbers too large for float16 stay float32.
     """
     smaller = onnx.ModelProto()
     smaller.CopyFrom(model)
@@ -178,7 +177,7 @@ def _can_be_half(array: onnx.TensorProto) -> bool:
 
 
 def add_metadata(model: onnx.ModelProto, metadata: ModelMetadata) -> bytes:
-    """The ONNX file with its metadata. A device then needs only this file."""
+    """Add metadata, and return the ONNX file. A device needs only this file."""
     helper.set_model_props(model, {METADATA_KEY: metadata.model_dump_json()})
     model.producer_name = "hangtag"
     return bytes(model.SerializeToString())

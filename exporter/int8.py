@@ -1,4 +1,4 @@
-"""int8: quantization with ranges from training photos, and the search for the fastest model that passes."""
+"""Quantizes a model to int8 with ranges from training photos, and chooses the fastest accurate result."""
 
 import contextlib
 import io
@@ -34,8 +34,8 @@ _QUANTIZED: Final = (
     *("Conv", "MatMul", "Gemm", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat"),
     *("Relu", "Clip", "Sigmoid"),
 )
-"""Operators with faster integer kernels in ONNX Runtime. ``Relu`` and ``Clip`` merge into the operator before them and
-limit its range. Otherwise most of the range would be spent on values that ReLU6 cuts off."""
+"""Operators with faster integer kernels in ONNX Runtime. ``Relu`` and ``Clip`` merge into the operator before them, so
+that its range excludes the values that they cut off."""
 _PERCENTILE: Final = 99.99
 _BINS: Final = 2048
 _AT_ONCE: Final = 8
@@ -45,8 +45,7 @@ _SILENT: Final = 4
 def body_nodes(model: onnx.ModelProto) -> list[str]:
     """The nodes from the first layer with weights to the features (before ``logits``), in the order of the graph.
 
-    Earlier nodes scale pixels. Later nodes (logits, probabilities, unknown score) are a thousandth of the work and make
-    the decision. So earlier and later nodes stay in floating point.
+    Nodes before them (scaling of pixels) and after them (logits, probabilities, unknown score) stay in floating point.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     before_features = _ancestors(_features(model, producers), producers)
@@ -74,7 +73,7 @@ def _ancestors(value: str, producers: Mapping[str, onnx.NodeProto]) -> set[str]:
 def as_pixels(model: onnx.ModelProto, value: str) -> dict[str, Any] | None:
     """The scale and zero point with which ONNX Runtime quantizes a value to the pixels of ``image``.
 
-    None if the value is not ``scale * (image - zero point)`` with a whole zero point.
+    Returns None if the value is not ``scale * (image - zero point)`` with a whole zero point.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     numbers = {array.name: numpy_helper.to_array(array).item() for array in model.graph.initializer if not array.dims}
@@ -102,16 +101,15 @@ class QuantizeError(ParityError):
 
 
 class Quantizer:
-    """Quantizes one model that ends in ``logits``: all of it, or all except its first layers. Raises QuantizeError.
+    """Quantizes a model that ends in ``logits``, with or without its first layers. Raises QuantizeError.
 
     Batch norms are folded into the convolutions before them, and ranges are measured once. The range of an activation
-    covers 99.99% of its values on the photos. With 100%, EfficientNetV2 was twice as far from float32. TensorRT's
-    method (entropy) took minutes for hundreds of layers and was hardly closer.
+    covers 99.99% of its values on the photos. With 100%, EfficientNetV2 differed twice as much from float32.
 
     Attributes:
         body: names of the nodes that can be quantized, in the order of the graph.
-        layers: names of the body's nodes with weights.
-        photos: number of photos that set the ranges, from the pixels ``uint8 (n, S, S, 3)``, eight at a time.
+        layers: names of the nodes in ``body`` that have weights.
+        photos: number of photos that set the ranges: the largest multiple of eight within ``uint8 (n, S, S, 3)``.
     """
 
     def __init__(self, model: onnx.ModelProto, pixels: Pixels, scratch: Path) -> None:
@@ -133,8 +131,8 @@ class Quantizer:
     def quantize(self, float_layers: int = 0) -> onnx.ModelProto:
         """Quantize the body except its first ``float_layers`` layers and the nodes between them. Raises QuantizeError.
 
-        Only the first layers may stay in floating point. When ONNX Runtime loads a model, it quantizes a float
-        convolution between integer convolutions, with a single scale for all channels.
+        Only the first layers may stay in floating point, because ONNX Runtime itself quantizes a float convolution
+        between integer convolutions, with a single scale for all channels.
         """
         left = self.layers[:float_layers]
         start = self.body.index(self.layers[float_layers]) if float_layers < len(self.layers) else len(self.body)
@@ -148,7 +146,7 @@ class Quantizer:
         return onnx.load(place)
 
     def _find_ranges(self) -> None:
-        """Runs a few photos at a time, because the outputs of every layer stay in memory until they are counted."""
+        """Run few photos at a time, because the outputs of every layer stay in memory until the histogram."""
         augmented = str(self._scratch / "augmented.onnx")
         calibrator = create_calibrator(self._folded, _QUANTIZED, augmented, CalibrationMethod.Percentile)
         calibrator.collector = Histograms("percentile", True, _BINS, _BINS, _PERCENTILE, None)
@@ -183,7 +181,7 @@ class Quantizer:
         """Raise if ONNX Runtime's optimizer quantizes a layer that should stay in floating point."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _SILENT
-        # the optimizer keeps the names
+        # the optimizer keeps node names
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
         options.optimized_model_filepath = str(self._scratch / "optimized.onnx")
         onnxruntime.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
@@ -198,7 +196,7 @@ _EIGHT_BITS: Final = {"quant_type": QuantType.QInt8, "axis": 0, "symmetric": Tru
 
 
 def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
-    """Connect ``image`` directly to the first layer: scaling and rounding to ``value`` gives the same integers."""
+    """Connect ``image`` to the first layer. Scaling and rounding pixels to ``value`` gives the same integers."""
     producers = model.output_name_to_node()
     rounding = next(node for node in model.nodes() if node.op_type == "QuantizeLinear" and node.input[0] == value)
     scaling = _ancestors(rounding.output[0], producers)
@@ -206,16 +204,16 @@ def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
         model.replace_input_of_all_nodes(node.output[0], node.input[0])
         model.remove_node(node)
     model.clean_initializers()
-    del model.graph().value_info[:]  # the value was in floating point before the transpose
+    del model.graph().value_info[:]  # the stored types of values are now wrong
     return model.model
 
 
 def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
-    """Weights of the depthwise convolutions: one input and one output channel per group.
+    """Weights of the depthwise convolutions, which have one input and one output channel per group.
 
-    These weights gain most from the eighth bit, and can use it: their kernels add products one by one. Without VNNI,
-    the kernels of other convolutions saturate the sum of two products at 16 bits (MLAS: MlasConvSymDepthwiseKernelAvx2
-    and ...Avx512Core, MlasConvDepthwiseKernel).
+    Depthwise weights gain most from an eighth bit, and can use it, because their kernels add products one by one.
+    Without VNNI, the kernels of other convolutions saturate the sum of two products at 16 bits (MLAS:
+    MlasConvSymDepthwiseKernelAvx2 and ...Avx512Core, MlasConvDepthwiseKernel).
     """
     shapes = {array.name: tuple(array.dims) for array in model.graph.initializer}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in shapes]
@@ -235,7 +233,7 @@ class Histograms(HistogramCollector):
     """Histograms of the absolute values of activations."""
 
     def collect_absolute_value(self, name_to_arr: Mapping[str, list[npt.NDArray[np.float32]]]) -> None:
-        """Count values. ONNX Runtime's own method sorts them, which takes two fifths of an export's time."""
+        """Count values. ONNX Runtime's own method sorts values, which takes two fifths of an export's time."""
         for name, (values,) in name_to_arr.items():
             sizes, least, most = np.abs(values).ravel(), values.min(), values.max()
             edges = np.linspace(0.0, sizes.max() or 1.0, _BINS + 1, dtype=np.float32)
@@ -264,13 +262,13 @@ def _tools() -> Iterator[None]:
 
 _FEWEST_PHOTOS: Final = 16
 _FLOAT_LAYERS: Final = (0, 1, 2)
-"""How many first layers to try in floating point. On three colours, an integer convolution is hardly faster, and a
-depthwise convolution after it is slower."""
+"""Numbers of first layers that are tried in floating point. Integer convolutions on three colours are hardly faster,
+and depthwise convolutions after them are slower."""
 
 
 @dataclass(frozen=True)
 class Attempt:
-    """A quantized model that ends in ``logits``. ``gain``: its speed on one thread, relative to float32."""
+    """A quantized model that ends in ``logits``. ``gain``: the model's speed on one thread, relative to float32."""
 
     model: onnx.ModelProto
     float_layers: tuple[str, ...]
@@ -281,16 +279,16 @@ class Attempt:
 
 @dataclass(frozen=True)
 class Refusal:
-    """Why int8 was refused, for a person."""
+    """Why int8 was refused, in words."""
 
     reason: str
 
 
 def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Attempt | Refusal:
-    """Quantize a model with no, one or two first layers in floating point. Choose the fastest model that passes.
+    """Quantize a model with zero, one or two first layers in floating point. Returns the fastest accurate result.
 
-    Half of the training photos set the ranges. Validation photos and the other half test the model. The model must be
-    more than ``min_gain`` times as fast as float32 on this machine. Raises InputError.
+    Half of the training photos set the ranges. The other half and the validation photos test the model. The model must
+    be more than ``min_gain`` times as fast as float32 on this machine. Raises InputError.
     """
     training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:
@@ -325,7 +323,7 @@ def _attempt(float32: Float32, quantizer: Quantizer, float_layers: int) -> Attem
 
 
 def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
-    """Why no model passed, for a person. ``allowed``: points of accuracy that the model may lose."""
+    """Why no int8 model was good enough, in words. ``allowed``: points of accuracy that the model may lose."""
     if not attempts:
         return "it has no layers that are faster with integers"
     best = min(attempts, key=lambda attempt: (max(attempt.drop.estimate, allowed), -attempt.gain))

@@ -14,7 +14,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 def render_markdown(template: Path, **values: object) -> str:
-    """Fill a template. The template may use only ``values``, and :func:`plain` escapes their text."""
+    """Fill a template with ``values``, whose text is escaped by :func:`plain`."""
     environment = Environment(
         loader=FileSystemLoader(template.parent),
         autoescape=True,
@@ -30,7 +30,7 @@ def render_markdown(template: Path, **values: object) -> str:
 
 
 def plain(text: str, longest: int = 200) -> Markup:
-    """Text on one line, escaped so that it contains no formatting and no links. Markup is unchanged.
+    """Escape text, on one line, so that it contains no formatting and no links. Markup is unchanged.
 
     Args:
         text: class names, paths. May contain lone surrogates.
@@ -48,7 +48,7 @@ def _verbatim(text: str) -> Markup:
 
 
 def code(text: str) -> Markup:
-    """One of Hangtag's own names, as code."""
+    """Format a name from Hangtag, not from users, as code."""
     return Markup(f"`{text}`")  # noqa: S704 - it has no backticks
 
 

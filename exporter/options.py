@@ -1,4 +1,4 @@
-"""The options of an export. Also imports TensorFlow quietly, when training or exporting needs it."""
+"""Checks the options of an export, and imports TensorFlow without its log messages."""
 
 import os
 import tempfile
@@ -11,15 +11,17 @@ from models.errors import InputError, MissingExtraError
 from models.manifest import AUTO, FLOAT32, INT8
 
 Advance = Callable[[str, int, int], None]
-"""Called with (step, finished units, all units)."""
+"""Progress callback: (step, finished units, all units)."""
 
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """The models to make in addition to ``model.onnx``, and their limits. InputError if options contradict each other.
+    """The models to make in addition to ``model.onnx``, and their limits.
+
+    Raises InputError if options contradict each other.
 
     Attributes:
-        int8: make a variant with 8-bit integers. It is published if it is faster and almost as accurate.
+        int8: make a variant with 8-bit integers, to publish if it is faster and almost as accurate.
         edge: make for each variant a graph that takes one photo of any size.
         max_drop: points of accuracy that int8 may lose against float32, and an edge graph against its own model.
         default_variant: ``float32`` or ``int8``; ``auto``: see :func:`exporter.proof.choose_default`.
@@ -38,14 +40,14 @@ class ExportOptions:
 
 
 def check_free(place: Path) -> None:
-    """Raise InputError if the place exists: a bundle is never overwritten."""
+    """Raise InputError if ``place`` exists, because a bundle is never overwritten."""
     if os.path.lexists(place):
         msg = f"{place} exists, and a bundle is never overwritten; pass another --out, or delete it."
         raise InputError(msg)
 
 
 def check_place(place: Path) -> None:
-    """Raise InputError if the place exists or is not writable. Called before the work begins; leaves no folder."""
+    """Raise InputError if ``place`` exists or is not writable. Creates no folder."""
     check_free(place)
     try:
         there = next(folder for folder in place.absolute().parents if os.path.lexists(folder))
@@ -56,7 +58,7 @@ def check_place(place: Path) -> None:
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow, tf2onnx and onnx quietly. TensorFlow uses a GPU if there is one. Raises MissingExtraError."""
+    """Import TensorFlow, tf2onnx and onnx without log messages. TensorFlow uses any GPU. Raises MissingExtraError."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silent_stderr():
         try:

@@ -21,9 +21,8 @@ from models.statistics.out_of_distribution import DistanceHead, relative_differe
 TOLERANCE: Final = 1e-4
 """The largest allowed difference of a probability."""
 UNKNOWN_TOLERANCE: Final = 1e-2
-"""The largest allowed relative difference of out-of-distribution scores, the same as for golden samples. A score is a
-difference of sums of squares over all features. Trained networks agree to 1e-4. Networks that have hardly learned agree
-to 9e-3, because their features are nearly equal."""
+"""The largest allowed relative difference of out-of-distribution scores, the same as for golden samples. Trained
+networks agree to 1e-4. Barely trained networks agree to 9e-3, because their features are nearly equal."""
 _BATCH: Final = 32
 """Batch size."""
 _SINGLES: Final = 64
@@ -41,7 +40,7 @@ class KerasOutputs:
     probabilities: Probabilities
 
     def scores(self, temperature: float, unknown: DistanceHead | None) -> Scores:
-        """Calibrated probabilities. Also out-of-distribution scores if ``unknown`` is given."""
+        """Return calibrated probabilities and, with ``unknown``, out-of-distribution scores."""
         unknown_scores = None if unknown is None else unknown.score(self.features)
         return Scores(calibrated(self.logits, temperature), unknown_scores)
 
@@ -55,7 +54,7 @@ def keras_outputs(network: keras.Model, pixels: Pixels) -> KerasOutputs:
 
 
 def onnx_scores(model: bytes, pixels: Pixels, batch: int = _BATCH) -> Scores:
-    """Run an ONNX file on all cores, on ``uint8 (n, S, S, 3)``, at least one photo. For proofs, not for labelling.
+    """Run an ONNX file on all cores, on ``uint8 (n, S, S, 3)``, at least one photo.
 
     If the model ends in ``logits``, the result has logits in place of the probabilities.
     """
@@ -71,9 +70,9 @@ class UnknownParity:
 
     Attributes:
         largest: largest difference, relative to the score (:func:`relative_difference`).
-        crossed: number of photos whose scores are on different sides of the limit, without photos near the limit.
-        near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance. The
-            scores of these photos may be on different sides of the limit.
+        crossed: number of photos whose two scores are on different sides of the limit, not counting ``near_limit``.
+        near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance. The two
+            scores of such a photo may be on different sides of the limit.
     """
 
     largest: float
@@ -95,8 +94,8 @@ class Parity:
         largest, mean: absolute difference of a probability.
         flips: (class index in Keras, class index in ONNX Runtime) of each photo with another label, except near-ties.
         near_ties: number of photos whose two highest probabilities in Keras differ by at most twice the tolerance.
-            Either class may win.
-        unknown: the differences between the out-of-distribution scores. None if there are none.
+            Either class may be the label.
+        unknown: the differences between the out-of-distribution scores, or None without scores.
     """
 
     photos: int

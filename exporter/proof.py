@@ -17,11 +17,11 @@ from models.manifest import AUTO, FLOAT32, INT8
 
 _QUICKER: Final = 1.12
 """A default variant must be at least this many times as fast as float32. Speed is measured on one thread.
-Processes on all cores share caches and memory: one ``mobilenet`` was 1.08 times as fast on one thread, and 0.99 times
-with two processes (docs/measurements.md)."""
+Processes on all cores share caches and memory: an int8 ``mobilenet`` was 1.08 times as fast on one thread, and 0.99
+times with two processes (docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
-"""A default variant may send this share of rows to review in addition to float32's share, because so small a difference
-is noise. More is not allowed: people cost more than processors."""
+"""int8 can be the default only if it sends at most this share of rows more to review than float32. A smaller difference
+is noise. A larger difference costs more in people's time than faster labelling saves."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,8 @@ def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: Expo
 
     int8 must be at least 1.12 times as fast as float32, both in the network and from file to label. The measured loss
     of accuracy must be within chance, or with 95% confidence within ``max_drop``. int8 must not promise a lower
-    precision, and must send at most 2% more of the rows to review. InputError if the options name int8 and int8 failed.
+    precision, and must send at most 2% more of the rows to review. Raises InputError if the options name int8 but int8
+    was refused.
     """
     if options.default_variant == INT8 and int8 is None:
         msg = (
@@ -96,8 +97,8 @@ class Proof:
         many, one: ONNX Runtime (float32) against Keras, in batches and photo by photo.
         golden: number of golden samples in the bundle.
         variants: float32 and its figures, and int8 if the bundle has it.
-        refusal: why int8 was refused. None if the bundle has int8, or the option was off.
-        default: the bundle's default variant. None before it is chosen.
+        refusal: why int8 was refused, or None if int8 was accepted or not requested.
+        default: the bundle's default variant, or None before the choice.
     """
 
     labels: tuple[str, ...]
@@ -120,7 +121,7 @@ class Proof:
             raise DisprovedError(self._disagreement(), self)
 
     def flips_by_class(self, parity: Parity) -> dict[str, int]:
-        """Number of photos for each change of label, such as ``bag → hat``; the most frequent first."""
+        """Number of photos for each change of label, such as ``bag → hat``, most frequent first."""
         counts = Counter(f"{self.labels[expected]} → {self.labels[got]}" for expected, got in parity.flips)
         return dict(counts.most_common())
 

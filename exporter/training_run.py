@@ -28,7 +28,7 @@ from models.taxonomy import Taxonomy
 from models.whole_file import read_arrays
 
 ORIGINALS: Final = 256
-"""The largest number of validation photos that are kept as files, evenly spread over the kept pixels."""
+"""The largest number of validation photos that are stored as files, evenly spread over the validation pixels."""
 _REPEATED: Final = 5
 _SPLITS: Final[Mapping[str, Literal["validation", "out-of-fold", "test"]]] = MappingProxyType(
     {"val": "validation", "cv": "out-of-fold", "test": "test"}
@@ -67,7 +67,7 @@ class TrainingRun:
         originals: files of validation photos.
         outliers: number of photos without a product on which the unknown score was measured.
         measured: the main figure of the run's report.
-        unknown_head: the arrays of the out-of-distribution score. None if the score could not be learned.
+        unknown_head: the arrays of the out-of-distribution score, or None if the score could not be learned.
         folds: for each fold, the predictions of the network that was trained without it. May be empty.
         pools_folds: whether the predictions of the folds count as the network's own, because each fold was a full
             training.
@@ -94,12 +94,12 @@ class TrainingRun:
     repeated: dict[str, float]
 
     def original_labels(self) -> list[int]:
-        """The class index of each original. A file's name is the number of its validation photo."""
+        """The class index of each file in ``originals``. The file's name is the number of its validation photo."""
         places = evenly(len(self.pixels), ORIGINALS)
         return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
 
     def original_bytes(self) -> Iterator[bytes]:
-        """The bytes of each original. Empty if a file cannot be read; the photo is then skipped."""
+        """The bytes of each file in ``originals``, empty for unreadable files, which are then skipped."""
         for path in self.originals:
             try:
                 yield read_photo(path)
@@ -108,20 +108,20 @@ class TrainingRun:
 
     @property
     def taxonomy(self) -> dict[str, str] | None:
-        """Label → its parent; None without a tree."""
+        """Label → parent label, or None if the labels form no tree."""
         return dict(self.tree.parents) if self.tree else None
 
     def training_pixels(self) -> Pixels:
-        """Pixels of some training photos, ``uint8 (n, S, S, 3)``. InputError if the file is gone or damaged."""
+        """Read pixels of some training photos, ``uint8 (n, S, S, 3)``. Raises InputError if that is impossible."""
         return read_arrays(self.sample, "pixels of training photos", "pixels")["pixels"]
 
     def compared_pixels(self) -> Pixels:
-        """All validation photos and every second training photo. The other training photos set int8's ranges."""
+        """All validation photos, and the half of the training photos that does not set int8's ranges."""
         return np.concatenate([self.pixels, self.training_pixels()[1::2]])
 
 
 def read_training_run(path: Path) -> TrainingRun:
-    """Read a run folder. InputError if it is no run, is damaged, or has no completed epoch."""
+    """Read a run folder. Raises InputError if it is not a run, is damaged, or has no completed epoch."""
     args = _read_args(path)
     network, kept = path / "weights" / "best.keras", path / "export" / "val.npz"
     for file in (network, kept):
@@ -164,7 +164,7 @@ def read_training_run(path: Path) -> TrainingRun:
 
 
 def _repeated(splits: Path) -> dict[str, float]:
-    """Empty if the splits are gone; labelling then sends every picture with many rows to review."""
+    """Empty if the file of splits is missing, so that labelling sends every picture with many rows to review."""
     with suppress(FileNotFoundError), splits.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         counts = Counter(row["sha256"] for row in csv.DictReader(file) if row["present"] == "true")
         return {sha256: count / counts.total() for sha256, count in counts.items() if count >= _REPEATED}

@@ -23,11 +23,10 @@ from models.statistics.out_of_distribution import unknown_limit
 from models.statistics.thresholds import HeldOutLogits, fit_confidence
 
 _CROSSED: Final = 0.03
-"""The allowed share of photos, beyond chance, that are unknown for only one of float32 and int8. With unrelated scores
-it would be some 10%: each model finds 5% unknown."""
+"""The allowed share of photos, beyond chance, that only float32 or only int8 calls unknown. Each model calls 5%
+unknown, so unrelated scores would give about 10%."""
 _SAME_LABELS: Final = 0.95
-"""If a smaller share of labels equals float32's, predictions of the folds' networks (float32) do not count for a
-variant."""
+"""float32's out-of-fold predictions also count for a variant if it gives this share of photos the same label."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +35,7 @@ class Int8Facts:
 
     Attributes:
         gain: speed of its network on one thread of this machine, as a multiple of float32's speed.
-        whole_gain: the same with decoding. None if no photo could be decoded.
+        whole_gain: like ``gain``, but with decoding of the photos, or None if no photo could be decoded.
         unknown_agreement: share of the compared photos on which both models agree whether the photo is unknown. None
             without an out-of-distribution score.
     """
@@ -49,7 +48,7 @@ class Int8Facts:
 
     @property
     def pace(self) -> str:
-        """The speed, as a multiple of float32's speed, in words."""
+        """The speed as a multiple of float32's speed, in words."""
         network = f"{self.gain:.2f} times as fast in the network"
         return network if self.whole_gain is None else f"{network}, {self.whole_gain:.2f} times with decoding included"
 
@@ -60,7 +59,7 @@ class Int8Facts:
 
     @property
     def has_folds(self) -> bool:
-        """Whether predictions of the folds' networks (float32) count for int8."""
+        """Whether float32's out-of-fold predictions also count for int8."""
         return self.cost.agreement >= _SAME_LABELS
 
 
@@ -68,7 +67,7 @@ class Int8Facts:
 class MadeVariant:
     """A variant for the bundle: its ONNX file with metadata, and its edge graph if the options ask for it.
 
-    ``accuracy`` is the accuracy on the validation photos. ``facts`` are None for float32.
+    ``accuracy`` is the accuracy on the validation photos. ``facts`` is None for float32.
     """
 
     metadata: ModelMetadata
@@ -80,7 +79,7 @@ class MadeVariant:
 
     @property
     def coverage(self) -> float:
-        """Expected share of rows labelled without review at the variant's default precision; 0.0 without a promise."""
+        """Expected share of rows labelled without review at the default precision, or 0.0 without this precision."""
         return self.metadata.ruling.coverage if self.metadata.ruling else 0.0
 
     @property
@@ -114,7 +113,7 @@ class MadeVariant:
 
 
 def make_int8(float32: Float32, options: ExportOptions, advance: Advance) -> MadeVariant | Refusal:
-    """Quantize a model. Returns a refusal if the model loses too much or is not faster. Raises InputError."""
+    """Quantize a model. Returns a refusal if the result loses too much accuracy or is not faster. Raises InputError."""
     attempt = find_int8(float32, options, advance)
     return attempt if isinstance(attempt, Refusal) else variant_of(float32, attempt, options)
 

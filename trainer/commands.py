@@ -16,7 +16,7 @@ from worker.queue.options import RedisOption, logs_json, queue_settings
 
 
 class When(StrEnum):
-    """The condition for a new cycle."""
+    """The condition for a new retraining cycle."""
 
     DATA = "data"
     DRIFT = "drift"
@@ -247,10 +247,10 @@ def schedule_command(
     ],
     redis: RedisOption = None,
 ) -> None:
-    """Start retrainings on schedule, until stopped. They run on a hangtag worker --queue train.
+    """Start retrainings on schedule (Celery's beat). A hangtag worker --queue train runs them.
 
-    Runs Celery's beat. Start it once, with all config files, and restart it after a change of the files. After a pause,
-    each missed cycle runs once.
+    Run this command once, with all config files, and restart it after a change of the files. After a pause, each missed
+    cycle runs once.
 
     Examples:
 

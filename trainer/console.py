@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MOST_CLASSES: Final = 12
 _MOST_NAMED: Final = 3
 _LONG_S: Final = 10.0
-"""Seconds. Without a progress bar, a longer step prints a line."""
+"""Without a progress bar, a step that lasts more seconds prints a line."""
 _PAIR: Final = f"{'loss':>5} {'right':>5}"
 _HEADINGS: Final = (
     f"{'':16}{'training':>11}  {'validation':>11}\n"
@@ -72,7 +72,7 @@ class TrainingScreen:
         self._progress.stop()
 
     def advance(self, what: str, done: int, total: int) -> None:
-        """Show the progress of a step. Without a bar, a long step prints a line."""
+        """Show the progress of a step. Without a progress bar, a long step prints a line."""
         self._show(what, done, total)
         if not self._console.is_interactive and self._clock() - self._since > _LONG_S:
             self._since = math.inf
@@ -166,7 +166,7 @@ def _loss(loss: float) -> str:
 
 
 def train_and_show(request: TrainRequest, run: Path, *, as_json: bool = False) -> ExitCode:
-    """Train, show the figures and the next command. ``as_json``: figures on stdout, the rest on stderr."""
+    """Train a network, and show figures and the next command. ``as_json``: JSON on stdout, all else on stderr."""
     check_free(run)
     console = Console(stderr=as_json)
     _load(console)
@@ -178,7 +178,7 @@ def train_and_show(request: TrainRequest, run: Path, *, as_json: bool = False) -
 
 
 def resume_and_show(path: Path, *, as_json: bool) -> ExitCode:
-    """Continue a run, and show the same as :func:`train_and_show`."""
+    """Continue a run, with the output of :func:`train_and_show`."""
     console = Console(stderr=as_json)
     _load(console)
     from trainer.train import resume
@@ -233,7 +233,7 @@ def _show_result(result: "TrainResult", console: Console, *, as_json: bool) -> E
         name = f"--name {escape(shlex.quote(f'{run.path.name}-good'))}"
         same = f"--preset good --image-size {result.args.image_size} {name}"
         lines.append(f"[dim]To fine-tune the network from these features: the same command with {same}[/dim]")
-    for line in lines:  # not wrapped, because people copy this line
+    for line in lines:  # unwrapped, because people copy this line
         console.print(line, highlight=False, soft_wrap=True)
     return ExitCode.INTERRUPTED if result.interrupted else ExitCode.OK
 
@@ -286,7 +286,7 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console)
 
 
 def figures_table(figures: "Figures", title: str) -> Table:
-    """One row per class and a row for all. If there are many classes, only those with the lowest F1."""
+    """A table with one row per class (if there are many, those with the lowest F1) and a row for all classes."""
     table = Table("class", title=title, title_justify="left")
     for heading in ("precision", "recall", "F1", "photos"):
         table.add_column(heading, justify="right")

@@ -1,4 +1,4 @@
-"""Chooses the options that a person left open: fit, epochs, folds. Reduces epochs and folds for a time limit."""
+"""Chooses options that the user did not set (fit, epochs, folds). Reduces epochs and folds for a time limit."""
 
 import hashlib
 import math
@@ -30,21 +30,21 @@ _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos, folds are worth their time. On 340 photos, a network with an accuracy of 0.86 proved a
-precision of 0.98 for at most a fifth of the photos. On 3,400 photos, it did so for half."""
+"""With fewer validation photos, folds are worth their time. A network with an accuracy of 0.86 proved a precision of
+0.98 for at most a fifth of 340 photos, but for half of 3,400 photos."""
 _FEWEST_EPOCHS: Final = 12
 """With fewer epochs, folds from random weights learn too little to prove a precision."""
 _ONE_SHAPE: Final = 0.1
 """Photos have the same shape if width / height differs from the median by at most this share."""
 _NEARLY_ALL: Final = 0.9
 _LITTLE_WHITE: Final = 0.1
-"""Photos are not stretched if padding would leave less of the square white."""
+"""Photos are stretched only if padding would leave at least this share of the square white."""
 _MOST_EVEN: Final = 3.0
 """Photos are weighted by class if the largest class has more than this many times the photos of the smallest."""
 _MORE_EPOCHS: Final = 3
 """With a time limit, a fast machine trains for at most this many times the usual epochs."""
 _WORTH_FORETELLING: Final = 100
-"""The pace is not measured if fine-tuning takes fewer steps."""
+"""The training speed is not measured if fine-tuning takes fewer steps."""
 _JUDGING: Final = 0.4
 """The time to predict a photo, as a share of the time to train on it."""
 _SAVING_S: Final = 0.5
@@ -52,9 +52,9 @@ _SAVING_S: Final = 0.5
 
 
 def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | None]:
-    """Choose how photos fill the square. Also returns a note for a person if Hangtag stretches photos.
+    """Choose how photos fill the square. Also returns a note for the user if Hangtag stretches photos.
 
-    Photos of the same shape are stretched: all change in the same way, and the square has no white.
+    Photos of the same shape are stretched, because they all change in the same way.
     """
     if requested is not None or not len(statistics):
         return requested or Fit.PAD, None
@@ -71,7 +71,7 @@ def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | 
 
 
 def choose_balance(counts: Sequence[int], wished: Balance | None) -> tuple[Balance, str | None]:
-    """Choose the balance of classes. Also returns a note for a person if Hangtag weights photos."""
+    """Choose the balance of classes. Also returns a note for the user if Hangtag weights photos."""
     present = [count for count in counts if count]
     ratio = max(present, default=1) / min(present, default=1)
     if wished is not None or ratio <= _MOST_EVEN:
@@ -90,7 +90,7 @@ def decide(
     prepared: Prepared,
     parents: Mapping[str, str] | None,
 ) -> tuple[RunArgs, str | None]:
-    """Args of the run ``name`` without a time limit, and a note for a person on rare classes."""
+    """Choose the args of the run ``name``, without a time limit. Also returns a note for the user on rare classes."""
     weights = str(choice.weights.resolve() if isinstance(choice.weights, Path) else choice.weights)
     recipe = recipe_for(choice.arch, pretrained=choice.weights is not NamedWeights.NONE)
     learned = Counter(photo.label for photo in prepared.of(Split.TRAIN))
@@ -100,7 +100,7 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # From random weights, folds need many epochs, and in an architecture for pretraining more epochs than planned.
+    # From random weights, folds need many epochs. Architectures for pretraining need more epochs than planned.
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     balance, balanced = choose_balance(counts, request.balance)
@@ -132,10 +132,10 @@ def decide(
 
 
 def check_weights(args: RunArgs) -> None:
-    """Raise an InputError if the file of first weights has changed, because cached features are from the old file."""
+    """Raise an InputError if the file of initial weights has changed, because cached features are from the old file."""
     choice = NetworkChoice(args.arch, args.image_size, parse_weights(args.weights), args.alpha)
     if _sha256(choice) != args.weights_sha256:
-        msg = f"Expected the weights of the run's start ({args.weights}), but the file has changed; train again."
+        msg = f"Expected the run's initial weights ({args.weights}), but the file has changed; train again."
         raise InputError(msg)
 
 
@@ -148,7 +148,7 @@ def _sha256(choice: NetworkChoice) -> str | None:
 
 
 def _fold_weights(request: TrainRequest, arch: Arch, weights: str) -> str | None:
-    """The first weights of folds. A run's own network may have seen the photos of a fold."""
+    """Initial weights of the folds' networks, which must not have seen the folds' photos."""
     if Path(weights).suffix != ".keras":
         return None
     return request.fold_weights or (NamedWeights.IMAGENET if arch.is_lite else NamedWeights.NONE).value
@@ -164,9 +164,9 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
 
 
 def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
-    """The number of folds, and whether this is cross-validation.
+    """Choose the number of folds, and whether they are a cross-validation.
 
-    5 with few photos. 2 if validation is small and the folds add more photos than validation has. Otherwise 0.
+    5 folds for few photos, 2 if validation is small and the folds add more photos than validation has, otherwise 0.
     """
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
     few, folds = held + learned < MANY_PHOTOS, request.folds
@@ -210,7 +210,7 @@ def plan_finetuning(
 ) -> tuple[RunArgs, str | None]:
     """Like :func:`plan`, for a network with a fitted head. Chooses 0 epochs if less than half of the usual epochs fit.
 
-    The number of folds stays, because the head has folds too: a promise based on fewer photos would be no gain.
+    The number of folds does not change, because the head has folds too, and a promise from fewer photos is no gain.
     """
     usual = args.epochs
     steps = math.ceil(len(prepared.of(Split.TRAIN)) / args.batch) * usual
@@ -239,7 +239,7 @@ def _fitted(args: RunArgs, epochs: int, left: str | None) -> tuple[RunArgs, str 
 
 
 def foretold_s(args: RunArgs, prepared: Prepared) -> float | None:
-    """Expected training time in seconds for a network and its folds, from the measured pace. None without a pace."""
+    """Expected training time in seconds for a network and its folds, from the measured pace, or None without a pace."""
     if not args.photos_per_s:
         return None
     return _photos_of_epoch(args, prepared) / args.photos_per_s * args.epochs * (1 + args.cost_of_folds)

@@ -23,8 +23,8 @@ TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parque
 MAX_SEED: Final = 2**31 - 1
 _MOST_FOLDS: Final = 10
 DATA_HELP: Final = (
-    "A folder with a folder for each class; these may be in train, val and test. Or a table (.csv, .tsv, .jsonl, "
-    ".parquet) with the columns image, label and, if you like, split and group (product). Options name other columns."
+    "A folder with a folder for each class, optionally inside train, val and test. Or a table (.csv, .tsv, .jsonl, "
+    ".parquet) with the columns image, label and, optionally, split and group (product). Options name other columns."
 )
 _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -32,8 +32,8 @@ _PARTS: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 class Arch(StrEnum):
     """A network that can be trained.
 
-    ``cnn`` is our efficient network. ``simple`` is the textbook network of three convolution blocks. The others can
-    start from ImageNet weights: EfficientNet-Lite, and families of ``keras.applications``.
+    ``cnn`` is our efficient network. ``simple`` is the textbook network of three convolution blocks. EfficientNet-Lite
+    and families of ``keras.applications`` can start from ImageNet weights.
     """
 
     CNN = "cnn"
@@ -55,12 +55,12 @@ class Arch(StrEnum):
 
     @property
     def is_lite(self) -> bool:
-        """Whether it is an EfficientNet-Lite: the weights come in a package, and the batch norms are folded."""
+        """Whether the architecture is an EfficientNet-Lite, with weights in a package and folded batch norms."""
         return self in {Arch.EFFICIENTNET_LITE0, Arch.EFFICIENTNET_LITE1, Arch.EFFICIENTNET_LITE2}
 
     @property
     def alphas(self) -> tuple[float, ...]:
-        """The width multipliers with ImageNet weights. Empty if there is only one width."""
+        """The width multipliers with ImageNet weights, empty if there is only one width."""
         return _ALPHAS.get(self, ())
 
     @property
@@ -80,7 +80,7 @@ _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
 
 
 class Preset(StrEnum):
-    """The cost of a network. Decides architecture, side of the input and length of the training."""
+    """The cost of a training, which decides architecture, input size and number of epochs."""
 
     QUICK = "quick"
     GOOD = "good"
@@ -98,7 +98,7 @@ class Balance(StrEnum):
 
 
 def parse_duration(text: str) -> float:
-    """Seconds of a duration such as ``90s``, ``10m`` or ``1h30m``. InputError for other text."""
+    """Seconds of a duration such as ``90s``, ``10m`` or ``1h30m``. Raises InputError for other text."""
     match = _PARTS.fullmatch(text.strip())
     hours, minutes, seconds = (int(part or 0) for part in match.groups()) if match else (0, 0, 0)
     total = hours * 3600 + minutes * 60 + seconds
@@ -110,7 +110,7 @@ def parse_duration(text: str) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class TableOptions:
-    """Columns and conditions for labelled photos in a table. None: Hangtag chooses."""
+    """Columns and conditions for labelled photos in a table. Hangtag chooses columns that are None."""
 
     image_column: Annotated[
         str | None,
@@ -131,8 +131,8 @@ class TableOptions:
         list[str] | None,
         typer.Option(
             metavar="COLUMN=VALUE",
-            help="In a table: use only rows with this value in that column. Repeat it for several conditions; "
-            "rows must meet all.",
+            help="In a table: use only rows with this value in this column. If the option is repeated, rows must meet "
+            "all conditions.",
         ),
     ] = None
     image_root: Annotated[
@@ -167,7 +167,7 @@ def _parse_folds(text: str) -> int:
 
 
 class TrainOptions(BaseModel):
-    """The options of ``hangtag train``. None: Hangtag chooses."""
+    """The options of ``hangtag train``. Hangtag chooses options that are None."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -198,7 +198,7 @@ class TrainOptions(BaseModel):
         str | None,
         typer.Option(
             metavar="imagenet|none|FILE",
-            help="First weights. A file also chooses the architecture; so does HANGTAG_WEIGHTS without --arch. "
+            help="Initial weights. A file also chooses the architecture, and so does HANGTAG_WEIGHTS without --arch. "
             "Default: imagenet if the architecture has such weights, otherwise none (random).",
         ),
     ] = None
@@ -230,7 +230,7 @@ class TrainOptions(BaseModel):
             "--time-limit",
             parser=parse_duration,
             metavar="TIME",
-            help="Such as 10m or 1h30m: plan the training, with its report, to end within this time.",
+            help="Plan the training, with its report, to end within this time, such as 10m or 1h30m.",
         ),
     ] = None
     batch: Annotated[
@@ -249,15 +249,15 @@ class TrainOptions(BaseModel):
             parser=_parse_folds,
             metavar="0|2-10",
             help="Number of additional networks, each trained without a part of the photos, to prove "
-            "thresholds. Below 1,500 photos they are trained in full (cross-validation), otherwise for a "
-            "third of the epochs. Default: 5 below 1,500 photos or for a head; 2 below 1,500 validation "
-            "photos; otherwise 0. Also 0 for fewer than 12 epochs from random weights.",
+            "thresholds. Below 1,500 photos these networks are trained in full (cross-validation), otherwise for a "
+            "third of the epochs. Default: 0 for fewer than 12 epochs from random weights. Otherwise 5 below 1,500 "
+            "photos or for a head, 2 below 1,500 validation photos, 0 above.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0
     splits: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="splits.csv of an earlier run. Its photos stay in their splits."),
+        typer.Option(metavar="FILE", help="splits.csv of an earlier run, whose photos stay in their splits."),
     ] = None
     fix_leaks: Annotated[
         bool,
@@ -279,9 +279,9 @@ class TrainRequest(TrainOptions):
     Attributes:
         table: columns and conditions, if ``data`` is a table.
         parents: the tree of labels, label → parent, empty at the top.
-        alpha: width of the network. None: the width of the weights file.
-        fold_weights: first weights of the folds' networks (``imagenet``, ``none`` or a file), if the network starts
-            with the weights of a run, which may have been trained on these photos.
+        alpha: width of the network, or None for the width of the weights file.
+        fold_weights: initial weights of the folds' networks (``imagenet``, ``none`` or a file) if the network starts
+            with weights that may have been trained on these photos.
     """
 
     data: Path
@@ -309,7 +309,7 @@ Weights: TypeAlias = NamedWeights | Path
 
 
 def parse_weights(text: str) -> Weights:
-    """The value of ``--weights``. InputError if the text is neither a known name nor the path of a weights file.
+    """Parse ``--weights``. Raises InputError for any text except a known name or the path of a weights file.
 
     For a file with the name ``imagenet``, write ``./imagenet``.
     """
@@ -333,7 +333,7 @@ def parse_weights(text: str) -> Weights:
 
 
 def default_weights(arch: Arch) -> NamedWeights:
-    """An architecture's default weights: ImageNet weights, if there are any."""
+    """An architecture's default weights: ImageNet weights, if published."""
     return NamedWeights.IMAGENET if arch.is_transfer else NamedWeights.NONE
 
 

@@ -40,13 +40,13 @@ class RunArgs(TrainRequest):
     """The contents of ``args.json``: the request, with Hangtag's choices for open options.
 
     Attributes:
-        parents: the tree above the classes, label → parent. None without a tree.
+        parents: the tree above the classes, label → parent, or None without a tree.
         classes: class names, in the order of their indices.
-        cv: whether each fold's network gets the full training, and the figures include the folds.
+        cv: whether each fold's network gets the full training, so that the figures include the folds.
         short_of_time: whether the time limit allows fewer epochs or folds than the network should have.
         photos_per_s: training photos per second, if measured.
-        best_epoch: the epoch of ``weights/best.keras``, from 1. 0 for a head on frozen features. None before the end of
-        the first epoch.
+        best_epoch: the epoch of ``weights/best.keras``, from 1 (0 for a head on frozen features), or None before the
+            end of the first epoch.
         made_with: package → version.
     """
 
@@ -92,21 +92,20 @@ class RunArgs(TrainRequest):
 
     @property
     def pools_folds(self) -> bool:
-        """Whether out-of-fold rows count as the network's own: the folds have the same first weights and training."""
+        """Whether out-of-fold rows count as the network's own, because each fold is trained like the network."""
         return self.cv and self.fold_weights is None
 
     @property
     def share_of_epochs(self) -> float:
         """The epochs of a fold's network, as a share of the network's epochs.
 
-        With a third of the epochs, a fold's network is less accurate than the network itself, but equally well
-        calibrated.
+        With a third of the epochs, a fold's network is less accurate, but equally well calibrated.
         """
         return 1.0 if self.cv else 1 / 3
 
     @property
     def cost_of_folds(self) -> float:
-        """The time of all folds, as a multiple of the network's training. Each fold lacks one part of the photos."""
+        """The time of all folds, as a multiple of the network's training. Each fold trains without its part."""
         return max(0, self.folds - 1) * self.share_of_epochs
 
     @property
@@ -116,7 +115,7 @@ class RunArgs(TrainRequest):
 
     @property
     def tree(self) -> Taxonomy | None:
-        """The tree whose leaves are the classes. None without a tree."""
+        """The tree whose leaves are the classes, or None without a tree."""
         return Taxonomy(self.classes, dict(self.parents)) if self.parents else None
 
 
@@ -137,9 +136,9 @@ class Run:
 
     path: Path
 
-    best = Inside("weights/best.keras")  # of the best epoch: the last epoch, if the rate has fallen to 0
-    last = Inside("weights/last.keras")  # of the last complete epoch
-    state = Inside("weights/state.npz")  # for ``--resume``, after the last complete epoch
+    best = Inside("weights/best.keras")  # network of the best epoch, or of the last epoch if the rate has fallen to 0
+    last = Inside("weights/last.keras")  # network of the last complete epoch
+    state = Inside("weights/state.npz")  # training state after the last complete epoch, for ``--resume``
     splits = Inside("splits.csv")  # the split of each photo
     excluded = Inside("excluded.csv")  # excluded files, with the reasons
     history = Inside("results.csv")  # one row per epoch
@@ -201,7 +200,7 @@ class Run:
         return Run(self.path / "folds" / str(number))
 
     def notes(self) -> tuple[str, ...]:
-        """Remarks on the data for a person, one per line."""
+        """Remarks on the data for the user, one per line."""
         path = self.path / "notes.txt"
         return tuple(path.read_text().splitlines()) if path.is_file() else ()
 
@@ -210,7 +209,7 @@ class Run:
         replace_file(self.path / "notes.txt", "".join(f"{note}\n" for note in notes).encode())
 
     def read_confidence(self) -> Confidence:
-        """Read ``confidence.json``. InputError if it is damaged or of another version."""
+        """Read ``confidence.json``. Raises InputError if the file is damaged or of another version."""
         try:
             return Confidence.model_validate_json(self.confidence.read_bytes())
         except (OSError, ValidationError) as error:
@@ -219,7 +218,7 @@ class Run:
             raise InputError(msg) from error
 
     def args(self) -> RunArgs:
-        """Read ``args.json``. InputError if it is damaged or of another version."""
+        """Read ``args.json``. Raises InputError if the file is damaged or of another version."""
         try:
             return RunArgs.model_validate_json((self.path / "args.json").read_bytes())
         except ValidationError as error:
@@ -227,7 +226,7 @@ class Run:
             raise InputError(msg) from error
 
     def read_args(self) -> RunArgs | None:
-        """Like :meth:`args`. None if there is no run."""
+        """Like :meth:`args`, or None if there is no run."""
         return self.args() if (self.path / "args.json").is_file() else None
 
     def write_args(self, args: RunArgs) -> None:
@@ -236,7 +235,7 @@ class Run:
 
 
 def open_run(path: Path) -> Run:
-    """Find a run on disk. InputError if there is none."""
+    """Open a run on disk. Raises InputError if there is no run."""
     if not (path / "args.json").is_file():
         msg = f"Expected a run (a folder with args.json) at {path}, found none; make one with hangtag train."
         raise InputError(msg)
@@ -289,7 +288,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
-    """The epoch with the highest validation accuracy. Of equal epochs, the lowest loss, then the first."""
+    """The epoch with the highest validation accuracy, then with the lowest loss, then the first."""
     return max(history, key=epoch_rank)
 
 
@@ -299,7 +298,7 @@ def epoch_rank(figures: EpochFigures) -> tuple[bool, float, float, int]:
 
 
 def read_history(path: Path) -> list[EpochFigures]:
-    """The rows of ``results.csv``, empty before it is written. InputError if it is damaged."""
+    """Read the rows of ``results.csv``, if it exists. Raises InputError if the file is damaged."""
     if not path.is_file():
         return []
     try:

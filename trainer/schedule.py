@@ -1,7 +1,7 @@
 """Scheduled retraining: Celery's beat sends a message when a cycle is due, and a train worker runs the cycle.
 
-An extra message does no harm: a cycle holds a lock, continues a killed cycle, and ends in seconds without new data. So
-only beat's own file stores past due times, and Redis may lose any message.
+An extra message is harmless, because a cycle holds a lock, continues a killed cycle, and ends in seconds without new
+data. Redis may lose any message, because only beat's own file stores past due times.
 """
 
 import ctypes
@@ -39,11 +39,11 @@ _RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _EXPECTED: Final = {ExitCode.OK, ExitCode.GATE_REFUSED, ExitCode.NOTHING_NEW, ExitCode.BUSY}
 _UNTIL_REDIS_IS_THERE: Final = {"max_retries": None, "interval_start": 0, "interval_step": 1, "interval_max": 5}
 _SET_DEATH_SIGNAL: Final = 1
-"""``PR_SET_PDEATHSIG`` of prctl(2). It stays set after execve(2)."""
+"""``PR_SET_PDEATHSIG`` of prctl(2), which stays set after execve(2)."""
 
 
 def run_beat(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool) -> None:
-    """Send a message for each due cycle, until SIGTERM or Ctrl-C. One process is enough for all models."""
+    """Send a message for each due cycle of all models, until SIGTERM or Ctrl-C."""
     read = {str(path.absolute()): read_config(path) for path in configs}
     start_logging(as_json=as_json)
     app = _make_app(settings)
@@ -126,7 +126,8 @@ def start_train_worker(
 def run_cycle(command: Sequence[str], configs: Collection[str], config: str, when: str) -> int | None:
     """Run a cycle in a separate process, which frees its memory at the end, and log its lines.
 
-    The process dies with this process. Returns the cycle's exit status. None if this worker has no such config.
+    If this process dies, the cycle's process dies, too. Returns the cycle's exit status, or None if this worker does
+    not have the config.
     """
     if config not in configs:
         log_event("cycle_refused", logging.WARNING, config=config, known=", ".join(sorted(configs)))

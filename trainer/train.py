@@ -35,7 +35,7 @@ _AFTERWARDS_S: Final = 8.0
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The result of a training. It has no evaluation if no epoch was completed."""
+    """The result of a training, without an evaluation if no epoch was completed."""
 
     run: Run
     args: RunArgs
@@ -43,7 +43,7 @@ class TrainResult:
 
     @property
     def interrupted(self) -> bool:
-        """Whether a person stopped the training."""
+        """Whether the user stopped the training."""
         return self.args.state is RunState.INTERRUPTED
 
 
@@ -51,10 +51,10 @@ class TrainingView(FitView, Progress, Protocol):
     """Shows the progress of a training."""
 
     def goes_on(self, evaluation: Evaluation, run: Run, args: RunArgs, seconds: float | None) -> None:
-        """Fine-tuning begins with these args, and takes ``seconds``, if known. The head's run is complete."""
+        """Called when the head's run is complete and fine-tuning begins. ``seconds``: its expected time, if known."""
 
     def prepared(self, prepared: Prepared, args: RunArgs) -> None:
-        """The data is ready."""
+        """Called when the data is ready."""
 
 
 def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) -> TrainResult:
@@ -74,7 +74,7 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     store = PixelStore(cache, PreprocessSpec(size=choice.size, fit=fit, decode=request.decode))
     options = SplitOptions(request.seed, earlier, request.fix_leaks)
     prepared = prepare(dataset, scanned, store, statistics, options, view.advance)
-    kept = tree.limited_to(prepared.classes) if tree else None  # without classes of too few photos
+    kept = tree.limited_to(prepared.classes) if tree else None  # drop classes with too few photos
     args, balanced = decide(request, path.name, choice, fit, prepared, dict(kept.parents) if kept else None)
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     work = _Work(Run(path), store, cache, prepared, began, view)
@@ -117,7 +117,7 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
     with run.alone():
         tuned = run.finetuning.read_args()
         if tuned and tuned.state is RunState.COMPLETE and not run.finetuning.best.is_file():
-            run.take_over(run.finetuning)  # killed in the middle of a step
+            run.take_over(run.finetuning)  # complete a step of a killed process
         args = run.args()
         if args.is_frozen:
             check_weights(args)
@@ -186,7 +186,7 @@ class _Work:
         )
 
     def fit_head_first(self, network: keras.Model) -> TrainResult:
-        """Fit a head on frozen features and evaluate it, which completes a run. Then fine-tune, if planned."""
+        """Complete a run with a head on frozen features. If planned, fine-tune the network afterwards."""
         args = self.run.args().model_copy(update={"state": RunState.TRAINING})
         self.view.prepared(self.prepared, args)
         self.run.write_args(args)
@@ -224,7 +224,7 @@ class _Work:
         args = self.run.args().model_copy(update={"state": state})
         self.run.write_args(args)
         if state is RunState.COMPLETE:
-            # first, so that no incomplete run is resumed
+            # args.json first, so that a partly deleted run cannot be resumed
             (self.run.finetuning.path / "args.json").unlink(missing_ok=True)
             shutil.rmtree(self.run.finetuning.path, ignore_errors=True)
         return TrainResult(self.run, args, head)
@@ -262,7 +262,7 @@ class _Work:
         ended = {"state": state, "epochs_done": len(outcome.history), "best_epoch": outcome.best_epoch}
         args = args.model_copy(update=ended)
         evaluation = None
-        if outcome.history and (run is self.run or state is RunState.COMPLETE):  # otherwise the head's report stays
+        if outcome.history and (run is self.run or state is RunState.COMPLETE):  # otherwise the head's report remains
             training = replace(training, args=args)
             keep_for_export(training)
             took = time.monotonic() - self.began

@@ -18,14 +18,14 @@ _IR_VERSION: Final = 10
 _PREFIX: Final = "fit/"
 """Prefix of every name inside the graph, except its input and its output."""
 _MODEL: Final = "model/"
-"""Prefix of every name in the model, so that it differs from names in the preceding graph."""
+"""Prefix of every name in the model, against equal names in the preceding graph."""
 PIXELS: Final = "pixels"
 _WHITE: Final = 255
 _CHANNELS: Final = 3
 
 
 def fit_graph(spec: PreprocessSpec) -> onnx.ModelProto:
-    """The graph of a spec's size and fit. Its input is a decoded photo.
+    """Build the graph that resizes a decoded photo by a spec's size and fit.
 
     Input ``image``, ``uint8 [height, width, 3]``: upright, opaque sRGB, of any size. Output ``pixels``, ``uint8 [1, S,
     S, 3]``: the same pixels as from Pillow.
@@ -65,14 +65,13 @@ def _square(nodes: Nodes, spec: PreprocessSpec) -> str:
 
 
 def _tall(nodes: Nodes, height: tuple[str, str], width: tuple[str, str]) -> str:
-    """Pillow's rule: whether the height loses more than twice as many pixels as the width."""
+    """Whether the height shrinks so much that Pillow resizes it first: more than twice as many pixels as the width."""
     lower, narrower = (nodes.add("Sub", *before_after) for before_after in (height, width))
     limit = nodes.add("Max", nodes.add("Mul", narrower, nodes.ints(2)), nodes.ints(0))
     return nodes.add("Squeeze", nodes.add("Greater", lower, limit))
 
 
 def _inside(nodes: Nodes, length: str, longest: str, side: str) -> str:
-    """The size inside the square, as in preprocessing: rounded half to even, at least one pixel."""
     scaled, longest = (nodes.cast(size, TensorProto.DOUBLE) for size in (nodes.add("Mul", length, side), longest))
     rounded = nodes.cast(nodes.add("Round", nodes.add("Div", scaled, longest)), TensorProto.INT64)
     return nodes.add("Max", rounded, nodes.ints(1))
@@ -103,7 +102,7 @@ def _middle(nodes: Nodes, height: str, width: str, side: str) -> tuple[str, Axis
 
 
 def edge_graph(model: bytes, metadata: ModelMetadata) -> bytes:
-    """Put resizing and fitting before a model, and the decision after it; see :class:`models.classifier.EdgeModel`.
+    """Put resizing before a model, and the decision after the model; see :class:`models.classifier.EdgeModel`.
 
     The model has an input ``image``, ``uint8 [batch, S, S, 3]``, and outputs ``probabilities``, ``[batch, classes]``,
     and optionally ``unknown``, ``[batch]``. int8 models work as well. Raises ParityError.

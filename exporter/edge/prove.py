@@ -17,17 +17,18 @@ from models.preprocess import preprocess, whole_pixels
 _NEAR_TIE: Final = 0.02
 """Two classes may change places if their probabilities differ by at most this value."""
 _FEW: Final = 500
-"""With fewer photos, one near-tie may change its label, because one photo is more than a fifth of a percent."""
+"""With fewer photos, one near-tie may change its label, because one photo is then more than 0.2%."""
 _MEAN: Final = 0.005
-"""The largest mean change of a probability. Another fit changes probabilities by 0.02 on average. The other order of
-steps in ``whole_pixels`` (colour profile, CMYK and transparency after the resize) changes them by 0.0001."""
+"""The largest mean change of a probability. A wrong fit changes probabilities by 0.02 on average. The different order
+of steps in ``whole_pixels`` (colour profile, CMYK and transparency after the resize) changes probabilities by
+0.0001."""
 _LABELS: Final = 0.998
 _SURE: Final = 0.995
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A photo with another label in the edge graph. ``margin``: difference between its two highest probabilities."""
+    """A photo with another label in the edge graph. ``margin``: difference of its two highest probabilities."""
 
     index: int
     expected: str
@@ -40,14 +41,14 @@ class EdgeParity:
     """The differences between an edge graph and the same model with Python preprocessing.
 
     Attributes:
-        passed_over: number of photos that cannot be decoded.
+        passed_over: number of undecodable photos.
         largest, mean: absolute difference of the probabilities, against ``decode=full``. Not finite if a value is NaN.
         near_ties: number of photos whose two highest probabilities differ by at most 0.02, with ``decode=full``.
         flips: changed labels against ``decode=full``.
         own_flips: changed labels against the model's own spec, which usually scales JPEGs during decoding.
         sure: number of photos that need no review, by the model's own spec or by the edge graph.
         crossed: number of unknown scores that cross the limit, against ``decode=full``.
-        cost: loss of accuracy against the model's own spec. None without labels.
+        cost: loss of accuracy against the model's own spec, or None without labels.
         max_drop: points of accuracy that the edge graph may lose against the model's own spec.
     """
 
@@ -76,7 +77,7 @@ class EdgeParity:
 
     @property
     def sure_agreement(self) -> float:
-        """Of the photos that need no review, the share whose label is the same as with the model's own spec."""
+        """Share of the photos without review whose label is the same as with the model's own spec."""
         return _share(self.sure, self.sure_flips)
 
     @property
@@ -86,10 +87,7 @@ class EdgeParity:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons not to publish the edge graph.
-
-        On a few hundred photos, half a point of accuracy may be chance. Such a loss passes, and is shown.
-        """
+        """The reasons not to publish the edge graph. Losses of accuracy within chance are allowed, and shown."""
         one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= _NEAR_TIE
         points, low = (0.0, -np.inf) if self.cost is None else (self.cost.points, self.cost.points_95[0])
         too_much = (
@@ -122,7 +120,7 @@ def prove_edge(
     labels: Sequence[int] | None,
     max_drop: float = 0.5,
 ) -> EdgeParity:
-    """Compare an edge graph with its model behind Python preprocessing, on photo files. Skips undecodable files.
+    """Compare an edge graph with its model after Python preprocessing, on photo files. Skips undecodable files.
 
     ``labels`` are the true class indices, if known. ``max_drop``: points of accuracy that may be lost.
     """

@@ -2,16 +2,15 @@
 
 The method is that of ``libImaging/Resample.c``: each output pixel is a weighted mean of input pixels. The weights form
 a triangle as wide as the scale, and have 22 bits. The axes are resized one after the other, and rounded to 8 bits in
-between. Weights are never negative, so each weight is three unsigned bytes, and ``MatMulInteger`` computes the same
-sums as Pillow: products of unsigned bytes never saturate. ONNX's own ``Resize`` differs in one or two pixels of a
+between. Weights are never negative, so each weight is three unsigned bytes, whose products never saturate.
+``MatMulInteger`` thus computes the same sums as Pillow. ONNX's own ``Resize`` differs in one or two pixels of a
 hundred.
 
-The order of the axes affects the rounding. Since version 13 Pillow begins with the height if the height shrinks much
-more than the width. Older versions differ by a level in some pixels of very tall photos. Both orders use the same
-nodes, with other shapes.
+The order of the axes affects the rounding. Since version 13, Pillow begins with the height if it shrinks much more than
+the width.
 
-A weight matrix for a whole axis would be nearly all zeros. A loop computes a few outputs at a time, from the part of
-the photo under their triangles. This is faster than Pillow, and takes little memory.
+A weight matrix for a whole axis would be nearly all zeros. So a loop computes a few output pixels at a time, from the
+part of the photo under their triangles.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,7 +37,7 @@ class Nodes:
         self.constants: list[onnx.TensorProto] = []
 
     def inside(self) -> "Nodes":
-        """Nodes for the body of a loop. They may read the outer nodes, and share the constants."""
+        """Nodes for the body of a loop, which can read outer nodes and constants."""
         body = Nodes(self._prefix)
         body._numbers, body._known, body.constants = self._numbers, self._known, self.constants
         return body
@@ -73,7 +72,7 @@ class Nodes:
         return names
 
     def cast(self, value: str, dtype: int) -> str:
-        """A tensor in another type. Fractions are cut off, towards zero."""
+        """Convert a tensor to another type. Fractions are cut off, towards zero."""
         return self.add("Cast", value, to=dtype)
 
     def slice(self, value: str, start: str, end: str, axis: int) -> str:
@@ -89,7 +88,7 @@ class Nodes:
         return self.cast(self.add("Floor", value), _INT64)
 
     def range(self, length: str) -> str:
-        """0, 1, 2 …, ``int64 [length]``; ``length`` is a tensor ``int64 [1]``."""
+        """The integers from 0, ``int64 [length]``; ``length`` is a tensor ``int64 [1]``."""
         end = self.add("Squeeze", length)
         return self.add("Range", self.constant(0, np.int64), end, self.constant(1, np.int64))
 
@@ -109,7 +108,7 @@ class Axis:
     Attributes:
         length: size of the photo in pixels, ``int64``.
         first: first pixel of the resized part, ``int64``.
-        extent: number of resized pixels, ``int64``. Neighbours outside of the resized part also count, as in Pillow.
+        extent: number of resized pixels, ``int64``. As in Pillow, pixels just outside of this part also have weights.
         out: size of the result in pixels, ``int64``.
     """
 

@@ -1,7 +1,6 @@
-"""Image registration: finds the part of one picture that, stretched, differs least from another.
+"""Image registration: finds the part of one picture that, when stretched, differs least from another picture.
 
-This is the method of Lucas and Kanade (1981). It has four unknowns: where the sides of the second picture lie
-within the first.
+The method is from Lucas and Kanade (1981). The four unknowns are the sides of the second picture within the first.
 """
 
 from dataclasses import dataclass
@@ -29,8 +28,8 @@ class PairFit:
     # left, top, right and bottom side of the second picture within the first, as shares of the first's width and height
     boxes: Floats
     likeness: Floats  # correlation of the colour details, without coarse brightness
-    difference: Floats  # mean absolute difference in the most different colour, 0 to 255
-    worst: Floats  # the largest mean difference of a cell of 4 by 4 pixels, less the pair's mean difference
+    difference: Floats  # mean absolute difference in the most different colour channel, 0 to 255
+    worst: Floats  # the largest mean difference in a cell of 4 by 4 pixels, minus the pair's mean difference
     tint: Floats  # mean colour difference without brightness, relative to the second picture's saturation
 
 
@@ -86,7 +85,7 @@ def _registered(first: Floats, second: Floats, boxes: Floats) -> Floats:
 
 
 def _effects(down: Floats, right: Floats) -> Floats:
-    """The change of each pixel when a side of the box moves, ``(n, 4, S * S)``, from the slopes."""
+    """The derivative of each pixel by each side of the box, ``(n, 4, S * S)``."""
     count, side, _ = down.shape
     along = _middles(side)
     effects = [right * (1 - along), down * (1 - along)[:, None], right * along, down * along[:, None]]
@@ -115,7 +114,7 @@ def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
 
 def _detail_likeness(laid: Floats, second: Floats) -> Floats:
     one, other = _details(laid), _details(second)
-    noise = one.shape[1]  # one grey level at each value, so that equal noise does not make plain pictures alike
+    noise = one.shape[1]  # a variance of one grey level, so that noise does not make plain pictures alike
     product, ones, others = (np.einsum("ni,ni->n", *pair) for pair in ((one, other), (one, one), (other, other)))
     likeness: Floats = product / np.sqrt((ones + noise) * (others + noise))
     return likeness

@@ -1,4 +1,4 @@
-"""The results of a check: sentences, a page, ``check.json`` for scripts, and ``check.csv``."""
+"""Reports of a check: sentences, an HTML page, ``check.json`` and ``check.csv``."""
 
 import json
 import re
@@ -26,7 +26,7 @@ from trainer.data.dataset import LabeledPhoto, Split
 
 SHORTCUT_ADVICE: Final = (
     "To avoid a shortcut: add photos of each class from the same sources, or save all photos in the same way "
-    "(size, format, background). Then train, and evaluate on photos from another source."
+    "(size, format, background). Train, and evaluate on photos from another source."
 )
 _ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 _MOST_NAMES: Final = 10
@@ -41,7 +41,7 @@ _MOST_LABELS: Final = 3
 _LONGEST_LABEL: Final = 60
 _SIDE: Final = 140
 _MOST_BYTES: Final = 4_400
-"""JPEG quality. A page has at most 24 tiles for each of 18 issues: 2.5 MB as text."""
+"""JPEG quality. With at most 24 tiles for each of 18 issues, a page is at most 2.5 MB of text."""
 _SHARED: Final = {LeakKind.EXACT: "the same pixels", LeakKind.NEAR: "the same picture", LeakKind.PRODUCT: "one product"}
 _PIXELS: Final = "{width:,}×{height:,} px"
 _FACTS: Final = {
@@ -57,7 +57,7 @@ _FACTS: Final = {
 _Couple = tuple[int, int, str]
 """The positions of two photos, and their relation in words."""
 _Tile = tuple[int, str, list[Any]]
-"""The position of a photo, a title (by default its class), and some lines."""
+"""The content of a tile: position of a photo, title (by default the photo's class), and lines of text."""
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
@@ -113,13 +113,13 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
 
 
 def listed(names: Sequence[str]) -> str:
-    """Up to ten names for a sentence, and the number of other names."""
+    """List up to ten names, and count the others."""
     more = f" and {len(names) - _MOST_NAMES:,} more" if len(names) > _MOST_NAMES else ""
     return ", ".join(map(brief, names[:_MOST_NAMES])) + more
 
 
 def property_sentences(checkup: Checkup) -> list[str]:
-    """Issues of most photos of a class: ``shirt: light (97%), grey (61%)``."""
+    """Sentences on issues that most photos of a class have, such as ``shirt: light (97%), grey (61%)``."""
     return [
         f"{brief(label)}: {', '.join(f'{issue} ({part:.0%})' for issue, part in issues.items())}"
         for label, issues in checkup.photo_issues.properties.items()
@@ -127,7 +127,7 @@ def property_sentences(checkup: Checkup) -> list[str]:
 
 
 def shortcut_sentences(checkup: Checkup) -> list[str]:
-    """The accidental features that predict classes, best first."""
+    """Sentences on accidental features that predict classes, best feature first."""
     return [guess.sentence() for guess in checkup.guesses if guess.is_shortcut]
 
 
@@ -172,7 +172,7 @@ def check_summary(checkup: Checkup, data: Path, seconds: float) -> dict[str, Any
 
 
 def json_of(summary: Mapping[str, Any]) -> str:
-    r"""Text as JSON. Names that are not UTF-8 are escaped: ``b\xe9ret.png``. ``check.csv`` has their bytes."""
+    r"""Format JSON. File names that are not UTF-8 are escaped, as in ``b\xe9ret.png``."""
     text = json.dumps(summary, ensure_ascii=False, indent=1)
     return _ESCAPED_BYTE.sub(lambda byte: rf"\\x{ord(byte[0]) - 0xDC00:02x}", text)
 
@@ -220,7 +220,7 @@ def _faulty_rows(checkup: Checkup) -> Iterator[list[object]]:
 
 
 def check_page(checkup: Checkup, links: Mapping[str, str] = MappingProxyType({})) -> str:
-    """A page of all issues, with example photos. At most about three megabytes.
+    """Render a page of all issues with example photos, at most about three megabytes.
 
     ``links``: text of a link → its address relative to the page. Faulty photos are not opened, because decoding them
     may crash.

@@ -28,7 +28,7 @@ SMALLEST_SIDE: Final = 64
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""In a class of at least this many photos, an issue that more than half have is a property of the class."""
+"""In a class of at least this many photos, an issue of more than half of the photos is a property of the class."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
@@ -48,7 +48,7 @@ class Issue(StrEnum):
     """Issues of photos, most serious first. The names are also columns of ``check.csv``."""
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """An issue with its name and its meaning."""
+        """Create an issue with a name and a meaning."""
         issue = str.__new__(cls, value)
         issue._value_, issue.meaning = value, meaning
         return issue
@@ -80,9 +80,9 @@ class Issue(StrEnum):
 
 
 UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
-"""Issues of files that have no picture to show."""
+"""Issues of files without a readable picture."""
 GRAVE: Final = (*UNUSABLE, Issue.WRONG_EXTENSION, Issue.LEAK, Issue.LABEL_CONFLICT, Issue.PLACEHOLDER)
-"""Issues that harm training or figures."""
+"""Issues that harm a training or its measured figures."""
 
 LIMITS: Final[Mapping[Issue, float]] = {
     Issue.ODD_SIZE: 0.5,
@@ -93,7 +93,7 @@ LIMITS: Final[Mapping[Issue, float]] = {
     Issue.LOW_INFORMATION: 0.3,
     Issue.TOO_SMALL: 1.0,
 }
-"""Issue → limit: a photo with a lower score has the issue. For issues without a limit here, scores are 0 or 1."""
+"""Issue → limit. A photo with a lower score has the issue. Scores of all other issues are 0 or 1."""
 
 Scores = npt.NDArray[Any]
 Flags = npt.NDArray[np.bool_]
@@ -103,8 +103,8 @@ Flags = npt.NDArray[np.bool_]
 class PhotoIssues:
     """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
 
-    ``properties``: class → issue → share of the class that has the issue. An issue that more than half of a class has
-    is a property of the class, and its photos get no flag for this issue.
+    ``properties``: class → issue → share of the class that has the issue. If more than half of a class has an issue,
+    the issue is a property of the class, and no photo gets a flag.
     """
 
     scores: Mapping[Issue, Scores]
@@ -113,7 +113,7 @@ class PhotoIssues:
 
 
 def judge(statistics: pa.Table, paths: Sequence[Path], labels: Sequence[str]) -> PhotoIssues:
-    """Judge each photo separately, by its statistics, path and class."""
+    """Find the issues of each photo from its statistics, path and class."""
     seen = {name: statistics[name].to_numpy(zero_copy_only=False) for name in statistics.column_names}
     scores = {**_graded(seen), **{issue: 1.0 - share for issue, share in _plain(seen, paths).items()}}
     all_flags = {issue: score < LIMITS.get(issue, 1.0) for issue, score in scores.items()}
@@ -147,12 +147,12 @@ def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
 
 
 def _usualness(sizes: Scores) -> Scores:
-    """1 in the middle of the usual sizes, 0.5 at their limits (three interquartile ranges beyond the quartiles)."""
+    """Score each size: 1 is the middle of the quartiles, 0.5 is three interquartile ranges beyond a quartile."""
     if not len(sizes):
         return sizes
     low, high = np.percentile(sizes, [25, 75])
     middle = (low + high) / 2
-    # at least the middle size, because the quartiles are equal if nearly all photos have the same size
+    # at least the middle size, because quartiles may be equal
     breadth = max((high - low) * (1 + 2 * _IQR_FACTOR), middle)
     usualness: Scores = 1 - np.minimum(1.0, np.abs(sizes - middle) / breadth)
     return usualness
@@ -174,7 +174,7 @@ def _plain(seen: Mapping[str, npt.NDArray[Any]], paths: Sequence[Path]) -> dict[
 
 
 Advance = Callable[[str, int, int], None]
-"""Called with (step, finished units, all units)."""
+"""Progress callback: (step, finished units, all units)."""
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ class Faulty:
 
     @property
     def issue(self) -> Issue:
-        """Issue of the fault. All faults of reading are ``unreadable``."""
+        """The issue for the fault. All faults in reading a file are ``unreadable``."""
         named = {FaultKind.MISSING, FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.WRONG_EXTENSION}
         return Issue[self.fault.kind.name] if self.fault.kind in named else Issue.UNREADABLE
 
@@ -279,7 +279,7 @@ class Checkup:
         for pair in self.relations.near:
             for place in (pair.first, pair.second):
                 scores[place] = min(scores[place], max(0.0, 1 - pair.likeness), 0.9999)
-        for group in self.relations.exact:  # of photos with equal pixels, only one is compared with others
+        for group in self.relations.exact:  # compare only one of several photos with equal pixels
             scores[list(group)] = scores[list(group)].min()
         return scores
 
@@ -324,7 +324,7 @@ def scan_photos(photos: Sequence[LabeledPhoto], store: StatisticsStore, advance:
     hashed, unread = hash_photos(photos, partial(advance, "Reading"))
     files = {sha256: photo.path for photo, sha256 in hashed}
     total, counter = sum(map(store.lacks, files)), itertools.count(1)
-    if total:  # includes the time for the first photo
+    if total:
         advance("Looking", 0, total)
     store.add(files, usable_cores(), lambda: advance("Looking", next(counter), total))
     usable = [(photo, sha256) for photo, sha256 in hashed if store.fault(sha256) is None]

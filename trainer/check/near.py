@@ -1,9 +1,8 @@
 """Near duplicates: the same picture saved again, resized, or slightly cropped.
 
-Descriptors find candidates, so that the work grows only in proportion to the photos: each photo, and its crops, are
-compared with the most similar whole photos. To test a candidate, one picture is laid over the other, shifted and
-stretched to the best fit, and compared in colour. The first comparison is at icon size and leaves few candidates. The
-second is at full size.
+Each photo and its crops are compared only with the whole photos that have the most similar descriptors, so the work
+grows in proportion to the photos. For a comparison, one picture is shifted and stretched to the best fit with the
+other, and colours are compared: first at icon size, which leaves few candidates, then at full size.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -26,7 +25,7 @@ Take = Callable[[Places], Pixels]
 _NEIGHBOURS: Final = 5
 _CANDIDATE_LIKENESS: Final = 0.85
 _MOST_CANDIDATES: Final = 16
-"""The largest number of candidates for one photo. Small pictures of products on white look alike by the hundred."""
+"""The largest number of candidates for one photo. Hundreds of small pictures of products on white look alike."""
 _EXACT_SEARCH: Final = 4096
 _VISITED_CELLS: Final = 12
 _TRAINED_ON: Final = 64
@@ -43,8 +42,8 @@ _SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
 """Length of a descriptor."""
 _WAVES: Final[Floats] = dct(np.eye(_GRID, dtype=np.float32), axis=0, norm="ortho")[:_LIGHT_FREQUENCIES]
 _CANDIDATE: Final = np.dtype([("first", np.intp), ("second", np.intp), ("box", np.float32, 4), ("merit", np.float32)])
-"""Candidate pairs: the positions of two photos; the part of the first photo that resembles the second, as shares of its
-width and height; and a score, larger for likelier pairs."""
+"""Candidate pairs: the positions of two photos, the box of the first photo that resembles the second (in shares of
+width and height), and a score, larger for likelier pairs."""
 Candidates = npt.NDArray[np.void]
 _SIDES: Final = ((0.0, 1 - _LARGEST_CUT), (_LARGEST_CUT, 1.0), (_LARGEST_CUT / 2, 1 - _LARGEST_CUT / 2))
 _BOXES: Final = np.array(
@@ -57,8 +56,8 @@ _LARGEST_DIFFERENCE: Final = 8.0
 _WORST_IN_PLACE: Final = 14.0
 _WORST_OF_SHIFT: Final = 220.0
 _LARGEST_WORST: Final = 32.0
-"""The largest differences of a cell. If a picture was saved again, cells differ little, except where another text is
-printed. If a picture was cropped, cells differ more."""
+"""Limits of the difference in a single cell. Cells differ little between copies of a picture, except where another text
+is printed. Cells of a cropped picture differ more."""
 
 _LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0
@@ -96,7 +95,7 @@ def find_near(
     the number of finished photos. The pairs connect all photos of a cluster, but not every pair of a cluster is listed.
     """
     pairs = new = _found_among(np.arange(count), take, on_photo, chunk)
-    while new:  # each member of a large group may have found only others of its group
+    while new:  # all candidates of a photo may be in its own large group
         groups = joined(count, [(pair.first, pair.second) for pair in pairs])
         _, firsts, sizes = np.unique(groups, return_index=True, return_counts=True)
         new = _found_among(firsts[sizes >= _NEIGHBOURS], take, lambda _: None, chunk)
@@ -125,7 +124,7 @@ def _found_among(
 
 
 def _find_candidates(count: int, take: Take, on_photo: Callable[[int], None], chunk: int) -> Candidates:
-    """Candidate pairs. Some appear in both orders, because either photo may be a crop of the other."""
+    """Candidate pairs, some in both orders, because either photo may be a crop of the other."""
     index = _index(count, take, chunk)
     parts = []
     for places in _chunks(count, chunk):
@@ -176,9 +175,9 @@ def _chunks(count: int, size: int) -> list[Places]:
 def _described(copies: Pixels, boxes: Floats) -> Floats:
     """Descriptors of the boxes ``(b, 4)`` in small copies ``uint8 (n, 64, 64, 3)``.
 
-    A cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``. The length is 1, or less
-    if there is little contrast. Without colours, a shirt in twelve colours would have eleven false twins for each true
-    twin.
+    A descriptor is a cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``, of
+    length 1, or less if there is little contrast. Without colours, a shirt in twelve colours would have eleven false
+    twins for each true twin.
     """
     colours = copies.astype(np.float32)
     light = colours @ _GREY
@@ -206,7 +205,6 @@ def _averages(start: float, stop: float) -> Floats:
 
 
 def _proved_in_turn(hopeful: Candidates, copies: Take, count: int) -> dict[tuple[int, int], float]:
-    """Test each photo's best candidate, then its second best, and so on. Skips pairs that are already linked."""
     hopeful = hopeful[_best_of_each(hopeful["first"], hopeful["merit"], _MOST_PROOFS)]
     turns = _rank_within(hopeful["first"])
     groups = np.arange(count)
@@ -261,7 +259,7 @@ def _same_picture(fitted: PairFit) -> npt.NDArray[np.bool_]:
 
 
 def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """The group of each of ``count`` items, connected by links. Groups are numbered in order of appearance."""
+    """Group ``count`` items that are connected by links. Returns each item's group, numbered in order of appearance."""
     ends = np.array(links, np.intp).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
     _, groups = connected_components(graph, directed=False)

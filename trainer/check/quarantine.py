@@ -25,7 +25,7 @@ _COLUMNS: Final = ("from", "to", "reason")
 
 
 def make_outside(data: Path, folder: Path, option: str) -> None:
-    """Make the folder of an option. InputError if it is inside the data: moved files would be read as data again."""
+    """Create the folder of an option. Raises InputError if the folder is inside the data, which would be read again."""
     within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
     if within or (folder.exists() and not folder.is_dir()):
         msg = f"Expected a folder outside {data} for {option}, got {folder}; choose another folder."
@@ -36,8 +36,8 @@ def make_outside(data: Path, folder: Path, option: str) -> None:
 def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that would harm a training, with the reasons.
 
-    Of photos with one picture and two labels, only those in the earliest split are moved (no split, train, val, test).
-    Files that changed after their SHA-256 was recorded stay, and so do photos whose host failed this time.
+    Of photos with one picture and two labels, only photos in the earliest split are moved (no split, train, val, test).
+    Files that changed after their SHA-256 was recorded stay, as do photos whose host failed.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {
@@ -69,14 +69,14 @@ def _rank(photo: LabeledPhoto) -> int:
 def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
     """Move files into a folder, at the same relative paths as in the data. Each move is logged before it happens.
 
-    A file is moved if all rows that name it are removed. Downloaded files stay; only their rows are removed.
+    A file is moved if all rows with this file are removed. Downloaded files stay; only their rows are removed.
 
     Returns:
         Number of moved files and, for data in a table, a CSV with the remaining rows.
     """
     data, going = checkup.dataset.source, photos_to_move(checkup)
     staying = {_normal(photo.path) for photo in checkup.scanned.photos if photo not in going}
-    # downloaded files belong to the cache
+    # downloaded files stay in the cache
     staying |= {_normal(photo.path) for photo in going if photo.cell is not None}
     files = {_normal(photo.path): issue for photo, issue in going.items() if _normal(photo.path) not in staying}
     root = data if data.is_dir() else data.parent
@@ -84,7 +84,7 @@ def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
     rest = None if data.is_dir() else _write_rest(checkup, folder, going)
     moved = 0
     for path, issue in files.items():
-        if not os.path.lexists(path):  # the file has vanished
+        if not os.path.lexists(path):  # the file no longer exists
             continue
         within = path.relative_to(root) if path.is_relative_to(root) else Path(*path.parts[1:])
         place = _free(folder.absolute() / within)
@@ -155,7 +155,7 @@ class BroughtBack:
 
 
 def bring_back(folder: Path) -> BroughtBack:
-    """Move all files in a quarantine's log back. InputError before the first move if a place is taken."""
+    """Move all files of a quarantine back. If a place is taken, raises InputError and moves no file."""
     log = _read_log(folder)
     moves = {there: back for there, back in log.items() if os.path.lexists(there)}
     taken = next((back for back in moves.values() if os.path.lexists(back)), None)
@@ -164,7 +164,7 @@ def bring_back(folder: Path) -> BroughtBack:
         raise InputError(msg)
     renamed = []
     for there, back in moves.items():
-        place = _free(back)  # an earlier file of this name may just have moved back
+        place = _free(back)  # another file of this name may just have moved back
         _move(there, place)
         renamed += [place] if place != back else []
     lost = [back for there, back in log.items() if there not in moves and not os.path.lexists(back)]

@@ -15,7 +15,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""The fewest rows of a placeholder picture: with several labels, and with one label."""
+"""The smallest number of rows of a placeholder picture, with several labels and with one label."""
 
 
 class LeakKind(StrEnum):
@@ -37,7 +37,7 @@ class Leak:
 
 @dataclass(frozen=True)
 class Relations:
-    """The results of :func:`relate`. Places are positions in its ``photos``.
+    """The results of :func:`relate`. Groups contain positions in the argument ``photos``.
 
     Attributes:
         exact: groups of photos with the same pixels.
@@ -66,7 +66,7 @@ def relate(
     """Find photos of the same picture. ``on_photo`` gets (searched photos, all photos)."""
     digests = store.statistics(sha256s)["pixels"].to_pylist()
     same = _places(digests)
-    firsts = [places[0] for places in same.values()]  # of photos with equal pixels, only one is compared with others
+    firsts = [places[0] for places in same.values()]  # compare only one of several photos with equal pixels
     pairs = find_near(
         len(firsts),
         lambda places: store.copies([sha256s[firsts[place]] for place in places]),
@@ -111,7 +111,7 @@ def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
 
 
 def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apart: set[int]) -> list[Leak]:
-    """For each photo, its closest twin in an earlier split. ``keys``: kind of twin → a key that twins share."""
+    """Find each photo's closest twin (equal key) in an earlier split. ``keys`` has a key per kind and photo."""
     firsts: dict[tuple[LeakKind, Split, object], int] = {}
     for kind, values in zip(LeakKind, keys, strict=True):
         for place, (split, value) in enumerate(zip(splits, values, strict=True)):

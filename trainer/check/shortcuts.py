@@ -1,7 +1,7 @@
 """Shortcuts: accidental features, such as size or background, that predict the class.
 
-A network would learn these features, and fail on the next catalogue. A small model is cross-validated on each
-accidental feature, and then on all of them. All photos of a group are in the same fold.
+A network would learn these features instead of the product. A small model is cross-validated on each accidental
+feature, and then on all accidental features.
 """
 
 import warnings
@@ -29,17 +29,17 @@ LEAST_PHOTOS: Final = 50
 LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
-"""A shortcut must beat always guessing the most frequent class: in accuracy by this much, and by avoiding this share of
-the errors (the last value: in a comparison of only two classes). The gain must exceed chance.
+"""A shortcut must beat always guessing the most frequent class by this gain in accuracy, and must avoid this share of
+the errors (``LEAST_SHARE_OF_PAIR`` for a pair of classes). The gain must exceed chance.
 """
 
 _ERRORS: Final = 3.0
-"""In standard errors. A larger difference is not chance."""
+"""A gain of more standard errors is not chance."""
 _CHANCE_OF_PAIR: Final = 0.001
-"""A pair of classes is named only if by chance the best pair is this good with a smaller probability (Bonferroni)."""
+"""A pair of classes is named only if its p-value (Bonferroni) is smaller."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
-"""Features for which pairs of classes are named. Border colours, shape and bytes may come from the product itself, so
-with many classes they always distinguish some pair."""
+"""Features for which pairs of classes are named. Border colours, shape and bytes may come from the product itself:
+among many classes they always distinguish some pair."""
 
 _SEED: Final = 0
 """Seed of the folds, and of the sample if there are more photos than ``MOST_PHOTOS``."""

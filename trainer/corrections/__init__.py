@@ -1,1 +1,1 @@
-"""Reviewers' labels for photos: review writes them, retraining reads them."""
+"""Reviewers' labels for photos, written by review and read by retraining."""

@@ -44,7 +44,7 @@ _JOINED: Final = "; "
 
 @dataclass(frozen=True)
 class Labels:
-    """A job, and its result file. The file is None for a queued job, which stores its own result."""
+    """A job, and its result file, or None for a queued job, which stores its own result."""
 
     job: Job
     result: Path | None
@@ -56,10 +56,10 @@ class CorrectedResult:
 
     Attributes:
         output: the path or URL of the corrected copy.
-        changed: number of rows with a new label. ``confirmed``: number of rows whose label reviewers confirmed.
+        changed: number of rows with a new label. confirmed: number of rows whose label reviewers confirmed.
         remarked: number of rows with a remark instead of a label.
-        in_conflict: number of unchanged rows on which reviewers disagree. In a job with several models, a row counts
-            once per question in these four numbers.
+        in_conflict: number of unchanged rows on which reviewers disagree. In a job with several models, these four
+            numbers count each row once per question.
         left: number of rows for review without a vote.
         products: the path or URL of each corrected table of products, and its counts.
     """
@@ -81,7 +81,7 @@ class CorrectedResult:
 
 
 def find_labels(name: str, jobs: str) -> Labels:
-    """The result at a path, in a ``.job`` folder, or of the job with this name in ``jobs``."""
+    """Find a result by path, by ``.job`` folder, or by the name of a job in ``jobs``."""
     path = Path(name)
     if path.suffix == ".job" and path.is_dir():
         path = path.with_suffix("")
@@ -99,11 +99,11 @@ def find_labels(name: str, jobs: str) -> Labels:
 
 
 def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = None) -> CorrectedResult:
-    """Write the corrected copy of a result next to it, or to ``output``. Record the figures of an audit.
+    """Write the corrected copy of a result to ``output``, by default next to the result.
 
-    The copy of ``labels.csv`` is ``labels.corrected.csv``. The copy for a queued job is ``labels.corrected.parquet`` in
-    the job's folder. In that folder, ``by_group.corrected.csv`` (or ``.parquet``) has new votes of the products.
-    Originals do not change. Earlier copies are replaced.
+    Records the figures of an audit. The copy of ``labels.csv`` is ``labels.corrected.csv``. The copy for a queued job
+    is ``labels.corrected.parquet`` in the job's folder. In that folder, ``by_group.corrected.csv`` (or ``.parquet``)
+    has new votes of the products. Originals do not change. Earlier copies are replaced.
     """
     job, result = labels.job, labels.result
     if job_receipt(job) is None:
@@ -127,7 +127,6 @@ def _one_at_a_time(job: Job) -> Iterator[None]:
 
 
 def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> CorrectedResult:
-    """Like :func:`apply_to_job`, for a queued job, whose result may be in S3."""
     with scratch_folder(job.storage) as folder:
         result = job.storage.local(RESULT_FILE, folder)
         if output is not None:
@@ -140,9 +139,9 @@ def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> Corr
 def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: Job) -> CorrectedResult:
     """Write a corrected copy of a job's result: all rows in their order, with all columns.
 
-    docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and its
-    own store, and ``status`` becomes the worst status of all. If a CSV has a byte order mark, so does its copy. The
-    file extension chooses the format. The copy is written completely or not at all. Memory does not grow with the rows.
+    docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and
+    store, and ``status`` becomes the worst status. The copy of a CSV with a byte order mark has this mark, too. The
+    file extension chooses the format. The copy is written completely or not at all.
     """
     _check_copy(output, result)
     reader = _reader(result)
@@ -185,7 +184,7 @@ def groups_copy(result: Path) -> str:
 
 
 def _write_products(job: Job, steps: "Sequence[Correcting]", name: str) -> dict[str, GroupCounts]:
-    """Let the products vote again, with reviewers' answers; returns the path of each table, and its counts."""
+    """Compute the products' votes again, with reviewers' answers. Returns each table's path and counts."""
     column = job.spec.options.group_column
     if column is None:
         return {}
@@ -267,7 +266,7 @@ class Correcting:
     """Corrects the rows of a result, table by table, and counts the changes.
 
     ``harmless`` columns contain no formulas in a CSV. ``waits`` marks the rows that still need review.
-    ``image`` is the column that finds photos by their path; None if no answer needs this column.
+    ``image`` is the column with photos' paths, or None if no answer needs this column.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
@@ -314,9 +313,9 @@ class Correcting:
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def answered(self, part: pa.Table, rows: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
-        """A part with reviewers' answers, for votes of products, and which rows reviewers disagree on.
+        """Apply reviewers' answers to a part file, for products' votes.
 
-        Rows with a remark have no vote, like failed rows.
+        Also returns the rows on which reviewers disagree. Rows with a remark do not vote.
         """
         votes = self._votes_on(part.column("sha256"), rows)
         is_remark = pc.is_valid(votes["remark"])
@@ -355,7 +354,7 @@ class Correcting:
 
 
 def correct_worst(table: pa.Table, job: Job) -> pa.Table:
-    """The rows, with the worst status of each row computed again from the corrected statuses of all questions."""
+    """Compute each row's worst status from the corrected statuses of all questions."""
     names = [f"{question.spec.options.prefix}status" for question in job.questions]
     statuses = worst_status([table.column(name).cast(pa.string()) for name in names])
     place = table.schema.get_field_index(job.spec.options.prefix + WORST)

@@ -22,7 +22,7 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of 
 def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) -> None:
     """Add the commands to the command line. ``corrections_of`` reads the corrections' path from a config."""
     group = typer.Typer(
-        help="Reviewers' labels for the next retraining. Without a command: show them as a table.",
+        help="Reviewers' labels for the next retraining. Without a command: show the labels as a table.",
         invoke_without_command=True,
         context_settings={"obj": corrections_of},
         rich_markup_mode="rich",
@@ -52,7 +52,8 @@ def import_command(
     ],
     corrections: CorrectionsOption = None,
     reviewer: Annotated[
-        str | None, typer.Option(metavar="NAME", help="The reviewer of rows without a reviewer.", show_default=False)
+        str | None,
+        typer.Option(metavar="NAME", help="The reviewer's name, for rows without a name.", show_default=False),
     ] = None,
     image_column: Annotated[
         str | None, typer.Option(metavar="NAME", help="The column with the photos.", show_default=False)
@@ -60,7 +61,8 @@ def import_command(
     image_root: Annotated[
         Path | None,
         typer.Option(
-            help="Start of relative paths. Default: the setting of the job or run next to FILE, or the file's folder.",
+            help="The folder at which relative paths start. Default: as in the job or run next to FILE, or else "
+            "FILE's folder.",
             show_default=False,
         ),
     ] = None,
@@ -68,7 +70,7 @@ def import_command(
         list[str] | None,
         typer.Option(
             metavar="LABEL",
-            help="Accept this new label, although it resembles a known label. Repeat it for several labels.",
+            help="Accept this new label, although it resembles a known label. Repeat the option for several labels.",
             show_default=False,
         ),
     ] = None,
@@ -119,7 +121,7 @@ def apply_command(
     """Write a copy of a result with the labels on which reviewers agree. The original does not change.
 
     The copy has all rows in the same order, and three more columns: reviewed_by, was (the label before) and remark.
-    With a group column, the products vote again: by_group.corrected in the job's folder has their labels.
+    With a group column, by_group.corrected in the job's folder has the products' new labels.
 
     Examples:
 

@@ -42,11 +42,11 @@ _ALIKE: Final = 0.8
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Options of an import. The job or run next to the file fills in an image option that is None.
+    """Options of an import. Image options that are None come from the job or run next to the file.
 
-    ``reviewer``: for rows without a reviewer. ``new_labels``: accepted even if they look like misspelt known labels.
-    The job also sets the last two. ``prefix``: prefix of the columns that Hangtag added. ``above_classes``: refused
-    labels.
+    ``reviewer``: the name for rows without a reviewer. ``new_labels``: labels that are accepted even if they look like
+    misspelt known labels. The job also sets ``prefix``, the prefix of the columns that Hangtag added, and
+    ``above_classes``, refused labels.
     """
 
     reviewer: str | None = None
@@ -76,8 +76,8 @@ class ReviewFile:
 class Imported:
     """The result of an import, with all votes on each photo.
 
-    ``lost`` are paths without a file. ``root`` is the start of relative paths, if the job or run next to the file sets
-    it. ``new_labels`` are in no model's answer in the file and in no earlier vote.
+    ``lost`` are paths without a file. ``root`` is the folder of relative paths, if the job or run next to the file sets
+    it. ``new_labels`` occur neither as a model's label in the file nor in an earlier vote.
     """
 
     file: ReviewFile
@@ -139,9 +139,9 @@ def _near_labels(new: set[str], known: set[str]) -> dict[str, str]:
 
 
 def _completed(file: Path, options: ImportOptions) -> ImportOptions:
-    """The options, completed from the job or run in the same folder.
+    """Complete the options from the job or run in the file's folder.
 
-    The folder of photos is used if it is on this machine, the job's image column if the file has such a column.
+    A photo folder must exist on this machine, and an image column must be in the file.
     """
     run = Run(file.parent)
     if (run.path / "args.json").is_file():
@@ -162,7 +162,6 @@ def _completed(file: Path, options: ImportOptions) -> ImportOptions:
 
 
 def _job_of(folder: Path) -> Job | None:
-    """The job of a folder, or a question's job for a folder such as ``labels.parquet.job/questions/colour``."""
     if (job := open_job(FolderStorage(folder))) is None and folder.parent.name == QUESTIONS:
         whole = open_job(FolderStorage(folder.parent.parent))
         return whole.question(folder.name) if whole else None
@@ -170,7 +169,7 @@ def _job_of(folder: Path) -> Job | None:
 
 
 def question_of(file: Path) -> str:
-    """The question whose folder holds the file; empty if the file is in no such folder."""
+    """The question to whose folder the file belongs, or an empty text."""
     job = _job_of(file.absolute().parent)
     return job.name if job else ""
 
@@ -186,9 +185,9 @@ def _hashed(vote: Vote) -> Vote:
 
 
 def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile:
-    """Read a file row by row. The InputError lists each invalid row.
+    """Read a file row by row. Raises an InputError that lists all invalid rows.
 
-    A row is a vote if its cell under ``correct_label`` is filled. Without this column, every row is a vote.
+    A row is a vote if ``correct_label`` is filled. Without this column, every row is a vote.
     """
     if not path.is_file():
         msg = f"Expected corrections in a CSV file at {path}, found none; check the path."

@@ -38,8 +38,8 @@ class Added:
 class CorrectionStore:
     """The file of reviewers' votes. Votes are appended; a reviewer may also withdraw a vote.
 
-    Readers skip an incomplete last row from a killed writer; the next row replaces it. People may save the file with
-    other columns or separators. The next vote rewrites the file in our format.
+    Readers skip an incomplete last row from a killed writer, and the next row replaces this row. If people save the
+    file with other columns or separators, the next vote rewrites the file in our format.
 
     If the file cannot be read, every method raises an InputError before it writes. The error lists the invalid rows. A
     missing file has no votes.
@@ -62,7 +62,7 @@ class CorrectionStore:
         return tuple(sorted(set(self._rows())))
 
     def photos(self) -> set[str]:
-        """SHA-256 of photos with a label or a remark. Fast, because rows are not checked."""
+        """SHA-256 of photos with a label or a remark."""
         reader = self._reader()
         if reader is None or "sha256" not in reader.schema.names:
             return set()
@@ -72,7 +72,7 @@ class CorrectionStore:
         return {sha256.lower() for sha256, *decision in rows if sha256 and any(decision)}
 
     def stamp(self) -> object:
-        """A value that changes with every write to the file. Never None."""
+        """A value that changes with every write to the file."""
         try:
             status = os.stat(self.path)  # noqa: PTH116 - may be called twice a photo
         except OSError:
@@ -86,7 +86,7 @@ class CorrectionStore:
                 self.path.open("r+b").close()
 
     def append(self, votes: Sequence[Vote]) -> None:
-        """Append votes and flush them to disk. The time does not depend on the size of the file."""
+        """Append votes and flush them to disk."""
         lines = b"".join(map(self._line, votes))
         with self._alone():
             if self._is_ours():
@@ -95,7 +95,7 @@ class CorrectionStore:
                 self._write([*self._rows(), *votes])
 
     def withdraw(self, vote: Vote) -> bool:
-        """Remove a vote, and replace the file. False if the file has no equal vote."""
+        """Remove a vote, and replace the file. Returns False if the file lacks the vote."""
         with self._alone():
             votes = list(self._rows())
             if vote in votes:
@@ -105,8 +105,8 @@ class CorrectionStore:
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes, and replace the file.
 
-        An ``untimed`` vote gets the time of its file. If it repeats the reviewer's last vote on the photo, it is added
-        only if the photo is at a path that no vote has.
+        An ``untimed`` vote gets the time of its file. A vote that repeats the reviewer's last vote on the photo is
+        added only for a new path of the photo.
         """
         with self._alone():
             before = set(self._rows())

@@ -33,7 +33,7 @@ class Vote:
     """A reviewer's answer on a photo: a label, a remark, or only a note.
 
     Unknown fields are empty. ``at`` is in UTC. ``sha256`` is of the photo's bytes. ``image`` is an absolute path or a
-    URL. ``model`` gave the label ``was``. Notes are only for people.
+    URL. ``was`` is the label from ``model``. Notes are only for people.
     """
 
     at: datetime
@@ -48,23 +48,23 @@ class Vote:
 
     @property
     def photo(self) -> str:
-        """The identity of the photo: the SHA-256, or else the path or URL."""
+        """The photo's identity: its SHA-256, or else its path or URL."""
         return self.sha256 or self.image
 
     @property
     def path(self) -> Path | None:
-        """The path of the photo on this machine; None if unknown."""
+        """The path of the photo on this machine, or None if unknown."""
         return Path(self.image) if self.image and not _ELSEWHERE.match(self.image) else None
 
     @property
     def decision(self) -> tuple[str, Remark] | None:
-        """The label or the remark. None for a note."""
+        """The label or the remark, or None for a note."""
         return (self.label, self.remark) if self.label or self.remark else None
 
 
 @dataclass(frozen=True)
 class PhotoVotes:
-    """The decisive votes on one photo, latest first: of each reviewer, the last vote, or all votes of that time."""
+    """The votes that count for one photo, latest first: each reviewer's last vote, or all votes of the same time."""
 
     votes: tuple[Vote, ...]
 
@@ -107,7 +107,7 @@ def _last(votes: list[Vote]) -> tuple[Vote, ...]:
 
 
 def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
-    """A row of a CSV as a vote. Relative paths start at ``folder``. ValueError if a cell is invalid."""
+    """Parse a row of a CSV. Relative paths start at ``folder``. Raises ValueError if a cell is invalid."""
     line = {name: cells.get(name, "").strip() for name in COLUMNS}
     _check_line("reviewer", line["reviewer"])
     if line["remark"] not in list(Remark):

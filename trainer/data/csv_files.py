@@ -15,7 +15,7 @@ _QUOTED: Final = "file:///"
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a header and rows. No cell starts a formula; readers undo the escapes with ``unescape_formula``."""
+    """Write a header and rows. Cells that would start a formula are escaped; ``unescape_formula`` is the inverse."""
     text = "".join(csv_lines(chain([header], map(guarded_cells, rows))))
     replace_file(path, text.encode(errors="surrogateescape"))
 
@@ -26,7 +26,7 @@ def guarded_cells(row: Iterable[object]) -> list[object]:
 
 
 def path_cell(path: Path) -> str:
-    """A path as a cell of a CSV. If CSV would change the path, the cell is a ``file:///`` URI (RFC 8089)."""
+    """Format a path for a CSV. A path that CSV would change becomes a ``file:///`` URI (RFC 8089)."""
     text = str(path)
     if path.is_absolute() and (not text.isprintable() or text != text.strip()):
         return path.as_uri()
@@ -41,12 +41,12 @@ def cell_path(cell: str) -> Path:
 
 
 def data_folder(data: Path) -> Path:
-    """The start of relative paths: the folder of the photos or of their table."""
+    """The folder at which relative paths start: the folder of the photos or of their table."""
     return data.parent if data.suffix.lower() in TABLE_SUFFIXES and not data.is_dir() else data
 
 
 def path_in(data: Path, path: Path) -> str:
-    """A path relative to the data's folder; the full path if the photo is outside."""
+    """A path relative to the data's folder, or the full path of a photo outside the folder."""
     folder = data_folder(data)
     place = path if path.is_relative_to(folder) else path.parent.resolve() / path.name
     return str(place.relative_to(folder) if place.is_relative_to(folder) else path)

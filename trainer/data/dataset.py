@@ -30,7 +30,7 @@ from trainer.request import TABLE_SUFFIXES, USUAL_COLUMNS, TableOptions
 
 
 class Split(StrEnum):
-    """The use of a photo: from ``train``, which teaches the network most, to ``test``, which teaches it nothing."""
+    """The use of a photo: training, validation or test."""
 
     TRAIN = "train"
     VAL = "val"
@@ -43,7 +43,7 @@ class Split(StrEnum):
 
     @property
     def word(self) -> str:
-        """Its name for people."""
+        """The split's name in messages."""
         return {"train": "training", "val": "validation", "test": "test"}[self.value]
 
 
@@ -65,9 +65,9 @@ _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _UNWRITABLE: Final = re.compile("[\n\r\ud800-\udfff]")
 _AWAY: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED})
 OPEN: Final = "open"
-"""In a table's split column: Hangtag chooses the split of this row, even if other rows have a split."""
+"""Cell of a table's split column. Hangtag chooses the split of this row, even if other rows have a split."""
 LEARN: Final = "learn"
-"""In a table's split column: a photo for training only. It is never used for measurements."""
+"""Cell of a table's split column. The photo is only for training, never for measurements."""
 _CYCLE: Final = ("dataset.csv", "collected.json")
 """Files of a retraining cycle. In a folder with both files, a label with ``>`` is a plain name, not a path in a
 tree."""
@@ -75,23 +75,23 @@ tree."""
 
 @lru_cache(maxsize=1024)
 def split_named(name: str) -> Split | None:
-    """The split that a folder's name or a cell means: ``Training``, ``valid``, ``test_set``, ``dev``."""
+    """The split for a folder's name or a cell, such as ``Training``, ``valid``, ``test_set`` or ``dev``."""
     match = _SPLIT_NAME.fullmatch(_APART.sub("", name).lower())
     return Split(match.lastgroup) if match and match.lastgroup else None
 
 
 @dataclass(frozen=True)
 class LabeledPhoto:
-    """A photo and its label: its class, or ``NONE``.
+    """A photo and its label: a class, or ``NONE``.
 
     Attributes:
-        split: the given split; None if Hangtag chooses it.
+        split: the given split, or None if Hangtag chooses a split.
         product: a SKU or similar. All photos of a product are in one split.
         open: whether Hangtag chooses the split, even if other photos have a given split.
-        chosen: whether the photo was reviewed because a model was unsure. Such photos are harder than most, so they are
-            used only for training.
-        sha256: SHA-256 of the labelled bytes. None: the label is valid for any bytes.
-        error: why there is no photo, if this is known before the file is read.
+        chosen: whether the photo was reviewed because a model was unsure. Reviewed photos are harder than most, so no
+            measurement uses them.
+        sha256: SHA-256 of the labelled bytes, or None if the label is valid for any bytes.
+        error: the reason if the photo is already known to be missing.
         cell: the URL, or the path relative to a URL, of a photo that :func:`fetch_photos` downloads.
     """
 
@@ -107,7 +107,7 @@ class LabeledPhoto:
 
     @property
     def is_away(self) -> bool:
-        """Whether the host failed this time. The photo itself may be fine."""
+        """Whether the photo's host failed. The photo may be fine."""
         return self.error is not None and self.error.fault in _AWAY
 
 
@@ -140,12 +140,12 @@ class Dataset:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks on the reading of labels and tables, one per line."""
+        """Remarks for the user on labels and tables, one per line."""
         return (*(self.table.notes if self.table else ()), *self.label_notes)
 
 
 def read_dataset(path: Path, options: TableOptions = USUAL_COLUMNS) -> Dataset:
-    """Find labelled photos in a folder of class folders, a folder of splits, or a table (see docs/formats.md).
+    """Find labelled photos in class folders, in split folders, or in a table (see docs/formats.md).
 
     ``options`` name the columns of a table.
     """
@@ -199,7 +199,7 @@ def _read_place(root: Path) -> Dataset:
 
 
 def _once(folder: Path) -> Path:
-    """A split's folder, or its only inner folder if this is named for the same split (``train/train``)."""
+    """A split's folder, or its only inner folder if this has the name of the same split (``train/train``)."""
     inner = _folders(folder)
     return inner[0] if len(inner) == 1 and split_named(inner[0].name) is split_named(folder.name) else folder
 
@@ -222,7 +222,6 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _read_classes(root: Path, split: Split | None) -> Dataset:
-    """The photos of class folders. A class folder may contain split folders: ``hat/train``."""
     photos: list[LabeledPhoto] = []
     excluded: list[Exclusion] = []
     depth = len(root.parts)
@@ -244,7 +243,7 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
 
 
 def _check_names(root: Path, names: Iterable[str]) -> None:
-    """Refuse a class with the name of a split. Such a class is hardly ever intended, and would ruin a training."""
+    """Refuse classes with the name of a split, which are hardly ever intended and would ruin a training."""
     if named := [name for name in names if split_named(name)] or _paired(names):
         msg = (
             f"Expected class folders in {root}, found {', '.join(named)}, which look like splits. Name splits "
@@ -414,7 +413,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
 
 
 def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy | None:
-    """The tree of a dataset's classes, from ``--taxonomy`` (``listed``) or from the labels. None without a tree."""
+    """The tree of a dataset's classes, from ``--taxonomy`` (``listed``) or from the labels, or None without a tree."""
     if listed is None:
         return Taxonomy(dataset.classes, dataset.parents) if dataset.parents else None
     if dataset.parents:
@@ -439,9 +438,9 @@ def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy 
 
 
 _LONGEST: Final = 2000
-"""Characters of a URL in a message about its download."""
+"""Number of characters of a URL in messages."""
 _NAME: Final = 100
-"""Characters of a URL's path in the name of its file."""
+"""Number of characters of a URL's path in the name of its downloaded file."""
 _DIGITS: Final = 16
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 
@@ -449,8 +448,8 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 def fetch_photos(dataset: Dataset, options: TableOptions, cache: Path, advance: Callable[[int, int], None]) -> Dataset:
     """Download the remote photos. A photo that cannot be downloaded gets an ``error``.
 
-    Each URL is downloaded once, by a worker's rules, into ``photos/`` in the cache. ``options`` have the allowed hosts
-    and the headers. ``advance`` gets (finished, all).
+    Each URL is downloaded once, with a worker's rules, into ``photos/`` in the cache. ``options`` have the allowed
+    hosts and the headers. ``advance`` gets (finished, all).
     """
     cells = [photo.cell for photo in dataset.photos if photo.cell is not None]
     if not cells:
@@ -485,7 +484,6 @@ def _fetch(photos: Photos, places: Mapping[str, Path], advance: Callable[[int, i
 
 
 def _place(folder: Path, url: str) -> Path:
-    """The file of a URL's photo. Its name shows the URL without the signature and the extension."""
     digest = hashlib.sha256(url.encode(errors="surrogatepass")).hexdigest()[:_DIGITS]
     if scheme_of(url) == "data":
         return folder / "data" / digest
@@ -494,7 +492,7 @@ def _place(folder: Path, url: str) -> Path:
 
 
 def _is_here(place: Path) -> bool:
-    """Whether the cache has a photo. A text file is a server's error page, not a photo."""
+    """Whether the cache has a photo, and not a server's error page."""
     try:
         with place.open("rb") as file:
             return not is_text(file.read(FIRST_BYTES))

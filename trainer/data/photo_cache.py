@@ -1,9 +1,8 @@
 """The on-disk cache of decoded photos: image statistics with small copies, and pixels for training.
 
-Each photo is decoded once for its statistics, and once for each preprocessing. A cache is a folder of shards. Each pass
-over new photos adds shards: ``<id>.arrays``, ``uint8 (n, S, S, 3)``, and ``<id>.parquet``, with a row per photo and the
-SHA-256 of its file. The ``.parquet`` file is renamed last, when the shard is complete. Photos of a damaged or deleted
-shard are decoded again.
+A cache is a folder of shards. Each pass over new photos adds shards: ``<id>.arrays``, ``uint8 (n, S, S, 3)``, and
+``<id>.parquet``, with a row per photo and the SHA-256 of its file. The ``.parquet`` file is renamed last, when the
+shard is complete. Photos of a damaged or deleted shard are decoded again.
 """
 
 import json
@@ -29,14 +28,13 @@ from trainer.data.photo_files import COPY_SIDE, FaultKind, ImageStatistics, Phot
 from worker.labelling.process_pool import Death, ProcessPool
 
 STATISTICS_VERSION: Final = "1"
-"""The version of the statistics. Increase it when the statistics of the same bytes change."""
+"""The version of the statistics. Increase the version when the statistics of the same bytes change."""
 FEATURES_VERSION: Final = "1"
-"""The version of the features. Increase it when the features of the same pixels change."""
+"""The version of the features. Increase the version when the features of the same pixels change."""
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
-"""The largest number of photos in a shard. A pass keeps them in memory until the shard is written, so ``kill -9`` loses
-them."""
+"""The largest number of photos in a shard, in memory until the shard is written. ``kill -9`` loses these photos."""
 _MODULE: Final = "trainer.data.photo_process"
 _ARRAYS: Final = ".arrays"
 _INDEX: Final = ".parquet"
@@ -94,7 +92,7 @@ class _PhotoCache:
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
         """Decode the files (SHA-256 → path) that the cache lacks. After an error the decoded photos stay.
 
-        A file that changed since it was hashed is a fault. Its decoded photo is stored under the new SHA-256.
+        A file that changed after it was hashed gets a fault, and its decoded photo is stored under the new SHA-256.
         """
         new = [(sha256, path) for sha256, path in files.items() if self.lacks(sha256)]
         for start in range(0, len(new), self._shard):
@@ -117,7 +115,7 @@ class _PhotoCache:
                 os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
             try:
                 one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
-            finally:  # keep decoded photos, and cut off the rest
+            finally:  # keep decoded photos, and truncate the file
                 if done := max((row for row, record in enumerate(one_pass.records, start=1) if record), default=0):
                     with _writing(self._folder):
                         pq.write_table(pa.Table.from_pylist(one_pass.records[:done], self._schema), index)
@@ -159,7 +157,7 @@ class _PhotoCache:
         self._tables.append(table)
 
     def _map(self, arrays: Path) -> None:
-        """Prepare to read a shard's arrays."""
+        """Open a shard's arrays for reading."""
 
 
 class StatisticsStore(_PhotoCache):
@@ -215,7 +213,7 @@ class PixelStore(_PhotoCache):
 
 
 class FeatureStore:
-    """Features of photos from a frozen body, in this machine's cache. Each pass writes a file.
+    """Features of photos from a frozen body, in this machine's cache, with one file per pass over new photos.
 
     ``body`` is the SHA-256 of the body's weights. Damaged files are ignored.
     """
@@ -248,10 +246,10 @@ class FeatureStore:
 
 
 class _Pass:
-    """One pass over new photos. It writes a record for each photo. The record is empty if the next pass must try again.
+    """One pass over new photos, which writes a record for each photo. After an empty record, the next pass tries again.
 
-    The next pass tries again after unreadable files (not damaged bytes), changed files, time limits, and deaths by
-    SIGKILL, because the kernel may have been short of memory.
+    Records are empty for files that cannot be read or have changed, for time limits, and for deaths by SIGKILL, because
+    the kernel may have been short of memory.
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:

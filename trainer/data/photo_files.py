@@ -41,7 +41,7 @@ _MEANT_FOR_PHOTOS: Final = frozenset(
 
 
 class FaultKind(StrEnum):
-    """Faults of files. If :class:`models.errors.ImageFault` has the same fault, the values are equal."""
+    """Faults of files. Faults that are also in :class:`models.errors.ImageFault` have equal values."""
 
     TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"
@@ -58,14 +58,14 @@ class FaultKind(StrEnum):
 
 @dataclass(frozen=True)
 class PhotoFault:
-    """Why a photo cannot be used. The message is for people."""
+    """Why a photo cannot be used, with a message for the user."""
 
     kind: FaultKind
     message: str
 
 
 def changed(path: Path) -> PhotoFault:
-    """The fault of a file that was replaced after its SHA-256 was recorded. Its label may be wrong now."""
+    """The fault of a file that was replaced after its SHA-256 was recorded, so that the label may be wrong."""
     msg = f"Expected the bytes of {path} to match the recorded SHA-256, but they differ; check the label and try again."
     return PhotoFault(FaultKind.CHANGED, msg)
 
@@ -73,11 +73,11 @@ def changed(path: Path) -> PhotoFault:
 def hash_photos(
     photos: "Sequence[LabeledPhoto]", on_photo: Callable[[int, int], None] = lambda done, total: None
 ) -> "tuple[list[tuple[LabeledPhoto, str]], list[tuple[LabeledPhoto, PhotoFault]]]":
-    """The usable photos, each with the SHA-256 of its file, and the other photos, each with its fault."""
+    """Hash photos. Returns usable photos with their SHA-256, and other photos with their faults."""
     hashed: list[tuple[LabeledPhoto, str]] = []
     unread: list[tuple[LabeledPhoto, PhotoFault]] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(photos), _AT_A_TIME):  # a pool would keep a record of every task
+        for start in range(0, len(photos), _AT_A_TIME):  # few tasks at a time, because a pool records every task
             some = photos[start : start + _AT_A_TIME]
             for done, (photo, answer) in enumerate(zip(some, pool.map(_read, some), strict=True), start=start + 1):
                 if isinstance(answer, str):
@@ -99,12 +99,12 @@ def _read(photo: "LabeledPhoto") -> str | PhotoFault:
 
 
 def file_sha256(path: Path) -> str:
-    """The SHA-256 of a photo's file, in hex. ImageError if the file cannot be read."""
+    """The SHA-256 of a photo's file, in hex. Raises ImageError if the file cannot be read."""
     return hashlib.sha256(read_photo(path)).hexdigest()
 
 
 def sha256_now(path: Path) -> str | None:
-    """Like :func:`file_sha256`; None if the file cannot be read."""
+    """Like :func:`file_sha256`, or None if the file cannot be read."""
     try:
         return file_sha256(path)
     except ImageError:
@@ -112,13 +112,13 @@ def sha256_now(path: Path) -> str | None:
 
 
 def unsupported_fault(data: bytes) -> PhotoFault | None:
-    """The fault of a file in a known format that Hangtag does not read. None for other files."""
+    """The fault of a file in a known format that Hangtag does not read, or None for other files."""
     known = None if photo_format(data) else other_kind(data)
     return PhotoFault(FaultKind.UNSUPPORTED, known) if known else None
 
 
 def stray_fault(path: Path) -> PhotoFault | None:
-    """The fault of a photo whose file extension does not match its content. None for other files."""
+    """The fault of a photo whose file extension does not match its content, or None for other files."""
     try:
         data = read_photo(path)[:FIRST_BYTES]
     except ImageError:
@@ -144,7 +144,7 @@ class ImageStatistics:
         exif: whether there are EXIF tags. In a TIFF, which consists of tags, only tags of cameras and editors count.
         grey: whether all pixels of the small copy are grey.
         brightness_5, brightness_99: percentiles of the perceived brightness, 0 to 1.
-        entropy: of the histograms, in bits.
+        entropy: entropy of the histograms, in bits.
         edges, histogram_spread: standard deviations of the edges and of the grey histogram, at 64 px.
         steepest: 99.9th percentile of steps between neighbouring pixels, 0 to 255, in any colour, at 512 to 1,023 px.
         border_red, border_green, border_blue: mean of the outermost pixels, 0 to 255.
@@ -200,8 +200,8 @@ def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
 
 
 def _stored(image: Image.Image) -> dict[str, Any]:
-    if image.format != "TIFF":  # Pillow turns a TIFF upright when it loads it, and deletes the tag
-        image.load()  # otherwise the search for EXIF in a damaged PNG would decode part of it
+    if image.format != "TIFF":  # when Pillow loads a TIFF, it turns the photo upright and deletes the tag
+        image.load()  # otherwise the search for EXIF would decode part of a damaged PNG
     try:
         tags = set(image.getexif())
     except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds on a damaged block; the photo may be fine

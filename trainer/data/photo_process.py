@@ -1,11 +1,11 @@
 """A process that decodes photos.
 
-It reads paths from stdin, writes arrays into a shared file, and prints a JSON line per photo.
+The process reads paths from stdin, writes arrays into a shared file, and prints a JSON line per photo.
 
 Run as ``python -P -m trainer.data.photo_process ARRAYS_FILE TIMEOUT_S [SPEC_JSON]``. Each input line is ``[ROW,
-"PATH"]``. With SPEC_JSON, a row of the file gets the preprocessed pixels. Without SPEC_JSON, the row gets the small
-copy, and the answer has the ``statistics``. A file is read once, and the answer has the ``sha256`` of the decoded
-bytes, unless the file could not be read. ``kind`` and ``message`` describe a fault.
+"PATH"]``. With SPEC_JSON, row ROW of the file gets the preprocessed pixels. Without SPEC_JSON, row ROW gets the small
+copy, and the answer has the ``statistics``. The answer has the ``sha256`` of the decoded bytes, unless the file could
+not be read. ``kind`` and ``message`` describe a fault.
 """
 
 import hashlib

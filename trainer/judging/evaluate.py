@@ -46,25 +46,25 @@ class Judged(StrEnum):
 
     @property
     def word(self) -> str:
-        """Its name for people."""
+        """The group's name in messages."""
         return {"val": "validation", "cv": "out-of-fold", "test": "test"}[self.value]
 
 
 class PerSplit(EvaluationRecord, Generic[T]):
-    """A value for validation, for test, and for all photos out of fold. None if there are no such photos."""
+    """A value for validation photos, for test photos and for out-of-fold photos, or None without such photos."""
 
     val: T | None
     test: T | None
     cv: T | None = None
 
     def of(self, judged: Judged) -> T | None:
-        """The value for these photos. None without such photos."""
+        """The value for one group of photos, or None without such photos."""
         value: T | None = getattr(self, judged)
         return value
 
 
 class UnknownFigures(EvaluationRecord):
-    """The limit of the unknown score, and the share of each split's photos that it sends to review.
+    """The limit of the unknown score, and the share of each split's photos beyond the limit.
 
     ``outliers`` is None without photos under ``_none``.
     """
@@ -77,13 +77,13 @@ class UnknownFigures(EvaluationRecord):
 
 
 class CrossValidated(Figures):
-    """Out-of-fold figures of ``folds`` networks. Each network predicts the photos that it was not trained on."""
+    """Out-of-fold figures of ``folds`` networks. Each network predicts only photos outside its training."""
 
     folds: int
 
 
 class LevelRow(NamedTuple):
-    """A target at a level of a tree: the level's name, the expected share of rows, the measured figures."""
+    """A target precision at one level of a tree of labels, with the expected share of rows and measured figures."""
 
     precision: float
     level: str
@@ -122,7 +122,7 @@ class Evaluation(PerSplit[Figures]):
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
 
     def unpromised(self, *, pooled: bool) -> list[str]:
-        """Sentences for a person if no precision can be promised: the reason, the surest photos, weak classes."""
+        """Sentences for the user if no precision can be promised: the reason, the surest photos, weak classes."""
         word = (Judged.CV if self.cv else Judged.VAL).word
         own, own_word = (self.cv, word) if pooled and self.cv else (self.val, Judged.VAL.word)
         return unpromised_sentences(self.thresholds[0], own, self.surest, word, own_word)
@@ -133,12 +133,12 @@ class Evaluation(PerSplit[Figures]):
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
-        """Targets that label no photos → the reason. ``pooled``: out-of-fold rows count as the network's own rows."""
+        """Why target precisions label no photos. ``pooled``: out-of-fold rows count as the network's own rows."""
         own = self.cv if pooled else self.val
         return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
     def by_level(self, judged: Judged) -> list[LevelRow]:
-        """The figures of each target that labels any photos, at each level of a tree. Empty without a tree."""
+        """Figures of each target precision that labels photos, at each level of a tree, empty without a tree."""
         rows = []
         for target in self.thresholds:
             figures = self.coverage_at_precision[f"{target.precision:.2f}"].of(judged)
@@ -155,8 +155,8 @@ class SplitPredictions:
     Attributes:
         labels: class indices ``(n,)``.
         logits: before the temperature, ``float32 (n, classes)``. ``probabilities`` are calibrated.
-        unknown: the out-of-distribution score ``float32 (n,)``. None if each fold has its own score.
-        known: whether the score is within the limit of its fold, ``(n,)``. None if the model's own limit applies.
+        unknown: the out-of-distribution score ``float32 (n,)``, or None if each fold has its own score.
+        known: whether the score is within the limit of its fold, ``(n,)``, or None if the model's own limit applies.
     """
 
     photos: Sequence[AssignedPhoto]
@@ -168,7 +168,7 @@ class SplitPredictions:
 
     @property
     def effect(self) -> float:
-        """How many photos are worth one independent photo."""
+        """Design effect: the number of photos that are worth one independent photo."""
         return group_effect(self.probabilities, self.labels, group_numbers(self.photos))
 
 
@@ -250,7 +250,7 @@ def evaluate(
     outliers: OutlierFigures | None = None,
     tree: Taxonomy | None = None,
 ) -> Evaluation:
-    """All figures of a training, for each group of photos in ``judged``. ``folds``: number of fold networks."""
+    """Compute all figures of a training, for each group of photos in ``judged``. ``folds``: number of fold networks."""
 
     def known(split: SplitPredictions) -> npt.NDArray[np.bool_]:
         if split.known is not None:

@@ -53,7 +53,7 @@ class ClassFigures(EvaluationRecord):
 
 
 class Figures(EvaluationRecord):
-    """The figures of one split. Precision, recall and F1 are means over the classes that occur in it.
+    """The figures of one split. Precision, recall and F1 are means over the split's classes.
 
     ``top5`` is None if there are at most five classes. ``ece`` is the calibration error of the likeliest class.
     ``loss`` is the mean cross-entropy.
@@ -76,7 +76,7 @@ class AchievedPrecision(EvaluationRecord):
 
     Attributes:
         coverage: share of the photos that are labelled without review. ``automatic`` is their number.
-        precision: the share of these labels that are right. None without such labels.
+        precision: the share of these labels that are right, or None without such labels.
         levels: in a tree, the same figures for each level, classes first. A label is right if it is the true class or a
         node above it.
     """
@@ -103,7 +103,7 @@ class OutlierFigures(EvaluationRecord):
 
 
 class SurestPhotos(EvaluationRecord):
-    """Figures of the surest of ``of`` photos: confidence at least ``threshold``. The figures prove no precision."""
+    """Figures of the photos with at least the confidence ``threshold``, among ``of`` photos."""
 
     threshold: float
     photos: int
@@ -114,7 +114,7 @@ class SurestPhotos(EvaluationRecord):
 def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], effect: float = 1.0) -> Figures:
     """Compare predicted probabilities ``float32 (n, classes)`` with true class indices ``(n,)``; n is at least 1.
 
-    ``effect``: how many photos are worth one independent photo, for the intervals; see :func:`group_effect`.
+    ``effect``: the design effect for the intervals; see :func:`group_effect`.
     """
     guesses = probabilities.argmax(axis=1)
     per_class = _per_class(guesses, labels, classes, effect)
@@ -135,12 +135,11 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 
 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
-    """How many photos are worth one independent photo.
+    """Design effect: the number of photos that are worth one independent photo.
 
-    1 if every photo shows a different picture and product.
-
-    ``groups`` has the group of each photo ``(n,)``. Photos of one picture or product share a group. The result assumes
-    one more group of usual size, all wrong: with few wrong groups, photos could look independent by chance.
+    The effect is 1 if every photo shows a different picture and product. ``groups`` has the group of each photo
+    ``(n,)``: photos of one picture or product share a group. The result assumes an additional, wrong group of usual
+    size, because few wrong groups could look independent by chance.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -163,7 +162,7 @@ def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str], effect: 
 
 
 def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> ClassFigures:
-    """F1 is 2J / (1 + J). J is the number of hits divided by the number of rows with this class or this guess."""
+    """F1 is 2J / (1 + J). J is the number of hits divided by the number of rows with this true or predicted class."""
     either = guessed + support - hits
     low, high = (2 * j / (1 + j) for j in proportion_interval(hits / effect, either / effect))
     return ClassFigures(
@@ -180,14 +179,14 @@ def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> C
 def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
     if probabilities.shape[1] <= _TOP:
         return None
-    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :_TOP]  # the first of equal classes
+    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :_TOP]  # the first of equally likely classes
     return float((likeliest == labels[:, None]).any(axis=1).mean())
 
 
 def outlier_figures(
     scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
 ) -> OutlierFigures | None:
-    """Compare unknown scores ``(n,)`` of photos without a product with scores of products. None if n is 0."""
+    """Compare unknown scores ``(n,)`` of photos without a product with scores of products, or None if n is 0."""
     if not len(scores):
         return None
     count, caught = len(scores), len(scores) - int((scores <= limit).sum())
@@ -208,9 +207,9 @@ def realised(
     tree: Taxonomy | None,
     effect: float = 1.0,
 ) -> AchievedPrecision:
-    """The figures of a target on photos, from calibrated probabilities and class indices ``(n,)``. At least one photo.
+    """The figures of a target precision on at least one photo, from calibrated probabilities.
 
-    ``effect``: how many photos are worth one independent photo, for the intervals.
+    ``labels`` are class indices ``(n,)``. ``effect``: the design effect for the intervals.
     """
     levels = label_levels(probabilities, known, target.thresholds, target.nodes, tree)
     guesses = probabilities.argmax(axis=1)
@@ -234,14 +233,15 @@ def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_], effec
 
 
 def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], tree: Taxonomy) -> dict[int, int]:
-    """Edges from the true class up to the first node above the guess (0: right guess) → number of photos."""
+    """Edges from the true class up to the first node above the predicted class (0 if right) → number of photos."""
     return dict(sorted(Counter(tree.distances(probabilities.argmax(axis=1), labels).tolist()).items()))
 
 
 def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:
     """The lowest threshold, in two decimals, above which 95% of the photos are right, or else 90% or 80%.
 
-    At least 10 photos within the unknown limit (``known``) must be above the threshold. None if no threshold qualifies.
+    At least 10 photos within the unknown limit (``known``) must be above the threshold. If no threshold qualifies,
+    returns None.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     choices = []
@@ -266,7 +266,7 @@ def levels_text(achieved: AchievedPrecision) -> str:
 
 
 def distances_text(away: Mapping[int, int]) -> str:
-    """The distances of wrong classes, such as ``Wrong likeliest classes, by …: 44 by 1 edge, 5 by 2 edges``."""
+    """The distances of wrong classes in words, such as ``44 by 1 edge, 5 by 2 edges``."""
     wrong = {edges: count for edges, count in away.items() if edges}
     if not wrong:
         return "No predicted class is wrong"
@@ -287,7 +287,7 @@ def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
 
 
 def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
-    """Why a target labels no photos. ``own`` is the number of the network's own rows."""
+    """Why a target precision labels no photos. ``own`` has the figures of the network's own rows."""
     fewest, rows = fewest_rows(target.precision, tree=bool(target.nodes)), target.rows[0]
     counts = [(fewest, rows), (fewest_own_rows(target.precision), own.n)] if own else [(fewest, rows)]
     for needed, there in counts:
@@ -297,13 +297,13 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
         why = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,} are wrong"
     else:
         why = "several photos of one product count as about one"
-    return f"requires the surest {fewest:,} independent photos to be right, or nearly all of a larger set; {why}"
+    return f"requires the surest {fewest:,} independent photos to be right, or nearly all photos of a larger set; {why}"
 
 
 def unpromised_sentences(
     lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None, word: str, own_word: str
 ) -> list[str]:
-    """Sentences: why the ``lowest`` target fails, the surest photos, and the classes with the lowest recall.
+    """Sentences on the failure of the ``lowest`` precision, on the surest photos, and on weak classes.
 
     ``word`` and ``own_word`` name the photos of ``surest`` and of ``own``.
     """
@@ -311,8 +311,8 @@ def unpromised_sentences(
     if surest:
         sentences.append(
             f"{surest.right:,} of the surest {surest.photos:,} of {number_of(surest.of, f'{word} photo')} "
-            f"(confidence {surest.threshold:.2f} or more) were right: {surest.right / surest.photos:.0%}. This "
-            f"proves no precision. To label such photos without a promise: --threshold {surest.threshold:.2f}."
+            f"(confidence {surest.threshold:.2f} or more) were right: {surest.right / surest.photos:.0%}. This proves "
+            f"no precision. To label such photos without a promise: --threshold {surest.threshold:.2f}."
         )
     if own and (weak := weakest(own)):
         recalls = ", ".join(f"{one} ({own.classes[one].recall:.0%})" for one in weak)

@@ -1,4 +1,4 @@
-"""Folds: several networks are trained, each without a part of the photos, and each predicts its part."""
+"""Folds: trains several networks, each without a part of the photos, and predicts this part."""
 
 import shutil
 import time
@@ -33,7 +33,7 @@ Indices = npt.NDArray[np.intp]
 _MOST_LEARNED: Final = 20_000
 """The largest number of photos on which the out-of-distribution score is fitted."""
 _WATCHED: Final = 256
-"""The largest number of photos that validate a fold's network after each epoch. They do not choose an epoch."""
+"""The largest number of photos that validate a fold's network after each epoch, without choosing an epoch."""
 
 
 class Progress(Protocol):
@@ -49,7 +49,7 @@ class Progress(Protocol):
 def train_folds(training: Training, deadline: float | None, progress: Progress) -> list[HeldOutLogits] | None:
     """Train a network for each fold, and store its predictions for the held-out photos.
 
-    Predictions of an earlier process are read from disk. Returns None if a person stopped the training.
+    Predictions of an earlier process are read from disk. Returns None after Ctrl-C.
     """
     folds, parts, args = [], _divide(training), _args_of_a_fold(training)
     for number, (learned, held) in enumerate(parts, 1):
@@ -67,7 +67,7 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
             # The last epoch predicts: the epoch that is best on these photos would make the figures too good.
             predictor = Predictor(network, part.store)
             predictions = _keep(part, predictor, predictor.predict([photo.sha256 for photo in part.held]))
-        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only the predictions are needed
+        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only the network's predictions are needed
         folds.append(predictions)
     return folds
 
@@ -128,7 +128,7 @@ def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) 
 
 
 def held_photos(training: Training) -> list[AssignedPhoto]:
-    """The training photos in the order of the folds' predictions."""
+    """Training photos, in the order of the folds' predictions."""
     return [photo for _, held in _divide(training) for photo in held]
 
 

@@ -20,14 +20,14 @@ from trainer.learning.training import Predictor, Training, labels_of
 from trainer.splits.assigned import AssignedPhoto
 
 LEAST_ODDS: Final = 9.0
-"""Another class must be this many times as likely as the label."""
+"""A label is suspect if another class is this many times as likely."""
 FOLDS: Final = 5
 _TOGETHER: Final = 20_000
 """The largest number of photos that are compared at once, because their features are in memory."""
 _AGREED: Final = 0.5
-"""If the predictions agree with a smaller share of the labels, they are too poor to find label errors."""
+"""Predictions that agree with a smaller share of the labels are too poor to find label errors."""
 _SHRINKAGE: Final = 0.3
-"""Shrinkage of the covariance towards independent features. Of 0.1, 0.3 and 0.6, the best on clothing photos."""
+"""Shrinkage of the covariance towards independent features. 0.1 and 0.6 were worse on clothing photos."""
 _STRENGTH: Final = 0.01
 """Inverse penalty of the logistic regression."""
 _NEIGHBOURS: Final = 20
@@ -50,7 +50,7 @@ class LabelIssue:
 
     @property
     def score(self) -> float:
-        """The suggested class's share of the two probabilities, from 0.9 to 1."""
+        """Probability of the suggested class, as a share of the sum of both probabilities, from 0.9 to 1."""
         return self.suggested_probability / (self.given_probability + self.suggested_probability)
 
 
@@ -63,12 +63,10 @@ class LabelErrors:
 
 
 def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
-    """Find label errors with small classifiers on the network's features, trained without the photo.
-
-    The result has the likeliest errors first.
+    """Find label errors, likeliest first, with small classifiers on the network's features, trained without the photo.
 
     The network was trained on these labels, but with augmentation and early stopping it memorises few wrong labels.
-    ``unseen`` are predictions of networks that were trained without these photos. They count as one more classifier.
+    ``unseen``, predictions of networks that were trained without these photos, count as one more classifier.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
@@ -98,11 +96,10 @@ def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPre
 def find_label_issues(
     photos: Sequence[AssignedPhoto], probabilities: Floats, classes: Sequence[str]
 ) -> list[LabelIssue]:
-    """Compare labels with predictions that did not use them. The likeliest errors come first.
+    """Compare labels with predictions that did not use the labels. The likeliest errors come first.
 
-    A label is suspect if another class is ``LEAST_ODDS`` times as likely. The thresholds of confident learning
-    (Northcutt, Jiang & Chuang 2021) found fewer errors. A probability of exactly 0 means that the classifier did not
-    learn the class. Photos with that label are skipped.
+    The thresholds of confident learning (Northcutt, Jiang & Chuang 2021) found fewer errors. Photos whose label has a
+    probability of exactly 0 are skipped, because the classifier did not learn the class.
     """
     likeliest, best = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
     own = probabilities[np.arange(len(photos)), labels_of(photos, classes)]
@@ -126,13 +123,13 @@ def out_of_fold(
 ) -> Floats:
     """Predict each photo by the mean of three small classifiers, trained on the photos of other folds.
 
-    They are linear discriminant analysis, logistic regression and nearest neighbours. The features are standardised
-    after a signed square root (Perronnin et al. 2010). Each classifier has its own temperature (Guo et al. 2017). If
-    the network was trained on these photos, its features still contain their labels. Then the predictions can find
-    label errors, but cannot prove a precision.
+    The classifiers are linear discriminant analysis, logistic regression and nearest neighbours. The features are
+    standardised after a signed square root (Perronnin et al. 2010). Each classifier has its own temperature (Guo et al.
+    2017). If the network was trained on these photos, the predictions can find label errors, but cannot prove a
+    precision.
 
     ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``
-    are probabilities ``(n, classes)`` of networks trained without the photo; they count as a fourth classifier.
+    are probabilities ``(n, classes)`` of networks trained without the photo, as a fourth classifier.
 
     Returns:
         ``float32 (n, classes)``. A class is exactly 0 if the other folds had no photo of it, and above 0 otherwise.

@@ -52,13 +52,14 @@ class _Model:
 
 @dataclass(frozen=True)
 class Measurement:
-    """Figures, and the photos behind them.
+    """Figures, and the photos on which they were measured.
 
     Attributes:
         left_out: photos that could not be downloaded or read, with the reasons.
-        learned_from: number of photos left out because the run used them for training or validation. None for a bundle.
+        learned_from: number of photos left out because the run used them for training or validation, or None for a
+            bundle.
         whole: whether every photo was used, because the data has no test split.
-        outliers: figures of photos without a product. These photos are in no other figure.
+        outliers: figures of photos without a product, which no other figure includes.
         coverage_at_precision, distances: only with a tree of labels.
         precision: the model's default precision. ``achieved`` are the figures of this precision on these photos.
     """

@@ -1,6 +1,6 @@
 """Training batches: pixels from the store, shuffled and augmented in parallel with the training.
 
-Augmentation changes photos a little each time. The saved model does not contain it.
+Augmentation changes photos a little each time, and is not part of the saved model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -66,8 +66,8 @@ class Batches:
             tf.TensorSpec((2,), tf.int64),
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
-        # TensorFlow's autotuner sleeps for 10 ms, then 20, 40 and so on, and the end of an iterator waits for it.
-        # Each epoch would last until 10.2 s or 20.5 s after its start.
+        # TensorFlow's autotuner sleeps for 10 ms, then 20, 40 and so on, and the end of an iterator waits for the
+        # autotuner: epochs would last 10.2 s or 20.5 s.
         options = tf.data.Options()
         options.autotune.enabled = False
 

@@ -31,10 +31,10 @@ _SMALLEST: Final = 32
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """The end of a training: after ``epochs``, or before a deadline on the clock, in seconds.
+    """The end of a training: after ``epochs``, or before a deadline (clock time in seconds).
 
-    The plan is to end before the deadline. If epochs are slower than planned, fewer epochs are trained: the schedule is
-    shortened after an epoch, so that the rate still falls to 0.
+    If epochs are slower than planned, the schedule is shortened after an epoch, so that the learning rate still falls
+    to 0.
     """
 
     epochs: int
@@ -46,7 +46,7 @@ class TrainingBudget:
 class ValidationPhotos:
     """Validation photos that measure the network after each epoch, and their class indices ``(n,)``.
 
-    ``pixels(start, end)`` returns a slice of them, ``uint8 (end - start, S, S, 3)``.
+    ``pixels(start, end)`` returns a slice of the photos, ``uint8 (end - start, S, S, 3)``.
     """
 
     pixels: Callable[[int, int], npt.NDArray[np.uint8]]
@@ -84,11 +84,11 @@ def fit(
     limits: TrainingBudget,
     view: FitView,
 ) -> FitOutcome:
-    """Train until the epochs or the time are over, or a person presses Ctrl-C.
+    """Train until the epochs or the time are over, or until Ctrl-C.
 
     A stopped training continues from its files, which are saved after each epoch, so a crash costs at most one epoch.
-    At the end the network gets the average of its weights. If the rate has fallen to 0, the last epoch is used: a
-    choice by validation would be chance, and make the figures too good.
+    At the end the network gets the average of its weights. If the learning rate has fallen to 0, the last epoch is
+    used, because a choice by validation would make the figures too good.
     """
     loop = _Loop(learner, recipe, batches, held, run, limits, view)
     with _ctrl_c(loop.interrupt):
@@ -115,7 +115,7 @@ class _Loop:
     progress: float = 0.0
     """Progress of the whole training, from 0 to 1."""
     full_epoch_s: float | None = None
-    """Seconds for the steps of an epoch with photos of full size. None before an epoch was timed."""
+    """Seconds for the steps of an epoch with photos of full size, or None before an epoch was timed."""
     rest_s: float = 0.0
     """Seconds to validate and to save after the steps of an epoch."""
 
@@ -219,7 +219,7 @@ class _Loop:
                 save_network(self.learner.network, self.run.best)
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
-        write_arrays(self.run.state, **state)  # written last; epochs after this file are trained again
+        write_arrays(self.run.state, **state)  # written last, so that a resumed training repeats later epochs
         self.rest_s += self.clock() - begin
 
 

@@ -11,9 +11,9 @@ import numpy.typing as npt
 from trainer.request import Arch
 
 _WARM_UP: Final = 0.1
-"""Share of the training in which the rate rises."""
+"""Share of the training in which the learning rate rises."""
 _WHATEVER_SIZE: Final = 0.2
-"""Share of an epoch's time that does not depend on the size of photos. The rest grows with their area."""
+"""Share of an epoch's time that does not grow with the photos' area."""
 
 MANY_PHOTOS: Final = 1_500
 """With fewer photos, a training needs more epochs, and every fold's network is trained in full, because a tenth of the
@@ -31,7 +31,7 @@ class Augmentation:
         shift: share of the side, in each direction.
         zoom: smallest and largest visible part of the photo, as a share of its side.
         stretch: change of width against height, as an exponent of e.
-        colour: change of brightness and contrast, as a share. The white balance changes half as much.
+        colour: change of brightness and contrast, as a share, and twice the change of white balance.
         erase: share of the photos that get a grey rectangle.
     """
 
@@ -46,7 +46,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """Until this share of the training, photos have only ``scale`` of the full side, for faster epochs."""
+    """Until the share ``until`` of the training, photos have only ``scale`` of the full side, for faster epochs."""
 
     until: float
     scale: float
@@ -60,11 +60,10 @@ class Recipe:
         epochs: the smallest number of epochs. With few photos, there are more, for at least ``steps`` steps, but at
         most ``most_epochs``.
         weight_decay: see AdamW (Loshchilov & Hutter 2019).
-        cosine: whether the rate rises over the first tenth and falls to 0 along a cosine. Otherwise the rate is
-        constant.
+        cosine: whether the learning rate rises over the first tenth and falls to 0 along a cosine, or else is constant.
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
-        average: time constant of the running average of the weights, as a share of the training. 0 for no average.
-        stages: stages with smaller photos, in order. The rest of the training has full size.
+        average: time constant of the running average of the weights, as a share of the training, or 0 for no average.
+        stages: stages with smaller photos, in order. After the last stage, photos have full size.
         large_batch: replaces ``batch`` if there are at least ``MANY_PHOTOS`` photos.
         head_first: whether the head is first trained on features of the frozen body, and the body is then fine-tuned.
             The body's batch norms never change.
@@ -139,7 +138,7 @@ _LITE: Final = replace(
 
 
 def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
-    """The recipe of an architecture. It depends on whether the weights are pretrained."""
+    """The recipe of an architecture with pretrained or with random weights."""
     if arch is Arch.SIMPLE:
         return _SIMPLE
     if arch is Arch.CNN:

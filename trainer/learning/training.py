@@ -41,7 +41,7 @@ _LEAST_SPREAD: Final = 1e-6
 
 @dataclass(frozen=True)
 class Predictions:
-    """A network's class logits ``float32 (n, classes)``, and the features behind them, ``float32 (n, D)``."""
+    """A network's class logits ``float32 (n, classes)`` and features ``float32 (n, D)``."""
 
     logits: npt.NDArray[np.float32]
     features: npt.NDArray[np.float32]
@@ -82,7 +82,7 @@ class Predictor:
             end = min(start + _CHUNK, len(new))
             pixels = tf.cast(self._store.take(new[start:end]), tf.float32)
             self._rows |= zip(new[start:end], self._body(pixels).numpy(), strict=True)
-            if self._saved and (end % SHARD == 0 or end == len(new)):  # a crash loses only this part
+            if self._saved and (end % SHARD == 0 or end == len(new)):  # a crash loses at most one shard
                 self._saved.add({sha256: self._rows[sha256] for sha256 in new[(end - 1) // SHARD * SHARD : end]})
 
     def images_per_s(self, sha256s: Sequence[str]) -> float:
@@ -98,7 +98,7 @@ class Predictor:
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
     """A run's initial network. The same seed gives the same network.
 
-    ``begun``: load no weights, because saved weights will replace them and the initial file may be gone.
+    ``begun``: load no initial weights, because saved weights replace them and the initial file may be gone.
     """
     keras.utils.set_random_seed(args.seed)
     weights = NamedWeights.NONE if begun else parse_weights(args.weights)
@@ -126,7 +126,7 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 class Training:
     """The training of one network, with its training photos and its validation photos.
 
-    ``outliers`` show no product; only the unknown score uses them. ``features`` caches features of the network's
+    ``outliers`` are photos without a product, only for the unknown score. ``features`` caches features of the network's
     initial body.
     """
 
@@ -158,7 +158,7 @@ class Training:
     def train(self, network: keras.Model, deadline: float | None, view: FitView) -> FitOutcome:
         """Train a network of :func:`new_network` in place. Continues a stopped training.
 
-        ``deadline`` is a time of :func:`time.monotonic`. None without a limit.
+        ``deadline`` is a time of :func:`time.monotonic`, or None without a limit.
         """
         args, recipe = self.args, recipe_of(self.args)
         if recipe.head_first and not self.run.state.is_file():
@@ -171,19 +171,19 @@ class Training:
         outcome = fit(learner, recipe, self.batches(), held, self.run, TrainingBudget(args.epochs, deadline), view)
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
-        # With few validation photos the choice is chance: an early epoch may be the best on thirty photos.
-        self.run.forget_judgement()  # figures from before the stop
+        # With few validation photos the choice of an epoch is chance: an early epoch may be best on thirty photos.
+        self.run.forget_judgement()  # delete figures from before the stop
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, best_epoch=outcome.history[-1].epoch)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
-        """Features, labels and groups of the photos that fit a head. If there are many photos, only a sample."""
+        """Features, labels and groups of the photos that fit a head: a sample if there are many photos."""
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         features = predictor.features([self.photos[i].sha256 for i in chosen])
         return features, self.labels[chosen], [self.photos[i].group for i in chosen]
 
     def fit_head(self, predictor: Predictor) -> float:
-        """Fit only the last layer, in place: a logistic regression on features. Returns its inverse penalty."""
+        """Fit only the last layer, in place: a logistic regression on features. Returns the inverse penalty."""
         features, labels, groups = self.head_rows(predictor)
         strength = best_strength(features, labels, groups, self.args.seed)
         layer = predictor.network.get_layer("logits")
@@ -192,7 +192,7 @@ class Training:
 
     @cached_property
     def class_weights(self) -> npt.NDArray[np.float32] | None:
-        """The weight of a photo of each class ``(classes,)``. None if all photos count the same."""
+        """The weight of a photo of each class ``(classes,)``, or None if all photos count the same."""
         if self.args.balance is not Balance.WEIGHTS:
             return None
         return class_weights(np.bincount(self.labels, minlength=len(self.args.classes)).tolist())
@@ -272,9 +272,9 @@ def _logistic(strength: float) -> LogisticRegression:
 
 
 def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Variable]]:
-    """Freeze the layers that a recipe does not train. Returns the other variables, from early to late.
+    """Freeze the layers that a recipe does not train. Returns the trained variables, from early to late.
 
-    In pretrained networks every batch norm is frozen: small batches would damage statistics of millions of photos.
+    In pretrained networks every batch norm is frozen, because small batches would damage its statistics.
     """
     late = late_layers(Arch(network.name), network) if recipe.late_only else network.layers
     for layer in network.layers:

@@ -71,7 +71,7 @@ class Learner:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Give the network the average of its weights inside the block."""
+        """Replace the network's weights by their average inside the block."""
         own = [v.numpy() for v in self._averaged]
         self._give(self._average)
         try:
@@ -89,7 +89,7 @@ class Learner:
         return {"steps": np.array(self._steps), **arrays}
 
     def restore(self, state: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Restore a state. InputError if it is from another network."""
+        """Restore a state. Raises InputError if the state is from another network."""
         arrays = self._variables()
         if any(f"v{i}" not in state or state[f"v{i}"].shape != tuple(v.shape) for i, v in enumerate(arrays)):
             msg = "The saved state is from another network; train again."
@@ -143,7 +143,7 @@ class Pace:
 
 
 def measure_pace(learner: Learner, size: int, batch: int, clock: Callable[[], float] = time.perf_counter) -> Pace:
-    """Time training steps: the fastest of four, after a first step that compiles.
+    """Measure the time of the fastest of four training steps, after a first step that compiles.
 
     The steps train on noise ``(batch, size, size, 3)``, so do not use the network afterwards.
     """
@@ -152,7 +152,7 @@ def measure_pace(learner: Learner, size: int, batch: int, clock: Callable[[], fl
     targets = tf.zeros((batch, learner.network.output_shape[-1]))
     for _ in range(1 + _TIMED):
         began = clock()
-        float(learner.step(pixels, targets, 0.0, 0.0)[0])  # waits for the step
+        float(learner.step(pixels, targets, 0.0, 0.0)[0])  # wait until the step is done
         seconds.append(clock() - began)
     first, *steps = seconds
     return Pace(batch / min(steps), first - min(steps))

@@ -26,7 +26,7 @@ from trainer.networks.efficientnet_lite import lite_body
 from trainer.request import Arch, NetworkChoice, Preset
 
 Downloaded: TypeAlias = Callable[[int, int | None], None]
-"""Called with the received bytes, and the total bytes or None if the server does not send the total."""
+"""Progress callback: (received bytes, total bytes or None if unknown)."""
 _DROPOUT: Final = 0.2
 _KERNELS: Final = "weights_tf_dim_ordering_tf_kernels"
 _TIMEOUT_S: Final = 10.0
@@ -37,9 +37,9 @@ _CHUNK: Final = 1 << 16
 class Plan:
     """The choices of a preset.
 
-    The network is the first backbone whose package is installed, at that backbone's size in pixels. Other pretrained
-    networks get the size of the last backbone, networks with random weights ``size``. ``length`` multiplies the
-    recipe's epochs.
+    The network is the first backbone whose package is installed, at that backbone's size in pixels. All other
+    pretrained networks get the size of the last backbone. Networks with random weights get ``size``. ``length``
+    multiplies the recipe's epochs.
     """
 
     backbones: Mapping[Arch, int]
@@ -64,8 +64,8 @@ PRESETS: Final[Mapping[Preset, Plan]] = MappingProxyType(
 def cnn(classes: int) -> keras.Model:
     """Our own network: small enough for a CPU, deep enough for product photos. Takes photos of any size.
 
-    Two strided convolutions, then wider stages at 1/4, 1/8 and 1/16 of the size, two of them with a residual block.
-    Batch norm and ReLU follow every convolution (He et al. 2016). An int8 model can use the 8-bit pixels directly.
+    Two strided convolutions, then wider stages at 1/4, 1/8 and 1/16 of the size, two with a residual block. Batch norm
+    and ReLU follow every convolution (He et al. 2016). An int8 model can use the 8-bit pixels directly.
     """
     image = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(image)
@@ -99,7 +99,7 @@ def _residual(x: keras.KerasTensor) -> keras.KerasTensor:
 def simple(size: int, classes: int) -> keras.Model:
     """The classic textbook network: three blocks of convolution and pooling, then dense layers.
 
-    Not a ``keras.Sequential``, because a loaded ``Sequential`` does not connect the outputs of its layers.
+    A loaded ``keras.Sequential`` would not connect the outputs of its layers.
     """
     image = keras.Input((size, size, 3), name="image")
     x = layers.Rescaling(1 / 255)(image)
@@ -140,7 +140,7 @@ _FAMILIES: Final[Mapping[Arch, tuple[Any, bool]]] = MappingProxyType(
         Arch.RESNET50_V2: (applications.ResNet50V2, False),
     }
 )
-"""Architecture → Keras's function, and whether its network scales pixels itself."""
+"""Architecture → Keras's function, and whether the function's network scales pixels."""
 
 
 def _with_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
@@ -197,8 +197,8 @@ def fetch(
 ) -> Path:
     """The path of a weights file. Downloads the file if it is missing. ``wanted_by`` is the network, for messages.
 
-    An incomplete download leaves no file. InputError: the download was incomplete, the server did not answer within
-    ``timeout_s``, or the file is not the published file.
+    An incomplete download leaves no file. Raises InputError if the download is incomplete, the server does not answer
+    within ``timeout_s``, or the file is not the published file.
     """
     path = folder / file.name
     if path.is_file():
@@ -232,7 +232,7 @@ def _download(url: str, progress: Downloaded, timeout_s: float) -> bytes:
 
 
 def _answer(url: str, timeout_s: float) -> HTTPResponse:
-    """The response's headers. The time limit also covers the name look-up and the tries of all addresses."""
+    """Get the response's headers. The time limit includes the name look-up and the tries of all addresses."""
     answer: Future[HTTPResponse] = Future()
 
     def ask() -> None:

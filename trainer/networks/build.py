@@ -48,12 +48,12 @@ Shapes = Counter[tuple[int, ...]]
 
 
 def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alpha: float | None) -> keras.Model:
-    """Build a network. Its head is always random.
+    """Build a network with a random head.
 
     ``weights`` may be a file for the body: a ``.weights.h5`` or old ``.h5`` of the body alone, a ``.keras`` model of
     the same architecture with any head, or a ``.pth`` of an EfficientNet-Lite.
 
-    InputError: the weights cannot be read or downloaded, or do not fit.
+    Raises InputError if the weights cannot be read or downloaded, or do not fit.
     """
     match arch:
         case Arch.CNN:
@@ -86,7 +86,7 @@ def _forget_soon(network: keras.Model) -> None:
 
 
 def weights_file(choice: NetworkChoice, progress: Downloaded | None = None) -> Path | None:
-    """A network's file of initial weights; None for random weights. InputError if damaged or unavailable."""
+    """A network's file of initial weights, or None for random weights. Raises InputError if the file is unusable."""
     match choice.weights:
         case NamedWeights.NONE:
             return None
@@ -105,7 +105,7 @@ def features_model(network: keras.Model) -> keras.Model:
 
 def _whole_model(path: Path) -> keras.Model:
     try:
-        with ZipFile(path):  # for other files, Keras reports a missing file
+        with ZipFile(path):  # Keras reports other files as missing
             return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         msg = f"Expected a Keras model in {path}, but it is damaged or needs custom code ({error}); pass another file."
@@ -176,10 +176,10 @@ def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
 
 
 def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[NetworkChoice, str | None]:
-    """Choose the network of a training. Also returns a line for a person if Hangtag chose the architecture.
+    """Choose the network of a training. Also returns a line for the user if Hangtag chose the architecture.
 
-    Without ``arch``, the given weights decide. Without weights, the preset decides, and its weights come from a
-    package. ``get`` works like :func:`weights_file`.
+    Without ``arch``, the weights decide. Without weights, the preset decides, and its weights come from a package.
+    ``get`` works like :func:`weights_file`.
     """
     plan = PRESETS[request.preset or Preset.GOOD]
     weights = parse_weights(request.weights) if request.weights else None

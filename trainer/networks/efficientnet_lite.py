@@ -2,7 +2,7 @@
 
 Because of ReLU6, and without squeeze-and-excite, int8 loses little accuracy, and every edge device can run the network.
 ImageNet weights come as packages (Apache-2.0), with PyTorch's names. When the weights are read, the batch norms are
-folded into the convolutions: the outputs are the same, and labelling and fine-tuning are faster.
+folded into the convolutions, for speed.
 """
 
 import hashlib
@@ -114,7 +114,7 @@ _NORMS: Final[Mapping[str, str]] = MappingProxyType(
 
 
 def read_folded(file: Path) -> Folded:
-    """The body's layers in a ``.pth`` file. InputError: the file is damaged, or not for an EfficientNet-Lite."""
+    """Read the body's layers from a ``.pth`` file. Raises InputError if the file is damaged or for another network."""
     arrays = {name: array for name, array in read_torch_weights(file).items() if not name.startswith("_fc.")}
     try:
         with np.errstate(all="ignore"):
@@ -167,7 +167,7 @@ def package_of(arch: Arch) -> str:
 def packaged_weights(arch: Arch) -> Path:
     """The weights file inside a package. The package's code is not imported.
 
-    NotInstalledError: the package is missing. InputError: its file is not the published file.
+    Raises NotInstalledError without the package, and InputError if its file is not the published file.
     """
     package, sha256 = package_of(arch), _LITE[arch].sha256
     name = f"{package.replace('-', '_')}/models/{arch.replace('_', '-')}-{sha256[:8]}.pth"

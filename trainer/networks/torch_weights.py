@@ -34,7 +34,7 @@ _UNREADABLE: Final = (
 
 
 def read_torch_weights(path: Path) -> Arrays:
-    """Read a dictionary of tensors. InputError if the file is damaged or contains anything else."""
+    """Read a dictionary of tensors. Raises InputError if the file is damaged or contains anything else."""
     data = path.read_bytes()
     try:
         weights, storages = (_read_zip if data.startswith(b"PK") else _read_old)(data)
@@ -106,7 +106,7 @@ class _Dict(dict[Any, Any]):
 
 
 class _Unpickler(pickle._Unpickler):  # the C version allocates any size that a file claims (CPython issue 115952)
-    """Reads a dictionary of tensors. ``kinds`` gets the type of each storage. Other opcodes and names are refused."""
+    """Reads a dictionary of tensors. ``kinds`` gets the type of each storage. Refuses all other opcodes and names."""
 
     dispatch: ClassVar[Any] = {code: pickle._Unpickler.dispatch[code] for code in _OPCODES} | {
         pickle.EMPTY_DICT[0]: lambda self: self.append(_Dict()),

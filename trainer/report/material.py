@@ -39,7 +39,7 @@ class Speed:
 
     @property
     def rows(self) -> dict[str, str]:
-        """Name → plain text."""
+        """Rows of a table: name → plain text."""
         threads = number_of(self.threads, "thread")
         return {
             "Parameters": f"{self.parameters:,}",
@@ -77,7 +77,7 @@ class ReportMaterial:
 
     @property
     def split(self) -> Judged:
-        """The kind of the shown photos."""
+        """The group of photos whose figures are shown."""
         return self.evaluation.shown if self.evaluation.shown in self.judged else Judged.VAL
 
     @property
@@ -102,7 +102,7 @@ class ReportMaterial:
 
     @property
     def caveat(self) -> str:
-        """A warning if the figures are not from test photos. Empty otherwise."""
+        """A warning about figures that are not from test photos, or an empty text."""
         if self.split is Judged.TEST:
             return ""
         if self.split is Judged.CV:
@@ -119,7 +119,7 @@ class ReportMaterial:
 
     @property
     def found_on(self) -> str:
-        """The photos behind the thresholds, in words."""
+        """The photos on which thresholds were set, in words."""
         others = self.confidence.out_of_fold
         own = f"{number_of(self.confidence.rows - others, 'photo')} outside the network's training"
         by_folds = f", and on {number_of(others, 'photo')} by networks that were trained without them"
@@ -131,7 +131,7 @@ class ReportMaterial:
         return next((one for one in self.confidence.targets if one.precision == self.confidence.precision), None)
 
     def realised(self, target: PrecisionTarget, split: Judged) -> AchievedPrecision | None:
-        """The figures of a target on some photos. None if they were not measured."""
+        """The figures of a target precision on some photos, or None if not measured."""
         by_split = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
         return by_split.of(split) if by_split else None
 
@@ -144,17 +144,17 @@ class ReportMaterial:
             return f"{self._unpromised[0]} {unpromised}"
         return (
             f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of "
-            f"your photos without review and sends the others to a person.{self._in_tree(target)}"
+            f"your photos without review and sends the other photos to a person.{self._in_tree(target)}"
         )
 
     @property
     def instead(self) -> list[str]:
-        """Sentences on the surest photos and on weak classes, if there is no promise. Empty otherwise."""
+        """Sentences on the surest photos and on weak classes. Empty if there is a promise."""
         return [] if self.ruling else self._unpromised[1:]
 
     @property
     def advice(self) -> str:
-        """Ways to reach a promise, if there is none. Empty otherwise."""
+        """Ways to reach a promise. Empty if there is a promise."""
         return advice_for_promise(self.args, folds_may_prove=self.evaluation.folds_may_prove)
 
     @property
@@ -166,33 +166,32 @@ class ReportMaterial:
         if not target.level_coverage:
             return ""
         if not sum(target.level_coverage[1:]):
-            return (
-                " All of these get a class: no label above the classes was proved, or such labels would not add photos."
-            )
-        return f" Of these, about {rounded(target.level_coverage[0])} get a class, the others a label above classes."
+            return " All these photos get a class: labels above the classes were not proved, or would not add photos."
+        share = rounded(target.level_coverage[0])
+        return f" About {share} of your photos get a class, the other labelled photos get a label above classes."
 
     @property
     def outcome(self) -> str:
-        """A sentence on whether test photos confirm the default target. Empty without test photos."""
+        """A sentence on whether test photos confirm the default target, empty without test photos."""
         target = self.ruling
         achieved = self.realised(target, Judged.TEST) if target else None
         if target is None or achieved is None:
             return ""
         if not achieved.automatic or achieved.precision is None:
-            return "On the test photos it would label none without review."
+            return "On the test photos Hangtag would label none without review."
         less = ", below the target" if achieved.precision < target.precision else ""
         if less and achieved.precision_95 and achieved.precision_95[1] >= target.precision:
             less = f"{less}, but within chance"
         right = achieved.automatic - achieved.wrong
         return (
-            f"On the test photos it labels {rounded(achieved.coverage)} without review, and {right:,} of these "
-            f"{achieved.automatic:,} are right: {percent(achieved.precision)} ({between(achieved.precision_95)} "
+            f"On the test photos Hangtag labels {rounded(achieved.coverage)} without review, and {right:,} of "
+            f"{achieved.automatic:,} labels are right: {percent(achieved.precision)} ({between(achieved.precision_95)} "
             f"with 95% confidence){less}."
         )
 
     @property
     def within_limit(self) -> float:
-        """Expected share of new photos of the classes within the limit of the unknown score; 1.0 without a limit."""
+        """Expected share of new photos of the classes within the limit of the unknown score, or 1.0 without a limit."""
         held = self.confidence.rows - self.confidence.out_of_fold
         return expected_within(held) if self.confidence.unknown else 1.0
 

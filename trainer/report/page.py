@@ -34,7 +34,7 @@ _LUMA: Final = np.array((0.299, 0.587, 0.114), np.float32)
 _COLOURED: Final = 0.75
 _HEATS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLOURS: Final = np.array([(13, 8, 135), (126, 3, 168), (204, 71, 120), (248, 149, 64), (240, 249, 33)])
-"""The heat map's colours, blue, red, yellow, in even steps. Also for colour-blind people (matplotlib's plasma)."""
+"""The heat map's colours in even steps, also for colour-blind people (matplotlib's plasma: blue, red, yellow)."""
 
 _Values = dict[str, object]
 """The template's values for one section."""
@@ -95,7 +95,7 @@ def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, 
 
 
 def _mistakes(material: ReportMaterial) -> _Values:
-    """The surest mistakes first, with heat maps. Out-of-fold mistakes have none: the folds' networks are gone."""
+    """The surest mistakes first, with heat maps unless the mistakes are out-of-fold, from deleted networks."""
     judged, names = material.shown, material.args.classes
     predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != judged.labels)
@@ -174,7 +174,7 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
 
 
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
-    """Texts with the depth of their colour: a square root, so that a few mistakes are visible next to many hits."""
+    """Cells: texts, and colour depths by square root, so that few mistakes are visible beside many hits."""
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 

@@ -155,7 +155,7 @@ def write_report(
     """Evaluate the best network on validation and test, compute its thresholds, and write the reports.
 
     ``folds`` has other networks' predictions for held-out training photos. ``seconds`` is the training time.
-    ``advance`` is called with (step, finished, all). ``predictor`` is the best network, if it is in memory.
+    ``advance`` is called with (step, finished, all). ``predictor`` is the best network, if already in memory.
     """
     run, args, history = training.run, training.args, read_history(training.run.history)
     predictor = predictor or Predictor(keras.saving.load_model(run.best, compile=False), training.store)
@@ -215,7 +215,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     write_predictions(
         run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
     )
-    # Written last. An export needs this file, so all other files then match best.keras.
+    # Written last. An export needs this file, so that all other files match best.keras.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
 
@@ -237,7 +237,7 @@ def write_predictions(
 ) -> None:
     """Write ``predictions.csv``: a row for each validation and test photo. Paths are relative to the data.
 
-    ``status`` is as in a job with the model's default precision. With a tree, so are ``answer`` and its level.
+    ``status`` and, with a tree, ``answer`` and its level are as in a job with the default precision.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     nodes = confidence.ruling.nodes if confidence.ruling else {}
@@ -286,9 +286,9 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 
 
 def keep_for_export(training: Training) -> None:
-    """Copy files for the export, which then works without the photos.
+    """Copy the files that an export needs, so that the export works without the data.
 
-    These are pixels of validation photos and of some training photos, and files of some validation photos.
+    These files have pixels of validation photos and of some training photos, and files of some validation photos.
     """
     run = training.run
     held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]
@@ -309,7 +309,7 @@ def keep_for_export(training: Training) -> None:
 
 
 def _bytes_of(photo: AssignedPhoto) -> bytes | None:
-    """The bytes of a photo. None if the photo is gone or was replaced: the label may be wrong now."""
+    """The bytes of a photo, or None if the photo is gone or was replaced: the label may be wrong now."""
     try:
         data = read_photo(photo.path)
     except ImageError:

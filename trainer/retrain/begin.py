@@ -28,13 +28,13 @@ SPLITS_FILE: Final = "splits.csv"
 
 
 def champion_of(registry: Registry, name: str) -> int:
-    """The champion's version. 0 if there is none."""
+    """The champion's version, or 0 without a champion."""
     return registry.history(name).state().aliases.get(CHAMPION, 0)
 
 
 @dataclass(frozen=True)
 class NewCycle:
-    """A cycle that may begin. ``note`` is called with each remark for a person."""
+    """A cycle that may begin. ``note`` is called with each remark for the user."""
 
     config: RetrainConfig
     registry: Registry
@@ -42,7 +42,7 @@ class NewCycle:
     tools: CycleTools
 
     def undrifted(self, note: Callable[[str], None]) -> str | None:
-        """Why there is no reason to retrain. None if a job has drifted since the champion was promoted."""
+        """The reason not to retrain, or None if a job has drifted since the champion was promoted."""
         name, jobs = self.config.name, self.config.drift.jobs
         if not jobs:
             msg = 'Expected folders of jobs for the drift check, found none; set jobs = ["jobs"] under [drift].'
@@ -60,8 +60,8 @@ class NewCycle:
     def begin(self, why: str, note: Callable[[str], None], view: "TrainingView") -> CycleFolder | None:
         """Collect the photos and make a cycle's folder. Returns None if nothing changed.
 
-        The folder gets its final name when it is complete. The settings in it do not change, so settings that would
-        fail only after hours of training are checked first.
+        The folder gets its final name when it is complete. Its settings do not change, so settings that would fail only
+        after hours of training are checked first.
         """
         config, finished = self.config, self.cycles.finished()
         last, champion = finished[-1] if finished else None, champion_of(self.registry, config.name)
@@ -69,7 +69,7 @@ class NewCycle:
         known = read_splits(splits) if splits else []
         labels = self._labels_of(champion) if champion else ()
         folder = CycleFolder(self.cycles.path / COLLECTING)
-        shutil.rmtree(folder.path, ignore_errors=True)  # from a killed process
+        shutil.rmtree(folder.path, ignore_errors=True)  # left by a killed process
         try:
             earlier = last.path if last else None
             collected = self.tools.collect(config, folder.path, earlier, known, self.tools.cache(), view.advance)
@@ -100,11 +100,11 @@ class NewCycle:
         )
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
-        """The earlier splits to extend. None for a first model without splits.
+        """The earlier splits to extend, or None for a first model without splits.
 
-        These are the splits of the latest finished cycle in this folder. If the champion's splits contain all of them
-        and more, then another machine has run a cycle since, and the champion's splits are used. Without a finished
-        cycle, the champion's splits are used, or else those in the settings.
+        The splits are from the latest finished cycle in this folder. If another machine has run a cycle since, the
+        champion's splits contain all these splits and more, and are used. Without a finished cycle, the splits are from
+        the champion, or else from the settings.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None
@@ -124,7 +124,7 @@ class NewCycle:
         return splits
 
     def _labels_of(self, champion: int) -> tuple[str, ...]:
-        """The champion's labels. Reads the complete bundle, to find damage now and not after hours of training."""
+        """The champion's labels. Reads the complete bundle, to find damage before hours of training."""
         name = self.config.name
         bundle = open_bundle(self.registry.path(name, champion))
         for file in bundle.manifest.files:
@@ -158,7 +158,7 @@ def _assignments(splits: Path) -> set[tuple[str, Split]]:
 def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
     """Refuse to test a champion on its own training photos.
 
-    ``own`` are the splits of the champion's training, None if unknown. ``photos`` have the splits of the test.
+    ``own`` are the splits of the champion's training, or None if unknown. ``photos`` have the splits of the test.
     """
     if own is None:
         return

@@ -50,8 +50,8 @@ def collect(
     Args:
         config: the settings of the retraining.
         folder: the folder of the cycle.
-        earlier: folder of the last finished cycle, for comparison. None for a first cycle.
-        known: photos of the extended splits, for comparison if there is no earlier cycle.
+        earlier: folder of the last finished cycle, for comparison, or None for a first cycle.
+        known: photos of the splits to extend, for comparison if there is no earlier cycle.
         cache: folder for downloaded photos.
         advance: called with (``Fetching`` or ``Reading``, finished, all).
     """
@@ -126,7 +126,7 @@ def _table_notes(dataset: Dataset) -> tuple[str, ...]:
 def _resolved_by_bytes(
     votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap
 ) -> tuple[list[PhotoVotes], dict[Path, str]]:
-    """The votes, grouped by photos' bytes, and the SHA-256 of files outside the data that votes name.
+    """Group votes by the bytes of photos. Also returns the SHA-256 of files outside the data that votes name.
 
     Votes get the current names of classes: ``boots`` and ``shoes`` agree after the two are merged.
     """
@@ -241,7 +241,7 @@ def _labels(photos: Iterable[tuple[str | None, str]]) -> _Labels:
 
 
 def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
-    """A digest of all photos, labels and products. It ignores their order, and copies with the same label."""
+    """A digest of all photos, labels and products, regardless of order and of copies with the same label."""
     facts = {(photo.sha256, photo.label, photo.product or "") for photo in photos if photo.sha256}
     digest = hashlib.sha256()
     for fact in sorted(facts):

@@ -26,13 +26,13 @@ from trainer.splits.assigned import AssignedPhoto, read_splits
 _ROUNDS: Final = 60
 _FEWEST: Final = 5
 _SECONDS: Final = 10.0
-"""Seconds after which no further round begins, unless there were too few rounds. Large models are slow."""
+"""After this many seconds no further round begins, unless there were too few rounds."""
 
 Advance = Callable[[str, int, int], None]
 
 
 class Contestant(NamedTuple):
-    """A model's name (``shop@3``), its bundle, and the ``splits.csv`` of its training. None if there are no splits."""
+    """A model's name (``shop@3``), its bundle, and the ``splits.csv`` of its training, or None without splits."""
 
     name: str
     bundle: Path
@@ -44,11 +44,11 @@ def compare(
 ) -> Comparison:
     """Compare two bundles by their default variants. Each model gets pixels of its own preprocessing.
 
-    Missing and unreadable photos are left out for both models. ``unread`` is their number.
+    ``unread`` is the number of missing and unreadable photos, which are left out for both models.
 
     Args:
-        challenger: its splits contain the frozen test split.
-        champion: None for a first model. Its splits list the test photos that were used to choose it.
+        challenger: a model whose splits contain the frozen test split.
+        champion: a model whose splits list the test photos that were used to choose it, or None.
         classes: renamed and dropped classes of the champion.
         cache: folder for decoded photos.
         advance: called with (step, finished, all).
@@ -122,7 +122,7 @@ def _predictions(
 def read_frozen_photos(
     photos: Sequence[AssignedPhoto], stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
 ) -> list[AssignedPhoto]:
-    """Decode photos that a store lacks. Drops photos that one of the stores cannot decode: the test is paired."""
+    """Decode photos that a store lacks. Drops photos that a store cannot decode, because the test is paired."""
     lacking = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
     done, total = count(1), sum(map(len, lacking))
     for store, files in zip(stores, lacking, strict=True):
@@ -134,7 +134,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
     """Measure the bundles' default models on one thread, batch by batch in turns, each at its own photo size.
 
     If the defaults are different variants, both float32 models are measured. The fastest batch counts, in CPU time of
-    the thread, so that other work on the machine matters little.
+    the thread, so that other programs have little effect.
     """
     tasks, compared, default = [], [], []
     manifests = [open_bundle(bundle).manifest for bundle in bundles]
@@ -159,7 +159,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
 def quickest(
     tasks: Sequence[Callable[[], object]], rounds: int, on_round: Callable[[int, int], None], clock: Callable[[], float]
 ) -> list[float]:
-    """The shortest time of each task. The tasks take turns. The first round is a warm-up."""
+    """The shortest time of each task. Tasks run in turns, after a warm-up round."""
     best = [float("inf")] * len(tasks)
     start = clock()
     for number in range(rounds + 1):

@@ -1,6 +1,6 @@
-"""Compares both models' predictions on the same test photos; computes the gate's figures except size and speed.
+"""Compares both models' predictions on the same test photos. Computes the gate's figures except size and speed.
 
-The functions are pure. Photos of one group count less than 1 each: see :mod:`models.statistics.intervals`.
+Each photo of a group has a weight below 1; see :mod:`models.statistics.intervals`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -42,7 +42,7 @@ class ModelPredictions:
         labels: the model's labels, in the order of the columns.
         probabilities: ``float32 (n, classes)``.
         sure: whether the model labels a photo without review, ``(n,)``, with the thresholds of ``precision``.
-        own_sure, own_precision: the same with the model's default precision.
+        own_sure, own_precision: like ``sure`` and ``precision``, with the model's default precision.
     """
 
     name: str
@@ -91,11 +91,11 @@ def compare_predictions(
     unread: int = 0,
     chosen_on: Collection[str] | None = None,
 ) -> Comparison:
-    """Compare both models on photos of the champion's classes. Other photos only measure the challenger.
+    """Compare both models on photos of the champion's classes. Photos of new classes only measure the challenger.
 
     A photo of a common class is wrong if the challenger gives a new class, or the champion a dropped class. ``unread``
     is the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that were used to choose
-    the champion, None if unknown.
+    the champion, or None if unknown.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -168,10 +168,9 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 
 
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
-    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test. None with fewer than two photos.
+    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test, or None with fewer than two photos.
 
-    The test is more sensitive than a test of accuracy, because a better model is surer on all photos, not
-    only where a label changes.
+    The test is more sensitive than a test of accuracy, because a better model is surer on all photos.
     """
     photos, gained = len(groups), champion - challenger
     if photos < 2:  # noqa: PLR2004 - one photo has no spread
@@ -258,7 +257,7 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) ->
     gaps = [_gaps(one, groups) for one in (champion, challenger)]
 
     def errors(drawn: npt.NDArray[np.int64]) -> Floats:
-        """Both calibration errors, if each group is drawn this often."""
+        """Both models' calibration errors, with each group drawn ``times`` often."""
         return np.array([np.abs(drawn @ gap).sum() / (drawn @ sizes) for gap in gaps])
 
     rng, count = np.random.default_rng(_SEED), len(sizes)

@@ -125,7 +125,7 @@ class ExportSettings(_Section):
 
 
 class GateSettings(_Section):
-    """``[gate]``: limits for a challenger. Points are hundredths of a share. ``None`` is no limit."""
+    """``[gate]``: limits for a challenger. Points are percentage points. ``None`` means no limit."""
 
     max_unread_share: Share = 0.02
     min_gain_points: Points = 0.0
@@ -160,8 +160,8 @@ class ClassMap(_Section):
     def check(self, champion: Sequence[str]) -> None:
         """Check this map against the champion's labels, to find typos before hours of training.
 
-        A map stays in its file after the model with the new names is promoted, because photos may still be in folders
-        with the old name. So the champion may know the new name already, or lack a dropped class.
+        The map stays after the model with the new names is promoted, because folders may still have the old name. The
+        champion may thus already have the new name, or lack a dropped class.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():
@@ -230,7 +230,7 @@ class MlflowSettings(_Section):
 
 
 class RetrainConfig(_Section):
-    """The settings of a retraining. Its cycles are in ``folder``. After reading, paths are absolute."""
+    """The settings of a retraining, with absolute paths. ``folder`` has the cycles."""
 
     name: Annotated[str, _checked_by(check_model_name)]
     data: Placed

@@ -47,7 +47,7 @@ class CycleOptions:
     """Options of one call of ``hangtag retrain``.
 
     ``when``: ``data``, or ``drift`` to begin only if a job of the champion has also drifted. ``restart``: abandon an
-    unfinished cycle. If its challenger is published, the cycle is finished first.
+    unfinished cycle, or finish the cycle if its challenger is published.
     """
 
     when: Literal["data", "drift"] = "data"
@@ -57,8 +57,8 @@ class CycleOptions:
 def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools: CycleTools | None = None) -> Outcome:
     """Run a complete cycle, or continue an unfinished cycle.
 
-    BusyError: another process runs a cycle of this model. StoppedError: a person pressed Ctrl-C, and the next call
-    continues the cycle. A permanent error ends the cycle. After other errors the next call continues it.
+    Raises BusyError if another process runs a cycle of this model, and StoppedError after Ctrl-C. A permanent error
+    ends the cycle. After all other errors, the next call continues the cycle.
     """
     registry, cycles, tools = open_registry(config.registry), Cycles(config.folder), tools or CycleTools()
     with only_cycle(registry.model_storage(config.name)):
@@ -81,8 +81,8 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
 def only_cycle(model: Storage) -> Iterator[None]:
     """Hold the lock of a model, or raise BusyError. The kernel releases the lock when this process ends.
 
-    It is a POSIX record lock, because child processes would inherit a ``flock``. Its file is next to the model's
-    versions, so machines that share the disk by NFS also exclude each other.
+    The lock is a POSIX record lock, because child processes would inherit a ``flock``. The lock's file is next to the
+    model's versions, so machines that share the disk by NFS also exclude each other.
     """
     model.scratch.mkdir(parents=True, exist_ok=True)
     with open_lock(model.scratch / _LOCK) as file:

@@ -1,6 +1,6 @@
 """The folders of cycles, ``<folder>/000003/``, and the JSON records that the steps of a cycle write there.
 
-Points are hundredths of a share. A field ``x_95`` is the 95% interval of the field ``x``.
+Points are percentage points. A field ``x_95`` is the 95% interval of the field ``x``.
 """
 
 import json
@@ -21,7 +21,7 @@ from trainer.run import Inside
 from worker.catalogue_diff import CatalogueFigures
 
 COLLECTING: Final = ".collecting"
-"""The folder of collected photos, before we know whether any are new."""
+"""Folder of the collected photos until they are compared with the previous cycle."""
 
 R = TypeVar("R", bound=BaseModel)
 
@@ -34,8 +34,8 @@ def now_text() -> str:
 class CycleStatus(StrEnum):
     """How a cycle ended.
 
-    ``failed``: abandoned by ``--restart``, or after a permanent error. After other errors a cycle continues without
-    outcome.
+    ``failed``: abandoned by ``--restart``, or after a permanent error. After other errors a cycle has no outcome, and
+    continues.
     """
 
     PROMOTED = "promoted"
@@ -79,8 +79,7 @@ class Outcome(CycleRecord):
 
     Attributes:
         number: number of the cycle; 0 if no cycle began.
-        champion: the model that the challenger is compared with, such as ``shop@3``. If there was nothing to do, the
-        current champion.
+        champion: the model in the comparison with the challenger, such as ``shop@3``, or else the current champion.
         reasons: why the challenger was refused (even if a person promoted it later), or why no cycle began.
         seconds: step → seconds, over all processes that worked on the cycle.
     """
@@ -102,7 +101,7 @@ class Correction(CycleRecord):
 
     Attributes:
         image: the photo's path in ``dataset.csv``, or the SHA-256 of its bytes if no path is known.
-        was: the label before; None for a new photo.
+        was: the photo's earlier label, or None for a new photo.
         outcome: ``applied``, ``added``, ``agrees``, ``conflict``, ``dropped`` or ``not_found``.
     """
 
@@ -117,7 +116,7 @@ class Collected(CycleRecord):
     """The data of a cycle (``collected.json``). The photos are in ``dataset.csv``.
 
     Attributes:
-        fingerprint: digest of all photos, labels and products. Unchanged if there is nothing new.
+        fingerprint: digest of all photos, labels and products.
         outliers: number of photos without a product.
         new, gone, relabeled: number of photos that differ from the previous cycle.
         dropped: class → number of photos, for dropped classes.
@@ -138,7 +137,7 @@ class Collected(CycleRecord):
 
 
 class PairedAccuracy(CycleRecord):
-    """The accuracy of both models on the same test photos: photos of one class (its recall), or newer photos.
+    """The accuracy of both models on the same test photos: photos of one class (as recall), or newer photos.
 
     For a new class, or without photos, there is only the challenger's accuracy. ``won``, ``lost``: number of photos
     that only the challenger labels right, and that only the champion labels right.
@@ -156,7 +155,7 @@ class PairedAccuracy(CycleRecord):
 class Brier(CycleRecord):
     """Mean Brier scores on photos of classes that both models have, from 0 to 2. Lower is better.
 
-    ``z`` is their difference, in standard errors. Above 0 the challenger is better.
+    ``z`` is the difference of the scores, in standard errors. The challenger is better if ``z`` is above 0.
     """
 
     champion: float
@@ -184,12 +183,12 @@ class Automation(CycleRecord):
     """The photos that each model labels without review.
 
     Attributes:
-        champion_precision, own_precision: the default precision of champion and challenger. None without one.
+        champion_precision, own_precision: the default precision of champion and challenger, or None.
         challenger_precision: the champion's precision, if the challenger can promise it.
         champion, challenger, own: labels on photos of classes that both models have. ``own`` uses ``own_precision``.
         everywhere: labels of the challenger on all test photos, including new classes.
         surest: the challenger's labels on its surest photos, as many as the champion labels.
-        points: share of photos that the challenger labels without review, less the champion's share.
+        points: share of photos that the challenger labels without review, minus the champion's share.
     """
 
     champion_precision: float | None = None
@@ -205,12 +204,12 @@ class Automation(CycleRecord):
 
 
 class Footprint(CycleRecord):
-    """A model's size and its speed on this machine, measured in turns with the other model's.
+    """A model's size and speed on this machine.
 
     Attributes:
-        default_bytes: of the default variant.
-        compared_bytes: of the variant that both models have: the default, or float32 if the defaults differ.
-        images_per_s: of the compared variant, on one thread.
+        default_bytes: size of the default variant.
+        compared_bytes: size of the variant that both models have: the default, or float32 if the defaults differ.
+        images_per_s: speed of this variant on one thread.
     """
 
     default_bytes: int
@@ -236,13 +235,13 @@ class Comparison(CycleRecord):
     Attributes:
         champion, challenger: names such as ``shop@3``. A first model has no champion.
         photos: number of test photos of classes that both models have.
-        champion_accuracy, challenger_accuracy, won, lost, points: on these photos. See :class:`PairedAccuracy`.
-        smallest_points: the smallest difference that a test of this many photos finds in four of five cases.
+        champion_accuracy, challenger_accuracy, won, lost, points: see :class:`PairedAccuracy`, on these photos.
+        smallest_points: the smallest difference that a test of this many photos detects with 80% probability.
         challenger_all, all_photos: the challenger's accuracy on all test photos, including new classes.
-        newer: accuracy on photos that were not used to choose the champion. None if unknown.
+        newer: accuracy on photos that were not used to choose the champion, or None if unknown.
         vanished: classes of the champion that the photos lack, and that the settings neither rename nor drop.
-        changes: photos whose result changed, most confident errors first. At most 200.
-        unread: number of test photos that are gone, changed or unreadable. They are left out for both models.
+        changes: at most 200 photos whose result changed, most confident errors first.
+        unread: number of test photos that are gone, changed or unreadable, and left out for both models.
     """
 
     champion: str | None = None
@@ -274,8 +273,8 @@ class Check(CycleRecord):
     """One check of the gate. docs/retraining.md lists all checks.
 
     Attributes:
-        figure: the measured value. None if it could not be measured.
-        doubtful: whether a person should look at a passed check. The sentence gives the reason.
+        figure: the measured value, or None if not measurable.
+        doubtful: whether a person should look at a passed check, for the reason in the sentence.
         unsure: whether there were too few photos for the check.
     """
 
@@ -318,10 +317,10 @@ class CycleFolder:
 
     dataset = Inside("dataset.csv")  # the cycle's photos and labels
     collected = Inside("collected.json")  # Collected
-    earlier = Inside("earlier.csv")  # a copy of the extended splits; missing if there are none
+    earlier = Inside("earlier.csv")  # a copy of the extended splits, if any
     start = Inside("cycle.json")
     run = Inside("run")  # the challenger's training
-    splits = Inside("splits.csv")  # splits for the next cycle; they stay when the run is deleted
+    splits = Inside("splits.csv")  # splits for the next cycle, which outlast the run
     bundle = Inside("bundle")  # the challenger's bundle
     comparison = Inside("comparison.json")  # Comparison
     catalogue = Inside("catalogue.json")  # CatalogueDiff
@@ -330,14 +329,14 @@ class CycleFolder:
     published = Inside("published.json")  # the challenger's version
     seconds = Inside("seconds.json")  # step → seconds
     report = Inside("report.html")
-    outcome = Inside("outcome.json")  # the last file; it ends the cycle
+    outcome = Inside("outcome.json")  # written last: the end of the cycle
 
     def write(self, path: Path, record: BaseModel) -> None:
         """Write a record as JSON, atomically."""
         replace_file(path, record.model_dump_json(indent=1).encode())
 
     def read(self, path: Path, kind: type[R]) -> R:
-        """Read a record. InputError if it is missing or damaged."""
+        """Read a record. Raises InputError if the record is missing or damaged."""
         try:
             return kind.model_validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
@@ -345,7 +344,7 @@ class CycleFolder:
             raise InputError(msg) from error
 
     def find(self, path: Path, kind: type[R]) -> R | None:
-        """Read a record. None if it is missing."""
+        """Read a record, or return None if it is missing."""
         return self.read(path, kind) if path.is_file() else None
 
     def step_seconds(self) -> dict[str, float]:
@@ -353,7 +352,7 @@ class CycleFolder:
         return dict(json.loads(self.seconds.read_bytes())) if self.seconds.is_file() else {}
 
     def abandon(self, why: str) -> None:
-        """End the cycle without a decision. Its number is not used again."""
+        """End the cycle without a decision. The number is not reused."""
         start = self.read(self.start, CycleStart)
         outcome = Outcome(
             status=CycleStatus.FAILED,
@@ -373,7 +372,7 @@ class Cycles:
     path: Path
 
     def all(self) -> list[CycleFolder]:
-        """All cycles, in order. A folder counts when it has a cycle's first files."""
+        """All cycles, in order."""
         numbers = numbered((entry.name for entry in self.path.glob("[0-9]*") if entry.is_dir()), "")
         return [CycleFolder(self.path / f"{number:06d}") for number in numbers]
 

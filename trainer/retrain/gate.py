@@ -1,4 +1,4 @@
-"""The gate: a table of checks that a challenger must pass, and their sentences."""
+"""The gate: a table of checks that a challenger must pass, with the sentence of each check."""
 
 import operator
 from collections.abc import Callable, Collection
@@ -15,11 +15,11 @@ from trainer.retrain.config import GateSettings
 from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, Comparison, GateVerdict, PairedAccuracy
 
 COARSE_POINTS: Final = 5.0
-"""Points. A test is called small if it cannot detect a difference of this size."""
+"""A test is small if it cannot detect a difference of this many points."""
 _NO_WORSE: Final = 0.2
 """The error probability of the interval check, for challengers whose accuracy fell by exactly the limit.
 
-It may be high, because the accuracy check has already shown that the probabilities are better.
+A high value is acceptable, because the accuracy check has already shown that the challenger's probabilities are better.
 """
 _MOST_NAMES: Final = 5
 _MB: Final = 1e6
@@ -27,7 +27,7 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True)
 class Finding:
-    """A check's result. ``details``: more figures. ``lead``, ``more``: sentences before and after the check's own."""
+    """A check's result. ``details``: more figures. ``lead``, ``more``: sentences before and after the main sentence."""
 
     figure: float | None
     limit: float | None
@@ -42,7 +42,7 @@ class Finding:
 def judge(settings: GateSettings, comparison: Comparison, catalogue: CatalogueDiff | None) -> GateVerdict:
     """Test a challenger with all checks that apply. Without test photos the challenger fails.
 
-    Pure: the same figures and limits give the same result. A looser limit never makes a check fail.
+    A looser limit never makes a check fail.
     """
     checks = []
     for name, row in _TABLE.items():
@@ -74,15 +74,12 @@ def _test_photos(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
     elif comparison.unread > limit:
         more = "Restore these photos, or allow more with max_unread_share."
     elif (smallest := comparison.smallest_points or 0.0) > COARSE_POINTS:
-        more = f"With so few photos, accuracy alone would mostly miss a difference below {smallest:.1f} points."
+        more = f"On these few photos, accuracy alone would mostly miss a difference below {smallest:.1f} points."
     return Finding(comparison.unread, limit, comparison.photos > 0 and comparison.unread <= limit, details, more=more)
 
 
 def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Passes if the accuracy gain exceeds the limit, and the probabilities are better beyond chance.
-
-    Accuracy alone would need more photos to show a gain.
-    """
+    """Passes if the accuracy gain exceeds the limit, and the probabilities are better beyond chance."""
     if comparison.points is None or comparison.champion_accuracy is None:
         return None
     gained, photos = comparison.points > limits.min_gain_points, number_of(comparison.photos, "photo")
@@ -95,13 +92,12 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     better = chance < MISTRUST
     quality = "are better" if better else "may be better by chance" if z > 0 else "are not better"
     more = (
-        f"Its probabilities {quality}: Brier score {comparison.brier.champion:.3f} → {comparison.brier.challenger:.3f}."
+        f"The challenger's probabilities {quality}: Brier score {comparison.brier.champion:.3f} → "
+        f"{comparison.brier.challenger:.3f}."
     )
     odds = f"A challenger that is no better scores as well in {percent(chance)} of such tests"
     lead = (
-        f"This is not beyond chance. {odds}; less than {percent(MISTRUST)} is required."
-        if gained and not better
-        else ""
+        f"The gain may be chance. {odds}; less than {percent(MISTRUST)} is required." if gained and not better else ""
     )
     if lead and z > 0:
         enough = float(f"{comparison.photos * (norm.isf(MISTRUST) / z) ** 2:.1e}")  # noise falls as 1/√n
@@ -119,14 +115,14 @@ def _interval(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _bounds(interval: Interval, mistrust: float) -> Interval:
-    """One-sided bounds from a 95% interval. Each is wrong with probability ``mistrust``."""
+    """One-sided bounds from a 95% interval, each wrong with probability ``mistrust``."""
     low, high = interval
     half = (high - low) / 2 * float(norm.isf(mistrust) / norm.isf(MISTRUST / 2))
     return (low + high) / 2 - half, (low + high) / 2 + half
 
 
 def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Fails if a class loses more than allowed, and not by chance. Doubtful if a champion's class has no test photo.
+    """Fails if a class loses more recall than allowed, beyond chance. Doubtful if a champion's class has no test photo.
 
     At most one in twenty challengers that equal the champion on every class fails (Bonferroni's bound).
     """
@@ -154,7 +150,7 @@ def _loss(name: str, one: PairedAccuracy) -> str:
 
 
 def _is_blind(accuracy: PairedAccuracy, most: float, mistrust: float) -> bool:
-    """Whether the test is too small to detect a loss of ``most`` points, even if no photo was won. At 0, any loss."""
+    """Whether the test is too small to detect a loss of ``most`` points (any loss if 0), even if no photo was won."""
     right = round((accuracy.champion or 0.0) * accuracy.photos)
     lost = min(right, accuracy.photos * most / 100) if most else right
     seen = difference_interval(0, lost, accuracy.photos) if accuracy.photos else (0.0, 0.0)
@@ -191,8 +187,8 @@ def _min_accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff
     shares = ((one.photos / max(1, photos), name) for name, one in comparison.classes.items())
     share, commonest = max(shares, default=(0.0, ""))
     doubtful = 0 < share >= proportion_interval(round(accuracy * photos), photos)[0]
-    guess = f"It may be no better than always guessing {commonest} ({percent(share)}): "
-    todo = "bring more photos." if limit else "set min_accuracy, add photos."
+    guess = f"The challenger may be no better than always guessing {commonest} ({percent(share)}): "
+    todo = "add photos." if limit else "set min_accuracy, or add photos."
     more = guess + todo if doubtful else ""
     return Finding(accuracy, limit, accuracy >= limit, _right_of(accuracy, photos), doubtful, more=more)
 
@@ -211,9 +207,9 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Fails if clearly more photos go to review than before, and the challenger has the same promise or none.
 
-    Thresholds from few photos vary by chance. So a challenger with the same promise fails only if it also makes more
-    mistakes than the champion, on as many of its surest photos as the champion labels. A first model may send any share
-    to review.
+    With the same promise, a failing challenger must also make more mistakes than the champion, on as many of its surest
+    photos as the champion labels: thresholds from few photos vary by chance. A first model may send any share to
+    review.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -233,7 +229,8 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
             "the challenger is less sure" if refused else "the challenger is as good, but its thresholds are too high"
         )
         wrong = f"{automation.surest.wrong:,} are wrong, {champion.wrong:,} of the champion's"
-        more = f"Of its {champion.photos:,} surest photos, as many as the champion labels, {wrong}: {quality}."
+        surest = f"Of the challenger's {champion.photos:,} surest photos, as many as the champion labels"
+        more = f"{surest}, {wrong}: {quality}."
     if automation.own_precision != promised:
         doubtful |= 100 * (champion.photos - automation.own.photos) / photos > most
         labelled = f": {percent(automation.own.photos / photos)}" if automation.own_precision is not None else ""
@@ -244,10 +241,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
-    """Passes if labels without review are right as often as promised, within chance, or as often as the champion's.
-
-    So a challenger that breaks the promise passes if the champion breaks it as often: the champion is no better.
-    """
+    """Passes if labels without review are right as often as promised, within chance, or as often as the champion's."""
     automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
         return None
@@ -286,12 +280,12 @@ def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDif
 
 
 def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff | None) -> Finding | None:
-    """A limit is not met if too few rows could be compared."""
+    """Fails if there is a limit, but too few rows could be compared."""
     limit = limits.max_changed_share
     if comparison.champion is None or (diff is None and limit is None):
         return None
     if diff is None or diff.rows == 0 or diff.failed > diff.rows:
-        details = "none were compared: set a catalogue in [catalogue]"
+        details = "no row was compared: set a catalogue in [catalogue]"
         if diff is not None:
             details = f"only {diff.rows:,} of {number_of(diff.rows + diff.failed, 'row')} could be compared"
         return Finding(None, limit, limit is None, details)

@@ -68,7 +68,7 @@ def write_report(folder: Path, outcome: Outcome) -> Path:
 def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
     """The page of a finished cycle. Steps that did not run have no section."""
     comparison = cycle.find(cycle.comparison, Comparison)
-    if comparison and outcome.challenger:  # the comparison was made before the challenger had a number
+    if comparison and outcome.challenger:  # during the comparison, the challenger has no version number
         comparison = comparison.model_copy(update={"challenger": outcome.challenger})
     collected, verdict = cycle.find(cycle.collected, Collected), cycle.find(cycle.verdict, GateVerdict)
     photos = _photos(cycle)

@@ -1,6 +1,6 @@
-"""The steps of a cycle. Running a step twice does no harm, and its files are written atomically.
+"""The steps of a cycle. A step can run twice, and writes its files atomically.
 
-The registry's history has the decision to promote or refuse a challenger. That decision is final.
+The registry's history has the final decision to promote or refuse a challenger.
 """
 
 import json
@@ -49,7 +49,7 @@ class Step:
 
 
 def _train(work: RunningCycle, view: "TrainingView") -> None:
-    """Train the challenger, or continue its training. Copy the splits, because they stay when the run is deleted."""
+    """Train the challenger, or continue its training. The splits are copied, because they outlast the run."""
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
         shutil.rmtree(run.path, ignore_errors=True)  # left by a process that was killed before the run began
@@ -91,11 +91,10 @@ def _train_request(work: RunningCycle) -> TrainRequest:
 
 
 def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
-    """The challenger's first weights: from the settings, or from a ``champion`` of the same architecture.
+    """The challenger's initial weights: from the settings, or from a ``champion`` of the same architecture.
 
     If the champion was pretrained, its challenger starts with the same pretrained weights, which have not seen our
-    photos. The networks of its folds are then only heads, which take seconds. Other challengers start with the
-    champion's own weights.
+    photos. Without pretrained weights, a challenger starts with the champion's own weights.
     """
     settings, best = work.config.train, _of_champion(work, "best.keras")
     if settings.weights is not None:
@@ -126,7 +125,7 @@ def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] 
 
 
 def _weights_of_nobody(champion: RunArgs) -> str | None:
-    """First weights for folds. The champion's own weights have seen the folds' held-out photos."""
+    """Initial weights of the folds' networks. The champion's own weights have seen the held-out photos."""
     weights = champion.fold_weights or champion.weights
     there = weights in set(NamedWeights) or (Path(weights).suffix != ".keras" and Path(weights).is_file())
     return weights if there else None
@@ -209,7 +208,7 @@ def _decide(work: RunningCycle, view: "TrainingView") -> None:
     if _settle(work):
         return
     work.note(f"Another version of {work.start.name} is champion now; the challenger is compared with that version.")
-    # last file first, so that the remaining files always agree; the catalogue's rows and their labels stay
+    # Delete the last file first, so that the remaining files always agree. The catalogue's rows and labels stay.
     for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
         file.unlink(missing_ok=True)
 
@@ -237,7 +236,7 @@ def _report(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _end(work: RunningCycle, view: "TrainingView") -> None:
-    """Log the cycle to MLflow, if the settings say so, and write its outcome. A note explains a failed log."""
+    """Log the cycle to MLflow, if the settings say so, and write its outcome. If the log fails, a note says why."""
     mlflow, outcome = work.config.mlflow, _outcome(work)
     if mlflow is not None:
         try:

@@ -47,7 +47,7 @@ _UNLESS_SET: Final = {  # by default, MLflow retries an absent server for minute
 def log_cycle(uri: str, experiment: str, cycle: CycleFolder, outcome: Outcome) -> str:
     """Log a cycle once, and return the run's ID. An unfinished run of a killed process is replaced.
 
-    TrackingError: the server cannot be reached, or refuses. The message contains no password.
+    Raises TrackingError, without a password in the message, if the server is unreachable or refuses.
     """
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"  # otherwise MLflow sends usage data to its makers
     os.environ |= {name: value for name, value in _UNLESS_SET.items() if name not in os.environ}
@@ -182,7 +182,7 @@ class RunningCycle:
     """A running cycle, with its first settings.
 
     Attributes:
-        note: called with each remark for a person.
+        note: called with each remark for the user.
     """
 
     folder: CycleFolder
@@ -199,7 +199,7 @@ class RunningCycle:
 
     @property
     def version(self) -> int:
-        """The challenger's version. None before it is published."""
+        """The challenger's version, or None before publication."""
         return int(json.loads(self.folder.published.read_bytes())["version"])
 
     @property
@@ -209,7 +209,7 @@ class RunningCycle:
 
     @property
     def compared_with(self) -> int:
-        """The version of the champion in the comparison. 0 if there is none."""
+        """The version of the champion in the comparison, or 0 without a champion."""
         champion = self.comparison.champion
         return int(champion.rpartition("@")[2]) if champion else 0
 

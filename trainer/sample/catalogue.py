@@ -1,7 +1,7 @@
 """Draws a complete catalogue into a folder: ``<class>/<number>.<extension>``, and a table of products and colours.
 
-Photos have mixed formats, pixel modes and orientations, like suppliers' photos. A few files have the faults of real
-catalogues: copies, incomplete downloads, and wrong extensions.
+Photos have mixed formats, pixel modes and orientations. A few files have faults: copies, incomplete downloads, and
+wrong extensions.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,7 +31,7 @@ _STORED_AS = (
     Image.Transpose.TRANSVERSE,
     Image.Transpose.ROTATE_270,
 )
-"""How the file's pixels are turned, for the EXIF orientations from 2 on. A reader turns them back."""
+"""How a file's pixels are turned, for the EXIF orientations from 2 on."""
 
 
 class _Stream(IntEnum):
@@ -76,9 +76,9 @@ def draw_catalogue(
 ) -> None:
     """Draw ``count`` sound photos into an empty folder, and seven faulty files with the next numbers.
 
-    The faulty files are four copies of photos of the same class and, all named ``.jpg``, half a JPEG, a web page and a
-    PNG. Photo ``i`` depends only on the seed and ``i``. ``table`` is a CSV to write, with a row per file: relative
-    path, product and colour. The colour is empty for files without a picture.
+    The faulty files are four copies of photos of a class and, all named ``.jpg``, half a JPEG, a web page and a PNG.
+    Photo ``i`` depends only on the seed and ``i``. ``table`` is a CSV to write, with a row per file: relative path,
+    product and colour. The colour is empty for files without a picture.
     """
     for product in PRODUCTS:
         (out / product).mkdir(parents=True)
@@ -104,7 +104,6 @@ def _draw_sound(out: Path, seed: int, index: int) -> tuple[Path, str]:
 
 
 def _deal(deck: Sequence[T], seed: int, purpose: _Stream, index: int) -> T:
-    """Card ``index`` of an endless deal. The deck is shuffled again when it is empty."""
     turn, place = divmod(index, len(deck))
     return deck[int(np.random.default_rng([seed, purpose, turn]).permutation(len(deck))[place])]
 

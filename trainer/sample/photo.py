@@ -98,7 +98,7 @@ def _inks(parts: Parts, matrix: Outline, offset: Outline, size: Size) -> tuple[I
 
 
 def choose_colours(rng: np.random.Generator, backdrop: Colour) -> tuple[Colour, Colour, Colour]:
-    """The colours of body, pattern and trim. They differ from the backdrop."""
+    """The colours of body, pattern and trim, all different from the backdrop."""
     body = _contrasting(rng, [(backdrop, _BACKDROP_GAP)])
     # a mix of a lighter and a darker colour than the backdrop could match the backdrop
     side = 1 if lightness(body) > lightness(backdrop) else -1

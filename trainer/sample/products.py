@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Ink(Enum):
-    """The ink of a part, as a channel of an RGB picture. Its colour is chosen later."""
+    """The ink of a part, as a channel of an RGB picture. The ink's colour is chosen later."""
 
     BODY = (255, 0, 0)
     TRIM = (0, 255, 0)
@@ -193,7 +193,7 @@ def _clock(rng: np.random.Generator) -> Parts:
 
 
 def _hand(turn: float, start: float, stop: float, width: float) -> Outline:
-    """A bar from ``start`` to ``stop`` away from the middle. ``turn``: its angle, clockwise from twelve o'clock."""
+    """A bar from ``start`` to ``stop`` away from the middle. ``turn``: the angle, clockwise from twelve o'clock."""
     return _box(-width / 2, -stop, width / 2, -start) @ rotation(turn)
 
 

@@ -28,13 +28,13 @@ def group_name(sha256: str) -> str:
 def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[dict[int, int], Bridges]:
     """Group photos of one picture or product.
 
-    Linked photos with a split are always joined, even across splits. Photos of one picture without a split form a set.
-    The sets are processed in the order of their smallest SHA-256. A set joins all photos linked to it, or is excluded
-    if the linked photos have more than one split.
+    Linked photos with a split are always in one group, even across splits. Photos of one picture without a split form a
+    set. The sets are processed in the order of their smallest SHA-256. A set joins all photos linked to it, or is
+    excluded if the linked photos have more than one split.
 
     Returns:
-        Position → number of its group. Also, for each excluded position, the positions of linked photos
-        in two different splits.
+        The group number of each position, and for each excluded position, the positions of linked photos in two
+        different splits.
     """
     count, edges = _edges(candidates, links)
     asks = np.zeros(count, bool)
@@ -107,10 +107,10 @@ def assign_splits(
     """Give every photo a split.
 
     A given split, or a split from an earlier training, stays. A new photo goes into the split of its group, and is
-    excluded if its group is in two splits. Other groups are divided 80/10/10, stratified by class. If only some splits
-    are given, a missing validation or test split is cut from training, unless an earlier training did so. Open photos
-    are then for training, or for the split that was cut. A photo that a model chose for review is for training, with
-    its whole group. It is excluded if its group is in another split.
+    excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If only some
+    splits are given, a missing validation or test split is cut from training, unless an earlier training did so. Photos
+    marked as open are then for training, or for the split that was cut. A photo that a model chose for review is for
+    training, with its whole group, or excluded if the group is in another split.
 
     ``links`` are pairs of candidates (by position) with the same picture. Photos with the same product, content or
     earlier group always belong together. ``fix_leaks`` drops the training twins of validation and test photos.
@@ -128,7 +128,7 @@ def assign_splits(
     bridging = []
     for place, bridged in bridges.items():
         ends = " and with ".join(f"{candidates[end].path} in {candidates[end].split}" for end in bridged)
-        bridging.append(Exclusion(candidates[place].path, "bridges_splits", f"It belongs with {ends}"))
+        bridging.append(Exclusion(candidates[place].path, "bridges_splits", f"This photo belongs with {ends}"))
     measured = [place for place, photo in photos.items() if photo.chosen and photo.split is not Split.TRAIN]
     chosen = [_not_measured(photos.pop(place)) for place in measured]
     earlier_groups = {photos[place].group for place in photos if candidates[place].fixed}
@@ -171,7 +171,7 @@ def _splits(
     cuts = bool(known_splits) and not any(candidate.fixed for candidate in candidates)
     open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in known_splits)]
     splits: dict[int, Split] = {}
-    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # photos of each class that are in the data
+    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # class → split → number of photos
     placed_groups: Counter[str] = Counter()
     free = []
     for group, places in members.items():
@@ -205,8 +205,9 @@ def share_out(
 ) -> list[Split]:
     """Assign the groups of a class, in the order of ``sizes``, each to the split that needs most photos of the class.
 
-    A group goes to validation or test only if this brings the class's share there closer to a tenth. Of two groups, one
-    is held out. Of three groups, each split gets one. ``placed``: the class's photos in each split so far.
+    A group goes to validation or test only if the class's share of the split comes closer to a tenth. If a class has
+    two groups, one group is held out. If a class has three groups, each split gets one group. ``placed``: the class's
+    photos in each split so far.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})
     total = sum(sizes) + photos.total()

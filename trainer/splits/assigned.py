@@ -1,4 +1,4 @@
-"""Photos with their splits, their file ``splits.csv``, and the matching of photos with an earlier file."""
+"""Photos with splits: reads and writes ``splits.csv``, and matches photos with an earlier file."""
 
 import csv
 from collections import defaultdict, deque
@@ -25,12 +25,12 @@ class Candidate:
     """A photo that needs a split.
 
     Attributes:
-        split: given by the person or by an earlier training. None if undecided.
-        group: the name of its group in an earlier training, which decided its split. None for a new photo.
-        present: false for a photo of an earlier training that is missing in the data now.
-        earlier_label: the photo's class in that training. None for a new photo.
-        open: whether Hangtag chooses its split, although other photos have a given split.
-        chosen: whether a model chose it for review. Such a photo is never used to measure a model.
+        split: from the user or from an earlier training, or None if undecided.
+        group: the name of the photo's group in an earlier training, which decided the split, or None for a new photo.
+        present: false for a photo of an earlier training that the data lacks.
+        earlier_label: the photo's class in that training, or None for a new photo.
+        open: whether Hangtag chooses the split, although other photos have a given split.
+        chosen: whether a model chose the photo for review. A chosen photo never measures a model.
     """
 
     path: Path
@@ -46,12 +46,12 @@ class Candidate:
 
     @property
     def fixed(self) -> bool:
-        """Whether an earlier training decided its split."""
+        """Whether an earlier training decided the photo's split."""
         return self.group is not None
 
     @property
     def relabeled(self) -> bool:
-        """Whether its class was corrected since the earlier training."""
+        """Whether the photo's class was corrected since the earlier training."""
         return self.earlier_label not in {None, self.label}
 
 
@@ -60,8 +60,8 @@ class AssignedPhoto:
     """A photo with its split, for this training and all later trainings.
 
     Photos of one ``group`` show the same picture, or belong to one product. The name of a group does not change. A
-    photo of an earlier training that this training does not use is not ``present``. It keeps its split in case it
-    returns. A ``chosen`` photo is for training only, and no fold holds it out.
+    photo of an earlier training that this training does not use is not ``present``, and keeps its split in case it
+    returns. A ``chosen`` photo is only for training, and never held out.
     """
 
     path: Path
@@ -76,7 +76,7 @@ class AssignedPhoto:
 
 @dataclass(frozen=True)
 class Assignment:
-    """Photos with their splits, missing photos included; excluded photos; and notes for people, one per line."""
+    """Photos with splits (including missing photos), excluded photos, and notes for the user, one per line."""
 
     photos: list[AssignedPhoto]
     set_aside: list[Exclusion]
@@ -141,10 +141,10 @@ def match_earlier(
     """Find each photo in an earlier training, by its content or by its path.
 
     A photo with the content of an earlier photo is the same photo, maybe renamed. If no photo has the earlier content
-    any more, a photo at the earlier path is the same photo, saved again. In both cases the photo keeps its split and
-    group, and has its current label. If several earlier photos at other paths have this content, the photo in the last
-    split (train, val, test) counts. A copy next to an earlier photo is new, and linked to it only by content. Earlier
-    photos that are missing now come last.
+    any more, a photo at the earlier path is the same photo, saved again. A matched photo keeps its split and group, and
+    has its current label. If several earlier photos at other paths have this content, the photo in the last split
+    (train, val, test) counts. A copy next to an earlier photo is a new photo, linked only by content. Earlier photos
+    that are missing now come last.
     """
     today = [
         Candidate(p.path, p.label, s, p.product, p.split, open=p.open, chosen=p.chosen)
@@ -179,9 +179,9 @@ def _absent(row: AssignedPhoto) -> Candidate:
 def _matched(
     today: Sequence[Candidate], earlier: Sequence[AssignedPhoto], least: Mapping[str, AssignedPhoto]
 ) -> list[int | None]:
-    """The row of each photo in the earlier training. A row matches at most one photo.
+    """Match each photo with at most one row of the earlier training.
 
-    ``least``: content → its row in the last of its splits (train, val, test).
+    ``least``: content → row in the content's last split (train, val, test).
     """
     rows_of: list[int | None] = [None] * len(today)
     asking = dict(enumerate(today))

@@ -46,7 +46,7 @@ class SplitOptions:
 
 @dataclass(frozen=True)
 class Prepared:
-    """The data for a training: all photos with a split, and remarks for a person, one per line."""
+    """The data for a training: all photos with a split, and remarks for the user, one per line."""
 
     photos: list[AssignedPhoto]
     excluded: list[Exclusion]
@@ -73,7 +73,7 @@ def prepare(
     options: SplitOptions,
     advance: Advance,
 ) -> Prepared:
-    """Decode and compare the photos, exclude unusable photos, and give the others a split."""
+    """Decode and compare photos, exclude unusable photos, and assign the remaining photos to splits."""
     hashed = list(zip(scanned.photos, scanned.sha256s, strict=True))
     readable, undecoded = decode(hashed, pixels, advance)
     faulty = [Exclusion(one.photo.path, one.fault.kind.value, one.fault.message) for one in scanned.faulty]
@@ -139,7 +139,7 @@ def _without(
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]
-    # the remaining candidates come first, as in ``candidates``
+    # in the order of ``candidates``
     shown = [pictures[place] for place in left if place < len(pictures)]
     return remaining, links_of(shown)
 
@@ -242,7 +242,7 @@ def _notes(
             "product of a training photo, so the figures are too high; --fix-leaks drops the copies from training"
         )
     untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
-    noted = {candidate.label for candidate in candidates if candidate.path in untrained}  # already in a note
+    noted = {candidate.label for candidate in candidates if candidate.path in untrained}  # labels in an earlier note
     if missing := sorted(set(dataset.classes) - noted - {photo.label for photo in used}):
         yield f"no usable photo of {listed(missing)}: the model cannot learn it"
     alone = [guess for guess in shortcuts if guess.feature != TOGETHER]
@@ -253,7 +253,7 @@ def _notes(
 def _note_on_outliers(learned: int, every: int) -> str:
     show, held = number_of(every, "photo shows", "photos show"), every - learned
     text = f"{show} no product ({NONE}): the unknown score is fitted on {learned:,} and measured on {held:,} of them"
-    few = f"; at least {_FEW_OUTLIERS} for fitting would help much more"
+    few = f"; at least {_FEW_OUTLIERS} photos for fitting would improve the score much more"
     return text + (few if learned < _FEW_OUTLIERS else "")
 
 

@@ -77,9 +77,9 @@ def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
 def drop_training_twins(
     photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()
 ) -> tuple[list[AssignedPhoto], list[Exclusion]]:
-    """Keep photos of a group in only one split: test if it has any, otherwise validation.
+    """Keep photos of a group in only one split: test if the group has test photos, otherwise validation.
 
-    Dropped photos of ``earlier_groups`` keep their row, as not present.
+    Dropped photos of ``earlier_groups`` keep a row, marked as not present.
     """
     held_out: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
     for photo in photos:
@@ -91,7 +91,7 @@ def drop_training_twins(
         twin = twins.get(Split.TEST) or twins.get(Split.VAL)  # the photo to keep
         if twin is not None and photo.present and photo.split not in {Split.TEST, twin.split}:
             dropped[place] = Exclusion(
-                photo.path, "leak", f"It belongs to the same group as {twin.path} in {twin.split}, which stays"
+                photo.path, "leak", f"This photo is in the same group as {twin.path} in {twin.split}, which stays"
             )
     return _take_out(photos, dropped, earlier_groups), list(dropped.values())
 
@@ -109,7 +109,8 @@ def _take_out(
 def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()) -> Assignment:
     """Exclude photos of classes without training photos. Notes list the classes that validation and test lack.
 
-    At least two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` stay, as not present.
+    At least two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` keep a row, marked as
+    not present.
     """
     products = [photo for photo in photos if photo.present and photo.label != NONE]
     trained = {photo.label for photo in products if photo.split is Split.TRAIN}

@@ -61,7 +61,7 @@ def test_the_page_begins_with_what_matters_most(shop, html) -> None:
         "1,077 photos 897 for training",
         "14.1 minutes of training, 6 epochs",
         "At 98% precision Hangtag labels",
-        "On the test photos it labels",
+        "On the test photos Hangtag labels",
         f"test 90 {shop.evaluation.test.accuracy:.1%} {between(shop.evaluation.test.accuracy_95)}",
         "0.021 validation 90",
     ):
@@ -235,7 +235,7 @@ def test_a_trees_levels_and_the_distance_of_errors_are_shown() -> None:
     assert f"{achieved[1].automatic} photos, " in levels
     assert levels.count("level 1") == levels.count("leaf") == 5
     assert "by steps from the true class to the first label above both: " in levels
-    assert "Of these, about 50% get a class, the others a label above classes." in section
+    assert "About 50% of your photos get a class, the other labelled photos get a label above classes." in section
     assert "By level of the tree" not in report_page(made())
     nothing = {"level_coverage": (material.ruling.coverage, 0.0)}
     targets = tuple(one.model_copy(update=nothing) for one in material.confidence.targets)
