@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 _EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities", "review")
-"""The outputs of every edge graph. Graphs whose metadata has an unknown limit also have ``unknown``."""
+"""The outputs of every edge graph. A graph with an unknown limit also has the output ``unknown``."""
 _PHOTO_AXES: Final = 3
 _CHANNELS: Final = 3
 _ROUNDING: Final = 1e-6
@@ -36,12 +36,12 @@ class EdgeAnswer:
     """An edge graph's prediction for one photo.
 
     Attributes:
-        label: index of the likeliest class. Of equally likely classes, the first.
+        label: index of the likeliest class; the first of equally likely classes.
         confidence: the probability of this class.
         probabilities: ``float32 (classes,)``, calibrated.
-        review: whether a person should look: the confidence is below the class's threshold, or the unknown score is
-            above the limit. The graph contains the thresholds of the default precision. Without a default precision,
-            every photo needs a review.
+        review: whether a person should check the label: the confidence is below the class's threshold, or the unknown
+            score is above the limit. The graph contains the thresholds of the default precision. Without a default
+            precision, every photo goes to review.
         unknown: the out-of-distribution score; None if the graph has none.
     """
 
@@ -52,7 +52,7 @@ class EdgeAnswer:
     unknown: float | None
 
     def as_scores(self) -> Scores:
-        """The answer as scores of a batch of one photo."""
+        """The scores, as a batch of one photo."""
         unknown = None if self.unknown is None else np.array([self.unknown], np.float32)
         return Scores(self.probabilities[np.newaxis], unknown)
 
@@ -62,7 +62,7 @@ class EdgeModel:
 
     Args:
         session: input ``image``, ``uint8 [height, width, 3]``; outputs ``label``, ``confidence``, ``probabilities``,
-            ``review``, and ``unknown`` if the metadata has a limit for it.
+            ``review``, and ``unknown`` if the metadata has an unknown limit.
         metadata: the metadata of the ONNX file.
     """
 
@@ -110,7 +110,7 @@ class EdgeModel:
 
 
 def is_edge(session: "ort.InferenceSession") -> bool:
-    """Whether a graph takes one photo of any size, not a batch of squares."""
+    """Whether a model is an edge graph: it takes one photo of any size, not a batch of squares."""
     inputs = session.get_inputs()
     return len(inputs) == 1 and len(inputs[0].shape) == _PHOTO_AXES
 
@@ -137,19 +137,19 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
 ImageInput = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 
 BATCH: Final = 8
-"""Photos per call: on one thread as fast as 32 photos per call, with a third of the memory (docs/measurements.md)."""
+"""Photos per call. On one thread, 32 photos per call are no faster and need three times the memory."""
 
 
 class Classifier:
     """A loaded model.
 
-    The session has an input ``image`` and outputs ``probabilities`` and, if the metadata has a limit, ``unknown``.
+    The session has an input ``image``, an output ``probabilities``, and with an unknown limit an output ``unknown``.
 
     Attributes:
         rules: the rules that turn scores into labels and reviews.
         digest: SHA-256 of the bundle's manifest, or of the single ONNX file.
-        precision: the promised precision; by default the model's own. None if there is none.
-        threshold: the threshold that the caller chose in place of a precision. None if there is none.
+        precision: the promised precision, by default the model's own. None if no precision is promised.
+        threshold: the caller's threshold, used in place of a precision. None without one.
 
     Raises InputError.
     """
@@ -192,7 +192,7 @@ class Classifier:
         return self.rules.thresholds
 
     def threshold_of(self, label: str) -> float | None:
-        """The threshold of a class, or of a node above the classes."""
+        """The threshold of a class, or of a node above the classes in a tree of labels."""
         return self.rules.nodes[label] if label in self.rules.nodes else self.thresholds[self.labels.index(label)]
 
     def asking(self, precision: float | None, threshold: float | None) -> "Classifier":
@@ -201,7 +201,7 @@ class Classifier:
 
     @property
     def rule(self) -> str:
-        """A sentence on the rule that labels photos without review."""
+        """A sentence that explains which photos are labelled without review."""
         rule = rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
         too_much = self.all_to_review and self.precision not in {None, self.metadata.precision}
         return f"{rule} {can_promise_text(self.metadata)}" if too_much else rule
@@ -302,17 +302,16 @@ def load(
 ) -> Classifier:
     """Load a bundle, or a single ``.onnx`` file that Hangtag exported.
 
-    Labels without review have a promised precision, or reach a threshold that you choose. A model that promises no
-    precision sends all photos to review, unless you choose a threshold.
+    A model that promises no precision sends all photos to review, unless you choose a threshold.
 
     Args:
         path: a bundle folder or an ONNX file.
-        variant: which model of the bundle to use. ``auto``, or None: the bundle's default.
-        threads: number of threads per call. For many photos, a process per core with one thread each is faster.
+        variant: the model of the bundle to use. ``auto`` and None mean the bundle's default.
+        threads: number of threads per call. For many photos, one single-threaded process per core is faster.
         precision: the share of labels without review that must be right, 0.98 for example. Must be one of the model's
             precisions. Default: the model's default precision.
-        threshold: the lowest confidence, above 0 and at most 1, at which photos of any class need no review. It
-            promises no precision. Not with ``precision``.
+        threshold: the lowest confidence, above 0 and at most 1, at which photos of any class need no review. Promises
+            no precision. Cannot be combined with ``precision``.
 
     Raises BundleError, InputError.
     """
@@ -356,6 +355,6 @@ def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
 
 
 def load_network(data: bytes, source: str, threads: int = 1) -> Classifier | EdgeModel:
-    """Load a single ONNX file, also of an edge graph. ``source`` is the path, for messages. Raises BundleError."""
+    """Load a single ONNX file, or an edge graph. ``source`` is the path, for messages. Raises BundleError."""
     session = open_session(data, source, threads)
     return edge_model(session, source) if is_edge(session) else Classifier(session, read_metadata(session, source), "")

@@ -72,11 +72,11 @@ class RegistryError(HangtagError):
 
 
 class TrackingError(HangtagError):
-    """A tracking server (MLflow) that cannot be reached or refuses. The registry still has all data."""
+    """A tracking server (MLflow) that cannot be reached or refuses a request. The registry still has all data."""
 
 
 class BusyError(HangtagError):
-    """Another process does the same work, which only one process may do at a time."""
+    """Another process is doing work that only one process may do at a time."""
 
     exit_code = ExitCode.BUSY
 
@@ -86,11 +86,11 @@ class ParityError(HangtagError):
 
 
 class JobError(HangtagError):
-    """A labelling job that cannot start, continue, or be merged."""
+    """A labelling job that cannot start, continue, or be merged into a result."""
 
 
 class StorageError(JobError):
-    """A storage that cannot be reached. Another try may succeed."""
+    """A storage that cannot be reached. A later try may succeed."""
 
 
 class StoppedError(HangtagError):

@@ -1,7 +1,4 @@
-"""Identifies file formats by their bytes, explains unreadable files, and strips parts that a photo does not need.
-
-Pillow reports some truncated files as truncated, and others as unreadable.
-"""
+"""Identifies file formats by their bytes, explains unreadable files, and strips parts that a photo does not need."""
 
 import re
 import struct
@@ -88,7 +85,7 @@ def other_kind(data: bytes) -> str | None:
 
 
 def to_save(kind: str) -> str:
-    """Advice for a picture that another program can save as a photo."""
+    """The format of a picture that another program can save as a photo, and advice."""
     return f"It is {kind}; save it as JPEG, PNG or WebP."
 
 
@@ -113,7 +110,7 @@ def is_text(start: bytes) -> bool:
 
 
 def ends_early(data: bytes) -> bool:
-    """Whether an unreadable GIF, WebP, TIFF or AVIF file is too short. For other formats Pillow reports this."""
+    """Whether an unreadable GIF, WebP, TIFF or AVIF file is too short. Pillow detects other short files."""
     measure = _MEASURES.get(photo_format(data) or "")
     try:
         return measure is not None and measure(data)
@@ -164,7 +161,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def is_interleaved(data: bytes) -> bool:
-    """Whether the first scan of a JPEG has all colours. If not, decoding takes memory for the whole photo."""
+    """Whether the first scan of a JPEG has all colours. Otherwise decoding takes memory for the whole photo."""
     colours = b""
     for marker, _, contents in _jpeg_segments(data):
         if marker in _FRAMES:

@@ -1,4 +1,4 @@
-"""Ways to turn a photo into a square. The command line lists them, so this module imports neither NumPy nor Pillow."""
+"""Ways to turn a photo into a square. The command line imports this module, so it imports neither NumPy nor Pillow."""
 
 from enum import StrEnum
 

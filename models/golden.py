@@ -75,7 +75,7 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
     """Run a network or an edge graph on a bundle's golden samples, on this machine.
 
     Returns:
-        The number of samples. The model agreed on all of them.
+        The number of samples, if the model agreed on all samples.
 
     Raises BundleError, DisagreementError.
     """

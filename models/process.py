@@ -51,10 +51,10 @@ def python_environment() -> dict[str, str]:
 
 
 def reuse_memory() -> None:
-    """Reuse the memory of one photo for the next. For processes that decode many photos.
+    """Reuse the memory of one photo for the next, in processes that decode many photos.
 
-    By default glibc returns the memory after each photo. This causes thousands of page faults per photo, a quarter of
-    the time for a WebP. At most 64 MiB are kept. Blocks of more than 32 MiB are always returned.
+    By default glibc returns the memory after each photo. The page faults that follow take a quarter of the time to
+    decode a WebP. At most 64 MiB are kept. Blocks of more than 32 MiB are always returned.
     """
     import ctypes  # most commands do not need it
 
@@ -128,8 +128,8 @@ class Machine:
 def this_machine(cpuinfo: Path = _CPUINFO, board: Path = _BOARD) -> Machine:
     """Describe this machine.
 
-    Only Linux has a file ``cpuinfo``. On Arm it lacks the processor's name, but on a small computer ``board`` names its
-    model.
+    Only Linux has a file ``cpuinfo``. On Arm, ``cpuinfo`` lacks the processor's name. On small computers, ``board``
+    contains the computer's model.
     """
     pairs = (line.partition(":") for line in _text(cpuinfo).splitlines())
     facts = {key.strip(): value.strip() for key, _, value in pairs}  # assume that all cores are equal
@@ -165,9 +165,9 @@ class Owner:
 
     Attributes:
         host: the machine's name, for people.
-        machine: identifies a machine, boot and container. A process number is unique only within one of these.
-        started: when the process started, because process numbers are reused. In clock ticks since the machine's boot
-            (on macOS: seconds since 1970).
+        machine: identifies a machine, boot and container.
+        started: the process's start in clock ticks since the machine's boot (on macOS: seconds since 1970). Needed
+            because process numbers are reused.
     """
 
     host: str
@@ -183,7 +183,7 @@ class Owner:
 
     @property
     def same_machine(self) -> bool:
-        """Whether the process is or was on this machine and in this container. Other processes cannot be checked."""
+        """Whether the process is or was on this machine and in this container."""
         return self.machine == _machine()
 
     @property

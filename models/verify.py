@@ -43,7 +43,10 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One check. ``sound``: whether it passed; None if it could not run. ``detail``: the result or the fault."""
+    """One check.
+
+    ``sound``: whether the check passed; None if the check could not run. ``detail``: the result or the fault.
+    """
 
     check: Aspect
     subject: str
@@ -58,9 +61,9 @@ class Verification:
     Attributes:
         path: the bundle, or the single file.
         model: ``name/version``; None if the model could not be read.
-        digest: SHA-256 of the bundle's manifest, or of the single file. Compare it with the digest that the export
-            printed, because a forger can change every file of a bundle and write a matching manifest.
-        unlisted: files in the bundle's folder that are not in the manifest. They were not checked.
+        digest: SHA-256 of the bundle's manifest, or of the single file. Compare this digest with the digest that the
+            export printed, because a forger can also change the manifest.
+        unlisted: files in the bundle's folder that are not in the manifest, and so were not checked.
     """
 
     path: str

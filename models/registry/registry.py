@@ -27,14 +27,14 @@ from models.text import is_name, name_expected, numbered, without_file_links
 
 TRAINING: Final = "training"
 REPORT_FILES: Final = ("report.html", "confusion_matrix.png", "classes.csv")
-"""Files of a run that people read. They are stored next to the version's bundle if the run is known."""
+"""The reports of a run. Stored next to the version's bundle if the run is known."""
 _CLAIMS: Final = "claims"
 
 
 def claim_number(storage: Storage, state: State, digest: str) -> int:
     """A bundle's version number: the published number, the number of an unfinished publication, or the next number.
 
-    ``storage`` is the model's folder. ``state`` may be older than the claims there.
+    ``storage`` is the model's folder.
     """
     known = {number: what.digest for number, what in state.versions.items()}
     while True:
@@ -72,12 +72,12 @@ def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mappi
 
 
 def report_files(run: Path) -> dict[str, Path]:
-    """The run's files for people: name in the registry → path."""
+    """The run's reports: name in the registry → path."""
     return {name: run / name for name in REPORT_FILES if (run / name).is_file()}
 
 
 def remove_deleted(storage: Storage, state: State) -> None:
-    """Remove remaining files of versions that the history marks as deleted. A killed process may leave them."""
+    """Remove files of deleted versions that a killed process has left."""
     for folder in (storage, storage.child(TRAINING)):
         for name in set(folder.folders()).intersection(map(str, state.deleted)):
             folder.clear(name)
@@ -85,7 +85,7 @@ def remove_deleted(storage: Storage, state: State) -> None:
 
 @dataclass(frozen=True)
 class Published:
-    """The number of a version, and whether it is new. Publishing a bundle again returns the old number."""
+    """The number of a version, and whether the version is new. Publishing a bundle again returns the old number."""
 
     version: int
     new: bool
@@ -198,8 +198,8 @@ class Registry:
         """Publish a bundle as a new version. A bundle that is already published keeps its number and aliases.
 
         ``why``, ``numbers`` and ``cycle`` (the retraining cycle of the bundle) go into the history. ``training`` is
-        file name → file, for a later retraining; an existing version gets the files that it lacks. ``alias`` is an
-        alias for a new version. Raises RegistryError, BundleError.
+        file name → file, for a later retraining; an existing version gets its missing files. ``alias`` is an alias for
+        a new version. Raises RegistryError, BundleError.
         """
         storage, bundle = self.model_storage(name), open_bundle(bundle_path)
         if alias is not None:
@@ -231,7 +231,7 @@ class Registry:
         force: bool = False,
         by: str | None = None,
     ) -> Event | None:
-        """Make a version the champion. Returns None if it already is.
+        """Make a version the champion. Returns None if the version is already champion.
 
         ``why``, ``numbers`` and ``cycle`` go into the history. ``instead_of`` is the champion with which the version
         was compared; 0 if there was none. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name
@@ -247,9 +247,7 @@ class Registry:
     ) -> Event | None:
         """Record that a gate refused a version, with one sentence per reason.
 
-        Returns None if the history has this already.
-
-        Raises RegistryError.
+        Returns None if the same refusal is already recorded. Raises RegistryError.
         """
         change = partial(self._rules(name).refused, version=version, reasons=reasons)
         return self.history(name).append(What.REFUSED, change, " ".join(reasons), numbers, cycle=cycle)
@@ -257,9 +255,9 @@ class Registry:
     def rollback(self, name: str, why: str, *, instead_of: int | None = None, by: str | None = None) -> Event:
         """Restore the latest earlier champion that still exists.
 
-        ``instead_of`` is the champion that the person saw; by default the current champion. If two people roll back the
-        same champion at once, only one rollback succeeds. ``by`` is the name of the person for whom this account acts.
-        Raises RegistryError.
+        ``instead_of`` is the champion that the person saw, by default the current champion. If two people roll back the
+        same champion, only one rollback succeeds. ``by`` is the name of the person for whom this account acts. Raises
+        RegistryError.
         """
         champion = self.state(name).aliases.get(CHAMPION)
         change = partial(self._rules(name).rolled_back, instead_of=instead_of or champion)
@@ -268,7 +266,7 @@ class Registry:
         return event
 
     def previous_champion(self, name: str) -> int | None:
-        """The version that :meth:`rollback` would restore. None if there is none. Raises RegistryError."""
+        """The version that :meth:`rollback` would restore, or None. Raises RegistryError."""
         state = self.state(name)
         with suppress(RegistryError):
             changed = self._rules(name).rolled_back(state, instead_of=state.aliases.get(CHAMPION))
@@ -276,9 +274,7 @@ class Registry:
         return None
 
     def alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
-        """Point an alias at a version.
-
-        Returns None if it does already. ``champion`` moves only by promotion and rollback.
+        """Point an alias at a version. Returns None if nothing changes. Only promotion and rollback move ``champion``.
 
         Raises RegistryError.
         """
@@ -294,7 +290,7 @@ class Registry:
     def delete(self, name: str, version: int, why: str) -> Event | None:
         """Delete a version without aliases: first from the history, then its files.
 
-        Returns None if the version is deleted already. Remaining files of a killed process are removed in both cases.
+        Returns None if the version is already deleted. Also removes files that a killed process has left.
 
         Raises RegistryError.
         """
