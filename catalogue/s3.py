@@ -41,7 +41,7 @@ _PASSING_FAULTS: Final = (
     OSError,
 )
 _NONSENSE: Final = (ResponseParserError, ValueError, RuntimeError, OverflowError)
-"""Raised by botocore's parsers for a malformed answer, such as a wrong date. Wrong settings raise earlier."""
+"""Errors of botocore's parsers for a malformed answer, such as a wrong date."""
 
 
 class S3Client:
@@ -87,7 +87,7 @@ class S3Client:
         return Received(fetch.whole(), strong_etag(answer.get("ETag")))
 
     async def _finds_other_buckets(self) -> bool:
-        """Whether the settings work for a bucket with a plain name. Sends nothing."""
+        """Whether the settings are valid for a bucket with a plain name. Sends no request."""
         try:
             await self._client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "photo"})
         except BotoCoreError:

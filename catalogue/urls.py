@@ -21,7 +21,7 @@ from models.preprocess import IMAGE_SUFFIXES
 from models.text import without_secrets
 
 SHOWN: Final = 100
-"""Characters of a cell that a message shows."""
+"""The largest number of characters of a cell in a message."""
 S3_SCHEME: Final = "s3://"
 SCHEMES: Final = (S3_SCHEME, "http://", "https://")
 _NO_SCHEME: Final = r"//[^/\s.][^/\s]{0,300}[.:\]][^/\s]{0,300}/"
@@ -92,7 +92,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """``HOST:PORT``, or ``s3://BUCKET``. Downloads with the same place share a queue."""
+        """``HOST:PORT``, or ``s3://BUCKET``. Downloads from the same place share a queue."""
         if self.scheme is Scheme.S3:
             return f"s3://{self.host}"
         return place_of(self.host, self.port)
@@ -176,7 +176,7 @@ def _bytes_cell(data: bytes) -> str:
 
 
 def can_name_photos(kind: pa.DataType) -> bool:
-    """Whether columns of a type may hold photos."""
+    """Whether cells of a type may be photos."""
     if _is_list(kind):
         return can_name_photos(kind.value_type)
     if pa.types.is_struct(kind):
@@ -266,9 +266,9 @@ def _with_suffix(cell: str, suffix: str) -> str:
 
 
 def other_spellings(path: str) -> Iterator[str]:
-    """Other spellings of a path without a file: without blanks, backslashes or the first slash; in NFC or NFD.
+    """Other spellings to try for a path without a file: without blanks, backslashes or the first slash; in NFC or NFD.
 
-    If the cell may contain several paths, also spellings of the first path.
+    If the cell may contain several paths, the first path is tried, too.
     """
     plain = path.strip()
     names = [name for one in (plain, *split_paths(plain)[:1]) for name in (one, one.replace("\\", "/"))]
@@ -313,7 +313,7 @@ def safe_url(url: str) -> str:
 
 
 def readable(cell: str) -> str:
-    """A cell for people. A URL is shown without user, password, query and fragment, which may contain secrets."""
+    """A cell for people. URLs lose user, password, query and fragment, which may contain secrets."""
     text = _slashed(cell.strip())
     if scheme_of(text) == "data":
         return cell
@@ -344,7 +344,10 @@ def _path(url: str) -> PurePosixPath:
 
 
 def scheme_of(cell: str) -> str | None:
-    """A cell's scheme in lower case; None for a path. ``//host/`` has ``https``. Plain base64 has ``data``."""
+    """A cell's scheme in lower case; None for a path.
+
+    The scheme of ``//host/`` is ``https``; of plain base64, ``data``.
+    """
     if bare := _BARE.match(cell):
         return "https" if bare[1] else "data"
     if ":" not in cell:
