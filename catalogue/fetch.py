@@ -187,7 +187,7 @@ class Fetch:
         return home.host == now.host and (home.port == now.port or (home.port, now.port) == _HTTP_TO_HTTPS)
 
     async def add(self, chunk: bytes) -> None:
-        """Add bytes. A large photo may wait for memory; the wait does not count as time of the try. Raises ImageError."""
+        """Add bytes. A large photo may wait for memory; this wait is not part of ``seconds``. Raises ImageError."""
         self._chunks.append(chunk)
         self.size += len(chunk)
         self.downloaded += len(chunk)

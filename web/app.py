@@ -26,7 +26,7 @@ from web.state import State, make_state
 _STATIC: Final = Path(__file__).parent / "static"
 _AN_HOUR: Final = {"cache-control": "max-age=3600"}
 _OWN_PATH: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
-r"""A path on this server: ``//host`` and ``/\host`` lead to another host."""
+r"""A path on this server. ``//host`` and ``/\host`` are excluded, because they lead to another host."""
 _METRICS: Final = {"text/plain": {"schema": {"type": "string"}, "example": "hangtag_web_waiting_photos 3.0\n"}}
 _router = APIRouter(include_in_schema=False)
 _health = APIRouter(tags=["health"])
@@ -64,7 +64,7 @@ def create_app(settings: WebSettings) -> FastAPI:
 
 
 def create_server(settings: WebSettings) -> uvicorn.Server:
-    """A server that is not started yet. InputError if the server could not store corrections."""
+    """A server that is not started yet. Raises InputError if corrections could not be stored."""
     app = create_app(settings)
     app.state.hangtag.reviews.store.check()
     config = uvicorn.Config(app, http=Connection, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
@@ -99,7 +99,7 @@ def login_page(request: Request, to: str = "/") -> Response:
 async def log_in(
     request: Request, state: State, token: Annotated[str, Form(max_length=4096)], to: str = "/"
 ) -> Response:
-    """Let a browser with the token in, and redirect it to the requested page."""
+    """Log in a browser that sends the token, and redirect to the requested page."""
     if not state.access.is_token(client_of(request), token.strip()):
         return page(request, "web/login.html", 403, wrong=True, to=to)
     request.session[LOGGED_IN] = True

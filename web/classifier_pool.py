@@ -3,8 +3,8 @@
     photos = await state.classifier.classify([photo, …], top_k=5)
 
 Only the look-up of a model runs outside the event loop. A photo that kills its process is tried once more, alone in a
-batch. If that process also dies, the photo fails. Labelling's own pool (``worker.labelling.process_pool``) reads whole
-chunks of a known job with one model. Here photos come one by one, and the model may change.
+batch. If that process also dies, the photo fails. The pool for jobs (``worker.labelling.process_pool``) reads whole
+chunks with one model. Here photos arrive one by one, and the model may change.
 """
 
 import asyncio
@@ -79,7 +79,7 @@ class ClassifierPool:
     Attributes:
         model: the current model. None until it is loaded.
         trouble: why the newest model cannot be loaded. The previous model still answers.
-        absent: whether ``trouble`` means that no model is set and the registry does not contain exactly one model.
+        absent: whether no model is set and the registry does not contain exactly one model.
     """
 
     def __init__(
@@ -136,8 +136,7 @@ class ClassifierPool:
         Args:
             photos: the bytes of the photos' files.
             top_k: number of classes in the answer, best first.
-            precision: the share of labels without review that must be right, from the model's table. Default: the
-                model's.
+            precision: the share of labels without review that must be right. Default: the model's default precision.
             threshold: the lowest confidence at which photos need no review, in place of a precision.
 
         Returns:
@@ -147,7 +146,9 @@ class ClassifierPool:
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]
 
     async def heat_map(self, photo: bytes) -> HeatMap:
-        """The heat map of a photo's likeliest class. Made in small batches, so that other requests can run in between.
+        """The heat map of a photo's likeliest class.
+
+        Computed in small batches, so that other requests can run between the batches.
 
         Raises:
             Problem: 422 for an unreadable photo, 429 while another map is made or the queue is full, 503 without model.
@@ -236,7 +237,7 @@ class ClassifierPool:
         batch: list[_WaitingPhoto] = []
         while self._photos and len(batch) < min(BATCH, most) and not (batch and self._photos[0].deaths):
             one = self._photos.popleft()
-            if not one.answer.done():  # or its request has ended
+            if not one.answer.done():  # skipped if its request has ended
                 batch.append(one)
                 if one.deaths:
                     break
@@ -277,7 +278,7 @@ class ClassifierPool:
             batch[0].answer.set_result(failed)
 
     async def _restarted(self, dead: ClassifierProcess, reference: ModelReference) -> ClassifierProcess:
-        """Another process with the same model, unless the model was replaced. Tries until a process starts."""
+        """Start another process with the same model, unless the model was replaced. Retries until a process starts."""
         while self._current is reference:
             try:
                 return await ClassifierProcess.start(reference, self._limits.decode_s)

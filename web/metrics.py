@@ -56,7 +56,7 @@ class WebMetrics:
 
 
 class Meter:
-    """The middleware that counts requests. It is outermost, so it also counts refused requests."""
+    """The outermost middleware. Counts all requests, including refused requests."""
 
     def __init__(self, app: ASGIApp, metrics: WebMetrics) -> None:
         self._app = app

@@ -48,7 +48,7 @@ class SentPhoto:
 
 
 class _Held:
-    """Counts the bytes of one request. ``hold`` counts those of all requests, and raises a Problem above the limit."""
+    """Counts the bytes of one request. ``hold`` counts the bytes of all requests. Raises a Problem above the limit."""
 
     def __init__(self, hold: Callable[[int], None]) -> None:
         self._hold = hold

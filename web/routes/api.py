@@ -1,4 +1,4 @@
-"""The API for photos, and the page that describes the whole API."""
+"""The API for photos, and the page with the API's description."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Final

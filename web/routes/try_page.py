@@ -1,4 +1,4 @@
-"""The page to try the model on photos, and its own routes. Labels come from ``/v1/classify``."""
+"""The page to try the model on photos. Labels come from ``/v1/classify``."""
 
 import asyncio
 import time
@@ -18,14 +18,14 @@ from web.state import State, WebState
 
 _WORKER: Final = Path(__file__).parents[1] / "static" / "edge_worker.js"
 _WORKER_CSP: Final = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
-"""The browser's model is WebAssembly. Only this script may compile it."""
+"""Only this script may compile WebAssembly, in which the browser's model runs."""
 
 router = APIRouter(include_in_schema=False, prefix="/try")
 
 
 @router.get("")
 async def show(request: Request, state: State) -> HTMLResponse:
-    """The page. Begins to load the model."""
+    """Return the page, and begin to load the model."""
     state.classifier.start()
     return page(request, "web/try.html")
 
@@ -117,7 +117,7 @@ def _edge_rules(served: ServedModel) -> dict[str, Any]:
 
 
 def _edge_of(served: ServedModel) -> tuple[Bundle, str]:
-    """The bundle, and the variant for the browser: the current variant if it has an edge graph, or else another."""
+    """The bundle, and a variant with an edge graph for the browser, if possible the current variant."""
     if not served.path.is_dir():
         raise Problem(404, f"{served.name} is a single ONNX file: a browser needs a bundle with edge.onnx.")
     bundle = read_manifest(served.path)
