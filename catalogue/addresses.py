@@ -78,7 +78,7 @@ class Addresses:
         self._approved: set[tuple[str, int]] = set()
 
     def check_ip_host(self, target: Target) -> None:
-        """Refuse a URL whose host is a forbidden IP address. For host names see :meth:`allowed`. Raises ImageError."""
+        """Refuse a URL whose host is a forbidden IP address. See :meth:`allowed` for host names. Raises ImageError."""
         try:
             address = ip_address(target.host)
         except ValueError:

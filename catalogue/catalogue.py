@@ -64,7 +64,6 @@ IMAGE_COLUMNS: Final = (
 """Usual names of the image column after ``_key``, likelier first."""
 MAX_COLUMNS: Final = 10_000
 _UNMOUNTED_ADVICE: Final = "; if only the workers have this folder, make an empty folder at this path"
-"""Advice for a machine without access to the photos."""
 _LISTED: Final = 12
 _KEY: Final = str.maketrans("", "", " _-")
 _ALIKE: Final = 0.8
@@ -111,7 +110,7 @@ class Catalogue:
     def photo_cells(
         self, batch: pa.RecordBatch, errors: Literal["backslashreplace", "surrogateescape"]
     ) -> list[str | None]:
-        """The photo of each row. For ``errors`` see ``bytes.decode``."""
+        """The photo of each row. ``errors`` is as in ``bytes.decode``."""
         return photo_cells(batch.column(self.image_column), self.image_suffix, errors)
 
     def find_column(self, name: str, option: str) -> str:

@@ -42,7 +42,7 @@ Download = tuple[Target, str | None]
 
 @dataclass(frozen=True)
 class Arrival:
-    """A finished download. For the fields see :class:`catalogue.photo.Photo`."""
+    """A finished download. See :class:`catalogue.photo.Photo` for the fields."""
 
     download: Download
     outcome: bytes | ImageError | None

@@ -40,10 +40,9 @@ FAULTS: Final = {
     ImageFault.CRASHED: "the photo crashed the decoder twice",
     ImageFault.EMPTY_CELL: "the row has no photo",
 }
-"""The meaning of each fault."""
 
 _NOT_PHOTO_ERRORS: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""Errors of this machine, signals to end the process, and cancelled tasks. None of these is a fault of a photo."""
+"""Errors of this machine, signals to end the process, and cancelled tasks. Not faults of a photo."""
 _LINES: Final = 60
 """The largest number of logged lines of a traceback. More lines could fill a disk."""
 _UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")

@@ -1,4 +1,4 @@
-"""A reader for each catalogue format. It yields the rows unchanged and in order, as Arrow batches."""
+"""A reader for each catalogue format. Readers yield the rows unchanged and in order, as Arrow batches."""
 
 import csv
 import json
@@ -418,7 +418,7 @@ def _measured(path: str, pages: Iterator[dict[int, Any]]) -> _Column:
         size += page[2]
         largest = max(largest, page[2])
         has_dictionary |= page[1] == _DICTIONARY_PAGE
-        of_data = ((page.get(5), 2), (page.get(8), 4))  # headers of version 1 and 2: the field of the encoding
+        of_data = ((page.get(5), 2), (page.get(8), 4))  # the encoding's field, in page headers of version 1 and 2
         has_prefixes |= any(isinstance(head, dict) and head.get(field) == _PREFIXES for head, field in of_data)
     return _Column(path, size, largest, has_dictionary or has_prefixes, has_prefixes)
 

@@ -45,7 +45,7 @@ _NONSENSE: Final = (ResponseParserError, ValueError, RuntimeError, OverflowError
 
 
 class S3Client:
-    """A client for S3. It connects on first use."""
+    """A client for S3. Connects on first use."""
 
     def __init__(self, limits: DownloadLimits) -> None:
         self._limits = limits

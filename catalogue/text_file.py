@@ -133,7 +133,7 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
 
 
 def check_encoding(name: str) -> str:
-    """Python's name of an encoding. InputError if Python does not know it."""
+    """Python's name of an encoding. Raises InputError if Python does not know the encoding."""
     try:
         "a".encode(name)  # refuses codecs that do not encode text, such as base64
         known = codecs.lookup(name).name

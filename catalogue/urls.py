@@ -121,7 +121,7 @@ def is_url_or_data(cell: str) -> bool:
 def cell_texts(
     column: pa.Array | pa.ChunkedArray, errors: Literal["backslashreplace", "surrogateescape"] = "backslashreplace"
 ) -> list[str | None]:
-    """The cells of an image column. In Parquet they may be any bytes. For ``errors`` see ``bytes.decode``."""
+    """The cells of an image column. Parquet cells may be any bytes. ``errors`` is as in ``bytes.decode``."""
     text = column.cast(pa.string())
     try:
         cells: list[str | None] = text.to_pylist()
@@ -278,7 +278,7 @@ def other_spellings(path: str) -> Iterator[str]:
 
 
 def checked_url(url: str) -> str:
-    """The URL with its scheme in lower case. InputError if the URL cannot be downloaded."""
+    """The URL with its scheme in lower case. Raises InputError if the URL cannot be downloaded."""
     scheme, _, rest = url.partition("://")
     known = f"{scheme.lower()}://{rest}"
     if not known.startswith(SCHEMES):
@@ -334,7 +334,7 @@ def suffix_of(url: str) -> str:
 
 
 def stem_of(url: str) -> str:
-    """The last part of a URL's path, without its extension. Without a path, the host or bucket."""
+    """The last part of a URL's path, without its extension; the host or bucket if the path is empty."""
     return _path(url).stem or safe_url(url).partition("://")[2].partition("/")[0]
 
 
@@ -453,7 +453,7 @@ def check_allow_hosts(hosts: Sequence[str]) -> None:
 
 
 def checked_headers(headers: Sequence[str]) -> dict[str, str]:
-    """Parse headers, each ``NAME: VALUE``. InputError, without the values."""
+    """Parse headers, each ``NAME: VALUE``. Raises InputError, without the values in its message."""
     pairs: dict[str, str] = {}
     for header in headers:
         name, colon, value = header.partition(":")

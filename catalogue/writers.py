@@ -38,7 +38,7 @@ _FORMULA_START: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋�
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
 _NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 _TOP_K: Final = pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.float32())]))
-"""The type of ``top_k``. Its float32 numbers are written with as few digits as possible."""
+"""The type of ``top_k``. float32 numbers are written with as few digits as possible."""
 
 
 def check_output(output: Path, *, excel_safe: bool = False) -> None:
@@ -120,7 +120,7 @@ def open_writer(
 ) -> Iterator[Write]:
     """Open a new file. Yields a function that writes the next rows.
 
-    In a CSV, cells of ``escaped`` columns start no formula. ``mark`` adds a byte order mark, by which spreadsheets
+    In a CSV, no cell of ``escaped`` columns starts a formula. ``mark`` adds a byte order mark, by which spreadsheets
     recognise UTF-8.
     """
     if suffix == ".parquet":

@@ -42,8 +42,8 @@ def run_demo(
 ) -> None:
     """Draw photos, train two models, export the models, label new photos with both, and write pages.
 
-    The first model predicts the product, the second its colour. Only the first is exported in int8. The true labels are
-    in ``products.csv`` and ``new-products.csv``.
+    The first model predicts the product, the second its colour. Only the first model is exported in int8. The true
+    labels are in ``products.csv`` and ``new-products.csv``.
     """
     console = Console()
     _make_room(out, restart=restart)

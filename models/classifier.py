@@ -42,7 +42,7 @@ class EdgeAnswer:
         review: whether a person should check the label: the confidence is below the class's threshold, or the unknown
             score is above the limit. The graph contains the thresholds of the default precision. Without a default
             precision, every photo goes to review.
-        unknown: the out-of-distribution score; None if the graph has none.
+        unknown: the out-of-distribution score, or None.
     """
 
     label: int
@@ -121,7 +121,7 @@ def load_edge(data: bytes, source: str, threads: int = 1) -> EdgeModel:
 
 
 def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
-    """The edge graph of a session. BundleError if the model is not an edge graph that Hangtag exported."""
+    """Wrap a session as an edge graph. Raises BundleError for a model that is not an edge graph of Hangtag."""
     metadata = read_metadata(session, source)
     if not is_edge(session):
         msg = f"Expected an edge graph in {source}, but the model takes squares of pixels; use edge.onnx instead."
@@ -149,7 +149,7 @@ class Classifier:
         rules: the rules that turn scores into labels and reviews.
         digest: SHA-256 of the bundle's manifest, or of the single ONNX file.
         precision: the promised precision, by default the model's own. None if no precision is promised.
-        threshold: the caller's threshold, used in place of a precision. None without one.
+        threshold: the caller's threshold, used instead of a precision, or None.
 
     Raises InputError.
     """
@@ -188,7 +188,7 @@ class Classifier:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The threshold of each class, in the order of the labels. None: photos of the class always go to review."""
+        """The threshold of each class, in the order of the labels. None sends all photos of the class to review."""
         return self.rules.thresholds
 
     def threshold_of(self, label: str) -> float | None:
@@ -213,7 +213,7 @@ class Classifier:
     def score(self, pixels: Pixels) -> Scores:
         """Run the network on pixels ``uint8 (batch, S, S, 3)`` as :func:`models.preprocess.preprocess` makes them.
 
-        A photo's scores do not depend on the rest of the batch. InputError for another shape or dtype.
+        A photo's scores do not depend on the other photos of the batch. Raises InputError for a wrong shape or dtype.
         """
         size = self.metadata.preprocess.size
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3):
@@ -224,7 +224,7 @@ class Classifier:
         return Scores(np.asarray(probabilities, np.float32), np.asarray(unknown[0], np.float32) if unknown else None)
 
     def decide(self, scores: Scores, top_k: int = 3) -> list[Prediction]:
-        """Turn scores into predictions. Of classes with equal probabilities the first wins."""
+        """Turn scores into predictions. The first of equally likely classes wins."""
         return self.rules.decide(scores, top_k).rows()
 
     @overload
@@ -234,11 +234,11 @@ class Classifier:
     def classify(self, images: list[ImageInput], top_k: int = 3) -> list[Prediction]: ...
 
     def classify(self, images: ImageInput | list[ImageInput], top_k: int = 3) -> Prediction | list[Prediction]:
-        """Label one photo, or a list of them.
+        """Label one photo, or a list of photos.
 
         Args:
-            images: a path, the bytes of a file, a Pillow image, a ``uint8 (height, width, 3)`` RGB or
-                ``(height, width)`` grey array, or a list of any of these.
+            images: a path, the bytes of a file, a Pillow image, a ``uint8 (height, width, 3)`` RGB or ``(height,
+                width)`` grey array, or a list of images.
             top_k: number of classes in the result, best first.
 
         Returns:

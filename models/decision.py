@@ -65,7 +65,7 @@ class Scores:
 
     Attributes:
         probabilities: ``float32 (n, classes)``; rows sum to 1.
-        unknown: the out-of-distribution score, ``float32 (n,)``; None if the model has none.
+        unknown: the out-of-distribution score, ``float32 (n,)``, or None.
     """
 
     probabilities: Probabilities
@@ -79,10 +79,10 @@ class Prediction:
     Attributes:
         label: the likeliest class. With a tree of labels, a class below its threshold is replaced by the lowest node
             above the class that reaches its own threshold.
-        confidence: the probability of the label. For a node, the sum over its classes.
+        confidence: the probability of the label; for a node, the sum over the node's classes.
         reason: why a person should check the label; None if the photo needs no review.
         top_k: the likeliest classes with their probabilities, best first.
-        unknown: the out-of-distribution score; None if the model has none.
+        unknown: the out-of-distribution score, or None.
         label_level: level of the label, 0 for a class (:mod:`models.taxonomy`). None without a tree.
         leaf_guess: the likeliest class. None without a tree.
     """
@@ -112,7 +112,7 @@ class Decisions:
         reason: ``(n,)``, index of the reason in ``REASONS``.
         best: ``(n, top_k)``, indices of the likeliest classes, best first.
         best_probabilities: ``float32 (n, top_k)``.
-        unknown: the out-of-distribution scores, ``float32 (n,)``; None if the model has none.
+        unknown: the out-of-distribution scores, ``float32 (n,)``, or None.
         level: ``int8 (n,)``, the level of the label; None without a tree.
     """
 
@@ -152,7 +152,7 @@ class Rules:
 
     Attributes:
         labels: class names; the position is the column of the probabilities.
-        unknown_limit: a photo with a higher out-of-distribution score goes to review. None if there is no limit.
+        unknown_limit: a photo with a higher out-of-distribution score goes to review. None means no limit.
         nodes: node of the tree above the labels → threshold.
     """
 
@@ -177,9 +177,9 @@ class Rules:
         return np.array([*self.thresholds, *above], np.float32)
 
     def decide(self, scores: Scores, top_k: int) -> Decisions:
-        """Decide on all photos at once. Of classes with equal probabilities the first wins.
+        """Decide on all photos at once.
 
-        A NaN score or confidence always goes to review.
+        The first of equally likely classes wins. A photo with a NaN score or confidence goes to review.
         """
         best = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :top_k]
         values = np.take_along_axis(scores.probabilities, best, axis=1)

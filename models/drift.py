@@ -52,7 +52,7 @@ def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
 
 
 def psi(counts: Sequence[int], reference: Sequence[int]) -> float:
-    """The population stability index of two histograms over the same bins. It is 0 for histograms of equal shape.
+    """The population stability index of two histograms over the same bins; 0 for histograms of equal shape.
 
     Half a photo is added to each bin, to keep the index finite. Source: Yurdakul and Naranjo, "Statistical properties
     of the population stability index", Journal of Risk Model Validation 14 (2020).

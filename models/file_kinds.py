@@ -161,7 +161,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def is_interleaved(data: bytes) -> bool:
-    """Whether the first scan of a JPEG has all colours. Otherwise decoding takes memory for the whole photo."""
+    """Whether the first scan of a JPEG has all colours. If not, decoding takes memory for the whole photo."""
     colours = b""
     for marker, _, contents in _jpeg_segments(data):
         if marker in _FRAMES:
@@ -184,7 +184,7 @@ def without_end(data: bytes) -> bytes | None:
             lacks = {(colour, place) for colour in contents[6:18:3] for place in range(64)}
         elif marker == _SCAN and lacks and len(contents) in _SCAN_SIZES:
             first, last, bits = contents[-3:]
-            if bits & 0x0F:  # more bits of these coefficients follow
+            if bits & 0x0F:  # more bits of the coefficients follow
                 continue
             lacks -= {(colour, place) for colour in contents[1:-3:2] for place in range(first, last + 1)}
     return None

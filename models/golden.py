@@ -30,7 +30,7 @@ class GoldenAnswer(StrictModel):
 
     Attributes:
         probabilities: one per class, in label order.
-        unknown: the out-of-distribution score; None if the model has none.
+        unknown: the out-of-distribution score, or None.
     """
 
     probabilities: Annotated[tuple[float, ...], Field(strict=False)]

@@ -10,7 +10,7 @@ from models.errors import ImageError, ImageFault, InputError
 from models.preprocess import MAX_BYTES
 
 NONE: Final = "_none"
-"""Label and folder name of photos without a product (hands, logos, size charts). This label is never a class."""
+"""Label and folder name of photos without a product (hands, logos, size charts). Never a class."""
 
 _LONGEST_SHOWN: Final = 200
 

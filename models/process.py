@@ -132,7 +132,7 @@ def this_machine(cpuinfo: Path = _CPUINFO, board: Path = _BOARD) -> Machine:
     contains the computer's model.
     """
     pairs = (line.partition(":") for line in _text(cpuinfo).splitlines())
-    facts = {key.strip(): value.strip() for key, _, value in pairs}  # assume that all cores are equal
+    facts = {key.strip(): value.strip() for key, _, value in pairs}  # all cores are assumed to be equal
     flags = set(facts.get("flags", facts.get("Features", "")).split())
     return Machine(
         cpu=facts.get("model name") or _text(board).strip("\0\n ") or platform.processor() or "unknown",
@@ -197,7 +197,7 @@ class Owner:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Owner":
-        """The inverse of :meth:`to_json`. ValueError for other text, or text of another version."""
+        """The inverse of :meth:`to_json`. Raises ValueError for other text, or for text of another version."""
         return _owners().validate_json(text, strict=True)
 
 

@@ -1,4 +1,4 @@
-"""A tree of labels. Its leaves are the classes. Higher nodes are less specific, and more often right.
+"""A tree of labels, with the classes as leaves. Higher nodes are less specific, and more often right.
 
 The level of a node is the length of the longest path down to a leaf: 0 for a class, 1 for a node whose children are all
 classes, and so on. So levels rise along each path to the top.

@@ -57,7 +57,7 @@ def one_line(text: str, most: int) -> str:
 
 
 def brief(text: str, most: int = 80) -> str:
-    """A text, such as a label, for use in a sentence. A long text is cut at the end."""
+    """A text for use in a sentence, such as a label. A long text is cut at the end."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 

@@ -43,7 +43,7 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One check.
+    """A check.
 
     ``sound``: whether the check passed; None if the check could not run. ``detail``: the result or the fault.
     """

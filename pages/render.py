@@ -46,7 +46,7 @@ def style_sheet() -> str:
 
 
 def table_script() -> str:
-    """The script that each whole page contains. It sorts and filters tables."""
+    """The script that each whole page contains, to sort and filter tables."""
     return (_TEMPLATES / "tables.js").read_text(encoding="utf-8")
 
 

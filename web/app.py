@@ -116,7 +116,7 @@ class Ready(BaseModel):
     """The server's readiness."""
 
     status: str = Field("ready", examples=["ready"])
-    model: str | None = Field(description="The model that labels photos; null if there is none.", examples=["shop@3"])
+    model: str | None = Field(description="The model that labels photos, or null.", examples=["shop@3"])
     note: str | None = Field(description="Why no model is loaded, or why an older model answers.", examples=[None])
 
 

@@ -1,10 +1,10 @@
 """A process that labels or draws photos for the page. If a photo crashes the process, only this photo fails.
 
-The server uses :class:`ClassifierProcess`. The process runs ``python -P -m web.classifier_process MODEL TIMEOUT_S``.
-With an empty MODEL it only draws. First it writes a JSON line: its model (``{"model": {…}}``), or why the model cannot
-be used (``{"refused": message}``). Then it reads batches. A batch is a JSON line ``{"asks": [{"size": bytes, …}]}`` and
-the bytes of its photos. The answer is the JSON line ``{"answers": [{…}]}``, in the same order. The process ends when
-stdin closes.
+The server uses :class:`ClassifierProcess`. The process runs ``python -P -m web.classifier_process MODEL TIMEOUT_S``. A
+process with an empty MODEL only draws photos. First the process writes a JSON line: its model (``{"model": {…}}``), or
+why the model cannot be used (``{"refused": message}``). Then the process reads batches. A batch is a JSON line
+``{"asks": [{"size": bytes, …}]}`` and the bytes of its photos. The answer is the JSON line ``{"answers": [{…}]}``, in
+the same order. The process ends when stdin closes.
 """
 
 import asyncio
@@ -62,7 +62,7 @@ class ServedModel:
         size: side of the square for photos, in pixels.
         precision: the promised precision, or None.
         rule: a sentence that explains which photos need no review.
-        unknown_limit: a photo with a higher out-of-distribution score goes to review. None without such a score.
+        unknown_limit: a photo with a higher out-of-distribution score goes to review. None means no limit.
     """
 
     name: str
@@ -78,7 +78,7 @@ class ServedModel:
 
 
 class Likely(BaseModel):
-    """One of the likeliest classes."""
+    """A likely class, with its probability."""
 
     label: str
     confidence: float
@@ -332,7 +332,7 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 
 
 def main(model: str, timeout_s: str) -> None:
-    """Load and verify the model, if any. Answer batches until stdin closes."""
+    """Load and verify the model. Answer batches until stdin closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server handles Ctrl-C, and ends its processes
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action also kills a decoder that holds the GIL
     reuse_memory()

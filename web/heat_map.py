@@ -38,7 +38,7 @@ class HeatMap:
 
 
 def patches(width: int, height: int) -> list[Box]:
-    """The patches of a photo, in pixels: left, top, right, bottom. One patch per cell of the grid, row by row."""
+    """The patches of a photo in pixels (left, top, right, bottom), row by row: one patch per cell of the grid."""
     across, down = _spans(width), _spans(height)
     return [(left, top, right, bottom) for top, bottom in down for left, right in across]
 

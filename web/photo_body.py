@@ -40,7 +40,7 @@ class SentPhoto:
 
     Attributes:
         name: name of the file, or the URL.
-        data: the bytes, or why there are none. None before the download.
+        data: the bytes, or the error. None before the download.
     """
 
     name: str
@@ -74,7 +74,7 @@ class PhotoBodies:
 
     @asynccontextmanager
     async def photos(self, request: Request) -> AsyncIterator[list[SentPhoto]]:
-        """The photos of a request, in order. They stay in memory until the block ends. Raises Problem."""
+        """The photos of a request, in order, in memory until the block ends. Raises Problem."""
         held = _Held(self._hold)
         try:
             photos = await _read_in_time(request, held)

@@ -34,7 +34,6 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
 """Kinds of errors → HTTP status. The first matching kind counts."""
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 API: Final = "/v1/"
-"""The prefix of the API's paths."""
 BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; none on loopback."))
 """Used only in the API's description, because the token is checked before any route is called."""
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
@@ -69,8 +68,8 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
         request: the request, with a proxy's path prefix and the browser's reviewer.
         template: a file of ``pages/templates/``.
         status: HTTP status.
-        values: values for the template. It also gets ``root`` (the prefix of each path), ``reviewer`` (the browser's
-            reviewer, or an empty text), ``here`` (the first part of the path) and ``navigation``.
+        values: values for the template. The template also gets ``root`` (the prefix of each path), ``reviewer`` (the
+            browser's reviewer, or an empty text), ``here`` (the first part of the path) and ``navigation``.
     """
     root = request.scope.get("root_path", "")
     html = render(

@@ -45,7 +45,7 @@ class NewJob(BaseModel):
     source: Place | None = Field(None, description="A catalogue or a folder on the server, or a URL of a catalogue.")
     model: Text | list[Text] | None = Field(
         None,
-        description="shop@champion, or a bundle's path. Default: the server's model. For several models a list: "
+        description="shop@champion, or a bundle's path. Default: the server's model. A list for several models: "
         "category=shop@champion, colour=colours@champion.",
     )
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = Field(
@@ -157,7 +157,7 @@ class JobRunner:
 
     @property
     def queued(self) -> bool:
-        """Whether workers label the jobs. Otherwise this machine does."""
+        """Whether workers label the jobs, not this machine."""
         return self._settings.redis is not None
 
     def start_job(

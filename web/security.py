@@ -70,8 +70,8 @@ _HEADERS: Final = {
 class Connection(H11Protocol):
     """A connection whose client must send and read in time.
 
-    There are at most :data:`_CONNECTIONS`, or half of the files that this process may open. A further connection closes
-    the oldest connection that waits for its client, or else is closed.
+    At most :data:`_CONNECTIONS` connections are open, or half of the files that this process may open. A further
+    connection closes the oldest connection that waits for its client, or else is closed.
     """
 
     _patience: asyncio.TimerHandle | None = None

@@ -1,4 +1,4 @@
-"""A server's settings. Their fields are the options of ``hangtag web`` and ``hangtag review``."""
+"""A server's settings: the options of ``hangtag web`` and ``hangtag review``."""
 
 import ipaddress
 from dataclasses import dataclass, field

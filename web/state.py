@@ -77,4 +77,3 @@ async def _state(request: Request) -> WebState:  # a plain function would run in
 
 
 State = Annotated[WebState, Depends(_state)]
-"""A parameter of a route."""

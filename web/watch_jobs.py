@@ -36,7 +36,7 @@ class JobCounts:
     """Counts of the finished rows.
 
     Attributes:
-        rows: counted rows. If many rows finish at once, some of them are not counted yet.
+        rows: counted rows. Some finished rows may not be counted yet.
         machines: host → number of rows.
     """
 

@@ -70,7 +70,7 @@ class VersionRules:
     place: str
 
     def version(self, state: State, version: int) -> VersionState:
-        """A version's state. A RegistryError lists the existing versions."""
+        """A version's state. Raises RegistryError with a list of the existing versions."""
         if version not in state.versions:
             there = ", ".join(map(str, state.versions)) or "none"
             msg = f"Expected version {version} of {self.name} in the registry {self.place}, found {there}."
@@ -204,7 +204,7 @@ class Event(StrictModel):
 
     Attributes:
         number: position in the history, from 1.
-        by: ``user@host``. For a change on the web page, preceded by the person's name.
+        by: ``user@host``, after the person's name for a change on the web page.
         why: the reason, from a person or a retraining cycle.
         numbers: the figures behind the event, for people and scripts.
         cycle: the retraining cycle that caused the event. None for a person's change.
@@ -245,7 +245,7 @@ class History:
         return last.after if last else State()
 
     def events(self) -> list[Event]:
-        """All events, oldest first. RegistryError if an event is damaged."""
+        """All events, oldest first. Raises RegistryError if an event is damaged."""
         return [self._event(number) for number in self.numbers()]
 
     def _event(self, number: int) -> Event:

@@ -5,8 +5,8 @@
     <registry>/<name>/claims/000004.json  the bundle that version 4 is reserved for
     <registry>/<name>/history/000007.json an event; the history decides which versions exist
 
-A version exists once it is in the history. It enters the history when its bundle is complete. Any number of processes
-may write.
+A version exists after the history lists it, which happens when its bundle is complete. Any number of processes may
+write.
 """
 
 import json
@@ -125,7 +125,10 @@ class Registry:
         return last.after
 
     def resolve(self, name: str, which: str) -> int:
-        """The version of an alias or a number. RegistryError if the model, the alias or the version does not exist."""
+        """The version of an alias or a number.
+
+        Raises RegistryError if the model, the alias or the version does not exist.
+        """
         state = self.state(name)
         if which.isdecimal():
             if int(which) in state.versions:
@@ -283,7 +286,10 @@ class Registry:
         return self.history(name).append(What.ALIASED, change, why)
 
     def remove_alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
-        """Remove an alias from a version. RegistryError if the alias is ``champion`` or points at another version."""
+        """Remove an alias from a version.
+
+        Raises RegistryError if the alias is ``champion`` or points at another version.
+        """
         change = partial(self._rules(name).unaliased, version=version, alias=alias)
         return self.history(name).append(What.ALIASED, change, why)
 
@@ -319,7 +325,7 @@ def _described(bundle: Bundle) -> VersionState:
 
 
 def open_registry(place: str) -> Registry:
-    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL. InputError for other text."""
+    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL. Raises InputError for other text."""
     return Registry(open_storage(place))
 
 

@@ -1,21 +1,22 @@
 """Proves a precision for as many of the surest rows as possible, by fixed sequence testing.
 
 Sets of the surest rows are tested in a fixed order, from a small set to all rows, each with an exact binomial test.
-This sequence of tests is called a walk. It stops at the first set that fails. The largest set that passed is proved;
-the number of planned tests does not matter (Angelopoulos et al., "Learn then Test", 2021,
-https://arxiv.org/abs/2110.01052). A search for the largest set that passes would be multiple testing. Such a search
-broke the promise in up to 28 of 100 data sets.
+This sequence of tests is called a walk. The walk stops at the first set that fails. The largest set that passed is
+proved, however many tests are planned (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052).
+A search for the largest set that passes would be multiple testing. Such a search broke the promise in up to 28 of 100
+data sets.
 
-Photos of one picture or product form a group. If a network is wrong on one photo of a group, it is likely wrong on the
-others. So a set with groups is worth fewer rows than it has. The test assumes the worst case: all rows of a group are
-right, or all are wrong. Then a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey
-Sampling", 1965), and the same share of these rows is right. Without groups, a set is worth all of its rows.
+Photos of one picture or product form a group. A network that is wrong on one photo of a group is likely wrong on the
+whole group. So a set with groups is worth fewer rows than its size. The test assumes the worst case: all rows of a
+group are right, or all are wrong. In this case, a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)``
+rows (Kish, "Survey Sampling", 1965), and the same share of these rows is right. Without groups, a set is worth all of
+its rows.
 
 A walk begins at the set that would most likely pass if each row were right as often as its confidence says. Only
 confidences choose this set, never labels. So the choice does not weaken the proof. (One number behind the confidences
 and the order of the rows was fitted to labels: the temperature.) Wrong confidences cost coverage, never the promise.
 
-A target may take the set that a stricter target has proved. This breaks the target's promise if the stricter walk has
+A target may use the set that a stricter target has proved. The target's promise is then broken if the stricter walk has
 passed a set whose precision is below the target. Larger sets with a precision below the target pass less often than
 smaller sets. The smallest set that can pass has the fewest rows that prove the stricter target, and all of its rows are
 right. So the probability of a broken promise is at most ``target ** fewest(stricter)``. These probabilities are
@@ -105,7 +106,7 @@ def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
 def _sizes(
     falling: npt.NDArray[np.floating], precision: float, mistrust: float, of_all: Rows, of_own: Rows | None
 ) -> Counts:
-    """The sizes of the tested sets, in rising order. The first depends on confidences and groups."""
+    """The sizes of the tested sets, in rising order."""
     total = len(falling)
     sizes = np.flatnonzero(of_all >= fewest(precision, mistrust)) + 1
     if not len(sizes):
@@ -150,7 +151,7 @@ def budgets(share: float) -> Iterator[tuple[float, float]]:
 
 
 def fewest(precision: float, mistrust: float) -> int:
-    """The smallest number of rows that proves a precision, if all of them are right."""
+    """The smallest number of rows that proves a precision, if all of the rows are right."""
     return math.ceil(math.log(mistrust) / math.log(precision))
 
 

@@ -31,14 +31,14 @@ def proportion_interval(hits: float, rows: float) -> Interval:
 
 
 def lower_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
-    """One-sided lower Clopper-Pearson bound of a proportion. Wrong with probability ``mistrust``; 0 for 0 hits."""
+    """One-sided lower Clopper-Pearson bound of a proportion, wrong with probability ``mistrust``; 0 for 0 hits."""
     from scipy.stats import beta
 
     return float(beta.ppf(mistrust, hits, rows - hits + 1)) if hits else 0.0
 
 
 def upper_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
-    """One-sided upper Clopper-Pearson bound of a proportion. Wrong with probability ``mistrust``; 1 for all hits."""
+    """One-sided upper Clopper-Pearson bound of a proportion, wrong with probability ``mistrust``; 1 for all hits."""
     from scipy.stats import beta
 
     return float(beta.ppf(1 - mistrust, hits + 1, rows - hits)) if hits < rows else 1.0

@@ -4,7 +4,7 @@ The score is the distance of the features from the nearest class mean (Mahalanob
 https://arxiv.org/abs/1807.03888), less their distance from the mean of all photos (relative: Ren et al., 2021,
 https://arxiv.org/abs/2106.09022). "All photos" include known photos without a product (outliers). So new photos that
 look like outliers are near the mean of all photos, and far from the classes. To learn from outliers is called outlier
-exposure (Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606). Here outliers change only the score, not the
+exposure (Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606). In Hangtag, outliers change only the score, not the
 network.
 
 The score is fitted on the training photos, because they are many and varied. The limit is set on product photos that
@@ -110,8 +110,8 @@ def fit_distance(
 ) -> DistanceHead:
     """Fit the distance on the features of product photos and of outliers, if any.
 
-    The covariances are shrunk towards a multiple of the identity, more with fewer rows. So they can be inverted even
-    with fewer rows than features.
+    The covariances are shrunk towards a multiple of the identity, more with fewer rows. So the covariances can be
+    inverted even with fewer rows than features.
 
     ``features`` are ``(n, D)``, with n at least 1, of photos of known classes; ``labels`` are their class indices
     ``(n,)``. ``outliers`` are ``(m, D)``, of photos without a product. ``relative``: whether the distance from the mean

@@ -6,12 +6,11 @@ confidence. The largest set of the surest rows that passes an exact test gives t
 :mod:`models.statistics.fixed_sequence` for the proof. A target may take the set of a stricter target.
 
 Classes may be leaves of a tree. If a row's class is below its threshold, the row is labelled with the lowest node above
-the class that reaches its threshold. Levels are proved one after the other, from the classes up. A level is tested on
-the rows within the unknown limit that no lower level labels, sorted by the probability of the node above their
-likeliest class. A row is right if that node is above its true class. Half of the error probability of 5% is spent on
-the classes. The levels above the classes share the other half equally. By Bonferroni's inequality at least one level
-breaks its promise in at most 5% of data sets. If every level keeps its promise, the labels of all levels together keep
-it.
+the class that reaches its threshold. Levels are proved in order, from the classes up. A level is tested on the rows
+within the unknown limit that no lower level labels, sorted by the probability of the node above their likeliest class.
+A row is right if that node is above its true class. Half of the error probability of 5% is spent on the classes. The
+levels above the classes share the other half equally. By Bonferroni's inequality at least one level breaks its promise
+in at most 5% of data sets. If every level keeps its promise, the labels of all levels together keep it.
 
 The labels of the lower level decide which rows the next level tests. This dependence does not raise the error
 probability, for the following reason. With fixed confidences, a walk on the lower level ends because the labelled rows
@@ -19,7 +18,7 @@ were right often enough and the next rows were not. The first fact is independen
 only make a pass on the next level less likely: rows that are wrong on the lower level are not more often right on the
 next level (Harris's inequality, 1960: an event that right rows favour and an event that wrong rows favour are not
 positively correlated). Rows of a refused class are the exception: they passed the lower level, and are tested again on
-the next. Their refusal makes them even less likely to be right.
+the next. The refusal makes such rows even less likely to be right.
 
 ``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure broken promises and coverage.
 """
@@ -66,7 +65,7 @@ class HeldOutLogits:
 
     @classmethod
     def read(cls, path: Path, advice: str = "train again") -> Self:
-        """Read an array file of :func:`write_arrays`. InputError, with ``advice``, if the file is damaged."""
+        """Read an array file of :func:`write_arrays`. Raises InputError with ``advice`` for a damaged file."""
         what = "the predictions of a fold's network"
         return cls(**read_arrays(path, what, "logits", "labels", "known", "groups", advice=advice))
 
@@ -226,7 +225,7 @@ class _Level:
         )
 
     def thresholds(self, rows: int, precision: float, kinds: int, share: float) -> Thresholds:
-        """For each class or node the lowest confidence of the proved set. None for a refused class or node."""
+        """The lowest confidence of the proved set, for each class or node. None for a refused class or node."""
         limit = min(1.0, float(self.confidence[rows - 1])) if rows else None
         out = refused(self.kinds[:rows], self.right[:rows], self.groups[:rows], precision, kinds, share)
         return tuple(None if no else limit for no in out)

@@ -91,7 +91,7 @@ class ObjectStorage:
     """A folder of an S3 bucket, or a whole bucket. The server must support conditional writes (``If-None-Match``).
 
     Temporary faults (timeouts, 500, 503, incomplete answers) are retried. A remaining fault raises ``StorageError``.
-    InputError if the URL is not ``s3://bucket/folder``.
+    Raises InputError for a URL that is not ``s3://bucket/folder``.
     """
 
     url: str

@@ -197,7 +197,7 @@ def _distinct(table: pa.Table) -> pa.Table:
 
 
 def bundle_of(job: Job) -> Bundle | None:
-    """The bundle of a job's model, at the original path or in the folder of jobs. None if there is no such folder."""
+    """The bundle of a job's model, at the original path or in the folder of jobs. None if neither exists."""
     pin = job.model
     for folder in (Path(pin.path), job.home.scratch.parent / "_bundles" / pin.digest):
         with suppress(HangtagError, OSError):
@@ -242,7 +242,7 @@ class _CatalogueClasses:
     """The catalogue's own classes: in a column, or as names of the photos' folders.
 
     Args:
-        job: the job. Its first chunk decides which column contains the classes.
+        job: the first chunk of this job decides which column contains the classes.
         classes: the model's classes.
     """
 

@@ -131,7 +131,7 @@ class Review:
         return dict(Counter(self.questions.labels.tolist()))
 
     def answer(self, reviewer: str, tab: str, choice: Choice, answers: Sequence[Answer]) -> Stored:
-        """Store answers in order. They are on the disk when this returns. Raises InputError."""
+        """Store answers in order, and wait until the answers are on the disk. Raises InputError."""
         with self._lock:
             self._read_again()
             stored: list[str] = []

@@ -45,7 +45,7 @@ class JobState(BaseModel):
     title: str
     state: str = Field(description="waiting, running, merging, finished, cancelled or failed.")
     source: str
-    model: str = Field(description="name/version/variant@digest. For a job with several models, the first model.")
+    model: str = Field(description="name/version/variant@digest. The first model of a job with several models.")
     questions: list[str] = Field(
         description="Ids of the questions of a job with several models, one per model. Each has its own review."
     )

@@ -50,7 +50,7 @@ async def model(state: State) -> dict[str, Any]:
 
 @router.get("/edge.onnx")
 def edge_graph(state: State, if_none_match: str = Header("")) -> Response:
-    """The edge graph for a browser. Its address contains the model's digest."""
+    """The edge graph for a browser, at an address with the model's digest."""
     served = state.classifier.model
     if served is None:
         raise Problem(503, f"No model is available: {state.classifier.trouble}", {"retry-after": "5"})
