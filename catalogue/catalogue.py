@@ -1,4 +1,4 @@
-"""Opens a catalogue: its rows, its image column, and the start of its relative paths."""
+"""Opens a catalogue: its rows, its image column, and the root of its relative paths."""
 
 import os
 from collections import Counter

@@ -143,7 +143,7 @@ class Downloads:
     def _begin(self, downloads: Sequence[Download]) -> None:
         for download in downloads:
             self._tasks[download] = self._loop.create_task(self._download(download))
-        self._loop.call_soon(self._note_begun)  # runs after these tasks
+        self._loop.call_soon(self._note_begun)  # runs after the new tasks have begun
 
     def _note_begun(self) -> None:
         self._wants_begun += 1
@@ -282,7 +282,7 @@ def _note_failure(fetch: Fetch, host: Host, failure: FailedTry, began: float, no
     fetch.tries += 1
     if failure.silent:
         fetch.note_silence(began, now, host.answered_at)
-    if not (failure.silent and fetch.is_to_blame):  # this photo says nothing about its host
+    if not (failure.silent and fetch.is_to_blame):  # a photo that is to blame proves nothing about its host
         host.note_failure(failure, began, now)
 
 

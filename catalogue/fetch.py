@@ -22,7 +22,7 @@ _TO_BLAME: Final = 2
 _HTTP_TO_HTTPS: Final = (80, 443)
 _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
-"""Number of consecutive tries without an answer that open the circuit breaker, if they also last long enough."""
+"""Number of consecutive tries without an answer that open the circuit breaker, after some time."""
 _FIRST_TRIAL_SHARE: Final = 0.1
 """Share of the rest after which a host that has sent photos is first tried again."""
 _LONGEST: Final = 30
@@ -296,7 +296,7 @@ class Host:
         return self._running < (1 if self._rests else self.per_host) and now >= self._not_before
 
     def may_ask(self, now: float) -> bool:
-        """Whether a slot is still valid: the host is not resting."""
+        """Whether a slot is still valid, because its host is not resting."""
         return now >= self._not_before and (not self._rests or self._running == 1)
 
     @property

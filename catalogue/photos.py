@@ -1,4 +1,4 @@
-"""Reads a process's photos: from disk on demand, and over networks ahead of time, in a thread."""
+"""Reads photos: from disk on demand, and over networks ahead of time, in a thread."""
 
 import time
 from collections import deque
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from catalogue.downloads import Download, Downloads
 
 _BACKLOG: Final = 512
-"""The largest number of waiting photos on disk with which more URLs are requested."""
+"""Number of waiting photos on disk above which no further URLs are requested."""
 _WAIT_S: Final = 1.0
 
 

@@ -24,7 +24,7 @@ from models.text import label_text, number_of
 BATCH_ROWS: Final = 4096
 BATCH_CHARACTERS: Final = 8 * 1024 * 1024
 JSON_FIELD: Final = {b"hangtag": b"json"}
-"""Field metadata of a column whose nested or mixed cells became JSON text."""
+"""Metadata of a field whose nested or mixed cells became JSON text."""
 
 MAX_CELL_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 100
@@ -32,12 +32,12 @@ MAX_ELEMENTS: Final = 1_000_000
 """The largest number of commas and brackets in a line of JSONL."""
 PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
-"""The size of a batch of Parquet in bytes, with repeated values expanded."""
+"""The largest batch of Parquet rows in bytes, after repeated values are expanded."""
 MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
 UNPACKED_A_BYTE: Final = 4
 """The largest page of Parquet, in bytes. A larger page is accepted if its bytes expand by at most this factor."""
 CLASS_NAMES: Final = b"class_names"
-"""Field metadata of a column of class numbers: the names of the classes, in JSON."""
+"""Key of a field's metadata: the names of numbered classes, in JSON."""
 _OF_VIEWS: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 _DICTIONARY_PAGE: Final = 2
 _PREFIXES: Final = 7
@@ -171,7 +171,7 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
         for cells in rows:
             width = width or _named_width(cells, remarks)
             if not cells:
-                blank += width == 1  # Excel writes an empty cell so; empty lines at the end are no rows
+                blank += width == 1  # Excel's empty cell, but no row at the end of the file
                 continue
             if len(cells) > width and not any(map(str.strip, cells[width:])):
                 del cells[width:]

@@ -1,4 +1,4 @@
-"""Photos in S3: one try per call, with aiobotocore. Credentials and address come from the environment."""
+"""Downloads photos from S3, with one try per call. Credentials and address come from the environment."""
 
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -100,7 +100,7 @@ class S3Client:
             read_timeout=self._limits.idle_s,
             max_pool_connections=self._limits.per_bucket,
             retries={"total_max_attempts": 1},  # the caller tries again
-            response_checksum_validation="when_required",  # the stored checksum may be of a part
+            response_checksum_validation="when_required",  # the stored checksum may cover a part of the object
         )
         try:
             client = await self._open.enter_async_context(AioSession().create_client("s3", config=config))

@@ -104,17 +104,17 @@ class Target:
 
 
 def place_of(host: str, port: int) -> str:
-    """``HOST:PORT``, an IPv6 address in brackets."""
+    """``HOST:PORT``, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_url(place: str) -> bool:
-    """Whether a text is a URL of any scheme. If not, it is a path."""
+    """Whether a text is a URL of any scheme, not a path."""
     return _SCHEME.match(place) is not None
 
 
 def is_url_or_data(cell: str) -> bool:
-    """Whether a catalogue's cell is a URL or the photo itself. If not, it is a path on a disk."""
+    """Whether a catalogue's cell is a URL or the photo itself, not a path on a disk."""
     return re.match(URL_OR_DATA, cell) is not None
 
 
@@ -137,8 +137,8 @@ def photo_cells(
 ) -> list[str | None]:
     """The first photo of each row, as a path, URL or data URI.
 
-    A cell that may be one path or several stays unchanged: see :func:`other_spellings`. ``suffix`` is added to paths
-    without an image extension.
+    A cell that may be one path or several paths is not changed (see :func:`other_spellings`). ``suffix`` is added to
+    paths without an image extension.
     """
     cells = _single_cells(column, errors)
     if _is_text(column.type) and pc.any(_maybe_several(column)).as_py():
@@ -414,7 +414,7 @@ def _quoted(path: str) -> str:
 
 
 def canonical_host(match: re.Match[str]) -> str | None:
-    """The host of an :data:`AUTHORITY` in lower case and ASCII. None if it is invalid.
+    """The host of an :data:`AUTHORITY` in lower case and ASCII, or None for an invalid host.
 
     Ambiguous numeric addresses (decimal, octal, hex, short forms) are invalid.
     """

@@ -38,7 +38,7 @@ _FORMULA_START: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋�
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
 _NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 _TOP_K: Final = pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.float32())]))
-"""The type of ``top_k``. float32 numbers are written with as few digits as possible."""
+"""The type of ``top_k``. float32 numbers are written with the fewest digits."""
 
 
 def check_output(output: Path, *, excel_safe: bool = False) -> None:
@@ -286,7 +286,7 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
 def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iterator[str]:
     """Records as CSV (RFC 4180), but with a line feed after each, as Unix tools expect.
 
-    Before Python 3.13, the csv module does not quote a lone carriage return, which ends a record for some readers.
+    Before Python 3.13, the csv module does not quote a lone carriage return.
     """
     written: list[str] = []
     file = SimpleNamespace(write=written.append)

@@ -56,7 +56,7 @@ def run_demo(
     show_heading(console, "3. Train on folders: which product does a photo show?")
     train(out / "photos", name="category", preset="quick", image_size=96, **options)
     show_heading(console, "4. Train on a column of a table: which colour is the product?")
-    # ImageNet's features recognise shapes. A small network learns colours as fast.
+    # ImageNet's features recognise shapes. A small network learns colours as quickly.
     small: dict[str, Any] = {"arch": "cnn", "image_size": 32, "epochs": epochs, "folds": 0}
     train(out / "products.csv", name="colour", label_column="colour", **small, **options)
     show_heading(console, "5. Export and prove")

@@ -34,7 +34,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class _Result:
-    """A folder or file that a command wrote. Other functions accept it as a path."""
+    """A folder or file that a command wrote. Other functions accept the result as a path."""
 
     path: Path
     _page: ClassVar[str]
@@ -170,7 +170,7 @@ def train(data: PathLike | None = None, **options: object) -> TrainedRun:
     """Train a network on labelled photos, and measure its confidence.
 
     Args:
-        data: class folders, or a table of photos. Leave it out with ``resume``.
+        data: class folders, or a table of photos. None with ``resume``.
         options: see ``hangtag train --help``; for example ``name``, ``arch``, ``image_size``, ``time_limit``.
     """
     return TrainedRun(_run("train", Path, [] if data is None else [data], options))

@@ -1,7 +1,7 @@
 """``hangtag benchmark``: size, speed and memory of each model in a bundle, on one thread of this machine.
 
-``python -P -m models.benchmark FILE SIZE`` measures one file in a fresh process. The module's top imports only NumPy
-and ONNX Runtime, because other packages would add to the measured memory.
+``python -P -m models.benchmark FILE SIZE`` measures one file in a fresh process. The module imports only NumPy and ONNX
+Runtime at the top, because other packages would increase the measured memory.
 """
 
 import json
@@ -139,7 +139,9 @@ def _print(measured: list[ModelFigures], machine: "Machine") -> None:
     console = Console()
     print_table(table, console)
     known = f" ({', '.join(machine.instructions)})" if machine.instructions else ""
-    console.say(f"One thread of {machine.cpu}, {number_of(machine.cores, 'core')}{known}; without decoding.", "dim")
+    console.say(
+        f"One thread of {machine.cpu}, {number_of(machine.cores, 'core')}{known}; times exclude decoding.", "dim"
+    )
 
 
 @dataclass(frozen=True)

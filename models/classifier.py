@@ -73,7 +73,7 @@ class EdgeModel:
         self.metadata = metadata
 
     def run(self, photo: Pixels) -> EdgeAnswer:
-        """Label a photo ``uint8 (height, width, 3)`` of any size, as :func:`models.preprocess.whole_pixels` makes it.
+        """Label a photo ``uint8 (height, width, 3)`` of any size, from :func:`models.preprocess.whole_pixels`.
 
         Raises InputError, BundleError.
         """
@@ -211,9 +211,9 @@ class Classifier:
         return self.score(pixels).probabilities
 
     def score(self, pixels: Pixels) -> Scores:
-        """Run the network on pixels ``uint8 (batch, S, S, 3)`` as :func:`models.preprocess.preprocess` makes them.
+        """Run the network on pixels ``uint8 (batch, S, S, 3)`` from :func:`models.preprocess.preprocess`.
 
-        A photo's scores do not depend on the other photos of the batch. Raises InputError for a wrong shape or dtype.
+        A photo's scores do not depend on the rest of the batch. Raises InputError for a wrong shape or dtype.
         """
         size = self.metadata.preprocess.size
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3):

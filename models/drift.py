@@ -30,7 +30,7 @@ _LEAST_PHOTOS: Final = 30
 _LEAST_EXPECTED: Final = 5.0
 """The smallest expected count of a bin: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
 _Z: Final = 3.0902
-"""The normal quantile of 0.999. In a thousand jobs without drift, each index exceeds its limit about once."""
+"""The normal quantile of 0.999. In a thousand jobs without drift, an index exceeds its limit about once."""
 _SMOOTHING: Final = 0.5
 
 
@@ -108,7 +108,7 @@ class ProofRows(StrictModel):
         labels: class names. ``rows`` contains indices of this list.
         edges: lower edges of the bins of confidence, in rising order. The first edge is 0. All thresholds are edges.
         rows: true class, likeliest class, bin, and number of rows.
-        effective_rows: the effective number of independent rows: copies of one picture count about once.
+        effective_rows: the effective number of independent rows; copies of one picture count about once.
     """
 
     labels: Annotated[tuple[str, ...], Field(strict=False)]
@@ -224,8 +224,8 @@ class ExpectedPrecision:
     Attributes:
         shares: class → estimated share of the catalogue's rows within the unknown limit.
         proof_shares: class → share of the proof rows within the unknown limit.
-        raised: if the thresholds break the promise: the lowest confidence that keeps the promise, or above 1 if no
-            confidence does.
+        raised: the lowest confidence that keeps the promise, if the thresholds may break it; above 1 if no confidence
+            does.
     """
 
     precision: float

@@ -56,13 +56,13 @@ class MissingExtraError(HangtagError):
 
 
 class BundleError(HangtagError):
-    """A bundle that is damaged, incomplete, or contradicts itself."""
+    """A damaged, incomplete or inconsistent bundle."""
 
     exit_code = ExitCode.BUNDLE_REFUSED
 
 
 class DisagreementError(BundleError):
-    """A bundle whose model gives other answers on this machine than in its golden samples. Its files are intact."""
+    """An intact bundle whose model gives other answers on this machine than in the golden samples."""
 
 
 class RegistryError(HangtagError):
@@ -76,7 +76,7 @@ class TrackingError(HangtagError):
 
 
 class BusyError(HangtagError):
-    """Another process is doing work that only one process may do at a time."""
+    """Another process holds the lock for this work."""
 
     exit_code = ExitCode.BUSY
 

@@ -75,7 +75,7 @@ class Quantization(StrictModel):
 class Variant(Calibration):
     """One model of a bundle, ``float32`` or ``int8``: the names of its ONNX file and its edge graph.
 
-    ``accuracy`` is its accuracy on the run's validation photos.
+    ``accuracy`` is measured on the run's validation photos.
     """
 
     file: FileName
@@ -92,7 +92,7 @@ class Variant(Calibration):
 class Measured(StrictModel):
     """The main accuracy of a run's report.
 
-    Measured on the test photos or the out-of-fold photos, the larger set; without both, on the validation photos.
+    Measured on the test photos or the out-of-fold photos, or else on the validation photos.
     """
 
     accuracy: Probability
@@ -109,7 +109,7 @@ class _Described(StrictModel):
     Attributes:
         version: the UTC time of the export, ``YYYYMMDDTHHMMSSZ``.
         labels: class names, in the order of the columns of ``probabilities``.
-        taxonomy: label → its parent, in a tree whose leaves are the labels; None without a tree.
+        taxonomy: label → its parent, in a tree with the labels as leaves; None without a tree.
     """
 
     schema_version: Literal[1]

@@ -62,7 +62,7 @@ _COEFFICIENT_BYTES: Final = 2
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _COMPARED_PIXELS: Final = 12_500_000
-"""The most pixels at which a JPEG without an end marker is decoded with each of ``_TAILS``."""
+"""The largest size, in pixels, at which a JPEG without an end marker is decoded to compare ``_TAILS``."""
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
@@ -231,7 +231,7 @@ def _loaded_formats() -> list[str]:
 
 
 def shrink_large_jpeg(image: Image.Image) -> None:
-    """Set an unloaded JPEG of more than ``MAX_PIXELS`` to be decoded at a half or a quarter of its width and height."""
+    """Set a JPEG of more than ``MAX_PIXELS`` to be decoded at a half or a quarter of its width and height."""
     if image.width * image.height > MAX_PIXELS:
         _draft(image, image.size)
 

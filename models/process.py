@@ -67,8 +67,8 @@ def use_own_temporary_folder() -> None:
     """Give this process and its children their own folder for temporary files (``TMPDIR``).
 
     TensorFlow and Celery put files there and remove them at exit, but a killed process leaves them. The folder is
-    removed at exit. Folders of ended processes are removed now. Each process locks its folder, and the system releases
-    the lock when the process ends. If no folder can be made, the usual temporary folder is used.
+    removed at exit. Also removes the folders of ended processes, whose locks the system has released. If no folder can
+    be created, the usual temporary folder is used.
     """
     with suppress(OSError):
         place = Path(tempfile.gettempdir())
@@ -76,7 +76,7 @@ def use_own_temporary_folder() -> None:
             _remove_left(left)
         begun = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=place))
         fcntl.flock(os.open(begun, os.O_RDONLY), fcntl.LOCK_EX)
-        folder = begun.rename(place / begun.name.removeprefix("."))  # locked before it gets its final name
+        folder = begun.rename(place / begun.name.removeprefix("."))  # locked before the folder gets its final name
         atexit.register(_remove, folder, os.getpid())
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 

@@ -62,7 +62,7 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
 
 
 def version_of(model: ModelReference, digest: str) -> ModelReference | None:
-    """The version of this model whose bundle has the given digest; None if no version has this digest."""
+    """The version of this model whose bundle has the given digest, or None."""
     if model.requested is None or model.registry is None:
         return None
     from models.registry.registry import open_registry

@@ -114,7 +114,7 @@ def _has_two_names(file: Path) -> bool:
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file and wait until it is on the disk."""
+    """Write a new file and wait until the file is on the disk."""
     with path.open("xb") as file:
         file.write(data)
         file.flush()

@@ -151,7 +151,7 @@ def _epoch_axis(epochs: int) -> Axis:
     if epochs == 1:
         return Axis(0.5, 1.5, (1.0,), "epoch")
     step = max(1.0, _step(epochs - 1))
-    first = [1.0] if step <= 2 else []  # noqa: PLR2004 - its label would touch the next
+    first = [1.0] if step <= 2 else []  # noqa: PLR2004 - its label would touch the next label
     ticks = [tick for tick in (n * step for n in range(1, math.floor(epochs / step) + 1)) if tick > 1]
     return Axis(1.0, epochs, (*first, *ticks), "epoch")
 

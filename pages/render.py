@@ -97,8 +97,8 @@ _LATER: Final = re.compile(r"(<!--links-->).*?(<!--/links-->)", re.DOTALL)
 def near(page: Path, targets: Mapping[str, Path]) -> dict[str, str]:
     """The existing files near a page: link text → address relative to the page.
 
-    A file is near if the page's folder, or one of the three folders above the page's folder, contains it, except the
-    root of the disk. Such links still work after the common folder is moved.
+    A near file is in the page's folder, or in one of the three folders above the page's folder, except the root of the
+    disk. Links still work after the common folder is moved.
     """
     start, found = page.parent.absolute(), {}
     for words, target in targets.items():

@@ -1,4 +1,4 @@
-"""Formats words and numbers for pages, as plain text. The renderer escapes it."""
+"""Formats words and numbers for pages, as plain text that the renderer escapes."""
 
 from html import escape
 from typing import Final

@@ -1,4 +1,4 @@
-"""The application: routes, middleware, and the routes that belong to no page."""
+"""The application: middleware, and the routes that belong to no page."""
 
 import asyncio
 import re
@@ -148,5 +148,5 @@ async def readyz(state: State) -> Ready:
     openapi_extra={"x-curl": "curl {base}/metrics"},
 )
 async def metrics(state: State) -> Response:
-    """Return the server's metrics. docs/metrics.md describes them."""
+    """Return the server's metrics (docs/metrics.md)."""
     return Response(state.metrics.text(), media_type=CONTENT_TYPE_LATEST)

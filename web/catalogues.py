@@ -43,7 +43,7 @@ class Places:
     """The places on the server that people may use.
 
     Without a token and without ``--data``, people may use all places that the server's user may read, because only this
-    machine can connect. Otherwise they may use the folders of ``--data``, after links are followed.
+    machine can connect. Otherwise people may use the folders of ``--data``, after links are followed.
 
     Attributes:
         roots: the folders.

@@ -77,8 +77,8 @@ class ClassifierPool:
         processes: number of labelling processes. Default: one per core.
 
     Attributes:
-        model: the current model. None until it is loaded.
-        trouble: why the newest model cannot be loaded. The previous model still answers.
+        model: the current model, or None before the first model is loaded.
+        trouble: why the newest model cannot be loaded, while the previous model answers.
         absent: whether no model is set and the registry does not contain exactly one model.
     """
 
@@ -131,7 +131,7 @@ class ClassifierPool:
     async def classify(
         self, photos: Sequence[bytes], top_k: int = 3, precision: float | None = None, threshold: float | None = None
     ) -> list[ClassifiedPhoto]:
-        """Label photos. An unreadable photo does not affect the others. Raises Problem or InputError.
+        """Label photos. An unreadable photo does not affect other photos. Raises Problem or InputError.
 
         Args:
             photos: the bytes of the photos' files.

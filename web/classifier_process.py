@@ -88,9 +88,7 @@ class ClassifiedPhoto(BaseModel, frozen=True):
     """The answer for one photo. The fields are named like a result's columns; see docs/formats.md."""
 
     photo: str = Field(default="", description="The file's name, or the URL.")
-    sha256: str | None = Field(
-        default=None, description="SHA-256 of the photo's bytes; null if they could not be read."
-    )
+    sha256: str | None = Field(default=None, description="SHA-256 of the photo's bytes; null for unreadable bytes.")
     model: str | None = Field(default=None, description="name/version/variant@digest of the model.")
     status: Status = Field(default=Status.FAILED, description="labeled, review or failed.")
     label: str | None = None
@@ -101,7 +99,7 @@ class ClassifiedPhoto(BaseModel, frozen=True):
     threshold: float | None = Field(
         default=None, description="The lowest confidence at which this label needs no review."
     )
-    unknown: float | None = Field(default=None, description="The out-of-distribution score, if the model has one.")
+    unknown: float | None = Field(default=None, description="The out-of-distribution score, or null.")
     top_k: list[Likely] | None = None
     error: ImageFault | None = None
     error_message: str | None = None
@@ -154,7 +152,7 @@ class ClassifierProcess:
 
     @classmethod
     async def start(cls, reference: ModelReference | None, decode_s: float) -> Self:
-        """Start a process, and wait until it has loaded the model. Raises a HangtagError if it cannot."""
+        """Start a process, and wait until the model is loaded. Raises HangtagError."""
         model = str(reference.path.resolve()) if reference else ""
         process = await asyncio.create_subprocess_exec(
             *python_command("web.classifier_process", model, str(decode_s)),

@@ -23,8 +23,8 @@ class WebJob:
     """A job on the page. A job with several models has one question per model.
 
     Attributes:
-        id: used in addresses. A queued job's name; a result's name and some digits; for a question, the job's id, ``~``
-        and the question's name.
+        id: used in addresses. The name of a queued job; the name of a result and some digits; or for a question, the
+            job's id, ``~`` and the question's name.
         title: the name for people.
         result: result of ``hangtag label``. None for a queued job, whose result is in its folder.
         of: for a question, the job with all questions.

@@ -93,7 +93,7 @@ class Pictures:
 
     Args:
         rows: reads the catalogues' rows.
-        most_bytes: size of all cached pictures. The same limit applies to the cached photos.
+        most_bytes: size of all cached pictures. The cached photos have the same limit.
         decode_s: seconds for decoding one photo.
     """
 

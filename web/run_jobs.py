@@ -51,9 +51,13 @@ class NewJob(BaseModel):
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = Field(
         None, description="Of the job."
     )
-    image_column: Text | None = Field(None, description="The column with the photos. Default: the obvious column.")
+    image_column: Text | None = Field(
+        None, description="The column with the photos. Default: found by its name or its cells."
+    )
     image_root: Place | None = Field(None, description="Where relative paths start: a folder on the server, or a URL.")
-    image_suffix: Text | None = Field(None, description="Suffix for paths without an image extension, such as ids.")
+    image_suffix: Text | None = Field(
+        None, description="Suffix for paths without an image extension, such as product ids."
+    )
     encoding: Text | None = Field(None, description="Encoding of a text catalogue.")
     group_column: Text | None = Field(None, description="The column that identifies the product of each photo.")
     precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="One of the model's precisions.")
@@ -80,7 +84,7 @@ class LocalQueue:
         self._start_next()
 
     def stop(self, id: str) -> None:
-        """Remove a job from the queue, or interrupt the process that labels it."""
+        """Remove a job from the queue, or interrupt the job's process."""
         with self._lock:
             self._waiting.pop(id, None)
             if process := self._running.get(id):

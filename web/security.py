@@ -46,7 +46,7 @@ _CONNECTIONS: Final = 1000
 _LOG_S: Final = 60.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
-"""Paths that need no token. Paths under ``/static/`` need none either."""
+"""Paths that need no token, like the paths under ``/static/``."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _WRONG_TOKENS: Final = 10
 _WRONG_TOKENS_S: Final = 60.0
@@ -193,8 +193,7 @@ class Access:
 class Sessions:
     """Starlette's session middleware.
 
-    Over HTTPS, cookies are restricted to HTTPS. The token signs the cookies, so sessions survive a restart, but not a
-    change of the token.
+    Over HTTPS, cookies are restricted to HTTPS. The token signs the cookies, so sessions survive a restart.
     """
 
     def __init__(self, app: ASGIApp, token: str, root: str) -> None:

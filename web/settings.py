@@ -66,7 +66,7 @@ class WebSettings(ReviewSettings):
         typer.Option(
             envvar="HANGTAG_REDIS_URL",
             metavar="URL",
-            help="The queue for jobs. Default: this machine labels them.",
+            help="The queue for jobs. Default: this machine labels the jobs.",
             show_default=False,
         ),
     ] = None
@@ -125,7 +125,7 @@ class WebSettings(ReviewSettings):
 
     @property
     def is_personal(self) -> bool:
-        """Whether only this machine's user can open the server. A server with a token may be behind a proxy."""
+        """Whether only this machine's user can open the server. False with a token."""
         return self.token is None
 
     @property

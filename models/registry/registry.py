@@ -200,9 +200,9 @@ class Registry:
     ) -> Published:
         """Publish a bundle as a new version. A bundle that is already published keeps its number and aliases.
 
-        ``why``, ``numbers`` and ``cycle`` (the retraining cycle of the bundle) go into the history. ``training`` is
-        file name → file, for a later retraining; an existing version gets its missing files. ``alias`` is an alias for
-        a new version. Raises RegistryError, BundleError.
+        ``why``, ``numbers`` and ``cycle`` (the retraining cycle of the bundle) go into the history. ``training``: file
+        name → file for a later retraining; an existing version gets its missing files. ``alias``: an alias for a new
+        version. Raises RegistryError, BundleError.
         """
         storage, bundle = self.model_storage(name), open_bundle(bundle_path)
         if alias is not None:
@@ -238,7 +238,7 @@ class Registry:
 
         ``why``, ``numbers`` and ``cycle`` go into the history. ``instead_of`` is the champion with which the version
         was compared; 0 if there was none. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name
-        of the person for whom this account acts. Raises RegistryError.
+        of the person who requests the change. Raises RegistryError.
         """
         if force:
             _check_reason(why, f"promote {name}@{version} by force")
@@ -259,7 +259,7 @@ class Registry:
         """Restore the latest earlier champion that still exists.
 
         ``instead_of`` is the champion that the person saw, by default the current champion. If two people roll back the
-        same champion, only one rollback succeeds. ``by`` is the name of the person for whom this account acts. Raises
+        same champion, only one rollback succeeds. ``by`` is the name of the person who requests the change. Raises
         RegistryError.
         """
         champion = self.state(name).aliases.get(CHAMPION)

@@ -25,10 +25,9 @@ def class_logits(raw: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> float:
     """The temperature with the maximum likelihood of the labels, between COLDEST and HOTTEST.
 
-    Without rows, the result is 1. The negative log-likelihood has no minimum if all rows are right (a lower temperature
-    is always better) or all rows are wrong (a higher temperature is always better). So half the square of the
-    temperature's logarithm is added to the sum over the rows. With a handful of rows, this prior keeps the temperature
-    near 1. A hundred rows outweigh the prior.
+    Without rows, the result is 1. The negative log-likelihood has no minimum if all rows are right or all rows are
+    wrong. So half the square of the temperature's logarithm is added to the sum over the rows. With a handful of rows,
+    this prior keeps the temperature near 1. A hundred rows outweigh the prior.
 
     ``logits`` ``(n, classes)`` are of rows outside the network's training; ``labels`` are class indices ``(n,)``.
     """

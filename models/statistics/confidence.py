@@ -120,8 +120,8 @@ class Confidence(Calibration):
 
     Attributes:
         rows: number of photos behind these values.
-        out_of_fold: number of training photos among these photos, predicted by networks outside whose training they
-            were.
+        out_of_fold: number of training photos among these photos, each predicted by a network that was not trained on
+            it.
     """
 
     rows: int

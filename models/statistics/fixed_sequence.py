@@ -13,8 +13,8 @@ rows (Kish, "Survey Sampling", 1965), and the same share of these rows is right.
 its rows.
 
 A walk begins at the set that would most likely pass if each row were right as often as its confidence says. Only
-confidences choose this set, never labels. So the choice does not weaken the proof. (One number behind the confidences
-and the order of the rows was fitted to labels: the temperature.) Wrong confidences cost coverage, never the promise.
+confidences choose this set, never labels. So the choice does not weaken the proof. (Only the temperature, one number,
+was fitted to labels.) Wrong confidences cost coverage, never the promise.
 
 A target may use the set that a stricter target has proved. The target's promise is then broken if the stricter walk has
 passed a set whose precision is below the target. Larger sets with a precision below the target pass less often than
@@ -159,7 +159,7 @@ def refused(guesses: Counts, right: Chosen, groups: Counts, precision: float, cl
     """Whether each class or node of a proved set is less precise than the target, ``bool (classes,)``.
 
     Without the refused classes, the set is at least as precise as before, unless a class was refused by mistake. Such a
-    mistake happens in at most a ``share`` of 0.1% of the data sets.
+    mistake happens in at most ``share`` times 0.1% of the data sets.
     """
     wrong, counts = (np.bincount(labels, minlength=classes) for labels in (guesses[~right], guesses))
     (kinds, _), sizes = np.unique(np.stack([guesses, groups]), axis=1, return_counts=True)

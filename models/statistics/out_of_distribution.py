@@ -1,9 +1,9 @@
 """The out-of-distribution score of a photo: the higher the score, the less the photo looks like the products.
 
 The score is the distance of the features from the nearest class mean (Mahalanobis: Lee et al., 2018,
-https://arxiv.org/abs/1807.03888), less their distance from the mean of all photos (relative: Ren et al., 2021,
+https://arxiv.org/abs/1807.03888), minus their distance from the mean of all photos (relative: Ren et al., 2021,
 https://arxiv.org/abs/2106.09022). "All photos" include known photos without a product (outliers). So new photos that
-look like outliers are near the mean of all photos, and far from the classes. To learn from outliers is called outlier
+look like outliers are near the mean of all photos, and far from the classes. Learning from outliers is called outlier
 exposure (Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606). In Hangtag, outliers change only the score, not the
 network.
 
@@ -171,11 +171,11 @@ def fit_out_of_distribution(
 
 
 def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float:
-    """The limit that the score of a new product photo respects with probability ``kept`` or more.
+    """The limit that the score of a new product photo does not exceed with probability ``kept`` or more.
 
     The limit is the ``ceil((n + 1) kept)``-th smallest of n scores, the quantile of conformal prediction (Vovk et al.,
     2005). With too few scores (for 0.95: fewer than 19), the limit is the largest score, without this guarantee. The
-    scores, at least one, are of product photos that trained neither the network nor the score.
+    scores, at least one, are of product photos outside the training of the network and the score.
     """
     return float(np.sort(scores)[_rank(len(scores), kept) - 1])
 

@@ -3,14 +3,14 @@
 The promise: the labels that reach a target's thresholds are right at least as often as the target says. The promise is
 broken in at most 5% of data sets (MISTRUST). Rows beyond the unknown limit go to review. The other rows are sorted by
 confidence. The largest set of the surest rows that passes an exact test gives the threshold; see
-:mod:`models.statistics.fixed_sequence` for the proof. A target may take the set of a stricter target.
+:mod:`models.statistics.fixed_sequence` for the proof.
 
 Classes may be leaves of a tree. If a row's class is below its threshold, the row is labelled with the lowest node above
 the class that reaches its threshold. Levels are proved in order, from the classes up. A level is tested on the rows
 within the unknown limit that no lower level labels, sorted by the probability of the node above their likeliest class.
 A row is right if that node is above its true class. Half of the error probability of 5% is spent on the classes. The
-levels above the classes share the other half equally. By Bonferroni's inequality at least one level breaks its promise
-in at most 5% of data sets. If every level keeps its promise, the labels of all levels together keep it.
+levels above the classes share the other half equally. By Bonferroni's inequality, a level breaks its promise in at most
+5% of data sets. If every level keeps its promise, the labels of all levels together keep it.
 
 The labels of the lower level decide which rows the next level tests. This dependence does not raise the error
 probability, for the following reason. With fixed confidences, a walk on the lower level ends because the labelled rows
@@ -144,11 +144,12 @@ def precision_targets(
     promise is made for a single class. A target covers at least as much as a stricter target. The nodes of each level
     of a ``tree`` follow the same rules.
 
-    ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. With them the
-    proof uses all rows together, and assumes that rows of equal confidence are right equally often for all networks. In
-    addition, the network's own rows must prove each set alone, with an error probability of 30%. In simulations with an
-    overconfident network, the promise of 0.98 was broken in 14% of the data sets; with a slightly overconfident
-    network, in 2%. With an error probability of 50% in place of 30%, the promise was broken in 25% and 5%.
+    ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. With
+    ``others``, the proof uses all rows together, and assumes that rows of equal confidence are right equally often for
+    all networks. In addition, the network's own rows must prove each set alone, with an error probability of 30%. In
+    simulations with an overconfident network, the promise of 0.98 was broken in 14% of the data sets; with a slightly
+    overconfident network, in 2%. With an error probability of 50% in place of 30%, the promise was broken in 25% and
+    5%.
     """
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
@@ -168,7 +169,7 @@ def precision_targets(
 
 
 def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
-    """Number the groups of all parts. Each group is in one part only."""
+    """The groups of all ``parts``, with different numbers in different parts."""
     first = np.cumsum([0, *(len(part.groups) for part in parts)])
     return np.concatenate([part.groups + start for part, start in zip(parts, first[:-1], strict=True)])
 

@@ -125,7 +125,7 @@ class ObjectStorage:
     def commit(self, key: str, data: bytes) -> bool:
         """See :meth:`Storage.commit`. Sends one PUT that fails if the key exists.
 
-        The object's metadata name its writer. If the answer to a PUT is lost, the next try recognizes its own object.
+        If the answer to a PUT is lost, the next try recognizes its own object by the metadata.
         """
         writer = uuid.uuid4().hex
         try:

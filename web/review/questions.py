@@ -47,9 +47,9 @@ class Questions:
 
     Attributes:
         table: one row per question, with the result's columns, ``row`` (the photo's first row in the catalogue, from
-            0), ``rows`` and ``products`` (their numbers with this photo), ``catalogue_class`` (the catalogue's own
-            class) and ``row_label`` (the label in the result). ``label`` is always a class, because reviewers give
-            classes; ``row_label`` may be a node above the classes.
+            0), ``rows`` and ``products`` (the numbers of rows and products with this photo), ``catalogue_class`` (the
+            catalogue's own class) and ``row_label`` (the label in the result). ``label`` is always a class;
+            ``row_label`` may be a node above the classes.
         classes: the model's classes, in the model's order.
         examples: class → rows labeled with this class, surest first.
         catalogue_column: the column of the catalogue with the classes, or ``folder``. None if the catalogue has no

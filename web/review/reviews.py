@@ -119,7 +119,7 @@ class Review:
 
     @cached_property
     def golden(self) -> dict[str, str]:
-        """The bundle's photos that need no review → class. Empty without the bundle."""
+        """Golden photo of the bundle → class. Empty without the bundle."""
         with suppress(HangtagError):
             if self.questions.bundle:
                 return golden_labels(self.questions.bundle, self.job.model.variant)

@@ -54,7 +54,7 @@ class JobState(BaseModel):
     done: int
     failed: int
     rate: float = Field(description="Rows a second.")
-    seconds_left: float | None = Field(description="At the rate of the last minute; null if unknown.")
+    seconds_left: float | None = Field(description="Remaining seconds at the rate of the last minute; null if unknown.")
     remarks: list[str] = Field(
         description="Why the job does not progress. For a new job, also how the catalogue is read."
     )

@@ -71,7 +71,7 @@ def edge_worker() -> FileResponse:
 
 @router.post("/photo")
 async def photo(request: Request, state: State) -> Response:
-    """Download the photo at a URL, as a worker does. The page then treats it like any other photo."""
+    """Download the photo at a URL, as a worker does. The page treats the download like any other photo."""
     return Response(await _only_photo(request, state), media_type="application/octet-stream")
 
 
