@@ -417,7 +417,7 @@ def _check_within(source: str, root: Path, cells: list[str]) -> None:
     ]
     if outside and len(outside) == len(cells):
         msg = (
-            f"Expected photos under {root}, where workers may read them, got {outside[0][:SHOWN]!r} in "
+            f"Expected photos under {root}, from where workers may read photos, got {outside[0][:SHOWN]!r} in "
             f"{source}; pass the photos' folder as --image-root."
         )
         raise InputError(msg)

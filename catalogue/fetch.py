@@ -58,7 +58,7 @@ Outcome = Received | Redirect | FailedTry
 
 
 def strong_etag(etag: str | None) -> str | None:
-    """The ETag if it is strong (RFC 9110, 8.8.3). Equal strong ETags mean equal bytes."""
+    """The ETag, if strong (RFC 9110, 8.8.3). Equal strong ETags mean equal bytes."""
     return etag if etag and _STRONG.fullmatch(etag) else None
 
 
@@ -348,7 +348,7 @@ class Host:
     def _must_rest(self, now: float) -> bool:
         """Whether the host must rest: after silence for ``silent_s``, or after errors for ``total_s``.
 
-        A host that has sent photos rests at its first silence, so that no photo uses up its tries.
+        A host that has sent photos rests at its first silence.
         """
         if self._troubles < _SILENCES:
             return False

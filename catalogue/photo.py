@@ -34,7 +34,7 @@ FAULTS: Final = {
     ImageFault.MISSING: "the photo does not exist",
     ImageFault.REFUSED: "the photo may not be read, or its host is not allowed",
     ImageFault.DOWNLOAD: "the photo could not be downloaded",
-    ImageFault.TIMEOUT: "decoding it took too long",
+    ImageFault.TIMEOUT: "decoding took too long",
     ImageFault.TOO_LARGE: "the photo has more bytes or pixels than are allowed",
     ImageFault.UNREADABLE: "the file is not an image, or is damaged",
     ImageFault.CRASHED: "the photo crashed the decoder twice",
@@ -208,7 +208,7 @@ class PhotoLocator:
         return cell if not names or self._is_there(cell) else next(filter(self._is_there, names), cell)
 
     def hint(self, cell: str) -> str:
-        """Advice for a path without a file. Empty if there is a file, or the path looks normal."""
+        """Advice for a path without a file. Empty for a path with a file, or a usual path."""
         path = self._path(cell)
         host = _HOST.match(cell)
         is_odd = _WINDOWS_PATH.match(cell) or host or path.suffix.lower() not in IMAGE_SUFFIXES

@@ -27,7 +27,7 @@ def open_photos(
     headers: Sequence[str] = (),
     confined: bool = False,
 ) -> "Photos":
-    """Open the photos of a catalogue. A thread starts with the first URL. Until then the process may fork.
+    """Open the photos of a catalogue. A thread starts at the first URL. Before that, the process may fork.
 
     Args:
         root: the start of relative paths, a folder or a URL.

@@ -452,7 +452,7 @@ def _page_header(file: BinaryIO) -> tuple[dict[int, Any], int]:
 
 
 def _thrift_struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """The numbers and structs in a struct of Thrift's compact protocol, and the position after it."""
+    """The numbers and structs in a struct of Thrift's compact protocol, and the end of the struct."""
     values: dict[int, Any] = {}
     field_id = 0
     while head := data[at]:
@@ -499,7 +499,7 @@ def _check_expansion(columns: Sequence[_Column], values: int, file_bytes: int, n
     if values > max(FREE_VALUES, VALUES_A_BYTE * file_bytes) or size > max(FREE_BYTES, BYTES_A_BYTE * file_bytes):
         msg = (
             f"Expected a catalogue in {name}, but its {file_bytes:,} bytes expand to {values:,} cells in a "
-            f"column and {size:,} bytes; save it without such repetition."
+            f"column and {size:,} bytes; save the file with fewer repeated values."
         )
         raise InputError(msg)
 

@@ -18,7 +18,7 @@ _MARKS: Final = (
     (codecs.BOM_UTF16_LE, "utf-16", "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16", "utf-16-be"),
 )
-"""Byte order mark, the encoding that reads the mark, and the encoding that does not."""
+"""Byte order mark, the encoding with the mark, and the encoding without the mark."""
 _NO_FILES: Final = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
 """Python codecs that are not encodings of files."""
 LIKELY_ENCODINGS: Final = (
@@ -27,7 +27,7 @@ LIKELY_ENCODINGS: Final = (
 )  # fmt: skip
 """Encodings of spreadsheets and shops, likelier first."""
 _WESTERN: Final = frozenset("äöüßÄÖÜéèêëàâçîïôûùÉÈÀÇñáíóúåøæÅØÆ°®™©€£½¼¾²×«»–—‘’“”…•·")
-"""Frequent characters of Western European texts. Bytes of other encodings seldom decode to them in cp1252."""
+"""Frequent characters of Western European texts. Other encodings, read as cp1252, seldom contain them."""
 _WESTERN_SHARE: Final = 0.95
 _LONGEST_RUN: Final = 1.5
 """The longest average run of letters outside ASCII in a Western European text. Other scripts have longer runs."""

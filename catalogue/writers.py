@@ -72,7 +72,7 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Write a nameless file, because a disk may be full although the permissions are right."""
+    """Try to write a nameless file, because a disk may be full although the permissions are right."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -86,8 +86,7 @@ def _check_writable(folder: Path) -> None:
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
     """The same catalogue, with a check of each cell when it is read.
 
-    The image column is checked only if it also identifies products, because a bad path fails only its row. Raises
-    InputError.
+    The image column is checked only if it also identifies products. Raises InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):

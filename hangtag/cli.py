@@ -47,7 +47,7 @@ _TASKS: Final = {
     "Review": {"review": "web", "corrections": "trainer", "web": "web"},
     "Operate": {"worker": "worker", "schedule": "trainer", "models": "worker"},
 }
-"""Panel of the help → its commands, in the order of use → the package of each command."""
+"""Help panel → command → the command's package. Commands are in the order of use."""
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {command: room for commands in _TASKS.values() for command, room in commands.items()}
 )
@@ -158,7 +158,7 @@ def main() -> None:
 
 def _prepare(rooms: Sequence[str]) -> None:
     """Speed up the start (see ``benchmarks/cold_start.py``). Check that no other package hides a package of Hangtag."""
-    # Pydantic looks for plugins in the metadata of every installed package. Hangtag uses none.
+    # Pydantic looks for plugins in the metadata of every installed package. Hangtag uses no plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if _NO_LINEAR_ALGEBRA.issuperset(rooms):  # numpy would start an idle thread for each core
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

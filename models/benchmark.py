@@ -48,7 +48,7 @@ class ModelFigures:
     """Speed and memory of one model on one thread. Times exclude the decoding of photos.
 
     Attributes:
-        file: name of the file. The test photo of an edge graph has 640×480 pixels, and the graph resizes it.
+        file: name of the file. The test photo of an edge graph has 640×480 pixels.
         bytes: the file's size.
         p50_ms, p99_ms: median and 99th percentile of milliseconds per call with one photo.
         photos_per_s: photos per second with 8 photos per call (an edge graph: one photo per call).

@@ -72,7 +72,7 @@ class Bundle:
         if different:
             msg = (
                 f"The manifest of {self.path} and the metadata of {file} disagree on {', '.join(different)}; "
-                "export it again."
+                "export the bundle again."
             )
             raise BundleError(msg)
 

@@ -39,9 +39,8 @@ class EdgeAnswer:
         label: index of the likeliest class; the first of equally likely classes.
         confidence: the probability of this class.
         probabilities: ``float32 (classes,)``, calibrated.
-        review: whether a person should check the label: the confidence is below the class's threshold, or the unknown
-            score is above the limit. The graph contains the thresholds of the default precision. Without a default
-            precision, every photo goes to review.
+        review: whether the confidence is below the class's threshold for the default precision, or the unknown score is
+            above the limit. Without a default precision, every photo goes to review.
         unknown: the out-of-distribution score, or None.
     """
 
@@ -110,7 +109,7 @@ class EdgeModel:
 
 
 def is_edge(session: "ort.InferenceSession") -> bool:
-    """Whether a model is an edge graph: it takes one photo of any size, not a batch of squares."""
+    """Whether a model is an edge graph, which takes one photo of any size instead of a batch of squares."""
     inputs = session.get_inputs()
     return len(inputs) == 1 and len(inputs[0].shape) == _PHOTO_AXES
 
@@ -129,7 +128,9 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
     names = {output.name for output in session.get_outputs()}
     missing = [name for name in _EDGE_OUTPUTS if name not in names]
     if missing:
-        msg = f"Expected an edge graph in {source}, but the model lacks {' and '.join(missing)}; export it again."
+        msg = (
+            f"Expected an edge graph in {source}, but the model lacks {' and '.join(missing)}; export the model again."
+        )
         raise BundleError(msg)
     return EdgeModel(session, metadata)
 

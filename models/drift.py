@@ -40,7 +40,7 @@ def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
 
 
 def differs(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index is larger than chance explains, even if it is small. False with fewer than 30 rows."""
+    """Whether an index, large or small, is larger than chance explains. False with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) >= _LEAST_PHOTOS and psi(counts, reference) > chance_limit(len(counts), n, m)
 
@@ -224,8 +224,8 @@ class ExpectedPrecision:
     Attributes:
         shares: class → estimated share of the catalogue's rows within the unknown limit.
         proof_shares: class → share of the proof rows within the unknown limit.
-        raised: the lowest confidence that keeps the promise, if the thresholds may break it; above 1 if no confidence
-            does.
+        raised: the lowest confidence that keeps the promise, if the thresholds may break the promise; above 1 if no
+            confidence does.
     """
 
     precision: float
@@ -313,8 +313,7 @@ class LabelShift:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """The weight of a proof row of each class, and each class's share of the catalogue.
 
-        One additional row per class, in the proportions of the proof photos, keeps the shares of a small catalogue
-        stable.
+        Pseudo-counts in the proportions of the proof photos keep the shares of a small catalogue stable.
         """
         before = self._class_shares(rows)
         true, cell = np.divmod(self._pairs, self._cells)

@@ -76,7 +76,7 @@ class TrackingError(HangtagError):
 
 
 class BusyError(HangtagError):
-    """Another process holds the lock for this work."""
+    """Another process holds the lock for the same work."""
 
     exit_code = ExitCode.BUSY
 
@@ -127,7 +127,7 @@ class ImageFault(StrEnum):
 class ImageError(HangtagError):
     """A photo that cannot be turned into pixels. ``fault`` is the value of the ``error`` column.
 
-    The message hides secrets in URLs, because results, pages and logs show it.
+    The message hides secrets in URLs, because results, pages and logs show the message.
     """
 
     def __init__(self, message: str, fault: ImageFault = ImageFault.UNREADABLE) -> None:

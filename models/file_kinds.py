@@ -68,7 +68,7 @@ def unreadable_words(data: bytes, error: Exception) -> str:
 
 
 def other_kind(data: bytes) -> str | None:
-    """The format of a file that is not a photo, and what to do. None if the first bytes do not identify it."""
+    """The format of a file that is not a photo, and what to do. None if the first bytes do not identify the format."""
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return to_save("an HEIF photo")
     if data[4:8] == b"ftyp" and data[8:12]:

@@ -102,7 +102,7 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
 def _answer(bundle: Bundle, sample: GoldenSample, file: str, classes: int) -> GoldenAnswer:
     answer = sample.answers.get(file)
     if answer is None or len(answer.probabilities) != classes:
-        msg = f"{bundle.path / GOLDEN_FILE} lacks probabilities of {file} for {sample.file}; export it again."
+        msg = f"{bundle.path / GOLDEN_FILE} lacks probabilities of {file} for {sample.file}; export the model again."
         raise BundleError(msg)
     return answer
 

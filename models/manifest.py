@@ -15,7 +15,7 @@ from models.taxonomy import Taxonomy
 AUTO: Final = "auto"
 """Selects the default variant."""
 FLOAT32: Final = "float32"
-"""The variant that agrees with Keras. Each bundle has it."""
+"""The variant that agrees with Keras, in each bundle."""
 INT8: Final = "int8"
 METADATA_KEY: Final = "hangtag"
 """The key in ONNX ``metadata_props`` for a :class:`ModelMetadata` as JSON."""

@@ -203,7 +203,7 @@ def _is_whole(start: bytes) -> bool:
 def _identified(data: bytes) -> Image.Image:
     """An image in an accepted format. Pillow has read only its header.
 
-    Loaded plugins are tried first. The order does not change the result, because the first bytes identify a format.
+    Loaded plugins are tried first.
     """
     with suppress(UnidentifiedImageError):
         try:
@@ -218,7 +218,7 @@ def _identified(data: bytes) -> Image.Image:
 def accepted_formats() -> list[str]:
     """Hangtag's formats and the formats of registered plugins.
 
-    Pillow's rare formats are excluded: EPS would run a program.
+    Pillow's rare formats are excluded, because EPS files would run a program.
     """
     for plugin in _LATER_PLUGINS:
         import_module(plugin)

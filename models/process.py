@@ -53,10 +53,10 @@ def python_environment() -> dict[str, str]:
 def reuse_memory() -> None:
     """Reuse the memory of one photo for the next, in processes that decode many photos.
 
-    By default glibc returns the memory after each photo. The page faults that follow take a quarter of the time to
-    decode a WebP. At most 64 MiB are kept. Blocks of more than 32 MiB are always returned.
+    By default glibc returns the memory after each photo. The resulting page faults take a quarter of the time to decode
+    a WebP. At most 64 MiB are kept. Blocks of more than 32 MiB are always returned.
     """
-    import ctypes  # most commands do not need it
+    import ctypes  # most commands do not need ctypes
 
     with suppress(OSError, AttributeError):  # not glibc
         for parameter, size in ((_MAP, _REUSED_BYTES), (_TRIM, 2 * _REUSED_BYTES)):
@@ -66,9 +66,9 @@ def reuse_memory() -> None:
 def use_own_temporary_folder() -> None:
     """Give this process and its children their own folder for temporary files (``TMPDIR``).
 
-    TensorFlow and Celery put files there and remove them at exit, but a killed process leaves them. The folder is
-    removed at exit. Also removes the folders of ended processes, whose locks the system has released. If no folder can
-    be created, the usual temporary folder is used.
+    TensorFlow and Celery remove their temporary files at exit, but not if the process is killed. The folder is removed
+    at exit. Also removes the folders of ended processes, whose locks the system has released. If no folder can be
+    created, the usual temporary folder is used.
     """
     with suppress(OSError):
         place = Path(tempfile.gettempdir())

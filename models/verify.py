@@ -21,7 +21,7 @@ from models.terminal import Console, print_table
 from models.text import number_of
 
 Progress = Callable[[str], None]
-"""Called with the name of the next file."""
+"""Called before each file, with the file's name."""
 
 _Answer = TypeVar("_Answer")
 
@@ -222,7 +222,7 @@ def _answer(model: Classifier | EdgeModel, file: str) -> str:
     else:
         probabilities = _run(file, lambda: model.predict(white[np.newaxis])[0])
     if not np.isfinite(probabilities).all() or abs(float(probabilities.sum()) - 1) > _SUM_TOLERANCE:
-        msg = f"Expected probabilities that sum to 1, got {probabilities.tolist()}; export it again."
+        msg = f"Expected probabilities that sum to 1, got {probabilities.tolist()}; export the model again."
         raise BundleError(msg)
     return "gives probabilities for a white photo"
 
@@ -233,7 +233,7 @@ def _run(file: str, ask: Callable[[], _Answer]) -> _Answer:
     except BundleError:
         raise
     except Exception as error:  # ONNX Runtime's errors have no common class
-        msg = f"Expected {file} to run, but ONNX Runtime answered {error}; export it again."
+        msg = f"Expected {file} to run, but ONNX Runtime answered {error}; export the model again."
         raise BundleError(msg) from error
 
 

@@ -106,8 +106,7 @@ def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
 def _has_two_names(file: Path) -> bool:
     """Whether the link exists despite an error.
 
-    NFS may lose the server's reply, try again, and report that the name exists (``O_EXCL`` in open(2)). Opening the
-    file makes an NFS client ask the server again.
+    NFS may lose the server's reply, try again, and report that the name exists (``O_EXCL`` in open(2)).
     """
     with file.open("rb") as handle:
         return os.fstat(handle.fileno()).st_nlink > 1

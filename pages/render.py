@@ -98,7 +98,7 @@ def near(page: Path, targets: Mapping[str, Path]) -> dict[str, str]:
     """The existing files near a page: link text → address relative to the page.
 
     A near file is in the page's folder, or in one of the three folders above the page's folder, except the root of the
-    disk. Links still work after the common folder is moved.
+    disk.
     """
     start, found = page.parent.absolute(), {}
     for words, target in targets.items():

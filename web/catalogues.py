@@ -75,7 +75,7 @@ class Places:
 class SlowCalls:
     """Runs functions that wait for other hosts, a few at once.
 
-    Each call has its own thread, so other requests and the server's end are not delayed.
+    Each call has its own thread.
     """
 
     def __init__(self) -> None:
@@ -132,7 +132,7 @@ class Preview:
     """The first rows of a new job.
 
     Attributes:
-        image_column: the column with the photos. Empty if a person must choose it.
+        image_column: the column with the photos. Empty if a person must choose the column.
         image_root: where relative paths start.
         rows: cells as text. Long cells are cut.
         photos: the photos of these rows, as small ``data:`` URIs after :func:`drawn`. A missing photo has a reason

@@ -3,8 +3,7 @@
     photos = await state.classifier.classify([photo, …], top_k=5)
 
 Only the look-up of a model runs outside the event loop. A photo that kills its process is tried once more, alone in a
-batch. If that process also dies, the photo fails. The pool for jobs (``worker.labelling.process_pool``) reads whole
-chunks with one model. Here photos arrive one by one, and the model may change.
+batch. If that process also dies, the photo fails.
 """
 
 import asyncio
@@ -115,7 +114,7 @@ class ClassifierPool:
         return len(self._photos)
 
     def start(self) -> None:
-        """Begin to load the model. A second call does nothing. Call it on the event loop."""
+        """Begin to load the model. A second call does nothing. Only on the event loop."""
         if self._watching is None and not self._ended:
             self._watching = asyncio.create_task(self._watch())
 

@@ -1,10 +1,10 @@
-"""A process that labels or draws photos for the page. If a photo crashes the process, only this photo fails.
+"""A process that labels or draws photos for the page.
 
-The server uses :class:`ClassifierProcess`. The process runs ``python -P -m web.classifier_process MODEL TIMEOUT_S``. A
-process with an empty MODEL only draws photos. First the process writes a JSON line: its model (``{"model": {…}}``), or
-why the model cannot be used (``{"refused": message}``). Then the process reads batches. A batch is a JSON line
-``{"asks": [{"size": bytes, …}]}`` and the bytes of its photos. The answer is the JSON line ``{"answers": [{…}]}``, in
-the same order. The process ends when stdin closes.
+If a photo crashes the process, only this photo fails. The process runs ``python -P -m web.classifier_process MODEL
+TIMEOUT_S``. A process with an empty MODEL only draws photos. First the process writes a JSON line: its model
+(``{"model": {…}}``), or why the model cannot be used (``{"refused": message}``). Then the process reads batches. A
+batch is a JSON line ``{"asks": [{"size": bytes, …}]}`` and the bytes of its photos. The answer is the JSON line
+``{"answers": [{…}]}``, in the same order. The process ends when stdin closes.
 """
 
 import asyncio

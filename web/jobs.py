@@ -60,7 +60,7 @@ class JobIndex:
     """Finds jobs by id. Reads the folders at each call, so that new jobs are found.
 
     Args:
-        jobs: the folder of queued jobs, or an ``s3://`` URL. Jobs that the page starts without Redis are also there.
+        jobs: the folder of queued jobs, or an ``s3://`` URL. Also contains the jobs that the page starts without Redis.
         results: results of ``hangtag label``.
     """
 
@@ -69,7 +69,7 @@ class JobIndex:
         self._results = {result_id(result): result.absolute() for result in results}
 
     def ids(self) -> list[str]:
-        """The ids of folders that may be jobs. The folders are not read."""
+        """The ids of folders that may be jobs."""
         return [*self.queued.names(), *self._results]
 
     def find(self, id: str) -> WebJob:

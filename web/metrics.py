@@ -16,7 +16,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class WebMetrics:
-    """The metrics of one server. The middleware and the process pool set them."""
+    """The metrics of one server, set by the middleware and the process pool."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()

@@ -136,7 +136,7 @@ class Pictures:
     async def draw(self, photo: bytes, side: int) -> bytes:
         """A photo's bytes as a JPEG, upright and in sRGB, in a square of ``side`` pixels.
 
-        About one process per core decodes photos. Processes are started when needed. Raises HangtagError.
+        Raises HangtagError.
         """
         async with self._turns:
             process = self._idle.pop() if self._idle else await ClassifierProcess.start(None, self._decode_s)

@@ -34,7 +34,7 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
 """Kinds of errors → HTTP status. The first matching kind counts."""
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 API: Final = "/v1/"
-BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; none on loopback."))
+BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; not needed on loopback."))
 """Used only in the API's description, because the token is checked before any route is called."""
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     "default": {

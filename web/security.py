@@ -93,7 +93,7 @@ class Connection(H11Protocol):
             self._look()
 
     def on_response_complete(self) -> None:
-        """See uvicorn. The next request may have arrived already."""
+        """See uvicorn. The next request may already have arrived."""
         super().on_response_complete()
         self._look()
 
@@ -136,9 +136,9 @@ class Connection(H11Protocol):
 
 
 class OnceAMinute(logging.Filter):
-    """Drops repeated log lines from one place in the code within a minute, because visitors may cause them.
+    """Drops repeated log lines from one place in the code within a minute, because visitors may cause many lines.
 
-    Errors with a traceback are never dropped, except an ``OSError``, such as too many open files.
+    Errors with a traceback are never dropped, except an ``OSError``.
     """
 
     def __init__(self) -> None:
@@ -245,7 +245,7 @@ class Gate:
             raise
 
     def _refusal(self, request: Request, path: str, most_bytes: int) -> Response | None:
-        """A redirect to the login. None if the request is allowed. Raises a Problem if it is refused."""
+        """A redirect to the login. None if the request is allowed. Raises a Problem for a refused request."""
         if not self._access.needs_token and _name(request.headers.get("host", "")) not in self._hosts:
             raise Problem(421, f"Expected a Host of {', '.join(sorted(self._hosts))}; other hosts need --token-file.")
         length = request.headers.get("content-length", "0")

@@ -24,7 +24,7 @@ from web.settings import DEFAULT_PORT, ReviewSettings, WebSettings
 
 _ANSWER_S = 1.0
 _FILES = 10_240
-"""The number of files that this process may open: macOS's maximum."""
+"""The number of files that this process may open. macOS allows no more."""
 
 
 def serve(settings: WebSettings, path: str | None = None) -> None:

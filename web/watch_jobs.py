@@ -163,7 +163,7 @@ class _JobReader:
     def _count(self) -> None:
         """Count new part files for at most a second.
 
-        The next call counts the remaining files. A retry of failed rows restarts the count.
+        The next call counts the remaining files.
         """
         until, retry = time.monotonic() + _BUDGET_S, self.found.job.retry()
         if retry.number != self._retry.number:

@@ -112,7 +112,7 @@ class VersionRules:
         return version, state.model_copy(update={"versions": {**state.versions, version: refused}})
 
     def rolled_back(self, state: State, instead_of: int | None) -> Changed:
-        """Restore the latest earlier champion that still exists."""
+        """Restore the most recent former champion that still exists."""
         current = state.aliases.get(CHAMPION)
         if current != instead_of:
             msg = (
@@ -269,7 +269,7 @@ class History:
     ) -> Event | None:
         """Append an event. Other processes may write at the same time. Returns None if nothing changes.
 
-        ``change`` returns the new state, or raises; it is called again if another writer was faster. ``forced`` allows
+        ``change`` returns the new state, or raises. Called again if another writer was faster. ``forced`` allows
         overruling a gate's refusal. ``by`` is the name of the person who requests the change.
         """
         account = f"{_user()}@{socket.gethostname()}"

@@ -63,7 +63,7 @@ def _key(number: int) -> str:
 def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mapping[str, Path]) -> None:
     """Write a version's files.
 
-    Existing files stay, but damaged files of the bundle are replaced. Raises BundleError.
+    Damaged files of the bundle are replaced. Raises BundleError.
     """
     keep_bundle(storage.child(str(version)), bundle)
     for file, path in training.items():
@@ -237,8 +237,8 @@ class Registry:
         """Make a version the champion. Returns None if the version is already champion.
 
         ``why``, ``numbers`` and ``cycle`` go into the history. ``instead_of`` is the champion with which the version
-        was compared; 0 if there was none. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name
-        of the person who requests the change. Raises RegistryError.
+        was compared, or 0. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name of the person
+        who requests the change. Raises RegistryError.
         """
         if force:
             _check_reason(why, f"promote {name}@{version} by force")
@@ -256,7 +256,7 @@ class Registry:
         return self.history(name).append(What.REFUSED, change, " ".join(reasons), numbers, cycle=cycle)
 
     def rollback(self, name: str, why: str, *, instead_of: int | None = None, by: str | None = None) -> Event:
-        """Restore the latest earlier champion that still exists.
+        """Restore the most recent former champion that still exists.
 
         ``instead_of`` is the champion that the person saw, by default the current champion. If two people roll back the
         same champion, only one rollback succeeds. ``by`` is the name of the person who requests the change. Raises

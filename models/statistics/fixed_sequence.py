@@ -3,17 +3,14 @@
 Sets of the surest rows are tested in a fixed order, from a small set to all rows, each with an exact binomial test.
 This sequence of tests is called a walk. The walk stops at the first set that fails. The largest set that passed is
 proved, however many tests are planned (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052).
-A search for the largest set that passes would be multiple testing. Such a search broke the promise in up to 28 of 100
-data sets.
+A search for the largest set that passes (multiple testing) broke the promise in up to 28 of 100 data sets.
 
-Photos of one picture or product form a group. A network that is wrong on one photo of a group is likely wrong on the
-whole group. So a set with groups is worth fewer rows than its size. The test assumes the worst case: all rows of a
-group are right, or all are wrong. In this case, a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)``
-rows (Kish, "Survey Sampling", 1965), and the same share of these rows is right. Without groups, a set is worth all of
-its rows.
+Photos of one picture or product form a group. The test assumes that all rows of a group are right, or all are wrong. In
+this worst case, a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey Sampling",
+1965), and the same share of these rows is right. Without groups, a set is worth all of its rows.
 
-A walk begins at the set that would most likely pass if each row were right as often as its confidence says. Only
-confidences choose this set, never labels. So the choice does not weaken the proof. (Only the temperature, one number,
+A walk begins at the set that would most likely pass if each row were right as often as its confidence says. The choice
+of this set uses only confidences, never labels, and so does not weaken the proof. (Only the temperature, one number,
 was fitted to labels.) Wrong confidences cost coverage, never the promise.
 
 A target may use the set that a stricter target has proved. The target's promise is then broken if the stricter walk has

@@ -156,8 +156,8 @@ def smallest_difference(photos: float, discordant: float) -> float:
     Connor's formula for the sample size is solved for the difference, at the observed share of photos on which only one
     model is right ("Sample size for testing differences in proportions for the paired-sample design", Biometrics 43,
     1987). Half a photo is added to each cell, as in :func:`difference_interval`, so the result is above 0 even if both
-    models agree on every photo. ``photos`` is the number of independent photos. ``discordant`` is the number of photos
-    that exactly one model labels right. The result is a share; 1 means too few photos to detect any difference.
+    models agree on every photo. ``photos``: number of independent photos. ``discordant``: number of photos that exactly
+    one model labels right. The result is a share; 1 means too few photos to detect any difference.
     """
     from scipy.optimize import brentq
 

@@ -7,9 +7,8 @@ look like outliers are near the mean of all photos, and far from the classes. Le
 exposure (Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606). In Hangtag, outliers change only the score, not the
 network.
 
-The score is fitted on the training photos, because they are many and varied. The limit is set on product photos that
-the network was not trained on, because such photos have higher scores than training photos. A limit that passed 95% of
-the training photos sent 13% of new photos of the same classes to review, even with frozen features.
+The score is fitted on the training photos, which are many and varied. The limit is set on product photos that the
+network was not trained on, because such photos have higher scores than training photos.
 """
 
 import math
@@ -87,7 +86,7 @@ class DistanceHead:
             with np.load(file, allow_pickle=False) as arrays:
                 head = cls(*(arrays[name] for name in _ARRAYS))
         except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            msg = f"Expected the arrays of an unknown score in unknown.npz, but it is damaged ({error}); train again."
+            msg = f"Expected the arrays of an unknown score, but unknown.npz is damaged ({error}); train again."
             raise InputError(msg) from error
         head._check()
         return head

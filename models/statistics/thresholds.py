@@ -10,15 +10,14 @@ the class that reaches its threshold. Levels are proved in order, from the class
 within the unknown limit that no lower level labels, sorted by the probability of the node above their likeliest class.
 A row is right if that node is above its true class. Half of the error probability of 5% is spent on the classes. The
 levels above the classes share the other half equally. By Bonferroni's inequality, a level breaks its promise in at most
-5% of data sets. If every level keeps its promise, the labels of all levels together keep it.
+5% of data sets. If every level keeps its promise, all labels together keep the promise.
 
 The labels of the lower level decide which rows the next level tests. This dependence does not raise the error
 probability, for the following reason. With fixed confidences, a walk on the lower level ends because the labelled rows
 were right often enough and the next rows were not. The first fact is independent of all other rows. The second fact can
 only make a pass on the next level less likely: rows that are wrong on the lower level are not more often right on the
-next level (Harris's inequality, 1960: an event that right rows favour and an event that wrong rows favour are not
-positively correlated). Rows of a refused class are the exception: they passed the lower level, and are tested again on
-the next. The refusal makes such rows even less likely to be right.
+next level (Harris's inequality, 1960). Rows of a refused class are the exception: they passed the lower level, and are
+tested again on the next. The refusal makes such rows even less likely to be right.
 
 ``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure broken promises and coverage.
 """
@@ -105,8 +104,8 @@ def fit_confidence(
 
     ``validation`` is predicted by the network itself. ``folds`` are predicted by other networks, trained without these
     photos, each with its own temperature. With ``cv`` the folds are full trainings, so all rows count as the network's
-    own, with one temperature. ``unknown`` is the network's limit, set on the ``validation`` rows. Coverages include the
-    loss of new photos above this limit.
+    own, with one temperature. ``unknown`` is the network's limit, set on the ``validation`` rows. Coverages account for
+    new photos above this limit.
     """
     within = expected_within(len(validation.labels)) if unknown else None
     out_of_fold = sum(len(fold.labels) for fold in folds)
@@ -148,8 +147,7 @@ def precision_targets(
     ``others``, the proof uses all rows together, and assumes that rows of equal confidence are right equally often for
     all networks. In addition, the network's own rows must prove each set alone, with an error probability of 30%. In
     simulations with an overconfident network, the promise of 0.98 was broken in 14% of the data sets; with a slightly
-    overconfident network, in 2%. With an error probability of 50% in place of 30%, the promise was broken in 25% and
-    5%.
+    overconfident network, in 2%.
     """
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
@@ -207,7 +205,7 @@ class _Level:
         right: whether this class or node is true.
         confidence: the probability of this class or node.
         groups: the group of each row's photo; see :class:`HeldOutRows`.
-        own: whether the network itself predicted the row. None if it predicted all rows.
+        own: whether the network itself predicted the row. None if the network predicted all rows.
     """
 
     kinds: Counts

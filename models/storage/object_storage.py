@@ -45,7 +45,7 @@ class _Connection:
 
     Attributes:
         files: the file system of s3fs, which connects on first use, from any thread.
-        buckets: names of buckets that exist. If a key is missing, these buckets need no check.
+        buckets: names of buckets that exist.
     """
 
     files: S3FileSystem

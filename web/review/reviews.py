@@ -1,4 +1,4 @@
-"""Reviews of jobs. An answer is stored in ``corrections.csv`` before it is counted."""
+"""Reviews of jobs. Answers are stored in ``corrections.csv`` before they are counted."""
 
 import threading
 import time
@@ -168,7 +168,7 @@ class Review:
             self._add(question, reviewer, answer, unwritten)
 
     def _add(self, question: int, reviewer: str, answer: Answer, unwritten: list[Vote]) -> None:
-        """Add an answer, unless it repeats this reviewer's last answer and no other reviewer disagrees."""
+        """Add an answer, unless the reviewer repeats an answer and no other reviewer disagrees."""
         if answer.kind is AnswerKind.LABEL:
             self._check_label(answer)
         statement = self._statement(question, reviewer, answer)
@@ -323,7 +323,7 @@ class Reviews:
         if not audit:
             return load_questions(job)
         if finished_receipt(job) is None:
-            msg = f"{job.storage.place} is not finished yet; wait for its end, and audit it then."
+            msg = f"{job.storage.place} is not finished yet; audit the job after its end."
             raise InputError(msg)
         return load_questions(job, [row.row - 1 for row in audit_sample(job, audit)])
 

@@ -35,7 +35,7 @@ class AnsweredPhotos:
         self._photos = _numbers(())
 
     def photos(self) -> Photos:
-        """The photos' numbers, ``uint64``. The array is replaced when there is a new answer."""
+        """The photos' numbers, ``uint64``. A new answer replaces the array."""
         with self._lock:
             stamp = self._store.stamp()
             if stamp != self._seen:

@@ -149,7 +149,7 @@ def report(state: State, name: str, which: str) -> Response:
 
 @router.get("/models/{name}/{which}/classes.csv")
 def classes(state: State, name: str, which: str) -> Response:
-    """The figures of each class, as plain text. The stored report links here, because it cannot download files."""
+    """The figures of each class, as plain text, for a link in the stored report, which cannot download files."""
     return Response(_kept(state, name, which, "classes.csv"), media_type="text/plain; charset=utf-8")
 
 
@@ -205,7 +205,7 @@ def roll_back(
     why: Why = "",
     who: Who = "",
 ) -> JSONResponse:
-    """Restore the latest earlier champion that exists, unless the champion has changed since the page was shown."""
+    """Restore the most recent former champion, unless the champion has changed since the page was shown."""
     registry = open_registry(state.settings.registry)
     event = registry.rollback(name, why.strip(), instead_of=instead_of, by=_person(request, who))
     return _done(name, event)

@@ -269,7 +269,7 @@ def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
 
 @router.post("/v1/jobs/{id}/corrected")
 def correct(state: State, id: str) -> CorrectedResult:
-    """Write the corrected copy of a job's result next to it. The result does not change."""
+    """Write a corrected copy of a job's result next to the result, which does not change."""
     whole = state.reviews.find(id).whole
     return apply_to_job(Labels(whole.job, whole.result), state.reviews.store_of(whole.job))
 
