@@ -95,7 +95,7 @@ class EdgeModel:
             msg = (
                 f"By its probabilities, the edge graph of {self.metadata.variant} should answer label {likeliest} with "
                 f"confidence {probability:.6f}, but it answered label {answer.label} with {answer.confidence:.6f}; "
-                "export it again."
+                "export the model again."
             )
             raise BundleError(msg)
         (decided,) = self._rules.decide(answer.as_scores(), top_k=1).rows()
@@ -103,7 +103,7 @@ class EdgeModel:
             msg = (
                 f"By its thresholds, the edge graph of {self.metadata.variant} should answer review "
                 f"{not answer.review} for label {answer.label} with confidence {answer.confidence:.6f}, but did not; "
-                "export it again."
+                "export the model again."
             )
             raise BundleError(msg)
 

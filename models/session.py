@@ -70,7 +70,7 @@ def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadat
     if columns != len(metadata.labels):
         msg = (
             f"{source} gives {columns} probabilities, but its metadata list {len(metadata.labels)} labels; "
-            "export it again."
+            "export the model again."
         )
         raise BundleError(msg)
     if metadata.unknown and "unknown" not in outputs:
