@@ -14,7 +14,7 @@ from catalogue.urls import Target
 from models.errors import ImageError, ImageFault
 
 _FREE: Final = 256 * 1024
-"""Bytes that a photo may receive without waiting for memory. Most photos are smaller."""
+"""Number of bytes that are downloaded without waiting for memory. Most photos are smaller."""
 _GZIP_ONLY: Final = zlib.MAX_WBITS | 16
 _PACKED: Final = 16 * 1024
 _UNPACKED: Final = 256 * 1024

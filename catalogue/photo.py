@@ -125,7 +125,7 @@ def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
     except _NOT_PHOTO_ERRORS:
         raise
     except BaseException as error:
-        from asyncio import CancelledError  # rarely needed, and a tenth of the start of a labelling process
+        from asyncio import CancelledError  # rarely needed, and slow to import
 
         if isinstance(error, CancelledError):
             raise

@@ -93,16 +93,16 @@ class EdgeModel:
         probability = float(answer.probabilities[likeliest])
         if answer.label != likeliest or not abs(answer.confidence - probability) <= _ROUNDING:
             msg = (
-                f"By its probabilities, the edge graph of {self.metadata.variant} should answer label {likeliest} with "
-                f"confidence {probability:.6f}, but it answered label {answer.label} with {answer.confidence:.6f}; "
+                f"Expected label {likeliest} with confidence {probability:.6f} from the edge graph of "
+                f"{self.metadata.variant}, got label {answer.label} with {answer.confidence:.6f}; "
                 "export the model again."
             )
             raise BundleError(msg)
         (decided,) = self._rules.decide(answer.as_scores(), top_k=1).rows()
         if answer.review != decided.review:
             msg = (
-                f"By its thresholds, the edge graph of {self.metadata.variant} should answer review "
-                f"{not answer.review} for label {answer.label} with confidence {answer.confidence:.6f}, but did not; "
+                f"Expected review {not answer.review} for label {answer.label} with confidence "
+                f"{answer.confidence:.6f} from the edge graph of {self.metadata.variant}, got {answer.review}; "
                 "export the model again."
             )
             raise BundleError(msg)

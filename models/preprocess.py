@@ -289,7 +289,7 @@ def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
 
 @contextmanager
 def _only_image_errors(data: bytes = b"") -> Iterator[None]:
-    # Pillow warns of odd metadata; photos that cannot be decoded still raise
+    # Pillow warns of odd metadata; photos that cannot be decoded still raise errors
     with warnings.catch_warnings(action="ignore"):
         try:
             yield

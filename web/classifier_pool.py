@@ -371,7 +371,7 @@ def _fingerprint(model: Path) -> str:
 
 
 def fault_of_death(status: int, decode_s: float) -> tuple[ImageFault, str]:
-    """The fault and the message of a photo whose decoding ended its process with this status."""
+    """The fault and the message for a photo whose decoding ended the process with ``status``."""
     if status == -signal.SIGALRM:
         return ImageFault.TIMEOUT, f"Decoding took longer than {decode_s:g} s; re-save the photo."
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"

@@ -87,7 +87,7 @@ class Connection(H11Protocol):
             min(waiting, key=lambda one: (one._patience is None, one._since), default=self)._end()
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio. Only a complete request gets more time."""
+        """See asyncio. Only a complete request extends the time limit."""
         super().data_received(data)
         if self._is_answering() and not self.flow.write_paused:
             self._look()

@@ -49,7 +49,7 @@ class JobCounts:
 
     @classmethod
     def of(cls, receipt: JobReceipt) -> "JobCounts":
-        """The counts of a finished job. With several models, labels are not counted."""
+        """The counts of a finished job. Labels are counted only for a single model."""
         return cls(
             receipt.rows,
             Counter(receipt.by_status),

@@ -253,7 +253,7 @@ class History:
         try:
             return Event.model_validate_json(self._storage.read(key))
         except ValidationError as error:
-            msg = f"{key} in {self._storage.place} is damaged, or of another version of hangtag; restore a copy."
+            msg = f"{key} in {self._storage.place} is damaged, or from another version of hangtag; restore a copy."
             raise RegistryError(msg) from error
 
     def append(

@@ -19,7 +19,7 @@ Rows of lower confidence go to review. None sends all rows of its class to revie
 
 
 class StrictModel(BaseModel):
-    """A record of a JSON file. Refuses unknown fields, values of wrong types, infinity and NaN."""
+    """A record in a JSON file. Refuses unknown fields, values of wrong types, infinity and NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 

@@ -13,8 +13,8 @@ A walk begins at the set that would most likely pass if each row were right as o
 of this set uses only confidences, never labels, and so does not weaken the proof. (Only the temperature, one number,
 was fitted to labels.) Wrong confidences cost coverage, never the promise.
 
-A target may use the set that a stricter target has proved. The target's promise is then broken if the stricter walk has
-passed a set whose precision is below the target. Larger sets with a precision below the target pass less often than
+A target may use the set that a stricter target has proved. This breaks the target's promise only if the stricter walk
+has passed a set whose precision is below the target. Larger sets with a precision below the target pass less often than
 smaller sets. The smallest set that can pass has the fewest rows that prove the stricter target, and all of its rows are
 right. So the probability of a broken promise is at most ``target ** fewest(stricter)``. These probabilities are
 subtracted from the error probability of the target's own walk (Bonferroni's inequality). The probability that refused
@@ -34,11 +34,11 @@ from models.statistics.intervals import MISTRUST
 OWN_MISTRUST: Final = 0.3
 """Error probability of the additional test on the network's own rows, if rows of other networks prove a set."""
 _STEPS: Final = 20
-"""Each tested set has about 1/20 of all rows more than the set before."""
+"""Each tested set is larger than the previous set by about 1/20 of all rows."""
 _WRONG_LABELS: Final = 0.25
-"""Share of the allowed errors that is added to the expected errors when the first set of a walk is chosen.
+"""Errors added to the expected errors in the choice of a walk's first set, as a share of the allowed errors.
 
-So a single wrong label does not end the walk.
+With this margin, a single wrong label does not end the walk.
 """
 _REFUSALS: Final = 0.001
 """Probability that a walk refuses a class whose precision reaches the target."""

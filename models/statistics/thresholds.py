@@ -15,9 +15,9 @@ levels above the classes share the other half equally. By Bonferroni's inequalit
 The labels of the lower level decide which rows the next level tests. This dependence does not raise the error
 probability, for the following reason. With fixed confidences, a walk on the lower level ends because the labelled rows
 were right often enough and the next rows were not. The first fact is independent of all other rows. The second fact can
-only make a pass on the next level less likely: rows that are wrong on the lower level are not more often right on the
-next level (Harris's inequality, 1960). Rows of a refused class are the exception: they passed the lower level, and are
-tested again on the next. The refusal makes such rows even less likely to be right.
+only lower the probability that the next level passes, because rows that are wrong on the lower level are not more often
+right on the next level (Harris's inequality, 1960). Rows of a refused class are the exception: such rows passed the
+lower level, and are tested again on the next level. The refusal makes these rows even less likely to be right.
 
 ``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure broken promises and coverage.
 """

@@ -254,7 +254,7 @@ class ObjectStorage:
         return writer
 
     def _check_bucket(self) -> None:
-        """Raise if the bucket is missing. The answer to a HEAD is the same for a missing key and a missing bucket."""
+        """Raise an error for a missing bucket. A HEAD cannot tell a missing bucket from a missing key."""
         buckets, bucket = _connection().buckets, self._path("").partition("/")[0]
         if bucket not in buckets:
             next(self._pages(""))

@@ -168,7 +168,7 @@ class Review:
             self._add(question, reviewer, answer, unwritten)
 
     def _add(self, question: int, reviewer: str, answer: Answer, unwritten: list[Vote]) -> None:
-        """Add an answer, unless the reviewer repeats an answer and no other reviewer disagrees."""
+        """Add an answer. A repeated answer is added only if another reviewer disagrees."""
         if answer.kind is AnswerKind.LABEL:
             self._check_label(answer)
         statement = self._statement(question, reviewer, answer)
