@@ -102,7 +102,7 @@ class EdgeModel:
         if answer.review != decided.review:
             msg = (
                 f"Expected review {not answer.review} for label {answer.label} with confidence "
-                f"{answer.confidence:.6f} from the edge graph of {self.metadata.variant}, got {answer.review}; "
+                f"{answer.confidence:.6f} from the edge graph of {self.metadata.variant}, got the opposite; "
                 "export the model again."
             )
             raise BundleError(msg)
