@@ -1,1 +1,1 @@
-"""Reads the rows of catalogues in every format, and photos from disks, URLs, buckets and table cells."""
+"""Reads catalogues in every format, and their photos from disks, URLs, buckets and table cells."""

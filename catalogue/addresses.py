@@ -19,7 +19,7 @@ from catalogue.urls import Target, allowed_place, place_of
 from models.errors import ImageError, ImageFault, JobError
 
 Lookup = Callable[[str], list[str]]
-"""Host name → IP addresses. Raises ``OSError`` if there are none. May block."""
+"""Returns the IP addresses of a host name. Raises ``OSError`` without addresses. May block."""
 _LOOKUPS_AT_ONCE: Final = 128
 
 
@@ -53,14 +53,17 @@ _NEVER_BY_NAME: Final = _networks(
     "fd00:42::42 fd00:100::100:200 fd00:a9fe:a9fe::/48",  # metadata services of Scaleway, Alibaba, Akamai (Linode)
     "fd00:c1::/32 fd00:ec2::/32 fd20:ce::/32",  # metadata services of Oracle, AWS (also for containers), Google
 )
-"""Metadata services, link-local, multicast. A host name in ``--allow-host`` does not allow these addresses."""
+"""Metadata services, link-local and multicast addresses.
+
+A host name in ``--allow-host`` does not allow these addresses.
+"""
 
 _LAST_32: Final = 0xFFFFFFFF
 _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is public. An IPv6 address that contains an IPv4 address is judged by the latter."""
+    """Whether an IP address is public. If an IPv6 address contains an IPv4 address, the IPv4 address decides."""
     ip = _unwrapped(address)
     if any(ip in network for network in _NOT_PUBLIC):
         return False
@@ -75,7 +78,7 @@ class Addresses:
         self._approved: set[tuple[str, int]] = set()
 
     def check_ip_host(self, target: Target) -> None:
-        """Refuse a URL whose host is a forbidden IP address. For host names see :meth:`allowed`. Raises ImageError."""
+        """Refuse a URL whose host is a forbidden IP address. See :meth:`allowed` for host names. Raises ImageError."""
         try:
             address = ip_address(target.host)
         except ValueError:
@@ -86,7 +89,7 @@ class Addresses:
             raise _refused(target.host, target.port, [target.host])
 
     def allowed(self, host: str, port: int, addresses: Sequence[str]) -> list[str]:
-        """The allowed addresses of a name, at least one. Raises ImageError."""
+        """The allowed addresses of a host name, at least one. Raises ImageError."""
         named = f"{host}:{port}" in self._allowed
         good = [address for address in addresses if is_public(address) or (named and _allowed_by_name(address))]
         if not good:
@@ -96,7 +99,7 @@ class Addresses:
         return good
 
     def may_connect(self, address: str, port: int) -> bool:
-        """Whether a socket may connect to an address. Called just before it connects."""
+        """Whether a socket may connect to an address. Called just before the socket connects."""
         return is_public(address) or (str(ip_address(address)), port) in self._approved
 
 
@@ -175,7 +178,7 @@ class CheckedResolver(AbstractResolver):
         return [_result(host, address, port) for address in self._addresses.allowed(host, port, addresses)]
 
     async def close(self) -> None:
-        """Do nothing; no connection is open."""
+        """Do nothing: a resolver holds no connection."""
 
 
 def checked_socket(addresses: Addresses, info: AddrInfoType) -> socket.socket:
@@ -211,7 +214,7 @@ async def _in_thread(call: Callable[[], list[str]]) -> list[str]:
             answer.set_result(call())
         except UnicodeError as error:  # the name is too long for DNS
             answer.set_exception(OSError(str(error)))
-        except Exception as error:  # noqa: BLE001 - the waiting task raises it
+        except Exception as error:  # noqa: BLE001 - the waiting task raises this error
             answer.set_exception(error)
 
     try:

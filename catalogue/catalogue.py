@@ -1,4 +1,4 @@
-"""Opens a catalogue: its rows, its image column, and the start of its relative paths."""
+"""Opens a catalogue: its rows, its image column, and the root of its relative paths."""
 
 import os
 from collections import Counter
@@ -61,10 +61,9 @@ IMAGE_COLUMNS: Final = (
     "images",
     "url",
 )
-"""Usual names of the image column, likelier first, as ``_key`` spells them."""
+"""Usual names of the image column after ``_key``, likelier first."""
 MAX_COLUMNS: Final = 10_000
-_UNMOUNTED_ADVICE: Final = "; if only the workers have the folder, make an empty folder there"
-"""Advice for a machine that does not mount the photos."""
+_UNMOUNTED_ADVICE: Final = "; if only the workers have this folder, make an empty folder at this path"
 _LISTED: Final = 12
 _KEY: Final = str.maketrans("", "", " _-")
 _ALIKE: Final = 0.8
@@ -76,7 +75,7 @@ _OF_A_KIND: Final = "of a .csv, .tsv, .jsonl, .parquet or .txt"
 
 
 class NoImageColumnError(InputError):
-    """No column is obviously the image column. ``columns`` are the choices."""
+    """The image column is not obvious. ``columns`` are the possible image columns."""
 
     def __init__(self, message: str, columns: list[str]) -> None:
         super().__init__(message)
@@ -92,9 +91,9 @@ class Catalogue:
         image_root: the start of relative paths: an absolute path, or a URL without a slash at its end.
         left_out: extension → number of skipped files with this extension. Complete after all batches are read.
         image_suffix: suffix for paths without an image extension.
-        column_words: a sentence that names the image column, if Hangtag chose the column.
-        remarks: sentences for the person. Complete after all batches are read.
-        delimiter: separator of cells in a ``.csv``. CSV results use the same separator.
+        column_words: a sentence with the name of the image column. Empty if a person chose the column.
+        remarks: remarks on the catalogue, for people. Complete after all batches are read.
+        delimiter: separator of cells in a ``.csv``, also used for CSV results.
     """
 
     source: str
@@ -111,7 +110,7 @@ class Catalogue:
     def photo_cells(
         self, batch: pa.RecordBatch, errors: Literal["backslashreplace", "surrogateescape"]
     ) -> list[str | None]:
-        """The photo of each row. For ``errors`` see ``bytes.decode``."""
+        """The photo of each row. ``errors`` is as in ``bytes.decode``."""
         return photo_cells(batch.column(self.image_column), self.image_suffix, errors)
 
     def find_column(self, name: str, option: str) -> str:
@@ -130,20 +129,20 @@ def _key(name: str) -> str:
 
 
 def find_column(names: Sequence[str], name: str) -> str | None:
-    """A column by its name, or the only column whose name differs in case, blanks, ``_`` and ``-``."""
+    """The column with this name, or else the only column whose name differs just in case, blanks, ``_`` and ``-``."""
     name = label_text(name)
     alike = [one for one in names if _key(one) == _key(name)]
     return name if name in names else alike[0] if len(alike) == 1 else None
 
 
 def _image_rank(name: str) -> int:
-    """The place of a name in ``IMAGE_COLUMNS``, the likeliest at 0; ``len(IMAGE_COLUMNS)`` for other names."""
+    """The index of a name in ``IMAGE_COLUMNS``; ``len(IMAGE_COLUMNS)`` for other names."""
     key = _key(name)
     return IMAGE_COLUMNS.index(key) if key in IMAGE_COLUMNS else len(IMAGE_COLUMNS)
 
 
 def usual_image_column(names: Sequence[str]) -> str | None:
-    """The first column with the likeliest usual name of an image column."""
+    """The column with the likeliest name of an image column."""
     name = min(names, key=_image_rank, default="")
     return name if _is_usual(name) else None
 
@@ -153,7 +152,7 @@ def _is_usual(name: str) -> bool:
 
 
 _Opened = tuple[str, Reader, str]
-"""The source's name, its rows, and the default start of relative paths."""
+"""The source's name, a reader of its rows, and the default root of relative paths."""
 
 
 def open_catalogue(
@@ -171,9 +170,9 @@ def open_catalogue(
 
     Args:
         source: a path or a URL.
-        image_column: the column with the photos. Default: the obvious column.
+        image_column: the column with the photos. Default: found by its name or its cells.
         image_root: the start of relative paths. Default: the source's folder.
-        encoding: encoding of a text file. Default: the encoding of the byte order mark, or UTF-8.
+        encoding: encoding of a text file. Default: as in the byte order mark, or else UTF-8.
         allow_hosts: ``HOST:PORT`` of hosts with private addresses.
         image_suffix: suffix for paths without an image extension.
         confined: whether photos on disk must lie under the root.
@@ -418,7 +417,7 @@ def _check_within(source: str, root: Path, cells: list[str]) -> None:
     ]
     if outside and len(outside) == len(cells):
         msg = (
-            f"Expected photos under {root}, where workers may read them, got {outside[0][:SHOWN]!r} in "
+            f"Expected photos under {root}, from where workers may read photos, got {outside[0][:SHOWN]!r} in "
             f"{source}; pass the photos' folder as --image-root."
         )
         raise InputError(msg)

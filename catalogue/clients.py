@@ -1,4 +1,4 @@
-"""Clients for photo downloads from web servers (aiohttp) and from S3. Each call is one try, with a size limit."""
+"""Clients that download photos from web servers (aiohttp) and from S3. Each call is one try, with a size limit."""
 
 import socket
 import zlib
@@ -32,12 +32,12 @@ _PASSING: Final = frozenset({408, 425, 429})
 _SERVER_FAULT: Final = 500
 _BUFFER: Final = 256 * 1024
 _LONGEST_AFTER_S: Final = 1e9
-"""The largest ``Retry-After``, in seconds. Hundreds of digits would overflow."""
+"""The largest ``Retry-After``, in seconds. Larger numbers could overflow."""
 _NO_SUCH_NAME: Final = frozenset({socket.EAI_NONAME, socket.EAI_NODATA})
 
 
 class Clients:
-    """A client for web servers, and a client for S3 that starts with its first use. Create it within the event loop."""
+    """An HTTP client and an S3 client. Create within the event loop."""
 
     def __init__(
         self, limits: DownloadLimits, addresses: Addresses, lookup: Lookup, headers: Mapping[str, str] | None = None
@@ -51,9 +51,9 @@ class Clients:
         self._s3: S3Client | None = None
 
     async def ask(self, fetch: Fetch, *, keep: bool) -> Outcome:
-        """Try once. The bytes go to ``fetch``. ``keep``: reuse the connection for later photos of the host.
+        """Try a download once.
 
-        Raises ImageError, HangtagError.
+        ``fetch`` receives the bytes. ``keep``: reuse the connection for later photos. Raises ImageError, HangtagError.
         """
         if fetch.target.scheme is not Scheme.S3:
             return await self._ask_web(fetch, self._keeping if keep else self._brief)

@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from catalogue.clients import Clients
 
 _MOST_DOWNLOADS: Final = 512
-"""The largest number of parallel downloads, very slow downloads included, such as downloads from dead hosts."""
+"""The largest number of parallel downloads, including very slow downloads."""
 _SLOW_RATE: Final = 4096
-"""Bytes per second. A slower download does not count against the limit of parallel downloads."""
+"""Bytes per second. Slower downloads do not count against the limit of parallel downloads."""
 _SILENT_TRIES: Final = 2
-"""Tries of a photo from a silent host."""
+"""Number of tries of a photo from a host that does not answer."""
 _REDIRECTS: Final = 5
 _TICK_S: Final = 0.25
 _HOSTS_KEPT: Final = 4096
@@ -33,7 +33,7 @@ _SMOOTHING: Final = 0.02
 _LEAST_FREE_SHARE: Final = 0.05
 _PROBE_S: Final = 2.0
 _READY: Final = 256
-"""The number of finished photos above which no more photos are requested."""
+"""Number of finished, unread photos above which no more photos are requested."""
 _JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]
@@ -42,7 +42,7 @@ Download = tuple[Target, str | None]
 
 @dataclass(frozen=True)
 class Arrival:
-    """A finished download. For the fields see :class:`catalogue.photo.Photo`."""
+    """A finished download. See :class:`catalogue.photo.Photo` for the fields."""
 
     download: Download
     outcome: bytes | ImageError | None
@@ -83,7 +83,7 @@ class Downloads:
         self._call(self._begin, downloads)
 
     def forget(self, downloads: Sequence[Download]) -> None:
-        """Stop downloads. A download that has just finished may still arrive."""
+        """Stop downloads. :meth:`take` may still return a download that has just finished."""
         self._call(self._cancel, downloads)
 
     def take(self, timeout_s: float) -> Arrival | None:
@@ -100,10 +100,10 @@ class Downloads:
 
     @property
     def wants_more(self) -> bool:
-        """Whether the process should take another chunk, because more downloads could start than were requested.
+        """Whether the process should take another chunk of the job, because more downloads could run in parallel.
 
-        Other processes cannot take a chunk that this process took. So the answer is no while nearly all of the latest
-        photos wait for busy hosts. Every few seconds the answer is yes anyway: the next chunk may have other hosts.
+        False while nearly all of the latest photos wait for busy hosts, because another process could label the chunk
+        sooner. Still true every few seconds, because the next chunk may have other hosts.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -125,7 +125,7 @@ class Downloads:
         try:
             with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
                 runner.run(self._serve(make_client, started))
-        except BaseException as error:  # noqa: BLE001 - the other thread raises it
+        except BaseException as error:  # noqa: BLE001 - the other thread raises this error
             if started.done():
                 self._arrivals.put(error)
             else:
@@ -143,7 +143,7 @@ class Downloads:
     def _begin(self, downloads: Sequence[Download]) -> None:
         for download in downloads:
             self._tasks[download] = self._loop.create_task(self._download(download))
-        self._loop.call_soon(self._note_begun)  # runs after these tasks
+        self._loop.call_soon(self._note_begun)  # runs after the new tasks have begun
 
     def _note_begun(self) -> None:
         self._wants_begun += 1
@@ -164,7 +164,7 @@ class Downloads:
             fetch.end_try(ready=True)
         except ImageError as error:
             arrival = Arrival(download, error, None, fetch.seconds, fetch.downloaded)
-        except Exception as error:  # noqa: BLE001 - take() raises it in the other thread
+        except Exception as error:  # noqa: BLE001 - take() raises this error in the other thread
             arrival = error
         finally:
             fetch.end_try()
@@ -236,7 +236,7 @@ class Downloads:
             host.note_answer(self._loop.time())
             if not fetch.redirects or error.fault is not ImageFault.REFUSED:
                 raise
-            place = fetch.target.place  # without "pass --allow-host": trust in a host does not extend to its redirects
+            place = fetch.target.place  # no advice to pass --allow-host: a trusted host may redirect anywhere
             msg = (
                 f"Expected a photo at {fetch.url}, but its host redirects to {place}, which is not allowed; check "
                 "the redirect."
@@ -260,14 +260,14 @@ class Downloads:
             raise download_error(fetch.url, why)
         if host.is_waited_for(now) and not fetch.is_to_blame:
             fetch.start_over()
-            return False  # this photo may be the cause of the host's failure
+            return False  # this photo may have caused the host's failure
         pause_s = self._limits.pause_s * 2 ** (fetch.tries - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - nothing secret
         if self._was_last(fetch, failure) or pause_s >= fetch.left_s:
             tries = "" if fetch.tries == 1 else f", in {fetch.tries} tries"
             raise download_error(fetch.url, f"its host {failure.why}{tries}; check that the host is up, and try again")
         if failure.after_s is not None:
             fetch.put_off_s += failure.after_s
-            return True  # no photo of the host is tried before then
+            return True  # no photo of the host is tried before that time
         fetch.left_s -= pause_s
         await asyncio.sleep(pause_s)
         return not fetch.is_to_blame  # other photos show sooner whether the host is back
@@ -282,7 +282,7 @@ def _note_failure(fetch: Fetch, host: Host, failure: FailedTry, began: float, no
     fetch.tries += 1
     if failure.silent:
         fetch.note_silence(began, now, host.answered_at)
-    if not (failure.silent and fetch.is_to_blame):  # this photo says nothing about its host
+    if not (failure.silent and fetch.is_to_blame):  # a photo that is to blame proves nothing about its host
         host.note_failure(failure, began, now)
 
 

@@ -14,7 +14,7 @@ from catalogue.urls import Target
 from models.errors import ImageError, ImageFault
 
 _FREE: Final = 256 * 1024
-"""A photo may always have this many bytes without waiting for memory. Most photos have fewer."""
+"""Number of bytes that are downloaded without waiting for memory. Most photos are smaller."""
 _GZIP_ONLY: Final = zlib.MAX_WBITS | 16
 _PACKED: Final = 16 * 1024
 _UNPACKED: Final = 256 * 1024
@@ -22,16 +22,16 @@ _TO_BLAME: Final = 2
 _HTTP_TO_HTTPS: Final = (80, 443)
 _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
-"""The number of silent tries in a row that open the circuit breaker, if they also took long enough."""
+"""Number of consecutive tries without an answer that open the circuit breaker, after some time."""
 _FIRST_TRIAL_SHARE: Final = 0.1
-"""A host that has sent photos is first tried again after this share of its rest."""
+"""Share of the rest after which a host that has sent photos is first tried again."""
 _LONGEST: Final = 30
-"""The longest rest, as a multiple of the first."""
+"""The longest rest of a host, as a multiple of the first rest."""
 
 
 @dataclass(frozen=True)
 class Received:
-    """A photo's bytes. None if the host answers that they have not changed."""
+    """A photo's bytes. None if the host answers 304 (not modified)."""
 
     data: bytes | None
     etag: str | None  # a strong ETag
@@ -48,17 +48,17 @@ class Redirect:
 class FailedTry:
     """A fault that may be temporary."""
 
-    why: str  # continues "the host"
-    silent: bool = False  # without any answer
+    why: str  # completes a sentence that begins with "the host"
+    silent: bool = False  # the host sent no answer
     after_s: float | None = None  # the host's ``Retry-After``
-    lasting: bool = False  # another try within the minute would also fail
+    lasting: bool = False  # a further try within a minute would also fail
 
 
 Outcome = Received | Redirect | FailedTry
 
 
 def strong_etag(etag: str | None) -> str | None:
-    """The ETag if it is strong (RFC 9110, 8.8.3). Equal strong ETags mean equal bytes."""
+    """The ETag, if strong (RFC 9110, 8.8.3). Equal strong ETags mean equal bytes."""
     return etag if etag and _STRONG.fullmatch(etag) else None
 
 
@@ -76,8 +76,8 @@ class Gzip:
         self._member = zlib.decompressobj(_GZIP_ONLY)
 
     def unpack(self, packed: bytes) -> Iterator[bytes]:
-        """Unpack the next bytes of the body, in small pieces, because they may expand to any size."""
-        for start in range(0, len(packed), _PACKED):  # zlib copies the rest in each call
+        """Unpack the next bytes of the body in small pieces, because a few bytes may expand to any size."""
+        for start in range(0, len(packed), _PACKED):  # each call of zlib copies the remaining bytes
             rest = packed[start : start + _PACKED]
             while rest:
                 if self._member.eof:
@@ -92,7 +92,7 @@ class Gzip:
 
 
 class MemoryBudget:
-    """Limits the bytes of photos between download and :meth:`Photos.take`. Used within the event loop."""
+    """Limits the bytes of photos that wait for :meth:`Photos.take`. Used within the event loop."""
 
     def __init__(self, size: int) -> None:
         self._size = size
@@ -122,9 +122,9 @@ class MemoryBudget:
         self._held += size
 
     def end(self, fetch: "Fetch", *, ready: bool) -> None:
-        """Record the end of a try. The bytes of a ``ready`` photo count until it is taken.
+        """Record the end of a try.
 
-        The bytes of a failed try no longer count.
+        The bytes of a ``ready`` photo count until the photo is taken.
         """
         if ready:
             self._ready += fetch.size
@@ -177,17 +177,17 @@ class Fetch:
 
     @property
     def etag_to_send(self) -> str | None:
-        """The ETag to send. None after a redirect, because another host may use the same ETag for other bytes."""
+        """The ETag to send. None after a redirect, because the ETag is from another host."""
         return None if self.redirects else self.etag
 
     @property
     def is_first_host(self) -> bool:
-        """Whether the target is still the host of the photo's URL, even if http became https."""
+        """Whether the target is the host of the photo's URL. http and https may differ."""
         home, now = self._home, self.target
         return home.host == now.host and (home.port == now.port or (home.port, now.port) == _HTTP_TO_HTTPS)
 
     async def add(self, chunk: bytes) -> None:
-        """Add bytes. A large photo waits for memory; this time does not count. Raises ImageError."""
+        """Add bytes. A large photo may wait for memory; this wait is not part of ``seconds``. Raises ImageError."""
         self._chunks.append(chunk)
         self.size += len(chunk)
         self.downloaded += len(chunk)
@@ -212,20 +212,20 @@ class Fetch:
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     def end_try(self, *, ready: bool = False) -> None:
-        """Drop this try's bytes. For ``ready`` see :meth:`MemoryBudget.end`."""
+        """Drop this try's bytes. See :meth:`MemoryBudget.end` for ``ready``."""
         self.budget.end(self, ready=ready)
         self._chunks, self.size = [], 0
 
     @property
     def is_to_blame(self) -> bool:
-        """Whether the photo itself is at fault: its host answers requests for other photos."""
+        """Whether the photo itself causes the failures, because its host answers requests for other photos."""
         return self._blame >= _TO_BLAME
 
     def note_silence(self, began: float, ended: float, answered_at: float | None) -> None:
-        """Record that a try got no answer.
+        """Record a try without an answer.
 
-        A dying host may have answered other requests just before, so one silent try proves nothing about the photo. Two
-        silent tries prove its fault. So does one long silent try, if other requests got answers in the meantime.
+        The photo counts as the cause after two such tries, or after one long try during which the host answered other
+        requests.
         """
         long = ended - began >= self.limits.slow_s
         self.silences += long
@@ -238,8 +238,9 @@ class Fetch:
 class Host:
     """Limits the downloads from a host, with a circuit breaker. Times are of the event loop's clock, in seconds.
 
-    A host rests after a while without a successful try. After the rest, one photo tries it again. Until then other
-    photos fail at once; but if the host sent photos before, they wait for it, up to ``patience_s``.
+    After a while without a successful try, a host gets a rest without requests. After the rest, a single photo is
+    tried. Until this try succeeds, other photos of the host fail at once, or wait up to ``patience_s`` if the host has
+    sent photos before.
     """
 
     def __init__(self, place: str, limits: DownloadLimits, per_host: int) -> None:
@@ -261,7 +262,7 @@ class Host:
 
     @asynccontextmanager
     async def turn(self, url: str, *, first: bool) -> AsyncIterator[bool]:
-        """Wait for a download slot, ahead of others if ``first``. Yields whether other downloads from the host run.
+        """Wait for a download slot, before other photos if ``first``. Yields whether other downloads from the host run.
 
         Raises ImageError.
         """
@@ -295,7 +296,7 @@ class Host:
         return self._running < (1 if self._rests else self.per_host) and now >= self._not_before
 
     def may_ask(self, now: float) -> bool:
-        """Whether a slot is still valid. It is not if the host rests by now."""
+        """Whether a slot is still valid, because its host is not resting."""
         return now >= self._not_before and (not self._rests or self._running == 1)
 
     @property
@@ -308,7 +309,7 @@ class Host:
         return self._running + len(self._waiting)
 
     def refusal(self, now: float) -> str | None:
-        """Why no photo may be downloaded now. None if downloads may start."""
+        """Why no photo may be downloaded now, or None."""
         if now < self._rests_until and not self._answered_lately(now):
             return (
                 f"its host {self._place} {self._why} and is not tried again for a while; check that the host is "
@@ -332,7 +333,7 @@ class Host:
     def note_failure(self, failure: FailedTry, began: float, now: float) -> None:
         """Record a failed try that began at ``began``."""
         if failure.after_s is not None:
-            # at this time a photo without an answer fails
+            # a photo without an answer fails after this time
             pause_s = min(failure.after_s, self._limits.longest_after_s)
             self._put_off_until = max(self._put_off_until, now + pause_s)
         if not self._troubles:
@@ -347,7 +348,7 @@ class Host:
     def _must_rest(self, now: float) -> bool:
         """Whether the host must rest: after silence for ``silent_s``, or after errors for ``total_s``.
 
-        A host that has sent photos rests at the first silence. So no photo uses up its tries.
+        A host that has sent photos rests at its first silence.
         """
         if self._troubles < _SILENCES:
             return False

@@ -31,21 +31,20 @@ from models.preprocess import IMAGE_SUFFIXES, MAX_BYTES
 from models.text import one_line
 
 FAULTS: Final = {
-    ImageFault.MISSING: "there is no photo there",
+    ImageFault.MISSING: "the photo does not exist",
     ImageFault.REFUSED: "the photo may not be read, or its host is not allowed",
     ImageFault.DOWNLOAD: "the photo could not be downloaded",
-    ImageFault.TIMEOUT: "decoding it took too long",
+    ImageFault.TIMEOUT: "decoding took too long",
     ImageFault.TOO_LARGE: "the photo has more bytes or pixels than are allowed",
     ImageFault.UNREADABLE: "the file is not an image, or is damaged",
     ImageFault.CRASHED: "the photo crashed the decoder twice",
     ImageFault.EMPTY_CELL: "the row has no photo",
 }
-"""The meaning of each fault."""
 
 _NOT_PHOTO_ERRORS: Final = (HangtagError, MemoryError, KeyboardInterrupt, SystemExit, GeneratorExit)
-"""Errors of this machine, and signals to end the process. Like cancelled tasks, they do not fail a row."""
+"""Errors of this machine, signals to end the process, and cancelled tasks. Not faults of a photo."""
 _LINES: Final = 60
-"""The number of lines of a traceback that are logged. More lines could fill a disk."""
+"""The largest number of logged lines of a traceback. More lines could fill a disk."""
 _UNPAIRED: Final = re.compile(r"[\ud800-\udfff]")
 _REMOTE: Final = frozenset({"http", "https", "s3"})
 _NOT_THERE: Final = frozenset({ImageFault.MISSING, ImageFault.REFUSED})
@@ -60,7 +59,7 @@ ReadPhoto = Callable[[], bytes]
 
 @dataclass(frozen=True)
 class PhotoRequest:
-    """A row's photo: the row's chunk, the row's position in it, and the cell (a path, URL, data URI; None: empty)."""
+    """A row's photo: the row's chunk, the row's position in the chunk, and the cell (path, URL, data URI, or None)."""
 
     chunk: int
     row: int
@@ -72,10 +71,10 @@ class Photo:
     """The result of reading the photo of a :class:`PhotoRequest`.
 
     Attributes:
-        outcome: the bytes or an error. None if the host answers that the bytes of ``etag`` have not changed.
-        url: the photo's URL. None if it was not downloaded.
-        etag: the host's strong ETag of these bytes. None without one.
-        seconds: time of the download, without waiting. 0 if the download is counted for another row.
+        outcome: the bytes or an error. None if the host answers 304 (not modified) to ``etag``.
+        url: the photo's URL. None if the photo was not downloaded.
+        etag: the host's strong ETag of these bytes, or None.
+        seconds: time of the download, without waiting. 0 if another row has the same photo and counts the time.
         downloaded: number of bytes downloaded for this row.
     """
 
@@ -98,35 +97,35 @@ class DownloadLimits:
     tries: int = 4  # tries of one photo
     room: int = 64 * 1024 * 1024  # bytes of finished photos; with more, no download starts
     max_bytes: int = MAX_BYTES  # bytes of one photo
-    connect_s: float = 5.0  # seconds for the connection, and the same for the name look-up
+    connect_s: float = 5.0  # seconds for the connection, and as many for the name look-up
     idle_s: float = 10.0  # seconds without a byte
     pause_s: float = 0.5  # seconds before the second try; doubles with each try, with jitter
     slow_s: float = 1.0  # seconds after which a very slow download no longer counts
     silent_s: float = 4.0  # seconds of silence that open a host's circuit breaker
-    rest_s: float = 10.0  # seconds from then to the first trial; doubles with each failed trial
+    rest_s: float = 10.0  # seconds of a host's first rest; doubles with each failed trial
     patience_s: float = 180.0  # seconds of silence after which a host that has sent photos counts as dead
     longest_after_s: float = 120.0  # seconds that ``Retry-After`` may delay a host, or one photo in total
     names_s: int = 30  # seconds that addresses are cached
 
 
 def fault_words(errors: Iterable[ImageError]) -> str:
-    """The faults of photos with their meaning, each once: ``missing (there is no photo there)``."""
+    """The distinct faults of photos with their meanings: ``missing (the photo does not exist)``."""
     faults = dict.fromkeys(error.fault for error in errors)
     return "; ".join(f"{fault.replace('_', ' ')} ({FAULTS[fault]})" for fault in faults)
 
 
 @contextmanager
 def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
-    """Turn an unexpected exception in the block into an ImageError of the photo, and log it.
+    """Log an unexpected exception in the block, and raise an ImageError of the photo.
 
-    This includes the ``BaseException`` that plugins in Rust raise in a panic.
+    Plugins in Rust raise ``BaseException`` in a panic.
     """
     try:
         yield
     except _NOT_PHOTO_ERRORS:
         raise
     except BaseException as error:
-        from asyncio import CancelledError  # rarely needed, and a tenth of the start of a labelling process
+        from asyncio import CancelledError  # rarely needed, and slow to import
 
         if isinstance(error, CancelledError):
             raise
@@ -139,9 +138,9 @@ def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
 
 
 class PhotoLocator:
-    """Finds the photos of cells. Relative paths start at ``root``. Photos on disk must be inside, if ``confined``.
+    """Finds the photos of cells.
 
-    Raises JobError.
+    Relative paths start at ``root``. If ``confined``, photos on disk must be inside ``root``. Raises JobError.
     """
 
     def __init__(self, root: str, *, confined: bool = False) -> None:
@@ -172,7 +171,7 @@ class PhotoLocator:
         if scheme is None and self._base is None:
             return partial(self._read, cell)
         if scheme is None or scheme in _REMOTE:
-            if scheme and cell.lstrip().startswith("//"):  # without a scheme, the root's scheme applies
+            if scheme and cell.lstrip().startswith("//"):  # a URL without a scheme gets the root's scheme
                 cell = f"{'http' if (self._base or '').startswith('http:') else scheme}:{cell.lstrip()}"
             return parse_url(cell if scheme else join_url(self._base or "", next(iter(split_paths(cell)), cell)))
         if scheme == "data":
@@ -209,7 +208,7 @@ class PhotoLocator:
         return cell if not names or self._is_there(cell) else next(filter(self._is_there, names), cell)
 
     def hint(self, cell: str) -> str:
-        """Advice for a path without a file. Empty if there is a file, or the path looks normal."""
+        """Advice for a path without a file. Empty for a path with a file, or a usual path."""
         path = self._path(cell)
         host = _HOST.match(cell)
         is_odd = _WINDOWS_PATH.match(cell) or host or path.suffix.lower() not in IMAGE_SUFFIXES
@@ -227,10 +226,10 @@ class PhotoLocator:
     def _is_there(self, cell: str) -> bool:
         path = self._path(cell)
         is_ours = not self._within or (".." not in path.parts and path.is_relative_to(self._within))
-        return is_ours and os.path.exists(path)  # noqa: PTH110 - a path's own raises errors
+        return is_ours and os.path.exists(path)  # noqa: PTH110 - Path.exists raises errors
 
     def url(self, cell: str | None) -> str | None:
-        """The URL of a cell's photo. None if it is not downloaded."""
+        """The URL of a cell's photo. None for a photo on disk or in the cell."""
         if not cell or (self._base is None and ":" not in cell and "//" not in cell):
             return None
         try:
@@ -241,7 +240,7 @@ class PhotoLocator:
 
 
 def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
-    """The bytes of a ``data:`` URI, in base64 or percent-encoded, or of base64 without a prefix.
+    """The bytes of a ``data:`` URI (in base64 or percent-encoded), or of base64 without a prefix.
 
     Ignores the media type.
 
@@ -253,7 +252,7 @@ def decode_data_uri(uri: str, max_bytes: int = MAX_BYTES) -> bytes:
     elif not comma:
         raise _malformed(uri, "a comma before the data")
     is_base64 = head.lower().endswith(";base64")
-    least = len(body) - 2 * body.count("%")  # the fewest bytes; checked before any bytes are copied
+    least = len(body) - 2 * body.count("%")  # a lower bound, checked before any bytes are copied
     if is_base64:
         least -= sum(map(body.count, _BLANKS.decode()))
     _check_bytes(least // 4 * 3 - 2 if is_base64 else least, max_bytes)

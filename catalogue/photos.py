@@ -1,4 +1,4 @@
-"""Reads a process's photos: from disk on demand, and over networks ahead of time, in a thread."""
+"""Reads photos: from disk on demand, and over networks ahead of time, in a thread."""
 
 import time
 from collections import deque
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from catalogue.downloads import Download, Downloads
 
 _BACKLOG: Final = 512
-"""More URLs are requested while at most this many photos on disk are waiting."""
+"""Number of waiting photos on disk above which no further URLs are requested."""
 _WAIT_S: Final = 1.0
 
 
@@ -27,7 +27,7 @@ def open_photos(
     headers: Sequence[str] = (),
     confined: bool = False,
 ) -> "Photos":
-    """Open the photos of a catalogue. The thread starts at the first URL, so the process may fork before that.
+    """Open the photos of a catalogue. A thread starts at the first URL. Before that, the process may fork.
 
     Args:
         root: the start of relative paths, a folder or a URL.
@@ -35,7 +35,7 @@ def open_photos(
         limits: limits of downloads.
         lookup: looks host names up.
         headers: headers for all hosts, each ``NAME: VALUE``.
-        confined: whether photos on disk must be inside the root.
+        confined: whether photos on disk must be inside ``root``.
 
     Raises InputError, JobError.
     """
@@ -65,7 +65,10 @@ class Photos:
         self._arrived: deque[Photo] = deque()
 
     def request(self, photos: Sequence[PhotoRequest], etags: Mapping[str, str]) -> None:
-        """Request photos, in order of preference. ``etags``: URL → ETag of known bytes, which hosts need not resend."""
+        """Request photos, in order of preference.
+
+        ``etags``: URL → ETag of known bytes, which a host need not send again.
+        """
         new: list[Download] = []
         for request in photos:
             try:
@@ -86,9 +89,10 @@ class Photos:
             self._downloads.request(new)
 
     def take(self, timeout_s: float) -> Photo | None:
-        """The next photo, in any order, each once. None if no photo arrives within ``timeout_s``.
+        """The next photo, in any order.
 
-        If no download is finished, this thread reads a photo from disk. Raises JobError.
+        None if no photo arrives within ``timeout_s``. If no download is finished, this thread reads a photo from disk.
+        Raises JobError.
         """
         return self._downloaded(0.0) or self._read_next() or self._downloaded(timeout_s)
 
@@ -135,12 +139,12 @@ class Photos:
             self._downloads.forget([download for download, rows in left.items() if not rows])
 
     def url_of(self, cell: str | None) -> str | None:
-        """The URL of a cell's photo. None if it is not downloaded."""
+        """The URL of a cell's photo. None for a photo on disk or in the cell."""
         return self._cells.url(cell)
 
     @property
     def wants_more(self) -> bool:
-        """Whether more downloads could start at once than were requested. False if all photos are on disk."""
+        """Whether more downloads could run in parallel. False if all photos are on disk."""
         return self._downloads is not None and self._downloads.wants_more and len(self._local) < _BACKLOG
 
     @property

@@ -1,4 +1,4 @@
-"""A reader for each catalogue format. It yields the rows unchanged and in order, as Arrow batches."""
+"""A reader for each catalogue format. Readers yield the rows unchanged and in order, as Arrow batches."""
 
 import csv
 import json
@@ -24,7 +24,7 @@ from models.text import label_text, number_of
 BATCH_ROWS: Final = 4096
 BATCH_CHARACTERS: Final = 8 * 1024 * 1024
 JSON_FIELD: Final = {b"hangtag": b"json"}
-"""Field metadata of a column whose nested or mixed cells became JSON text."""
+"""Metadata of a field whose nested or mixed cells became JSON text."""
 
 MAX_CELL_BYTES: Final = 64 * 1024 * 1024
 MAX_DEPTH: Final = 100
@@ -32,12 +32,12 @@ MAX_ELEMENTS: Final = 1_000_000
 """The largest number of commas and brackets in a line of JSONL."""
 PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
-"""The size of a batch of Parquet in bytes, with repeated values expanded."""
+"""The largest batch of Parquet rows in bytes, after repeated values are expanded."""
 MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
 UNPACKED_A_BYTE: Final = 4
-"""The largest page of Parquet, in bytes; a larger page may expand by at most this factor (photos hardly compress)."""
+"""The largest page of Parquet, in bytes. A larger page is accepted if its bytes expand by at most this factor."""
 CLASS_NAMES: Final = b"class_names"
-"""Field metadata of a column of class numbers: the names of the classes, in JSON."""
+"""Key of a field's metadata: the names of numbered classes, in JSON."""
 _OF_VIEWS: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 _DICTIONARY_PAGE: Final = 2
 _PREFIXES: Final = 7
@@ -49,7 +49,7 @@ FREE_VALUES: Final = 10_000_000
 VALUES_A_BYTE: Final = 100
 FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
-"""The largest expanded size of a Parquet file; a larger file may expand by these factors. Paths compress less."""
+"""The largest expanded size of a Parquet file. A larger file is accepted if it expands by at most these factors."""
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
 _DELIMITERS: Final = (",", ";", "\t")
@@ -63,9 +63,9 @@ class Reader:
     """The columns of a catalogue, and its rows as batches. Reading starts with the first batch.
 
     Attributes:
-        left_out: extension → number of a folder's files that are not images. Complete after reading.
-        holds: what the rows are, for messages.
-        remarks: sentences for the person.
+        left_out: extension → number of skipped files with this extension. Complete after reading.
+        holds: a plural noun for the rows, for messages.
+        remarks: remarks on the file, for people.
         delimiter: separator of a CSV.
     """
 
@@ -104,7 +104,7 @@ def read_list(file: TextFile | Path) -> Reader:
 
 
 def read_names(names: Iterable[str], left_out: Counter[str]) -> Reader:
-    """Listed photos. The column is ``image``."""
+    """A list of photos. The column is ``image``."""
     return Reader(_LIST, _string_batches(_LIST, ([name] for name in names)), left_out, "image files")
 
 
@@ -171,7 +171,7 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
         for cells in rows:
             width = width or _named_width(cells, remarks)
             if not cells:
-                blank += width == 1  # Excel's form of an empty cell; not a row at the end of the file
+                blank += width == 1  # Excel's empty cell, but no row at the end of the file
                 continue
             if len(cells) > width and not any(map(str.strip, cells[width:])):
                 del cells[width:]
@@ -191,7 +191,10 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
 
 
 def _named_width(header: Sequence[str], remarks: list[str]) -> int:
-    """The number of columns to keep. Two or more unnamed columns at the end are dropped. A single one is kept."""
+    """The number of columns to read.
+
+    Two or more unnamed columns at the end are dropped; a single unnamed column is read.
+    """
     named = max((number for number, name in enumerate(header, start=1) if name.strip()), default=0)
     unnamed = len(header) - named
     if unnamed <= 1:
@@ -220,9 +223,10 @@ def _batches(sized: Iterable[tuple[_Row, int]]) -> Iterator[list[_Row]]:
 
 
 def read_jsonl(file: TextFile | Path) -> Reader:
-    """A JSON object per line. A column of nested cells, or of several types, becomes JSON text.
+    """A JSON object per line.
 
-    The file is read twice: for its columns, then for its rows. Raises InputError.
+    Nested cells and columns of several types become JSON text. The file is read twice: first for the columns, then for
+    the rows. Raises InputError.
     """
     text, kinds = _text(file), dict[str, str]()
     for record, _ in _objects(text):
@@ -314,8 +318,8 @@ def _cell(column: pa.Field, name: str, row: dict[str, Any]) -> object:
 def read_parquet(path: Path, name: str | None = None) -> Reader:
     """A Parquet file. Columns keep their types, except that ``string_view`` becomes text and ``binary_view`` bytes.
 
-    Row groups of any size are read through a small buffer. The sizes of pages are read from the pages, because a footer
-    may be wrong. If a file expands too much, it is refused, or read a few rows at a time. Raises InputError.
+    Row groups of any size are read through a small buffer. A file that expands too much is refused, or read a few rows
+    at a time. Raises InputError.
     """
     called = name or str(path)
     try:
@@ -343,7 +347,7 @@ def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFil
 
 
 def _filterable(field: pa.Field, classes: dict[str, str]) -> pa.Field:
-    """The field with a type that Arrow can filter. Class numbers keep the names of the classes in their metadata."""
+    """The field with a type that Arrow can filter. The metadata of class numbers contain the names of the classes."""
     kind = field.type
     top = pa.types.is_dictionary(kind) and not pa.types.is_nested(kind.value_type)
     field = field.with_type(kind if top else _without_views(kind))
@@ -380,7 +384,7 @@ class _Column:
     """A column of Parquet. Sizes are in bytes, decompressed.
 
     Attributes:
-        page: size of the largest page. No text is longer.
+        page: size of the largest page; no text is longer.
         repeats: whether a few bytes can repeat a long text.
         has_prefixes: whether texts share a prefix with the previous text (DELTA_BYTE_ARRAY).
     """
@@ -414,7 +418,7 @@ def _measured(path: str, pages: Iterator[dict[int, Any]]) -> _Column:
         size += page[2]
         largest = max(largest, page[2])
         has_dictionary |= page[1] == _DICTIONARY_PAGE
-        of_data = ((page.get(5), 2), (page.get(8), 4))  # headers of version 1 and 2: the field of the encoding
+        of_data = ((page.get(5), 2), (page.get(8), 4))  # the encoding's field, in page headers of version 1 and 2
         has_prefixes |= any(isinstance(head, dict) and head.get(field) == _PREFIXES for head, field in of_data)
     return _Column(path, size, largest, has_dictionary or has_prefixes, has_prefixes)
 
@@ -435,7 +439,7 @@ def _pages(file: BinaryIO, chunks: Iterable[pq.ColumnChunkMetaData], name: str) 
 
 
 def _page_header(file: BinaryIO) -> tuple[dict[int, Any], int]:
-    """A page's header, field → value (parquet.thrift: 1 type, 2 bytes unpacked, 3 bytes packed), and its length."""
+    """A page's header (parquet.thrift: 1 type, 2 bytes unpacked, 3 bytes packed) as field → value, and its length."""
     head = file.read(_USUAL_HEADER)
     try:
         page, length = _thrift_struct(head, 0)
@@ -448,7 +452,7 @@ def _page_header(file: BinaryIO) -> tuple[dict[int, Any], int]:
 
 
 def _thrift_struct(data: bytes, at: int) -> tuple[dict[int, Any], int]:
-    """The numbers and structs in a struct of Thrift's compact protocol, and the position after it."""
+    """The numbers and structs in a struct of Thrift's compact protocol, and the end of the struct."""
     values: dict[int, Any] = {}
     field_id = 0
     while head := data[at]:
@@ -495,7 +499,7 @@ def _check_expansion(columns: Sequence[_Column], values: int, file_bytes: int, n
     if values > max(FREE_VALUES, VALUES_A_BYTE * file_bytes) or size > max(FREE_BYTES, BYTES_A_BYTE * file_bytes):
         msg = (
             f"Expected a catalogue in {name}, but its {file_bytes:,} bytes expand to {values:,} cells in a "
-            f"column and {size:,} bytes; save it without such repetition."
+            f"column and {size:,} bytes; save the file with fewer repeated values."
         )
         raise InputError(msg)
 

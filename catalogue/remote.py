@@ -38,9 +38,10 @@ _OK: Final = 200
 
 
 class UnnamedFile:
-    """A temporary file without a name. Its disk space is free when it is closed, or when the process ends.
+    """A temporary file without a name.
 
-    ``path`` opens it, in this process only (Linux's ``/proc/self/fd``).
+    Its disk space is freed at the end of the process at the latest. ``path`` works only in this process (Linux's
+    ``/proc/self/fd``).
     """
 
     def __init__(self) -> None:
@@ -86,8 +87,8 @@ def _fetch_object(url: str, file: Path) -> None:
 def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
     """Keys with an image extension, relative to an ``s3://`` URL, sorted by their UTF-8 bytes.
 
-    They are listed 1,000 at a time, without hidden files and folders. ``left_out`` counts the extensions of other
-    files. Raises JobError, MissingExtraError.
+    Hidden files and folders are left out. ``left_out`` counts the extensions of other files. Raises JobError,
+    MissingExtraError.
     """
     for key in _bucket(url).walk():
         path = PurePosixPath(key)
@@ -110,11 +111,11 @@ def _bucket(url: str) -> "ObjectStorage":
 
 @dataclass(frozen=True)
 class WebLimits:
-    """Limits of the download of a catalogue.
+    """Limits for the download of a catalogue.
 
     Attributes:
         max_bytes: size of the file.
-        pauses_s: the pauses before further tries, after a temporary fault.
+        pauses_s: the pauses before further tries after a temporary fault.
         answer_s: seconds for the headers of the answer.
         least_bytes: the fewest bytes that must arrive in each minute.
         total_s: seconds for one try.

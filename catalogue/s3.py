@@ -1,4 +1,4 @@
-"""Photos in S3: one try per call, with aiobotocore. Credentials and address come from the environment."""
+"""Downloads photos from S3, with one try per call. Credentials and address come from the environment."""
 
 from contextlib import AsyncExitStack
 from typing import Any, Final
@@ -41,11 +41,11 @@ _PASSING_FAULTS: Final = (
     OSError,
 )
 _NONSENSE: Final = (ResponseParserError, ValueError, RuntimeError, OverflowError)
-"""Raised by botocore's parsers for a malformed answer, such as a wrong date. Wrong settings raise earlier."""
+"""Errors of botocore's parsers for a malformed answer, such as a wrong date."""
 
 
 class S3Client:
-    """A client for S3. It connects on first use."""
+    """A client for S3. Connects on first use."""
 
     def __init__(self, limits: DownloadLimits) -> None:
         self._limits = limits
@@ -87,7 +87,7 @@ class S3Client:
         return Received(fetch.whole(), strong_etag(answer.get("ETag")))
 
     async def _finds_other_buckets(self) -> bool:
-        """Whether the settings work for a bucket with a plain name. Sends nothing."""
+        """Whether the settings are valid for a bucket with a plain name. Sends no request."""
         try:
             await self._client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "photo"})
         except BotoCoreError:
@@ -100,7 +100,7 @@ class S3Client:
             read_timeout=self._limits.idle_s,
             max_pool_connections=self._limits.per_bucket,
             retries={"total_max_attempts": 1},  # the caller tries again
-            response_checksum_validation="when_required",  # the stored checksum may be of a part
+            response_checksum_validation="when_required",  # the stored checksum may cover a part of the object
         )
         try:
             client = await self._open.enter_async_context(AioSession().create_client("s3", config=config))

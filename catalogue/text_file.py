@@ -1,4 +1,4 @@
-"""A catalogue's text file: its encoding, its lines, and the position of invalid bytes."""
+"""Text files of catalogues: encodings, lines, and positions of invalid bytes."""
 
 import codecs
 import re
@@ -12,13 +12,13 @@ from typing import Final, NamedTuple, TextIO
 from models.errors import InputError
 
 _MARKS: Final = (
-    (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # begins like the mark of UTF-16, so it is checked first
+    (codecs.BOM_UTF32_LE, "utf-32", "utf-32-le"),  # checked before UTF-16, whose mark has the same first bytes
     (codecs.BOM_UTF32_BE, "utf-32", "utf-32-be"),
     (codecs.BOM_UTF8, "utf-8-sig", "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16", "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16", "utf-16-be"),
 )
-"""Byte order mark of a file → the encoding with a mark, and the encoding without a mark."""
+"""Byte order mark, the encoding with the mark, and the encoding without the mark."""
 _NO_FILES: Final = frozenset({"idna", "punycode", "undefined", "unicode-escape", "raw-unicode-escape"})
 """Python codecs that are not encodings of files."""
 LIKELY_ENCODINGS: Final = (
@@ -27,19 +27,19 @@ LIKELY_ENCODINGS: Final = (
 )  # fmt: skip
 """Encodings of spreadsheets and shops, likelier first."""
 _WESTERN: Final = frozenset("äöüßÄÖÜéèêëàâçîïôûùÉÈÀÇñáíóúåøæÅØÆ°®™©€£½¼¾²×«»–—‘’“”…•·")
-"""The frequent characters of Western European texts, in cp1252. Bytes of other encodings seldom decode to them."""
+"""Frequent characters of Western European texts. Other encodings, read as cp1252, seldom contain them."""
 _WESTERN_SHARE: Final = 0.95
 _LONGEST_RUN: Final = 1.5
-"""The most letters outside ASCII in a row, on average. In other scripts, all letters of a word are outside ASCII."""
+"""The longest average run of letters outside ASCII in a Western European text. Other scripts have longer runs."""
 _SAMPLE_BYTES: Final = 4 * 1024 * 1024
 _JUDGED_BYTES: Final = 32 * 1024
 _BLOCK_BYTES: Final = 1024 * 1024
 _MANY_NULS: Final = 0.2
 _SAME_MESS: Final = 0.05
 _SAME_SENSE: Final = 0.1
-"""Differences of charset-normalizer's figures below this are noise in short texts."""
+"""Smaller differences between scores of charset-normalizer are noise in short texts."""
 _MAX_LINE: Final = 64 * 1024 * 1024
-_UTF8: Final = "utf-8-sig"  # both encodings with and without a mark
+_UTF8: Final = "utf-8-sig"  # reads files with and without a mark
 _HEAD_BYTES: Final = 4096
 _ZIP: Final = b"PK\x03\x04"
 _NEED_MARKS: Final = ("utf-16", "utf-32")
@@ -133,7 +133,7 @@ def text_file(path: Path, name: str | None = None, encoding: str | None = None, 
 
 
 def check_encoding(name: str) -> str:
-    """Python's name of an encoding. InputError if Python does not know it."""
+    """Python's name of an encoding. Raises InputError if Python does not know the encoding."""
     try:
         "a".encode(name)  # refuses codecs that do not encode text, such as base64
         known = codecs.lookup(name).name
@@ -164,7 +164,7 @@ def first_bad_byte(path: Path, codec: str) -> BadByte:
             try:
                 line += decoder.decode(block, final=not block).count("\n")
             except UnicodeDecodeError as error:
-                held = len(error.object) - len(block)  # the bytes that continue from the previous block
+                held = len(error.object) - len(block)  # bytes of a character that began in the previous block
                 value = error.object[error.start] if block else None
                 return BadByte(offset - held + error.start, line + error.object[: error.start].count(b"\n"), value)
             if not block:
@@ -173,7 +173,7 @@ def first_bad_byte(path: Path, codec: str) -> BadByte:
 
 
 def _likely_encoding(path: Path, offset: int) -> tuple[str, str] | None:
-    """The likely encoding of a file, and the line with the invalid byte in it. None if no known encoding fits."""
+    """The likely encoding of a file, and the line of the invalid byte. None if no known encoding fits."""
     start = max(0, offset - _SAMPLE_BYTES // 2)
     with path.open("rb") as file:
         file.seek(start)

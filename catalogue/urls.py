@@ -21,7 +21,7 @@ from models.preprocess import IMAGE_SUFFIXES
 from models.text import without_secrets
 
 SHOWN: Final = 100
-"""Characters of a cell that a message shows."""
+"""The largest number of characters of a cell in a message."""
 S3_SCHEME: Final = "s3://"
 SCHEMES: Final = (S3_SCHEME, "http://", "https://")
 _NO_SCHEME: Final = r"//[^/\s.][^/\s]{0,300}[.:\]][^/\s]{0,300}/"
@@ -92,7 +92,7 @@ class Target:
 
     @property
     def place(self) -> str:
-        """``HOST:PORT``, or ``s3://BUCKET``. Downloads with the same place share a queue."""
+        """``HOST:PORT``, or ``s3://BUCKET``. Downloads from the same place share a queue."""
         if self.scheme is Scheme.S3:
             return f"s3://{self.host}"
         return place_of(self.host, self.port)
@@ -104,24 +104,24 @@ class Target:
 
 
 def place_of(host: str, port: int) -> str:
-    """``HOST:PORT``, an IPv6 address in brackets."""
+    """``HOST:PORT``, with brackets around an IPv6 address."""
     return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def is_url(place: str) -> bool:
-    """Whether a text is a URL of any scheme. If not, it is a path."""
+    """Whether a text is a URL of any scheme, not a path."""
     return _SCHEME.match(place) is not None
 
 
 def is_url_or_data(cell: str) -> bool:
-    """Whether a catalogue's cell is a URL or the photo itself. If not, it is a path on a disk."""
+    """Whether a catalogue's cell is a URL or the photo itself, not a path on a disk."""
     return re.match(URL_OR_DATA, cell) is not None
 
 
 def cell_texts(
     column: pa.Array | pa.ChunkedArray, errors: Literal["backslashreplace", "surrogateescape"] = "backslashreplace"
 ) -> list[str | None]:
-    """The cells of an image column. In Parquet they may be any bytes. For ``errors`` see ``bytes.decode``."""
+    """The cells of an image column. Parquet cells may be any bytes. ``errors`` is as in ``bytes.decode``."""
     text = column.cast(pa.string())
     try:
         cells: list[str | None] = text.to_pylist()
@@ -137,8 +137,8 @@ def photo_cells(
 ) -> list[str | None]:
     """The first photo of each row, as a path, URL or data URI.
 
-    A cell that may be one path or several stays unchanged: see :func:`other_spellings`. ``suffix`` is added to paths
-    without an image extension.
+    A cell that may be one path or several paths is not changed (see :func:`other_spellings`). ``suffix`` is added to
+    paths without an image extension.
     """
     cells = _single_cells(column, errors)
     if _is_text(column.type) and pc.any(_maybe_several(column)).as_py():
@@ -176,7 +176,7 @@ def _bytes_cell(data: bytes) -> str:
 
 
 def can_name_photos(kind: pa.DataType) -> bool:
-    """Whether columns of a type may hold photos."""
+    """Whether cells of a type may be photos."""
     if _is_list(kind):
         return can_name_photos(kind.value_type)
     if pa.types.is_struct(kind):
@@ -266,9 +266,9 @@ def _with_suffix(cell: str, suffix: str) -> str:
 
 
 def other_spellings(path: str) -> Iterator[str]:
-    """Other spellings of a path without a file: without blanks, backslashes or the first slash; in NFC or NFD.
+    """Other spellings to try for a path without a file: without blanks, backslashes or the first slash; in NFC or NFD.
 
-    If the cell may contain several paths, also spellings of the first path.
+    If the cell may contain several paths, the first path is tried, too.
     """
     plain = path.strip()
     names = [name for one in (plain, *split_paths(plain)[:1]) for name in (one, one.replace("\\", "/"))]
@@ -278,7 +278,7 @@ def other_spellings(path: str) -> Iterator[str]:
 
 
 def checked_url(url: str) -> str:
-    """The URL with its scheme in lower case. InputError if the URL cannot be downloaded."""
+    """The URL with its scheme in lower case. Raises InputError if the URL cannot be downloaded."""
     scheme, _, rest = url.partition("://")
     known = f"{scheme.lower()}://{rest}"
     if not known.startswith(SCHEMES):
@@ -313,7 +313,7 @@ def safe_url(url: str) -> str:
 
 
 def readable(cell: str) -> str:
-    """A cell for people. A URL is shown without user, password, query and fragment, which may contain secrets."""
+    """A cell for people. URLs lose user, password, query and fragment, which may contain secrets."""
     text = _slashed(cell.strip())
     if scheme_of(text) == "data":
         return cell
@@ -334,7 +334,7 @@ def suffix_of(url: str) -> str:
 
 
 def stem_of(url: str) -> str:
-    """The last part of a URL's path, without its extension. Without a path, the host or bucket."""
+    """The last part of a URL's path, without its extension; the host or bucket if the path is empty."""
     return _path(url).stem or safe_url(url).partition("://")[2].partition("/")[0]
 
 
@@ -344,7 +344,10 @@ def _path(url: str) -> PurePosixPath:
 
 
 def scheme_of(cell: str) -> str | None:
-    """A cell's scheme in lower case; None for a path. ``//host/`` has ``https``. Plain base64 has ``data``."""
+    """A cell's scheme in lower case; None for a path.
+
+    The scheme of ``//host/`` is ``https``; of plain base64, ``data``.
+    """
     if bare := _BARE.match(cell):
         return "https" if bare[1] else "data"
     if ":" not in cell:
@@ -411,7 +414,7 @@ def _quoted(path: str) -> str:
 
 
 def canonical_host(match: re.Match[str]) -> str | None:
-    """The host of an :data:`AUTHORITY` in lower case and ASCII. None if it is invalid.
+    """The host of an :data:`AUTHORITY` in lower case and ASCII, or None for an invalid host.
 
     Ambiguous numeric addresses (decimal, octal, hex, short forms) are invalid.
     """
@@ -450,7 +453,7 @@ def check_allow_hosts(hosts: Sequence[str]) -> None:
 
 
 def checked_headers(headers: Sequence[str]) -> dict[str, str]:
-    """Parse headers, each ``NAME: VALUE``. InputError, without the values."""
+    """Parse headers, each ``NAME: VALUE``. Raises InputError, without the values in its message."""
     pairs: dict[str, str] = {}
     for header in headers:
         name, colon, value = header.partition(":")

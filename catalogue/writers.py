@@ -30,7 +30,7 @@ OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
 """The longest file name in bytes. File systems allow 255, but temporary names are longer."""
 UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
-"""Errors for cells that Arrow, Python's times or JSON cannot express."""
+"""Errors at cells that Arrow, Python's times or JSON cannot express."""
 Write = Callable[[pa.Table], None]
 _Try = Callable[[pa.Array], None]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
@@ -38,7 +38,7 @@ _FORMULA_START: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋�
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
 _NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 _TOP_K: Final = pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.float32())]))
-"""The type of ``top_k``. Its float32 numbers are written with as few digits as possible."""
+"""The type of ``top_k``. float32 numbers are written with the fewest digits."""
 
 
 def check_output(output: Path, *, excel_safe: bool = False) -> None:
@@ -72,7 +72,7 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Write a nameless file, since a disk may be full although the permissions are right."""
+    """Try to write a nameless file, because a disk may be full although the permissions are right."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:
@@ -84,9 +84,9 @@ def _check_writable(folder: Path) -> None:
 
 
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
-    """The same catalogue with checks. Each cell is checked when it is read, before any photo is labelled.
+    """The same catalogue, with a check of each cell when it is read.
 
-    The image column is checked only if it also identifies products: a bad path fails only its row. Raises InputError.
+    The image column is checked only if it also identifies products. Raises InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
@@ -119,8 +119,8 @@ def open_writer(
 ) -> Iterator[Write]:
     """Open a new file. Yields a function that writes the next rows.
 
-    In a CSV, cells of ``escaped`` columns start no formula. ``mark`` adds a byte order mark, which tells spreadsheets
-    that the file is UTF-8.
+    In a CSV, no cell of ``escaped`` columns starts a formula. ``mark`` adds a byte order mark, by which spreadsheets
+    recognise UTF-8.
     """
     if suffix == ".parquet":
         with path.open("xb") as file, pq.ParquetWriter(file, schema, compression="zstd") as writer:
@@ -285,7 +285,7 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
 def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iterator[str]:
     """Records as CSV (RFC 4180), but with a line feed after each, as Unix tools expect.
 
-    Before Python 3.13, the csv module does not quote a lone carriage return, which readers take for a record's end.
+    Before Python 3.13, the csv module does not quote a lone carriage return.
     """
     written: list[str] = []
     file = SimpleNamespace(write=written.append)
@@ -312,7 +312,7 @@ def without_formula(cell: object) -> object:
 
 
 def escape_formula(text: str) -> str:
-    """The text, with an apostrophe in front if it would start a formula. See :func:`unescape_formula`."""
+    """The text, with an apostrophe in front if it would start a formula."""
     bare = text.lstrip("'")
     return text if without_formula(bare) == bare else f"'{text}"
 

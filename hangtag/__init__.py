@@ -43,7 +43,7 @@ _HOMES = {
 
 
 def __getattr__(name: str) -> object:
-    """Import a name on first use: the command's ``--help`` needs no ONNX Runtime."""
+    """Import a name on first use, so that ``--help`` needs no ONNX Runtime."""
     if name not in _HOMES:
         msg = f"module 'hangtag' has no attribute {name!r}"
         raise AttributeError(msg)

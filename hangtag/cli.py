@@ -15,7 +15,7 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 ROOMS: Final = ("models", "trainer", "exporter", "worker", "web", "hangtag")
-"""Hangtag's packages that have commands; the code calls such a package a room."""
+"""Hangtag's packages that define commands ("rooms")."""
 _HOME: Final = Path(__file__).resolve().parents[1]
 
 
@@ -47,20 +47,20 @@ _TASKS: Final = {
     "Review": {"review": "web", "corrections": "trainer", "web": "web"},
     "Operate": {"worker": "worker", "schedule": "trainer", "models": "worker"},
 }
-"""Panel of the help → its commands, in the order of use → the package of each command."""
+"""Help panel → command → the command's package. Commands are in the order of use."""
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {command: room for commands in _TASKS.values() for command, room in commands.items()}
 )
 """Command → its package. A command loads the commands of no other package."""
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
-"""Modules that commands get through Typer's context, because their own package may not import them: name → module."""
+"""Name → module that a command gets through Typer's context, because its package may not import the module."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
 """Packages whose libraries leave temporary files behind if the process is killed."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})
 _END_AT_ONCE: Final = (["label"], ["classify"])
 """Commands that may end without Python's clean-up."""
 _FIRST_COLLECTION: Final = 200_000
-"""How many new objects trigger a garbage collection at the start. Imports make many objects, and all of them stay."""
+"""Number of new objects that trigger a garbage collection. Imports create many objects and free few."""
 
 
 def rooms_for(arguments: Sequence[str]) -> Sequence[str]:
@@ -79,7 +79,6 @@ class _Commands(TyperGroup):
         return command
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401
-        """Remove Pydantic's prefix from the message about an invalid choice."""
         try:
             return super().invoke(ctx)
         except typer.BadParameter as error:
@@ -101,7 +100,7 @@ def make_app(rooms: Sequence[str] = ROOMS) -> typer.Typer:
     app = typer.Typer(
         name="hangtag",
         cls=_Commands,
-        help="Train on your labelled product photos, prove the ONNX model, label millions on plain CPUs.",
+        help="Train on your labelled product photos, check the ONNX model, label millions of photos on plain CPUs.",
         epilog="Start with: hangtag demo",
         no_args_is_help=True,
         rich_markup_mode="rich",
@@ -158,8 +157,8 @@ def main() -> None:
 
 
 def _prepare(rooms: Sequence[str]) -> None:
-    """Speed up the start (see ``benchmarks/cold_start.py``), and check that Hangtag's own packages are imported."""
-    # Pydantic looks for plugins in the metadata of every installed package. Hangtag uses none.
+    """Speed up the start (see ``benchmarks/cold_start.py``). Check that no other package hides a package of Hangtag."""
+    # Pydantic looks for plugins in the metadata of every installed package. Hangtag uses no plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if _NO_LINEAR_ALGEBRA.issuperset(rooms):  # numpy would start an idle thread for each core
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

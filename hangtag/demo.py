@@ -23,7 +23,7 @@ NEW_PHOTOS: Final = 300
 _SEED: Final = 7
 EPOCHS: Final = 16
 _MODELS: Final = ("category", "colour")
-"""The question that each model answers about a photo."""
+"""The two models of the demo, by the property that each predicts."""
 _SHOWN: Final = 48
 _SHOWN_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"
@@ -40,10 +40,10 @@ def run_demo(
     new_photos: int = NEW_PHOTOS,
     epochs: int = EPOCHS,
 ) -> None:
-    """Draw photos, train two models, export them, label new photos with both, and write pages.
+    """Draw photos, train two models, export the models, label new photos with both, and write pages.
 
-    One model predicts the product, the other its colour. Only the first is tried in int8. The true labels are in
-    ``products.csv`` and ``new-products.csv``.
+    The first model predicts the product, the second its colour. Only the first model is exported in int8. The true
+    labels are in ``products.csv`` and ``new-products.csv``.
     """
     console = Console()
     _make_room(out, restart=restart)
@@ -56,7 +56,7 @@ def run_demo(
     show_heading(console, "3. Train on folders: which product does a photo show?")
     train(out / "photos", name="category", preset="quick", image_size=96, **options)
     show_heading(console, "4. Train on a column of a table: which colour is the product?")
-    # ImageNet's features recognise shapes. A small network learns colours as fast.
+    # ImageNet's features recognise shapes. A small network learns colours as quickly.
     small: dict[str, Any] = {"arch": "cnn", "image_size": 32, "epochs": epochs, "folds": 0}
     train(out / "products.csv", name="colour", label_column="colour", **small, **options)
     show_heading(console, "5. Export and prove")

@@ -1,9 +1,8 @@
 """Hangtag from Python. Each function runs a command, takes the command's options by name, and returns the result.
 
 ``--image-size 128`` is ``image_size=128``, ``--where A=1 --where B=2`` is ``where=["A=1", "B=2"]``, ``--no-int8`` is
-``int8=False``. The command's own parser reads the options, so a function accepts the same values as the command. It
-raises the errors of ``models.errors``. Progress is shown as on a terminal. A notebook shows the page of a cell's last
-result.
+``int8=False``. Functions accept the same values as the commands, and raise the errors of ``models.errors``. Progress is
+shown as on a terminal. A notebook shows the page of a cell's last result.
 """
 
 import json
@@ -35,7 +34,7 @@ Answer = TypeVar("Answer")
 
 @dataclass(frozen=True)
 class _Result:
-    """A folder or file that a command wrote. Other functions accept it as a path."""
+    """A folder or file that a command wrote. Other functions accept the result as a path."""
 
     path: Path
     _page: ClassVar[str]
@@ -64,7 +63,7 @@ class CheckReport(_Result):
 
     @property
     def issues(self) -> dict[str, int]:
-        """Issue → number of images with this issue. Issues without images are left out."""
+        """Issue → number of images with this issue, if any."""
         return {name: count for name, count in self.summary["issues"].items() if count}
 
 
@@ -75,14 +74,14 @@ class TrainedRun(_Result):
 
     @property
     def evaluation(self) -> "Evaluation":
-        """Figures on validation and test, and the share of photos that each precision covers."""
+        """Accuracy and calibration on validation and test photos, and the coverage of each precision."""
         from trainer.judging.evaluate import Evaluation
 
         return Evaluation.model_validate_json((self.path / "evaluation.json").read_bytes())
 
     @property
     def figures(self) -> "Figures":
-        """The main figures of the report: on test photos, out of fold, or on validation photos."""
+        """The main figures of the report: on test, out-of-fold or validation photos."""
         evaluation = self.evaluation
         return cast("Figures", evaluation.of(evaluation.shown))
 
@@ -114,7 +113,7 @@ class LabeledCatalogue(_Result):
 
     @property
     def receipt(self) -> "JobReceipt":
-        """Counts by label, status and reason; errors with examples; speed; the rule that chose rows for review.
+        """Counts by label, status and reason; errors with examples; speed; the rule for review.
 
         With several models, ``receipt.questions["colour"]`` has these values for one model. The totals count each row
         once, by its worst status.
@@ -171,7 +170,7 @@ def train(data: PathLike | None = None, **options: object) -> TrainedRun:
     """Train a network on labelled photos, and measure its confidence.
 
     Args:
-        data: class folders, or a table of photos. Leave it out with ``resume``.
+        data: class folders, or a table of photos. None with ``resume``.
         options: see ``hangtag train --help``; for example ``name``, ``arch``, ``image_size``, ``time_limit``.
     """
     return TrainedRun(_run("train", Path, [] if data is None else [data], options))
@@ -206,7 +205,9 @@ def evaluate(model: PathLike, data: PathLike, **options: object) -> "Measurement
 
 
 def label(source: PathLike, model: object, out: PathLike, **options: object) -> LabeledCatalogue:
-    """Label a catalogue. The result has the catalogue's rows in the same order. A stopped job continues.
+    """Label a catalogue.
+
+    The result has the catalogue's rows in the same order. A stopped job continues where it stopped.
 
     Args:
         source: a folder of photos, or a file or URL that lists photos.

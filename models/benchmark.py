@@ -1,7 +1,7 @@
 """``hangtag benchmark``: size, speed and memory of each model in a bundle, on one thread of this machine.
 
-``python -P -m models.benchmark FILE SIZE`` measures one file in a fresh process. The module's top imports only NumPy
-and ONNX Runtime, because other packages would add to the measured memory.
+``python -P -m models.benchmark FILE SIZE`` measures one file in a fresh process. The module imports only NumPy and ONNX
+Runtime at the top, because other packages would increase the measured memory.
 """
 
 import json
@@ -33,9 +33,9 @@ _BATCH: Final = 8
 """Number of photos in a batch, as in ``hangtag label``."""
 _BATCHES: Final = 10
 _SECONDS: Final = 1.0
-"""Time limit of each kind of call in a round, in seconds. No call starts after the limit."""
+"""Seconds after which no further call is timed."""
 _WARM_UP: Final = 2
-"""Calls that are not timed. ONNX Runtime plans its memory in the first call, and uses the plan from the second."""
+"""Number of calls before the timed calls. ONNX Runtime plans its memory in the first call."""
 _EDGE_PHOTO: Final = (640, 480)
 """Height and width of the test photo for an edge graph."""
 _STATUS: Final = Path("/proc/self/status")
@@ -45,13 +45,13 @@ _Pixels = npt.NDArray[np.uint8]
 
 @dataclass(frozen=True)
 class ModelFigures:
-    """Figures of one model of a bundle on one thread. Times do not include decoding.
+    """Speed and memory of one model on one thread. Times exclude the decoding of photos.
 
     Attributes:
-        file: name of the file. The test photo of an edge graph has 640×480 pixels, and the graph resizes it.
+        file: name of the file. The test photo of an edge graph has 640×480 pixels.
         bytes: the file's size.
-        p50_ms, p99_ms: median and 99th percentile of the milliseconds per call with one photo.
-        photos_per_s: photos per second, in calls with 8 photos. An edge graph takes one photo per call.
+        p50_ms, p99_ms: median and 99th percentile of milliseconds per call with one photo.
+        photos_per_s: photos per second with 8 photos per call (an edge graph: one photo per call).
         memory_mb: peak memory (10⁶ bytes) of a fresh process that loads the model and labels photos one by one.
     """
 
@@ -80,10 +80,10 @@ def benchmark_and_show(path: Path, *, as_json: bool) -> None:
 def benchmark(
     path: Path, on_turn: Callable[[str, int, int], None] = lambda file, turn, turns: None
 ) -> list[ModelFigures]:
-    """Measure a bundle's models, or a single ONNX file. BundleError if a file is damaged or cannot run.
+    """Measure a bundle's models, or a single ONNX file. Raises BundleError if a file is damaged or cannot run.
 
-    The files take turns, each turn in a fresh process, so a slow moment of the machine affects all files alike.
-    ``on_turn`` is called before each turn with (file, turn, turns).
+    The files are measured in turns, each turn in a fresh process, so a slow moment of the machine affects all files
+    alike. ``on_turn`` is called before each turn with (file, turn, turns).
     """
     files = _files(path)
     turns: dict[Path, list[_Turn]] = {file: [] for file in files}
@@ -139,7 +139,9 @@ def _print(measured: list[ModelFigures], machine: "Machine") -> None:
     console = Console()
     print_table(table, console)
     known = f" ({', '.join(machine.instructions)})" if machine.instructions else ""
-    console.say(f"One thread of {machine.cpu}, {number_of(machine.cores, 'core')}{known}; without decoding.", "dim")
+    console.say(
+        f"One thread of {machine.cpu}, {number_of(machine.cores, 'core')}{known}; times exclude decoding.", "dim"
+    )
 
 
 @dataclass(frozen=True)
@@ -179,7 +181,7 @@ def _take_turn(file: Path, size: int) -> _Turn:
 
 
 def photo_like(count: int, size: tuple[int, int]) -> _Pixels:
-    """Waves of colour with a little noise, ``uint8 (count, height, width, 3)``. Every call returns the same photos."""
+    """Test photos: waves of colour with a little noise, ``uint8 (count, height, width, 3)``."""
     photo, row, column, colour = np.ogrid[:count, : size[0], : size[1], :3]
     waves = np.sin(row / 17 + photo) * np.cos(column / 23 + 2 * colour)
     noise = (row * 7919 + column * 104_729 + photo * 1299 + colour * 31) % 33 - 16

@@ -1,4 +1,4 @@
-"""A bundle, the folder that is shipped. Reads it, checks it, and copies it to and from a storage."""
+"""Bundles: folders with an exported model. Reads, checks and copies bundles."""
 
 import hashlib
 import shutil
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MANIFEST_FILE: Final = "manifest.json"
 LABELS_FILE: Final = "labels.txt"
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
-"""The largest allowed manifest, in bytes. Even a manifest with a hundred thousand classes is smaller."""
+"""The largest allowed manifest, in bytes. A manifest with a hundred thousand classes is smaller."""
 MAX_FILE_BYTES: Final = 2 * 1024**3
 """The largest allowed ONNX file, in bytes: protobuf's own limit."""
 
@@ -40,7 +40,7 @@ class Bundle:
     digest: str
 
     def read(self, name: str) -> bytes:
-        """Read one file of the bundle and check it against the manifest. Raises BundleError."""
+        """Read one file of the bundle and check its SHA-256. Raises BundleError."""
         expected = self.manifest.files.get(name)
         if expected is None:
             msg = f"Expected {name} in the manifest of {self.path}, but it is not listed; export the bundle again."
@@ -67,12 +67,12 @@ class Bundle:
             raise BundleError(msg)
 
     def check_metadata(self, metadata: ModelMetadata, variant: str, file: str) -> None:
-        """Check that the metadata of a variant's file agree with the manifest. Raises BundleError."""
+        """Check that the metadata of a variant's ONNX file agree with the manifest. Raises BundleError."""
         different = [name for name, value in self.manifest.metadata(variant) if getattr(metadata, name) != value]
         if different:
             msg = (
                 f"The manifest of {self.path} and the metadata of {file} disagree on {', '.join(different)}; "
-                "export it again."
+                "export the bundle again."
             )
             raise BundleError(msg)
 
@@ -151,7 +151,7 @@ def keep_bundle(storage: "Storage", bundle: Bundle) -> None:
 
 
 def keep(storage: "Storage", key: str, data: bytes) -> None:
-    """Write a file, unless the storage has the same bytes already."""
+    """Write a file, unless the storage already has the same bytes."""
     with suppress(FileNotFoundError):
         if storage.read(key) == data:
             return
@@ -160,7 +160,7 @@ def keep(storage: "Storage", key: str, data: bytes) -> None:
 
 
 def is_whole(here: Path) -> bool:
-    """Whether a local copy of a bundle still has all its files. Clean-up programs may remove some."""
+    """Whether a local copy of a bundle still has all its files. Clean-up programs may remove files."""
     try:
         manifest = (here / MANIFEST_FILE).read_bytes()
         return all((here / name).is_file() for name in parse_file(Manifest, manifest, str(here)).files)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 _EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities", "review")
-"""The outputs of every edge graph. Graphs whose metadata has an unknown limit also have ``unknown``."""
+"""The outputs of every edge graph. A graph with an unknown limit also has the output ``unknown``."""
 _PHOTO_AXES: Final = 3
 _CHANNELS: Final = 3
 _ROUNDING: Final = 1e-6
@@ -36,13 +36,12 @@ class EdgeAnswer:
     """An edge graph's prediction for one photo.
 
     Attributes:
-        label: index of the likeliest class. Of equally likely classes, the first.
+        label: index of the likeliest class; the first of equally likely classes.
         confidence: the probability of this class.
         probabilities: ``float32 (classes,)``, calibrated.
-        review: whether a person should look: the confidence is below the class's threshold, or the unknown score is
-            above the limit. The graph contains the thresholds of the default precision. Without a default precision,
-            every photo needs a review.
-        unknown: the out-of-distribution score; None if the graph has none.
+        review: whether the confidence is below the class's threshold for the default precision, or the unknown score is
+            above the limit. Without a default precision, every photo goes to review.
+        unknown: the out-of-distribution score, or None.
     """
 
     label: int
@@ -52,7 +51,7 @@ class EdgeAnswer:
     unknown: float | None
 
     def as_scores(self) -> Scores:
-        """The answer as scores of a batch of one photo."""
+        """The scores, as a batch of one photo."""
         unknown = None if self.unknown is None else np.array([self.unknown], np.float32)
         return Scores(self.probabilities[np.newaxis], unknown)
 
@@ -62,7 +61,7 @@ class EdgeModel:
 
     Args:
         session: input ``image``, ``uint8 [height, width, 3]``; outputs ``label``, ``confidence``, ``probabilities``,
-            ``review``, and ``unknown`` if the metadata has a limit for it.
+            ``review``, and ``unknown`` if the metadata has an unknown limit.
         metadata: the metadata of the ONNX file.
     """
 
@@ -73,7 +72,7 @@ class EdgeModel:
         self.metadata = metadata
 
     def run(self, photo: Pixels) -> EdgeAnswer:
-        """Label a photo ``uint8 (height, width, 3)`` of any size, as :func:`models.preprocess.whole_pixels` makes it.
+        """Label a photo ``uint8 (height, width, 3)`` of any size, from :func:`models.preprocess.whole_pixels`.
 
         Raises InputError, BundleError.
         """
@@ -94,23 +93,23 @@ class EdgeModel:
         probability = float(answer.probabilities[likeliest])
         if answer.label != likeliest or not abs(answer.confidence - probability) <= _ROUNDING:
             msg = (
-                f"By its probabilities, the edge graph of {self.metadata.variant} should answer label {likeliest} with "
-                f"confidence {probability:.6f}, but it answered label {answer.label} with {answer.confidence:.6f}; "
-                "export it again."
+                f"Expected label {likeliest} with confidence {probability:.6f} from the edge graph of "
+                f"{self.metadata.variant}, got label {answer.label} with {answer.confidence:.6f}; "
+                "export the model again."
             )
             raise BundleError(msg)
         (decided,) = self._rules.decide(answer.as_scores(), top_k=1).rows()
         if answer.review != decided.review:
             msg = (
-                f"By its thresholds, the edge graph of {self.metadata.variant} should answer review "
-                f"{not answer.review} for label {answer.label} with confidence {answer.confidence:.6f}, but did not; "
-                "export it again."
+                f"Expected review {not answer.review} for label {answer.label} with confidence "
+                f"{answer.confidence:.6f} from the edge graph of {self.metadata.variant}, got the opposite; "
+                "export the model again."
             )
             raise BundleError(msg)
 
 
 def is_edge(session: "ort.InferenceSession") -> bool:
-    """Whether a graph takes one photo of any size, not a batch of squares."""
+    """Whether a model is an edge graph, which takes one photo of any size instead of a batch of squares."""
     inputs = session.get_inputs()
     return len(inputs) == 1 and len(inputs[0].shape) == _PHOTO_AXES
 
@@ -121,7 +120,7 @@ def load_edge(data: bytes, source: str, threads: int = 1) -> EdgeModel:
 
 
 def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
-    """The edge graph of a session. BundleError if the model is not an edge graph that Hangtag exported."""
+    """Wrap a session as an edge graph. Raises BundleError for a model that is not an edge graph of Hangtag."""
     metadata = read_metadata(session, source)
     if not is_edge(session):
         msg = f"Expected an edge graph in {source}, but the model takes squares of pixels; use edge.onnx instead."
@@ -129,7 +128,9 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
     names = {output.name for output in session.get_outputs()}
     missing = [name for name in _EDGE_OUTPUTS if name not in names]
     if missing:
-        msg = f"Expected an edge graph in {source}, but the model lacks {' and '.join(missing)}; export it again."
+        msg = (
+            f"Expected an edge graph in {source}, but the model lacks {' and '.join(missing)}; export the model again."
+        )
         raise BundleError(msg)
     return EdgeModel(session, metadata)
 
@@ -137,19 +138,19 @@ def edge_model(session: "ort.InferenceSession", source: str) -> EdgeModel:
 ImageInput = str | Path | bytes | Image.Image | npt.NDArray[np.uint8]
 
 BATCH: Final = 8
-"""Photos per call: on one thread as fast as 32 photos per call, with a third of the memory (docs/measurements.md)."""
+"""Photos per call. On one thread, 32 photos per call are no faster and need three times the memory."""
 
 
 class Classifier:
     """A loaded model.
 
-    The session has an input ``image`` and outputs ``probabilities`` and, if the metadata has a limit, ``unknown``.
+    The session has an input ``image``, an output ``probabilities``, and with an unknown limit an output ``unknown``.
 
     Attributes:
         rules: the rules that turn scores into labels and reviews.
         digest: SHA-256 of the bundle's manifest, or of the single ONNX file.
-        precision: the promised precision; by default the model's own. None if there is none.
-        threshold: the threshold that the caller chose in place of a precision. None if there is none.
+        precision: the promised precision, by default the model's own. None if no precision is promised.
+        threshold: the caller's threshold, used instead of a precision, or None.
 
     Raises InputError.
     """
@@ -188,11 +189,11 @@ class Classifier:
 
     @property
     def thresholds(self) -> Thresholds:
-        """The threshold of each class, in the order of the labels. None: photos of the class always go to review."""
+        """The threshold of each class, in the order of the labels. None sends all photos of the class to review."""
         return self.rules.thresholds
 
     def threshold_of(self, label: str) -> float | None:
-        """The threshold of a class, or of a node above the classes."""
+        """The threshold of a class, or of a node above the classes in a tree of labels."""
         return self.rules.nodes[label] if label in self.rules.nodes else self.thresholds[self.labels.index(label)]
 
     def asking(self, precision: float | None, threshold: float | None) -> "Classifier":
@@ -201,7 +202,7 @@ class Classifier:
 
     @property
     def rule(self) -> str:
-        """A sentence on the rule that labels photos without review."""
+        """A sentence that explains which photos are labelled without review."""
         rule = rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
         too_much = self.all_to_review and self.precision not in {None, self.metadata.precision}
         return f"{rule} {can_promise_text(self.metadata)}" if too_much else rule
@@ -211,9 +212,9 @@ class Classifier:
         return self.score(pixels).probabilities
 
     def score(self, pixels: Pixels) -> Scores:
-        """Run the network on pixels ``uint8 (batch, S, S, 3)`` as :func:`models.preprocess.preprocess` makes them.
+        """Run the network on pixels ``uint8 (batch, S, S, 3)`` from :func:`models.preprocess.preprocess`.
 
-        A photo's scores do not depend on the rest of the batch. InputError for another shape or dtype.
+        A photo's scores do not depend on the rest of the batch. Raises InputError for a wrong shape or dtype.
         """
         size = self.metadata.preprocess.size
         if pixels.dtype != np.uint8 or pixels.shape[1:] != (size, size, 3):
@@ -224,7 +225,7 @@ class Classifier:
         return Scores(np.asarray(probabilities, np.float32), np.asarray(unknown[0], np.float32) if unknown else None)
 
     def decide(self, scores: Scores, top_k: int = 3) -> list[Prediction]:
-        """Turn scores into predictions. Of classes with equal probabilities the first wins."""
+        """Turn scores into predictions. The first of equally likely classes wins."""
         return self.rules.decide(scores, top_k).rows()
 
     @overload
@@ -234,11 +235,11 @@ class Classifier:
     def classify(self, images: list[ImageInput], top_k: int = 3) -> list[Prediction]: ...
 
     def classify(self, images: ImageInput | list[ImageInput], top_k: int = 3) -> Prediction | list[Prediction]:
-        """Label one photo, or a list of them.
+        """Label one photo, or a list of photos.
 
         Args:
-            images: a path, the bytes of a file, a Pillow image, a ``uint8 (height, width, 3)`` RGB or
-                ``(height, width)`` grey array, or a list of any of these.
+            images: a path, the bytes of a file, a Pillow image, a ``uint8 (height, width, 3)`` RGB or ``(height,
+                width)`` grey array, or a list of images.
             top_k: number of classes in the result, best first.
 
         Returns:
@@ -302,17 +303,16 @@ def load(
 ) -> Classifier:
     """Load a bundle, or a single ``.onnx`` file that Hangtag exported.
 
-    Labels without review have a promised precision, or reach a threshold that you choose. A model that promises no
-    precision sends all photos to review, unless you choose a threshold.
+    A model that promises no precision sends all photos to review, unless you choose a threshold.
 
     Args:
         path: a bundle folder or an ONNX file.
-        variant: which model of the bundle to use. ``auto``, or None: the bundle's default.
-        threads: number of threads per call. For many photos, a process per core with one thread each is faster.
+        variant: the model of the bundle to use. ``auto`` and None mean the bundle's default.
+        threads: number of threads per call. For many photos, one single-threaded process per core is faster.
         precision: the share of labels without review that must be right, 0.98 for example. Must be one of the model's
             precisions. Default: the model's default precision.
-        threshold: the lowest confidence, above 0 and at most 1, at which photos of any class need no review. It
-            promises no precision. Not with ``precision``.
+        threshold: the lowest confidence, above 0 and at most 1, at which photos of any class need no review. Promises
+            no precision. Cannot be combined with ``precision``.
 
     Raises BundleError, InputError.
     """
@@ -356,6 +356,6 @@ def _open_file(path: Path, variant: str | None, threads: int) -> _Opened:
 
 
 def load_network(data: bytes, source: str, threads: int = 1) -> Classifier | EdgeModel:
-    """Load a single ONNX file, also of an edge graph. ``source`` is the path, for messages. Raises BundleError."""
+    """Load a single ONNX file, or an edge graph. ``source`` is the path, for messages. Raises BundleError."""
     session = open_session(data, source, threads)
     return edge_model(session, source) if is_edge(session) else Classifier(session, read_metadata(session, source), "")

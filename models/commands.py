@@ -30,9 +30,9 @@ def register(app: typer.Typer) -> None:
 def classify_command(
     images: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Photos to label.")],
     model: ModelsOption,
-    top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
+    top_k: Annotated[int, typer.Option(min=1, help="Number of classes to print, likeliest first.")] = 3,
     variant: Annotated[
-        str, typer.Option(help="Which of the bundle's models to use, such as float32. auto: the bundle's default.")
+        str, typer.Option(help="The model of the bundle to use, such as float32. auto: the bundle's default.")
     ] = "auto",
     precision: Annotated[
         float | None,
@@ -47,8 +47,7 @@ def classify_command(
 ) -> None:
     """Label a few photos.
 
-    Photos whose confidence is below the threshold need a review. Exit status 1 if a photo could not be read; the other
-    photos are labelled anyway.
+    Photos whose confidence is below the threshold need a review. The exit status is 1 if a photo could not be read.
 
     Examples:
 
@@ -74,7 +73,7 @@ def classify_command(
 def _classify_and_show(
     images: list[Path], classifiers: Mapping[str, "Classifier"], top_k: int, *, as_json: bool
 ) -> ExitCode:
-    """Print a line or a JSON object per photo and model. A single model in ``classifiers`` has no name."""
+    """Print a line or a JSON object per photo and model. The name of a single model in ``classifiers`` is empty."""
     for name, classifier in classifiers.items():
         print(f"{name}: {classifier.rule}" if name else classifier.rule, file=sys.stderr)
     failed = False

@@ -1,4 +1,4 @@
-"""Turns a network's scores of a photo into a label or a review by a person: thresholds, limits, reasons."""
+"""Turns a network's scores of a photo into a label, or sends the photo to review by a person."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -29,12 +29,11 @@ UNMEASURED: Final = (
 
 
 class ReviewReason(StrEnum):
-    """Why a person should look at a photo.
+    """Why a photo goes to review by a person.
 
     The model gives two reasons. ``threshold``: the confidence is under the class's threshold. ``unknown``: the
-    out-of-distribution score is above the limit. If both hold, the reason is ``unknown``. Other reasons are given at
-    the end of a job: sure photos of one product have different labels; many rows have the same picture; the confidence
-    is too low for the catalogue's mix of classes.
+    out-of-distribution score is above the limit. If both hold, the reason is ``unknown``. The other reasons result from
+    comparing the rows of a whole job.
     """
 
     THRESHOLD = "threshold"
@@ -56,7 +55,7 @@ class ReviewReason(StrEnum):
 
 
 REASONS: Final = (None, ReviewReason.THRESHOLD, ReviewReason.UNKNOWN)
-"""Reasons for review from a model. None: no review."""
+"""The reasons for review that a model gives. None means no review."""
 _SURE, _UNSURE, _UNKNOWN = range(3)
 
 
@@ -66,7 +65,7 @@ class Scores:
 
     Attributes:
         probabilities: ``float32 (n, classes)``; rows sum to 1.
-        unknown: the out-of-distribution score, ``float32 (n,)``; None if the model has none.
+        unknown: the out-of-distribution score, ``float32 (n,)``, or None.
     """
 
     probabilities: Probabilities
@@ -78,12 +77,12 @@ class Prediction:
     """What the model predicts for one photo.
 
     Attributes:
-        label: the likeliest class. With a tree of labels, an unsure class is replaced by the lowest node above it that
-        is sure enough.
-        confidence: the probability of the label. For a node, the sum over its classes.
-        reason: why a person should look; None if the photo needs no review.
+        label: the likeliest class. With a tree of labels, a class below its threshold is replaced by the lowest node
+            above the class that reaches its own threshold.
+        confidence: the probability of the label; for a node, the sum over the node's classes.
+        reason: why a person should check the label; None if the photo needs no review.
         top_k: the likeliest classes with their probabilities, best first.
-        unknown: the out-of-distribution score; None if the model has none.
+        unknown: the out-of-distribution score, or None.
         label_level: level of the label, 0 for a class (:mod:`models.taxonomy`). None without a tree.
         leaf_guess: the likeliest class. None without a tree.
     """
@@ -98,7 +97,7 @@ class Prediction:
 
     @property
     def review(self) -> bool:
-        """Whether a person should look at the photo."""
+        """Whether the photo goes to review by a person."""
         return self.reason is not None
 
 
@@ -113,7 +112,7 @@ class Decisions:
         reason: ``(n,)``, index of the reason in ``REASONS``.
         best: ``(n, top_k)``, indices of the likeliest classes, best first.
         best_probabilities: ``float32 (n, top_k)``.
-        unknown: the out-of-distribution scores, ``float32 (n,)``; None if the model has none.
+        unknown: the out-of-distribution scores, ``float32 (n,)``, or None.
         level: ``int8 (n,)``, the level of the label; None without a tree.
     """
 
@@ -153,7 +152,7 @@ class Rules:
 
     Attributes:
         labels: class names; the position is the column of the probabilities.
-        unknown_limit: a photo with a higher out-of-distribution score goes to review. None if there is no limit.
+        unknown_limit: a photo with a higher out-of-distribution score goes to review. None means no limit.
         nodes: node of the tree above the labels → threshold.
     """
 
@@ -170,14 +169,17 @@ class Rules:
 
     @cached_property
     def _limits(self) -> Probabilities:
-        """The threshold of each class, then of each node. NaN, which no confidence reaches, stands for no threshold."""
+        """The thresholds of the classes, then of the nodes.
+
+        NaN stands for a missing threshold: no confidence reaches NaN.
+        """
         above = map(self.nodes.get, self.tree.nodes) if self.tree else ()
         return np.array([*self.thresholds, *above], np.float32)
 
     def decide(self, scores: Scores, top_k: int) -> Decisions:
-        """Decide on all photos at once. Of classes with equal probabilities the first wins.
+        """Decide on all photos at once.
 
-        A NaN score or confidence always goes to review.
+        The first of equally likely classes wins. A photo with a NaN score or confidence goes to review.
         """
         best = np.argsort(-scores.probabilities, axis=1, kind="stable")[:, :top_k]
         values = np.take_along_axis(scores.probabilities, best, axis=1)
@@ -203,9 +205,10 @@ class Rules:
 
 
 def rules_of(metadata: "ModelMetadata", precision: float | None = None, threshold: float | None = None) -> Rules:
-    """The rules of a promised precision in the model's table, or of a threshold, which promises no precision.
+    """The rules for a precision or a threshold.
 
-    The default is the model's own precision. If the model has none, every photo goes to review. Raises InputError.
+    The default is the model's own precision. Without a default precision, every photo goes to review. Raises
+    InputError.
     """
     tree, limit = metadata.tree, metadata.unknown.limit if metadata.unknown else None
     if threshold is not None:
@@ -243,7 +246,7 @@ def _target(metadata: "ModelMetadata", precision: float) -> PrecisionTarget:
 
 
 def precision_text(precision: float) -> str:
-    """A precision with two digits, or with more if two do not suffice: ``0.90``, ``0.995``."""
+    """A precision with at least two digits: ``0.90``, ``0.995``."""
     return max(f"{precision:.2f}", str(precision), key=len)
 
 
@@ -263,7 +266,7 @@ def can_promise_text(metadata: "ModelMetadata") -> str:
 
 
 def rule_text(precision: float | None, threshold: float | None, *, all_to_review: bool) -> str:
-    """A sentence on the rule that labels photos: a promised precision, a threshold, or none.
+    """A sentence that explains which photos are labelled: by a promised precision, a threshold, or not at all.
 
     ``all_to_review``: no class has a threshold.
     """

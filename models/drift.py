@@ -1,11 +1,11 @@
 """Drift: whether a model's answers on a catalogue differ by more than chance from its answers on its proof photos.
 
-Proof photos are the photos behind the model's thresholds. If only the shares of the classes differ (label shift), the
-precision on a catalogue can be estimated. Expectation maximization finds the shares with the maximum likelihood:
-Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities", Neural
-Computation 14 (2002). The probability of each answer, given the true class, is counted on the proof photos, because the
-model's own probabilities may be miscalibrated. The interval is a bootstrap of both the proof photos and the catalogue.
-``benchmarks/label_shift.py`` measures how often promises are broken with and without this estimate.
+Proof photos are the labelled photos that set the model's thresholds. If only the shares of the classes differ (label
+shift), the precision on a catalogue can be estimated. Expectation maximization finds the shares with the maximum
+likelihood: Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities",
+Neural Computation 14 (2002). The probability of each answer, given the true class, is counted on the proof photos,
+because the model's own probabilities may be miscalibrated. The interval is a bootstrap of both the proof photos and the
+catalogue. ``benchmarks/label_shift.py`` measures how often promises are broken with and without this estimate.
 """
 
 import math
@@ -25,12 +25,12 @@ from models.manifest import parse_file
 from models.statistics.confidence import Probability, StrictModel, Thresholds
 
 _LARGE: Final = 0.2
-"""An index from this value on is a large change, as in credit scoring: Siddiqi, Credit Risk Scorecards (2006)."""
+"""A population stability index from this value on is large: Siddiqi, Credit Risk Scorecards (2006)."""
 _LEAST_PHOTOS: Final = 30
 _LEAST_EXPECTED: Final = 5.0
-"""The fewest expected photos in a bin: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
+"""The smallest expected count of a bin: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
 _Z: Final = 3.0902
-"""The normal quantile of 0.999. In a thousand jobs without drift, each index exceeds its limit about once."""
+"""The normal quantile of 0.999. In a thousand jobs without drift, an index exceeds its limit about once."""
 _SMOOTHING: Final = 0.5
 
 
@@ -40,7 +40,7 @@ def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
 
 
 def differs(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index is larger than chance explains, even if it is small. False with fewer than 30 rows."""
+    """Whether an index, large or small, is larger than chance explains. False with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) >= _LEAST_PHOTOS and psi(counts, reference) > chance_limit(len(counts), n, m)
 
@@ -52,11 +52,10 @@ def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
 
 
 def psi(counts: Sequence[int], reference: Sequence[int]) -> float:
-    """The population stability index of two histograms over the same bins. It is 0 for histograms of equal shape.
+    """The population stability index of two histograms over the same bins; 0 for histograms of equal shape.
 
-    Half a photo is added to each bin, to keep the index finite. The order of the bins does not matter.
-    Source: Yurdakul and Naranjo, "Statistical properties of the population stability index", Journal of Risk Model
-    Validation 14 (2020).
+    Half a photo is added to each bin, to keep the index finite. Source: Yurdakul and Naranjo, "Statistical properties
+    of the population stability index", Journal of Risk Model Validation 14 (2020).
     """
     index = 0.0
     for share, other in zip(_shares(counts), _shares(reference), strict=True):
@@ -70,7 +69,7 @@ def _shares(counts: Sequence[int]) -> list[float]:
 
 
 def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
-    """The index that chance alone exceeds once in a thousand times.
+    """The population stability index that chance alone exceeds once in a thousand times.
 
     Without a change the index is distributed like (1/n + 1/m) · χ², with one degree of freedom less than bins (Yurdakul
     and Naranjo, as above). The quantile of χ² is from Wilson and Hilferty, "The distribution of chi-square" (1931).
@@ -86,7 +85,7 @@ def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
 
 
 def join_rare_bins(counts: Sequence[int], reference: Sequence[int]) -> tuple[list[int], list[int]]:
-    """Two histograms whose rarest bins are joined until each bin has at least five expected photos."""
+    """The two histograms after their rarest bins are joined, so that each bin has at least five expected photos."""
     both = sorted(zip(counts, reference, strict=True), key=lambda pair: (sum(pair), pair))
     smaller, whole = min(sum(counts), sum(reference)), sum(counts) + sum(reference)
     least = _LEAST_EXPECTED * whole / smaller
@@ -103,14 +102,13 @@ BINS: Final = 20
 
 
 class ProofRows(StrictModel):
-    """The rows of proof photos within the unknown limit, counted by class, answer and confidence.
+    """Numbers of proof photos within the unknown limit, by true class, predicted class and confidence.
 
     Attributes:
-        labels: class names. The rows contain indices of this list.
-        edges: lower edges of the bins of confidence, in rising order. The first bin begins at 0. All thresholds are
-        edges.
+        labels: class names. ``rows`` contains indices of this list.
+        edges: lower edges of the bins of confidence, in rising order. The first edge is 0. All thresholds are edges.
         rows: true class, likeliest class, bin, and number of rows.
-        effective_rows: the number of independent rows with the same evidence. Photos of one picture count about once.
+        effective_rows: the effective number of independent rows; copies of one picture count about once.
     """
 
     labels: Annotated[tuple[str, ...], Field(strict=False)]
@@ -137,7 +135,7 @@ class ReferenceAnswers(StrictModel):
     Attributes:
         confidence_histogram: number of photos in each of 20 bins of equal width, by confidence from 0 to 1.
         by_label: likeliest class → number of photos.
-        outliers: number of photos without a product that measured the unknown score. None for a catalogue.
+        outliers: number of photos without a product that were used to test the unknown score. None for a catalogue.
     """
 
     confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS, strict=False)]
@@ -146,7 +144,7 @@ class ReferenceAnswers(StrictModel):
 
     @property
     def photos(self) -> int:
-        """How many photos were counted."""
+        """Number of counted photos."""
         return sum(self.by_label.values())
 
 
@@ -154,8 +152,8 @@ class VariantReference(ReferenceAnswers):
     """A variant's answers on its proof photos.
 
     Attributes:
-        proof: the rows behind its thresholds; None without rows.
-        repeated: SHA-256 of a photo that fills five or more of the labelled rows → its share of the rows.
+        proof: the photos that set the thresholds; None without such photos.
+        repeated: SHA-256 of a photo with five or more labelled rows → its share of all labelled rows.
     """
 
     proof: ProofRows | None = None
@@ -163,7 +161,7 @@ class VariantReference(ReferenceAnswers):
 
 
 class Reference(StrictModel):
-    """The contents of ``reference.json``: variant → its answers."""
+    """The contents of ``reference.json``: variant → answers on the proof photos."""
 
     schema_version: Literal[1] = 1
     variants: dict[str, VariantReference]
@@ -199,7 +197,7 @@ def answers_of_probabilities(probabilities: npt.NDArray[np.float32], labels: Seq
 
 
 def read_reference(bundle: Bundle, variant: str) -> VariantReference:
-    """A variant's answers on its proof photos. BundleError if the file is damaged or lacks the variant."""
+    """Read a variant's answers on its proof photos. Raises BundleError if the file is damaged or lacks the variant."""
     file = bundle.path / REFERENCE_FILE
     answers = parse_file(Reference, bundle.read(REFERENCE_FILE), str(file)).variants.get(variant)
     if answers is None:
@@ -209,15 +207,14 @@ def read_reference(bundle: Bundle, variant: str) -> VariantReference:
 
 
 _LEVELS: Final = 3
-"""Number of levels of confidence for each likeliest class: below its threshold, and two halves above it."""
+"""Number of confidence bins for each class: one bin below the class's threshold, and two bins above."""
 _BOOTSTRAPS: Final = 200
 _STEPS: Final = 200
 _CLOSE: Final = 1e-5
 _NEVER: Final = 2.0
 _LOW: Final = 0.05
 _LOW_RAISED: Final = 0.025
-"""The quantile for raised thresholds. Stricter than ``_LOW``, because the search for the lowest passing threshold tries
-many thresholds."""
+"""The quantile for raised thresholds. Stricter than ``_LOW``, because many thresholds are tried."""
 
 
 @dataclass(frozen=True)
@@ -227,8 +224,8 @@ class ExpectedPrecision:
     Attributes:
         shares: class → estimated share of the catalogue's rows within the unknown limit.
         proof_shares: class → share of the proof rows within the unknown limit.
-        raised: the lowest confidence that keeps the promise, if the thresholds break it. Above 1 if no confidence keeps
-        it.
+        raised: the lowest confidence that keeps the promise, if the thresholds may break the promise; above 1 if no
+            confidence does.
     """
 
     precision: float
@@ -316,8 +313,7 @@ class LabelShift:
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
         """The weight of a proof row of each class, and each class's share of the catalogue.
 
-        The catalogue gets additional rows, as many as there are classes, in the proportions of the proof. So a
-        catalogue of a few rows changes the shares little.
+        Pseudo-counts in the proportions of the proof photos keep the shares of a small catalogue stable.
         """
         before = self._class_shares(rows)
         true, cell = np.divmod(self._pairs, self._cells)

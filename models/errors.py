@@ -56,13 +56,13 @@ class MissingExtraError(HangtagError):
 
 
 class BundleError(HangtagError):
-    """A bundle that is damaged, incomplete, or contradicts itself."""
+    """A damaged, incomplete or inconsistent bundle."""
 
     exit_code = ExitCode.BUNDLE_REFUSED
 
 
 class DisagreementError(BundleError):
-    """A bundle whose model gives other answers on this machine than in its golden samples. Its files are intact."""
+    """An intact bundle whose model gives other answers on this machine than in the golden samples."""
 
 
 class RegistryError(HangtagError):
@@ -72,11 +72,11 @@ class RegistryError(HangtagError):
 
 
 class TrackingError(HangtagError):
-    """A tracking server (MLflow) that cannot be reached or refuses. The registry still has all data."""
+    """A tracking server (MLflow) that cannot be reached or refuses a request. The registry still has all data."""
 
 
 class BusyError(HangtagError):
-    """Another process does the same work, which only one process may do at a time."""
+    """Another process holds the lock for the same work."""
 
     exit_code = ExitCode.BUSY
 
@@ -86,11 +86,11 @@ class ParityError(HangtagError):
 
 
 class JobError(HangtagError):
-    """A labelling job that cannot start, continue, or be merged."""
+    """A labelling job that cannot start, continue, or be merged into a result."""
 
 
 class StorageError(JobError):
-    """A storage that cannot be reached. Another try may succeed."""
+    """A storage that cannot be reached. A later try may succeed."""
 
 
 class StoppedError(HangtagError):
@@ -127,7 +127,7 @@ class ImageFault(StrEnum):
 class ImageError(HangtagError):
     """A photo that cannot be turned into pixels. ``fault`` is the value of the ``error`` column.
 
-    The message hides secrets in URLs, because results, pages and logs show it.
+    The message hides secrets in URLs, because results, pages and logs show the message.
     """
 
     def __init__(self, message: str, fault: ImageFault = ImageFault.UNREADABLE) -> None:

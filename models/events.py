@@ -40,7 +40,7 @@ class _TextFormatter(logging.Formatter):
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Drops Celery's traceback of a lost process. The queue logs ``process_died`` instead."""
+    """Drops Celery's traceback of a lost process, because the queue logs ``process_died``."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or kind.__name__ != "WorkerLostError"
 

@@ -1,7 +1,4 @@
-"""Identifies file formats by their bytes, explains unreadable files, and strips parts that a photo does not need.
-
-Pillow reports some truncated files as truncated, and others as unreadable.
-"""
+"""Identifies file formats by their bytes, explains unreadable files, and strips parts that a photo does not need."""
 
 import re
 import struct
@@ -71,7 +68,7 @@ def unreadable_words(data: bytes, error: Exception) -> str:
 
 
 def other_kind(data: bytes) -> str | None:
-    """The format of a file that is not a photo, and what to do. None if the first bytes do not identify it."""
+    """The format of a file that is not a photo, and what to do. None if the first bytes do not identify the format."""
     if data[4:8] == b"ftyp" and data[8:12] in _HEIF_BRANDS:
         return to_save("an HEIF photo")
     if data[4:8] == b"ftyp" and data[8:12]:
@@ -88,7 +85,7 @@ def other_kind(data: bytes) -> str | None:
 
 
 def to_save(kind: str) -> str:
-    """Advice for a picture that another program can save as a photo."""
+    """The format of a picture that another program can save as a photo, and advice."""
     return f"It is {kind}; save it as JPEG, PNG or WebP."
 
 
@@ -113,7 +110,7 @@ def is_text(start: bytes) -> bool:
 
 
 def ends_early(data: bytes) -> bool:
-    """Whether an unreadable GIF, WebP, TIFF or AVIF file is too short. For other formats Pillow reports this."""
+    """Whether an unreadable GIF, WebP, TIFF or AVIF file is too short. Pillow detects other short files."""
     measure = _MEASURES.get(photo_format(data) or "")
     try:
         return measure is not None and measure(data)
@@ -187,7 +184,7 @@ def without_end(data: bytes) -> bytes | None:
             lacks = {(colour, place) for colour in contents[6:18:3] for place in range(64)}
         elif marker == _SCAN and lacks and len(contents) in _SCAN_SIZES:
             first, last, bits = contents[-3:]
-            if bits & 0x0F:  # more bits of these coefficients follow
+            if bits & 0x0F:  # more bits of the coefficients follow
                 continue
             lacks -= {(colour, place) for colour in contents[1:-3:2] for place in range(first, last + 1)}
     return None

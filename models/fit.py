@@ -1,4 +1,4 @@
-"""Ways to turn a photo into a square. The command line lists them, so this module imports neither NumPy nor Pillow."""
+"""Ways to turn a photo into a square. Imports neither NumPy nor Pillow, because the command line needs this module."""
 
 from enum import StrEnum
 

@@ -30,7 +30,7 @@ class GoldenAnswer(StrictModel):
 
     Attributes:
         probabilities: one per class, in label order.
-        unknown: the out-of-distribution score; None if the model has none.
+        unknown: the out-of-distribution score, or None.
     """
 
     probabilities: Annotated[tuple[float, ...], Field(strict=False)]
@@ -75,7 +75,7 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
     """Run a network or an edge graph on a bundle's golden samples, on this machine.
 
     Returns:
-        The number of samples. The model agreed on all of them.
+        The number of samples, if the model agreed on all samples.
 
     Raises BundleError, DisagreementError.
     """
@@ -102,7 +102,7 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
 def _answer(bundle: Bundle, sample: GoldenSample, file: str, classes: int) -> GoldenAnswer:
     answer = sample.answers.get(file)
     if answer is None or len(answer.probabilities) != classes:
-        msg = f"{bundle.path / GOLDEN_FILE} lacks probabilities of {file} for {sample.file}; export it again."
+        msg = f"{bundle.path / GOLDEN_FILE} lacks probabilities of {file} for {sample.file}; export the model again."
         raise BundleError(msg)
     return answer
 

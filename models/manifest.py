@@ -1,4 +1,4 @@
-"""``manifest.json``: the contents of a bundle, and the SHA-256 of each file. Parses all JSON files of a bundle."""
+"""``manifest.json``: the contents of a bundle, and the SHA-256 of each file. Also parses other JSON files."""
 
 import json
 from pathlib import PurePosixPath
@@ -15,7 +15,7 @@ from models.taxonomy import Taxonomy
 AUTO: Final = "auto"
 """Selects the default variant."""
 FLOAT32: Final = "float32"
-"""The variant that agrees with Keras. Each bundle has it."""
+"""The variant that agrees with Keras, in each bundle."""
 INT8: Final = "int8"
 METADATA_KEY: Final = "hangtag"
 """The key in ONNX ``metadata_props`` for a :class:`ModelMetadata` as JSON."""
@@ -61,10 +61,10 @@ _Parsed = TypeVar("_Parsed", bound=StrictModel)
 
 
 class Quantization(StrictModel):
-    """The settings of a variant in 8-bit integers.
+    """The settings of the int8 variant.
 
     Attributes:
-        float_layers: the first nodes with weights, if they compute in floating point.
+        float_layers: the first nodes with weights, if these nodes compute in floating point.
         photos: number of training photos that set the ranges of the activations.
     """
 
@@ -75,7 +75,7 @@ class Quantization(StrictModel):
 class Variant(Calibration):
     """One model of a bundle, ``float32`` or ``int8``: the names of its ONNX file and its edge graph.
 
-    ``accuracy`` is its accuracy on the run's validation photos.
+    ``accuracy`` is measured on the run's validation photos.
     """
 
     file: FileName
@@ -85,12 +85,15 @@ class Variant(Calibration):
 
     @property
     def files(self) -> tuple[str, ...]:
-        """The names of its ONNX files."""
+        """The names of the variant's ONNX files."""
         return (self.file,) if self.edge is None else (self.file, self.edge)
 
 
 class Measured(StrictModel):
-    """The main figure of a run's report: on test or out-of-fold photos (the larger number), or else on validation."""
+    """The main accuracy of a run's report.
+
+    Measured on the test photos or the out-of-fold photos, or else on the validation photos.
+    """
 
     accuracy: Probability
     photos: int
@@ -101,12 +104,12 @@ class Measured(StrictModel):
 
 
 class _Described(StrictModel):
-    """Fields that manifest and ONNX metadata share.
+    """Fields of both the manifest and the ONNX metadata.
 
     Attributes:
         version: the UTC time of the export, ``YYYYMMDDTHHMMSSZ``.
         labels: class names, in the order of the columns of ``probabilities``.
-        taxonomy: label → its parent, in a tree whose leaves are the labels; None without a tree.
+        taxonomy: label → its parent, in a tree with the labels as leaves; None without a tree.
     """
 
     schema_version: Literal[1]
@@ -141,7 +144,7 @@ class ModelMetadata(_Described, Calibration):
 
     @property
     def thresholds(self) -> Thresholds:
-        """The threshold of each class for the default precision. None: photos of the class always go to review."""
+        """The threshold of each class for the default precision. None sends all photos of the class to review."""
         return self.ruling_thresholds(len(self.labels))
 
 
@@ -149,9 +152,9 @@ class Manifest(_Described):
     """The contents of ``manifest.json``.
 
     Attributes:
-        default_variant: the variant to use if no other is chosen.
+        default_variant: the variant that is used by default.
         default_because: the reason for this default, with figures. None if the bundle has one variant.
-        files: name → SHA-256, for every other file of the bundle.
+        files: name → SHA-256, for every file of the bundle except the manifest.
         made_with: package → version.
     """
 
@@ -212,7 +215,7 @@ def _check_version(text: str | bytes, source: str) -> None:
 
 
 def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse JSON that repeats a name: some readers would take the first value, others the last."""
+    """Refuse JSON that repeats a name, because parsers disagree on the value."""
     contents = dict(pairs)
     if len(contents) < len(pairs):
         names = [name for name, _ in pairs]

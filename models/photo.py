@@ -10,7 +10,7 @@ from models.errors import ImageError, ImageFault, InputError
 from models.preprocess import MAX_BYTES
 
 NONE: Final = "_none"
-"""Label and folder name of photos without a product (hands, logos, size charts). This label is never a class."""
+"""Label and folder name of photos without a product (hands, logos, size charts). Never a class."""
 
 _LONGEST_SHOWN: Final = 200
 
@@ -40,11 +40,11 @@ def is_hidden(name: str) -> bool:
 def read_photo(path: Path, within: Path | None = None) -> bytes:
     """Read a photo's bytes, at most ``MAX_BYTES``. Pipes and devices are refused, because reading them could block.
 
-    ``within`` is a folder whose path contains no link. A file outside of this folder is refused, also if the path
-    leaves the folder by ``..`` or a link. The check uses the opened file, so nobody can exchange the file between check
-    and reading. Raises ImageError.
+    ``within`` is a folder whose path contains no link. A file outside of this folder is refused, even if ``..`` or a
+    link leads to the file. The check uses the opened file, so nobody can exchange the file between check and reading.
+    Raises ImageError.
     """
-    if within and (".." in path.parts or not path.is_relative_to(within)):  # before the file is opened
+    if within and (".." in path.parts or not path.is_relative_to(within)):  # checked before the file is opened
         raise _elsewhere(path, within)
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
@@ -103,9 +103,9 @@ def _check_regular(status: os.stat_result, path: Path) -> None:
 
 
 def walk_files(root: Path) -> Iterator[Path]:
-    """Every file under a folder, folder by folder, sorted by name. :func:`is_hidden` files are left out.
+    """Every file under a folder, folder by folder, sorted by name.
 
-    Follows links to folders. Enters each folder once. Raises InputError.
+    Hidden files (:func:`is_hidden`) are left out. Links to folders are followed, each folder once. Raises InputError.
     """
     seen: set[tuple[int, int]] = set()
 

@@ -43,7 +43,7 @@ Pixels = npt.NDArray[np.uint8]
 VERSION: Final = "1"
 """Increased whenever :func:`preprocess` gives other pixels for the same bytes."""
 _READABLE_VERSION: Final = "2"
-"""Increased whenever more or fewer photos can be read: caches of the trainer remember which photos could be read."""
+"""Increased whenever more or fewer photos can be read, because the trainer caches which photos can be read."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
@@ -51,20 +51,22 @@ IMAGE_SUFFIXES: Final = frozenset(
 MAX_BYTES: Final = 64 * 1024 * 1024
 """The largest file."""
 MAX_PIXELS: Final = 50_000_000
-"""The largest number of pixels that are decoded. A photo that is not a JPEG may not have more."""
+"""The largest number of pixels to decode. Larger photos are refused, except JPEGs."""
 _PIXEL_BYTES: Final = 8
 _MAX_JPEG_PIXELS: Final = 200_000_000
-"""The largest JPEG. It is decoded row by row, at a fraction of its width and height: 200 million pixels take half a
-second and 35 MB."""
+"""The largest JPEG.
+
+A large JPEG is decoded row by row at a fraction of its size: 200 million pixels take half a second and 35 MB.
+"""
 _COEFFICIENT_BYTES: Final = 2
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _COMPARED_PIXELS: Final = 12_500_000
-"""A JPEG without an end marker is decoded at this many pixels or fewer, to compare its endings (``_TAILS``)."""
+"""The largest size, in pixels, at which a JPEG without an end marker is decoded to compare ``_TAILS``."""
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
-"""Endings for a JPEG without an end marker. Their first bits differ. If all give equal pixels, no pixel is missing."""
+"""Endings for a JPEG without an end marker. If the pixels are equal with every ending, no pixel is missing."""
 
 _ORIENTATION_TAG: Final = 0x0112
 _TILE_TAGS: Final = (0x0142, 0x0143)
@@ -79,7 +81,7 @@ _TURNS: Final = {
 }
 _OWN_FORMATS: Final = frozenset({"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF"})
 _LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
-"""Pillow's ``preinit`` does not load these formats. They are loaded if no other format fits."""
+"""Formats that Pillow's ``preinit`` does not load. Imported if no other format fits."""
 _PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _WHITE: Final = (255, 255, 255)
 
@@ -132,7 +134,10 @@ class EncodedPhoto:
 
 
 def _way_of_decoding(image: Image.Image) -> Hashable:
-    """A key: equal keys mean that the same bytes are decoded to the same pixels. None if the spec does not matter."""
+    """A key of the decoding: equal bytes with equal keys give equal pixels.
+
+    None if the spec does not change the decoding.
+    """
     from PIL.JpegImagePlugin import JpegImageFile  # Pillow loads this module with the first image
 
     if type(image).draft is Image.Image.draft:
@@ -144,7 +149,7 @@ def _way_of_decoding(image: Image.Image) -> Hashable:
 
 @contextmanager
 def opened(data: bytes) -> Iterator[Image.Image]:
-    """Open a photo with Pillow. Reads the header, and in a PNG the pixels. Raises ImageError."""
+    """Open a photo with Pillow. Reads only the header, except for a PNG. Raises ImageError."""
     if len(data) > MAX_BYTES:
         msg = f"Expected at most {MAX_BYTES:,} bytes, got {len(data):,}; save a smaller copy."
         raise ImageError(msg, ImageFault.TOO_LARGE)
@@ -185,7 +190,7 @@ def _loaded(data: bytes) -> Image.Image:
 
 
 def _is_whole(start: bytes) -> bool:
-    """Whether a JPEG without an end marker has all its pixels. Then added bytes do not change them."""
+    """Whether a JPEG without an end marker has all its pixels: different added endings give equal pixels."""
     looks = set()
     for tail in _TAILS:
         with _identified(start + tail + JPEG_END) as image:
@@ -198,7 +203,7 @@ def _is_whole(start: bytes) -> bool:
 def _identified(data: bytes) -> Image.Image:
     """An image in an accepted format. Pillow has read only its header.
 
-    Plugins that are loaded already are tried first. The first bytes identify a format, so the order does not matter.
+    Loaded plugins are tried first.
     """
     with suppress(UnidentifiedImageError):
         try:
@@ -211,7 +216,10 @@ def _identified(data: bytes) -> Image.Image:
 
 
 def accepted_formats() -> list[str]:
-    """Our formats and the formats of registered plugins, without Pillow's rare formats: EPS runs a program."""
+    """Hangtag's formats and the formats of registered plugins.
+
+    Pillow's rare formats are excluded, because EPS files would run a program.
+    """
     for plugin in _LATER_PLUGINS:
         import_module(plugin)
     return _loaded_formats()
@@ -223,20 +231,20 @@ def _loaded_formats() -> list[str]:
 
 
 def shrink_large_jpeg(image: Image.Image) -> None:
-    """Set an unloaded JPEG of more than ``MAX_PIXELS`` to be decoded at a half or a quarter of its width and height."""
+    """Set a JPEG of more than ``MAX_PIXELS`` to be decoded at a half or a quarter of its width and height."""
     if image.width * image.height > MAX_PIXELS:
         _draft(image, image.size)
 
 
 def _draft(image: Image.Image, least: tuple[int, int]) -> None:
-    """Set a JPEG to be decoded at a fraction of its width and height: at least at ``least``, within ``MAX_PIXELS``."""
+    """Set a JPEG to be decoded at a fraction of its size: at least ``least``, at most ``MAX_PIXELS`` pixels."""
     width, height = image.size
     part = next((part for part in (1, 2, 4) if ceil(width / part) * ceil(height / part) <= MAX_PIXELS), 8)
     image.draft(image.mode, (min(least[0], width // part), min(least[1], height // part)))
 
 
 def whole_rgb(image: Image.Image) -> Image.Image:
-    """All of an :func:`opened` photo, as RGB: upright, transparency laid over white, in sRGB.
+    """A whole :func:`opened` photo, as RGB: upright, transparency laid over white, in sRGB.
 
     A large JPEG is decoded at a fraction of its width and height.
     """
@@ -261,7 +269,7 @@ def whole_pixels(data: bytes) -> Pixels:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation tag, 1 (upright) to 8. It is 1 for a loaded TIFF, because Pillow has turned the photo."""
+    """The EXIF orientation tag, 1 (upright) to 8; 1 for a loaded TIFF, because Pillow has turned the photo."""
     try:
         tag = image.getexif().get(_ORIENTATION_TAG, 1)
         return int(tag) if tag in _TURNS else 1
@@ -272,8 +280,8 @@ def orientation_of(image: Image.Image) -> int:
 def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
     """Turn a Pillow image of any mode into pixels ``uint8 (S, S, 3)``, RGB.
 
-    The orientation tag and the colour profile are applied. The photo is decoded in full, so a JPEG file gives slightly
-    other pixels if the spec scales it in the DCT domain. Raises ImageError.
+    The orientation tag and the colour profile are applied. The photo is decoded in full, so the pixels differ slightly
+    from a JPEG scaled in the DCT domain. Raises ImageError.
     """
     with _only_image_errors():
         return _squared(*_upright_and_ready(image), spec)
@@ -281,7 +289,7 @@ def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
 
 @contextmanager
 def _only_image_errors(data: bytes = b"") -> Iterator[None]:
-    # Pillow warns of odd metadata; photos that cannot be decoded still raise
+    # Pillow warns of odd metadata; photos that cannot be decoded still raise errors
     with warnings.catch_warnings(action="ignore"):
         try:
             yield
@@ -306,7 +314,7 @@ def _squared(image: Image.Image, profile: bytes | None, spec: PreprocessSpec) ->
 
 
 def fingerprint(spec: PreprocessSpec) -> str:
-    """A digest of the spec, our version, Pillow and its plugins: photos of equal bytes then have equal pixels."""
+    """A digest of the spec, ``VERSION``, Pillow and its plugins. With equal digests, equal bytes give equal pixels."""
     parts = (spec.model_dump_json(), VERSION, _READABLE_VERSION, PIL.__version__, *sorted(accepted_formats()))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
@@ -341,7 +349,7 @@ def _check_pixels(image: Image.Image) -> None:
 
 
 def _check_tiles(image: Image.Image) -> None:
-    """Refuse a TIFF with too large tiles. Tiles are decoded one by one, and a tile may be larger than the photo."""
+    """Refuse a TIFF with too large tiles. Each tile is decoded whole, and may be larger than the photo."""
     tags = getattr(image, "tag_v2", {})
     width, height = (int(tags.get(tag, 1)) for tag in _TILE_TAGS)
     if width * height > MAX_PIXELS:

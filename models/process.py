@@ -51,12 +51,12 @@ def python_environment() -> dict[str, str]:
 
 
 def reuse_memory() -> None:
-    """Reuse the memory of one photo for the next. For processes that decode many photos.
+    """Reuse the memory of one photo for the next, in processes that decode many photos.
 
-    By default glibc returns the memory after each photo. This causes thousands of page faults per photo, a quarter of
-    the time for a WebP. At most 64 MiB are kept. Blocks of more than 32 MiB are always returned.
+    By default glibc returns the memory after each photo. The resulting page faults take a quarter of the time to decode
+    a WebP. At most 64 MiB are kept. Blocks of more than 32 MiB are always returned.
     """
-    import ctypes  # most commands do not need it
+    import ctypes  # most commands do not need ctypes
 
     with suppress(OSError, AttributeError):  # not glibc
         for parameter, size in ((_MAP, _REUSED_BYTES), (_TRIM, 2 * _REUSED_BYTES)):
@@ -66,9 +66,9 @@ def reuse_memory() -> None:
 def use_own_temporary_folder() -> None:
     """Give this process and its children their own folder for temporary files (``TMPDIR``).
 
-    TensorFlow and Celery put files there and remove them at exit, but a killed process leaves them. The folder is
-    removed at exit. Folders of ended processes are removed now. Each process locks its folder, and the system releases
-    the lock when the process ends. If no folder can be made, the usual temporary folder is used.
+    TensorFlow and Celery remove their temporary files at exit, but not if the process is killed. The folder is removed
+    at exit. Also removes the folders of ended processes, whose locks the system has released. If no folder can be
+    created, the usual temporary folder is used.
     """
     with suppress(OSError):
         place = Path(tempfile.gettempdir())
@@ -76,7 +76,7 @@ def use_own_temporary_folder() -> None:
             _remove_left(left)
         begun = Path(tempfile.mkdtemp(prefix=f".{_PREFIX}", dir=place))
         fcntl.flock(os.open(begun, os.O_RDONLY), fcntl.LOCK_EX)
-        folder = begun.rename(place / begun.name.removeprefix("."))  # locked before it gets its final name
+        folder = begun.rename(place / begun.name.removeprefix("."))  # locked before the folder gets its final name
         atexit.register(_remove, folder, os.getpid())
         os.environ["TMPDIR"] = tempfile.tempdir = str(folder)
 
@@ -128,11 +128,11 @@ class Machine:
 def this_machine(cpuinfo: Path = _CPUINFO, board: Path = _BOARD) -> Machine:
     """Describe this machine.
 
-    Only Linux has a file ``cpuinfo``. On Arm it lacks the processor's name, but on a small computer ``board`` names its
-    model.
+    Only Linux has a file ``cpuinfo``. On Arm, ``cpuinfo`` lacks the processor's name. On small computers, ``board``
+    contains the computer's model.
     """
     pairs = (line.partition(":") for line in _text(cpuinfo).splitlines())
-    facts = {key.strip(): value.strip() for key, _, value in pairs}  # assume that all cores are equal
+    facts = {key.strip(): value.strip() for key, _, value in pairs}  # all cores are assumed to be equal
     flags = set(facts.get("flags", facts.get("Features", "")).split())
     return Machine(
         cpu=facts.get("model name") or _text(board).strip("\0\n ") or platform.processor() or "unknown",
@@ -165,9 +165,9 @@ class Owner:
 
     Attributes:
         host: the machine's name, for people.
-        machine: identifies a machine, boot and container. A process number is unique only within one of these.
-        started: when the process started, because process numbers are reused. In clock ticks since the machine's boot
-            (on macOS: seconds since 1970).
+        machine: identifies a machine, boot and container.
+        started: the process's start in clock ticks since the machine's boot (on macOS: seconds since 1970). Needed
+            because process numbers are reused.
     """
 
     host: str
@@ -183,7 +183,7 @@ class Owner:
 
     @property
     def same_machine(self) -> bool:
-        """Whether the process is or was on this machine and in this container. Other processes cannot be checked."""
+        """Whether the process is or was on this machine and in this container."""
         return self.machine == _machine()
 
     @property
@@ -197,7 +197,7 @@ class Owner:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> "Owner":
-        """The inverse of :meth:`to_json`. ValueError for other text, or text of another version."""
+        """The inverse of :meth:`to_json`. Raises ValueError for other text, or for text of another version."""
         return _owners().validate_json(text, strict=True)
 
 

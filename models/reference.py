@@ -19,13 +19,13 @@ _NAMED: Final = re.compile(r"([A-Za-z0-9_-]+)=(.+)")
 
 @dataclass(frozen=True)
 class ModelReference:
-    """A model that was found.
+    """The result of finding a model.
 
     Attributes:
         path: a bundle, or a single ``.onnx`` file, on this machine.
         name: the name to show: ``shop@3``, or the path.
-        requested, registry: the name that was typed, ``shop@champion`` or ``shop@3``, and its registry. None for a
-        path.
+        requested: the typed name, such as ``shop@champion``. None for a path.
+        registry: the place of the registry. None for a path.
     """
 
     path: Path
@@ -35,12 +35,12 @@ class ModelReference:
 
     @property
     def by_alias(self) -> bool:
-        """Whether the typed name is an alias, which may point at another version later."""
+        """Whether the typed name is an alias, which may later point at another version."""
         return self.requested is not None and self.requested != self.name
 
     @property
     def words(self) -> str | None:
-        """A sentence that names the alias and its version; None without an alias."""
+        """A sentence with the alias and its version; None without an alias."""
         return f"{self.requested} is {self.name} of the registry at {self.registry}." if self.by_alias else None
 
 
@@ -62,7 +62,7 @@ def resolve_model(model: str | Path, registry: str = DEFAULT_REGISTRY) -> ModelR
 
 
 def version_of(model: ModelReference, digest: str) -> ModelReference | None:
-    """The version of this model whose bundle has the given digest; None if no version has this digest."""
+    """The version of this model whose bundle has the given digest, or None."""
     if model.requested is None or model.registry is None:
         return None
     from models.registry.registry import open_registry
@@ -75,11 +75,9 @@ def version_of(model: ModelReference, digest: str) -> ModelReference | None:
 
 
 def models_given(texts: Sequence[str]) -> Path | dict[str, str]:
-    """The model of ``--model``, or several models by the names that precede ``=``.
+    """The model of ``--model``, or the models of several ``NAME=MODEL``.
 
-    The path of an existing model may contain ``=``.
-
-    Raises InputError.
+    The path of an existing model may contain ``=``. Raises InputError.
     """
     if len(texts) == 1 and (Path(texts[0]).exists() or not _NAMED.fullmatch(texts[0])):
         return Path(texts[0])

@@ -21,8 +21,8 @@ _QUIET: Final = 3
 def refuse_telemetry() -> None:
     """Keep ONNX Runtime from sending usage data, and from writing a device id and usage data to the user's cache.
 
-    Call it before the import of ONNX Runtime, which reads the environment. ONNX Runtime's ``disable_telemetry_events``
-    comes too late. A variable that the user has set stays.
+    Call this before the import of ONNX Runtime, which reads the environment. ONNX Runtime's
+    ``disable_telemetry_events`` acts too late. Variables that the user has set are not changed.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -51,13 +51,13 @@ def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSessio
     try:
         return bare_session(data, threads)
     except Exception as error:  # ONNX Runtime's errors have no common class
-        msg = f"Expected an ONNX model in {source}, but ONNX Runtime refused it ({error}); export it again."
+        msg = f"Expected an ONNX model in {source}, but ONNX Runtime refused it ({error}); export the model again."
         raise BundleError(msg) from error
 
 
 def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadata":
     """Read the metadata of an ONNX file. ``source`` is the path, for messages. Raises BundleError."""
-    from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # not in a benchmark's fresh process
+    from models.manifest import METADATA_KEY, ModelMetadata, parse_file  # a benchmark's process must not load it
 
     text = session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
     if text is None:
@@ -70,11 +70,11 @@ def read_metadata(session: "ort.InferenceSession", source: str) -> "ModelMetadat
     if columns != len(metadata.labels):
         msg = (
             f"{source} gives {columns} probabilities, but its metadata list {len(metadata.labels)} labels; "
-            "export it again."
+            "export the model again."
         )
         raise BundleError(msg)
     if metadata.unknown and "unknown" not in outputs:
-        msg = f"{source} has a limit for unknown photos, but no score; export it again."
+        msg = f"{source} has a limit for unknown photos, but no score; export the model again."
         raise BundleError(msg)
     return metadata
 
@@ -87,6 +87,6 @@ def _check_input(session: "ort.InferenceSession", size: int, source: str) -> Non
     if (name, kind) != ("image", "tensor(uint8)") or not (takes_squares or takes_photo):
         msg = (
             f"Expected one input image, uint8 [batch, {size}, {size}, 3] or [height, width, 3], in {source}, "
-            f"got {inputs}; export it again."
+            f"got {inputs}; export the model again."
         )
         raise BundleError(msg)

@@ -1,7 +1,7 @@
-"""A tree of labels. Its leaves are the classes. Higher nodes are less specific, and more often right.
+"""A tree of labels, with the classes as leaves. Higher nodes are less specific, and more often right.
 
 The level of a node is the length of the longest path down to a leaf: 0 for a class, 1 for a node whose children are all
-classes, and so on. So levels rise along each path to the top, and a node has one level for all its classes.
+classes, and so on. So levels rise along each path to the top.
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ from models.errors import DataError
 PATH_MARK: Final = " > "
 """Separates the nodes of a path: ``clothing > shoes > boots``."""
 REVIEW: Final = -1
-"""Stands for a level in rows that go to review."""
+"""The level of rows that go to review."""
 NOTHING: Final[Mapping[str, str]] = MappingProxyType({})
 _SHOWN: Final = 10
 
@@ -122,7 +122,7 @@ class Taxonomy:
 
     @cached_property
     def above(self) -> Levels:
-        """Index of the node above each class at each level from 1, or -1 without a node, ``(classes, top)``."""
+        """Index of the node above each class at each level from 1, ``(classes, top)``; -1 without a node."""
         nodes_above = np.full((len(self.classes), self.top), -1, np.intp)
         for place, label in enumerate(self.classes):
             for node in self.ancestors(label):
@@ -148,7 +148,7 @@ class Taxonomy:
     def is_right(
         self, guesses: npt.NDArray[np.integer], truths: npt.NDArray[np.integer], level: int
     ) -> npt.NDArray[np.bool_]:
-        """Whether two classes are under the same node at a level, ``bool (n,)``. Takes two class indices per row.
+        """Whether two classes are under the same node at a level, ``bool (n,)``.
 
         ``False`` if a class has no node at that level.
         """
@@ -173,7 +173,7 @@ class Taxonomy:
     def limited_to(self, classes: Sequence[str], renamed: Mapping[str, str] = NOTHING) -> "Taxonomy | None":
         """The same tree for other classes, after renaming (old name → new name). None if no class has a parent.
 
-        Classes outside the tree are at the top. Branches without classes and nodes above all classes are removed.
+        Classes outside the tree are at the top. Branches without classes are removed, and nodes above all classes, too.
         """
         if renamed:
             before = tuple(dict.fromkeys(renamed.get(label, label) for label in self.classes))

@@ -1,4 +1,4 @@
-"""The terminal: the only console that prints, its tables, and the rates of progress bars."""
+"""The console that prints all output, its tables, and the rates of progress bars."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -18,7 +18,7 @@ FIRST_RATE_S: Final = 3.0
 """Seconds before a rate is shown. Earlier rates mostly measure the start-up."""
 _WHOLE: Final = 10
 _PIPED: Final = 10_000
-"""Width of a file or a pipe. Lines are never wrapped there, so programs find whole names."""
+"""Width of output to a file or a pipe. Lines are not wrapped, so that programs find whole names."""
 _LEAST: Final = 12
 """The smallest width of a text column, in characters."""
 
@@ -49,9 +49,9 @@ class Console(rich.console.Console):  # noqa: TID251 - the only console
 def print_table(table: Table, console: Console, *, spare: Sequence[str] = (), style: str = "") -> None:
     """Print a table without cropping cells, also on a narrow terminal.
 
-    Only columns that are neither right-aligned (figures) nor ``no_wrap`` are folded. A table that is still
-    too wide runs over the terminal's edge. ``spare`` columns are left out if they are empty. If there is no room, the
-    first ``spare`` columns are left out.
+    Text is folded, except in right-aligned columns (figures) and ``no_wrap`` columns. A table that is still too wide
+    runs over the terminal's edge. Empty ``spare`` columns are left out. If there is no room, the first ``spare``
+    columns are left out.
     """
     for column in table.columns:
         column.overflow = "fold"
@@ -81,10 +81,10 @@ def _width(console: Console, *shown: RenderableType) -> int:
 
 
 class RateColumn(ProgressColumn):
-    """The rate since the start of the work, as in the final summary.
+    """The rate since the start of the work.
 
-    The task's field ``unit``, such as ``images/s``, is the unit of the rate. Without it no rate is shown. The field
-    ``earlier`` counts units that were done before the start.
+    The task's field ``unit``, such as ``images/s``, is the unit of the rate; without a unit, no rate is shown. The
+    field ``earlier`` is the amount of work before the start.
     """
 
     def render(self, task: Task) -> Text:

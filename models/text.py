@@ -1,4 +1,4 @@
-"""Text for people: safe to print, with counts that agree with their nouns. Also valid names of models and jobs."""
+"""Text for people: safe to print, with the right plurals. Also checks names of models and jobs."""
 
 import re
 import unicodedata
@@ -27,7 +27,7 @@ def printable(text: str) -> str:
 
 
 def without_secrets(text: str) -> str:
-    """A text whose URLs have lost user, password, query and fragment, because these may be secrets.
+    """The text without user, password, query and fragment of URLs, because these may be secrets.
 
     ``?…`` marks a removed query. A password with a ``/`` or ``?`` is removed as well.
     """
@@ -57,7 +57,7 @@ def one_line(text: str, most: int) -> str:
 
 
 def brief(text: str, most: int = 80) -> str:
-    """A text, such as a label, for use in a sentence. A long text is cut at the end."""
+    """A text for use in a sentence, such as a label. A long text is cut at the end."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 
@@ -102,5 +102,5 @@ def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
 
 
 def without_file_links(page: bytes) -> bytes:
-    """A report's page in which links to files are plain text, for a place without these files."""
+    """A report whose links to files are plain text, for a place without these files."""
     return _FILE_LINK.sub(rb"\1", page)

@@ -21,7 +21,7 @@ from models.terminal import Console, print_table
 from models.text import number_of
 
 Progress = Callable[[str], None]
-"""Called with the name of the next file."""
+"""Called before each file, with the file's name."""
 
 _Answer = TypeVar("_Answer")
 
@@ -43,7 +43,10 @@ class Aspect(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One check. ``sound``: whether it passed; None if it could not run. ``detail``: the result or the fault."""
+    """A check.
+
+    ``sound``: whether the check passed; None if the check could not run. ``detail``: the result or the fault.
+    """
 
     check: Aspect
     subject: str
@@ -58,9 +61,9 @@ class Verification:
     Attributes:
         path: the bundle, or the single file.
         model: ``name/version``; None if the model could not be read.
-        digest: SHA-256 of the bundle's manifest, or of the single file. Compare it with the digest that the export
-            printed, because a forger can change every file of a bundle and write a matching manifest.
-        unlisted: files in the bundle's folder that are not in the manifest. They were not checked.
+        digest: SHA-256 of the bundle's manifest, or of the single file. Compare this digest with the digest that the
+            export printed, because a forger can also change the manifest.
+        unlisted: files in the bundle's folder that are not in the manifest, and so were not checked.
     """
 
     path: str
@@ -219,7 +222,7 @@ def _answer(model: Classifier | EdgeModel, file: str) -> str:
     else:
         probabilities = _run(file, lambda: model.predict(white[np.newaxis])[0])
     if not np.isfinite(probabilities).all() or abs(float(probabilities.sum()) - 1) > _SUM_TOLERANCE:
-        msg = f"Expected probabilities that sum to 1, got {probabilities.tolist()}; export it again."
+        msg = f"Expected probabilities that sum to 1, got {probabilities.tolist()}; export the model again."
         raise BundleError(msg)
     return "gives probabilities for a white photo"
 
@@ -230,7 +233,7 @@ def _run(file: str, ask: Callable[[], _Answer]) -> _Answer:
     except BundleError:
         raise
     except Exception as error:  # ONNX Runtime's errors have no common class
-        msg = f"Expected {file} to run, but ONNX Runtime answered {error}; export it again."
+        msg = f"Expected {file} to run, but ONNX Runtime answered {error}; export the model again."
         raise BundleError(msg) from error
 
 
@@ -252,9 +255,7 @@ def _show(verification: Verification, console: Console) -> None:
         return
     _say(console, _MARKS[True], f"{verification.path} is sound on this machine.")
     console.say(f"SHA-256 {verification.digest}")
-    console.say(
-        "Compare this SHA-256 with the SHA-256 that the export printed: only then is the manifest proved.", "dim"
-    )
+    console.say("Compare this SHA-256 with the SHA-256 that the export printed. A match proves the manifest.", "dim")
 
 
 def _say(console: Console, mark: str, text: str) -> None:

@@ -52,7 +52,7 @@ def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
     """Give a writer a temporary name next to the final place. The file is renamed when the block ends.
 
     The name is random, so that other users cannot put a link there. Files of killed writers are removed first, so a
-    place may have only one writer at a time. ``ending`` is for writers that insist on a file extension.
+    file may have only one writer at a time. ``ending`` is for writers that insist on a file extension.
     """
     for left in final.parent.glob(f".{glob.escape(final.name)}.{'[0-9a-f]' * 32}{ending}"):
         with suppress(OSError):  # belongs to another user
@@ -69,7 +69,7 @@ def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
 
 
 def open_lock(path: Path) -> TextIO:
-    """Open a file to lock it. The content stays, and links are not followed. Raises OSError."""
+    """Open a file to lock it. The content does not change, and links are not followed. Raises OSError."""
     return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+")
 
 
@@ -104,16 +104,16 @@ def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
 
 
 def _has_two_names(file: Path) -> bool:
-    """Whether the link exists after an error. NFS may lose the reply, retry, and answer that the name is taken.
+    """Whether the link exists despite an error.
 
-    Source: ``O_EXCL`` in open(2). Opening the file makes an NFS client ask the server again.
+    NFS may lose the server's reply, try again, and report that the name exists (``O_EXCL`` in open(2)).
     """
     with file.open("rb") as handle:
         return os.fstat(handle.fileno()).st_nlink > 1
 
 
 def write_synced(path: Path, data: bytes) -> None:
-    """Write a new file and wait until it is on the disk."""
+    """Write a new file and wait until the file is on the disk."""
     with path.open("xb") as file:
         file.write(data)
         file.flush()
@@ -121,7 +121,7 @@ def write_synced(path: Path, data: bytes) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Wait until a file by another writer is on the disk."""
+    """Wait until a file that another function wrote is on the disk."""
     with path.open("rb+") as file:
         os.fsync(file.fileno())
 

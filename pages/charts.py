@@ -32,7 +32,7 @@ _INK: Final = (33, 37, 41)
 
 
 def confidence_histogram(counts: Sequence[int], usual: Sequence[int] = ()) -> Markup:
-    """A histogram of the rows' confidence from 0 to 1. ``usual``, scaled to the same total, is drawn as a line."""
+    """A histogram of confidence from 0 to 1. ``usual`` is scaled to the same total and drawn as a line."""
     scale = sum(counts) / (sum(usual) or 1)
     expected = [count * scale for count in usual]
     chart = Chart(
@@ -57,7 +57,10 @@ def learning_curve(
     best: tuple[int, float] | None = None,
     lowest: Sequence[float] = (),
 ) -> Markup:
-    """A figure by epoch. ``lines``: kind → values. ``best``: epoch and value to mark. ``lowest``: more axis values."""
+    """A chart over epochs.
+
+    ``lines``: kind → values. ``best``: epoch and value to mark. ``lowest``: values to include in the axis.
+    """
     epochs = range(1, 1 + max(map(len, lines.values())))
     values = [value for line in lines.values() for value in line]
     chart = Chart(title, _epoch_axis(len(epochs)), axis_over([*lowest, *values], ""))
@@ -83,21 +86,20 @@ def reliability_diagram(title: str, bins: Iterable[tuple[int, float, float]]) ->
 
 
 def matrix_png(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
-    """A confusion matrix as a PNG. Rows are the true classes.
+    """A confusion matrix as a PNG.
 
-    Right answers are blue, wrong answers orange. A darker cell has a larger share of its row.
-
-    Names and counts are shown if there are few classes. Pillow's own font draws unknown letters as boxes.
+    Rows are the true classes. Right answers are blue, wrong answers orange. A darker cell has a larger share of its
+    row. With few classes, names and counts are drawn. Pillow's font draws unknown letters as boxes.
     """
     cell = max(1, min(_LARGEST_CELL, _MATRIX_SIDE // len(classes)))
-    depths = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))  # keeps a few mistakes visible
+    depths = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))  # a few mistakes stay visible
     full = np.where(np.eye(len(classes), dtype=bool)[..., None], _RIGHT_COLOUR, _WRONG_COLOUR)
     pixels = (255 - depths[..., None] * (255 - full)).astype(np.uint8).repeat(cell, 0).repeat(cell, 1)
     font = ImageFont.load_default(max(1, cell // 3))
     names = [" ".join(name[:_NAME].split()) for name in classes] if cell >= _NAMED_CELL else []
     edge = 2 * _MARGIN + max((int(font.getlength(name)) for name in names), default=0)
     sheet = Image.new("RGB", (edge + len(pixels) + _MARGIN,) * 2, (255, 255, 255))
-    columns = Image.new("RGB", (edge, len(pixels)), (255, 255, 255))  # the names of the columns, before they are turned
+    columns = Image.new("RGB", (edge, len(pixels)), (255, 255, 255))  # the names of the columns, still upright
     for place, name in enumerate(names):
         middle = place * cell + cell // 2
         ImageDraw.Draw(sheet).text((edge - _MARGIN, edge + middle), name, fill=_INK, font=font, anchor="rm")
@@ -149,7 +151,7 @@ def _epoch_axis(epochs: int) -> Axis:
     if epochs == 1:
         return Axis(0.5, 1.5, (1.0,), "epoch")
     step = max(1.0, _step(epochs - 1))
-    first = [1.0] if step <= 2 else []  # noqa: PLR2004 - its label would touch the next
+    first = [1.0] if step <= 2 else []  # noqa: PLR2004 - its label would touch the next label
     ticks = [tick for tick in (n * step for n in range(1, math.floor(epochs / step) + 1)) if tick > 1]
     return Axis(1.0, epochs, (*first, *ticks), "epoch")
 
@@ -211,7 +213,7 @@ class Chart:
         return rect.format(kind, x + 0.5, y, width, self._floor - y, visible(title))
 
     def drawn(self, *marks: Markup) -> Markup:
-        """The whole chart with these marks."""
+        """The complete chart."""
         svg = Markup('<svg class="chart" viewBox="0 0 {:g} {:g}" role="img" aria-label="{}"><g>{}</g>{}{}</svg>')
         return svg.format(
             self.width,

@@ -1,4 +1,4 @@
-"""Renders the templates. All values are escaped, and a missing name is an error."""
+"""Renders the templates. All values are escaped. A missing value is an error."""
 
 import base64
 import hashlib
@@ -32,7 +32,7 @@ _SHARED: Final = ("style.css", "base.html", "macros.html")
 def render(template: str, **values: object) -> str:
     """Render a whole page from a file of ``templates/``.
 
-    The page needs no other file, and only the script of :func:`table_script`.
+    The page needs no other file.
 
     All text is escaped by :func:`pages.text.visible`, also without a filter.
     """
@@ -40,7 +40,7 @@ def render(template: str, **values: object) -> str:
 
 
 def prepare(template: str) -> None:
-    """Compile a template before :func:`render` needs it. Any thread may call this."""
+    """Compile a template before its first use. Thread-safe."""
     for name in (*_SHARED, template):
         _environment().get_template(name)
 
@@ -51,7 +51,7 @@ def style_sheet() -> str:
 
 
 def table_script() -> str:
-    """The script that each whole page contains. It sorts and filters tables."""
+    """The script that each whole page contains, to sort and filter tables."""
     return (_TEMPLATES / "tables.js").read_text(encoding="utf-8")
 
 
@@ -110,10 +110,10 @@ _LATER: Final = re.compile(r"(<!--links-->).*?(<!--/links-->)", re.DOTALL)
 
 
 def near(page: Path, targets: Mapping[str, Path]) -> dict[str, str]:
-    """Targets (words → file) that exist near a page, with addresses relative to the page.
+    """The existing files near a page: link text → address relative to the page.
 
-    Near means in the page's folder, or in one of the three folders above it except the root of the disk. Links to near
-    files still work after their common folder is moved.
+    A near file is in the page's folder, or in one of the three folders above the page's folder, except the root of the
+    disk.
     """
     start, found = page.parent.absolute(), {}
     for words, target in targets.items():

@@ -1,4 +1,4 @@
-"""Formats words and numbers for pages, as plain text. The renderer escapes it."""
+"""Formats words and numbers for pages, as plain text that the renderer escapes."""
 
 from html import escape
 from typing import Final
@@ -18,15 +18,15 @@ _VISIBLE: Final = _PICTURES_OF_CONTROLS | _REPLACED
 
 
 def visible(text: str, longest: int | None = _LONGEST) -> Markup:
-    """Any text as HTML: escaped, with symbols for control characters. A very long text loses its middle."""
+    """Any text as escaped HTML, with symbols for control characters. A very long text loses its middle."""
     if longest is not None and len(text) > longest:
         half = longest // 2
         text = f"{text[:half]} […{len(text) - 2 * half:,} characters…] {text[-half:]}"
-    return Markup(escape(text.translate(_VISIBLE)))  # noqa: S704 - it is escaped
+    return Markup(escape(text.translate(_VISIBLE)))  # noqa: S704 - visible() has escaped the text
 
 
 def isolated(text: str, longest: int | None = _LONGEST) -> Markup:
-    """:func:`visible` in an element that isolates right-to-left marks from the text around it."""
+    """:func:`visible` text in an element that isolates right-to-left marks from the surrounding text."""
     return Markup("<bdi>{}</bdi>").format(visible(text, longest))
 
 
@@ -46,7 +46,7 @@ def share(count: int, whole: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in a unit that fits their size."""
+    """A duration in seconds, minutes or hours."""
     if seconds >= _HOUR_S:
         return f"{seconds / _HOUR_S:,.1f} hours"
     if seconds >= _MINUTE_S:
@@ -79,7 +79,7 @@ def rounded(rate: float) -> str:
 
 
 def between(interval: Interval | None) -> str:
-    """An interval: ``88.0 to 94.0%``; empty if there is none."""
+    """An interval: ``88.0 to 94.0%``; empty for None."""
     return f"{100 * interval[0]:.1f} to {100 * interval[1]:.1f}%" if interval else ""
 
 

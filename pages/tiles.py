@@ -23,7 +23,7 @@ _QUALITIES: Final = (80, 60, 40, 20, 5)
 
 @dataclass(frozen=True)
 class PagePhoto:
-    """A photo of a page, as JPEGs of at most about 8 kB and 3 kB. None if the photo cannot be read."""
+    """A photo for a page, as JPEGs of about 8 kB and 3 kB at most. None if the photo cannot be read."""
 
     uri: str | None
     small_uri: str | None
@@ -39,7 +39,7 @@ class PagePhoto:
 
 @dataclass(frozen=True)
 class LabelledPhoto:
-    """A photo and its result. The other fields are the lines of the caption.
+    """A photo and its result. Further fields are the lines of the caption.
 
     Attributes:
         photo: None shows "no picture".
@@ -65,7 +65,7 @@ class LabelledPhoto:
 
 
 def failed_last(photos: Sequence[LabelledPhoto]) -> list[LabelledPhoto]:
-    """The photos in their order, but failed rows last."""
+    """The photos in the same order, but failed rows last."""
     return sorted(photos, key=lambda photo: photo.status == "failed")
 
 

@@ -1,4 +1,4 @@
-"""The application: routes, middleware, and the routes that belong to no page."""
+"""The application: middleware, and the routes that belong to no page."""
 
 import asyncio
 import re
@@ -26,7 +26,7 @@ from web.state import State, make_state
 _STATIC: Final = Path(__file__).parent / "static"
 _AN_HOUR: Final = {"cache-control": "max-age=3600"}
 _OWN_PATH: Final = re.compile(r"/(?![/\\])[^\\\x00-\x20\x7f]*")
-r"""A path on this server: ``//host`` and ``/\host`` lead to another host."""
+r"""A path on this server. ``//host`` and ``/\host`` are excluded, because browsers would go to another host."""
 _METRICS: Final = {"text/plain": {"schema": {"type": "string"}, "example": "hangtag_web_waiting_photos 3.0\n"}}
 _router = APIRouter(include_in_schema=False)
 _health = APIRouter(tags=["health"])
@@ -64,7 +64,7 @@ def create_app(settings: WebSettings) -> FastAPI:
 
 
 def create_server(settings: WebSettings) -> uvicorn.Server:
-    """A server that is not started yet. InputError if the server could not store corrections."""
+    """A server that is not started yet. Raises InputError if corrections could not be stored."""
     app = create_app(settings)
     app.state.hangtag.reviews.store.check()
     config = uvicorn.Config(app, http=Connection, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
@@ -99,7 +99,7 @@ def login_page(request: Request, to: str = "/") -> Response:
 async def log_in(
     request: Request, state: State, token: Annotated[str, Form(max_length=4096)], to: str = "/"
 ) -> Response:
-    """Let a browser with the token in, and redirect it to the requested page."""
+    """Log in a browser that sends the token, and redirect to the requested page."""
     if not state.access.is_token(client_of(request), token.strip()):
         return page(request, "web/login.html", 403, wrong=True, to=to)
     request.session[LOGGED_IN] = True
@@ -116,7 +116,7 @@ class Ready(BaseModel):
     """The server's readiness."""
 
     status: str = Field("ready", examples=["ready"])
-    model: str | None = Field(description="The model that labels photos; null if there is none.", examples=["shop@3"])
+    model: str | None = Field(description="The model that labels photos, or null.", examples=["shop@3"])
     note: str | None = Field(description="Why no model is loaded, or why an older model answers.", examples=[None])
 
 
@@ -148,5 +148,5 @@ async def readyz(state: State) -> Ready:
     openapi_extra={"x-curl": "curl {base}/metrics"},
 )
 async def metrics(state: State) -> Response:
-    """Return the server's metrics. docs/metrics.md describes them."""
+    """Return the server's metrics (docs/metrics.md)."""
     return Response(state.metrics.text(), media_type=CONTENT_TYPE_LATEST)

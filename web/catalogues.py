@@ -42,8 +42,8 @@ ENCODINGS: Final = (*LIKELY_ENCODINGS, "utf-16-le", "utf-16-be")
 class Places:
     """The places on the server that people may use.
 
-    Without a token and without ``--data``: all places that the server's user may read, because only this machine can
-    connect. Otherwise: the folders of ``--data``, with links followed. Web URLs are downloaded as by a worker.
+    Without a token and without ``--data``, people may use all places that the server's user may read, because only this
+    machine can connect. Otherwise people may use the folders of ``--data``, after links are followed.
 
     Attributes:
         roots: the folders.
@@ -56,7 +56,7 @@ class Places:
         self.open = settings.is_personal and not settings.data
 
     def checked(self, place: str, what: str) -> str:
-        """A place that may be read. Raises InputError."""
+        """Return the place if people may use it. Raises InputError."""
         if self.open or place.lower().startswith(_WEB):
             return place
         with suppress(OSError, ValueError):
@@ -73,16 +73,16 @@ class Places:
 
 
 class SlowCalls:
-    """Calls of functions that wait for other hosts. Only a few run at once.
+    """Runs functions that wait for other hosts, a few at once.
 
-    Each call has its own thread, so other requests do not wait, and the server ends without waiting.
+    Each call has its own thread.
     """
 
     def __init__(self) -> None:
         self._left = BoundedSemaphore(_AT_ONCE)
 
     async def call(self, function: Callable[_Given, _Result], /, *args: _Given.args, **named: _Given.kwargs) -> _Result:
-        """The function's result. Raises its errors, and Problem, 429, while too many other calls run."""
+        """The function's result. Raises the function's errors, or Problem 429 while too many other calls run."""
         if not self._left.acquire(blocking=False):
             raise Problem(429, "Several catalogues are being read; try again in some seconds.", {"retry-after": "5"})
         future: Future[_Result] = Future()
@@ -94,7 +94,7 @@ class SlowCalls:
                 finally:
                     self._left.release()
                 future.set_result(result)
-            except BaseException as error:  # noqa: BLE001 - who awaits the call gets it
+            except BaseException as error:  # noqa: BLE001 - the waiting request gets this error
                 future.set_exception(error)
 
         Thread(target=run, name="catalogue", daemon=True).start()
@@ -132,12 +132,13 @@ class Preview:
     """The first rows of a new job.
 
     Attributes:
-        image_column: the column with the photos. Empty if a person must choose it.
+        image_column: the column with the photos. Empty if a person must choose the column.
         image_root: where relative paths start.
         rows: cells as text. Long cells are cut.
-        photos: the photos of these rows, as small ``data:`` URIs after :func:`drawn`. For a missing photo, the reason.
+        photos: the photos of these rows, as small ``data:`` URIs after :func:`drawn`. A missing photo has a reason
+            instead.
         relative: whether some photos have relative paths.
-        refused: the choice that a person must make first; empty if there is none. With it there are no rows.
+        refused: the choice that a person must make before rows can be read. Empty if no choice is needed.
     """
 
     columns: tuple[str, ...] = ()
@@ -155,7 +156,7 @@ class Preview:
 
     @property
     def faults(self) -> str:
-        """The reasons for missing photos, each once."""
+        """The distinct reasons for missing photos."""
         return fault_words(photo for photo in self.photos if isinstance(photo, ImageError))
 
 
@@ -167,7 +168,7 @@ def preview(
     allow_hosts: Sequence[str] = (),
     image_suffix: str | None = None,
 ) -> Preview:
-    """Read the first rows and their photos in the same way as labelling.
+    """Read the first rows and their photos as for labelling.
 
     Hosts in ``allow_hosts`` may have private addresses.
 

@@ -3,8 +3,7 @@
     photos = await state.classifier.classify([photo, …], top_k=5)
 
 Only the look-up of a model runs outside the event loop. A photo that kills its process is tried once more, alone in a
-batch. If that process also dies, the photo fails. Labelling's own pool (``worker.labelling.process_pool``) reads whole
-chunks of a known job with one model. Here photos come one by one, and the model may change.
+batch. If that process also dies, the photo fails.
 """
 
 import asyncio
@@ -77,9 +76,9 @@ class ClassifierPool:
         processes: number of labelling processes. Default: one per core.
 
     Attributes:
-        model: the current model. None until it is loaded.
-        trouble: why the newest model cannot be loaded. The previous model still answers.
-        absent: whether ``trouble`` means that no model is set and the registry does not contain exactly one model.
+        model: the current model, or None before the first model is loaded.
+        trouble: why the newest model cannot be loaded, while the previous model answers.
+        absent: whether no model is set and the registry does not contain exactly one model.
     """
 
     def __init__(
@@ -115,7 +114,7 @@ class ClassifierPool:
         return len(self._photos)
 
     def start(self) -> None:
-        """Begin to load the model. A second call does nothing. Call it on the event loop."""
+        """Begin to load the model. A second call does nothing. Only on the event loop."""
         if self._watching is None and not self._ended:
             self._watching = asyncio.create_task(self._watch())
 
@@ -131,13 +130,12 @@ class ClassifierPool:
     async def classify(
         self, photos: Sequence[bytes], top_k: int = 3, precision: float | None = None, threshold: float | None = None
     ) -> list[ClassifiedPhoto]:
-        """Label photos. An unreadable photo does not affect the others. Raises Problem or InputError.
+        """Label photos. An unreadable photo does not affect other photos. Raises Problem or InputError.
 
         Args:
             photos: the bytes of the photos' files.
             top_k: number of classes in the answer, best first.
-            precision: the share of labels without review that must be right, from the model's table. Default: the
-                model's.
+            precision: the share of labels without review that must be right. Default: the model's default precision.
             threshold: the lowest confidence at which photos need no review, in place of a precision.
 
         Returns:
@@ -147,7 +145,9 @@ class ClassifierPool:
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]
 
     async def heat_map(self, photo: bytes) -> HeatMap:
-        """The heat map of a photo's likeliest class. Made in small batches, so that other requests can run in between.
+        """The heat map of a photo's likeliest class.
+
+        Computed in small batches, so that other requests can run between the batches.
 
         Raises:
             Problem: 422 for an unreadable photo, 429 while another map is made or the queue is full, 503 without model.
@@ -236,7 +236,7 @@ class ClassifierPool:
         batch: list[_WaitingPhoto] = []
         while self._photos and len(batch) < min(BATCH, most) and not (batch and self._photos[0].deaths):
             one = self._photos.popleft()
-            if not one.answer.done():  # or its request has ended
+            if not one.answer.done():  # skipped if its request has ended
                 batch.append(one)
                 if one.deaths:
                     break
@@ -277,7 +277,7 @@ class ClassifierPool:
             batch[0].answer.set_result(failed)
 
     async def _restarted(self, dead: ClassifierProcess, reference: ModelReference) -> ClassifierProcess:
-        """Another process with the same model, unless the model was replaced. Tries until a process starts."""
+        """Start another process with the same model, unless the model was replaced. Retries until a process starts."""
         while self._current is reference:
             try:
                 return await ClassifierProcess.start(reference, self._limits.decode_s)
@@ -371,7 +371,7 @@ def _fingerprint(model: Path) -> str:
 
 
 def fault_of_death(status: int, decode_s: float) -> tuple[ImageFault, str]:
-    """The fault and the message of a photo whose decoding ended its process with this status."""
+    """The fault and the message for a photo whose decoding ended the process with ``status``."""
     if status == -signal.SIGALRM:
         return ImageFault.TIMEOUT, f"Decoding took longer than {decode_s:g} s; re-save the photo."
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"

@@ -1,10 +1,10 @@
-"""A process that labels or draws photos for the page. If a photo crashes the process, only this photo fails.
+"""A process that labels or draws photos for the page.
 
-The server uses :class:`ClassifierProcess`. The process runs ``python -P -m web.classifier_process MODEL TIMEOUT_S``.
-With an empty MODEL it only draws. First it writes a JSON line: its model (``{"model": {…}}``), or why it has none
-(``{"refused": message}``). Then it reads batches. A batch is a JSON line ``{"asks": [{"size": bytes, …}]}`` and the
-bytes of its photos. The answer is the JSON line ``{"answers": [{…}]}``, in the same order. The process ends when stdin
-closes.
+If a photo crashes the process, only this photo fails. The process runs ``python -P -m web.classifier_process MODEL
+TIMEOUT_S``. A process with an empty MODEL only draws photos. First the process writes a JSON line: its model
+(``{"model": {…}}``), or why the model cannot be used (``{"refused": message}``). Then the process reads batches. A
+batch is a JSON line ``{"asks": [{"size": bytes, …}]}`` and the bytes of its photos. The answer is the JSON line
+``{"answers": [{…}]}``, in the same order. The process ends when stdin closes.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ from worker.labelling.process_pool import take_streams
 
 _START_S: Final = 120.0
 _LATE_S: Final = 30.0
-"""Seconds. A silent process is killed this long after the time limit of its photos."""
+"""A silent process is killed this many seconds after the time limit of its photos."""
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 _RULES_KEPT: Final = 32
 _QUALITY: Final = 85
@@ -60,9 +60,9 @@ class ServedModel:
         reference: ``name/version/variant@digest``.
         digest: SHA-256 of the bundle's manifest, or of the single file.
         size: side of the square for photos, in pixels.
-        precision: the promised precision. None if there is none.
-        rule: a sentence on the photos that need no review.
-        unknown_limit: a photo with a higher out-of-distribution score goes to review. None without such a score.
+        precision: the promised precision, or None.
+        rule: a sentence that explains which photos need no review.
+        unknown_limit: a photo with a higher out-of-distribution score goes to review. None means no limit.
     """
 
     name: str
@@ -78,7 +78,7 @@ class ServedModel:
 
 
 class Likely(BaseModel):
-    """One of the likeliest classes."""
+    """A likely class, with its probability."""
 
     label: str
     confidence: float
@@ -88,9 +88,7 @@ class ClassifiedPhoto(BaseModel, frozen=True):
     """The answer for one photo. The fields are named like a result's columns; see docs/formats.md."""
 
     photo: str = Field(default="", description="The file's name, or the URL.")
-    sha256: str | None = Field(
-        default=None, description="SHA-256 of the photo's bytes; null if they could not be read."
-    )
+    sha256: str | None = Field(default=None, description="SHA-256 of the photo's bytes; null for unreadable bytes.")
     model: str | None = Field(default=None, description="name/version/variant@digest of the model.")
     status: Status = Field(default=Status.FAILED, description="labeled, review or failed.")
     label: str | None = None
@@ -101,7 +99,7 @@ class ClassifiedPhoto(BaseModel, frozen=True):
     threshold: float | None = Field(
         default=None, description="The lowest confidence at which this label needs no review."
     )
-    unknown: float | None = Field(default=None, description="The out-of-distribution score, if the model has one.")
+    unknown: float | None = Field(default=None, description="The out-of-distribution score, or null.")
     top_k: list[Likely] | None = None
     error: ImageFault | None = None
     error_message: str | None = None
@@ -110,7 +108,7 @@ class ClassifiedPhoto(BaseModel, frozen=True):
 
 
 class Ask(TypedDict):
-    """A request about a photo: its label. With ``cells``, probabilities for a heat map. With ``side``, a picture."""
+    """A request for a photo's label, for a heat map (with ``cells``), or for a picture (with ``side``)."""
 
     top_k: NotRequired[int]
     precision: NotRequired[float | None]
@@ -132,7 +130,7 @@ class ProcessDied(Exception):
 
 
 class ClassifierProcess:
-    """The server's side of a process that labels photos with one model, or draws photos.
+    """The server's handle of a process that labels photos with one model, or draws photos.
 
     Args:
         process: the started process.
@@ -154,7 +152,7 @@ class ClassifierProcess:
 
     @classmethod
     async def start(cls, reference: ModelReference | None, decode_s: float) -> Self:
-        """Start a process, and wait until it has loaded the model. Raises a HangtagError if it cannot."""
+        """Start a process, and wait until the model is loaded. Raises HangtagError."""
         model = str(reference.path.resolve()) if reference else ""
         process = await asyncio.create_subprocess_exec(
             *python_command("web.classifier_process", model, str(decode_s)),
@@ -242,7 +240,7 @@ class _Labeller:
 
     Args:
         classifier: the verified model.
-        timeout_s: seconds for decoding one photo. After that SIGALRM ends the process.
+        timeout_s: seconds for decoding one photo. After this time, SIGALRM ends the process.
     """
 
     def __init__(self, classifier: Classifier, timeout_s: float) -> None:
@@ -291,7 +289,7 @@ class _Labeller:
         try:
             classifier = self._with_rule(ask["precision"], ask["threshold"])
         except InputError as error:
-            return {"refused": str(error).replace("--", "")}  # requests have fields without --
+            return {"refused": str(error).replace("--", "")}  # a request has fields, not options
         prediction = classifier.decide(scores, ask["top_k"])[0]
         return {
             "status": Status.REVIEW if prediction.review else Status.LABELED,
@@ -332,7 +330,7 @@ def _read(stream: BinaryIO, size: int) -> bytes:
 
 
 def main(model: str, timeout_s: str) -> None:
-    """Load and verify the model, if there is one. Answer batches until stdin closes."""
+    """Load and verify the model. Answer batches until stdin closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the server handles Ctrl-C, and ends its processes
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action also kills a decoder that holds the GIL
     reuse_memory()

@@ -1,6 +1,6 @@
-"""Heat maps: the parts of a photo that decide its label.
+"""Heat maps: the patches of a photo that decide its label.
 
-Each part in turn is covered with the photo's mean colour, and the fall of the label's probability is measured
+Each patch in turn is covered with the photo's mean colour, and the fall of the label's probability is measured
 (occlusion: Zeiler and Fergus, 2014, https://arxiv.org/abs/1311.2901).
 """
 
@@ -23,7 +23,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class HeatMap:
-    """The effect of covering parts of a photo.
+    """The effect of covering each patch of a photo.
 
     Attributes:
         label: the likeliest class.
@@ -38,7 +38,7 @@ class HeatMap:
 
 
 def patches(width: int, height: int) -> list[Box]:
-    """The patches of a photo, in pixels: left, top, right, bottom. One patch per cell of the grid, row by row."""
+    """The patches of a photo in pixels (left, top, right, bottom), row by row: one patch per cell of the grid."""
     across, down = _spans(width), _spans(height)
     return [(left, top, right, bottom) for top, bottom in down for left, right in across]
 
@@ -50,10 +50,9 @@ def _spans(length: int) -> list[tuple[int, int]]:
 
 
 def covered_pixels(photo: bytes, cells: Sequence[int], spec: PreprocessSpec) -> Pixels:
-    """Copies of a photo for the network, each with another patch covered: ``uint8 (cells, S, S, 3)``.
+    """Copies of a photo for the network, each with a different patch covered: ``uint8 (cells, S, S, 3)``.
 
-    The photo is first reduced to twice the network's size. Cell -1 stands for the whole photo, uncovered. Raises
-    ImageError.
+    The photo is first reduced to twice the network's size. Cell -1 stands for the uncovered photo. Raises ImageError.
     """
     with opened(photo) as image:
         whole = small_rgb(image, 2 * spec.size, Image.Resampling.BILINEAR)

@@ -1,4 +1,4 @@
-"""The jobs on the page: from a folder of jobs, and from results of ``hangtag label``."""
+"""Finds the jobs of the page, in a folder of jobs and next to results of ``hangtag label``."""
 
 import hashlib
 import re
@@ -15,16 +15,16 @@ from worker.job.jobs import Jobs
 from worker.label import job_folder
 
 _OF: Final = "~"
-"""Separates a job's id from the name of one of its questions. No other id contains it."""
+"""Separates the id of a job with several models from the name of one model. Other ids do not contain this character."""
 
 
 @dataclass(frozen=True)
 class WebJob:
-    """A job on the page.
+    """A job on the page. A job with several models has one question per model.
 
     Attributes:
-        id: used in addresses. A queued job's name; a result's name and some digits; for a question, the job's id, ``~``
-        and the question's name.
+        id: used in addresses. The name of a queued job; the name of a result and some digits; or for a question, the
+            job's id, ``~`` and the question's name.
         title: the name for people.
         result: result of ``hangtag label``. None for a queued job, whose result is in its folder.
         of: for a question, the job with all questions.
@@ -38,7 +38,7 @@ class WebJob:
 
     @property
     def whole(self) -> "WebJob":
-        """The job with all questions. Starting, cancelling and retrying apply to the whole job."""
+        """The job with all questions. Cancelling and retrying apply to this job."""
         return self.of or self
 
     @property
@@ -57,10 +57,10 @@ class NoSuchJobError(InputError):
 
 
 class JobIndex:
-    """Finds jobs by id. Folders are read each time, so that new jobs are found.
+    """Finds jobs by id. Reads the folders at each call, so that new jobs are found.
 
     Args:
-        jobs: the folder of queued jobs, or an ``s3://`` URL. Jobs that the page starts without Redis are also there.
+        jobs: the folder of queued jobs, or an ``s3://`` URL. Also contains the jobs that the page starts without Redis.
         results: results of ``hangtag label``.
     """
 
@@ -69,7 +69,7 @@ class JobIndex:
         self._results = {result_id(result): result.absolute() for result in results}
 
     def ids(self) -> list[str]:
-        """The ids of folders that may be jobs, without reading these folders."""
+        """The ids of folders that may be jobs."""
         return [*self.queued.names(), *self._results]
 
     def find(self, id: str) -> WebJob:

@@ -1,4 +1,4 @@
-"""The server's metrics for Prometheus. docs/metrics.md describes them."""
+"""The server's metrics for Prometheus (docs/metrics.md)."""
 
 import time
 from importlib.metadata import version
@@ -16,7 +16,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 class WebMetrics:
-    """The metrics of one server. The middleware and the process pool set them."""
+    """The metrics of one server, set by the middleware and the process pool."""
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
@@ -30,7 +30,7 @@ class WebMetrics:
         self.photos = Counter("hangtag_web_photos", "Photos by outcome.", ("status", "error"), registry=registry)
         for status, error in ((Status.LABELED, ""), (Status.REVIEW, ""), *((Status.FAILED, one) for one in ImageFault)):
             self.photos.labels(status, error)
-        batch = "Photos in one run of the network."
+        batch = "Number of photos in a batch of the network."
         self.batches = Histogram("hangtag_web_batch_photos", batch, buckets=range(1, BATCH + 1), registry=registry)
         self.deaths = Counter(
             "hangtag_web_processes_died", "Processes that died while labelling photos.", registry=registry
@@ -56,7 +56,7 @@ class WebMetrics:
 
 
 class Meter:
-    """The middleware that counts requests. It is outermost, so it also counts refused requests."""
+    """The outermost middleware. Counts all requests, including refused requests."""
 
     def __init__(self, app: ASGIApp, metrics: WebMetrics) -> None:
         self._app = app

@@ -40,7 +40,7 @@ class SentPhoto:
 
     Attributes:
         name: name of the file, or the URL.
-        data: the bytes, or why there are none. None before the download.
+        data: the bytes, or the error. None before the download.
     """
 
     name: str
@@ -48,7 +48,7 @@ class SentPhoto:
 
 
 class _Held:
-    """Counts the bytes of one request. ``hold`` counts those of all requests, and raises a Problem above the limit."""
+    """Counts the bytes of one request. ``hold`` counts the bytes of all requests. Raises a Problem above the limit."""
 
     def __init__(self, hold: Callable[[int], None]) -> None:
         self._hold = hold
@@ -74,7 +74,7 @@ class PhotoBodies:
 
     @asynccontextmanager
     async def photos(self, request: Request) -> AsyncIterator[list[SentPhoto]]:
-        """The photos of a request, in order. They stay in memory until the block ends. Raises Problem."""
+        """The photos of a request, in order, in memory until the block ends. Raises Problem."""
         held = _Held(self._hold)
         try:
             photos = await _read_in_time(request, held)

@@ -1,6 +1,6 @@
-"""Pictures of photos for a page: the same photos as in labelling, upright and small. The latest pictures are kept.
+"""Pictures of photos for a page: the same photos as in labelling, upright and small.
 
-Processes decode the photos, as for labels and heat maps.
+The latest pictures are cached.
 """
 
 import asyncio
@@ -38,7 +38,7 @@ _PATIENCE_S: Final = 20.0
 _MOST_JOBS: Final = 4
 _CHUNKS: Final = 32
 _PROCESSES: Final = 4
-"""The smallest number of drawing processes, even on fewer cores: some may be busy with slow photos."""
+"""The smallest number of drawing processes, even on fewer cores, because slow photos may block some processes."""
 _SVG: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300" role="img">'
     '<rect width="400" height="300" fill="#8883"/><g font-family="system-ui, sans-serif" text-anchor="middle" '
@@ -52,7 +52,7 @@ class Picture:
 
     Attributes:
         kind: its media type.
-        fault: why the photo could not be shown. Then the picture is a placeholder with this reason.
+        fault: why the picture is a placeholder; None for a photo.
     """
 
     data: bytes
@@ -89,12 +89,11 @@ class CatalogueRows:
 
 
 class Pictures:
-    """Makes pictures of rows' photos, and keeps the latest pictures.
+    """Makes pictures of rows' photos, and caches the latest pictures.
 
     Args:
         rows: reads the catalogues' rows.
-        most_bytes: size of all kept pictures. The kept photos, from which more pictures can be made, have the same
-        limit.
+        most_bytes: size of all cached pictures. The cached photos have the same limit.
         decode_s: seconds for decoding one photo.
     """
 
@@ -112,7 +111,7 @@ class Pictures:
         """The photo of a row (from 0), in the first of the :data:`SIDES` that is at least ``side`` pixels.
 
         If the photo cannot be shown, or its SHA-256 does not begin with ``sha256``, the result is a placeholder with
-        the reason. Placeholders are not kept.
+        the reason. Placeholders are not cached.
         """
         side = next((known for known in SIDES if known >= side), SIDES[-1])
         key = f"{job.spec.id} {row} {side} {sha256}"
@@ -137,7 +136,7 @@ class Pictures:
     async def draw(self, photo: bytes, side: int) -> bytes:
         """A photo's bytes as a JPEG, upright and in sRGB, in a square of ``side`` pixels.
 
-        About one process per core decodes photos. Processes are started when needed. Raises HangtagError.
+        Raises HangtagError.
         """
         async with self._turns:
             process = self._idle.pop() if self._idle else await ClassifierProcess.start(None, self._decode_s)
@@ -178,7 +177,7 @@ class Pictures:
 
 
 def placeholder(fault: ImageFault, message: str, side: int) -> Picture:
-    """A drawing with the reason for a missing photo. A small drawing has only a word."""
+    """A drawing with the reason for a missing photo. A small drawing has a single word."""
     words = fault.value.replace("_", " ")
     if side < _ROOM_FOR_WORDS:
         return _drawing(_SVG.format(title=escape(words), y=170, size=60, lines=""), fault)
@@ -197,17 +196,17 @@ def _drawing(svg: str, fault: ImageFault) -> Picture:
 def fetch_photos(
     cells: Mapping[int, str | None], root: str, allow_hosts: Sequence[str], limits: DownloadLimits, within_s: float
 ) -> Iterator[tuple[int, bytes | ImageError]]:
-    """The photos of catalogue cells, as they arrive, from the same place as in labelling. Raises HangtagError.
+    """The photos of catalogue cells, read as for labelling. Raises HangtagError.
 
     Args:
         cells: position → a path, a URL or a data URI.
-        root: where relative paths start. Photos on disk are read only from inside this folder.
+        root: where relative paths start. Photos on disk must be inside this folder.
         allow_hosts: ``HOST:PORT`` of allowed hosts with private addresses.
         limits: limits of downloads.
         within_s: seconds for all photos.
 
     Yields:
-        Each position, and the photo's bytes or the reason for their absence.
+        Each position with the photo's bytes, or with the reason for a missing photo.
     """
     missing = set(cells)
     until = time.monotonic() + within_s

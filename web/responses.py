@@ -34,9 +34,8 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
 """Kinds of errors → HTTP status. The first matching kind counts."""
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 API: Final = "/v1/"
-"""The prefix of the API's paths."""
-BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; none on loopback."))
-"""For the API's description only: the token is checked before any route is called."""
+BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; not needed on loopback."))
+"""Used only in the API's description, because the token is checked before any route is called."""
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     "default": {
         "description": "An error: a problem document (RFC 9457). After 429 and 503, wait for Retry-After seconds.",
@@ -66,11 +65,11 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
     """Render a whole page as an answer.
 
     Args:
-        request: has a proxy's prefix of every path, and the browser's reviewer.
+        request: the request, with a proxy's path prefix and the browser's reviewer.
         template: a file of ``pages/templates/``.
         status: HTTP status.
-        values: values for the template. It also gets ``root`` (the prefix of each path), ``reviewer`` (the browser's
-            reviewer, or an empty text), ``here`` (the first part of the path) and ``navigation``.
+        values: values for the template. The template also gets ``root`` (the prefix of each path), ``reviewer`` (the
+            browser's reviewer, or an empty text), ``here`` (the first part of the path) and ``navigation``.
     """
     root = request.scope.get("root_path", "")
     html = render(
@@ -85,7 +84,7 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
 
 
 def stored_page(html: bytes) -> HTMLResponse:
-    """A stored page, such as a report. It cannot run scripts or load files."""
+    """A stored page, such as a report. The page cannot run scripts or load files."""
     return HTMLResponse(
         _SCRIPT.sub(b"", without_file_links(html)),
         headers={"content-security-policy": _STORED_CSP, "cache-control": "no-store"},
@@ -113,7 +112,7 @@ class Problem(Exception):
 
 
 def add_problem_handlers(app: FastAPI) -> None:
-    """Answer Hangtag's own errors and a full disk. Other errors stay unhandled."""
+    """Answer Hangtag's own errors and the error of a full disk."""
 
     def answer(request: Request, error: Exception) -> Response:
         return respond(request, _problem_of(error))

@@ -1,4 +1,4 @@
-"""Starts, cancels, resumes and retries jobs, on workers or, without Redis, on this machine, one at a time."""
+"""Starts, cancels, resumes and retries jobs. Without Redis, this machine labels one job at a time."""
 
 import fcntl
 import subprocess
@@ -45,16 +45,20 @@ class NewJob(BaseModel):
     source: Place | None = Field(None, description="A catalogue or a folder on the server, or a URL of a catalogue.")
     model: Text | list[Text] | None = Field(
         None,
-        description="shop@champion, or a bundle's path. Default: the server's model. For several models a list: "
+        description="shop@champion, or a bundle's path. Default: the server's model. A list for several models: "
         "category=shop@champion, colour=colours@champion.",
     )
     name: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)] | None = Field(
         None, description="Of the job."
     )
-    image_column: Text | None = Field(None, description="The column with the photos. Default: the obvious column.")
+    image_column: Text | None = Field(
+        None, description="The column with the photos. Default: found by its name or its cells."
+    )
     image_root: Place | None = Field(None, description="Where relative paths start: a folder on the server, or a URL.")
-    image_suffix: Text | None = Field(None, description="Suffix for paths without an image extension, such as ids.")
-    encoding: Text | None = Field(None, description="Of a text catalogue.")
+    image_suffix: Text | None = Field(
+        None, description="Suffix for paths without an image extension, such as product ids."
+    )
+    encoding: Text | None = Field(None, description="Encoding of a text catalogue.")
     group_column: Text | None = Field(None, description="The column that identifies the product of each photo.")
     precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(None, description="One of the model's precisions.")
     priority: Priority = Priority.NORMAL
@@ -72,7 +76,7 @@ class LocalQueue:
         self._closed = False
 
     def add(self, id: str, command: list[str]) -> None:
-        """Queue the command that labels a job, even if the job is running, because it may end soon."""
+        """Queue the command that labels a job, even if the same job is still running."""
         with self._lock:
             if not self._closed:
                 self._failed.pop(id, None)
@@ -80,7 +84,7 @@ class LocalQueue:
         self._start_next()
 
     def stop(self, id: str) -> None:
-        """Remove a job from the queue, or interrupt the process that labels it."""
+        """Remove a job from the queue, or interrupt the job's process."""
         with self._lock:
             self._waiting.pop(id, None)
             if process := self._running.get(id):
@@ -98,7 +102,7 @@ class LocalQueue:
             return id in self._running
 
     def remark(self, id: str) -> str | None:
-        """Why a job is not running. Empty while it runs. None if the queue does not have the job."""
+        """Why a job is not running. Empty for a running job. None if the queue does not have the job."""
         with self._lock:
             if id in self._running:
                 return ""
@@ -107,7 +111,7 @@ class LocalQueue:
             return f"Labelling stopped: {self._failed[id]}" if id in self._failed else None
 
     def close(self) -> None:
-        """Interrupt the running process, and wait for its end."""
+        """Interrupt the process that labels a job, and wait for its end."""
         with self._lock:
             self._closed = True
             self._waiting.clear()
@@ -147,7 +151,7 @@ class LocalQueue:
 
 
 class JobRunner:
-    """Starts, cancels, resumes and retries jobs, like the commands."""
+    """Starts, cancels, resumes and retries jobs, as the commands do."""
 
     def __init__(self, settings: WebSettings, jobs: JobIndex) -> None:
         self._settings = settings
@@ -157,7 +161,7 @@ class JobRunner:
 
     @property
     def queued(self) -> bool:
-        """Whether workers label the jobs. Otherwise this machine does."""
+        """Whether workers label the jobs, not this machine."""
         return self._settings.redis is not None
 
     def start_job(
@@ -168,7 +172,7 @@ class JobRunner:
         Args:
             new: the catalogue and its options.
             model: a path or a name in the registry. For several models, each with its name: ``category=shop@champion``.
-            upload: an uploaded catalogue, in place of ``new.source``. It is read completely before this method returns.
+            upload: an uploaded catalogue, in place of ``new.source``. Read completely before this method returns.
 
         Returns:
             The job, and the remarks of ``hangtag submit`` on its catalogue.

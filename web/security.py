@@ -1,10 +1,10 @@
 """Access: checks host, size, origin and token before any route, and adds security headers to every answer.
 
-The number and duration of connections are limited, even before a request.
+Limits the number and duration of connections.
 
-Requests from pages of other sites are recognized by two headers: ``Sec-Fetch-Site``, which browsers send over HTTPS and
-to loopback addresses, and ``Origin``, which they send with every change. So pages need no token (OWASP, Cross-Site
-Request Forgery Prevention Cheat Sheet, "Fetch Metadata headers").
+Requests from pages of other sites are recognized by ``Sec-Fetch-Site``, which browsers send over HTTPS and to loopback
+addresses, and by ``Origin``, which browsers send with every request that may change data. So pages need no CSRF token
+(OWASP, Cross-Site Request Forgery Prevention Cheat Sheet, "Fetch Metadata headers").
 """
 
 import asyncio
@@ -38,7 +38,7 @@ MAX_LOGIN_BODY: Final = 16 * 1024
 """The largest body of clients that have not sent the token yet."""
 _BODY_S: Final = 1800.0
 _LOGIN_BODY_S: Final = 10.0
-"""Seconds for the body of a request, for clients that have not sent the token yet."""
+"""Seconds for the body of a request from a client that has not sent the token yet."""
 _REQUEST_S: Final = 10.0
 _STALL_S: Final = 60.0
 """Seconds within which the headers of a request must arrive, and within which a client must read more of its answer."""
@@ -46,7 +46,7 @@ _CONNECTIONS: Final = 1000
 _LOG_S: Final = 60.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN: Final = frozenset({"/healthz", "/readyz", "/login"})
-"""Paths that need no token. Paths under ``/static/`` need none either."""
+"""Paths that need no token, like the paths under ``/static/``."""
 _LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 _WRONG_TOKENS: Final = 10
 _WRONG_TOKENS_S: Final = 60.0
@@ -70,8 +70,8 @@ _HEADERS: Final = {
 class Connection(H11Protocol):
     """A connection whose client must send and read in time.
 
-    There are at most :data:`_CONNECTIONS`, or half of the files that this process may open. A further connection closes
-    the oldest connection that waits for its client. If there is none, it closes itself.
+    At most :data:`_CONNECTIONS` connections are open, or half of the files that this process may open. A further
+    connection closes the oldest connection that waits for its client, or else is closed.
     """
 
     _patience: asyncio.TimerHandle | None = None
@@ -87,13 +87,13 @@ class Connection(H11Protocol):
             min(waiting, key=lambda one: (one._patience is None, one._since), default=self)._end()
 
     def data_received(self, data: bytes) -> None:
-        """See asyncio. Only a complete request gets more time."""
+        """See asyncio. Only a complete request extends the time limit."""
         super().data_received(data)
         if self._is_answering() and not self.flow.write_paused:
             self._look()
 
     def on_response_complete(self) -> None:
-        """See uvicorn. The next request may have arrived already."""
+        """See uvicorn. The next request may already have arrived."""
         super().on_response_complete()
         self._look()
 
@@ -136,9 +136,9 @@ class Connection(H11Protocol):
 
 
 class OnceAMinute(logging.Filter):
-    """Drops repeated log lines from one place in the code within a minute, because visitors may cause them.
+    """Drops repeated log lines from one place in the code within a minute, because visitors may cause many lines.
 
-    Lines on Hangtag's own faults stay: errors with a traceback, except an ``OSError``, such as too many open files.
+    Errors with a traceback are never dropped, except an ``OSError``.
     """
 
     def __init__(self) -> None:
@@ -159,7 +159,7 @@ class OnceAMinute(logging.Filter):
 class Access:
     """Checks tokens. Each client may send at most ten different wrong tokens a minute.
 
-    A program that repeats an old token is not guessing, so repeats do not count.
+    Repeats of a wrong token do not count, because a program with an old token is not guessing.
 
     Args:
         token: the server's token. None on a loopback address.
@@ -191,9 +191,9 @@ class Access:
 
 
 class Sessions:
-    """Starlette's middleware of sessions. Over HTTPS, its cookies are restricted to HTTPS.
+    """Starlette's session middleware.
 
-    The token signs the cookies. Sessions survive a restart, but end with a new token.
+    Over HTTPS, cookies are restricted to HTTPS. The token signs the cookies, so sessions survive a restart.
     """
 
     def __init__(self, app: ASGIApp, token: str, root: str) -> None:
@@ -227,7 +227,7 @@ class Gate:
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].removeprefix(self._root)  # some proxies remove their prefix, some do not
+        path = scope["path"].removeprefix(self._root)  # some proxies do not remove their prefix
         scope["root_path"], scope["path"] = self._root, self._root + path
         request = Request(scope)
         sender = _Sender(send)
@@ -245,7 +245,7 @@ class Gate:
             raise
 
     def _refusal(self, request: Request, path: str, most_bytes: int) -> Response | None:
-        """A redirect to the login. None if the request is allowed. Raises a Problem if it is refused."""
+        """A redirect to the login. None if the request is allowed. Raises a Problem for a refused request."""
         if not self._access.needs_token and _name(request.headers.get("host", "")) not in self._hosts:
             raise Problem(421, f"Expected a Host of {', '.join(sorted(self._hosts))}; other hosts need --token-file.")
         length = request.headers.get("content-length", "0")
@@ -301,7 +301,7 @@ def _is_open(path: str) -> bool:
 
 
 def _is_of_another_site(request: Request) -> bool:
-    """Whether another site's page made a browser send this request, except by a link. Another port is another site."""
+    """Whether a page of another site (or of another port) made the browser send this request, except by a link."""
     headers, is_safe = request.headers, request.method in _SAFE
     if headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}:
         is_link = (headers.get("sec-fetch-mode"), headers.get("sec-fetch-dest")) == ("navigate", "document")

@@ -24,7 +24,7 @@ from web.settings import DEFAULT_PORT, ReviewSettings, WebSettings
 
 _ANSWER_S = 1.0
 _FILES = 10_240
-"""The number of files that this process may open: many more than connections. macOS allows no more."""
+"""The number of files that this process may open. macOS allows no more."""
 
 
 def serve(settings: WebSettings, path: str | None = None) -> None:
@@ -32,8 +32,8 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
 
     Args:
         settings: the server's settings.
-        path: a page to open in this machine's browser. With a path but no port in the settings, the server takes a
-            free port if the default port is in use.
+        path: a page to open in this machine's browser. If the default port is in use and the settings have no port, a
+            server with a path uses a free port.
     """
     _check_extra()
     from models.bundle import read_manifest
@@ -53,7 +53,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
         for logger in ("uvicorn.error", "asyncio"):
             logging.getLogger(logger).addFilter(OnceAMinute())
         settings = replace(settings, port=listener.getsockname()[1])
-        signal.signal(signal.SIGTERM, _end)  # uvicorn restores this handler, and calls it when it ends
+        signal.signal(signal.SIGTERM, _end)  # uvicorn restores this handler, and calls it at its own end
         Console().say(f"Hangtag is at {settings.url}{path or ''}")
         Console().say(_places(settings))
         Console().say("Ctrl-C ends it.")

@@ -1,4 +1,4 @@
-"""A server's settings. Their fields are the options of ``hangtag web`` and ``hangtag review``."""
+"""A server's settings: the options of ``hangtag web`` and ``hangtag review``."""
 
 import ipaddress
 from dataclasses import dataclass, field
@@ -66,7 +66,7 @@ class WebSettings(ReviewSettings):
         typer.Option(
             envvar="HANGTAG_REDIS_URL",
             metavar="URL",
-            help="The queue for jobs. Default: this machine labels them.",
+            help="The queue for jobs. Default: this machine labels the jobs.",
             show_default=False,
         ),
     ] = None
@@ -89,8 +89,8 @@ class WebSettings(ReviewSettings):
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="A folder for new jobs. Repeat it for several folders. Default: all folders that this user may "
-            "read; with --token-file none.",
+            help="A folder that new jobs may read. Repeat the option for several folders. Default: all folders that "
+            "this user may read, or none with --token-file.",
             show_default=False,
         ),
     ] = None
@@ -98,7 +98,7 @@ class WebSettings(ReviewSettings):
         list[str] | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="A host with a private address that URLs in /v1/classify and in jobs may use. Repeat it for "
+            help="A host with a private address that URLs in /v1/classify and in jobs may use. Repeat the option for "
             "several hosts.",
             show_default=False,
         ),
@@ -125,7 +125,7 @@ class WebSettings(ReviewSettings):
 
     @property
     def is_personal(self) -> bool:
-        """Whether the server is only for this machine's user. With a token, others may come through a proxy."""
+        """Whether only this machine's user can open the server. False with a token."""
         return self.token is None
 
     @property

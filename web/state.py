@@ -52,7 +52,7 @@ class WebState:
 
 
 def make_state(settings: WebSettings) -> WebState:
-    """The services of a server, before they load or start anything."""
+    """The services of a server. Loads and starts nothing."""
     jobs, rows = JobIndex(settings.jobs, settings.results or ()), CatalogueRows()
     runner, reviews, metrics = JobRunner(settings, jobs), Reviews(jobs, settings.corrections, rows), WebMetrics()
     return WebState(
@@ -77,4 +77,3 @@ async def _state(request: Request) -> WebState:  # a plain function would run in
 
 
 State = Annotated[WebState, Depends(_state)]
-"""A parameter of a route."""

@@ -1,4 +1,4 @@
-"""The progress of jobs and the results so far, shared by all browsers."""
+"""The progress and the counts of jobs, shared by all browsers."""
 
 import threading
 import time
@@ -33,10 +33,10 @@ _COLUMNS: Final = ["status", "label", "error", "error_message"]
 
 @dataclass
 class JobCounts:
-    """The results of the finished rows.
+    """Counts of the finished rows.
 
     Attributes:
-        rows: counted rows. If many rows finish at once, some of them are not counted yet.
+        rows: counted rows. Some finished rows may not be counted yet.
         machines: host → number of rows.
     """
 
@@ -49,7 +49,7 @@ class JobCounts:
 
     @classmethod
     def of(cls, receipt: JobReceipt) -> "JobCounts":
-        """The counts of a finished job. Labels of several questions are not counted together."""
+        """The counts of a finished job. Labels are counted only for a single model."""
         return cls(
             receipt.rows,
             Counter(receipt.by_status),
@@ -67,14 +67,14 @@ class JobCounts:
 
 @dataclass(frozen=True)
 class JobView:
-    """A job on the page, at one moment.
+    """A snapshot of a job for the page.
 
     Attributes:
         counts: a copy that never changes.
         receipt: the receipt of a finished job with one model, or of a question.
         remarks: why the job does not progress.
-        left: number of unanswered rows for review in a finished job. A row counts once, even with several unsure
-        questions.
+        left: number of unanswered rows for review in a finished job. A row counts once, even if several models are
+            unsure.
         questions: the questions of a job with several models.
     """
 
@@ -98,7 +98,7 @@ class JobView:
 
     @property
     def is_over(self) -> bool:
-        """Whether the job no longer progresses by itself."""
+        """Whether the job has ended: finished, cancelled or failed."""
         return self.progress.is_over
 
     @property
@@ -130,7 +130,7 @@ class JobView:
 
 
 class _JobReader:
-    """Reads one job repeatedly. Each part is opened once."""
+    """Reads one job repeatedly. Each part file is opened once."""
 
     def __init__(self, found: WebJob, answered: Callable[[Job], AnsweredPhotos]) -> None:
         self.found = found
@@ -161,9 +161,9 @@ class _JobReader:
             return JobView(self.found, progress, deepcopy(self._counts), remarks=why, questions=questions)
 
     def _count(self) -> None:
-        """Count new parts for at most a second. The next call counts the remaining parts.
+        """Count new part files for at most a second.
 
-        A retry restarts the count, because some chunks are no longer done.
+        The next call counts the remaining files.
         """
         until, retry = time.monotonic() + _BUDGET_S, self.found.job.retry()
         if retry.number != self._retry.number:

@@ -22,12 +22,12 @@ CHALLENGER: Final = "challenger"
 
 
 class VersionState(StrictModel):
-    """A version that exists.
+    """A published version.
 
     Attributes:
-        refused: why a gate refused this version. Empty if no gate did.
+        refused: why a gate refused this version; empty without a refusal.
         bytes: size of the default variant's ONNX file.
-        measured: the main figure of its training's report.
+        measured: the main accuracy of its training report.
         promise: the default precision, ``0.95``, or ``none``.
     """
 
@@ -43,11 +43,11 @@ class State(StrictModel):
     """The state of a model after an event.
 
     Attributes:
-        aliases: name → version. The version always exists.
+        aliases: name → an existing version.
         versions: number → state, without deleted versions.
-        champions: versions that were champion, in order. The last is the current champion.
+        champions: all champions in order; the last is the current champion.
         last_version: the highest number in use so far.
-        deleted: numbers of deleted versions, in order. They are never used again.
+        deleted: numbers of deleted versions, in order. A number is never reused.
     """
 
     aliases: dict[str, int] = Field(default_factory=dict)
@@ -64,13 +64,13 @@ Change = Callable[[State], Changed]
 
 @dataclass(frozen=True)
 class VersionRules:
-    """The rules for changes of a model's versions. Forbidden changes raise a RegistryError."""
+    """Applies changes to a model's versions. Forbidden changes raise a RegistryError."""
 
     name: str
     place: str
 
     def version(self, state: State, version: int) -> VersionState:
-        """A version's state. A RegistryError lists the existing versions."""
+        """A version's state. Raises RegistryError with a list of the existing versions."""
         if version not in state.versions:
             there = ", ".join(map(str, state.versions)) or "none"
             msg = f"Expected version {version} of {self.name} in the registry {self.place}, found {there}."
@@ -78,7 +78,7 @@ class VersionRules:
         return state.versions[version]
 
     def published(self, state: State, version: int, what: VersionState, alias: str | None) -> Changed:
-        """Add a version, with an alias if one is given. A deleted version cannot be added again."""
+        """Add a version, and optionally an alias. A deleted version cannot be added again."""
         if version in state.versions or version in state.deleted:
             return None
         last = max(version, state.last_version)
@@ -112,7 +112,7 @@ class VersionRules:
         return version, state.model_copy(update={"versions": {**state.versions, version: refused}})
 
     def rolled_back(self, state: State, instead_of: int | None) -> Changed:
-        """Restore the latest earlier champion that still exists."""
+        """Restore the most recent former champion that still exists."""
         current = state.aliases.get(CHAMPION)
         if current != instead_of:
             msg = (
@@ -204,10 +204,10 @@ class Event(StrictModel):
 
     Attributes:
         number: position in the history, from 1.
-        by: ``user@host``. After a change on the web page, the person's name comes first.
+        by: ``user@host``, after the person's name for a change on the web page.
         why: the reason, from a person or a retraining cycle.
         numbers: the figures behind the event, for people and scripts.
-        cycle: the retraining cycle that caused the event. None if a person did.
+        cycle: the retraining cycle that caused the event. None for a person's change.
         forced: whether the event overruled a refusal.
     """
 
@@ -225,7 +225,7 @@ class Event(StrictModel):
 
 
 class History:
-    """The events of one model. Each event is a file that is written once; the first writer wins."""
+    """The events of one model. Each event is a file that is never overwritten; the first writer wins."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -245,7 +245,7 @@ class History:
         return last.after if last else State()
 
     def events(self) -> list[Event]:
-        """All events, oldest first. RegistryError if an event is damaged."""
+        """All events, oldest first. Raises RegistryError if an event is damaged."""
         return [self._event(number) for number in self.numbers()]
 
     def _event(self, number: int) -> Event:
@@ -253,7 +253,7 @@ class History:
         try:
             return Event.model_validate_json(self._storage.read(key))
         except ValidationError as error:
-            msg = f"{key} in {self._storage.place} is damaged, or of another version of hangtag; restore a copy."
+            msg = f"{key} in {self._storage.place} is damaged, or from another version of hangtag; restore a copy."
             raise RegistryError(msg) from error
 
     def append(
@@ -267,11 +267,10 @@ class History:
         forced: bool = False,
         by: str | None = None,
     ) -> Event | None:
-        """Append an event, also while other processes write. Returns None if nothing changes.
+        """Append an event. Other processes may write at the same time. Returns None if nothing changes.
 
-        ``change`` returns the new state, or raises. It is called again if another writer was faster. ``forced`` allows
-        overruling a refusal; the event records whether it did. ``by`` is the name of the person for whom this account
-        acts.
+        ``change`` returns the new state, or raises. Called again if another writer was faster. ``forced`` allows
+        overruling a gate's refusal. ``by`` is the name of the person who requests the change.
         """
         account = f"{_user()}@{socket.gethostname()}"
         while True:

@@ -5,8 +5,8 @@
     <registry>/<name>/claims/000004.json  the bundle that version 4 is reserved for
     <registry>/<name>/history/000007.json an event; the history decides which versions exist
 
-A version exists once it is in the history. It enters the history when its bundle is complete. Any number of processes
-may write.
+A version exists after the history lists it, which happens when its bundle is complete. Any number of processes may
+write.
 """
 
 import json
@@ -27,14 +27,14 @@ from models.text import is_name, name_expected, numbered, without_file_links
 
 TRAINING: Final = "training"
 REPORT_FILES: Final = ("report.html", "confusion_matrix.png", "classes.csv")
-"""Files of a run that people read. They are stored next to the version's bundle if the run is known."""
+"""The reports of a run. Stored next to the version's bundle if the run is known."""
 _CLAIMS: Final = "claims"
 
 
 def claim_number(storage: Storage, state: State, digest: str) -> int:
     """A bundle's version number: the published number, the number of an unfinished publication, or the next number.
 
-    ``storage`` is the model's folder. ``state`` may be older than the claims there.
+    ``storage`` is the model's folder.
     """
     known = {number: what.digest for number, what in state.versions.items()}
     while True:
@@ -63,7 +63,7 @@ def _key(number: int) -> str:
 def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mapping[str, Path]) -> None:
     """Write a version's files.
 
-    Existing files stay, but damaged files of the bundle are replaced. Raises BundleError.
+    Damaged files of the bundle are replaced. Raises BundleError.
     """
     keep_bundle(storage.child(str(version)), bundle)
     for file, path in training.items():
@@ -72,12 +72,12 @@ def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mappi
 
 
 def report_files(run: Path) -> dict[str, Path]:
-    """The run's files for people: name in the registry → path."""
+    """The run's reports: name in the registry → path."""
     return {name: run / name for name in REPORT_FILES if (run / name).is_file()}
 
 
 def remove_deleted(storage: Storage, state: State) -> None:
-    """Remove remaining files of versions that the history marks as deleted. A killed process may leave them."""
+    """Remove files of deleted versions that a killed process has left."""
     for folder in (storage, storage.child(TRAINING)):
         for name in set(folder.folders()).intersection(map(str, state.deleted)):
             folder.clear(name)
@@ -85,7 +85,7 @@ def remove_deleted(storage: Storage, state: State) -> None:
 
 @dataclass(frozen=True)
 class Published:
-    """The number of a version, and whether it is new. Publishing a bundle again returns the old number."""
+    """The number of a version, and whether the version is new. Publishing a bundle again returns the old number."""
 
     version: int
     new: bool
@@ -125,7 +125,10 @@ class Registry:
         return last.after
 
     def resolve(self, name: str, which: str) -> int:
-        """The version of an alias or a number. RegistryError if the model, the alias or the version does not exist."""
+        """The version of an alias or a number.
+
+        Raises RegistryError if the model, the alias or the version does not exist.
+        """
         state = self.state(name)
         if which.isdecimal():
             if int(which) in state.versions:
@@ -197,9 +200,9 @@ class Registry:
     ) -> Published:
         """Publish a bundle as a new version. A bundle that is already published keeps its number and aliases.
 
-        ``why``, ``numbers`` and ``cycle`` (the retraining cycle of the bundle) go into the history. ``training`` is
-        file name → file, for a later retraining; an existing version gets the files that it lacks. ``alias`` is an
-        alias for a new version. Raises RegistryError, BundleError.
+        ``why``, ``numbers`` and ``cycle`` (the retraining cycle of the bundle) go into the history. ``training``: file
+        name → file for a later retraining; an existing version gets its missing files. ``alias``: an alias for a new
+        version. Raises RegistryError, BundleError.
         """
         storage, bundle = self.model_storage(name), open_bundle(bundle_path)
         if alias is not None:
@@ -231,11 +234,11 @@ class Registry:
         force: bool = False,
         by: str | None = None,
     ) -> Event | None:
-        """Make a version the champion. Returns None if it already is.
+        """Make a version the champion. Returns None if the version is already champion.
 
         ``why``, ``numbers`` and ``cycle`` go into the history. ``instead_of`` is the champion with which the version
-        was compared; 0 if there was none. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name
-        of the person for whom this account acts. Raises RegistryError.
+        was compared, or 0. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name of the person
+        who requests the change. Raises RegistryError.
         """
         if force:
             _check_reason(why, f"promote {name}@{version} by force")
@@ -247,19 +250,17 @@ class Registry:
     ) -> Event | None:
         """Record that a gate refused a version, with one sentence per reason.
 
-        Returns None if the history has this already.
-
-        Raises RegistryError.
+        Returns None if the same refusal is already recorded. Raises RegistryError.
         """
         change = partial(self._rules(name).refused, version=version, reasons=reasons)
         return self.history(name).append(What.REFUSED, change, " ".join(reasons), numbers, cycle=cycle)
 
     def rollback(self, name: str, why: str, *, instead_of: int | None = None, by: str | None = None) -> Event:
-        """Restore the latest earlier champion that still exists.
+        """Restore the most recent former champion that still exists.
 
-        ``instead_of`` is the champion that the person saw; by default the current champion. If two people roll back the
-        same champion at once, only one rollback succeeds. ``by`` is the name of the person for whom this account acts.
-        Raises RegistryError.
+        ``instead_of`` is the champion that the person saw, by default the current champion. If two people roll back the
+        same champion, only one rollback succeeds. ``by`` is the name of the person who requests the change. Raises
+        RegistryError.
         """
         champion = self.state(name).aliases.get(CHAMPION)
         change = partial(self._rules(name).rolled_back, instead_of=instead_of or champion)
@@ -268,7 +269,7 @@ class Registry:
         return event
 
     def previous_champion(self, name: str) -> int | None:
-        """The version that :meth:`rollback` would restore. None if there is none. Raises RegistryError."""
+        """The version that :meth:`rollback` would restore, or None. Raises RegistryError."""
         state = self.state(name)
         with suppress(RegistryError):
             changed = self._rules(name).rolled_back(state, instead_of=state.aliases.get(CHAMPION))
@@ -276,9 +277,7 @@ class Registry:
         return None
 
     def alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
-        """Point an alias at a version.
-
-        Returns None if it does already. ``champion`` moves only by promotion and rollback.
+        """Point an alias at a version. Returns None if nothing changes. Only promotion and rollback move ``champion``.
 
         Raises RegistryError.
         """
@@ -287,14 +286,17 @@ class Registry:
         return self.history(name).append(What.ALIASED, change, why)
 
     def remove_alias(self, name: str, version: int, alias: str, why: str) -> Event | None:
-        """Remove an alias from a version. RegistryError if the alias is ``champion`` or points at another version."""
+        """Remove an alias from a version.
+
+        Raises RegistryError if the alias is ``champion`` or points at another version.
+        """
         change = partial(self._rules(name).unaliased, version=version, alias=alias)
         return self.history(name).append(What.ALIASED, change, why)
 
     def delete(self, name: str, version: int, why: str) -> Event | None:
         """Delete a version without aliases: first from the history, then its files.
 
-        Returns None if the version is deleted already. Remaining files of a killed process are removed in both cases.
+        Returns None if the version is already deleted. Also removes files that a killed process has left.
 
         Raises RegistryError.
         """
@@ -323,7 +325,7 @@ def _described(bundle: Bundle) -> VersionState:
 
 
 def open_registry(place: str) -> Registry:
-    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL. InputError for other text."""
+    """The registry at a folder's path, or at an ``s3://bucket/folder`` URL. Raises InputError for other text."""
     return Registry(open_storage(place))
 
 

@@ -23,13 +23,13 @@ def class_logits(raw: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 
 
 def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> float:
-    """The temperature with the maximum likelihood of the labels, between COLDEST and HOTTEST; 1 without rows.
+    """The temperature with the maximum likelihood of the labels, between COLDEST and HOTTEST.
 
-    The negative log-likelihood has no minimum if all rows are right (a lower temperature is always better) or all rows
-    are wrong (a higher temperature is always better). So half the square of the temperature's logarithm is added to the
-    sum over the rows. With a handful of rows, this prior keeps the temperature near 1. A hundred rows outweigh it.
+    Without rows, the result is 1. The negative log-likelihood has no minimum if all rows are right or all rows are
+    wrong. So half the square of the temperature's logarithm is added to the sum over the rows. With a handful of rows,
+    this prior keeps the temperature near 1. A hundred rows outweigh the prior.
 
-    The logits ``(n, classes)`` are of rows that the network was not trained on; labels are class indices ``(n,)``.
+    ``logits`` ``(n, classes)`` are of rows outside the network's training; ``labels`` are class indices ``(n,)``.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
@@ -89,7 +89,7 @@ def reliability(
 def expected_calibration_error(
     probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer], bins: int = BINS
 ) -> float:
-    """Mean difference between confidence and accuracy over the rows, bin by bin; 0 without rows."""
+    """The expected calibration error: the mean difference between confidence and accuracy; 0 without rows."""
     parts = reliability(probabilities, labels, bins)
     total = sum(part.count for part in parts)
     return sum(part.count * abs(part.confidence - part.accuracy) for part in parts) / max(1, total)
@@ -98,8 +98,7 @@ def expected_calibration_error(
 def mass_bins(confidence: npt.NDArray[np.float64], bins: int = BINS) -> npt.NDArray[np.intp]:
     """The bin of each row, ``(n,)``, from 0 in rising order of confidence.
 
-    A bin ends when it has its share of the rows. Rows of equal confidence stay together, because the order of the rows
-    in the file must not matter.
+    Rows of equal confidence share a bin, because the order of the rows in the file must not change the result.
     """
     ranked = np.sort(confidence)
     ends = ranked[[len(ranked) * part // bins - 1 for part in range(1, bins + 1) if len(ranked) * part // bins]]

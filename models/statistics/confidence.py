@@ -12,12 +12,14 @@ TARGETS: Final = (0.90, 0.95, 0.97, 0.98, 0.99)
 
 Probability = Annotated[float, Field(ge=0.0, le=1.0)]
 Thresholds = Annotated[tuple[Probability | None, ...], Field(strict=False)]
-"""The threshold of each class, in label order. Rows of lower confidence go to review. None sends all rows of the class
-to review."""
+"""The threshold of each class, in label order.
+
+Rows of lower confidence go to review. None sends all rows of its class to review.
+"""
 
 
 class StrictModel(BaseModel):
-    """A part of a file. Refuses unknown fields, values of wrong types, infinity and NaN."""
+    """A record in a JSON file. Refuses unknown fields, values of wrong types, infinity and NaN."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False, defer_build=True)
 
@@ -34,8 +36,8 @@ class PrecisionTarget(StrictModel):
         rows.
         rows: number of independent rows behind each class's threshold. Photos of one picture or product count as about
             one.
-        nodes: node above the classes in a tree of labels → threshold for the sum of its classes' probabilities. None:
-            the node is never a label. Of the nodes whose thresholds a row reaches, the lowest is the label.
+        nodes: node above the classes in a tree of labels → threshold for the sum of its classes' probabilities. A node
+            without a threshold is never a label. The lowest node whose threshold a row reaches is the label.
         level_coverage: expected share of all rows that are labelled at each level, classes first.
     """
 
@@ -58,7 +60,7 @@ class PrecisionTarget(StrictModel):
 class UnknownLimit(StrictModel):
     """The limit of the out-of-distribution score (output ``unknown``): rows with a higher score go to review.
 
-    ``kept`` is the share of known rows within the limit.
+    ``kept`` is the share of product photos within the limit.
     """
 
     score: Literal["distance"]
@@ -109,7 +111,7 @@ class Calibration(StrictModel):
         return next((target for target in self.targets if target.precision == self.precision), None)
 
     def ruling_thresholds(self, classes: int) -> Thresholds:
-        """The default target's thresholds. Without a default target all are None, and every photo goes to review."""
+        """The default target's thresholds. None for every class without a default target."""
         return self.ruling.thresholds if self.ruling else (None,) * classes
 
 
@@ -118,7 +120,8 @@ class Confidence(Calibration):
 
     Attributes:
         rows: number of photos behind these values.
-        out_of_fold: how many of these are training photos, predicted by networks that had not seen them.
+        out_of_fold: number of training photos among these photos, each predicted by a network that was not trained on
+            it.
     """
 
     rows: int

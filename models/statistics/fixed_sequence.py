@@ -1,27 +1,24 @@
 """Proves a precision for as many of the surest rows as possible, by fixed sequence testing.
 
 Sets of the surest rows are tested in a fixed order, from a small set to all rows, each with an exact binomial test.
-This sequence of tests is called a walk. It stops at the first set that fails. The largest set that passed is proved;
-the number of planned tests does not matter (Angelopoulos et al., "Learn then Test", 2021,
-https://arxiv.org/abs/2110.01052). To search for the largest set that passes would be multiple testing: that broke the
-promise in up to 28 of 100 data sets.
+This sequence of tests is called a walk. The walk stops at the first set that fails. The largest set that passed is
+proved, however many tests are planned (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052).
+A search for the largest set that passes (multiple testing) broke the promise in up to 28 of 100 data sets.
 
-Photos of one picture or product form a group. If a network is wrong on one photo of a group, it is likely wrong on the
-others. So a set with groups is worth fewer rows than it has. The test assumes the worst case: all rows of a group are
-right, or all are wrong. Then a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey
-Sampling", 1965), and the same share of them is right. Without groups this is the number of rows.
+Photos of one picture or product form a group. The test assumes that all rows of a group are right, or all are wrong. In
+this worst case, a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey Sampling",
+1965), and the same share of these rows is right. Without groups, a set is worth all of its rows.
 
-A walk begins at the set that would most likely pass if each row were right as often as its confidence says. Only
-confidences choose this set, never labels. So the order of the sets is fixed before any label is used, and the choice
-does not weaken the proof. (One number behind the confidences and the order of the rows was fitted to labels: the
-temperature.) Wrong confidences cost coverage, never the promise.
+A walk begins at the set that would most likely pass if each row were right as often as its confidence says. The choice
+of this set uses only confidences, never labels, and so does not weaken the proof. (Only the temperature, one number,
+was fitted to labels.) Wrong confidences cost coverage, never the promise.
 
-A target may take the set that a stricter target has proved. This breaks the target's promise if the stricter walk has
-passed a set whose precision is below the target. Of sets with such a precision, larger sets pass with lower
-probability. The smallest set that can pass has the fewest rows that prove the stricter target, all of them right. So
-the probability of a broken promise is at most ``target ** fewest(stricter)``. These probabilities are subtracted from
-the error probability of the target's own walk (Bonferroni's inequality). The probability that refused classes break the
-promise is also subtracted (:func:`budgets`).
+A target may use the set that a stricter target has proved. This breaks the target's promise only if the stricter walk
+has passed a set whose precision is below the target. Larger sets with a precision below the target pass less often than
+smaller sets. The smallest set that can pass has the fewest rows that prove the stricter target, and all of its rows are
+right. So the probability of a broken promise is at most ``target ** fewest(stricter)``. These probabilities are
+subtracted from the error probability of the target's own walk (Bonferroni's inequality). The probability that refused
+classes break the promise is also subtracted (:func:`budgets`).
 """
 
 import math
@@ -35,14 +32,16 @@ from models.statistics.confidence import TARGETS
 from models.statistics.intervals import MISTRUST
 
 OWN_MISTRUST: Final = 0.3
-"""Error probability of the test that the network's own rows must also pass, if rows of other networks prove a set."""
+"""Error probability of the additional test on the network's own rows, if rows of other networks prove a set."""
 _STEPS: Final = 20
-"""Each tested set has about 1/20 of all rows more than the set before."""
+"""Each tested set is larger than the previous set by about 1/20 of all rows."""
 _WRONG_LABELS: Final = 0.25
-"""To choose the first set of a walk, this share of the allowed errors is expected as wrong labels, in addition to the
-errors that the confidences expect. So a single wrong label does not end the walk."""
+"""Errors added to the expected errors in the choice of a walk's first set, as a share of the allowed errors.
+
+With this margin, a single wrong label does not end the walk.
+"""
 _REFUSALS: Final = 0.001
-"""Probability that any walk refuses, in any of its sets, a class that is as often right as the target demands."""
+"""Probability that a walk refuses a class whose precision reaches the target."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -59,7 +58,7 @@ def proved_rows(
     groups: Counts | None = None,
     begin_by_own: bool = False,
 ) -> int:
-    """Number of the surest rows that prove a precision; 0 if none do.
+    """Number of the surest rows that prove a precision; 0 without a proof.
 
     Args:
         falling: the confidence of each row, ``(n,)``, in falling order.
@@ -69,9 +68,8 @@ def proved_rows(
         own: which rows the network itself predicted, ``(n,)``. These rows must also prove the precision alone, with an
             error probability of 30%. None if the network predicted all rows.
         groups: the group of each row, ``(n,)``. None if every row shows a different picture and product.
-        begin_by_own: begin the walk where both tests (of all rows, and of own rows) are most likely to pass; otherwise
-            where the test of all rows is. For nodes above the classes, own rows may be so few that they fail in the
-            first sets of all rows.
+        begin_by_own: begin the walk where both the test of all rows and the test of own rows are most likely to pass.
+            By default, only the test of all rows counts.
 
     Returns:
         The size of the largest proved set. Rows of equal confidence stay together.
@@ -91,7 +89,7 @@ def proved_rows(
 
 
 def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
-    """For each number k up to n: the number of independent rows that the ``chosen`` of the first k are worth."""
+    """Number of independent rows that the ``chosen`` rows among the first k are worth, for each k from 0 to n."""
     among = groups[chosen]
     order = np.argsort(among, kind="stable")
     _, first, place = np.unique(among[order], return_index=True, return_inverse=True)
@@ -105,7 +103,7 @@ def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
 def _sizes(
     falling: npt.NDArray[np.floating], precision: float, mistrust: float, of_all: Rows, of_own: Rows | None
 ) -> Counts:
-    """The sizes of the tested sets, in rising order. The first depends on confidences and groups."""
+    """The sizes of the tested sets, in rising order."""
     total = len(falling)
     sizes = np.flatnonzero(of_all >= fewest(precision, mistrust)) + 1
     if not len(sizes):
@@ -128,9 +126,9 @@ def _power(rows: Rows, precision: float, mistrust: float, expected: Rows) -> Row
 
 
 def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
-    """Probability of this ``share`` of right rows or more, if each row is right with probability ``precision``.
+    """The probability of this ``share`` of right rows or more, if each row is right with probability ``precision``.
 
-    The upper tail of the binomial distribution, for fractional numbers of rows.
+    The upper tail of the binomial distribution, extended to fractional ``rows``.
     """
     from scipy.special import betainc
 
@@ -138,7 +136,10 @@ def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
 
 
 def budgets(share: float) -> Iterator[tuple[float, float]]:
-    """The targets with their walks' error probabilities, strictest first. The sum is ``share`` of MISTRUST."""
+    """Target → error probability of its walk, strictest target first.
+
+    The error probabilities add up to ``share`` of MISTRUST.
+    """
     mistrusts: dict[float, float] = {}
     for precision in reversed(TARGETS):
         stricter = sum(precision ** fewest(other, mistrust) for other, mistrust in mistrusts.items())
@@ -147,15 +148,15 @@ def budgets(share: float) -> Iterator[tuple[float, float]]:
 
 
 def fewest(precision: float, mistrust: float) -> int:
-    """The smallest number of rows that proves a precision, if all of them are right."""
+    """The smallest number of rows that proves a precision, if all of the rows are right."""
     return math.ceil(math.log(mistrust) / math.log(precision))
 
 
 def refused(guesses: Counts, right: Chosen, groups: Counts, precision: float, classes: int, share: float) -> Chosen:
     """Whether each class or node of a proved set is less precise than the target, ``bool (classes,)``.
 
-    Without these classes the rest of the set is at least as precise as the whole set, unless a class was refused by
-    mistake. This happens in at most a ``share`` of 0.1% of the data sets.
+    Without the refused classes, the set is at least as precise as before, unless a class was refused by mistake. Such a
+    mistake happens in at most ``share`` times 0.1% of the data sets.
     """
     wrong, counts = (np.bincount(labels, minlength=classes) for labels in (guesses[~right], guesses))
     (kinds, _), sizes = np.unique(np.stack([guesses, groups]), axis=1, return_counts=True)

@@ -1,9 +1,7 @@
-"""95% intervals of figures that were measured on some photos.
+"""95% intervals of measured figures.
 
-Promises use Clopper and Pearson's interval (Biometrika 26, 1934). It never promises too much, and agrees with the
-one-sided bound behind the thresholds.
-
-Figures that are not proportions get a bootstrap over rows (Efron, 1979).
+Proportions get Clopper and Pearson's interval (Biometrika 26, 1934), which agrees with the one-sided bound of the
+thresholds. Figures that are not proportions get a bootstrap over rows (Efron, 1979).
 """
 
 import math
@@ -25,29 +23,32 @@ _Z: Final = NormalDist().inv_cdf(1 - MISTRUST / 2)
 
 
 def proportion_interval(hits: float, rows: float) -> Interval:
-    """The two-sided 95% interval of a proportion. Without rows it is 0 to 1.
+    """The two-sided 95% interval of a proportion; 0 to 1 without rows.
 
-    ``hits`` and ``rows`` may be fractions: rows that depend on each other count less than 1 each.
+    ``hits`` and ``rows`` may be fractions, because dependent rows count less than 1 each.
     """
     return lower_bound(hits, rows, MISTRUST / 2), upper_bound(hits, rows, MISTRUST / 2)
 
 
 def lower_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
-    """One-sided lower Clopper-Pearson bound of a proportion. Wrong with probability ``mistrust``; 0 for 0 hits."""
+    """One-sided lower Clopper-Pearson bound of a proportion, wrong with probability ``mistrust``; 0 for 0 hits."""
     from scipy.stats import beta
 
     return float(beta.ppf(mistrust, hits, rows - hits + 1)) if hits else 0.0
 
 
 def upper_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
-    """One-sided upper Clopper-Pearson bound of a proportion. Wrong with probability ``mistrust``; 1 for all hits."""
+    """One-sided upper Clopper-Pearson bound of a proportion, wrong with probability ``mistrust``; 1 for all hits."""
     from scipy.stats import beta
 
     return float(beta.ppf(1 - mistrust, hits + 1, rows - hits)) if hits < rows else 1.0
 
 
 def exact_interval(hits: int, rows: int) -> Interval:
-    """:func:`proportion_interval` of whole rows without SciPy, which the base install lacks. Slow for many rows."""
+    """Like :func:`proportion_interval`, for whole numbers and without SciPy, which the base install lacks.
+
+    Slow for many rows.
+    """
     half = MISTRUST / 2
     low = _solved(lambda rate: _at_least(hits, rows, rate) < half) if hits else 0.0
     high = _solved(lambda rate: 1 - _at_least(hits + 1, rows, rate) > half) if hits < rows else 1.0
@@ -75,12 +76,12 @@ def _solved(is_below: Callable[[float], bool]) -> float:
 def difference_interval(more: float, less: float, rows: float) -> Interval:
     """The 95% interval of the difference between two proportions of the same rows, within -1 and 1.
 
-    Half a row is added to each of the four cells, so the interval has a width even if both agree on all rows. Source:
+    Half a row is added to each of the four cells, so the interval has a width even without any difference. Source:
     Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine
     24, 2005.
 
     ``more`` rows count only for the first proportion, ``less`` rows only for the second. ``rows``, at least one, is the
-    number of all rows. All three may be fractions: rows that depend on each other count less than 1 each.
+    number of all rows. ``more``, ``less`` and ``rows`` may be fractions, because dependent rows count less than 1 each.
     """
     total = rows + 2
     middle = (more - less) / total
@@ -99,9 +100,9 @@ class Paired:
     """The accuracy of challenger and champion on the same photos. Points are hundredths.
 
     Attributes:
-        won, lost: number of photos that only the challenger labels right, and that only the champion labels right.
-        points: accuracy of the challenger, less the champion's.
-        smallest_points: the smallest difference that this test detects in four of five cases.
+        won, lost: number of photos that only the challenger (only the champion) labels right.
+        points: accuracy of the challenger minus accuracy of the champion.
+        smallest_points: the smallest difference that the test detects in four of five cases.
     """
 
     photos: int
@@ -115,7 +116,7 @@ class Paired:
 
 
 def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.intp]) -> Paired | None:
-    """Compare two models by whether each photo is right, ``(n,)``. None without photos. ``groups``: numbers from 0."""
+    """Compare two models by their right answers, ``bool (n,)``. None without photos. ``groups`` are numbers from 0."""
     photos = len(champion)
     if not photos:
         return None
@@ -136,10 +137,9 @@ def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.int
 
 
 def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.intp]) -> float:
-    """How many photos are worth one independent photo.
+    """The design effect: how many photos are worth one independent photo.
 
-    It is 1 for independent photos. It is at most the mean of the photos' group sizes, and equal to this mean if all
-    differences are equal.
+    The design effect is 1 for independent photos, and at most the mean of the photos' group sizes.
     """
     sizes = np.bincount(groups)
     most = float((sizes**2).sum() / sizes.sum())
@@ -155,12 +155,9 @@ def smallest_difference(photos: float, discordant: float) -> float:
 
     Connor's formula for the sample size is solved for the difference, at the observed share of photos on which only one
     model is right ("Sample size for testing differences in proportions for the paired-sample design", Biometrics 43,
-    1987). Half a photo is added to each cell, as
-    in :func:`difference_interval`, so the result is above 0 even if both models agree on every photo. The difference
-    cannot exceed the discordance.
-
-    ``photos`` is the number of independent photos. ``discordant`` is the number of photos that exactly one model labels
-    right. The result is a share. 1 means that there are too few photos to detect any difference.
+    1987). Half a photo is added to each cell, as in :func:`difference_interval`, so the result is above 0 even if both
+    models agree on every photo. ``photos``: number of independent photos. ``discordant``: number of photos that exactly
+    one model labels right. The result is a share; 1 means too few photos to detect any difference.
     """
     from scipy.optimize import brentq
 

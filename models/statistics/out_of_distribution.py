@@ -1,15 +1,14 @@
 """The out-of-distribution score of a photo: the higher the score, the less the photo looks like the products.
 
 The score is the distance of the features from the nearest class mean (Mahalanobis: Lee et al., 2018,
-https://arxiv.org/abs/1807.03888), less their distance from the mean of all photos (relative: Ren et al., 2021,
-https://arxiv.org/abs/2106.09022). "All photos" include known photos without a product (outliers), if there are any: new
-photos that look like outliers are then near the mean of all photos, and far from the classes. To learn from outliers is
-called outlier exposure (Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606). Here outliers change only the score,
-not the network.
+https://arxiv.org/abs/1807.03888), minus their distance from the mean of all photos (relative: Ren et al., 2021,
+https://arxiv.org/abs/2106.09022). "All photos" include known photos without a product (outliers). So new photos that
+look like outliers are near the mean of all photos, and far from the classes. Learning from outliers is called outlier
+exposure (Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606). In Hangtag, outliers change only the score, not the
+network.
 
-The score is fitted on training photos: there are many, and they show each class in many ways. The limit is set on
-product photos that the network was not trained on, because they have higher scores than training photos. A limit that
-passed 95% of the training photos sent 13% of new photos of the same classes to review, even with frozen features.
+The score is fitted on the training photos, which are many and varied. The limit is set on product photos that the
+network was not trained on, because such photos have higher scores than training photos.
 """
 
 import math
@@ -26,17 +25,17 @@ from models.statistics.confidence import UnknownLimit
 KEPT: Final = 0.95
 """Share of product photos that stay within the limit."""
 _DIRECTIONS: Final = 512
-"""Number of principal directions in which features are compared. It limits the size of the stored arrays."""
+"""Number of principal directions in which features are compared. Limits the size of the stored arrays."""
 _SHRINKAGE: Final = 0.2
 _CELLS_AT_ONCE: Final = 4_000_000
 SHORTEST: Final = 1e-12
-"""The shortest feature vector that has a direction."""
+"""The smallest length of a feature vector that is not treated as zero."""
 _SMALLEST_SHARE: Final = 0.01
 _SMALLEST: Final = 1e-6
 """The smallest variance along a direction, for features of length 1. Smaller values are float32 rounding errors."""
 _LEAST_SIZE: Final = 0.01
 _OUTLIERS_WEIGH: Final = 0.2
-"""The largest weight of outliers in the mean of all photos. More weight detects fewer outliers of other kinds."""
+"""The largest weight of outliers in the mean of all photos. A larger weight detects fewer outliers of unknown kinds."""
 _HALF_OF_THAT: Final = 20
 """The number of outliers that get half of ``_OUTLIERS_WEIGH``."""
 _ARRAYS: Final = ("mean", "within", "centres", "overall")
@@ -82,12 +81,12 @@ class DistanceHead:
 
     @classmethod
     def read(cls, file: BinaryIO) -> Self:
-        """Read a file of :meth:`write`. InputError if the file is damaged or something else."""
+        """Read a file of :meth:`write`. Raises InputError."""
         try:
             with np.load(file, allow_pickle=False) as arrays:
                 head = cls(*(arrays[name] for name in _ARRAYS))
         except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            msg = f"Expected the arrays of an unknown score in unknown.npz, but it is damaged ({error}); train again."
+            msg = f"Expected the arrays of an unknown score, but unknown.npz is damaged ({error}); train again."
             raise InputError(msg) from error
         head._check()
         return head
@@ -108,13 +107,13 @@ class DistanceHead:
 def fit_distance(
     features: Floats, labels: npt.NDArray[np.integer], outliers: Floats | None = None, *, relative: bool = True
 ) -> DistanceHead:
-    """Fit the distance on the features of known photos, and of outliers if there are any.
+    """Fit the distance on the features of product photos and of outliers, if any.
 
-    The covariances are shrunk towards a multiple of the identity, more so with fewer rows. So they can be inverted even
-    with fewer rows than features, with one photo per class, or with constant features.
+    The covariances are shrunk towards a multiple of the identity, more with fewer rows. So the covariances can be
+    inverted even with fewer rows than features.
 
     ``features`` are ``(n, D)``, with n at least 1, of photos of known classes; ``labels`` are their class indices
-    ``(n,)``. ``outliers`` are ``(m, D)``, of photos of other things. ``relative``: whether the distance from the mean
+    ``(n,)``. ``outliers`` are ``(m, D)``, of photos without a product. ``relative``: whether the distance from the mean
     of all photos is subtracted.
     """
     unit = _unit(features if outliers is None else np.concatenate([features, outliers]))
@@ -143,7 +142,7 @@ def fit_distance(
 
 @dataclass(frozen=True)
 class OutOfDistribution:
-    """A fitted out-of-distribution score and its limit. A photo above the limit shows no known product."""
+    """A fitted out-of-distribution score and its limit. A photo above the limit probably shows no known product."""
 
     head: DistanceHead
     limit: float
@@ -171,21 +170,17 @@ def fit_out_of_distribution(
 
 
 def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float:
-    """The limit within which a known row is with probability ``kept`` or more, for any distribution of scores.
+    """The limit that the score of a new product photo does not exceed with probability ``kept`` or more.
 
-    Of n scores, the limit is the ``ceil((n + 1) kept)``-th smallest, the quantile of conformal prediction (Vovk et al.,
-    2005). Fewer than 19 scores (for 0.95) cannot promise this probability: then the limit is the largest score. The
-    scores, at least one, are of known photos that trained neither the network nor the score.
+    The limit is the ``ceil((n + 1) kept)``-th smallest of n scores, the quantile of conformal prediction (Vovk et al.,
+    2005). With too few scores (for 0.95: fewer than 19), the limit is the largest score, without this guarantee. The
+    scores, at least one, are of product photos outside the training of the network and the score.
     """
     return float(np.sort(scores)[_rank(len(scores), kept) - 1])
 
 
 def expected_within(rows: int, kept: float = KEPT) -> float:
-    """The expected share of new known rows within the limit that :func:`unknown_limit` sets on ``rows`` scores.
-
-    A larger share of the ``rows`` scores themselves is within the limit: for example all scores if there are fewer than
-    39.
-    """
+    """The expected share of new product photos within the limit that :func:`unknown_limit` sets on ``rows`` scores."""
     return _rank(rows, kept) / (rows + 1)
 
 
@@ -232,9 +227,8 @@ def relative_difference(
 ) -> npt.NDArray[np.float64]:
     """Relative differences of out-of-distribution scores ``(n,)``; infinity for NaN.
 
-    A score may be near 0 by chance. So each difference is divided by the largest of the score, the limit, and the
-    median of all expected scores (absolute values), and by at least 0.01. For a network that has learned nothing, all
-    scores are nearly equal and differ only by rounding.
+    A score may be near 0 by chance. So each difference is divided by the largest of four numbers: the score, the limit,
+    the median of all expected scores (absolute values), and 0.01.
     """
     if not len(expected):
         return np.zeros(0)

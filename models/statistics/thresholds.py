@@ -1,26 +1,25 @@
 """Finds a threshold for each class that keeps a target precision, on photos outside the training.
 
-The promise: of the rows that are labelled by a target's thresholds, the target's share is right. The promise is broken
-in at most 5% of data sets (MISTRUST). Rows beyond the unknown limit go to review. The other rows are sorted by
+The promise: the labels that reach a target's thresholds are right at least as often as the target says. The promise is
+broken in at most 5% of data sets (MISTRUST). Rows beyond the unknown limit go to review. The other rows are sorted by
 confidence. The largest set of the surest rows that passes an exact test gives the threshold; see
-:mod:`models.statistics.fixed_sequence` for the proof. A target may take the set of a stricter target.
+:mod:`models.statistics.fixed_sequence` for the proof.
 
-Classes may be leaves of a tree. If a row's class is not sure enough, the row is labelled with the lowest sure node
-above the class. Levels are proved one after the other, from the classes up. The test of a level is on the rows within
-the unknown limit that no lower level labels. These rows are sorted by the probability of the node above their likeliest
-class. A row is right if that node is above its true class. Half of the error probability of 5% is spent on the classes.
-The levels above the classes share the other half equally. By Bonferroni's inequality at least one level breaks its
-promise in at most 5% of data sets. If all levels keep their promise, so do all labels together.
+Classes may be leaves of a tree. If a row's class is below its threshold, the row is labelled with the lowest node above
+the class that reaches its threshold. Levels are proved in order, from the classes up. A level is tested on the rows
+within the unknown limit that no lower level labels, sorted by the probability of the node above their likeliest class.
+A row is right if that node is above its true class. Half of the error probability of 5% is spent on the classes. The
+levels above the classes share the other half equally. By Bonferroni's inequality, a level breaks its promise in at most
+5% of data sets. If every level keeps its promise, all labels together keep the promise.
 
-The labels of the lower level decide which rows the next level tests. This does not raise the error probability, for the
-following reason. With fixed confidences, a walk on the lower level ends because the labelled rows were right often
-enough and the next rows were not. The first fact is independent of all other rows. The second fact makes a pass on the
-next level less likely, never more: rows that are wrong on the lower level are not more often right on the next
-(Harris's inequality, 1960: an event that right rows favour and an event that wrong rows favour are not positively
-correlated). Rows of a refused class are the exception: they passed the lower level, and are tested again on the next.
-Their refusal makes them even less likely to be right.
+The labels of the lower level decide which rows the next level tests. This dependence does not raise the error
+probability, for the following reason. With fixed confidences, a walk on the lower level ends because the labelled rows
+were right often enough and the next rows were not. The first fact is independent of all other rows. The second fact can
+only lower the probability that the next level passes, because rows that are wrong on the lower level are not more often
+right on the next level (Harris's inequality, 1960). Rows of a refused class are the exception: such rows passed the
+lower level, and are tested again on the next level. The refusal makes these rows even less likely to be right.
 
-``benchmarks/promises.py`` measures broken promises and coverage. ``benchmarks/trees.py`` does the same for trees.
+``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure broken promises and coverage.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +40,7 @@ from models.whole_file import read_arrays
 
 _DEFAULT: Final = 0.95
 _OF_CLASSES: Final = 0.5
-"""Share of the error probability that is spent on the classes of a tree. The rest is spent on the levels above."""
+"""Share of the error probability for the classes of a tree. The levels above the classes share the rest."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -65,7 +64,7 @@ class HeldOutLogits:
 
     @classmethod
     def read(cls, path: Path, advice: str = "train again") -> Self:
-        """Read an array file of :func:`write_arrays`. InputError, with ``advice``, if the file is damaged."""
+        """Read an array file of :func:`write_arrays`. Raises InputError with ``advice`` for a damaged file."""
         what = "the predictions of a fold's network"
         return cls(**read_arrays(path, what, "logits", "labels", "known", "groups", advice=advice))
 
@@ -82,8 +81,8 @@ class HeldOutRows:
     Attributes:
         probabilities: calibrated, ``float32 (n, classes)``.
         labels: class indices ``(n,)``.
-        known: whether the row's unknown score is within the limit, ``bool (n,)``. Other rows always go to review, and
-            count only for coverage.
+        known: whether the row's unknown score is within the limit, ``bool (n,)``. Rows above the limit always go to
+            review, and count only for coverage.
         groups: a number below n for each row, ``(n,)``. Photos of one picture or product have the same number.
     """
 
@@ -103,10 +102,10 @@ def fit_confidence(
 ) -> Confidence:
     """Fit the temperature, and find the thresholds of every target.
 
-    ``validation`` is from the network itself. ``folds`` are from other networks that were trained without these photos.
-    Each network has its own temperature. With ``cv`` the folds are full trainings: then all rows count as the network's
-    own, with one temperature. ``unknown`` is the network's limit, set on the ``validation`` rows. Coverages take into
-    account that some new photos will be above this limit.
+    ``validation`` is predicted by the network itself. ``folds`` are predicted by other networks, trained without these
+    photos, each with its own temperature. With ``cv`` the folds are full trainings, so all rows count as the network's
+    own, with one temperature. ``unknown`` is the network's limit, set on the ``validation`` rows. Coverages account for
+    new photos above this limit.
     """
     within = expected_within(len(validation.labels)) if unknown else None
     out_of_fold = sum(len(fold.labels) for fold in folds)
@@ -135,22 +134,20 @@ def precision_targets(
     within: float | None = None,
     tree: Taxonomy | None = None,
 ) -> tuple[PrecisionTarget, ...]:
-    """Find the thresholds of every target in TARGETS, in that order. Coverages are of the network's own rows.
+    """Find the thresholds of every target in TARGETS, in that order.
 
-    ``within`` is the expected share of new known rows within the unknown limit. None means the share of the network's
-    own rows. That share is too high if the limit was set on these rows, and so are the coverages.
+    Coverages are of the network's own rows. ``within`` is the expected share of new product photos within the unknown
+    limit. By default, ``within`` is the share of the network's own rows, which is too high if the limit was set on
+    these rows. All classes share a threshold. A class is refused if its rows above the threshold show a precision below
+    the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class go to review. No
+    promise is made for a single class. A target covers at least as much as a stricter target. The nodes of each level
+    of a ``tree`` follow the same rules.
 
-    All classes share a threshold. A class is refused if its rows above the threshold show a precision below the target.
-    Otherwise large and easy classes would hide a bad class. All rows of a refused class go to review. A single class
-    has no promise of its own. A target covers at least as much as a stricter target. The same holds for the nodes of
-    each level of a ``tree``.
-
-    ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. Then the proof
-    uses all rows together, and relies on their calibration: at equal confidence, rows of all networks must be right
-    equally often. In addition, the network's own rows must prove each set alone, with an error probability of 30%. In
-    simulations with a network far surer of wrong rows than the other networks, the promise of 0.98 was broken in 14% of
-    the data sets; with a somewhat surer network, in 2%. With an error probability of 50% in place of 30%, it was broken
-    in 25% and 5%.
+    ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. With
+    ``others``, the proof uses all rows together, and assumes that rows of equal confidence are right equally often for
+    all networks. In addition, the network's own rows must prove each set alone, with an error probability of 30%. In
+    simulations with an overconfident network, the promise of 0.98 was broken in 14% of the data sets; with a slightly
+    overconfident network, in 2%.
     """
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
@@ -170,7 +167,7 @@ def precision_targets(
 
 
 def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
-    """Number the groups of all parts. No group is in two parts: a split keeps each group whole."""
+    """The groups of all ``parts``, with different numbers in different parts."""
     first = np.cumsum([0, *(len(part.groups) for part in parts)])
     return np.concatenate([part.groups + start for part, start in zip(parts, first[:-1], strict=True)])
 
@@ -181,7 +178,10 @@ def _reach(target: PrecisionTarget) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Pool:
-    """The rows of all networks within the unknown limits. ``own``: rows of the network itself; None if all."""
+    """The rows of all networks within the unknown limits.
+
+    ``own``: whether a row is of the network itself; None if all rows are.
+    """
 
     rows: HeldOutRows
     own: Chosen | None
@@ -205,7 +205,7 @@ class _Level:
         right: whether this class or node is true.
         confidence: the probability of this class or node.
         groups: the group of each row's photo; see :class:`HeldOutRows`.
-        own: whether the network itself predicted the row. None if it predicted all rows.
+        own: whether the network itself predicted the row. None if the network predicted all rows.
     """
 
     kinds: Counts
@@ -224,7 +224,7 @@ class _Level:
         )
 
     def thresholds(self, rows: int, precision: float, kinds: int, share: float) -> Thresholds:
-        """For each class or node the lowest confidence of the proved set. None for a refused class or node."""
+        """The lowest confidence of the proved set, for each class or node. None for a refused class or node."""
         limit = min(1.0, float(self.confidence[rows - 1])) if rows else None
         out = refused(self.kinds[:rows], self.right[:rows], self.groups[:rows], precision, kinds, share)
         return tuple(None if no else limit for no in out)
@@ -281,10 +281,9 @@ def label_levels(
     nodes: Mapping[str, float | None],
     tree: Taxonomy | None,
 ) -> Counts:
-    """The level at which each row is labelled without review, ``(n,)``: 0 for a class, 1 and more for a node.
+    """The level of each row's label, ``(n,)``: 0 for a class, 1 and more for a node, -1 if the row goes to review.
 
-    -1: the row goes to review. ``probabilities`` and ``known`` are as in :func:`automatic`. A level whose ``nodes`` are
-    missing labels no row.
+    ``probabilities`` and ``known`` are as in :func:`automatic`. A level without ``nodes`` labels no row.
     """
     levels = np.where(automatic(probabilities, known, thresholds), 0, REVIEW)
     if tree is None or not nodes:
@@ -299,18 +298,18 @@ def label_levels(
 
 
 def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
-    """The default target: 0.95, or the highest lower target that labels any rows. None if there is none."""
+    """The default target: 0.95, or the next lower target that labels any rows. None if no target labels any rows."""
     reached = [row.precision for row in targets if row.coverage > 0 and row.precision <= _DEFAULT]
     return max(reached, default=None)
 
 
 def fewest_rows(precision: float, *, tree: bool = False) -> int:
-    """The fewest rows that prove a target, if all of them are right: 152 for 0.98, or 185 with a ``tree``."""
+    """The fewest rows that prove a target, if all of these rows are right: 152 for 0.98, or 185 with a ``tree``."""
     return fewest(precision, dict(budgets(_OF_CLASSES if tree else 1.0))[precision])
 
 
 def fewest_own_rows(precision: float) -> int:
-    """The fewest rows of the network itself that confirm a proof by other networks' rows, if all of them are right."""
+    """The fewest rows of the network itself that confirm a proof by other networks' rows, if all are right."""
     return fewest(precision, OWN_MISTRUST)
 
 

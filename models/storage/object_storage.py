@@ -27,7 +27,7 @@ ATTEMPTS: Final = 5
 
 _SCHEME: Final = "s3://"
 _PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-_NO_KEY: Final = ("NoSuchKey", "404")  # the answer to a HEAD contains only the number
+_NO_KEY: Final = ("NoSuchKey", "404")  # the answer to a HEAD contains only the status number
 _KEY_TAKEN: Final = ("PreconditionFailed", "412")
 _CONFLICT: Final = ("ConditionalRequestConflict", "OperationAborted", "409")
 _CUT_SHORT: Final = (ClientPayloadError, IncompleteReadError, ResponseStreamingError)
@@ -36,7 +36,7 @@ _Answer = TypeVar("_Answer")
 
 
 class _PassingError(StorageError):
-    """Faults that botocore should retry but does not: another writer of the same key, an incomplete answer."""
+    """Faults that botocore does not retry by itself: another writer of the same key, an incomplete answer."""
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,7 @@ class _Connection:
 
     Attributes:
         files: the file system of s3fs, which connects on first use, from any thread.
-        buckets: names of buckets that have answered. If one of their keys is missing, the bucket itself need not be
-            checked.
+        buckets: names of buckets that exist.
     """
 
     files: S3FileSystem
@@ -83,7 +82,7 @@ def _filesystem() -> S3FileSystem:
 
 
 def _expect_nothing(params: dict[str, Any], **_: object) -> None:
-    """Send a PUT at once. aiohttp may wait forever for ``100 Continue`` (seen with 3.14)."""
+    """Send a PUT without ``Expect``, because aiohttp 3.14 may wait forever for ``100 Continue``."""
     params["headers"].pop("Expect", None)
 
 
@@ -92,7 +91,7 @@ class ObjectStorage:
     """A folder of an S3 bucket, or a whole bucket. The server must support conditional writes (``If-None-Match``).
 
     Temporary faults (timeouts, 500, 503, incomplete answers) are retried. A remaining fault raises ``StorageError``.
-    InputError if the URL is not ``s3://bucket/folder``.
+    Raises InputError for a URL that is not ``s3://bucket/folder``.
     """
 
     url: str
@@ -111,7 +110,10 @@ class ObjectStorage:
 
     @property
     def scratch(self) -> Path:
-        """``$XDG_CACHE_HOME/hangtag/jobs/<digest of the URL>``, or the same in ``~/.cache``. Made if missing."""
+        """``$XDG_CACHE_HOME/hangtag/jobs/<digest of the URL>``, or the same path under ``~/.cache``.
+
+        Created if missing.
+        """
         folder = default_cache() / "jobs" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -123,7 +125,7 @@ class ObjectStorage:
     def commit(self, key: str, data: bytes) -> bool:
         """See :meth:`Storage.commit`. Sends one PUT that fails if the key exists.
 
-        The object's metadata name its writer. If the answer to a PUT is lost, the next try recognizes its own object.
+        If the answer to a PUT is lost, the next try recognizes its own object by the metadata.
         """
         writer = uuid.uuid4().hex
         try:
@@ -174,7 +176,7 @@ class ObjectStorage:
         return here
 
     def on_disk(self, _folder: str) -> None:
-        """None: S3 is not on a disk."""
+        """None, because S3 is not on a disk."""
 
     def exists(self, key: str) -> bool:
         """See :meth:`Storage.exists`."""
@@ -252,7 +254,7 @@ class ObjectStorage:
         return writer
 
     def _check_bucket(self) -> None:
-        """Raise if the bucket is missing. For a HEAD, a missing key and a missing bucket give the same answer."""
+        """Raise an error for a missing bucket. A HEAD cannot tell a missing bucket from a missing key."""
         buckets, bucket = _connection().buckets, self._path("").partition("/")[0]
         if bucket not in buckets:
             next(self._pages(""))
@@ -261,7 +263,7 @@ class ObjectStorage:
     def _pages(self, folder: str, *, deep: bool = False) -> Iterator[dict[str, Any]]:
         """S3's listings of a folder, 1,000 keys each. ``deep``: with all sub-folders.
 
-        s3fs would send two requests to list a folder, and keep all keys in memory.
+        s3fs would send two requests per folder, and keep all keys in memory.
         """
         parameters: dict[str, object] = {"Prefix": self._prefix(folder)}
         if not deep:

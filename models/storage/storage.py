@@ -25,7 +25,7 @@ class Storage(Protocol):
     """Stores bytes under keys, for jobs and registries. Keys are relative paths with ``/``."""
 
     def __hash__(self) -> int:
-        """Storages of one place are equal, so they can be keys of a cache."""
+        """Storages of the same place are equal, so a storage can be the key of a cache."""
 
     @property
     def place(self) -> str:
@@ -33,13 +33,13 @@ class Storage(Protocol):
 
     @property
     def scratch(self) -> Path:
-        """A folder on this machine for local files, such as the markers of chunks that are being labelled."""
+        """A folder on this machine for local files, such as lock files."""
 
     def commit(self, key: str, data: bytes) -> bool:
         """Write ``data`` under ``key``, all of it or nothing.
 
         Returns:
-            Whether this call wrote the data. ``False`` if the key existed already; then its data stays.
+            Whether this call wrote the data. Existing data under ``key`` is not changed.
         """
 
     def replace(self, key: str, data: bytes) -> None:
@@ -58,12 +58,13 @@ class Storage(Protocol):
         """The bytes under ``key``. Raises ``FileNotFoundError``."""
 
     def source(self, key: str) -> Path | BinaryIO:
-        """The bytes under ``key``, in a form that pyarrow opens. Reading may also raise ``FileNotFoundError``."""
+        """The bytes under ``key``, in a form that pyarrow opens. A later read may raise ``FileNotFoundError``."""
 
     def local(self, key: str, folder: Path) -> Path:
-        """A local file with the bytes under ``key``. Raises ``FileNotFoundError``, possibly only on reading.
+        """A local file with the bytes under ``key``.
 
-        The bytes under this key must never change. Remote bytes are copied into ``folder`` once.
+        Raises ``FileNotFoundError``, possibly only at the first read. The bytes under this key must never change.
+        Remote bytes are copied into ``folder`` once.
         """
 
     def on_disk(self, folder: str) -> Path | None:
@@ -76,7 +77,7 @@ class Storage(Protocol):
         """The keys directly under ``folder``, in no order. Empty if the folder does not exist."""
 
     def names(self, folder: str) -> list[str]:
-        """The names of :meth:`entries`. Faster than :meth:`entries` if the storage looks up times separately."""
+        """The names of :meth:`entries`, without the times. Faster on a disk."""
 
     def folders(self) -> list[str]:
         """Names of the folders directly under the root, in order."""
@@ -104,7 +105,7 @@ class FolderStorage:
 
     @property
     def scratch(self) -> Path:
-        """The folder itself, so that machines with a shared disk see each other's files."""
+        """The folder itself. Machines with a shared disk see each other's files."""
         return self.root
 
     def commit(self, key: str, data: bytes) -> bool:

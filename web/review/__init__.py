@@ -1,1 +1,1 @@
-"""Review: the rows of a job that need a person, as questions; leases of questions to reviewers; and answers."""
+"""Review: the photos of a job that need a person, their leases to reviewers, and the answers."""

@@ -1,4 +1,4 @@
-"""A job's rows for review as questions, one per distinct photo. 200,000 take some tens of megabytes as columns."""
+"""The photos of a job that need review. Each distinct photo is a question."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -43,16 +43,17 @@ _EXAMPLES: Final = 3
 
 @dataclass(frozen=True)
 class Questions:
-    """Questions in the order of the catalogue. A question is the index of its row in ``table``.
+    """The distinct photos for review, in the order of the catalogue. A question is the index of a row of ``table``.
 
     Attributes:
         table: one row per question, with the result's columns, ``row`` (the photo's first row in the catalogue, from
-            0), ``rows`` and ``products`` (how many have the photo), ``catalogue_class`` (given by the catalogue) and
-            ``row_label`` (the label in the result). ``label`` is always a class, because reviewers give classes;
+            0), ``rows`` and ``products`` (the numbers of rows and products with this photo), ``catalogue_class`` (the
+            catalogue's own class) and ``row_label`` (the label in the result). ``label`` is always a class;
             ``row_label`` may be a node above the classes.
         classes: the model's classes, in the model's order.
         examples: class → rows labeled with this class, surest first.
-        catalogue_column: the column of the catalogue that has classes, or ``folder``. None without classes.
+        catalogue_column: the column of the catalogue with the classes, or ``folder``. None if the catalogue has no
+            classes.
         bundle: the model's bundle, if it is on this machine.
         parents: the model's tree of labels, label → parent. Empty without a tree.
     """
@@ -116,15 +117,15 @@ class Questions:
 
     @cached_property
     def draw(self) -> npt.NDArray[np.float64]:
-        """A number from 0 to 1 that depends only on the photo's bytes. Used to select a part of the questions."""
+        """A pseudo-random number from 0 to 1 that depends only on the photo's bytes."""
         return np.array([int(sha256[:12], 16) / 16**12 for sha256 in self.by_sha256], dtype=np.float64)
 
 
 def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
-    """Read the results of a job so far. Raises JobError.
+    """Read the rows for review of a job, which may be unfinished. Raises JobError.
 
     Args:
-        job: may still be running.
+        job: a finished or a running job.
         rows: numbers of the rows to review (from 0). Failed rows are left out. Default: all rows with the status
         review.
     """
@@ -196,7 +197,7 @@ def _distinct(table: pa.Table) -> pa.Table:
 
 
 def bundle_of(job: Job) -> Bundle | None:
-    """The bundle of a job's model, at its first place or in the folder of jobs. None if it is gone or a single file."""
+    """The bundle of a job's model, at the original path or in the folder of jobs. None if neither exists."""
     pin = job.model
     for folder in (Path(pin.path), job.home.scratch.parent / "_bundles" / pin.digest):
         with suppress(HangtagError, OSError):
@@ -216,7 +217,7 @@ def _named_classes(job: Job) -> tuple[str, ...]:
 
 
 class _Examples:
-    """The surest labeled rows of each class. Equal photos are equally sure, so only one of them counts."""
+    """The surest labeled rows of each class. Equal photos count once."""
 
     def __init__(self) -> None:
         self._best: dict[str, dict[float, int]] = {}
@@ -238,10 +239,10 @@ class _Examples:
 
 
 class _CatalogueClasses:
-    """The classes that the catalogue itself gives: in a column, or as names of the photos' folders.
+    """The catalogue's own classes: in a column, or as names of the photos' folders.
 
     Args:
-        job: its first chunk decides which column has the classes.
+        job: the first chunk of this job decides which column contains the classes.
         classes: the model's classes.
     """
 

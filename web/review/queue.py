@@ -1,4 +1,4 @@
-"""Gives questions to reviewers: orders, leases, second opinions, progress."""
+"""Gives photos ("questions") to reviewers: orders, leases, second opinions, progress."""
 
 import threading
 import time
@@ -17,14 +17,14 @@ from web.review.questions import Questions
 
 LEASE_S: Final = 300.0
 _PAUSE_S: Final = 120.0
-"""Seconds. A longer time between two answers is a pause, and does not count for the speed."""
+"""Seconds. A longer time between two answers is a pause, which does not count for the speed."""
 _RECENT: Final = 200
 
 _Mask = npt.NDArray[np.bool_]
 
 
 class Order(StrEnum):
-    """The order of questions."""
+    """The order in which reviewers get photos."""
 
     LEAST_SURE = "least_sure"
     MOST_VALUABLE = "most_valuable"
@@ -35,11 +35,11 @@ class Order(StrEnum):
 
 @dataclass(frozen=True)
 class Choice:
-    """The questions that a reviewer wants.
+    """The photos that a reviewer wants.
 
     Attributes:
         label: only photos with this predicted class.
-        second: share of the questions that two people answer, from 0 to 1.
+        second: share of the photos that two people review, from 0 to 1.
     """
 
     order: Order = Order.LEAST_SURE
@@ -53,15 +53,14 @@ class Progress:
 
     Attributes:
         questions: number of distinct photos. ``rows`` is the number of the catalogue's rows with these photos.
-        done: number of settled questions. ``rows_done`` is the number of rows with the photos of settled questions.
-        left: number of open questions for this reviewer.
+        done: number of settled photos. ``rows_done`` is the number of rows with settled photos.
+        left: number of remaining photos for this reviewer.
         mine: number of this reviewer's answers.
         an_hour: answers per hour at this reviewer's latest speed. None before the third answer.
         seconds_left: remaining time at the speed of ``an_hour``.
-        right: share of the answered questions whose guess was right.
-        twice: number of questions that two people answered. ``agreed``: on how many of these questions the first
-            answers were equal.
-        disputed: number of questions on which reviewers disagree.
+        right: share of the reviewed photos whose guess was right.
+        twice: number of photos that two people reviewed. ``agreed``: number of these photos with equal first answers.
+        disputed: number of photos on which reviewers disagree.
     """
 
     questions: int
@@ -93,7 +92,7 @@ def _keys(questions: Questions, order: Order) -> tuple[npt.NDArray[np.generic], 
 
 
 class ReviewQueue:
-    """The questions of one job, with leases and answers. Thread-safe. ``clock`` returns seconds since 1970."""
+    """The photos for review of one job, with leases and answers. Thread-safe. ``clock`` returns seconds since 1970."""
 
     def __init__(self, questions: Questions, clock: Callable[[], float] = time.time) -> None:
         self._questions, self._clock = questions, clock
@@ -104,7 +103,7 @@ class ReviewQueue:
         self.restore(())
 
     def restore(self, statements: Iterable[Vote]) -> None:
-        """Replace all statements by new ones, which must be sorted by time. Leases stay."""
+        """Replace all answers. ``statements`` must be sorted by time. Leases do not change."""
         with self._lock:
             count = len(self._questions)
             self._statements: defaultdict[int, dict[str, list[Vote]]] = defaultdict(dict)
@@ -126,13 +125,13 @@ class ReviewQueue:
                 self._skipped[reviewer] = {places[place]: None for place in skipped if place in places}
 
     def take(self, reviewer: str, tab: str, choice: Choice, most: int) -> list[int]:
-        """Lease the next questions. Other reviewers do not get them until the leases end.
+        """Lease the next photos to a browser tab. No other reviewer gets a leased photo.
 
         Args:
-            reviewer: gets each question once, and again if other reviewers disagree.
-            tab: the browser tab. It has its own leases, and gets each question once.
+            reviewer: gets each photo once, and again if other reviewers disagree.
+            tab: the browser tab, which gets each photo once.
             choice: the reviewer's choice.
-            most: the largest number of questions.
+            most: the largest number of photos.
         """
         with self._lock:
             now = self._clock()
@@ -177,19 +176,19 @@ class ReviewQueue:
             }
 
     def release(self, tab: str) -> None:
-        """End the leases of a tab that shows no question."""
+        """End the leases of a tab that shows no photo."""
         with self._lock:
             self._leases = {place: lease for place, lease in self._leases.items() if lease[0] != tab}
 
     def hold(self, question: int, tab: str) -> None:
-        """Lease a question again to a tab that shows it, unless another tab has the lease."""
+        """Renew the lease of a photo that a tab shows, unless another tab has a lease."""
         with self._lock:
             now = self._clock()
             if self._leases.get(question, ("", 0.0))[1] <= now:
                 self._leases[question] = (tab, now + LEASE_S)
 
     def elsewhere(self, reviewer: str, tab: str, choice: Choice) -> int:
-        """Number of questions for this reviewer that are leased to other tabs."""
+        """Number of photos for this reviewer that are leased to other tabs."""
         with self._lock:
             now = self._clock()
             askable = self._askable(reviewer, choice)
@@ -197,21 +196,21 @@ class ReviewQueue:
             return sum(bool(askable[place]) for place, (holder, until) in leases if holder != tab and until > now)
 
     def skip(self, question: int, reviewer: str) -> None:
-        """Move a question to the end of this reviewer's questions."""
+        """Move a photo to the end of this reviewer's photos."""
         with self._lock:
             self._skipped[reviewer].pop(question, None)
             self._skipped[reviewer][question] = None
             self._leases.pop(question, None)
 
     def unskip(self, question: int, reviewer: str) -> bool:
-        """Undo a skip. False if this reviewer has answered the question since the skip."""
+        """Undo a skip. False if this reviewer has reviewed the photo since the skip."""
         with self._lock:
             skipped = question in self._skipped[reviewer]
             self._skipped[reviewer].pop(question, None)
             return skipped
 
     def add(self, statement: Vote) -> None:
-        """Add a reviewer's statement. Statements on photos of other jobs are ignored."""
+        """Add an answer. Answers for photos of other jobs are ignored."""
         place = self._questions.by_sha256.get(statement.sha256)
         if place is None:
             return
@@ -223,7 +222,7 @@ class ReviewQueue:
             self._count(place, statement.reviewer)
 
     def remove(self, statement: Vote) -> None:
-        """Remove a withdrawn statement."""
+        """Remove a withdrawn answer."""
         place = self._questions.by_sha256[statement.sha256]
         with self._lock:
             own = self._statements[place].get(statement.reviewer, [])
@@ -243,7 +242,7 @@ class ReviewQueue:
         self._right[place] = len(last) == 1 and self._questions.is_right(place, label)
 
     def statements(self, question: int) -> dict[str, Vote]:
-        """Reviewer → latest statement on a question."""
+        """Reviewer → latest answer for a photo."""
         with self._lock:
             return {reviewer: statements[-1] for reviewer, statements in self._statements[question].items()}
 

@@ -1,4 +1,4 @@
-"""Reviews of jobs. Each review is loaded once. An answer is stored in ``corrections.csv`` before it is counted."""
+"""Reviews of jobs. Answers are stored in ``corrections.csv`` before they are counted."""
 
 import threading
 import time
@@ -34,7 +34,7 @@ from worker.results.audit import audit_sample
 _MOST_REVIEWS: Final = 6
 _FOUND_S: Final = 5.0
 _ANSWERS: Final = 20_000
-"""Number of remembered answer ids. An answer that is sent twice is stored once."""
+"""Number of remembered answer ids, so that a repeated answer is stored once."""
 
 
 class AnswerKind(StrEnum):
@@ -50,7 +50,7 @@ class AnswerKind(StrEnum):
 
 @dataclass(frozen=True)
 class Answer:
-    """A reviewer's answer to a question.
+    """A reviewer's answer for a photo.
 
     Attributes:
         id: chosen by the sender. A repeated answer has the same id.
@@ -71,7 +71,7 @@ class Stored:
     """The outcome of sent answers.
 
     Attributes:
-        stored: ids of answers that are on the disk, or that need not be stored.
+        stored: ids of answers that are on the disk or need not be stored.
         refused: id → why the answer cannot be used.
         progress: progress, including these answers.
     """
@@ -82,7 +82,7 @@ class Stored:
 
 
 class Review:
-    """One job's questions and answers. Thread-safe. ``clock`` returns seconds since 1970."""
+    """The photos for review of one job, and the answers. Thread-safe. ``clock`` returns seconds since 1970."""
 
     def __init__(
         self, job: Job, questions: Questions, store: CorrectionStore, rows: CatalogueRows, clock: Callable[[], float]
@@ -101,7 +101,7 @@ class Review:
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def take(self, reviewer: str, tab: str, choice: Choice, most: int, *, fresh: bool) -> list[int]:
-        """The next questions. ``fresh``: the tab shows no questions."""
+        """The next photos for a tab. ``fresh``: the tab shows no photo."""
         self._read_again()
         if fresh:
             self.queue.release(tab)
@@ -119,7 +119,7 @@ class Review:
 
     @cached_property
     def golden(self) -> dict[str, str]:
-        """The bundle's photos that need no review → class. Empty without the bundle."""
+        """Golden photo of the bundle → class. Empty without the bundle."""
         with suppress(HangtagError):
             if self.questions.bundle:
                 return golden_labels(self.questions.bundle, self.job.model.variant)
@@ -127,11 +127,11 @@ class Review:
 
     @cached_property
     def doubtful(self) -> dict[str, int]:
-        """Predicted class → number of questions."""
+        """Predicted class → number of photos for review."""
         return dict(Counter(self.questions.labels.tolist()))
 
     def answer(self, reviewer: str, tab: str, choice: Choice, answers: Sequence[Answer]) -> Stored:
-        """Store answers in order. They are on the disk when this returns. Raises InputError."""
+        """Store answers in order, and wait until the answers are on the disk. Raises InputError."""
         with self._lock:
             self._read_again()
             stored: list[str] = []
@@ -168,7 +168,7 @@ class Review:
             self._add(question, reviewer, answer, unwritten)
 
     def _add(self, question: int, reviewer: str, answer: Answer, unwritten: list[Vote]) -> None:
-        """Add a statement, unless it repeats this reviewer's last statement and no other reviewer disagrees."""
+        """Add an answer. A repeated answer is added only if another reviewer disagrees."""
         if answer.kind is AnswerKind.LABEL:
             self._check_label(answer)
         statement = self._statement(question, reviewer, answer)
@@ -223,12 +223,12 @@ class Review:
         return parse_vote({**cells, "remark": remark, "note": answer.note}, root)
 
     def _place(self, row: int) -> str:
-        """A row's photo in the form of corrections: a path or a URL. Empty if the cell contains the photo."""
+        """A row's photo as a path or a URL. Empty if the cell contains the photo."""
         cell = self._rows.image(self.job, row) or ""
         return "" if scheme_of(cell) == "data" else self._cells.url(cell) or self._cells.name(cell)
 
     def _now(self) -> datetime:
-        """The time, later than that of every earlier answer."""
+        """The current time, or a moment after the latest answer."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         self._latest = max(now, self._latest + timedelta(microseconds=1))
         return self._latest
@@ -241,7 +241,7 @@ class Review:
         try:
             self._store.append(votes)
         except BaseException:
-            self._stamp = None  # the counts are ahead of the file, so read it again
+            self._stamp = None  # the counts include unwritten answers, so read the file again
             raise
         self._stamp = self._store.stamp()
 
@@ -271,11 +271,11 @@ class Reviews:
         self._lock = threading.Lock()
 
     def store_of(self, job: Job) -> CorrectionStore:
-        """The store of answers to a job's question."""
+        """The store of answers for a job, or for one model of a job with several models."""
         return self.store.of_question(job.name)
 
     def answered(self, job: Job) -> AnsweredPhotos:
-        """The photos that have an answer to the same question."""
+        """The photos with an answer in the same store."""
         return self._answered.setdefault(job.name, AnsweredPhotos(self.store_of(job)))
 
     def find(self, id: str) -> WebJob:
@@ -292,7 +292,7 @@ class Reviews:
 
         Args:
             id: id of the job.
-            audit: number of random labeled rows to review, in place of the rows for review. 0 for no audit.
+            audit: number of random labeled rows to review, instead of the rows for review. 0 without an audit.
             again: whether to reload the review if the job has progressed.
             begins: whether to record in the job's folder that an audit has begun.
         """
@@ -300,7 +300,7 @@ class Reviews:
         job = found.job
         if found.questions:
             names = ", ".join(question.id for question in found.questions)
-            msg = f"{found.title} has several questions. Each question has its own review: {names}."
+            msg = f"{found.title} has several models. Each model has its own review: {names}."
             raise InputError(msg)
         with self._lock:
             state, review = self._open.pop((id, audit), (None, None))
@@ -323,7 +323,7 @@ class Reviews:
         if not audit:
             return load_questions(job)
         if finished_receipt(job) is None:
-            msg = f"{job.storage.place} is not finished yet; wait for its end, and audit it then."
+            msg = f"{job.storage.place} is not finished yet; audit the job after its end."
             raise InputError(msg)
         return load_questions(job, [row.row - 1 for row in audit_sample(job, audit)])
 

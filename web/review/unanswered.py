@@ -1,4 +1,4 @@
-"""The rows of finished jobs that need review and have no answer yet."""
+"""Counts the rows of finished jobs that still need review."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -20,7 +20,7 @@ from worker.job.receipt import JobReceipt
 from worker.results.end_review import read_end_reviews
 
 _DIGITS: Final = 16
-"""The first hexadecimal digits of a SHA-256, which identify a photo as a number of 64 bits."""
+"""Number of hexadecimal digits of a SHA-256 that identify a photo, as a number of 64 bits."""
 _NOT_IN_DOUBT: Final = 0
 Photos = npt.NDArray[np.uint64]
 
@@ -35,7 +35,7 @@ class AnsweredPhotos:
         self._photos = _numbers(())
 
     def photos(self) -> Photos:
-        """The photos' numbers, ``uint64``. The array is replaced when there is a new answer."""
+        """The photos' numbers, ``uint64``. A new answer replaces the array."""
         with self._lock:
             stamp = self._store.stamp()
             if stamp != self._seen:
@@ -46,11 +46,11 @@ class AnsweredPhotos:
 
 
 class UnansweredRows:
-    """Counts the unanswered rows of one job. The job's parts are read once per receipt.
+    """Counts the unanswered rows of one job. The job's part files are read once per receipt.
 
     Args:
-        job: a finished job. With several models, a row is answered when all its unsure questions are answered.
-        answered: returns the photos with an answer to a question, in any job.
+        job: a finished job. With several models, a row is answered when every unsure model's label is answered.
+        answered: returns the photos with an answer for a model, in any job.
     """
 
     def __init__(self, job: Job, answered: Callable[[Job], AnsweredPhotos]) -> None:
@@ -60,7 +60,7 @@ class UnansweredRows:
         self._doubtful = _numbers(())
 
     def count(self, receipt: JobReceipt) -> int:
-        """Number of unanswered rows for review. A photo known only by its path never has an answer. Raises JobError."""
+        """Number of unanswered rows for review. A photo without SHA-256 never has an answer. Raises JobError."""
         if not receipt.by_status.get(Status.REVIEW, 0):
             return 0
         if self._receipt != (receipt.job, receipt.retry):
@@ -80,9 +80,9 @@ def _numbers(photos: Iterable[str | None]) -> Photos:
 
 
 def _doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
-    """The photos for review: a tuple for each row whose worst status is review, with a photo for each question.
+    """For each row whose worst status is review, a tuple with the photo's SHA-256 for each model.
 
-    A photo is its SHA-256. Empty text: only the path of the photo is known. None: the question is sure.
+    Without a review for a model, the element is None. If only the photo's path is known, the element is an empty text.
     """
     listed = [read_end_reviews(question).numbers for question in job.questions]
     for chunk, key in sorted(job.part_keys().items()):

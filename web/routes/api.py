@@ -1,4 +1,4 @@
-"""The API for photos, and the page that describes the whole API."""
+"""The API for photos, and the page with the API's description."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
@@ -80,9 +80,8 @@ async def classify(
 ) -> Response:
     """Label photos.
 
-    Each photo has an answer or an error in its place. A bad photo does not affect the others. URLs are downloaded as in
-    a catalogue: private addresses are refused, also behind DNS names and redirects. A full queue answers 429 with
-    Retry-After.
+    Each photo has an answer or an error in its place. URLs are downloaded as in a catalogue: private addresses are
+    refused, also behind DNS names and redirects. While too many photos wait, the answer is 429 with Retry-After.
     """
     async with state.bodies.photos(request) as sent:
         whole = [photo.data for photo in sent if isinstance(photo.data, bytes)]

@@ -1,4 +1,4 @@
-"""The API for jobs: start a job, show its progress, cancel, resume, retry. The pages' buttons also use it."""
+"""The API for jobs: start a job, show its progress, cancel, resume, retry. The pages use this API, too."""
 
 import json
 from pathlib import Path
@@ -45,17 +45,19 @@ class JobState(BaseModel):
     title: str
     state: str = Field(description="waiting, running, merging, finished, cancelled or failed.")
     source: str
-    model: str = Field(description="name/version/variant@digest. For a job with several models, the first model.")
+    model: str = Field(description="name/version/variant@digest. The first model of a job with several models.")
     questions: list[str] = Field(
-        description="Ids of the questions of a job with several models. Each has its own review."
+        description="Ids of the questions of a job with several models, one per model. Each has its own review."
     )
     created_at: str
     rows: int
     done: int
     failed: int
     rate: float = Field(description="Rows a second.")
-    seconds_left: float | None = Field(description="At the rate of the last minute; null if unknown.")
-    remarks: list[str] = Field(description="Why the job does not progress. For a new job also how its rows are read.")
+    seconds_left: float | None = Field(description="Remaining seconds at the rate of the last minute; null if unknown.")
+    remarks: list[str] = Field(
+        description="Why the job does not progress. For a new job, also how the catalogue is read."
+    )
     links: Links
 
 
@@ -100,8 +102,7 @@ def _body() -> dict[str, Any]:
 async def submit(request: Request, state: State) -> JSONResponse:
     """Label a catalogue: a file or a folder on the server, a URL, or an uploaded file.
 
-    With Redis, workers label the catalogue, without Redis this machine. --data lists the folders that the server may
-    read.
+    Workers label the catalogue. Without Redis, this machine does. --data lists the folders that the server may read.
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json":

@@ -149,13 +149,13 @@ def report(state: State, name: str, which: str) -> Response:
 
 @router.get("/models/{name}/{which}/classes.csv")
 def classes(state: State, name: str, which: str) -> Response:
-    """The figures of each class, as plain text. The stored report links here, because it cannot download files."""
+    """The figures of each class, as plain text, for a link in the stored report, which cannot download files."""
     return Response(_kept(state, name, which, "classes.csv"), media_type="text/plain; charset=utf-8")
 
 
 @router.get("/models/{name}/{which}/confusion.png")
 def confusion(state: State, name: str, which: str) -> Response:
-    """The confusion matrix of a version, from its training."""
+    """The confusion matrix of a version, measured after its training."""
     data = _kept(state, name, which, "confusion_matrix.png")
     if not data.startswith(_PNG):
         raise Problem(
@@ -205,7 +205,7 @@ def roll_back(
     why: Why = "",
     who: Who = "",
 ) -> JSONResponse:
-    """Restore the latest earlier champion that exists, unless the champion has changed since the page was shown."""
+    """Restore the most recent former champion, unless the champion has changed since the page was shown."""
     registry = open_registry(state.settings.registry)
     event = registry.rollback(name, why.strip(), instead_of=instead_of, by=_person(request, who))
     return _done(name, event)
@@ -247,8 +247,8 @@ class ModelCard:
     Attributes:
         default: the bundle's default variant.
         classes: sorted by the share without review, lowest first. Empty without a default precision.
-        reference: the model's answers on its proof photos.
-        readme: the bundle's own card, rendered. None without one.
+        reference: the model's answers on the photos that set its thresholds.
+        readme: the bundle's README as HTML, or None.
     """
 
     bundle: Bundle
@@ -295,7 +295,7 @@ def _readme(bundle: Bundle) -> Markup | None:
 def card_html(text: str) -> Markup:
     """Markdown as safe HTML. Tags are shown as text. Links and pictures do not work.
 
-    Headings are two levels lower, because the page has its own headings above.
+    Headings are two levels lower than in the text.
     """
     markdown = MarkdownIt("commonmark", {"html": False, "maxNesting": 20}).enable("table")
     markdown.disable(["link", "autolink", "image", "reference", "html_block", "html_inline"])
@@ -306,7 +306,7 @@ def card_html(text: str) -> Markup:
 
 
 def _tame(token: Token) -> None:
-    """Replace inline styles, which pages forbid, by classes, and lower the headings."""
+    """Lower the headings. Replace inline styles by classes, because pages forbid inline styles."""
     style = str(token.attrs.pop("style", ""))
     token.attrs = {"class": "n"} if _NUMBER.search(style) else {}
     if token.type.startswith("heading_"):

@@ -1,4 +1,4 @@
-"""The review page, and its API: leased questions, answers, pictures of rows."""
+"""The review page and its API: leased photos, answers, pictures of rows."""
 
 import getpass
 import unicodedata
@@ -52,7 +52,7 @@ class Guess(BaseModel):
 
 
 class OtherAnswer(BaseModel):
-    """A reviewer's answer on a photo on which reviewers disagree."""
+    """One reviewer's answer, shown if reviewers disagree."""
 
     reviewer: str
     says: str
@@ -65,8 +65,8 @@ class Question(BaseModel):
         row: the first row with this photo, from 1.
         rows, products: number of rows and of products with this photo.
         reason: reason for the review.
-        guesses: the likeliest classes, best first, then the class that the catalogue gives.
-        catalogue_class: the class in the catalogue's ``catalogue_column``. Null if there is none.
+        guesses: the likeliest classes, best first, then the catalogue's own class.
+        catalogue_class: the class in the catalogue's ``catalogue_column``, or null.
         cells: the row's columns in the catalogue.
         again: all answers on this photo, if reviewers disagree. Empty otherwise.
     """
@@ -88,11 +88,11 @@ class Question(BaseModel):
 
 
 class QuestionList(BaseModel):
-    """Questions that other reviewers do not get for five minutes.
+    """Photos that are leased to one tab for five minutes.
 
     Attributes:
         finished: whether the job is finished. A running job may have more photos later.
-        elsewhere: number of questions that are leased to other tabs.
+        elsewhere: number of photos that are leased to other tabs.
     """
 
     questions: list[Question]
@@ -103,7 +103,7 @@ class QuestionList(BaseModel):
 
 
 class SentAnswers(BaseModel):
-    """Answers in their order. An answer that is sent twice (with the same id) is stored once."""
+    """Answers in order. An answer that is sent twice (with the same id) is stored once."""
 
     answers: Annotated[list[Answer], Field(max_length=500)]
     reviewer: Annotated[str | None, Field(max_length=64)] = None
@@ -119,7 +119,7 @@ class ReviewClass(BaseModel):
 
 
 class ReviewClasses(BaseModel):
-    """The classes of a review. ``catalogue_column`` is the column of the catalogue that has classes, if any."""
+    """The classes of a review. ``catalogue_column`` is the catalogue's column with classes, if any."""
 
     classes: list[ReviewClass]
     catalogue_column: str | None
@@ -139,11 +139,11 @@ def reviews(request: Request, state: State) -> HTMLResponse:
 
 @router.get("/review/{id}", include_in_schema=False)
 def review(request: Request, state: State, id: str, audit: Audit = 0) -> HTMLResponse:
-    """The page of questions."""
+    """The page on which a person reviews photos."""
     job = state.reviews.find(id)
     if job.questions:
         ids = " or ".join(question.id for question in job.questions)
-        raise Problem(404, f"{job.title} has several questions; review {ids}.")
+        raise Problem(404, f"{job.title} has several models, each with its own review: {ids}.")
     name = reviewer_of(request) or _user_name(state)
     orders = [order for order in Order if (order is Order.RANDOM) == bool(audit)]
     answer = page(request, "web/review.html", job=job, name=name, audit=audit, orders=orders)
@@ -157,7 +157,7 @@ def corrections(state: State, id: str) -> Response:
     """All stored answers."""
     path = state.reviews.store_of(state.reviews.find(id).job).path
     if not path.is_file():
-        raise Problem(404, "Expected answers, found none; answer a question first.")
+        raise Problem(404, "Expected answers, found none; review a photo first.")
     return FileResponse(path, media_type="text/csv", filename=path.name)
 
 
@@ -217,11 +217,11 @@ def questions(
     choice: Chosen,
     n: Annotated[int, Query(ge=0, le=64)] = 12,
     tab: Annotated[str, Query(max_length=64, description="The browser tab; the reviewer's name by default.")] = "",
-    fresh: Annotated[bool, Query(description="Release the questions of this tab.")] = False,
+    fresh: Annotated[bool, Query(description="Release the photos of this tab.")] = False,
     reviewer: Annotated[str | None, Query(max_length=64)] = None,
     audit: Audit = 0,
 ) -> QuestionList:
-    """Return the next questions, each with a lease of five minutes. A repeated request renews the tab's leases."""
+    """Return the next photos, each with a lease of five minutes. A repeated request renews the tab's leases."""
     name = _reviewer(request, state, reviewer)
     review = state.reviews.open(id, audit, again=fresh, begins=True)
     places = review.take(name, tab or name, choice, n, fresh=fresh)
@@ -243,7 +243,7 @@ def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentA
     review = state.reviews.open(id, audit, begins=True)
     try:
         return review.answer(name, sent.tab or name, choice, sent.answers)
-    except InputError as error:  # the error of the file; errors of answers are in the reply
+    except InputError as error:  # the file cannot be written; the reply names unusable answers
         raise Problem(507, str(error)) from error
 
 
@@ -251,7 +251,7 @@ def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentA
 def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
     """Return the model's classes, then classes that reviewers added, each with example photos.
 
-    Examples are rows labeled with the class. If there are none, photos of the model's bundle.
+    Examples are rows labeled with the class, or else photos of the model's bundle.
     """
     review = state.reviews.open(id, audit)
     place, of_rows = f"/jobs/{quote(id)}", review.questions.examples
@@ -269,7 +269,7 @@ def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
 
 @router.post("/v1/jobs/{id}/corrected")
 def correct(state: State, id: str) -> CorrectedResult:
-    """Write the corrected copy of a job's result next to it. The result does not change."""
+    """Write a corrected copy of a job's result next to the result, which does not change."""
     whole = state.reviews.find(id).whole
     return apply_to_job(Labels(whole.job, whole.result), state.reviews.store_of(whole.job))
 

@@ -1,4 +1,4 @@
-"""The page to try the model on photos, and its own routes. Labels come from ``/v1/classify``."""
+"""The page to try the model on photos. Labels come from ``/v1/classify``."""
 
 import asyncio
 import time
@@ -18,14 +18,14 @@ from web.state import State, WebState
 
 _WORKER: Final = Path(__file__).parents[1] / "static" / "edge_worker.js"
 _WORKER_CSP: Final = "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; connect-src 'self'"
-"""The browser's model is WebAssembly. Only this script may compile it."""
+"""Only this script may compile WebAssembly, in which the browser's model runs."""
 
 router = APIRouter(include_in_schema=False, prefix="/try")
 
 
 @router.get("")
 async def show(request: Request, state: State) -> HTMLResponse:
-    """The page. Begins to load the model."""
+    """Return the page, and begin to load the model."""
     state.classifier.start()
     return page(request, "web/try.html")
 
@@ -50,7 +50,7 @@ async def model(state: State) -> dict[str, Any]:
 
 @router.get("/edge.onnx")
 def edge_graph(state: State, if_none_match: str = Header("")) -> Response:
-    """The edge graph for a browser. Its address contains the model's digest."""
+    """The edge graph for a browser, at an address with the model's digest."""
     served = state.classifier.model
     if served is None:
         raise Problem(503, f"No model is available: {state.classifier.trouble}", {"retry-after": "5"})
@@ -71,7 +71,7 @@ def edge_worker() -> FileResponse:
 
 @router.post("/photo")
 async def photo(request: Request, state: State) -> Response:
-    """Download the photo at a URL, as a worker does. The page then treats it like any other photo."""
+    """Download the photo at a URL, as a worker does. The page treats the download like any other photo."""
     return Response(await _only_photo(request, state), media_type="application/octet-stream")
 
 
@@ -117,7 +117,7 @@ def _edge_rules(served: ServedModel) -> dict[str, Any]:
 
 
 def _edge_of(served: ServedModel) -> tuple[Bundle, str]:
-    """The bundle, and the variant for the browser: the current variant if it has an edge graph, or else another."""
+    """The bundle, and a variant with an edge graph for the browser, if possible the current variant."""
     if not served.path.is_dir():
         raise Problem(404, f"{served.name} is a single ONNX file: a browser needs a bundle with edge.onnx.")
     bundle = read_manifest(served.path)

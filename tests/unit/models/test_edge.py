@@ -55,7 +55,7 @@ def claim_no_number(graph: onnx.GraphProto) -> None:
 
 
 LIES = [take_the_least_likely, claim_half_the_confidence, claim_no_number]
-LIE = "By its probabilities"
+LIE = "Expected label "
 
 
 @pytest.mark.parametrize("lie", LIES, ids=[lie.__name__ for lie in LIES])
