@@ -18,7 +18,7 @@ _DRAWING: Final = 2
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands to the one command line."""
+    """Add this package's commands to the command line."""
     app.command("label")(label_command)
     app.command("doctor")(doctor_command)
     app.command("submit")(submit_command)
@@ -40,7 +40,7 @@ def label_command(
         typer.Option(help="An earlier result of hangtag label. Its photos keep their answers."),
     ] = None,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Throw away an earlier run's work, and start again.")
+        bool, typer.Option("--restart", help="Discard an earlier run's work, and start again.")
     ] = False,
     retry: Annotated[
         bool,
