@@ -1,14 +1,14 @@
-"""How many wrong labels the list of label errors finds, and how many right ones it doubts.
+"""How many wrong labels the list of label errors finds, and how many right labels it lists.
 
     python benchmarks/label_errors.py photos/ --weights mobilenet.weights.h5 --alpha 0.25 --epochs 12 --runs runs/
     python benchmarks/label_errors.py --speed
 
-``--share`` is the share of training and validation labels to make wrong. ``hangtag train`` learns them like the others.
-Its list of label errors is compared with the wrong labels: by each small classifier, by their mean, and by the mean
-together with the fold networks. A wrong label is mixed up (another class at random, common ones more often) or alike
-(drawn from the prediction of a classifier on frozen ImageNet features). Labels that were wrong before count as right
-ones that are doubted. Finished runs are not trained again; other options go to ``hangtag train``. The test split is not
-used. ``--speed`` measures the time on made-up features.
+``--share`` is the share of training and validation labels to make wrong. ``hangtag train`` learns from them as usual.
+Its list of label errors is compared with the wrong labels: for each small classifier, for the mean of the classifiers,
+and for the mean together with the fold networks. A wrong label is mixed up (another class at random, common classes
+more often) or alike (drawn from the prediction of a classifier on frozen ImageNet features). Labels that were already
+wrong count as right labels. Finished runs are not trained again; other options go to ``hangtag train``. The test split
+is not used. ``--speed`` measures the time on random features.
 """
 
 import argparse
@@ -35,14 +35,14 @@ console = Console(width=160)
 
 
 def main() -> None:
-    """Train where a run is missing, and print a table for each share and kind of wrong labels."""
+    """Train missing runs, and print a table for each share and kind of wrong labels."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path, nargs="?", help="train, validation and test folders of class folders")
-    parser.add_argument("--weights", type=Path, help="of keras.applications.MobileNet without its top")
+    parser.add_argument("photos", type=Path, nargs="?", help="folders train, validation and test, with class folders")
+    parser.add_argument("--weights", type=Path, help="weights of keras.applications.MobileNet without its top")
     parser.add_argument("--alpha", type=float, default=1.0)
     parser.add_argument("--share", type=float, nargs="+", default=[0.0, 0.03, 0.05])
     parser.add_argument("--kind", choices=("mixed", "alike"), nargs="+", default=["mixed", "alike"])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs are, and new ones are put")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of old and new runs")
     parser.add_argument("--speed", action="store_true")
     asked, options = parser.parse_known_args()
     load_tensorflow()
