@@ -45,9 +45,7 @@ PARTS = ("bulk", "long", "default", "float32", "start", "one_photo", "guard", "g
 def main() -> None:
     """Measure the chosen parts."""
     arguments = _arguments()
-    os.environ.pop(
-        "PYTHONDONTWRITEBYTECODE", None
-    )  # bytecode makes later starts as quick as those of installed packages
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # bytecode speeds up later starts
     began = time.monotonic()
 
     def show(text: str) -> None:

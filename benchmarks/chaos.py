@@ -5,7 +5,7 @@
 Two workers label a catalogue. Two of its photos crash their process, and a third photo hangs. Random faults: kill a
 process of a worker, kill a whole worker, kill and restart Redis (with or without its data), wipe Redis, cut all
 connections. Each row is compared with the result of ``hangtag label`` for the same photos. Prints a line of JSON. Exit
-status 1 if a row is missing, doubled or wrong, or if rows other than the three bad photos' failed.
+status 1 if a row is missing, doubled or wrong, or if a good photo's row failed.
 """
 
 import argparse

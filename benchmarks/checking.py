@@ -81,7 +81,6 @@ def _edited(photos: Path, folder: Path, count: int) -> Path:
 
 
 def _edit(source: Path, target: Path, number: int) -> None:
-    """Edit this copy in a way that differs from all other copies."""
     rng = np.random.default_rng(number)
     with Image.open(source) as opened:
         photo = opened.convert("RGB")

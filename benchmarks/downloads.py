@@ -192,7 +192,6 @@ def _write(file: Path, cells: list[str]) -> Path:
 
 
 def _label(source: Path, model: Path, output: Path, hosts: list[str]) -> dict[str, dict[str, float]]:
-    """Label, ignore earlier results, and return the receipt as parsed JSON."""
     command = [sys.executable, "-m", "hangtag", "label", str(source), "--model", str(model), "--out", str(output)]
     allowed = [word for host in hosts for word in ("--allow-host", host)]
     done = subprocess.run(

@@ -112,7 +112,6 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
 def _timed(
     feeds: dict[str, Callable[[int], Any]], learner: "Learner", steps: int, epochs: int
 ) -> dict[str, list[float]]:
-    """Return the seconds of each epoch by feed; the feeds take turns."""
     seconds: dict[str, list[float]] = {name: [] for name in feeds}
     for epoch in range(epochs):
         for name, feed in feeds.items():

@@ -128,12 +128,10 @@ def _cell(drawn: list[Comparison]) -> str:
 
 
 def _after(found: Comparison) -> dict[str, bool]:
-    """Whether the present gate's checks pass, by name."""
     return {check.name: check.passed for check in judge(GateSettings(), found, None).checks}
 
 
 def _before(found: Comparison) -> dict[str, bool]:
-    """Whether the earlier gate's checks pass, by name."""
     limits, automation = GateSettings(), found.automation
     compared = [(one.points, one.points_95) for one in found.classes.values() if one.points_95 is not None]
     wider = norm.isf(min(0.025, 0.25 / len(compared))) / norm.isf(0.025)
@@ -149,7 +147,6 @@ def _before(found: Comparison) -> dict[str, bool]:
 
 
 def _drawn(rng: np.random.Generator, count: int, truth: Truth, held: int = HELD) -> Comparison:
-    """Compare both models on test photos; each has its own thresholds."""
     photos, truths = _photos(count)
     shared = rng.normal(size=(count, CLASSES))
     shown = np.where(rng.random(count) < WRONG_LABELS, rng.integers(0, CLASSES, count), truths)
@@ -220,8 +217,7 @@ def _unlucky_thresholds(rng: np.random.Generator, trials: int) -> Table:
 
 
 def _reviewed(rng: np.random.Generator, trials: int) -> Table:
-    """Promotions by the number of reviewed photos in the test."""
-    title = "372 random test photos, and photos of which the champion was unsure"
+    title = "372 random test photos and reviewed photos (the champion was unsure)"
     table = Table("challenger", *(f"{extra} reviewed" for extra in REVIEWED), title=f"promoted, of {title}")
     for truth in (Truth("equal"), Truth("-1 points", -1), Truth("-2 points", -2)):
         promoted = []
@@ -234,7 +230,7 @@ def _reviewed(rng: np.random.Generator, trials: int) -> Table:
 
 
 def _with_reviewed(rng: np.random.Generator, truth: Truth, extra: int) -> Comparison:
-    """Add the photos with the champion's lowest confidences: one of twelve photos of a catalogue."""
+    """Add reviewed photos: the champion is least sure of one catalogue photo in twelve."""
     count = 372 + 12 * extra
     truths = rng.choice(CLASSES, count, p=SIZES)
     shared = rng.normal(size=(count, CLASSES))
@@ -290,7 +286,6 @@ def _calibrations(rng: np.random.Generator, trials: int) -> Table:
 
 
 def _too_sure(rng: np.random.Generator, photos: int, extra: float) -> bool:
-    """Whether a challenger with equal accuracy and ``extra`` confidence is refused."""
     truth = rng.beta(4, 0.6, photos)
     before, after = rng.random(photos) < truth, rng.random(photos) < truth
     after = np.where(rng.random(photos) < 0.5, before, after)
@@ -300,7 +295,6 @@ def _too_sure(rng: np.random.Generator, photos: int, extra: float) -> bool:
 
 
 def _networks(rng: np.random.Generator, trials: int, folder: Path, weights: Path) -> Table:
-    """Compare pairs of real heads in both directions, by the challenger's gain on all held-out photos."""
     features, labels = _features(folder, weights)
     order = rng.permutation(len(labels))
     test, known = np.split(order, [len(order) * 3 // 5])

@@ -59,7 +59,6 @@ def _trained(arch: str, asked: argparse.Namespace, runs: Path) -> Path:
 
 
 def _row(run: Path, judge: Path, place: Path) -> tuple[str, ...]:
-    """The table's cells for a run, or the reason why int8 was refused."""
     from exporter.export import export_run
 
     proof = export_run(run, place, ExportOptions(int8=True)).proof

@@ -33,7 +33,7 @@ from models.preprocess import preprocess
 from trainer.splits.assigned import read_splits
 
 PHOTOS = ((30, 85), (300, 250))
-"""Numbers of validation and training photos."""
+"""Pairs: number of validation photos, number of training photos."""
 _MOST = 1300
 
 
@@ -77,7 +77,6 @@ def _rows(path: Path, asked: argparse.Namespace) -> Iterator[tuple[str, ...]]:
 
 
 def _unseen(path: Path, run: TrainingRun, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels and labels of photos that the run has not seen."""
     known = {photo.sha256 for photo in read_splits(path / "splits.csv")}
     files = [(number, file) for number, name in enumerate(run.classes) for file in sorted((folder / name).iterdir())]
     pixels, labels = [], []

@@ -1,4 +1,4 @@
-"""Kill a worker while it downloads, and print log lines and metrics of this worker and of another worker.
+"""Kill a worker while it downloads; print log lines and metrics of two workers.
 
     python benchmarks/killed_downloads.py [--rows 4000] [--photos PHOTOS --model BUNDLE] [--delay 0.2]
 
@@ -81,7 +81,6 @@ def _arguments() -> argparse.Namespace:
 
 
 def _expected(folder: Path, photos: Path, model: Path) -> dict[str, dict[str, Any]]:
-    """Return ``hangtag label``'s row for each readable photo, by relative path."""
     output = folder / "expected.parquet"
     hangtag("label", photos, "--model", model, "--out", output)
     rows = pq.read_table(output).to_pylist()

@@ -97,7 +97,6 @@ def _frozen(asked: argparse.Namespace, paths: Sequence[Path], labels: Labels) ->
 
 
 def _show(name: str, path: Path) -> None:
-    """Print how many wrong labels each method finds."""
     import keras
 
     from exporter.training_run import read_training_run
@@ -149,7 +148,6 @@ def _show_found(name: str, said: dict[str, Floats], labels: Labels, wrong: npt.N
 
 
 def _alone(features: Floats, labels: Labels, groups: Sequence[str], seed: int) -> dict[str, Floats]:
-    """Out-of-fold probabilities of each classifier, and of scikit-learn's linear discriminant analysis."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import PredefinedSplit, cross_val_predict

@@ -25,7 +25,7 @@ MIXES = {"as trained": 1, "hard × 1.6": 1.6, "hard × 1.9": 1.9, "hard × 2.2":
 
 @dataclass(frozen=True)
 class World:
-    """A number of classes, of which three in eight are hard."""
+    """A number of classes; three in eight are hard."""
 
     classes: int
 

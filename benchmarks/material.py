@@ -111,7 +111,7 @@ def cnn(size: int, epochs: int, *export: object) -> Network:
 
 CNN = cnn(128, 5)
 DEFAULT = Network("EfficientNet-Lite0", 192, ("--epochs", 0))
-"""The default network of ``hangtag train``, of which only the head is trained."""
+"""The default network of ``hangtag train``; only its head is trained."""
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def _train(photos: Path, network: Network, place: Path) -> None:
 
 
 def peer_python(name: str, show: Callable[[str], None]) -> Path:
-    """Return the Python of an environment with exactly the pins of ``peers/NAME.txt``, installed again after changes."""
+    """Return the Python of an environment with exactly the pins of ``peers/NAME.txt``."""
     pins = Path(__file__).parent / "peers" / f"{name}.txt"
     place = KEPT / "peers" / name
     installed = place / "installed.txt"

@@ -185,7 +185,6 @@ def ratios(of: Sequence[float], to: Sequence[float]) -> Spread:
 
 
 def _short(value: float) -> float:
-    """Round to four digits."""
     return float(f"{value:.4g}")
 
 
@@ -247,7 +246,6 @@ def _version(package: str) -> str | None:
 
 
 def _parent(command: Sequence[str]) -> int:
-    """Run a command, wait for its orphans, and print a line with its times."""
     ctypes.CDLL(None).prctl(_ADOPT, 1, 0, 0, 0)
     began = time.monotonic()
     status = subprocess.call(command)

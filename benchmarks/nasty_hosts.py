@@ -53,7 +53,6 @@ def _redirects(location: str) -> Answer:
 
 
 def _leads_on(photo: bytes) -> Answer:
-    """Redirect to the photo's path."""
     return _says(_whole(b"", "302 Found", "Location: /b.jpg"), _whole(photo))
 
 
@@ -87,7 +86,6 @@ async def _late(writer: Writer, _asked: int, photo: bytes) -> None:
 
 
 def _answers(photo: bytes) -> dict[str, tuple[Answer, frozenset[str | None]]]:
-    """The answer at each path, and the allowed results of its row."""
     page = b"<!doctype html><title>Not here</title>"
     fault = _whole(b"", "500 Internal Server Error")
     busy = _whole(b"", "429 Too Many Requests", "Retry-After: 1")

@@ -68,7 +68,6 @@ def render(results: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
-    """A table with a row for each of ``rows``. ``columns`` maps headings to format strings of cells."""
     lines = [
         list(columns),
         ["---"] * len(columns),
@@ -83,7 +82,6 @@ def _range(field: str, digits: int = 0) -> str:
 
 
 def _measured(part: Mapping[str, Any]) -> str:
-    """A sentence on photos, network, turns, time and machine."""
     photos = part["photos"]
     turns = f", {part['turns']} turns" if "turns" in part else ""
     return (
@@ -98,7 +96,6 @@ def _when(part: Mapping[str, Any]) -> str:
 
 
 def _machines(parts: Mapping[str, Any]) -> list[str]:
-    """List each machine with the parts that were measured on it."""
     measured: dict[str, list[str]] = {}
     for name, part in parts.items():
         measured.setdefault(_machine(part["machine"]), []).append(f"`{name}`")
@@ -114,7 +111,6 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 
 def _compared(part: Mapping[str, Any], name: str = "") -> list[str]:
-    """Tables of a labelling part: figures of each program, and ratios of their speeds."""
     rows = [
         {"name": _named(one_name, one), "same": f"{one['same_labels']:.1%}" if one["same_labels"] else "–", **one}
         for one_name, one in _fastest_first(part)
@@ -136,7 +132,6 @@ def _compared(part: Mapping[str, Any], name: str = "") -> list[str]:
 
 
 def _named(name: str, one: Mapping[str, Any]) -> str:
-    """The program's name, with the precisions that its runtime chose."""
     chosen = sorted({_PRECISIONS.get(code, code) for code in one.get("precisions", ())})
     return f"{name}; computes in {' and '.join(chosen)}" if chosen else name
 
@@ -166,7 +161,7 @@ def _default(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The default network\n",
         _measured(part),
-        "`hangtag train` begins with this network. It is larger than `cnn`, and right more often ([Accuracy against "
+        "`hangtag train` begins with this network. It is larger and more accurate than `cnn` ([Accuracy against "
         "speed](measurements.md#labelling)). All programs run the same int8 ONNX file. Only the network's head was "
         "trained, because more training does not change the speed.\n",
         *_compared(part),
@@ -206,7 +201,6 @@ def _fastest_first(part: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _ratio_table(part: Mapping[str, Any], goals: Mapping[str, float]) -> str:
-    """A table with a row for each other program, and a column for each Hangtag command with ratio and goal."""
     cells: dict[str, dict[str, str]] = {}
     for name, ratio in part["ratios"].items():
         ours, other = name.split(" / ")
@@ -223,7 +217,6 @@ def _ratio_table(part: Mapping[str, Any], goals: Mapping[str, float]) -> str:
 
 
 def _winners(part: Mapping[str, Any], name: str, better: Mapping[str, tuple[str, int]] = _BETTER) -> str:
-    """A sentence on the programs that beat a Hangtag command; empty if no other program took part."""
     contestants = part["contestants"]
     others = {other: one for other, one in contestants.items() if not other.startswith(_OURS)}
     if not others:
@@ -242,7 +235,7 @@ def _one_photo(part: Mapping[str, Any]) -> list[str]:
         _measured(part),
         "Only the network runs, on one thread, with one decoded photo after the other, as on a till or a phone. A cold "
         "start is a whole process for one photo, with imports and loading. Memory is the process's peak after 300 "
-        "photos. Labels are compared with those of ONNX Runtime with float32.\n",
+        "photos. Labels are compared with ONNX Runtime's float32 labels.\n",
         _table(
             [{"name": name} | one for name, one in part["contestants"].items()],
             {

@@ -66,8 +66,6 @@ def photo_bytes(photos: list[bytes], row: int) -> bytes:
 
 
 class _Hosts:
-    """The state that all hosts share."""
-
     def __init__(self, photos: list[bytes]) -> None:
         self.photos = photos
         self.figures = Figures()

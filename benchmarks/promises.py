@@ -135,7 +135,6 @@ def main() -> None:
 
 
 def _earlier(revision: str) -> Any:  # noqa: ANN401 - a module
-    """Import ``thresholds.py`` of a revision, with the other modules of its ``models/statistics``."""
     package = "earlier_statistics"
     archive = subprocess.run(
         ["git", "archive", revision, "models/statistics"],  # noqa: S607 - the git on the user's PATH
@@ -176,7 +175,6 @@ def _seen(
 
 
 def _tallies(code: Any, draws: int, seed: int) -> Tallies:  # noqa: ANN401 - a module
-    """Tally the promises of one version of ``thresholds.py``."""
     found: Tallies = defaultdict(Tally)
     for number, networks in enumerate(NETWORKS):
         for classes in CLASSES:
@@ -198,7 +196,6 @@ def _draw(
     fixed: float | None,
     found: Tallies,
 ) -> None:
-    """Draw rows once, find the thresholds, and count kept and broken promises."""
     validation, folds = draw_held(world, size, lambda logits, count: draw_rows(rng, world, logits, count, fixed))
     confidence = code.fit_confidence(validation, None, folds, cv=not size[0])
     said = calibrated(world.logits, confidence.temperature)
@@ -250,7 +247,6 @@ def _rows_text(size: tuple[int, int]) -> str:
 
 
 def _table(kind: str, title: str, tallies: Sequence[Tallies]) -> Table:
-    """A table with a row for each name: share of broken promises by target, and share of the possible coverage."""
     table = Table(title, *(f"{target}: broken; coverage" for target in TARGETS))
     for name in dict.fromkeys(key[1] for key in tallies[-1] if key[0] == kind):
         cells = [[_cell(one[kind, name, target]) for one in tallies] for target in TARGETS]

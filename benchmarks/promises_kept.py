@@ -159,7 +159,6 @@ def _some(labels: Labels, random: np.random.Generator) -> Labels:
 def _draw(
     features: Features, labels: Labels, chosen: Labels, random: np.random.Generator, kept: dict[float, Kept]
 ) -> tuple[float, list[float]]:
-    """Count one draw's kept and broken promises; return its accuracy and each target's coverage on fresh photos."""
     names, known = np.unique(labels[chosen], return_inverse=True)
     order = random.permutation(len(chosen))
     held = order[: max(10, round(VALIDATION * len(chosen)))]

@@ -125,7 +125,6 @@ def _run(tree: Path, case: Case, output: Path, *more: str) -> None:
 
 
 def _facts(output: Path) -> dict[str, Any]:
-    """Return the comparable content of each file."""
     job = output.with_name(f"{output.name}.job")
     result = pq.read_table(output).to_pylist() if output.suffix == ".parquet" else output.read_text("utf-8").split("\n")
     facts: dict[str, Any] = {"result": result, "receipt.json": _receipt(json.loads((job / "receipt.json").read_text()))}

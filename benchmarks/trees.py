@@ -216,7 +216,6 @@ def measure_run(path: Path) -> None:
 
 
 def _held_out(run: "Run", *splits: "Split") -> list[HeldOutLogits]:
-    """The logits of a run's network for the photos of some splits."""
     import keras
 
     from models.statistics.out_of_distribution import DistanceHead
@@ -242,7 +241,6 @@ def _held_out(run: "Run", *splits: "Split") -> list[HeldOutLogits]:
 def _achieved(
     name: str, said: np.ndarray, test: HeldOutLogits, alone: "Confidence", inside: "Confidence", tree: Taxonomy
 ) -> Table:
-    """Precision on the test photos by target, without and with the tree."""
     from trainer.judging.figures import realised
 
     heads = ("without a tree", "with a tree", "at the class", "above the class", "all")

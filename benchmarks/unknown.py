@@ -66,8 +66,6 @@ def _write_table(photos: Path, left_out: Sequence[str], none: Sequence[str], eac
 
 
 class _Judge:
-    """A run's network; computes features and logits of photos."""
-
     def __init__(self, path: Path) -> None:
         import keras
 
@@ -123,7 +121,6 @@ def _scores(run_path: Path, photos: Path, left_out: str) -> dict[str, Any]:
 
 
 def _compare(run: Path, photos: Path, left_out: Sequence[str], none: Sequence[str]) -> None:
-    """Print AUROC and shares sent to review for each class, with and without outliers in the score's training."""
     import numpy as np
 
     from models.statistics.out_of_distribution import fit_out_of_distribution

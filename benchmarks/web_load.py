@@ -89,7 +89,6 @@ def _label(few: Path, many: Path, model: Path) -> Labelled:
 
 
 def _run(photos: Path, model: Path) -> tuple[int, float, float]:
-    """Number of photos, CPU seconds, and photos a second of a labelling."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = photos.with_name(f"{time.time_ns()}.parquet")
     command = [sys.executable, "-m", "hangtag", "label", str(photos), "--model", str(model), "--out", str(output)]

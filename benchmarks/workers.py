@@ -50,7 +50,6 @@ class Workers:
         return [process.pid for process in self._processes]
 
     def _descendants(self) -> list[psutil.Process]:
-        """All processes that the workers have started."""
         found: list[psutil.Process] = []
         for process in self._processes:
             with contextlib.suppress(psutil.NoSuchProcess):

@@ -39,9 +39,7 @@ def label_command(
         Path | None,
         typer.Option(help="An earlier result of hangtag label. Its photos keep their answers."),
     ] = None,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Discard an earlier run's work, and start again.")
-    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard an earlier run's work, and start again.")] = False,
     retry: Annotated[
         bool,
         typer.Option("--retry-failed", help="Try failed rows again if they may succeed now (download, missing …)."),

@@ -165,7 +165,6 @@ class Tab:
 
 
 def _start(profile: Path, theirs_in: int, theirs_out: int) -> int:
-    """Start Chromium as leader of a process group, with the two pipes as descriptors 3 and 4."""
     binary = chromium_binary()
     if binary is None:
         msg = "chromium is not installed."
