@@ -36,7 +36,7 @@ TURNS = 5
 LONGER = 4
 """Factor: the part ``long`` labels this many times the photos of the part ``bulk``."""
 FEW = 64
-"""Photos of the part ``start``."""
+"""Number of photos of the part ``start``."""
 FLOAT32_TURNS = 3
 """Fewer turns, because three programs of the part float32 take half a minute a turn."""
 PARTS = ("bulk", "long", "default", "float32", "start", "one_photo", "guard", "growth", "checking")

@@ -208,7 +208,7 @@ def peer(python: Path, script: list[str], material: Material, variant: str, fold
     output = _fresh(folder, "peer.csv")
     file, *first = script
     if file not in KERAS and variant not in material.onnx:
-        sys.exit(f"Expected an {variant} variant in {material.bundle}; its export refused it.")
+        sys.exit(f"Expected an {variant} variant in {material.bundle}; the export refused this variant.")
     model = material.keras if file in KERAS else material.onnx[variant]
     words = [*first, model, material.bundle / "labels.txt", material.photos, output, material.network.size, cores()]
     ran = run([python, "-P", PEERS / file, *words], {"PYTHONPATH": "", "OPENBLAS_NUM_THREADS": "1"})

@@ -40,7 +40,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path, nargs="?", help="class folders. Default: drawn photos")
     parser.add_argument("--arch", default="cnn")
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--epochs", type=int, default=4, help="epochs of each feed, with the first")
+    parser.add_argument("--epochs", type=int, default=4, help="epochs of each feed, including the first")
     parser.add_argument("--augment", choices=("same", "layers", "none"), default="same")
     asked = parser.parse_args()
     load_tensorflow()
@@ -102,9 +102,7 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
         "Keras image_dataset_from_directory": lambda epoch: keras_photos,
         "Keras, one endless iterator": lambda epoch: endless,
         "Hangtag": lambda epoch: batches.epoch(epoch, asked.size),
-        **{
-            f"Hangtag, its epochs at {size} px": lambda epoch, size=size: batches.epoch(epoch, size) for size in smaller
-        },
+        **{f"Hangtag, epochs of {size} px": lambda epoch, size=size: batches.epoch(epoch, size) for size in smaller},
     }
     _print(_timed(feeds, learner, batches.steps, asked.epochs), len(readable), decoded)
 

@@ -111,7 +111,7 @@ def _line(runs: list[dict[str, Any]]) -> str:
     if all(run.get("cv") for run in runs):
         off = [run["cv"]["accuracy"] - run["test"]["accuracy"] for run in runs]
         held = [run["cv"]["accuracy_95"][0] <= run["test"]["accuracy"] <= run["cv"]["accuracy_95"][1] for run in runs]
-        words.append(f"folds off by {mean(off):+.3f} ± {pstdev(off):.3f}, {sum(held)} of {len(runs)} intervals held")
+        words.append(f"error of folds {mean(off):+.3f} ± {pstdev(off):.3f}, {sum(held)} of {len(runs)} intervals right")
     return ", ".join(words)
 
 

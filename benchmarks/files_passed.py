@@ -88,7 +88,7 @@ def passed_by_photo(tree: Path, bundle: Path, photo: Path) -> list[str]:
         command = ("hangtag", "label", source, "--model", bundle, "--out", output, "--workers", "1")
         passed = noted(tree, *map(str, command))
         if not output.exists():
-            message = f"Expected labels in {output}, hangtag label wrote none."
+            message = f"Expected labels in {output}, but hangtag label wrote none."
             raise RuntimeError(message)
         return passed
 

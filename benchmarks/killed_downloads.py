@@ -102,7 +102,7 @@ def _slow_server(photos: Path, delay_s: float) -> Iterator[str]:
 
         def do_GET(self) -> None:
             time.sleep(delay_s)
-            with suppress(ConnectionError):  # of a worker that was killed
+            with suppress(ConnectionError):  # the worker was killed
                 super().do_GET()
 
         def log_message(self, *_: object) -> None:

@@ -191,7 +191,7 @@ def _speed(photos: int, classes: int, width: int) -> str:
     began, worked = time.monotonic(), time.process_time()
     out_of_fold(features, labels, [str(place) for place in range(photos)], classes, 0)
     took, worked = time.monotonic() - began, time.process_time() - worked
-    return f"{photos:,} photos, {classes:,} classes, {width:,} features: {took:.1f} s, {worked:.1f} s of a processor"
+    return f"{photos:,} photos, {classes:,} classes, {width:,} features: {took:.1f} s, {worked:.1f} processor s"
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ class World:
     def draw(
         self, random: np.random.Generator, rows: int, shares: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
-        """Logits and labels of some photos."""
+        """Draw logits and labels of ``rows`` photos."""
         labels = random.choice(self.classes, rows, p=shares)
         logits = random.normal(size=(rows, self.classes))
         logits[np.arange(rows), labels] += np.where(labels < self.hard, 2.2, 5.0) + 0.1 * np.log(self.classes / 8)

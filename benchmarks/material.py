@@ -138,7 +138,7 @@ class Material:
 
     @property
     def bundle(self) -> Path:
-        """The bundle, which has ``labels.txt``."""
+        """The bundle's folder, with ``labels.txt``."""
         return self.model / "bundle"
 
     @property
@@ -153,7 +153,7 @@ class Material:
         return {name: self.bundle / one["file"] for name, one in variants.items()}
 
     def few(self) -> "Material":
-        """At most a thousand of the photos, to warm up."""
+        """A copy with at most a thousand photos, to warm up."""
         return replace(self, photos=self.photos / "0")
 
     def said(self) -> dict[str, Any]:

@@ -148,7 +148,7 @@ def wait_for(what: str, there: Callable[[], object], limit_s: float = 900.0, eve
     until = time.monotonic() + limit_s
     while not there():
         if time.monotonic() > until:
-            sys.exit(f"Expected {what} within {limit_s:.0f} s, but waited in vain.")
+            sys.exit(f"Expected {what} within {limit_s:.0f} s, got nothing.")
         time.sleep(every_s)
 
 

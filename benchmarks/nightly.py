@@ -78,7 +78,7 @@ def _arguments() -> argparse.Namespace:
     if bool(arguments.photos) != bool(arguments.model):
         parser.error("give --photos and --model, or neither")
     if arguments.rows < 100 or not 0.01 <= arguments.changed <= 0.5:
-        parser.error("give 100 --rows or more, and 0.01 to 0.5 as --changed")
+        parser.error("expected --rows of 100 or more, and --changed from 0.01 to 0.5")
     return arguments
 
 

@@ -187,7 +187,7 @@ def show_simulation(found: dict[tuple[str, float], Tally]) -> None:
 
 
 def measure_run(path: Path) -> None:
-    """Print the precision of a finished training on its test photos, with thresholds with and without CLOTHING."""
+    """Print the precision of a finished training on its test photos, with the tree CLOTHING and without a tree."""
     from exporter.options import load_tensorflow
 
     load_tensorflow()
