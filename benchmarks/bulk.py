@@ -77,7 +77,7 @@ sys.exit(any([loop.wait() for loop in loops]))
 class Labelled:
     """One turn of a program: the command, the seconds after the program's start, and each photo's label.
 
-    ``precisions`` has the precisions that the runtime chose, if it chooses precisions.
+    ``precisions`` has the precisions that the runtime chose; empty if it makes no choice.
     """
 
     ran: Ran
@@ -147,7 +147,7 @@ def label(material: Material, variant: str, folder: Path) -> Labelled:
 
 
 def queue(material: Material, variant: str, folder: Path) -> Labelled:
-    """Run ``hangtag submit`` to the receipt; a worker with one slot for each core waits with a loaded model."""
+    """Run ``hangtag submit`` until the receipt exists. The worker has one slot for each core and a loaded model."""
     with waiting_worker(folder) as (environment, pids, jobs):
         submit = [sys.executable, "-m", "hangtag", "submit"]
         options = ["--model", material.bundle, "--variant", variant, "--image-root", material.photos, "--job"]

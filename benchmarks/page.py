@@ -327,7 +327,7 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
                 "µs a row, submitting to receipt": "{microseconds_per_row:,.1f}",
                 "processor µs, all processes and Redis": "{processor_microseconds_per_row:,.1f}",
                 **memory,
-                "Redis: bytes at most beyond idle": "{redis_bytes:,}",
+                "Redis: peak bytes above idle": "{redis_bytes:,}",
                 "commands a chunk": "{redis_commands_per_chunk:,.1f}",
                 "files a row": "{files_per_row:.5f}",
                 "bytes a row": "{bytes_per_row:,.0f}",

@@ -40,7 +40,7 @@ SIZES = ((150, 0), (150, 1200), (340, 0), (340, 2700), (1500, 0), (3000, 0), (0,
 SPREAD = {3: 5.0, 10: 7.0, 80: 6.0}
 """Spread of the true logits by number of classes; accuracies are near 0.88, 0.84 and 0.70."""
 FIXED = 0.001
-"""In the hardest case, every row is right with a chance of the target minus this number."""
+"""In the hardest case, every row's chance to be right is the target minus this number."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Networks:
         wrong_labels: share of labels that are drawn at random.
         bad_class: logits added to the largest class, so that each network is too sure of it.
         fixed: every row, at any confidence, is right slightly less often than the target (FIXED).
-        unlike: the folds' figures do not hold for the network. The table by rows leaves the network out.
+        unlike: the folds' figures do not hold for the network. The second table omits the network.
         repeats: copies of each picture, under the same label.
     """
 

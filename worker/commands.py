@@ -51,8 +51,8 @@ def label_command(
     """Label a catalogue: one row in, one row out, in the same order.
 
     Rows that are not sure enough for the promised precision, or for --threshold, go to review. Without a promise and
-    --threshold, all rows do. After a stop or a kill, the same command continues. Exit status 1 if no photo could be
-    labelled.
+    --threshold, all rows go to review. After a stop or a kill, the same command continues. Exit status 1 if no photo
+    could be labelled.
 
     Examples:
 

@@ -1,6 +1,6 @@
 """Pillow and a runtime in a process pool: ``process_pool.py onnxruntime|openvino MODEL LABELS PHOTOS OUTPUT SIZE N``.
 
-A person who knows both libraries writes this script in an hour. Each core has one process with one thread: decoding
+Each core has one process with one thread: decoding
 partly holds the GIL, and a network of this size gains nothing from more threads. JPEGs are decoded no larger than the
 network needs (draft mode). The network takes sixteen photos at a time. Threads of ONNX Runtime are set as in its page
 "Thread management". OpenVINO has the throughput hint of its page "High-level Performance Hints". It reads float32 and
