@@ -4,8 +4,8 @@
 
 ``hangtag label`` runs first and last, and the clients run in between, so that a drift of the machine's speed affects
 both. Clients and server share this machine's cores, so there are three ratios. The first ratio compares the plain
-rates. The second compares the rates per core, without the clients' share of the cores (idle cores still count against the
-server). The third compares CPU milliseconds a photo of the server's processes and of ``hangtag label`` without its
+rates. The second compares the rates per core, without the clients' share of the cores (idle cores still count against
+the server). The third compares CPU milliseconds a photo of the server's processes and of ``hangtag label`` without its
 start. Also prints p50 and p99, errors, and resident memory before and after. Without ``--photos`` and ``--model``,
 photos are drawn and a model is trained first.
 """
