@@ -142,7 +142,7 @@ class _Watched(Workers):
         super().__init__(1, folder / name, environment, SLOTS)
 
     def metrics(self) -> Counter[str]:
-        """Nonzero metrics; none while the worker starts."""
+        """Nonzero metrics of the worker; empty while the worker starts."""
         try:
             with urlopen(f"http://127.0.0.1:{self._port}/metrics") as answer:
                 families = list(text_string_to_metric_families(answer.read().decode()))

@@ -1,6 +1,6 @@
 """Draws the page's pictures in docs/images: ``python docs/screenshots.py demo``, for the folder of ``hangtag demo``.
 
-It starts a server with a copy of the demo's result, and opens its pages in the system's Chromium.
+Starts a server with a copy of the demo's result, and opens the pages in the system's Chromium.
 """
 
 import sys
