@@ -3,8 +3,8 @@
     python benchmarks/backbones.py [--network mobilenet:0.25 efficientnet_v2_b0 ...] [--size 128 160 224]
 
 Random weights do not change the speed. int8 quantizes all layers between the first layer and the features, and noise
-replaces photos. int8's agreement with float32 is only a hint, because the network is random. ONNX Runtime uses one thread,
-and training uses all cores; batches have 32 photos. Compare only networks of one run of this program.
+replaces photos. int8's agreement with float32 is only a hint, because the network is random. ONNX Runtime uses one
+thread, and training uses all cores; batches have 32 photos. Compare only networks of one run of this program.
 """
 
 import argparse

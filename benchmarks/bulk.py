@@ -126,7 +126,6 @@ def _figures(found: list[Labelled], images: int, expected: Mapping[str, str]) ->
 
 
 def _ratios(found: Mapping[str, list[Labelled]]) -> dict[str, Any]:
-    """Ratios of the speeds of Hangtag's commands to the speeds of other programs; above 1, Hangtag is faster."""
     compared: dict[str, Any] = {}
     ours = [name for name in found if name.startswith("hangtag")]
     for other in (name for name in found if name not in ours):

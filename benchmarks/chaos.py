@@ -98,7 +98,6 @@ def _expected(folder: Path, photos: Path, model: Path) -> dict[str, tuple[Any, .
 def _run(
     folder: Path, catalogue: Path, model: Path, chance: random.Random | None, limit_s: float
 ) -> tuple[float, dict[str, int]]:
-    """Run the job; return its seconds from submission to receipt, and the number of each fault."""
     with PrivateRedis(folder / "redis") as server:
         environment = {
             "HANGTAG_REDIS_URL": server.url,
@@ -152,7 +151,6 @@ def _strike(fault: str, server: PrivateRedis, workers: Workers, chance: random.R
 
 
 def _verdict(job: Path, catalogue: Path, bad: dict[str, str], expected: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
-    """Count missing, doubled and wrong rows and unexpected errors."""
     with catalogue.open(newline="") as file:
         asked = {row["id"]: row["image"] for row in csv.DictReader(file)}
     rows = [tuple(row[name] for name in RESULTS) for row in pq.read_table(job / "labels.parquet").to_pylist()]

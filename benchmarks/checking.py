@@ -92,7 +92,6 @@ def _edit(source: Path, target: Path, number: int) -> None:
 
 
 def _check(data: Path, out: Path) -> tuple[Ran, list[tuple[str, str]]]:
-    """Run ``hangtag check``; return its measurement, and the pairs of near duplicates."""
     with tempfile.TemporaryDirectory() as cache:
         ran = run([sys.executable, "-m", "hangtag", "check", data, "--out", out], {"XDG_CACHE_HOME": cache})
     summary = json.loads((out / "check.json").read_text())

@@ -92,16 +92,6 @@ def _arguments() -> argparse.Namespace:
 
 
 class _Rate:
-    """Measure local files and hosts in turns.
-
-    Args:
-        photos: a folder of photos to repeat; each copy gets extra bytes.
-        model: a bundle.
-        folder: an empty folder for the local files and the results.
-        hosts: serve the same photos.
-        rows: number of rows of each catalogue.
-    """
-
     def __init__(self, photos: Path, model: Path, folder: Path, hosts: PhotoHosts, rows: int) -> None:
         self._model = model
         self._folder = folder

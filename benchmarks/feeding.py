@@ -165,7 +165,6 @@ def _by_layers(size: int, wish: "Augmentation | None") -> Change:
 
 
 def _steps(learner: "Learner", batches: Any, steps: int) -> Iterator[float]:  # noqa: ANN401 - tf.data has no types
-    """Run one epoch; yield the seconds that each step waited for photos."""
     feed = iter(batches)
     for _ in range(steps):
         asked = time.monotonic()

@@ -184,7 +184,6 @@ def _model(
 
 
 def _probabilities(noise: np.ndarray, shown: np.ndarray, truth: Truth) -> np.ndarray:
-    """Probabilities of a perfectly calibrated model, flattened by ``heat``."""
     skill = _skills(truth)
     scores = noise.copy()
     scores[np.arange(len(shown)), shown] += skill[shown]
@@ -195,12 +194,10 @@ def _probabilities(noise: np.ndarray, shown: np.ndarray, truth: Truth) -> np.nda
 
 @cache
 def _skills(truth: Truth) -> np.ndarray:
-    """Margin of the true class over noise that leads to each class's true recall."""
     return np.array([brentq(lambda skill, wanted: _recall(skill) - wanted, 0.0, 8.0, (at,)) for at in truth.recall()])
 
 
 def _recall(skill: float) -> float:
-    """Share of photos whose true class has the highest score."""
     at = np.linspace(-7, 7, 1401)
     return float(np.trapezoid(norm.pdf(at) * norm.cdf(at + skill) ** (CLASSES - 1), at))
 
@@ -248,7 +245,6 @@ def _with_reviewed(rng: np.random.Generator, truth: Truth, extra: int) -> Compar
 
 
 def _flattery(rng: np.random.Generator, trials: int, cycles: int = 12) -> Table:
-    """By how much the frozen test overrates a champion after cycles with random gains."""
     table = Table(
         "gate", "accuracy on the frozen test, minus the true accuracy", "promotions", title=f"after {cycles} cycles"
     )
@@ -330,7 +326,6 @@ def _features(folder: Path, weights: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _head(features: np.ndarray, labels: np.ndarray, learned: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Fit a head on the ``learned`` photos; return probabilities of the test photos ``(n, classes)``."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

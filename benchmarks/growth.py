@@ -127,7 +127,6 @@ def submit_words(material: Material, rows: int, folder: Path, job: str) -> list[
 
 
 def _warm(material: Material, folder: Path, environment: dict[str, str], jobs: Path) -> None:
-    """Let the labelling processes load the model."""
     hangtag(*submit_words(material, 512, folder, "warm")[3:], environment=os.environ | environment)
     job = Jobs(open_storage(str(jobs))).find("warm")
     wait_for("a receipt", lambda: finished_receipt(job))

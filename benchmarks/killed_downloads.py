@@ -95,8 +95,6 @@ class _QuietServer(ThreadingHTTPServer):
 
 @contextmanager
 def _slow_server(photos: Path, delay_s: float) -> Iterator[str]:
-    """Serve a folder as ``HOST:PORT`` during the block."""
-
     class Slow(SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
@@ -127,8 +125,6 @@ def _write_catalogue(folder: Path, photos: Path, host: str, names: list[str], ro
 
 
 class _Watched(Workers):
-    """One worker with metrics; starts when the block begins."""
-
     def __init__(self, name: str, folder: Path, settings: QueueSettings) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self._port = listener.getsockname()[1]

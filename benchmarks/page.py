@@ -161,7 +161,7 @@ def _default(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The default network\n",
         _measured(part),
-        "`hangtag train` begins with this network. This network is larger and more accurate than `cnn` ([Accuracy against "
+        "`hangtag train` begins with this network, which is larger and more accurate than `cnn` ([Accuracy against "
         "speed](measurements.md#labelling)). All programs run the same int8 ONNX file. Only the network's head was "
         "trained, because more training does not change the speed.\n",
         *_compared(part),
@@ -350,7 +350,7 @@ def _guard(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The guard\n",
         _measured(part),
-        "`make bench-quick` measures these six ratios again. The command fails if a ratio fell by 15% and all of its turns are "
+        "`make bench-quick` measures these six ratios again, and fails if a ratio fell by 15% and all of its turns are "
         "below the median here. The second ratio compares Hangtag with a bare loop, and the last ratio with bare "
         "imports. The other ratios compare it with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag is "
         "better.\n",

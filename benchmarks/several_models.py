@@ -3,11 +3,11 @@
     python benchmarks/several_models.py [--photos FOLDER] [--count 2000] [--turns 5] [--size 128] [--variant int8]
                                         [--model BUNDLE --model BUNDLE]
 
-Without --model, two ``cnn`` networks are trained and kept. Their photos are drawn, of 600×800 pixels, or copies of
-a folder's photos with distinct bytes. With --model, the first photos of the folder --photos are used. Four questions
-use two models twice each; questions share only the photo. Whole commands run in turns, each with one process: their
-start counts, and other load slows every command. "Of the labelling" leaves out start, verification and merging, like the time in
-receipts. Each question's columns must equal its model's separate run. With --served, a server on this machine serves
+Without --model, two ``cnn`` networks are trained and kept. Their photos are drawn, of 600×800 pixels, or copies of a
+folder's photos with distinct bytes. With --model, the first photos of the folder --photos are used. Four questions use
+two models twice each; questions share only the photo. Whole commands run in turns, each with one process: their start
+counts, and other load slows every command. "Of the labelling" leaves out start, verification and merging, like the time
+in receipts. Each question's columns must equal its model's separate run. With --served, a server on this machine serves
 the photos and counts the requests, without timing.
 """
 
