@@ -1,10 +1,10 @@
-"""Every architecture, with two classes and with many: trained from nothing, fine-tuned from that, exported.
+"""Train, fine-tune and export every architecture, with two classes and with many.
 
     python benchmarks/architectures.py [--arch cnn mobilenet ...] [--size 64] [--once]
 
-``hangtag train --weights none`` trains each for an epoch on drawn photos (an EfficientNet-Lite starts from ImageNet's
-weights). A second run fine-tunes that network (``--weights best.keras``: first the head, then all layers, batch norms
-frozen). The second network is exported and checked. ``--once`` skips the fine-tuning. Exit status 1 if any step fails.
+``hangtag train --weights none`` trains each architecture for an epoch on drawn photos; an EfficientNet-Lite starts from
+ImageNet's weights. A second run fine-tunes this network (``--weights best.keras``: first the head, then all layers,
+batch norms frozen), and is exported and checked. ``--once`` skips the fine-tuning. Exit status 1 if any step fails.
 """
 
 import argparse
@@ -24,7 +24,7 @@ from trainer.request import Arch
 from trainer.sample.catalogue import draw_catalogue
 
 PHOTOS = 240
-ARCHS = [arch for arch in Arch if arch is not Arch.EFFICIENTNET_LITE1]  # its package is in no extra
+ARCHS = [arch for arch in Arch if arch is not Arch.EFFICIENTNET_LITE1]  # no extra installs its package
 
 
 def main() -> None:
@@ -32,11 +32,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", nargs="+", type=Arch, default=ARCHS, metavar="ARCH")
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--once", action="store_true", help="export what was trained from nothing")
+    parser.add_argument("--once", action="store_true", help="skip the fine-tuning, and export the first network")
     asked = parser.parse_args()
     steps = ("from nothing", *(() if asked.once else ("fine-tuned",)), "export")
     headings = ("architecture", "classes", *steps, "photos", "largest difference", "flips", "")
-    table = Table(*headings, title="One epoch each, seconds; ONNX Runtime against Keras")
+    table = Table(*headings, title="Seconds of one epoch; ONNX Runtime compared with Keras")
     failed = False
     with tempfile.TemporaryDirectory() as scratch:
         for folder in _drawn(Path(scratch)):
@@ -63,8 +63,9 @@ class Tried:
     """One architecture's results.
 
     Attributes:
-        seconds: of each command that succeeded.
-        parity: the export check's largest difference, flips and photos, in batches; None after a failure.
+        seconds: duration of each successful command.
+        parity: largest difference, flips (changed labels) and photos of the export check, in batches; None after a
+            failure.
     """
 
     seconds: tuple[float, ...]

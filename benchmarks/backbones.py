@@ -1,10 +1,10 @@
-"""What a backbone costs, with random weights: its speed in ONNX Runtime, in float32 and int8, and in training.
+"""Speed of backbones with random weights: in ONNX Runtime (float32 and int8) and in training.
 
     python benchmarks/backbones.py [--network mobilenet:0.25 efficientnet_v2_b0 ...] [--size 128 160 224]
 
-Random weights do not change the speed. int8 quantizes every layer between the first and the features, on noise; its
-agreement with float32 is only a hint, because the network is random. ONNX Runtime uses one thread, training all cores;
-both use batches of 32. Compare only networks that ran in one call.
+Random weights do not change the speed. int8 quantizes all layers between the first layer and the features, and noise
+replaces photos. int8's agreement with float32 is only a hint, because the network is random. ONNX Runtime uses one
+thread, and training uses all cores; batches have 32 photos. Compare only networks of one run of this program.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def _measured(name: str, size: int) -> tuple[str, ...]:
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), np.uint8)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0  # norms of these pixels: else values fade to a constant, which cannot be quantized
+            layer.momentum = 0.0  # fit to these pixels; otherwise values fade to a constant, which int8 cannot hold
     network(pixels, training=True)
     return (*_exported(to_logits(network, size), pixels), f"{_trained(network, pixels):.0f}")
 
@@ -85,7 +85,7 @@ def _exported(model: "onnx.ModelProto", pixels: "Pixels") -> tuple[str, ...]:
 
 
 def _timed(files: list[bytes], pixels: "Pixels") -> tuple[list["np.ndarray[Any, Any]"], list[float]]:
-    """The logits of both, and the quickest of some turns of each in seconds."""
+    """The logits of both files, and the seconds of each file's quickest turn."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -102,7 +102,7 @@ def _timed(files: list[bytes], pixels: "Pixels") -> tuple[list["np.ndarray[Any, 
 
 
 def _trained(network: "keras.Model", pixels: "Pixels") -> float:
-    """Photos a second of the quickest step, as a pretrained network learns."""
+    """Photos a second of the quickest step of fine-tuning."""
     import tensorflow as tf
 
     from trainer.learning.recipe import recipe_for

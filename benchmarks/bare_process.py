@@ -4,7 +4,7 @@
 
 Each model file of the bundle runs in its own process. The process has its own mount namespace with a read-only bundle
 (needs root and ``unshare`` of util-linux). Prints the peak of resident memory in megabytes after the imports, after
-loading, after the first photo and after ten. Then it prints the milliseconds of loading and of the tenth photo.
+loading, after the first photo and after ten photos; then the milliseconds of loading and of the tenth photo.
 """
 
 import argparse
@@ -55,11 +55,11 @@ print(json.dumps([*peaks, load_ms, (time.perf_counter() - start) * 1000]))
 
 
 def main() -> None:
-    """A process for each model file, a row for each."""
+    """Measure each model file in its own process, and print a row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("photo", type=Path)
-    parser.add_argument("--no-arena", action="store_true", help="give memory back after each photo (slower)")
+    parser.add_argument("--no-arena", action="store_true", help="free memory after each photo (slower)")
     asked = parser.parse_args()
     print(f"{'file':<18} {'MB':>6} {'imports':>8} {'load':>6} {'photo':>6} {'ten':>6} {'load ms':>8} {'photo ms':>9}")
     for model in sorted(asked.bundle.resolve().glob("*.onnx")):

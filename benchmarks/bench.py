@@ -1,14 +1,14 @@
-"""Hangtag beside what people would use instead, and its own growth: writes results.json and docs/benchmarks.md.
+"""Compare Hangtag with other programs, measure its growth, and write results.json and docs/benchmarks.md.
 
     python benchmarks/bench.py [--only bulk,growth] [--photos FOLDER] [--count 5000] [--turns 5] [--weights FILE]
                                [--note TEXT]
     python benchmarks/bench.py --quick
 
-``--photos`` has class folders of JPEGs; without it a catalogue is drawn. ``--count`` copies of the photos are labelled.
-``--only`` replaces these parts of results.json and keeps the others; each part names its machine. The part training
-runs only if it is named: it takes 16 minutes and needs ``--weights``, the file of a MobileNet 0.25 without its top.
-``--quick`` measures six ratios, writes no file, and exits with status 1 if a ratio lost 15% against results.json.
-``.bench/`` keeps photos, networks and the peers' environments.
+``--photos`` has class folders of JPEGs. Without ``--photos``, a catalogue is drawn. ``--count`` copies of the photos
+are labelled. ``--only`` measures these parts again; results.json keeps the other parts, and each part names its
+machine. The part training runs only if ``--only`` names it: it takes 16 minutes and needs ``--weights``, the file of a
+MobileNet 0.25 without its top. ``--quick`` measures six ratios, writes no file, and exits with status 1 if a ratio fell
+by 15% compared with results.json. ``.bench/`` keeps photos, networks and the environments of other programs.
 """
 
 import argparse
@@ -34,20 +34,18 @@ from plots import draw
 PHOTOS = 5000
 TURNS = 5
 LONGER = 4
-"""The part long labels this many times as many photos as the other parts."""
+"""Factor: the part ``long`` labels this many times the photos of the part ``bulk``."""
 FEW = 64
-"""Photos of the part start."""
+"""Number of photos of the part ``start``."""
 FLOAT32_TURNS = 3
-"""Three of its programs take half a minute a turn, and are slower by far."""
+"""Fewer turns, because three programs of the part float32 take half a minute a turn."""
 PARTS = ("bulk", "long", "default", "float32", "start", "one_photo", "guard", "growth", "checking")
 
 
 def main() -> None:
     """Measure the chosen parts."""
     arguments = _arguments()
-    os.environ.pop(
-        "PYTHONDONTWRITEBYTECODE", None
-    )  # installed packages have bytecode; a checkout gets it as it warms up
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # bytecode speeds up later starts
     began = time.monotonic()
 
     def show(text: str) -> None:
@@ -69,11 +67,11 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"of {', '.join(PARTS)} (default), training")
-    parser.add_argument("--photos", type=Path, help="class folders of JPEGs; drawn where none are given")
-    parser.add_argument("--count", type=int, default=PHOTOS, help="how many photos are labelled")
+    parser.add_argument("--photos", type=Path, help="class folders of JPEGs. Default: drawn photos")
+    parser.add_argument("--count", type=int, default=PHOTOS, help="number of photos to label")
     parser.add_argument("--turns", type=int, default=TURNS)
-    parser.add_argument("--weights", type=Path, help="of the part training")
-    parser.add_argument("--note", default="quiet", help="what else the machine did")
+    parser.add_argument("--weights", type=Path, help="MobileNet 0.25 for the part training")
+    parser.add_argument("--note", default="quiet", help="other load on the machine")
     parser.add_argument("--quick", action="store_true", help="compare six ratios with results.json")
     arguments = parser.parse_args()
     if "training" in arguments.only and not arguments.weights:
@@ -124,8 +122,8 @@ def _quick(show: Callable[[str], None]) -> int:
         print(f"lost: {loss}", file=sys.stderr)
     if losses and committed["machine"]["processor"] != machine("any")["processor"]:
         print(
-            "Another processor than the committed one: a ratio may differ by that alone. Measure the commit before on "
-            "this machine (make bench-quick there), and compare.",
+            "This processor differs from the committed one, which may change a ratio. Measure the previous commit on "
+            "this machine with make bench-quick, and compare.",
             file=sys.stderr,
         )
     return 1 if losses else 0

@@ -1,7 +1,7 @@
 """Bulk labelling: Hangtag on this machine and on a queue, a bare loop, and other programs.
 
-All label the same photos with the same network, as whole commands, in turns. ``python benchmarks/bench.py --only bulk``
-runs it.
+All programs label the same photos with the same network, as whole commands, in turns. ``python benchmarks/bench.py
+--only bulk`` runs this module.
 """
 
 import csv
@@ -38,9 +38,9 @@ PEER_SCRIPTS: dict[str, tuple[str, list[str]]] = {
     "PyTorch DataLoader": ("torch", ["torch_predict.py"]),
     "Ray Data map_batches": ("ray", ["ray_data.py"]),
 }
-"""Name → the environment of its own (``peers/*.txt``), and its script with what comes first on its command line."""
+"""Program → its environment (``peers/*.txt``), and its script with the first arguments."""
 KERAS = ("keras_predict.py", "torch_predict.py")
-"""They run the Keras network, the others the ONNX file."""
+"""Scripts that run the Keras network; the other scripts run the ONNX file."""
 PARTS: dict[str, list[tuple[str, str]]] = {
     "bulk": [(name, "int8") for name in (LABEL, QUEUE, BARE, *POOLS)],
     "long": [(name, "int8") for name in (LABEL, QUEUE, BARE)],
@@ -48,7 +48,7 @@ PARTS: dict[str, list[tuple[str, str]]] = {
     "float32": [(LABEL, "int8"), *((name, "float32") for name in (LABEL, *PEER_SCRIPTS))],
     "start": [(name, "int8") for name in (LABEL, BARE)],
 }
-"""Part → its contestants: a program, and the variant that it runs."""
+"""Part → programs, each with the variant that the program runs."""
 BARE_LOOP = """
 import sys, time
 from pathlib import Path
@@ -64,8 +64,8 @@ for start in range(0, len(names), BATCH):
     classifier.predict(np.stack(pixels))
 print(time.monotonic() - began)
 """
-"""The limit: the same decoding and ONNX file, nothing else. Photos that cannot be decoded end it. It prints its seconds
-without imports and loading."""
+"""The upper limit of the speed: only Hangtag's decoding and its ONNX file. Stops at a photo that cannot be decoded.
+Prints its seconds without imports and loading."""
 BARE_LOOPS = """
 import subprocess, sys
 loops = [subprocess.Popen([sys.executable, "-c", *sys.argv[1:4], share]) for share in sys.argv[4:]]
@@ -75,9 +75,9 @@ sys.exit(any([loop.wait() for loop in loops]))
 
 @dataclass(frozen=True)
 class Labelled:
-    """One turn of one contestant: a command, the seconds of it after its start, and each photo's label.
+    """One turn of a program: the command, the seconds after the program's start, and each photo's label.
 
-    ``precisions`` has the precisions that the runtime chose, if it chooses them itself.
+    ``precisions`` has the precisions that the runtime chose; empty if it makes no choice.
     """
 
     ran: Ran
@@ -87,7 +87,7 @@ class Labelled:
 
 
 def measure(part: str, material: Material, count: int, show: Callable[[str], None]) -> dict[str, Any]:
-    """The contestants of a part; ``count`` turns each, after one with at most a thousand photos."""
+    """Measure the programs of a part in ``count`` turns; before, a turn with at most a thousand photos warms up."""
     with tempfile.TemporaryDirectory() as scratch:
         ways = {LABEL: label, QUEUE: queue, BARE: bare_loop}
         for name, (environment, script) in PEER_SCRIPTS.items():
@@ -101,7 +101,7 @@ def measure(part: str, material: Material, count: int, show: Callable[[str], Non
             }
 
         for name in material.names:
-            Path(name).read_bytes()  # so that the disk slows no turn
+            Path(name).read_bytes()  # fills the disk cache
         found = turns(contestants(material), count, show, contestants(material.few()))
     images, expected = len(material.names), found[f"{LABEL}, {PARTS[part][-1][1]}"][0].labels
     return {
@@ -126,7 +126,6 @@ def _figures(found: list[Labelled], images: int, expected: Mapping[str, str]) ->
 
 
 def _ratios(found: Mapping[str, list[Labelled]]) -> dict[str, Any]:
-    """Of whole commands, of images a second, each of Hangtag's to each other; above 1, Hangtag is the quicker."""
     compared: dict[str, Any] = {}
     ours = [name for name in found if name.startswith("hangtag")]
     for other in (name for name in found if name not in ours):
@@ -139,7 +138,7 @@ def _ratios(found: Mapping[str, list[Labelled]]) -> dict[str, Any]:
 
 
 def label(material: Material, variant: str, folder: Path) -> Labelled:
-    """``hangtag label`` with a process a core."""
+    """Run ``hangtag label`` with one process for each core."""
     output = _fresh(folder, "labels.parquet")
     command = [sys.executable, "-P", "-m", "hangtag", "label", material.photos, "--model", material.bundle]
     ran = run([*command, "--variant", variant, "--out", output, "--workers", cores(), "--json"])
@@ -147,7 +146,7 @@ def label(material: Material, variant: str, folder: Path) -> Labelled:
 
 
 def queue(material: Material, variant: str, folder: Path) -> Labelled:
-    """``hangtag submit`` to a waiting worker with a slot a core and a loaded model, until the receipt is written."""
+    """Run ``hangtag submit`` until the receipt exists. The worker has one slot for each core and a loaded model."""
     with waiting_worker(folder) as (environment, pids, jobs):
         submit = [sys.executable, "-m", "hangtag", "submit"]
         options = ["--model", material.bundle, "--variant", variant, "--image-root", material.photos, "--job"]
@@ -173,9 +172,9 @@ def queue(material: Material, variant: str, folder: Path) -> Labelled:
 def waiting_worker(
     folder: Path, further: Mapping[str, str] | None = None, storage: str = ""
 ) -> Iterator[tuple[dict[str, str], list[int], Path]]:
-    """A private Redis and a worker with a slot a core: their environment, process numbers, folder of jobs.
+    """Start a private Redis and a worker with one slot for each core: environment, process IDs, folder of jobs.
 
-    The folder of jobs is new, or ``storage``: an ``s3://`` URL that needs the ``further`` environment.
+    The folder of jobs is new, or ``storage``: an ``s3://`` URL, for which ``further`` has environment variables.
     """
     with tempfile.TemporaryDirectory(dir=folder) as place, PrivateRedis(Path(place) / "redis") as server:
         jobs = Path(place) / "jobs"
@@ -193,7 +192,7 @@ def _await_receipt(job: Path) -> Path:
 
 
 def bare_loop(material: Material, variant: str, folder: Path) -> Labelled:
-    """A bare loop in a process a core, each with its share of the photos."""
+    """Run the bare loop in one process for each core, each with its share of the photos."""
     shares = []
     for number in range(cores()):
         shares.append(folder / f"share-{number}.txt")
@@ -204,11 +203,11 @@ def bare_loop(material: Material, variant: str, folder: Path) -> Labelled:
 
 
 def peer(python: Path, script: list[str], material: Material, variant: str, folder: Path) -> Labelled:
-    """Another program, in its own environment."""
+    """Run another program in its own environment."""
     output = _fresh(folder, "peer.csv")
     file, *first = script
     if file not in KERAS and variant not in material.onnx:
-        sys.exit(f"Expected an {variant} variant in {material.bundle}; its export refused it.")
+        sys.exit(f"Expected an {variant} variant in {material.bundle}; the export refused this variant.")
     model = material.keras if file in KERAS else material.onnx[variant]
     words = [*first, model, material.bundle / "labels.txt", material.photos, output, material.network.size, cores()]
     ran = run([python, "-P", PEERS / file, *words], {"PYTHONPATH": "", "OPENBLAS_NUM_THREADS": "1"})

@@ -1,11 +1,11 @@
-"""A job under fire: processes and Redis are killed again and again, and each row must have one right result.
+"""Kill processes and Redis again and again during a job, and check that each row has one right result.
 
     python benchmarks/chaos.py --seed 1 [--rows 60000] [--photos PHOTOS --model BUNDLE] [--no-calm] [--limit 1800]
 
-Two workers label a catalogue in which two photos crash their process and one hangs. Random faults: kill a process of a
-worker, kill a whole worker, kill and restart Redis (with or without its data), wipe Redis, cut all connections. Each
-row is compared with the result of ``hangtag label`` for the same photos. Prints a line of JSON. Exit status 1 if a row
-is missing, doubled or wrong, or if rows other than these three failed.
+Two workers label a catalogue. Two of its photos crash their process, and a third photo hangs. Random faults: kill a
+process of a worker, kill a whole worker, kill and restart Redis (with or without its data), wipe Redis, cut all
+connections. Each row is compared with the result of ``hangtag label`` for the same photos. Prints a line of JSON. Exit
+status 1 if a row is missing, doubled or wrong, or if a good photo's row failed.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from worker.queue.submit import CHUNK_ROWS
 
 PLUGINS = Path(__file__).parents[1] / "tests" / "plugins"
 DISTINCT = 20_000
-"""Photos; each of them is labelled once on a machine, and the rows after these find their labels known."""
+"""Number of distinct photos. Later rows repeat these photos, whose labels the worker then knows."""
 MEAN_PAUSE_S = 1.2
 FAULTS = {"child killed": 40, "worker killed": 20, "redis killed": 14, "redis wiped": 12, "connections cut": 14}
 RESULTS = ("id", "label", "confidence", "status", "error", "sha256")
@@ -58,14 +58,16 @@ def _arguments() -> argparse.Namespace:
     parser = material_parser(__doc__)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--rows", type=int, default=60_000)
-    parser.add_argument("--material", type=Path, help="folder to keep what is drawn and trained, for the next run")
-    parser.add_argument("--limit", type=float, default=1800, help="seconds that a job may take")
+    parser.add_argument(
+        "--material", type=Path, help="folder that keeps drawn photos and the trained model for the next run"
+    )
+    parser.add_argument("--limit", type=float, default=1800, help="time limit of a job, in seconds")
     parser.add_argument("--calm", action=argparse.BooleanOptionalAction, default=True)
     return parser.parse_args()
 
 
 def _write_catalogue(folder: Path, rows: int, chance: random.Random) -> tuple[Path, dict[str, str]]:
-    """Write a CSV of ``id,image``; return it and the error that each bad photo must end with, by id."""
+    """Write a CSV of ``id,image``; return its path, and the expected error of each bad photo by id."""
     names = {"boom-1.jpg": b"BOOM", "boom-2.jpg": b"BOOM", "hang.jpg": b"HANG"}
     for name, data in names.items():
         (folder / name).write_bytes(data)
@@ -86,7 +88,7 @@ def _write_catalogue(folder: Path, rows: int, chance: random.Random) -> tuple[Pa
 
 
 def _expected(folder: Path, photos: Path, model: Path) -> dict[str, tuple[Any, ...]]:
-    """Cell → label, confidence, status, error and SHA-256, by ``hangtag label``."""
+    """Return ``hangtag label``'s answer for each cell: label, confidence, status, error and SHA-256."""
     output = folder / "expected.parquet"
     hangtag("label", photos, "--model", model, "--out", output)
     rows = pq.read_table(output).to_pylist()
@@ -96,7 +98,6 @@ def _expected(folder: Path, photos: Path, model: Path) -> dict[str, tuple[Any, .
 def _run(
     folder: Path, catalogue: Path, model: Path, chance: random.Random | None, limit_s: float
 ) -> tuple[float, dict[str, int]]:
-    """Seconds from the job's submission to its receipt, and the faults meanwhile."""
     with PrivateRedis(folder / "redis") as server:
         environment = {
             "HANGTAG_REDIS_URL": server.url,
@@ -114,7 +115,7 @@ def _run(
 def _wait(
     receipt: Path, server: PrivateRedis, workers: Workers, chance: random.Random | None, deadline: float
 ) -> Counter[str]:
-    """Wait until the job is finished; with a ``chance``, cause faults at random times."""
+    """Wait until the job is finished. ``chance`` causes faults at random times."""
     faults: Counter[str] = Counter()
     fault_at = time.monotonic() + (chance.expovariate(1 / MEAN_PAUSE_S) if chance else 0.0)
     while not receipt.exists():
@@ -150,7 +151,6 @@ def _strike(fault: str, server: PrivateRedis, workers: Workers, chance: random.R
 
 
 def _verdict(job: Path, catalogue: Path, bad: dict[str, str], expected: dict[str, tuple[Any, ...]]) -> dict[str, Any]:
-    """Count missing, doubled and wrong rows and unexpected errors."""
     with catalogue.open(newline="") as file:
         asked = {row["id"]: row["image"] for row in csv.DictReader(file)}
     rows = [tuple(row[name] for name in RESULTS) for row in pq.read_table(job / "labels.parquet").to_pylist()]

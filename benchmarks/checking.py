@@ -2,8 +2,8 @@
 
     python benchmarks/checking.py [--photos PHOTOS] [--counts 1000 10000 50000] [--keep FOLDER]
 
-The photos are repeated with small edits, each a different file: saved again, resized, cropped, lightened. Each check
-starts with an empty cache. ``python benchmarks/bench.py --only checking`` compares one check with cleanvision and
+The photos are repeated with small edits: saved again, resized, cropped, lightened. Each copy has other bytes. Each
+check starts with an empty cache. ``python benchmarks/bench.py --only checking`` compares one check with cleanvision and
 imagededup.
 """
 
@@ -31,17 +31,17 @@ from trainer.sample.catalogue import draw_catalogue
 DRAWN = 2000
 QUALITY = 88
 BESIDE = 5000
-"""Photos that all programs check; a run each."""
+"""Number of photos that each program checks once."""
 OTHERS = ("cleanvision", "imagededup")
-"""An environment each, and a script, ``peers/NAME_check.py``."""
+"""Other programs, each with its own environment and the script ``peers/NAME_check.py``."""
 
 
 def main() -> None:
-    """Make the photos of each count, check them, and show a table."""
+    """Make sets of photos, check them, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, help="class folders; drawn where none are given")
+    parser.add_argument("--photos", type=Path, help="class folders. Default: drawn photos")
     parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000, 50_000])
-    parser.add_argument("--keep", type=Path, help="a folder to keep the edited photos in")
+    parser.add_argument("--keep", type=Path, help="folder that keeps the edited photos")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.keep or Path(scratch)
@@ -64,7 +64,7 @@ def _drawn(folder: Path) -> Path:
 
 
 def _edited(photos: Path, folder: Path, count: int) -> Path:
-    """Write ``count`` photos into class folders; ``.whole`` marks a complete folder."""
+    """Write ``count`` edited photos into class folders; the file ``.whole`` marks a complete folder."""
     if (folder / ".whole").exists():
         return folder
     sources = sorted(path for path in photos.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -81,7 +81,6 @@ def _edited(photos: Path, folder: Path, count: int) -> Path:
 
 
 def _edit(source: Path, target: Path, number: int) -> None:
-    """Give this copy an edit that differs from all other copies."""
     rng = np.random.default_rng(number)
     with Image.open(source) as opened:
         photo = opened.convert("RGB")
@@ -93,7 +92,6 @@ def _edit(source: Path, target: Path, number: int) -> None:
 
 
 def _check(data: Path, out: Path) -> tuple[Ran, list[tuple[str, str]]]:
-    """The measured command, and the pairs of near duplicates."""
     with tempfile.TemporaryDirectory() as cache:
         ran = run([sys.executable, "-m", "hangtag", "check", data, "--out", out], {"XDG_CACHE_HOME": cache})
     summary = json.loads((out / "check.json").read_text())
@@ -101,7 +99,7 @@ def _check(data: Path, out: Path) -> tuple[Ran, list[tuple[str, str]]]:
 
 
 def measure(material: Material, show: Callable[[str], None]) -> dict[str, Any]:
-    """``hangtag check`` and the others, on edited copies of the network's training photos."""
+    """Run ``hangtag check`` and other programs on edited copies of the network's training photos."""
     pythons = {name: peer_python(name, show) for name in OTHERS}
     with tempfile.TemporaryDirectory() as scratch:
         data = _edited(material.originals, Path(scratch) / "data", BESIDE)

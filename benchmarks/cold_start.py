@@ -1,9 +1,9 @@
-"""``hangtag classify`` of one photo as a whole process, against a process that only imports the needed packages.
+"""``hangtag classify`` of one photo as a whole process, compared with a process that only imports the needed packages.
 
     python benchmarks/cold_start.py BUNDLE PHOTO [--times 25]
 
-The two take turns, so that other load slows both; the first turn is not counted. The printed ratio is the median of
-the turns' ratios.
+The two commands take turns, so that other load slows both commands; the first turn is not counted. The printed ratio is
+the median of the turns' ratios.
 """
 
 import argparse
@@ -33,7 +33,7 @@ def main() -> None:
 
 
 def command_lines(bundle: object, photo: object) -> tuple[list[str], list[str]]:
-    """The bare imports, and ``hangtag classify``."""
+    """Command lines of the bare imports, and of ``hangtag classify``."""
     hangtag = Path(sysconfig.get_path("scripts")) / "hangtag"
     return [sys.executable, "-c", BARE], [str(hangtag), "classify", str(photo), "--model", str(bundle)]
 

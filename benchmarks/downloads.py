@@ -1,20 +1,19 @@
-"""Photos behind URLs against photos on this machine's disk, and misbehaving hosts.
+"""Compare photos at URLs with photos on this machine's disk, and test misbehaving hosts.
 
     python benchmarks/downloads.py rate [--photos PHOTOS --model BUNDLE] [--rows 8000] [--runs 5] [--ill deaf slow …]
     python benchmarks/downloads.py everything [--photos PHOTOS --model BUNDLE]
 
-``rate``: photos on 20 hosts. One host (5% of the rows) is deaf (accepts no connection), silent (accepts, never
-answers), slow (2 s an answer), flaky (first a 500, then the photo), or healthy. One process labels on one core; the
-hosts run in a process on another, with time to spare. Each run measures local files with the same bytes and each kind
-of host in turns. No photo repeats, and the first run is not counted.
+``rate`` uses photos on 20 hosts. One host (5% of the rows) is deaf (accepts no connection), silent (accepts, never
+answers), slow (2 s an answer), flaky (first a 500, then the photo), or healthy. One process labels on one core. The
+hosts run in a process on another core, which is mostly idle. Each run measures local files with the same bytes and each
+kind of host in turns. No photo repeats, and the first run is not counted.
 
-Printed, in images a second: ``phase``, rows on healthy hosts (or local files) by the receipt's seconds of labelling,
-including the last wait for the ill host; ``fetching``, the same rows by the seconds from the first request to the last
-photo of a healthy host; and their ratios to the local files of the same run. Each row is checked: rows of deaf and
-silent hosts must have failed, other rows must have the local file's SHA-256 and no error.
+``rate`` prints images a second, and their ratios to the local files of the same run. ``phase`` divides the rows on
+healthy hosts (or local files) by the receipt's seconds of labelling, which include the last wait for the ill host.
+``fetching`` divides the same rows by the seconds from the first request to the last photo of a healthy host. Each row
+is checked: rows of deaf and silent hosts must have failed, other rows must have the local file's SHA-256 and no error.
 
-``everything``: a row for each fault that a host can have, with the result that it must have. Takes a minute with a
-model; any model will do.
+``everything`` labels a row for each fault of a host, and checks the result. Takes a minute; any model will do.
 """
 
 import argparse
@@ -44,12 +43,12 @@ CERTAIN = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365
 
 @dataclass(frozen=True)
 class Measure:
-    """One command.
+    """One measured command.
 
     Attributes:
         phase: images a second of the labelling phase.
-        fetching: the same until the last healthy photo was sent; equals ``phase`` for local files.
-        seconds: of the labelling phase.
+        fetching: images a second until the last healthy photo was sent; equals ``phase`` for local files.
+        seconds: duration of the labelling phase.
         busy: share of a core that the hosts' process used while it served requests.
         errors: kind → rows.
     """
@@ -74,7 +73,7 @@ def main() -> None:
         if len(cores) < 2:
             sys.exit("Expected two cores, one for labelling and one for the hosts, found one.")
         with photo_hosts(photos, HOSTS, cores[1]) as hosts:
-            os.sched_setaffinity(0, {cores[0]})  # so that the labelling process stays there
+            os.sched_setaffinity(0, {cores[0]})  # the labelling process inherits this core
             _Rate(photos, model, folder, hosts, arguments.rows).run(arguments.ill, arguments.runs)
 
 
@@ -93,16 +92,6 @@ def _arguments() -> argparse.Namespace:
 
 
 class _Rate:
-    """Local files and hosts in turns.
-
-    Args:
-        photos: a folder of photos to repeat, each copy a little longer.
-        model: a bundle.
-        folder: an empty folder for the local files and the results.
-        hosts: serve the same photos.
-        rows: of each catalogue.
-    """
-
     def __init__(self, photos: Path, model: Path, folder: Path, hosts: PhotoHosts, rows: int) -> None:
         self._model = model
         self._folder = folder
@@ -193,7 +182,6 @@ def _write(file: Path, cells: list[str]) -> Path:
 
 
 def _label(source: Path, model: Path, output: Path, hosts: list[str]) -> dict[str, dict[str, float]]:
-    """Label without earlier results; return the receipt as parsed JSON."""
     command = [sys.executable, "-m", "hangtag", "label", str(source), "--model", str(model), "--out", str(output)]
     allowed = [word for host in hosts for word in ("--allow-host", host)]
     done = subprocess.run(

@@ -1,10 +1,10 @@
-"""The examples against Hangtag on the same photos, each decoded in full.
+"""Compare the examples with Hangtag on the same photos, each decoded in full.
 
     python benchmarks/examples.py PHOTOS BUNDLE [--count 50] [--page PICTURE.png]
 
-The photos are the first of the folder by the SHA-256 of their bytes. Prints for each example how many labels agree with
-Hangtag's and the largest difference of a confidence; then each photo with a different label. Exit status 1 if a label
-differs.
+The first ``--count`` photos of the folder are compared, in the order of their SHA-256. Prints for each example how many
+labels agree with Hangtag's and the largest difference of a confidence; then each photo with a different label. Exit
+status 1 if a label differs.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("photos", type=Path)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("--count", type=int, default=50)
-    parser.add_argument("--page", type=Path, help="where to leave a picture of the page")
+    parser.add_argument("--page", type=Path, help="file for a picture of the page")
     return parser.parse_args()
 
 

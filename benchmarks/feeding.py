@@ -2,15 +2,15 @@
 
     python benchmarks/feeding.py photos/train --epochs 4
 
-The same network takes the same steps on the same photos; only the feed differs. Epochs of the two take turns, so that a
-slow minute of the machine slows both. The first epoch of each, which decodes and traces, is not counted.
-``--augment same`` gives both Hangtag's augmentation. ``layers`` gives Keras's dataset Keras's own layers for the same
-changes, as in its guides. ``none`` augments neither. ``--size`` is the photos' size in both feeds; Hangtag's schedule
-also has epochs of smaller photos, which are measured separately.
+Both feeds give the same photos to the same network, in the same number of steps. Epochs of the two feeds take turns, so
+that other load slows both feeds. The first epoch of each feed, which decodes and traces, is not counted. ``--augment
+same`` uses Hangtag's augmentation in both feeds. ``layers`` uses Keras's own layers for the same changes in Keras's
+dataset, as in Keras's guides. ``none`` uses no augmentation. ``--size`` is the photos' size in both feeds. Hangtag's
+schedule also has epochs of smaller photos, which are measured separately.
 
-TensorFlow's thread that tunes a dataset delays the end of an epoch until it wakes, up to 20 s after the epoch began.
-Hangtag has no such thread. Keras's dataset is measured twice: with a new iterator each epoch, like ``fit``, and
-with one endless iterator.
+TensorFlow's thread that tunes a dataset delays the end of an epoch until the thread wakes, up to 20 s after the start
+of the epoch. Hangtag has no such thread. Keras's dataset is measured twice: with a new iterator each epoch, like
+``fit``, and with one endless iterator.
 """
 
 import argparse
@@ -31,16 +31,16 @@ if TYPE_CHECKING:
 
 
 Change = Callable[[Any, Any, Any], Any]
-"""Pixels, targets and the number of the batch → pixels and targets."""
+"""A function of pixels, targets and the batch's number; returns pixels and targets."""
 
 
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path, nargs="?", help="class folders; photos are drawn if there are none")
+    parser.add_argument("photos", type=Path, nargs="?", help="class folders. Default: drawn photos")
     parser.add_argument("--arch", default="cnn")
     parser.add_argument("--size", type=int, default=128)
-    parser.add_argument("--epochs", type=int, default=4, help="of each, the first included")
+    parser.add_argument("--epochs", type=int, default=4, help="epochs of each feed, including the first")
     parser.add_argument("--augment", choices=("same", "layers", "none"), default="same")
     asked = parser.parse_args()
     load_tensorflow()
@@ -54,7 +54,7 @@ def _drawn(folder: Path) -> Path:
 
     draw_catalogue(folder, 1000, seed=3)
     for broken in (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".jpg"):
-        broken.unlink()  # Keras stops at a file that is no photo
+        broken.unlink()  # Keras stops at a broken file
     return folder
 
 
@@ -100,11 +100,9 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
     endless = iter(keras_photos.repeat())
     feeds: dict[str, Callable[[int], Any]] = {
         "Keras image_dataset_from_directory": lambda epoch: keras_photos,
-        "the same, in one endless iterator": lambda epoch: endless,
+        "Keras, one endless iterator": lambda epoch: endless,
         "Hangtag": lambda epoch: batches.epoch(epoch, asked.size),
-        **{
-            f"Hangtag, its epochs at {size} px": lambda epoch, size=size: batches.epoch(epoch, size) for size in smaller
-        },
+        **{f"Hangtag, epochs of {size} px": lambda epoch, size=size: batches.epoch(epoch, size) for size in smaller},
     }
     _print(_timed(feeds, learner, batches.steps, asked.epochs), len(readable), decoded)
 
@@ -112,7 +110,6 @@ def _compare(photos: Path, asked: argparse.Namespace, folder: Path) -> None:
 def _timed(
     feeds: dict[str, Callable[[int], Any]], learner: "Learner", steps: int, epochs: int
 ) -> dict[str, list[float]]:
-    """Seconds of each epoch of each feed, in turns."""
     seconds: dict[str, list[float]] = {name: [] for name in feeds}
     for epoch in range(epochs):
         for name, feed in feeds.items():
@@ -147,7 +144,7 @@ def _by_hangtag(size: int, wish: "Augmentation | None") -> Change:
 
 
 def _by_layers(size: int, wish: "Augmentation | None") -> Change:
-    """Keras's layers for the same changes, but for white balance, stretching and erasing."""
+    """Hangtag's changes with Keras's layers, except white balance, stretching and erasing."""
     import keras
 
     if wish is None:
@@ -168,7 +165,6 @@ def _by_layers(size: int, wish: "Augmentation | None") -> Change:
 
 
 def _steps(learner: "Learner", batches: Any, steps: int) -> Iterator[float]:  # noqa: ANN401 - tf.data has no types
-    """One epoch; how long each step waited for its photos."""
     feed = iter(batches)
     for _ in range(steps):
         asked = time.monotonic()

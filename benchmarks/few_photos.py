@@ -1,13 +1,13 @@
-"""Accuracy and precision after training on few photos: random draws of a labelled set, judged on its test split.
+"""Accuracy and precision after training on few photos: random draws of a labelled set, measured on its test split.
 
     python benchmarks/few_photos.py PHOTOS --per-class 25 50 100 --draws 5 --checkout EARLIER . -- --arch mobilenet ...
 
-``PHOTOS`` has the folders train, validation and test, each with a folder a class. Draws come from train and validation
-only; checkouts take turns on the same draws. Options after ``--`` go to ``hangtag train``. Prints for each checkout and
+``PHOTOS`` has the folders train, validation and test with class folders. Draws come from train and validation only;
+checkouts take turns on the same draws. Options after ``--`` go to ``hangtag train``. Prints for each checkout and
 number of photos the mean test accuracy, its standard deviation over draws, and the seconds of a training. If the
-training estimated its accuracy by folds, prints the estimate's error, and how many intervals held the test accuracy.
-Prints for each target how many draws promised it, the precision on test photos, and how many draws broke it beyond
-chance. ``--keep`` is a folder for the trainings' evaluations: a later run reuses them.
+training estimated its accuracy by folds, prints the estimate's error, and how many intervals contained the test
+accuracy. Prints for each target how many draws promised it, the precision on test photos, and how many draws broke the
+promise beyond chance. ``--keep`` is a folder for the trainings' evaluations, which a later run reuses.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--per-class", type=int, nargs="+", default=[25, 50, 100])
     parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--first", type=int, default=0, help="number of the first draw, which is its seed, too")
+    parser.add_argument("--first", type=int, default=0, help="number of the first draw, also used as its seed")
     parser.add_argument("--classes", nargs="+")
     parser.add_argument("--checkout", type=Path, nargs="+", default=[Path()])
     parser.add_argument("--keep", type=Path, help="folder for the trainings' evaluations")
@@ -111,7 +111,7 @@ def _line(runs: list[dict[str, Any]]) -> str:
     if all(run.get("cv") for run in runs):
         off = [run["cv"]["accuracy"] - run["test"]["accuracy"] for run in runs]
         held = [run["cv"]["accuracy_95"][0] <= run["test"]["accuracy"] <= run["cv"]["accuracy_95"][1] for run in runs]
-        words.append(f"folds off by {mean(off):+.3f} ± {pstdev(off):.3f}, {sum(held)} of {len(runs)} intervals held")
+        words.append(f"error of folds {mean(off):+.3f} ± {pstdev(off):.3f}, {sum(held)} of {len(runs)} intervals right")
     return ", ".join(words)
 
 

@@ -1,14 +1,14 @@
-"""Count Hangtag's files on the way of one photo, one queued chunk and one retraining.
+"""Count the modules of Hangtag that one photo, one queued chunk and one retraining use.
 
     python benchmarks/files_passed.py BUNDLE PHOTO [--tree DIR] [--json]
 
-``photo``: modules in which at least one function runs while ``hangtag label`` labels one photo of this disk, from start
-to end, in all processes and threads. Code that runs on import (class bodies, decorators, tables) does not count. A
+``photo`` counts modules in which at least one function runs while ``hangtag label`` labels one photo of this disk, in
+all processes and threads. Code that runs on import (class bodies, decorators, tables) does not count. A
 ``sitecustomize`` in a temporary folder switches on ``sys.setprofile`` in each process; Hangtag is unchanged.
 
-``chunk`` and ``cycle``: the module that runs a queued chunk or a retraining, and all modules that it imports, directly
-or through others. Imports inside functions and for type checkers count too, in place of modules that are loaded late.
-A package counts if its ``__init__.py`` has code.
+``chunk`` and ``cycle`` count the module that runs a queued chunk or a retraining, and all modules that it imports,
+directly or through others. Imports inside functions and for type checkers count, too. A package counts if its
+``__init__.py`` has code.
 """
 
 import argparse
@@ -26,7 +26,7 @@ ROOMS = ("hangtag", "models", "catalogue", "trainer", "exporter", "worker", "pag
 CHUNK = "worker.queue.runner"
 CYCLE = "trainer.retrain.cycle"
 OPTIMIZED = 1
-"""The flag of code objects that are functions, and neither modules nor class bodies."""
+"""Flag of code objects that are functions; modules and class bodies lack it."""
 
 NOTES = f"""
 import os, sys, threading
@@ -57,11 +57,11 @@ sys.setprofile(_watch)
 
 
 def main() -> None:
-    """Print the three numbers, or with ``--json`` the modules behind them."""
+    """Print the three counts, or the modules with ``--json``."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bundle", type=Path)
     parser.add_argument("photo", type=Path)
-    parser.add_argument("--tree", type=Path, default=ROOT, help="another tree of Hangtag. Default: this one.")
+    parser.add_argument("--tree", type=Path, default=ROOT, help="another checkout of Hangtag. Default: this one.")
     parser.add_argument("--chunk", default=CHUNK, help="the module that runs a queued chunk")
     parser.add_argument("--cycle", default=CYCLE, help="the module that runs a retraining")
     parser.add_argument("--json", action="store_true", help="print the modules too")
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def passed_by_photo(tree: Path, bundle: Path, photo: Path) -> list[str]:
-    """The modules that run in ``hangtag label`` of one photo."""
+    """Return the modules that run when ``hangtag label`` labels one photo."""
     with tempfile.TemporaryDirectory() as folder:
         output = Path(folder, "labels.csv")
         source = Path(folder, "one.txt")
@@ -88,13 +88,13 @@ def passed_by_photo(tree: Path, bundle: Path, photo: Path) -> list[str]:
         command = ("hangtag", "label", source, "--model", bundle, "--out", output, "--workers", "1")
         passed = noted(tree, *map(str, command))
         if not output.exists():
-            message = f"Expected labels in {output}, hangtag label wrote none."
+            message = f"Expected labels in {output}, but hangtag label wrote none."
             raise RuntimeError(message)
         return passed
 
 
 def noted(tree: Path, module: str, *words: str) -> list[str]:
-    """The modules of a tree in which a function runs during ``python -m MODULE WORDS``."""
+    """Return the modules of a tree in which a function runs during ``python -m MODULE WORDS``."""
     with tempfile.TemporaryDirectory() as folder:
         site, notes = Path(folder, "site"), Path(folder, "notes")
         site.mkdir()
@@ -110,7 +110,7 @@ def noted(tree: Path, module: str, *words: str) -> list[str]:
 
 
 def modules_of(tree: Path) -> dict[str, Path]:
-    """Name → file of each of Hangtag's modules."""
+    """Return the file of each of Hangtag's modules by name."""
     files = [file for room in ROOMS for file in (tree / room).rglob("*.py")]
     return {_dotted(file.relative_to(tree)): file for file in files}
 
@@ -120,7 +120,7 @@ def _dotted(file: Path) -> str:
 
 
 def closure(tree: Path, module: str) -> list[str]:
-    """A module and all modules that it imports, directly or through others; without packages that have no code.
+    """Return a module and all modules that it imports, directly or through others; without packages that have no code.
 
     Raises:
         ValueError: the module does not exist.
@@ -144,7 +144,7 @@ def _imported(file: Path, modules: dict[str, Path]) -> set[str]:
 
 
 def _names(tree: ast.Module) -> Iterator[str]:
-    """Names of possibly imported modules: ``from a import b`` gives ``a`` and ``a.b``."""
+    """Names that may be modules: ``from a import b`` gives ``a`` and ``a.b``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

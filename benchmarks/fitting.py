@@ -3,10 +3,10 @@
     python benchmarks/fitting.py photos/ --frozen mobilenet.weights.h5 --alpha 0.25 [--one-shape]
     python benchmarks/fitting.py photos/ --train --epochs 20
 
-``--frozen`` fits a small classifier on a frozen network's features, in five folds, on all photos outside the
-test folder. It is quick and each photo counts, so small differences show. ``--one-shape`` leaves out photos whose
-width by height differs from the median by more than 10%. ``--train`` runs ``hangtag train`` for each way and counts
-validation photos; other options go to ``hangtag train``. Neither uses the test split.
+``--frozen`` fits a small classifier on a frozen network's features, in five folds, on all photos outside the test
+folder. This mode is quick and uses every photo, so small differences show. ``--one-shape`` leaves out photos whose
+ratio of width to height differs from the median by more than 10%. ``--train`` runs ``hangtag train`` for each way, and
+measures on validation photos; other options go to ``hangtag train``. No mode uses the test split.
 """
 
 import argparse
@@ -32,12 +32,14 @@ WAYS = [(fit, decode) for decode, fit in itertools.product(Decode, Fit)]
 def main() -> None:
     """Measure each way and print a line with its difference from the first."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path, help="train, validation and test folders of class folders")
+    parser.add_argument("photos", type=Path, help="folders train, validation and test, with class folders")
     how = parser.add_mutually_exclusive_group(required=True)
-    how.add_argument("--frozen", type=Path, metavar="WEIGHTS", help="of keras.applications.MobileNet without its top")
+    how.add_argument(
+        "--frozen", type=Path, metavar="WEIGHTS", help="weights of keras.applications.MobileNet without its top"
+    )
     how.add_argument("--train", action="store_true")
     parser.add_argument("--one-shape", action="store_true")
-    parser.add_argument("--alpha", type=float, default=1.0, help="of the frozen network")
+    parser.add_argument("--alpha", type=float, default=1.0, help="width of the frozen network")
     parser.add_argument("--size", type=int, default=128)
     asked, options = parser.parse_known_args()
     first: npt.NDArray[np.bool_] | None = None

@@ -2,18 +2,18 @@
 
     python benchmarks/gate.py [--trials 240] [--seed 0] [--photos FOLDER --weights FILE]
 
-Each trial draws test photos of ten classes, some of them small, and both models' probabilities. Each model has found
-its thresholds on held-out photos of its own. The models share a part of each photo's noise, so they err on the same
-photos, like two trainings of one network. One photo in two hundred has a wrong label. The figures go through the whole
+Each trial draws test photos of ten classes of different sizes, and the probabilities of champion and challenger. Each
+model has thresholds from its own held-out photos. The models share a part of each photo's noise, so they err on the
+same photos, like two trainings of one network. One photo in two hundred has a wrong label. The figures pass the whole
 comparison and the whole gate with its default limits.
 
-With --photos (class folders, searched at any depth) and --weights (Keras's MobileNet 0.25 without its top) a second
-table has real networks: heads on frozen features, fitted on different photos and different numbers of photos. No head
-learns from 60% of the folder. The heads are compared on 372 photos of this part; their true difference is measured on
-the whole part.
+With --photos (class folders at any depth) and --weights (Keras's MobileNet 0.25 without its top), a second table has
+real networks: heads on frozen features, fitted on different photos and different numbers of photos. No head learns from
+60% of the folder. The heads are compared on 372 photos of this part; their true difference is measured on the whole
+part.
 
-"Before" is the gate up to commit b81bef8, as far as it differs: accuracy above 0 with a 95% interval above −1 point, up
-to ten classes held to a 95% interval each, coverage by each model's own thresholds alone.
+"Before" is the gate up to commit b81bef8: accuracy above 0 with a 95% interval above −1 point, a 95% interval for each
+of up to ten classes, and coverage with each model's own thresholds alone.
 """
 
 import argparse
@@ -38,19 +38,19 @@ from trainer.splits.assigned import AssignedPhoto
 
 CLASSES = 10
 SIZES = np.array([0.2, 0.17, 0.14, 0.12, 0.1, 0.08, 0.07, 0.05, 0.04, 0.03])
-"""Share of the photos that each class has."""
+"""Share of each class in the photos."""
 HURT = 4
-"""The class that a challenger may lose; it has a tenth of the photos."""
+"""Number of the class on which some challengers are worse; it has a tenth of the photos."""
 ACCURACY = 0.85
 SHARED = 0.8
-"""The share of a photo's noise (its variance) that both models see; some 10% of the photos are then discordant."""
+"""Share of the variance of a photo's noise that both models have; some 10% of the photos are then discordant."""
 WRONG_LABELS = 0.005
 PRECISION = 0.95
 FOOTPRINT = Footprint(compared_bytes=1_000_000, default_bytes=1_000_000, images_per_s=400.0)
 COUNTS = (150, 372, 1500)
 HELD = 1000
 REVIEWED = (0, 20, 40, 80)
-"""After: 0."""
+"""Numbers of reviewed photos in the test. The present gate allows none."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,11 @@ class Truth:
     """A challenger's true quality.
 
     Attributes:
-        name: for the table.
-        points: its recall less the champion's, in hundredths.
-        hurt: the same of the class HURT.
-        heat: flattens (above 1) or sharpens (below 1) its probabilities after calibration.
-        champion_heat: the same of the champion.
+        name: row of the table.
+        points: recall of the challenger minus the champion's, in hundredths.
+        hurt: this difference for the class HURT.
+        heat: flattens (above 1) or sharpens (below 1) the challenger's probabilities after calibration.
+        champion_heat: the champion's ``heat``.
     """
 
     name: str
@@ -108,8 +108,8 @@ def main() -> None:
 
 
 def _promotions(rng: np.random.Generator, trials: int) -> Table:
-    """Promotions by challenger; tests of 1,500 photos get a quarter of the trials, because they vary less."""
-    title = "promoted by the default gate, before → after (what fails after: accuracy, interval, recall, coverage)"
+    """Promotions of each challenger; tests of 1,500 photos get fewer trials, because their results vary less."""
+    title = "promoted by the default gate, before → after (failed after: accuracy, interval, recall, coverage)"
     table = Table("challenger", *(f"{photos:,} test photos" for photos in COUNTS), title=title)
     for truth in TRUTHS:
         turns = {photos: trials if photos < 1000 else max(1, trials // 4) for photos in COUNTS}
@@ -128,12 +128,10 @@ def _cell(drawn: list[Comparison]) -> str:
 
 
 def _after(found: Comparison) -> dict[str, bool]:
-    """The gate's result, check by check."""
     return {check.name: check.passed for check in judge(GateSettings(), found, None).checks}
 
 
 def _before(found: Comparison) -> dict[str, bool]:
-    """The earlier gate's result, check by check."""
     limits, automation = GateSettings(), found.automation
     compared = [(one.points, one.points_95) for one in found.classes.values() if one.points_95 is not None]
     wider = norm.isf(min(0.025, 0.25 / len(compared))) / norm.isf(0.025)
@@ -149,7 +147,6 @@ def _before(found: Comparison) -> dict[str, bool]:
 
 
 def _drawn(rng: np.random.Generator, count: int, truth: Truth, held: int = HELD) -> Comparison:
-    """Both models on test photos, each with its own thresholds."""
     photos, truths = _photos(count)
     shared = rng.normal(size=(count, CLASSES))
     shown = np.where(rng.random(count) < WRONG_LABELS, rng.integers(0, CLASSES, count), truths)
@@ -171,7 +168,7 @@ def _photos(count: int) -> tuple[list[AssignedPhoto], np.ndarray]:
 def _model(
     rng: np.random.Generator, name: str, truth: Truth, shared: np.ndarray, shown: np.ndarray, held: int
 ) -> ModelPredictions:
-    """A model's predictions; its thresholds are proved on held-out photos of its own."""
+    """A model's predictions. Its thresholds are proved on its own held-out photos."""
     labels = rng.choice(CLASSES, held, p=SIZES)
     seen = np.where(rng.random(held) < WRONG_LABELS, rng.integers(0, CLASSES, held), labels)
     said = _probabilities(rng.normal(size=(held, CLASSES)), seen, truth)
@@ -187,7 +184,6 @@ def _model(
 
 
 def _probabilities(noise: np.ndarray, shown: np.ndarray, truth: Truth) -> np.ndarray:
-    """Probabilities of a perfectly calibrated model, then flattened by its heat."""
     skill = _skills(truth)
     scores = noise.copy()
     scores[np.arange(len(shown)), shown] += skill[shown]
@@ -198,18 +194,16 @@ def _probabilities(noise: np.ndarray, shown: np.ndarray, truth: Truth) -> np.nda
 
 @cache
 def _skills(truth: Truth) -> np.ndarray:
-    """The true class's margin over noise that gives each class its true recall."""
     return np.array([brentq(lambda skill, wanted: _recall(skill) - wanted, 0.0, 8.0, (at,)) for at in truth.recall()])
 
 
 def _recall(skill: float) -> float:
-    """How often the true class has the highest score."""
     at = np.linspace(-7, 7, 1401)
     return float(np.trapezoid(norm.pdf(at) * norm.cdf(at + skill) ** (CLASSES - 1), at))
 
 
 def _unlucky_thresholds(rng: np.random.Generator, trials: int) -> Table:
-    """Refusals for coverage when the models differ in their held-out photos and in a part of the noise."""
+    """Refusals for coverage if the models differ only in held-out photos and a part of the noise."""
     table = Table("challenger", "held-out photos", "refused for coverage, 372 test photos: before → after")
     for truth in (Truth("equal"), Truth("3 points worse", -3)):
         for held in (340, 1000, 3000):
@@ -220,8 +214,7 @@ def _unlucky_thresholds(rng: np.random.Generator, trials: int) -> Table:
 
 
 def _reviewed(rng: np.random.Generator, trials: int) -> Table:
-    """Promotions with reviewed photos in the test: a tenth of them before, none after."""
-    title = "372 test photos drawn at random, and photos that went to review because the champion was unsure"
+    title = "372 random test photos and reviewed photos (the champion was unsure)"
     table = Table("challenger", *(f"{extra} reviewed" for extra in REVIEWED), title=f"promoted, of {title}")
     for truth in (Truth("equal"), Truth("-1 points", -1), Truth("-2 points", -2)):
         promoted = []
@@ -234,7 +227,7 @@ def _reviewed(rng: np.random.Generator, trials: int) -> Table:
 
 
 def _with_reviewed(rng: np.random.Generator, truth: Truth, extra: int) -> Comparison:
-    """Add the photos with the champion's lowest confidence: one in twelve of a catalogue."""
+    """Add reviewed photos: the champion is least sure of one catalogue photo in twelve."""
     count = 372 + 12 * extra
     truths = rng.choice(CLASSES, count, p=SIZES)
     shared = rng.normal(size=(count, CLASSES))
@@ -252,8 +245,9 @@ def _with_reviewed(rng: np.random.Generator, truth: Truth, extra: int) -> Compar
 
 
 def _flattery(rng: np.random.Generator, trials: int, cycles: int = 12) -> Table:
-    """How much the frozen test overrates a champion after some cycles with random gains."""
-    table = Table("gate", "accuracy on the frozen test less the true one", "promotions", title=f"after {cycles} cycles")
+    table = Table(
+        "gate", "accuracy on the frozen test, minus the true accuracy", "promotions", title=f"after {cycles} cycles"
+    )
     for name, rule in (("before", _before), ("after", _after)):
         found = [_frozen(rng, cycles, rule) for _ in range(trials)]
         looks, promotions = np.mean(found, axis=0)
@@ -288,7 +282,6 @@ def _calibrations(rng: np.random.Generator, trials: int) -> Table:
 
 
 def _too_sure(rng: np.random.Generator, photos: int, extra: float) -> bool:
-    """Whether a challenger with equal accuracy and ``extra`` confidence is refused."""
     truth = rng.beta(4, 0.6, photos)
     before, after = rng.random(photos) < truth, rng.random(photos) < truth
     after = np.where(rng.random(photos) < 0.5, before, after)
@@ -298,7 +291,6 @@ def _too_sure(rng: np.random.Generator, photos: int, extra: float) -> bool:
 
 
 def _networks(rng: np.random.Generator, trials: int, folder: Path, weights: Path) -> Table:
-    """Pairs of real heads, both ways round, by the challenger's gain on all photos kept apart."""
     features, labels = _features(folder, weights)
     order = rng.permutation(len(labels))
     test, known = np.split(order, [len(order) * 3 // 5])
@@ -312,7 +304,7 @@ def _networks(rng: np.random.Generator, trials: int, folder: Path, weights: Path
             drawn = (_compared(rng, labels[test], both[one], both[other]) for _ in range(10))
             found = [(one.won + one.lost, all(_before(one).values()), all(_after(one).values())) for one in drawn]
             rows.setdefault(points, []).extend(found)
-    title = "real networks, 372 of the photos kept apart: promoted by the default gate"
+    title = "real networks, 372 of the held-out photos: promoted by the default gate"
     table = Table("true difference", "comparisons", "discordant", "promoted: before → after", title=title)
     for points, found in sorted(rows.items()):
         discordant, before, after = np.mean(found, axis=0)
@@ -334,7 +326,6 @@ def _features(folder: Path, weights: Path) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _head(features: np.ndarray, labels: np.ndarray, learned: np.ndarray, test: np.ndarray) -> np.ndarray:
-    """Fit a head on the ``learned`` photos; return its probabilities of the test photos, a column a class."""
     from sklearn.linear_model import LogisticRegression
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

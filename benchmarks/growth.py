@@ -1,9 +1,9 @@
 """Cost of a row as catalogues grow: time, memory of each process, bytes in Redis, files and requests.
 
-The rows of a catalogue repeat a few photos, and a worker decodes each photo once. So the figures contain Hangtag's work
+The rows of a catalogue repeat a few photos, and a worker decodes each photo once. So the figures show Hangtag's work
 for a row without decoding and the network. The folder of jobs is on disk, or in S3: a moto server on this machine. Moto
-is slow, so requests count there, not time. ``python benchmarks/bench.py --only growth`` runs it; ``python
-benchmarks/growth.py`` is the moto server.
+is slow, so only requests are counted in S3, not time. ``python benchmarks/bench.py --only growth`` runs this module.
+``python benchmarks/growth.py`` starts the moto server.
 """
 
 import json
@@ -40,7 +40,7 @@ WATCHED = (MAIN, SLOT, MERGING)
 
 
 def measure(material: Material, show: Callable[[str], None]) -> dict[str, Any]:
-    """A row of figures for each size, on disk and then in S3."""
+    """Measure each size on disk and in S3."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         on_disk = [_on_disk(material, rows, folder, show) for rows in ROWS]
@@ -58,7 +58,7 @@ def _on_disk(material: Material, rows: int, folder: Path, show: Callable[[str], 
         before, idle_bytes = processor_s([worker_pid, redis_pid]), redis.info("memory")["used_memory"]
         memory, began = PeakMemory([worker_pid], every_s=0.05), time.monotonic()
         submitted = run(submit, environment)
-        held: list[int] = []  # at each look; the last finds the receipt
+        held: list[int] = []  # bytes at each poll
         job = Jobs(open_storage(str(jobs))).find("rows")
         wait_for("a receipt", lambda: held.append(redis.info("memory")["used_memory"]) or finished_receipt(job))
         seconds = time.monotonic() - began
@@ -91,7 +91,7 @@ def _in_s3(material: Material, rows: int, folder: Path, show: Callable[[str], No
         before = counts()
         run(submit, environment)
         submitted = counts() - before
-        wait_for("a receipt in S3", lambda: counts()[RECEIPT], every_s=0.1)  # a look at the folder would be requests
+        wait_for("a receipt in S3", lambda: counts()[RECEIPT], every_s=0.1)  # reading the folder would send requests
         made = counts() - before
         del made[RECEIPT]
         chunks = jobs.find("rows").spec.chunks
@@ -120,14 +120,13 @@ def _catalogue(material: Material, rows: int, folder: Path) -> Path:
 
 
 def submit_words(material: Material, rows: int, folder: Path, job: str) -> list[object]:
-    """Write a new catalogue of ``rows`` rows, three a product, and return the command that submits it."""
+    """Write a catalogue of ``rows`` rows, three for each product; return the command that submits the catalogue."""
     catalogue = _catalogue(material, rows, folder)
     command = [sys.executable, "-m", "hangtag", "submit", catalogue, "--model", material.bundle]
     return [*command, "--variant", "float32", "--image-root", material.photos, "--group-column", "sku", "--job", job]
 
 
 def _warm(material: Material, folder: Path, environment: dict[str, str], jobs: Path) -> None:
-    """Let the labelling processes load the model."""
     hangtag(*submit_words(material, 512, folder, "warm")[3:], environment=os.environ | environment)
     job = Jobs(open_storage(str(jobs))).find("warm")
     wait_for("a receipt", lambda: finished_receipt(job))
@@ -135,7 +134,7 @@ def _warm(material: Material, folder: Path, environment: dict[str, str], jobs: P
 
 @contextmanager
 def counting_s3(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Counter[str]]]]:
-    """An S3 on this machine: its environment, and a function that counts requests by method, and receipts."""
+    """Start an S3 on this machine: its environment, and a function that counts requests by method, and receipts."""
     process = Popen([sys.executable, __file__], stdin=PIPE, stdout=PIPE, text=True)
     try:
         said: Any = process.stdout
@@ -171,7 +170,7 @@ def _serve() -> None:
         if environ["PATH_INFO"] == COUNTS:
             start("200 OK", [])
             return [json.dumps(counted).encode()]
-        with lock:  # one request at a time: conditional writes are atomic then
+        with lock:  # one request at a time keeps conditional writes atomic
             counted["LIST" if "list-type" in environ["QUERY_STRING"] else environ["REQUEST_METHOD"]] += 1
             answer = list(moto(environ, start))
             counted[RECEIPT] += environ["REQUEST_METHOD"] == "PUT" and environ["PATH_INFO"].endswith(RECEIPT)

@@ -1,8 +1,9 @@
 """Six ratios that a change may not make worse: ``make bench-quick`` compares them with the committed results.
 
-Each compares Hangtag with something that hardly changes: a plain script with Pillow and ONNX Runtime, bare imports, or
-a bare loop. The bare loop decodes and runs the network with Hangtag's code, so its ratio misses a loss in these two.
-Photos are drawn and the network is small, because Hangtag's own work shows most there. Above 1, Hangtag is better.
+Each ratio compares Hangtag with a program that hardly changes: a plain script with Pillow and ONNX Runtime, bare
+imports, or a bare loop. The bare loop uses Hangtag's code for decoding and network, so its ratio misses a slowdown of
+this code. Photos are drawn and the network is small, so that Hangtag's own work is a large share. Above 1, Hangtag is
+better.
 """
 
 import os
@@ -25,7 +26,7 @@ KNOWN, ROWS = 500, 20_000
 
 
 def measure(show: Callable[[str], None], count: int = TURNS) -> dict[str, Any]:
-    """The six ratios; under three minutes, and the first time a minute for the photos and the network."""
+    """Measure the six ratios in three minutes; the first call needs a minute more for photos and network."""
     material = guard_material(show)
     bare, classify = command_lines(material.bundle, material.names[0])
     with tempfile.TemporaryDirectory() as scratch:
@@ -65,7 +66,7 @@ def measure(show: Callable[[str], None], count: int = TURNS) -> dict[str, Any]:
 
 
 def guard_material(show: Callable[[str], None]) -> Material:
-    """Drawn photos and a small network."""
+    """Draw photos and train a small network."""
     return shop_material(None, PHOTOS, cnn(64, 1, "--no-int8"), show)
 
 

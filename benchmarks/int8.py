@@ -1,11 +1,11 @@
-"""int8 of every network, trained: points of accuracy, agreement with float32, speed on one thread, size.
+"""int8 of every trained network: points of accuracy, agreement with float32, speed on one thread, size.
 
     python benchmarks/int8.py clothing/ --judge clothing/test [--size 64] [--mobilenet-weights FILE]
     python benchmarks/int8.py --judge clothing/test --run runs/train/shop [runs/train/other ...]
 
-Trains each network for 12 epochs from random weights (``mobilenet`` 0.25 from ``--mobilenet-weights``), or takes the
-finished runs of ``--run``. ``hangtag export`` makes int8 with 7-bit weights and judges it as always. The photos in the
-class folders of ``--judge`` judge it again; training and export must not have seen them.
+Trains each network for 12 epochs from random weights (``mobilenet`` 0.25 from ``--mobilenet-weights``), or uses the
+finished runs of ``--run``. ``hangtag export`` makes int8 with 7-bit weights and checks it as usual. Then int8 is
+measured on the class folders of ``--judge``, whose photos training and export must not have seen.
 """
 
 import argparse
@@ -28,7 +28,7 @@ ARCHITECTURES = ("cnn", "mobilenet", "mobilenet_v2", "mobilenet_v3_large", "effi
 
 
 def main() -> None:
-    """Train or take finished runs, export, judge, and print a table."""
+    """Train or open runs, export, measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="?", help="what to train on")
     parser.add_argument("--run", type=Path, nargs="+", default=[], help="finished runs")
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--mobilenet-weights", type=Path)
     asked = parser.parse_args()
     if not asked.run and asked.photos is None:
-        parser.error("name photos to train on, or runs")
+        parser.error("give photos to train on, or runs")
     headings = ("network", "px", "float32", "lost on validation (95%)", "estimate", "lost when judged (95%)", "agrees")
     table = Table(*headings, "times as fast (with decoding)", "MB (of float32's)", "in float", title=str(asked.judge))
     load_tensorflow()
@@ -59,7 +59,6 @@ def _trained(arch: str, asked: argparse.Namespace, runs: Path) -> Path:
 
 
 def _row(run: Path, judge: Path, place: Path) -> tuple[str, ...]:
-    """The cells of a run, or the reason why int8 was refused."""
     from exporter.export import export_run
 
     proof = export_run(run, place, ExportOptions(int8=True)).proof

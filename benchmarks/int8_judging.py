@@ -1,13 +1,13 @@
-"""How often int8 and worse variants of trained networks ship, by the number of photos that judge them.
+"""How often int8 and worse variants of trained networks are published, by the number of validation photos.
 
     python benchmarks/int8_judging.py --run runs/train/shop [runs/train/other ...] --judge clothing/train
         [--allowed 0.5] [--draws 300]
 
 Each run's network becomes int8 with its first layer in floating point, and with all layers quantized. The worse
-variants have weights of 6, 5 and 4 bits, with one scale a tensor. A variant's true loss is counted on the photos in the
-class folders of ``--judge`` that the run has not seen. Each draw takes validation photos from these, and training
-photos from the run. Three rules judge: the points lost, the lower end of their 95% interval, and the estimate of
-``hangtag export``.
+variants have weights of 6, 5 and 4 bits, with one scale for each tensor. A variant's true loss is measured on the
+photos in the class folders of ``--judge`` that the run has not seen. Each draw takes validation photos from these
+photos, and training photos from the run. Three rules are compared: the points lost, the lower end of their 95%
+interval, and the estimate of ``hangtag export``.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from models.preprocess import preprocess
 from trainer.splits.assigned import read_splits
 
 PHOTOS = ((30, 85), (300, 250))
-"""Validation and training photos that are compared."""
+"""Pairs: number of validation photos, number of training photos."""
 _MOST = 1300
 
 
@@ -77,7 +77,6 @@ def _rows(path: Path, asked: argparse.Namespace) -> Iterator[tuple[str, ...]]:
 
 
 def _unseen(path: Path, run: TrainingRun, folder: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels and labels of photos that the run has not seen."""
     known = {photo.sha256 for photo in read_splits(path / "splits.csv")}
     files = [(number, file) for number, name in enumerate(run.classes) for file in sorted((folder / name).iterdir())]
     pixels, labels = [], []

@@ -1,11 +1,11 @@
-"""A worker is killed while it downloads: log lines and metrics of it and of another worker.
+"""Kill a worker while it downloads; print log lines and metrics of two workers.
 
     python benchmarks/killed_downloads.py [--rows 4000] [--photos PHOTOS --model BUNDLE] [--delay 0.2]
 
 Two workers label photos of a slow local server. After a few chunks, one worker is killed with all its processes
-(SIGKILL) while it holds chunks, and is not restarted. Prints the log lines of both, the metrics before and after, and a
-comparison of each row with the result of ``hangtag label`` for the same file. Exit status 1 if a row is missing,
-doubled or wrong.
+(SIGKILL) while it has unfinished chunks, and is not restarted. Prints the log lines of both workers, the metrics before
+and after, and a comparison of each row with the result of ``hangtag label`` for the same file. Exit status 1 if a row
+is missing, doubled or wrong.
 """
 
 import argparse
@@ -75,13 +75,12 @@ def main() -> None:
 def _arguments() -> argparse.Namespace:
     parser = material_parser(__doc__)
     parser.add_argument("--rows", type=int, default=4000)
-    parser.add_argument("--delay", type=float, default=0.2, help="seconds that the server takes for a photo")
-    parser.add_argument("--limit", type=float, default=600, help="seconds that the job may take after the kill")
+    parser.add_argument("--delay", type=float, default=0.2, help="the server's delay for each photo, in seconds")
+    parser.add_argument("--limit", type=float, default=600, help="time limit of the job after the kill, in seconds")
     return parser.parse_args()
 
 
 def _expected(folder: Path, photos: Path, model: Path) -> dict[str, dict[str, Any]]:
-    """Relative path of each readable photo → its row by ``hangtag label``."""
     output = folder / "expected.parquet"
     hangtag("label", photos, "--model", model, "--out", output)
     rows = pq.read_table(output).to_pylist()
@@ -96,14 +95,12 @@ class _QuietServer(ThreadingHTTPServer):
 
 @contextmanager
 def _slow_server(photos: Path, delay_s: float) -> Iterator[str]:
-    """Serve a folder as ``HOST:PORT`` during the block."""
-
     class Slow(SimpleHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_GET(self) -> None:
             time.sleep(delay_s)
-            with suppress(ConnectionError):  # of a worker that was killed
+            with suppress(ConnectionError):  # the worker was killed
                 super().do_GET()
 
         def log_message(self, *_: object) -> None:
@@ -117,7 +114,7 @@ def _slow_server(photos: Path, delay_s: float) -> Iterator[str]:
 
 
 def _write_catalogue(folder: Path, photos: Path, host: str, names: list[str], rows: int) -> tuple[Path, dict[str, str]]:
-    """Write a CSV of ``id,image`` with distinct URLs; return it and each id's photo."""
+    """Write a CSV of ``id,image`` with distinct URLs; return its path, and the photo of each id."""
     asked = {f"{row:08}": names[row % len(names)] for row in range(rows)}
     catalogue = folder / "catalogue.csv"
     with catalogue.open("w", newline="") as file:
@@ -128,8 +125,6 @@ def _write_catalogue(folder: Path, photos: Path, host: str, names: list[str], ro
 
 
 class _Watched(Workers):
-    """One worker with metrics; starts when the block begins."""
-
     def __init__(self, name: str, folder: Path, settings: QueueSettings) -> None:
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self._port = listener.getsockname()[1]
@@ -143,7 +138,7 @@ class _Watched(Workers):
         super().__init__(1, folder / name, environment, SLOTS)
 
     def metrics(self) -> Counter[str]:
-        """Metrics to show that are not 0; none while the worker starts."""
+        """Nonzero metrics of the worker; empty while the worker starts."""
         try:
             with urlopen(f"http://127.0.0.1:{self._port}/metrics") as answer:
                 families = list(text_string_to_metric_families(answer.read().decode()))
@@ -161,14 +156,14 @@ class _Watched(Workers):
         )
 
     def lines(self) -> list[dict[str, Any]]:
-        """The log's lines with one of EVENTS."""
+        """Lines of the log whose event is in EVENTS."""
         texts = self._log.read_text(errors="replace").splitlines()
         lines = (json.loads(text) for text in texts if text.startswith("{"))
         return [line for line in lines if line["event"] in EVENTS]
 
 
 def _kill(cluster: dict[str, _Watched], settings: QueueSettings) -> tuple[str, list[int]]:
-    """Kill the first worker while it holds chunks; return the time and these chunks."""
+    """Kill the first worker while it has unfinished chunks; return the time and these chunks."""
     job = Jobs(FolderStorage(Path(settings.jobs))).find("job")
     victim = cluster["killed"]
     client = connect(settings)
@@ -179,7 +174,7 @@ def _kill(cluster: dict[str, _Watched], settings: QueueSettings) -> tuple[str, l
         if done >= DONE_BEFORE and held and victim.metrics():
             break
         if done == job.spec.chunks:
-            sys.exit("the job was over before a worker could be killed; ask for more rows, or a longer delay")
+            sys.exit("the job ended before a worker could be killed; increase --rows or --delay")
     for worker in cluster.values():
         worker.before = worker.metrics()
     victim.kill_one_worker(Random())
@@ -213,7 +208,7 @@ def _verdict(result: Path, asked: dict[str, str], expected: dict[str, dict[str, 
 
 
 def _same(row: dict[str, Any], expected: dict[str, Any]) -> bool:
-    """Probabilities may differ in their last digits, because batches are cut differently."""
+    """Compare two rows. Last digits of probabilities may differ, because batches differ."""
     near = row["confidence"] is not None and math.isclose(row["confidence"], expected["confidence"], abs_tol=1e-5)
     return near and all(row[name] == expected[name] for name in SAME)
 

@@ -1,14 +1,14 @@
-"""How many wrong labels the list of label errors finds, and how many right ones it doubts.
+"""How many wrong labels the list of label errors finds, and how many right labels it lists.
 
     python benchmarks/label_errors.py photos/ --weights mobilenet.weights.h5 --alpha 0.25 --epochs 12 --runs runs/
     python benchmarks/label_errors.py --speed
 
-``--share`` is the share of training and validation labels to make wrong. ``hangtag train`` learns them like the others.
-Its list of label errors is compared with the wrong labels: by each small classifier, by their mean, and by the mean
-together with the fold networks. A wrong label is mixed up (another class at random, common ones more often) or alike
-(drawn from the prediction of a classifier on frozen ImageNet features). Labels that were wrong before count as right
-ones that are doubted. Finished runs are not trained again; other options go to ``hangtag train``. The test split is not
-used. ``--speed`` measures the time on made-up features.
+``--share`` is the share of training and validation labels to make wrong. ``hangtag train`` learns from them as usual.
+Its list of label errors is compared with the wrong labels: for each small classifier, for the mean of the classifiers,
+and for the mean together with the fold networks. A wrong label is mixed up (another class at random, common classes
+more often) or alike (drawn from the prediction of a classifier on frozen ImageNet features). Labels that were already
+wrong count as right labels. Finished runs are not trained again; other options go to ``hangtag train``. The test split
+is not used. ``--speed`` measures the time on random features.
 """
 
 import argparse
@@ -35,14 +35,14 @@ console = Console(width=160)
 
 
 def main() -> None:
-    """Train where a run is missing, and print a table for each share and kind of wrong labels."""
+    """Train missing runs, and print a table for each share and kind of wrong labels."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path, nargs="?", help="train, validation and test folders of class folders")
-    parser.add_argument("--weights", type=Path, help="of keras.applications.MobileNet without its top")
+    parser.add_argument("photos", type=Path, nargs="?", help="folders train, validation and test, with class folders")
+    parser.add_argument("--weights", type=Path, help="weights of keras.applications.MobileNet without its top")
     parser.add_argument("--alpha", type=float, default=1.0)
     parser.add_argument("--share", type=float, nargs="+", default=[0.0, 0.03, 0.05])
     parser.add_argument("--kind", choices=("mixed", "alike"), nargs="+", default=["mixed", "alike"])
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="where runs are, and new ones are put")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of old and new runs")
     parser.add_argument("--speed", action="store_true")
     asked, options = parser.parse_known_args()
     load_tensorflow()
@@ -97,7 +97,6 @@ def _frozen(asked: argparse.Namespace, paths: Sequence[Path], labels: Labels) ->
 
 
 def _show(name: str, path: Path) -> None:
-    """Print how many wrong labels each method finds."""
     import keras
 
     from exporter.training_run import read_training_run
@@ -149,7 +148,6 @@ def _show_found(name: str, said: dict[str, Floats], labels: Labels, wrong: npt.N
 
 
 def _alone(features: Floats, labels: Labels, groups: Sequence[str], seed: int) -> dict[str, Floats]:
-    """Out-of-fold probabilities of each classifier, and of scikit-learn's linear discriminant analysis."""
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
     from sklearn.linear_model import LogisticRegression
     from sklearn.model_selection import PredefinedSplit, cross_val_predict
@@ -193,7 +191,7 @@ def _speed(photos: int, classes: int, width: int) -> str:
     began, worked = time.monotonic(), time.process_time()
     out_of_fold(features, labels, [str(place) for place in range(photos)], classes, 0)
     took, worked = time.monotonic() - began, time.process_time() - worked
-    return f"{photos:,} photos, {classes:,} classes, {width:,} features: {took:.1f} s, {worked:.1f} s of a processor"
+    return f"{photos:,} photos, {classes:,} classes, {width:,} features: {took:.1f} s, {worked:.1f} processor s"
 
 
 if __name__ == "__main__":

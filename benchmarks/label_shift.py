@@ -1,10 +1,10 @@
 """How often a promise of 0.95 is broken if a catalogue's mix of classes differs from the training photos'.
 
-Simulated networks with hard and easy classes are proved on 1,500 photos. They label jobs with other shares of classes:
-hard classes 1.6 to 2.2 times as common, one class at 40%, or shares drawn at random. A promise is broken if fewer than
-95% of the labels are right, measured on 40,000 more photos of the job's mix.
+Simulated networks with hard and easy classes are proved on 1,500 photos. Then each network labels jobs with other
+shares of classes: hard classes 1.6 to 2.2 times as common, one class at 40%, or shares drawn at random. A promise is
+broken if fewer than 95% of the labels are right, measured on 40,000 more photos of the job's mix.
 
-``python benchmarks/label_shift.py [TRIALS]`` (100 by default: half an hour).
+``python benchmarks/label_shift.py [TRIALS]`` runs 100 trials by default, in half an hour.
 """
 
 import sys
@@ -25,7 +25,7 @@ MIXES = {"as trained": 1, "hard × 1.6": 1.6, "hard × 1.9": 1.9, "hard × 2.2":
 
 @dataclass(frozen=True)
 class World:
-    """Classes; three in eight are hard."""
+    """A number of classes; three in eight are hard."""
 
     classes: int
 
@@ -41,13 +41,13 @@ class World:
 
     @property
     def hard(self) -> int:
-        """How many classes are hard."""
+        """Number of hard classes."""
         return self.classes * 3 // 8
 
     def draw(
         self, random: np.random.Generator, rows: int, shares: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
-        """Logits and labels of some photos."""
+        """Draw logits and labels of ``rows`` photos."""
         labels = random.choice(self.classes, rows, p=shares)
         logits = random.normal(size=(rows, self.classes))
         logits[np.arange(rows), labels] += np.where(labels < self.hard, 2.2, 5.0) + 0.1 * np.log(self.classes / 8)
@@ -55,7 +55,7 @@ class World:
 
 
 def trial(world: World, mix: str, job: int, random: np.random.Generator) -> tuple[float, ...] | None:
-    """Before and after: the precision, the coverage; whether drift warns. None if the network proves nothing."""
+    """Precision before and after, coverage before and after, and whether drift warns. None without a proved promise."""
     usual, shares = np.full(world.classes, 1 / world.classes), world.shares(mix, random)
     logits, labels = world.draw(random, PROOF, usual)
     temperature = fit_temperature(logits, labels)

@@ -1,4 +1,4 @@
-"""Photos, models and other programs for the benchmarks: named on the command line, or drawn and trained by Hangtag."""
+"""Photos, models and other programs for the benchmarks. Without photos and models, Hangtag makes them."""
 
 import argparse
 import hashlib
@@ -26,7 +26,7 @@ ORIGINALS = 4000
 MAX_DISK_BYTES = 4_000_000_000
 A_FOLDER = 1000
 KEPT = Path(__file__).parents[1] / ".bench"
-"""What the benchmarks draw, train and install, for the next time; git ignores it."""
+"""Drawn photos, trained networks and installed programs, reused by later runs; git ignores this folder."""
 _ROOMS = Path(__file__).parents[1]
 _DRAWN_BY = (_ROOMS / "trainer" / "sample", Path(__file__))
 _TRAINED_BY = tuple(_ROOMS / room for room in ("models", "exporter", "trainer"))
@@ -37,7 +37,7 @@ DRAWN = 500
 
 
 def material_parser(doc: str | None) -> argparse.ArgumentParser:
-    """A command line with ``--photos`` and ``--model``."""
+    """A command-line parser with ``--photos`` and ``--model``."""
     parser = argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--model", type=Path)
@@ -45,13 +45,13 @@ def material_parser(doc: str | None) -> argparse.ArgumentParser:
 
 
 def hangtag(*words: object, environment: Mapping[str, str] | None = None) -> str:
-    """Run a Hangtag command in a new process and return its stdout; it must succeed."""
+    """Run a Hangtag command in a new process and return its stdout. Raises CalledProcessError if the command fails."""
     command = [sys.executable, "-m", "hangtag", *map(str, words)]
     return subprocess.run(command, check=True, env=environment, stdout=subprocess.PIPE, text=True).stdout
 
 
 def make_material(photos: Path | None, model: Path | None, scratch: Path, drawn: int = 1000) -> tuple[Path, Path]:
-    """Return the folder of photos and the bundle; without them, draw ``drawn`` photos and train, in ``scratch``."""
+    """Return the folder of photos and the bundle; if one is missing, draw ``drawn`` photos and train in ``scratch``."""
     if photos and model:
         return photos, model
     demo = scratch / "demo"
@@ -80,7 +80,7 @@ def readable_photos(photos: Path) -> list[bytes]:
 
 
 def write_distinct(folder: Path, originals: Sequence[bytes], numbers: Sequence[int]) -> None:
-    """Write a photo for each number. Bytes differ, because equal files are labelled once. See :func:`distinct_name`."""
+    """Write a photo for each number, with distinct bytes: equal files are labelled once. See :func:`distinct_name`."""
     size = sum(map(len, originals)) / len(originals)
     if size * len(numbers) > MAX_DISK_BYTES:
         sys.exit(f"{len(numbers):,} photos of {size / 1e3:.0f} kB need more than {MAX_DISK_BYTES / 1e9:.0f} GB")
@@ -111,21 +111,21 @@ class Network:
 
 
 def cnn(size: int, epochs: int, *export: object) -> Network:
-    """Hangtag's own network, from random weights."""
+    """Hangtag's own network, with random weights."""
     return Network("cnn", size, ("--arch", "cnn", "--image-size", size, "--epochs", epochs), export)
 
 
 CNN = cnn(128, 5)
 DEFAULT = Network("EfficientNet-Lite0", 192, ("--epochs", 0))
-"""What ``hangtag train`` chooses by itself; its head alone is trained."""
+"""The default network of ``hangtag train``; only its head is trained."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """Photos and a Hangtag network that was trained on them.
+    """Photos, and a Hangtag network that was trained on them.
 
     Attributes:
-        source: describes the photos for people; no path of this machine.
+        source: describes the photos for people, without paths of this machine.
         photos: folders of readable ``.jpg`` files.
         originals: class folders of the copied photos.
         model: a folder with the training run and its bundle.
@@ -144,7 +144,7 @@ class Material:
 
     @property
     def bundle(self) -> Path:
-        """The bundle, which has ``labels.txt``."""
+        """The bundle's folder, with ``labels.txt``."""
         return self.model / "bundle"
 
     @property
@@ -159,7 +159,7 @@ class Material:
         return {name: self.bundle / one["file"] for name, one in variants.items()}
 
     def few(self) -> "Material":
-        """At most a thousand of the photos, to warm up."""
+        """A copy with at most a thousand photos, to warm up."""
         return replace(self, photos=self.photos / "0")
 
     def said(self) -> dict[str, Any]:
@@ -177,11 +177,11 @@ class Material:
 
 
 def shop_material(photos: Path | None, count: int, network: Network, show: Callable[[str], None]) -> Material:
-    """``count`` photos with distinct bytes, and a network; kept for the next time.
+    """Return ``count`` photos with distinct bytes, and a network. Later calls reuse both.
 
-    They are copies of the readable photos of a folder, or of drawn ones like a shop's. The network was trained on the
-    originals. It stretches photos into its square like ``image_dataset_from_directory``, so that the other programs
-    need no preprocessing of Hangtag's.
+    The photos are copies of the readable photos of a folder, or of drawn photos like a shop's. The network was trained
+    on the originals. It stretches photos into its square like ``image_dataset_from_directory``, so that the other
+    programs need no preprocessing from Hangtag.
     """
     if photos is None:
         source = f"drawn by trainer/sample, {SHOP_SIZE[0]}×{SHOP_SIZE[1]} JPEG"
@@ -206,7 +206,7 @@ def _copy(originals: Path, count: int, folder: Path) -> None:
 
 
 def _once(folder: Path, make: Callable[[Path], None], show: Callable[[str], None], what: str) -> None:
-    """Make a folder unless a file beside it marks it as complete."""
+    """Make a folder, unless a file beside the folder marks it as complete."""
     made = folder.with_name(f"{folder.name}.made")
     if made.exists():
         return
@@ -227,7 +227,7 @@ def _draw_shop(folder: Path) -> None:
 
 
 def _draw_one(folder: Path, products: Sequence[str], number: int) -> None:
-    """Draw a photo with the size and grain of a shop's, so that its file is as large as a shop's."""
+    """Draw a photo with the size and grain of a shop's photo, so that its file is as large."""
     from trainer.sample.photo import draw_photo
 
     rng = np.random.default_rng([7, number])
@@ -241,18 +241,18 @@ def _draw_one(folder: Path, products: Sequence[str], number: int) -> None:
 def _train(photos: Path, network: Network, place: Path) -> None:
     shared = ("--fit", "stretch", "--folds", 0, "--seed", 0, "--out", place, "--name", "run")
     hangtag("train", photos, *network.train, *shared)
-    export = ("--max-drop", 100, *network.export)  # so short a training may cost int8 more than a shop would allow
+    export = ("--max-drop", 100, *network.export)  # after a short training, int8 may lose more than the default limit
     hangtag("export", place / "run", "--out", place / "bundle", *export)
 
 
 def peer_python(name: str, show: Callable[[str], None]) -> Path:
-    """The Python of an environment with exactly the pins of ``peers/NAME.txt``; made again when that file changes."""
+    """Return the Python of an environment with exactly the pins of ``peers/NAME.txt``."""
     pins = Path(__file__).parent / "peers" / f"{name}.txt"
     place = KEPT / "peers" / name
     installed = place / "installed.txt"
     python = place / "bin" / "python"
     if not installed.exists() or installed.read_bytes() != pins.read_bytes():
-        show(f"installing {name} into an environment of its own")
+        show(f"installing {name} into its own environment")
         shutil.rmtree(place, ignore_errors=True)
         venv.create(place, with_pip=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", "--no-deps", "--requirement", pins], check=True)

@@ -1,7 +1,7 @@
-"""How the benchmarks measure: whole commands, in turns, medians with their spread, and the machine they ran on.
+"""Measure whole commands in turns: medians with their spread, and the machine.
 
-Run as a program it is the parent of a measured command. It adopts processes that the command leaves behind (Ray starts
-its processes that way), so that their processor time counts.
+As a program, this module is the parent of a measured command. It adopts processes that the command leaves behind (such
+as Ray's processes), so that their processor time counts.
 """
 
 import ctypes
@@ -43,10 +43,10 @@ class Ran:
     """A command that succeeded.
 
     Attributes:
-        seconds: from its start to its end.
-        processor_s: user and system time, of its processes together.
-        memory_mb: the most that its processes had together, shared pages counted once (PSS), in 10⁶ bytes.
-        largest_mb: the most that one process had (``VmHWM``).
+        seconds: duration of the command.
+        processor_s: user and system time of all its processes.
+        memory_mb: peak memory of all its processes, shared pages counted once (PSS), in 10⁶ bytes.
+        largest_mb: peak memory of the largest process (``VmHWM``).
         said: its output.
     """
 
@@ -84,10 +84,10 @@ class PeakMemory:
     ``below`` leaves out the given processes.
 
     Attributes:
-        together_mb: of all processes, shared pages counted once, in 10⁶ bytes.
-        largest_mb: of the largest process at each depth: the given processes, their children, and so on.
-        processor_s: of each process at its last sample. Linux adds a child's time to its parent only if the parent
-            waits for it; Ray does not wait.
+        together_mb: memory of all processes, shared pages counted once, in 10⁶ bytes.
+        largest_mb: memory of the largest process at each depth: the given processes, their children, and so on.
+        processor_s: processor time of each process at its last sample. Linux adds a child's time to its parent only if
+            the parent waits for the child; Ray does not wait.
     """
 
     def __init__(self, pids: Iterable[int], *, below: bool = False, every_s: float = 0.25) -> None:
@@ -105,7 +105,7 @@ class PeakMemory:
         while not self._done.wait(self._every_s):
             together = 0.0
             for pid, depth in self._descend(self._pids, 0):
-                with suppress(OSError, StopIteration, psutil.NoSuchProcess):  # it has just ended
+                with suppress(OSError, StopIteration, psutil.NoSuchProcess):  # the process has just ended
                     self.processor_s[pid] = sum(psutil.Process(pid).cpu_times()[:2])
                     together += _megabytes(f"/proc/{pid}/smaps_rollup", "Pss")
                     most = _megabytes(f"/proc/{pid}/status", "VmHWM")
@@ -144,11 +144,11 @@ def processor_s(pids: Iterable[int]) -> float:
 
 
 def wait_for(what: str, there: Callable[[], object], limit_s: float = 900.0, every_s: float = 0.05) -> None:
-    """Poll until ``there`` gives a true value; exit with an error after ``limit_s``."""
+    """Poll until ``there`` returns a true value; exit with an error after ``limit_s``."""
     until = time.monotonic() + limit_s
     while not there():
         if time.monotonic() > until:
-            sys.exit(f"Expected {what} within {limit_s:.0f} s, and it has not come.")
+            sys.exit(f"Expected {what} within {limit_s:.0f} s, got nothing.")
         time.sleep(every_s)
 
 
@@ -158,9 +158,9 @@ def turns(
     show: Callable[[str], None] = lambda _: None,
     warm: Mapping[str, Callable[[], T]] | None = None,
 ) -> dict[str, list[T]]:
-    """Call each in turn, ``count`` times; each turn begins with the next contestant.
+    """Call each contestant in turn, ``count`` times; each turn begins with the next contestant.
 
-    Before the turns, caches are warmed by the same contestants, or by ``warm``.
+    Before the turns, these contestants, or the contestants in ``warm``, warm the caches.
     """
     found: dict[str, list[T]] = {name: [] for name in contestants}
     names = list(contestants)
@@ -180,19 +180,18 @@ def spread(values: Sequence[float]) -> Spread:
 
 
 def ratios(of: Sequence[float], to: Sequence[float]) -> Spread:
-    """:func:`spread` of each turn's own ratio."""
+    """:func:`spread` of each turn's ratio."""
     return spread([one / other for one, other in zip(of, to, strict=True)])
 
 
 def _short(value: float) -> float:
-    """Round to four digits: no benchmark is more exact."""
     return float(f"{value:.4g}")
 
 
 def lost(committed: Mapping[str, Spread], found: Mapping[str, Spread]) -> list[str]:
-    """A sentence for each ratio that has lost 15% of its median, with all of its turns below the old median.
+    """A sentence for each ratio whose median fell by 15%, if all of its turns are below the old median.
 
-    A turn at the old median means noise: one slow turn, or other load on the machine.
+    If a turn reaches the old median, the loss is noise: one slow turn, or other load on the machine.
 
     Raises:
         KeyError: a committed ratio was not measured.
@@ -206,7 +205,7 @@ def lost(committed: Mapping[str, Spread], found: Mapping[str, Spread]) -> list[s
 
 
 def content_of(*places: Path) -> str:
-    """A digest of photos or code, which names the results kept from them."""
+    """A digest of photos or code, part of the names of the results made from them."""
     files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
     kept = [file for file in files if file.is_file() and file.suffix != ".pyc"]
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in kept)).hexdigest()
@@ -247,7 +246,6 @@ def _version(package: str) -> str | None:
 
 
 def _parent(command: Sequence[str]) -> int:
-    """Run a command, wait for its orphans, and print a line with its times."""
     ctypes.CDLL(None).prctl(_ADOPT, 1, 0, 0, 0)
     began = time.monotonic()
     status = subprocess.call(command)

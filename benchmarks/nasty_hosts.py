@@ -1,4 +1,4 @@
-"""A misbehaving web server, and the result that a row of each kind must have."""
+"""A misbehaving web server, and the right result for each of its faults."""
 
 import asyncio
 import gzip
@@ -20,12 +20,12 @@ _PATIENCE_S: Final = 90.0
 
 @dataclass(frozen=True)
 class Case:
-    """A row.
+    """A row of the catalogue.
 
     Attributes:
         what: the host's fault.
-        url: its cell.
-        ends: kinds of error that the row may have; None for a labelled photo.
+        url: the image cell.
+        ends: allowed kinds of error; None for a labelled photo.
     """
 
     what: str
@@ -39,7 +39,7 @@ def _whole(body: bytes, status: str = "200 OK", *headers: str, length: int | Non
 
 
 def _says(*answers: bytes) -> Answer:
-    """Give the answers in turn, and then repeat the last."""
+    """Send the answers in turn, and then repeat the last answer."""
 
     async def answer(writer: Writer, asked: int) -> None:
         writer.write(answers[min(asked, len(answers)) - 1])
@@ -53,7 +53,6 @@ def _redirects(location: str) -> Answer:
 
 
 def _leads_on(photo: bytes) -> Answer:
-    """Redirect to the photo's path."""
     return _says(_whole(b"", "302 Found", "Location: /b.jpg"), _whole(photo))
 
 
@@ -87,7 +86,6 @@ async def _late(writer: Writer, _asked: int, photo: bytes) -> None:
 
 
 def _answers(photo: bytes) -> dict[str, tuple[Answer, frozenset[str | None]]]:
-    """The answer at each path, and the results that its row may have."""
     page = b"<!doctype html><title>Not here</title>"
     fault = _whole(b"", "500 Internal Server Error")
     busy = _whole(b"", "429 Too Many Requests", "Retry-After: 1")
@@ -154,7 +152,7 @@ ELSEWHERE: Final = {
 
 @contextmanager
 def nasty_hosts(photo: bytes) -> Iterator[tuple[list[str], list[Case]]]:
-    """Serve during the block: ``HOST:PORT`` of a host for each fault, and the rows."""
+    """Serve during the block; yield ``HOST:PORT`` of a host for each fault, and the rows."""
     answers = _answers(photo)
     loop, ready = asyncio.new_event_loop(), threading.Event()
     places: list[str] = []
@@ -189,7 +187,7 @@ def _run(
 
 
 class _Host:
-    """Gives one answer to each connection, and counts connections."""
+    """Sends one answer on each connection, and counts connections."""
 
     def __init__(self, answer: Answer) -> None:
         self._answer = answer

@@ -1,12 +1,12 @@
-"""A nightly run: a catalogue with a few changes is labelled again, with ``--previous`` and in full.
+"""Label a catalogue again after a few changes, with ``--previous`` and in full.
 
     python benchmarks/nightly.py --photos PHOTOS --model BUNDLE [--rows 100000] [--changed 0.02]
 
-Every row has its own photo: one of PHOTOS with a few extra bytes after its end, which no decoder reads. Tonight half of
-the changed rows have another photo, the other half are new, and as many of yesterday's are gone. Both of tonight's runs
-must give the same rows; the run with ``--previous`` must decode only changed photos. Prints photos decoded and carried
-over, seconds of each command, and the speedup of the nightly run. Without ``--photos`` and ``--model`` a drawn
-catalogue and a small model are made first.
+Every row has its own photo: one of PHOTOS with extra bytes after its end, which no decoder reads. Tonight, half of the
+changed rows have another photo, the other half are new, and as many of yesterday's rows are gone. Both of tonight's
+runs must give the same rows; the run with ``--previous`` must decode only changed photos. Prints photos decoded and
+carried over, seconds of each command, and the speedup of the nightly run. Without ``--photos`` and ``--model``, a
+catalogue is drawn and a small model is trained.
 """
 
 import argparse
@@ -29,12 +29,12 @@ FLOATS = {"confidence", "confidence_2", "unknown", "top_k"}
 
 @dataclass(frozen=True)
 class Night:
-    """Numbers of photos, a row each.
+    """The rows of both nights; a number stands for a photo.
 
     Attributes:
-        yesterday: one for each row.
-        tonight: the same, with tonight's changes.
-        fresh: how many of tonight's are new.
+        yesterday: photos of yesterday's rows.
+        tonight: photos of tonight's rows.
+        fresh: number of tonight's rows with a new photo.
     """
 
     yesterday: list[int]
@@ -44,7 +44,7 @@ class Night:
 
 @dataclass(frozen=True)
 class Run:
-    """One command: its receipt, and seconds from its start to its end."""
+    """A command's result and receipt, and its seconds from start to end."""
 
     output: Path
     receipt: dict[str, Any]
@@ -52,7 +52,7 @@ class Run:
 
 
 def main() -> None:
-    """Yesterday, tonight, tonight in full; compare and print."""
+    """Label yesterday's catalogue, tonight's with --previous and tonight's in full; compare and print."""
     arguments = _arguments()
     night = _night(arguments.rows, arguments.changed)
     with tempfile.TemporaryDirectory(dir=arguments.scratch) as folder:
@@ -72,13 +72,13 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--rows", type=int, default=100_000)
     parser.add_argument("--changed", type=float, default=0.02)
     parser.add_argument(
-        "--scratch", type=Path, help="A folder with room for the photos. Default: the system's temporary folder."
+        "--scratch", type=Path, help="Folder for temporary photos. Default: the system's temporary folder."
     )
     arguments = parser.parse_args()
     if bool(arguments.photos) != bool(arguments.model):
         parser.error("give --photos and --model, or neither")
     if arguments.rows < 100 or not 0.01 <= arguments.changed <= 0.5:
-        parser.error("give 100 --rows or more, and 0.01 to 0.5 as --changed")
+        parser.error("expected --rows of 100 or more, and --changed from 0.01 to 0.5")
     return arguments
 
 
@@ -106,10 +106,10 @@ def _label(source: Path, model: Path, previous: Path | None = None) -> Run:
 
 
 def _compare(nightly: Run, full: Run) -> None:
-    """Compare each row; probabilities may differ in their last digits, because batches are cut differently."""
+    """Compare each row. Last digits of probabilities may differ, because batches differ."""
     rows, expected = (pq.read_table(run.output).to_pylist() for run in (nightly, full))
     if len(rows) != len(expected):
-        sys.exit(f"the full run has {len(expected):,} rows, the nightly one {len(rows):,}")
+        sys.exit(f"the full run has {len(expected):,} rows, the nightly run {len(rows):,}")
     wrong = sum(not _same(one, other) for one, other in zip(rows, expected, strict=True))
     if wrong:
         sys.exit(f"{wrong:,} of {len(rows):,} rows differ from the full run")
@@ -135,11 +135,11 @@ def _report(night: Night, yesterday: Run, nightly: Run, full: Run) -> None:
         photos = run.receipt["photos"]
         print(f"{name:<9}   {photos['decoded']:>7,}   {photos['carried']:>12,}   {run.seconds:>7.1f}")
     print(
-        f"the rows are the same; the nightly run was {full.seconds / nightly.seconds:.1f} times as fast as the full one"
+        f"the rows are the same; the nightly run was {full.seconds / nightly.seconds:.1f} times as fast as the full run"
     )
     decoded = nightly.receipt["photos"]["decoded"]
     if decoded != night.fresh:
-        sys.exit(f"the nightly run decoded {decoded:,} photos, {night.fresh:,} were to be")
+        sys.exit(f"the nightly run decoded {decoded:,} photos, expected {night.fresh:,}")
 
 
 if __name__ == "__main__":

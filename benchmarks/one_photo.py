@@ -1,7 +1,7 @@
-"""One photo at a time, as a till or a phone asks: ONNX Runtime with Hangtag's files against LiteRT, the same network.
+"""One photo at a time, as on a till or a phone: Hangtag's files in ONNX Runtime compared with LiteRT.
 
-Each turn is a new process with one thread: for a single photo (the cold start), and for 300. ``python
-benchmarks/bench.py --only one_photo`` runs it.
+Each turn is a new process with one thread: for a single photo (the cold start), and for 300 photos. ``python
+benchmarks/bench.py --only one_photo`` runs this module.
 """
 
 import json
@@ -32,12 +32,12 @@ converter.optimizations = [tf.lite.Optimize.DEFAULT]
 converter.representative_dataset = lambda: ([photo[None].astype("float32")] for photo in np.load(photos))
 open(quantized, "wb").write(converter.convert())
 """
-"""As LiteRT's page "Post-training integer quantization" does it, with float in- and outputs and photos of the shop."""
+"""Follows LiteRT's page "Post-training integer quantization", with float inputs and outputs and photos of the shop."""
 
 
 @dataclass(frozen=True)
 class QuestionModel:
-    """One turn: a whole process for one photo, and another process's figures for all photos."""
+    """One turn: seconds of a whole process for one photo, and figures of another process for all photos."""
 
     cold_s: float
     milliseconds: list[float]
@@ -46,7 +46,7 @@ class QuestionModel:
 
 
 def measure(material: Material, count: int, show: Callable[[str], None]) -> dict[str, Any]:
-    """Each file of the bundle, and LiteRT's."""
+    """Measure each file of the bundle, and each LiteRT file."""
     pythons = {name: peer_python(name, show) for name in ("onnxruntime", "litert")}
     with tempfile.TemporaryDirectory() as scratch:
         one, all_of_them, seen = (Path(scratch) / name for name in ("one.npy", "all.npy", "seen.npy"))

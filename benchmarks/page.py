@@ -1,7 +1,4 @@
-"""docs/benchmarks.md, made only from benchmarks/results.json.
-
-``python benchmarks/page.py`` writes the page and its plots again. All comparisons of speed are computed.
-"""
+"""Write docs/benchmarks.md and its plots from benchmarks/results.json: ``python benchmarks/page.py``."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -18,11 +15,11 @@ _HEAD = """# Benchmarks
 This page compares Hangtag with other programs for the same work. `make bench` measures it (40 minutes on two cores).
 `make bench ONLY=bulk,guard` measures two parts, and continues a run that was stopped.
 
-- **Turns**: the programs take turns in one run, so if the machine becomes slower, all of them do. A turn with fewer
-  photos warms caches first.
+- **Turns**: the programs take turns in one run, so a slower machine slows all programs. A turn with fewer photos warms
+  caches first.
 - **Figures**: a cell has the median of the turns, then the lowest and the highest. A ratio is computed for each turn.
   Compare ratios, because seconds depend on the [machine](#machines).
-- **Other programs**: each is in `benchmarks/peers/`, with its versions and the page of its makers that it follows. Each
+- **Other programs**: `benchmarks/peers/` has each program, its versions and the maker's page that it follows. Each
   runs in its own environment. PyTorch decodes with Pillow, because torchvision on PyPI needs NVIDIA's GPUs.
 """
 _COLUMNS = """\
@@ -39,7 +36,7 @@ _GOALS = {
     "bulk": {_LABEL: 0.90, _QUEUE: 0.82},
     "long": {_LABEL: 0.95, _QUEUE: 0.88},
 }
-"""Goals for ratios of images a second to the bare loop, by part."""
+"""Goals for images a second, divided by the bare loop's, by part."""
 _START_GOAL_S = 0.65
 _PRECISIONS = {"bf16": "bfloat16", "f16": "float16", "f32": "float32", "i8": "int8", "u8": "int8"}
 _BETTER = {
@@ -71,7 +68,6 @@ def render(results: Mapping[str, Any]) -> str:
 
 
 def _table(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> str:
-    """A table with a row for each of ``rows``; ``columns`` maps a heading to the format string of its cells."""
     lines = [
         list(columns),
         ["---"] * len(columns),
@@ -86,7 +82,6 @@ def _range(field: str, digits: int = 0) -> str:
 
 
 def _measured(part: Mapping[str, Any]) -> str:
-    """Photos, network, turns, and when."""
     photos = part["photos"]
     turns = f", {part['turns']} turns" if "turns" in part else ""
     return (
@@ -101,7 +96,6 @@ def _when(part: Mapping[str, Any]) -> str:
 
 
 def _machines(parts: Mapping[str, Any]) -> list[str]:
-    """Each machine, with the parts that it measured."""
     measured: dict[str, list[str]] = {}
     for name, part in parts.items():
         measured.setdefault(_machine(part["machine"]), []).append(f"`{name}`")
@@ -117,7 +111,6 @@ def _machine(machine: Mapping[str, Any]) -> str:
 
 
 def _compared(part: Mapping[str, Any], name: str = "") -> list[str]:
-    """Tables of a labelling part's contestants, and of the ratios of their rates."""
     rows = [
         {"name": _named(one_name, one), "same": f"{one['same_labels']:.1%}" if one["same_labels"] else "–", **one}
         for one_name, one in _fastest_first(part)
@@ -139,7 +132,6 @@ def _compared(part: Mapping[str, Any], name: str = "") -> list[str]:
 
 
 def _named(name: str, one: Mapping[str, Any]) -> str:
-    """The contestant, with the precisions that its runtime chose."""
     chosen = sorted({_PRECISIONS.get(code, code) for code in one.get("precisions", ())})
     return f"{name}; computes in {' and '.join(chosen)}" if chosen else name
 
@@ -169,7 +161,7 @@ def _default(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The default network\n",
         _measured(part),
-        "`hangtag train` begins with this network. It is larger than `cnn`, and right more often ([Accuracy against "
+        "`hangtag train` begins with this network, which is larger and more accurate than `cnn` ([Accuracy against "
         "speed](measurements.md#labelling)). All programs run the same int8 ONNX file. Only the network's head was "
         "trained, because more training does not change the speed.\n",
         *_compared(part),
@@ -181,8 +173,8 @@ def _float32(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Programs with float32\n",
         _measured(part),
-        "Keras, PyTorch and Ray Data run as their makers show. All programs run the same float32 network. Only "
-        "`hangtag label, int8` does not: it shows what int8 gains. The picture also has the programs of the first "
+        "Keras, PyTorch and Ray Data run as their makers show. All programs run the same float32 network, except "
+        "`hangtag label, int8`, which shows the gain of int8. The picture also has the programs of the first "
         "table.\n",
         "![Images a second, processor time and memory of each contestant](images/benchmark-bulk.svg)\n",
         *_compared(part),
@@ -196,7 +188,7 @@ def _start(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The start\n",
         _measured(part),
-        f"Whole commands for few photos. The goal for `hangtag label` is {_START_GOAL_S} s: {met}.\n",
+        f"Whole commands label few photos. The goal for `hangtag label` is {_START_GOAL_S} s: {met}.\n",
         _table(
             [{"name": name, **one} for name, one in _fastest_first(part)],
             {"": "{name}", "seconds": _range("seconds", 2), "memory, MB": _range("memory_mb")},
@@ -209,7 +201,6 @@ def _fastest_first(part: Mapping[str, Any]) -> list[tuple[str, Any]]:
 
 
 def _ratio_table(part: Mapping[str, Any], goals: Mapping[str, float]) -> str:
-    """A row for each other program, a column for each of Hangtag's; each cell shows whether it meets its goal."""
     cells: dict[str, dict[str, str]] = {}
     for name, ratio in part["ratios"].items():
         ours, other = name.split(" / ")
@@ -226,7 +217,6 @@ def _ratio_table(part: Mapping[str, Any], goals: Mapping[str, float]) -> str:
 
 
 def _winners(part: Mapping[str, Any], name: str, better: Mapping[str, tuple[str, int]] = _BETTER) -> str:
-    """The other programs that beat one of Hangtag's; nothing if no other program took part."""
     contestants = part["contestants"]
     others = {other: one for other, one in contestants.items() if not other.startswith(_OURS)}
     if not others:
@@ -245,7 +235,7 @@ def _one_photo(part: Mapping[str, Any]) -> list[str]:
         _measured(part),
         "Only the network runs, on one thread, with one decoded photo after the other, as on a till or a phone. A cold "
         "start is a whole process for one photo, with imports and loading. Memory is the process's peak after 300 "
-        "photos. Labels are compared with those of ONNX Runtime with float32.\n",
+        "photos. Labels are compared with ONNX Runtime's float32 labels.\n",
         _table(
             [{"name": name} | one for name, one in part["contestants"].items()],
             {
@@ -273,10 +263,9 @@ def _training(part: Mapping[str, Any]) -> list[str]:
         "## Training\n",
         f"{counts['train']:,} photos ({photos['source'].removeprefix('copies of ')}), {counts['validation']:,} "
         f"validation photos; {counts['test']:,} test photos, used once, at the end. {_when(part)} Each program ran "
-        f"once, with seed 0 and empty caches. `hangtag train` had `--time-limit {part['limit']}`, for its folds, "
-        "thresholds, label errors and report, too. Keras follows its own guides, which do not measure how sure a "
-        "network is. fastai and AutoGluon are missing, because they need torchvision. Its build on PyPI is for "
-        "GPUs.\n",
+        f"once, with seed 0 and empty caches. `hangtag train` had `--time-limit {part['limit']}`, including folds, "
+        "thresholds, label errors and report. Keras follows its own guides, which do not measure confidence. fastai "
+        "and AutoGluon are missing, because they need torchvision, whose build on PyPI is for GPUs.\n",
         _table(
             rows,
             {
@@ -338,7 +327,7 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
                 "µs a row, submitting to receipt": "{microseconds_per_row:,.1f}",
                 "processor µs, all processes and Redis": "{processor_microseconds_per_row:,.1f}",
                 **memory,
-                "Redis: bytes at most beyond idle": "{redis_bytes:,}",
+                "Redis: peak bytes above idle": "{redis_bytes:,}",
                 "commands a chunk": "{redis_commands_per_chunk:,.1f}",
                 "files a row": "{files_per_row:.5f}",
                 "bytes a row": "{bytes_per_row:,.0f}",
@@ -361,9 +350,10 @@ def _guard(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The guard\n",
         _measured(part),
-        "`make bench-quick` measures these six ratios again. It fails if a ratio has lost 15% and all of its turns are "
-        "below the median here. The second ratio compares Hangtag with a bare loop, and the last with bare imports. "
-        "The others compare it with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag is better.\n",
+        "`make bench-quick` measures these six ratios again, and fails if a ratio fell by 15% and all of its turns are "
+        "below the median here. The second ratio compares Hangtag with a bare loop, and the last ratio with bare "
+        "imports. The other ratios compare it with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag is "
+        "better.\n",
         _table(
             [{"name": name, "ratio": ratio} for name, ratio in part["ratios"].items()],
             {"ratio": "{name}", "median": _range("ratio", 3)},

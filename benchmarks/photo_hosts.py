@@ -19,7 +19,7 @@ class PhotoHosts:
     process: "subprocess.Popen[str]"
 
     def url(self, row: int, ill: Health) -> str:
-        """The URL of a row's photo: the hosts take turns; a host of health ``ill`` replaces the last."""
+        """Return the URL of a row's photo. The hosts take turns; the host ``ill`` replaces the last host."""
         healthy = self.places[Health.HEALTHY]
         turn = row % len(healthy)
         place = self.places[ill][0] if turn == len(healthy) - 1 else healthy[turn]
@@ -31,7 +31,7 @@ class PhotoHosts:
         return ill is Health.HEALTHY or row % count != count - 1
 
     def take_figures(self) -> Figures:
-        """The figures since the last call."""
+        """Return the figures since the last call."""
         self.process.stdin.write("\n")
         self.process.stdin.flush()
         return Figures(**json.loads(self.process.stdout.readline()))
@@ -39,9 +39,9 @@ class PhotoHosts:
 
 @contextmanager
 def photo_hosts(photos: Path, hosts: int, core: int | None) -> Iterator[PhotoHosts]:
-    """Serve a folder's photos during the block, from healthy hosts and one host of each other health.
+    """Serve a folder's photos during the block, from healthy hosts and one host of each fault.
 
-    They run in one process, on the given core of the machine or, without ``core``, on any.
+    The hosts run in one process, on the given core or, without ``core``, on any core.
     """
     command = [sys.executable, str(Path(__file__).with_name("photo_server.py")), "--photos", str(photos)]
     pinned = [] if core is None else ["--core", str(core)]

@@ -1,10 +1,10 @@
-"""Many web hosts on this machine, in one process, that serve photos; some of them misbehave.
+"""Many web hosts on this machine, in one process, that serve photos; some hosts misbehave.
 
     python benchmarks/photo_server.py --photos PHOTOS --hosts 20 --core 1
 
-Each host has its own address (127.0.0.2 and on). ``/17.jpg`` is photo 17 with its number after the image's end, so that
-no two are the same. Prints a JSON line with ``HOST:PORT`` of each. Each line on stdin prints a JSON line of figures and
-resets them. The process ends with stdin.
+Each host has its own address (from 127.0.0.2 on). ``/17.jpg`` is photo 17 with its number after the image's end, so
+that all photos differ. Prints a JSON line with ``HOST:PORT`` of each host. Each line on stdin prints a JSON line of
+figures and resets the figures. The process ends when stdin ends.
 """
 
 import argparse
@@ -35,7 +35,7 @@ class Health(StrEnum):
     """How a host is."""
 
     HEALTHY = "healthy"
-    DEAF = "deaf"  # its queue of connections is full: a client gets no answer at all
+    DEAF = "deaf"  # the queue of connections is full, so no client can connect
     SILENT = "silent"  # accepts connections and never answers
     SLOW = "slow"  # 2 s an answer
     FLAKY = "flaky"  # first a 500, then the photo
@@ -43,13 +43,13 @@ class Health(StrEnum):
 
 @dataclass
 class Figures:
-    """Counts and times since the last figures.
+    """Counts and times since the last reset.
 
     Attributes:
         healthy: photos that healthy hosts sent.
         others: answers of other hosts.
-        first: time of the first request, by the machine's monotonic clock.
-        last: when the last photo of a healthy host was sent.
+        first: time of the first request, on the machine's monotonic clock.
+        last: time of the last photo of a healthy host.
         busy_s: processor time of this process.
     """
 
@@ -66,8 +66,6 @@ def photo_bytes(photos: list[bytes], row: int) -> bytes:
 
 
 class _Hosts:
-    """The state that all hosts share."""
-
     def __init__(self, photos: list[bytes]) -> None:
         self.photos = photos
         self.figures = Figures()
@@ -100,7 +98,7 @@ class _Hosts:
 
 
 class _Connection(asyncio.Protocol):
-    """Requests of one connection, one after the other; reads only their first line."""
+    """Answers the requests of a connection in order; reads only their first line."""
 
     def __init__(self, health: Health, hosts: _Hosts) -> None:
         self._health = health
@@ -151,7 +149,7 @@ async def _start(listener: socket.socket, health: Health, hosts: _Hosts) -> asyn
 
 @contextlib.contextmanager
 def _filled(listener: socket.socket) -> Iterator[None]:
-    """Fill a listener's queue, so that the system keeps new clients waiting."""
+    """Fill a listener's queue, so that new clients wait."""
     waiting = [socket.socket() for _ in range(_FILL)]
     for one in waiting:
         one.setblocking(False)

@@ -1,11 +1,11 @@
-"""How often a promised precision is broken, and what share of the possible coverage it gives. Nothing is trained.
+"""How often a promised precision is broken, and its share of the best possible coverage. Nothing is trained.
 
     python benchmarks/promises.py [--draws 60] [--seed 0] [--before REVISION]
 
 Each world is a population of rows with known chances of each class, a network, and two weaker networks as its folds.
-Each draw takes rows and labels, and finds thresholds as a training does. The known chances give the share of right
+Each draw samples rows and labels, and finds thresholds as a training does. The known chances give the share of right
 labels above the thresholds. A promise is broken if this share is below the target; 5% of the draws may break it. The
-best possible coverage is that of the lowest threshold at which the network keeps the target.
+best possible coverage is the coverage at the lowest threshold at which the network keeps the target.
 
 ``--before`` compares with an earlier revision's ``models/statistics/thresholds.py`` on the same draws.
 """
@@ -36,11 +36,11 @@ from models.statistics.thresholds import HeldOutLogits, automatic
 POPULATION = 5000
 CLASSES = (3, 10, 80)
 SIZES = ((150, 0), (150, 1200), (340, 0), (340, 2700), (1500, 0), (3000, 0), (0, 300), (0, 1500))
-"""Rows of the network itself, and of its folds together."""
+"""Numbers of rows: of the network, and of all its folds together."""
 SPREAD = {3: 5.0, 10: 7.0, 80: 6.0}
-"""How far the true logits are apart: accuracies are near 0.88, 0.84 and 0.70."""
+"""Spread of the true logits by number of classes; accuracies are near 0.88, 0.84 and 0.70."""
 FIXED = 0.001
-"""How far below a target every row is right in the hardest case."""
+"""In the hardest case, every row's chance to be right is the target minus this number."""
 
 
 @dataclass(frozen=True)
@@ -48,14 +48,14 @@ class Networks:
     """How a network and its folds differ from the truth.
 
     Attributes:
-        name: for the table.
-        heat, fold_heat: factor of the logits; a temperature undoes it.
-        uneven, fold_uneven: how much the factor's logarithm varies between rows; no temperature undoes it.
+        name: row of the table.
+        heat, fold_heat: factor of the logits; a temperature corrects it.
+        uneven, fold_uneven: how much the factor's logarithm varies between rows; no temperature corrects it.
         noise, fold_noise: standard deviation of the noise on the logits.
         wrong_labels: share of labels that are drawn at random.
-        bad_class: how much too sure of its largest class each network is, in logits.
-        fixed: every row, at any confidence, is right just less often than the target (FIXED).
-        unlike: the folds' figures do not hold for the network; left out of the table by rows.
+        bad_class: logits added to the largest class, so that each network is too sure of it.
+        fixed: every row, at any confidence, is right slightly less often than the target (FIXED).
+        unlike: the folds' figures do not hold for the network. The second table omits the network.
         repeats: copies of each picture, under the same label.
     """
 
@@ -94,7 +94,7 @@ NETWORKS = (
 class World:
     """A population: chances of the labels, and the logits of the network and its folds, each ``(n, classes)``.
 
-    A drawn row comes ``repeats`` times.
+    Each drawn row is repeated ``repeats`` times.
     """
 
     chances: np.ndarray
@@ -105,7 +105,7 @@ class World:
 
 @dataclass
 class Tally:
-    """Draws of one kind: all, and those with a broken promise; sums of coverage and of the best coverage."""
+    """Counts of draws and of draws with a broken promise; sums of coverage and of the best coverage."""
 
     draws: int = 0
     broken: int = 0
@@ -119,9 +119,11 @@ Tallies = dict[tuple[str, str, float], Tally]
 def main() -> None:
     """Draw, and show the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=60, help="of each network, number of classes and number of rows")
+    parser.add_argument(
+        "--draws", type=int, default=60, help="draws for each network, number of classes and number of rows"
+    )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--before", help="a revision to compare with")
+    parser.add_argument("--before", help="revision for a comparison")
     arguments = parser.parse_args()
     codes = [_earlier(arguments.before), thresholds] if arguments.before else [thresholds]
     tallies = [_tallies(code, arguments.draws, arguments.seed) for code in codes]
@@ -129,11 +131,10 @@ def main() -> None:
     for kind, title in (("network", "networks"), ("rows", "rows of the network + of its folds")):
         console.print(_table(kind, title, tallies))
     if arguments.before:
-        console.print(f"In each cell: {arguments.before}, and under it now.")
+        console.print(f"Each cell has {arguments.before} above the present code.")
 
 
 def _earlier(revision: str) -> Any:  # noqa: ANN401 - a module
-    """Import ``thresholds.py`` of a revision, with the other modules of its ``models/statistics``."""
     package = "earlier_statistics"
     archive = subprocess.run(
         ["git", "archive", revision, "models/statistics"],  # noqa: S607 - the git on the user's PATH
@@ -174,7 +175,6 @@ def _seen(
 
 
 def _tallies(code: Any, draws: int, seed: int) -> Tallies:  # noqa: ANN401 - a module
-    """Tally the promises of one version of ``thresholds.py``."""
     found: Tallies = defaultdict(Tally)
     for number, networks in enumerate(NETWORKS):
         for classes in CLASSES:
@@ -196,7 +196,6 @@ def _draw(
     fixed: float | None,
     found: Tallies,
 ) -> None:
-    """Draw rows once, find the thresholds, and count kept and broken promises."""
     validation, folds = draw_held(world, size, lambda logits, count: draw_rows(rng, world, logits, count, fixed))
     confidence = code.fit_confidence(validation, None, folds, cv=not size[0])
     said = calibrated(world.logits, confidence.temperature)
@@ -222,7 +221,7 @@ def _draw(
 def draw_held(
     world: World, size: tuple[int, int], draw: Callable[[np.ndarray, int], HeldOutLogits]
 ) -> tuple[HeldOutLogits, list[HeldOutLogits]]:
-    """Rows of the network and of each fold with rows; ``draw(logits, n)`` draws ``n`` rows."""
+    """Draw rows of the network, and of each fold that has rows; ``draw(logits, n)`` draws ``n`` rows."""
     own, others = size
     validation = draw(world.logits, own)
     return validation, [draw(logits, others // len(world.folds)) for logits in world.folds] if others else []
@@ -231,7 +230,7 @@ def draw_held(
 def draw_rows(
     rng: np.random.Generator, world: World, logits: np.ndarray, count: int, fixed: float | None
 ) -> HeldOutLogits:
-    """Draw rows of a network from its logits of the population; ``fixed`` is an equal chance to be right, if given."""
+    """Draw rows of a network from its logits of the population. ``fixed`` is the chance of each row to be right."""
     pictures = rng.integers(0, len(logits), -(-count // world.repeats))
     labels = (rng.random((len(pictures), 1)) > world.chances[pictures].cumsum(axis=1)).sum(axis=1)
     places = np.repeat(pictures, world.repeats)[:count]
@@ -248,7 +247,6 @@ def _rows_text(size: tuple[int, int]) -> str:
 
 
 def _table(kind: str, title: str, tallies: Sequence[Tallies]) -> Table:
-    """A row a name: for each target the share of broken promises, and coverage as a share of the possible."""
     table = Table(title, *(f"{target}: broken; coverage" for target in TARGETS))
     for name in dict.fromkeys(key[1] for key in tallies[-1] if key[0] == kind):
         cells = [[_cell(one[kind, name, target]) for one in tallies] for target in TARGETS]

@@ -5,13 +5,13 @@
 
 Each draw takes some classes and some of their photos from ``PHOTOS`` (folders of class folders). It fits a head on
 frozen features of a MobileNet 0.25 as a training does, and five more heads, each without a fifth of the photos. It
-finds thresholds on each head's held-out photos and judges them on all other photos of these classes. Only heads are
+finds thresholds on each head's held-out photos, and measures them on all other photos of these classes. Only heads are
 trained, so that thirty draws take minutes. ``--drawn`` instead draws this many photos of products in ten colours, 80
-classes, and runs ``hangtag train`` once, on half of them.
+classes, and runs ``hangtag train`` once, on half of the photos.
 
-Prints for each target: how many draws promised it; the coverage, beside the possible coverage (that of the lowest
-threshold that keeps the target on these photos); how many labels were right; and how many draws broke the promise by
-more than chance explains once in twenty.
+Prints for each target the number of draws that promised the target, the coverage, and the possible coverage (at the
+lowest threshold that keeps the target on these photos). Also prints how many labels were right, and how many draws
+broke the promise by more than chance explains once in twenty.
 """
 
 import argparse
@@ -43,10 +43,10 @@ SIZE = 160
 FOLDS = 5
 VALIDATION = 0.1
 PENALTY = 1e-2
-"""Inverse strength of the penalty: near the best of a training's choices."""
+"""Inverse strength of the penalty, near the best of the values that a training tries."""
 BATCH = 64
 COLOURS = (0, 3, 4, 5, 6, 7, 9, 11, 16, 22)
-"""Places in the palette of ten clearly different colours."""
+"""Indices of ten clearly different colours in the palette."""
 BY_CHANCE = 0.05
 
 Features = npt.NDArray[np.float32]
@@ -70,7 +70,7 @@ def main() -> None:
     """Draw, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="?")
-    parser.add_argument("--weights", type=Path, help="of keras.applications.MobileNet, alpha 0.25")
+    parser.add_argument("--weights", type=Path, help="weights of keras.applications.MobileNet, alpha 0.25")
     parser.add_argument("--draws", type=int, default=30)
     parser.add_argument("--drawn", type=int, metavar="PHOTOS", help="draw products in ten colours instead")
     place = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
@@ -148,7 +148,7 @@ def _features(paths: list[Path], weights: Path) -> Features:
 
 
 def _some(labels: Labels, random: np.random.Generator) -> Labels:
-    """Places of a draw: 3 classes or more, each with 25 to 200 photos; half of each class's photos stay for judging."""
+    """Indices of a draw's photos: 25 to 200 photos of each class, and at most half of them; 3 classes or more."""
     classes = np.unique(labels)
     names = random.permutation(classes)[: random.integers(3, len(classes) + 1)]
     most = int(np.exp(random.uniform(np.log(25), np.log(200))))
@@ -159,7 +159,6 @@ def _some(labels: Labels, random: np.random.Generator) -> Labels:
 def _draw(
     features: Features, labels: Labels, chosen: Labels, random: np.random.Generator, kept: dict[float, Kept]
 ) -> tuple[float, list[float]]:
-    """Count one draw's kept and broken promises; return its accuracy and each target's coverage on fresh photos."""
     names, known = np.unique(labels[chosen], return_inverse=True)
     order = random.permutation(len(chosen))
     held = order[: max(10, round(VALIDATION * len(chosen)))]
@@ -188,7 +187,7 @@ def _draw(
 
 
 def _possible(right: npt.NDArray[np.bool_], confidence: npt.NDArray[np.floating], target: float) -> float:
-    """The coverage of the lowest threshold that keeps the target on these very photos."""
+    """Coverage at the lowest threshold that keeps the target on the measured photos."""
     falling = right[np.argsort(-confidence, kind="stable")].cumsum() / np.arange(1, len(right) + 1)
     return float(np.flatnonzero(falling >= target).max(initial=-1) + 1) / len(right)
 
@@ -219,7 +218,7 @@ class _Head:
     classes: int
 
     def __call__(self, features: Features) -> Features:
-        """Logits ``(n, classes)``; classes without training photos are next to impossible."""
+        """Return logits ``(n, classes)``; classes without training photos are nearly impossible."""
         said = self.fitted.predict_log_proba((features - self.mean) / self.spread)
         logits = np.full((len(features), self.classes), said.min() - 10.0, np.float32)
         logits[:, self.fitted.classes_] = said

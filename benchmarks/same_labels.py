@@ -1,11 +1,11 @@
-"""Whether two versions of Hangtag give the same: every cell of results and lists, and receipts without their times.
+"""Compare two versions of Hangtag: every cell of results and lists, and receipts without their times.
 
     python benchmarks/same_labels.py BEFORE AFTER --model BUNDLE --photos FOLDER [--photos FOLDER]
         [--tree BUNDLE] [--question NAME=BUNDLE --question NAME=BUNDLE] [--keep FOLDER]
 
-``BEFORE`` and ``AFTER`` are checkouts; this Python runs both. Every file of the folders is a row, whatever its name.
-Cases: each variant, votes, ``--previous``, a retry; a tree of labels and several questions, if these are given.
-``--keep`` names a folder for results, so that another ``AFTER`` finds those of ``BEFORE``. Exit status 1 if anything
+``BEFORE`` and ``AFTER`` are checkouts; this Python runs both. Every file of the folders is a row. The cases are each
+variant, votes, ``--previous`` and a retry; also a tree of labels and several questions, if they are given. ``--keep``
+names a folder for results, so that another ``AFTER`` reuses the results of ``BEFORE``. Exit status 1 if anything
 differs.
 """
 
@@ -30,7 +30,7 @@ _LATE: Final = 40
 
 @dataclass(frozen=True)
 class Case:
-    """One result: its catalogue, the ending of its file, and the options of ``hangtag label``."""
+    """One result: its catalogue, its suffix, and the options of ``hangtag label``."""
 
     name: str
     source: Path
@@ -39,7 +39,7 @@ class Case:
 
 
 def main() -> int:
-    """Print a line a case: its rows, those that failed, and what differs."""
+    """Print a line for each case: number of rows, failed rows, and differences."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("before", type=Path)
     parser.add_argument("after", type=Path)
@@ -125,7 +125,6 @@ def _run(tree: Path, case: Case, output: Path, *more: str) -> None:
 
 
 def _facts(output: Path) -> dict[str, Any]:
-    """What must be equal, by file."""
     job = output.with_name(f"{output.name}.job")
     result = pq.read_table(output).to_pylist() if output.suffix == ".parquet" else output.read_text("utf-8").split("\n")
     facts: dict[str, Any] = {"result": result, "receipt.json": _receipt(json.loads((job / "receipt.json").read_text()))}

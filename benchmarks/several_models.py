@@ -1,13 +1,13 @@
-"""Several models in one pass over the photos, against one pass after the other: labels, images a second, memory.
+"""Several models in one pass over the photos, compared with a separate pass for each: labels, images a second, memory.
 
     python benchmarks/several_models.py [--photos FOLDER] [--count 2000] [--turns 5] [--size 128] [--variant int8]
                                         [--model BUNDLE --model BUNDLE]
 
-Without --model, two ``cnn`` networks are trained and kept. The photos then are drawn ones of 600×800 pixels or copies
-of a folder's, each with other bytes. With one or more --model, they are the first of the folder --photos. Four
-questions use two models twice each: questions share only the photo. Whole commands run in turns, each with one process:
-their start counts, and other load slows both. "Of the labelling" leaves out start, verification and merging, like the
-time in receipts. Each question's columns must equal its model's own run. With --served, a server on this machine gives
+Without --model, two ``cnn`` networks are trained and kept. Their photos are drawn, of 600×800 pixels, or copies of a
+folder's photos with distinct bytes. With --model, the first photos of the folder --photos are used. Four questions use
+two models twice each; questions share only the photo. Whole commands run in turns, each with one process: their start
+counts, and other load slows every command. "Of the labelling" leaves out start, verification and merging, like the time
+in receipts. Each question's columns must equal its model's separate run. With --served, a server on this machine serves
 the photos and counts the requests, without timing.
 """
 
@@ -33,7 +33,7 @@ from worker.job.parts import RESULT_SCHEMA
 
 @dataclass(frozen=True)
 class Passes:
-    """One pass over the photos, or several: the commands, and the seconds of labelling in their receipts."""
+    """One or more passes over the photos: the commands, and the seconds of labelling in their receipts."""
 
     ran: Sequence[Ran]
     labelling_s: float

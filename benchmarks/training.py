@@ -1,8 +1,9 @@
-"""Training: accuracy on photos that the network has not seen, and minutes of training.
+"""Training: accuracy on unseen photos, and minutes of training.
 
-Compares ``hangtag train`` with only a time limit, and the code of Keras's guide; 16 minutes in all on two cores.
-``python benchmarks/bench.py --only training --photos shop/train --weights FILE`` runs it: ``validation`` and ``test``
-lie beside ``train``. FILE has a MobileNet 0.25 without its top, from which Keras's guide and one of ours start.
+Compares ``hangtag train`` with only a time limit, and the code of Keras's guide, in 16 minutes on two cores. ``python
+benchmarks/bench.py --only training --photos shop/train --weights FILE`` runs this module; ``shop`` also has
+``validation`` and ``test``. FILE is a MobileNet 0.25 without its top, from which Keras's guide and one run of Hangtag
+start.
 """
 
 import json
@@ -24,7 +25,7 @@ SPLITS = ("train", "validation", "test")
 
 
 def measure(material: Material, weights: Path, show: Callable[[str], None]) -> dict[str, Any]:
-    """Accuracy on the test photos, and each training's time."""
+    """Measure the accuracy on the test photos, and the time of each training."""
     python = peer_python("keras", show)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -60,7 +61,7 @@ def _tested(run_folder: Path) -> dict[str, int]:
 
 
 def _split(originals: Path, data: Path) -> Path:
-    """The folder of the originals' splits; without splits, copies of a tenth each are validation and test."""
+    """The folder of the originals' splits. Without splits, a tenth of the photos is validation, and a tenth test."""
     if all((originals.parent / split).is_dir() for split in SPLITS):
         return originals.parent
     for number, name in enumerate(photo_list(originals)):

@@ -1,16 +1,16 @@
-"""How often a tree's promises are broken, level by level and overall, and its nodes' coverage beyond its classes.
+"""How often a tree's promises are broken, at each level and overall, and the coverage that the tree adds.
 
     python benchmarks/trees.py [--draws 40] [--seed 0]
     python benchmarks/trees.py --run runs/train/clothing [--run runs/train/clothing-1]
 
-Without ``--run`` worlds are drawn as in ``promises.py``. Their classes have one or two levels of parents, and classes
-under one node are confused more often. Each draw takes rows and finds thresholds as a training does. The known chances
-give the share of right labels at each level. A promise is broken if a share is below the target: at any level, or of
-all rows that are labelled without a person. 5% of the draws may break each.
+Without ``--run``, worlds are drawn as in ``promises.py``. Their classes have one or two levels of parents, and classes
+under one node are confused more often. Each draw samples rows and finds thresholds as a training does. The known
+chances give the share of right labels at each level. A promise is broken if this share is below the target: at any
+level, or for all rows that are labelled without a person. 5% of the draws may break each promise.
 
 With ``--run``, finished trainings on the ten classes of the clothing photos get the tree CLOTHING, without training
-again. Thresholds come from the held-out photos of network and folds, and are judged on the test photos, with the tree
-and without.
+again. Thresholds come from the held-out photos of network and folds, and are measured on the test photos, with and
+without the tree.
 """
 
 import argparse
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from trainer.run import Run
 
 SIZES = ((340, 0), (340, 2700), (1500, 0), (0, 1500), (3000, 0))
-"""Rows of the network itself, and of its folds together."""
+"""Numbers of rows: of the network, and of all its folds together."""
 APART = {3: (5.0, 3.0), 10: (7.0, 3.0), 80: (5.0, 4.0)}
 """Spread of the true logits: between the top nodes, and between the classes below a node."""
 CLOTHING = {
@@ -49,7 +49,7 @@ CLOTHING = {
 
 
 def tree_of(classes: int) -> Taxonomy:
-    """One level of parents, or two for 80 classes; the last of 3 or 10 classes has no parent."""
+    """A tree with one level of parents, or two levels for 80 classes; the last of 3 or 10 classes has no parent."""
     names = tuple(f"{number:02d}" for number in range(classes))
     sizes = {3: (2,), 10: (4, 3, 2), 80: (5,) * 16}[classes]
     group = np.repeat(np.arange(len(sizes)), sizes)
@@ -74,7 +74,7 @@ def draw_world(rng: np.random.Generator, networks: Networks, tree: Taxonomy) -> 
 
 @dataclass
 class Tally:
-    """Draws of one kind: their number, broken promises, and sums of coverage."""
+    """Counts of draws and of broken promises, and sums of coverage."""
 
     draws: int = 0
     overall: int = 0
@@ -133,7 +133,7 @@ def _draw(
 def _drawn(
     rng: np.random.Generator, world: World, tree: Taxonomy, logits: np.ndarray, count: int, fixed: float | None
 ) -> HeldOutLogits:
-    """Rows as in ``promises.py``; with fixed chances, a wrong row is wrong at every level."""
+    """Draw rows as in ``promises.py``; with fixed chances, a wrong row is wrong at every level."""
     held = draw_rows(rng, world, logits, count, fixed)
     if fixed is None:
         return held
@@ -153,7 +153,7 @@ def _strangers(tree: Taxonomy, one: int, other: int) -> bool:
 
 
 def _chances(chances: np.ndarray, guesses: np.ndarray, tree: Taxonomy) -> np.ndarray:
-    """The chance that each level's answer is right ``(levels, n)``; 0 if a level has no node."""
+    """Chance that each level's answer is right ``(levels, n)``; 0 if a level has no node."""
     rows = np.arange(len(guesses))
     sums = np.stack(
         [chances[:, [node in tree.ancestors(name) for name in tree.classes]].sum(axis=1) for node in tree.nodes], 1
@@ -164,7 +164,7 @@ def _chances(chances: np.ndarray, guesses: np.ndarray, tree: Taxonomy) -> np.nda
 
 
 def show_simulation(found: dict[tuple[str, float], Tally]) -> None:
-    """A row a network: broken promises at each target, and coverages."""
+    """Print a row for each network: broken promises at each target, and coverages."""
     console = Console(width=200)
     for title, cells in (
         ("broken overall; at one level or more; of classes", ("overall", "any_level", "leaves")),
@@ -183,11 +183,11 @@ def show_simulation(found: dict[tuple[str, float], Tally]) -> None:
         )
         low, high = proportion_interval(hits, draws)
         share = f"{hits:,} of {draws:,}: {hits / draws:.2%} ({low:.2%} to {high:.2%})"
-        console.print(f"broken {words}, networks that are like their folds: {share}")
+        console.print(f"broken {words}, networks similar to their folds: {share}")
 
 
 def measure_run(path: Path) -> None:
-    """Thresholds of a finished training with CLOTHING and without, and their precision on its test photos."""
+    """Print the precision of a finished training on its test photos, with the tree CLOTHING and without a tree."""
     from exporter.options import load_tensorflow
 
     load_tensorflow()
@@ -204,7 +204,7 @@ def measure_run(path: Path) -> None:
         fit_confidence(validation, before.unknown, folds, cv=args.pools_folds, tree=one) for one in (None, tree)
     )
     if abs(alone.temperature / before.temperature - 1) > 0.01:
-        msg = f"Expected the same photos and network as in the evaluation of {path}; they have changed."
+        msg = f"Expected the photos and network of the evaluation of {path}, which have changed."
         raise SystemExit(msg)
     said = calibrated(test.logits, alone.temperature)
     console = Console(width=200)
@@ -216,7 +216,6 @@ def measure_run(path: Path) -> None:
 
 
 def _held_out(run: "Run", *splits: "Split") -> list[HeldOutLogits]:
-    """The logits of a run's network for the photos of some splits."""
     import keras
 
     from models.statistics.out_of_distribution import DistanceHead
@@ -242,10 +241,9 @@ def _held_out(run: "Run", *splits: "Split") -> list[HeldOutLogits]:
 def _achieved(
     name: str, said: np.ndarray, test: HeldOutLogits, alone: "Confidence", inside: "Confidence", tree: Taxonomy
 ) -> Table:
-    """Each target's precision on the test photos, without the tree and with it."""
     from trainer.judging.figures import realised
 
-    heads = ("without a tree", "with it", "of these at the class", "above it", "all")
+    heads = ("without a tree", "with a tree", "at the class", "above the class", "all")
     table = Table(f"{name}: asked for", *heads, title_justify="left")
     for plain, target in zip(alone.targets, inside.targets, strict=True):
         flat = realised(said, test.labels, test.known, plain, None)
@@ -266,7 +264,7 @@ def _words(found: "AchievedPrecision") -> str:
 def main() -> None:
     """Simulate, or measure a run."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=40, help="of each network, tree and number of rows")
+    parser.add_argument("--draws", type=int, default=40, help="draws for each network, tree and number of rows")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--run", type=Path, action="append", help="a finished training on the clothing photos")
     arguments = parser.parse_args()

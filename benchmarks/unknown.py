@@ -1,14 +1,14 @@
-"""How well the unknown score tells photos of unseen classes from the others.
+"""How well the unknown score separates photos of unseen classes from known classes.
 
     python benchmarks/unknown.py photos/ --leave-out shoes dress hat --time-limit 5m
     python benchmarks/unknown.py photos/ --leave-out hat pants --none shoes dress --each 100 --epochs 8 --folds 0
 
 ``hangtag train`` trains a network for each left-out class, on the other classes. All photos of the left-out class are
-compared with the test photos of the others: by Hangtag's score (distance), by energy, and by 1 − confidence.
+compared with the test photos of the other classes: by Hangtag's score (distance), by energy, and by 1 − confidence.
 
 With ``--none``, one network is trained without all named classes, and photos of the ``--none`` classes are its
 ``_none`` photos. Its score is compared with a score that has not learned from ``_none`` photos: on the left-out
-classes, and on ``_none`` photos that the network has not seen. ``--each`` limits the training photos of a class.
+classes, and on unseen ``_none`` photos. ``--each`` limits the training photos of a class.
 """
 
 import argparse
@@ -29,11 +29,11 @@ from models.photo import NONE
 def main() -> None:
     """Train without each class, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path, help="train, validation and test folders of class folders")
+    parser.add_argument("photos", type=Path, help="folders train, validation and test, with class folders")
     parser.add_argument("--leave-out", nargs="+", required=True, metavar="CLASS")
-    parser.add_argument("--none", nargs="+", default=[], metavar="CLASS", help="their photos are _none")
-    parser.add_argument("--each", type=int, metavar="N", help="training photos of a class")
-    parser.add_argument("--runs", type=Path, help="folder for the runs; what is there already is not trained again")
+    parser.add_argument("--none", nargs="+", default=[], metavar="CLASS", help="classes whose photos are _none")
+    parser.add_argument("--each", type=int, metavar="N", help="limit of training photos for each class")
+    parser.add_argument("--runs", type=Path, help="folder for the runs; existing runs are reused")
     asked, options = parser.parse_known_args()  # unknown options go to hangtag train
     load_tensorflow()
     with tempfile.TemporaryDirectory() as folder:
@@ -66,8 +66,6 @@ def _write_table(photos: Path, left_out: Sequence[str], none: Sequence[str], eac
 
 
 class _Judge:
-    """A run's network, for features and logits of photos."""
-
     def __init__(self, path: Path) -> None:
         import keras
 
@@ -123,7 +121,6 @@ def _scores(run_path: Path, photos: Path, left_out: str) -> dict[str, Any]:
 
 
 def _compare(run: Path, photos: Path, left_out: Sequence[str], none: Sequence[str]) -> None:
-    """Print a line a class: AUROC and shares sent to review, by the score without outliers and the score with them."""
     import numpy as np
 
     from models.statistics.out_of_distribution import fit_out_of_distribution

@@ -1,12 +1,13 @@
-"""``POST /v1/classify`` under load against ``hangtag label``: the same photos, the same bundle, the same cores.
+"""``POST /v1/classify`` under load, compared with ``hangtag label``: the same photos, bundle and cores.
 
     python benchmarks/web_load.py --photos PHOTOS --model BUNDLE [--clients 50] [--seconds 60] [--body image|form]
 
-``hangtag label`` runs first and last, the clients in between, so that a drift of the machine's speed affects both.
-Clients and server share this machine's cores. So there are three ratios: of the plain rates; of the rates a core,
-without the clients' share of the cores (idle cores still count against the server); and of CPU milliseconds a photo, of
-the server's processes and of label's without its start. Also prints p50 and p99, errors, and resident memory before and
-after. Without ``--photos`` and ``--model`` they are drawn and trained first.
+``hangtag label`` runs first and last, and the clients run in between, so that a drift of the machine's speed affects
+both. Clients and server share this machine's cores, so there are three ratios. The first ratio compares the plain
+rates. The second compares the rates per core, without the clients' share of the cores (idle cores still count against
+the server). The third compares CPU milliseconds a photo of the server's processes and of ``hangtag label`` without its
+start. Also prints p50 and p99, errors, and resident memory before and after. Without ``--photos`` and ``--model``,
+photos are drawn and a model is trained first.
 """
 
 import argparse
@@ -53,7 +54,7 @@ class Load:
 
 
 def main() -> None:
-    """Label, load, label, and print."""
+    """Label, send requests, label again, and print."""
     arguments = _arguments()
     with tempfile.TemporaryDirectory() as scratch:
         photos, model = make_material(arguments.photos, arguments.model, Path(scratch))
@@ -65,7 +66,7 @@ def main() -> None:
         with _server(model, Path(scratch)) as server:
             _report_load(server, originals, arguments, before)
         after = _label(few, many, model)
-    print(f"label afterwards: {after.rate:,.0f} photos/s, {after.cpu_ms:.2f} ms of the CPU a photo")
+    print(f"label afterwards: {after.rate:,.0f} photos/s, {after.cpu_ms:.2f} CPU ms a photo")
 
 
 def _arguments() -> argparse.Namespace:
@@ -88,7 +89,6 @@ def _label(few: Path, many: Path, model: Path) -> Labelled:
 
 
 def _run(photos: Path, model: Path) -> tuple[int, float, float]:
-    """The number of photos, CPU seconds, and photos a second of a labelling."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
     output = photos.with_name(f"{time.time_ns()}.parquet")
     command = [sys.executable, "-m", "hangtag", "label", str(photos), "--model", str(model), "--out", str(output)]
@@ -136,15 +136,13 @@ def _report_load(
     print(f"answers: {dict(load.statuses)}, photos that failed: {load.failed_photos}")
     print(f"p50 {quantiles[49] * 1000:.0f} ms, p99 {quantiles[98] * 1000:.0f} ms")
     print(f"resident memory of the server's processes: {memory:.0f} MB, afterwards {later:.0f} MB")
-    print(f"label before:  {label.rate:,.0f} photos/s, {label.cpu_ms:.2f} ms of the CPU a photo ({cores} cores)")
-    print(
-        f"server:        {rate:,.0f} photos/s, {cpu_ms:.2f} ms of the CPU a photo; clients {1000 * own / answered:.2f}"
-    )
+    print(f"label before:  {label.rate:,.0f} photos/s, {label.cpu_ms:.2f} CPU ms a photo ({cores} cores)")
+    print(f"server:        {rate:,.0f} photos/s, {cpu_ms:.2f} CPU ms a photo; clients {1000 * own / answered:.2f}")
     left = cores - own / seconds
     print(
-        f"photos/s a core: {rate / label.rate:.2f} of label's on all cores; "
-        f"{rate / left / (label.rate / cores):.2f} a core that the clients leave ({left:.2f} of {cores}); "
-        f"{label.cpu_ms / cpu_ms:.2f} by time of the CPU"
+        f"server / label, photos/s a core: {rate / label.rate:.2f} on all cores; "
+        f"{rate / left / (label.rate / cores):.2f} without the clients' cores ({left:.2f} of {cores} remain); "
+        f"{label.cpu_ms / cpu_ms:.2f} by CPU time"
     )
 
 
@@ -167,7 +165,7 @@ async def _all(originals: list[bytes], arguments: argparse.Namespace, seconds: f
 async def _client(
     load: Load, originals: list[bytes], numbers: Iterator[int], arguments: argparse.Namespace, until: float
 ) -> None:
-    """Send requests one after another on one connection; written by hand, because an HTTP library costs as much CPU."""
+    """Send requests one after another on one connection, without an HTTP library, which would need much CPU."""
     reader, writer = await asyncio.open_connection(HOST, PORT)
     while time.monotonic() < until:
         drawn = [next(numbers) for _ in range(arguments.each)]

@@ -1,4 +1,4 @@
-"""Whether a worker's memory stays flat over one long job: the resident memory of each of its processes over time.
+"""Whether a worker's memory stays constant during one long job: resident memory of each of its processes.
 
 python benchmarks/worker_memory.py --out memory.png [--photos PHOTOS --model BUNDLE] [--rows 200000]
 """
@@ -19,7 +19,7 @@ from worker.queue.private_redis import PrivateRedis
 
 WORKERS = 2
 DISTINCT = 20_000
-"""Photos; the same bytes are labelled once."""
+"""Number of distinct photos; equal bytes are labelled once."""
 
 
 def main() -> None:
@@ -67,7 +67,7 @@ def _memory(catalogue: Path, model: Path, folder: Path, workers: Workers, out: P
         axes.plot(*zip(*points, strict=True), label=f"{role} {pid}")
         tenth = len(points) // 10
         early, late = points[tenth][1], statistics.median(y for _, y in points[-tenth - 1 :])
-        print(f"{role} {pid}: {early:.0f} MB after a tenth of its time, {late:.0f} MB in its last tenth")
+        print(f"{role} {pid}: {early:.0f} MB after a tenth of the job, {late:.0f} MB in the last tenth")
     axes.set(xlabel="seconds", ylabel="resident memory, MB", title="A worker's processes over one job", ylim=(0, None))
     axes.legend()
     figure.savefig(out, dpi=110)

@@ -1,4 +1,4 @@
-"""Real ``hangtag worker`` processes, each in its own session: all processes of a worker can be killed at once."""
+"""Real ``hangtag worker`` processes, each in its own session: SIGKILL can reach all processes of a worker."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ import psutil
 
 
 class Workers:
-    """Workers that are restarted when they end, as by a supervisor."""
+    """Workers that are restarted after they end, as by a supervisor."""
 
     def __init__(self, count: int, folder: Path, environment: dict[str, str], concurrency: int = 1) -> None:
         self._count = count
@@ -50,7 +50,6 @@ class Workers:
         return [process.pid for process in self._processes]
 
     def _descendants(self) -> list[psutil.Process]:
-        """All processes that the workers have started."""
         found: list[psutil.Process] = []
         for process in self._processes:
             with contextlib.suppress(psutil.NoSuchProcess):

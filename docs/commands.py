@@ -1,4 +1,4 @@
-"""Writes docs/reference/commands.md from the commands: ``python docs/commands.py``, which ``make docs`` runs."""
+"""Write docs/reference/commands.md from the help of all commands: ``make docs``."""
 
 import re
 import sys
@@ -18,12 +18,12 @@ HEAD: Final = """# Commands
 
 <!-- Written by docs/commands.py from the commands themselves: edit their help, then run `make docs`. -->
 
-`hangtag COMMAND --help` says the same in your terminal. `hangtag --install-completion` teaches your shell to complete
+`hangtag COMMAND --help` shows this help in your terminal. `hangtag --install-completion` teaches your shell to complete
 commands and options. [Exit statuses](../formats.md#exit-statuses) are the same for all commands.
 
 """
 Command = Any
-"""A Typer command, group or parameter: Typer keeps its own copy of Click, without types."""
+"""A Typer command, group or parameter, which has no public type."""
 
 
 def page() -> str:
@@ -35,7 +35,7 @@ def page() -> str:
 
 
 def by_task(commands: list[tuple[str, Command]]) -> dict[str, list[str]]:
-    """Commands by their panel in ``hangtag --help``; a group's commands are in the group's panel."""
+    """Commands by their panel in ``hangtag --help``."""
     panels = {name: str(command.rich_help_panel) for name, command in commands}
     tasks: dict[str, list[str]] = {}
     for name in panels:
@@ -44,12 +44,12 @@ def by_task(commands: list[tuple[str, Command]]) -> dict[str, list[str]]:
 
 
 def link(name: str) -> str:
-    """A link to a command's section; its anchor is the same on the site and on GitHub."""
+    """A link to a command's section."""
     return f"[`{name.removeprefix('hangtag ')}`](#{name.replace(' ', '-')})"
 
 
 def params_of(command: Command) -> list[Command]:
-    """Arguments and options that people see."""
+    """Arguments and options that the help shows."""
     return [param for param in command.params if not getattr(param, "hidden", False) and param.name != "help"]
 
 
@@ -64,7 +64,7 @@ def walk(group: Command, before: str = "hangtag") -> Iterator[tuple[str, Command
 
 
 def section(name: str, command: Command, first: dict[str, str]) -> str:
-    """Usage, help, arguments and options of a command. For options of an earlier command, it only names both."""
+    """Usage, help, arguments and options of a command. Options of an earlier command are only named."""
     own, earlier = "", dict[str, list[str]]()
     for param in params_of(command):
         if first[row(param)] == name:
@@ -84,19 +84,19 @@ def section(name: str, command: Command, first: dict[str, str]) -> str:
 
 
 def is_argument(param: Command) -> bool:
-    """Whether it is typed without a name."""
+    """Whether a parameter is an argument."""
     return not param.opts[0].startswith("-")
 
 
 def names_of(param: Command) -> str:
-    """The argument, or the option's spellings."""
+    """The argument's name, or the option's spellings."""
     if is_argument(param):
         return f"`{param.metavar or param.name.upper()}`"
     return ", ".join(f"`{name}`" for name in [*param.opts, *param.secondary_opts])
 
 
 def told(text: str) -> str:
-    """The help as Markdown: its examples become blocks."""
+    """The help as Markdown, with examples as code blocks."""
     parts: list[str] = []
     for paragraph in text.strip().split("\n\n"):
         line = " ".join(paragraph.split()).removeprefix("Examples:").strip()
@@ -110,7 +110,7 @@ def told(text: str) -> str:
 
 
 def row(param: Command) -> str:
-    """A parameter as an item of the list."""
+    """A list item for a parameter."""
     value = "" if is_argument(param) or value_of(param) in ("str", "path") else value_of(param)
     names = f"{names_of(param)} `{value}`" if value else names_of(param)
     env = f" Environment: `{param.envvar}`." if param.envvar else ""
@@ -119,13 +119,13 @@ def row(param: Command) -> str:
 
 
 def value_of(param: Command) -> str:
-    """What is written behind an option."""
+    """The type or placeholder of an option's value."""
     value = "" if param.is_flag else str(param.display_type_rich(None)).strip("<>").removesuffix(" range")
     return re.sub(r"[|\n]", "/", value)
 
 
 def default_of(param: Command) -> str:
-    """The default, where the help does not say it in words."""
+    """The default, if the help text does not contain it."""
     if param.required:
         return "Needed."
     default = param.default

@@ -1,6 +1,6 @@
 """Draws the page's pictures in docs/images: ``python docs/screenshots.py demo``, for the folder of ``hangtag demo``.
 
-It starts a server with a copy of the demo's result, and opens its pages in the system's Chromium.
+Starts a server with a copy of the demo's result, and opens the pages in the system's Chromium.
 """
 
 import sys
@@ -44,7 +44,7 @@ def main(demo: Path) -> None:
 
 
 def draw_all(browser: Browser, server: WebServer, photos: list[Path]) -> None:
-    """Each page in light and dark, and the review on a phone."""
+    """Draw each page in light and dark, and the review on a phone."""
     for old in IMAGES.glob("web-*.png"):
         old.unlink()
     job = server.job_id()
@@ -80,7 +80,7 @@ def draw(
     page.wait_for_function(ALL_LOADED)
     picture = Image.open(BytesIO(page.screenshot()))
     page.goto("about:blank")
-    page.wait_for_timeout(500)  # the page gives its questions back
+    page.wait_for_timeout(500)  # until the page releases its photos
     context.close()
     for colours in (256, 128, 64):
         picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(place, optimize=True)
@@ -90,7 +90,7 @@ def draw(
 
 
 def stay(page: Page) -> None:
-    """Wait until the page is there."""
+    """Wait until the page is loaded."""
     page.locator("main h1").wait_for()
 
 

@@ -1,9 +1,8 @@
-"""Draws docs/images/terminal.svg from real commands: ``python docs/terminal.py PHOTOS NEW FOLDER``.
+"""Draw docs/images/terminal.svg from real commands: ``python docs/terminal.py PHOTOS NEW FOLDER``.
 
 PHOTOS are labelled photos in class folders, NEW are photos to label. The commands run in FOLDER, which keeps their
-output as ``train.txt`` and so on; a command with a kept output does not run again.
-The picture shows the output lines that the constant SHOWN lists, and ``…`` where lines are left out. Lines appear one
-after the other, unless the reader's system asks for less motion.
+output in files such as ``train.txt``; later runs reuse these files. The picture shows the output lines of the constant
+SHOWN, and ``…`` for gaps. Lines appear one after the other, unless the reader's system asks for less motion.
 """
 
 import os
@@ -19,7 +18,7 @@ COLUMNS: Final = 92
 LINE_PX, LETTER_PX, MARGIN_PX = 19, 8.45, 22
 STEP_S: Final = 0.18
 SMALL_GAP: Final = 3
-"""A gap of at most this many lines gets no mark: frames of tables are no loss."""
+"""The picture does not mark gaps of at most this many lines, such as table frames."""
 SHOWN: Final = {
     "train": (
         r"^[\d,]+ photos,",
@@ -31,7 +30,7 @@ SHOWN: Final = {
     "label": (r"│ labeled", r"│ review", r"│ +not sure", r"│ +unlike", r"│ failed", r"^At least"),
     "review": (r"^Hangtag is at",),
 }
-"""The lines to show of each command's output: each matches one of these."""
+"""Patterns of the output lines to show, by command."""
 STYLE: Final = """
     .back { fill: #10151c } .bar { fill: #1c2430 } text { font: 14px ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace; fill: #d7dee7; white-space: pre }
     .command { fill: #7ee0a1; font-weight: 600 } .left { fill: #8b98a8 }
@@ -65,7 +64,7 @@ def main(photos: Path, new: Path, folder: Path) -> None:
 
 
 def output_of(folder: Path, name: str, words: list[str]) -> list[str]:
-    """The lines that the command prints."""
+    """Return the command's output lines."""
     place = folder / f"{name}.txt"
     if not place.exists():
         command = [sys.executable, "-u", "-m", "hangtag", *words]
@@ -78,13 +77,13 @@ def output_of(folder: Path, name: str, words: list[str]) -> list[str]:
                 process.terminate()
             text = first + process.communicate()[0]
         if process.returncode:
-            sys.exit(f"Expected `hangtag {' '.join(words)}` to succeed, it ended with status {process.returncode}.")
+            sys.exit(f"Expected `hangtag {' '.join(words)}` to succeed, got status {process.returncode}.")
         place.write_text(text)
     return place.read_text().splitlines()
 
 
 def select_lines(lines: list[str], patterns: tuple[str, ...]) -> list[tuple[str, str]]:
-    """The lines that match, each as class and text, with a mark for each larger gap."""
+    """Return matching lines as pairs of CSS class and text, with a mark for each larger gap."""
     selected: list[tuple[str, str]] = []
     last = None
     for at, line in enumerate(lines):
@@ -98,7 +97,7 @@ def select_lines(lines: list[str], patterns: tuple[str, ...]) -> list[tuple[str,
 
 
 def svg(lines: list[tuple[str, str]]) -> str:
-    """The picture; each line of text appears after the one above it."""
+    """The picture as SVG; its lines appear one after the other."""
     width, height = COLUMNS * LETTER_PX + 2 * MARGIN_PX, len(lines) * LINE_PX + 2 * MARGIN_PX + 24
     shown = "\n".join(
         f'  <g style="animation-delay: {at * STEP_S:.2f}s"><text class="{kind}" x="{MARGIN_PX}" '

@@ -73,7 +73,6 @@ def classify_command(
 def _classify_and_show(
     images: list[Path], classifiers: Mapping[str, "Classifier"], top_k: int, *, as_json: bool
 ) -> ExitCode:
-    """Print a line or a JSON object per photo and model. The name of a single model in ``classifiers`` is empty."""
     for name, classifier in classifiers.items():
         print(f"{name}: {classifier.rule}" if name else classifier.rule, file=sys.stderr)
     failed = False

@@ -202,7 +202,7 @@ def retrain_command(
     when: Annotated[
         When,
         typer.Option(
-            help="data: if there are new photos or labels. drift: only if a job of the champion has also drifted."
+            help="data: run if photos or labels are new. drift: run only if a job of the champion has also drifted."
         ),
     ] = When.DATA,
     restart: Annotated[

@@ -18,7 +18,7 @@ _DRAWING: Final = 2
 
 
 def register(app: typer.Typer) -> None:
-    """Add this room's commands to the one command line."""
+    """Add this package's commands to the command line."""
     app.command("label")(label_command)
     app.command("doctor")(doctor_command)
     app.command("submit")(submit_command)
@@ -39,9 +39,7 @@ def label_command(
         Path | None,
         typer.Option(help="An earlier result of hangtag label. Its photos keep their answers."),
     ] = None,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Throw away an earlier run's work, and start again.")
-    ] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard an earlier run's work, and start again.")] = False,
     retry: Annotated[
         bool,
         typer.Option("--retry-failed", help="Try failed rows again if they may succeed now (download, missing …)."),
@@ -53,8 +51,8 @@ def label_command(
     """Label a catalogue: one row in, one row out, in the same order.
 
     Rows that are not sure enough for the promised precision, or for --threshold, go to review. Without a promise and
-    --threshold, all rows do. After a stop or a kill, the same command continues. Exit status 1 if no photo could be
-    labelled.
+    --threshold, all rows go to review. After a stop or a kill, the same command continues. Exit status 1 if no photo
+    could be labelled.
 
     Examples:
 

@@ -15,7 +15,7 @@ from typing import Any
 FLAGS = (
     "--headless",
     "--remote-debugging-pipe",  # commands come on descriptor 3, answers go to 4
-    "--no-sandbox",  # root in a container cannot have one
+    "--no-sandbox",  # root in a container cannot use the sandbox
     "--disable-dev-shm-usage",
     "--disable-gpu",
     "--no-first-run",
@@ -34,7 +34,7 @@ def chromium_binary() -> str | None:
 
 @contextmanager
 def open_chromium(profile: Path) -> Iterator["Chromium"]:
-    """Open a browser with a profile of its own; close it at the end of the block."""
+    """Open a browser with a new profile, and close it at the end of the block."""
     browser = Chromium(profile)
     try:
         yield browser
@@ -79,7 +79,7 @@ class Chromium:
         return Tab(self, self.tell("Target.attachToTarget", targetId=target, flatten=True)["sessionId"])
 
     def close(self) -> None:
-        """End the browser with all its processes."""
+        """Kill the browser with all its processes."""
         os.killpg(self._pid, signal.SIGKILL)
         os.waitpid(self._pid, 0)
         os.close(self._commands)
@@ -165,7 +165,6 @@ class Tab:
 
 
 def _start(profile: Path, theirs_in: int, theirs_out: int) -> int:
-    """Start Chromium as leader of a process group, with the two pipes as descriptors 3 and 4."""
     binary = chromium_binary()
     if binary is None:
         msg = "chromium is not installed."

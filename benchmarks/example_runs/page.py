@@ -77,7 +77,7 @@ def build(place: Path, bundle: Path) -> Path:
 
 @contextmanager
 def open_page(place: Path, profile: Path) -> Iterator[Page]:
-    """The built page, served to this machine only and opened in Chromium."""
+    """Serve the built page to this machine only, and open it in Chromium."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_QuietHandler, directory=str(place)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

@@ -23,7 +23,7 @@ class Said:
 
 
 def hangtag_says(classifier: Classifier, photos: list[Path]) -> list[Said]:
-    """Label photos with Hangtag, each decoded in full as in the examples."""
+    """Label photos with Hangtag, decoded in full as in the examples."""
     said = []
     for photo in photos:
         with opened(photo.read_bytes()) as image:
@@ -72,8 +72,8 @@ def run_program(program: str, *arguments: str | Path, folder: Path) -> str:
     """Run a command in a folder, without this process's PYTHONPATH, and return its output.
 
     Raises:
-        FileNotFoundError: it is not installed.
-        RuntimeError: it failed; the message ends with its output.
+        FileNotFoundError: the program is not installed.
+        RuntimeError: the command failed; the message ends with its output.
     """
     binary = shutil.which(program)
     if binary is None:

@@ -1,7 +1,7 @@
 """cleanvision's default checks of a folder: ``cleanvision_check.py DATA CORES``.
 
-Follows the quick start in cleanvision's README, with a process a core (its default). Prints the pairs of its sets of
-near duplicates (the same 64 bits of a perceptual hash) and of exact ones.
+Follows the quick start in cleanvision's README, with one process for each core (its default). Prints the pairs of near
+duplicates (the same 64 bits of a perceptual hash) and of exact duplicates.
 """
 
 import json

@@ -1,8 +1,8 @@
 """imagededup's near duplicates in a folder, by perceptual hashes: ``imagededup_check.py DATA CORES``.
 
 Follows the quick start of imagededup's documentation: ``PHash`` with its defaults, a Hamming distance of 10 of 64 bits
-and all cores. imagededup also has a network that needs PyTorch, and its packages import it in both cases. PyTorch is
-not installed here, so the hashes are imported without these packages. Prints pairs of photos.
+and all cores. imagededup's packages import a network that needs PyTorch. PyTorch is not installed here, so only the
+modules of hashes are imported. Prints pairs of photos.
 """
 
 import json

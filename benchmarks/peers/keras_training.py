@@ -1,8 +1,8 @@
 """Train a classifier as in Keras's guide "Transfer learning & fine-tuning": ``keras_training.py DATA WEIGHTS``.
 
-Photos of 150 px, flip and rotation, 20 epochs of a new head on frozen features, then 10 of the whole network at a
-learning rate of 1e-5. MobileNet 0.25 replaces Xception, so that it starts from the same weights as Hangtag. DATA has
-``train``, ``validation`` and ``test``; the test photos are used once, at the end.
+Photos have 150 px, with flip and rotation. A new head trains for 20 epochs on frozen features, then the whole network
+for 10 epochs at a learning rate of 1e-5. MobileNet 0.25 replaces Xception, so that Keras and Hangtag start from the
+same weights. DATA has ``train``, ``validation`` and ``test``; the test photos are used once, at the end.
 """
 
 import json

@@ -16,7 +16,7 @@ import numpy as np
 
 
 def network(runtime: str, model: str, size: int) -> Callable[[Any], Any]:
-    """Load the model; the result takes pixels, uint8 (1, size, size, 3)."""
+    """Return a function that labels pixels, uint8 (1, size, size, 3)."""
     if runtime == "onnxruntime":
         import onnxruntime
 

@@ -1,13 +1,13 @@
 """Pillow and a runtime in a process pool: ``process_pool.py onnxruntime|openvino MODEL LABELS PHOTOS OUTPUT SIZE N``.
 
-An hour's work for a person who knows both. A process a core, each with one thread: decoding partly holds the GIL, and a
-network of this size gains nothing from more threads. JPEGs are decoded no larger than the network needs (draft mode).
-The network takes sixteen photos at a time. Threads of ONNX Runtime are set as in its page "Thread management". OpenVINO
-has the hint for many photos of its page "High-level Performance Hints". It reads float32 and int8 ONNX files, and
-chooses the precision of float32 layers by the processor. The precisions of convolutions and fully connected layers in
-its execution graph are printed. By default OpenVINO pins threads to cores, and threads of two processes to the same
-core. That is switched off, as Intel's article "OpenVINO inference time increases when running multiple processes"
-advises.
+Each core has one process with one thread: decoding
+partly holds the GIL, and a network of this size gains nothing from more threads. JPEGs are decoded no larger than the
+network needs (draft mode). The network takes sixteen photos at a time. Threads of ONNX Runtime are set as in its page
+"Thread management". OpenVINO has the throughput hint of its page "High-level Performance Hints". It reads float32 and
+int8 ONNX files, and chooses the precision of float32 layers for the processor. The script prints the precisions of
+convolutions and fully connected layers in OpenVINO's execution graph. By default, OpenVINO pins threads of two
+processes to the same core. The script switches pinning off, as Intel's article "OpenVINO inference time increases when
+running multiple processes" advises.
 """
 
 import csv
@@ -28,7 +28,7 @@ BATCH = 16
 
 @cache
 def network(runtime: str, model: str) -> tuple[Callable[[Any], Any], list[str]]:
-    """Load the model once in each process; with it, the precisions that the runtime chose."""
+    """Load the model in each process, and the precisions that the runtime chose."""
     if runtime == "onnxruntime":
         import onnxruntime
 

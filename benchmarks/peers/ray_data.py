@@ -1,9 +1,9 @@
 """Ray Data ``map_batches``: ``ray_data.py MODEL LABELS PHOTOS OUTPUT SIZE CORES``.
 
-Follows Ray's pages "End-to-end: Offline Batch Inference" and "ray.data.ActorPoolStrategy": a fixed pool with an actor a
-core, each with the model and one thread, and batches of 64. These pages read photos with ``read_images``, which decodes
-them in full. Here the actors decode in draft mode, so that pixels do not pass through the object store. Reading
-reserves a tenth of a core, so that it fits beside the actors.
+Follows Ray's pages "End-to-end: Offline Batch Inference" and "ray.data.ActorPoolStrategy": a fixed pool with one actor
+for each core, each with the model and one thread, and batches of 64. Ray's pages read photos with ``read_images``,
+which decodes in full. Here the actors decode in draft mode, so that pixels do not pass through the object store.
+Reading reserves a tenth of a core, which leaves the cores to the actors.
 """
 
 import csv
@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # it would report to its makers
+os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # otherwise Ray sends usage reports
 import numpy as np
 import onnxruntime
 import ray
@@ -35,7 +35,7 @@ class Labeller:
         self._size = size
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Paths and bytes in, paths and class numbers out."""
+        """Take paths and bytes; return paths and class numbers."""
         pixels = np.stack([self._read(data) for data in batch["bytes"]])
         probabilities = self._session.run(["probabilities"], {"image": pixels})[0]
         return {"path": batch["path"], "number": probabilities.argmax(axis=1)}

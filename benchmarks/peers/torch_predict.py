@@ -1,10 +1,10 @@
 """PyTorch with a ``DataLoader``: ``torch_predict.py MODEL LABELS PHOTOS OUTPUT SIZE CORES``.
 
-Follows PyTorch's pages "Datasets & DataLoaders" and "Performance Tuning Guide": a worker process a core decodes and
-resizes photos with Pillow. JPEGs are decoded no larger than the network needs (draft mode). The network runs in
-inference mode on batches of 64. torchvision is not used: its build on PyPI needs a PyTorch for NVIDIA's GPUs. The
-network is the Keras one, on Keras's PyTorch backend. Traced and frozen, or compiled, it took at least a seventh more
-processor time. ``torch.txt`` names no build: if an index has torch only for NVIDIA's GPUs, add their libraries.
+Follows PyTorch's pages "Datasets & DataLoaders" and "Performance Tuning Guide": one worker process for each core
+decodes and resizes photos with Pillow. JPEGs are decoded no larger than the network needs (draft mode). The network
+runs in inference mode on batches of 64. torchvision is not used: its build on PyPI needs a PyTorch for NVIDIA's GPUs.
+The Keras network runs on Keras's PyTorch backend. After tracing and freezing, or compiling, it took at least a seventh
+more processor time. ``torch.txt`` names no build: if an index has torch only for NVIDIA's GPUs, add their libraries.
 """
 
 import csv

@@ -1,4 +1,4 @@
-"""python label.py edge.onnx photo.jpg ...    a line a photo: name, label, confidence, labeled or review.
+"""python label.py edge.onnx photo.jpg ...    prints name, label, confidence, and labeled or review for each photo.
 
 Review means that a person should look.
 """
@@ -12,7 +12,7 @@ from contextlib import suppress
 import numpy as np
 from PIL import Image, ImageCms, ImageOps
 
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # else ONNX Runtime reports to Microsoft; it looks when it is imported
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read at the import; otherwise ONNX Runtime reports to Microsoft
 import onnxruntime as ort
 
 session = ort.InferenceSession(sys.argv[1])
@@ -29,7 +29,7 @@ for name in sys.argv[2:]:
     if photo.mode not in {"L", "CMYK"}:
         photo = photo.convert("RGB")
     if profile:
-        with suppress(ImageCms.PyCMSError):  # it is damaged, or one for another kind of colours
+        with suppress(ImageCms.PyCMSError):  # a damaged profile, or a profile for other kinds of colours
             photo = ImageCms.profileToProfile(
                 photo, io.BytesIO(profile), ImageCms.createProfile("sRGB"), outputMode="RGB"
             )
