@@ -16,8 +16,8 @@ PAPER_PIN = ModelPin(
 _LONG_S = 20.0
 
 
-def only_question(pin: ModelPin = PAPER_PIN, fallback: ModelPin | None = None) -> tuple[Question, ...]:
-    return (Question(name="", model=pin, fallback=fallback),)
+def only_question(pin: ModelPin = PAPER_PIN) -> tuple[Question, ...]:
+    return (Question(name="", model=pin),)
 
 
 def photo_job(root, *, confined=False, per_host=None, allow_hosts=None, headers=None) -> Job:

@@ -29,15 +29,7 @@ from models.whole_file import open_lock
 from pages.render import prepare
 from worker.job.job import JOB_FILE, Job, ModelPin, Question, begin_retry, open_job, scratch_folder
 from worker.job.jobs import Jobs
-from worker.job.model import (
-    JobModel,
-    begun_variant,
-    choose_model,
-    load_verified,
-    moved_words,
-    note_models,
-    pin_of,
-)
+from worker.job.model import JobModel, choose_model, load_verified, moved_words, note_models, pin_of
 from worker.job.receipt import JobReceipt, RunFigures, job_receipt
 from worker.job.writer import create_job, differences, requested_catalogue
 from worker.labelling.earlier_results import carry_over, check_done, terms_of
@@ -155,8 +147,7 @@ def _verified(
     source, words = choose_model(model, request.options.registry, unfinished.question(name) if unfinished else None)
     if words:
         say(words)
-    variant = begun_variant(request.options.variant, begun.question(name) if begun else None, source.path)
-    classifier = load_verified(source.path, replace(request.options, variant=variant), say)
+    classifier = load_verified(source.path, request.options)
     return JobModel(Question(name=name, model=pin_of(source.path, classifier)), source), classifier
 
 
@@ -294,7 +285,7 @@ def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
     with only_run(folder):
         check(0)
         with ProcessPool(LABELLING, usable_cores()) as processes:
-            run_pool(job, [jobs.bundles.fetch(one.spec.model.digest) for one in job.questions], processes, check)
+            run_pool(job, [jobs.bundles.fetch(one.model.digest) for one in job.questions], processes, check)
         return job_receipt(job) or finish_job(job)
 
 

@@ -218,8 +218,6 @@ def _facts(job: Job, progress: JobProgress) -> Iterator[tuple[str, str]]:
         yield f"Model{of}", f"{model.reference} ({f'{named.words}, ' if named else ''}from {model.path})"
         if not progress.is_over:
             yield f"Rule{of}", model.rule
-        if question.choice and question.choice.because:
-            yield f"Variant{of}", f"{model.variant}, chosen on {question.choice.because}"
     yield "Submitted", f"{spec.created_at}, priority {spec.priority}"
     yield "Chunks", f"{spec.chunks:,} of {number_of(spec.chunk_rows, 'row')}"
     yield "Folder", job.storage.place

@@ -15,11 +15,10 @@ from catalogue.photo import FAULTS, DownloadLimits, PhotoLocator
 from catalogue.urls import SHOWN, Target, check_allow_hosts, checked_headers, is_url, stem_of
 from models.bundle import read_manifest
 from models.errors import ImageError, ImageFault, InputError, JobError
-from models.manifest import AUTO
 from models.reference import resolve_model
 from worker.job.job import Job, Question, question_storage
 from worker.job.jobs import Jobs, check_name
-from worker.job.model import JobModel, fallback_pin, moved_words, note_models, verified_pin
+from worker.job.model import JobModel, moved_words, note_models, verified_pin
 from worker.job.writer import create_job, differences, requested_catalogue
 from worker.labelling.earlier_results import carry_over, check_done, terms_of
 from worker.queue.settings import TIME_LIMIT_S
@@ -68,8 +67,8 @@ def submit(
     check_allow_hosts(options.allow_hosts or ())
     checked_headers(options.headers or ())
     previous, earlier = _previous_job(request, jobs), jobs.get(name)
-    words, unseen_words = list[str](), ""
-    models = tuple(_verified(request, question, earlier, words.append) for question in request.models)
+    unseen_words = ""
+    models = tuple(_verified(request, question) for question in request.models)
     questions = [one.question for one in models]
     trees = [question.name for question in questions if question.model.taxonomy]
     rows, options = requested_catalogue(request, ".parquet", trees, catalogue, confined=True)
@@ -79,7 +78,7 @@ def submit(
     for one in models:
         jobs.bundles.put(one.source.path, one.question.model.digest)
     if earlier is None:
-        words = [*words, rows.column_words, *(_carry_over(previous, request, jobs, questions) if previous else ())]
+        words = [rows.column_words, *(_carry_over(previous, request, jobs, questions) if previous else ())]
         size = chunk_rows(options.timeout_s, options.per_host, decodings_of([one.source.path for one in models]))
         storage = jobs.storage(name)
         note_models(storage, models)
@@ -107,14 +106,9 @@ def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
     return previous
 
 
-def _verified(request: SubmitRequest, question: str, earlier: Job | None, say: Callable[[str], None]) -> JobModel:
+def _verified(request: SubmitRequest, question: str) -> JobModel:
     source = resolve_model(request.models[question], request.options.registry)
-    pin = verified_pin(source.path, request.options, say)
-    fallback = fallback_pin(source.path, pin, request.options)
-    before = earlier.question(question) if earlier else None
-    if before and request.options.variant == AUTO and before.spec.model.digest == pin.digest:
-        pin, fallback = before.spec.model, before.spec.fallback
-    return JobModel(Question(name=question, model=pin, fallback=fallback), source)
+    return JobModel(Question(name=question, model=verified_pin(source.path, request.options)), source)
 
 
 def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:

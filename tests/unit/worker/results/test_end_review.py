@@ -40,7 +40,7 @@ def note(job: Job, *, repeated: dict[str, float] | None = None, proof: ProofRows
         confidence_histogram=(0,) * 19 + (1,), by_label=counts, proof=proof, repeated=repeated or {}
     )
     noted = ModelNote(reference=reference, thresholds=(0.5, 0.5))
-    job.storage.replace(f"model/{job.spec.model.digest}.json", noted.model_dump_json().encode())
+    job.storage.replace(f"model/{job.model.digest}.json", noted.model_dump_json().encode())
 
 
 def placeholder_job(answered_job, options: JobOptions = PLAIN, products: list[str] | None = None) -> Job:
