@@ -27,9 +27,9 @@ from models.process import usable_cores
 from models.storage.storage import FolderStorage, open_storage
 from models.whole_file import open_lock
 from pages.render import prepare
-from worker.job.job import JOB_FILE, Job, ModelPin, Question, begin_retry, open_job, scratch_folder
+from worker.job.job import JOB_FILE, Job, begin_retry, open_job, scratch_folder
 from worker.job.jobs import Jobs
-from worker.job.model import JobModel, choose_model, load_verified, moved_words, note_models, pin_of
+from worker.job.model import JobModel, choose_model, moved_words, note_models, verified_model
 from worker.job.receipt import JobReceipt, RunFigures, job_receipt
 from worker.job.writer import create_job, differences, requested_catalogue
 from worker.labelling.earlier_results import carry_over, check_done, terms_of
@@ -52,16 +52,15 @@ _EARLY: Final = 4
 def label(
     request: LabelRequest,
     on_progress: Progress,
-    on_model: Callable[[ModelPin], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
     processes: ProcessPool | None = None,
     drawing: ProcessPool | None = None,
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``on_model`` gets each pinned model when work begins, ``say`` sentences for a person. Some of ``processes`` become
-    forks of this process, with the models; ``drawing``: the processes that draw the page's pictures. The receipt is
-    also written to ``<output>.job/receipt.json``.
+    ``say`` gets sentences for a person. Some of ``processes`` become forks of this process, with the models;
+    ``drawing``: the processes that draw the page's pictures. The receipt is also written to
+    ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
     check_allow_hosts(request.options.allow_hosts or ())
@@ -93,24 +92,18 @@ def label(
         if receipt and not (request.retry_failed and begin_retry(job, receipt.retry + 1)):
             return receipt  # and the result is left alone, since a person may have worked on it
         _check_preprocessing(job)
-        _announce(job, models, previous, on_model, say)
+        _announce(job, models, previous, say)
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
             paths = [one.source.path for one in models]
             return run_job(job, request.output, paths, ready, _workers(request), on_progress, drawing, verified=True)
 
 
-def _announce(
-    job: Job,
-    models: Sequence[JobModel],
-    previous: Job | None,
-    on_model: Callable[[ModelPin], None],
-    say: Callable[[str], None],
-) -> None:
+def _announce(job: Job, models: Sequence[JobModel], previous: Job | None, say: Callable[[str], None]) -> None:
     for question, one in zip(job.questions, models, strict=True):
-        pin = one.question.model
         if question.name:
-            say(f"{question.name}: {pin.reference}")
-        on_model(pin)
+            say(f"{question.name}: {question.model.reference}")
+        if not question.model.is_promised:  # a promise is in the receipt
+            say(one.rule)
         if previous and job.missing_chunks():
             terms = terms_of(question.model, question.spec.options)
             say(carry_over(previous, question.storage, terms, question.name))
@@ -147,8 +140,7 @@ def _verified(
     source, words = choose_model(model, request.options.registry, unfinished.question(name) if unfinished else None)
     if words:
         say(words)
-    classifier = load_verified(source.path, request.options)
-    return JobModel(Question(name=name, model=pin_of(source.path, classifier)), source), classifier
+    return verified_model(name, source, request.options)
 
 
 def _previous_job(request: LabelRequest, folder: Path) -> Job | None:

@@ -69,6 +69,11 @@ class ModelPin(_Record):
     taxonomy: dict[str, str] | None = None
 
     @property
+    def is_promised(self) -> bool:
+        """Whether a precision is promised for some class."""
+        return self.precision is not None and not self.all_to_review
+
+    @property
     def rule(self) -> str:
         """What decides which rows are labeled, in a sentence."""
         return rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)

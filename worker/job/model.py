@@ -23,10 +23,11 @@ from worker.request import USUAL_OPTIONS, JobOptions
 
 @dataclass(frozen=True)
 class JobModel:
-    """A question of a job, and where its model is now."""
+    """A question of a job, where its model is now, and the rule that decides which rows are labeled."""
 
     question: Question
     source: ModelReference
+    rule: str
 
 
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
@@ -53,15 +54,16 @@ def moved_words(job: Job, models: Iterable[JobModel]) -> str:
     return words
 
 
+def verified_model(question: str, source: ModelReference, options: JobOptions) -> tuple[JobModel, Classifier]:
+    """Load the model of a question, run its golden samples, and pin it by its digest."""
+    classifier = load_verified(source.path, options)
+    pin = pin_of(source.path, classifier)
+    return JobModel(Question(name=question, model=pin), source, classifier.rule), classifier
+
+
 def verified_pin(model: Path, options: JobOptions = USUAL_OPTIONS) -> ModelPin:
     """Load a model, run its golden samples, and pin it by its digest."""
     return pin_of(model, load_verified(model, options))
-
-
-def rule_words(pin: ModelPin, model: Path) -> str:
-    """The rule that decides which rows are labeled; if no class can keep the promise, in the bundle's longer words."""
-    unkept = pin.all_to_review and pin.precision is not None
-    return load(model, pin.variant, precision=pin.precision).rule if unkept else pin.rule
 
 
 def pin_of(model: Path, classifier: Classifier) -> ModelPin:

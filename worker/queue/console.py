@@ -15,7 +15,7 @@ from rich.text import Text
 from models.errors import HangtagError, JobError, StoppedError
 from models.terminal import Console, print_table, rate_text
 from models.text import number_of
-from worker.console import print_receipt, print_review, say_rule, unfound_words, unlabelled_words
+from worker.console import lead, print_receipt, print_review, unfound_words, unlabelled_words
 from worker.job.job import Job
 from worker.job.jobs import Jobs, open_jobs
 from worker.job.model import read_note
@@ -43,8 +43,9 @@ def submit_job(request: SubmitRequest, settings: QueueSettings, *, as_json: bool
     with open_control(settings) as control:
         control.check_redis()
         submitted = _submit_with_progress(request, control)
-        for question, one in zip(submitted.job.questions, submitted.models, strict=True):
-            say_rule(question.model, Console(stderr=True), one.source.path, question.name)
+        for one in submitted.models:
+            style = "" if one.question.model.is_promised else "yellow"
+            Console(stderr=True).say(lead(one.question.name) + one.rule, style)
         if as_json:
             Console().print_json(data=submitted.record)
         else:

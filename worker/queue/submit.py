@@ -18,7 +18,7 @@ from models.errors import ImageError, ImageFault, InputError, JobError
 from models.reference import resolve_model
 from worker.job.job import Job, Question, question_storage
 from worker.job.jobs import Jobs, check_name
-from worker.job.model import JobModel, moved_words, note_models, verified_pin
+from worker.job.model import JobModel, moved_words, note_models, verified_model
 from worker.job.writer import create_job, differences, requested_catalogue
 from worker.labelling.earlier_results import carry_over, check_done, terms_of
 from worker.queue.settings import TIME_LIMIT_S
@@ -68,7 +68,10 @@ def submit(
     checked_headers(options.headers or ())
     previous, earlier = _previous_job(request, jobs), jobs.get(name)
     unseen_words = ""
-    models = tuple(_verified(request, question) for question in request.models)
+    models = tuple(
+        verified_model(question, resolve_model(model, options.registry), options)[0]
+        for question, model in request.models.items()
+    )
     questions = [one.question for one in models]
     trees = [question.name for question in questions if question.model.taxonomy]
     rows, options = requested_catalogue(request, ".parquet", trees, catalogue, confined=True)
@@ -104,11 +107,6 @@ def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
     previous = jobs.find(request.previous)
     check_done(previous, request.previous)
     return previous
-
-
-def _verified(request: SubmitRequest, question: str) -> JobModel:
-    source = resolve_model(request.models[question], request.options.registry)
-    return JobModel(Question(name=question, model=verified_pin(source.path, request.options)), source)
 
 
 def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
