@@ -183,7 +183,9 @@ def _print_work(receipt: JobReceipt, console: Console) -> None:
         if receipt.images_per_s:
             images = f"{last}{number_of(run.images, 'image')} in {run.seconds:,.1f} s"
             rate = f"{images}: {rate_text(run.images_per_s)} images/s, {processes}"
-        console.print(rate + (f"; {died_words(run.restarts)}" if run.restarts else ""))
+        console.print(rate)
+    if receipt.work.deaths:
+        console.say(f"{whole}{died_words(receipt.work.deaths)}.")
     if photos_text(receipt.photos):
         console.print(whole + photos_text(receipt.photos), highlight=False)
 

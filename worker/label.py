@@ -36,7 +36,7 @@ from worker.labelling.earlier_results import carry_over, check_done, terms_of
 from worker.labelling.local import main, run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.request import LabelRequest
-from worker.results.finish import RESULT_FILE, end_job, finish_job
+from worker.results.finish import RESULT_FILE, end_job
 from worker.results.merge import merge_job, upload_lists
 from worker.results.receipt_page import TEMPLATE
 
@@ -252,9 +252,8 @@ def run_job(
     with ThreadPoolExecutor(1) as meanwhile:
         meanwhile.submit(prepare, TEMPLATE)
         meanwhile.map(import_module, _LATER)
-        restarts = run_pool(job, models, processes, advance, verified=verified)
-    seconds = time.monotonic() - start
-    run = RunFigures(images=to_do, seconds=seconds, workers=workers, restarts=restarts)
+        run_pool(job, models, processes, advance, verified=verified)
+    run = RunFigures(images=to_do, seconds=time.monotonic() - start, workers=workers)
     with scratch_folder(job.storage) as scratch:
         merged = merge_job(job, output, scratch)
         upload_lists(job, scratch)
@@ -262,23 +261,16 @@ def run_job(
 
 
 def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
-    """Label the missing chunks of a submitted job, and merge it; cancelling the job stops the work."""
+    """Label the missing rows of a submitted job on this machine; cancelling the job stops the work."""
     job = jobs.find(name)
-    folder = job.storage.on_disk("")
-    if folder is None:
-        msg = f"Expected jobs in a folder of this machine, got {jobs.place}; start workers with hangtag worker."
-        raise JobError(msg)
 
-    def check(_chunk: int) -> None:
+    def check(_done: int, _total: int) -> None:
         if job.cancelled:
             msg = f"{name} is cancelled; what is done is kept."
             raise StoppedError(msg)
 
-    with only_run(folder):
-        check(0)
-        with ProcessPool(LABELLING, usable_cores()) as processes:
-            run_pool(job, [jobs.bundles.fetch(one.model.digest) for one in job.questions], processes, check)
-        return job_receipt(job) or finish_job(job)
+    models = [jobs.bundles.fetch(one.model.digest) for one in job.questions]
+    return _label_rest(job, Path(job.storage.place, RESULT_FILE), models, check)
 
 
 def label_rest(output: Path) -> JobReceipt:
@@ -288,9 +280,13 @@ def label_rest(output: Path) -> JobReceipt:
     if job is None:
         msg = f"Expected the job of {output} in {folder}, found none; it may have been deleted."
         raise JobError(msg)
-    models, workers = [Path(question.model.path) for question in job.questions], usable_cores()
-    with only_run(folder), ProcessPool(LABELLING, workers) as processes:
-        return run_job(job, output, models, processes, workers)
+    return _label_rest(job, output, [Path(question.model.path) for question in job.questions])
+
+
+def _label_rest(job: Job, output: Path, models: Sequence[Path], on_progress: Progress = lambda *_: None) -> JobReceipt:
+    workers = usable_cores()
+    with only_run(Path(job.storage.place)), ProcessPool(LABELLING, workers) as processes:
+        return run_job(job, output, models, processes, workers, on_progress)
 
 
 def _main(place: str, name: str | None = None) -> int:

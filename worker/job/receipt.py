@@ -44,12 +44,11 @@ class ErrorCount(_Record):
 
 
 class RunFigures(_Record):
-    """Figures of the last run that labelled rows; ``restarts`` counts processes that were replaced."""
+    """Figures of the last run that labelled rows."""
 
     images: int
     seconds: float
     workers: int
-    restarts: int
 
     @property
     def images_per_s(self) -> float:
@@ -58,12 +57,11 @@ class RunFigures(_Record):
 
 
 class WorkFigures(_Record):
-    """The work of all parts: rows by host, tries that died with their process, and the seconds of all processes."""
+    """The work of all parts: rows by host, the number of processes, and tries that died with their process."""
 
     hosts: dict[str, int]
     processes: int
     deaths: int
-    busy_s: float
 
 
 class GroupCounts(_Record):

@@ -32,13 +32,12 @@ _PIECE: Final = 65_536
 
 def run_pool(
     job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
-) -> int:
-    """Label every chunk without a part, and call ``on_done`` with its number; returns how many processes died."""
+) -> None:
+    """Label every chunk without a part, and call ``on_done`` with its number."""
     strikes = _Strikes(job)
     greeting = json.dumps({"job": job.storage.place, "models": list(map(str, models)), "verified": verified})
     chunks, logs = map(str, job.missing_chunks()), job.storage.scratch / "logs"
     processes.run(chunks, lambda line, _: on_done(int(line)), strikes.count, greeting, logs)
-    return processes.deaths
 
 
 class _Strikes:

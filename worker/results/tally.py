@@ -146,7 +146,6 @@ class Tally:
     hosts: Counter[str] = field(default_factory=Counter)
     processes: set[str] = field(default_factory=set)
     deaths: int = 0
-    busy_s: float = 0.0
     photos: Counter[str] = field(default_factory=Counter)
     distinct: DistinctPhotos = field(default_factory=DistinctPhotos)
     least_sure: LeastSure = field(default_factory=LeastSure)
@@ -161,7 +160,6 @@ class Tally:
             self.hosts[work.worker.rpartition(":")[0]] += work.rows
             self.processes.add(work.worker)
             self.deaths += work.deaths
-            self.busy_s += work.seconds
             self.photos.update(work.photos.model_dump())
         labeled = pc.equal(part.column("status"), Status.LABELED)
         _count(self.by_status, part.column("status"))
@@ -247,7 +245,7 @@ class Tally:
         kinds = sorted(self.errors, key=lambda kind: (kind == ImageFault.EMPTY_CELL, -self.errors[kind]))
         errors = {kind: ErrorCount(count=self.errors[kind], examples=tuple(self.examples[kind])) for kind in kinds}
         unread = sum(self.errors[fault] for fault in (ImageFault.MISSING, ImageFault.REFUSED, ImageFault.EMPTY_CELL))
-        hosts, busy_s = dict(self.hosts.most_common()), round(self.busy_s, 1)
+        hosts = dict(self.hosts.most_common())
         return {
             "job": job.spec.id,
             "source": job.spec.source,
@@ -258,7 +256,7 @@ class Tally:
             "errors": errors,
             "left_out": job.spec.left_out,
             "retry": retry,
-            "work": WorkFigures(hosts=hosts, processes=len(self.processes), deaths=self.deaths, busy_s=busy_s),
+            "work": WorkFigures(hosts=hosts, processes=len(self.processes), deaths=self.deaths),
             "run": run,
             "images_per_s": 0.0 if unread >= run.images else round(run.images_per_s, 1),
             "photos": PhotoWork.model_validate({name: round(value, 1) for name, value in self.photos.items()}),

@@ -59,8 +59,8 @@ def test_the_table_of_jobs_shows_figures_states_and_names_in_full(
 ) -> None:
     monkeypatch.setenv("COLUMNS", width) if width else monkeypatch.delenv("COLUMNS", raising=False)
     job = paper_job(1)
-    finished = JobProgress(JobState.FINISHED, 30_000, 30_000, 30_000, 0, 0.0, 0.0)
-    running = JobProgress(JobState.RUNNING, 1_000_000, 7_168, 3, 0, 412.0, 410.0)
+    finished = JobProgress(JobState.FINISHED, 30_000, 30_000, 30_000, 0, 0.0)
+    running = JobProgress(JobState.RUNNING, 1_000_000, 7_168, 3, 0, 412.0)
     print_jobs([(LONG, job, finished), ("newest", job, running)])
     lines = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]

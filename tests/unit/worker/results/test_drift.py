@@ -151,7 +151,7 @@ def finished(paper_job):
 
     def finish(name: str, at: str, drift: Drift | None = DRIFT, digest: str = DIGEST) -> Job:
         job: Job = paper_job(1, name=name)
-        receipt = Tally().receipt(job, "out", RunFigures(images=1, seconds=1.0, workers=1, restarts=0))
+        receipt = Tally().receipt(job, "out", RunFigures(images=1, seconds=1.0, workers=1))
         model = receipt.model.model_copy(update={"digest": digest})
         changed = receipt.model_copy(update={"finished_at": at, "drift": drift, "model": model})
         job.storage.replace(RECEIPT_FILE, changed.model_dump_json().encode())
