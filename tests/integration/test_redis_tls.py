@@ -47,13 +47,16 @@ def tls_redis(
     folder: Path, authority: Authority, certificate: Certificate, *, clients: bool = False
 ) -> Iterator[PrivateRedis]:
     """A Redis that speaks only TLS; ``clients`` requires a client certificate of the authority."""
-    options = {
+    server = PrivateRedis(folder)
+    server.options |= {
+        "port": "0",
+        "tls-port": str(server.port),
         "tls-cert-file": str(certificate.certificate),
         "tls-key-file": str(certificate.key),
         "tls-ca-cert-file": str(authority.file),
         "tls-auth-clients": "yes" if clients else "no",
     }
-    with PrivateRedis(folder, options=options) as server:
+    with server:
         yield server
 
 
@@ -141,7 +144,9 @@ def test_other_machines_reach_the_redis_of_compose_with_the_scripts_secrets(
     command = [str(places.get(word, word)) for word in files[1]["services"]["redis"]["entrypoint"]]
     command[command.index("--tls-port") + 1] = str(port)
     path = os.pathsep.join((str(Path(redis_binary()).parent), os.environ["PATH"]))
-    with PrivateRedis(tmp_path / "redis", program=("env", f"PATH={path}", *command)) as server:
+    server = PrivateRedis(tmp_path / "redis")
+    server.program = ("env", f"PATH={path}", *command)
+    with server:
         ca, password = secrets / "ca.pem", secrets / "redis_password"
         submit = ("submit", "none.csv", "--model", "none")  # refused, but Redis is asked first
         for url in (
