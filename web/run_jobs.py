@@ -184,7 +184,7 @@ class JobRunner:
             submitted = submit(request, self._jobs.queued, catalogue=catalogue)
         job = self._jobs.find(submitted.name)
         self._label(job)
-        return job, (*filter(None, [submitted.unseen_words]), *submitted.words)
+        return job, submitted.words
 
     def cancel_job(self, job: WebJob) -> None:
         """Stop a job. Finished rows are kept. Raises JobError."""

@@ -182,7 +182,7 @@ def _print_work(receipt: JobReceipt, console: Console) -> None:
         rate = f"{last}{number_of(run.images, 'row')} in {run.seconds:,.1f} s, {processes}"
         if receipt.images_per_s:
             images = f"{last}{number_of(run.images, 'image')} in {run.seconds:,.1f} s"
-            rate = f"{images}: {rate_text(run.images_per_s)} images/s, {processes}"
+            rate = f"{images}: {rate_text(receipt.images_per_s)} images/s, {processes}"
         console.print(rate)
     if receipt.work.deaths:
         console.say(f"{whole}{died_words(receipt.work.deaths)}.")

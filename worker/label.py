@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.catalogue import Catalogue
-from catalogue.urls import check_allow_hosts, checked_headers, is_url
+from catalogue.urls import is_url
 from catalogue.writers import check_output
 from models.classifier import Classifier
 from models.errors import ExitCode, HangtagError, InputError, JobError, StoppedError, system_words
@@ -63,8 +63,6 @@ def label(
     ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
-    check_allow_hosts(request.options.allow_hosts or ())
-    checked_headers(request.options.headers or ())
     folder = job_folder(request.output)
     begun = None if request.restart else open_job(FolderStorage(folder))
     verified = [_verified(request, name, model, begun, say) for name, model in request.models.items()]

@@ -180,7 +180,7 @@ def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) ->
 @lru_cache(maxsize=8)
 def _read_retry(storage: Storage, number: int, _job: str) -> Retry:
     """A retry's file; in the cache, ``_job``, an id, tells successive jobs in one folder apart."""
-    return Retry.model_validate_json(storage.read(_retry_key(number))).model_copy(update={"number": number})
+    return Retry.model_validate_json(storage.read(_retry_key(number)))
 
 
 def _retry_key(number: int) -> str:

@@ -50,11 +50,6 @@ class RunFigures(_Record):
     seconds: float
     workers: int
 
-    @property
-    def images_per_s(self) -> float:
-        """Rows a second; 0 for a run that had nothing left to do."""
-        return self.images / self.seconds if self.images and self.seconds else 0.0
-
 
 class WorkFigures(_Record):
     """The work of all parts: rows by host, the number of processes, and tries that died with their process."""
@@ -115,7 +110,6 @@ class Drift(_Record):
     confidence_psi: float
     label_psi: float
     rows: int
-    reference_rows: int
     warning: str | None
     reference: ReferenceAnswers
     finding: str

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from catalogue.catalogue import Catalogue, open_catalogue
 from catalogue.readers import JSON_FIELD
-from catalogue.urls import URL_OR_DATA, is_url, photo_cells
+from catalogue.urls import URL_OR_DATA, check_allow_hosts, checked_headers, is_url, photo_cells
 from catalogue.writers import with_checked_cells
 from models.errors import InputError, JobError
 from models.preprocess import VERSION as PREPROCESS_VERSION
@@ -258,6 +258,8 @@ def requested_catalogue(
     ``trees``: names of the questions whose models have a tree of labels, and so add more columns.
     """
     options = request.options
+    check_allow_hosts(options.allow_hosts or ())
+    checked_headers(options.headers or ())
     catalogue = rows or open_catalogue(
         request.source,
         options.image_column,

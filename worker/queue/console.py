@@ -46,16 +46,16 @@ def submit_job(request: SubmitRequest, settings: QueueSettings, *, as_json: bool
         for one in submitted.models:
             style = "" if one.question.model.is_promised else "yellow"
             Console(stderr=True).say(lead(one.question.name) + one.rule, style)
+        words = submitted.words
         if as_json:
             Console().print_json(data=submitted.record)
         else:
             spec, what = submitted.job.spec, "Submitted" if submitted.new else "Was submitted before"
             size = f"{number_of(spec.rows, 'row')} in {number_of(spec.chunks, 'chunk')}"
             Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
-            for words in (*submitted.words, f"Watch it with: {_command('watch', submitted.name, settings)}"):
-                Console().say(words)
-        if submitted.unseen_words:
-            Console(stderr=True).say(submitted.unseen_words, "yellow")
+            words = (*words, f"Watch it with: {_command('watch', submitted.name, settings)}")
+        for line in words:
+            Console(stderr=as_json).say(line)
         _supply(control, submitted.name)
 
 

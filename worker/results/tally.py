@@ -258,7 +258,7 @@ class Tally:
             "retry": retry,
             "work": WorkFigures(hosts=hosts, processes=len(self.processes), deaths=self.deaths),
             "run": run,
-            "images_per_s": 0.0 if unread >= run.images else round(run.images_per_s, 1),
+            "images_per_s": 0.0 if unread >= run.images else round(run.images / run.seconds, 1),
             "photos": PhotoWork.model_validate({name: round(value, 1) for name, value in self.photos.items()}),
         }
 

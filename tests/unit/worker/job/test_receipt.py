@@ -36,7 +36,7 @@ RECEIPT = {
     "groups_file": "/srv/jobs/spring/by_group.parquet", "review_file": "/srv/jobs/spring/review.csv",
     "named": {"asked": "shop@champion", "version": "shop@3"},
     "drift": {
-        "confidence_psi": 0.31, "label_psi": 0.02, "rows": 2, "reference_rows": 1, "warning": None,
+        "confidence_psi": 0.31, "label_psi": 0.02, "rows": 2, "warning": None,
         "reference": {"confidence_histogram": [0] * 19 + [1], "by_label": {"shoe": 1}, "outliers": None},
         "finding": "They are alike.",
     },

@@ -63,7 +63,7 @@ def drifted(warning: str | None, label: str = "shoes") -> Drift:
     usual = ReferenceAnswers(by_label={label: 96}, confidence_histogram=(0,) * 19 + (96,))
     finding = warning or "96 photos are too few."
     psi = {"confidence_psi": 0.5, "label_psi": 0.25}
-    return Drift(**psi, rows=960, reference_rows=96, warning=warning, finding=finding, reference=usual)
+    return Drift(**psi, rows=960, warning=warning, finding=finding, reference=usual)
 
 
 def text_of(*asked: object, **changes: object) -> str:
