@@ -20,11 +20,11 @@ from catalogue.catalogue import open_catalogue
 from catalogue.photo import PhotoRequest, decode_data_uri
 from catalogue.photos import Photos, open_photos
 from catalogue.urls import is_url, is_url_or_data, photo_cells, readable
+from models.bundle import read_manifest
 from models.errors import ImageError, JobError
 from models.text import label_text
 from models.whole_file import replace_file, write_beside
 from pages.tiles import photo_uri
-from worker.job.model import verified_pin
 from worker.job.parts import Status, with_leaves
 from worker.label import label
 from worker.request import JobOptions, LabelRequest
@@ -255,7 +255,7 @@ def diff_catalogue(
     ``renamed``: label of the old model → its new name. ``advance`` is called with the present step, its progress, and
     its total.
     """
-    digests = [verified_pin(model).digest[:12] for model in (before, after)]  # a damaged model fails here
+    digests = [read_manifest(model).digest[:12] for model in (before, after)]
     sample = draw_sample(source, folder, rows, options)
     here = fetch_local_copy(sample, options, partial(advance, "Fetching photos"))
     root = sample.folder if is_url(sample.image_root) else Path(sample.image_root)  # copies have whole paths

@@ -179,11 +179,9 @@ def _print_work(receipt: JobReceipt, console: Console) -> None:
     last, whole = ("Last run: ", "Whole job: ") if run.images < receipt.rows else ("", "")
     if run.images:
         processes = number_of(run.workers, "process", "processes")
-        rate = f"{last}{number_of(run.images, 'row')} in {run.seconds:,.1f} s, {processes}"
-        if receipt.images_per_s:
-            images = f"{last}{number_of(run.images, 'image')} in {run.seconds:,.1f} s"
-            rate = f"{images}: {rate_text(receipt.images_per_s)} images/s, {processes}"
-        console.print(rate)
+        rate = receipt.images_per_s
+        noun, pace = ("image", f": {rate_text(rate)} images/s") if rate else ("row", "")
+        console.print(f"{last}{number_of(run.images, noun)} in {run.seconds:,.1f} s{pace}, {processes}")
     if receipt.work.deaths:
         console.say(f"{whole}{died_words(receipt.work.deaths)}.")
     if photos_text(receipt.photos):

@@ -61,11 +61,6 @@ def verified_model(question: str, source: ModelReference, options: JobOptions) -
     return JobModel(Question(name=question, model=pin), source, classifier.rule), classifier
 
 
-def verified_pin(model: Path, options: JobOptions = USUAL_OPTIONS) -> ModelPin:
-    """Load a model, run its golden samples, and pin it by its digest."""
-    return pin_of(model, load_verified(model, options))
-
-
 def pin_of(model: Path, classifier: Classifier) -> ModelPin:
     """The pin of a loaded model."""
     return ModelPin(
@@ -82,15 +77,14 @@ def pin_of(model: Path, classifier: Classifier) -> ModelPin:
 
 def load_pinned(path: Path, pin: ModelPin, *, verified: bool = False) -> Classifier:
     """Load a job's pinned model, and run its golden samples unless they are ``verified``."""
-    pinned = JobOptions(variant=pin.variant, precision=pin.precision, threshold=pin.threshold)
-    classifier = _load(path, pinned) if verified else load_verified(path, pinned)
+    classifier = _load(path, pin) if verified else load_verified(path, pin)
     if classifier.digest != pin.digest:
         msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; start it again."
         raise JobError(msg)
     return classifier
 
 
-def load_verified(path: Path, options: JobOptions = USUAL_OPTIONS) -> Classifier:
+def load_verified(path: Path, options: JobOptions | ModelPin = USUAL_OPTIONS) -> Classifier:
     """Load a model, and run its golden samples if it is a bundle's. Raises BundleError."""
     classifier = _load(path, options)
     if path.is_dir():
@@ -98,7 +92,7 @@ def load_verified(path: Path, options: JobOptions = USUAL_OPTIONS) -> Classifier
     return classifier
 
 
-def _load(path: Path, options: JobOptions) -> Classifier:
+def _load(path: Path, options: JobOptions | ModelPin) -> Classifier:
     return load(path, options.variant, precision=options.precision, threshold=options.threshold)
 
 

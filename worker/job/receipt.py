@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -275,7 +275,9 @@ class QuestionsReceipt(_WholeReceipt):
     ``by_status`` counts rows by the worst status of their questions, ``errors`` counts rows by their first error.
     """
 
-    promise: str
+    promise: ClassVar = (
+        "Each question has its own promise. How often several labels of a row are right together is not promised."
+    )
     questions: dict[str, Receipt]
 
     @property
@@ -289,9 +291,6 @@ class QuestionsReceipt(_WholeReceipt):
 
 JobReceipt = Receipt | QuestionsReceipt
 _Kind = TypeVar("_Kind", Receipt, QuestionsReceipt)
-OF_QUESTIONS: Final = (
-    "Each question has its own promise. How often several labels of a row are right together is not promised."
-)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,6 @@ from worker.job.job import Job, images_at, shown_cell
 from worker.job.model import read_note
 from worker.job.parts import PART_SCHEMA, PartRow, PhotoWork, Status, part_work, with_leaves
 from worker.job.receipt import (
-    OF_QUESTIONS,
     REVIEW_FILE,
     ClassMix,
     ErrorCount,
@@ -238,8 +237,7 @@ class Tally:
         self, job: Job, output: str, run: RunFigures, retry: int, questions: dict[str, Receipt]
     ) -> QuestionsReceipt:
         """The receipt of a merged job with named models."""
-        common = self._common(job, output, run, retry)
-        return QuestionsReceipt(**common, promise=OF_QUESTIONS, questions=questions)
+        return QuestionsReceipt(**self._common(job, output, run, retry), questions=questions)
 
     def _common(self, job: Job, output: str, run: RunFigures, retry: int) -> dict[str, Any]:
         kinds = sorted(self.errors, key=lambda kind: (kind == ImageFault.EMPTY_CELL, -self.errors[kind]))

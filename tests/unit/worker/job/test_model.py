@@ -5,9 +5,9 @@ import pytest
 
 from models.classifier import load
 from models.errors import BundleError
+from tests.photo_jobs import verified_pin
 from tests.variants import falsify
 from worker.job.job import ModelPin
-from worker.job.model import verified_pin
 from worker.request import JobOptions
 
 

@@ -14,11 +14,11 @@ import redis
 from models.errors import JobError
 from models.process import Owner
 from models.storage.storage import FolderStorage
+from tests.photo_jobs import verified_pin
 from tests.row_results import read_part_file
 from tests.variants import falsify
 from worker.job.job import CANCELLED, Job, ModelPin
 from worker.job.jobs import BundleStore, Jobs
-from worker.job.model import verified_pin
 from worker.job.parts import part_key
 from worker.job.receipt import REVIEW_FILE, finished_receipt
 from worker.labelling.chunk import MAX_STRIKES
