@@ -18,7 +18,7 @@ from models.terminal import Console, RateColumn, print_table, rate_text
 from models.text import number_of
 from worker.job.job import RETRYABLE, Job, open_job
 from worker.job.parts import Status, photos_text
-from worker.job.receipt import PAGE_FILE, JobReceipt, QuestionsReceipt, Receipt, died_words, groups_file
+from worker.job.receipt import PAGE_FILE, JobReceipt, QuestionsReceipt, Receipt, died_words
 from worker.request import LabelRequest
 
 if TYPE_CHECKING:
@@ -61,17 +61,17 @@ def label_with_progress(
         console = Console()
         print_receipt(receipt, console)
         folder = f"{request.output}.job"
-        if isinstance(receipt, Receipt) and (what := _accepted_words(receipt, folder)):
+        if isinstance(receipt, Receipt) and (what := _accepted_words(receipt)):
             column = escape(f"{request.options.prefix}accepted_label")
             console.print(f"Publish: [bold]{column}[/bold] {escape(what)}", highlight=False, soft_wrap=True)
         print_review(receipt, folder, shlex.quote(str(request.output)), console)
     _advise(receipt, request, open_job(FolderStorage(job_folder(request.output))), errors)
 
 
-def _accepted_words(receipt: Receipt, folder: str) -> str:
+def _accepted_words(receipt: Receipt) -> str:
     """The number of labeled products, and their file; without labeled products, the number of labeled rows."""
     if receipt.groups and receipt.groups.labeled:
-        return f"({number_of(receipt.groups.labeled, 'product')}): {folder}/{groups_file(receipt.output)}"
+        return f"({number_of(receipt.groups.labeled, 'product')}): {receipt.groups_file}"
     sure = receipt.by_status[Status.LABELED]
     return f"({number_of(sure, 'row')})" if sure else ""
 

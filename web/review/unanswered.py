@@ -84,7 +84,7 @@ def _doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
 
     A photo is its SHA-256. Empty text: only the path of the photo is known. None: the question is sure.
     """
-    listed = [read_end_reviews(question).numbers for question in job.questions]
+    listed = [np.array(list(read_end_reviews(question)), np.int64) for question in job.questions]
     for chunk, key in sorted(job.part_keys().items()):
         parts = [question.part(chunk, key, ["status", "sha256"]) for question in job.questions]
         numbers = np.arange(parts[0].num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
