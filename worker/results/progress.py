@@ -89,9 +89,10 @@ class ProgressReader:
             self._parts |= zip(new, threads.map(self._part, new), strict=True)
         retry = job.retry()
         missing = job.missing_from(latest, retry)
-        parts = [self._parts[keys[chunk]] for chunk in keys.keys() - missing]
-        moments = {chunk: written[key.removeprefix("parts/")] for chunk, key in keys.items()}
-        first = min((chunk for chunk in keys if latest[chunk] == retry.number), key=moments.__getitem__, default=None)
+        done = keys.keys() - missing
+        parts = [self._parts[keys[chunk]] for chunk in done]
+        moments = {chunk: written[keys[chunk].removeprefix("parts/")] for chunk in done}
+        first = min((chunk for chunk in done if latest[chunk] == retry.number), key=moments.__getitem__, default=None)
         begun = None if first is None else started_at(job, retry, moments[first], self._parts[keys[first]].seconds)
         rate = self._rate(moments, begun)
         state, reason = JobState.RUNNING if rate else JobState.WAITING, ""
@@ -100,9 +101,9 @@ class ProgressReader:
             state = JobState.FAILED if reason else JobState.CANCELLED
         elif not missing:
             state = JobState.MERGING
-        done = job.spec.rows - sum(map(job.rows_in_chunk, missing))
+        rows = sum(map(job.rows_in_chunk, done))
         failed, deaths = sum(part.failed for part in parts), sum(part.deaths for part in parts)
-        return JobProgress(state, job.spec.rows, done, failed, deaths, rate, reason)
+        return JobProgress(state, job.spec.rows, rows, failed, deaths, rate, reason)
 
     def _part(self, key: str) -> _Part:
         try:
