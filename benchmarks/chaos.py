@@ -140,7 +140,8 @@ def _strike(fault: str, server: PrivateRedis, workers: Workers, chance: random.R
         case "redis killed":
             server.kill()
             time.sleep(chance.uniform(0, 2))
-            server.append_only = chance.random() < 0.5
+            kept = "yes" if chance.random() < 0.5 else "no"
+            server.options |= {"appendonly": kept, "appendfsync": "always"}
             server.start()
         case _:
             with contextlib.suppress(redis.RedisError), redis.Redis(port=server.port, socket_timeout=5) as client:

@@ -33,7 +33,7 @@ def check_layout() -> None:
 
 
 _TASKS: Final = {
-    "Start": {"demo": "hangtag", "doctor": "worker"},
+    "Start": {"demo": "hangtag"},
     "Train": {
         "check": "trainer",
         "train": "trainer",
@@ -121,8 +121,9 @@ def make_app(rooms: Sequence[str] = ROOMS) -> typer.Typer:
 def _show_version(requested: bool) -> None:
     if requested:
         from importlib.metadata import version
+        from platform import platform, python_version
 
-        print(f"hangtag {version('hangtag')}")
+        print(f"hangtag {version('hangtag')}, Python {python_version()}, {platform()}")
         raise typer.Exit
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from models.errors import ExitCode, ImageError
-from models.options import ModelsOption, RegistryOption, ThresholdOption
+from models.options import JsonOption, ModelsOption, RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY, find_model, models_given
 from models.text import printable
 
@@ -134,7 +134,7 @@ def verify_command(
         ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Check that a bundle is unchanged since its export and gives the same answers on this machine.
 
@@ -167,7 +167,7 @@ def benchmark_command(
         ),
     ],
     registry: RegistryOption = DEFAULT_REGISTRY,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Measure each model of a bundle on one thread of this machine: size, milliseconds, photos per second, memory.
 

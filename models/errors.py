@@ -61,10 +61,6 @@ class BundleError(HangtagError):
     exit_code = ExitCode.BUNDLE_REFUSED
 
 
-class DisagreementError(BundleError):
-    """An intact bundle whose model gives other answers on this machine than in the golden samples."""
-
-
 class RegistryError(HangtagError):
     """A registry that lacks a model or a version, or refuses a change."""
 

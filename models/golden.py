@@ -10,7 +10,7 @@ from pydantic import Field
 from models.bundle import Bundle
 from models.classifier import Classifier, EdgeModel
 from models.decision import Probabilities, Scores
-from models.errors import BundleError, DisagreementError, ImageError
+from models.errors import BundleError, ImageError
 from models.manifest import INT8, parse_file
 from models.preprocess import preprocess, whole_pixels
 from models.process import usable_cores
@@ -77,7 +77,7 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
     Returns:
         The number of samples, if the model agreed on all samples.
 
-    Raises BundleError, DisagreementError.
+    Raises BundleError.
     """
     samples, variant = _read_samples(bundle), model.metadata.variant
     listed = bundle.manifest.variants[variant]
@@ -88,14 +88,14 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
     for sample, answer, score in zip(samples, answers, scores, strict=True):
         got, expected = score.probabilities[0], np.asarray(answer.probabilities, np.float32)
         if not _agrees(got, expected, variant):
-            raise _differs(bundle, sample, file, "probabilities", f"{np.abs(got - expected).max():.2g}")
+            raise _differs(bundle, sample, variant, file, "probabilities", f"{np.abs(got - expected).max():.2g}")
     if limit := model.metadata.unknown:
         expected = np.array([np.nan if answer.unknown is None else answer.unknown for answer in answers])
         actual = np.concatenate([score.unknown for score in scores if score.unknown is not None])
         differences = relative_difference(expected, actual, limit.limit)
         for sample, difference in zip(samples, differences, strict=True):
             if difference > UNKNOWN_TOLERANCE[variant]:
-                raise _differs(bundle, sample, file, "unknown scores", f"{difference:.2g} of their size")
+                raise _differs(bundle, sample, variant, file, "unknown scores", f"{difference:.2g} of their size")
     return len(samples)
 
 
@@ -128,10 +128,12 @@ def _agrees(got: Probabilities, expected: Probabilities, variant: str) -> bool:
     return difference <= _INT8_TOLERANCE and (same_top or first - second <= _INT8_MARGIN)
 
 
-def _differs(bundle: Bundle, sample: GoldenSample, file: str, what: str, by: str) -> DisagreementError:
-    return DisagreementError(
-        f"{bundle.path / file}, {sample.file} ({sample.kind}): this machine's {what} differ by {by} from those in the "
-        "bundle; install the pinned versions of Pillow and onnxruntime, or export the bundle again."
+def _differs(bundle: Bundle, sample: GoldenSample, variant: str, file: str, what: str, by: str) -> BundleError:
+    instead = "label with --variant float32, " if variant == INT8 else ""
+    return BundleError(
+        f"{bundle.path / file} ({variant}), {sample.file} ({sample.kind}): this machine's {what} differ by {by} from "
+        f"those in the bundle; {instead}install the pinned versions of Pillow and onnxruntime, or export the bundle "
+        "again."
     )
 
 

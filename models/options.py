@@ -29,6 +29,8 @@ ThresholdOption = Annotated[
     ),
 ]
 
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text or a table.")]
+
 RegistryOption = Annotated[
     str,
     typer.Option(

@@ -2,13 +2,15 @@
 
 import time
 from contextlib import closing
+from pathlib import Path
 
 from catalogue.photo import Photo, PhotoRequest
 from catalogue.photos import Photos
 from models.errors import ImageError
 from models.storage.storage import FolderStorage
 from worker.job.job import Job, JobSpec, ModelPin, Question, photos_of
-from worker.request import JobOptions, Priority
+from worker.job.model import load_verified, pin_of
+from worker.request import USUAL_OPTIONS, JobOptions, Priority
 
 PAPER_PIN = ModelPin(
     path="/models/shop", reference="shop/1/float32@aaaaaaaaaaaa", variant="float32", digest="a" * 64, precision=0.95
@@ -16,8 +18,12 @@ PAPER_PIN = ModelPin(
 _LONG_S = 20.0
 
 
-def only_question(pin: ModelPin = PAPER_PIN, fallback: ModelPin | None = None) -> tuple[Question, ...]:
-    return (Question(name="", model=pin, fallback=fallback),)
+def verified_pin(model: Path, options: JobOptions = USUAL_OPTIONS) -> ModelPin:
+    return pin_of(model, load_verified(model, options))
+
+
+def only_question(pin: ModelPin = PAPER_PIN) -> tuple[Question, ...]:
+    return (Question(name="", model=pin),)
 
 
 def photo_job(root, *, confined=False, per_host=None, allow_hosts=None, headers=None) -> Job:

@@ -35,7 +35,6 @@ from models.errors import HangtagError, ImageError, ImageFault, InputError
 from models.preprocess import Pixels, opened, preprocess, small_rgb
 from models.process import python_command, python_environment, reuse_memory
 from models.reference import ModelReference
-from models.text import printable
 from web.heat_map import covered_pixels
 from worker.job.model import load_verified
 from worker.job.parts import Status
@@ -339,7 +338,7 @@ def main(model: str, timeout_s: str) -> None:
         described = None
         try:
             if model:
-                classifier = load_verified(Path(model), say=lambda words: print(printable(words), file=sys.stderr))
+                classifier = load_verified(Path(model))
                 answers, described = _Labeller(classifier, float(timeout_s)).answers, _described(classifier)
             else:
                 resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))

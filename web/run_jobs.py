@@ -24,7 +24,7 @@ from worker.job.job import CANCELLED, Job, begin_retry
 from worker.job.receipt import job_receipt
 from worker.label import LOCK_FILE
 from worker.queue.console import remarks
-from worker.queue.control import Control, look_around, open_control
+from worker.queue.control import Control, cancel, look_around, open_control
 from worker.queue.settings import read_settings
 from worker.queue.submit import new_name, submit
 from worker.request import JobOptions, Priority, SubmitRequest
@@ -188,7 +188,7 @@ class JobRunner:
             submitted = submit(request, self._jobs.queued, catalogue=catalogue)
         job = self._jobs.find(submitted.name)
         self._label(job)
-        return job, (*filter(None, [submitted.unseen_words]), *submitted.words)
+        return job, submitted.words
 
     def cancel_job(self, job: WebJob) -> None:
         """Stop a job. Finished rows are kept. Raises JobError."""
@@ -200,9 +200,7 @@ class JobRunner:
             msg = f"A command is labelling {whole.title}; stop that command with Ctrl-C."
             raise JobError(msg)
         if whole.result is None:
-            whole.job.storage.commit(CANCELLED, b"")
-            if job_receipt(whole.job):  # the job was just being merged
-                whole.job.storage.delete(CANCELLED)
+            cancel(whole.title, whole.job)
         self.local.stop(whole.id)
 
     def resume_job(self, job: WebJob) -> None:

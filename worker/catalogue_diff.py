@@ -6,7 +6,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final, NamedTuple
@@ -20,11 +20,11 @@ from catalogue.catalogue import open_catalogue
 from catalogue.photo import PhotoRequest, decode_data_uri
 from catalogue.photos import Photos, open_photos
 from catalogue.urls import is_url, is_url_or_data, photo_cells, readable
+from models.bundle import read_manifest
 from models.errors import ImageError, JobError
 from models.text import label_text
 from models.whole_file import replace_file, write_beside
 from pages.tiles import photo_uri
-from worker.job.model import verified_pin
 from worker.job.parts import Status, with_leaves
 from worker.label import label
 from worker.request import JobOptions, LabelRequest
@@ -34,21 +34,6 @@ _HERE_FILE: Final = "here.parquet"
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
 """Schema metadata with a sample's fields in JSON, so that one file holds the whole sample."""
-
-
-@dataclass(frozen=True)
-class SampleOptions:
-    """Options for drawing and labelling rows; ``renamed``: label of the old model → its new name."""
-
-    image_column: str | None = None
-    image_root: str | None = None
-    image_suffix: str | None = None
-    encoding: str | None = None
-    allow_hosts: tuple[str, ...] = ()
-    headers: tuple[str, ...] = field(default=(), repr=False)
-    renamed: Mapping[str, str] = field(default_factory=dict)
-    seed: int = 0
-    workers: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,10 +47,10 @@ class Sample:
     rows_in_source: int
 
 
-def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) -> Sample:
+def draw_sample(source: str, folder: Path, rows: int, options: JobOptions) -> Sample:
     """Draw at most ``rows`` rows of a catalogue, all equally likely, or reuse them from ``folder``."""
     of_source = (source, options.image_column, options.image_root, options.image_suffix, options.encoding)
-    place = folder / hashlib.sha256(repr((*of_source, options.seed, rows)).encode()).hexdigest()[:12]
+    place = folder / hashlib.sha256(repr((*of_source, rows)).encode()).hexdigest()[:12]
     file = place / SAMPLE_FILE
     if not file.exists():
         _write(file, _drawn(source, rows, options))
@@ -73,17 +58,17 @@ def draw_sample(source: str, folder: Path, rows: int, options: SampleOptions) ->
     return Sample(place, table.replace_schema_metadata(), **json.loads(table.schema.metadata[_ABOUT_KEY]))
 
 
-def _drawn(source: str, rows: int, options: SampleOptions) -> pa.Table:
+def _drawn(source: str, rows: int, options: JobOptions) -> pa.Table:
     catalogue = open_catalogue(
         source,
         options.image_column,
         options.image_root,
         options.encoding,
-        options.allow_hosts or None,
+        options.allow_hosts,
         image_suffix=options.image_suffix,
     )
     columns = (batch.column(catalogue.image_column) for batch in catalogue.batches)
-    drawn, rows_in_source = _reservoir(columns, rows, np.random.default_rng(options.seed), options.image_suffix)
+    drawn, rows_in_source = _reservoir(columns, rows, np.random.default_rng(0), options.image_suffix)
     about = {"source": catalogue.source, "image_root": catalogue.image_root, "rows_in_source": rows_in_source}
     table = pa.table([[row + 1 for row, _ in drawn], [cell for _, cell in drawn]], schema=_SCHEMA)
     return table.replace_schema_metadata({_ABOUT_KEY: json.dumps(about)})
@@ -111,13 +96,14 @@ def _write(file: Path, table: pa.Table) -> None:
     replace_file(file, buffer.getvalue())
 
 
-def fetch_local_copy(sample: Sample, options: SampleOptions, advance: Callable[[int, int], None]) -> Path:
+def fetch_local_copy(sample: Sample, options: JobOptions, advance: Callable[[int, int], None]) -> Path:
     """Fetch remote photos, each once, and write a catalogue of local paths, without rows whose fetch failed."""
     file = sample.folder / _HERE_FILE
     if file.exists():
         return file
     cells: list[str | None] = sample.table.column("image").to_pylist()
-    with closing(open_photos(sample.image_root, options.allow_hosts, headers=options.headers)) as photos:
+    hosts, headers = options.allow_hosts or (), options.headers or ()
+    with closing(open_photos(sample.image_root, hosts, headers=headers)) as photos:
         copied = [place for place, cell in enumerate(cells) if photos.url_of(cell) is not None]
         paths = {place: (sample.folder / "photos" / str(place)).absolute() for place in copied}
         requests = [PhotoRequest(0, place, cells[place]) for place in copied if not paths[place].exists()]
@@ -260,14 +246,16 @@ def diff_catalogue(
     source: str,
     folder: Path,
     rows: int,
-    options: SampleOptions,
+    options: JobOptions,
+    renamed: Mapping[str, str],
     advance: Callable[[str, int, int], None],
 ) -> CatalogueFigures:
     """Label a sample of a catalogue with two models, and count differences. A further call continues a killed one.
 
-    ``advance`` is called with the present step, its progress, and its total.
+    ``renamed``: label of the old model → its new name. ``advance`` is called with the present step, its progress, and
+    its total.
     """
-    digests = [verified_pin(model).digest[:12] for model in (before, after)]  # a damaged model fails here
+    digests = [read_manifest(model).digest[:12] for model in (before, after)]
     sample = draw_sample(source, folder, rows, options)
     here = fetch_local_copy(sample, options, partial(advance, "Fetching photos"))
     root = sample.folder if is_url(sample.image_root) else Path(sample.image_root)  # copies have whole paths
@@ -276,7 +264,6 @@ def diff_catalogue(
         model={"before": before, "after": after},
         output=sample.folder / f"labels-{'-'.join(digests)}.parquet",
         options=JobOptions(top_k=1, image_column="image", image_root=str(root)),
-        workers=options.workers,
         retry_failed=True,
     )
     label(request, partial(advance, "Labelling with both models"))
@@ -289,7 +276,7 @@ def diff_catalogue(
         msg = f"Expected rows of {source} that both models can label, found none among {len(cells):,} drawn rows: {why}"
         raise JobError(msg)
     failed = len(cells) - len(pairs)
-    return count_changes(pairs, options.renamed, root, sample.source, sample.rows_in_source, failed)
+    return count_changes(pairs, renamed, root, sample.source, sample.rows_in_source, failed)
 
 
 def _pairs(table: pa.Table, cells: Mapping[int, str | None]) -> list[Pair]:

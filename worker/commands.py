@@ -1,16 +1,14 @@
-"""``hangtag label`` and ``hangtag doctor``; the commands of the queue and the registry have modules of their own."""
+"""``hangtag label``; the commands of the queue and the registry have modules of their own."""
 
 from pathlib import Path
 from typing import Annotated, Final
 
 import typer
 
-from models.errors import ExitCode
 from models.options import ModelsOption, takes
 from models.process import usable_cores
 from models.reference import models_given
 from worker.queue.commands import JOBS, submit_command, worker_command
-from worker.queue.options import JsonOption, RedisOption
 from worker.registry.commands import MODELS
 from worker.request import JobOptions, LabelRequest, SourceArgument
 
@@ -20,7 +18,6 @@ _DRAWING: Final = 2
 def register(app: typer.Typer) -> None:
     """Add this package's commands to the command line."""
     app.command("label")(label_command)
-    app.command("doctor")(doctor_command)
     app.command("submit")(submit_command)
     app.command("worker")(worker_command)
     app.add_typer(JOBS, name="jobs")
@@ -86,33 +83,3 @@ def label_command(
         )
         label_with_progress(request, as_json=as_json, processes=processes, drawing=drawing)
     return output
-
-
-def doctor_command(
-    redis: RedisOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Say what this machine has, what is missing, and how to add missing parts.
-
-    Looks at the processor, packages, Redis and its workers. Exit status 1 if something is wrong; a missing
-    package is not, if only some commands need it.
-
-    Examples:
-
-      hangtag doctor
-
-      hangtag doctor --redis redis://queue:6379/0 --json
-    """
-    import json
-    from dataclasses import asdict
-
-    from models.terminal import Console
-    from worker.doctor import Health, examine, print_findings
-
-    findings = examine(redis)
-    if as_json:
-        print(json.dumps([asdict(one) for one in findings], indent=1))
-    else:
-        print_findings(findings, Console())
-    if any(one.health is Health.WRONG for one in findings):
-        raise typer.Exit(ExitCode.FAILURE)

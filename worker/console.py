@@ -16,10 +16,9 @@ from models.errors import ImageFault, JobError, StoppedError
 from models.storage.storage import FolderStorage
 from models.terminal import Console, RateColumn, print_table, rate_text
 from models.text import number_of
-from worker.job.job import RETRYABLE, Job, ModelPin, open_job
-from worker.job.model import rule_words
+from worker.job.job import RETRYABLE, Job, open_job
 from worker.job.parts import Status, photos_text
-from worker.job.receipt import PAGE_FILE, JobReceipt, QuestionsReceipt, Receipt, died_words, groups_file
+from worker.job.receipt import PAGE_FILE, JobReceipt, QuestionsReceipt, Receipt, died_words
 from worker.request import LabelRequest
 
 if TYPE_CHECKING:
@@ -44,12 +43,8 @@ def label_with_progress(
     progress = Progress(*columns, console=errors, refresh_per_second=4, speed_estimate_period=10)
     bar = _Bar(progress)
 
-    def on_model(model: ModelPin) -> None:  # a promise is in the receipt
-        if not _is_promised(model):
-            say_rule(model, errors, Path(model.path))
-
     try:
-        receipt = label(request, bar.show, on_model, errors.say, processes, drawing)
+        receipt = label(request, bar.show, errors.say, processes, drawing)
     except KeyboardInterrupt as stopped:
         msg = f"Stopped with {number_of(bar.done, 'row')} done; give the same command again to go on."
         raise StoppedError(msg) from stopped
@@ -66,17 +61,17 @@ def label_with_progress(
         console = Console()
         print_receipt(receipt, console)
         folder = f"{request.output}.job"
-        if isinstance(receipt, Receipt) and (what := _accepted_words(receipt, folder)):
+        if isinstance(receipt, Receipt) and (what := _accepted_words(receipt)):
             column = escape(f"{request.options.prefix}accepted_label")
             console.print(f"Publish: [bold]{column}[/bold] {escape(what)}", highlight=False, soft_wrap=True)
         print_review(receipt, folder, shlex.quote(str(request.output)), console)
     _advise(receipt, request, open_job(FolderStorage(job_folder(request.output))), errors)
 
 
-def _accepted_words(receipt: Receipt, folder: str) -> str:
+def _accepted_words(receipt: Receipt) -> str:
     """The number of labeled products, and their file; without labeled products, the number of labeled rows."""
     if receipt.groups and receipt.groups.labeled:
-        return f"({number_of(receipt.groups.labeled, 'product')}): {folder}/{groups_file(receipt.output)}"
+        return f"({number_of(receipt.groups.labeled, 'product')}): {receipt.groups_file}"
     sure = receipt.by_status[Status.LABELED]
     return f"({number_of(sure, 'row')})" if sure else ""
 
@@ -132,17 +127,8 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     )
 
 
-def say_rule(model: ModelPin, console: Console, path: Path | None = None, question: str = "") -> None:
-    """Print the rule for labeled rows, in yellow without a promise; ``path``: the model's present path."""
-    words = rule_words(model, path) if path else model.rule
-    console.say(_lead(question) + words, "" if _is_promised(model) else "yellow")
-
-
-def _is_promised(model: ModelPin) -> bool:
-    return model.precision is not None and not model.all_to_review
-
-
-def _lead(question: str) -> str:
+def lead(question: str) -> str:
+    """The beginning of a line about a question of several."""
     return f"{question}: " if question else ""
 
 
@@ -180,7 +166,7 @@ def print_receipt(receipt: JobReceipt, console: Console) -> None:
     _print_work(receipt, console)
     for name, own in questions.items():
         _print_model(own, console, name)
-        _print_lists(own, console, _lead(name))
+        _print_lists(own, console, lead(name))
     if any(own.drift and own.drift.reference.outliers == 0 for own in questions.values()):
         console.say(UNMEASURED)
     if isinstance(receipt, QuestionsReceipt):
@@ -193,11 +179,11 @@ def _print_work(receipt: JobReceipt, console: Console) -> None:
     last, whole = ("Last run: ", "Whole job: ") if run.images < receipt.rows else ("", "")
     if run.images:
         processes = number_of(run.workers, "process", "processes")
-        rate = f"{last}{number_of(run.images, 'row')} in {run.seconds:,.1f} s, {processes}"
-        if receipt.images_per_s:
-            images = f"{last}{number_of(run.images, 'image')} in {run.seconds:,.1f} s"
-            rate = f"{images}: {rate_text(run.images_per_s)} images/s, {processes}"
-        console.print(rate + (f"; {died_words(run.restarts)}" if run.restarts else ""))
+        rate = receipt.images_per_s
+        noun, pace = ("image", f": {rate_text(rate)} images/s") if rate else ("row", "")
+        console.print(f"{last}{number_of(run.images, noun)} in {run.seconds:,.1f} s{pace}, {processes}")
+    if receipt.work.deaths:
+        console.say(f"{whole}{died_words(receipt.work.deaths)}.")
     if photos_text(receipt.photos):
         console.print(whole + photos_text(receipt.photos), highlight=False)
 
@@ -208,7 +194,7 @@ def _question_counts(receipt: QuestionsReceipt) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("model")
     for name, own in receipt.questions.items():
-        promised = f"{own.model.precision:.0%}" if own.model.precision and _is_promised(own.model) else "no"
+        promised = f"{own.model.precision:.0%}" if own.model.precision and own.model.is_promised else "no"
         expected = f"{own.mix.expected:.1%}" if own.mix else ""
         counts = (f"{own.by_status[status]:,}" for status in Status)
         table.add_row(escape(name), *counts, promised, expected, escape(_model_words(own)))
@@ -251,30 +237,30 @@ def _model_words(receipt: Receipt) -> str:
 
 def _print_model(receipt: Receipt, console: Console, question: str) -> None:
     """Print a model's promise and warnings; the table of several questions has their promises."""
-    lead, mix = _lead(question), receipt.mix
+    model, start, mix = receipt.model, lead(question), receipt.mix
     if not question:
         console.say(f"Model: {_model_words(receipt)}")
-    if not (mix or (question and _is_promised(receipt.model))):
-        say_rule(receipt.model, console, question=question)
+    if not (mix or (question and model.is_promised)):
+        console.say(start + model.rule, "" if model.is_promised else "yellow")
     if receipt.level_words:
-        console.say(lead + receipt.level_words)
+        console.say(start + receipt.level_words)
     for picture in receipt.repeated:
-        console.say(lead + picture.words, "yellow")
+        console.say(start + picture.words, "yellow")
     if mix and not (question and mix.holds):
-        console.say(lead + mix.words, "" if mix.holds else "yellow")
+        console.say(start + mix.words, "" if mix.holds else "yellow")
     if receipt.audit:
-        console.say(f"{lead}Audit: {receipt.audit.words}")
+        console.say(f"{start}Audit: {receipt.audit.words}")
     if receipt.drift and receipt.drift.warning:
-        console.say(lead + receipt.drift.warning, "yellow")
+        console.say(start + receipt.drift.warning, "yellow")
 
 
-def _print_lists(receipt: Receipt, console: Console, lead: str) -> None:
+def _print_lists(receipt: Receipt, console: Console, start: str) -> None:
     groups, doubtful = receipt.groups, receipt.by_status[Status.REVIEW]
     if groups:
         where = escape(receipt.groups_file or "")
-        console.print(f"{lead}Products: {groups.words}: {where}", highlight=False, soft_wrap=True)
+        console.print(f"{start}Products: {groups.words}: {where}", highlight=False, soft_wrap=True)
         if groups.ungrouped:
-            console.say(lead + groups.ungrouped_words, "yellow")
+            console.say(start + groups.ungrouped_words, "yellow")
     if doubtful:
         rows = number_of(doubtful, "row") + (", least sure first" if doubtful > 1 else "")
-        console.print(f"{lead}To review: {rows}: {escape(receipt.review_file)}", highlight=False, soft_wrap=True)
+        console.print(f"{start}To review: {rows}: {escape(receipt.review_file)}", highlight=False, soft_wrap=True)

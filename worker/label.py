@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.catalogue import Catalogue
-from catalogue.urls import check_allow_hosts, checked_headers, is_url
+from catalogue.urls import is_url
 from catalogue.writers import check_output
 from models.classifier import Classifier
 from models.errors import ExitCode, HangtagError, InputError, JobError, StoppedError, system_words
@@ -27,24 +27,16 @@ from models.process import usable_cores
 from models.storage.storage import FolderStorage, open_storage
 from models.whole_file import open_lock
 from pages.render import prepare
-from worker.job.job import JOB_FILE, Job, ModelPin, Question, begin_retry, open_job, scratch_folder
+from worker.job.job import JOB_FILE, Job, begin_retry, open_job, scratch_folder
 from worker.job.jobs import Jobs
-from worker.job.model import (
-    JobModel,
-    begun_variant,
-    choose_model,
-    load_verified,
-    moved_words,
-    note_models,
-    pin_of,
-)
+from worker.job.model import JobModel, choose_model, moved_words, note_models, verified_model
 from worker.job.receipt import JobReceipt, RunFigures, job_receipt
 from worker.job.writer import create_job, differences, requested_catalogue
 from worker.labelling.earlier_results import carry_over, check_done, terms_of
 from worker.labelling.local import main, run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.request import LabelRequest
-from worker.results.finish import RESULT_FILE, end_job, finish_job
+from worker.results.finish import RESULT_FILE, end_job
 from worker.results.merge import merge_job, upload_lists
 from worker.results.receipt_page import TEMPLATE
 
@@ -60,20 +52,17 @@ _EARLY: Final = 4
 def label(
     request: LabelRequest,
     on_progress: Progress,
-    on_model: Callable[[ModelPin], None] = lambda _: None,
     say: Callable[[str], None] = lambda _: None,
     processes: ProcessPool | None = None,
     drawing: ProcessPool | None = None,
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``on_model`` gets each pinned model when work begins, ``say`` sentences for a person. Some of ``processes`` become
-    forks of this process, with the models; ``drawing``: the processes that draw the page's pictures. The receipt is
-    also written to ``<output>.job/receipt.json``.
+    ``say`` gets sentences for a person. Some of ``processes`` become forks of this process, with the models;
+    ``drawing``: the processes that draw the page's pictures. The receipt is also written to
+    ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
-    check_allow_hosts(request.options.allow_hosts or ())
-    checked_headers(request.options.headers or ())
     folder = job_folder(request.output)
     begun = None if request.restart else open_job(FolderStorage(folder))
     verified = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
@@ -101,24 +90,18 @@ def label(
         if receipt and not (request.retry_failed and begin_retry(job, receipt.retry + 1)):
             return receipt  # and the result is left alone, since a person may have worked on it
         _check_preprocessing(job)
-        _announce(job, models, previous, on_model, say)
+        _announce(job, models, previous, say)
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
             paths = [one.source.path for one in models]
             return run_job(job, request.output, paths, ready, _workers(request), on_progress, drawing, verified=True)
 
 
-def _announce(
-    job: Job,
-    models: Sequence[JobModel],
-    previous: Job | None,
-    on_model: Callable[[ModelPin], None],
-    say: Callable[[str], None],
-) -> None:
+def _announce(job: Job, models: Sequence[JobModel], previous: Job | None, say: Callable[[str], None]) -> None:
     for question, one in zip(job.questions, models, strict=True):
-        pin = one.question.model
         if question.name:
-            say(f"{question.name}: {pin.reference}")
-        on_model(pin)
+            say(f"{question.name}: {question.model.reference}")
+        if not question.model.is_promised:  # a promise is in the receipt
+            say(one.rule)
         if previous and job.missing_chunks():
             terms = terms_of(question.model, question.spec.options)
             say(carry_over(previous, question.storage, terms, question.name))
@@ -155,9 +138,7 @@ def _verified(
     source, words = choose_model(model, request.options.registry, unfinished.question(name) if unfinished else None)
     if words:
         say(words)
-    variant = begun_variant(request.options.variant, begun.question(name) if begun else None, source.path)
-    classifier = load_verified(source.path, replace(request.options, variant=variant), say)
-    return JobModel(Question(name=name, model=pin_of(source.path, classifier)), source), classifier
+    return verified_model(name, source, request.options)
 
 
 def _previous_job(request: LabelRequest, folder: Path) -> Job | None:
@@ -269,9 +250,8 @@ def run_job(
     with ThreadPoolExecutor(1) as meanwhile:
         meanwhile.submit(prepare, TEMPLATE)
         meanwhile.map(import_module, _LATER)
-        restarts = run_pool(job, models, processes, advance, verified=verified)
-    seconds = time.monotonic() - start
-    run = RunFigures(images=to_do, seconds=seconds, workers=workers, restarts=restarts)
+        run_pool(job, models, processes, advance, verified=verified)
+    run = RunFigures(images=to_do, seconds=time.monotonic() - start, workers=workers)
     with scratch_folder(job.storage) as scratch:
         merged = merge_job(job, output, scratch)
         upload_lists(job, scratch)
@@ -279,23 +259,16 @@ def run_job(
 
 
 def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
-    """Label the missing chunks of a submitted job, and merge it; cancelling the job stops the work."""
+    """Label the missing rows of a submitted job on this machine; cancelling the job stops the work."""
     job = jobs.find(name)
-    folder = job.storage.on_disk("")
-    if folder is None:
-        msg = f"Expected jobs in a folder of this machine, got {jobs.place}; start workers with hangtag worker."
-        raise JobError(msg)
 
-    def check(_chunk: int) -> None:
+    def check(_done: int, _total: int) -> None:
         if job.cancelled:
             msg = f"{name} is cancelled; what is done is kept."
             raise StoppedError(msg)
 
-    with only_run(folder):
-        check(0)
-        with ProcessPool(LABELLING, usable_cores()) as processes:
-            run_pool(job, [jobs.bundles.fetch(one.spec.model.digest) for one in job.questions], processes, check)
-        return job_receipt(job) or finish_job(job)
+    models = [jobs.bundles.fetch(one.model.digest) for one in job.questions]
+    return _label_rest(job, Path(job.storage.place, RESULT_FILE), models, check)
 
 
 def label_rest(output: Path) -> JobReceipt:
@@ -305,9 +278,13 @@ def label_rest(output: Path) -> JobReceipt:
     if job is None:
         msg = f"Expected the job of {output} in {folder}, found none; it may have been deleted."
         raise JobError(msg)
-    models, workers = [Path(question.model.path) for question in job.questions], usable_cores()
-    with only_run(folder), ProcessPool(LABELLING, workers) as processes:
-        return run_job(job, output, models, processes, workers)
+    return _label_rest(job, output, [Path(question.model.path) for question in job.questions])
+
+
+def _label_rest(job: Job, output: Path, models: Sequence[Path], on_progress: Progress = lambda *_: None) -> JobReceipt:
+    workers = usable_cores()
+    with only_run(Path(job.storage.place)), ProcessPool(LABELLING, workers) as processes:
+        return run_job(job, output, models, processes, workers, on_progress)
 
 
 def _main(place: str, name: str | None = None) -> int:

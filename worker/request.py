@@ -81,10 +81,7 @@ class JobOptions:
     ] = None
     variant: Annotated[
         str,
-        typer.Option(
-            help="The bundle's variant, such as float32. auto: the bundle's default variant, or float32 if the "
-            "default fails the golden samples."
-        ),
+        typer.Option(help="The bundle's variant, such as float32. auto: the bundle's default variant."),
     ] = "auto"
     precision: Annotated[
         float | None,

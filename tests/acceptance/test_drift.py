@@ -60,7 +60,7 @@ def test_ordinary_photos_are_no_drift(new_photos: Path, proved: Path, tmp_path: 
     assert 30 < drift["rows"] <= sum(receipt["by_label"].values())
     reference = json.loads((proved / REFERENCE_FILE).read_text())["variants"]["float32"]
     assert drift["reference"] == reference
-    assert drift["reference_rows"] == sum(reference["by_label"].values()) >= 60
+    assert sum(reference["by_label"].values()) >= 60
     assert drift["finding"] in page_of(tmp_path / "labels.parquet")
     assert "Drift" not in drift["finding"]
 

@@ -39,7 +39,6 @@ models publish bundles/shop --name shop --promote
 models publish bundles/plain --name shop --promote
 models
 models history shop
-doctor
 """
 ON_A_QUEUE = """
 jobs

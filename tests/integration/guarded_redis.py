@@ -26,7 +26,9 @@ class GuardedRedis(PrivateRedis):
         self.password_file.write_text(f"{PASSWORD}\n", encoding="utf-8")
         path = os.pathsep.join((str(Path(redis_binary()).parent), os.environ["PATH"]))
         start = ("env", f"PATH={path}", "sh", str(folder / "room" / "start.sh"), str(self.password_file), str(folder))
-        super().__init__(folder / "data", append_only=True, program=start)
+        super().__init__(folder / "data")
+        self.options |= {"appendonly": "yes", "appendfsync": "always"}
+        self.program = start
 
     @property
     def url(self) -> str:

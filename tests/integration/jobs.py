@@ -16,10 +16,9 @@ from models.classifier import load
 from models.process import Owner
 from models.storage.storage import Storage, open_storage
 from tests.label_chunk import run_chunk
-from tests.photo_jobs import only_question
+from tests.photo_jobs import only_question, verified_pin
 from tests.until import until
 from worker.job.job import Job, open_job
-from worker.job.model import verified_pin
 from worker.job.receipt import JobReceipt, Receipt, finished_receipt, job_receipt
 from worker.job.writer import create_job
 from worker.request import USUAL_OPTIONS, JobOptions

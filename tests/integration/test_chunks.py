@@ -258,7 +258,7 @@ MOST_BYTES = 1500
 def test_a_message_is_small_and_says_only_which_chunk(cluster: Cluster, job: QueuedJob, catalogue: Path) -> None:
     texts = cluster.waiting()
     assert len(texts) == MIN_WINDOW
-    secrets = (str(catalogue), str(cluster.folder), str(cluster.server.port), "redis://", job.job.spec.model.digest)
+    secrets = (str(catalogue), str(cluster.folder), str(cluster.server.port), "redis://", job.job.model.digest)
     for chunk, text in enumerate(reversed(texts)):
         envelope = json.loads(text)
         body = base64.b64decode(envelope["body"]).decode()

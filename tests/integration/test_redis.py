@@ -67,7 +67,7 @@ def test_a_worker_with_one_slot_is_back_when_redis_is(cluster: Cluster, job: Que
 def test_a_redis_that_remembers_goes_on_where_it_was(
     cluster: Cluster, catalogue: Path, bundle: Path, names, expected
 ) -> None:
-    cluster.server.append_only = True
+    cluster.server.options |= {"appendonly": "yes", "appendfsync": "always"}
     cluster.server.kill()
     cluster.server.start()
     job = cluster.submit(names, bundle, root=catalogue)

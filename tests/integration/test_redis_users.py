@@ -78,7 +78,7 @@ def test_a_job_with_every_failure_needs_exactly_these_rights(
     assert "jobs watch spring" in must(cluster, *submit)
     job = QueuedJob("spring", cluster.job("spring").job, cluster.jobs / "spring", admin)
     found = job.job
-    place, away = cluster.jobs / "_bundles" / found.spec.model.digest, cluster.folder / "away"
+    place, away = cluster.jobs / "_bundles" / found.model.digest, cluster.folder / "away"
     place.rename(away)
     first = cluster.worker()
     until(lambda: list(admin.scan_iter("hangtag:trouble:spring:*")), "the worker reports trouble")

@@ -210,7 +210,7 @@ def photos(tmp_path: Path, catalogue: Path) -> Path:
 
 
 def moved_bundle(job: QueuedJob, photos: Path) -> Path:
-    return job.folder.parent / "_bundles" / job.job.spec.model.digest
+    return job.folder.parent / "_bundles" / job.job.model.digest
 
 
 def moved_photos(job: QueuedJob, photos: Path) -> Path:

@@ -32,8 +32,8 @@ from worker.job.receipt import Audit, GroupCounts, groups_file, job_receipt
 from worker.label import job_folder
 from worker.results.end_review import find_end_reviews
 from worker.results.finish import RESULT_FILE
-from worker.results.merge import VOTES, join_tables, scratch_database
-from worker.results.products import ProductStore, product_names, write_by_group
+from worker.results.merge import VOTES, join_tables, product_stores
+from worker.results.products import product_names, write_by_group
 
 CORRECTED_FILE: Final = "labels.corrected.parquet"
 _COPY: Final = ".corrected"
@@ -192,11 +192,7 @@ def _write_products(job: Job, steps: "Sequence[Correcting]", name: str) -> dict[
     written: dict[str, GroupCounts] = {}
     with ExitStack() as files:
         folder = files.enter_context(scratch_folder(job.storage))
-        databases = (files.enter_context(scratch_database(folder)) for _ in steps)
-        stores = [
-            ProductStore(database, question.model.taxonomy or {})
-            for database, question in zip(databases, job.questions, strict=True)
-        ]
+        stores = product_stores(job, folder, files)
         reviews, disputed = find_end_reviews(job), [set[str]() for _ in steps]
         for batch in job.batches(VOTES, list(columns)):
             names = product_names(batch.rows, column)

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from models.options import JsonOption
+
 CorrectionsOption = Annotated[
     Path | None,
     typer.Option(
@@ -16,7 +18,6 @@ CorrectionsOption = Annotated[
         show_default=False,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 def register(app: typer.Typer, corrections_of: Callable[[Path], Path | None]) -> None:

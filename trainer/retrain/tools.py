@@ -22,7 +22,8 @@ from trainer.retrain.config import CatalogueSettings, RetrainConfig
 from trainer.retrain.cycle_folder import CatalogueDiff, Comparison, CycleFolder, CycleStart, Outcome
 from trainer.retrain.gate import judge
 from trainer.retrain.report import write_report
-from worker.catalogue_diff import SampleOptions, diff_catalogue, draw_sample
+from worker.catalogue_diff import diff_catalogue, draw_sample
+from worker.request import JobOptions
 from worker.results.drift import drifted_jobs
 
 if TYPE_CHECKING:
@@ -154,7 +155,7 @@ class CycleTools:
     @staticmethod
     def draw_rows(settings: CatalogueSettings, folder: Path) -> None:
         """Draw a catalogue's rows for the comparison into a folder."""
-        draw_sample(settings.source, folder, settings.rows, _sample_options(settings, {}))
+        draw_sample(settings.source, folder, settings.rows, _job_options(settings))
 
     @staticmethod
     def catalogue_diff(
@@ -166,15 +167,29 @@ class CycleTools:
         advance: _Advance,
     ) -> CatalogueDiff:
         """Compare two bundles on a folder's rows, under current names. Continues after a crash."""
-        options = _sample_options(settings, renamed)
-        figures = diff_catalogue(champion, challenger, settings.source, folder, settings.rows, options, advance)
+        figures = diff_catalogue(
+            champion,
+            challenger,
+            settings.source,
+            folder,
+            settings.rows,
+            _job_options(settings),
+            renamed,
+            advance,
+        )
         share = proportion_interval(figures.changed, figures.rows)
         return CatalogueDiff(**dict(figures), changed_share_95=share)
 
 
-def _sample_options(settings: CatalogueSettings, renamed: Mapping[str, str]) -> SampleOptions:
-    of_source = (settings.image_column, settings.image_root, settings.image_suffix, settings.encoding)
-    return SampleOptions(*of_source, settings.allow_hosts, settings.headers, dict(renamed))
+def _job_options(settings: CatalogueSettings) -> JobOptions:
+    return JobOptions(
+        image_column=settings.image_column,
+        image_root=settings.image_root,
+        image_suffix=settings.image_suffix,
+        encoding=settings.encoding,
+        allow_hosts=list(settings.allow_hosts) or None,
+        headers=list(settings.headers) or None,
+    )
 
 
 @dataclass(frozen=True)

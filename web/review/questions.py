@@ -18,7 +18,7 @@ from models.errors import HangtagError
 from models.taxonomy import ancestors
 from worker.job.job import Job, images_of
 from worker.job.parts import Status, with_leaves
-from worker.results.end_review import EndReviewRows, read_end_reviews
+from worker.results.end_review import read_end_reviews
 
 Rows = npt.NDArray[np.int64]
 
@@ -133,11 +133,12 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
     classes = bundle.manifest.labels if bundle else _named_classes(job)
     names = _CatalogueClasses(job, classes)
     end, wanted = read_end_reviews(job), None if rows is None else np.array(sorted(rows), np.int64)
+    ended = np.array(list(end), np.int64)
     tables = [_SCHEMA.empty_table()]
     examples = _Examples()
     for chunk, part in _parts(job):
         tables.append(_chosen(job, chunk, part, wanted, end, names))
-        examples.add(chunk * job.spec.chunk_rows, part, end.numbers)
+        examples.add(chunk * job.spec.chunk_rows, part, ended)
     table, parents = _distinct(pa.concat_tables(tables)), job.model.taxonomy or {}
     return Questions(table, classes, examples.best(), names.column, bundle, parents)
 
@@ -150,10 +151,15 @@ def _parts(job: Job) -> Iterator[tuple[int, pa.Table]]:
 
 
 def _chosen(
-    job: Job, chunk: int, part: pa.Table, wanted: Rows | None, end: EndReviewRows, names: "_CatalogueClasses"
+    job: Job,
+    chunk: int,
+    part: pa.Table,
+    wanted: Rows | None,
+    end: Mapping[int, ReviewReason],
+    names: "_CatalogueClasses",
 ) -> pa.Table:
     numbers = np.arange(part.num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
-    ended = pa.array(end.reasons_of(numbers), pa.string())
+    ended = pa.array(map(end.get, numbers.tolist()), pa.string())
     if wanted is None:
         mask = pc.or_(pc.equal(part.column("status"), Status.REVIEW), ended.is_valid())
     else:

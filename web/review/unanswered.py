@@ -84,7 +84,7 @@ def _doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
 
     Without a review for a model, the element is None. If only the photo's path is known, the element is an empty text.
     """
-    listed = [read_end_reviews(question).numbers for question in job.questions]
+    listed = [np.array(list(read_end_reviews(question)), np.int64) for question in job.questions]
     for chunk, key in sorted(job.part_keys().items()):
         parts = [question.part(chunk, key, ["status", "sha256"]) for question in job.questions]
         numbers = np.arange(parts[0].num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows

@@ -24,7 +24,7 @@ from web.responses import Problem, page, stored_page
 from web.state import State, WebState
 from web.watch_jobs import JobView
 from worker.job.job import QUESTIONS
-from worker.job.receipt import OF_QUESTIONS, PAGE_FILE, RECEIPT_FILE, REVIEW_FILE, groups_file
+from worker.job.receipt import PAGE_FILE, RECEIPT_FILE, REVIEW_FILE, QuestionsReceipt, groups_file
 from worker.request import Priority
 from worker.results.finish import RESULT_FILE
 
@@ -141,7 +141,7 @@ def job_page(request: Request, state: State, id: str) -> HTMLResponse:
         faults=_FAULT_WORDS,
         local=not state.runner.queued,
         corrections=any(state.reviews.store_of(one.job).path.is_file() for one in questions),
-        of_questions=OF_QUESTIONS,
+        of_questions=QuestionsReceipt.promise,
     )
 
 

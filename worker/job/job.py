@@ -69,28 +69,21 @@ class ModelPin(_Record):
     taxonomy: dict[str, str] | None = None
 
     @property
+    def is_promised(self) -> bool:
+        """Whether a precision is promised for some class."""
+        return self.precision is not None and not self.all_to_review
+
+    @property
     def rule(self) -> str:
         """What decides which rows are labeled, in a sentence."""
         return rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
 
 
-class Choice(_Record):
-    """Which of a question's two models labels; ``because``: how the submitted model's golden samples disagreed."""
-
-    variant: str
-    because: str = ""
-
-
 class Question(_Record):
-    """A model of the job, and the prefix of its columns.
-
-    ``fallback``, another variant of the bundle, labels the job if the golden samples of ``model`` disagree on the first
-    worker; None if ``--variant`` was given.
-    """
+    """A model of the job, and the prefix of its columns."""
 
     name: str
     model: ModelPin
-    fallback: ModelPin | None = None
 
 
 class JobSpec(_Record):
@@ -120,16 +113,6 @@ class JobSpec(_Record):
     needs_root: bool
     chunks_per_file: Annotated[int, Field(ge=1)] = CHUNKS_PER_FILE
     delimiter: str = ","
-
-    @property
-    def model(self) -> ModelPin:
-        """The submitted model, or the first of several."""
-        return self.questions[0].model
-
-    @property
-    def fallback(self) -> ModelPin | None:
-        """The fallback of :attr:`model`."""
-        return self.questions[0].fallback
 
     @property
     def named(self) -> bool:
@@ -197,7 +180,7 @@ def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) ->
 @lru_cache(maxsize=8)
 def _read_retry(storage: Storage, number: int, _job: str) -> Retry:
     """A retry's file; in the cache, ``_job``, an id, tells successive jobs in one folder apart."""
-    return Retry.model_validate_json(storage.read(_retry_key(number))).model_copy(update={"number": number})
+    return Retry.model_validate_json(storage.read(_retry_key(number)))
 
 
 def _retry_key(number: int) -> str:
@@ -242,25 +225,8 @@ class Job:
 
     @property
     def model(self) -> ModelPin:
-        """The model of all results: the submitted model, unless the job has chosen its fallback."""
-        fallback, choice = self.spec.fallback, self.choice
-        return fallback if fallback and choice and choice.variant == fallback.variant else self.spec.model
-
-    @property
-    def choice(self) -> Choice | None:
-        """The choice between two models; None before the choice, or if there is only one model."""
-        with suppress(FileNotFoundError):
-            return _read_choice(self.storage, self._choice_key) if self.spec.fallback else None
-        return None
-
-    def choose(self, pin: ModelPin, because: str = "") -> bool:
-        """Choose the job's model; False if a model was chosen before, perhaps the other one."""
-        data = Choice(variant=pin.variant, because=because).model_dump_json().encode()
-        return self.storage.commit(self._choice_key, data)
-
-    @property
-    def _choice_key(self) -> str:
-        return f"model/{self.spec.id}.choice.json"
+        """The model of all results, or of the first question."""
+        return self.spec.questions[0].model
 
     def chunk_images(self, chunk: int) -> list[str | None]:
         """Each row's image cell; bytes that are not UTF-8 become surrogates."""
@@ -418,15 +384,6 @@ def question_storage(storage: Storage, name: str) -> Storage:
 def rows_key(number: int) -> str:
     """Key of a file with rows."""
     return f"rows/{number:05d}.parquet"
-
-
-@lru_cache(maxsize=1024)
-def _read_choice(storage: Storage, key: str) -> Choice:
-    try:
-        return Choice.model_validate_json(storage.read(key))
-    except ValidationError as error:
-        msg = f"{key} in {storage.place} is damaged; submit the job again under another name."
-        raise JobError(msg) from error
 
 
 @lru_cache(maxsize=2)

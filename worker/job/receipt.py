@@ -4,7 +4,7 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, ClassVar, Final, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -44,26 +44,19 @@ class ErrorCount(_Record):
 
 
 class RunFigures(_Record):
-    """Figures of the last run that labelled rows; ``restarts`` counts processes that were replaced."""
+    """Figures of the last run that labelled rows."""
 
     images: int
     seconds: float
     workers: int
-    restarts: int
-
-    @property
-    def images_per_s(self) -> float:
-        """Rows a second; 0 for a run that had nothing left to do."""
-        return self.images / self.seconds if self.images and self.seconds else 0.0
 
 
 class WorkFigures(_Record):
-    """The work of all parts: rows by host, tries that died with their process, and the seconds of all processes."""
+    """The work of all parts: rows by host, the number of processes, and tries that died with their process."""
 
     hosts: dict[str, int]
     processes: int
     deaths: int
-    busy_s: float
 
 
 class GroupCounts(_Record):
@@ -117,7 +110,6 @@ class Drift(_Record):
     confidence_psi: float
     label_psi: float
     rows: int
-    reference_rows: int
     warning: str | None
     reference: ReferenceAnswers
     finding: str
@@ -283,7 +275,9 @@ class QuestionsReceipt(_WholeReceipt):
     ``by_status`` counts rows by the worst status of their questions, ``errors`` counts rows by their first error.
     """
 
-    promise: str
+    promise: ClassVar = (
+        "Each question has its own promise. How often several labels of a row are right together is not promised."
+    )
     questions: dict[str, Receipt]
 
     @property
@@ -297,9 +291,6 @@ class QuestionsReceipt(_WholeReceipt):
 
 JobReceipt = Receipt | QuestionsReceipt
 _Kind = TypeVar("_Kind", Receipt, QuestionsReceipt)
-OF_QUESTIONS: Final = (
-    "Each question has its own promise. How often several labels of a row are right together is not promised."
-)
 
 
 @dataclass(frozen=True)

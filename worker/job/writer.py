@@ -16,10 +16,9 @@ import pyarrow.parquet as pq
 
 from catalogue.catalogue import Catalogue, open_catalogue
 from catalogue.readers import JSON_FIELD
-from catalogue.urls import URL_OR_DATA, is_url, photo_cells
+from catalogue.urls import URL_OR_DATA, check_allow_hosts, checked_headers, is_url, photo_cells
 from catalogue.writers import with_checked_cells
 from models.errors import InputError, JobError
-from models.manifest import AUTO
 from models.preprocess import VERSION as PREPROCESS_VERSION
 from models.storage.storage import Storage
 from worker.job.job import CHUNKS_PER_FILE, JOB_FILE, Job, JobSpec, Question, rows_key
@@ -171,7 +170,7 @@ def _model_changes(before: Sequence[Question], after: Sequence[Question]) -> Ite
     if [(one.name, one.model.digest) for one in before] != [(one.name, one.model.digest) for one in after]:
         was, now = _models(before), _models(after)
         yield f"--model was {was}, is {now}" if was != now else "the model's files have changed"
-    elif (was := " ".join(map(_variant, before))) != (now := " ".join(map(_variant, after))):
+    elif (was := _variants(before)) != (now := _variants(after)):
         yield f"--variant was {was}, is {now}"
 
 
@@ -182,8 +181,8 @@ def _text(value: object) -> str:
     return text or "not given"
 
 
-def _variant(question: Question) -> str:
-    return AUTO if question.fallback else question.model.variant
+def _variants(questions: Iterable[Question]) -> str:
+    return " ".join(one.model.variant for one in questions)
 
 
 def _models(questions: Iterable[Question]) -> str:
@@ -259,6 +258,8 @@ def requested_catalogue(
     ``trees``: names of the questions whose models have a tree of labels, and so add more columns.
     """
     options = request.options
+    check_allow_hosts(options.allow_hosts or ())
+    checked_headers(options.headers or ())
     catalogue = rows or open_catalogue(
         request.source,
         options.image_column,

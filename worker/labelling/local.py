@@ -13,7 +13,6 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, closing
-from functools import partial
 from pathlib import Path
 from typing import Final, TextIO
 
@@ -22,7 +21,7 @@ from models.errors import DISK_FULL, ExitCode, HangtagError, JobError, system_wo
 from models.process import reuse_memory
 from models.storage.storage import FolderStorage
 from worker.job.job import Job, ModelPin, open_job, photos_of
-from worker.job.model import load_job_model, load_pinned
+from worker.job.model import load_pinned
 from worker.labelling.chunk import MAX_STRIKES, Finished, earlier_attempts
 from worker.labelling.earlier_results import open_earlier_results
 from worker.labelling.labeller import Labeller, QuestionModel
@@ -33,13 +32,12 @@ _PIECE: Final = 65_536
 
 def run_pool(
     job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
-) -> int:
-    """Label every chunk without a part, and call ``on_done`` with its number; returns how many processes died."""
+) -> None:
+    """Label every chunk without a part, and call ``on_done`` with its number."""
     strikes = _Strikes(job)
     greeting = json.dumps({"job": job.storage.place, "models": list(map(str, models)), "verified": verified})
     chunks, logs = map(str, job.missing_chunks()), job.storage.scratch / "logs"
     processes.run(chunks, lambda line, _: on_done(int(line)), strikes.count, greeting, logs)
-    return processes.deaths
 
 
 class _Strikes:
@@ -84,7 +82,7 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
             msg = f"Expected a job in {request['job']}, found none."
             raise JobError(msg)
         classifiers = [
-            load_job_model(question, partial(load_or_take, loaded, Path(model), request["verified"]))
+            load_or_take(loaded, Path(model), question.model, verified=request["verified"])
             for question, model in zip(job.questions, request["models"], strict=True)
         ]
         _serve(job, classifiers, replies)
@@ -101,7 +99,7 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
     return 0
 
 
-def load_or_take(loaded: Iterable[Classifier], path: Path, verified: bool, pin: ModelPin) -> Classifier:
+def load_or_take(loaded: Iterable[Classifier], path: Path, pin: ModelPin, *, verified: bool) -> Classifier:
     """A job's pinned model, taken from the ``loaded`` ones if it is among them."""
     for one in loaded:
         if (one.digest, one.metadata.variant) == (pin.digest, pin.variant):

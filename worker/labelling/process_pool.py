@@ -190,7 +190,6 @@ class ProcessPool:
         self._selector = selectors.DefaultSelector()
         self._started = 0
         self._false_starts = 0
-        self.deaths = 0
 
     def __enter__(self) -> Self:
         return self
@@ -290,7 +289,6 @@ class ProcessPool:
         status = child.process.wait()  # it has closed its stdout
         log = self._dismiss(child)
         if child.lines:
-            self.deaths += 1
             if self._on_death(Death(tuple(child.lines), status, log)):
                 self._waiting.extendleft(reversed(child.lines))
         else:

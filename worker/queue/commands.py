@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from models.options import ModelsOption, takes
+from models.options import JsonOption, ModelsOption, takes
 from models.process import usable_cores, use_own_temporary_folder
 from models.reference import models_given
 from worker.queue.options import (
     JobsOption,
-    JsonOption,
     QueueOptions,
     RedisOption,
     logs_json,

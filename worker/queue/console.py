@@ -15,7 +15,7 @@ from rich.text import Text
 from models.errors import HangtagError, JobError, StoppedError
 from models.terminal import Console, print_table, rate_text
 from models.text import number_of
-from worker.console import print_receipt, print_review, say_rule, unfound_words, unlabelled_words
+from worker.console import lead, print_receipt, print_review, unfound_words, unlabelled_words
 from worker.job.job import Job
 from worker.job.jobs import Jobs, open_jobs
 from worker.job.model import read_note
@@ -43,18 +43,19 @@ def submit_job(request: SubmitRequest, settings: QueueSettings, *, as_json: bool
     with open_control(settings) as control:
         control.check_redis()
         submitted = _submit_with_progress(request, control)
-        for question, one in zip(submitted.job.questions, submitted.models, strict=True):
-            say_rule(question.model, Console(stderr=True), one.source.path, question.name)
+        for one in submitted.models:
+            style = "" if one.question.model.is_promised else "yellow"
+            Console(stderr=True).say(lead(one.question.name) + one.rule, style)
+        words = submitted.words
         if as_json:
             Console().print_json(data=submitted.record)
         else:
             spec, what = submitted.job.spec, "Submitted" if submitted.new else "Was submitted before"
             size = f"{number_of(spec.rows, 'row')} in {number_of(spec.chunks, 'chunk')}"
             Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
-            for words in (*submitted.words, f"Watch it with: {_command('watch', submitted.name, settings)}"):
-                Console().say(words)
-        if submitted.unseen_words:
-            Console(stderr=True).say(submitted.unseen_words, "yellow")
+            words = (*words, f"Watch it with: {_command('watch', submitted.name, settings)}")
+        for line in words:
+            Console(stderr=as_json).say(line)
         _supply(control, submitted.name)
 
 
@@ -218,8 +219,6 @@ def _facts(job: Job, progress: JobProgress) -> Iterator[tuple[str, str]]:
         yield f"Model{of}", f"{model.reference} ({f'{named.words}, ' if named else ''}from {model.path})"
         if not progress.is_over:
             yield f"Rule{of}", model.rule
-        if question.choice and question.choice.because:
-            yield f"Variant{of}", f"{model.variant}, chosen on {question.choice.because}"
     yield "Submitted", f"{spec.created_at}, priority {spec.priority}"
     yield "Chunks", f"{spec.chunks:,} of {number_of(spec.chunk_rows, 'row')}"
     yield "Folder", job.storage.place

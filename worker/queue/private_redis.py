@@ -1,13 +1,14 @@
 """A temporary queue on this machine: a private Redis, and workers that take from it."""
 
 import os
+import re
 import shutil
 import signal
 import socket
 import subprocess
 import sysconfig
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -73,29 +74,29 @@ def redis_binary() -> str:
 class PrivateRedis:
     """A Redis server that runs during a ``with`` block; it can be killed and started again at the same port.
 
-    ``append_only`` keeps every answered write across a kill; with the option ``tls-cert-file`` it speaks TLS only.
+    ``options`` and ``program``, the words before them (else the server's binary), may be changed before a start.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        *,
-        append_only: bool = False,
-        options: Mapping[str, str] | None = None,
-        program: Sequence[str] = (),
-    ) -> None:
+    def __init__(self, folder: Path) -> None:
         self._folder = folder.absolute()  # the server changes to it before it opens its log
-        self.append_only = append_only
-        self._options = options or {}
-        self._program = program
+        self._log = self._folder / "redis.log"
         self._process: subprocess.Popen[bytes] | None = None
         with socket.create_server(("127.0.0.1", 0)) as listener:
             self.port: int = listener.getsockname()[1]
+        self.program: Sequence[str] = ()
+        self.options = {
+            "port": str(self.port),
+            "bind": "127.0.0.1",
+            "dir": str(self._folder),
+            "logfile": str(self._log),
+            "save": "",
+            "appendonly": "no",
+        }
 
     @property
     def url(self) -> str:
         """For ``--redis``."""
-        return f"{'rediss' if 'tls-cert-file' in self._options else 'redis'}://127.0.0.1:{self.port}/0"
+        return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int:
@@ -112,18 +113,12 @@ class PrivateRedis:
     def start(self) -> None:
         """Start the server, and wait until it takes connections."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        log, port = self._folder / "redis.log", str(self.port)
-        ports = {"port": "0", "tls-port": port} if "tls-cert-file" in self._options else {"port": port}
-        # With "everysec", the default, Redis answers before it writes while the disk is slow.
-        kept = {"appendonly": "yes", "appendfsync": "always"} if self.append_only else {"appendonly": "no"}
-        files = {"dir": str(self._folder), "save": "", "logfile": str(log), **kept}
-        options = {**ports, "bind": "127.0.0.1", **files, **self._options}
-        arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        command = [*(self._program or [redis_binary()]), *arguments]
+        arguments = [part for name, value in self.options.items() for part in (f"--{name}", value)]
+        command = [*(self.program or [redis_binary()]), *arguments]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if not self._becomes_ready(log):
+        if not self._becomes_ready():
             self.kill()
-            msg = f"Expected redis-server to answer at port {self.port}, but it did not; see {log}."
+            msg = f"Expected redis-server to answer at port {self.port}, but it did not; see {self._log}."
             raise JobError(msg)
 
     def kill(self) -> None:
@@ -136,12 +131,12 @@ class PrivateRedis:
             self._process.wait()
             self._process = None
 
-    def _becomes_ready(self, log: Path) -> bool:
+    def _becomes_ready(self) -> bool:
         """Whether the server's log says that it is ready; a client would need a user and certificates to ask it."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
-            lines = log.read_text(encoding="utf-8", errors="replace").splitlines() if log.is_file() else []
-            if any(line.startswith(f"{self.pid}:") and "Ready to accept connections" in line for line in lines):
+            text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.is_file() else ""
+            if re.search(f"^{self.pid}:.*Ready to accept connections", text, re.MULTILINE):
                 return True
             time.sleep(0.02)
         return False

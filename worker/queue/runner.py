@@ -9,7 +9,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -22,7 +22,7 @@ from models.storage.storage import open_storage
 from models.text import one_line
 from worker.job.job import CANCELLED, Job, ModelPin, photos_of
 from worker.job.jobs import BundleStore, Jobs
-from worker.job.model import load_job_model, load_pinned
+from worker.job.model import load_pinned
 from worker.job.parts import Status
 from worker.labelling.chunk import MAX_STRIKES, Finished, attempt_on, earlier_attempts, forget_attempts, is_done
 from worker.labelling.earlier_results import EarlierResults, open_earlier_results
@@ -115,7 +115,7 @@ class Runner:
         if chunk >= job.spec.chunks or is_done(job, chunk):  # the message is of an earlier job, or is late
             return
         _check_deaths(job, chunk)
-        models = self._models.of(job, name)
+        models = self._models.of(job)
 
         def finished(done: Finished) -> None:
             leases.end(done.chunk)
@@ -281,14 +281,10 @@ class LoadedModels:
         self._needed = 0
         self._loaded: dict[tuple[str, str, float | None, float | None], Classifier] = {}
 
-    def of(self, job: Job, name: str) -> list[Classifier]:
-        """The model of each of a job's questions; see :func:`worker.job.model.load_job_model`."""
-
-        def report(question: Job, why: str) -> None:
-            log_event("fallback_chosen", logging.WARNING, job=name, model=question.model.reference, error=why)
-
+    def of(self, job: Job) -> list[Classifier]:
+        """The model of each of a job's questions."""
         self._needed = len(job.questions)
-        return [load_job_model(question, self.get, partial(report, question)) for question in job.questions]
+        return [self.get(question.model) for question in job.questions]
 
     def get(self, pin: ModelPin) -> Classifier:
         """The pinned model; if too many are kept, the least recently used one is dropped."""

@@ -1,7 +1,7 @@
 """Write a catalogue into the folder of jobs, for workers to label."""
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import chain
@@ -12,14 +12,12 @@ import pyarrow as pa
 
 from catalogue.catalogue import Catalogue
 from catalogue.photo import FAULTS, DownloadLimits, PhotoLocator
-from catalogue.urls import SHOWN, Target, check_allow_hosts, checked_headers, is_url, stem_of
-from models.bundle import read_manifest
+from catalogue.urls import SHOWN, Target, is_url, stem_of
 from models.errors import ImageError, ImageFault, InputError, JobError
-from models.manifest import AUTO
 from models.reference import resolve_model
 from worker.job.job import Job, Question, question_storage
 from worker.job.jobs import Jobs, check_name
-from worker.job.model import JobModel, fallback_pin, moved_words, note_models, verified_pin
+from worker.job.model import JobModel, moved_words, note_models, verified_model
 from worker.job.writer import create_job, differences, requested_catalogue
 from worker.labelling.earlier_results import carry_over, check_done, terms_of
 from worker.queue.settings import TIME_LIMIT_S
@@ -45,7 +43,6 @@ class Submitted:
     new: bool
     models: tuple[JobModel, ...]
     words: tuple[str, ...]
-    unseen_words: str = ""
 
     @property
     def record(self) -> dict[str, object]:
@@ -65,22 +62,22 @@ def submit(
     """Write a job: its model, rows in chunks, and then ``job.json``; ``catalogue`` replaces the request's source."""
     name, options = request.name, request.options
     check_name(name)
-    check_allow_hosts(options.allow_hosts or ())
-    checked_headers(options.headers or ())
     previous, earlier = _previous_job(request, jobs), jobs.get(name)
-    words, unseen_words = list[str](), ""
-    models = tuple(_verified(request, question, earlier, words.append) for question in request.models)
+    models = tuple(
+        verified_model(question, resolve_model(model, options.registry), options)[0]
+        for question, model in request.models.items()
+    )
     questions = [one.question for one in models]
     trees = [question.name for question in questions if question.model.taxonomy]
     rows, options = requested_catalogue(request, ".parquet", trees, catalogue, confined=True)
     if earlier is None:
-        rows, unseen_words = _with_photos(rows)
+        rows = _with_photos(rows)
     rows = replace(rows, batches=_counted(rows.batches, on_rows))
     for one in models:
         jobs.bundles.put(one.source.path, one.question.model.digest)
     if earlier is None:
-        words = [*words, rows.column_words, *(_carry_over(previous, request, jobs, questions) if previous else ())]
-        size = chunk_rows(options.timeout_s, options.per_host, decodings_of([one.source.path for one in models]))
+        words = [rows.column_words, *(_carry_over(previous, request, jobs, questions) if previous else ())]
+        size = chunk_rows(options.timeout_s, options.per_host, len(models))
         storage = jobs.storage(name)
         note_models(storage, models)
         job = create_job(storage, rows, questions, options, size, request.priority, confined=True)
@@ -93,7 +90,7 @@ def submit(
         if (options.headers or []) != (earlier.spec.options.headers or []):
             words += ["The job keeps its first --header; pass another --job to send this one."]
     sentences = tuple(filter(None, (*(one.source.words for one in models), *words, *rows.remarks)))
-    return Submitted(name, job, earlier is None, models, sentences, unseen_words)
+    return Submitted(name, job, earlier is None, models, sentences)
 
 
 def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
@@ -107,29 +104,20 @@ def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
     return previous
 
 
-def _verified(request: SubmitRequest, question: str, earlier: Job | None, say: Callable[[str], None]) -> JobModel:
-    source = resolve_model(request.models[question], request.options.registry)
-    pin = verified_pin(source.path, request.options, say)
-    fallback = fallback_pin(source.path, pin, request.options)
-    before = earlier.question(question) if earlier else None
-    if before and request.options.variant == AUTO and before.spec.model.digest == pin.digest:
-        pin, fallback = before.spec.model, before.spec.fallback
-    return JobModel(Question(name=question, model=pin, fallback=fallback), source)
-
-
-def _with_photos(catalogue: Catalogue) -> tuple[Catalogue, str]:
-    """The catalogue, and a sentence if its image root is an empty folder. Raises InputError if no photo is found."""
+def _with_photos(catalogue: Catalogue) -> Catalogue:
+    """The catalogue, with a remark if its image root is an empty folder. Raises InputError if no photo is found."""
     if is_url(catalogue.image_root):
-        return catalogue, ""
+        return catalogue
     root, column = Path(catalogue.image_root), catalogue.image_column
     if _is_empty(root):
         words = f"The photos could not be looked at from here: {root} is empty. Workers must have the photos there."
-        return catalogue, words
+        catalogue.remarks.append(words)
+        return catalogue
     places, held = PhotoLocator(catalogue.image_root, confined=True), list[pa.RecordBatch]()
     for batch in catalogue.batches:
         held.append(batch)
         if not all(_is_missing(places, cell) for cell in _cells(catalogue, batch)):
-            return replace(catalogue, batches=chain(held, catalogue.batches)), ""
+            return replace(catalogue, batches=chain(held, catalogue.batches))
         if sum(one.nbytes for one in held) > _HELD_BYTES:
             break
     missing = next((cell for batch in held for cell in _cells(catalogue, batch) if cell and cell.strip()), "")
@@ -181,18 +169,10 @@ def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, questions: It
         yield f"{question.name}: {words}" if question.name else words
 
 
-def decodings_of(models: Sequence[Path]) -> int:
-    """How often a photo may be decoded, and time out: once for all models with the same preprocessing.
-
-    The preprocessing of a lone file is unknown here, so each lone file counts.
-    """
-    return len({read_manifest(model).manifest.preprocess if model.is_dir() else model for model in models})
-
-
-def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1) -> int:
+def chunk_rows(timeout_s: float, per_host: int | None = None, models: int = 1) -> int:
     """How many rows a chunk has: it must end within a task's time limit even if all of its photos time out."""
     limits = DownloadLimits()
-    decode_s = decodings * (_TRIES * timeout_s + _START_S)
+    decode_s = models * (_TRIES * timeout_s + _START_S)
     download_s = limits.total_s / (per_host or limits.per_host)  # photos are decoded while their host sends others
     return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / max(decode_s, download_s))))
 

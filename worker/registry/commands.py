@@ -6,13 +6,12 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from models.options import RegistryOption
+from models.options import JsonOption, RegistryOption
 from models.reference import DEFAULT_REGISTRY
 
 if TYPE_CHECKING:
     from models.registry.registry import Registry
 
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON instead of text or a table.")]
 WhyOption = Annotated[str, typer.Option(metavar="TEXT", help="The reason, for the history.", show_default=False)]
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="The model's name, as hangtag models shows it.")]
 VersionArgument = Annotated[

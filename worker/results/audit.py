@@ -57,7 +57,8 @@ def audit_sample(job: Job, rows: int) -> list[AuditRow]:
 
 def _drawn(job: Job, rows: int) -> list[int]:
     seed = np.uint64(int.from_bytes(hashlib.sha256(job.spec.id.encode()).digest()[:8]))
-    doubtful = read_end_reviews(job).numbers.astype(np.uint64) + np.uint64(1)
+    ended = read_end_reviews(job)
+    doubtful = np.fromiter(ended, np.uint64, len(ended)) + np.uint64(1)
     kept = np.empty(0, np.uint64)
     for chunk, key in sorted(job.part_keys().items()):
         part = job.part(chunk, key, ["status"])

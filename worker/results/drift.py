@@ -53,7 +53,6 @@ def measure_drift(
         confidence_psi=round(psi(*confidences), 4),
         label_psi=round(psi(*labels), 4),
         rows=actual.photos,
-        reference_rows=reference.photos,
         warning=warning if large else None,
         finding=finding,
         reference=ReferenceAnswers(**{name: getattr(reference, name) for name in ReferenceAnswers.model_fields}),

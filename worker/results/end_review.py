@@ -221,33 +221,15 @@ def shown_pictures(job: Job, review: EndReview) -> tuple[RepeatedPicture, ...]:
     )
 
 
-@dataclass(frozen=True)
-class EndReviewRows:
-    """Rows that went to review at the end of a job: their numbers, from 0, and the reasons, which parts lack."""
-
-    numbers: npt.NDArray[np.int64]
-    reasons: npt.NDArray[np.object_]
-
-    def reasons_of(self, numbers: npt.NDArray[np.int64]) -> npt.NDArray[np.object_]:
-        """The reason of each row; None for other rows."""
-        places = np.searchsorted(self.numbers, numbers).clip(max=max(0, len(self.numbers) - 1))
-        reasons = np.full(len(numbers), None, dtype=object)
-        if len(self.numbers):
-            here = self.numbers[places] == numbers
-            reasons[here] = self.reasons[places[here]]
-        return reasons
-
-
-def read_end_reviews(job: Job) -> EndReviewRows:
-    """Read these rows from ``review.csv`` of a finished job, in ascending order."""
+def read_end_reviews(job: Job) -> dict[int, ReviewReason]:
+    """Rows of a finished job that went to review at its end: number, from 0 → reason. Parts lack these reasons."""
     receipt, prefix = finished_receipt(job), job.spec.options.prefix
-    tables = [pa.table({"row": pa.array([], pa.int64()), "reason": pa.array([], pa.string())})]
+    found: dict[int, ReviewReason] = {}
     if receipt and not _END_REASONS.isdisjoint(receipt.review_reasons):
+        ended = pa.array(sorted(_END_REASONS), pa.string())
         with scratch_folder(job.storage) as folder:
             for batch in read_delimited(job.storage.local(REVIEW_FILE, folder)).batches:
-                rows, reasons = (batch.column(prefix + name) for name in ("row", "reason"))
-                table = pa.table({"row": rows.cast(pa.int64()), "reason": reasons.cast(pa.string())})
-                tables.append(table.filter(pc.is_in(reasons, value_set=pa.array(sorted(_END_REASONS), pa.string()))))
-    listed = pa.concat_tables(tables).sort_by("row")
-    reasons = np.array(listed.column("reason").to_pylist(), dtype=object)
-    return EndReviewRows(listed.column("row").to_numpy() - 1, reasons)
+                chosen = batch.filter(pc.is_in(batch.column(f"{prefix}reason"), value_set=ended))
+                rows, reasons = (chosen.column(prefix + name).to_pylist() for name in ("row", "reason"))
+                found |= {int(row) - 1: ReviewReason(reason) for row, reason in zip(rows, reasons, strict=True)}
+    return found

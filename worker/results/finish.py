@@ -82,14 +82,13 @@ def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
     """The figures of the whole job, or of its latest retry alone."""
     written = {f"parts/{entry.name}": entry.modified for entry in job.storage.entries("parts")}
     keys = [part_key(chunk, retry.number) for chunk in retry.chunks]
-    works = [read_work(job.storage, key) for key in keys]
+    workers = {read_work(job.storage, key).worker for key in keys} or tally.processes
     first = min(keys or [part_key(chunk) for chunk in range(job.spec.chunks)], key=written.__getitem__)
     begun = started_at(job, retry, written[first], read_work(job.storage, first).seconds)
     return RunFigures(
         images=retry.rows or job.spec.rows,
         seconds=round(max(0.001, max(written.values()) - begun), 3),
-        workers=len({work.worker for work in works} or tally.processes),
-        restarts=sum(work.deaths for work in works) if works else tally.deaths,
+        workers=len(workers),
     )
 
 

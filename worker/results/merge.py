@@ -165,7 +165,7 @@ def merge_job(job: Job, output: Path, folder: Path) -> "tuple[Tally, list[Questi
         for own in folders if job.spec.named else ():
             own.mkdir()
         reviews = find_end_reviews(job)
-        stores = _gather_votes(job, folders, reviews, files)
+        stores = _gather_votes(job, folder, reviews, files)
         products = groups_file(output)
         lists = zip(job.questions, folders, reviews, stores, strict=True)
         merges = [QuestionMerge(*each, products, files) for each in lists]
@@ -217,21 +217,26 @@ def _images(question: Job, batch: Batch, rows: pa.Array) -> list[str | None]:
 
 
 def _gather_votes(
-    job: Job, folders: Sequence[Path], reviews: Sequence[EndReview], files: ExitStack
+    job: Job, folder: Path, reviews: Sequence[EndReview], files: ExitStack
 ) -> Sequence[ProductStore | None]:
     """The votes of all rows, for each question; None without a group column."""
     column = job.spec.options.group_column
     if column is None:
-        return [None] * len(folders)
-    stores = [
-        ProductStore(files.enter_context(scratch_database(folder)), question.model.taxonomy or {})
-        for folder, question in zip(folders, job.questions, strict=True)
-    ]
+        return [None] * len(reviews)
+    stores = product_stores(job, folder, files)
     for batch in job.batches(VOTES, [column]):
         names = product_names(batch.rows, column)
         for store, end, part in zip(stores, reviews, batch.answers, strict=True):
             store.add(end.apply(part), names)
     return stores
+
+
+def product_stores(job: Job, folder: Path, files: ExitStack) -> list[ProductStore]:
+    """An empty store of products for each question, until ``files`` closes."""
+    return [
+        ProductStore(files.enter_context(scratch_database(folder)), question.model.taxonomy or {})
+        for question in job.questions
+    ]
 
 
 @contextmanager

@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 import pyarrow as pa
 
 from models.errors import JobError
-from models.terminal import FIRST_RATE_S
 from worker.job.job import Job
 from worker.job.parts import Status, latest_parts, part_key, read_work
 from worker.job.receipt import job_receipt, started_at
@@ -31,9 +30,9 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class JobProgress:
-    """A job's progress: ``done`` rows include failed ones; rates are rows a second.
+    """A job's progress: ``done`` rows include failed ones.
 
-    ``recent_rate``: in the last minute. ``reason``: why a failed job cannot be merged.
+    ``rate``: rows a second in the last minute. ``reason``: why a failed job cannot be merged.
     """
 
     state: JobState
@@ -42,13 +41,12 @@ class JobProgress:
     failed: int
     deaths: int
     rate: float
-    recent_rate: float
     reason: str = ""
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds left at the rate of the last minute; None if it is 0, or all rows are done."""
-        return (self.rows - self.done) / self.recent_rate if self.recent_rate and self.done < self.rows else None
+        """Seconds left at this rate; None if it is 0, or all rows are done."""
+        return (self.rows - self.done) / self.rate if self.rate and self.done < self.rows else None
 
     @property
     def is_over(self) -> bool:
@@ -82,7 +80,7 @@ class ProgressReader:
         receipt = job_receipt(job)
         if receipt:
             failed = receipt.by_status[Status.FAILED]
-            return JobProgress(JobState.FINISHED, receipt.rows, receipt.rows, failed, receipt.work.deaths, 0.0, 0.0)
+            return JobProgress(JobState.FINISHED, receipt.rows, receipt.rows, failed, receipt.work.deaths, 0.0)
         written = {entry.name: entry.modified for entry in job.home.entries("parts")}
         latest = latest_parts(written)
         keys = {chunk: part_key(chunk, retry) for chunk, retry in latest.items()}
@@ -91,25 +89,21 @@ class ProgressReader:
             self._parts |= zip(new, threads.map(self._part, new), strict=True)
         retry = job.retry()
         missing = job.missing_from(latest, retry)
-        parts = [self._parts[keys[chunk]] for chunk in keys.keys() - missing]
-        moments = {chunk: written[key.removeprefix("parts/")] for chunk, key in keys.items()}
-        recent = self._recent(moments)
-        first = min((chunk for chunk in keys if latest[chunk] == retry.number), key=moments.__getitem__, default=None)
+        done = keys.keys() - missing
+        parts = [self._parts[keys[chunk]] for chunk in done]
+        moments = {chunk: written[keys[chunk].removeprefix("parts/")] for chunk in done}
+        first = min((chunk for chunk in done if latest[chunk] == retry.number), key=moments.__getitem__, default=None)
         begun = None if first is None else started_at(job, retry, moments[first], self._parts[keys[first]].seconds)
-        state, reason = JobState.RUNNING if recent else JobState.WAITING, ""
+        rate = self._rate(moments, begun)
+        state, reason = JobState.RUNNING if rate else JobState.WAITING, ""
         if job.cancelled:
-            reason, recent = job.failure, 0.0
+            reason, rate = job.failure, 0.0
             state = JobState.FAILED if reason else JobState.CANCELLED
         elif not missing:
             state = JobState.MERGING
-        done = job.spec.rows - sum(map(job.rows_in_chunk, missing))
-        rated = float(done)  # rows done of the job, or of its latest retry
-        if retry.chunks:
-            rated = retry.rows * len(retry.chunks.difference(missing)) / len(retry.chunks)
+        rows = sum(map(job.rows_in_chunk, done))
         failed, deaths = sum(part.failed for part in parts), sum(part.deaths for part in parts)
-        seconds = time.time() - begun if begun and recent else 0.0
-        rate = rated / seconds if seconds >= FIRST_RATE_S else 0.0
-        return JobProgress(state, job.spec.rows, done, failed, deaths, rate, recent, reason)
+        return JobProgress(state, job.spec.rows, rows, failed, deaths, rate, reason)
 
     def _part(self, key: str) -> _Part:
         try:
@@ -120,11 +114,9 @@ class ProgressReader:
             return _Part(0, 0, 0.0)
         return _Part(work.failed, work.deaths, work.seconds)
 
-    def _recent(self, written: dict[int, float]) -> float:
-        """Rows a second in the parts of the last minute, or since the first of them."""
+    def _rate(self, written: dict[int, float], begun: float | None) -> float:
+        """Rows a second in the parts of the last minute, or since the first chunk was begun."""
         now = time.time()
-        recent = sorted((modified, chunk) for chunk, modified in written.items() if modified > now - _RECENT_S)
-        if not recent:
-            return 0.0
-        since = now - _RECENT_S if len(recent) < len(written) else recent[0][0] - 1.0
-        return sum(self._job.rows_in_chunk(chunk) for _, chunk in recent) / max(1.0, now - since)  # clocks differ
+        since = max(now - _RECENT_S, begun or 0.0)
+        rows = sum(self._job.rows_in_chunk(chunk) for chunk, modified in written.items() if modified >= since)
+        return rows / max(1.0, now - since)  # clocks differ

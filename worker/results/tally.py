@@ -21,7 +21,6 @@ from worker.job.job import Job, images_at, shown_cell
 from worker.job.model import read_note
 from worker.job.parts import PART_SCHEMA, PartRow, PhotoWork, Status, part_work, with_leaves
 from worker.job.receipt import (
-    OF_QUESTIONS,
     REVIEW_FILE,
     ClassMix,
     ErrorCount,
@@ -146,7 +145,6 @@ class Tally:
     hosts: Counter[str] = field(default_factory=Counter)
     processes: set[str] = field(default_factory=set)
     deaths: int = 0
-    busy_s: float = 0.0
     photos: Counter[str] = field(default_factory=Counter)
     distinct: DistinctPhotos = field(default_factory=DistinctPhotos)
     least_sure: LeastSure = field(default_factory=LeastSure)
@@ -161,7 +159,6 @@ class Tally:
             self.hosts[work.worker.rpartition(":")[0]] += work.rows
             self.processes.add(work.worker)
             self.deaths += work.deaths
-            self.busy_s += work.seconds
             self.photos.update(work.photos.model_dump())
         labeled = pc.equal(part.column("status"), Status.LABELED)
         _count(self.by_status, part.column("status"))
@@ -240,14 +237,13 @@ class Tally:
         self, job: Job, output: str, run: RunFigures, retry: int, questions: dict[str, Receipt]
     ) -> QuestionsReceipt:
         """The receipt of a merged job with named models."""
-        common = self._common(job, output, run, retry)
-        return QuestionsReceipt(**common, promise=OF_QUESTIONS, questions=questions)
+        return QuestionsReceipt(**self._common(job, output, run, retry), questions=questions)
 
     def _common(self, job: Job, output: str, run: RunFigures, retry: int) -> dict[str, Any]:
         kinds = sorted(self.errors, key=lambda kind: (kind == ImageFault.EMPTY_CELL, -self.errors[kind]))
         errors = {kind: ErrorCount(count=self.errors[kind], examples=tuple(self.examples[kind])) for kind in kinds}
         unread = sum(self.errors[fault] for fault in (ImageFault.MISSING, ImageFault.REFUSED, ImageFault.EMPTY_CELL))
-        hosts, busy_s = dict(self.hosts.most_common()), round(self.busy_s, 1)
+        hosts = dict(self.hosts.most_common())
         return {
             "job": job.spec.id,
             "source": job.spec.source,
@@ -258,9 +254,9 @@ class Tally:
             "errors": errors,
             "left_out": job.spec.left_out,
             "retry": retry,
-            "work": WorkFigures(hosts=hosts, processes=len(self.processes), deaths=self.deaths, busy_s=busy_s),
+            "work": WorkFigures(hosts=hosts, processes=len(self.processes), deaths=self.deaths),
             "run": run,
-            "images_per_s": 0.0 if unread >= run.images else round(run.images_per_s, 1),
+            "images_per_s": 0.0 if unread >= run.images else round(run.images / run.seconds, 1),
             "photos": PhotoWork.model_validate({name: round(value, 1) for name, value in self.photos.items()}),
         }
 

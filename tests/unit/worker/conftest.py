@@ -13,12 +13,11 @@ from PIL import Image, ImageFile
 from catalogue.catalogue import open_catalogue
 from models.errors import ImageError, ImageFault
 from models.storage.storage import FolderStorage
-from tests.photo_jobs import PAPER_PIN, only_question
+from tests.photo_jobs import PAPER_PIN, only_question, verified_pin
 from tests.row_results import RowResult, failed_row, part_bytes
 from tests.unit.worker.answers import PHOTO, photo
 from worker.job.job import Job
 from worker.job.jobs import Jobs
-from worker.job.model import verified_pin
 from worker.job.parts import Status, part_key
 from worker.job.writer import create_job
 from worker.request import JobOptions, Priority

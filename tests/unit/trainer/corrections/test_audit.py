@@ -82,7 +82,7 @@ def test_the_promise_is_measured_on_the_answered_rows(tmp_path: Path, store: Cor
 
 def test_a_label_above_what_reviewers_say_is_right(tmp_path: Path, store: CorrectionStore) -> None:
     job = finished(tmp_path, many(40, wrong=40)).job
-    pin = job.spec.model.model_copy(update={"taxonomy": {"sandals": "boots", "hats": "worn"}})
+    pin = job.model.model_copy(update={"taxonomy": {"sandals": "boots", "hats": "worn"}})
     in_tree = replace(job, spec=job.spec.model_copy(update={"questions": (Question(name="", model=pin),)}))
     sample = audit_sample(job, 10)
     for row, label in zip(sample, ("boots", "sandals", "hats"), strict=False):

@@ -14,8 +14,9 @@ from models.classifier import load
 from models.errors import ImageError, JobError
 from tests.row_results import RowResult, results_table
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
-from worker.catalogue_diff import SampleOptions, diff_catalogue, row_labels
+from worker.catalogue_diff import diff_catalogue, row_labels
 from worker.job.parts import Status
+from worker.request import JobOptions
 
 PLUGINS = Path(__file__).parents[3] / "plugins"
 BROKEN = {"broken.jpg": b"no photo", "boom.jpg": b"BOOM"}
@@ -23,13 +24,13 @@ KILLED = """
 import sys
 from pathlib import Path
 from worker.catalogue_diff import diff_catalogue
-from worker.catalogue_diff import SampleOptions
+from worker.request import JobOptions
 
 def advance(what, done, total):
     print(what, done, total, flush=True)
 
 before, after, source, folder = sys.argv[1:]
-diff_catalogue(Path(before), Path(after), source, Path(folder), 300, SampleOptions(workers=1), advance)
+diff_catalogue(Path(before), Path(after), source, Path(folder), 300, JobOptions(), {}, advance)
 """
 
 
@@ -83,7 +84,7 @@ def first_parts(folder: Path) -> dict[Path, int]:
 def test_rows_whose_label_changes_are_counted_and_shown(
     shop: Path, tmp_path: Path, bundle: Path, other_bundle: Path
 ) -> None:
-    figures = diff_catalogue(bundle, other_bundle, str(shop), tmp_path / "diff", 300, SampleOptions(workers=1), silent)
+    figures = diff_catalogue(bundle, other_bundle, str(shop), tmp_path / "diff", 300, JobOptions(), {}, silent)
     old, new = said(bundle, shop), said(other_bundle, shop)
     flows = Counter((old[row], new[row]) for row in old if old[row] != new[row])
     assert flows, "two networks that agree on every photo test nothing"
@@ -106,8 +107,8 @@ def test_photos_from_elsewhere_come_once_for_both_models(
         server.answers["/gone.jpg"] = [Answer(status=404)]
         cells = [*(server.url(path) for path in server.answers), str(photos[0])]
         (tmp_path / "urls.txt").write_text("".join(f"{cell}\n" for cell in cells))
-        options = SampleOptions(allow_hosts=(server.host,), workers=1)
-        asked = (bundle, other_bundle, str(tmp_path / "urls.txt"), tmp_path / "diff", 300, options, silent)
+        options = JobOptions(allow_hosts=[server.host])
+        asked = (bundle, other_bundle, str(tmp_path / "urls.txt"), tmp_path / "diff", 300, options, {}, silent)
         figures = diff_catalogue(*asked)
         assert (figures.rows, figures.failed) == (9, 1)
         assert sorted(path for path, _ in server.asked) == sorted(server.answers)
@@ -122,17 +123,17 @@ def test_a_host_that_is_gone_is_no_catalogue_without_changes(tmp_path: Path, bun
         server.answers["/a.jpg"] = [Answer(status=404)]
         source = tmp_path / "urls.txt"
         source.write_text(f"{server.url('/a.jpg')}\n")
-        options = SampleOptions(allow_hosts=(server.host,), workers=1)
+        options = JobOptions(allow_hosts=[server.host])
         for _ in range(2):
             with pytest.raises(JobError, match="none could be fetched"):
-                diff_catalogue(bundle, bundle, str(source), tmp_path / "diff", 300, options, silent)
+                diff_catalogue(bundle, bundle, str(source), tmp_path / "diff", 300, options, {}, silent)
         assert len(server.asked) == 2, "a failure is not kept"
 
 
 def test_photos_that_are_all_gone_are_no_catalogue_without_changes_either(tmp_path: Path, bundle: Path) -> None:
     source = tmp_path / "names.txt"
     source.write_text("a.png\nb.png\n")
-    asked = (bundle, bundle, str(source), tmp_path / "diff", 300, SampleOptions(workers=1), silent)
+    asked = (bundle, bundle, str(source), tmp_path / "diff", 300, JobOptions(), {}, silent)
     with pytest.raises(JobError, match=r"a\.png"):
         diff_catalogue(*asked)
     for name in ("a.png", "b.png"):
@@ -154,8 +155,8 @@ def test_a_comparison_that_is_killed_goes_on(shop: Path, tmp_path: Path, bundle:
     assert process.returncode == -signal.SIGKILL
     labels = first_parts(folder)
     assert labels, "a chunk is done"
-    options = SampleOptions(workers=1)
-    figures = diff_catalogue(bundle, other_bundle, str(shop), folder, 300, options, silent)
+    options = JobOptions()
+    figures = diff_catalogue(bundle, other_bundle, str(shop), folder, 300, options, {}, silent)
     assert labels.items() <= first_parts(folder).items(), "what was done is kept"
-    untouched = diff_catalogue(bundle, other_bundle, str(shop), tmp_path / "again", 300, options, silent)
+    untouched = diff_catalogue(bundle, other_bundle, str(shop), tmp_path / "again", 300, options, {}, silent)
     assert figures == untouched

@@ -1,9 +1,11 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from worker.catalogue_diff import SampleOptions, draw_sample
+from worker.catalogue_diff import _reservoir, draw_sample
+from worker.request import JobOptions
 
 
 @pytest.fixture
@@ -14,24 +16,21 @@ def names(tmp_path: Path) -> Path:
     return file
 
 
-def drawn(source: Path, folder: Path, rows: int, **options: object) -> list[tuple[int, str]]:
-    sample = draw_sample(str(source), folder, rows, SampleOptions(**options))
-    return list(zip(*(sample.table.column(name).to_pylist() for name in ("row", "image")), strict=True))
-
-
-def test_the_same_seed_draws_the_same_rows_and_another_others(names: Path, tmp_path: Path) -> None:
-    rows = drawn(names, tmp_path / "a", 100)
-    assert rows == drawn(names, tmp_path / "b", 100)
-    assert rows != drawn(names, tmp_path / "c", 100, seed=1)
-    assert all(image == f"{row}.jpg" for row, image in rows)
+def test_drawn_rows_are_in_order_and_drawn_once(names: Path, tmp_path: Path) -> None:
+    first, again = (draw_sample(str(names), tmp_path / name, 100, JobOptions()) for name in "ab")
+    assert first.table == again.table
+    rows = first.table.column("row").to_pylist()
     assert rows == sorted(set(rows))
     assert len(rows) == 100
+    assert first.table.column("image").to_pylist() == [f"{row}.jpg" for row in rows]
 
 
-def test_every_row_is_as_likely_as_any_other(names: Path, tmp_path: Path) -> None:
-    counts = np.zeros(10)
+def test_every_row_is_as_likely_as_any_other() -> None:
+    columns, counts = [pa.array(map(str, range(start, start + 500))) for start in range(0, 10_000, 500)], np.zeros(10)
     for seed in range(5):
-        rows = np.array([row for row, _ in drawn(names, tmp_path / str(seed), 2000, seed=seed)])
-        counts += np.histogram(rows, 10, (1, 10_001))[0]
+        drawn, rows_in_source = _reservoir(columns, 2000, np.random.default_rng(seed), None)
+        assert rows_in_source == 10_000
+        assert all(cell == str(row) for row, cell in drawn)
+        counts += np.histogram([row for row, _ in drawn], 10, (0, 10_000))[0]
     assert counts.sum() == 10_000
     assert np.all(np.abs(counts - 1000) < 5 * np.sqrt(1000)), counts

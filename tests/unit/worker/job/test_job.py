@@ -1,4 +1,4 @@
-"""A job's folder: its record, retries, parts, the choice between two models."""
+"""A job's folder: its record, retries, parts."""
 
 import json
 import os
@@ -14,7 +14,6 @@ from models.errors import JobError
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import PAPER_PIN, only_question
 from worker.job.job import (
-    Choice,
     Job,
     JobSpec,
     Question,
@@ -26,12 +25,11 @@ from worker.job.job import (
 from worker.job.writer import create_job
 from worker.request import JobOptions, Priority
 
-INT8 = PAPER_PIN.model_copy(update={"variant": "int8"})
 SPEC = JobSpec(
     id="0123456789ab", created_at="2026-11-21T05:00:00.000+00:00", source="/srv/products.csv", image_column="image",
     image_root="/srv", rows=300, chunk_rows=256, chunks=2, rows_digest="b" * 64, left_out={".heic": 2},
     priority=Priority.HIGH, preprocess_version="1",
-    questions=only_question(PAPER_PIN, INT8),
+    questions=only_question(PAPER_PIN),
     options=JobOptions(prefix="ht_", top_k=5, timeout_s=2.5, allow_hosts=["a:1"]),
     confined=True, needs_root=True,
 )  # fmt: skip
@@ -45,7 +43,7 @@ JOB = {
     "chunk_rows": 256, "chunks": 2, "rows_digest": "b" * 64, "left_out": {".heic": 2},
     "priority": "high", "preprocess_version": "1",
     "questions": [
-        {"name": "", "model": MODEL, "fallback": {**MODEL, "variant": "int8"}},
+        {"name": "", "model": MODEL},
     ],
     "options": {
         "image_column": None, "image_root": None,
@@ -58,10 +56,10 @@ JOB = {
 }  # fmt: skip
 
 
-def made(folder: Path, rows: int = 1, *, chunk_rows: int = 16, **models: object) -> Job:
+def made(folder: Path, rows: int = 1, *, chunk_rows: int = 16) -> Job:
     (folder / "a.txt").write_text("".join(f"{row}.jpg\n" for row in range(rows)))
-    questions = only_question(**models)
-    return create_job(FolderStorage(folder / "job"), open_catalogue(folder / "a.txt"), questions, chunk_rows=chunk_rows)
+    catalogue = open_catalogue(folder / "a.txt")
+    return create_job(FolderStorage(folder / "job"), catalogue, only_question(), chunk_rows=chunk_rows)
 
 
 def test_the_format_on_disk_is_this_one(tmp_path: Path) -> None:
@@ -80,40 +78,25 @@ def test_a_job_that_is_damaged_or_of_another_version_is_refused(tmp_path: Path, 
 
 
 def test_each_question_is_a_job_with_columns_of_its_own(tmp_path: Path) -> None:
-    named = (Question(name="kind", model=PAPER_PIN, fallback=INT8), Question(name="hue", model=PAPER_PIN))
+    named = (Question(name="kind", model=PAPER_PIN), Question(name="hue", model=PAPER_PIN))
     kind, hue = Job(SPEC.model_copy(update={"questions": named}), FolderStorage(tmp_path)).questions
     assert [(one.name, one.spec.options.prefix, one.spec.id) for one in (kind, hue)] == [
         ("kind", "ht_kind_", "0123456789ab.kind"),
         ("hue", "ht_hue_", "0123456789ab.hue"),
     ]
-    assert (kind.spec.fallback, hue.spec.fallback) == (INT8, None)
     assert kind.questions == (kind,)
     assert [kind.storage.place, kind.home.place] == [f"{tmp_path}/questions/kind", str(tmp_path)]
-
-
-@pytest.fixture
-def undecided(tmp_path: Path) -> Job:
-    """A job with two models."""
-    return made(tmp_path, pin=INT8, fallback=PAPER_PIN)
-
-
-def test_of_two_models_the_first_choice_is_for_good(undecided: Job) -> None:
-    assert (undecided.choice, undecided.model) == (None, INT8)
-    assert undecided.choose(PAPER_PIN, "shop-7: it disagrees")
-    assert not undecided.choose(INT8)
-    for job in (undecided, open_job(undecided.storage)):
-        assert job.model == PAPER_PIN
-        assert job.choice == Choice(variant="float32", because="shop-7: it disagrees")
 
 
 RETRY_JSON = b'{"number": 1, "begun_at": "2026-11-21T05:00:00+00:00", "rows": 5, "chunks": [1, 3]}'
 
 
-def test_the_format_of_a_retry_is_this_one_and_one_of_two_begins_it(undecided: Job) -> None:
-    storage, began = undecided.storage, "2026-11-21T05:00:00+00:00"
+def test_the_format_of_a_retry_is_this_one_and_one_of_two_begins_it(tmp_path: Path) -> None:
+    job = made(tmp_path)
+    storage, began = job.storage, "2026-11-21T05:00:00+00:00"
     storage.commit("retries/00001.json", RETRY_JSON)
-    assert undecided.retry() == Retry(number=1, chunks=frozenset({1, 3}), rows=5, begun_at=began)
-    other = replace(undecided, spec=undecided.spec.model_copy(update={"id": "beef"}))
+    assert job.retry() == Retry(number=1, chunks=frozenset({1, 3}), rows=5, begun_at=began)
+    other = replace(job, spec=job.spec.model_copy(update={"id": "beef"}))
     storage.replace("retries/00001.json", RETRY_JSON.replace(b"[1, 3]", b"[2]"))
     assert other.retry().chunks == {2}, "of the job that followed in the folder"
     assert not commit_retry(storage, 1, [2], 7)

@@ -18,8 +18,8 @@ RECEIPT = {
         "missing": {"count": 1, "examples": [{"row": 3, "image": None, "message": "The cell is empty."}]}
     },
     "left_out": {".heic": 2}, "retry": 1,
-    "work": {"hosts": {"shop-7": 3}, "processes": 2, "deaths": 1, "busy_s": 1.5},
-    "run": {"images": 1, "seconds": 0.5, "workers": 2, "restarts": 1}, "images_per_s": 2.0,
+    "work": {"hosts": {"shop-7": 3}, "processes": 2, "deaths": 1},
+    "run": {"images": 1, "seconds": 0.5, "workers": 2}, "images_per_s": 2.0,
     "photos": {
         "downloaded": 2, "unchanged": 0, "bytes": 56000, "decoded": 1, "repeated": 1, "carried": 0,
         "download_s": 0.4, "decode_s": 0.0, "inference_s": 0.1,
@@ -36,7 +36,7 @@ RECEIPT = {
     "groups_file": "/srv/jobs/spring/by_group.parquet", "review_file": "/srv/jobs/spring/review.csv",
     "named": {"asked": "shop@champion", "version": "shop@3"},
     "drift": {
-        "confidence_psi": 0.31, "label_psi": 0.02, "rows": 2, "reference_rows": 1, "warning": None,
+        "confidence_psi": 0.31, "label_psi": 0.02, "rows": 2, "warning": None,
         "reference": {"confidence_histogram": [0] * 19 + [1], "by_label": {"shoe": 1}, "outliers": None},
         "finding": "They are alike.",
     },

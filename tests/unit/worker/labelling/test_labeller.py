@@ -20,10 +20,9 @@ from models.decision import Scores
 from models.errors import ImageError, ImageFault
 from models.preprocess import Pixels
 from models.storage.storage import FolderStorage
-from tests.photo_jobs import only_question
+from tests.photo_jobs import only_question, verified_pin
 from tests.row_results import read_part_file
 from worker.job.job import Job
-from worker.job.model import verified_pin
 from worker.job.parts import part_key, part_work
 from worker.job.writer import create_job
 from worker.labelling.chunk import Finished

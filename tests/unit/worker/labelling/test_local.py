@@ -45,8 +45,8 @@ def test_it_asks_for_more_once_until_more_comes(pipe: tuple[int, int]) -> None:
 def test_a_fork_takes_the_model_that_it_has_and_no_other(sure_bundle: Path, tmp_path: Path) -> None:
     loaded, gone = load(sure_bundle), tmp_path / "gone"
     pin = pin_of(sure_bundle, load(sure_bundle, threshold=0.5))
-    taken = load_or_take([loaded], gone, True, pin)
+    taken = load_or_take([loaded], gone, pin, verified=True)
     assert (taken.digest, taken.threshold, taken.precision) == (loaded.digest, 0.5, None)
     for other in (pin.model_copy(update={"digest": "0" * 64}), pin.model_copy(update={"variant": "int8"})):
         with pytest.raises((HangtagError, OSError)):
-            load_or_take([loaded], gone, True, other)
+            load_or_take([loaded], gone, other, verified=True)

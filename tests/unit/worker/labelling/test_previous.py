@@ -61,7 +61,7 @@ def found(job: Job, *numbers: int) -> list[Known | None]:
 
 
 def terms(job: Job) -> dict[str, object]:
-    return terms_of(job.spec.model, job.spec.options)
+    return terms_of(job.model, job.spec.options)
 
 
 def test_what_an_earlier_job_labelled_is_carried_over(new_job: DoneJob) -> None:

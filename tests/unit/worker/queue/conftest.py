@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 import redis
 
-from models.manifest import AUTO
 from worker.job.job import Job
 from worker.job.jobs import Jobs
 from worker.queue.app import HangtagCelery
@@ -100,12 +99,10 @@ def photos(tmp_path: Path, catalogue: Path) -> Path:
 def new_job(tmp_path: Path, jobs: Jobs, photos: Path, bundle: Path) -> NewJob:
     """Submit rows of these photos, as the job called ``job``."""
 
-    def make(rows: int = 8, *, distinct: int = 8, model: Path | dict[str, Path] = bundle, variant: str = AUTO) -> Job:
+    def make(rows: int = 8, *, distinct: int = 8, model: Path | dict[str, Path] = bundle) -> Job:
         source = tmp_path / "list.txt"
         source.write_text("".join(f"{row % distinct}.png\n" for row in range(rows)))
-        return submit(
-            SubmitRequest(source, model, JobOptions(variant=variant, image_root=str(photos)), name="job"), jobs
-        ).job
+        return submit(SubmitRequest(source, model, JobOptions(image_root=str(photos)), name="job"), jobs).job
 
     return make
 

@@ -59,12 +59,12 @@ def test_the_table_of_jobs_shows_figures_states_and_names_in_full(
 ) -> None:
     monkeypatch.setenv("COLUMNS", width) if width else monkeypatch.delenv("COLUMNS", raising=False)
     job = paper_job(1)
-    finished = JobProgress(JobState.FINISHED, 30_000, 30_000, 30_000, 0, 0.0, 0.0)
-    running = JobProgress(JobState.RUNNING, 1_000_000, 7_168, 3, 0, 412.0, 410.0)
+    finished = JobProgress(JobState.FINISHED, 30_000, 30_000, 30_000, 0, 0.0)
+    running = JobProgress(JobState.RUNNING, 1_000_000, 7_168, 3, 0, 410.0)
     print_jobs([(LONG, job, finished), ("newest", job, running)])
     lines = capsys.readouterr().out.splitlines()
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
-    newest = ["newest", "running", "7,168 / 1,000,000", "1%", "412", "0:40:21", "3", "shop"]
+    newest = ["newest", "running", "7,168 / 1,000,000", "1%", "410", "0:40:21", "3", "shop"]
     oldest = [LONG, "finished", "30,000 / 30,000", "100%", "", "", "30,000", "shop"]
     assert cells == [row if whole else [row[at] for at in (0, 1, 3, 6)] for row in (newest, oldest)]
     assert max(map(len, lines)) <= (200 if whole else 80)

@@ -112,7 +112,7 @@ def test_queues_and_running_jobs_are_followed(
     waiting = {key[1]: value for key, value in found.items() if key[0] == "hangtag_queue_messages"}
     assert waiting == {"hangtag.1.high": 1, "hangtag.2.normal": 0, "hangtag.3.low": 0}
     assert of_jobs(found) == {("hangtag_job_rows", "job"): 9, ("hangtag_job_rows_done", "job"): 3}
-    assert found["hangtag_model_info", job.spec.model.digest, job.spec.model.reference, job.spec.model.variant] == 1
+    assert found["hangtag_model_info", job.model.digest, job.model.reference, job.model.variant] == 1
     commit_part(job, 1)
     assert scrape(collector)["hangtag_job_rows_done", "job"] == 5
     job.storage.commit(CANCELLED, b"A part is damaged.")

@@ -3,7 +3,7 @@
 import logging
 import resource
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,14 +11,14 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
-from models.classifier import Classifier
-from models.errors import DisagreementError, JobError
+from models.errors import JobError
 from models.process import Owner
 from models.storage.storage import FolderStorage
+from tests.photo_jobs import verified_pin
 from tests.row_results import read_part_file
+from tests.variants import falsify
 from worker.job.job import CANCELLED, Job, ModelPin
 from worker.job.jobs import BundleStore, Jobs
-from worker.job.model import verified_pin
 from worker.job.parts import part_key
 from worker.job.receipt import REVIEW_FILE, finished_receipt
 from worker.labelling.chunk import MAX_STRIKES
@@ -30,34 +30,10 @@ from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import FINISH, RedisState
 from worker.queue.runner import MOST_MERGES, JobResources, LoadedModels, Runner
 from worker.request import JobOptions
-from worker.results.finish import RESULT_FILE, finishing
+from worker.results.finish import RESULT_FILE
 from worker.results.progress import JobState, ProgressReader
 
 from .recorder import NewJob, waiting
-
-
-class DisagreesOnInt8(LoadedModels):
-    """The models of a machine that does not repeat int8's golden samples."""
-
-    def get(self, pin: ModelPin) -> Classifier:
-        if pin.variant == "int8":
-            raise DisagreementError("this machine's probabilities differ")  # noqa: EM101
-        return super().get(pin)
-
-
-@pytest.fixture
-def disagreeing(app: HangtagCelery, jobs: Jobs, pauses: list[float]) -> Iterator[Runner]:
-    """Another worker, whose machine is wrong about int8."""
-    runner = Runner(app, finishing, pauses.append)
-    vars(runner)["_models"] = DisagreesOnInt8(jobs.bundles, 3)
-    yield runner
-    runner.resources.close()
-
-
-def variants_of(job: Job, chunk: int) -> set[str]:
-    """The variants in a chunk's rows."""
-    rows = read_part_file(job.storage, part_key(chunk)).to_pylist()
-    return {row["model"].rpartition("/")[2].partition("@")[0] for row in rows}
 
 
 def parts(job: Job) -> list[str]:
@@ -118,47 +94,16 @@ def test_without_further_chunks_the_last_task_queues_the_merging(
     assert waiting(client) == [FINISH]
 
 
-def test_where_the_first_worker_disagrees_with_int8_all_rows_of_the_job_are_float32s(
-    runner: Runner,
-    disagreeing: Runner,
-    app: HangtagCelery,
-    new_job: NewJob,
-    int8_bundle: Path,
-    caplog: pytest.LogCaptureFixture,
+def test_a_machine_whose_golden_samples_disagree_labels_nothing_and_says_so(
+    runner: Runner, new_job: NewJob, int8_bundle: Path, jobs: Jobs, state: RedisState
 ) -> None:
-    app.busy.stop()  # a task labels one chunk
-    job = new_job(300, model=int8_bundle)
-    with caplog.at_level(logging.WARNING):
-        disagreeing.label_chunk("job", 0)
-        runner.label_chunk("job", 1)
-    assert [variants_of(job, chunk) for chunk in (0, 1)] == [{"float32"}] * 2
-    (said,) = [record for record in caplog.records if getattr(record, "event", "") == "fallback_chosen"]
-    runner.finish_job("job")
-    receipt = finished_receipt(job)
-    assert receipt
-    assert (receipt.model, receipt.drift is None) == (job.spec.fallback, False)
-    assert "probabilities differ" in said.getMessage()
-
-
-def test_where_the_first_worker_agrees_one_that_disagrees_leaves_the_job_to_it(
-    runner: Runner, disagreeing: Runner, app: HangtagCelery, new_job: NewJob, int8_bundle: Path, state: RedisState
-) -> None:
-    app.busy.stop()  # a task labels one chunk
-    job = new_job(300, model=int8_bundle)
+    job = new_job(model=int8_bundle)
+    falsify(jobs.bundles.fetch(job.model.digest), "int8")
     runner.label_chunk("job", 0)
-    disagreeing.label_chunk("job", 1)
-    assert parts(job) == ["000000.r0.arrow"]
-    assert "this machine's probabilities differ" in next(iter(state.trouble("job").values()))
-    runner.label_chunk("job", 1)
-    assert [variants_of(job, chunk) for chunk in (0, 1)] == [{"int8"}] * 2
-
-
-def test_a_variant_that_was_named_at_submission_is_never_another(
-    disagreeing: Runner, new_job: NewJob, int8_bundle: Path, state: RedisState
-) -> None:
-    job = new_job(model=int8_bundle, variant="int8")
-    disagreeing.label_chunk("job", 0)
-    assert (parts(job), len(state.trouble("job"))) == ([], 1)
+    assert parts(job) == []
+    (trouble,) = state.trouble("job").values()
+    assert "model.int8.onnx (int8)" in trouble
+    assert "--variant float32" in trouble
 
 
 def test_a_chunk_that_came_twice_is_done_and_counted_once_and_ends_the_setbacks(

@@ -75,7 +75,7 @@ def test_photos_of_one_class_are_warned_of() -> None:
     assert "% of them are boots, and " in drift.warning
     assert f"PSI {drift.label_psi:.2f}" in drift.warning
     assert "confidence" not in drift.warning
-    assert (drift.rows, drift.reference_rows) == (400, 300)
+    assert (drift.rows, drift.reference.photos) == (400, 300)
 
 
 def test_photos_that_the_model_is_unsure_of_are_warned_of() -> None:
@@ -138,7 +138,6 @@ DRIFT = Drift(
     confidence_psi=0.6,
     label_psi=0.1,
     rows=400,
-    reference_rows=300,
     warning="Drift: the photos are dark.",
     finding="Drift: the photos are dark.",
     reference=answers_of(["shoe"], [0.9]),
@@ -151,7 +150,7 @@ def finished(paper_job):
 
     def finish(name: str, at: str, drift: Drift | None = DRIFT, digest: str = DIGEST) -> Job:
         job: Job = paper_job(1, name=name)
-        receipt = Tally().receipt(job, "out", RunFigures(images=1, seconds=1.0, workers=1, restarts=0))
+        receipt = Tally().receipt(job, "out", RunFigures(images=1, seconds=1.0, workers=1))
         model = receipt.model.model_copy(update={"digest": digest})
         changed = receipt.model_copy(update={"finished_at": at, "drift": drift, "model": model})
         job.storage.replace(RECEIPT_FILE, changed.model_dump_json().encode())

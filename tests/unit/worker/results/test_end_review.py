@@ -40,7 +40,7 @@ def note(job: Job, *, repeated: dict[str, float] | None = None, proof: ProofRows
         confidence_histogram=(0,) * 19 + (1,), by_label=counts, proof=proof, repeated=repeated or {}
     )
     noted = ModelNote(reference=reference, thresholds=(0.5, 0.5))
-    job.storage.replace(f"model/{job.spec.model.digest}.json", noted.model_dump_json().encode())
+    job.storage.replace(f"model/{job.model.digest}.json", noted.model_dump_json().encode())
 
 
 def placeholder_job(answered_job, options: JobOptions = PLAIN, products: list[str] | None = None) -> Job:
@@ -61,7 +61,7 @@ def test_one_picture_under_many_rows_goes_to_review_as_one_question(answered_job
     )
     assert job.storage.read(REVIEW_FILE).decode().count("repeated") == 8
     assert PICTURE not in {row.sha256 for row in audit_sample(job, 20)}
-    assert read_end_reviews(job).numbers.tolist() == list(range(6, 14))
+    assert read_end_reviews(job) == dict.fromkeys(range(6, 14), ReviewReason.REPEATED)
 
 
 @pytest.mark.parametrize(("share", "known"), [(0.5, True), (0.1, False)])
@@ -173,4 +173,4 @@ def test_a_few_rows_tell_nothing_of_a_mix(answered_job) -> None:
 def test_without_a_receipt_no_row_went_to_review_at_the_end(answered_job, tmp_path: Path) -> None:
     job = placeholder_job(answered_job)
     assert finished_receipt(job) is None
-    assert len(read_end_reviews(job).numbers) == 0
+    assert read_end_reviews(job) == {}

@@ -52,7 +52,7 @@ def test_a_job_ends_with_a_result_a_receipt_and_a_page(make_job, catalogue: Path
     assert receipt.rows == job.spec.rows == sum(receipt.by_status.values())
     assert receipt.by_status["failed"] == sum(row["status"] == "failed" for row in result(job)) == 2
     assert receipt.output == f"{job.storage.place}/{RESULT_FILE}"
-    assert (receipt.run.images, receipt.run.workers, receipt.run.restarts) == (job.spec.rows, 1, 0)
+    assert (receipt.run.images, receipt.run.workers, receipt.work.deaths) == (job.spec.rows, 1, 0)
     assert 0 < receipt.run.seconds < 60
     assert finished_receipt(job) == receipt
     assert "data:image/jpeg;base64," in job.storage.read(PAGE_FILE).decode()

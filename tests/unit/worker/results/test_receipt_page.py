@@ -51,8 +51,8 @@ def receipt(**changes: object) -> Receipt:
         "errors": {"missing": ErrorCount(count=40, examples=(example,))},
         "review_by_label": {}, "review_reasons": {}, "review_file": "/data/review.csv",
         "confidence_histogram": (0,) * 19 + (960,),
-        "work": WorkFigures(hosts={"till-1": 600, "till-2": 400}, processes=5, deaths=2, busy_s=9000.0),
-        "run": RunFigures(images=1000, seconds=8.0, workers=4, restarts=1),
+        "work": WorkFigures(hosts={"till-1": 600, "till-2": 400}, processes=5, deaths=2),
+        "run": RunFigures(images=1000, seconds=8.0, workers=4),
         "images_per_s": 125.0, "photos": PhotoWork(carried=800, decoded=200),
         **dict.fromkeys(("groups", "groups_file", "named", "drift")),
     }  # fmt: skip
@@ -63,7 +63,7 @@ def drifted(warning: str | None, label: str = "shoes") -> Drift:
     usual = ReferenceAnswers(by_label={label: 96}, confidence_histogram=(0,) * 19 + (96,))
     finding = warning or "96 photos are too few."
     psi = {"confidence_psi": 0.5, "label_psi": 0.25}
-    return Drift(**psi, rows=960, reference_rows=96, warning=warning, finding=finding, reference=usual)
+    return Drift(**psi, rows=960, warning=warning, finding=finding, reference=usual)
 
 
 def text_of(*asked: object, **changes: object) -> str:
@@ -80,8 +80,8 @@ def test_what_a_page_says() -> None:
     }  # fmt: skip
     no_rows = {
         "rows": 0, "by_status": dict.fromkeys(Status, 0), "errors": {}, "left_out": {}, "images_per_s": 0.0,
-        "work": WorkFigures(hosts={}, processes=0, deaths=0, busy_s=0.0),
-        "run": RunFigures(images=0, seconds=0.1, workers=2, restarts=0),
+        "work": WorkFigures(hosts={}, processes=0, deaths=0),
+        "run": RunFigures(images=0, seconds=0.1, workers=2),
         "groups": GroupCounts(column="sku", ungrouped=0, products=0, labeled=0, review=0, failed=0, disagreeing=0),
     }  # fmt: skip
     texts = {
@@ -120,7 +120,7 @@ def test_nothing_in_a_catalogue_becomes_markup() -> None:
         "by_label": {NASTY: 960},
         "errors": {NASTY: ErrorCount(count=40, examples=(example,))},
         "left_out": {NASTY: 3},
-        "work": WorkFigures(hosts={NASTY: 1000}, processes=1, deaths=0, busy_s=1.0),
+        "work": WorkFigures(hosts={NASTY: 1000}, processes=1, deaths=0),
         "groups": GROUPS,
         "drift": drifted(NASTY, NASTY),
     }
