@@ -51,7 +51,7 @@ def test_a_cycle_loads_what_trains_only_when_it_trains() -> None:
 
 
 def test_labelling_on_this_machine_needs_no_queue() -> None:
-    modules = [name for name in modules_of("worker") if not name.startswith("worker.queue.")]
+    modules = [name for name in modules_of("worker") if not name.startswith(("worker.queue.", "worker.celery"))]
     modules = [*modules_of("models"), *modules, "worker.queue.commands"]
     assert loaded([name for name in modules if name not in OPTIONAL], QUEUE_PACKAGES) == []
 
@@ -78,7 +78,7 @@ def test_a_queue_is_imported_without_side_effects(tmp_path: Path) -> None:
     modules = [name for name in modules_of("worker") if name.startswith("worker.queue.")]
     code = (
         "import os, sys, threading, logging; before = dict(os.environ);"
-        f"import importlib; [importlib.import_module(m) for m in {modules}];"
+        f"import importlib; [importlib.import_module(m) for m in {[*modules, 'worker.celery']}];"
         "print(os.environ == before, threading.active_count(), logging.getLogger().handlers, os.listdir())"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=tmp_path)

@@ -26,6 +26,13 @@ def test_the_command_leaves_nothing_of_onnx_runtimes_behind(bundle, photo, tmp_p
     assert watched(["-m", "hangtag", "classify", photo, "--model", bundle], tmp_path) == []
 
 
+@pytest.mark.rest
+def test_neither_does_a_worker_that_celery_starts(bundle, tmp_path):
+    model = str(bundle / "model.onnx")
+    program = f"import worker.celery; from models.classifier import load; load({model!r})"
+    assert watched(["-c", program], tmp_path) == []
+
+
 def test_without_the_variable_it_would(bundle, tmp_path):
     program = f"import onnxruntime; onnxruntime.InferenceSession({str(bundle / 'model.onnx')!r})"
     assert watched(["-c", program], tmp_path)
