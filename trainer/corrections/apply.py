@@ -192,7 +192,7 @@ def _write_products(job: Job, steps: "Sequence[Correcting]", name: str) -> dict[
     written: dict[str, GroupCounts] = {}
     with ExitStack() as files:
         folder = files.enter_context(scratch_folder(job.storage))
-        stores = product_stores(job, folder, files)
+        stores = product_stores(job, column, folder, files)
         reviews, disputed = find_end_reviews(job), [set[str]() for _ in steps]
         for batch in job.batches(VOTES, list(columns)):
             names = product_names(batch.rows, column)
@@ -201,7 +201,7 @@ def _write_products(job: Job, steps: "Sequence[Correcting]", name: str) -> dict[
                 store.add(answered, names)
                 own.update(names.filter(in_conflict).drop_null().to_pylist())
         for question, store, own in zip(job.questions, stores, disputed, strict=True):
-            counts = write_by_group(question, column, store, folder / name, own)
+            counts = write_by_group(question, store, folder / name, own)
             question.storage.upload(name, folder / name)
             written[f"{question.storage.place}/{name}"] = counts
     return written

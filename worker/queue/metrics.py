@@ -48,7 +48,6 @@ CHUNK_SECONDS: Final = Histogram(
     "Seconds from taking a chunk to its committed part.",
     buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
 )
-COUNTERS: Final = (IMAGES, PHOTOS, BYTES, DOWNLOAD, DECODE, INFERENCE, CHUNKS, DIED)
 
 _PHOTO_WORK: Final = ("downloaded", "unchanged", "decoded", "repeated", "carried")
 _REDIS_S: Final = 2.0

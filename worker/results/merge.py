@@ -31,7 +31,7 @@ from worker.job.parts import (
     result_schema,
     worst_results,
 )
-from worker.job.receipt import GROUPS_FILES, REVIEW_FILE, GroupCounts, SampleRow, groups_file
+from worker.job.receipt import GROUPS_FILES, REVIEW_FILE, SampleRow, groups_file
 from worker.results.end_review import EndReview, find_end_reviews, shown_pictures
 from worker.results.products import ProductStore, disagreement_to_review, product_names, write_by_group
 from worker.results.tally import Tally
@@ -192,16 +192,14 @@ class QuestionMerge:
         self.tally = Tally(repeated=shown_pictures(question, end), mix=end.mix)
         self.doubtful: dict[str, tuple[SampleRow, ...]] = {}
         self._review = ReviewList(files.enter_context(scratch_database(folder)), question)
-        self._column, self._store = question.spec.options.group_column, store
-        self.groups: GroupCounts | None = None
-        if self._column is not None and store is not None:
-            self.groups = write_by_group(question, self._column, store, folder / products)
+        self._store = store
+        self.groups = write_by_group(question, store, folder / products) if store else None
 
     def take(self, part: pa.Table, batch: Batch) -> pa.Table:
         """Send rows to review, then count the results of a batch."""
         part = self._end.apply(part)
-        if self._column and self._store and self.groups and self.groups.disagreeing:
-            part = disagreement_to_review(self._store, self._column, part, batch.rows)
+        if self._store and self.groups and self.groups.disagreeing:
+            part = disagreement_to_review(self._store, part, batch.rows)
         self.tally.add(part, partial(_images, self._question, batch), batch.schemas)
         self._review.add(part, batch.rows)
         return part
@@ -223,7 +221,7 @@ def _gather_votes(
     column = job.spec.options.group_column
     if column is None:
         return [None] * len(reviews)
-    stores = product_stores(job, folder, files)
+    stores = product_stores(job, column, folder, files)
     for batch in job.batches(VOTES, [column]):
         names = product_names(batch.rows, column)
         for store, end, part in zip(stores, reviews, batch.answers, strict=True):
@@ -231,10 +229,10 @@ def _gather_votes(
     return stores
 
 
-def product_stores(job: Job, folder: Path, files: ExitStack) -> list[ProductStore]:
+def product_stores(job: Job, column: str, folder: Path, files: ExitStack) -> list[ProductStore]:
     """An empty store of products for each question, until ``files`` closes."""
     return [
-        ProductStore(files.enter_context(scratch_database(folder)), question.model.taxonomy or {})
+        ProductStore(files.enter_context(scratch_database(folder)), column, question.model.taxonomy or {})
         for question in job.questions
     ]
 

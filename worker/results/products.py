@@ -131,12 +131,12 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
 class ProductStore:
     """Products in order of first appearance, with their votes for each label. ``database`` must be empty.
 
-    ``ungrouped``: the number of rows that belong to no product.
+    ``column`` has the products' names. ``ungrouped``: the number of rows that belong to no product.
     """
 
-    def __init__(self, database: sqlite3.Connection, parents: Parents = NO_PARENTS) -> None:
+    def __init__(self, database: sqlite3.Connection, column: str, parents: Parents = NO_PARENTS) -> None:
         self._database = database
-        self.ungrouped = 0
+        self.column, self.parents, self.ungrouped = column, parents, 0
         for statement in _TABLES.split(";"):
             database.execute(statement)
         above = ((label, node) for label in parents for node in ancestors(parents, label))
@@ -213,14 +213,12 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
     return pa.chunked_array([[name if name and name.strip() else None for name in names.to_pylist()]], pa.string())
 
 
-def write_by_group(
-    job: Job, column: str, store: ProductStore, file: Path, disputed: Collection[str] = ()
-) -> GroupCounts:
+def write_by_group(job: Job, store: ProductStore, file: Path, disputed: Collection[str] = ()) -> GroupCounts:
     """Write a row for each product, in order of first appearance. Prefix and cells are as in the result.
 
     ``disputed`` products go to review: reviewers disagree on one of their photos.
     """
-    options = job.spec.options
+    options, column = job.spec.options, store.column
     kind = without_dictionary(job.chunk_table(0, [column]).schema.field(column).type)
     added = [field.with_name(options.prefix + field.name) for field in PRODUCT_SCHEMA]
     schema, counts = pa.schema([pa.field(column, kind), *added]), Counter[str]()
@@ -240,7 +238,7 @@ def write_by_group(
 def _rows(job: Job, store: ProductStore, counts: Counter[str], disputed: Collection[str]) -> Iterator[tuple[Any, ...]]:
     model = job.model.reference
     for product, shares in store.products():
-        vote = decide(product, shares, job.model.taxonomy or {})
+        vote = decide(product, shares, store.parents)
         if product.name in disputed and vote.status is Status.LABELED:
             vote = vote._replace(status=Status.REVIEW, reason=ReviewReason.DISAGREEMENT)
         counts.update(("products", vote.status.value))
@@ -249,9 +247,9 @@ def _rows(job: Job, store: ProductStore, counts: Counter[str], disputed: Collect
         yield *decided, product.rows, product.readable, vote.agreement, model
 
 
-def disagreement_to_review(store: ProductStore, column: str, part: pa.Table, rows: pa.Table) -> pa.Table:
+def disagreement_to_review(store: ProductStore, part: pa.Table, rows: pa.Table) -> pa.Table:
     """Send the labeled rows of disagreeing products to review."""
-    names = product_names(rows, column)
+    names = product_names(rows, store.column)
     labeled = pc.equal(part.column("status"), Status.LABELED)
     disagreeing = store.disagreeing(set(names.filter(labeled).drop_null().to_pylist()))
     if not disagreeing:

@@ -45,7 +45,7 @@ def test_cells_of_a_csv_are_read_as_they_stand_and_the_receipt_is_of_the_last_re
     assert made.table().select(["sku", "text"]).to_pylist() == [{"sku": "007", "text": many}]
     retries = tmp_path / "out.csv.job" / "retries"
     retries.mkdir(exist_ok=True)
-    (retries / "00001.json").write_text(json.dumps({"begun_at": "2026-11-21", "rows": 1, "chunks": [0]}))
+    (retries / "00001.json").write_text(json.dumps({"number": 1, "begun_at": "2026-11-21", "rows": 1, "chunks": [0]}))
     with pytest.raises(JobError, match=r"out\.csv\.job"):
         _ = made.receipt
 

@@ -110,7 +110,7 @@ Rows = Sequence[tuple[str | None, RowResult]]
 @pytest.fixture
 def store(tmp_path: Path):
     with scratch_database(tmp_path) as database:
-        yield ProductStore(database)
+        yield ProductStore(database, "sku")
 
 
 def above(label: str, level: int, guess: str, confidence: float = 0.5) -> RowResult:
@@ -124,7 +124,7 @@ def test_only_labels_of_which_neither_is_above_the_other_disagree(tmp_path: Path
     rows += [("B", sure("dress")), ("B", above("shoes", 1, "boots"))]
     rows += [("C", above("shoes", 1, "boots")), ("C", above("shoes", 1, "sandals"))]
     with scratch_database(tmp_path) as database:
-        store = ProductStore(database, PARENTS)
+        store = ProductStore(database, "sku", PARENTS)
         add(store, rows)
         assert store.disagreeing({"A", "B", "C"}) == {"B"}
         told = {product.name: decide(product, shares, PARENTS) for product, shares in store.products()}
@@ -158,7 +158,7 @@ ROWS = st.lists(st.tuples(st.sampled_from(["A", "B", "C", None]), ANSWERS), max_
 
 def verdicts(folder: Path, batches: Sequence[Rows]) -> dict[str, object]:
     with scratch_database(folder) as database:
-        store = ProductStore(database)
+        store = ProductStore(database, "sku")
         for batch in batches:
             add(store, batch)
         return {product.name: (product, decide(product, shares)) for product, shares in store.products()}
@@ -187,7 +187,7 @@ def test_a_product_with_one_photo_is_what_that_photo_is(tmp_path_factory, answer
 
 def test_no_query_sorts_all_products(tmp_path: Path) -> None:
     with scratch_database(tmp_path) as database:
-        store, asked = ProductStore(database), []
+        store, asked = ProductStore(database, "sku"), []
         add(store, [("A", sure("shoe")), ("A", sure("hat"))])
         database.set_trace_callback(asked.append)
         assert (len(list(store.products())), store.disagreeing(["A"])) == (1, {"A"})
