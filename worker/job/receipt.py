@@ -272,9 +272,7 @@ class QuestionsReceipt(_WholeReceipt):
     ``by_status``: rows by their worst status. ``errors``: rows by their first error.
     """
 
-    promise: ClassVar = (
-        "Each question has its own promise. There is no promise for all labels of a row together."
-    )
+    promise: ClassVar = "Each question has its own promise. There is no promise for all labels of a row together."
     questions: dict[str, Receipt]
 
     @property
@@ -341,9 +339,7 @@ def _finished(job: Job, kind: type[_Kind]) -> _Kind | None:
     try:
         receipt = kind.model_validate_json(job.storage.read(RECEIPT_FILE))
     except ValidationError as error:
-        msg = (
-            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another version; delete it to write it again."
-        )
+        msg = f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another version; delete it to write it again."
         raise JobError(msg) from error
     return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None
 
