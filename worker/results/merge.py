@@ -300,7 +300,7 @@ def _write_result(job: Job, output: Path, merges: Sequence[QuestionMerge], whole
                 write(table)
                 rows += table.num_rows
         if rows != job.spec.rows:
-            msg = f"The job has {job.spec.rows} rows, but its part files hold {rows}; nothing was written. Please report this."
+            msg = f"The job has {job.spec.rows} rows, but its parts have {rows}; nothing was written. Report this."
             raise JobError(msg)
 
 

@@ -146,7 +146,7 @@ def test_a_mix_of_classes_that_breaks_the_promise_raises_the_threshold(answered_
     assert labeled
     assert min(row["confidence"] for row in labeled) > 0.875
     assert {row["reason"] for row in table[:-3] if row["status"] == "review"} == {"mix"}
-    assert "labels with a confidence under 0.875 went to review" in mix.words
+    assert "Labels with a confidence under 0.875 went to review" in mix.words
 
 
 def test_thresholds_may_be_kept_with_a_warning(answered_job) -> None:
