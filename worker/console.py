@@ -46,7 +46,7 @@ def label_with_progress(
     try:
         receipt = label(request, bar.show, errors.say, processes, drawing)
     except KeyboardInterrupt as stopped:
-        msg = f"Stopped with {number_of(bar.done, 'row')} done; give the same command again to go on."
+        msg = f"Stopped with {number_of(bar.done, 'row')} done; run the same command again to continue."
         raise StoppedError(msg) from stopped
     finally:
         if bar.earlier is not None:  # without a terminal, stopping an unstarted bar would print an empty line
@@ -159,9 +159,7 @@ def print_receipt(receipt: JobReceipt, console: Console) -> None:
         console.print(f"[red]{kind}[/red], {escape(where)}: {escape(example.message)}", highlight=False)
     if receipt.left_out:
         kinds = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in receipt.left_out.items())
-        console.print(
-            f"Left out, since their names do not end like an image's: {escape(kinds)}", style="yellow", highlight=False
-        )
+        console.print(f"Left out, without an image's extension: {escape(kinds)}", style="yellow", highlight=False)
     _print_work(receipt, console)
     for name, own in questions.items():
         _print_model(own, console, name)

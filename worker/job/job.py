@@ -134,7 +134,7 @@ _LONGEST_URI: Final = 64
 
 
 class Retry(_Record):
-    """A retry of failed rows. ``number``: from 1, part of its part files' names (``.r1.arrow``); 0: no retry."""
+    """A retry of failed rows. ``number``: from 1, as in names of its part files (``.r1.arrow``); 0: no retry."""
 
     number: int = 0
     chunks: frozenset[int] = frozenset()
@@ -189,7 +189,7 @@ def _retry_key(number: int) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A job, or a question of the job ``whole``. ``storage`` has its receipt and lists."""
+    """A job, or one question of the job ``whole``. ``storage``: folder of this job's or question's receipt."""
 
     spec: JobSpec
     storage: Storage
@@ -287,7 +287,7 @@ class Job:
         return self.missing_from(latest_parts(self.home.names("parts")), self.retry())
 
     def missing_from(self, parts: dict[int, int], retry: Retry) -> list[int]:
-        """:meth:`missing_chunks` from data in memory. ``parts``: see :func:`latest_parts`."""
+        """Like :meth:`missing_chunks`, but reads no files. ``parts``: see :func:`latest_parts`."""
         return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.lowest_retry(chunk)]
 
     def rows_left(self, chunk: int, retry: Retry) -> int:
@@ -348,7 +348,7 @@ def open_job(storage: Storage) -> Job | None:
     try:
         return Job(JobSpec.model_validate_json(storage.read(JOB_FILE)), storage)
     except ValidationError as error:
-        msg = f"{JOB_FILE} in {storage.place} is damaged, or of another version; start again with another name."
+        msg = f"{JOB_FILE} in {storage.place} is damaged, or of another Hangtag version; use another name."
         raise JobError(msg) from error
 
 
@@ -363,7 +363,7 @@ def photos_of(job: Job, limits: DownloadLimits | None = None, lookup: "Lookup | 
 
 @contextmanager
 def scratch_folder(storage: Storage) -> Iterator[Path]:
-    """A temporary folder for files to upload. Also deletes leftovers of killed processes after an hour."""
+    """A temporary folder for files to upload. Also deletes old folders of killed processes."""
     storage.scratch.mkdir(parents=True, exist_ok=True)
     for remains in storage.scratch.glob(f"{_SCRATCH}*"):
         with suppress(FileNotFoundError):  # deleted by its own process meanwhile

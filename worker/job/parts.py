@@ -339,7 +339,7 @@ def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
 
 
 def _damaged(storage: Storage, key: str, how: str) -> JobError:
-    return JobError(f"{key} in {storage.place} {how}; delete it and go on.")
+    return JobError(f"{key} in {storage.place} {how}; delete this file and try again.")
 
 
 def question_tables(part: pa.Table, questions: Sequence[str], columns: list[str] | None = None) -> list[pa.Table]:

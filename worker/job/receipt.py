@@ -132,8 +132,8 @@ class RepeatedPicture(_Record):
 class ClassMix(_Record):
     """The expected precision of labels, with a 90% interval, for this catalogue's mix of classes.
 
-    ``raised``: the confidence under which rows went to review to hold the promise; above 1: all rows went. ``shares``:
-    the class whose share differs most, its share in the catalogue, and its share in the proof photos.
+    ``raised``: rows with less confidence went to review, to hold the promise; above 1: all rows. ``shares``: the class
+    whose share differs most, its share in the catalogue, and its share in the proof photos.
     """
 
     promised: float
@@ -207,7 +207,7 @@ class Audit(_Record):
 
 
 class AuditFile(_Record):
-    """The contents of ``audit.json``. ``sample``: row numbers, from 1. ``retry``: the job's latest retry then."""
+    """The contents of ``audit.json``. ``sample``: row numbers, from 1. ``retry``: number of the job's latest retry."""
 
     job: str
     retry: int
@@ -301,7 +301,7 @@ class SampleRow:
 
 
 def groups_file(result: str | Path) -> str:
-    """The name of the file of products: it ends in .csv if the result does, else in .parquet."""
+    """The name of the file of products: .csv for a CSV result, else .parquet."""
     return GROUPS_FILES[Path(result).suffix.lower() == ".csv"]
 
 
@@ -339,7 +339,10 @@ def _finished(job: Job, kind: type[_Kind]) -> _Kind | None:
     try:
         receipt = kind.model_validate_json(job.storage.read(RECEIPT_FILE))
     except ValidationError as error:
-        msg = f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another version; delete it to write it again."
+        msg = (
+            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another Hangtag version; delete it, and Hangtag "
+            "writes a new one."
+        )
         raise JobError(msg) from error
     return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None
 

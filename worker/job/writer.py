@@ -155,7 +155,7 @@ def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question
         hasher.update(table)
     changes: list[str] = []
     if hasher.digest() != job.rows_digest:
-        moved = f"it is of {job.source}, not {catalogue.source}"
+        moved = f"its catalogue is {job.source}, not {catalogue.source}"
         changes += [f"the rows of {job.source} have changed" if job.source == catalogue.source else moved]
     values: dict[str, tuple[object, object]] = {
         "--image-column": (job.image_column, catalogue.image_column),

@@ -54,8 +54,8 @@ _CHANNELS: Final = 3
 def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pixels:
     """Decode a photo that may crash, in its own process: ``uint8 (S, S, 3)``. Raises :class:`ImageError`.
 
-    The photo is the cause if two processes die of the same status, or if four die. A status of SIGKILL alone is no
-    proof: a person or the kernel may have sent it.
+    The photo is the cause if two processes die of the same status (except SIGKILL, which the kernel may send), or if
+    four processes die.
     """
     deaths: list[int] = []
     for status, output in _tries(data, spec, timeout_s):
@@ -206,7 +206,7 @@ class OpenChunk:
 
 
 def is_done(job: Job, chunk: int) -> bool:
-    """Whether a chunk has its part file; after a retry that includes the chunk, the retry's part file."""
+    """Whether a chunk has its part file: the latest retry's, if this retry includes the chunk."""
     return job.storage.exists(part_key(chunk, job.retry().lowest_retry(chunk)))
 
 
@@ -242,7 +242,7 @@ def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
     """Read the files that killed tries at a chunk left behind (:func:`attempt_on`)."""
     deaths, rows = 0, set[int]()
     for marker in _markers(storage, chunk):
-        with suppress(FileNotFoundError):  # its try has just ended
+        with suppress(FileNotFoundError):  # the try has just ended and deleted this file
             rows.update(int(row) for row in marker.read_text().split() if row.isdecimal())
             deaths += 1
     return Earlier(deaths, frozenset(rows))

@@ -33,7 +33,7 @@ _MOST_BYTES: Final = 64 * 1024**2
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
-"""Limit of photos that are requested ahead: the larger of ``_AHEAD`` and the photos of ``_AHEAD_S`` seconds."""
+"""Limit of photos requested ahead: the larger of ``_AHEAD`` and the photos that arrive in ``_AHEAD_S`` seconds."""
 
 
 Feed = Callable[[bool], int | None]

@@ -41,7 +41,7 @@ def run_pool(
 
 
 class _Strikes:
-    """Counts process deaths by chunk. A death at another photo of the chunk starts its count again."""
+    """Counts process deaths by chunk. A death at another photo starts the chunk's count again."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -49,7 +49,7 @@ class _Strikes:
         self._suspects: Counter[int] = Counter()
 
     def count(self, death: Death) -> bool:
-        """Count a death; returns True: another process gets the chunks. Raises JobError after too many deaths."""
+        """Count a death; returns True, to try again. Raises JobError after too many deaths."""
         chunks = [int(line) for line in death.lines]
         suspects = {chunk: len(earlier_attempts(self._job.storage, chunk).rows) for chunk in chunks}
         if any(suspects[chunk] > self._suspects[chunk] for chunk in chunks):

@@ -290,7 +290,7 @@ class ProcessPool:
         else:
             self._false_starts += 1
             if self._false_starts >= _MAX_FALSE_STARTS:  # the kernel may kill one process, but not several in a row
-                msg = f"A process ended as it started (status {status}): {log or 'it printed nothing'}"
+                msg = f"A process ended at its start (status {status}): {log or 'it printed nothing'}"
                 raise JobError(msg)
         if self._waiting or not child.lines:
             self._greet(self._start())

@@ -83,7 +83,7 @@ class HangtagCelery(Celery):
         return self.subclass_with_self("worker.queue.start_worker:GracefulWorker", name="Worker")
 
     def send(self, job: str, chunk: int, priority: Priority) -> None:
-        """Queue a chunk, or a job's merging for :data:`FINISH`. Raises :data:`RedisError`."""
+        """Queue a chunk; :data:`FINISH` queues the job's merging. Raises :data:`RedisError`."""
         task, arguments = (FINISH_TASK, [job]) if chunk == FINISH else (CHUNK_TASK, [job, chunk])
         try:
             self.send_task(task, arguments, queue=QUEUES[priority], retry=True, retry_policy=_ONCE_MORE)

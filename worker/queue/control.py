@@ -67,7 +67,7 @@ class QueueStatus:
 
 
 def look_around(name: str, state: RedisState, first: Callable[[], object] = lambda: None) -> QueueStatus:
-    """Call ``first``, then find the running workers. Returns errors of Redis, and raises none."""
+    """Call ``first``, then find the running workers. An error of Redis becomes part of the result."""
     try:
         first()
         return QueueStatus(None, tuple(state.workers()), state.trouble(name))

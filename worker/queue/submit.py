@@ -31,7 +31,7 @@ _START_S: Final = 1.0
 _LONGEST_STEM: Final = 32
 """Longest name before the time in a default job name; a table of jobs fits 80 columns."""
 _HELD_BYTES: Final = 256 * 1024 * 1024
-"""Most bytes of rows in which to search for the first photo."""
+"""Most bytes of rows that are searched for the first photo."""
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,10 @@ def _confidence_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> 
     shares = [[count / answers.photos for count in answers.confidence_histogram] for answers in (actual, reference)]
     number, (share, before) = max(enumerate(zip(*shares, strict=True)), key=lambda one: abs(one[1][0] - one[1][1]))
     edges = f"{number / BINS:.2f} and {(number + 1) / BINS:.2f}"
-    return f"its confidence is still {here:.2f} on average, but {share:.0%} are between {edges}, not {before:.0%}"
+    return (
+        f"its confidence is still {here:.2f} on average, but {share:.0%} of confidences are between {edges} "
+        f"(before: {before:.0%})"
+    )
 
 
 def _label_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:

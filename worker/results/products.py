@@ -1,4 +1,4 @@
-"""Votes of a product's photos on its label, and rows that go to review since such photos disagree.
+"""Votes of a product's photos on its label. If the photos disagree, their rows go to review.
 
 Memory does not grow with the number of products.
 """
