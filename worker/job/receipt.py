@@ -126,7 +126,7 @@ class RepeatedPicture(_Record):
     def words(self) -> str:
         """A sentence such as ``One picture is under 800 rows (first: row 3, hat.jpg). …``."""
         where = f"first: row {self.row:,}, {self.image}"
-        return f"One picture is under {self.rows:,} rows ({where}). The review asks for its label only once."
+        return f"One picture is under {self.rows:,} rows ({where}). The review asks for the picture's label only once."
 
 
 class ClassMix(_Record):

@@ -185,7 +185,7 @@ class OpenChunk:
         return all(columns.is_whole for columns in self._columns)
 
     def commit(self) -> Finished:
-        """Write the part file of a complete chunk, unless one exists. May run in any thread."""
+        """Write the part file of a complete chunk, unless the file exists. May run in any thread."""
         names = [question.name for question in self._job.questions]
         photos = PhotoWork.model_validate({name: round(value, 4) for name, value in self.effort.items()})
         seconds = time.monotonic() - self._start
@@ -206,7 +206,7 @@ class OpenChunk:
 
 
 def is_done(job: Job, chunk: int) -> bool:
-    """Whether a chunk has its part file: the latest retry's, if this retry includes the chunk."""
+    """Whether a chunk is finished, also by the latest retry if this retry includes the chunk."""
     return job.storage.exists(part_key(chunk, job.retry().lowest_retry(chunk)))
 
 
@@ -267,7 +267,7 @@ def main(spec_json: str, timeout_s: str, memory_bytes: str) -> int:
     spec = PreprocessSpec.model_validate_json(spec_json)
     data = sys.stdin.buffer.read()
     resource.setrlimit(resource.RLIMIT_AS, (int(memory_bytes), int(memory_bytes)))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action ends the process even if a decoder holds the GIL
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process even if a decoder holds the GIL
     signal.setitimer(signal.ITIMER_REAL, float(timeout_s))
     with take_streams() as replies:
         try:

@@ -78,7 +78,7 @@ class PreviousResults:
         """The result of the photo with this SHA-256, or None."""
         digest = bytes.fromhex(sha256)
         for text, checksum in self._rows("SELECT result, checksum FROM photo WHERE sha256 = ? LIMIT 1", digest):
-            if _checksum(digest, str(text)) == checksum:  # damage may change the type
+            if _checksum(digest, str(text)) == checksum:  # a damaged cell may have another type
                 return Known(sha256, dict(zip(_COLUMNS, json.loads(text), strict=True)), carried=True)
             self._lose("a result's checksum differs")
         return None

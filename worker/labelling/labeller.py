@@ -185,7 +185,7 @@ class Labeller:
         results = [question.known.at(photo.url or "", photo.etag or "") for question in self._questions]
         known = [one for one in results if one is not None]
         if len(known) < len(results) or len({one.sha256 for one in known}) > 1:
-            self._photos.request([photo.request], {})  # the result was dropped after the request: fetch the photo
+            self._photos.request([photo.request], {})  # the stored result was deleted meanwhile: fetch the photo
             self._awaited += 1
             return
         chunk.effort["unchanged"] += 1

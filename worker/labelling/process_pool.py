@@ -32,7 +32,7 @@ LABELLING: Final = ("worker.labelling.local",)
 _MAX_FALSE_STARTS: Final = 3
 _LOG_TAIL: Final = 2000
 _FORKS_WITH_US: Final = "jemalloc_bg_thd"
-"""A thread of pyarrow's memory allocator, which survives forks."""
+"""A thread of pyarrow's memory allocator; forks are safe in spite of this thread."""
 _PIECE: Final = 65_536
 
 

@@ -92,7 +92,7 @@ class HangtagCelery(Celery):
 
 
 def _configuration(settings: QueueSettings) -> dict[str, Any]:
-    # by default, Celery verifies no certificate; TLS options in the URL take precedence
+    # by default, Celery does not verify certificates; TLS options in the URL take precedence
     tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if settings.redis_url.startswith("rediss://") else None
     return {
         "broker_url": settings.redis_url,

@@ -78,7 +78,7 @@ class Reconciler:
         """Name of the last job served; the next tick begins with the job after it."""
 
     def tick(self) -> int:
-        """Queue missing chunks of all jobs, at most once a second for all reconcilers; returns the message count."""
+        """Queue missing chunks of all jobs, unless another reconciler has just done so; returns the message count."""
         return self._supply(self._jobs.names()) if self._redis.win_tick() else 0
 
     def supply(self, name: str) -> int:

@@ -104,7 +104,7 @@ def parse_message(text: str | bytes) -> tuple[str, int]:
 
 
 class RedisState:
-    """Reads and writes the keys in Redis. Every method raises :data:`RedisError` if Redis cannot be reached."""
+    """Reads and writes Hangtag's keys in Redis. Every method raises :data:`RedisError` if Redis cannot be reached."""
 
     def __init__(self, client: redis.Redis) -> None:
         self._redis = client

@@ -63,7 +63,7 @@ def extra_chunks(
     if alone or state.failures(name):
         return
     missing = job.missing_chunks()
-    start = random.randrange(max(1, len(missing)))  # noqa: S311 - no secret
+    start = random.randrange(max(1, len(missing)))  # noqa: S311 - not for security
     chunks = missing[start:] + missing[:start]
     for place in range(0, len(chunks), _LOOKED_AT_ONCE):
         block = chunks[place : place + _LOOKED_AT_ONCE]
@@ -287,7 +287,7 @@ class LoadedModels:
         return [self.get(question.model) for question in job.questions]
 
     def get(self, pin: ModelPin) -> Classifier:
-        """Return a cached model, or load it and drop the least recently used model."""
+        """Return a model from the cache, or load it and drop the least recently used model."""
         key = (pin.digest, pin.variant, pin.precision, pin.threshold)
         model = self._loaded.pop(key, None)
         if model is None:
@@ -304,7 +304,7 @@ class LoadedModels:
 class JobResources:
     """A process's open photos and reusable results for its present job, kept between tasks.
 
-    An error closes all of them, since a broken S3 client, for example, would fail again.
+    After an error, all are closed: a broken S3 client, for example, would fail again.
     """
 
     def __init__(self) -> None:

@@ -245,7 +245,7 @@ class HangtagConsumer(Consumer):
 
 
 class LoggedRequest(Request):
-    """Logs the chunk of a lost process, and reconnects after a failed acknowledgement.
+    """Logs the chunk of a dead process, and reconnects after a failed acknowledgement.
 
     Celery only logs a failed acknowledgement. A worker with one slot then takes no more work until a restart (Celery
     5.7).

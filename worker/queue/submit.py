@@ -110,7 +110,7 @@ def _with_photos(catalogue: Catalogue) -> Catalogue:
         return catalogue
     root, column = Path(catalogue.image_root), catalogue.image_column
     if _is_empty(root):
-        words = f"The photos were not checked: {root} is empty here. Workers must have the photos there."
+        words = f"The photos were not checked: {root} is empty here. Workers must have the photos in this folder."
         catalogue.remarks.append(words)
         return catalogue
     places, held = PhotoLocator(catalogue.image_root, confined=True), list[pa.RecordBatch]()

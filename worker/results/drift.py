@@ -24,7 +24,7 @@ _Histograms = dict[str, tuple[list[int], list[int]]]
 def measure_drift(
     actual: ReferenceAnswers, reference: ReferenceAnswers, rows: ReferenceAnswers | None = None
 ) -> Drift | None:
-    """Compare a job's answers with the answers on the proof photos; None if one of the two has no photos.
+    """Compare a job's answers with the answers on the proof photos; None if one side has no photos.
 
     ``actual``: answers on distinct photos. ``rows``: answers on all rows, which are scaled to the number of photos,
     since rows of one photo are not independent.

@@ -72,7 +72,7 @@ class EndReview:
     mix: ClassMix | None = None
 
     def apply(self, part: pa.Table) -> pa.Table:
-        """Send a part file's rows to review: repeated pictures and low confidences."""
+        """Send rows with a repeated picture or a low confidence to review."""
         if self.repeated:
             part = to_review(part, pa.array(self.shows_repeated(part)), ReviewReason.REPEATED)
         if self.mix and self.mix.raised is not None:

@@ -35,7 +35,7 @@ def finishing() -> Iterator[Callable[[Job], bool]]:
 
 
 def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
-    """Merge a queued job in its folder. May run twice, even at the same time. Writes the receipt last."""
+    """Merge a queued job in its folder, and write its receipt last. Several processes may do so at the same time."""
     retry = job.retry()
     missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)
     if missing:

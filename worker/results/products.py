@@ -104,8 +104,8 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
     ``top_k`` count 0.
 
     With a tree (``parents``), labels of sure photos agree if they are on one branch, and the lowest label counts. A
-    label's confidence includes the classes under it. If all photos are sure but the vote differs, the label is their
-    highest.
+    label's confidence includes the classes under it. If all photos are sure but the vote differs, their
+    highest label counts.
 
     A product goes to review if its sure photos disagree. It is labeled if a photo is sure and the vote agrees, or if
     all photos are sure. Otherwise it goes to review, for the most frequent reason of its rows.
@@ -180,7 +180,7 @@ class ProductStore:
 
 
 def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
-    """Rows of the table ``share``, each pair of product and label once."""
+    """Rows of the table ``share``, one for each pair of product and label."""
     best = results.column("top_k").combine_chunks()
     rows = np.repeat(np.arange(len(best)), pc.fill_null(pc.list_value_length(best), 0).to_numpy())
     named = pc.struct_field(best.flatten(), "label").dictionary_encode()

@@ -45,7 +45,7 @@ class JobProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Remaining seconds at this rate; None if the rate is 0 or all rows are done."""
+        """Remaining seconds at the present rate; None if the rate is 0 or all rows are done."""
         return (self.rows - self.done) / self.rate if self.rate and self.done < self.rows else None
 
     @property

@@ -191,7 +191,7 @@ def draw_in_processes(files: Iterable[Path], timeout_s: float, processes: Proces
 def draw() -> int:
     """Draw thumbnails until stdin closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C, the command ends this process
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action ends the process even if a decoder holds the GIL
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process even if a decoder holds the GIL
     with take_streams() as replies:
         replies.write('{"ready": true}\n')
         for line in sys.stdin:

@@ -41,7 +41,7 @@ Images = Callable[[pa.Array], list[str | None]]
 MOST: Final = 20_000
 _ANSWER: Final = ["sha256", "label", "confidence"]
 _HIGHEST: Final = "g"
-"""Sorts after every hexadecimal number."""
+"""A string that sorts after every hexadecimal number."""
 _EXAMPLES: Final = 5
 _LONGEST_IMAGE: Final = 300
 _SAMPLE: Final = 48
