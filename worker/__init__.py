@@ -1,1 +1,1 @@
-"""A bundle and a catalogue in, one labelled row per catalogue row out. Never imports TensorFlow."""
+"""Labels a catalogue with a bundle: one row in, one row out. Never imports TensorFlow."""

@@ -1,4 +1,4 @@
-"""Compares two models on a sample of a catalogue: draws rows, fetches photos once, counts differences."""
+"""Compares two models' labels on a random sample of a catalogue."""
 
 import hashlib
 import io
@@ -33,12 +33,12 @@ SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
-"""Schema metadata with a sample's fields in JSON, so that one file holds the whole sample."""
+"""Key of the schema metadata that stores a sample's other fields as JSON."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Drawn rows; ``table`` has ``row``, from 1 and in order, and ``image``, the row's cell."""
+    """Rows drawn from a catalogue. ``table`` has the columns ``row`` (number, from 1) and ``image`` (path or URL)."""
 
     folder: Path
     table: pa.Table
@@ -48,7 +48,7 @@ class Sample:
 
 
 def draw_sample(source: str, folder: Path, rows: int, options: JobOptions) -> Sample:
-    """Draw at most ``rows`` rows of a catalogue, all equally likely, or reuse them from ``folder``."""
+    """Draw at most ``rows`` random rows of a catalogue, or read the earlier sample in ``folder``."""
     of_source = (source, options.image_column, options.image_root, options.image_suffix, options.encoding)
     place = folder / hashlib.sha256(repr((*of_source, rows)).encode()).hexdigest()[:12]
     file = place / SAMPLE_FILE
@@ -77,7 +77,7 @@ def _drawn(source: str, rows: int, options: JobOptions) -> pa.Table:
 def _reservoir(
     columns: Iterable[pa.Array], size: int, rng: np.random.Generator, suffix: str | None
 ) -> tuple[list[tuple[int, str | None]], int]:
-    """Vitter's algorithm R (ACM TOMS 11, 1985). Returns number, from 0, and cell of drawn rows, and the row count."""
+    """Vitter's algorithm R (ACM TOMS 11, 1985). Returns drawn rows (number from 0, image cell) and the row count."""
     slots: list[tuple[int, str | None]] = []
     seen = 0
     for column in columns:
@@ -97,7 +97,7 @@ def _write(file: Path, table: pa.Table) -> None:
 
 
 def fetch_local_copy(sample: Sample, options: JobOptions, advance: Callable[[int, int], None]) -> Path:
-    """Fetch remote photos, each once, and write a catalogue of local paths, without rows whose fetch failed."""
+    """Download remote photos, and write a catalogue of local paths. Leaves out rows whose download failed."""
     file = sample.folder / _HERE_FILE
     if file.exists():
         return file
@@ -121,7 +121,7 @@ def fetch_local_copy(sample: Sample, options: JobOptions, advance: Callable[[int
 def _fetch(
     photos: Photos, requests: list[PhotoRequest], paths: dict[int, Path], advance: Callable[[int, int], None]
 ) -> list[str]:
-    """Write photos to their paths; returns the errors of photos that could not be fetched."""
+    """Download photos to their paths; returns the error messages."""
     failures: list[str] = []
     for photo in photos.fetch_each(requests, advance):
         if isinstance(photo.outcome, bytes):
@@ -149,7 +149,7 @@ class CatalogueChange(BaseModel, frozen=True):
 
 
 class ChangedRow(BaseModel, frozen=True):
-    """A row whose label would change: its number from 1, a small JPEG, and its cell unless the cell holds the photo."""
+    """A row whose label would change. ``row``: from 1. ``image``: its path or URL; None for a data URI."""
 
     row: int
     image: str | None
@@ -161,7 +161,7 @@ class ChangedRow(BaseModel, frozen=True):
 
 
 class CatalogueFigures(BaseModel, frozen=True):
-    """Two models compared on ``rows`` rows, without the ``failed`` ones; ``flows`` has the largest flow first."""
+    """Label differences between two models on ``rows`` rows, without failed rows. ``flows``: most frequent first."""
 
     source: str
     rows_in_source: int
@@ -175,7 +175,7 @@ class CatalogueFigures(BaseModel, frozen=True):
 
     @property
     def changed_share(self) -> float:
-        """The share of compared rows that would change; 0 without rows."""
+        """The share of rows whose label would change; 0 if there are no rows."""
         return self.changed / self.rows if self.rows else 0.0
 
 
@@ -188,7 +188,7 @@ class RowLabel(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """A row, its cell in the catalogue, and both models' answers; ``photo``: a path, or a cell that holds the photo."""
+    """Two models' answers on a row. ``cell``: from the catalogue. ``photo``: a local path, or a data URI."""
 
     row: int
     cell: str | None
@@ -201,13 +201,13 @@ class Pair(NamedTuple):
 def count_changes(
     pairs: Sequence[Pair], renamed: Mapping[str, str], root: Path, source: str, rows_in_source: int, failed: int
 ) -> CatalogueFigures:
-    """Count differences; ``renamed``: old label → new name; ``root``: the start of relative paths."""
+    """Count changed labels. ``renamed``: old label → new name. ``root``: folder of relative photo paths."""
     flows: defaultdict[tuple[str, str], list[Pair]] = defaultdict(list)
     for pair in pairs:
         if renamed.get(pair.before.label, pair.before.label) != pair.after.label:
             flows[pair.before.label, pair.after.label].append(pair)
     order = sorted(flows, key=lambda flow: (-len(flows[flow]), flow))
-    shown: list[Pair] = []  # for each large flow, the surest rows of the new model, each photo once
+    shown: list[Pair] = []  # each photo once, most confident first
     for flow in order[:_FLOWS_SHOWN]:
         by_photo = {pair.sha256: pair for pair in reversed(flows[flow])}
         shown += sorted(by_photo.values(), key=lambda pair: (-pair.after.confidence, pair.row))[:_ROWS_OF_A_FLOW]
@@ -227,7 +227,7 @@ def count_changes(
 
 def _example(pair: Pair, root: Path) -> ChangedRow:
     photo, thumbnail = pair.photo, None
-    with suppress(ImageError):  # two other processes have decoded it, so it is safe
+    with suppress(ImageError):  # labelling has decoded this photo, so it cannot crash this process
         thumbnail = photo_uri(decode_data_uri(photo) if is_url_or_data(photo) else root / photo, _SIDE, _MOST_BYTES)
     return ChangedRow(
         row=pair.row,
@@ -250,15 +250,14 @@ def diff_catalogue(
     renamed: Mapping[str, str],
     advance: Callable[[str, int, int], None],
 ) -> CatalogueFigures:
-    """Label a sample of a catalogue with two models, and count differences. A further call continues a killed one.
+    """Label a sample of a catalogue with two models, and count changed labels. Continues after a kill.
 
-    ``renamed``: label of the old model → its new name. ``advance`` is called with the present step, its progress, and
-    its total.
+    ``renamed``: old label → new name. ``advance`` is called with a step's name, its progress and its total.
     """
     digests = [read_manifest(model).digest[:12] for model in (before, after)]
     sample = draw_sample(source, folder, rows, options)
     here = fetch_local_copy(sample, options, partial(advance, "Fetching photos"))
-    root = sample.folder if is_url(sample.image_root) else Path(sample.image_root)  # copies have whole paths
+    root = sample.folder if is_url(sample.image_root) else Path(sample.image_root)  # downloads have absolute paths
     request = LabelRequest(
         source=here,
         model={"before": before, "after": after},
@@ -286,10 +285,7 @@ def _pairs(table: pa.Table, cells: Mapping[int, str | None]) -> list[Pair]:
 
 
 def row_labels(table: pa.Table, prefix: str) -> list[RowLabel | None]:
-    """A model's answer on each row of a result; None for a row that failed.
-
-    The answer is the likeliest class, so that models with and without a tree of labels are comparable.
-    """
+    """A model's likeliest class on each row of a result; None for a failed row."""
     names = [name for name in table.column_names if name.startswith(prefix)]
     own = with_leaves(table.select(names).rename_columns([name.removeprefix(prefix) for name in names]))
     rows = zip(*(own.column(name).to_pylist() for name in ("label", "confidence", "status")), strict=True)

@@ -1,4 +1,4 @@
-"""``hangtag label``; the commands of the queue and the registry have modules of their own."""
+"""``hangtag label``, and the registration of this package's commands."""
 
 from pathlib import Path
 from typing import Annotated, Final

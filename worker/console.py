@@ -1,4 +1,4 @@
-"""Prints labelling on a terminal."""
+"""Prints the progress and the receipt of ``hangtag label``."""
 
 import shlex
 from collections.abc import Iterator
@@ -35,8 +35,8 @@ def label_with_progress(
     processes: "ProcessPool | None" = None,
     drawing: "ProcessPool | None" = None,
 ) -> None:
-    """Run a request with a progress bar on stderr, then print its receipt on stdout, as a table or as JSON."""
-    from worker.label import job_folder, label  # the queue's commands do not need it
+    """Label a catalogue with a progress bar on stderr, then print the receipt on stdout."""
+    from worker.label import job_folder, label  # queue commands do not need labelling
 
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
@@ -46,10 +46,10 @@ def label_with_progress(
     try:
         receipt = label(request, bar.show, errors.say, processes, drawing)
     except KeyboardInterrupt as stopped:
-        msg = f"Stopped with {number_of(bar.done, 'row')} done; give the same command again to go on."
+        msg = f"Stopped with {number_of(bar.done, 'row')} done; run the same command again to continue."
         raise StoppedError(msg) from stopped
     finally:
-        if bar.earlier is not None:  # off a terminal, Rich would print an empty line for a bar that never began
+        if bar.earlier is not None:  # without a terminal, stopping an unstarted bar would print an empty line
             progress.stop()
     if bar.earlier is None:
         errors.print(f"All rows were done already; {escape(str(request.output))} was not changed.", style="dim")
@@ -69,7 +69,6 @@ def label_with_progress(
 
 
 def _accepted_words(receipt: Receipt) -> str:
-    """The number of labeled products, and their file; without labeled products, the number of labeled rows."""
     if receipt.groups and receipt.groups.labeled:
         return f"({number_of(receipt.groups.labeled, 'product')}): {receipt.groups_file}"
     sure = receipt.by_status[Status.LABELED]
@@ -79,30 +78,30 @@ def _accepted_words(receipt: Receipt) -> str:
 def _advise(receipt: JobReceipt, request: LabelRequest, job: Job | None, errors: Console) -> None:
     unfound, words = unfound_words(receipt, job), retry_words(receipt)
     if request.retry_failed and not words:
-        words = "No failed row is left that may succeed another time."
+        words = "No failed row is worth another try."
     if words and not unfound:
         errors.say(words, "yellow")
-    instead = f"{unfound}, and add --restart; or add --retry-failed once the photos are there" if unfound else ""
+    instead = f"{unfound}, and add --restart. Or copy the photos there, and add --retry-failed" if unfound else ""
     if words := unlabelled_words(receipt, instead or f"see error_message in {request.output}"):
         raise JobError(words)
 
 
 def print_review(receipt: JobReceipt, folder: str, job: str, console: Console) -> None:
-    """Print where a job's page is, and the command for its doubtful rows; ``job`` is as on a command line."""
+    """Print the path of a job's page, and the command to review its rows. ``job``: quoted for the shell."""
     console.print(f"Page: [bold]{escape(folder)}/{PAGE_FILE}[/bold]", highlight=False, soft_wrap=True)
     if receipt.by_status[Status.REVIEW]:
         console.say(f"Review the doubtful rows: hangtag review {job}")
 
 
 def retry_words(receipt: JobReceipt) -> str:
-    """Advice to use ``--retry-failed``; empty if no failed row may succeed."""
+    """Advice to use ``--retry-failed``; empty if no failed row is worth another try."""
     passing = sum(errors.count for fault, errors in receipt.errors.items() if fault in RETRYABLE)
     rows = number_of(passing, "failed row")
     return f"{rows} may succeed another time; the same command with --retry-failed tries again." if passing else ""
 
 
 def unlabelled_words(receipt: JobReceipt, why: str) -> str:
-    """An error, with its reason, if no row could be labelled; else empty."""
+    """The error message if every row failed; else empty."""
     if receipt.by_label:
         return ""
     subject = "The only photo could not" if receipt.rows == 1 else f"None of the {receipt.rows:,} photos could"
@@ -119,21 +118,21 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     if path is None:
         return ""
     if any("check the path" not in one.message for one in missing.examples):
-        return ""  # a message has better advice
+        return ""  # the photo's own message has better advice
     root, others = job.spec.image_root, ", nor at the other paths" if receipt.rows > 1 else ""
     return (
-        f"nothing is at {root}/{path}{others}. Relative paths start at {root}, which --image-root sets (default: the "
-        "catalogue's folder). If they start elsewhere, name that folder or URL with --image-root"
+        f"no file at {root}/{path}{others}. Relative paths start at {root} (--image-root; default: the catalogue's "
+        "folder). If the photos are elsewhere, pass their folder or URL as --image-root"
     )
 
 
 def lead(question: str) -> str:
-    """The beginning of a line about a question of several."""
+    """The start of a line about one of several questions; empty for a job with one model."""
     return f"{question}: " if question else ""
 
 
 class _Bar:
-    """A progress bar that appears at the first call; ``earlier``: rows done by an earlier run."""
+    """A progress bar that starts at the first ``show``. ``earlier``: rows done by an earlier run."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -150,7 +149,7 @@ class _Bar:
 
 
 def print_receipt(receipt: JobReceipt, console: Console) -> None:
-    """Tables of counts by label and by status, then the rate, the promise, and where the results are."""
+    """Print counts by label and status, the rate, the promised precision, and the paths of results."""
     questions = {"": receipt} if isinstance(receipt, Receipt) else receipt.questions
     table = _counts(receipt) if isinstance(receipt, Receipt) else _question_counts(receipt)
     print_table(table, console, spare=("model",))
@@ -160,9 +159,7 @@ def print_receipt(receipt: JobReceipt, console: Console) -> None:
         console.print(f"[red]{kind}[/red], {escape(where)}: {escape(example.message)}", highlight=False)
     if receipt.left_out:
         kinds = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in receipt.left_out.items())
-        console.print(
-            f"Left out, since their names do not end like an image's: {escape(kinds)}", style="yellow", highlight=False
-        )
+        console.print(f"Left out, without an image's extension: {escape(kinds)}", style="yellow", highlight=False)
     _print_work(receipt, console)
     for name, own in questions.items():
         _print_model(own, console, name)
@@ -223,7 +220,7 @@ def _counts(receipt: Receipt) -> Table:
 
 
 def _label_counts(receipt: Receipt) -> Iterator[tuple[str, int, int]]:
-    """The most frequent labels, their rows and how many of these went to review; then the sums of all other labels."""
+    """Yield (label, rows, rows to review) for the most frequent labels, then for all other labels together."""
     counts = [(name, count, receipt.review_by_label.get(name, 0)) for name, count in receipt.by_label.items()]
     most = _MOST_LABELS if len(counts) > _MOST_LABELS + 1 else len(counts)
     yield from counts[:most]
@@ -236,7 +233,6 @@ def _model_words(receipt: Receipt) -> str:
 
 
 def _print_model(receipt: Receipt, console: Console, question: str) -> None:
-    """Print a model's promise and warnings; the table of several questions has their promises."""
     model, start, mix = receipt.model, lead(question), receipt.mix
     if not question:
         console.say(f"Model: {_model_words(receipt)}")

@@ -1,7 +1,7 @@
-"""Label a catalogue on this machine, from start or from where an earlier run stopped.
+"""Labels a catalogue on this machine, or continues an earlier run.
 
-``python -P -m worker.label JOBS NAME`` labels a submitted job without a queue;
-``python -P -m worker.label RESULT`` labels the missing rows behind a result of ``hangtag label``.
+``python -P -m worker.label JOBS NAME`` labels a submitted job without a queue; ``python -P -m worker.label RESULT``
+labels the missing rows of a result of ``hangtag label``.
 """
 
 import fcntl
@@ -41,12 +41,12 @@ from worker.results.merge import merge_job, upload_lists
 from worker.results.receipt_page import TEMPLATE
 
 Progress = Callable[[int, int], None]
-"""Called with (rows done, rows in all), first with an earlier run's rows."""
+"""Called with (rows done, rows in all). The first call has the rows of earlier runs."""
 LOCK_FILE: Final = "lock"
 _LATER: Final = ("numpy.ma", "numpy.random")
 """NumPy's modules for merging, imported while photos are labelled."""
 _EARLY: Final = 4
-"""How many labelling processes start while the catalogue is still read; a small catalogue needs no more."""
+"""Number of labelling processes that start before the catalogue is read; enough for a small catalogue."""
 
 
 def label(
@@ -58,9 +58,8 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``say`` gets sentences for a person. Some of ``processes`` become forks of this process, with the models;
-    ``drawing``: the processes that draw the page's pictures. The receipt is also written to
-    ``<output>.job/receipt.json``.
+    ``say`` prints a sentence. ``processes``: pool for labelling; some processes are forks of this process, with loaded
+    models. ``drawing``: pool for the page's pictures. The receipt is also written to ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
     folder = job_folder(request.output)
@@ -69,7 +68,7 @@ def label(
     models = [one for one, _ in verified]
     if processes:
         processes.fork(partial(main, [classifier for _, classifier in verified]), _EARLY)
-    del verified  # other processes have the classifiers now
+    del verified  # free memory: the forks have the classifiers
     trees = [one.question.name for one in models if one.question.model.taxonomy]
     catalogue, options = requested_catalogue(request, request.output.suffix.lower(), trees)
     request = replace(request, options=options)
@@ -88,7 +87,7 @@ def label(
             say(f"{request.output.name} has {between} between its cells, like the catalogue.")
         receipt = job_receipt(job) if request.output.exists() and not job.missing_chunks() else None
         if receipt and not (request.retry_failed and begin_retry(job, receipt.retry + 1)):
-            return receipt  # and the result is left alone, since a person may have worked on it
+            return receipt  # do not overwrite the result: a person may have edited it
         _check_preprocessing(job)
         _announce(job, models, previous, say)
         with processes or ProcessPool(LABELLING, _workers(request)) as ready:
@@ -100,7 +99,7 @@ def _announce(job: Job, models: Sequence[JobModel], previous: Job | None, say: C
     for question, one in zip(job.questions, models, strict=True):
         if question.name:
             say(f"{question.name}: {question.model.reference}")
-        if not question.model.is_promised:  # a promise is in the receipt
+        if not question.model.is_promised:  # the receipt prints promises
             say(one.rule)
         if previous and job.missing_chunks():
             terms = terms_of(question.model, question.spec.options)
@@ -108,14 +107,14 @@ def _announce(job: Job, models: Sequence[JobModel], previous: Job | None, say: C
 
 
 def job_folder(output: Path) -> Path:
-    """The job's folder, beside an output of ``hangtag label``."""
+    """The job folder beside a result of ``hangtag label``."""
     return output.with_name(output.name + ".job")
 
 
 def earlier_job(result: Path) -> Job:
-    """The finished job of a result, given by the result's path, its job folder or its submitted job's folder."""
+    """Find a result's finished job. ``result``: path of the result or of the job's folder."""
     place = result.resolve()
-    folders = [job_folder(place)] if place.name else []  # the root of the disk has no name
+    folders = [job_folder(place)] if place.name else []  # ``/`` has no name
     if place.is_dir() or place.name == RESULT_FILE:
         folders.append(place if place.is_dir() else place.parent)
     for folder in folders:
@@ -124,8 +123,8 @@ def earlier_job(result: Path) -> Job:
             check_done(job, result.name)
             return job
     msg = (
-        f"Expected an earlier result of hangtag label as --previous, with its job folder {result}.job beside it, "
-        "found none there; nothing can be carried over from a result without its job folder."
+        f"Expected the job folder {result}.job beside the result --previous, found none; without its job folder, "
+        "a result cannot be reused."
     )
     raise InputError(msg)
 
@@ -146,7 +145,7 @@ def _previous_job(request: LabelRequest, folder: Path) -> Job | None:
         return None
     job = earlier_job(request.previous)
     if job.storage == FolderStorage(folder.resolve()):
-        msg = f"{request.output} cannot be carried over from itself; name another --out than --previous."
+        msg = f"{request.output} is both --out and --previous; name another --out."
         raise InputError(msg)
     return job
 
@@ -173,7 +172,7 @@ def _empty(folder: Path) -> None:
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
-    """Allow one run at a time in a job's folder; the system ends the lock with the process."""
+    """Allow one run at a time in a job's folder. Raises JobError."""
     folder.mkdir(exist_ok=True)
     with open_lock(folder / LOCK_FILE) as lock:
         try:
@@ -189,7 +188,7 @@ def _prepared_job(
 ) -> Job:
     job, questions = open_job(storage), [one.question for one in models]
     if job is None:
-        _empty(storage.root)  # left by a run that was killed before the job was whole
+        _empty(storage.root)  # left by a run that was killed before it wrote ``job.json``
         note_models(storage, models)
         return create_job(storage, catalogue, questions, request.options, processes=_workers(request))
     if other := differences(job.spec, catalogue, questions, request.options):
@@ -200,7 +199,7 @@ def _prepared_job(
         raise JobError(msg)
     if job.spec.options.headers == request.options.headers:
         return job
-    options = replace(job.spec.options, headers=request.options.headers)  # a token may have expired
+    options = replace(job.spec.options, headers=request.options.headers)  # the request may have a new token
     spec = job.spec.model_copy(update={"options": options})
     storage.replace(JOB_FILE, spec.model_dump_json(indent=1).encode())
     return Job(spec, storage)
@@ -209,9 +208,8 @@ def _prepared_job(
 def _check_preprocessing(job: Job) -> None:
     if job.missing_chunks() and job.spec.preprocess_version != PREPROCESS_VERSION:
         msg = (
-            f"{job.storage.place} was begun by a Hangtag whose preprocessing is version "
-            f"{job.spec.preprocess_version}, but this one's is {PREPROCESS_VERSION}; go on with that Hangtag, or pass "
-            "--restart."
+            f"{job.storage.place} was begun with preprocessing version {job.spec.preprocess_version}, but this Hangtag "
+            f"has version {PREPROCESS_VERSION}; use the earlier Hangtag, or pass --restart."
         )
         raise JobError(msg)
 
@@ -231,9 +229,9 @@ def run_job(
     *,
     verified: bool = False,
 ) -> JobReceipt:
-    """Label the missing chunks of a job of ``hangtag label`` under :func:`only_run`, and write its result.
+    """Label a job's missing chunks, and write its result. The caller must hold :func:`only_run`.
 
-    ``models``: each question's bundle or lone file; ``verified``: whether their golden samples have agreed.
+    ``models``: path of each question's model. ``verified``: whether the models' golden samples were checked.
     """
     retry = job.retry()
     left = {chunk: job.rows_left(chunk, retry) for chunk in job.missing_chunks()}
@@ -259,12 +257,12 @@ def run_job(
 
 
 def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
-    """Label the missing rows of a submitted job on this machine; cancelling the job stops the work."""
+    """Label a submitted job's missing rows on this machine. Raises StoppedError if the job is cancelled."""
     job = jobs.find(name)
 
     def check(_done: int, _total: int) -> None:
         if job.cancelled:
-            msg = f"{name} is cancelled; what is done is kept."
+            msg = f"{name} is cancelled; finished rows are kept."
             raise StoppedError(msg)
 
     models = [jobs.bundles.fetch(one.model.digest) for one in job.questions]
@@ -272,7 +270,7 @@ def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
 
 
 def label_rest(output: Path) -> JobReceipt:
-    """Label the missing rows behind a result of ``hangtag label``, with its models, and write the result again."""
+    """Label a result's missing rows with the models of its job, and write the result again."""
     folder = job_folder(output)
     job = open_job(FolderStorage(folder))
     if job is None:

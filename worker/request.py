@@ -14,7 +14,7 @@ from models.options import RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY
 
 MAX_TIMEOUT_S: Final = 1000.0
-"""Seconds; a queued chunk ends within its time limit even if each photo takes this long."""
+"""Longest decode timeout in seconds; a queued chunk still meets its time limit."""
 _QUESTION_NAME: Final = re.compile("[A-Za-z0-9_-]{1,40}")
 
 SourceArgument = Annotated[
@@ -64,7 +64,7 @@ class Priority(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class JobOptions:
-    """The options of a job, kept in ``job.json``."""
+    """The options of a job, stored in ``job.json``."""
 
     image_column: ImageColumnOption = None
     image_root: Annotated[
@@ -112,14 +112,14 @@ class JobOptions:
         typer.Option("--decode-timeout", min=0.1, max=MAX_TIMEOUT_S, help="Seconds for decoding a photo."),
     ] = 10.0
     allow_hosts: AllowHostOption = None
-    headers: HeadersOption = field(default=None, repr=False)  # it may hold a password
+    headers: HeadersOption = field(default=None, repr=False)  # a header may have a password
     per_host: Annotated[
         int | None, typer.Option(min=1, help="Parallel downloads from a host, for each process. Default: 8.")
     ] = None
     registry: RegistryOption = DEFAULT_REGISTRY
 
     def of_question(self, name: str) -> "JobOptions":
-        """The options of a question, whose name becomes part of the prefix."""
+        """A question's options: its name is added to the prefix."""
         return replace(self, prefix=f"{self.prefix}{name}_") if name else self
 
 
@@ -136,15 +136,15 @@ class JobRequest:
 
     @property
     def models(self) -> Mapping[str, Path | str]:
-        """Question → model. If there is only one model, its question is empty. Raises InputError."""
+        """Question's name → model; a single model has an empty name. Raises InputError."""
         if not isinstance(self.model, Mapping):
             return {"": self.model}
         names = list(self.model)
         valid = all(map(_QUESTION_NAME.fullmatch, names)) and len({name.lower() for name in names}) == len(names)
         if not names or not valid:
             msg = (
-                "Expected a name before each of several models, no two alike, of letters, digits, '_' and '-' (at most "
-                f"40), got {', '.join(map(repr, names)) or 'none'}; such as --model category=shop@champion."
+                "Expected a different name before each of several models (letters, digits, '_' and '-', at most 40 "
+                f"characters), got {', '.join(map(repr, names)) or 'none'}; such as --model category=shop@champion."
             )
             raise InputError(msg)
         return self.model
@@ -152,7 +152,7 @@ class JobRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRequest(JobRequest):
-    """The request of ``hangtag label``; for the fields see the command's options."""
+    """The request of ``hangtag label``. The command's options explain the fields."""
 
     output: Path
     previous: Path | None = None
@@ -163,7 +163,7 @@ class LabelRequest(JobRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitRequest(JobRequest):
-    """The request of ``hangtag submit``; for the fields see the command's options."""
+    """The request of ``hangtag submit``. The command's options explain the fields."""
 
     name: str
     previous: str | None = None

@@ -69,7 +69,7 @@ def test_ctrl_c_stops_the_watching_not_the_job(cluster: Cluster, few) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate()
     assert process.returncode == 130
-    assert "Watching stopped; workers go on with the job." in one_line(said)
+    assert "Stopped watching; workers continue the job." in one_line(said)
     cluster.must("jobs", "watch", "watched")
     assert len(cluster.job("watched").rows()) == 4
 
@@ -78,7 +78,7 @@ def test_who_submits_is_told_when_nobody_will_label_it(cluster: Cluster, few, tm
     elsewhere = cluster.hangtag(*few("elsewhere"), "--jobs", tmp_path)
     assert elsewhere.returncode == 0
     told = one_line(elsewhere.stderr)
-    assert f"looks for jobs in {cluster.jobs}, which is not this folder; see --jobs." in told
+    assert f"has another folder of jobs, {cluster.jobs}; see --jobs." in told
     nobody = cluster.hangtag(*few("nobody"), "--jobs", tmp_path, "--redis", cluster.server.url.removesuffix("0") + "1")
     assert nobody.returncode == 0
-    assert "No worker is there; start one with hangtag worker" in nobody.stderr
+    assert "No worker is running; start one with hangtag worker" in nobody.stderr

@@ -82,7 +82,7 @@ def test_ctrl_c_stops_and_says_how_to_go_on(tmp_path: Path, long_list: Path, bun
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()
     assert process.returncode == 130
-    assert "give the same command again" in said
+    assert "run the same command again" in said
     assert run(long_list, bundle, output).returncode == 0
     assert pq.read_metadata(output).num_rows == len(long_list.read_text().splitlines())
 

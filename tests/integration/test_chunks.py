@@ -249,7 +249,7 @@ def test_a_retry_changes_the_rows_that_failed_and_no_others(
     third = job.rows()
     assert_same([third[row]], [{"image": str(cluster.folder / last), **truth[good[row]]}])
     assert [r for n, r in enumerate(third) if n != row] == [r for n, r in enumerate(second) if n != row]
-    assert "no failed rows that may succeed" in try_again(cluster, job)
+    assert "No failed row is worth another try" in try_again(cluster, job)
 
 
 MOST_BYTES = 1500

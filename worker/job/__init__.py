@@ -1,1 +1,1 @@
-"""A job: the folder that holds its specification, its rows, its parts and its receipt."""
+"""A job's folder: specification, catalogue rows, results by chunk, and receipt."""

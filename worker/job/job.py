@@ -1,7 +1,7 @@
-"""A job: the labelling of one catalogue, as a folder; retries of failed rows are files in the folder.
+"""A job: a folder with a catalogue's rows and their results. A part file has the results of one chunk of rows.
 
-A job with several models has a question for each model. A question is a :class:`Job` with one model; the questions of a
-job share its rows and parts.
+A job with several models has a question for each model. Each question is a :class:`Job` with one model; all questions
+read the job's files of rows and results.
 """
 
 import shutil
@@ -40,7 +40,7 @@ BATCH_ROWS: Final = 16_384
 
 
 class Batch(NamedTuple):
-    """Rows of consecutive chunks: number of the first, from 0; each question's results; their cells; part schemas."""
+    """Consecutive rows. ``first``: number of the first row, from 0. ``answers``: each question's results."""
 
     first: int
     answers: list[pa.Table]
@@ -55,8 +55,8 @@ class _Record(BaseModel):
 class ModelPin(_Record):
     """The job's model, fixed when the job was created.
 
-    ``precision`` is promised, unless a ``threshold`` replaces the promise; without both, ``all_to_review`` is set.
-    ``taxonomy``: label → its parent.
+    ``precision``: the promised precision, or None. ``all_to_review``: the promise holds for no class. ``threshold``:
+    replaces the promise. ``taxonomy``: label → its parent.
     """
 
     path: str
@@ -70,17 +70,17 @@ class ModelPin(_Record):
 
     @property
     def is_promised(self) -> bool:
-        """Whether a precision is promised for some class."""
+        """Whether a precision is promised for at least one class."""
         return self.precision is not None and not self.all_to_review
 
     @property
     def rule(self) -> str:
-        """What decides which rows are labeled, in a sentence."""
+        """The rule for labeled rows, as a sentence for people."""
         return rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
 
 
 class Question(_Record):
-    """A model of the job, and the prefix of its columns."""
+    """A model of the job. ``name``: prefix of its columns; empty in a job with one model."""
 
     name: str
     model: ModelPin
@@ -89,9 +89,9 @@ class Question(_Record):
 class JobSpec(_Record):
     """The contents of ``job.json``.
 
-    Workers with another ``preprocess_version`` refuse the job. Queued jobs are ``confined``: they read photos on disk
-    only under ``image_root``. ``needs_root``: workers must have the folder ``image_root``. ``left_out``: extension →
-    number of skipped files. ``delimiter``: the separator of cells in the job's CSV files.
+    Workers with another ``preprocess_version`` refuse the job. ``confined``: photos on disk are read only under
+    ``image_root`` (queued jobs). ``needs_root``: workers must have the folder ``image_root``. ``left_out``: extension →
+    number of skipped files. ``delimiter``: separator in the job's CSV files.
     """
 
     schema_version: Literal[1] = 1
@@ -116,17 +116,17 @@ class JobSpec(_Record):
 
     @property
     def named(self) -> bool:
-        """Whether models have names, and so each has columns of its own."""
+        """Whether the job has named models, each with its own columns."""
         return bool(self.questions[0].name)
 
 
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
-"""Faults that another try may not have; other faults are in the file itself."""
+"""Errors that a later try may not have; other errors are in the photo's file."""
 _WIDTH: Final = 5
-"""Digits of a retry's number in its key."""
+"""Digits in a retry's file name."""
 JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
-"""A file that makes workers skip the job: empty if a person cancelled it, else with the reason of a failed merge."""
+"""A file that makes workers skip the job. Empty after a cancellation, else the reason of a failed merge."""
 QUESTIONS: Final = "questions"
 _SCRATCH: Final = ".scratch-"
 _OLD_S: Final = 3600.0
@@ -134,7 +134,7 @@ _LONGEST_URI: Final = 64
 
 
 class Retry(_Record):
-    """A retry of failed rows; ``number``: from 1, as in its parts' ``.r1.arrow`` (0: no retry); ``rows``: how many."""
+    """A retry of failed rows. ``number``: from 1, as in names of its part files (``.r1.arrow``); 0: no retry."""
 
     number: int = 0
     chunks: frozenset[int] = frozenset()
@@ -142,14 +142,14 @@ class Retry(_Record):
     begun_at: str = ""
 
     def lowest_retry(self, chunk: int) -> int:
-        """The lowest retry number of a part that makes the chunk done."""
+        """The chunk is finished if its part file has at least this retry number."""
         return self.number if chunk in self.chunks else 0
 
 
 def begin_retry(job: "Job", number: int) -> Counter[str]:
-    """Begin a retry of a finished job's failed rows that may succeed now; returns fault → number of these rows.
+    """Begin a retry of a finished job's rows that may succeed now; returns error → number of rows.
 
-    A row that failed for one question is tried again for all questions, so that all results are of the same bytes.
+    A row that failed for one question is retried for all questions, since the photo may have changed.
     """
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
@@ -158,7 +158,7 @@ def begin_retry(job: "Job", number: int) -> Counter[str]:
         kinds.update(faults)
         chunks += [chunk] if faults else []
     if chunks:
-        job.storage.delete(CANCELLED)  # a cancellation came too late to stop anything
+        job.storage.delete(CANCELLED)  # cancelled after the job had ended
         if not commit_retry(job.storage, number, chunks, kinds.total()):
             msg = "Somebody else has just begun a retry of this job; watch it with hangtag jobs watch."
             raise JobError(msg)
@@ -179,7 +179,7 @@ def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) ->
 
 @lru_cache(maxsize=8)
 def _read_retry(storage: Storage, number: int, _job: str) -> Retry:
-    """A retry's file; in the cache, ``_job``, an id, tells successive jobs in one folder apart."""
+    """Read a retry's file. ``_job``: a job id for the cache, since a folder may later hold another job."""
     return Retry.model_validate_json(storage.read(_retry_key(number)))
 
 
@@ -189,7 +189,7 @@ def _retry_key(number: int) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A job, or one of its questions: ``storage`` has notes and lists, the ``whole`` job's storage rows and parts."""
+    """A job, or one question of the job ``whole``. ``storage``: folder of this job's or question's receipt."""
 
     spec: JobSpec
     storage: Storage
@@ -198,7 +198,7 @@ class Job:
 
     @property
     def home(self) -> Storage:
-        """Where rows, parts and retries are: for a question, in the whole job's storage."""
+        """The storage of rows, part files and retries; for a question, the whole job's storage."""
         return self.whole.storage if self.whole else self.storage
 
     @property
@@ -207,11 +207,11 @@ class Job:
 
     @property
     def questions(self) -> "tuple[Job, ...]":
-        """A job for each named model; if models have no names, the job itself."""
+        """A :class:`Job` for each named model, or only this job if it has one model."""
         return tuple(map(self._question, self.spec.questions)) if self.spec.named else (self,)
 
     def question(self, name: str) -> "Job | None":
-        """The question with this name, or None; if a job has only one model, its question has an empty name."""
+        """The question with this name, or None. The name is empty in a job with one model."""
         return next((one for one in self.questions if one.name == name), None)
 
     def _question(self, question: Question) -> "Job":
@@ -225,11 +225,11 @@ class Job:
 
     @property
     def model(self) -> ModelPin:
-        """The model of all results, or of the first question."""
+        """The only model, or the first question's model."""
         return self.spec.questions[0].model
 
     def chunk_images(self, chunk: int) -> list[str | None]:
-        """Each row's image cell; bytes that are not UTF-8 become surrogates."""
+        """A chunk's image cells; bytes that are not UTF-8 become surrogates."""
         column = self.chunk_table(chunk, [self.spec.image_column]).column(0)
         return photo_cells(column, self.spec.options.image_suffix, "surrogateescape")
 
@@ -244,23 +244,23 @@ class Job:
             return file.read_row_groups(range(group, group + len(chunks)), columns, use_threads=False)
 
     def part(self, chunk: int, key: str, columns: list[str] | None = None) -> pa.Table:
-        """The results in a part: all columns, or some. A job with several models has none, but its questions have."""
+        """Read one question's results from a part file: all columns, or some."""
         return question_tables(self._part_table(chunk, key), [self.name], columns)[0]
 
     def answers(self, chunk: int, key: str, columns: list[str] | None = None) -> list[pa.Table]:
-        """The results in a part for each of :attr:`questions`, read at once."""
+        """Read each question's results from a part file: all columns, or some."""
         return question_tables(self._part_table(chunk, key), [question.name for question in self.questions], columns)
 
     def _part_table(self, chunk: int, key: str) -> pa.Table:
         return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk))
 
     def batches(self, results: list[str] | None = None, columns: Sequence[str] | None = None) -> Iterator[Batch]:
-        """All rows with their results in order, thousands at a time; some columns, or all. Raises JobError."""
+        """Read all rows and results in order, thousands at a time: all columns, or some. Raises JobError."""
         keys, names, each = self.part_keys(), [question.name for question in self.questions], self.spec.chunks_per_file
         if missing := [chunk for chunk in range(self.spec.chunks) if chunk not in keys]:
-            msg = f"Chunk {missing[0]} has no part; run the same command again."
+            msg = f"Chunk {missing[0]} has no results; run the same command again."
             raise JobError(msg)
-        for start in range(0, self.spec.chunks, each):  # a file of rows is small enough to be held in memory
+        for start in range(0, self.spec.chunks, each):  # one file of rows fits in memory
             whole = range(start, min(start + each, self.spec.chunks))
             for chunks in (whole[at : at + self._at_once] for at in range(0, len(whole), self._at_once)):
                 parts = [self._part_table(chunk, keys[chunk]) for chunk in chunks]
@@ -273,57 +273,57 @@ class Job:
         return max(1, BATCH_ROWS // self.spec.chunk_rows)
 
     def part_keys(self) -> dict[int, str]:
-        """Chunk → key of its part, that of the latest retry, for every chunk that has a part."""
+        """Number of each labelled chunk → key of its latest part file."""
         names = self.home.names("parts")
         return {chunk: part_key(chunk, retry) for chunk, retry in latest_parts(names).items()}
 
     def retry(self) -> Retry:
-        """The latest retry of failed rows; number 0 without one."""
+        """The latest retry of failed rows; its number is 0 if there was no retry."""
         number = max(numbered(self.home.names("retries"), ".json", width=_WIDTH), default=0)
         return _read_retry(self.home, number, self._whole_id) if number else Retry()
 
     def missing_chunks(self) -> list[int]:
-        """Chunks without a part, or without a part of the latest retry, in order."""
+        """Numbers of chunks that must still be labelled, in order."""
         return self.missing_from(latest_parts(self.home.names("parts")), self.retry())
 
     def missing_from(self, parts: dict[int, int], retry: Retry) -> list[int]:
-        """:meth:`missing_chunks`, given the parts and the retry."""
+        """Like :meth:`missing_chunks`, but reads no files. ``parts``: see :func:`latest_parts`."""
         return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.lowest_retry(chunk)]
 
     def rows_left(self, chunk: int, retry: Retry) -> int:
-        """How many rows of a missing chunk to label: all rows, or those of the retry."""
+        """Number of rows to label in a missing chunk; a retry labels only failed rows."""
         earlier = self.earlier_part(chunk, retry.lowest_retry(chunk))
         return len(_passing(self, chunk, earlier)) if earlier else self.rows_in_chunk(chunk)
 
     def earlier_part(self, chunk: int, retry: int) -> str | None:
-        """Key of a chunk's latest part before a retry, or None."""
+        """Key of a chunk's latest part file before a retry, or None."""
         keys = (part_key(chunk, number) for number in reversed(range(retry)))
         return next(filter(self.home.exists, keys), None)
 
     @property
     def cancelled(self) -> bool:
-        """Whether workers skip the job, because it was cancelled, or its merging failed."""
+        """Whether workers skip the job: it was cancelled, or its results cannot be merged."""
         return self.home.exists(CANCELLED)
 
     @property
     def failure(self) -> str:
-        """Why merging failed and was given up; else empty."""
+        """The reason why the results cannot be merged; else empty."""
         with suppress(FileNotFoundError):
             return self.home.read(CANCELLED).decode()
         return ""
 
     def rows_in_chunk(self, chunk: int) -> int:
-        """How many rows a chunk has; the last one may have fewer."""
+        """Number of rows in a chunk; the last chunk may have fewer."""
         return min(self.spec.chunk_rows, self.spec.rows - chunk * self.spec.chunk_rows)
 
 
 def images_of(job: Job, table: pa.Table) -> list[str | None]:
-    r"""Each row's image cell, to be shown: bytes that are not UTF-8 appear as ``\xff``."""
+    r"""Image cells for display: bytes that are not UTF-8 appear as ``\xff``."""
     return photo_cells(table.column(job.spec.image_column), job.spec.options.image_suffix)
 
 
 def images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
-    """Number of a row, from 0 → its image cell; each chunk is read once."""
+    """Row number, from 0 → its image cell."""
     chunks: defaultdict[int, list[int]] = defaultdict(list)
     for number in numbers:
         chunks[number // job.spec.chunk_rows].append(number)
@@ -335,25 +335,25 @@ def images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
 
 
 def shown_cell(cell: str | None) -> str | None:
-    """An image cell, or the beginning of one that holds its photo."""
+    """An image cell for display; a data URI is cut short."""
     if cell and len(cell) > _LONGEST_URI and scheme_of(cell) == "data":
         return f"{cell[:_LONGEST_URI]}…"
     return cell
 
 
 def open_job(storage: Storage) -> Job | None:
-    """The job in a folder; None without ``job.json``."""
+    """The job in a folder; None if ``job.json`` is missing. Raises JobError."""
     if not storage.exists(JOB_FILE):
         return None
     try:
         return Job(JobSpec.model_validate_json(storage.read(JOB_FILE)), storage)
     except ValidationError as error:
-        msg = f"{JOB_FILE} in {storage.place} is damaged, or of another version; start again with another name."
+        msg = f"{JOB_FILE} in {storage.place} is damaged, or of another Hangtag version; use another name."
         raise JobError(msg) from error
 
 
 def photos_of(job: Job, limits: DownloadLimits | None = None, lookup: "Lookup | None" = None) -> Photos:
-    """The source of a job's photos, with the job's options; ``limits`` and ``lookup`` as in :func:`open_photos`."""
+    """Open a job's photos, with its options. ``limits``, ``lookup``: see :func:`open_photos`."""
     spec, per_host = job.spec, job.spec.options.per_host
     if limits is None:
         limits = replace(DownloadLimits(), per_host=per_host, per_bucket=per_host) if per_host else DownloadLimits()
@@ -363,10 +363,10 @@ def photos_of(job: Job, limits: DownloadLimits | None = None, lookup: "Lookup | 
 
 @contextmanager
 def scratch_folder(storage: Storage) -> Iterator[Path]:
-    """A new folder in the storage's scratch for files to upload; an hour old, those of killed processes are deleted."""
+    """A temporary folder for files to upload. Also deletes old folders of killed processes."""
     storage.scratch.mkdir(parents=True, exist_ok=True)
     for remains in storage.scratch.glob(f"{_SCRATCH}*"):
-        with suppress(FileNotFoundError):  # its process has just deleted it
+        with suppress(FileNotFoundError):  # deleted by its own process meanwhile
             if remains.stat().st_mtime < time.time() - _OLD_S:
                 shutil.rmtree(remains, ignore_errors=True)
     with (
@@ -377,18 +377,18 @@ def scratch_folder(storage: Storage) -> Iterator[Path]:
 
 
 def question_storage(storage: Storage, name: str) -> Storage:
-    """A question's own folder in the folder of its job."""
+    """A question's folder in its job's folder."""
     return storage.child(f"{QUESTIONS}/{name}") if name else storage
 
 
 def rows_key(number: int) -> str:
-    """Key of a file with rows."""
+    """Key of a file with catalogue rows."""
     return f"rows/{number:05d}.parquet"
 
 
 @lru_cache(maxsize=2)
 def _rows_file(storage: Storage, key: str, job: str) -> tuple[pq.ParquetFile, Lock]:
-    """An open file, and the lock of its reader; ``job``, an id, tells successive jobs in one folder apart."""
+    """An open file and its lock. ``job``: a job id for the cache, since a folder may later hold another job."""
     try:
         return pq.ParquetFile(storage.source(key)), Lock()
     except FileNotFoundError as error:

@@ -1,4 +1,4 @@
-"""A folder of jobs, on a shared disk or in S3, with their models."""
+"""A folder of jobs and their models, on a shared disk or in S3."""
 
 import hashlib
 import uuid
@@ -20,13 +20,13 @@ _NAMED: Final = 10
 
 
 class BundleStore:
-    """Bundles and lone ONNX files, each in a folder that is named by the model's digest."""
+    """Bundles and separate ONNX files, in folders named by digest."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
 
     def put(self, model: Path, digest: str) -> None:
-        """Keep a bundle, or a lone ``.onnx`` file; a damaged copy is repaired."""
+        """Store a bundle or an ``.onnx`` file; replaces a damaged copy. Raises BundleError."""
         place, data = self._storage.child(digest), model.read_bytes() if model.is_file() else b""
         bundle = None if data else open_bundle(model)
         if digest != (bundle.digest if bundle else hashlib.sha256(data).hexdigest()):
@@ -38,7 +38,7 @@ class BundleStore:
             keep(place, _LONE_FILE, data)
 
     def fetch(self, digest: str) -> Path:
-        """The path of a bundle or a lone file on this machine; a remote one is copied here first."""
+        """The local path of a bundle or ``.onnx`` file; downloads it first if it is remote."""
         here = self._storage.scratch / digest
         lone = here / _LONE_FILE
         is_copy = here != self._storage.child(digest).on_disk("")
@@ -59,7 +59,7 @@ class BundleStore:
 
 
 class Jobs:
-    """Jobs by name, each in a folder of its own. Models lie beside these folders."""
+    """Jobs by name, each in its own folder. Their models are in the folder ``_bundles``."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -67,41 +67,41 @@ class Jobs:
 
     @property
     def place(self) -> str:
-        """Its path or URL."""
+        """The path or URL of the folder of jobs."""
         return self._storage.place
 
     def identity(self) -> str:
-        """The folder's own id, the same at every mount point; made on first use."""
+        """The id of this folder of jobs, the same at every mount point. The first call creates it."""
         if known := self.known_identity():
             return known
         self._storage.commit(_IDENTITY, uuid.uuid4().hex.encode())
         return self._storage.read(_IDENTITY).decode()
 
     def known_identity(self) -> str:
-        """The folder's id; empty if it was not made yet."""
+        """The id of this folder of jobs; empty before the first call of :meth:`identity`."""
         with suppress(FileNotFoundError):
             return self._storage.read(_IDENTITY).decode()
         return ""
 
     def names(self) -> list[str]:
-        """Names of the folders that may hold a job, in order; some may hold a job that is only partly submitted."""
+        """Names of job folders, in order; a job may be incomplete while it is submitted."""
         return [name for name in self._storage.folders() if is_name(name)]
 
     def storage(self, name: str) -> Storage:
-        """The folder of a job of that name."""
+        """The folder of the job with this name."""
         return self._storage.child(name)
 
     def get(self, name: str) -> Job | None:
-        """The job of that name, or None."""
+        """The job with this name, or None."""
         return open_job(self.storage(name))
 
     def unfinished(self, name: str) -> Job | None:
-        """The job of that name, unless it is cancelled or finished."""
+        """The job with this name; None if it is cancelled, finished or missing."""
         job = self.get(name)
         return None if job is None or job.cancelled or job_receipt(job) else job
 
     def find(self, name: str) -> Job:
-        """The job of that name; raises InputError."""
+        """The job with this name. Raises InputError."""
         check_name(name)
         job = self.get(name)
         if job is None:
@@ -113,7 +113,7 @@ class Jobs:
 
 
 def open_jobs(place: str) -> Jobs:
-    """The folder of jobs at a path or an ``s3://`` URL; a folder is made when something is first written."""
+    """Open the folder of jobs at a path or an ``s3://`` URL. The first write creates a missing folder."""
     jobs = Jobs(open_storage(place))
     parent = None if is_url(place) else Path(place).resolve().parent
     if parent and not parent.is_dir():
@@ -123,6 +123,6 @@ def open_jobs(place: str) -> Jobs:
 
 
 def check_name(name: str) -> None:
-    """Refuse a name that no job can have."""
+    """Raise InputError if a job cannot have this name."""
     if not is_name(name):
         raise InputError(name_expected("a job", name))

@@ -1,4 +1,4 @@
-"""The model of a job: chosen by path or name, pinned by digest, and verified before anything is labelled."""
+"""A job's model: found by path or name, fixed by digest, and verified before labelling."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -23,7 +23,7 @@ from worker.request import USUAL_OPTIONS, JobOptions
 
 @dataclass(frozen=True)
 class JobModel:
-    """A question of a job, where its model is now, and the rule that decides which rows are labeled."""
+    """A question of a job, the source of its model, and the rule for labeled rows."""
 
     question: Question
     source: ModelReference
@@ -31,38 +31,38 @@ class JobModel:
 
 
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
-    """Look a model up, and explain the choice; an ``unfinished`` job keeps its version when an alias has moved."""
+    """Find a model, and explain the choice. An ``unfinished`` job keeps its version when an alias moves."""
     found = resolve_model(model, registry)
     begun = version_of(found, unfinished.model.digest) if unfinished and found.by_alias else None
     if begun is None or begun.name == found.name:
         return found, found.words
     words = (
-        f"{found.requested} is {found.name} by now; this job was begun with {begun.name} and goes on with it "
+        f"{found.requested} is {found.name} by now; this job was begun with {begun.name} and continues with it "
         f"(--restart starts again with {found.name})."
     )
     return begun, words
 
 
 def moved_words(job: Job, models: Iterable[JobModel]) -> str:
-    """A sentence for each question whose model has another version in the job than in the request."""
+    """A sentence for each question whose model version differs between job and request."""
     words = ""
     for question, model in ((job.question(one.question.name), one.source) for one in models):
         before = version_of(model, question.model.digest) if question else None
         if before and before.name != model.name:
-            now = f"{model.requested} is {model.name} by now" if model.by_alias else f"not of {model.name}"
-            words += f" The job is of {before.name}, and {now}."
+            now = f"but {model.requested} is {model.name} by now" if model.by_alias else f"not {model.name}"
+            words += f" The job's model is {before.name}, {now}."
     return words
 
 
 def verified_model(question: str, source: ModelReference, options: JobOptions) -> tuple[JobModel, Classifier]:
-    """Load the model of a question, run its golden samples, and pin it by its digest."""
+    """Load a question's model, check its golden samples, and record its digest."""
     classifier = load_verified(source.path, options)
     pin = pin_of(source.path, classifier)
     return JobModel(Question(name=question, model=pin), source, classifier.rule), classifier
 
 
 def pin_of(model: Path, classifier: Classifier) -> ModelPin:
-    """The pin of a loaded model."""
+    """The :class:`ModelPin` of a loaded model."""
     return ModelPin(
         path=str(model.resolve()),
         reference=classifier.reference,
@@ -76,16 +76,16 @@ def pin_of(model: Path, classifier: Classifier) -> ModelPin:
 
 
 def load_pinned(path: Path, pin: ModelPin, *, verified: bool = False) -> Classifier:
-    """Load a job's pinned model, and run its golden samples unless they are ``verified``."""
+    """Load a job's model, and check its golden samples unless ``verified``. Raises JobError."""
     classifier = _load(path, pin) if verified else load_verified(path, pin)
     if classifier.digest != pin.digest:
-        msg = f"The job is pinned to {pin.reference}, but {path} now holds {classifier.reference}; start it again."
+        msg = f"The job's model is {pin.reference}, but {path} now holds {classifier.reference}; start the job again."
         raise JobError(msg)
     return classifier
 
 
 def load_verified(path: Path, options: JobOptions | ModelPin = USUAL_OPTIONS) -> Classifier:
-    """Load a model, and run its golden samples if it is a bundle's. Raises BundleError."""
+    """Load a model, and check the golden samples of a bundle. Raises BundleError."""
     classifier = _load(path, options)
     if path.is_dir():
         check_golden(open_bundle(path), classifier)
@@ -97,7 +97,7 @@ def _load(path: Path, options: JobOptions | ModelPin) -> Classifier:
 
 
 class ModelNote(BaseModel, frozen=True):
-    """A model's name in a registry, its answers on the proof's photos, and its thresholds (None without a promise)."""
+    """A model's registry name, its answers on proof photos, and its thresholds (None without a promise)."""
 
     named: ModelName | None = None
     reference: VariantReference | None = None
@@ -105,14 +105,14 @@ class ModelNote(BaseModel, frozen=True):
 
 
 def note_models(storage: Storage, models: Sequence[JobModel]) -> None:
-    """Write a note of each model into the job's folder, before the job itself."""
+    """Write each model's :class:`ModelNote` into the job's folder."""
     for one in models:
         pin, note = one.question.model, _note(one)
         question_storage(storage, one.question.name).replace(_note_key(pin), note.model_dump_json().encode())
 
 
 def read_note(job: Job) -> ModelNote:
-    """The note of a job's model; empty if its file is gone or damaged, since no result needs it."""
+    """The :class:`ModelNote` of a job's model; empty if the file is missing or damaged."""
     with suppress(FileNotFoundError, ValidationError):
         return ModelNote.model_validate_json(job.storage.read(_note_key(job.model)))
     return ModelNote()

@@ -1,4 +1,4 @@
-"""The columns of a result, and parts: the results of a chunk as an Arrow stream with a checksum."""
+"""The columns of a result, and part files: a chunk's results as an Arrow stream with a checksum."""
 
 import re
 import zlib
@@ -35,10 +35,10 @@ RESULT_SCHEMA: Final = pa.schema(
     ]
 )
 _DERIVED: Final = ("accepted_label", "label_2", "confidence_2")
-"""Columns of the result that are derived from other columns."""
+"""Result columns that are computed from other columns."""
 TREE_FIELDS: Final = (pa.field("label_level", pa.int8()), pa.field("leaf_guess", pa.string()))
 WORST: Final = "status"
-"""The result's column with the worst status of each row, if the models have names."""
+"""With named models: the column with each row's worst status."""
 PRODUCT_SCHEMA: Final = pa.schema(
     [
         ("label", pa.string()),
@@ -54,16 +54,16 @@ PRODUCT_SCHEMA: Final = pa.schema(
 )
 """The columns of ``by_group`` after the product's name."""
 CORRECT_LABEL: Final = "correct_label"
-"""The column of ``review.csv`` that a person types into."""
+"""The column of ``review.csv`` for a person's answer."""
 THUMBNAIL: Final = "thumbnail"
 """The column of ``review.csv`` with the full path or URL of the photo."""
 REVIEW_FIRST: Final = ("row", CORRECT_LABEL, "label", "confidence", "reason", "top_k", THUMBNAIL)
 REVIEW_LAST: Final = ("sha256", "model")
-"""The columns of ``review.csv`` before and after the catalogue's."""
+"""Columns of ``review.csv`` before and after the catalogue's columns."""
 PART_SCHEMA: Final = pa.schema(
     [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *TREE_FIELDS]
 )
-"""Columns of a part: the result's with a tree, except derived ones, and the ETag of the photo's bytes."""
+"""Columns of a part file: the result's columns except computed ones, and the photo's ETag."""
 _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
@@ -73,7 +73,7 @@ _PART_NAME: Final = re.compile(r"([0-9]{6,18})\.r([0-9]{1,9})\.arrow")
 
 
 def result_schema(*, tree: bool) -> pa.Schema:
-    """The columns that labelling adds, with a tree of labels or without."""
+    """The columns that labelling adds. ``tree``: whether the model has a tree of labels."""
     return pa.schema([*RESULT_SCHEMA, *TREE_FIELDS]) if tree else RESULT_SCHEMA
 
 
@@ -86,13 +86,13 @@ class Status(StrEnum):
 
 
 SEVERITY: Final = {Status.LABELED: 0, Status.REVIEW: 1, Status.FAILED: 2}
-"""The worst status of several has the highest number."""
+"""A worse status has a higher number."""
 
 
 Scored = tuple[Probabilities, float]
-"""A photo's probabilities, ``float32 (classes,)``, and its out-of-distribution score, NaN without one."""
+"""A photo's probabilities, ``float32 (classes,)``, and out-of-distribution score (NaN if the model has none)."""
 PartRow = dict[str, Any]
-"""The cells of a row of a part, by column; a column that is missing is null."""
+"""Column → cell of one row in a part file; a missing column is null."""
 
 
 _REASONS: Final = pa.array(REASONS, pa.string())
@@ -100,7 +100,7 @@ _STATUS_OF_REASON: Final = pa.array([Status.REVIEW if reason else Status.LABELED
 
 
 class Columns:
-    """The results of a chunk's rows for one question; :meth:`table` decides the status of all rows at once."""
+    """Collects the results of a chunk's rows for one question."""
 
     def __init__(self, rows: int, rules: Rules, model: str, top_k: int) -> None:
         self._rules, self._model, self._top_k = rules, model, top_k
@@ -112,7 +112,7 @@ class Columns:
         self._left = rows
 
     def put(self, row: int, result: Scored | PartRow, sha256: str | None, etag: str | None) -> None:
-        """Note the result of a row that has none yet."""
+        """Store a row's new result."""
         self._left -= 1
         if isinstance(result, dict):
             self._cells[row] = {**result, "sha256": sha256, "etag": etag, "model": self._model}
@@ -121,17 +121,17 @@ class Columns:
             self._sha256[row], self._etag[row] = sha256, etag
 
     def keep(self, row: int, cells: PartRow) -> None:
-        """Note a row's result as an earlier part has it."""
+        """Store a row's result from an earlier part file."""
         self._left -= 1
         self._cells[row] = cells
 
     @property
     def is_whole(self) -> bool:
-        """Whether every row has its result."""
+        """Whether every row has a result."""
         return not self._left
 
     def table(self) -> pa.Table:
-        """All results in order, with the columns of :data:`PART_SCHEMA`."""
+        """Decide each row's status; returns all rows in order, with the columns of :data:`PART_SCHEMA`."""
         rows = range(len(self._sha256))
         if not self._cells:
             return self._decided(rows)
@@ -169,12 +169,12 @@ class Columns:
 
 def failed_cells(error: ImageError) -> PartRow:
     """The result of a photo that could not be read."""
-    message = one_line(str(error), _LONGEST_MESSAGE)  # cells, paths and hosts put any text into it
+    message = one_line(str(error), _LONGEST_MESSAGE)  # the message may contain any text from cells and hosts
     return {"status": Status.FAILED.value, "error": error.fault.value, "error_message": message}
 
 
 def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray]:
-    """Columns of the result, from a part."""
+    """The named columns of the result, computed from a part file's columns."""
     second = pc.list_element(pc.list_slice(part.column("top_k"), 1, 2, return_fixed_size_list=True), 0)
     labeled = pc.equal(part.column("status"), Status.LABELED)
     derived = {
@@ -186,8 +186,8 @@ def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray
 
 
 def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
-    """Results with the likeliest class and its confidence, not with a label above it; in all or ``chosen`` rows."""
-    if "label_level" not in part.column_names:  # a result without a tree
+    """Replace labels of higher tree levels by the likeliest class and its confidence, in all or ``chosen`` rows."""
+    if "label_level" not in part.column_names:  # the model has no tree of labels
         return part
     above = pc.fill_null(pc.greater(part.column("label_level"), 0), False)
     above = above if chosen is None else pc.and_(above, chosen)
@@ -203,10 +203,10 @@ def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Tab
 
 
 class PhotoWork(BaseModel, frozen=True, extra="forbid"):
-    """The work on a part's photos: rows, seconds (downloads overlap) and bytes.
+    """Counts, seconds and bytes of the work on photos; downloads overlap in time.
 
-    ``unchanged``: rows whose host gave the same ETag as before. ``repeated``, ``carried``: rows whose bytes had a
-    result already, in this job or in the job of ``--previous``.
+    ``unchanged``: rows whose host returned the same ETag as before. ``repeated``: rows whose photo was labelled before
+    in this job. ``carried``: rows with a result of the ``--previous`` job.
     """
 
     downloaded: int = 0
@@ -220,7 +220,7 @@ class PhotoWork(BaseModel, frozen=True, extra="forbid"):
     inference_s: float = 0.0
 
     def plus(self, other: "PhotoWork") -> "PhotoWork":
-        """Both works together."""
+        """The sum of each field."""
         total = Counter(self.model_dump())
         total.update(other.model_dump())
         return PhotoWork.model_validate({name: round(value, 4) for name, value in total.items()})
@@ -230,7 +230,7 @@ NO_PHOTO_WORK: Final = PhotoWork()
 
 
 class PartWork(BaseModel, frozen=True, extra="forbid"):
-    """The work behind a part, kept in it. ``worker``: ``host:pid``; ``deaths``: tries that killed their process."""
+    """The work on a chunk, stored in its part file. ``worker``: ``host:pid``. ``deaths``: tries whose process died."""
 
     worker: str
     seconds: float
@@ -241,25 +241,25 @@ class PartWork(BaseModel, frozen=True, extra="forbid"):
 
 
 def part_key(chunk: int, retry: int = 0) -> str:
-    """Key of the part that holds a chunk's results."""
+    """Key of the part file with a chunk's results."""
     return f"parts/{chunk:06d}.r{retry}.arrow"
 
 
 def latest_parts(names: Iterable[str]) -> dict[int, int]:
-    """Chunk → the highest retry among parts of the given names."""
+    """Chunk → highest retry number among part files with these names."""
     latest: dict[int, int] = {}
     for name in names:
         match = _PART_NAME.fullmatch(name)
         if match:
             chunk, retry = int(match[1]), int(match[2])
             if f"parts/{name}" != part_key(chunk, retry):
-                continue  # no job writes 17 as 0000017
+                continue  # too many leading zeros
             latest[chunk] = max(latest.get(chunk, 0), retry)
     return latest
 
 
 def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
-    """The worst status and the first error of each row among several results, in a part's columns."""
+    """Each row's worst status and first error among several questions' results."""
     first = parts[0]
     known = {
         "status": worst_status([part.column("status") for part in parts]),
@@ -271,7 +271,7 @@ def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
 
 
 def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
-    """The worst status of each row among its questions."""
+    """Each row's worst status among several questions."""
     names = pa.array(sorted(SEVERITY, key=SEVERITY.__getitem__), pa.string())
     ranks = [pc.index_in(column, value_set=names) for column in columns]
     return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
@@ -285,7 +285,7 @@ def part_bytes(
     deaths: int,
     photos: PhotoWork = NO_PHOTO_WORK,
 ) -> bytes:
-    """A part's file: the results of each question; if there is one question only, its name is empty."""
+    """The bytes of a part file. ``answers``: question → results; the name is empty in a job with one model."""
     status = worst_status([results.column("status") for results in answers.values()])
     failed = pc.sum(pc.equal(status, Status.FAILED)).as_py()
     rows, took = len(status), round(seconds, 3)
@@ -306,7 +306,7 @@ def checked_stream(table: pa.Table) -> bytes:
 
 
 def open_stream(data: bytes) -> pa.RecordBatchStreamReader:
-    """Reads :func:`checked_stream`. Raises ValueError if the checksum differs, since Arrow would read damaged bytes."""
+    """Open the bytes of :func:`checked_stream`. Raises ValueError if the checksum differs."""
     whole = memoryview(data)[:-_CHECKSUM_BYTES]
     if _checksum(whole) != data[-_CHECKSUM_BYTES:]:
         msg = "its checksum differs"
@@ -323,7 +323,7 @@ def _in_part(question: str, column: str) -> str:
 
 
 def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
-    """All columns of a part. Raises JobError if the part is damaged, or another job's; the latter is removed."""
+    """Read a part file. Raises JobError if it is damaged or another job's; deletes another job's file."""
     data = storage.read(key)
     try:
         table = open_stream(data).read_all()
@@ -339,11 +339,11 @@ def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
 
 
 def _damaged(storage: Storage, key: str, how: str) -> JobError:
-    return JobError(f"{key} in {storage.place} {how}; delete it and go on.")
+    return JobError(f"{key} in {storage.place} {how}; delete this file and try again.")
 
 
 def question_tables(part: pa.Table, questions: Sequence[str], columns: list[str] | None = None) -> list[pa.Table]:
-    """The results of each question in one or several parts; all columns, or some."""
+    """Each question's results from a table of part files: all columns, or some."""
     names = columns or PART_SCHEMA.names
     schema = pa.schema([PART_SCHEMA.field(name) for name in names], part.schema.metadata)
     return [
@@ -353,12 +353,12 @@ def question_tables(part: pa.Table, questions: Sequence[str], columns: list[str]
 
 
 def part_work(schema: pa.Schema) -> PartWork:
-    """The work behind a part, from its schema."""
+    """The :class:`PartWork` in a part file's schema."""
     return PartWork.model_validate_json(schema.metadata[WORK_KEY])
 
 
 def read_work(storage: Storage, key: str) -> PartWork:
-    """The work behind the part under a key; JobError if it is damaged."""
+    """Read the :class:`PartWork` of a part file. Raises JobError if the file is damaged."""
     data = storage.read(key)
     try:
         return part_work(open_stream(data).schema)
@@ -367,7 +367,7 @@ def read_work(storage: Storage, key: str) -> PartWork:
 
 
 def photos_text(work: PhotoWork) -> str:
-    """Such as ``98,000 rows carried over from the previous result; 796 photos decoded``; empty if all were decoded."""
+    """Text such as ``98,000 rows carried over from the previous result; 796 photos decoded``, or empty."""
     megabytes = f"({work.bytes / 1e6:,.1f} MB)"
     result = "carried over from the previous result"
     said = {

@@ -1,4 +1,4 @@
-"""A job's receipt: counts, model, errors by kind with examples, speed; and what an audit of the job has found."""
+"""A job's receipt: counts, models, errors with examples, speed, and the figures of an audit."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ REVIEW_FILE: Final = "review.csv"
 AUDIT_FILE: Final = "audit.json"
 GROUPS_FILES: Final = ("by_group.parquet", "by_group.csv")
 
-_KEEP: Final = "With --fixed-thresholds they stay labels."
+_KEEP: Final = "With --fixed-thresholds, these rows stay labeled."
 
 
 class _Record(BaseModel):
@@ -29,7 +29,7 @@ class _Record(BaseModel):
 
 
 class ErrorExample(_Record):
-    """A failed row, by its number from 1; a cell that holds the photo itself is cut short in ``image``."""
+    """A failed row. ``row``: from 1. ``image``: its path or URL; a data URI is cut short."""
 
     row: int
     image: str | None
@@ -37,7 +37,7 @@ class ErrorExample(_Record):
 
 
 class ErrorCount(_Record):
-    """How often an error happened, and the first rows with this error."""
+    """The number of rows with an error, and the first few rows."""
 
     count: int
     examples: tuple[ErrorExample, ...]
@@ -52,7 +52,7 @@ class RunFigures(_Record):
 
 
 class WorkFigures(_Record):
-    """The work of all parts: rows by host, the number of processes, and tries that died with their process."""
+    """The work on all chunks: rows by host, number of processes, and tries whose process died."""
 
     hosts: dict[str, int]
     processes: int
@@ -62,8 +62,8 @@ class WorkFigures(_Record):
 class GroupCounts(_Record):
     """Counts of products by status.
 
-    ``disagreeing``: products whose sure photos have different labels. ``ungrouped``: rows whose cell in
-    ``column`` is empty.
+    ``disagreeing``: products whose labeled photos have different labels. ``ungrouped``: rows whose cell in ``column``
+    is empty.
     """
 
     column: str
@@ -76,35 +76,35 @@ class GroupCounts(_Record):
 
     @property
     def words(self) -> str:
-        """Such as ``12, 9 labeled, 2 to review (1 whose photos disagree), 1 failed``."""
+        """Text such as ``12, 9 labeled, 2 to review (1 whose photos disagree), 1 failed``."""
         disagreeing = f" ({self.disagreeing:,} whose photos disagree)" if self.disagreeing else ""
         review = f"{self.review:,} to review{disagreeing}"
         return f"{self.products:,}, {self.labeled:,} labeled, {review}, {self.failed:,} failed"
 
     @property
     def ungrouped_words(self) -> str:
-        """Such as ``40 rows have no Title, so they belong to no product.``; empty without such rows."""
+        """A sentence such as ``40 rows have no Title, so they belong to no product.``, or empty."""
         one, many = (f"{have} no {self.column}, so" for have in ("row has", "rows have"))
         rows = number_of(self.ungrouped, f"{one} it belongs", f"{many} they belong")
         return f"{rows} to no product." if self.ungrouped else ""
 
 
 class ModelName(_Record):
-    """A model's name in a registry, as ``asked`` (``shop@champion``), and the version that it named (``shop@3``)."""
+    """A model's registry name in the request (``asked``: ``shop@champion``) and its ``version`` (``shop@3``)."""
 
     asked: str
     version: str
 
     @property
     def words(self) -> str:
-        """For a person."""
+        """The model's name for people."""
         return self.asked if self.asked == self.version else f"{self.asked}, which was {self.version}"
 
 
 class Drift(_Record):
-    """How much a job's distinct photos differ from the proof's, by population stability indices (PSI).
+    """Population stability indices (PSI) between a job's distinct photos and the model's proof photos.
 
-    ``warning`` is None if the difference is small, or chance may explain it; ``finding`` is always a sentence.
+    ``warning`` is None if the difference is small or may be chance. ``finding`` is always a sentence.
     """
 
     confidence_psi: float
@@ -116,7 +116,7 @@ class Drift(_Record):
 
 
 class RepeatedPicture(_Record):
-    """A picture under many rows, which went to review: the first row's number, from 1, and its cell."""
+    """A picture that many rows share; all of them went to review. ``row``, ``image``: the first row."""
 
     rows: int
     row: int
@@ -124,19 +124,16 @@ class RepeatedPicture(_Record):
 
     @property
     def words(self) -> str:
-        """Such as ``One picture is under 800 rows (first: row 3, hat.jpg). What does it show? …``."""
+        """A sentence such as ``One picture is under 800 rows (first: row 3, hat.jpg). …``."""
         where = f"first: row {self.row:,}, {self.image}"
-        return (
-            f"One picture is under {self.rows:,} rows ({where}). What does it show? Its rows are one question in the "
-            "review."
-        )
+        return f"One picture is under {self.rows:,} rows ({where}). The review asks for the picture's label only once."
 
 
 class ClassMix(_Record):
-    """The precision that labels are expected to have, with its 90% interval, for this catalogue's mix of classes.
+    """The expected precision of labels, with a 90% interval, for this catalogue's mix of classes.
 
-    ``raised``: rows with less confidence went to review, so that the promise holds for the others; above 1 if all rows
-    went to review. ``shares``: the class whose share differs most from the proof's, and both shares.
+    ``raised``: rows with less confidence went to review, to hold the promise; above 1: all rows. ``shares``: the class
+    whose share differs most, its share in the catalogue, and its share in the proof photos.
     """
 
     promised: float
@@ -148,12 +145,12 @@ class ClassMix(_Record):
 
     @property
     def holds(self) -> bool:
-        """Whether the promise can be expected to hold."""
+        """Whether the whole interval reaches the promised precision."""
         return self.low >= self.promised
 
     @property
     def words(self) -> str:
-        """What is expected, and what follows from it."""
+        """The expected precision and its consequence, for people."""
         name, share, before = self.shares
         interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%})"
         if self.holds:
@@ -169,14 +166,14 @@ class ClassMix(_Record):
             return f"{cause} Check some labels before you use them."
         if self.raised > 1:
             return f"{cause} No confidence is high enough, so every row went to review. {_KEEP}"
-        return f"{cause} So labels with a confidence under {self.raised:.3f} went to review. {_KEEP}"
+        return f"{cause} Labels with a confidence under {self.raised:.3f} went to review. {_KEEP}"
 
 
 class Audit(_Record):
-    """What reviewers found in ``drawn`` labeled rows; ``asked``: how many rows a person wanted to draw.
+    """The precision that reviewers measured on ``drawn`` labeled rows. ``asked``: the requested number of rows.
 
-    Rows on which reviewers disagree do not count. ``low`` and ``high`` are the 95% interval of the precision that they
-    found; ``promised``: the precision that the job promised.
+    ``disputed``: rows on which reviewers disagree; they do not count. ``low``, ``high``: 95% interval of the measured
+    precision. ``promised``: the job's promised precision.
     """
 
     asked: int
@@ -195,7 +192,7 @@ class Audit(_Record):
 
     @property
     def words(self) -> str:
-        """Such as ``0.98 promised, 0.985 found (0.96 to 0.996) in 300 rows``."""
+        """Text such as ``0.98 promised, 0.985 found (0.96 to 0.996) in 300 rows``."""
         promised = "no precision promised" if self.promised is None else f"{precision_text(self.promised)} promised"
         if self.precision is None:
             return f"{promised}; {number_of(self.drawn, 'row')} drawn to check it, none answered yet"
@@ -210,7 +207,7 @@ class Audit(_Record):
 
 
 class AuditFile(_Record):
-    """The contents of ``audit.json``; ``sample``: row numbers from 1, as drawn after retry number ``retry``."""
+    """The contents of ``audit.json``. ``sample``: row numbers, from 1. ``retry``: number of the job's latest retry."""
 
     job: str
     retry: int
@@ -219,7 +216,7 @@ class AuditFile(_Record):
 
 
 class _WholeReceipt(_Record):
-    """What every receipt has; ``images_per_s`` is 0 if no photo of the last run could be read."""
+    """Fields of every receipt. ``images_per_s``: 0 if the last run could read no photo."""
 
     schema_version: Literal[1] = 1
     job: str
@@ -238,10 +235,10 @@ class _WholeReceipt(_Record):
 
 
 class Receipt(_WholeReceipt):
-    """The contents of ``receipt.json`` of a job with one model, or of a question.
+    """The receipt of a question, or of a job with one model.
 
-    ``by_level`` has rows labeled at each level of a tree; ``drift`` is None if the bundle has no reference; ``mix`` is
-    None without a promise or with too few rows. ``repeated`` has the five pictures with most rows.
+    ``by_level``: level in the tree of labels → labeled rows. ``drift``: None if the bundle has no reference. ``mix``:
+    None without a promise or with too few rows. ``repeated``: the five most frequent repeated pictures.
     """
 
     model: ModelPin
@@ -261,7 +258,7 @@ class Receipt(_WholeReceipt):
 
     @property
     def level_words(self) -> str:
-        """Such as ``71.0% labeled with a class, 94.2% with a class or a label above it``; empty without a tree."""
+        """Text such as ``71.0% labeled with a class, 94.2% with a class or a label above it``, or empty."""
         if not self.by_level:
             return ""
         leaves, whole = self.by_level.get(0, 0), sum(self.by_level.values())
@@ -270,19 +267,17 @@ class Receipt(_WholeReceipt):
 
 
 class QuestionsReceipt(_WholeReceipt):
-    """The contents of ``receipt.json`` of a job with named models.
+    """The receipt of a job with named models.
 
-    ``by_status`` counts rows by the worst status of their questions, ``errors`` counts rows by their first error.
+    ``by_status``: rows by their worst status. ``errors``: rows by their first error.
     """
 
-    promise: ClassVar = (
-        "Each question has its own promise. How often several labels of a row are right together is not promised."
-    )
+    promise: ClassVar = "Each question has its own promise. There is no promise for all labels of a row together."
     questions: dict[str, Receipt]
 
     @property
     def by_label(self) -> dict[str, int]:
-        """Rows by label, added up over all questions; empty if no row has a label."""
+        """Label → number of rows, summed over all questions; empty if every row failed."""
         counts: Counter[str] = Counter()
         for receipt in self.questions.values():
             counts.update(receipt.by_label)
@@ -295,7 +290,7 @@ _Kind = TypeVar("_Kind", Receipt, QuestionsReceipt)
 
 @dataclass(frozen=True)
 class SampleRow:
-    """A row to show on a page: its photo and its result."""
+    """A row for a page: its photo and its result."""
 
     image: str | None
     status: Status
@@ -306,12 +301,12 @@ class SampleRow:
 
 
 def groups_file(result: str | Path) -> str:
-    """The name of the file of products beside a result: it ends in .csv like the result, or else in .parquet."""
+    """The name of the file of products: .csv for a CSV result, else .parquet."""
     return GROUPS_FILES[Path(result).suffix.lower() == ".csv"]
 
 
 def died_words(deaths: int) -> str:
-    """How many tries at chunks ended because their process died; a process may have several chunks in hand."""
+    """Words for the number of chunks whose process died."""
     return number_of(
         deaths,
         "chunk lost its process; another process did its rows again",
@@ -320,7 +315,7 @@ def died_words(deaths: int) -> str:
 
 
 def job_receipt(job: Job) -> JobReceipt | None:
-    """The receipt of a job with any number of models; None until the job, with its latest retry, is finished."""
+    """A job's receipt; None until the job and its latest retry are finished. Raises JobError."""
     if not job.spec.named:
         return finished_receipt(job)
     receipt = _finished(job, QuestionsReceipt)
@@ -332,7 +327,7 @@ def job_receipt(job: Job) -> JobReceipt | None:
 
 
 def finished_receipt(job: Job) -> Receipt | None:
-    """:func:`job_receipt` of a job with one model, or of a question."""
+    """:func:`job_receipt` of a question, or of a job with one model."""
     receipt = _finished(job, Receipt)
     audit = read_audit(job) if receipt else None
     return receipt.model_copy(update={"audit": audit.figures}) if receipt and audit else receipt
@@ -345,23 +340,24 @@ def _finished(job: Job, kind: type[_Kind]) -> _Kind | None:
         receipt = kind.model_validate_json(job.storage.read(RECEIPT_FILE))
     except ValidationError as error:
         msg = (
-            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another version; delete it: it is written again."
+            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another Hangtag version; delete it, and Hangtag "
+            "writes a new one."
         )
         raise JobError(msg) from error
     return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None
 
 
 def read_audit(job: Job, *, of_any_retry: bool = False) -> AuditFile | None:
-    """The job's ``audit.json``; None if it is older than the last retry, unless ``of_any_retry``."""
+    """The job's ``audit.json``, or None. Ignores audits before the last retry unless ``of_any_retry``."""
     try:
         noted = AuditFile.model_validate_json(job.storage.read(AUDIT_FILE))
-    except (FileNotFoundError, ValidationError):  # drawing again replaces a damaged sample by the same rows
+    except (FileNotFoundError, ValidationError):  # a new audit draws the same rows
         return None
     current = of_any_retry or noted.retry == job.retry().number
     return noted if noted.job == job.spec.id and current else None
 
 
 def started_at(job: Job, retry: Retry, first_s: float, took_s: float) -> float:
-    """When a worker took the first chunk, in seconds since 1970; rates leave out the time before."""
+    """When a worker began the first chunk, in seconds since 1970."""
     created = datetime.fromisoformat(retry.begun_at or job.spec.created_at).timestamp()
     return max(created, first_s - took_s)

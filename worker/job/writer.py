@@ -1,4 +1,4 @@
-"""Writes a catalogue into a job folder, in chunks; refuses columns that clash with the result's."""
+"""Writes a catalogue into a job folder, in chunks. Refuses catalogue columns with names of result columns."""
 
 import hashlib
 import io
@@ -27,11 +27,11 @@ from worker.request import USUAL_OPTIONS, JobOptions, JobRequest, Priority
 
 CHUNK_ROWS: Final = 128
 CHUNK_BYTES: Final = 32 * 1024 * 1024
-"""Bytes of the rows in one chunk, estimated from the first rows: a labelling process holds them all in memory."""
+"""Most bytes of a chunk's rows, estimated from the first rows. A labelling process holds a chunk in memory."""
 MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
-"""The most bytes of a chunk whose rows turn out larger than the first ones."""
+"""Hard limit for a chunk whose rows are larger than the catalogue's first rows."""
 _FEWEST_ROWS: Final = 16
-"""The fewest rows of a chunk, when a small catalogue is shared out among many processes."""
+"""Minimum rows of a chunk when a small catalogue is divided among many processes."""
 _OPTIONS: Final = (
     *("image_suffix", "prefix", "top_k", "timeout_s", "precision", "group_column", "allow_hosts", "excel_safe"),
     *("threshold", "fixed_thresholds"),
@@ -40,11 +40,11 @@ _DECISIVE: Final = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS} | 
     "allow_hosts": "--allow-host",
     "timeout_s": "--decode-timeout",
 }
-"""The options that decide a job's results."""
+"""Options that change a job's results."""
 _BEGINNING: Final = 400
-"""From this many characters of a cell, it is seen whether the cell is a path."""
+"""The first characters of a cell are enough to recognize a path."""
 FILE_BYTES: Final = 64 * 1024 * 1024
-"""Bytes of rows in one file, which is built in memory; more if a later chunk is larger than earlier ones."""
+"""Target bytes of a file of rows, which is built in memory."""
 
 
 def create_job(
@@ -58,10 +58,10 @@ def create_job(
     confined: bool = False,
     processes: int | None = None,
 ) -> Job:
-    """Write a catalogue, read to its end, into a job folder; ``job.json`` comes last, so a job is whole or absent.
+    """Write a catalogue's rows into a job folder, and ``job.json`` last: without ``job.json``, there is no job.
 
-    A chunk has at most ``chunk_rows`` rows, and fewer where rows are large. If the number of ``processes`` is known,
-    each process gets the same number of chunks of a small catalogue.
+    A chunk has at most ``chunk_rows`` rows, and fewer if rows are large. ``processes``: divide a small catalogue evenly
+    among this number of processes.
     """
     catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
     written = _write_rows(storage, catalogue, chunk_rows)
@@ -91,7 +91,7 @@ def create_job(
 
 @dataclass(frozen=True)
 class _Written:
-    """The contents of the row files; ``has_paths``: some cells are paths on a disk."""
+    """Facts about the files of rows. ``has_paths``: whether some cells are local paths."""
 
     rows: int
     chunks: int
@@ -130,7 +130,7 @@ def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple
     rows = max(1, min(most_rows, CHUNK_BYTES // max(1, row_bytes)))
     while processes and sum(batch.nbytes for batch in held) < CHUNK_BYTES:
         batch = next(catalogue.batches, None)
-        if batch is None:  # all rows are read, so they can be shared out evenly
+        if batch is None:  # all rows are read: divide them evenly
             counted = sum(batch.num_rows for batch in held)
             each = ceil(counted / (rows * processes))
             rows = min(rows, max(_FEWEST_ROWS, ceil(counted / (each * processes))))
@@ -141,21 +141,21 @@ def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple
 
 def _commit_new(storage: Storage, key: str, data: bytes) -> None:
     if not storage.commit(key, data) and storage.read(key) != data:
-        msg = f"Expected no {key} in {storage.place}, but another job's is; name another place, or delete that job."
+        msg = f"Expected no {key} in {storage.place}, but found another job's; name another place, or delete that job."
         raise JobError(msg)
 
 
 def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
-    """How a request differs from a job that is there, such as ``--precision was 0.95, is 0.9``; else empty.
+    """How a request differs from an existing job, such as ``--precision was 0.95, is 0.9``; else empty.
 
-    Headers do not count, because a new token changes no photo.
+    Ignores ``--header``: a new token changes no photo.
     """
     hasher = _RowsHasher(catalogue.schema)
     for table in _chunk_tables(catalogue, job.chunk_rows):
         hasher.update(table)
     changes: list[str] = []
     if hasher.digest() != job.rows_digest:
-        moved = f"it is of {job.source}, not {catalogue.source}"
+        moved = f"its catalogue is {job.source}, not {catalogue.source}"
         changes += [f"the rows of {job.source} have changed" if job.source == catalogue.source else moved]
     values: dict[str, tuple[object, object]] = {
         "--image-column": (job.image_column, catalogue.image_column),
@@ -190,7 +190,7 @@ def _models(questions: Iterable[Question]) -> str:
 
 
 def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
-    """The catalogue's rows in tables of exactly ``chunk_rows``, but for the last."""
+    """The catalogue's rows in tables of ``chunk_rows`` rows; the last table may be shorter."""
     held: list[pa.RecordBatch] = []
     count = size = 0
     for batch in catalogue.batches:
@@ -201,7 +201,7 @@ def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
             if size > MOST_CHUNK_BYTES:
                 msg = (
                     f"Expected {chunk_rows} consecutive rows to have at most {MOST_CHUNK_BYTES:,} bytes, "
-                    "but some have more; save the photos in their cells as files, and name these files."
+                    "but some have more; save photos as files, and put their paths into the cells."
                 )
                 raise InputError(msg)
             continue
@@ -215,13 +215,13 @@ def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
 
 
 def _groups(tables: Iterator[pa.Table], size: int) -> Iterator[Iterator[pa.Table]]:
-    """Runs of ``size`` tables; each run must be read to its end before the next."""
+    """Groups of ``size`` tables; read each group to its end before the next."""
     for first in tables:
         yield chain([first], islice(tables, size - 1))
 
 
 class _RowsHasher:
-    """SHA-256 of rows as an Arrow stream, so that nested and dictionary columns count too."""
+    """SHA-256 of rows as an Arrow stream, which covers nested and dictionary columns."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._sha256 = hashlib.sha256()
@@ -251,11 +251,10 @@ def requested_catalogue(
     *,
     confined: bool = False,
 ) -> tuple[Catalogue, JobOptions]:
-    """The request's catalogue, or ``rows``. Raises InputError if a result with the ending ``suffix`` cannot hold it.
+    """The request's catalogue (or ``rows``), and its options with the catalogue's spelling of the group column.
 
-    Also returns the options, with the group column as the catalogue spells it.
-
-    ``trees``: names of the questions whose models have a tree of labels, and so add more columns.
+    Raises InputError if the catalogue's columns do not fit a result with the ending ``suffix``. ``trees``: names of
+    questions whose models have a tree of labels, which adds columns.
     """
     options = request.options
     check_allow_hosts(options.allow_hosts or ())
@@ -292,7 +291,7 @@ def _check_free(catalogue: Catalogue, prefix: str, added: Collection[str]) -> No
 
 
 def _taken(names: Iterable[str], added: Iterable[str]) -> list[str]:
-    """The names that are among the added ones. Case does not count, because Excel and SQL ignore it."""
+    """The names that are also in ``added``. Ignores case, as Excel and SQL do."""
     folded = set(map(str.casefold, added))
     return [name for name in names if name.casefold() in folded]
 
@@ -318,5 +317,5 @@ def _check_product_column(schema: pa.Schema, options: JobOptions) -> None:
 
 
 def without_dictionary(kind: pa.DataType) -> pa.DataType:
-    """The type of a column's values, dictionary-encoded or not."""
+    """The type of a column's values, without dictionary encoding."""
     return kind.value_type if pa.types.is_dictionary(kind) else kind

@@ -1,1 +1,1 @@
-"""Labels chunks: a process pool, the batches of photos, and what happens when a photo kills its process."""
+"""Labels a job's chunks: process pool, batches of photos, and photos that crash their process."""

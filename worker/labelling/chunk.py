@@ -1,4 +1,4 @@
-"""A chunk in progress: results so far, the decoding of photos, a marker of a process that died, and the part."""
+"""A chunk in progress: decodes photos, collects results, finds photos that crash processes, writes the part file."""
 
 import json
 import os
@@ -42,9 +42,9 @@ REFUSED = 3
 _FOLDER: Final = "in_progress"
 _WIDTH: Final = 12
 MAX_STRIKES: Final = 4
-"""How many process deaths in one chunk, without a photo to blame, stop the job."""
+"""A job stops if this many processes died in one chunk without a photo as the cause."""
 _WARY: Final = 3
-"""A process died while it decoded a suspect photo. With three suspects, all photos get throw-away processes."""
+"""After crashes on this many photos of a chunk, each photo of the chunk is decoded in its own process."""
 MEMORY_BYTES: Final = 2 * 1024**3
 MAX_TRIES: Final = 4
 _START_S: Final = 30.0
@@ -52,10 +52,10 @@ _CHANNELS: Final = 3
 
 
 def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pixels:
-    """Decode a suspect photo in a process of its own, to ``uint8 (S, S, 3)``, or raise an :class:`ImageError`.
+    """Decode a photo that may crash, in its own process: ``uint8 (S, S, 3)``. Raises :class:`ImageError`.
 
-    A person or the kernel may have killed one process. So a photo is to blame only if two processes die of the same
-    status other than SIGKILL, or if four processes die.
+    The photo is the cause if two processes die of the same status (except SIGKILL, which the kernel may send), or if
+    four processes die.
     """
     deaths: list[int] = []
     for status, output in _tries(data, spec, timeout_s):
@@ -93,13 +93,13 @@ def _verdict(status: int, timeout_s: float) -> ImageError:
         msg = f"Decoding took longer than {timeout_s:g} s, twice; re-save the photo, or pass a longer --decode-timeout."
         return ImageError(msg, ImageFault.TIMEOUT)
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"
-    msg = f"Decoding brought its process down ({name}); re-save the photo."
+    msg = f"Decoding crashed its process ({name}); re-save the photo."
     return ImageError(msg, ImageFault.CRASHED)
 
 
 @dataclass(frozen=True)
 class Finished:
-    """A chunk that has its part; ``outcomes`` counts rows by status and error, or none if the part is old."""
+    """A finished chunk. ``outcomes``: (status, error) → number of rows; empty if the chunk was finished before."""
 
     chunk: int
     committed: bool
@@ -109,10 +109,10 @@ class Finished:
 
 
 class OpenChunk:
-    """A chunk in progress: the results of its rows so far, and the ``effort`` behind them.
+    """A chunk in progress. ``effort``: counts and seconds for its :class:`PhotoWork`.
 
-    A retry labels only rows whose failure may pass, and adds the earlier part's work. ``requests``: the photos to
-    fetch. The caller takes them out, since cells may hold whole photos.
+    A retry labels only failed rows that may succeed now. ``requests``: photos to fetch; the caller empties this list to
+    free memory.
     """
 
     def __init__(self, job: Job, number: int, models: Sequence[tuple[Rules, str]]) -> None:
@@ -131,7 +131,7 @@ class OpenChunk:
         self.effort: defaultdict[str, float] = defaultdict(float)
 
     def _keep(self, job: Job, earlier: str | None) -> set[int]:
-        """Take over the rows that a retry keeps; returns their numbers."""
+        """Copy results that a retry does not repeat; returns their row numbers."""
         answers = job.answers(self.number, earlier) if earlier else []
         self._before = part_work(answers[0].schema).photos if answers else NO_PHOTO_WORK
         rows = enumerate(zip(*(part.to_pylist() for part in answers), strict=True))
@@ -144,10 +144,9 @@ class OpenChunk:
     def decode(
         self, request: PhotoRequest, data: bytes, specs: Iterable[PreprocessSpec]
     ) -> dict[PreprocessSpec, Pixels | ImageError]:
-        """Decode a photo's bytes: spec → pixels, ``uint8 (S, S, 3)``, or the error if the photo has none.
+        """Decode a photo's bytes; returns spec → pixels, ``uint8 (S, S, 3)``, or the error.
 
-        Suspect photos are decoded in throw-away processes; in a chunk with ``_WARY`` suspects, all photos are. The
-        calling process must not handle SIGALRM, whose default action kills the process if the decoding hangs.
+        Keep SIGALRM at its default in the calling process: the signal kills a process whose decoding hangs.
         """
         start, photo, suspects = time.perf_counter(), EncodedPhoto(data), self._earlier.rows
         is_suspect, timeout_s = request.row in suspects or len(suspects) >= _WARY, self._job.spec.options.timeout_s
@@ -177,21 +176,21 @@ class OpenChunk:
             self._note(None)
 
     def settle(self, row: int, result: Scored | PartRow, question: int, sha256: str | None, etag: str | None) -> None:
-        """Note the result of a row; ``question``: the question's place among the job's."""
+        """Store a row's result. ``question``: index in the job's questions."""
         self._columns[question].put(row, result, sha256, etag)
 
     @property
     def is_whole(self) -> bool:
-        """Whether every row has its results."""
+        """Whether every row has a result for each question."""
         return all(columns.is_whole for columns in self._columns)
 
     def commit(self) -> Finished:
-        """Commit the part of a whole chunk, in any thread; an earlier commit wins."""
+        """Write the part file of a complete chunk, unless the file exists. May run in any thread."""
         names = [question.name for question in self._job.questions]
         photos = PhotoWork.model_validate({name: round(value, 4) for name, value in self.effort.items()})
         seconds = time.monotonic() - self._start
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        with self._open:  # removes the chunk's marker, even after an error
+        with self._open:  # deletes the file of :func:`attempt_on`, even after an error
             answers = dict(zip(names, (columns.table() for columns in self._columns), strict=True))
             work = self._before.plus(photos)
             data = part_bytes(answers, self._job.spec.id, worker, seconds, self._earlier.deaths, work)
@@ -202,20 +201,20 @@ class OpenChunk:
         return Finished(self.number, committed, outcomes, seconds, photos)
 
     def give_up(self) -> None:
-        """Give the chunk up; call it only while no row is being decoded."""
+        """Abandon the chunk. Do not call it while a photo is decoded."""
         self._open.close()
 
 
 def is_done(job: Job, chunk: int) -> bool:
-    """Whether a chunk's part exists; if the latest retry includes the chunk, the part of that retry."""
+    """Whether a chunk is finished, also by the latest retry if this retry includes the chunk."""
     return job.storage.exists(part_key(chunk, job.retry().lowest_retry(chunk)))
 
 
 @contextmanager
 def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], None]]:
-    """Open a marker for one try at a chunk; a killed process leaves the marker behind.
+    """Create a file for one try at a chunk; a killed process leaves the file behind.
 
-    Yields a function that notes the row that is about to be decoded, or None.
+    Yields a function that writes the number of the row to decode into the file, or clears it (None).
     """
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -233,24 +232,24 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """Earlier tries: how many were killed (or still run), and the rows that these were decoding."""
+    """Earlier tries at a chunk that were killed or still run: their number, and the rows that they were decoding."""
 
     deaths: int
     rows: frozenset[int]
 
 
 def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
-    """Read the markers of a chunk's earlier tries."""
+    """Read the files that killed tries at a chunk left behind (:func:`attempt_on`)."""
     deaths, rows = 0, set[int]()
     for marker in _markers(storage, chunk):
-        with suppress(FileNotFoundError):  # an attempt that has just ended
+        with suppress(FileNotFoundError):  # the try has just ended and deleted this file
             rows.update(int(row) for row in marker.read_text().split() if row.isdecimal())
             deaths += 1
     return Earlier(deaths, frozenset(rows))
 
 
 def forget_attempts(storage: Storage, chunk: int) -> None:
-    """Delete the markers of a chunk's earlier tries."""
+    """Delete the files of a chunk's earlier tries."""
     for marker in _markers(storage, chunk):
         marker.unlink(missing_ok=True)
 
@@ -262,13 +261,13 @@ def _markers(storage: Storage, chunk: int) -> list[Path]:
 def main(spec_json: str, timeout_s: str, memory_bytes: str) -> int:
     """Decode one photo from stdin, within a time and a memory limit.
 
-    Status 0: stdout holds the pixels; ``REFUSED``: a JSON object with ``fault`` and ``message``. Any other status:
-    the photo killed the process.
+    Exit status 0: stdout holds the pixels. ``REFUSED``: stdout holds a JSON object with ``fault`` and ``message``.
+    Other status: the photo killed the process.
     """
     spec = PreprocessSpec.model_validate_json(spec_json)
     data = sys.stdin.buffer.read()
     resource.setrlimit(resource.RLIMIT_AS, (int(memory_bytes), int(memory_bytes)))
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process even if a decoder holds the GIL
     signal.setitimer(signal.ITIMER_REAL, float(timeout_s))
     with take_streams() as replies:
         try:

@@ -1,7 +1,7 @@
-"""Results that a labelling process reuses: its own earlier ones of this job, and the previous job's (``--previous``).
+"""Reuses results of equal photos: from the same labelling process, and from the ``--previous`` job.
 
-The key is a photo's SHA-256, or its URL and ETag. An SQLite file has the previous job's results, each with a checksum.
-The file may be damaged or removed at any time: then photos are labelled again.
+The key is a photo's SHA-256, or its URL and ETag. An SQLite file has the previous job's results. If the file is lost or
+damaged, photos are labelled again.
 """
 
 import hashlib
@@ -33,12 +33,12 @@ CREATE TABLE place (url BLOB, etag TEXT NOT NULL, sha256 BLOB NOT NULL);
 CREATE TABLE about (terms TEXT NOT NULL);
 """
 _KEYS: Final = "CREATE INDEX photo_key ON photo (sha256); CREATE INDEX place_key ON place (url);"
-"""The index is made last: SQLite sorts the keys on disk, in little memory."""
+"""Indexes are created last: SQLite then sorts on disk, with little memory."""
 _COLUMNS: Final = tuple(name for name in PART_SCHEMA.names if name not in {"sha256", "model", "etag"})
 _URLS_AT_ONCE: Final = 500
 _MOST_BYTES: Final = 1 << 25
 _ENTRY_BYTES: Final = 512
-"""A process remembers its own results of 65,000 photos, fewer if there are many classes; then it forgets them."""
+"""A process stores its results of 65,000 photos (fewer with many classes), and then clears this store."""
 _TERM_WORDS: Final = {
     "digest": "the model",
     "variant": "--variant",
@@ -48,11 +48,11 @@ _TERM_WORDS: Final = {
     "threshold": "--threshold",
 }
 Terms = dict[str, Any]
-"""The settings that decide a photo's result."""
+"""Settings that change a photo's result."""
 
 
 class Known(NamedTuple):
-    """The result of a photo's bytes, and whether it is the previous job's."""
+    """A photo's earlier result. ``carried``: whether the result is from the ``--previous`` job."""
 
     sha256: str
     result: Scored | PartRow
@@ -68,23 +68,23 @@ def _key(url: str) -> bytes:
 
 
 class PreviousResults:
-    """The results of the previous job; after an error, every photo is unknown."""
+    """Results of the ``--previous`` job; empty after an error in their file."""
 
     def __init__(self, connection: sqlite3.Connection, place: str) -> None:
         self._connection: sqlite3.Connection | None = connection
         self._place = place
 
     def find(self, sha256: str) -> Known | None:
-        """The result of a photo with these bytes."""
+        """The result of the photo with this SHA-256, or None."""
         digest = bytes.fromhex(sha256)
         for text, checksum in self._rows("SELECT result, checksum FROM photo WHERE sha256 = ? LIMIT 1", digest):
-            if _checksum(digest, str(text)) == checksum:  # a changed cell may have another type
+            if _checksum(digest, str(text)) == checksum:  # a damaged cell may have another type
                 return Known(sha256, dict(zip(_COLUMNS, json.loads(text), strict=True)), carried=True)
             self._lose("a result's checksum differs")
         return None
 
     def places(self, urls: Sequence[str]) -> dict[str, tuple[str, str]]:
-        """URL → the ETag that its host last gave, and the SHA-256 of the bytes with this ETag."""
+        """URL → the photo's last ETag and its SHA-256."""
         places: dict[str, tuple[str, str]] = {}
         for start in range(0, len(urls), _URLS_AT_ONCE):
             by_key = {_key(url): url for url in urls[start : start + _URLS_AT_ONCE]}
@@ -104,7 +104,7 @@ class PreviousResults:
         self.close()
 
     def close(self) -> None:
-        """Close the file; then every photo is unknown."""
+        """Close the file; later searches return no result."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -115,7 +115,7 @@ def _log_lost(place: str, error: object) -> None:
 
 
 class EarlierResults:
-    """The results of one question: the previous job's, then this process's own; used in one thread."""
+    """One question's reusable results: the previous job's, and this process's own. Use in one thread."""
 
     def __init__(self, previous: PreviousResults | None = None) -> None:
         self._previous = previous
@@ -124,26 +124,26 @@ class EarlierResults:
         self._places: dict[str, tuple[str, str]] = {}
 
     def find(self, sha256: str) -> Known | None:
-        """The result of a photo with these bytes."""
+        """The result of the photo with this SHA-256, or None."""
         known = self._previous.find(sha256) if self._previous else None
         own = self._own.get(sha256)
         return known if known or own is None else Known(sha256, own, carried=False)
 
     def at(self, url: str, etag: str) -> Known | None:
-        """The result of the bytes to which the URL's host gave this ETag."""
+        """The result of the photo with this URL and ETag, or None."""
         place, sha256 = self._places.get(url, ("", ""))
         if place != etag and self._previous:
             place, sha256 = self._previous.places([url]).get(url, ("", ""))
         return self.find(sha256) if place == etag and sha256 else None
 
     def etags(self, urls: Sequence[str]) -> Mapping[str, str]:
-        """URL → the ETag that its host last gave, if its bytes are known."""
+        """URL → last ETag, for photos with a result."""
         places = self._previous.places(urls) if self._previous else {}
         places |= {url: self._places[url] for url in urls if url in self._places}
         return {url: etag for url, (etag, _) in places.items()}
 
     def add(self, sha256: str, result: Scored | PartRow, places: Iterable[tuple[str | None, str | None]]) -> None:
-        """Remember a result that would be the same another time; ``places``: URLs of the photo, with their ETags."""
+        """Store a result for equal photos. ``places``: the photo's URLs and their ETags."""
         if self._bytes > _MOST_BYTES:
             self._own.clear()
             self._places.clear()
@@ -161,7 +161,7 @@ class EarlierResults:
 
 
 def open_earlier_results(job: Job) -> EarlierResults:
-    """A question's earlier results, which begin as the previous job's. An error is logged."""
+    """A question's reusable results, at first those of the previous job. Only logs errors."""
     try:
         if not job.storage.exists(PREVIOUS_FILE):
             return EarlierResults()
@@ -175,12 +175,12 @@ def open_earlier_results(job: Job) -> EarlierResults:
         return EarlierResults()
     if terms == (json.dumps(terms_of(job.model, job.spec.options)),):
         return EarlierResults(PreviousResults(connection, str(place)))
-    connection.close()  # left by a killed submit with another model
+    connection.close()  # a killed submit with another model left this file
     return EarlierResults()
 
 
 def terms_of(model: ModelPin, options: JobOptions, preprocess_version: str = PREPROCESS_VERSION) -> Terms:
-    """The settings that decide a photo's result."""
+    """Settings that change a photo's result."""
     return {
         "digest": model.digest,
         "variant": model.variant,
@@ -196,14 +196,14 @@ def check_done(job: Job, name: str) -> None:
     waiting = sum(map(job.rows_in_chunk, job.missing_chunks()))
     if waiting:
         msg = (
-            f"Expected {name}, which --previous names, to be finished; {waiting:,} of its {job.spec.rows:,} rows are "
-            "not done. Let it end first, or leave out --previous."
+            f"Expected --previous {name} to be finished, but {waiting:,} of its {job.spec.rows:,} rows are not done. "
+            "Let it finish first, or leave out --previous."
         )
         raise JobError(msg)
 
 
 def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") -> str:
-    """Write a finished job's results of the question with the same ``terms`` into the folder of a new job."""
+    """Copy a finished job's results into a new job's folder, from the question with the same ``terms``."""
     place = previous.storage.place
     questions = [
         (question, terms_of(question.model, question.spec.options, question.spec.preprocess_version))
@@ -212,7 +212,7 @@ def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") ->
     source, before = min(questions, key=lambda one: (one[1] != terms, one[0].name != name))
     changed = " and ".join(words for term, words in _TERM_WORDS.items() if before[term] != terms[term])
     if changed:
-        storage.delete(PREVIOUS_FILE)  # written by a run that named another job
+        storage.delete(PREVIOUS_FILE)  # an earlier run may have had another --previous
         return f"Every row is labelled again, without the results of {place}: {changed} changed."
     with scratch_folder(storage) as folder:
         file = folder / PREVIOUS_FILE
@@ -243,7 +243,7 @@ def _write_results(previous: Job, file: Path, terms: Terms) -> int:
 
 
 def _put(connection: sqlite3.Connection, job: Job, rows: Iterable[PartRow], cells: Iterable[str | None]) -> None:
-    """Keep rows' results, except failures that may pass."""
+    """Store results, except failures that may succeed later."""
     urls, photos, places = PhotoLocator(job.spec.image_root, confined=job.spec.confined), [], []
     for row, cell in zip(rows, cells, strict=True):
         if row["sha256"] and row["error"] not in RETRYABLE:

@@ -1,4 +1,4 @@
-"""Turns a job's chunks into parts: photos are taken as they arrive, and labelled in batches across chunks."""
+"""Labels a job's chunks: processes photos as they arrive, in batches across chunks."""
 
 import hashlib
 import math
@@ -21,28 +21,27 @@ from worker.labelling.chunk import Finished, OpenChunk, is_done
 from worker.labelling.earlier_results import EarlierResults, Known
 
 _LINGER_S: Final = 0.01
-"""How long a batch that is not full waits for another photo."""
+"""Seconds that an incomplete batch waits for another photo."""
 
 _WAIT_S: Final = 0.2
 _MOST_CHUNKS: Final = 3
-"""The most chunks in progress if all photos lie on disk, including the chunks that are being committed."""
+"""Limit of chunks in progress if all photos are on disk."""
 
 _MOST_ROWS: Final = 8192
 _MOST_BYTES: Final = 64 * 1024**2
-"""The most rows of the chunks in progress, and the most bytes of their probabilities, while slow hosts are awaited."""
+"""Limits of all chunks in progress while hosts are slow: rows, and bytes of probabilities."""
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
-"""The most photos that are requested ahead: ``_AHEAD``, or as many as arrived in ``_AHEAD_S`` seconds.
-More requests make a slow host no faster, and a process that ends waits for all requests."""
+"""Limit of photos requested ahead: the larger of ``_AHEAD`` and the photos that arrive in ``_AHEAD_S`` seconds."""
 
 
 Feed = Callable[[bool], int | None]
-"""Returns the next chunk to begin, or None if no chunk is ready. Called with True, it waits; None is the end then."""
+"""Returns the next chunk's number, or None if no chunk is ready. ``True``: wait; then None means the end."""
 
 
 class QuestionModel:
-    """A question of the job: its model, earlier results, and a batch of photos to label, SHA-256 → photos."""
+    """A question's model, reusable results, and batch of photos to label (SHA-256 → photos)."""
 
     def __init__(self, classifier: Classifier, known: EarlierResults | None = None) -> None:
         self.known = known or EarlierResults()
@@ -58,7 +57,7 @@ class QuestionModel:
         self.batch[sha256] = [photo]
 
     def label(self) -> list[tuple[str, list[Photo], Scored]]:
-        """Label the batch, and empty it."""
+        """Label the batch, and begin an empty batch."""
         batch, self.batch = self.batch, {}
         scores = self._classifier.score(self._pixels[: len(batch)])
         unknown = [math.nan] * len(batch) if scores.unknown is None else scores.unknown.tolist()
@@ -67,11 +66,11 @@ class QuestionModel:
 
 
 class Labeller:
-    """Labels the photos of one job's chunks; used in a ``with`` block, whose end gives unfinished chunks up.
+    """Labels chunks of one job. The end of its ``with`` block abandons unfinished chunks.
 
-    Each photo is fetched, hashed and decoded once for all questions. A chunk begins before the last photos of another
-    are labelled: so batches are full, and parts are committed meanwhile. ``check`` may stop the work by raising: it is
-    called now and then and, with True, when a photo is missing, since a network share may be gone for a moment.
+    Each photo is fetched and decoded once for all questions. Several chunks are in progress, so that batches are full.
+    ``check`` is called often, and with ``True`` if a photo is missing (a network share may be unmounted). It stops the
+    work by raising an error.
     """
 
     def __init__(
@@ -91,7 +90,7 @@ class Labeller:
         self._most_rows = min(_MOST_ROWS, _MOST_BYTES // row_bytes)
         self._open: dict[int, OpenChunk] = {}
         self._commits: set[Future[Finished]] = set()
-        self._committer = ThreadPoolExecutor(1)  # while a part is synced to its disk, other photos are labelled
+        self._committer = ThreadPoolExecutor(1)  # syncs part files while other photos are labelled
         self._awaited = 0
         self._rows = 0
         self._seen = 0
@@ -103,7 +102,7 @@ class Labeller:
     def __exit__(self, *exc: object) -> None:
         chunks, self._open = self._open, {}
         for chunk in chunks.values():
-            chunk.give_up()  # first, since a marker that stays blames a photo, and the next lines may raise
+            chunk.give_up()  # first: later lines may raise, and an open chunk would blame a photo
         self._committer.shutdown()
         for commit in self._commits:
             if not commit.exception():
@@ -112,7 +111,7 @@ class Labeller:
             self._photos.forget(number)
 
     def run(self, feed: Feed) -> None:
-        """Label the chunks of a feed until it has no more."""
+        """Label all chunks of a feed."""
         while True:
             while self.wants_more and (chunk := feed(not (self._open or self._commits))) is not None:
                 self.begin(chunk)
@@ -122,7 +121,7 @@ class Labeller:
 
     @property
     def wants_more(self) -> bool:
-        """Whether to begin another chunk: there is room for it, and its photos would be fetched at once."""
+        """Whether there is room for another chunk."""
         if not self._open:
             return True
         if self._rows >= self._most_rows:
@@ -133,7 +132,7 @@ class Labeller:
         return self._photos.wants_more and self._awaited < max(_AHEAD, _AHEAD_S * rate)
 
     def begin(self, number: int) -> None:
-        """Begin a chunk; one that is done already is finished at once."""
+        """Begin a chunk, or report it as finished if it has its part file."""
         if is_done(self._job, number):
             self._on_finished(Finished(number, False, Counter(), 0.0, NO_PHOTO_WORK))
             return
@@ -147,12 +146,12 @@ class Labeller:
         self._finish_if_whole(chunk)
 
     def _known_etags(self, urls: Sequence[str]) -> Mapping[str, str]:
-        """URL → the ETag of bytes for which all questions have a result."""
+        """URL → the photo's last ETag, if all questions have a result of the photo."""
         first, *others = (question.known.etags(urls) for question in self._questions)
         return {url: etag for url, etag in first.items() if all(other.get(url) == etag for other in others)}
 
     def step(self) -> None:
-        """Process the next photo; if no photo arrives in time, label the batch though it is not full."""
+        """Process the next photo, or label an incomplete batch if no photo arrives in time."""
         self._check(False)
         waits = any(question.batch for question in self._questions)
         if self._commits and not waits:
@@ -186,7 +185,7 @@ class Labeller:
         results = [question.known.at(photo.url or "", photo.etag or "") for question in self._questions]
         known = [one for one in results if one is not None]
         if len(known) < len(results) or len({one.sha256 for one in known}) > 1:
-            self._photos.request([photo.request], {})  # a result was forgotten after the host was asked
+            self._photos.request([photo.request], {})  # the stored result was deleted meanwhile: fetch the photo
             self._awaited += 1
             return
         chunk.effort["unchanged"] += 1
@@ -206,7 +205,7 @@ class Labeller:
         if unknown:
             decoded = chunk.decode(photo.request, data, [question.spec for question in unknown])
         elif len(taken) < len(self._questions):
-            chunk.effort["repeated"] += 1  # the same photo waits in a batch
+            chunk.effort["repeated"] += 1  # an equal photo waits in a batch
         self._take_over(photo, chunk, taken)
         for question in unknown:
             outcome = decoded[question.spec]
@@ -250,7 +249,7 @@ class Labeller:
             self._commits.add(self._committer.submit(chunk.commit))
 
     def _report(self, timeout_s: float) -> None:
-        """Report committed chunks; wait up to ``timeout_s`` for the first."""
+        """Report finished chunks; wait up to ``timeout_s`` for the first."""
         if timeout_s:
             wait(self._commits, timeout_s, FIRST_COMPLETED)
         for commit in [commit for commit in self._commits if commit.done()]:

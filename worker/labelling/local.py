@@ -1,8 +1,8 @@
-"""Labelling on this machine: one process per core, each fed one chunk at a time.
+"""Labels on this machine in one process per core.
 
-A process runs ``python -P -m worker.labelling.local``. Its first line on stdin names the job and its models; chunk
-numbers follow. It prints ``{"ready": true}`` when the models are loaded, then a JSON line for each chunk. It ends when
-stdin closes, once its chunks are done.
+Each process runs ``python -P -m worker.labelling.local``. Its first line on stdin names the job and the models; each
+later line is a chunk's number. It prints ``{"ready": true}`` when the models are loaded, then a JSON line for each
+finished chunk. After stdin closes, the process finishes its chunks and ends.
 """
 
 import json
@@ -33,7 +33,7 @@ _PIECE: Final = 65_536
 def run_pool(
     job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
 ) -> None:
-    """Label every chunk without a part, and call ``on_done`` with its number."""
+    """Label every missing chunk, and call ``on_done`` with each chunk's number."""
     strikes = _Strikes(job)
     greeting = json.dumps({"job": job.storage.place, "models": list(map(str, models)), "verified": verified})
     chunks, logs = map(str, job.missing_chunks()), job.storage.scratch / "logs"
@@ -41,7 +41,7 @@ def run_pool(
 
 
 class _Strikes:
-    """Process deaths per chunk; a death that points to a new suspect photo starts the count again."""
+    """Counts process deaths by chunk. A death at another photo starts the chunk's count again."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -49,7 +49,7 @@ class _Strikes:
         self._suspects: Counter[int] = Counter()
 
     def count(self, death: Death) -> bool:
-        """Count a death. Returns True: another process gets the chunks."""
+        """Count a death; returns True, to try again. Raises JobError after too many deaths."""
         chunks = [int(line) for line in death.lines]
         suspects = {chunk: len(earlier_attempts(self._job.storage, chunk).rows) for chunk in chunks}
         if any(suspects[chunk] > self._suspects[chunk] for chunk in chunks):
@@ -60,21 +60,21 @@ class _Strikes:
         if self._deaths[worst] < MAX_STRIKES:
             return True
         msg = (
-            f"Chunk {worst} ended its process {MAX_STRIKES} times (status {death.status}), and no photo in it is to "
-            f"blame. What is done is kept; free some memory and run the same command again. {death.log}"
+            f"Chunk {worst} killed its process {MAX_STRIKES} times (status {death.status}), and no photo is the cause. "
+            f"Finished chunks are kept; free some memory and run the same command again. {death.log}"
         )
         raise JobError(msg)
 
 
 def main(loaded: Sequence[Classifier] = ()) -> int:
-    """Label chunks until there are no more; a fork has its parent's ``loaded`` models."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
+    """Label chunks until stdin closes. ``loaded``: models that a fork has from its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C, the command ends this process
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     reuse_memory()
     replies = take_streams()
-    greeting = sys.stdin.readline()  # nothing follows it before this process is ready
+    greeting = sys.stdin.readline()  # the parent sends no other line before "ready"
     if not greeting:
-        return 0  # the command had no work for it
+        return 0  # the parent has no work
     try:
         request = json.loads(greeting)
         job = open_job(FolderStorage(Path(request["job"])))
@@ -93,14 +93,14 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
         return 0
     except OSError as error:
         if error.errno not in DISK_FULL:
-            raise  # another process tries again
+            raise  # the parent tries again in another process
         _say(replies, {"refused": system_words(error), "exit_code": int(ExitCode.FAILURE)})
         return int(ExitCode.FAILURE)
     return 0
 
 
 def load_or_take(loaded: Iterable[Classifier], path: Path, pin: ModelPin, *, verified: bool) -> Classifier:
-    """A job's pinned model, taken from the ``loaded`` ones if it is among them."""
+    """A job's model: from ``loaded`` if possible, else loaded from ``path``."""
     for one in loaded:
         if (one.digest, one.metadata.variant) == (pin.digest, pin.variant):
             return one.asking(pin.precision, pin.threshold)
@@ -125,7 +125,7 @@ def _say(replies: TextIO, message: dict[str, object]) -> None:
 
 
 class LineFeed:
-    """The feed of a process that requests one chunk at a time from its parent."""
+    """Requests chunks from the parent process, one at a time."""
 
     def __init__(self, descriptor: int, request: Callable[[], None]) -> None:
         self._descriptor = descriptor

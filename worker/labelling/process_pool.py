@@ -1,9 +1,8 @@
-"""A process pool that feeds each process one line at a time; a new process replaces a dead one, and gets its lines.
+"""A process pool that sends each process one line at a time, and replaces dead processes.
 
-The protocol: a process prints ``{"ready": true}``, then answers each line of its stdin with a JSON line, and ends when
-its stdin closes. The pool may send one line, a greeting, before "ready". ``{"refused": message}`` ends the pool. A
-process that prints ``{"more": true}`` gets a further line before it answers. Then each answer names its line under
-``line``, and the process gets no new line for an answer while it has lines left.
+The protocol: a process prints ``{"ready": true}``, answers each line of its stdin with a JSON line, and ends when its
+stdin closes. The pool may send a greeting before "ready". ``{"refused": message}`` ends the pool. ``{"more": true}``
+requests another line before the answer; then each answer names its line under ``line``.
 """
 
 import gc
@@ -28,17 +27,17 @@ from models.errors import ExitCode, JobError
 from models.process import python_command, python_environment
 
 LABELLING: Final = ("worker.labelling.local",)
-"""What labelling processes run."""
+"""The module of labelling processes."""
 
 _MAX_FALSE_STARTS: Final = 3
 _LOG_TAIL: Final = 2000
 _FORKS_WITH_US: Final = "jemalloc_bg_thd"
-"""The thread of pyarrow's allocator, which prepares itself for forks."""
+"""A thread of pyarrow's memory allocator; forks are safe in spite of this thread."""
 _PIECE: Final = 65_536
 
 
 class Death(NamedTuple):
-    """A process that ended with unanswered lines: its exit status (minus a signal's number), and the end of its log."""
+    """A process that died with unanswered ``lines``. ``status``: exit status, or minus the signal. ``log``: its end."""
 
     lines: tuple[str, ...]
     status: int
@@ -46,16 +45,13 @@ class Death(NamedTuple):
 
 
 class _Fork:
-    """A copy of this process that runs ``main``, with the methods of ``Popen`` that the pool uses.
-
-    The copy closes all files: a pipe that it held open would never end for its reader.
-    """
+    """A fork of this process that runs ``main``, with the methods of ``Popen`` that the pool needs."""
 
     def __init__(self, main: Callable[[], int], log: IO[bytes]) -> None:
         requests, self.stdin = _pipe()
         self.stdout, answers = _pipe()
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of jemalloc's thread
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns about jemalloc's thread
             try:
                 self.pid = os.fork()
             except OSError:
@@ -75,20 +71,20 @@ class _Fork:
                 os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Wait for the process's exit status, or minus the number of the signal that killed it."""
+        """Wait for the exit status, or minus the number of the signal that killed the process."""
         if self._status is None:
             self._status = 0
-            with suppress(ChildProcessError):  # where SIGCHLD is ignored, the system keeps no status
+            with suppress(ChildProcessError):  # if SIGCHLD is ignored, the system stores no status
                 self._status = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
         return self._status
 
 
 def _may_fork() -> bool:
-    """Whether this is Linux, and a process without threads, which a fork could interrupt."""
+    """Whether a fork is safe: on Linux, without other threads."""
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         return False
-    with suppress(OSError):  # a thread that ends meanwhile
+    with suppress(OSError):  # a thread may end meanwhile
         others = [task for task in tasks.iterdir() if task.name != str(os.getpid())]
         return all((task / "comm").read_text().strip() == _FORKS_WITH_US for task in others)
     return False
@@ -100,7 +96,7 @@ def _pipe() -> tuple[IO[bytes], IO[bytes]]:
 
 
 def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
-    """Run ``main`` in a fork, with new standard streams, and end with its status."""
+    """Run ``main`` in a fork with new standard streams; exits with its status."""
     status = 1
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -110,14 +106,14 @@ def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
         os.closerange(len(streams), os.sysconf("SC_OPEN_MAX"))
         sys.stdin = os.fdopen(0, closefd=False)
         status = main()
-    except BaseException:  # noqa: BLE001 - the command's own handlers are not this process's
+    except BaseException:  # noqa: BLE001 - the parent's handlers must not run here
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(status)
 
 
 class _Child:
-    """A running process, and the lines that it has to answer; ``number`` tells it from other processes of its pool."""
+    """A running process. ``lines``: lines without an answer. ``number``: its number in the pool."""
 
     def __init__(self, start: Callable[[IO[bytes]], "subprocess.Popen[bytes] | _Fork"], number: int) -> None:
         self.lines: list[str] = []
@@ -133,17 +129,17 @@ class _Child:
         self.replies = cast("IO[bytes]", self.process.stdout)
 
     def give(self, line: str) -> None:
-        """Hand the process a line to answer."""
+        """Send a line that the process must answer."""
         self.lines.append(line)
         self.tell(line)
 
     def tell(self, line: str) -> None:
-        """Write a line to the process. If it has died, nothing is raised, because its stdout tells."""
+        """Send a line. Ignores a dead process, which :meth:`messages` detects."""
         with suppress(BrokenPipeError):
             self._input.write(f"{line}\n".encode())
 
     def messages(self) -> list[dict[str, Any]] | None:
-        """The complete messages that the process has just sent; None if it has ended."""
+        """Read the process's new messages; None if the process has ended."""
         piece = os.read(self.replies.fileno(), _PIECE)
         *lines, self._text = (self._text + piece).split(b"\n")
         return [json.loads(line) for line in lines] if piece else None
@@ -155,7 +151,7 @@ class _Child:
         return line
 
     def end(self, logs: Path | None) -> str:
-        """Kill the process, wait for its end, and keep its log in a folder; returns the log's last lines."""
+        """Kill the process, and write its log into a folder; returns the log's last lines."""
         self.process.kill()
         self.process.wait()
         self.replies.close()
@@ -163,7 +159,7 @@ class _Child:
             self._input.close()
         with self.log as log:
             if logs:
-                with suppress(OSError):  # no result needs it, and a full disk must not hide another error
+                with suppress(OSError):  # a full disk must not hide another error
                     _keep(log, logs / f"process-{self.number}.log")
             log.seek(max(0, log.seek(0, os.SEEK_END) - _LOG_TAIL))
             return log.read().decode(errors="replace").strip()
@@ -173,12 +169,12 @@ def _keep(log: IO[bytes], file: Path) -> None:
     file.parent.mkdir(parents=True, exist_ok=True)
     file.unlink(missing_ok=True)
     log.seek(0)
-    with file.open("xb") as kept:  # through a link, opening would empty another file
+    with file.open("xb") as kept:  # "x" never overwrites a link's target
         shutil.copyfileobj(log, kept)
 
 
 class ProcessPool:
-    """``workers`` processes that run one module of ours with arguments; the end of a ``with`` block ends them."""
+    """A pool of processes that run one Python module. The end of its ``with`` block ends them."""
 
     def __init__(self, module: tuple[str, ...], workers: int) -> None:
         self._command = python_command(*module)
@@ -202,14 +198,14 @@ class ProcessPool:
         self._selector.close()
 
     def fork(self, main: Callable[[], int], most: int) -> None:
-        """Start at most ``most`` processes early, as copies of this one that run ``main``: they need not import again.
+        """Fork at most ``most`` processes that run ``main``, so that they need no imports.
 
-        Where :func:`_may_fork` or the system refuses, :meth:`run` starts new processes instead.
+        If a fork is unsafe or fails, :meth:`run` starts new processes instead.
         """
         if not _may_fork():
             return
-        gc.freeze()  # a collection writes to all objects, and memory that is written to is not shared any more
-        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # Ctrl-C waits until a fork ignores it
+        gc.freeze()  # garbage collection would write to memory that forks share
+        held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # block Ctrl-C until a fork ignores it
         try:
             with suppress(OSError):
                 for _ in range(min(self._workers, most)):
@@ -226,10 +222,10 @@ class ProcessPool:
         greeting: str = "",
         logs: Path | None = None,
     ) -> None:
-        """Run until every line is answered, or ``on_death`` raises; a pool can run only once.
+        """Send all lines, and wait for their answers. Call it once for each pool.
 
-        ``on_death`` returns whether another process gets a dead process's lines. ``greeting`` is every process's first
-        line, and ``logs`` a folder for their stderr.
+        ``on_death`` returns whether another process gets a dead process's lines; it stops the run by raising.
+        ``greeting``: first line for each process. ``logs``: folder for the processes' stderr.
         """
         self._waiting.extend(lines)
         self._on_reply, self._on_death = on_reply, on_death
@@ -286,22 +282,22 @@ class ProcessPool:
         return child.end(self._logs)
 
     def _replace(self, child: _Child) -> None:
-        status = child.process.wait()  # it has closed its stdout
+        status = child.process.wait()  # the process has closed its stdout
         log = self._dismiss(child)
         if child.lines:
             if self._on_death(Death(tuple(child.lines), status, log)):
                 self._waiting.extendleft(reversed(child.lines))
         else:
             self._false_starts += 1
-            if self._false_starts >= _MAX_FALSE_STARTS:  # the kernel may kill one, but not several in a row
-                msg = f"A process ended as it started (status {status}): {log or 'it printed nothing'}"
+            if self._false_starts >= _MAX_FALSE_STARTS:  # the kernel may kill one process, but not several in a row
+                msg = f"A process ended at its start (status {status}): {log or 'it printed nothing'}"
                 raise JobError(msg)
         if self._waiting or not child.lines:
             self._greet(self._start())
 
 
 def take_streams() -> TextIO:
-    """Return stdout for replies, and keep stderr for Python; output of C libraries is dropped."""
+    """Return stdout for replies. Python's stderr stays; output of C libraries is dropped."""
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     with Path(os.devnull).open("wb") as nowhere:

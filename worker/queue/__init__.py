@@ -1,1 +1,1 @@
-"""The queue: Celery and Redis carry a job's chunks to any number of workers; the job's folder holds the truth."""
+"""The queue: Celery and Redis send a job's chunks to workers. The job's folder is the source of truth."""

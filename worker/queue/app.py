@@ -1,4 +1,4 @@
-"""The Celery app: its settings (docs/queue.md gives the reason for each), and how a chunk is queued."""
+"""The Celery app and its settings, explained in docs/queue.md."""
 
 import mmap
 import ssl
@@ -22,17 +22,17 @@ FINISH_TASK: Final = "hangtag.finish_job"
 VISIBILITY_S: Final = 2 * TIME_LIMIT_S
 SOCKET_TIMEOUT_S: Final = 10
 LEAVE_S: Final = 3.0
-"""Seconds of the grace time that are kept for handing back messages and ending processes."""
+"""Seconds of the grace time reserved to return messages and end processes."""
 _ONCE_MORE: Final = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0, "interval_max": 0.0}
-"""A connection that was cut is made again at once; a Redis that does not answer then is an error."""
+"""Reconnect once, without a pause; a second failure is an error."""
 _MOST_SLOTS: Final = 4096
 
 
 class BusyProcesses:
-    """Which processes are busy with a task, and whether they were told to stop; shared by the forks of this process.
+    """Which processes run a task, and whether the worker stops; in memory shared with forks.
 
-    There is no lock, since a process may be killed at any moment. A process that was killed with a task in hand counts
-    as busy until the process in its place has ended a task.
+    There is no lock, since a process may be killed at any moment. A killed process counts as busy until its successor
+    has ended a task.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class BusyProcesses:
 
     @property
     def stops(self) -> bool:
-        """Whether the worker has been told to stop; tasks then take no further chunks."""
+        """Whether the worker stops; then tasks begin no further chunks."""
         return bool(self._stops[0])
 
     def stop(self) -> None:
@@ -67,7 +67,7 @@ class _LoggedTask(Task):
 
 
 class HangtagCelery(Celery):
-    """A Celery app whose workers finish their chunks when they are told to stop. A new app has no connection."""
+    """A Celery app whose workers finish their chunks before they stop. Connects at first use."""
 
     task_cls = _LoggedTask
 
@@ -79,11 +79,11 @@ class HangtagCelery(Celery):
 
     @property
     def Worker(self) -> Any:  # noqa: ANN401 - Celery has no types
-        """Celery's worker class; imported only to start a worker, since submitting does not need it."""
+        """Celery's worker class, imported only by workers."""
         return self.subclass_with_self("worker.queue.start_worker:GracefulWorker", name="Worker")
 
     def send(self, job: str, chunk: int, priority: Priority) -> None:
-        """Queue a chunk of a job, or its merging if the chunk is ``FINISH``; raises :data:`RedisError`."""
+        """Queue a chunk; :data:`FINISH` queues the job's merging. Raises :data:`RedisError`."""
         task, arguments = (FINISH_TASK, [job]) if chunk == FINISH else (CHUNK_TASK, [job, chunk])
         try:
             self.send_task(task, arguments, queue=QUEUES[priority], retry=True, retry_policy=_ONCE_MORE)
@@ -92,7 +92,7 @@ class HangtagCelery(Celery):
 
 
 def _configuration(settings: QueueSettings) -> dict[str, Any]:
-    # Celery trusts any server unless told otherwise; the URL's own options of TLS take precedence
+    # by default, Celery does not verify certificates; TLS options in the URL take precedence
     tls = {"ssl_cert_reqs": ssl.CERT_REQUIRED} if settings.redis_url.startswith("rediss://") else None
     return {
         "broker_url": settings.redis_url,
@@ -105,7 +105,7 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "queue_order_strategy": "sorted",
-            "max_retries": 0,  # for sending; workers that take messages wait for Redis
+            "max_retries": 0,  # for senders; workers wait for Redis
         },
         "broker_use_ssl": tls,
         "broker_connection_retry_on_startup": True,

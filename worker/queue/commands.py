@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
 
 _TRAIN_WORKER: Final = "train_worker"
-"""Key of the context's object; :mod:`hangtag.cli` puts the module there that runs retraining cycles."""
+"""Key in the Click context, where :mod:`hangtag.cli` stores the name of the training worker's module."""
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, as hangtag jobs shows it.")]
 ReceiptJsonOption = Annotated[
@@ -35,7 +35,7 @@ ReceiptJsonOption = Annotated[
 
 
 class WorkerQueue(StrEnum):
-    """What a worker takes."""
+    """The queue that a worker serves."""
 
     LABEL = "label"
     TRAIN = "train"
@@ -91,10 +91,10 @@ def submit_command(
 
 @JOBS.callback()
 def jobs_command(context: typer.Context, jobs: JobsOption = None, as_json: JsonOption = False) -> None:
-    """A table of all jobs, when no command follows."""
+    """Print a table of all jobs if no command follows."""
     if context.invoked_subcommand is not None:
         if jobs is not None or as_json:
-            msg = f"options of {context.invoked_subcommand} stand after it: hangtag jobs {context.invoked_subcommand} …"
+            msg = f"options must follow {context.invoked_subcommand}: hangtag jobs {context.invoked_subcommand} …"
             raise typer.BadParameter(msg)
         return
     settings = queue_settings(None, jobs)
@@ -221,14 +221,14 @@ def worker_command(
     """
     settings = queue_settings(redis, jobs, metrics_port)
     use_own_temporary_folder()
-    os.environ.update(REMAP_SIGTERM="SIGQUIT")  # Celery reads it when it is imported
+    os.environ.update(REMAP_SIGTERM="SIGQUIT")  # Celery reads this variable at import
     if queue is WorkerQueue.TRAIN:
         labelling = {"--workers": workers, "--jobs": jobs, "--metrics-port": metrics_port}
         raise typer.Exit(_train(context, settings, configs or (), labelling))
     if configs:
-        msg = f"{configs[0]} is for --queue train; a worker that labels takes its work from the folder of --jobs"
+        msg = f"{configs[0]} is only for --queue train; other workers label the jobs in --jobs"
         raise typer.BadParameter(msg)
-    # read when numerical libraries and prometheus_client are imported
+    # numerical libraries and prometheus_client read these variables at import
     os.environ.update(OMP_NUM_THREADS="1", OPENBLAS_NUM_THREADS="1")
     if settings.metrics_port is not None:
         os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp()
@@ -240,9 +240,9 @@ def worker_command(
 def _train(
     context: typer.Context, settings: "QueueSettings", configs: Sequence[Path], labelling: Mapping[str, object]
 ) -> int:
-    """Run cycles until told to stop; ``labelling`` has the options that only a worker that labels takes."""
+    """Run retraining cycles until stopped. ``labelling``: options that only labelling workers accept."""
     if wrong := [option for option, value in labelling.items() if value is not None]:
-        msg = f"{wrong[0]} is for a worker that labels; a worker of the queue train runs one cycle at a time"
+        msg = f"{wrong[0]} is not for --queue train, which runs one cycle at a time"
         raise typer.BadParameter(msg)
     train_worker = import_module(context.obj[_TRAIN_WORKER])
     return int(train_worker.start_train_worker(settings, configs, as_json=logs_json()))

@@ -1,4 +1,4 @@
-"""The queue's commands on a terminal: what they print, and the progress that they show."""
+"""Terminal output of ``hangtag submit`` and ``hangtag jobs``."""
 
 import json
 import shlex
@@ -39,7 +39,7 @@ Row = tuple[str, Job, JobProgress]
 
 
 def submit_job(request: SubmitRequest, settings: QueueSettings, *, as_json: bool) -> None:
-    """Write a job, queue its first chunks, and say how to go on."""
+    """Write a job, queue its first chunks, and print the next command."""
     with open_control(settings) as control:
         control.check_redis()
         submitted = _submit_with_progress(request, control)
@@ -76,7 +76,7 @@ def _supply(control: Control, name: str) -> None:
     job = control.jobs.find(name)
     if job.cancelled:
         how = "has failed" if job.failure else "is cancelled"
-        lines = [f"It {how}; {_command('resume', name, control.settings)} goes on with it."]
+        lines = [f"The job {how}; {_command('resume', name, control.settings)} continues it."]
     else:
         status = look_around(name, control.state, lambda: control.reconciler.supply(name))
         lines = remarks(status, control.jobs.identity())
@@ -85,7 +85,7 @@ def _supply(control: Control, name: str) -> None:
 
 
 def _command(verb: str, name: str, settings: QueueSettings) -> str:
-    """The command to type next, with the options that the environment does not set."""
+    """A ``hangtag jobs`` command, without options that the environment sets."""
     usual = read_settings()
     hidden = "…" if "@" in settings.redis_url else settings.redis_url
     needs_redis = verb != "cancel" and settings.redis_url != usual.redis_url
@@ -97,13 +97,13 @@ def _jobs_option(settings: QueueSettings) -> str:
 
 
 def remarks(status: QueueStatus, jobs_id: str) -> list[str]:
-    """What hinders a job, a line each."""
+    """Reasons why a job does not progress, one per line."""
     if status.redis_error:
-        return [f"Redis cannot be used ({status.redis_error}); the job goes on when Redis is back."]
+        return [f"Redis cannot be used ({status.redis_error}); the job continues when Redis is back."]
     if not status.workers:
-        return ["No worker is there; start one with hangtag worker, with the same --redis and --jobs."]
+        return ["No worker is running; start one with hangtag worker and the same --redis and --jobs."]
     elsewhere = [
-        f"The worker on {w.owner.host} looks for jobs in {w.jobs}, which is not this folder; see --jobs."
+        f"The worker on {w.owner.host} has another folder of jobs, {w.jobs}; see --jobs."
         for w in status.workers
         if w.jobs_id != jobs_id
     ]
@@ -111,7 +111,7 @@ def remarks(status: QueueStatus, jobs_id: str) -> list[str]:
 
 
 def list_jobs(settings: QueueSettings, *, as_json: bool) -> None:
-    """All jobs; Redis is not needed."""
+    """Print all jobs. Needs no Redis."""
     jobs = open_jobs(settings.jobs)
     rows = read_rows(jobs, Console(stderr=True))
     if as_json:
@@ -122,11 +122,11 @@ def list_jobs(settings: QueueSettings, *, as_json: bool) -> None:
             if progress.reason:
                 Console(stderr=True).say(_failed_words(name, progress, settings), "yellow")
     else:
-        Console().say(f"No jobs in {jobs.place}; hangtag submit makes one.")
+        Console().say(f"No jobs in {jobs.place}; create one with hangtag submit.")
 
 
 def read_rows(jobs: Jobs, errors: Console) -> list[Row]:
-    """Every job with its progress, oldest first; a job that cannot be read is named on stderr."""
+    """Read all jobs and their progress, oldest first. Prints the errors of unreadable jobs."""
     rows: list[Row] = []
     with errors.status("Reading jobs"):
         for name in jobs.names():
@@ -139,9 +139,9 @@ def read_rows(jobs: Jobs, errors: Console) -> list[Row]:
 
 
 def print_jobs(rows: list[Row]) -> None:
-    """Print a table with a job a row, the newest first."""
+    """Print a table of jobs, newest first."""
     table = Table()
-    table.add_column("job", no_wrap=True)  # people copy it
+    table.add_column("job", no_wrap=True)  # people copy the name
     table.add_column("state", no_wrap=True)
     for title in ("rows done", "", "rows/s", "time left", "failed"):
         table.add_column(title, justify="right")
@@ -161,7 +161,7 @@ def print_jobs(rows: list[Row]) -> None:
 
 
 def job_record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
-    """A job as in ``--json``."""
+    """A job's record for ``--json``."""
     left = progress.seconds_left
     models = {
         question.name: {"model": question.model.reference, "rule": question.model.rule} for question in job.questions
@@ -208,7 +208,7 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
 
 def _failed_words(name: str, progress: JobProgress, settings: QueueSettings) -> str:
     again = _command("resume", name, settings)
-    return f"{name} cannot be merged: {progress.reason} Remove this cause, and {again} tries again."
+    return f"{name} cannot be merged: {progress.reason} Remove the cause, and run {again}."
 
 
 def _facts(job: Job, progress: JobProgress) -> Iterator[tuple[str, str]]:
@@ -243,7 +243,7 @@ def watch_job(name: str, settings: QueueSettings, *, as_json: bool = False) -> N
     receipt = job_receipt(job)
     if progress.state is JobState.CANCELLED or receipt is None:
         rows, go_on = number_of(progress.done, "row"), _command("resume", name, settings)
-        msg = f"{name} is cancelled, with {rows} done; {go_on} goes on."
+        msg = f"{name} is cancelled, with {rows} done; {go_on} continues it."
         raise JobError(msg)
     if as_json:
         print(receipt.model_dump_json(indent=1))
@@ -283,7 +283,7 @@ def _watch_with_progress(name: str, job: Job, control: Control) -> JobProgress:
         try:
             return watch(name, job, control, show)
         except KeyboardInterrupt as stopped:
-            msg = f"Watching stopped; workers go on with the job. hangtag jobs watch {name} watches it again."
+            msg = f"Stopped watching; workers continue the job. Watch it again with hangtag jobs watch {name}."
             raise StoppedError(msg) from stopped
 
 
@@ -294,38 +294,38 @@ def _show_receipt(name: str, job: Job, receipt: JobReceipt, settings: QueueSetti
 
 def _unlabelled(name: str, job: Job, receipt: JobReceipt, settings: QueueSettings) -> str:
     unfound, again = unfound_words(receipt, job), _command("retry-failed", name, settings)
-    instead = f"{unfound}, and submit the job under another name; or {again} once the photos are there"
+    instead = f"{unfound}, and submit another job. Or copy the photos there, and run {again}"
     return unlabelled_words(receipt, instead if unfound else f"see error_message in {receipt.output}")
 
 
 def resume_job(name: str, settings: QueueSettings) -> None:
-    """Take a cancellation back, and queue the missing chunks."""
+    """Continue a cancelled or failed job: queue its missing chunks."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
         if job_receipt(job):
             Console().say(f"{name} is finished; {_command('show', name, settings)} shows its receipt.")
             return
         control.check_redis()
-        Console().say(f"{name} goes on: {resume(job):,} of {job.spec.rows:,} rows are left to do.")
+        Console().say(f"{name} continues: {resume(job):,} of {job.spec.rows:,} rows remain.")
         _supply(control, name)
 
 
 def cancel_job(name: str, settings: QueueSettings) -> None:
-    """Stop a job; what is done is kept."""
+    """Stop a job; finished rows are kept."""
     job = open_jobs(settings.jobs).find(name)
     cancel(name, job)
     done = job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))
-    kept = f"Cancelled with {done:,} of {number_of(job.spec.rows, 'row')} done, which are kept"
-    Console().say(f"{kept}; {_command('resume', name, settings)} goes on.")
+    kept = f"Cancelled; {done:,} of {number_of(job.spec.rows, 'row')} are done and kept"
+    Console().say(f"{kept}. {_command('resume', name, settings)} continues the job.")
 
 
 def retry_job(name: str, settings: QueueSettings) -> None:
-    """Try failed rows again if they may succeed another time."""
+    """Retry failed rows that may succeed now."""
     with open_control(settings) as control:
         control.check_redis()
         kinds = retry(control.jobs.find(name))
         if not kinds:
-            Console().say("It has no failed rows that may succeed another time.")
+            Console().say("No failed row is worth another try.")
             return
         counts = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common())
         follow = _command("watch", name, settings)

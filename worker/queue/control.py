@@ -1,4 +1,4 @@
-"""What the commands and the page do with queued jobs: find workers, follow, cancel, resume and retry a job."""
+"""Actions on queued jobs: follow, cancel, resume and retry a job, and find workers."""
 
 import time
 from collections import Counter
@@ -25,7 +25,7 @@ PERIOD_S: Final = 1.0
 
 @dataclass(frozen=True)
 class Control:
-    """What the commands about jobs need, opened once."""
+    """Open connections for commands on queued jobs."""
 
     settings: QueueSettings
     jobs: Jobs
@@ -33,7 +33,7 @@ class Control:
     reconciler: Reconciler
 
     def check_redis(self) -> None:
-        """Raise a :class:`JobError` that says what to do if Redis cannot be reached."""
+        """Raise :class:`JobError` if Redis cannot be reached."""
         try:
             self.state.ping()
         except RedisError as error:
@@ -42,12 +42,12 @@ class Control:
 
 @contextmanager
 def open_control(settings: QueueSettings) -> Iterator[Control]:
-    """Open the queue, without a request to Redis yet."""
+    """Open a :class:`Control`. Connects to Redis at first use."""
     with ExitStack() as stack:
 
         @cache
         def app() -> "HangtagCelery":
-            from worker.queue.app import HangtagCelery  # 0.1 s, and most commands send nothing
+            from worker.queue.app import HangtagCelery  # the import takes 0.1 s, and most commands queue nothing
 
             opened: HangtagCelery = stack.enter_context(HangtagCelery(settings))
             return opened
@@ -59,7 +59,7 @@ def open_control(settings: QueueSettings) -> Iterator[Control]:
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """The running workers, or why Redis cannot be reached; and host → why chunks fail there."""
+    """The running workers, or Redis's error. ``trouble``: host → why chunks fail on this host."""
 
     redis_error: str | None
     workers: tuple[Presence, ...]
@@ -67,7 +67,7 @@ class QueueStatus:
 
 
 def look_around(name: str, state: RedisState, first: Callable[[], object] = lambda: None) -> QueueStatus:
-    """Find the running workers, after calling a function that Redis may refuse."""
+    """Call ``first``, then find the running workers. An error of Redis becomes part of the result."""
     try:
         first()
         return QueueStatus(None, tuple(state.workers()), state.trouble(name))
@@ -76,7 +76,7 @@ def look_around(name: str, state: RedisState, first: Callable[[], object] = lamb
 
 
 def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, QueueStatus], None]) -> JobProgress:
-    """Follow a job until it is finished or cancelled, keep its queue supplied, and show it about once a second."""
+    """Follow a job to its end: about once a second, queue missing chunks and call ``show``."""
     reader = ProgressReader(job)
     while True:
         status = look_around(name, control.state, control.reconciler.tick)
@@ -88,25 +88,25 @@ def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, Qu
 
 
 def cancel(name: str, job: Job) -> None:
-    """Mark a job as cancelled; workers look for the mark."""
+    """Cancel a job. Raises JobError if it is finished."""
     if job_receipt(job):
-        msg = f"{name} is finished, there is nothing to cancel."
+        msg = f"{name} is finished; there is nothing to cancel."
         raise JobError(msg)
     job.storage.commit(CANCELLED, b"")
-    if job_receipt(job):  # it was being merged at that moment
+    if job_receipt(job):  # merging has just finished
         job.storage.delete(CANCELLED)
 
 
 def resume(job: Job) -> int:
-    """Take a cancellation back; returns how many rows are left to do."""
+    """Undo a cancellation; returns the number of remaining rows."""
     job.storage.delete(CANCELLED)
     return sum(map(job.rows_in_chunk, job.missing_chunks()))
 
 
 def retry(job: Job) -> Counter[str]:
-    """Begin a retry of a finished job's failed rows that may succeed another time; returns fault → rows."""
+    """Retry a finished job's failed rows that may succeed now; returns error → number of rows. Raises JobError."""
     receipt = job_receipt(job)
     if receipt is None:
-        msg = "Expected a finished job, but this one is not; wait for it, or continue it with hangtag jobs resume."
+        msg = "Expected a finished job; wait for its end, or continue it with hangtag jobs resume."
         raise JobError(msg)
     return begin_retry(job, receipt.retry + 1)

@@ -1,7 +1,7 @@
-"""A worker's metrics for Prometheus; docs/metrics.md says what each means.
+"""A worker's metrics for Prometheus, explained in docs/metrics.md.
 
-The processes keep their counts in files (``PROMETHEUS_MULTIPROC_DIR``, set before this module is imported, chooses
-this mode of prometheus_client), so a killed process loses no count.
+Each process stores its counts in files, so that a killed process loses no count. Set ``PROMETHEUS_MULTIPROC_DIR``
+before this module is imported.
 """
 
 import logging
@@ -33,48 +33,46 @@ from worker.queue.settings import QueueSettings
 
 DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 
-IMAGES: Final = Counter(
-    "hangtag_images", "Rows in the parts that this worker committed, by status.", ["status", "error"]
-)
-PHOTOS: Final = Counter("hangtag_photos", "Photos by the work that they took.", ["work"])
-BYTES: Final = Counter("hangtag_downloaded_bytes", "Bytes of photos that came over a network.")
-DOWNLOAD: Final = Counter("hangtag_download_seconds", "Seconds of all downloads, added up; they overlap.")
-DECODE: Final = Counter("hangtag_decode_seconds", "Seconds of decoding photos, of all processes.")
-INFERENCE: Final = Counter("hangtag_inference_seconds", "Seconds of running the network, of all processes.")
-CHUNKS: Final = Counter("hangtag_chunks", "Chunks that this worker took in hand, by outcome.", ["outcome"])
-DIED: Final = Counter("hangtag_processes_died", "Processes of this worker that died with chunks in hand.")
+IMAGES: Final = Counter("hangtag_images", "Rows that this worker finished, by status.", ["status", "error"])
+PHOTOS: Final = Counter("hangtag_photos", "Photos by kind of work.", ["work"])
+BYTES: Final = Counter("hangtag_downloaded_bytes", "Bytes of downloaded photos.")
+DOWNLOAD: Final = Counter("hangtag_download_seconds", "Sum of the seconds of all downloads, which overlap.")
+DECODE: Final = Counter("hangtag_decode_seconds", "Seconds of decoding photos in all processes.")
+INFERENCE: Final = Counter("hangtag_inference_seconds", "Seconds of running the network in all processes.")
+CHUNKS: Final = Counter("hangtag_chunks", "Chunks that this worker began, by outcome.", ["outcome"])
+DIED: Final = Counter("hangtag_processes_died", "Processes of this worker that died during a task.")
 CHUNK_SECONDS: Final = Histogram(
     "hangtag_chunk_seconds",
-    "Seconds from taking a chunk to its committed part.",
+    "Seconds to label a chunk.",
     buckets=(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0, 1800.0),
 )
 
 _PHOTO_WORK: Final = ("downloaded", "unchanged", "decoded", "repeated", "carried")
 _REDIS_S: Final = 2.0
 _LOOK_S: Final = 1.0
-"""Seconds that one scrape may look at jobs; the next one goes on where it stopped."""
+"""Seconds for reading jobs in one scrape; the next scrape continues with the remaining jobs."""
 _REST_S: Final = 30.0
 
 JobFigures = tuple[Job, int]
-"""A running or failed job, and its rows in chunks that are done."""
+"""A running or failed job, and the number of rows in its finished chunks."""
 
 
 @contextmanager
 def _fails_no_chunk() -> Iterator[None]:
     try:
         yield
-    except Exception as error:  # noqa: BLE001 - the folder is gone or its disk full, and then anything may follow
+    except Exception as error:  # noqa: BLE001 - an error in metrics must not stop labelling
         log_event("not_counted", logging.WARNING, error=f"{type(error).__name__}: {error}")
 
 
 def count_outcome(outcome: str) -> None:
-    """Count a chunk that was not done."""
+    """Count an unfinished chunk."""
     with _fails_no_chunk():
         CHUNKS.labels(outcome).inc()
 
 
 def count_chunk(seconds: float, rows: Tally[tuple[str, str | None]], photos: PhotoWork) -> None:
-    """Count a chunk that this process has committed ``seconds`` after taking it: its rows by status and error."""
+    """Count a chunk that was finished in ``seconds``. ``rows``: (status, error) → number of rows."""
     with _fails_no_chunk():
         for (status, error), count in rows.items():
             IMAGES.labels(status, error or "").inc(count)
@@ -89,7 +87,7 @@ def count_chunk(seconds: float, rows: Tally[tuple[str, str | None]], photos: Pho
 
 
 def serve_metrics(settings: QueueSettings, slots: int) -> None:
-    """Serve ``/metrics`` in further threads, until this process ends."""
+    """Serve ``/metrics`` in background threads. Raises InputError."""
     for status in (Status.LABELED, Status.REVIEW):  # Prometheus expects each count to begin at 0
         IMAGES.labels(status.value, "")
     for fault in ImageFault:
@@ -110,29 +108,29 @@ def serve_metrics(settings: QueueSettings, slots: int) -> None:
 
 
 class StateCollector(Collector):
-    """The worker's version and slots, the queues, and the progress of running jobs, as a scrape finds them."""
+    """Collects version, slots, queue lengths and job progress at each scrape."""
 
     def __init__(self, settings: QueueSettings, slots: int) -> None:
         self._slots = slots
-        self._version = version("hangtag")  # an upgrade on disk does not change a worker that runs
+        self._version = version("hangtag")  # read once: a later upgrade does not change this process
         self._jobs = Jobs(open_storage(settings.jobs))
         client = connect(settings, _REDIS_S)
-        client.set_retry(Retry(NoBackoff(), 0))  # a scrape waits for a few seconds only
+        client.set_retry(Retry(NoBackoff(), 0))  # a scrape may wait only a few seconds
         self._redis = RedisState(client)
         self._poller = JobPoller(self._figures, _REST_S)
         self._lock = Lock()
 
     def collect(self) -> Iterator[Metric]:
-        """See prometheus_client's."""
+        """See prometheus_client's ``Collector.collect``."""
         yield _gauge("hangtag_worker_info", "The worker's version of Hangtag.", ["version"], [((self._version,), 1)])
-        yield _gauge("hangtag_slots", "Processes of this worker that label.", [], [((), self._slots)])
+        yield _gauge("hangtag_slots", "Labelling processes of this worker.", [], [((), self._slots)])
         lengths: dict[str, int] = {}
         with suppress(RedisError):
             lengths = self._redis.queue_lengths()
         yield _gauge("hangtag_redis_up", "Whether Redis answers this worker.", [], [((), bool(lengths))])
         waiting = [((queue,), length) for queue, length in lengths.items()]
         yield _gauge("hangtag_queue_messages", "Messages that wait in a queue.", ["queue"], waiting)
-        with suppress(OSError), self._lock:  # the folder of jobs is away: no figures of jobs
+        with suppress(OSError), self._lock:  # no job metrics if the folder of jobs is unreachable
             yield from _of_jobs(self._poller.poll(self._jobs.names(), _LOOK_S))
 
     def _figures(self, name: str) -> JobFigures | None:
@@ -141,7 +139,7 @@ class StateCollector(Collector):
             if job is None or job_receipt(job) or (job.cancelled and not job.failure):
                 return None
             return (job, job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks())))
-        except (HangtagError, OSError, ValueError):  # the reconciler logs it
+        except (HangtagError, OSError, ValueError):  # the reconciler logs this error
             return None
 
 
@@ -153,9 +151,9 @@ def _of_jobs(jobs: Mapping[str, JobFigures]) -> Iterator[Metric]:
     pins = [question.model for job, _ in running.values() for question in job.questions]
     models = [(names, 1) for names in sorted({(pin.reference, pin.variant, pin.digest) for pin in pins})]
     yield _gauge("hangtag_job_rows", "Rows of a running job's catalogue.", ["name"], rows)
-    yield _gauge("hangtag_job_rows_done", "Rows of a running job in chunks that are done.", ["name"], done)
+    yield _gauge("hangtag_job_rows_done", "Rows in finished chunks of a running job.", ["name"], done)
     stuck = [((name,), 1) for name in failed]
-    yield _gauge("hangtag_job_failed", "1 for a job that cannot be merged.", ["name"], stuck)
+    yield _gauge("hangtag_job_failed", "1 for a job whose results cannot be merged.", ["name"], stuck)
     yield _gauge("hangtag_model_info", "The models of running jobs.", ["model", "variant", "digest"], models)
 
 

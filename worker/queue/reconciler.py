@@ -1,7 +1,7 @@
-"""Keeps the queue supplied: queues each chunk that has no part in the job's folder, and that nobody works on.
+"""Queues each chunk that has no part file in its job's folder and no worker.
 
-Any number of reconcilers may run. They trust only the folder of jobs: Redis may be wiped at any time, and messages may
-be lost or arrive twice. A chunk's message is a hint that the chunk might be worth a look.
+Any number of reconcilers may run. They rely only on the folder of jobs: Redis may lose its data, and messages may be
+lost or arrive twice.
 """
 
 import time
@@ -18,27 +18,26 @@ from worker.request import Priority
 
 MIN_WINDOW: Final = 4
 WINDOW_PER_SLOT: Final = 2
-"""Messages that wait for each slot: few, since a task takes further chunks itself, and other jobs wait behind them."""
+"""Waiting messages per labelling process. Few are enough: a task takes further chunks without a message."""
 
 BLOCK: Final = 64
 AT_ONCE: Final = 16
-"""Parallel requests to the storage. Without them, an S3 that answers in 15 ms would allow 66 chunks a second."""
+"""Parallel requests to the storage: at 15 ms each, sequential requests would allow 66 chunks a second."""
 
 TICK_S: Final = 2.0
-"""Seconds for which a tick looks at jobs, and then queues chunks; the rest waits for the next tick. A worker announces
-itself between ticks."""
+"""Most seconds of a tick for reading jobs, and then for queueing chunks. The next tick continues."""
 
 REST_S: Final = 5.0
 EFFORT: Final = 0.05
 
 Send = Callable[[str, int, Priority], None]
-"""Queues a chunk of a job, or its merging: :meth:`worker.queue.app.HangtagCelery.send`."""
+"""Like :meth:`worker.queue.app.HangtagCelery.send`."""
 
 T = TypeVar("T")
 
 
 class JobPoller(Generic[T]):
-    """Looks at jobs, and keeps what it saw. Looking takes a small share of the time; idle jobs rest for ``rest_s``."""
+    """Reads jobs repeatedly, and caches their state. Idle jobs are read every ``rest_s`` seconds."""
 
     def __init__(self, look: Callable[[str], T | None], rest_s: float) -> None:
         self._look = look
@@ -46,7 +45,7 @@ class JobPoller(Generic[T]):
         self._seen: dict[str, tuple[T | None, float]] = {}
 
     def forget(self, name: str) -> None:
-        """Look at a job the next time, however recent the last look was."""
+        """Read a job at the next poll."""
         self._seen.pop(name, None)
 
     def rest(self, name: str) -> None:
@@ -54,7 +53,7 @@ class JobPoller(Generic[T]):
         self._seen[name] = (None, time.monotonic() + self._rest_s)
 
     def poll(self, names: Sequence[str], within_s: float) -> dict[str, T]:
-        """Look at the jobs that are due, the longest ago first, until the time is up; forget jobs that are gone."""
+        """Read due jobs for ``within_s`` seconds, the most overdue job first; returns name → state of active jobs."""
         self._seen = {name: self._seen[name] for name in names if name in self._seen}
         due = {name: self._seen[name][1] if name in self._seen else 0.0 for name in names}
         until = time.monotonic() + within_s
@@ -68,7 +67,7 @@ class JobPoller(Generic[T]):
 
 
 class Reconciler:
-    """Compares the parts on disk with leases and queues."""
+    """Compares part files with leases and waiting messages, and queues missing chunks."""
 
     def __init__(self, jobs: Jobs, state: RedisState, send: Send) -> None:
         self._jobs = jobs
@@ -76,14 +75,14 @@ class Reconciler:
         self._send = send
         self._poller = JobPoller(self._look, REST_S)
         self._last = ""
-        """The job that had the last turn: the next tick begins with the job after it."""
+        """Name of the last job served; the next tick begins with the job after it."""
 
     def tick(self) -> int:
-        """Reconcile every job, unless another reconciler has just done so; returns how many messages were queued."""
+        """Queue missing chunks of all jobs, unless another reconciler has just done so; returns the message count."""
         return self._supply(self._jobs.names()) if self._redis.win_tick() else 0
 
     def supply(self, name: str) -> int:
-        """Reconcile one job at once, even if another reconciler has just done so, or its chunks have failed."""
+        """Queue missing chunks of one job without any pause; returns the message count."""
         self._poller.forget(name)
         self._redis.reset_backoff(name)
         return self._supply([name])
@@ -117,10 +116,10 @@ class Reconciler:
     def _top_up(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int], until: float) -> int:
         failures = self._redis.failures(name)
         if failures and (waiting or not self._redis.may_retry(name, failures)):
-            return 0  # other jobs need the slots that its tries would take up
+            return 0  # leave the slots to other jobs
         if not missing:
             return 0 if FINISH in waiting else send_finish(self._redis, self._send, name, job)
-        most = 1 if failures else window - len(waiting.intersection(missing))  # other tasks may have done some chunks
+        most = 1 if failures else window - len(waiting.intersection(missing))  # some chunks may be finished
         sent = 0
         for chunk in self._candidates(name, job, missing, waiting, most, until):
             sent += _send_once(self._redis, self._send, name, chunk, job)
@@ -131,10 +130,7 @@ class Reconciler:
     def _candidates(
         self, name: str, job: Job, missing: list[int], waiting: set[int], most: int, until: float
     ) -> Iterator[int]:
-        """Chunks without a part that nobody works on and that wait in no queue, in order, until the time is up.
-
-        Looks at one block of chunks or more. The first block has ``most`` chunks, later blocks have more.
-        """
+        """Chunks without part file, lease or waiting message, in order, until the time is up."""
         if most < 1 or job.cancelled:
             return
         retry = job.retry()
@@ -153,7 +149,7 @@ class Reconciler:
 
 
 def send_finish(state: RedisState, send: Send, name: str, job: Job) -> int:
-    """Queue a job's merging if all its chunks are done and it was not just queued; returns how many messages went."""
+    """Queue a job's merging if all chunks are finished; returns the number of messages, 0 or 1."""
     if job.cancelled or job.missing_chunks() or state.leased(name, [FINISH]):
         return 0
     return _send_once(state, send, name, FINISH, job)

@@ -1,4 +1,4 @@
-"""What the queue's tasks do in a worker's process: take leases, label chunks, and give the leases back."""
+"""The queue's tasks in a worker: take leases, label chunks, release leases."""
 
 import errno
 import logging
@@ -36,34 +36,34 @@ _LOOK_S: Final = 1.0
 _MODELS_KEPT: Final = 3
 _TROUBLE_PAUSE_S: Final = 1.0
 MOST_MERGES: Final = 5
-"""How many failed tries to merge a job, in half a minute, make the job a failed one."""
+"""A job fails after this many failed merges."""
 _LASTING: Final = frozenset(
     {None, errno.EACCES, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM}
 )
-"""Numbers of system errors that do not end by waiting. Arrow's errors of damaged files have no number."""
+"""Numbers of system errors that remain after a pause. None: Arrow's errors about damaged files."""
 _LONGEST_REASON: Final = 2000
 BEGIN_S: Final = 10.0
-"""Seconds in which a task takes extra chunks; then other jobs have their turn."""
+"""Seconds in which a task may begin further chunks; then it is another job's turn."""
 _LOOKED_AT_ONCE: Final = 16
 
 Finishing = Callable[[], AbstractContextManager[Callable[[Job], bool]]]
-""":func:`worker.results.finish.finishing`. The worker passes it in, so that a chunk does not depend on merging."""
+""":func:`worker.results.finish.finishing`, passed in by the worker."""
 
 
 def extra_chunks(
     name: str, job: Job, first: int, leases: HeldLeases, state: RedisState, busy: BusyProcesses
 ) -> Iterator[int]:
-    """The chunks of a queued task: the one of its message, then free ones, so that a process does not wait for others.
+    """The chunks of a queued task: the message's chunk, then free chunks of the job.
 
-    A chunk that killed a process before gets a task of its own, and so do chunks of a job whose chunks fail: one error
-    ends the work on all chunks of a task. The search begins at a random chunk, so that processes do not compete.
+    An error ends a task with all its chunks. So a chunk that killed a process gets a task of its own, and so does each
+    chunk of a failing job. Further chunks begin at a random place, so that processes do not compete.
     """
     until, alone = time.monotonic() + BEGIN_S, earlier_attempts(job.storage, first).deaths > 0
     yield first
     if alone or state.failures(name):
         return
     missing = job.missing_chunks()
-    start = random.randrange(max(1, len(missing)))  # noqa: S311 - no secret
+    start = random.randrange(max(1, len(missing)))  # noqa: S311 - not for security
     chunks = missing[start:] + missing[:start]
     for place in range(0, len(chunks), _LOOKED_AT_ONCE):
         block = chunks[place : place + _LOOKED_AT_ONCE]
@@ -80,9 +80,9 @@ def extra_chunks(
 
 
 class Runner:
-    """The queue's two tasks. Connections and models are made in the process that first runs one.
+    """The queue's two tasks: label chunks, and finish a job. The first task connects and loads models.
 
-    After a failure it waits by ``pause``, a function of seconds, so that machines without the trouble take the work.
+    After a failure, a task waits by ``pause``, a function of seconds: other machines take the work.
     """
 
     def __init__(self, app: HangtagCelery, finishing: Finishing, pause: Callable[[float], None] = time.sleep) -> None:
@@ -104,7 +104,7 @@ class Runner:
         return LoadedModels(self._jobs.bundles, _MODELS_KEPT)
 
     def label_chunk(self, job: str, chunk: int) -> None:
-        """Label a chunk of a job, and then others for some seconds."""
+        """Label a chunk, then further chunks of the job for some seconds."""
         with self._task(job, chunk) as leases:
             if leases.take(chunk):
                 self._label(job, chunk, leases)
@@ -112,7 +112,7 @@ class Runner:
     def _label(self, name: str, chunk: int, leases: HeldLeases) -> None:
         job = self._jobs.find(name)
         _check_usable(job)
-        if chunk >= job.spec.chunks or is_done(job, chunk):  # the message is of an earlier job, or is late
+        if chunk >= job.spec.chunks or is_done(job, chunk):  # an old message
             return
         _check_deaths(job, chunk)
         models = self._models.of(job)
@@ -127,7 +127,7 @@ class Runner:
         chunks = extra_chunks(name, job, chunk, leases, self._redis, self._app.busy)
 
         def next_chunk(_wait: bool) -> int | None:
-            with suppress(RedisError):  # without Redis, take no other chunks
+            with suppress(RedisError):  # without Redis, begin no further chunk
                 return next(chunks, None)
             return None
 
@@ -135,7 +135,7 @@ class Runner:
             questions = list(map(QuestionModel, models, known))
             with Labeller(job, questions, photos, finished, _JobCheck(job)) as labeller:
                 labeller.run(next_chunk)
-        with suppress(HangtagError, OSError, RedisError):  # after an error, the reconciler does it
+        with suppress(HangtagError, OSError, RedisError):  # after an error, the reconciler queues the merging
             send_finish(self._redis, self._app.send, name, job)
 
     def finish_job(self, job: str) -> None:
@@ -159,7 +159,7 @@ class Runner:
             log_event("job_finished", job=name)
 
     def _count_failed_merge(self, name: str, job: Job, error: Exception) -> None:
-        """Fail a job after enough tries to merge it; a person removes the cause, and resumes the job."""
+        """Mark a job as failed after ``MOST_MERGES`` failed merges."""
         with suppress(RedisError):
             if self._redis.count_failed_merge(name) >= MOST_MERGES:
                 reason = one_line(_words(error), _LONGEST_REASON)
@@ -168,22 +168,22 @@ class Runner:
 
     @contextmanager
     def _task(self, job: str, chunk: int) -> Iterator[HeldLeases]:
-        """Count this process as busy, report errors, and end the leases that the task takes."""
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # a decoding that hangs ends its process
-        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # Celery ends it after the grace time, even inside a decoder
+        """Count this process as busy, report errors, and release leases at the end."""
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # SIGALRM ends a process whose decoding hangs
+        signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # Celery sends SIGQUIT after the grace time
         with self._app.busy.taken(), HeldLeases(self._redis, job) as leases:
             try:
                 yield leases
             except _CancelledError:
                 count_outcome("given_up")
                 log_event("chunk_given_up", job=job, chunk=chunk, reason="cancelled")
-            except Exception as error:  # noqa: BLE001 - people must see every error, and the chunk must wait
+            except Exception as error:  # noqa: BLE001 - people must see every error
                 if chunk != FINISH:
                     count_outcome("failed")
                 self._report_trouble(job, sorted({chunk, *leases.chunks}), _words(error))
 
     def _report_trouble(self, job: str, chunks: list[int], error: str) -> None:
-        """Log and show why a task's chunks were not done; the reconciler queues them again."""
+        """Log and record why chunks failed."""
         log_event("chunk_failed", logging.ERROR, job=job, chunk=",".join(map(str, chunks)), error=error)
         with suppress(RedisError):
             self._redis.hold_back(job, chunks)
@@ -198,13 +198,13 @@ def _words(error: Exception) -> str:
 
 
 def _check_deaths(job: Job, chunk: int) -> None:
-    """Refuse a chunk or a merging that keeps killing its process without a photo to blame. Deaths count anew."""
+    """Raise JobError if a chunk or a merging often killed its process, without a photo as the cause."""
     earlier = earlier_attempts(job.storage, chunk)
     if earlier.deaths - len(earlier.rows) >= MAX_STRIKES:
         forget_attempts(job.storage, chunk)
-        what, blame = (f"Chunk {chunk}", ", and no photo in it is to blame") if chunk != FINISH else ("Merging", "")
+        what, blame = (f"Chunk {chunk}", ", and no photo is the cause") if chunk != FINISH else ("Merging", "")
         msg = (
-            f"{what} ended its process {earlier.deaths} times{blame}; "
+            f"{what} killed its process {earlier.deaths} times{blame}; "
             "give the worker more memory, or fewer slots (--workers)."
         )
         raise JobError(msg)
@@ -230,11 +230,11 @@ def _report_chunk(job: str, done: Finished) -> None:
 
 
 class _CancelledError(HangtagError):
-    """Somebody has cancelled the job while a chunk of it was in hand."""
+    """The job was cancelled while a chunk was in progress."""
 
 
 class _JobCheck:
-    """Looks at a job once a second while its photos are labelled, and at once when a photo is missing."""
+    """Calls :func:`_check_usable` once a second, or ``at_once``."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -247,33 +247,33 @@ class _JobCheck:
 
 
 def _check_usable(job: Job) -> None:
-    """Refuse a cancelled job, and one that this machine would label differently."""
+    """Raise an error if the job is cancelled, or if this machine would label it differently."""
     spec, host = job.spec, socket.gethostname()
     if job.cancelled:
         raise _CancelledError
     if spec.preprocess_version != PREPROCESS_VERSION:
         msg = (
-            f"The job was submitted by a Hangtag whose preprocessing is version {spec.preprocess_version}, "
-            f"but that of {host} is {PREPROCESS_VERSION}; install the same Hangtag on both."
+            f"The job was submitted with preprocessing version {spec.preprocess_version}, but {host} has version "
+            f"{PREPROCESS_VERSION}; install the same Hangtag on both machines."
         )
         raise JobError(msg)
     if spec.needs_root and not _is_mounted(Path(spec.image_root)):
         msg = (
-            f"Expected the job's photos under {spec.image_root}, but {host} has nothing there; mount it, or submit "
-            "with another --image-root."
+            f"Expected the job's photos under {spec.image_root}, but {host} has no files there; mount that folder, or "
+            "submit with another --image-root."
         )
         raise JobError(msg)
 
 
 def _is_mounted(folder: Path) -> bool:
-    """Whether a folder exists and is not empty: the mount point of a share that is not mounted is empty."""
+    """Whether a folder has entries; the folder of an unmounted share is empty."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         return next(entries, None) is not None
     return False
 
 
 class LoadedModels:
-    """Models that were fetched and verified with golden samples: at most ``kept``, but all of the last job."""
+    """A cache of verified models: ``kept`` models, or all models of the last job if these are more."""
 
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
@@ -282,12 +282,12 @@ class LoadedModels:
         self._loaded: dict[tuple[str, str, float | None, float | None], Classifier] = {}
 
     def of(self, job: Job) -> list[Classifier]:
-        """The model of each of a job's questions."""
+        """The models of a job's questions."""
         self._needed = len(job.questions)
         return [self.get(question.model) for question in job.questions]
 
     def get(self, pin: ModelPin) -> Classifier:
-        """The pinned model; if too many are kept, the least recently used one is dropped."""
+        """Return a model from the cache, or load it and drop the least recently used model."""
         key = (pin.digest, pin.variant, pin.precision, pin.threshold)
         model = self._loaded.pop(key, None)
         if model is None:
@@ -302,10 +302,9 @@ class LoadedModels:
 
 
 class JobResources:
-    """The open photos and earlier results of the job that a process works on, kept from one task to the next.
+    """A process's open photos and reusable results for its present job, kept between tasks.
 
-    An error closes all of them, since they may have caused it: an S3 client that was made without credentials, or a
-    pending error of another photo, would spoil the next chunk.
+    After an error, all are closed: a broken S3 client, for example, would fail again.
     """
 
     def __init__(self) -> None:
@@ -314,7 +313,7 @@ class JobResources:
 
     @contextmanager
     def of(self, job: Job) -> Iterator[tuple[Photos, list[EarlierResults]]]:
-        """A job's photos, and each question's earlier results, while the block runs; closes those of another job."""
+        """A job's photos and each question's reusable results; closes the last job's."""
         if self._open is None or job.spec.id != self._job:
             self.close()
             self._job = job.spec.id

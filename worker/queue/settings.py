@@ -1,4 +1,4 @@
-"""The settings that workers and submitters share, first of all Redis's URL."""
+"""Settings of workers and of ``hangtag submit``, such as Redis's URL."""
 
 import re
 from pathlib import Path
@@ -12,16 +12,16 @@ from redis.connection import parse_url
 from models.errors import InputError
 
 TIME_LIMIT_S: Final = 7200
-"""Seconds after which Celery ends a task; no chunk takes that long, since ``submit`` makes them small enough."""
+"""Seconds after which Celery ends a task. ``hangtag submit`` sizes chunks to finish in time."""
 
 _TLS_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS_CHOICES: Final = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
 
 
 class QueueSettings(BaseSettings):
-    """Read from the environment: ``HANGTAG_REDIS_URL`` and so on.
+    """Settings from the environment: ``HANGTAG_REDIS_URL`` and so on.
 
-    A worker that is told to stop has ``grace_s`` for the chunks in hand. A running worker touches ``heartbeat``.
+    ``grace_s``: seconds to finish chunks when a worker is stopped. ``heartbeat``: file that a running worker touches.
     """
 
     model_config = SettingsConfigDict(env_prefix="HANGTAG_", frozen=True, extra="ignore", hide_input_in_errors=True)
@@ -55,10 +55,10 @@ class QueueSettings(BaseSettings):
 
 def _check_tls_option(scheme: str, name: str, value: str) -> None:
     if scheme != "rediss" or name not in (*_TLS_FILES, *_TLS_CHOICES):
-        msg = f"expected only options of rediss:// ({', '.join((*_TLS_FILES, *_TLS_CHOICES))})"
+        msg = f"expected only TLS options, and only with rediss:// ({', '.join((*_TLS_FILES, *_TLS_CHOICES))})"
         raise ValueError(msg)
     if name in _TLS_FILES and not Path(value).is_file():
-        msg = f"expected a file at {value}, which {name} names, found none"
+        msg = f"expected a file at {value} ({name}), found none"
         raise ValueError(msg)
     if name in _TLS_CHOICES and value not in _TLS_CHOICES[name]:
         msg = f"expected {name} to be {' or '.join(_TLS_CHOICES[name])}"
@@ -74,14 +74,14 @@ def url_name(url: str) -> str:
 def read_settings(
     redis_url: str | None = None, jobs: str | None = None, metrics_port: int | None = None
 ) -> QueueSettings:
-    """The environment's settings, overruled by the command line's options, with Redis's password in its URL."""
+    """Settings from options, or else from the environment; the URL gets Redis's password. Raises InputError."""
     options: dict[str, object] = {"redis_url": redis_url, "jobs": jobs, "metrics_port": metrics_port}
     try:
         settings = QueueSettings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
     except ValidationError as error:
         wrong = error.errors()[0]
         name = str(wrong["loc"][0])
-        value = "" if name == "redis_url" else f", got {wrong['input']!r}"  # it may hold a password
+        value = "" if name == "redis_url" else f", got {wrong['input']!r}"  # the URL may have a password
         why = wrong["msg"].removeprefix("Value error, ")
         msg = f"HANGTAG_{name.upper()} or its option is wrong ({why}){value}; see hangtag worker --help."
         raise InputError(msg) from error
@@ -96,8 +96,8 @@ def _with_password(settings: QueueSettings, file: Path) -> QueueSettings:
         password, why = "", f" ({error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'})"
     if parts.password is not None or not password or "\n" in password:
         msg = (
-            f"Expected Redis's password as the only line of {file}, which HANGTAG_REDIS_PASSWORD_FILE names, and no "
-            f"password in Redis's URL; check both{why}."
+            f"Expected Redis's password as the only line of {file} (HANGTAG_REDIS_PASSWORD_FILE), and no password in "
+            f"Redis's URL; check both{why}."
         )
         raise InputError(msg)
     user, _, host = parts.netloc.rpartition("@")

@@ -45,11 +45,11 @@ _BEAT_S: Final = 1.0
 _TICK_EVERY_S: Final = 1.0
 _OUTAGE_REPEAT_S: Final = 600.0
 _RECONNECT: Final = {"interval_start": 0.2, "interval_step": 0.2, "interval_max": 3}
-"""Seconds between tries to reach Redis; Celery's own waits are 2, 4, 6 … 30."""
+"""Seconds between tries to reach Redis, instead of Celery's 2, 4, 6 … 30."""
 
 
 def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
-    """Label chunks until told to stop; returns the exit status."""
+    """Label chunks until stopped; returns the exit status. Raises JobError or InputError."""
     jobs = open_jobs(settings.jobs)
     prepare_worker(settings, as_json=as_json)
     try:
@@ -74,7 +74,7 @@ def make_app(settings: QueueSettings) -> HangtagCelery:
 
 
 def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
-    """Make this process ready to be a worker of any queue, and to log."""
+    """Prepare this process as a worker of any queue: heartbeat file, warnings and logs."""
     try:
         if settings.heartbeat:
             settings.heartbeat.open("a").close()
@@ -82,15 +82,15 @@ def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
         file = settings.heartbeat
         msg = f"Expected to write the heartbeat file {file}, but the system answered {error}; choose another."
         raise InputError(msg) from error
-    warnings.simplefilter("ignore", SecurityWarning)  # warns of root and pickle, but the queue carries JSON only
-    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # warns of a setting that we choose on purpose
+    warnings.simplefilter("ignore", SecurityWarning)  # warns about root and pickle, but the queue carries only JSON
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # warns about a setting that is on purpose
     start_logging(as_json=as_json)
-    _silence(1)  # Celery's plain words at the end; ours are log lines
+    _silence(1)  # hides Celery's text at exit; Hangtag writes log lines
     worker_process_init.connect(_prepare_process, weak=False)
 
 
 def run_worker(app: HangtagCelery, slots: int) -> int:
-    """Take an app's tasks until told to stop; returns the exit status."""
+    """Run an app's tasks until stopped; returns the exit status."""
     worker = app.Worker(
         concurrency=slots,
         loglevel="INFO",
@@ -108,7 +108,7 @@ def run_worker(app: HangtagCelery, slots: int) -> int:
 
 
 def _prepare_process(**_: object) -> None:
-    """Prepare each process that labels: no connections of the parent, no output but log lines, no core files."""
+    """Prepare a labelling process: no connections of the parent, no output except logs, no core files."""
     _let_go_of_connections()
     _silence(1)
     _silence(2)
@@ -123,15 +123,14 @@ def _silence(descriptor: int) -> None:
 
 
 def _let_go_of_connections() -> None:
-    """Let go of the parent's network connections, and of its port for metrics, in a process that was just forked.
+    """Close the parent's network connections in a forked process.
 
-    While a child holds a connection that the parent has lost, the kernel keeps waking the parent's event loop: after
-    a slot had been replaced and Redis restarted, a worker used half a core (Celery 5.7). The descriptors stay taken,
-    so that code which still holds one closes nothing else.
+    Otherwise an old connection keeps waking the parent's event loop: after a restart of Redis, a worker used half a
+    core (Celery 5.7). The descriptors then point to ``/dev/null``, so that no new file gets their numbers.
     """
     with Path(os.devnull).open("rb") as nowhere:
         for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-            with suppress(OSError):  # closed: the one that listed these
+            with suppress(OSError):  # the descriptor of this listing is closed
                 if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and _is_network(descriptor):
                     os.dup2(nowhere.fileno(), descriptor)
 
@@ -142,24 +141,24 @@ def _is_network(descriptor: int) -> bool:
 
 
 class HeartStep(StartStopStep):
-    """Touches the heartbeat file each second in Celery's event loop: its age tells a supervisor that the loop hangs."""
+    """Touches the heartbeat file each second in Celery's event loop: an old file means that the loop hangs."""
 
     requires = ("celery.worker.components:Pool",)
 
     def start(self, parent: Any) -> None:  # noqa: ANN401 - Celery has no types
         """See Celery's."""
-        if parent.hub:  # Celery's event loop, which only processes of the prefork kind have
+        if parent.hub:  # only prefork workers have this event loop
             parent.hub.call_repeatedly(_BEAT_S, _beat, parent.app)
 
 
 def _beat(app: HangtagCelery) -> None:
     if app.settings.heartbeat:
-        with suppress(OSError):  # the disk is full: the file gets old, and the supervisor sees it
+        with suppress(OSError):  # on a full disk, the file gets old, and the supervisor restarts the worker
             app.settings.heartbeat.touch()
 
 
 class ServiceStep(HeartStep):
-    """A labelling worker's work beside its tasks: once a second it announces itself, and reconciles."""
+    """A labelling worker's thread: announces the worker and reconciles jobs, once a second."""
 
     def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401 - Celery has no types
         super().__init__(parent)
@@ -186,7 +185,7 @@ def _reconcile(app: HangtagCelery, slots: int, ended: Event) -> None:
         try:
             state.announce(Presence(Owner.this(), slots, here, jobs.place, jobs.identity()))
             reconciler.tick()
-        except Exception as error:  # noqa: BLE001 - a reconciler that ended would strand every job
+        except Exception as error:  # noqa: BLE001 - without a reconciler, no job progresses
             text = f"{type(error).__name__}: {error}"
             if text != trouble:
                 log_event("cannot_reconcile", logging.WARNING, error=text, redis=settings.redis_name)
@@ -199,17 +198,17 @@ def _reconcile(app: HangtagCelery, slots: int, ended: Event) -> None:
 
 
 class GracefulWorker(Worker):
-    """A worker that ends, once told to stop, when its last task has ended or its grace time is over."""
+    """A worker that stops after its running tasks, or at the end of its grace time."""
 
     app: HangtagCelery
 
     def on_start(self) -> None:
         """See Celery's method."""
         super().on_start()
-        worker_shutting_down.connect(lambda **_: self.app.busy.stop(), weak=False)  # Ctrl-C has no soft shutdown
+        worker_shutting_down.connect(lambda **_: self.app.busy.stop(), weak=False)  # Ctrl-C skips the soft shutdown
 
     def wait_for_soft_shutdown(self) -> None:
-        """Celery's method would sleep through the whole grace time if a task was in hand at its start."""
+        """Wait only while tasks run; Celery's method would sleep for the whole grace time."""
         seconds = self.app.conf.worker_soft_shutdown_timeout
         log_event("worker_stops", within_s=seconds)
         self.app.busy.stop()
@@ -220,7 +219,7 @@ class GracefulWorker(Worker):
 
 
 class HangtagConsumer(Consumer):
-    """Celery's consumer, which waits for Redis with shorter pauses, a heartbeat, and one log line in ten minutes."""
+    """Celery's consumer; while Redis is unreachable, it retries sooner, touches the heartbeat and logs rarely."""
 
     app: HangtagCelery
 
@@ -246,10 +245,10 @@ class HangtagConsumer(Consumer):
 
 
 class LoggedRequest(Request):
-    """Names the chunk when a process is lost, and connects again if Redis takes no acknowledgement of a message.
+    """Logs the chunk of a dead process, and reconnects after a failed acknowledgement.
 
-    Celery only logs the latter; the message counts as in hand for ever, and a worker with one slot silently takes no
-    more work until it is started again (measured with Celery 5.7).
+    Celery only logs a failed acknowledgement. A worker with one slot then takes no more work until a restart (Celery
+    5.7).
     """
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Celery has no types
@@ -273,7 +272,7 @@ class LoggedRequest(Request):
 
     def _until_connection_fails(self, give_up: Any, *arguments: object) -> None:  # noqa: ANN401 - a bound method
         errors: Any = self._connection_errors
-        self._connection_errors: Any = ()  # errors of these types Celery would only log
+        self._connection_errors: Any = ()  # Celery only logs errors of these types
         try:
             give_up(*arguments)
         except errors as error:
@@ -285,5 +284,5 @@ class LoggedRequest(Request):
 
 
 def _throw(error: Exception) -> None:
-    """Raise an error that the event loop takes as a lost connection, after which Celery connects again."""
+    """Raise a connection error in the event loop; then Celery reconnects."""
     raise error

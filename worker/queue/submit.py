@@ -1,4 +1,4 @@
-"""Write a catalogue into the folder of jobs, for workers to label."""
+"""Writes a catalogue into the folder of jobs for workers to label."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -27,16 +27,16 @@ CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
 _TRIES: Final = 2
 _START_S: Final = 1.0
-"""What a decoding that hangs costs at most: the tries in throw-away processes, and the seconds to start them."""
+"""Cost of a photo whose decoding hangs: number of tries, and seconds to start each process."""
 _LONGEST_STEM: Final = 32
-"""Characters of a job's own name before the time, so that a table of jobs fits on 80 columns."""
+"""Longest name before the time in a default job name; a table of jobs fits 80 columns."""
 _HELD_BYTES: Final = 256 * 1024 * 1024
-"""The most bytes of rows that are held until a photo is found; in most catalogues, the first one is."""
+"""Most bytes of rows that are searched for the first photo."""
 
 
 @dataclass(frozen=True)
 class Submitted:
-    """A job in the folder of jobs, written by this call if it is ``new``, and sentences about it for a person."""
+    """A submitted job. ``new``: whether this call wrote the job. ``words``: sentences for people."""
 
     name: str
     job: Job
@@ -46,7 +46,7 @@ class Submitted:
 
     @property
     def record(self) -> dict[str, object]:
-        """For machines."""
+        """The record for ``--json``."""
         spec, names = self.job.spec, {one.question.name: one.source.name for one in self.models}
         models = {"model": names[""]} if "" in names else {"models": names}
         sizes = {"rows": spec.rows, "chunks": spec.chunks}
@@ -59,7 +59,7 @@ def submit(
     on_rows: Callable[[int], None] = lambda _: None,
     catalogue: Catalogue | None = None,
 ) -> Submitted:
-    """Write a job: its model, rows in chunks, and then ``job.json``; ``catalogue`` replaces the request's source."""
+    """Write a job: its models, rows, and then ``job.json``. ``catalogue`` replaces the request's source."""
     name, options = request.name, request.options
     check_name(name)
     previous, earlier = _previous_job(request, jobs), jobs.get(name)
@@ -84,7 +84,7 @@ def submit(
     else:
         if other := differences(earlier.spec, rows, questions, options):
             moved = moved_words(earlier, models)
-            msg = f"There is a job {name} already, and it is not this one: {other}.{moved} Pass another --job."
+            msg = f"Job {name} exists already and differs: {other}.{moved} Pass another --job."
             raise JobError(msg)
         job, words = earlier, [rows.column_words]
         if (options.headers or []) != (earlier.spec.options.headers or []):
@@ -97,7 +97,7 @@ def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
     if request.previous is None:
         return None
     if request.previous == request.name:
-        msg = f"The job {request.name} cannot be carried over from itself; name another --job than --previous."
+        msg = f"{request.name} is both --job and --previous; name another --job."
         raise InputError(msg)
     previous = jobs.find(request.previous)
     check_done(previous, request.previous)
@@ -110,7 +110,7 @@ def _with_photos(catalogue: Catalogue) -> Catalogue:
         return catalogue
     root, column = Path(catalogue.image_root), catalogue.image_column
     if _is_empty(root):
-        words = f"The photos could not be looked at from here: {root} is empty. Workers must have the photos there."
+        words = f"The photos were not checked: {root} is empty here. Workers must have the photos in this folder."
         catalogue.remarks.append(words)
         return catalogue
     places, held = PhotoLocator(catalogue.image_root, confined=True), list[pa.RecordBatch]()
@@ -135,12 +135,12 @@ def _with_photos(catalogue: Catalogue) -> Catalogue:
 def _is_empty(folder: Path) -> bool:
     try:
         return not any(folder.iterdir())
-    except OSError:  # a folder that we may not look into
+    except OSError:  # no permission to list the folder
         return False
 
 
 def _cells(catalogue: Catalogue, batch: pa.RecordBatch) -> Iterator[str | None]:
-    for start in range(0, batch.num_rows, CHUNK_ROWS):  # cells may hold whole photos
+    for start in range(0, batch.num_rows, CHUNK_ROWS):  # cells may contain whole photos
         yield from catalogue.photo_cells(batch.slice(start, CHUNK_ROWS), "surrogateescape")
 
 
@@ -170,15 +170,15 @@ def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, questions: It
 
 
 def chunk_rows(timeout_s: float, per_host: int | None = None, models: int = 1) -> int:
-    """How many rows a chunk has: it must end within a task's time limit even if all of its photos time out."""
+    """Rows per chunk, so that a chunk meets its task's time limit even if every photo times out."""
     limits = DownloadLimits()
     decode_s = models * (_TRIES * timeout_s + _START_S)
-    download_s = limits.total_s / (per_host or limits.per_host)  # photos are decoded while their host sends others
+    download_s = limits.total_s / (per_host or limits.per_host)  # decoding overlaps with downloads
     return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / max(decode_s, download_s))))
 
 
 def new_name(source: Path | str) -> str:
-    """A name for a job: its source's name, in characters that a name may have, and the time."""
+    """A default job name: the source's name in valid characters, and the time."""
     stem = stem_of(str(source)) if is_url(str(source)) else Path(source).resolve().stem
     name = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:_LONGEST_STEM] or "job"
     return f"{name}-{datetime.now(UTC):%Y%m%d-%H%M%S}"

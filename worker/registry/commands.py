@@ -32,11 +32,11 @@ MODELS: Final = typer.Typer(
 def models_command(
     context: typer.Context, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False
 ) -> None:
-    """A table of all versions, when no command follows."""
+    """Print a table of all versions if no command follows."""
     if context.invoked_subcommand is not None:
         source, verb = context.get_parameter_source("registry"), context.invoked_subcommand
         if as_json or (source and source.name == "COMMANDLINE"):
-            msg = f"options of {verb} stand after it: hangtag models {verb} …"
+            msg = f"options must follow {verb}: hangtag models {verb} …"
             raise typer.BadParameter(msg)
         return
     from worker.registry.show import print_versions
@@ -147,7 +147,7 @@ def history_command(
     from worker.registry.show import print_events
 
     opened = _opened(registry)
-    opened.state(name)  # refuses an unknown model
+    opened.state(name)  # raises InputError for an unknown model
     print_events(opened.history(name).events(), as_json=as_json)
 
 

@@ -1,4 +1,4 @@
-"""Publishes a verified bundle, and prints models: the table of versions, the history, the result of a change."""
+"""Verifies and publishes bundles, and prints models, versions and events of a registry."""
 
 import json
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ from models.text import number_of
 from models.verify import verify_with_spinner
 
 _TRAINING_FILES: Final = {"splits.csv": "splits.csv", "best.keras": "weights/best.keras", "args.json": "args.json"}
-"""Name in the registry → place in the run's folder."""
+"""Name in the registry → path in the training run's folder."""
 _MEGABYTE: Final = 1_000_000
 _UNITS: Final = (("year", 31_557_600), ("month", 2_629_800), ("day", 86_400), ("hour", 3600), ("minute", 60))
 
@@ -47,7 +47,7 @@ def look_up(model: str, registry: Registry) -> VersionName:
 
 
 def publish_verified(registry: Registry, bundle: Path, name: str, run: Path | None, why: str) -> Published:
-    """Verify a bundle and publish it; ``run``: the folder of its training, for a retraining."""
+    """Verify a bundle and publish it. ``run``: folder of its training, copied for a retraining."""
     training = _training_files(run, bundle) if run else {}
     verification = verify_with_spinner(bundle)
     if not verification.sound:
@@ -65,7 +65,7 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
     files = {name: run / place for name, place in _TRAINING_FILES.items()}
     missing = [str(path) for path in files.values() if not path.is_file()]
     if missing:
-        msg = f"Expected the run behind {bundle} at {run}, found no {missing[0]}."
+        msg = f"Expected the training run of {bundle} at {run}, found no {missing[0]}."
         raise InputError(msg)
     manifest = read_manifest(bundle).manifest
     try:
@@ -75,7 +75,7 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
         msg = f"Expected a run's args.json at {files['args.json']}, but it could not be read ({error!r})."
         raise InputError(msg) from error
     if trained != (manifest.arch, list(manifest.labels), manifest.preprocess.size):
-        msg = f"Expected the run behind {bundle}, but {run} has another architecture, other classes or another size."
+        msg = f"Expected the run of {bundle}, but {run} has another architecture, other classes or another size."
         raise InputError(msg)
     return files | report_files(run)
 
@@ -96,7 +96,7 @@ def promoted_words(registry: Registry, version: VersionName) -> str:
 
 def restored_words(registry: Registry, version: VersionName) -> str:
     """The result of a rollback, for people."""
-    return f"{version} is the champion again; later jobs take it. {promise_of(registry, version)}"
+    return f"{version} is the champion again; later jobs use it. {promise_of(registry, version)}"
 
 
 def promise_of(registry: Registry, version: VersionName) -> str:
@@ -108,7 +108,7 @@ def promise_of(registry: Registry, version: VersionName) -> str:
 
 
 def ago(then: str, now: datetime) -> str:
-    """Such as ``3 days ago``. ``then``: ISO 8601; may be in the future by another machine's clock."""
+    """Text such as ``3 days ago``. ``then``: ISO 8601; a future time gives ``just now``."""
     seconds = (now - datetime.fromisoformat(then)).total_seconds()
     for unit, length in _UNITS:
         if seconds >= length:
@@ -128,7 +128,7 @@ def print_versions(registry: Registry, *, as_json: bool) -> None:
         print(json.dumps(versions, indent=1))
         return
     if not versions:
-        Console().say(f"No models in {registry.place}; hangtag models publish BUNDLE --name NAME brings one there.")
+        Console().say(f"No models in {registry.place}; publish one with hangtag models publish BUNDLE --name NAME.")
         return
     now = datetime.now(UTC)
     table = _table("model", "version", "aliases", "accuracy", "precision", "size", "published", "gate")
@@ -148,7 +148,7 @@ def print_versions(registry: Registry, *, as_json: bool) -> None:
 
 
 def versions_of(registry: Registry, name: str) -> list[dict[str, Any]]:
-    """The versions of one model, in order, as in ``--json``."""
+    """A model's versions in order, for ``--json``."""
     state = registry.state(name)
     aliases = {
         number: sorted(alias for alias, to in state.aliases.items() if to == number) for number in state.versions
@@ -160,12 +160,12 @@ def versions_of(registry: Registry, name: str) -> list[dict[str, Any]]:
 
 
 def accuracy_words(version: dict[str, Any]) -> str:
-    """The measured accuracy of a version of :func:`versions_of`: ``97.7% (216 out-of-fold)``."""
+    """A version's measured accuracy, such as ``97.7% (216 out-of-fold)``. ``version``: from :func:`versions_of`."""
     return str(Measured.model_validate(version["measured"]))
 
 
 def print_events(events: Sequence[Event], *, as_json: bool) -> None:
-    """Print events, the newest last: a table for 80 columns, or a JSON object a line."""
+    """Print events, newest last: a table, or JSON lines."""
     if as_json:
         for event in events:
             print(json.dumps(event_record(event)))
@@ -195,7 +195,7 @@ def numbers_words(event: Event) -> str:
 
 
 def event_record(event: Event) -> dict[str, Any]:
-    """An event as in ``--json``: without the state after it, except the aliases."""
+    """An event's record for ``--json``."""
     return {**event.model_dump(mode="json", exclude={"after"}), "aliases": event.after.aliases}
 
 

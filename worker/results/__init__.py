@@ -1,1 +1,1 @@
-"""From parts to results: merging, lists for people, votes of products, drift, receipts."""
+"""Merges part files into results: lists for people, votes of products, drift, receipts."""

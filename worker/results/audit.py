@@ -1,8 +1,7 @@
-"""An audit: people check labeled rows drawn at random, to measure the promise on the shop's own catalogue.
+"""An audit: people check labeled rows drawn at random, to measure the precision on the shop's own catalogue.
 
-The sample has the rows whose numbers have the smallest hashes, salted with the job's id. So each row is equally likely,
-the same size gives the same rows, and a larger size adds rows. Source: "bottom-k" samples, Cohen and Kaplan,
-"Summarizing data using bottom-k sketches" (PODC 2007).
+The sample has the rows whose numbers have the smallest hashes, salted with the job's id. A larger sample contains every
+smaller sample. Source: "bottom-k" samples, Cohen and Kaplan, "Summarizing data using bottom-k sketches" (PODC 2007).
 """
 
 import hashlib
@@ -27,7 +26,7 @@ _ON_PAGE: Final = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
 
 @dataclass(frozen=True)
 class AuditRow:
-    """A labeled row to check: its number from 1, and its photo's cell."""
+    """A labeled row to check. ``row``: from 1. ``image``: its path, URL or data URI."""
 
     row: int
     image: str | None
@@ -38,7 +37,7 @@ class AuditRow:
 
 
 def audit_sample(job: Job, rows: int) -> list[AuditRow]:
-    """Draw at most ``rows`` labeled rows of a finished job, in a random order; the first ones are a sample, too."""
+    """Draw at most ``rows`` labeled rows of a finished job, in random order."""
     noted = read_audit(job)
     numbers = list(noted.sample[:rows]) if noted and len(noted.sample) >= rows else _drawn(job, rows)
     by_chunk: dict[int, list[int]] = {}
@@ -70,7 +69,7 @@ def _drawn(job: Job, rows: int) -> list[int]:
 
 
 def _hashed(numbers: _Numbers, seed: np.uint64) -> _Numbers:
-    """SplitMix64, a bijection. Source: Steele, Lea and Flood (OOPSLA 2014)."""
+    """SplitMix64 hashes. Source: Steele, Lea and Flood (OOPSLA 2014)."""
     mixed = numbers * np.uint64(0x9E3779B97F4A7C15) + seed
     mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
@@ -78,7 +77,7 @@ def _hashed(numbers: _Numbers, seed: np.uint64) -> _Numbers:
 
 
 def write_audit(job: Job, sample: Sequence[AuditRow], figures: Audit) -> None:
-    """Write ``audit.json`` into the job's place, and the figures into the receipt's page."""
+    """Write ``audit.json`` into the job's folder, and the figures into the receipt's page."""
     numbers = tuple(row.row for row in sample)
     noted = AuditFile(job=job.spec.id, retry=job.retry().number, sample=numbers, figures=figures)
     job.storage.replace(AUDIT_FILE, noted.model_dump_json(indent=1).encode())

@@ -1,7 +1,7 @@
-"""Drift: compares a job's photos with the photos of its model's proof, and finds finished jobs with drift.
+"""Drift: compares a model's answers on a job's photos with its answers on its proof photos.
 
-The population stability index compares the model's labels and confidences, first of distinct photos, then of rows,
-since promises are about rows. Failed rows do not count.
+The population stability index (PSI) compares labels and confidences, of distinct photos and of all rows. Failed rows do
+not count. Proof photos are the labelled photos that set the model's thresholds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,10 +24,10 @@ _Histograms = dict[str, tuple[list[int], list[int]]]
 def measure_drift(
     actual: ReferenceAnswers, reference: ReferenceAnswers, rows: ReferenceAnswers | None = None
 ) -> Drift | None:
-    """Compare a job's answers with the answers of the proof; None if either has no photos.
+    """Compare a job's answers with the answers on the proof photos; None if one side has no photos.
 
-    ``actual`` has the answers on distinct photos, ``rows`` the answers on all rows, if there are more. ``rows`` is
-    scaled to the number of photos, since rows of one photo are not independent.
+    ``actual``: answers on distinct photos. ``rows``: answers on all rows, which are scaled to the number of photos,
+    since rows of one photo are not independent.
     """
     if not actual.photos or not reference.photos:
         return None
@@ -35,7 +35,7 @@ def measure_drift(
     large, any_size = (", and ".join(_changes(by_photo, by_row, test)) for test in (has_drifted, differs))
     warning = (
         f"Drift: these photos are unlike the photos of the model's proof: {large}. "
-        "The promise need not hold for these photos: look at some."
+        "The promised precision may not hold: check some photos."
     )
     if large:
         finding = warning
@@ -44,7 +44,7 @@ def measure_drift(
         finding = f"These photos differ from the photos of the model's proof, {extent}: {any_size}."
     elif any(is_blind(*pair) for pair in by_photo.values()):
         few = number_of(min(actual.photos, reference.photos), "photo is", "photos are")
-        like = "yours are alike" if reference.photos < actual.photos else "they are like the photos of the proof"
+        like = "yours are similar" if reference.photos < actual.photos else "they are similar to the proof's photos"
         finding = f"{few} too few to tell whether {like}."
     else:
         finding = "These photos do not differ from the photos of the model's proof by more than chance."
@@ -70,7 +70,7 @@ def _changes(
 
 
 def _histograms(actual: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:
-    """A sentence on a difference → both histograms that it compares: of confidences, then of labels."""
+    """Description of a difference → both histograms, first for confidences, then for labels."""
     names = sorted(actual.by_label.keys() | reference.by_label.keys())
     labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (actual, reference)))
     confidences = join_rare_bins(actual.confidence_histogram, reference.confidence_histogram)
@@ -84,7 +84,7 @@ def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
 
 
 def _confidence_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    """The mean confidences, estimated from the middles of the bins; if they are equal, the bin that differs most."""
+    """Describe the mean confidences (from the bins' middles), or if they are equal, the bin that differs most."""
     middles = [(number + 0.5) / BINS for number in range(BINS)]
     here, there = (
         sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (actual, reference)
@@ -95,8 +95,8 @@ def _confidence_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> 
     number, (share, before) = max(enumerate(zip(*shares, strict=True)), key=lambda one: abs(one[1][0] - one[1][1]))
     edges = f"{number / BINS:.2f} and {(number + 1) / BINS:.2f}"
     return (
-        f"its confidence is still {here:.2f} on average, but between {edges} for {share:.0%} of them, and was for "
-        f"{before:.0%}"
+        f"its confidence is still {here:.2f} on average, but {share:.0%} of confidences are between {edges} "
+        f"(before: {before:.0%})"
     )
 
 
@@ -112,7 +112,7 @@ def _label_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
 def drifted_jobs(
     places: Sequence[str], digest: str, since: str | None = None, note: Note = lambda _: None
 ) -> list[str]:
-    """The folders of finished jobs with a warning of drift, the earliest first.
+    """Folders of finished jobs with a drift warning, earliest first.
 
     ``places``: job folders, or folders of jobs. ``since``: ignore jobs that finished before this time (ISO 8601).
     ``note`` is called with a sentence for each damaged receipt.
@@ -128,7 +128,7 @@ def drifted_jobs(
 
 
 def _opened(place: str) -> Storage:
-    """Open a folder of jobs. Raises InputError if it is missing: a misspelt name would hide all drift."""
+    """Open a folder of jobs. Raises InputError if the folder is missing."""
     storage = open_storage(place)
     folder = storage.on_disk("")
     if folder is not None and not folder.is_dir():

@@ -1,8 +1,8 @@
-"""Rows that go to review at a job's end, for reasons that only all rows together show.
+"""Sends rows to review at a job's end, for reasons that need all rows: repeated pictures and the mix of classes.
 
-One picture under many rows is probably not a product, but a host's answer for missing photos. If the catalogue's mix of
-classes differs from the proof's, labels may be right less often than promised (:class:`models.drift.LabelShift`): then
-the least sure rows go to review.
+One picture under many rows is probably a host's answer for missing photos, not a product. If the mix of classes differs
+from the proof photos, the promised precision may not hold (:class:`models.drift.LabelShift`): then the rows with the
+lowest confidence go to review.
 """
 
 import zlib
@@ -27,20 +27,20 @@ from worker.job.receipt import REVIEW_FILE, ClassMix, RepeatedPicture, finished_
 from worker.results.products import product_names, to_review
 
 _MOST_BUCKETS: Final = 2**22
-"""Pictures are first counted in buckets, by row and by product, in at most 32 MB; then full buckets exactly."""
+"""Pictures are first counted in hash buckets (at most 32 MB), then exactly in full buckets."""
 _BUCKETS_A_ROW: Final = 16
 _FEWEST, _MANY_ROWS = 5, 10
 _SHARE: Final = 100
-"""A picture has many rows from 10 on; in a job of less than 1,000 rows, from 1% of them on, but at least 5."""
+"""Minimum rows of a repeated picture: 1% of all rows, but at least 5 and at most 10."""
 _USUAL: Final = 0.95
 _ABOVE_USUAL: Final = 2
-"""All sizes of a shoe share a picture. So the limit is at least 2 times the 95% quantile of other pictures' rows."""
+"""All sizes of a shoe share a picture. So the minimum is at least twice the 95% quantile of other pictures' rows."""
 _MORE_THAN_SIZES: Final = 50
 _ABOVE_MEDIAN: Final = 10
 _QUARTER: Final = 4
-"""No product has 50 sizes. So 50 rows or more are many if they are ten times the median, or a quarter of all rows."""
+"""No product has 50 sizes. So 50 rows are enough if they are ten times the median, or a quarter of all rows."""
 _KNOWN: Final = 2
-"""A picture may be twice as common as in the training photos."""
+"""A training photo may be twice as frequent in a job as in training."""
 _NO_PRODUCT: Final = frozenset({"-", "0", "n/a", "na", "nan", "none", "null", "unknown"})
 _HEX: Final = 16
 _SHOWN: Final = 5
@@ -53,7 +53,7 @@ Keys = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class PictureRows:
-    """The number of rows with a picture, and the first of them, from 0."""
+    """A picture's number of rows, and the number of its first row, from 0."""
 
     rows: int
     first: int
@@ -61,7 +61,7 @@ class PictureRows:
 
 @dataclass(frozen=True)
 class EndReview:
-    """Decides which rows go to review at the end of a job, or of one of its questions.
+    """Sends rows of one question to review at the end of a job.
 
     Attributes:
         repeated: the first 16 digits of a picture's SHA-256, as a number → its rows.
@@ -72,7 +72,7 @@ class EndReview:
     mix: ClassMix | None = None
 
     def apply(self, part: pa.Table) -> pa.Table:
-        """Send rows of a part to review."""
+        """Send rows with a repeated picture or a low confidence to review."""
         if self.repeated:
             part = to_review(part, pa.array(self.shows_repeated(part)), ReviewReason.REPEATED)
         if self.mix and self.mix.raised is not None:
@@ -82,7 +82,7 @@ class EndReview:
         return part
 
     def shows_repeated(self, part: pa.Table) -> npt.NDArray[np.bool_]:
-        """Whether each row shows a repeated picture, ``(n,)``."""
+        """Whether each row shows a repeated picture: ``bool (n,)``."""
         shows = np.zeros(part.num_rows, np.bool_)
         rows, keys = _pictures(part)
         shows[rows] = np.isin(keys, np.fromiter(self.repeated, np.uint64))
@@ -90,7 +90,7 @@ class EndReview:
 
 
 def find_end_reviews(job: Job) -> list[EndReview]:
-    """Read all parts; returns an :class:`EndReview` for each question."""
+    """Read all part files; returns an :class:`EndReview` for each question."""
     pictures = _repeated_pictures(job)
     reviews, shifts = [], []
     for question in job.questions:
@@ -110,14 +110,14 @@ def find_end_reviews(job: Job) -> list[EndReview]:
 
 
 def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
-    """The rows with an answer, and the first 16 digits of their photo's SHA-256 as a number."""
+    """Indices of rows that did not fail, and their pictures: first 16 digits of the SHA-256, as a number."""
     column = pc.if_else(part.column("label").is_valid(), part.column("sha256"), None)
     digits = "".join(pc.utf8_slice_codeunits(column.drop_null(), 0, _HEX).to_pylist())
     return np.flatnonzero(column.is_valid().to_numpy()), np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
 
 def _repeated_pictures(job: Job) -> dict[int, PictureRows]:
-    """Pictures under many rows, or under many products. One product alone may repeat its picture."""
+    """Pictures under many rows or many products. A single product may repeat its picture."""
     buckets = min(_MOST_BUCKETS, _BUCKETS_A_ROW * job.spec.rows)
     of_rows, of_products = (np.zeros(buckets, np.uint32) for _ in range(2))
     for numbers, keys, products in _picture_rows(job):
@@ -148,9 +148,9 @@ def _bucket(keys: Keys, buckets: int) -> Rows:
 
 
 def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys]]:
-    """For each batch: numbers of rows with an answer, from 0; their pictures; their products.
+    """For each batch, without failed rows: row numbers from 0, pictures, and products.
 
-    All questions have the same pictures. A row without a product counts as one.
+    A row without a product counts as a product.
     """
     column = job.spec.options.group_column
     for batch in job.batches(["sha256", "label"], [column] if column else ()):
@@ -170,7 +170,7 @@ def _product_key(name: str) -> int | None:
 
 
 def _repeat_limit(counts: npt.NDArray[np.uint32], rows: int) -> int:
-    """From how many rows on a picture counts as repeated too often; ``counts``: the number of rows of each picture."""
+    """Minimum rows of a repeated picture. ``counts``: number of rows of each picture."""
     others = np.sort(counts)[:-1]
     usual = int(np.quantile(others, _USUAL, method="lower")) if len(others) else 0
     above_usual = max(_ABOVE_USUAL * usual, min(_MANY_ROWS, max(_FEWEST, rows // _SHARE)))
@@ -212,7 +212,7 @@ def _class_mix(shift: LabelShift, question: Job) -> ClassMix | None:
 
 
 def shown_pictures(job: Job, review: EndReview) -> tuple[RepeatedPicture, ...]:
-    """The repeated pictures with most rows, for the receipt."""
+    """The most frequent repeated pictures, for the receipt."""
     most = sorted(review.repeated.values(), key=lambda one: (-one.rows, one.first))[:_SHOWN]
     images = images_at(job, [one.first for one in most])
     return tuple(
@@ -222,7 +222,7 @@ def shown_pictures(job: Job, review: EndReview) -> tuple[RepeatedPicture, ...]:
 
 
 def read_end_reviews(job: Job) -> dict[int, ReviewReason]:
-    """Rows of a finished job that went to review at its end: number, from 0 → reason. Parts lack these reasons."""
+    """Rows that went to review at a finished job's end: number, from 0 → reason. Part files lack these reasons."""
     receipt, prefix = finished_receipt(job), job.spec.options.prefix
     found: dict[int, ReviewReason] = {}
     if receipt and not _END_REASONS.isdisjoint(receipt.review_reasons):

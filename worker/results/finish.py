@@ -1,4 +1,4 @@
-"""The end of a job: its parts become one result, a receipt, and a page to look at."""
+"""Finishes a job: merges its results, and writes its receipt and page."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,14 +15,14 @@ from worker.results.tally import Tally
 
 RESULT_FILE: Final = "labels.parquet"
 _DRAWING: Final = 2
-"""Processes that draw the page's pictures."""
+"""Number of processes that draw the page's pictures."""
 
 
 @contextmanager
 def finishing() -> Iterator[Callable[[Job], bool]]:
-    """Yield a function that finishes a job if all its chunks are done, and returns whether the job was finished.
+    """Yield a function that finishes a job if all its chunks are done, and returns whether it finished the job.
 
-    Enter the block before the process has threads: then forks of the process can draw the page's pictures.
+    Enter the block before the process has threads: only then can the process fork to draw pictures.
     """
     with ProcessPool(DRAWING, _DRAWING) as drawing:
         drawing.fork(draw, _DRAWING)
@@ -35,16 +35,16 @@ def finishing() -> Iterator[Callable[[Job], bool]]:
 
 
 def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
-    """Merge a queued job in its own folder; harmless when done twice, even at once. The receipt is written last."""
+    """Merge a queued job in its folder, and write its receipt last. Several processes may do so at the same time."""
     retry = job.retry()
     missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)
     if missing:
-        msg = f"Expected a part of every chunk, but {len(missing):,} have none yet; hangtag jobs resume queues them."
+        msg = f"Expected results of every chunk, but {len(missing):,} have none; queue them with hangtag jobs resume."
         raise JobError(msg)
     with scratch_folder(job.storage) as folder:
         merged = merge_job(job, folder / RESULT_FILE, folder)
         if job.retry() != retry:
-            msg = "A retry began while the job was being merged; it is merged again when the retry is done."
+            msg = "A retry began during the merging; the job is merged again after the retry."
             raise JobError(msg)
         job.storage.upload(RESULT_FILE, folder / RESULT_FILE)
         upload_lists(job, folder)
@@ -61,7 +61,7 @@ def end_job(
     retry: int,
     drawing: ProcessPool | None = None,
 ) -> JobReceipt:
-    """Write the receipts of a job that is merged into ``output``, the whole job's last."""
+    """Write a merged job's receipts, the whole job's receipt last. ``output``: path of the result."""
     receipts = [
         own.tally.receipt(question, output, run, retry, own.groups)
         for question, own in zip(job.questions, merges, strict=True)
@@ -79,7 +79,7 @@ def end_job(
 
 
 def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
-    """The figures of the whole job, or of its latest retry alone."""
+    """Figures of the latest retry; without a retry, of the whole job."""
     written = {f"parts/{entry.name}": entry.modified for entry in job.storage.entries("parts")}
     keys = [part_key(chunk, retry.number) for chunk in retry.chunks]
     workers = {read_work(job.storage, key).worker for key in keys} or tally.processes

@@ -1,4 +1,4 @@
-"""Merges a job's parts into its result (in the catalogue's order), its ``review.csv`` and its products."""
+"""Merges a job's part files into its result, ``review.csv`` and file of products."""
 
 import errno
 import os
@@ -37,13 +37,13 @@ from worker.results.products import ProductStore, disagreement_to_review, produc
 from worker.results.tally import Tally
 
 _IMPORT_COLUMNS: Final = ("was", "reviewer", "at")
-"""Names of columns that an import of corrections takes for a reviewer's."""
+"""Columns of reviewers in an import of corrections."""
 _LONGEST_CELL: Final = 2000
 _T = TypeVar("_T")
 
 
 class ReviewList:
-    """Sorts a job's doubtful rows on disk."""
+    """Sorts the rows for ``review.csv`` on disk."""
 
     def __init__(self, database: sqlite3.Connection, job: Job) -> None:
         self._database = database
@@ -56,7 +56,7 @@ class ReviewList:
         )
 
     def add(self, part: pa.Table, rows: pa.Table) -> None:
-        """Add the doubtful rows among the next rows."""
+        """Add the rows to review among the next rows."""
         doubtful = pc.equal(part.column("status"), Status.REVIEW)
         numbers = (pc.indices_nonzero(doubtful).to_numpy() + (self._rows + 1)).tolist()
         self._rows += part.num_rows
@@ -82,7 +82,7 @@ class ReviewList:
         sync_file(file)
 
     def _kept(self, first: Sequence[_T]) -> Sequence[_T]:
-        """The cells before the catalogue's, without the photo's place if the image column has the same name."""
+        """Drop the photo's place if the image column has the same name."""
         clash = self._job.spec.options.prefix + THUMBNAIL == self._job.spec.image_column
         return first[:-1] if clash else first
 
@@ -105,13 +105,13 @@ class ReviewList:
         url, root = self._cells.url(image), self._job.spec.image_root
         if url or not image or scheme_of(image) or is_url(root):
             return url
-        return os.path.join(root, self._cells.name(image))  # noqa: PTH118 - faster, once a row
+        return os.path.join(root, self._cells.name(image))  # noqa: PTH118 - faster, runs for each row
 
 
 def _catalogue_names(job: Job) -> dict[str, str]:
     """The catalogue's columns → their names in ``review.csv``, without columns of bytes.
 
-    ``catalogue_`` is put before a name that is also ours, or that an import would read as a reviewer's or the photo's.
+    A name with another meaning in ``review.csv`` gets the prefix ``catalogue_``.
     """
     image, prefix = job.spec.image_column, job.spec.options.prefix
     taken = {(prefix + name).casefold() for name in (*REVIEW_FIRST, *REVIEW_LAST, *_IMPORT_COLUMNS)} | {"corrected"}
@@ -135,7 +135,7 @@ def _best_texts(top_k: pa.ListArray) -> list[str]:
 
 
 def _texts(column: pa.ChunkedArray) -> list[object]:
-    """A column's cells. Long cells are cut; a cell that only Parquet can express is empty."""
+    """A column's cells for CSV: long cells are cut, and cells that CSV cannot express are empty."""
     try:
         cells = text_cells(column)
         return [
@@ -151,14 +151,15 @@ def _texts(column: pa.ChunkedArray) -> list[object]:
 ROW_GROUP: Final = 65_536
 ROW_GROUP_BYTES: Final = 64 * 1024 * 1024
 VOTES: Final = ["label", "confidence", "status", "top_k", "reason", "sha256", "label_level", "leaf_guess"]
-"""The columns of a part that products' votes need."""
+"""Part-file columns for the votes of products."""
 _CACHE_KIB: Final = 16 * 1024
 
 
 def merge_job(job: Job, output: Path, folder: Path) -> "tuple[Tally, list[QuestionMerge]]":
-    """Write a job's result, and its lists into the empty ``folder``, for :func:`upload_lists`; returns the counts.
+    """Write a job's result to ``output``, and its lists into the empty ``folder``; returns the counts.
 
-    The result has the catalogue's columns, each question's columns, and with named models each row's worst status.
+    The result has the catalogue's columns and each question's columns. With named models, it also has each row's worst
+    status.
     """
     with ExitStack() as files:
         folders = [folder / question.name for question in job.questions]
@@ -177,7 +178,7 @@ def merge_job(job: Job, output: Path, folder: Path) -> "tuple[Tally, list[Questi
 
 
 class QuestionMerge:
-    """Merges the results of one question; ``doubtful``: label → rows to show, once ``review.csv`` is written."""
+    """Merges one question's results. ``doubtful``: label → rows for the page, set by :meth:`write_review`."""
 
     def __init__(
         self,
@@ -217,7 +218,7 @@ def _images(question: Job, batch: Batch, rows: pa.Array) -> list[str | None]:
 def _gather_votes(
     job: Job, folder: Path, reviews: Sequence[EndReview], files: ExitStack
 ) -> Sequence[ProductStore | None]:
-    """The votes of all rows, for each question; None without a group column."""
+    """Each question's votes of all rows; None without a group column."""
     column = job.spec.options.group_column
     if column is None:
         return [None] * len(reviews)
@@ -230,7 +231,7 @@ def _gather_votes(
 
 
 def product_stores(job: Job, column: str, folder: Path, files: ExitStack) -> list[ProductStore]:
-    """An empty store of products for each question, until ``files`` closes."""
+    """An empty :class:`ProductStore` for each question; ``files`` closes them."""
     return [
         ProductStore(files.enter_context(scratch_database(folder)), column, question.model.taxonomy or {})
         for question in job.questions
@@ -241,11 +242,11 @@ def product_stores(job: Job, column: str, folder: Path, files: ExitStack) -> lis
 def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
     """An empty SQLite database with a cache of 16 MiB.
 
-    Its file is unlinked once it is open, so its disk space is free when the process ends, even by a kill. No query may
-    sort all rows: SQLite would write temporary files into a folder of its choice.
+    Its file is unlinked at once, so that a killed process leaves no file. Do not sort all rows in a query: SQLite would
+    write temporary files elsewhere.
     """
     file = folder / "scratch.sqlite"
-    address = f"{file.resolve().as_uri()}?nolock=1"  # no other process opens it, and shared disks may lack locks
+    address = f"{file.resolve().as_uri()}?nolock=1"  # only this process opens the file, and shared disks may lack locks
     try:
         with closing(sqlite3.connect(address, uri=True, isolation_level=None)) as database:
             database.execute("PRAGMA journal_mode = OFF")
@@ -297,14 +298,12 @@ def _write_result(job: Job, output: Path, merges: Sequence[QuestionMerge], whole
                 write(table)
                 rows += table.num_rows
         if rows != job.spec.rows:
-            msg = (
-                f"The job has {job.spec.rows} rows, but its parts hold {rows}; nothing was written. Please report this."
-            )
+            msg = f"The job has {job.spec.rows} rows, but its parts have {rows}; nothing was written. Report this."
             raise JobError(msg)
 
 
 def join_tables(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Join tables to ``ROW_GROUP`` rows, or fewer large rows: small row groups make a long footer and a slow file."""
+    """Join tables to ``ROW_GROUP`` rows, or fewer large rows: many small row groups make a Parquet file slow."""
     held: list[pa.Table] = []
     count = size = 0
     for table in tables:

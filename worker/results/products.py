@@ -1,6 +1,6 @@
-"""Votes of products' photos: ``by_group``, and the rows that go to review since their photos disagree.
+"""Votes of a product's photos on its label. If the photos disagree, their rows go to review.
 
-Memory does not grow with the products.
+Memory does not grow with the number of products.
 """
 
 import sqlite3
@@ -27,7 +27,7 @@ from worker.job.writer import without_dictionary
 
 ROW_GROUP: Final = 65_536
 _UNIT: Final = 2**32
-"""Probabilities are added as whole multiples of 1 / this, so the order of rows never changes the sum."""
+"""Probabilities are summed as integers, in units of 2**-32: so the order of rows does not change a sum."""
 _TABLES: Final = """
 CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, rows INT, readable INT, threshold INT, unknown INT,
 repeated INT, mix INT);
@@ -49,14 +49,14 @@ EXISTS (SELECT 1 FROM share AS one JOIN share AS other ON other.product = one.pr
 WHERE one.product = product.id AND one.sure > 0 AND other.sure > 0 AND NOT EXISTS (SELECT 1 FROM above
 WHERE (label = one.label AND node = other.label) OR (label = other.label AND node = one.label)))
 """
-"""A product has two sure labels, on different branches of the tree."""
+"""SQL condition: labeled photos of the product have labels on different branches of the tree."""
 _ALL: Final = """
 SELECT id, name, rows, readable, threshold, unknown, repeated, mix, label, total, own, sure
 FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, share.label
 """
 
 _DOUBTS: Final = (ReviewReason.THRESHOLD, ReviewReason.UNKNOWN, ReviewReason.REPEATED, ReviewReason.MIX)
-"""Reasons to review a single row, in the order of the columns of ``product``."""
+"""Reasons to review a single row, in the order of columns in the table ``product``."""
 
 _Numbers = npt.NDArray[np.int64]
 Parents = Mapping[str, str]
@@ -64,7 +64,7 @@ NO_PARENTS: Final[Parents] = MappingProxyType({})
 
 
 class ClassShare(NamedTuple):
-    """A product's votes for one label: its summed probability, photos with that label, and sure photos with it."""
+    """A product's votes for a label: sum of probabilities, photos with the label, and labeled photos with it."""
 
     label: str
     probability: float
@@ -73,7 +73,7 @@ class ClassShare(NamedTuple):
 
 
 class Product(NamedTuple):
-    """A product: its rows, rows that did not fail, and reason → rows to review for that reason."""
+    """A product. ``readable``: rows that did not fail. ``doubts``: reason → rows to review."""
 
     name: str
     rows: int
@@ -82,7 +82,7 @@ class Product(NamedTuple):
 
 
 class ProductVote(NamedTuple):
-    """The result of a product's vote; the fields and the property are columns of ``by_group``."""
+    """The result of a product's vote, as in the columns of ``by_group``."""
 
     label: str | None
     confidence: float | None
@@ -92,22 +92,23 @@ class ProductVote(NamedTuple):
 
     @property
     def accepted_label(self) -> str | None:
-        """The label, if the product needs no person."""
+        """The label of a labeled product, else None."""
         return self.label if self.status is Status.LABELED else None
 
 
 def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO_PARENTS) -> ProductVote:
-    """The vote on a product.
+    """Vote on a product's label. A photo is sure if its row is labeled.
 
     The label is the class with the highest mean probability over the readable photos. Ties go to the class with more
-    photos of that label, then to the alphabet. The mean is the confidence: a lower bound, since a class outside of a
-    photo's ``top_k`` counts 0.
+    photos, then to the first in the alphabet. The mean is the confidence: a lower bound, since classes outside
+    ``top_k`` count 0.
 
-    With a tree (``parents``), sure labels on one branch agree on the lowest of them, and a label's confidence includes
-    the classes under it. If all photos are sure and the vote differs, their highest label holds.
+    With a tree (``parents``), labels of sure photos agree if they are on one branch, and the lowest label counts. A
+    label's confidence includes the classes under it. If all photos are sure but the vote differs, their
+    highest label counts.
 
     A product goes to review if its sure photos disagree. It is labeled if a photo is sure and the vote agrees, or if
-    all photos are sure. Else it goes to review, for the commonest reason of its rows.
+    all photos are sure. Otherwise it goes to review, for the most frequent reason of its rows.
     """
     if not product.readable:
         return ProductVote(None, None, Status.FAILED, None, None)
@@ -143,7 +144,7 @@ class ProductStore:
         database.executemany("INSERT INTO above VALUES (?, ?)", above)
 
     def add(self, results: pa.Table, names: pa.ChunkedArray) -> None:
-        """Count a part's results; ``names``: the product of each row, null without one."""
+        """Count results of a part file. ``names``: each row's product; null if it has none."""
         self.ungrouped += names.null_count
         results, encoded = results.filter(names.is_valid()), names.drop_null().combine_chunks().dictionary_encode()
         if not results.num_rows:
@@ -179,7 +180,7 @@ class ProductStore:
 
 
 def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
-    """Rows of the table ``share``, each pair of product and label once."""
+    """Rows of the table ``share``, one for each pair of product and label."""
     best = results.column("top_k").combine_chunks()
     rows = np.repeat(np.arange(len(best)), pc.fill_null(pc.list_value_length(best), 0).to_numpy())
     named = pc.struct_field(best.flatten(), "label").dictionary_encode()
@@ -196,7 +197,7 @@ def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
 
 
 def _above_classes(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
-    """Rows of the table ``share`` for sure labels above classes; pairs may repeat."""
+    """Rows of the table ``share`` for labels above classes; pairs may repeat."""
     rows = zip(products.tolist(), *(results.column(name).to_pylist() for name in ("label", "label_level")), strict=True)
     return ((product, label, 0, 1, 1) for product, label, level in rows if level)
 
@@ -214,9 +215,9 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
 
 
 def write_by_group(job: Job, store: ProductStore, file: Path, disputed: Collection[str] = ()) -> GroupCounts:
-    """Write a row for each product, in order of first appearance. Prefix and cells are as in the result.
+    """Write a file with a row for each product, in order of first appearance.
 
-    ``disputed`` products go to review: reviewers disagree on one of their photos.
+    ``disputed``: products that go to review, since reviewers disagree on a photo.
     """
     options, column = job.spec.options, store.column
     kind = without_dictionary(job.chunk_table(0, [column]).schema.field(column).type)

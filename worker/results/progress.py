@@ -30,9 +30,9 @@ class JobState(StrEnum):
 
 @dataclass(frozen=True)
 class JobProgress:
-    """A job's progress: ``done`` rows include failed ones.
+    """A job's progress. ``done``: finished rows, including failed rows.
 
-    ``rate``: rows a second in the last minute. ``reason``: why a failed job cannot be merged.
+    ``rate``: rows per second in the last minute. ``reason``: why a failed job cannot be merged.
     """
 
     state: JobState
@@ -45,7 +45,7 @@ class JobProgress:
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds left at this rate; None if it is 0, or all rows are done."""
+        """Remaining seconds at the present rate; None if the rate is 0 or all rows are done."""
         return (self.rows - self.done) / self.rate if self.rate and self.done < self.rows else None
 
     @property
@@ -55,20 +55,18 @@ class JobProgress:
 
     @property
     def all_failed(self) -> bool:
-        """Whether it is finished, and every row failed."""
+        """Whether the job is finished and every row failed."""
         return self.state is JobState.FINISHED and self.failed == self.rows
 
 
 class _Part(NamedTuple):
-    """Figures of a part. A job has up to 100,000 parts."""
-
     failed: int
     deaths: int
     seconds: float
 
 
 class ProgressReader:
-    """Reads a job's progress repeatedly, and opens each part once."""
+    """Reads a job's progress. Later calls open only new part files."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -109,14 +107,14 @@ class ProgressReader:
         try:
             work = read_work(self._job.home, key)
         except (JobError, OSError, pa.ArrowException):
-            if not self._job.failure:  # the failure names the part
+            if not self._job.failure:  # the failure names the damaged part file
                 raise
             return _Part(0, 0, 0.0)
         return _Part(work.failed, work.deaths, work.seconds)
 
     def _rate(self, written: dict[int, float], begun: float | None) -> float:
-        """Rows a second in the parts of the last minute, or since the first chunk was begun."""
+        """Rows per second in the last minute, or since the first chunk began."""
         now = time.time()
         since = max(now - _RECENT_S, begun or 0.0)
         rows = sum(self._job.rows_in_chunk(chunk) for chunk, modified in written.items() if modified >= since)
-        return rows / max(1.0, now - since)  # clocks differ
+        return rows / max(1.0, now - since)  # the machines' clocks may differ

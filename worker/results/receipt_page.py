@@ -1,8 +1,7 @@
-"""A job's receipt as a page, with small pictures of some of its photos.
+"""A job's receipt as an HTML page with thumbnails.
 
-A separate process draws them, since a photo may hang or crash its decoder: ``python -P -m worker.results.receipt_page``
-reads ``[PATH, TIMEOUT_S]`` as JSON, a line a photo, and answers each with a JSON line. The timers are in that process,
-so the caller may be in any thread.
+Separate processes draw the thumbnails, since a photo may hang or crash its decoder. ``python -P -m
+worker.results.receipt_page`` reads lines of ``[PATH, TIMEOUT_S]`` in JSON, and answers each line with a JSON line.
 """
 
 import json
@@ -45,17 +44,17 @@ TEMPLATE: Final = "receipt.html"
 _WITHIN_S: Final = 15.0
 _ALL_S: Final = 60.0
 _ONE_S: Final = 10.0
-"""The most seconds for one photo, since the page waits for the last one."""
+"""Most seconds to draw one photo."""
 
 
 def question_pages(
     job: Job, receipts: Sequence[Receipt], merges: Sequence[QuestionMerge], drawing: ProcessPool | None
 ) -> list[str]:
-    """The page of each question; photos are fetched and drawn once for all questions."""
+    """The page of each question. Photos are fetched and drawn once for all questions."""
     doubtful = [row for merge in merges for rows in merge.doubtful.values() for row in rows]
     rows = [*(row for merge in merges for row in (*merge.tally.sample, *merge.tally.failed_sample)), *doubtful]
     with ThreadPoolExecutor(1) as meanwhile:
-        meanwhile.submit(prepare, TEMPLATE)  # while photos are fetched and drawn
+        meanwhile.submit(prepare, TEMPLATE)  # parses the template while photos are drawn
         photos = small_photos(job, (row.image for row in rows if row.status is not Status.FAILED), drawing)
     pages = []
     for receipt, merge, question in zip(receipts, merges, job.questions, strict=True):
@@ -138,10 +137,10 @@ def _meanings(model: ModelPin) -> dict[Status, str]:
 def small_photos(
     job: Job, cells: Iterable[str | None], drawing: ProcessPool | None = None, within_s: float = _WITHIN_S
 ) -> Mapping[str, PagePhoto]:
-    """Read photos of a job, and make them small: cell → photo, without late photos."""
+    """Fetch and shrink a job's photos: cell → thumbnail. Leaves out late photos."""
     cell_of: dict[Path, str] = {}
     with scratch_folder(job.storage) as folder:
-        with suppress(OSError):  # a full disk costs pictures, not the receipt
+        with suppress(OSError):  # a full disk costs thumbnails, not the receipt
             for number, (cell, data) in enumerate(_photo_bytes(job, cells, within_s)):
                 file = folder / str(number)
                 file.write_bytes(data)
@@ -152,12 +151,12 @@ def small_photos(
 
 def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iterator[tuple[str, bytes]]:
     requests = [PhotoRequest(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
-    with suppress(HangtagError), closing(photos_of(job)) as photos:  # such as missing credentials
+    with suppress(HangtagError), closing(photos_of(job)) as photos:  # errors such as missing credentials
         photos.request(requests, {})
         until = time.monotonic() + within_s
         for _ in requests:
             left_s = until - time.monotonic()
-            photo = photos.take(left_s) if left_s > 0 else None  # take() reads photos on disk
+            photo = photos.take(left_s) if left_s > 0 else None  # take(0) would read photos on disk
             if photo is None:
                 break
             if photo.request.cell and isinstance(photo.outcome, bytes):
@@ -165,9 +164,10 @@ def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iter
 
 
 def draw_in_processes(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None) -> dict[Path, PagePhoto]:
-    """Draw photos for a page in other processes: file → photo.
+    """Draw thumbnails in other processes: file → thumbnail.
 
-    Leaves out photos that cannot be read, kill their process or take too long, and all photos after a minute.
+    Leaves out photos that cannot be read, crash their process or take too long. After a minute, leaves out all other
+    photos.
     """
     drawn: dict[Path, PagePhoto] = {}
     until = time.monotonic() + _ALL_S
@@ -189,9 +189,9 @@ def draw_in_processes(files: Iterable[Path], timeout_s: float, processes: Proces
 
 
 def draw() -> int:
-    """Draw photos until stdin ends. Runs in a drawing process."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the command, which ends this process
-    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the default action kills even a decode that holds the GIL
+    """Draw thumbnails until stdin closes."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C, the command ends this process
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process even if a decoder holds the GIL
     with take_streams() as replies:
         replies.write('{"ready": true}\n')
         for line in sys.stdin:

@@ -1,4 +1,4 @@
-"""Counts over the parts of a job for its receipt. Memory does not grow with the rows."""
+"""Counts of a job's results for its receipt. Memory does not grow with the rows."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -41,7 +41,7 @@ Images = Callable[[pa.Array], list[str | None]]
 MOST: Final = 20_000
 _ANSWER: Final = ["sha256", "label", "confidence"]
 _HIGHEST: Final = "g"
-"""Sorts after every hexadecimal number."""
+"""A string that sorts after every hexadecimal number."""
 _EXAMPLES: Final = 5
 _LONGEST_IMAGE: Final = 300
 _SAMPLE: Final = 48
@@ -51,10 +51,10 @@ _EACH: Final = 6
 
 
 class DistinctPhotos:
-    """Counts answers by row, and keeps the photos with the lowest SHA-256s, which are a random sample.
+    """Counts answers of all rows, and samples distinct photos: the photos with the lowest SHA-256s.
 
-    Chunks and the order of rows do not change the sample. Source: Beyer, Haas, Reinwald, Sismanis and Gemulla, "On
-    synopses for distinct-value estimation under multiset operations" (SIGMOD 2007).
+    The order of rows does not change the sample. Source: Beyer, Haas, Reinwald, Sismanis and Gemulla, "On synopses for
+    distinct-value estimation under multiset operations" (SIGMOD 2007).
     """
 
     def __init__(self, most: int = MOST) -> None:
@@ -65,7 +65,7 @@ class DistinctPhotos:
         self._histogram = np.zeros(BINS, np.int64)
 
     def add(self, results: pa.Table) -> None:
-        """Add the likeliest class and its confidence of some rows."""
+        """Add results of some rows."""
         answers = with_leaves(results).select(_ANSWER).drop_null()
         _count(self._labels, answers.column("label"))
         self._histogram += confidence_histogram(answers.column("confidence").to_numpy())
@@ -92,7 +92,7 @@ class DistinctPhotos:
 
 
 class LeastSure:
-    """Counts the rows to review by label, and keeps the least sure rows of each. Memory grows with the labels only."""
+    """Counts the rows to review by label, and stores the rows with the lowest confidence of each label."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -100,7 +100,7 @@ class LeastSure:
         self._kept = pa.schema([*fields, PART_SCHEMA.field("reason")]).empty_table()
 
     def add(self, part: pa.Table, first: int) -> None:
-        """Add the next rows; ``first``: the number of the first one in the catalogue, from 0."""
+        """Add rows of a part file. ``first``: number of the first row, from 0."""
         confidence = part.column("confidence")
         known = pc.if_else(pc.is_null(confidence, nan_is_null=True), pa.scalar(-1.0, pa.float32()), confidence)
         columns = [part.column("label"), known, np.arange(first, first + len(part)), part.column("reason")]
@@ -113,7 +113,7 @@ class LeastSure:
         self._kept = rows.filter(pa.array(rank - lowest < _EACH))
 
     def shown(self, job: Job) -> dict[str, tuple[SampleRow, ...]]:
-        """At most six rows of each of the twelve labels with most rows to review, the least sure first."""
+        """Up to six rows for each of the twelve labels with most rows to review, lowest confidence first."""
         labels = [label for label, _ in self.counts.most_common(_MOST_LABELS)]
         kept = {label: self._kept.filter(pc.equal(self._kept.column("label"), label)).to_pylist() for label in labels}
         images = images_at(job, [row["row"] for rows in kept.values() for row in rows])
@@ -130,7 +130,7 @@ class LeastSure:
 
 @dataclass
 class Tally:
-    """Counts over a job's results. Memory does not grow with the rows."""
+    """Counts of a job's results."""
 
     rows: int = 0
     by_status: Counter[str] = field(default_factory=Counter)
@@ -151,10 +151,10 @@ class Tally:
     repeated: tuple[RepeatedPicture, ...] = ()
     mix: ClassMix | None = None
     _drawn: list[tuple[float, SampleRow]] = field(default_factory=list)
-    _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - the choice of photos is no secret
+    _random: Random = field(default_factory=lambda: Random(0))  # noqa: S311 - not for security
 
     def add(self, part: pa.Table, images: Images, schemas: Sequence[pa.Schema]) -> None:
-        """Count the next rows; ``schemas``: the schemas of their parts."""
+        """Count the next rows. ``schemas``: schemas of their part files."""
         for work in map(part_work, schemas):
             self.hosts[work.worker.rpartition(":")[0]] += work.rows
             self.processes.add(work.worker)
@@ -173,7 +173,7 @@ class Tally:
         self.rows += part.num_rows
 
     def _draw(self, part: pa.Table, images: Images) -> None:
-        """Keep the rows with the lowest random numbers. Batches do not change the sample."""
+        """Sample rows that did not fail: the rows with the lowest random numbers."""
         readable = np.flatnonzero(part.column("error").is_null().to_numpy())
         drawn = np.array([self._random.random() for _ in readable])
         lowest = np.argsort(drawn)[:_SAMPLE]
@@ -262,7 +262,7 @@ class Tally:
 
 
 def _count(counter: Counter[Any], column: pa.ChunkedArray) -> None:
-    """Count the values of a column in order of first appearance, without nulls."""
+    """Count a column's values, without nulls, in order of first appearance."""
     counts = column.drop_null().value_counts()
     for value, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
         counter[value] += count

@@ -125,7 +125,7 @@ def test_what_another_preprocessing_began_is_not_gone_on_with(yesterday: LabelRe
     )
     assert run(yesterday)[0].rows == 40, "it is done, and its result is not changed"
     next((folder / "parts").iterdir()).unlink()
-    with pytest.raises(JobError, match="version 0, but this one's is 1"):
+    with pytest.raises(JobError, match="version 0, but this Hangtag has version 1"):
         run(yesterday)
     assert run(replace(yesterday, restart=True))[0].rows == 40
 
@@ -209,7 +209,7 @@ def test_an_alias_that_moves_leaves_a_job_that_is_not_done_with_its_version(
     assert sentence.startswith("shop@champion is shop@2 by now; this job was begun with shop@1")
     assert again.run.images == 70, "only what was missing"
     assert references_of(named) == {load(registry.path("shop", 1)).reference}
-    with pytest.raises(JobError, match="shop@1, and shop@champion is shop@2"):
+    with pytest.raises(JobError, match="shop@1, but shop@champion is shop@2"):
         run(named)
     assert run(replace(named, retry_failed=True))[0].named == first.named
     with pytest.raises(JobError, match="shop@1, and not of shop@2"):

@@ -101,7 +101,10 @@ def test_what_differs_from_a_job_that_is_there_is_told(tmp_path: Path) -> None:
     write_csv(tmp_path, ["a.jpg", "c.jpg"])
     assert told(top_k=5) == f"the rows of {source} have changed; --top-k was 3, is 5"
     other = open_catalogue(write_csv(tmp_path, ["d.jpg"]).rename(tmp_path / "other.csv"))
-    assert differences(job.spec, other, only_question(), begun) == f"it is of {source}, not {tmp_path / 'other.csv'}"
+    assert (
+        differences(job.spec, other, only_question(), begun)
+        == f"its catalogue is {source}, not {tmp_path / 'other.csv'}"
+    )
 
 
 NEEDS_ROOT = {

@@ -38,7 +38,8 @@ def test_a_failed_job_says_why_and_what_to_do_wherever_it_is_looked_at(
     with pytest.raises(JobError) as watched:
         watch_job("job", settings)
     words = (
-        f"job cannot be merged: A part is damaged. Remove this cause, and hangtag jobs resume job --jobs {jobs.place}"
+        "job cannot be merged: A part is damaged. Remove the cause, and run hangtag jobs resume job "
+        f"--jobs {jobs.place}"
     )
     printed = capsys.readouterr()
     assert words in printed.err

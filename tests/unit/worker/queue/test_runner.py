@@ -312,7 +312,7 @@ def test_a_merging_that_keeps_ending_its_process_is_told_and_counts_as_failed(
         (job.storage.scratch / "in_progress" / f"{FINISH:06d}.{number:012d}").write_text("")
     runner.finish_job("job")
     assert finished_receipt(job) is None
-    assert f"Merging ended its process {MAX_STRIKES} times" in "".join(state.trouble("job").values())
+    assert f"Merging killed its process {MAX_STRIKES} times" in "".join(state.trouble("job").values())
     assert state.count_failed_merge("job") == 2
     runner.finish_job("job")
     assert finished_receipt(job)

@@ -121,7 +121,7 @@ def test_confidences_of_one_mean_are_told_apart_by_the_bin_that_differs_most() -
     known, found = (
         ReferenceAnswers(confidence_histogram=tuple(bins), by_label={"boots": 200}) for bins in (alike, apart)
     )
-    words = "its confidence is still 0.57 on average, but between 0.20 and 0.25 for 50% of them, and was for 0%"
+    words = "its confidence is still 0.57 on average, but 50% of confidences are between 0.20 and 0.25 (before: 0%)"
     assert f"{words} (PSI" in measure_drift(found, known).warning
 
 

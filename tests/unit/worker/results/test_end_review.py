@@ -57,7 +57,7 @@ def test_one_picture_under_many_rows_goes_to_review_as_one_question(answered_job
     assert statuses(job) == [*[labeled] * 6, *[review] * 8, *[labeled] * 6, ("failed", None)]
     assert receipt.review_reasons == {ReviewReason.REPEATED: 8}
     assert receipt.repeated[0].words == (
-        "One picture is under 8 rows (first: row 7, 6.jpg). What does it show? Its rows are one question in the review."
+        "One picture is under 8 rows (first: row 7, 6.jpg). The review asks for the picture's label only once."
     )
     assert job.storage.read(REVIEW_FILE).decode().count("repeated") == 8
     assert PICTURE not in {row.sha256 for row in audit_sample(job, 20)}
@@ -146,7 +146,7 @@ def test_a_mix_of_classes_that_breaks_the_promise_raises_the_threshold(answered_
     assert labeled
     assert min(row["confidence"] for row in labeled) > 0.875
     assert {row["reason"] for row in table[:-3] if row["status"] == "review"} == {"mix"}
-    assert "labels with a confidence under 0.875 went to review" in mix.words
+    assert "Labels with a confidence under 0.875 went to review" in mix.words
 
 
 def test_thresholds_may_be_kept_with_a_warning(answered_job) -> None:
