@@ -215,7 +215,7 @@ class PhotoLocator:
         if not is_odd or self._is_there(cell):
             return ""
         if _WINDOWS_PATH.match(cell):
-            return "this is a Windows path, so write the photo's path under --image-root"
+            return "this is a Windows path; write the path relative to the folder --image-root"
         if _LIKE_BASE64.match(cell):
             return "if this is a photo in base64, write data:;base64, before it"
         if host:

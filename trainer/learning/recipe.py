@@ -20,7 +20,7 @@ MANY_PHOTOS: Final = 1_500
 photos is too few for validation."""
 
 MOST_WEIGHT: Final = 20.0
-"""The largest weight of a photo, relative to the largest class. No photo should dominate a batch."""
+"""The most that a photo may weigh, if a photo of the largest class weighs 1. No photo should dominate a batch."""
 
 
 @dataclass(frozen=True)

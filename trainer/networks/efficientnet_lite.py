@@ -52,7 +52,7 @@ _STAGES: Final = (  # kernel, strides, expansion, filters, blocks: table 1 of Ta
     (3, 1, 6, 320, 1),
 )
 _LATE: Final = 3
-"""The stage with 80 channels, the first whose maps have a 16th of the photo's side."""
+"""The 80-channel stage: the first whose feature maps are 1/16 as wide and high as the photo."""
 _EPSILON: Final = 1e-3
 _MIDDLE, _SPREAD = 127.0, 128.0
 

@@ -52,7 +52,7 @@ class Progress:
     """The progress of a review.
 
     Attributes:
-        questions: number of distinct photos. ``rows`` is the number of the catalogue's rows with these photos.
+        questions: number of distinct photos. ``rows``: how many rows of the catalogue have these photos.
         done: number of settled photos. ``rows_done`` is the number of rows with settled photos.
         left: number of remaining photos for this reviewer.
         mine: number of this reviewer's answers.
