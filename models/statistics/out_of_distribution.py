@@ -227,8 +227,8 @@ def relative_difference(
 ) -> npt.NDArray[np.float64]:
     """Relative differences of out-of-distribution scores ``(n,)``; infinity for NaN.
 
-    A score may be near 0 by chance. So each difference is divided by the largest of four numbers: the absolute score, the
-    absolute limit, the median of all absolute expected scores, and 0.01.
+    A score may be near 0 by chance. So each difference is divided by the largest of four numbers: the absolute score,
+    the absolute limit, the median of all absolute expected scores, and 0.01.
     """
     if not len(expected):
         return np.zeros(0)
