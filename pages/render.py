@@ -4,9 +4,7 @@ import base64
 import hashlib
 import os
 import re
-import sys
 from collections.abc import Mapping
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Final
@@ -21,11 +19,8 @@ from pages.text import between, duration, isolated, percent, rounded, sentence, 
 
 if TYPE_CHECKING:
     from jinja2 import Environment
-    from jinja2.bccache import Bucket
 
 _TEMPLATES: Final = Path(__file__).parent / "templates"
-_COMPILED: Final = Path(__file__).parent / "__pycache__"
-"""Where Python keeps this package's compiled modules."""
 _SHARED: Final = ("style.css", "base.html", "macros.html")
 
 
@@ -57,20 +52,10 @@ def table_script() -> str:
 
 @lru_cache(maxsize=1)
 def _environment() -> "Environment":
-    # slow, and most processes render no page
-    from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined  # slow, and most processes render no page
 
-    class Compiled(FileSystemBytecodeCache):
-        """Templates compiled by an earlier process."""
-
-        def dump_bytecode(self, bucket: "Bucket") -> None:
-            with suppress(OSError):  # such as a full disk
-                super().dump_bytecode(bucket)
-
-    keeps = not sys.dont_write_bytecode and os.access(_COMPILED, os.W_OK)
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
-        bytecode_cache=Compiled(str(_COMPILED)) if keeps else None,
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
