@@ -137,7 +137,7 @@ def test_paths_start_where_the_job_beside_the_file_says(tmp_path: Path) -> None:
 
 
 def test_a_label_above_classes_is_no_answer(tmp_path: Path) -> None:
-    model = SPEC.model.model_copy(update={"taxonomy": {"boots": "shoes", "sandals": "shoes"}})
+    model = SPEC.questions[0].model.model_copy(update={"taxonomy": {"boots": "shoes", "sandals": "shoes"}})
     spec = SPEC.model_copy(update={"questions": (Question(name="", model=model),)})
     (tmp_path / "job.json").write_text(spec.model_dump_json())
     with pytest.raises(InputError, match=r"row 2: .*shoes"):
@@ -149,8 +149,8 @@ def test_a_label_above_classes_is_no_answer(tmp_path: Path) -> None:
     [("corrections.csv", "corrections-colour.csv"), ("corrections-colour.csv", "corrections-colour.csv")],
 )
 def test_imported_answers_to_a_question_go_to_the_file_of_its_page(tmp_path: Path, into: str, written: str) -> None:
-    model = SPEC.model.model_copy(update={"taxonomy": {"boots": "shoes", "sandals": "shoes"}})
-    asked = (Question(name="category", model=SPEC.model), Question(name="colour", model=model))
+    model = SPEC.questions[0].model.model_copy(update={"taxonomy": {"boots": "shoes", "sandals": "shoes"}})
+    asked = (Question(name="category", model=SPEC.questions[0].model), Question(name="colour", model=model))
     spec = SPEC.model_copy(update={"image_root": str(tmp_path), "questions": asked})
     (tmp_path / "job.json").write_text(spec.model_dump_json())
     file = tmp_path / "questions" / "colour" / "review.csv"
