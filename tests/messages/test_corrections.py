@@ -23,10 +23,12 @@ FILES = {
     "bad rows": f"{HEAD}\n,abc,hats,,anna,,\n,,hats,,anna,,\n,{A},,,anna,,\n,{A},hats,,anna,,soon\n,{A},hats,,,,\n"
     f',{A},hats,,anna,,2999-01-01\n,{A},"ha\nts",,anna,,\n',
     "no label": "image,name\n1.jpg,x\n",
+    "a copied review list of a question": f"colour_correct_label,colour_label,colour_sha256\nred,blue,{A}\n",
     "no photo": "name,label\nx,hats\n",
     "a cell without its sha256": 'image,label\n"data:,x",hats\n',
     "a typing error": f"sha256,label\n{A},boot\n",
     "a path": f"sha256,label\n{A},Coats > Parkas\n",
+    "a picture twice": f"image,sha256,label\n/gone/0.jpg,{'d' * 64},boots\n/gone/0.jpg,{'d' * 64},boots\n",
     "answers": f"image,sha256,label\n/gone/1.jpg,{B},boots\n/gone/2.jpg,,scarf\n",
 }
 
@@ -42,6 +44,10 @@ def test_what_corrections_says(tmp_path: Path) -> None:
 
     run("list: there is no file", "list")
     run("apply: there is no file", "apply", finished(tmp_path / "job").result)
+    own = tmp_path / "corrections-colour.csv"
+    own.touch()
+    run("list: a question has its own file", "list")
+    own.unlink()
     store.write_text(STORE)
     run("list", "list")
     for title, text in FILES.items():

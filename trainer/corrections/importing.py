@@ -252,7 +252,13 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
     lacks_label = CORRECT_LABEL not in columns and is_guess
     if lacks_label or not {"image", "sha256"} & set(columns):
         lacks = f"a column label or {CORRECT_LABEL}" if lacks_label else "a column sha256, or a column with the photos"
-        msg = f"Expected {lacks} in {path}, found {', '.join(names)}; rename a column, or pass --image-column."
+        prefixed = next((name for name in names if name.endswith(f"_{CORRECT_LABEL}")), None) if lacks_label else None
+        advice = (
+            f"import the file from its job's folder, which knows the prefix of {prefixed}"
+            if prefixed
+            else "rename a column, or pass --image-column"
+        )
+        msg = f"Expected {lacks} in {path}, found {', '.join(names)}; {advice}."
         raise InputError(msg)
     return columns
 

@@ -71,10 +71,11 @@ def import_and_show(
 
 def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
     console, added = Console(), done.added
-    silent = done.file.rows - len(done.file.votes)
+    silent, repeated = done.file.rows - len(done.file.votes), len(done.file.votes) - len(added.votes) - added.known
     if done.root:
         console.say(f"Relative paths start at {done.root}, the setting of the job or run next to {file.name}")
     counts = f"{len(added.votes):,} new, {added.known:,} known already"
+    counts += f", {repeated:,} with the photo of another row" if repeated else ""
     console.say(
         f"{number_of(done.file.rows, 'row')}: {counts}{f', {silent:,} without a correction' if silent else ''}",
     )
@@ -100,6 +101,7 @@ def _import_json(file: Path, store: CorrectionStore, done: Imported) -> dict[str
         "rows": done.file.rows,
         "new": len(done.added.votes),
         "known": done.added.known,
+        "repeated": len(done.file.votes) - len(done.added.votes) - done.added.known,
         "without_answer": done.file.rows - len(done.file.votes),
         "image_root": str(done.root) if done.root else None,
         "without_file": len(done.lost),
@@ -160,7 +162,10 @@ def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:
         return
     console = Console()
     if not votes:
-        console.say(f"No corrections in {store.path}; import some: hangtag corrections import review.csv")
+        own = " or ".join(map(str, store.question_files()))
+        question = f"each question has its own file: pass {own} as --corrections"
+        advice = question if own else "import some: hangtag corrections import review.csv"
+        console.say(f"No corrections in {store.path}; {advice}")
         return
     if remarks := Counter(one.remark.replace("_", " ") for one in agreed if one.remark):
         counts = ", ".join(f"{remark} {count:,}" for remark, count in remarks.most_common())

@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import BinaryIO, Final, TextIO
 
@@ -56,6 +57,10 @@ class CorrectionStore:
         """
         place = self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}")
         return CorrectionStore(place) if name else self
+
+    def question_files(self) -> list[Path]:
+        """The files of questions next to this file."""
+        return sorted(self.path.parent.glob(f"{escape(self.path.stem)}-*{self.path.suffix}"))
 
     def votes(self) -> tuple[Vote, ...]:
         """All distinct votes, ordered by time."""

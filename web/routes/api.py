@@ -126,5 +126,7 @@ def api_page(request: Request, state: State) -> HTMLResponse:
 
 def _operation(method: str, path: str, described: dict[str, Any], base: str, header: str) -> _Operation:
     curl = described["x-curl"].replace("{base}", base).replace("curl ", f"curl {header}", 1)
-    paragraphs = tuple(" ".join(paragraph.split()) for paragraph in described["description"].split("\n\n"))
+    paragraphs = tuple(
+        " ".join(paragraph.split()) for paragraph in described["description"].replace("``", "").split("\n\n")
+    )
     return _Operation(method.upper(), path, paragraphs, curl)

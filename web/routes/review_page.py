@@ -1,6 +1,7 @@
 """The review page and its API: leased photos, answers, pictures of rows."""
 
 import getpass
+import json
 import unicodedata
 from typing import Annotated, Final
 from urllib.parse import quote
@@ -24,6 +25,10 @@ router = APIRouter(tags=["review"])
 
 _A_YEAR_S: Final = 365 * 24 * 3600
 _LONGEST_CELL: Final = 400
+_ANSWERS: Final = {
+    "reviewer": "anna",
+    "answers": [{"id": "anna-1", "sha256": "SHA-256 of a question", "kind": "label", "label": "hats"}],
+}
 _PICTURES: Final[dict[str, dict[str, str]]] = {"image/jpeg": {}, "image/svg+xml": {}}
 """A photo, or a drawing with the reason for a missing photo."""
 Audit = Annotated[
@@ -209,7 +214,10 @@ def _golden_photo(state: WebState, id: str, file: str) -> bytes:
     return review.questions.bundle.read(file)
 
 
-@router.post("/v1/jobs/{id}/questions")
+@router.post(
+    "/v1/jobs/{id}/questions",
+    openapi_extra={"x-curl": "curl -X POST '{base}/v1/jobs/spring/questions?n=10&reviewer=anna'"},
+)
 def questions(
     request: Request,
     state: State,
@@ -221,7 +229,10 @@ def questions(
     reviewer: Annotated[str | None, Query(max_length=64)] = None,
     audit: Audit = 0,
 ) -> QuestionList:
-    """Return the next photos, each with a lease of five minutes. A repeated request renews the tab's leases."""
+    """Return the next photos, each with a lease of five minutes. A repeated request renews the tab's leases.
+
+    A job with several models has a review for each question, such as ``spring~colour``.
+    """
     name = _reviewer(request, state, reviewer)
     review = state.reviews.open(id, audit, again=fresh, begins=True)
     places = review.take(name, tab or name, choice, n, fresh=fresh)
@@ -236,9 +247,19 @@ def questions(
     )
 
 
-@router.post("/v1/jobs/{id}/answers")
+@router.post(
+    "/v1/jobs/{id}/answers",
+    openapi_extra={
+        "x-curl": "curl -H 'Content-Type: application/json' -d '"
+        + json.dumps(_ANSWERS)
+        + "' {base}/v1/jobs/spring/answers"
+    },
+)
 def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentAnswers, audit: Audit = 0) -> Stored:
-    """Store answers. Answers that the reply lists as stored are in ``corrections.csv``, also after a crash."""
+    """Store answers. Answers that the reply lists as stored are on the disk, also after a crash.
+
+    ``kind`` may be label, not_a_product, more_than_one, note, skip or undo. Each answer has its own ``id``.
+    """
     name = _reviewer(request, state, sent.reviewer)
     review = state.reviews.open(id, audit, begins=True)
     try:

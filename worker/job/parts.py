@@ -372,7 +372,9 @@ def photos_text(work: PhotoWork) -> str:
     result = "carried over from the previous result"
     said = {
         number_of(work.carried, f"row {result}", f"rows {result}"): work.carried,
-        number_of(work.repeated, "row with a photo labelled before", "rows with photos labelled before"): work.repeated,
+        number_of(
+            work.repeated, "row with the photo of an earlier row", "rows with photos of earlier rows"
+        ): work.repeated,
         number_of(work.unchanged, "photo unchanged at its host", "photos unchanged at their hosts"): work.unchanged,
         number_of(work.downloaded, f"photo downloaded {megabytes}", f"photos downloaded {megabytes}"): work.downloaded,
     }

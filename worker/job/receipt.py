@@ -152,15 +152,15 @@ class ClassMix(_Record):
     def words(self) -> str:
         """The expected precision and its consequence, for people."""
         name, share, before = self.shares
-        interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%})"
         if self.holds:
+            interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%})"
             return (
                 f"For this mix of classes, {interval} of the labels should be right; {self.promised:.0%} is promised."
             )
         cause = (
             f"The mix of classes is unlike that of the training photos: {name} is about {share:.0%} of the rows, not "
-            f"{before:.0%}. With the model's thresholds, {interval} of the labels would be right; {self.promised:.0%} "
-            "is promised."
+            f"{before:.0%}. With the model's thresholds, only {self.low:.1%} to {self.high:.1%} of the labels may be "
+            f"right; {self.promised:.0%} is promised."
         )
         if self.raised is None:
             return f"{cause} Check some labels before you use them."

@@ -78,7 +78,7 @@ class EndReview:
         if self.mix and self.mix.raised is not None:
             labeled = pc.equal(part.column("status"), Status.LABELED)
             unsure = pc.less(part.column("confidence"), pa.scalar(self.mix.raised, pa.float32()))
-            part = to_review(part, pc.and_(labeled, unsure), ReviewReason.MIX)
+            part = to_review(part, pc.and_kleene(labeled, unsure), ReviewReason.MIX)
         return part
 
     def shows_repeated(self, part: pa.Table) -> npt.NDArray[np.bool_]:

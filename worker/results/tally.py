@@ -108,6 +108,8 @@ class LeastSure:
         rows = pa.table(columns, self._kept.schema).filter(doubtful)
         _count(self.counts, rows.column("label"))
         rows = pa.concat_tables([self._kept, rows]).sort_by([(name, "ascending") for name in rows.column_names[:3]])
+        pictures = rows.group_by(rows.column_names[:2], use_threads=False)  # equal photos have equal confidences
+        rows = pictures.aggregate([("row", "first"), ("reason", "first")]).rename_columns(rows.column_names)
         rank = pc.rank(rows.column("label"), tiebreaker="first").to_numpy()
         lowest = pc.rank(rows.column("label"), tiebreaker="min").to_numpy()
         self._kept = rows.filter(pa.array(rank - lowest < _EACH))

@@ -1,6 +1,7 @@
 """The API for programs, and against attacks."""
 
 import io
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from tests.unit.catalogue.scripted_server import Answer, ScriptedServer, open_sc
 from web.app import create_app
 from web.photo_body import MAX_PHOTOS
 from web.routes.api import Classified
+from web.routes.review_page import SentAnswers
 from web.settings import WebSettings
 
 from .conftest import ADDRESS, TOKEN, Serve
@@ -240,3 +242,5 @@ def test_the_api_wants_the_token(serve: Serve, with_token: dict[str, Any], bundl
     shown = unescape(client.get("/api", headers=bearer).text)
     assert "curl -H 'Authorization: Bearer TOKEN' -F files=@boot.jpg" in shown
     assert shown.index("/v1/jobs") < shown.index("/healthz")
+    (sent,) = re.findall(r"-d '({\"reviewer.*)' \S+/v1/jobs/spring/answers", shown)
+    assert SentAnswers.model_validate_json(sent.replace("SHA-256 of a question", "a" * 64)).reviewer == "anna"

@@ -96,7 +96,7 @@ def test_a_job_that_cannot_be_read_is_named_and_hides_no_other(client: TestClien
 
 def test_a_finished_jobs_page_shows_its_receipt_and_what_failed(shown: TestClient, id: str) -> None:
     text = page_text(shown, f"/jobs/{id}")
-    assert "There is no photo there." in text
+    assert "The photo does not exist." in text
     assert "/rows/" not in text, "the page requests no photo of a failed row"
     assert EVIL not in text
     assert "&lt;img src=x onerror=alert(1)&gt;.jpg" in text

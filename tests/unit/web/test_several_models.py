@@ -47,8 +47,12 @@ def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(serve: Serve, 
     (job,) = client.get("/v1/jobs").json()["jobs"]
     assert (job["id"], job["questions"]) == ("spring", ["spring~category", "spring~colour"])
     shown = text(client, "/jobs/spring")
-    assert all(f'href="/jobs/spring~{name}"' in shown for name in ("category", "colour"))
-    links = re.findall(r'href="([^"]*receipt[^"]*)"', text(client, "/jobs/spring/receipt"))
+    assert all(
+        f'href="/{page}/spring~{name}"' in shown for page in ("jobs", "review") for name in ("category", "colour")
+    )
+    receipt = text(client, "/jobs/spring/receipt")
+    assert '<td class="n" data-name="rows">2</td>' in receipt, "on a phone: 2 rows"
+    links = re.findall(r'href="([^"]*receipt[^"]*)"', receipt)
     assert len(links) == 2
     assert all(PIN.reference in text(client, urljoin("/jobs/spring/receipt", link)) for link in links)
     assert 'href="/review/spring~category"' in text(client, "/jobs/spring~category")
@@ -61,6 +65,7 @@ def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(serve: Serve, 
         assert client.get(f"/jobs/spring~colour/files/{what}").status_code == 200
     assert client.get("/jobs/spring~category/files/review").text.startswith("category_row,")
 
+    assert 'class="of-question"' in text(client, "/review/spring~category")
     question = client.post("/v1/jobs/spring~category/questions?reviewer=anna").json()["questions"][0]
     answer = {"id": "a", "sha256": question["sha256"], "kind": "label", "label": "hats"}
     stored = client.post("/v1/jobs/spring~category/answers", json={"answers": [answer], "reviewer": "anna"})

@@ -66,7 +66,7 @@ def test_what_a_later_run_did_is_told_apart_from_the_whole_job(answered_job) -> 
         run = receipt.run.model_copy(update={"images": images})
         lines = printed(receipt, run=run, photos=PhotoWork(decoded=2, repeated=1))
         assert any(line.startswith(f"{last}{images} image") for line in lines)
-        assert f"{whole}1 row with a photo labelled before; 2 photos decoded" in lines
+        assert f"{whole}1 row with the photo of an earlier row; 2 photos decoded" in lines
 
 
 @pytest.mark.parametrize(

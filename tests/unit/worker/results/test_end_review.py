@@ -128,7 +128,7 @@ def mixed_job(answered_job, hard: int, options: JobOptions = PLAIN) -> Job:
     answers = [sure("hard", 0.9) if kind == "surely" else sure(kind, 0.6) for kind in (spread * 5)[: hard * 5 : 5]]
     answers += [sure("easy", 0.9 if row % 5 else 0.6) for row in range(100 - hard)]
     answers += [unsure("hard", 0.6, reason=ReviewReason.UNKNOWN), unsure("hard", float("nan")), unsure("new", 0.2)]
-    job = answered_job(answers, ["A"] * 103, options)
+    job = answered_job([*answers, failed()], ["A"] * 104, options)
     note(job, proof=proof())
     return job
 
@@ -145,7 +145,9 @@ def test_a_mix_of_classes_that_breaks_the_promise_raises_the_threshold(answered_
     labeled = [row for row in table if row["status"] == "labeled"]
     assert labeled
     assert min(row["confidence"] for row in labeled) > 0.875
-    assert {row["reason"] for row in table[:-3] if row["status"] == "review"} == {"mix"}
+    assert {row["reason"] for row in table[:-4] if row["status"] == "review"} == {"mix"}
+    assert table[-1]["status"] == "failed"
+    assert f"only {mix.low:.1%} to {mix.high:.1%} of the labels may be right; 95% is promised" in mix.words
     assert "Labels with a confidence under 0.875 went to review" in mix.words
 
 

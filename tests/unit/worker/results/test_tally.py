@@ -47,8 +47,12 @@ def test_rows_to_review_are_counted_by_label_and_the_least_sure_of_each_are_show
     for first in range(0, 60, 10):
         doubtful = [("shoe" if row % 3 else "hat", row / 100, "review", None) for row in range(first, first + 8)]
         failed = (None, None, "failed", "missing")
-        found.add(part(sure, *doubtful, failed, reasons=(None, *["unknown"] * 8, None)), first)
-    assert found.counts == {"shoe": 32, "hat": 16}
+        twice = doubtful[1:3] if first == 0 else []  # rows with the photo of another row
+        found.add(
+            part(sure, *doubtful, failed, *twice, reasons=(None, *["unknown"] * 8, None, *["unknown"] * len(twice))),
+            first,
+        )
+    assert found.counts == {"shoe": 34, "hat": 16}
     shown = found.shown(job)
     assert list(shown) == ["shoe", "hat"]
     assert [round(row.confidence or 0, 2) for row in shown["shoe"]] == [0.01, 0.02, 0.04, 0.05, 0.07, 0.1]
