@@ -104,7 +104,7 @@ def system_words(error: OSError) -> str:
     if error.errno in DISK_FULL:
         where = f" that holds {error.filename}" if error.filename else ""
         return f"The disk{where} is full ({os.strerror(error.errno)}); make room there, and try again."
-    return f"The system refused: {error}. Check the path, its write permission, and the free space."
+    return f"The system refused: {error}. Check the path, its permissions, and the free space."
 
 
 class ImageFault(StrEnum):

@@ -51,7 +51,7 @@ def commands(text: str) -> Iterator[list[str]]:
         typed = _BEFORE.sub("", line.strip())
         if typed.startswith("hangtag ") and "─▶" not in typed:
             words = shlex.split(typed, comments=True)
-            end = next((at for at, word in enumerate(words) if word in {"|", ">", "2>>", ">>", "&&"}), len(words))
+            end = next((at for at, word in enumerate(words) if word in {"|", "||", ">", "2>>", ">>", "&&"}), len(words))
             yield words[1:end]
 
 

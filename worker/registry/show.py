@@ -86,6 +86,8 @@ def published_words(registry: Registry, version: VersionName, *, new: bool) -> s
     listed = f" ({', '.join(names)})" if names else ""
     place = f"{version}{listed}, in {registry.place}"
     advice = "" if CHAMPION in names else f"\nMake it the champion with: hangtag models promote {version}"
+    if registry.training(version.model, version.version, "splits.csv") is None:
+        advice += "\nIt was published without its run, which hangtag retrain needs: publish it again with --run RUN."
     return f"{'Published' if new else 'Was published before'}: {place}\n{promise_of(registry, version)}{advice}"
 
 

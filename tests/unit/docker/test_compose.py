@@ -1,7 +1,9 @@
 """The Compose files of ``docker/`` follow their specification, and the promises of docs/deploy.md."""
 
 import json
+import os
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +12,14 @@ import yaml
 from jsonschema.validators import validator_for
 
 from tests.docker_files import ROOM
+from tests.manual import snippets
 
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOM / "compose.yaml").read_text())
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 QUEUE: dict[str, Any] = yaml.safe_load((ROOM / "compose.queue.yaml").read_text())
 MACHINES: dict[str, Any] = yaml.safe_load((ROOM / "compose.machines.yaml").read_text())
 ELSEWHERE: dict[str, Any] = MACHINES["services"]["worker"]
+DEPLOY = (ROOM.parent / "docs" / "deploy.md").read_text()
 SCHEMA = json.loads((Path(__file__).parent / "compose-spec.json").read_text())
 OURS = ("worker", "hangtag", "web")
 RETRAINING = ("schedule", "trainer")
@@ -87,10 +91,34 @@ def test_a_worker_has_time_to_end_what_it_has_in_hand() -> None:
     assert float(worker["stop_grace_period"].removesuffix("s")) >= float(worker["environment"]["HANGTAG_GRACE_S"]) + 10
 
 
+def test_each_later_up_keeps_the_number_of_workers() -> None:
+    assert SERVICES["worker"]["deploy"]["replicas"] == "${HANGTAG_WORKER_CONTAINERS:-1}"
+    assert "HANGTAG_WORKER_CONTAINERS=2" in DEPLOY
+    assert "--scale" not in DEPLOY, "Compose forgets it at the next up"
+
+
+def test_down_stops_the_services_of_all_profiles() -> None:
+    assert re.findall(r"compose \S+ \S+ (.*?)down\b", DEPLOY) == ["--profile '*' "]
+
+
+def test_the_trainer_reads_the_answers_that_the_page_writes() -> None:
+    (written,) = (volume for volume in SERVICES["web"]["volumes"] if volume.endswith(":/corrections"))
+    assert f"{written}:ro" in SERVICES["trainer"]["volumes"]
+    assert 'corrections = "/corrections/corrections.csv"' in DEPLOY
+    assert SERVICES["web"]["command"][-1] == "/corrections/corrections.csv"
+
+
+@pytest.mark.parametrize("name", [name for name in SERVICES if SERVICES[name].get("image") == "hangtag-worker"])
+def test_only_a_service_that_writes_the_heartbeat_is_checked_by_it(name: str) -> None:
+    from_image = "healthcheck" not in SERVICES[name]
+    assert from_image == (SERVICES[name]["command"][0] == "worker")
+
+
 def test_a_worker_elsewhere_is_the_same_worker() -> None:
     here = SERVICES["worker"]
-    for key in ("command", "image", "build", "user", "volumes", "tmpfs", "stop_grace_period", "deploy"):
+    for key in ("command", "image", "build", "user", "volumes", "tmpfs", "stop_grace_period"):
         assert ELSEWHERE[key] == here[key], key
+    assert ELSEWHERE["deploy"] == here["deploy"] | {"replicas": 1}, "one container, because it uses a port"
     for key in ("read_only", "init", "cap_drop", "security_opt", "restart"):
         assert ELSEWHERE[key] == here[key], key
     apart = {"HANGTAG_REDIS_URL"}
@@ -117,3 +145,23 @@ def test_only_the_port_with_tls_leaves_the_machine_that_has_redis() -> None:
     assert options[: len(SERVICES["redis"]["entrypoint"])] == SERVICES["redis"]["entrypoint"]
     named = {f"/run/secrets/{name}" for name in (*SERVICES["redis"]["secrets"], *redis["secrets"])}
     assert {option for option in options if option.startswith("/run/secrets/")} == named
+
+
+@pytest.mark.parametrize("program", ["hangtag", "docker"])
+@pytest.mark.parametrize("yesterday", [True, False])
+def test_a_night_without_a_job_of_yesterday_labels_all_photos(tmp_path: Path, program: str, yesterday: bool) -> None:
+    """Each program that the script calls writes down its words; a missing job refuses ``--previous``."""
+    script, function = (snippet.text for snippet in snippets(ROOM.parent / "docs" / "how-to" / "nightly.md"))
+    if program == "docker":
+        script = re.sub(r"^export .*\nPATH=.*$", lambda _: function, script, flags=re.MULTILINE)
+    (tmp_path / program).write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/typed\ncase "$*" in *--previous*) exit {0 if yesterday else 2};; esac\n'
+    )
+    (tmp_path / program).chmod(0o755)
+    script = script.replace("/opt/hangtag/bin", str(tmp_path))
+    path = f"{tmp_path}:{os.environ['PATH']}"
+    subprocess.run(["sh", "-c", script], env={"PATH": path}, check=True)
+    typed = (tmp_path / "typed").read_text().splitlines()
+    assert ["--previous shop-" in line for line in typed] == ([True] if yesterday else [True, False])
+    assert all("submit" in line and " --job shop-" in line for line in typed)
+    assert all(line.startswith("compose --file ") == (program == "docker") for line in typed)

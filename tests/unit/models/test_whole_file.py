@@ -101,3 +101,7 @@ def test_a_full_disk_is_named_by_the_folder_that_needs_room(tmp_path: Path) -> N
     with pytest.raises(OSError, match="Input/output"), naming_full_disk(tmp_path):
         raise other
     assert (other.filename, system_words(other).startswith("The system refused")) == (None, True)
+
+
+def test_a_file_that_may_not_be_read_is_not_called_unwritable() -> None:
+    assert "its permissions" in system_words(PermissionError(errno.EACCES, "Permission denied", "products.csv"))
