@@ -240,4 +240,4 @@ def test_a_trees_levels_and_the_distance_of_errors_are_shown() -> None:
     nothing = {"level_coverage": (material.ruling.coverage, 0.0)}
     targets = tuple(one.model_copy(update=nothing) for one in material.confidence.targets)
     idle = replace(material, confidence=material.confidence.model_copy(update={"targets": targets}))
-    assert "no label above the classes was proved" in idle.promise
+    assert "labels above the classes were not proved" in idle.promise
