@@ -510,7 +510,7 @@ $("note-dialog").addEventListener("close", () => {
 // ---- Grid
 
 async function showGrid() {
-  if (!$("label").value) $("label").value = commonest();
+  if (!$("label").value) $("label").value = ahead[0]?.label ?? commonest();
   const label = $("label").value;
   $("grid-question").textContent = "Loading …";
   $("tiles").replaceChildren();
@@ -711,7 +711,7 @@ $("name-form").addEventListener("submit", (event) => {
 
 async function rename(name) {
   await send("/v1/reviewer", { method: "PUT", body: JSON.stringify({ name }), headers: { "Content-Type": "application/json" } });
-  reviewer = name.trim();
+  $("name").value = reviewer = name.trim();
   menu.open = false;
 }
 
