@@ -14,6 +14,7 @@ import webbrowser
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
 
@@ -142,10 +143,10 @@ def _shows_job(settings: WebSettings, id: str) -> bool:
         with urllib.request.urlopen(address, timeout=_ANSWER_S) as answer:  # noqa: S310 - http, and ours
             return bool(json.load(answer).get("id") == id)
     except urllib.error.HTTPError as error:
-        if error.code == 401:
+        if error.code == HTTPStatus.UNAUTHORIZED:
             Console().say(
-                f"The server at {settings.url} needs a token, so this command starts another server. If that server "
-                f"shows the job, review there: two servers may show one photo to two people."
+                f"The server at {settings.url} needs a token, so this command starts another server. If the first "
+                "server shows this job, review there: two servers may show one photo to two people."
             )
         return False
     except (OSError, ValueError):
