@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
@@ -53,7 +53,8 @@ def run_beat(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool)
     state.parent.mkdir(parents=True, exist_ok=True)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # beat saves its file at its end
     for path, entry in app.conf.beat_schedule.items():
-        log_event("schedule_starts", config=path, schedule=str(entry["schedule"]), redis=settings.redis_name)
+        due = entry["schedule"]
+        log_event("schedule_starts", config=path, schedule=str(due), next=next_time(due), redis=settings.redis_name)
     Service(app, schedule_filename=str(state)).start()
     log_event("schedule_ends")
 
@@ -92,6 +93,13 @@ def beat_schedule(settings: ScheduleSettings) -> BaseSchedule:
         raise InputError(msg) from error
     due.tz = ZoneInfo(settings.timezone)
     return due
+
+
+def next_time(due: BaseSchedule) -> str:
+    """The next due time after now, in UTC."""
+    now = due.now()
+    rounded: datetime = now + due.remaining_estimate(now) + timedelta(seconds=0.5)
+    return rounded.astimezone(UTC).isoformat(timespec="seconds")
 
 
 def start_train_worker(

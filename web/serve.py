@@ -7,12 +7,14 @@ import resource
 import signal
 import socket
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 import webbrowser
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import replace
+from http import HTTPStatus
 from pathlib import Path
 from types import FrameType
 
@@ -55,6 +57,8 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
         settings = replace(settings, port=listener.getsockname()[1])
         signal.signal(signal.SIGTERM, _end)  # uvicorn restores this handler, and calls it at its own end
         Console().say(f"Hangtag is at {settings.url}{path or ''}")
+        if other := settings.url_elsewhere:
+            Console().say(f"On other devices: {other}, with the token in {settings.token_file}")
         Console().say(_places(settings))
         Console().say("Ctrl-C ends it.")
         if path:
@@ -138,6 +142,13 @@ def _shows_job(settings: WebSettings, id: str) -> bool:
     try:
         with urllib.request.urlopen(address, timeout=_ANSWER_S) as answer:  # noqa: S310 - http, and ours
             return bool(json.load(answer).get("id") == id)
+    except urllib.error.HTTPError as error:
+        if error.code == HTTPStatus.UNAUTHORIZED:
+            Console().say(
+                f"The server at {settings.url} needs a token, so this command starts another server. If the first "
+                "server shows this job, review there: two servers may show one photo to two people."
+            )
+        return False
     except (OSError, ValueError):
         return False
 

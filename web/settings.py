@@ -1,6 +1,7 @@
 """A server's settings: the options of ``hangtag web`` and ``hangtag review``."""
 
 import ipaddress
+import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -139,6 +140,18 @@ class WebSettings(ReviewSettings):
         host = _EVERY_ADDRESS.get(self.host, self.host)
         host = f"[{host}]" if ":" in host else host
         return f"http://{host}:{self.port or DEFAULT_PORT}{self.root}"
+
+    @property
+    def url_elsewhere(self) -> str | None:
+        """The address for other devices, if the server listens on all addresses and this machine has a network."""
+        if self.host not in _EVERY_ADDRESS:
+            return None
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:
+            try:
+                route.connect(("192.0.2.1", 9))  # an address for examples; UDP's connect sends no packet
+            except OSError:
+                return None
+            return f"http://{route.getsockname()[0]}:{self.port or DEFAULT_PORT}{self.root}"
 
 
 def _read_token(file: Path) -> str:

@@ -181,6 +181,17 @@ def test_a_grid_confirms_unmarked_photos_and_one_undo_reverts_it(reviewer: Revie
     until(lambda: list(job.labels().values()) == ["hats"] * 19, "they are confirmed again")
 
 
+def test_a_grid_shows_the_class_of_the_open_photo_although_another_class_was_answered(reviewer: ReviewPage) -> None:
+    page = reviewer.page
+    page.keyboard.press("g")
+    expect(page.get_by_role("heading", name="Are all these 20 “boots”? Mark the others.")).to_be_visible()
+    page.keyboard.press("Enter")
+    expect(page.locator("#last")).to_have_text("Your last answer: 20 times boots")
+    expect(reviewer.question).to_have_text("Is it “hats”?")
+    page.keyboard.press("g")
+    expect(page.get_by_role("heading", name="Are all these 20 “hats”? Mark the others.")).to_be_visible()
+
+
 def test_photos_of_a_grid_that_was_left_come_one_by_one(reviewer: ReviewPage, job: DrawnJob) -> None:
     page = reviewer.page
     page.keyboard.press("g")
@@ -292,6 +303,15 @@ UNDER = """() => {
     return [...document.querySelectorAll('button')].filter((it) => it.checkVisibility({ visibilityProperty: true }))
         .filter((it) => under(it.getBoundingClientRect())).map((it) => it.textContent);
 }"""
+
+
+def test_a_phone_on_its_side_shows_photo_question_and_guesses_at_once(open_review: Callable[..., ReviewPage]) -> None:
+    review = open_review(viewport={"width": 800, "height": 400})
+    for part in (review.photo, review.question, review.page.locator(".guess").nth(1)):
+        box, bar = part.bounding_box(), review.page.locator(".single .thumb-bar").bounding_box()
+        assert box is not None
+        assert bar is not None
+        assert 0 <= box["y"] <= box["y"] + box["height"] <= bar["y"]
 
 
 def test_a_message_covers_no_button_on_a_phone(open_review: Callable[..., ReviewPage]) -> None:

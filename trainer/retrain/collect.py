@@ -80,7 +80,7 @@ def collect(
         **_changes(kept, *_photos_before(earlier, known, classes)),
         corrections=corrections,
         dropped=dict(sorted(Counter(photo.label for photo in labelled if photo.label in classes.drop).items())),
-        notes=_table_notes(dataset),
+        notes=(*_table_notes(dataset), *_missing_answers(config.corrections)),
         parents=_parents(dataset, [*counts], classes),
     )
     cycle = CycleFolder(folder)
@@ -115,6 +115,14 @@ def _parents(dataset: Dataset, today: Sequence[str], classes: ClassMap) -> dict[
         return {}
     tree = Taxonomy(dataset.classes, dataset.parents).limited_to(today, classes.rename)
     return dict(tree.parents) if tree else {}
+
+
+def _missing_answers(file: Path | None) -> tuple[str, ...]:
+    if file is None or file.is_file():
+        return ()
+    others = ", ".join(sorted(other.name for other in file.parent.glob(f"{file.stem}-*{file.suffix}")))
+    hint = f" This folder has {others}: name the file of this model's question in corrections." if others else ""
+    return (f"No corrections: {file} is not there yet.{hint}",)
 
 
 def _table_notes(dataset: Dataset) -> tuple[str, ...]:

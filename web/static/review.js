@@ -509,8 +509,8 @@ $("note-dialog").addEventListener("close", () => {
 
 // ---- Grid
 
-async function showGrid() {
-  if (!$("label").value) $("label").value = commonest();
+async function showGrid(open) {
+  if (!$("label").value) $("label").value = open?.label ?? commonest();
   const label = $("label").value;
   $("grid-question").textContent = "Loading …";
   $("tiles").replaceChildren();
@@ -609,13 +609,14 @@ function columns() {
 }
 
 function toggleGrid(on) {
+  const [open] = ahead;
   gridOn = on;
   if (on) {
     newRound();
     labelBefore = $("label").value;
   } else $("label").value = labelBefore;
   showViews();
-  if (on) return showGrid();
+  if (on) return showGrid(open);
   tiles = [];
   show();
   return lookAgain();
@@ -711,7 +712,7 @@ $("name-form").addEventListener("submit", (event) => {
 
 async function rename(name) {
   await send("/v1/reviewer", { method: "PUT", body: JSON.stringify({ name }), headers: { "Content-Type": "application/json" } });
-  reviewer = name.trim();
+  $("name").value = reviewer = name.trim();
   menu.open = false;
 }
 

@@ -9,7 +9,7 @@ from celery.beat import Service
 
 from models.errors import InputError
 from trainer.retrain.config import ScheduleSettings
-from trainer.schedule import beat_schedule, run_beat, run_cycle, start_train_worker
+from trainer.schedule import beat_schedule, next_time, run_beat, run_cycle, start_train_worker
 from worker.queue.settings import QueueSettings
 
 SUNDAYS_AT_3 = ScheduleSettings(cron="0 3 * * 0", timezone="Europe/Zurich")
@@ -27,6 +27,19 @@ def due_times(settings: ScheduleSettings, begin: datetime, hours: int) -> list[s
             last = now
         now += timedelta(minutes=15)
     return found
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        (ScheduleSettings(cron="0 2 * * *", timezone="Europe/Zurich"), "2026-11-27T01:00:00+00:00"),
+        (ScheduleSettings(every="6h"), "2026-11-26T19:20:00+00:00"),
+    ],
+)
+def test_the_next_due_time_is_logged_in_utc(settings: ScheduleSettings, expected: str) -> None:
+    due = beat_schedule(settings)
+    due.app, due.nowfun = Celery(set_as_current=False), lambda: datetime(2026, 11, 26, 13, 20, tzinfo=UTC)
+    assert next_time(due) == expected
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,9 @@
 """The commands' refusals, and the settings of the server."""
 
 import socket
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -9,6 +11,7 @@ from models.errors import InputError
 from models.storage.storage import FolderStorage
 from tests.command import run_hangtag
 from tests.review_jobs import doubtful, labelled_job
+from web.serve import _shows_job
 from web.settings import WebSettings
 from worker.job.job import open_job
 from worker.label import job_folder
@@ -27,6 +30,29 @@ from worker.results.finish import finish_job
 def test_the_address_that_is_said_can_be_opened(host: str, url: str, token_file: Path) -> None:
     assert WebSettings(host=host, token_file=token_file).url == url
     assert WebSettings(host=host, token_file=token_file, root_path="/hangtag/").url == f"{url}/hangtag"
+
+
+def test_a_server_on_all_addresses_has_an_address_for_other_devices(token_file: Path) -> None:
+    def elsewhere(host: str) -> str | None:
+        return WebSettings(host=host, token_file=token_file, port=8801).url_elsewhere
+
+    assert (elsewhere("127.0.0.1"), elsewhere("192.0.2.7")) == (None, None)
+    address = elsewhere("0.0.0.0")  # noqa: S104 - nothing listens there
+    assert address is None or (address.startswith("http://") and address.endswith(":8801")), "None without a network"
+
+
+def test_review_says_that_a_server_with_a_token_may_show_the_job(capsys: pytest.CaptureFixture[str]) -> None:
+    class Refusing(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_error(401)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        assert not _shows_job(WebSettings(port=server.server_port), "spring")
+    assert f"127.0.0.1:{server.server_port} needs a token" in " ".join(capsys.readouterr().out.split())
 
 
 def test_a_model_that_is_not_there_is_named_before_anything_starts(tmp_path: Path) -> None:

@@ -208,6 +208,14 @@ def test_a_table_is_collected_with_its_columns_and_missing_photos_are_reported(s
     assert tuple(collected_notes(collected, ())) == collected.notes
 
 
+def test_a_missing_file_of_corrections_is_named_with_the_files_of_questions(shop: Shop) -> None:
+    assert shop.collect().notes == (f"No corrections: {shop.folder / 'corrections.csv'} is not there yet.",)
+    (shop.folder / "corrections-colour.csv").touch()
+    assert "has corrections-colour.csv: name the file" in shop.collect().notes[-1]
+    shop.correct()
+    assert not shop.collect().notes
+
+
 @pytest.mark.parametrize(("rows", "most", "refused"), [(60, 0.02, True), (100, 0.02, False), (60, 0.05, False)])
 def test_a_host_that_is_away_ends_the_cycle_unless_it_has_few_of_the_photos(
     shop: Shop, rows: int, most: float, refused: bool

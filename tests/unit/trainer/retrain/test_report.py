@@ -86,6 +86,7 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
     text = Page(shop.page()).text
     assert "Cycle 4 of shop against shop@3 , 2026-02-03 03:00 UTC to 2026-02-03 05:12 UTC" in text
     assert "it began because a job had drifted" in text
+    assert "120 of them new, 3 corrections" in text
 
 
 def test_nothing_of_peoples_words_becomes_markup(tmp_path: Path) -> None:
