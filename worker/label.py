@@ -8,7 +8,7 @@ import fcntl
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -36,7 +36,7 @@ from worker.labelling.earlier_results import carry_over, check_done, terms_of
 from worker.labelling.local import main, run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.request import LabelRequest
-from worker.results.finish import RESULT_FILE, end_job
+from worker.results.finish import RESULT_FILE, end_job, run_figures
 from worker.results.merge import merge_job, upload_lists
 from worker.results.receipt_page import TEMPLATE
 
@@ -249,23 +249,28 @@ def run_job(
         meanwhile.submit(prepare, TEMPLATE)
         meanwhile.map(import_module, _LATER)
         run_pool(job, models, processes, advance, verified=verified)
-    run = RunFigures(images=to_do, seconds=time.monotonic() - start, workers=workers)
+    seconds = time.monotonic() - start
     with scratch_folder(job.storage) as scratch:
         merged = merge_job(job, output, scratch)
         upload_lists(job, scratch)
+    done_now = RunFigures(images=to_do, seconds=seconds, workers=workers)
+    run = done_now if left else run_figures(job, retry, merged[0])
     return end_job(job, str(output), run, *merged, retry.number, drawing)
 
 
 def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
     """Label a submitted job's missing rows on this machine. Raises StoppedError if the job is cancelled."""
     job = jobs.find(name)
+    if job.storage.on_disk("") is None:
+        msg = f"Expected jobs in a folder of this machine, got {jobs.place}; start workers with hangtag worker."
+        raise JobError(msg)
 
     def check(_done: int, _total: int) -> None:
         if job.cancelled:
             msg = f"{name} is cancelled; finished rows are kept."
             raise StoppedError(msg)
 
-    models = [jobs.bundles.fetch(one.model.digest) for one in job.questions]
+    models = (jobs.bundles.fetch(one.model.digest) for one in job.questions)
     return _label_rest(job, Path(job.storage.place, RESULT_FILE), models, check)
 
 
@@ -279,10 +284,11 @@ def label_rest(output: Path) -> JobReceipt:
     return _label_rest(job, output, [Path(question.model.path) for question in job.questions])
 
 
-def _label_rest(job: Job, output: Path, models: Sequence[Path], on_progress: Progress = lambda *_: None) -> JobReceipt:
+def _label_rest(job: Job, output: Path, models: Iterable[Path], on_progress: Progress = lambda *_: None) -> JobReceipt:
     workers = usable_cores()
     with only_run(Path(job.storage.place)), ProcessPool(LABELLING, workers) as processes:
-        return run_job(job, output, models, processes, workers, on_progress)
+        receipt = job_receipt(job) if output.exists() else None
+        return receipt or run_job(job, output, list(models), processes, workers, on_progress)
 
 
 def _main(place: str, name: str | None = None) -> int:
