@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.catalogue import Catalogue
-from catalogue.urls import is_url
+from catalogue.urls import check_allow_hosts, checked_headers, is_url
 from catalogue.writers import check_output
 from models.classifier import Classifier
 from models.errors import ExitCode, HangtagError, InputError, JobError, StoppedError, system_words
@@ -62,6 +62,8 @@ def label(
     models. ``drawing``: pool for the page's pictures. The receipt is also written to ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
+    check_allow_hosts(request.options.allow_hosts or ())
+    checked_headers(request.options.headers or ())
     folder = job_folder(request.output)
     begun = None if request.restart else open_job(FolderStorage(folder))
     verified = [_verified(request, name, model, begun, say) for name, model in request.models.items()]

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from catalogue.catalogue import Catalogue
 from catalogue.photo import FAULTS, DownloadLimits, PhotoLocator
-from catalogue.urls import SHOWN, Target, is_url, stem_of
+from catalogue.urls import SHOWN, Target, check_allow_hosts, checked_headers, is_url, stem_of
 from models.errors import ImageError, ImageFault, InputError, JobError
 from models.reference import resolve_model
 from worker.job.job import Job, Question, question_storage
@@ -62,6 +62,8 @@ def submit(
     """Write a job: its models, rows, and then ``job.json``. ``catalogue`` replaces the request's source."""
     name, options = request.name, request.options
     check_name(name)
+    check_allow_hosts(options.allow_hosts or ())
+    checked_headers(options.headers or ())
     previous, earlier = _previous_job(request, jobs), jobs.get(name)
     models = tuple(
         verified_model(question, resolve_model(model, options.registry), options)[0]
