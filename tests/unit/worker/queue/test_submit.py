@@ -125,6 +125,13 @@ def test_another_variant_is_another_job(request_of: SubmitRequest, jobs: Jobs, i
         submit(changed(request_of, variant="float32"), jobs)
 
 
+def test_models_that_share_a_decoding_do_not_make_chunks_smaller(
+    request_of: SubmitRequest, jobs: Jobs, bundle: Path, unsure_bundle: Path
+) -> None:
+    both = replace(changed(request_of, timeout_s=20.0), model={"category": bundle, "colour": unsure_bundle})
+    assert submit(both, jobs).job.spec.chunk_rows == chunk_rows(20.0)
+
+
 def test_a_catalogue_from_the_web(request_of: SubmitRequest, jobs: Jobs) -> None:
     with open_scripted_server() as server:
         server.answers["/feeds/spring.csv"] = [Answer(request_of.source.read_bytes())]
