@@ -52,14 +52,15 @@ _EARLY: Final = 4
 def label(
     request: LabelRequest,
     on_progress: Progress,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[..., None] = lambda *_: None,
     processes: ProcessPool | None = None,
     drawing: ProcessPool | None = None,
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``say`` prints a sentence. ``processes``: pool for labelling; some processes are forks of this process, with loaded
-    models. ``drawing``: pool for the page's pictures. The receipt is also written to ``<output>.job/receipt.json``.
+    ``say`` prints a sentence, in a style if given. ``processes``: pool for labelling; some processes are forks of this
+    process, with loaded models. ``drawing``: pool for the page's pictures. The receipt is also written to
+    ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
     check_allow_hosts(request.options.allow_hosts or ())
@@ -97,12 +98,12 @@ def label(
             return run_job(job, request.output, paths, ready, _workers(request), on_progress, drawing, verified=True)
 
 
-def _announce(job: Job, models: Sequence[JobModel], previous: Job | None, say: Callable[[str], None]) -> None:
+def _announce(job: Job, models: Sequence[JobModel], previous: Job | None, say: Callable[..., None]) -> None:
     for question, one in zip(job.questions, models, strict=True):
         if question.name:
             say(f"{question.name}: {question.model.reference}")
         if not question.model.is_promised:  # the receipt prints promises
-            say(one.rule)
+            say(one.rule, "yellow")
         if previous and job.missing_chunks():
             terms = terms_of(question.model, question.spec.options)
             say(carry_over(previous, question.storage, terms, question.name))

@@ -31,6 +31,7 @@ _START_S: Final = 1.0
 """Cost of a photo whose decoding hangs: number of tries, and seconds to start each process."""
 _LONGEST_STEM: Final = 32
 """Longest name before the time in a default job name; a table of jobs fits 80 columns."""
+NOT_CHECKED: Final = "The photos were not checked"
 _HELD_BYTES: Final = 256 * 1024 * 1024
 """Most bytes of rows that are searched for the first photo."""
 
@@ -114,7 +115,7 @@ def _with_photos(catalogue: Catalogue) -> Catalogue:
         return catalogue
     root, column = Path(catalogue.image_root), catalogue.image_column
     if _is_empty(root):
-        words = f"The photos were not checked: {root} is empty here. Workers must have the photos in this folder."
+        words = f"{NOT_CHECKED}: {root} is empty here. Workers must have the photos in this folder."
         catalogue.remarks.append(words)
         return catalogue
     places, held = PhotoLocator(catalogue.image_root, confined=True), list[pa.RecordBatch]()

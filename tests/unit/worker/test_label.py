@@ -25,7 +25,7 @@ def run(request: LabelRequest, variant: str | None = None) -> tuple[Receipt, lis
     if variant:
         request = replace(request, options=replace(request.options, variant=variant))
     sentences: list[str] = []
-    return label(request, lambda _done, _total: None, say=sentences.append), sentences
+    return label(request, lambda _done, _total: None, say=lambda words, _style="": sentences.append(words)), sentences
 
 
 @pytest.fixture
@@ -64,6 +64,12 @@ def test_a_process_labels_the_same_bytes_once(yesterday: LabelRequest, workers: 
     receipt, _ = run(replace(yesterday, workers=workers))
     assert receipt.photos.decoded + receipt.photos.repeated == 192
     assert 3 <= receipt.photos.decoded <= 3 * receipt.work.processes
+
+
+def test_the_rule_of_a_model_that_promises_nothing_is_a_warning(yesterday: LabelRequest, unsure_bundle: Path) -> None:
+    said: list[tuple[str, ...]] = []
+    label(replace(yesterday, model=unsure_bundle), lambda *_: None, say=lambda *words: said.append(words))
+    assert said == [(load(unsure_bundle).rule, "yellow")]
 
 
 @pytest.fixture
