@@ -92,7 +92,7 @@ class Variant(Calibration):
 class Measured(StrictModel):
     """The main accuracy of a run's report.
 
-    Measured on the test photos or the out-of-fold photos, or else on the validation photos.
+    Measured on the test photos or the out-of-fold photos (the larger number), or else on the validation photos.
     """
 
     accuracy: Probability

@@ -8,7 +8,7 @@ import fcntl
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 from catalogue.catalogue import Catalogue
-from catalogue.urls import is_url
+from catalogue.urls import check_allow_hosts, checked_headers, is_url
 from catalogue.writers import check_output
 from models.classifier import Classifier
 from models.errors import ExitCode, HangtagError, InputError, JobError, StoppedError, system_words
@@ -36,7 +36,7 @@ from worker.labelling.earlier_results import carry_over, check_done, terms_of
 from worker.labelling.local import main, run_pool
 from worker.labelling.process_pool import LABELLING, ProcessPool
 from worker.request import LabelRequest
-from worker.results.finish import RESULT_FILE, end_job
+from worker.results.finish import RESULT_FILE, end_job, run_figures
 from worker.results.merge import merge_job, upload_lists
 from worker.results.receipt_page import TEMPLATE
 
@@ -52,16 +52,19 @@ _EARLY: Final = 4
 def label(
     request: LabelRequest,
     on_progress: Progress,
-    say: Callable[[str], None] = lambda _: None,
+    say: Callable[..., None] = lambda *_: None,
     processes: ProcessPool | None = None,
     drawing: ProcessPool | None = None,
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``say`` prints a sentence. ``processes``: pool for labelling; some processes are forks of this process, with loaded
-    models. ``drawing``: pool for the page's pictures. The receipt is also written to ``<output>.job/receipt.json``.
+    ``say`` prints a sentence, in a style if given. ``processes``: pool for labelling; some processes are forks of this
+    process, with loaded models. ``drawing``: pool for the page's pictures. The receipt is also written to
+    ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
+    check_allow_hosts(request.options.allow_hosts or ())
+    checked_headers(request.options.headers or ())
     folder = job_folder(request.output)
     begun = None if request.restart else open_job(FolderStorage(folder))
     verified = [_verified(request, name, model, begun, say) for name, model in request.models.items()]
@@ -95,12 +98,12 @@ def label(
             return run_job(job, request.output, paths, ready, _workers(request), on_progress, drawing, verified=True)
 
 
-def _announce(job: Job, models: Sequence[JobModel], previous: Job | None, say: Callable[[str], None]) -> None:
+def _announce(job: Job, models: Sequence[JobModel], previous: Job | None, say: Callable[..., None]) -> None:
     for question, one in zip(job.questions, models, strict=True):
         if question.name:
             say(f"{question.name}: {question.model.reference}")
         if not question.model.is_promised:  # the receipt prints promises
-            say(one.rule)
+            say(one.rule, "yellow")
         if previous and job.missing_chunks():
             terms = terms_of(question.model, question.spec.options)
             say(carry_over(previous, question.storage, terms, question.name))
@@ -249,23 +252,28 @@ def run_job(
         meanwhile.submit(prepare, TEMPLATE)
         meanwhile.map(import_module, _LATER)
         run_pool(job, models, processes, advance, verified=verified)
-    run = RunFigures(images=to_do, seconds=time.monotonic() - start, workers=workers)
+    seconds = time.monotonic() - start
     with scratch_folder(job.storage) as scratch:
         merged = merge_job(job, output, scratch)
         upload_lists(job, scratch)
+    done_now = RunFigures(images=to_do, seconds=seconds, workers=workers)
+    run = done_now if left else run_figures(job, retry, merged[0])
     return end_job(job, str(output), run, *merged, retry.number, drawing)
 
 
 def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
     """Label a submitted job's missing rows on this machine. Raises StoppedError if the job is cancelled."""
     job = jobs.find(name)
+    if job.storage.on_disk("") is None:
+        msg = f"Expected jobs in a folder of this machine, got {jobs.place}; start workers with hangtag worker."
+        raise JobError(msg)
 
     def check(_done: int, _total: int) -> None:
         if job.cancelled:
             msg = f"{name} is cancelled; finished rows are kept."
             raise StoppedError(msg)
 
-    models = [jobs.bundles.fetch(one.model.digest) for one in job.questions]
+    models = (jobs.bundles.fetch(one.model.digest) for one in job.questions)
     return _label_rest(job, Path(job.storage.place, RESULT_FILE), models, check)
 
 
@@ -279,10 +287,11 @@ def label_rest(output: Path) -> JobReceipt:
     return _label_rest(job, output, [Path(question.model.path) for question in job.questions])
 
 
-def _label_rest(job: Job, output: Path, models: Sequence[Path], on_progress: Progress = lambda *_: None) -> JobReceipt:
+def _label_rest(job: Job, output: Path, models: Iterable[Path], on_progress: Progress = lambda *_: None) -> JobReceipt:
     workers = usable_cores()
     with only_run(Path(job.storage.place)), ProcessPool(LABELLING, workers) as processes:
-        return run_job(job, output, models, processes, workers, on_progress)
+        receipt = job_receipt(job) if output.exists() else None
+        return receipt or run_job(job, output, list(models), processes, workers, on_progress)
 
 
 def _main(place: str, name: str | None = None) -> int:

@@ -148,12 +148,16 @@ def test_other_machines_reach_the_redis_of_compose_with_the_scripts_secrets(
     server.program = ("env", f"PATH={path}", *command)
     with server:
         ca, password = secrets / "ca.pem", secrets / "redis_password"
-        submit = ("submit", "none.csv", "--model", "none")  # refused, but Redis is asked first
+        submit = ("submit", "none.csv", "--model", "none")  # Redis is asked first, then the model
         for url in (
             f"rediss://hangtag@localhost:{port}/0?ssl_ca_certs={ca}",
             f"redis://hangtag@127.0.0.1:{server.port}/0",
         ):
             env = clean_environment(HANGTAG_REDIS_URL=url, HANGTAG_REDIS_PASSWORD_FILE=str(password))
-            assert "Redis" not in run_hangtag(*submit, env=env).stderr
+            done = run_hangtag(*submit, env=env)
+            assert done.returncode == 2
+            assert done.stderr.startswith("hangtag: Expected a bundle (a folder with manifest.json) at none")
         stranger = clean_environment(HANGTAG_REDIS_URL=f"rediss://hangtag@localhost:{port}/0?ssl_ca_certs={ca}")
-        assert "Expected Redis at" in run_hangtag(*submit, env=stranger).stderr, "Redis requires the password"
+        done = run_hangtag(*submit, env=stranger)
+        assert done.returncode == 1, "Redis requires the password"
+        assert done.stderr.startswith("hangtag: Expected Redis at")

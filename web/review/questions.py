@@ -133,11 +133,11 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
     classes = bundle.manifest.labels if bundle else _named_classes(job)
     names = _CatalogueClasses(job, classes)
     end, wanted = read_end_reviews(job), None if rows is None else np.array(sorted(rows), np.int64)
-    ended = np.array(list(end), np.int64)
     tables = [_SCHEMA.empty_table()]
     examples = _Examples()
     for chunk, part in _parts(job):
-        tables.append(_chosen(job, chunk, part, wanted, end, names))
+        ended = end.reasons_of(chunk * job.spec.chunk_rows, part.num_rows)
+        tables.append(_chosen(job, chunk, part, wanted, ended, names))
         examples.add(chunk * job.spec.chunk_rows, part, ended)
     table, parents = _distinct(pa.concat_tables(tables)), job.model.taxonomy or {}
     return Questions(table, classes, examples.best(), names.column, bundle, parents)
@@ -155,11 +155,10 @@ def _chosen(
     chunk: int,
     part: pa.Table,
     wanted: Rows | None,
-    end: Mapping[int, ReviewReason],
+    ended: pa.Array,
     names: "_CatalogueClasses",
 ) -> pa.Table:
     numbers = np.arange(part.num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
-    ended = pa.array(map(end.get, numbers.tolist()), pa.string())
     if wanted is None:
         mask = pc.or_(pc.equal(part.column("status"), Status.REVIEW), ended.is_valid())
     else:
@@ -228,9 +227,8 @@ class _Examples:
     def __init__(self) -> None:
         self._best: dict[str, dict[float, int]] = {}
 
-    def add(self, first: int, part: pa.Table, apart: Rows) -> None:
-        taken = ~np.isin(np.arange(part.num_rows) + first, apart)
-        labeled = pc.and_(pc.equal(part.column("status"), Status.LABELED), pa.array(taken))
+    def add(self, first: int, part: pa.Table, ended: pa.Array) -> None:
+        labeled = pc.and_not(pc.equal(part.column("status"), Status.LABELED), ended.is_valid())
         sure = part.select(["label", "confidence"]).filter(labeled)
         rows = pc.indices_nonzero(labeled).to_pylist()
         for row, label, confidence in zip(rows, *(column.to_pylist() for column in sure.columns), strict=True):

@@ -9,7 +9,6 @@ from typing import Final
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 import pyarrow.compute as pc
 
 from models.errors import InputError
@@ -84,14 +83,14 @@ def _doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
 
     Without a review for a model, the element is None. If only the photo's path is known, the element is an empty text.
     """
-    listed = [np.array(list(read_end_reviews(question)), np.int64) for question in job.questions]
+    ended = [read_end_reviews(question) for question in job.questions]
     for chunk, key in sorted(job.part_keys().items()):
         parts = [question.part(chunk, key, ["status", "sha256"]) for question in job.questions]
-        numbers = np.arange(parts[0].num_rows, dtype=np.int64) + chunk * job.spec.chunk_rows
         failed = reduce(pc.or_, (pc.equal(part.column("status"), Status.FAILED) for part in parts))
         photos = []
-        for part, mine in zip(parts, listed, strict=True):
-            doubted = pc.or_(pc.equal(part.column("status"), Status.REVIEW), pa.array(np.isin(numbers, mine)))
+        for part, mine in zip(parts, ended, strict=True):
+            reasons = mine.reasons_of(chunk * job.spec.chunk_rows, part.num_rows)
+            doubted = pc.or_(pc.equal(part.column("status"), Status.REVIEW), reasons.is_valid())
             doubted = pc.and_not(doubted, failed)
             photos.append(pc.if_else(doubted, pc.fill_null(part.column("sha256"), ""), None).to_pylist())
         yield from (row for row in zip(*photos, strict=True) if any(photo is not None for photo in row))

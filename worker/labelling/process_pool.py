@@ -2,7 +2,8 @@
 
 The protocol: a process prints ``{"ready": true}``, answers each line of its stdin with a JSON line, and ends when its
 stdin closes. The pool may send a greeting before "ready". ``{"refused": message}`` ends the pool. ``{"more": true}``
-requests another line before the answer; then each answer names its line under ``line``.
+requests another line before the answer; then each answer names its line under ``line``, and a process gets no new line
+for an answer while it has lines left.
 """
 
 import gc
@@ -103,6 +104,7 @@ def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for place, stream in enumerate(streams):
             os.dup2(stream, place)
+        # a pipe that this fork held open would never end for its reader
         os.closerange(len(streams), os.sysconf("SC_OPEN_MAX"))
         sys.stdin = os.fdopen(0, closefd=False)
         status = main()

@@ -22,7 +22,7 @@ from worker.job.model import read_note
 from worker.job.receipt import JobReceipt, died_words, job_receipt
 from worker.queue.control import Control, QueueStatus, cancel, look_around, open_control, resume, retry, watch
 from worker.queue.settings import QueueSettings, read_settings
-from worker.queue.submit import Submitted, submit
+from worker.queue.submit import NOT_CHECKED, Submitted, submit
 from worker.request import SubmitRequest
 from worker.results.progress import JobProgress, JobState, ProgressReader
 
@@ -55,7 +55,7 @@ def submit_job(request: SubmitRequest, settings: QueueSettings, *, as_json: bool
             Console().print(f"{what}: [bold]{escape(submitted.name)}[/bold], {size}")
             words = (*words, f"Watch it with: {_command('watch', submitted.name, settings)}")
         for line in words:
-            Console(stderr=as_json).say(line)
+            Console(stderr=as_json).say(line, "yellow" if line.startswith(NOT_CHECKED) else "")
         _supply(control, submitted.name)
 
 

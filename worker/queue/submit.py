@@ -12,8 +12,9 @@ import pyarrow as pa
 
 from catalogue.catalogue import Catalogue
 from catalogue.photo import FAULTS, DownloadLimits, PhotoLocator
-from catalogue.urls import SHOWN, Target, is_url, stem_of
+from catalogue.urls import SHOWN, Target, check_allow_hosts, checked_headers, is_url, stem_of
 from models.errors import ImageError, ImageFault, InputError, JobError
+from models.preprocess import PreprocessSpec
 from models.reference import resolve_model
 from worker.job.job import Job, Question, question_storage
 from worker.job.jobs import Jobs, check_name
@@ -30,6 +31,7 @@ _START_S: Final = 1.0
 """Cost of a photo whose decoding hangs: number of tries, and seconds to start each process."""
 _LONGEST_STEM: Final = 32
 """Longest name before the time in a default job name; a table of jobs fits 80 columns."""
+NOT_CHECKED: Final = "The photos were not checked"
 _HELD_BYTES: Final = 256 * 1024 * 1024
 """Most bytes of rows that are searched for the first photo."""
 
@@ -62,11 +64,14 @@ def submit(
     """Write a job: its models, rows, and then ``job.json``. ``catalogue`` replaces the request's source."""
     name, options = request.name, request.options
     check_name(name)
+    check_allow_hosts(options.allow_hosts or ())
+    checked_headers(options.headers or ())
     previous, earlier = _previous_job(request, jobs), jobs.get(name)
-    models = tuple(
-        verified_model(question, resolve_model(model, options.registry), options)[0]
-        for question, model in request.models.items()
-    )
+    models, decodings = list[JobModel](), set[PreprocessSpec]()
+    for question, model in request.models.items():
+        one, classifier = verified_model(question, resolve_model(model, options.registry), options)
+        models.append(one)
+        decodings.add(classifier.metadata.preprocess)
     questions = [one.question for one in models]
     trees = [question.name for question in questions if question.model.taxonomy]
     rows, options = requested_catalogue(request, ".parquet", trees, catalogue, confined=True)
@@ -77,7 +82,7 @@ def submit(
         jobs.bundles.put(one.source.path, one.question.model.digest)
     if earlier is None:
         words = [rows.column_words, *(_carry_over(previous, request, jobs, questions) if previous else ())]
-        size = chunk_rows(options.timeout_s, options.per_host, len(models))
+        size = chunk_rows(options.timeout_s, options.per_host, len(decodings))
         storage = jobs.storage(name)
         note_models(storage, models)
         job = create_job(storage, rows, questions, options, size, request.priority, confined=True)
@@ -90,7 +95,7 @@ def submit(
         if (options.headers or []) != (earlier.spec.options.headers or []):
             words += ["The job keeps its first --header; pass another --job to send this one."]
     sentences = tuple(filter(None, (*(one.source.words for one in models), *words, *rows.remarks)))
-    return Submitted(name, job, earlier is None, models, sentences)
+    return Submitted(name, job, earlier is None, tuple(models), sentences)
 
 
 def _previous_job(request: SubmitRequest, jobs: Jobs) -> Job | None:
@@ -110,7 +115,7 @@ def _with_photos(catalogue: Catalogue) -> Catalogue:
         return catalogue
     root, column = Path(catalogue.image_root), catalogue.image_column
     if _is_empty(root):
-        words = f"The photos were not checked: {root} is empty here. Workers must have the photos in this folder."
+        words = f"{NOT_CHECKED}: {root} is empty here. Workers must have the photos in this folder."
         catalogue.remarks.append(words)
         return catalogue
     places, held = PhotoLocator(catalogue.image_root, confined=True), list[pa.RecordBatch]()
@@ -169,10 +174,13 @@ def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, questions: It
         yield f"{question.name}: {words}" if question.name else words
 
 
-def chunk_rows(timeout_s: float, per_host: int | None = None, models: int = 1) -> int:
-    """Rows per chunk, so that a chunk meets its task's time limit even if every photo times out."""
+def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1) -> int:
+    """Rows per chunk, so that a chunk meets its task's time limit even if every photo times out.
+
+    ``decodings``: models with the same preprocessing share one decoding of a photo.
+    """
     limits = DownloadLimits()
-    decode_s = models * (_TRIES * timeout_s + _START_S)
+    decode_s = decodings * (_TRIES * timeout_s + _START_S)
     download_s = limits.total_s / (per_host or limits.per_host)  # decoding overlaps with downloads
     return max(1, min(CHUNK_ROWS, int(TIME_LIMIT_S * _SHARE / max(decode_s, download_s))))
 

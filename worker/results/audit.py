@@ -57,13 +57,14 @@ def audit_sample(job: Job, rows: int) -> list[AuditRow]:
 def _drawn(job: Job, rows: int) -> list[int]:
     seed = np.uint64(int.from_bytes(hashlib.sha256(job.spec.id.encode()).digest()[:8]))
     ended = read_end_reviews(job)
-    doubtful = np.fromiter(ended, np.uint64, len(ended)) + np.uint64(1)
     kept = np.empty(0, np.uint64)
     for chunk, key in sorted(job.part_keys().items()):
         part = job.part(chunk, key, ["status"])
-        labeled = pc.indices_nonzero(pc.equal(part.column("status"), Status.LABELED)).to_numpy()
-        numbers = labeled.astype(np.uint64) + np.uint64(chunk * job.spec.chunk_rows + 1)
-        kept = np.concatenate([kept, numbers[~np.isin(numbers, doubtful)]])
+        first = chunk * job.spec.chunk_rows
+        doubtful = ended.reasons_of(first, part.num_rows).is_valid()
+        labeled = pc.and_not(pc.equal(part.column("status"), Status.LABELED), doubtful)
+        numbers = pc.indices_nonzero(labeled).to_numpy().astype(np.uint64) + np.uint64(first + 1)
+        kept = np.concatenate([kept, numbers])
         kept = kept[np.argsort(_hashed(kept, seed), kind="stable")[:rows]]
     return [int(number) for number in kept]
 

@@ -221,15 +221,35 @@ def shown_pictures(job: Job, review: EndReview) -> tuple[RepeatedPicture, ...]:
     )
 
 
-def read_end_reviews(job: Job) -> dict[int, ReviewReason]:
-    """Rows that went to review at a finished job's end: number, from 0 → reason. Part files lack these reasons."""
+@dataclass(frozen=True)
+class EndedRows:
+    """Rows that went to review at a job's end. Part files lack these reasons.
+
+    Attributes:
+        rows: numbers from 0, ascending, ``int64 (n,)``.
+        reasons: one per row.
+    """
+
+    rows: npt.NDArray[np.int64]
+    reasons: pa.Array
+
+    def reasons_of(self, first: int, count: int) -> pa.Array:
+        """The reasons of ``count`` rows from ``first`` on; null for other rows."""
+        here = slice(*np.searchsorted(self.rows, [first, first + count]))
+        numbers = pa.array(np.arange(first, first + count))
+        return self.reasons[here].take(pc.index_in(numbers, value_set=pa.array(self.rows[here])))
+
+
+def read_end_reviews(job: Job) -> EndedRows:
+    """Read a finished job's :class:`EndedRows` from ``review.csv``."""
     receipt, prefix = finished_receipt(job), job.spec.options.prefix
-    found: dict[int, ReviewReason] = {}
+    tables = [pa.schema([("row", pa.int64()), ("reason", pa.string())]).empty_table()]
     if receipt and not _END_REASONS.isdisjoint(receipt.review_reasons):
         ended = pa.array(sorted(_END_REASONS), pa.string())
         with scratch_folder(job.storage) as folder:
             for batch in read_delimited(job.storage.local(REVIEW_FILE, folder)).batches:
-                chosen = batch.filter(pc.is_in(batch.column(f"{prefix}reason"), value_set=ended))
-                rows, reasons = (chosen.column(prefix + name).to_pylist() for name in ("row", "reason"))
-                found |= {int(row) - 1: ReviewReason(reason) for row, reason in zip(rows, reasons, strict=True)}
-    return found
+                chosen = pa.Table.from_batches([batch.filter(pc.is_in(batch.column(f"{prefix}reason"), ended))])
+                columns = [chosen.column(prefix + name) for name in ("row", "reason")]
+                tables.append(pa.Table.from_arrays(columns, ["row", "reason"]).cast(tables[0].schema))
+    table = pa.concat_tables(tables).sort_by("row").combine_chunks()
+    return EndedRows(table.column("row").to_numpy() - 1, table.column("reason").combine_chunks())

@@ -48,7 +48,7 @@ def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
             raise JobError(msg)
         job.storage.upload(RESULT_FILE, folder / RESULT_FILE)
         upload_lists(job, folder)
-    run = _run_figures(job, retry, merged[0])
+    run = run_figures(job, retry, merged[0])
     return end_job(job, f"{job.storage.place}/{RESULT_FILE}", run, *merged, retry.number, drawing)
 
 
@@ -78,7 +78,7 @@ def end_job(
     return whole
 
 
-def _run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
+def run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
     """Figures of the latest retry; without a retry, of the whole job."""
     written = {f"parts/{entry.name}": entry.modified for entry in job.storage.entries("parts")}
     keys = [part_key(chunk, retry.number) for chunk in retry.chunks]

@@ -115,6 +115,6 @@ class ProgressReader:
     def _rate(self, written: dict[int, float], begun: float | None) -> float:
         """Rows per second in the last minute, or since the first chunk began."""
         now = time.time()
-        since = max(now - _RECENT_S, begun or 0.0)
-        rows = sum(self._job.rows_in_chunk(chunk) for chunk, modified in written.items() if modified >= since)
-        return rows / max(1.0, now - since)  # the machines' clocks may differ
+        recent = [chunk for chunk, modified in written.items() if modified > now - _RECENT_S]
+        since = max(now - _RECENT_S, begun or 0.0)  # the machines' clocks may differ
+        return sum(map(self._job.rows_in_chunk, recent)) / max(1.0, now - since)

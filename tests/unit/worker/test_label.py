@@ -12,11 +12,12 @@ from models.registry.registry import Registry
 from models.storage.storage import FolderStorage
 from tests.paper_bundle import shop_registry
 from worker.job.job import Job, open_job
-from worker.job.receipt import Receipt
-from worker.label import earlier_job, job_folder, label
+from worker.job.jobs import Jobs
+from worker.job.receipt import RECEIPT_FILE, Receipt
+from worker.label import earlier_job, job_folder, label, label_submitted
 from worker.labelling.earlier_results import open_earlier_results
 from worker.request import JobOptions, LabelRequest
-from worker.results.finish import RESULT_FILE
+from worker.results.finish import RESULT_FILE, finish_job
 
 
 def run(request: LabelRequest, variant: str | None = None) -> tuple[Receipt, list[str]]:
@@ -24,7 +25,7 @@ def run(request: LabelRequest, variant: str | None = None) -> tuple[Receipt, lis
     if variant:
         request = replace(request, options=replace(request.options, variant=variant))
     sentences: list[str] = []
-    return label(request, lambda _done, _total: None, say=sentences.append), sentences
+    return label(request, lambda _done, _total: None, say=lambda words, _style="": sentences.append(words)), sentences
 
 
 @pytest.fixture
@@ -63,6 +64,12 @@ def test_a_process_labels_the_same_bytes_once(yesterday: LabelRequest, workers: 
     receipt, _ = run(replace(yesterday, workers=workers))
     assert receipt.photos.decoded + receipt.photos.repeated == 192
     assert 3 <= receipt.photos.decoded <= 3 * receipt.work.processes
+
+
+def test_the_rule_of_a_model_that_promises_nothing_is_a_warning(yesterday: LabelRequest, unsure_bundle: Path) -> None:
+    said: list[tuple[str, ...]] = []
+    label(replace(yesterday, model=unsure_bundle), lambda *_: None, say=lambda *words: said.append(words))
+    assert said == [(load(unsure_bundle).rule, "yellow")]
 
 
 @pytest.fixture
@@ -112,7 +119,7 @@ def test_what_cannot_be_carried_over_is_refused_before_anything_is_written(
         run(wrong)
     assert not job_folder(yesterday.output).exists()
     run(yesterday)
-    with pytest.raises(InputError, match="itself"):
+    with pytest.raises(InputError, match="both --out and --previous"):
         run(replace(yesterday, previous=yesterday.output))
 
 
@@ -177,6 +184,25 @@ def test_a_job_that_is_not_done_or_damaged_is_refused(paper_job, commit_part) ->
         earlier_job(Path(job.storage.place))
 
 
+@pytest.mark.parametrize("is_merged", [True, False])
+def test_a_submitted_job_without_missing_rows_keeps_its_figures(
+    done_job: Job, jobs: Jobs, monkeypatch, *, is_merged: bool
+) -> None:
+    monkeypatch.setattr(type(jobs.bundles), "fetch", lambda *_: Path("unused"))
+    before = finish_job(done_job)
+    if not is_merged:
+        done_job.storage.delete(RECEIPT_FILE)
+    receipt = label_submitted(jobs, "job")
+    assert (receipt.run.images, receipt.run) == (5, before.run)
+    assert not is_merged or receipt == before
+
+
+def test_a_job_that_is_not_on_this_machine_is_left_to_workers(done_job: Job, jobs: Jobs, monkeypatch) -> None:
+    monkeypatch.setattr(FolderStorage, "on_disk", lambda *_: None)
+    with pytest.raises(JobError, match=r"Expected jobs in a folder of this machine, got .*; start workers"):
+        label_submitted(jobs, "job")
+
+
 @pytest.fixture
 def registry(tmp_path: Path, bundle: Path) -> Registry:
     return shop_registry(tmp_path, bundle)
@@ -212,7 +238,7 @@ def test_an_alias_that_moves_leaves_a_job_that_is_not_done_with_its_version(
     with pytest.raises(JobError, match="shop@1, but shop@champion is shop@2"):
         run(named)
     assert run(replace(named, retry_failed=True))[0].named == first.named
-    with pytest.raises(JobError, match="shop@1, and not of shop@2"):
+    with pytest.raises(JobError, match="shop@1, not shop@2"):
         run(replace(named, model="shop@2"))
     anew, _ = run(replace(named, restart=True))
     assert anew.named is not None

@@ -1,6 +1,7 @@
 """Two small models on drawn photos."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from models.classifier import load
 from models.errors import ImageError, JobError
 from tests.row_results import RowResult, results_table
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
+from tests.variants import falsify
 from worker.catalogue_diff import diff_catalogue, row_labels
 from worker.job.parts import Status
 from worker.request import JobOptions
@@ -139,6 +141,19 @@ def test_photos_that_are_all_gone_are_no_catalogue_without_changes_either(tmp_pa
     for name in ("a.png", "b.png"):
         (tmp_path / name).write_bytes(next((bundle / "golden").glob("*.png")).read_bytes())
     assert diff_catalogue(*asked).rows == 2, "the second call finds the new photos"
+
+
+def test_where_int8_disagrees_on_this_machine_both_float32_models_are_compared(
+    tmp_path: Path, bundle: Path, int8_bundle: Path
+) -> None:
+    false_int8 = shutil.copytree(int8_bundle, tmp_path / "false")
+    falsify(false_int8, "int8")
+    source = tmp_path / "names.txt"
+    source.write_text(f"{next((bundle / 'golden').glob('*.png')).absolute()}\n")
+    steps: set[str] = set()
+    asked = (str(source), tmp_path / "diff", 300, JobOptions(), {}, lambda step, *_: steps.add(step))
+    assert diff_catalogue(false_int8, bundle, *asked).rows == 1
+    assert "Labelling with both models (float32)" in steps
 
 
 @pytest.mark.rest

@@ -1,16 +1,19 @@
 import json
 from io import StringIO
+from pathlib import Path
 
 import pytest
 from rich.console import Console
 
 from models.errors import ImageFault, JobError
 from models.process import Owner
+from models.terminal import Console as TerminalConsole
 from worker.job.job import CANCELLED
 from worker.job.jobs import Jobs
-from worker.queue.console import list_jobs, print_jobs, read_rows, show_job, watch_job
+from worker.queue.console import list_jobs, print_jobs, read_rows, show_job, submit_job, watch_job
 from worker.queue.redis_state import Presence, RedisState
 from worker.queue.settings import QueueSettings
+from worker.request import JobOptions, SubmitRequest
 from worker.results.finish import finish_job
 from worker.results.progress import JobProgress, JobState
 
@@ -49,6 +52,20 @@ def test_a_failed_job_says_why_and_what_to_do_wherever_it_is_looked_at(
     list_jobs(settings, as_json=True)
     (record,) = json.loads(capsys.readouterr().out)
     assert (record["state"], record["reason"]) == ("failed", "A part is damaged.")
+
+
+def test_photos_that_were_not_checked_are_a_warning(
+    settings: QueueSettings, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[tuple[str, str]] = []
+    monkeypatch.setattr(TerminalConsole, "say", lambda _, text, style="": said.append((text, style)))
+    (tmp_path / "list.csv").write_text("image\nfar.jpg\n")
+    (tmp_path / "empty").mkdir()
+    options = JobOptions(image_root=str(tmp_path / "empty"))
+    submit_job(SubmitRequest(tmp_path / "list.csv", bundle, options, name="far"), settings, as_json=False)
+    styles = {style for words, style in said if words.startswith("The photos were not checked: ")}
+    assert styles == {"yellow"}
+    assert any(words.startswith("Watch it with") and not style for words, style in said)
 
 
 LONG = "spring-2026-catalogue-of-the-whole-shop-20261124"

@@ -16,7 +16,6 @@ from models.process import Owner
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import verified_pin
 from tests.row_results import read_part_file
-from tests.variants import falsify
 from worker.job.job import CANCELLED, Job, ModelPin
 from worker.job.jobs import BundleStore, Jobs
 from worker.job.parts import part_key
@@ -30,7 +29,7 @@ from worker.queue.reconciler import Reconciler
 from worker.queue.redis_state import FINISH, RedisState
 from worker.queue.runner import MOST_MERGES, JobResources, LoadedModels, Runner
 from worker.request import JobOptions
-from worker.results.finish import RESULT_FILE
+from worker.results.finish import RESULT_FILE, finishing
 from worker.results.progress import JobState, ProgressReader
 
 from .recorder import NewJob, waiting
@@ -94,16 +93,27 @@ def test_without_further_chunks_the_last_task_queues_the_merging(
     assert waiting(client) == [FINISH]
 
 
-def test_a_machine_whose_golden_samples_disagree_labels_nothing_and_says_so(
-    runner: Runner, new_job: NewJob, int8_bundle: Path, jobs: Jobs, state: RedisState
+def test_a_machine_whose_golden_samples_disagree_says_so_and_leaves_the_job_to_others(
+    runner: Runner,
+    app: HangtagCelery,
+    pauses: list[float],
+    new_job: NewJob,
+    int8_bundle: Path,
+    state: RedisState,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     job = new_job(model=int8_bundle)
-    falsify(jobs.bundles.fetch(job.model.digest), "int8")
-    runner.label_chunk("job", 0)
+    with monkeypatch.context() as here:
+        here.setattr("models.golden._agrees", lambda *_: False)
+        runner.label_chunk("job", 0)
     assert parts(job) == []
     (trouble,) = state.trouble("job").values()
     assert "model.int8.onnx (int8)" in trouble
     assert "--variant float32" in trouble
+    other = Runner(app, finishing, pauses.append)
+    other.label_chunk("job", 0)
+    assert parts(job) == ["000000.r0.arrow"]
+    other.resources.close()
 
 
 def test_a_chunk_that_came_twice_is_done_and_counted_once_and_ends_the_setbacks(

@@ -12,10 +12,11 @@ from models.classifier import load
 from models.errors import InputError, JobError
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from worker.job.jobs import Jobs, check_name
+from worker.label import label
 from worker.labelling.earlier_results import PREVIOUS_FILE
 from worker.queue.settings import TIME_LIMIT_S
 from worker.queue.submit import CHUNK_ROWS, chunk_rows, new_name, submit
-from worker.request import JobOptions, Priority, SubmitRequest
+from worker.request import JobOptions, LabelRequest, Priority, SubmitRequest
 
 ROWS = 600
 
@@ -49,6 +50,20 @@ def test_a_job_is_written_with_its_model_once(request_of: SubmitRequest, jobs: J
     assert load(jobs.bundles.fetch(digest)).digest == load(bundle).digest == digest
     newer = submit(changed(request, headers=["Authorization: NEW"]), jobs)
     assert (newer.job, "keeps its first --header" in "".join(newer.words)) == (submitted.job, True)
+
+
+@pytest.mark.parametrize(
+    ("options", "option"),
+    [(JobOptions(allow_hosts=["photos.internal"]), "--allow-host"), (JobOptions(headers=["Cookie"]), "--header")],
+)
+def test_a_mistyped_option_is_told_before_models_are_loaded(
+    request_of: SubmitRequest, jobs: Jobs, tmp_path: Path, options: JobOptions, option: str
+) -> None:
+    wrong = replace(request_of, model=tmp_path / "none", options=options)
+    with pytest.raises(InputError, match=option):
+        submit(wrong, jobs)
+    with pytest.raises(InputError, match=option):
+        label(LabelRequest(wrong.source, wrong.model, options, output=tmp_path / "labels.csv"), lambda *_: None)
 
 
 def list_photos(request: SubmitRequest, cells: list[str]) -> SubmitRequest:
@@ -108,6 +123,13 @@ def test_another_variant_is_another_job(request_of: SubmitRequest, jobs: Jobs, i
     assert not submit(changed(request_of, variant="int8"), jobs).new
     with pytest.raises(JobError, match="--variant was int8, is float32"):
         submit(changed(request_of, variant="float32"), jobs)
+
+
+def test_models_that_share_a_decoding_do_not_make_chunks_smaller(
+    request_of: SubmitRequest, jobs: Jobs, bundle: Path, unsure_bundle: Path
+) -> None:
+    both = replace(changed(request_of, timeout_s=20.0), model={"category": bundle, "colour": unsure_bundle})
+    assert submit(both, jobs).job.spec.chunk_rows == chunk_rows(20.0)
 
 
 def test_a_catalogue_from_the_web(request_of: SubmitRequest, jobs: Jobs) -> None:

@@ -61,7 +61,9 @@ def test_one_picture_under_many_rows_goes_to_review_as_one_question(answered_job
     )
     assert job.storage.read(REVIEW_FILE).decode().count("repeated") == 8
     assert PICTURE not in {row.sha256 for row in audit_sample(job, 20)}
-    assert read_end_reviews(job) == dict.fromkeys(range(6, 14), ReviewReason.REPEATED)
+    ended = read_end_reviews(job)
+    assert ended.rows.tolist() == list(range(6, 14))
+    assert ended.reasons_of(4, 4).to_pylist() == [None, None, ReviewReason.REPEATED, ReviewReason.REPEATED]
 
 
 @pytest.mark.parametrize(("share", "known"), [(0.5, True), (0.1, False)])
@@ -175,4 +177,4 @@ def test_a_few_rows_tell_nothing_of_a_mix(answered_job) -> None:
 def test_without_a_receipt_no_row_went_to_review_at_the_end(answered_job, tmp_path: Path) -> None:
     job = placeholder_job(answered_job)
     assert finished_receipt(job) is None
-    assert read_end_reviews(job) == {}
+    assert read_end_reviews(job).reasons_of(0, 2).to_pylist() == [None, None]

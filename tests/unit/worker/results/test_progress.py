@@ -54,6 +54,13 @@ def test_the_rate_is_of_the_last_minute_or_since_the_first_chunk_was_begun(paper
     assert ProgressReader(job).read().rate == pytest.approx(4 / 60, rel=0.01)
 
 
+def test_a_job_from_a_machine_whose_clock_is_ahead_is_running(paper_job, commit_part) -> None:
+    job = begun(paper_job(5), -30.0)
+    commit_part(job, 0, 1)
+    progress = ProgressReader(job).read()
+    assert (progress.state, progress.rate) == (JobState.RUNNING, 4.0)
+
+
 def test_a_job_without_a_part_in_the_last_minute_waits_and_a_cancelled_one_keeps_what_is_done(
     paper_job, commit_part
 ) -> None:
