@@ -11,6 +11,8 @@ def test_messages(tmp_path: Path) -> None:
     (tmp_path / "token").write_text("short")
     (tmp_path / "file").touch()
     (tmp_path / "labels.parquet.job").mkdir()
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        free = closed.getsockname()[1]
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         runs = {
@@ -22,7 +24,12 @@ def test_messages(tmp_path: Path) -> None:
             "a model that is not there": ("--model", tmp_path / "bundle"),
             "a model with a name": ("--model", "category=shop@champion"),
             "a host without a port": ("--allow-host", "photos.internal"),
-            "corrections that cannot be written": ("--corrections", tmp_path / "file" / "corrections.csv"),
+            "corrections that cannot be written": (
+                "--port",
+                free,
+                "--corrections",
+                tmp_path / "file" / "corrections.csv",
+            ),
             "a port that is taken": ("--port", port, "--corrections", tmp_path / "corrections.csv"),
         }
         outputs = {title: run_hangtag("web", *words).stderr for title, words in runs.items()}
