@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from operator import lt
-from typing import Annotated, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -282,14 +282,14 @@ class LabelShift:
         """The estimate. None with fewer than 30 rows, or if no proof row was labelled without review."""
         if self.rows < _LEAST_PHOTOS or not self._sure.any():
             return None
-        weights, shares = self._weights(self._rows, self._answers)
-        precision = self._precisions(self._rows, weights)[self._first]
+        whole = self._rows[None]
+        weights, (shares,) = self._weights(whole, self._answers[None])
+        precision = self._precisions(whole, weights)[0, self._first]
         random = np.random.default_rng(0)
-        chances, answers = self._rows / self._rows.sum(), self._answers / self.rows
-        curves = np.empty((_BOOTSTRAPS, self._bins + 1))
-        for curve in curves:
-            rows = random.multinomial(self._effective_rows, chances)
-            curve[:] = self._precisions(rows, self._weights(rows, random.multinomial(self.rows, answers), shares)[0])
+        sizes, chances = (self._effective_rows, self.rows), (whole[0] / whole.sum(), self._answers / self.rows)
+        draws = [tuple(map(random.multinomial, sizes, chances)) for _ in range(_BOOTSTRAPS)]
+        rows, answers = map(np.array, zip(*draws, strict=True))
+        curves = self._precisions(rows, self._weights(rows, answers, shares)[0])
         low, high = np.quantile(curves[:, self._first], (_LOW, 1 - _LOW))
         holds = np.flatnonzero(np.quantile(curves[:, self._first :], _LOW_RAISED, axis=0) >= promise) + self._first
         raised = float(self._edges[holds[0] - 1]) if holds[0] < self._bins else _NEVER
@@ -298,7 +298,7 @@ class LabelShift:
             low=float(low),
             high=float(high),
             shares=self._named(shares),
-            proof_shares=self._named(self._class_shares(self._rows)),
+            proof_shares=self._named(self._class_shares(whole)[0]),
             raised=raised if low < promise else None,
         )
 
@@ -306,37 +306,47 @@ class LabelShift:
         return dict(zip(self.labels, shares.tolist(), strict=True))
 
     def _class_shares(self, rows: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
-        return np.asarray(np.bincount(self._true, rows, minlength=self._classes) / rows.sum())
+        return np.asarray(_sums(rows, self._true, self._classes) / rows.sum(axis=1, keepdims=True))
 
     def _weights(
         self, rows: npt.NDArray[np.intp], answers: npt.NDArray[np.intp], start: npt.NDArray[np.float64] | None = None
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """The weight of a proof row of each class, and each class's share of the catalogue.
+        """The weight of a proof row of each class, and each class's share of the catalogue: ``(draws, classes)``.
 
-        Pseudo-counts in the proportions of the proof photos keep the shares of a small catalogue stable.
+        ``rows``: ``(draws, proof rows)``; ``answers``: ``(draws, cells)``. Pseudo-counts in the proportions of the
+        proof photos keep the shares of a small catalogue stable.
         """
         before = self._class_shares(rows)
         true, cell = np.divmod(self._pairs, self._cells)
-        counts = np.bincount(self._pair, rows, minlength=len(self._pairs))
-        chance = counts / np.bincount(true, counts, minlength=self._classes)[true].clip(min=1)
-        shares = before if start is None else np.where(before > 0, start.clip(min=1e-9), 0.0)
+        counts = _sums(rows, self._pair, len(self._pairs))
+        chance = counts / _sums(counts, true, self._classes)[:, true].clip(min=1)
+        shares = before.copy() if start is None else np.where(before > 0, start.clip(min=1e-9), 0.0)
+        moving = np.arange(len(rows))
         for _ in range(_STEPS if start is None else _STEPS // 5):
-            joint = shares[true] * chance
-            of_cell = np.bincount(cell, joint, minlength=self._cells)
-            likely = joint * np.divide(answers, of_cell, out=np.zeros(self._cells), where=of_cell > 0)[cell]
-            updated = np.bincount(true, likely, minlength=self._classes) + self._classes * before
-            updated /= updated.sum()
-            done = np.abs(updated - shares).max() < _CLOSE
-            shares = updated
-            if done:
+            joint = shares[moving][:, true] * chance[moving]
+            of_cell = _sums(joint, cell, self._cells)
+            ratio = np.divide(answers[moving], of_cell, out=np.zeros_like(of_cell), where=of_cell > 0)
+            updated = _sums(joint * ratio[:, cell], true, self._classes) + self._classes * before[moving]
+            updated /= updated.sum(axis=1, keepdims=True)
+            moves = np.abs(updated - shares[moving]).max(axis=1) >= _CLOSE
+            shares[moving] = updated
+            moving = moving[moves]
+            if not len(moving):
                 break
         return np.divide(shares, before, out=np.zeros_like(shares), where=before > 0), shares
 
     def _precisions(self, rows: npt.NDArray[np.intp], weights: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-        weighted = np.where(self._sure, rows * weights[self._true], 0.0)
+        weighted = np.where(self._sure, rows * weights[:, self._true], 0.0)
         of_all, right = (
-            np.bincount(self._bin, each, minlength=self._bins + 1)[::-1].cumsum()[::-1]
+            _sums(each, self._bin, self._bins + 1)[:, ::-1].cumsum(axis=1)[:, ::-1]
             for each in (weighted, weighted * (self._true == self._guess))
         )
         precisions: npt.NDArray[np.float64] = np.divide(right, of_all, out=np.ones_like(right), where=of_all > 0)
         return precisions
+
+
+def _sums(values: npt.NDArray[Any], index: npt.NDArray[np.intp], size: int) -> npt.NDArray[np.float64]:
+    """Sums of values ``(draws, n)`` with the same index ``(n,)``: ``(draws, size)``."""
+    places = index + size * np.arange(len(values))[:, None]
+    sums = np.bincount(places.ravel(), values.ravel(), minlength=size * len(values))
+    return np.asarray(sums, np.float64).reshape(len(values), size)
