@@ -208,7 +208,7 @@ class PhotoLocator:
         return cell if not names or self._is_there(cell) else next(filter(self._is_there, names), cell)
 
     def hint(self, cell: str) -> str:
-        """Advice for a path without a file. Empty for a path with a file, or a usual path."""
+        """Advice for an unusual path at which no file exists. Empty for other paths."""
         path = self._path(cell)
         host = _HOST.match(cell)
         is_odd = _WINDOWS_PATH.match(cell) or host or path.suffix.lower() not in IMAGE_SUFFIXES

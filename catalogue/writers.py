@@ -283,7 +283,7 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
 
 
 def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iterator[str]:
-    """Records as CSV (RFC 4180), but with a line feed after each, as Unix tools expect.
+    """Records as CSV (RFC 4180), but each ends with a line feed, as Unix tools expect.
 
     Before Python 3.13, the csv module does not quote a lone carriage return.
     """

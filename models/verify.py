@@ -255,7 +255,7 @@ def _show(verification: Verification, console: Console) -> None:
         return
     _say(console, _MARKS[True], f"{verification.path} is sound on this machine.")
     console.say(f"SHA-256 {verification.digest}")
-    console.say("Compare this SHA-256 with the SHA-256 that the export printed. A match proves the manifest.", "dim")
+    console.say("If the export printed the same SHA-256, the manifest is unchanged.", "dim")
 
 
 def _say(console: Console, mark: str, text: str) -> None:

@@ -37,7 +37,7 @@ class PrecisionTarget(StrictModel):
         rows: number of independent rows behind each class's threshold. Photos of one picture or product count as about
             one.
         nodes: node above the classes in a tree of labels → threshold for the sum of its classes' probabilities. A node
-            without a threshold is never a label. The lowest node whose threshold a row reaches is the label.
+            without a threshold is never a label. A row's label is the lowest node whose threshold the row reaches.
         level_coverage: expected share of all rows that are labelled at each level, classes first.
     """
 

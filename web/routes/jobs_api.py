@@ -102,7 +102,8 @@ def _body() -> dict[str, Any]:
 async def submit(request: Request, state: State) -> JSONResponse:
     """Label a catalogue: a file or a folder on the server, a URL, or an uploaded file.
 
-    Workers label the catalogue. Without Redis, this machine does. --data lists the folders that the server may read.
+    Workers label the catalogue; without Redis, this machine labels it. --data lists the folders that the server may
+    read.
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json":
