@@ -84,7 +84,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
-    """The same catalogue, with a check of each cell when it is read.
+    """The same catalogue, but reading a cell also checks the cell.
 
     The image column is checked only if it also identifies products. Raises InputError.
     """

@@ -435,7 +435,7 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """:func:`_transform` with a cache for the last profiles of usual size."""
+    """:func:`_transform`, with a cache for recent profiles of usual size."""
     if len(profile) > MOST_PROFILE_BYTES:
         return _transform(profile, mode)
     kept = _kept_transform(hashlib.sha256(profile).digest(), mode)

@@ -178,7 +178,7 @@ def _metadata(bundle: Bundle, variant: str, file: str, model: Classifier | EdgeM
     is_edge = file == bundle.manifest.variants[variant].edge
     if isinstance(model, EdgeModel) != is_edge:
         expected = "whole photos" if is_edge else "squares of pixels"
-        msg = f"Expected a model that takes {expected}, got a model that does not; export the bundle again."
+        msg = f"Expected a model that takes {expected}, got another kind of model; export the bundle again."
         raise BundleError(msg)
     bundle.check_metadata(model.metadata, variant, file)
     return "as in the manifest"

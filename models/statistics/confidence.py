@@ -111,7 +111,7 @@ class Calibration(StrictModel):
         return next((target for target in self.targets if target.precision == self.precision), None)
 
     def ruling_thresholds(self, classes: int) -> Thresholds:
-        """The default target's thresholds. None for every class without a default target."""
+        """The default target's thresholds. Without a default target, every threshold is None."""
         return self.ruling.thresholds if self.ruling else (None,) * classes
 
 

@@ -112,9 +112,9 @@ def fit_distance(
     The covariances are shrunk towards a multiple of the identity, more with fewer rows. So the covariances can be
     inverted even with fewer rows than features.
 
-    ``features`` are ``(n, D)``, with n at least 1, of photos of known classes; ``labels`` are their class indices
-    ``(n,)``. ``outliers`` are ``(m, D)``, of photos without a product. ``relative``: whether the distance from the mean
-    of all photos is subtracted.
+    ``features (n, D)`` are of photos of known classes, at least one; ``labels (n,)`` are class indices.
+    ``outliers (m, D)`` are of photos without a product. ``relative``: whether the distance from the mean of all photos
+    is subtracted.
     """
     unit = _unit(features if outliers is None else np.concatenate([features, outliers]))
     count, strange = len(features), len(unit) - len(features)

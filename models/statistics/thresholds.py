@@ -1,4 +1,4 @@
-"""Finds a threshold for each class that keeps a target precision, on photos outside the training.
+"""Finds, for each class, the threshold that keeps a target precision, on photos outside the training.
 
 The promise: the labels that reach a target's thresholds are right at least as often as the target says. The promise is
 broken in at most 5% of data sets (MISTRUST). Rows above the out-of-distribution limit go to review. The other rows are
@@ -137,11 +137,11 @@ def precision_targets(
     """Find the thresholds of every target in TARGETS, in that order.
 
     Coverages are of the network's own rows. ``within`` is the expected share of new product photos within the
-    out-of-distribution limit. By default, ``within`` is the share of the network's own rows, which is too high if the
-    limit was set on these rows. All classes share a threshold. A class is refused if its rows above the threshold show
-    a precision below the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class
-    go to review. No promise is made for a single class. A target covers at least as many rows as a stricter target. The
-    nodes of each level of a ``tree`` follow the same rules.
+    out-of-distribution limit. By default, the share is measured on the network's own rows; too high if these rows set
+    the limit. All classes share a threshold. A class is refused if its rows above the threshold show a precision below
+    the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class go to review. No
+    promise is made for a single class. A target covers at least as many rows as a stricter target. The nodes of each
+    level of a ``tree`` follow the same rules.
 
     ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. With
     ``others``, the proof uses all rows together, and assumes that rows of equal confidence are right equally often for

@@ -133,7 +133,7 @@ async def _start_form(state: WebState, form: FormData) -> JobState:
     if len(models) > 1:
         fields["model"] = models
     if not isinstance(file, UploadFile | None) or any(isinstance(value, UploadFile) for value in fields.values()):
-        raise Problem(422, "Expected one file, catalogue, and options as fields; got something else.")
+        raise Problem(422, "Expected one file named catalogue, and options as fields; got something else.")
     new = _checked(fields)  # before any file is stored
     if file is None:
         return await _start_source(state, new)
