@@ -453,7 +453,7 @@ def check_allow_hosts(hosts: Sequence[str]) -> None:
 
 
 def checked_headers(headers: Sequence[str]) -> dict[str, str]:
-    """Parse headers, each ``NAME: VALUE``. Raises InputError, without the values in its message."""
+    """Parse headers, each ``NAME: VALUE``. Raises InputError; the message omits the values."""
     pairs: dict[str, str] = {}
     for header in headers:
         name, colon, value = header.partition(":")
