@@ -2,7 +2,7 @@
 
 Sets of the surest rows are tested in a fixed order, from a small set to all rows, each with an exact binomial test.
 This sequence of tests is called a walk. The walk stops at the first set that fails. The largest set that passed is
-proved, whatever the number of tests (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). A
+proved, for any number of tests (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). A
 search for the largest set that passes (multiple testing) broke the promise in up to 28 of 100 data sets.
 
 Photos of one picture or product form a group. The test assumes that all rows of a group are right, or all are wrong. In
