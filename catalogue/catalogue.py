@@ -89,7 +89,7 @@ class Catalogue:
     Attributes:
         source: an absolute path, or a URL without user, password, query and fragment.
         image_root: the start of relative paths: an absolute path, or a URL without a slash at its end.
-        left_out: extension → number of skipped files with this extension. Complete after all batches are read.
+        left_out: extension → number of skipped files with this extension. Complete after reading.
         image_suffix: suffix for paths without an image extension.
         column_words: a sentence with the name of the image column. Empty if a person chose the column.
         remarks: remarks on the catalogue, for people. Complete after all batches are read.

@@ -162,7 +162,7 @@ async def _add_unpacked(fetch: Fetch, gzip: Gzip, chunk: bytes) -> None:
 def _redirect(target: Target, location: str) -> Redirect:
     there = parse_url(urljoin(target.text, location.strip()))
     if there.scheme is Scheme.S3 or (target.scheme is Scheme.HTTPS and there.scheme is Scheme.HTTP):
-        msg = f"Expected {target.text[:200]} to redirect to https, it leads to {there.text[:200]}; use another URL."
+        msg = f"Expected {target.text[:200]} to redirect to https, but it leads to {there.text[:200]}; use another URL."
         raise ImageError(msg, ImageFault.REFUSED)
     return Redirect(there)
 

@@ -282,7 +282,7 @@ def _note_failure(fetch: Fetch, host: Host, failure: FailedTry, began: float, no
     fetch.tries += 1
     if failure.silent:
         fetch.note_silence(began, now, host.answered_at)
-    if not (failure.silent and fetch.is_to_blame):  # a photo that is to blame proves nothing about its host
+    if not (failure.silent and fetch.is_to_blame):  # otherwise the photo, not its host, is the cause
         host.note_failure(failure, began, now)
 
 

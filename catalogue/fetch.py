@@ -22,9 +22,9 @@ _TO_BLAME: Final = 2
 _HTTP_TO_HTTPS: Final = (80, 443)
 _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
-"""Number of consecutive tries without an answer that open the circuit breaker, after some time."""
+"""Fewer consecutive tries without an answer do not open the circuit breaker."""
 _FIRST_TRIAL_SHARE: Final = 0.1
-"""Share of the rest after which a host that has sent photos is first tried again."""
+"""A host that has sent photos is first tried again after this share of its rest."""
 _LONGEST: Final = 30
 """The longest rest of a host, as a multiple of the first rest."""
 
@@ -262,7 +262,7 @@ class Host:
 
     @asynccontextmanager
     async def turn(self, url: str, *, first: bool) -> AsyncIterator[bool]:
-        """Wait for a download slot, before other photos if ``first``. Yields whether other downloads from the host run.
+        """Wait for a download slot, ahead of other photos if ``first``. Yields whether the host has other downloads.
 
         Raises ImageError.
         """

@@ -95,12 +95,12 @@ class DownloadLimits:
     total_s: float = 60.0  # seconds for one photo, with tries and pauses, without waiting for a slot
     at_once: int = 64  # parallel downloads, not counting very slow downloads
     tries: int = 4  # tries of one photo
-    room: int = 64 * 1024 * 1024  # bytes of finished photos; with more, no download starts
+    room: int = 64 * 1024 * 1024  # bytes of finished photos above which no download starts
     max_bytes: int = MAX_BYTES  # bytes of one photo
     connect_s: float = 5.0  # seconds for the connection, and as many for the name look-up
     idle_s: float = 10.0  # seconds without a byte
     pause_s: float = 0.5  # seconds before the second try; doubles with each try, with jitter
-    slow_s: float = 1.0  # seconds after which a very slow download no longer counts
+    slow_s: float = 1.0  # seconds after which ``at_once`` ignores a very slow download
     silent_s: float = 4.0  # seconds of silence that open a host's circuit breaker
     rest_s: float = 10.0  # seconds of a host's first rest; doubles with each failed trial
     patience_s: float = 180.0  # seconds of silence after which a host that has sent photos counts as dead
@@ -208,7 +208,7 @@ class PhotoLocator:
         return cell if not names or self._is_there(cell) else next(filter(self._is_there, names), cell)
 
     def hint(self, cell: str) -> str:
-        """Advice for a path without a file. Empty for a path with a file, or a usual path."""
+        """Advice for an unusual path at which no file exists. Empty for other paths."""
         path = self._path(cell)
         host = _HOST.match(cell)
         is_odd = _WINDOWS_PATH.match(cell) or host or path.suffix.lower() not in IMAGE_SUFFIXES

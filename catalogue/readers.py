@@ -171,7 +171,7 @@ def _records(text: TextFile, delimiter: str, remarks: list[str], *, skip: bool) 
         for cells in rows:
             width = width or _named_width(cells, remarks)
             if not cells:
-                blank += width == 1  # Excel's empty cell, but no row at the end of the file
+                blank += width == 1  # an empty line is an empty cell in Excel, unless only empty lines follow
                 continue
             if len(cells) > width and not any(map(str.strip, cells[width:])):
                 del cells[width:]

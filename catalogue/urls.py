@@ -266,7 +266,7 @@ def _with_suffix(cell: str, suffix: str) -> str:
 
 
 def other_spellings(path: str) -> Iterator[str]:
-    """Other spellings to try for a path without a file: without blanks, backslashes or the first slash; in NFC or NFD.
+    """Other spellings, if no file exists at a path: without blanks, backslashes or the first slash; in NFC or NFD.
 
     If the cell may contain several paths, the first path is tried, too.
     """
@@ -453,7 +453,7 @@ def check_allow_hosts(hosts: Sequence[str]) -> None:
 
 
 def checked_headers(headers: Sequence[str]) -> dict[str, str]:
-    """Parse headers, each ``NAME: VALUE``. Raises InputError, without the values in its message."""
+    """Parse headers, each ``NAME: VALUE``. Raises InputError; the message omits the values."""
     pairs: dict[str, str] = {}
     for header in headers:
         name, colon, value = header.partition(":")

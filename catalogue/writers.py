@@ -84,7 +84,7 @@ def _check_writable(folder: Path) -> None:
 
 
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
-    """The same catalogue, with a check of each cell when it is read.
+    """The same catalogue, but reading a cell also checks the cell.
 
     The image column is checked only if it also identifies products. Raises InputError.
     """
@@ -283,7 +283,7 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
 
 
 def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iterator[str]:
-    """Records as CSV (RFC 4180), but with a line feed after each, as Unix tools expect.
+    """Records as CSV (RFC 4180), but each ends with a line feed, as Unix tools expect.
 
     Before Python 3.13, the csv module does not quote a lone carriage return.
     """

@@ -53,7 +53,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Command → its package. A command loads the commands of no other package."""
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
-"""Name → module that a command gets through Typer's context, because its package may not import the module."""
+"""Name → module for a command, through Typer's context. The command's package may not import the module."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
 """Packages whose libraries leave temporary files behind if the process is killed."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})

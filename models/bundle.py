@@ -179,7 +179,7 @@ def bring_bundle(storage: "Storage", here: Path) -> None:
 def bring(files: Iterable[tuple[str, bytes]], here: Path) -> None:
     """Write files into a local folder. The folder appears when it is complete.
 
-    An existing folder is replaced only if it lacks a file.
+    An existing folder is replaced if a file is missing.
     """
     temporary = here.with_name(f".{here.name}.{uuid.uuid4().hex}")
     remains = temporary.with_suffix(".remains")

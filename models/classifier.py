@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import onnxruntime as ort
 
 _EDGE_OUTPUTS: Final = ("label", "confidence", "probabilities", "review")
-"""The outputs of every edge graph. A graph with an unknown limit also has the output ``unknown``."""
+"""The outputs of every edge graph. A graph with an out-of-distribution limit also has the output ``unknown``."""
 _PHOTO_AXES: Final = 3
 _CHANNELS: Final = 3
 _ROUNDING: Final = 1e-6
@@ -39,8 +39,8 @@ class EdgeAnswer:
         label: index of the likeliest class; the first of equally likely classes.
         confidence: the probability of this class.
         probabilities: ``float32 (classes,)``, calibrated.
-        review: whether the confidence is below the class's threshold for the default precision, or the unknown score is
-            above the limit. Without a default precision, every photo goes to review.
+        review: whether the confidence is below the class's threshold for the default precision, or the
+            out-of-distribution score is above the limit. Without a default precision, every photo goes to review.
         unknown: the out-of-distribution score, or None.
     """
 
@@ -61,7 +61,7 @@ class EdgeModel:
 
     Args:
         session: input ``image``, ``uint8 [height, width, 3]``; outputs ``label``, ``confidence``, ``probabilities``,
-            ``review``, and ``unknown`` if the metadata has an unknown limit.
+            ``review``, and ``unknown`` if the metadata has an out-of-distribution limit.
         metadata: the metadata of the ONNX file.
     """
 
@@ -144,7 +144,8 @@ BATCH: Final = 8
 class Classifier:
     """A loaded model.
 
-    The session has an input ``image``, an output ``probabilities``, and with an unknown limit an output ``unknown``.
+    The session has an input ``image``, an output ``probabilities``, and the output ``unknown`` if the model has an
+    out-of-distribution limit.
 
     Attributes:
         rules: the rules that turn scores into labels and reviews.

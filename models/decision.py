@@ -77,8 +77,8 @@ class Prediction:
     """What the model predicts for one photo.
 
     Attributes:
-        label: the likeliest class. With a tree of labels, a class below its threshold is replaced by the lowest node
-            above the class that reaches its own threshold.
+        label: the likeliest class. With a tree of labels and a class below its threshold, the nearest ancestor
+            that reaches its own threshold.
         confidence: the probability of the label; for a node, the sum over the node's classes.
         reason: why a person should check the label; None if the photo needs no review.
         top_k: the likeliest classes with their probabilities, best first.
@@ -266,7 +266,7 @@ def can_promise_text(metadata: "ModelMetadata") -> str:
 
 
 def rule_text(precision: float | None, threshold: float | None, *, all_to_review: bool) -> str:
-    """A sentence that explains which photos are labelled: by a promised precision, a threshold, or not at all.
+    """A sentence that explains which photos are labelled without review, if any.
 
     ``all_to_review``: no class has a threshold.
     """

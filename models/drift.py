@@ -30,23 +30,23 @@ _LEAST_PHOTOS: Final = 30
 _LEAST_EXPECTED: Final = 5.0
 """The smallest expected count of a bin: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
 _Z: Final = 3.0902
-"""The normal quantile of 0.999. In a thousand jobs without drift, an index exceeds its limit about once."""
+"""The normal quantile of 0.999. Without drift, an index exceeds its limit in about one of a thousand jobs."""
 _SMOOTHING: Final = 0.5
 
 
 def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index is large, and larger than chance explains. False with fewer than 30 rows."""
+    """Whether an index is large, and exceeds its :func:`chance_limit`. False with fewer than 30 rows."""
     return psi(counts, reference) > _LARGE and differs(counts, reference)
 
 
 def differs(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index, large or small, is larger than chance explains. False with fewer than 30 rows."""
+    """Whether an index exceeds its :func:`chance_limit`. False with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) >= _LEAST_PHOTOS and psi(counts, reference) > chance_limit(len(counts), n, m)
 
 
 def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether chance alone may give a large index. True with fewer than 30 rows."""
+    """Whether chance alone may cause a large index. True with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) < _LEAST_PHOTOS or _LARGE < chance_limit(len(counts), n, m) < math.inf
 
@@ -69,7 +69,7 @@ def _shares(counts: Sequence[int]) -> list[float]:
 
 
 def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
-    """The population stability index that chance alone exceeds once in a thousand times.
+    """The population stability index that chance alone exceeds with a probability of 0.001.
 
     Without a change the index is distributed like (1/n + 1/m) · χ², with one degree of freedom less than bins (Yurdakul
     and Naranjo, as above). The quantile of χ² is from Wilson and Hilferty, "The distribution of chi-square" (1931).
@@ -102,7 +102,7 @@ BINS: Final = 20
 
 
 class ProofRows(StrictModel):
-    """Numbers of proof photos within the unknown limit, by true class, predicted class and confidence.
+    """Numbers of proof photos within the out-of-distribution limit, by true class, predicted class and confidence.
 
     Attributes:
         labels: class names. ``rows`` contains indices of this list.
@@ -135,7 +135,7 @@ class ReferenceAnswers(StrictModel):
     Attributes:
         confidence_histogram: number of photos in each of 20 bins of equal width, by confidence from 0 to 1.
         by_label: likeliest class → number of photos.
-        outliers: number of photos without a product that were used to test the unknown score. None for a catalogue.
+        outliers: number of photos without a product that tested the out-of-distribution score. None for a catalogue.
     """
 
     confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS, strict=False)]
@@ -222,10 +222,10 @@ class ExpectedPrecision:
     """The expected precision of the labels of a catalogue, and its 90% interval.
 
     Attributes:
-        shares: class → estimated share of the catalogue's rows within the unknown limit.
-        proof_shares: class → share of the proof rows within the unknown limit.
-        raised: the lowest confidence that keeps the promise, if the thresholds may break the promise; above 1 if no
-            confidence does.
+        shares: class → estimated share of the catalogue's rows within the out-of-distribution limit.
+        proof_shares: class → share of the proof rows within the out-of-distribution limit.
+        raised: if the thresholds may break the promise, the lowest confidence that keeps the promise. Above 1 without
+            such a confidence.
     """
 
     precision: float
@@ -274,7 +274,7 @@ class LabelShift:
         return int(self._answers.sum())
 
     def add(self, guesses: npt.NDArray[np.intp], confidences: npt.NDArray[np.float32]) -> None:
-        """Count rows within the unknown limit. ``labels`` are indices of the likeliest classes."""
+        """Count rows within the out-of-distribution limit. ``guesses`` are indices of the likeliest classes."""
         bins = np.searchsorted(self._edges, confidences, side="right")
         self._answers += np.bincount(self._cell(guesses, bins), minlength=self._cells)
 

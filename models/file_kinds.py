@@ -85,7 +85,7 @@ def other_kind(data: bytes) -> str | None:
 
 
 def to_save(kind: str) -> str:
-    """The format of a picture that another program can save as a photo, and advice."""
+    """The format of a picture that Hangtag does not read, and advice to convert the picture."""
     return f"It is {kind}; save it as JPEG, PNG or WebP."
 
 

@@ -15,7 +15,7 @@ from models.taxonomy import Taxonomy
 AUTO: Final = "auto"
 """Selects the default variant."""
 FLOAT32: Final = "float32"
-"""The variant that agrees with Keras, in each bundle."""
+"""The variant that every bundle has. Agrees with Keras."""
 INT8: Final = "int8"
 METADATA_KEY: Final = "hangtag"
 """The key in ONNX ``metadata_props`` for a :class:`ModelMetadata` as JSON."""
@@ -92,7 +92,7 @@ class Variant(Calibration):
 class Measured(StrictModel):
     """The main accuracy of a run's report.
 
-    Measured on the test photos or the out-of-fold photos (the larger number), or else on the validation photos.
+    Measured on the test photos or the out-of-fold photos (the larger set), or else on the validation photos.
     """
 
     accuracy: Probability

@@ -44,7 +44,7 @@ RegistryOption = Annotated[
 def takes(**records: type) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
     """Make the fields of dataclasses the options of a command. The command gets each record under its name.
 
-    In the help, the options of a keyword-only record have the record's place. The options of other records are last.
+    The help lists a keyword-only record's options at the record's position, and other records' options last.
     """
 
     def decorate(command: Callable[..., Answer]) -> Callable[..., Answer]:

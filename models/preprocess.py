@@ -43,7 +43,7 @@ Pixels = npt.NDArray[np.uint8]
 VERSION: Final = "1"
 """Increased whenever :func:`preprocess` gives other pixels for the same bytes."""
 _READABLE_VERSION: Final = "2"
-"""Increased whenever more or fewer photos can be read, because the trainer caches which photos can be read."""
+"""Increased whenever the set of readable photos changes, because the trainer caches this set."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
@@ -62,7 +62,7 @@ _COEFFICIENT_BYTES: Final = 2
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _COMPARED_PIXELS: Final = 12_500_000
-"""The largest size, in pixels, at which a JPEG without an end marker is decoded to compare ``_TAILS``."""
+"""The largest JPEG, in pixels, that is decoded with all ``_TAILS`` if its end marker is missing."""
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
@@ -93,8 +93,7 @@ class PreprocessSpec(BaseModel):
         size: side S of the square, in pixels.
         fit: how the photo fills the square; ``pad`` pads with white.
         decode: ``dct`` is faster if photos are much larger than S.
-        dct_floor: a JPEG scaled in the DCT domain has at least this many times the width and height of the resized
-        photo.
+        dct_floor: a JPEG scaled in the DCT domain is at least this many times as wide and high as the resized photo.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -280,8 +279,8 @@ def orientation_of(image: Image.Image) -> int:
 def preprocess_image(image: Image.Image, spec: PreprocessSpec) -> Pixels:
     """Turn a Pillow image of any mode into pixels ``uint8 (S, S, 3)``, RGB.
 
-    The orientation tag and the colour profile are applied. The photo is decoded in full, so the pixels differ slightly
-    from a JPEG scaled in the DCT domain. Raises ImageError.
+    The orientation tag and the colour profile are applied. The photo is decoded in full; a JPEG scaled in the DCT
+    domain has slightly different pixels. Raises ImageError.
     """
     with _only_image_errors():
         return _squared(*_upright_and_ready(image), spec)
@@ -349,7 +348,7 @@ def _check_pixels(image: Image.Image) -> None:
 
 
 def _check_tiles(image: Image.Image) -> None:
-    """Refuse a TIFF with too large tiles. Each tile is decoded whole, and may be larger than the photo."""
+    """Refuse a TIFF whose tiles are too large. Each tile is decoded whole, and may be larger than the photo."""
     tags = getattr(image, "tag_v2", {})
     width, height = (int(tags.get(tag, 1)) for tag in _TILE_TAGS)
     if width * height > MAX_PIXELS:
@@ -396,7 +395,7 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 
 def _ready(image: Image.Image) -> Image.Image:
     key = image.info.get("transparency")
-    if isinstance(key, tuple) and max(key) > 255:  # noqa: PLR2004 - 16 bits: Pillow keeps the first 8 of the pixels
+    if isinstance(key, tuple) and max(key) > 255:  # noqa: PLR2004 - 16 bits, but Pillow reduces the pixels to 8
         image = image.copy()
         image.info["transparency"] = tuple(part >> 8 for part in key)
     if image.mode == "La":
@@ -436,7 +435,7 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """:func:`_transform` with a cache for the last profiles of usual size."""
+    """:func:`_transform`, with a cache for recent profiles of usual size."""
     if len(profile) > MOST_PROFILE_BYTES:
         return _transform(profile, mode)
     kept = _kept_transform(hashlib.sha256(profile).digest(), mode)

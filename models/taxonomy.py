@@ -158,7 +158,7 @@ class Taxonomy:
         return np.asarray((node >= 0) & (node == self.above[truths, level - 1]))
 
     def distances(self, guesses: npt.NDArray[np.integer], truths: npt.NDArray[np.integer]) -> Levels:
-        """Number of edges from each true class up to the first node above the guess; 0 for a right guess.
+        """Number of edges from each true class up to its lowest common ancestor with the guess; 0 for a right guess.
 
         An extra root connects all trees.
         """
@@ -173,7 +173,7 @@ class Taxonomy:
     def limited_to(self, classes: Sequence[str], renamed: Mapping[str, str] = NOTHING) -> "Taxonomy | None":
         """The same tree for other classes, after renaming (old name → new name). None if no class has a parent.
 
-        Classes outside the tree are at the top. Branches without classes are removed, and nodes above all classes, too.
+        Classes outside the tree are at the top. Branches without classes, and nodes above all classes, are removed.
         """
         if renamed:
             before = tuple(dict.fromkeys(renamed.get(label, label) for label in self.classes))

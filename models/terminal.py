@@ -50,8 +50,8 @@ def print_table(table: Table, console: Console, *, spare: Sequence[str] = (), st
     """Print a table without cropping cells, also on a narrow terminal.
 
     Text is folded, except in right-aligned columns (figures) and ``no_wrap`` columns. A table that is still too wide
-    runs over the terminal's edge. Empty ``spare`` columns are left out. If there is no room, the first ``spare``
-    columns are left out.
+    runs over the terminal's edge. Empty ``spare`` columns are left out, and other ``spare`` columns one by one, from
+    the first, until the table fits.
     """
     for column in table.columns:
         column.overflow = "fold"
@@ -84,7 +84,7 @@ class RateColumn(ProgressColumn):
     """The rate since the start of the work.
 
     The task's field ``unit``, such as ``images/s``, is the unit of the rate; without a unit, no rate is shown. The
-    field ``earlier`` is the amount of work before the start.
+    field ``earlier`` is the amount of work done before the start.
     """
 
     def render(self, task: Task) -> Text:

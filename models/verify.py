@@ -178,7 +178,7 @@ def _metadata(bundle: Bundle, variant: str, file: str, model: Classifier | EdgeM
     is_edge = file == bundle.manifest.variants[variant].edge
     if isinstance(model, EdgeModel) != is_edge:
         expected = "whole photos" if is_edge else "squares of pixels"
-        msg = f"Expected a model that takes {expected}, got a model that does not; export the bundle again."
+        msg = f"Expected a model that takes {expected}, got another kind of model; export the bundle again."
         raise BundleError(msg)
     bundle.check_metadata(model.metadata, variant, file)
     return "as in the manifest"
@@ -255,7 +255,7 @@ def _show(verification: Verification, console: Console) -> None:
         return
     _say(console, _MARKS[True], f"{verification.path} is sound on this machine.")
     console.say(f"SHA-256 {verification.digest}")
-    console.say("Compare this SHA-256 with the SHA-256 that the export printed. A match proves the manifest.", "dim")
+    console.say("If the export printed the same SHA-256, the manifest is unchanged.", "dim")
 
 
 def _say(console: Console, mark: str, text: str) -> None:

@@ -130,7 +130,7 @@ async def healthz() -> Health:
 async def readyz(state: State) -> Ready:
     """Answer whether the folder of jobs is readable and a model is ready. The first request loads the model.
 
-    Without --model, a server is also ready if its registry does not contain exactly one model.
+    Without --model, a server whose registry has no model, or several models, is also ready.
     """
     await asyncio.to_thread(state.jobs.queued.names)
     pool = state.classifier

@@ -37,7 +37,7 @@ _REFUSED_LOOKS: Final = 10
 
 
 class NoModelError(InputError):
-    """No model is set, and the registry does not contain exactly one model."""
+    """No model is set, and the registry has no model or several models."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class ClassifierPool:
     Attributes:
         model: the current model, or None before the first model is loaded.
         trouble: why the newest model cannot be loaded, while the previous model answers.
-        absent: whether no model is set and the registry does not contain exactly one model.
+        absent: whether no model is set and the registry has no model or several models.
     """
 
     def __init__(
@@ -261,7 +261,7 @@ class ClassifierPool:
                 self._metrics.photos.labels(answer["status"], answer.get("error", "")).inc()
 
     def _blame(self, batch: Sequence[_WaitingPhoto], status: int, model: str) -> None:
-        """Requeue the photos of a dead process. A photo fails if it was alone in a second process that died."""
+        """Requeue the photos of a dead process. A photo fails if a second process died with only this photo."""
         self._metrics.deaths.inc()
         log_event("process_died", logging.WARNING, status=status, photos=len(batch))
         for one in batch:
@@ -341,7 +341,7 @@ class ClassifierPool:
         """The name of the current model: the name in the settings, or the champion of the registry's only model.
 
         Raises:
-            NoModelError: the settings have no model, and the registry does not contain exactly one.
+            NoModelError: the settings have no model, and the registry has none or several.
         """
         if self._named:
             return self._named

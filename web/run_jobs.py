@@ -266,7 +266,7 @@ class JobRunner:
 
     def _check_local(self) -> None:
         if self._jobs.queued.storage("any").on_disk("") is None:
-            msg = f"Expected --redis with jobs in {self._jobs.queued.place}; start hangtag web with it."
+            msg = f"Expected --redis with jobs in {self._jobs.queued.place}; start hangtag web with --redis."
             raise InputError(msg)
 
     def _label(self, job: WebJob) -> None:

@@ -98,7 +98,7 @@ class Connection(H11Protocol):
         self._look()
 
     def pause_writing(self) -> None:
-        """See asyncio. The client has not read much of the answer yet."""
+        """See asyncio. Much of the answer waits for the client."""
         super().pause_writing()
         self._look()
 

@@ -34,8 +34,8 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
 
     Args:
         settings: the server's settings.
-        path: a page to open in this machine's browser. If the default port is in use and the settings have no port, a
-            server with a path uses a free port.
+        path: a page to open in this machine's browser. Without a port in the settings, a server with a path uses a free
+            port if the default port is in use.
     """
     _check_extra()
     from models.bundle import read_manifest

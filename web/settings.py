@@ -20,7 +20,7 @@ _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a token i
 
 @dataclass(frozen=True, kw_only=True)
 class ReviewSettings:
-    """The options of both commands."""
+    """The options that ``hangtag web`` and ``hangtag review`` share."""
 
     port: Annotated[
         int | None,

@@ -204,7 +204,7 @@ class Event(StrictModel):
 
     Attributes:
         number: position in the history, from 1.
-        by: ``user@host``, after the person's name for a change on the web page.
+        by: ``user@host``. For a change on the web page: ``name (user@host)``.
         why: the reason, from a person or a retraining cycle.
         numbers: the figures behind the event, for people and scripts.
         cycle: the retraining cycle that caused the event. None for a person's change.
@@ -269,8 +269,8 @@ class History:
     ) -> Event | None:
         """Append an event. Other processes may write at the same time. Returns None if nothing changes.
 
-        ``change`` returns the new state, or raises. Called again if another writer was faster. ``forced`` allows
-        overruling a gate's refusal. ``by`` is the name of the person who requests the change.
+        ``change`` returns the new state, or raises; it is called again if another writer was faster. ``forced``
+        overrules a gate's refusal. ``by`` is the name of the person who requests the change.
         """
         account = f"{_user()}@{socket.gethostname()}"
         while True:

@@ -5,8 +5,7 @@
     <registry>/<name>/claims/000004.json  the bundle that version 4 is reserved for
     <registry>/<name>/history/000007.json an event; the history decides which versions exist
 
-A version exists after the history lists it, which happens when its bundle is complete. Any number of processes may
-write.
+A version exists once its bundle is complete and the history lists the version. Any number of processes may write.
 """
 
 import json

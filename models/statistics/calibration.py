@@ -29,7 +29,7 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int
     wrong. So half the square of the temperature's logarithm is added to the sum over the rows. With a handful of rows,
     this prior keeps the temperature near 1. A hundred rows outweigh the prior.
 
-    ``logits`` ``(n, classes)`` are of rows outside the network's training; ``labels`` are class indices ``(n,)``.
+    ``logits (n, classes)`` are of rows outside the network's training; ``labels (n,)`` are class indices.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp

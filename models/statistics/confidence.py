@@ -37,7 +37,7 @@ class PrecisionTarget(StrictModel):
         rows: number of independent rows behind each class's threshold. Photos of one picture or product count as about
             one.
         nodes: node above the classes in a tree of labels → threshold for the sum of its classes' probabilities. A node
-            without a threshold is never a label. The lowest node whose threshold a row reaches is the label.
+            without a threshold is never a label. A row's label is the lowest node whose threshold the row reaches.
         level_coverage: expected share of all rows that are labelled at each level, classes first.
     """
 
@@ -111,7 +111,7 @@ class Calibration(StrictModel):
         return next((target for target in self.targets if target.precision == self.precision), None)
 
     def ruling_thresholds(self, classes: int) -> Thresholds:
-        """The default target's thresholds. None for every class without a default target."""
+        """The default target's thresholds. Without a default target, every threshold is None."""
         return self.ruling.thresholds if self.ruling else (None,) * classes
 
 

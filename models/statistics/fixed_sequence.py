@@ -2,8 +2,8 @@
 
 Sets of the surest rows are tested in a fixed order, from a small set to all rows, each with an exact binomial test.
 This sequence of tests is called a walk. The walk stops at the first set that fails. The largest set that passed is
-proved, however many tests are planned (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052).
-A search for the largest set that passes (multiple testing) broke the promise in up to 28 of 100 data sets.
+proved, for any number of tests (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). A
+search for the largest set that passes (multiple testing) broke the promise in up to 28 of 100 data sets.
 
 Photos of one picture or product form a group. The test assumes that all rows of a group are right, or all are wrong. In
 this worst case, a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey Sampling",
@@ -11,7 +11,7 @@ this worst case, a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 
 
 A walk begins at the set that would most likely pass if each row were right as often as its confidence says. The choice
 of this set uses only confidences, never labels, and so does not weaken the proof. (Only the temperature, one number,
-was fitted to labels.) Wrong confidences cost coverage, never the promise.
+was fitted to labels.) Wrong confidences lower the coverage, but never break the promise.
 
 A target may use the set that a stricter target has proved. This breaks the target's promise only if the stricter walk
 has passed a set whose precision is below the target. Larger sets with a precision below the target pass less often than
@@ -36,9 +36,7 @@ OWN_MISTRUST: Final = 0.3
 _STEPS: Final = 20
 """Each tested set is larger than the previous set by about 1/20 of all rows."""
 _WRONG_LABELS: Final = 0.25
-"""Errors added to the expected errors in the choice of a walk's first set, as a share of the allowed errors.
-
-With this margin, a single wrong label does not end the walk.
+"""For the choice of a walk's first set: a margin above the expected errors, as a share of the allowed errors.
 """
 _REFUSALS: Final = 0.001
 """Probability that a walk refuses a class whose precision reaches the target."""
@@ -126,7 +124,7 @@ def _power(rows: Rows, precision: float, mistrust: float, expected: Rows) -> Row
 
 
 def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
-    """The probability of this ``share`` of right rows or more, if each row is right with probability ``precision``.
+    """The probability that at least a ``share`` of the rows is right, if each is right with probability ``precision``.
 
     The upper tail of the binomial distribution, extended to fractional ``rows``.
     """

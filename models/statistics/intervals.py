@@ -100,7 +100,7 @@ class Paired:
     """The accuracy of challenger and champion on the same photos. Points are hundredths.
 
     Attributes:
-        won, lost: number of photos that only the challenger (only the champion) labels right.
+        won, lost: numbers of photos that only the challenger, or only the champion, labels right.
         points: accuracy of the challenger minus accuracy of the champion.
         smallest_points: the smallest difference that the test detects in four of five cases.
     """

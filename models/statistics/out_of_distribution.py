@@ -112,9 +112,9 @@ def fit_distance(
     The covariances are shrunk towards a multiple of the identity, more with fewer rows. So the covariances can be
     inverted even with fewer rows than features.
 
-    ``features`` are ``(n, D)``, with n at least 1, of photos of known classes; ``labels`` are their class indices
-    ``(n,)``. ``outliers`` are ``(m, D)``, of photos without a product. ``relative``: whether the distance from the mean
-    of all photos is subtracted.
+    ``features (n, D)`` are of photos of known classes, at least one; ``labels (n,)`` are class indices.
+    ``outliers (m, D)`` are of photos without a product. ``relative``: whether the distance from the mean of all photos
+    is subtracted.
     """
     unit = _unit(features if outliers is None else np.concatenate([features, outliers]))
     count, strange = len(features), len(unit) - len(features)
@@ -173,8 +173,8 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
     """The limit that the score of a new product photo does not exceed with probability ``kept`` or more.
 
     The limit is the ``ceil((n + 1) kept)``-th smallest of n scores, the quantile of conformal prediction (Vovk et al.,
-    2005). With too few scores (for 0.95: fewer than 19), the limit is the largest score, without this guarantee. The
-    scores, at least one, are of product photos outside the training of the network and the score.
+    2005). With too few scores (for 0.95: fewer than 19), the limit is the largest score, without this guarantee. At
+    least one score is needed, of product photos on which neither network nor score was trained.
     """
     return float(np.sort(scores)[_rank(len(scores), kept) - 1])
 

@@ -1,23 +1,23 @@
-"""Finds a threshold for each class that keeps a target precision, on photos outside the training.
+"""Finds, for each class, the threshold that keeps a target precision, on photos outside the training.
 
 The promise: the labels that reach a target's thresholds are right at least as often as the target says. The promise is
-broken in at most 5% of data sets (MISTRUST). Rows beyond the unknown limit go to review. The other rows are sorted by
-confidence. The largest set of the surest rows that passes an exact test gives the threshold; see
+broken in at most 5% of data sets (MISTRUST). Rows above the out-of-distribution limit go to review. The other rows are
+sorted by confidence. The largest set of the surest rows that passes an exact test gives the threshold; see
 :mod:`models.statistics.fixed_sequence` for the proof.
 
-Classes may be leaves of a tree. If a row's class is below its threshold, the row is labelled with the lowest node above
-the class that reaches its threshold. Levels are proved in order, from the classes up. A level is tested on the rows
-within the unknown limit that no lower level labels, sorted by the probability of the node above their likeliest class.
-A row is right if that node is above its true class. Half of the error probability of 5% is spent on the classes. The
-levels above the classes share the other half equally. By Bonferroni's inequality, a level breaks its promise in at most
-5% of data sets. If every level keeps its promise, all labels together keep the promise.
+Classes may be leaves of a tree. If a row's class is below its threshold, the row's label is the nearest ancestor of
+the class that reaches the ancestor's threshold. Levels are proved in order, from the classes up. A level is tested on
+the rows that no lower level labels (within the out-of-distribution limit), sorted by the probability of the node above
+their likeliest class. A row is right if that node is above its true class. Half of the error probability of 5% is spent
+on the classes. The levels above the classes share the other half equally. By Bonferroni's inequality, a level breaks
+its promise in at most 5% of data sets. If every level keeps its promise, all labels together keep the promise.
 
 The labels of the lower level decide which rows the next level tests. This dependence does not raise the error
 probability, for the following reason. With fixed confidences, a walk on the lower level ends because the labelled rows
 were right often enough and the next rows were not. The first fact is independent of all other rows. The second fact can
-only lower the probability that the next level passes, because rows that are wrong on the lower level are not more often
+only lower the next level's probability of passing, because rows that are wrong on the lower level are not more often
 right on the next level (Harris's inequality, 1960). Rows of a refused class are the exception: such rows passed the
-lower level, and are tested again on the next level. The refusal makes these rows even less likely to be right.
+lower level, and are tested again on the next level. The refusal makes these rows less likely to be right.
 
 ``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure broken promises and coverage.
 """
@@ -53,7 +53,7 @@ class HeldOutLogits:
     Attributes:
         logits: class logits, ``float32 (n, classes)``.
         labels: class indices ``(n,)``.
-        known: whether the unknown score is within the limit, ``bool (n,)``.
+        known: whether the out-of-distribution score is within the limit, ``bool (n,)``.
         groups: a number below n for each row, ``(n,)``. Photos of one picture or product have the same number.
     """
 
@@ -81,8 +81,8 @@ class HeldOutRows:
     Attributes:
         probabilities: calibrated, ``float32 (n, classes)``.
         labels: class indices ``(n,)``.
-        known: whether the row's unknown score is within the limit, ``bool (n,)``. Rows above the limit always go to
-            review, and count only for coverage.
+        known: whether the out-of-distribution score is within the limit, ``bool (n,)``. Rows above the limit always go
+            to review, and count only for coverage.
         groups: a number below n for each row, ``(n,)``. Photos of one picture or product have the same number.
     """
 
@@ -136,12 +136,12 @@ def precision_targets(
 ) -> tuple[PrecisionTarget, ...]:
     """Find the thresholds of every target in TARGETS, in that order.
 
-    Coverages are of the network's own rows. ``within`` is the expected share of new product photos within the unknown
-    limit. By default, ``within`` is the share of the network's own rows, which is too high if the limit was set on
-    these rows. All classes share a threshold. A class is refused if its rows above the threshold show a precision below
+    Coverages are of the network's own rows. ``within`` is the expected share of new product photos within the
+    out-of-distribution limit. By default, the share is measured on the network's own rows; too high if these rows set
+    the limit. All classes share a threshold. A class is refused if its rows above the threshold show a precision below
     the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class go to review. No
-    promise is made for a single class. A target covers at least as much as a stricter target. The nodes of each level
-    of a ``tree`` follow the same rules.
+    promise is made for a single class. A target covers at least as many rows as a stricter target. The nodes of each
+    level of a ``tree`` follow the same rules.
 
     ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. With
     ``others``, the proof uses all rows together, and assumes that rows of equal confidence are right equally often for
@@ -167,7 +167,7 @@ def precision_targets(
 
 
 def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
-    """The groups of all ``parts``, with different numbers in different parts."""
+    """The groups of all ``parts``, renumbered so that no two parts share a number."""
     first = np.cumsum([0, *(len(part.groups) for part in parts)])
     return np.concatenate([part.groups + start for part, start in zip(parts, first[:-1], strict=True)])
 
@@ -178,9 +178,9 @@ def _reach(target: PrecisionTarget) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Pool:
-    """The rows of all networks within the unknown limits.
+    """All networks' rows within the out-of-distribution limits.
 
-    ``own``: whether a row is of the network itself; None if all rows are.
+    ``own``: whether the network itself predicted a row; None if it predicted all rows.
     """
 
     rows: HeldOutRows
@@ -267,7 +267,8 @@ def _with_nodes(
 def automatic(probabilities: npt.NDArray[np.float32], known: Chosen, thresholds: Thresholds) -> Chosen:
     """Whether each row is labelled without review, ``bool (n,)``.
 
-    ``probabilities`` are calibrated, ``float32 (n, classes)``. ``known``: the unknown score is within its limit.
+    ``probabilities`` are calibrated, ``float32 (n, classes)``. ``known``: the out-of-distribution score is within its
+    limit.
     """
     limits = np.array([np.inf if limit is None else limit for limit in thresholds])
     guesses = probabilities.argmax(axis=1)

@@ -101,7 +101,7 @@ class Review:
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def take(self, reviewer: str, tab: str, choice: Choice, most: int, *, fresh: bool) -> list[int]:
-        """The next photos for a tab. ``fresh``: the tab shows no photo."""
+        """The next photos for a tab. ``fresh``: whether the tab shows no photo yet."""
         self._read_again()
         if fresh:
             self.queue.release(tab)
@@ -275,7 +275,7 @@ class Reviews:
         return self.store.of_question(job.name)
 
     def answered(self, job: Job) -> AnsweredPhotos:
-        """The photos with an answer in the same store."""
+        """The photos with an answer in :meth:`store_of`."""
         return self._answered.setdefault(job.name, AnsweredPhotos(self.store_of(job)))
 
     def find(self, id: str) -> WebJob:

@@ -19,7 +19,7 @@ from worker.job.receipt import JobReceipt
 from worker.results.end_review import read_end_reviews
 
 _DIGITS: Final = 16
-"""Number of hexadecimal digits of a SHA-256 that identify a photo, as a number of 64 bits."""
+"""Number of hexadecimal digits of a SHA-256 (64 bits) that identify a photo."""
 _NOT_IN_DOUBT: Final = 0
 Photos = npt.NDArray[np.uint64]
 

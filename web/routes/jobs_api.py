@@ -102,7 +102,8 @@ def _body() -> dict[str, Any]:
 async def submit(request: Request, state: State) -> JSONResponse:
     """Label a catalogue: a file or a folder on the server, a URL, or an uploaded file.
 
-    Workers label the catalogue. Without Redis, this machine does. --data lists the folders that the server may read.
+    Workers label the catalogue; without Redis, this machine labels it. --data lists the folders that the server may
+    read.
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json":
@@ -132,7 +133,7 @@ async def _start_form(state: WebState, form: FormData) -> JobState:
     if len(models) > 1:
         fields["model"] = models
     if not isinstance(file, UploadFile | None) or any(isinstance(value, UploadFile) for value in fields.values()):
-        raise Problem(422, "Expected one file, catalogue, and options as fields; got something else.")
+        raise Problem(422, "Expected one file named catalogue, and options as fields; got something else.")
     new = _checked(fields)  # before any file is stored
     if file is None:
         return await _start_source(state, new)

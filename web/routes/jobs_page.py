@@ -91,7 +91,7 @@ def _models(state: WebState) -> dict[str, str]:
 
 
 class PreviewForm(BaseModel):
-    """The fields of the form for a new job that a preview needs."""
+    """The fields that a preview needs from the form for a new job."""
 
     source: Annotated[str, StringConstraints(strip_whitespace=True, max_length=8000)] = ""
     image_column: Annotated[str, Field(max_length=1000)] = ""

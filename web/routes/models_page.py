@@ -149,7 +149,7 @@ def report(state: State, name: str, which: str) -> Response:
 
 @router.get("/models/{name}/{which}/classes.csv")
 def classes(state: State, name: str, which: str) -> Response:
-    """The figures of each class, as plain text, for a link in the stored report, which cannot download files."""
+    """The figures of each class, as plain text, because the stored report that links here cannot download files."""
     return Response(_kept(state, name, which, "classes.csv"), media_type="text/plain; charset=utf-8")
 
 
