@@ -58,7 +58,7 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``say`` prints a sentence, in a style if given. ``processes``: pool for labelling; some processes are forks of this
+    ``say`` prints a sentence (and may get a style). ``processes``: pool for labelling; some processes are forks of this
     process, with loaded models. ``drawing``: pool for the page's pictures. The receipt is also written to
     ``<output>.job/receipt.json``.
     """

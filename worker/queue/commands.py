@@ -55,12 +55,12 @@ def submit_command(
     source: SourceArgument,
     job: Annotated[
         str | None,
-        typer.Option(help="Name of the job. Default: the name of the source, with the time.", show_default=False),
+        typer.Option(help="Name of the job. Default: the source's name and the time.", show_default=False),
     ] = None,
     priority: Annotated[Priority, typer.Option(help="Workers take chunks of urgent jobs first.")] = Priority.NORMAL,
     previous: Annotated[
         str | None,
-        typer.Option(metavar="JOB", help="An earlier job. Its photos keep their answers."),
+        typer.Option(metavar="JOB", help="An earlier job. Its photos keep their labels."),
     ] = None,
     as_json: JsonOption = False,
     *,
@@ -151,7 +151,7 @@ def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
 
 @JOBS.command("cancel")
 def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
-    """Stop a job within seconds. What is done is kept for hangtag jobs resume.
+    """Stop a job within seconds. Finished rows are kept for hangtag jobs resume.
 
     Examples:
       hangtag jobs cancel spring-2026

@@ -40,7 +40,7 @@ MOST_MERGES: Final = 5
 _LASTING: Final = frozenset(
     {None, errno.EACCES, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM}
 )
-"""Numbers of system errors that remain after a pause. None: Arrow's errors about damaged files."""
+"""``errno`` of errors that a retry does not mend. None: Arrow's errors about damaged files."""
 _LONGEST_REASON: Final = 2000
 BEGIN_S: Final = 10.0
 """Seconds in which a task may begin further chunks; then it is another job's turn."""

@@ -33,7 +33,7 @@ _LONGEST_STEM: Final = 32
 """Longest name before the time in a default job name; a table of jobs fits 80 columns."""
 NOT_CHECKED: Final = "The photos were not checked"
 _HELD_BYTES: Final = 256 * 1024 * 1024
-"""Most bytes of rows that are searched for the first photo."""
+"""Maximum bytes of rows to search for the first photo."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def submit(
             raise JobError(msg)
         job, words = earlier, [rows.column_words]
         if (options.headers or []) != (earlier.spec.options.headers or []):
-            words += ["The job keeps its first --header; pass another --job to send this one."]
+            words += ["The job keeps its first --header; pass another --job to send the new header."]
     sentences = tuple(filter(None, (*(one.source.words for one in models), *words, *rows.remarks)))
     return Submitted(name, job, earlier is None, tuple(models), sentences)
 

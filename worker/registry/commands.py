@@ -20,7 +20,7 @@ VersionArgument = Annotated[
 
 
 MODELS: Final = typer.Typer(
-    help="Models by name and version, and which is the champion. Without a command: a table.\n\nExamples:\n\n"
+    help="Publish, promote, list and delete models. Without a command: a table.\n\nExamples:\n\n"
     "  hangtag models\n\n  hangtag models publish bundles/shop --name shop --promote\n\n"
     "  hangtag models rollback shop --why 'boots are wrong'",
     invoke_without_command=True,
@@ -64,7 +64,7 @@ def publish_command(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="The bundle's run; the files that a retraining needs are kept.",
+            help="The bundle's training run. Copies the files that a retraining needs.",
         ),
     ] = None,
     why: WhyOption = "published by hand",

@@ -90,12 +90,12 @@ def _confidence_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> 
         sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (actual, reference)
     )
     if f"{here:.2f}" != f"{there:.2f}":
-        return f"its confidence is {here:.2f} on average, and was {there:.2f}"
+        return f"the mean confidence is {here:.2f}, and was {there:.2f}"
     shares = [[count / answers.photos for count in answers.confidence_histogram] for answers in (actual, reference)]
     number, (share, before) = max(enumerate(zip(*shares, strict=True)), key=lambda one: abs(one[1][0] - one[1][1]))
     edges = f"{number / BINS:.2f} and {(number + 1) / BINS:.2f}"
     return (
-        f"its confidence is still {here:.2f} on average, but {share:.0%} of confidences are between {edges} "
+        f"the mean confidence is still {here:.2f}, but {share:.0%} of confidences are between {edges} "
         f"(before: {before:.0%})"
     )
 
@@ -106,7 +106,7 @@ def _label_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
 
     names = sorted(actual.by_label.keys() | reference.by_label.keys())
     name = max(names, key=lambda name: abs(share(actual, name) - share(reference, name)))
-    return f"{share(actual, name):.0%} of them are {name}, and {share(reference, name):.0%} were"
+    return f"the share of {name} is {share(actual, name):.0%}, and was {share(reference, name):.0%}"
 
 
 def drifted_jobs(

@@ -37,7 +37,7 @@ from worker.results.products import ProductStore, disagreement_to_review, produc
 from worker.results.tally import Tally
 
 _IMPORT_COLUMNS: Final = ("was", "reviewer", "at")
-"""Columns of reviewers in an import of corrections."""
+"""Columns of an imported file of corrections."""
 _LONGEST_CELL: Final = 2000
 _T = TypeVar("_T")
 
