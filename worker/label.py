@@ -1,7 +1,7 @@
 """Labels a catalogue on this machine, or continues an earlier run.
 
 ``python -P -m worker.label JOBS NAME`` labels a submitted job without a queue; ``python -P -m worker.label RESULT``
-labels the missing rows of a result of ``hangtag label``.
+labels missing rows of a result.
 """
 
 import fcntl

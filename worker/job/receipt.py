@@ -158,7 +158,7 @@ class ClassMix(_Record):
                 f"For this mix of classes, {interval} of the labels should be right; {self.promised:.0%} is promised."
             )
         cause = (
-            f"The mix of classes is unlike that of the training photos: {name} is about {share:.0%} of the rows, not "
+            f"The training photos had another mix of classes: {name} is about {share:.0%} of the rows, not "
             f"{before:.0%}. With the model's thresholds, only {self.low:.1%} to {self.high:.1%} of the labels may be "
             f"right; {self.promised:.0%} is promised."
         )

@@ -232,7 +232,7 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """Earlier tries at a chunk that were killed or still run: their number, and the rows that they were decoding."""
+    """Other tries at a chunk, killed or still running: their number, and the rows that they were decoding."""
 
     deaths: int
     rows: frozenset[int]

@@ -207,9 +207,9 @@ def worker_command(
 ) -> None:
     """Label submitted jobs, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
 
-    SIGTERM: chunks in hand are finished within HANGTAG_GRACE_S (10) seconds, or handed back. Ctrl-C: chunks in
-    hand are finished. With --queue train, a worker only runs retraining cycles of its CONFIGs, one at a time; the next
-    worker continues a cycle that was stopped.
+    After SIGTERM, the worker finishes its chunks within HANGTAG_GRACE_S (10) seconds, or returns them to the queue.
+    After Ctrl-C, the worker finishes its chunks. With --queue train, a worker only runs retraining cycles of its
+    CONFIGs, one at a time; the next worker continues a cycle that was stopped.
 
     Examples:
 

@@ -82,7 +82,7 @@ def extra_chunks(
 class Runner:
     """The queue's two tasks: label chunks, and finish a job. The first task connects and loads models.
 
-    After a failure, a task waits by ``pause``, a function of seconds: other machines take the work.
+    After a failure, a task calls ``pause`` with a number of seconds. Meanwhile, other machines do the work.
     """
 
     def __init__(self, app: HangtagCelery, finishing: Finishing, pause: Callable[[float], None] = time.sleep) -> None:

@@ -30,7 +30,7 @@ _TRIES: Final = 2
 _START_S: Final = 1.0
 """Cost of a photo whose decoding hangs: number of tries, and seconds to start each process."""
 _LONGEST_STEM: Final = 32
-"""Longest name before the time in a default job name; a table of jobs fits 80 columns."""
+"""Maximum characters of the source's name in a default job name. So a table of jobs fits 80 columns."""
 NOT_CHECKED: Final = "The photos were not checked"
 _HELD_BYTES: Final = 256 * 1024 * 1024
 """Maximum bytes of rows to search for the first photo."""

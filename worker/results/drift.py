@@ -1,7 +1,7 @@
 """Drift: compares a model's answers on a job's photos with its answers on its proof photos.
 
-The population stability index (PSI) compares labels and confidences, of distinct photos and of all rows. Failed rows do
-not count. Proof photos are the labelled photos that set the model's thresholds.
+The population stability index (PSI) compares labels and confidences, once for distinct photos and once for all rows.
+Failed rows do not count. Proof photos are the labelled photos that set the model's thresholds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +26,8 @@ def measure_drift(
 ) -> Drift | None:
     """Compare a job's answers with the answers on the proof photos; None if one side has no photos.
 
-    ``actual``: answers on distinct photos. ``rows``: answers on all rows, which are scaled to the number of photos,
-    since rows of one photo are not independent.
+    ``actual``: answers on distinct photos. ``rows``: answers on all rows. These counts are scaled to the number of
+    photos, since rows of one photo are not independent.
     """
     if not actual.photos or not reference.photos:
         return None
