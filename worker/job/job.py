@@ -89,7 +89,7 @@ class Question(_Record):
 class JobSpec(_Record):
     """The contents of ``job.json``.
 
-    Workers with another ``preprocess_version`` refuse the job. ``confined``: photos on disk are read only under
+    Workers with another ``preprocess_version`` refuse the job. ``confined``: photos on disk must be under
     ``image_root`` (queued jobs). ``needs_root``: workers must have the folder ``image_root``. ``left_out``: extension →
     number of skipped files. ``delimiter``: separator in the job's CSV files.
     """

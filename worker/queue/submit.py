@@ -177,7 +177,7 @@ def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, questions: It
 def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1) -> int:
     """Rows per chunk, so that a chunk meets its task's time limit even if every photo times out.
 
-    ``decodings``: models with the same preprocessing share one decoding of a photo.
+    ``decodings``: number of decodings of each photo (models with the same preprocessing share one).
     """
     limits = DownloadLimits()
     decode_s = decodings * (_TRIES * timeout_s + _START_S)

@@ -59,7 +59,7 @@ def _say(text: str) -> None:
 @MODELS.command("publish")
 def publish_command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that hangtag export made.")],
-    name: Annotated[str, typer.Option(help="The model's name; a new one begins with version 1.")],
+    name: Annotated[str, typer.Option(help="The model's name; a new name begins with version 1.")],
     run: Annotated[
         Path | None,
         typer.Option(
@@ -68,7 +68,7 @@ def publish_command(
         ),
     ] = None,
     why: WhyOption = "published by hand",
-    promote: Annotated[bool, typer.Option("--promote", help="Make it the champion, too.")] = False,
+    promote: Annotated[bool, typer.Option("--promote", help="Also make the new version the champion.")] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
