@@ -68,7 +68,7 @@ def publish_command(
         ),
     ] = None,
     why: WhyOption = "published by hand",
-    promote: Annotated[bool, typer.Option("--promote", help="Also make the new version the champion.")] = False,
+    promote: Annotated[bool, typer.Option("--promote", help="Also make the version the champion.")] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
