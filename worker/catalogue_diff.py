@@ -34,7 +34,7 @@ SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
-"""Key of the schema metadata that stores a sample's other fields as JSON."""
+"""Schema metadata key: a sample's other fields, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +162,7 @@ class ChangedRow(BaseModel, frozen=True):
 
 
 class CatalogueFigures(BaseModel, frozen=True):
-    """Label differences between two models on ``rows`` rows, without failed rows. ``flows``: most frequent first."""
+    """How two models' labels differ on ``rows`` rows, without failed rows. ``flows``: most frequent first."""
 
     source: str
     rows_in_source: int

@@ -34,7 +34,7 @@ def label_command(
     ] = None,
     previous: Annotated[
         Path | None,
-        typer.Option(help="An earlier result of hangtag label. Its photos keep their answers."),
+        typer.Option(help="An earlier result of hangtag label. Its photos keep their labels."),
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an earlier run's work, and start again.")] = False,
     retry: Annotated[
@@ -47,9 +47,9 @@ def label_command(
 ) -> Path:
     """Label a catalogue: one row in, one row out, in the same order.
 
-    Rows that are not sure enough for the promised precision, or for --threshold, go to review. Without a promise and
-    --threshold, all rows go to review. After a stop or a kill, the same command continues. Exit status 1 if no photo
-    could be labelled.
+    A row goes to review if the model is not sure enough for the promised precision, or for --threshold. Without a
+    promise and --threshold, all rows go to review. After a stop or a kill, the same command continues. Exit status 1 if
+    no photo could be labelled.
 
     Examples:
 

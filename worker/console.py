@@ -36,7 +36,7 @@ def label_with_progress(
     drawing: "ProcessPool | None" = None,
 ) -> None:
     """Label a catalogue with a progress bar on stderr, then print the receipt on stdout."""
-    from worker.label import job_folder, label  # queue commands do not need labelling
+    from worker.label import job_folder, label  # not needed by queue commands
 
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
@@ -127,12 +127,12 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
 
 
 def lead(question: str) -> str:
-    """The start of a line about one of several questions; empty for a job with one model."""
+    """The question's name as the start of a line; empty for a job with one model."""
     return f"{question}: " if question else ""
 
 
 class _Bar:
-    """A progress bar that starts at the first ``show``. ``earlier``: rows done by an earlier run."""
+    """A progress bar. The first ``show`` starts it. ``earlier``: rows done by an earlier run."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -159,7 +159,7 @@ def print_receipt(receipt: JobReceipt, console: Console) -> None:
         console.print(f"[red]{kind}[/red], {escape(where)}: {escape(example.message)}", highlight=False)
     if receipt.left_out:
         kinds = ", ".join(f"{count:,} {ending or 'without ending'}" for ending, count in receipt.left_out.items())
-        console.print(f"Left out, without an image's extension: {escape(kinds)}", style="yellow", highlight=False)
+        console.print(f"Left out (no image extension): {escape(kinds)}", style="yellow", highlight=False)
     _print_work(receipt, console)
     for name, own in questions.items():
         _print_model(own, console, name)

@@ -1,7 +1,7 @@
 """Labels a catalogue on this machine, or continues an earlier run.
 
 ``python -P -m worker.label JOBS NAME`` labels a submitted job without a queue; ``python -P -m worker.label RESULT``
-labels the missing rows of a result of ``hangtag label``.
+labels missing rows of a result.
 """
 
 import fcntl
@@ -58,7 +58,7 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``say`` prints a sentence, in a style if given. ``processes``: pool for labelling; some processes are forks of this
+    ``say`` prints a sentence (and may get a style). ``processes``: pool for labelling; some processes are forks of this
     process, with loaded models. ``drawing``: pool for the page's pictures. The receipt is also written to
     ``<output>.job/receipt.json``.
     """

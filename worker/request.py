@@ -36,7 +36,7 @@ AllowHostOption = Annotated[
     typer.Option(
         "--allow-host",
         metavar="HOST:PORT",
-        help="Allow photos from this host although its address is not public. May be given again.",
+        help="Allow photos from this host although its address is not public. Repeatable.",
     ),
 ]
 
@@ -49,7 +49,7 @@ HeadersOption = Annotated[
         "--header",
         metavar="NAME: VALUE",
         help="Send this header to hosts of photos, such as 'User-Agent: shop/1.0', except after a redirect to another "
-        "host. May be given again.",
+        "host. Repeatable.",
     ),
 ]
 
@@ -119,7 +119,7 @@ class JobOptions:
     registry: RegistryOption = DEFAULT_REGISTRY
 
     def of_question(self, name: str) -> "JobOptions":
-        """A question's options: its name is added to the prefix."""
+        """A question's options: the question's name is added to the prefix."""
         return replace(self, prefix=f"{self.prefix}{name}_") if name else self
 
 

@@ -75,7 +75,7 @@ class ModelPin(_Record):
 
     @property
     def rule(self) -> str:
-        """The rule for labeled rows, as a sentence for people."""
+        """When a row is labeled, as a sentence for people."""
         return rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
 
 
@@ -89,7 +89,7 @@ class Question(_Record):
 class JobSpec(_Record):
     """The contents of ``job.json``.
 
-    Workers with another ``preprocess_version`` refuse the job. ``confined``: photos on disk are read only under
+    Workers with another ``preprocess_version`` refuse the job. ``confined``: photos on disk must be under
     ``image_root`` (queued jobs). ``needs_root``: workers must have the folder ``image_root``. ``left_out``: extension →
     number of skipped files. ``delimiter``: separator in the job's CSV files.
     """
@@ -121,7 +121,7 @@ class JobSpec(_Record):
 
 
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
-"""Errors that a later try may not have; other errors are in the photo's file."""
+"""Errors that a later try may not have. All other errors are faults of the file."""
 _WIDTH: Final = 5
 """Digits in a retry's file name."""
 JOB_FILE: Final = "job.json"
@@ -353,7 +353,7 @@ def open_job(storage: Storage) -> Job | None:
 
 
 def photos_of(job: Job, limits: DownloadLimits | None = None, lookup: "Lookup | None" = None) -> Photos:
-    """Open a job's photos, with its options. ``limits``, ``lookup``: see :func:`open_photos`."""
+    """Open a job's photos with the job's options. ``limits``, ``lookup``: see :func:`open_photos`."""
     spec, per_host = job.spec, job.spec.options.per_host
     if limits is None:
         limits = replace(DownloadLimits(), per_host=per_host, per_bucket=per_host) if per_host else DownloadLimits()

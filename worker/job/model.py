@@ -23,7 +23,7 @@ from worker.request import USUAL_OPTIONS, JobOptions
 
 @dataclass(frozen=True)
 class JobModel:
-    """A question of a job, the source of its model, and the rule for labeled rows."""
+    """A question of a job, and its model. ``rule``: when a row is labeled, as a sentence for people."""
 
     question: Question
     source: ModelReference

@@ -323,7 +323,7 @@ def _in_part(question: str, column: str) -> str:
 
 
 def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
-    """Read a part file. Raises JobError if it is damaged or another job's; deletes another job's file."""
+    """Read a part file. Raises JobError for a damaged file, and for another job's file, which is deleted."""
     data = storage.read(key)
     try:
         table = open_stream(data).read_all()

@@ -116,7 +116,7 @@ class Drift(_Record):
 
 
 class RepeatedPicture(_Record):
-    """A picture that many rows share; all of them went to review. ``row``, ``image``: the first row."""
+    """A picture that many rows share. These rows went to review. ``row``, ``image``: the first row."""
 
     rows: int
     row: int
@@ -124,16 +124,16 @@ class RepeatedPicture(_Record):
 
     @property
     def words(self) -> str:
-        """A sentence such as ``One picture is under 800 rows (first: row 3, hat.jpg). …``."""
+        """A sentence such as ``800 rows show one picture (first: row 3, hat.jpg). …``."""
         where = f"first: row {self.row:,}, {self.image}"
-        return f"One picture is under {self.rows:,} rows ({where}). The review asks for the picture's label only once."
+        return f"{self.rows:,} rows show one picture ({where}). The review asks for the picture's label only once."
 
 
 class ClassMix(_Record):
     """The expected precision of labels, with a 90% interval, for this catalogue's mix of classes.
 
-    ``raised``: rows with less confidence went to review, to hold the promise; above 1: all rows. ``shares``: the class
-    whose share differs most, its share in the catalogue, and its share in the proof photos.
+    ``raised``: rows with less confidence went to review; above 1: all rows. ``shares``: the class whose share differs
+    most, its share in the catalogue, and its share in the proof photos.
     """
 
     promised: float
@@ -158,7 +158,7 @@ class ClassMix(_Record):
                 f"For this mix of classes, {interval} of the labels should be right; {self.promised:.0%} is promised."
             )
         cause = (
-            f"The mix of classes is unlike that of the training photos: {name} is about {share:.0%} of the rows, not "
+            f"The training photos had another mix of classes: {name} is about {share:.0%} of the rows, not "
             f"{before:.0%}. With the model's thresholds, only {self.low:.1%} to {self.high:.1%} of the labels may be "
             f"right; {self.promised:.0%} is promised."
         )
@@ -192,7 +192,7 @@ class Audit(_Record):
 
     @property
     def words(self) -> str:
-        """Text such as ``0.98 promised, 0.985 found (0.96 to 0.996) in 300 rows``."""
+        """Text such as ``0.98 promised, 0.985 measured (0.96 to 0.996) in 300 rows``."""
         promised = "no precision promised" if self.promised is None else f"{precision_text(self.promised)} promised"
         if self.precision is None:
             return f"{promised}; {number_of(self.drawn, 'row')} drawn to check it, none answered yet"
@@ -203,7 +203,7 @@ class Audit(_Record):
             else f"{self.answered:,} of {self.drawn:,} rows"
         )
         disputed = f"; reviewers disagree on {self.disputed:,}" if self.disputed else ""
-        return f"{promised}, {found:g} found ({low:g} to {high:g}) in {rows}{disputed}"
+        return f"{promised}, {found:g} measured ({low:g} to {high:g}) in {rows}{disputed}"
 
 
 class AuditFile(_Record):

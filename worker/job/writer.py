@@ -27,7 +27,7 @@ from worker.request import USUAL_OPTIONS, JobOptions, JobRequest, Priority
 
 CHUNK_ROWS: Final = 128
 CHUNK_BYTES: Final = 32 * 1024 * 1024
-"""Most bytes of a chunk's rows, estimated from the first rows. A labelling process holds a chunk in memory."""
+"""Maximum bytes of a chunk's rows, estimated from the first rows. A labelling process holds a chunk in memory."""
 MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
 """Hard limit for a chunk whose rows are larger than the catalogue's first rows."""
 _FEWEST_ROWS: Final = 16
@@ -44,7 +44,7 @@ _DECISIVE: Final = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS} | 
 _BEGINNING: Final = 400
 """The first characters of a cell are enough to recognize a path."""
 FILE_BYTES: Final = 64 * 1024 * 1024
-"""Target bytes of a file of rows, which is built in memory."""
+"""Target size of a file of rows, in bytes. Files are built in memory."""
 
 
 def create_job(

@@ -54,7 +54,7 @@ _CHANNELS: Final = 3
 def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pixels:
     """Decode a photo that may crash, in its own process: ``uint8 (S, S, 3)``. Raises :class:`ImageError`.
 
-    The photo is the cause if two processes die of the same status (except SIGKILL, which the kernel may send), or if
+    The photo is the cause if two processes die with the same status (except SIGKILL, which the kernel may send), or if
     four processes die.
     """
     deaths: list[int] = []
@@ -206,7 +206,7 @@ class OpenChunk:
 
 
 def is_done(job: Job, chunk: int) -> bool:
-    """Whether a chunk is finished, also by the latest retry if this retry includes the chunk."""
+    """Whether a chunk is finished. The latest retry of a chunk must be finished, too."""
     return job.storage.exists(part_key(chunk, job.retry().lowest_retry(chunk)))
 
 
@@ -214,7 +214,7 @@ def is_done(job: Job, chunk: int) -> bool:
 def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], None]]:
     """Create a file for one try at a chunk; a killed process leaves the file behind.
 
-    Yields a function that writes the number of the row to decode into the file, or clears it (None).
+    Yields a function. It writes a row's number into the file before decoding, or clears the file (None).
     """
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +232,7 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """Earlier tries at a chunk that were killed or still run: their number, and the rows that they were decoding."""
+    """Other tries at a chunk, killed or still running: their number, and the rows that they were decoding."""
 
     deaths: int
     rows: frozenset[int]

@@ -38,7 +38,7 @@ _COLUMNS: Final = tuple(name for name in PART_SCHEMA.names if name not in {"sha2
 _URLS_AT_ONCE: Final = 500
 _MOST_BYTES: Final = 1 << 25
 _ENTRY_BYTES: Final = 512
-"""A process stores its results of 65,000 photos (fewer with many classes), and then clears this store."""
+"""A process clears its stored results after 65,000 photos (fewer with many classes)."""
 _TERM_WORDS: Final = {
     "digest": "the model",
     "variant": "--variant",
@@ -161,7 +161,7 @@ class EarlierResults:
 
 
 def open_earlier_results(job: Job) -> EarlierResults:
-    """A question's reusable results, at first those of the previous job. Only logs errors."""
+    """Open the reusable results of a question's previous job. Logs errors instead of raising them."""
     try:
         if not job.storage.exists(PREVIOUS_FILE):
             return EarlierResults()
@@ -192,7 +192,7 @@ def terms_of(model: ModelPin, options: JobOptions, preprocess_version: str = PRE
 
 
 def check_done(job: Job, name: str) -> None:
-    """Raise JobError if a job for ``--previous`` is not finished."""
+    """Raise JobError if the ``--previous`` job is unfinished."""
     waiting = sum(map(job.rows_in_chunk, job.missing_chunks()))
     if waiting:
         msg = (
@@ -225,7 +225,7 @@ def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") ->
             msg = f"Expected to copy the results of {place} to {folder}, got {error}; make room there."
             raise JobError(msg) from error
         storage.upload(PREVIOUS_FILE, file)
-    return f"Photos that are already in {place} keep their answers ({number_of(photos, 'photo')})."
+    return f"Photos that are already in {place} keep their labels ({number_of(photos, 'photo')})."
 
 
 def _write_results(previous: Job, file: Path, terms: Terms) -> int:

@@ -37,7 +37,7 @@ _AHEAD_S: Final = 15.0
 
 
 Feed = Callable[[bool], int | None]
-"""Returns the next chunk's number, or None if no chunk is ready. ``True``: wait; then None means the end."""
+"""Returns the next chunk's number, or None if no chunk is ready. ``True``: wait; None then means that none remains."""
 
 
 class QuestionModel:
@@ -69,8 +69,8 @@ class Labeller:
     """Labels chunks of one job. The end of its ``with`` block abandons unfinished chunks.
 
     Each photo is fetched and decoded once for all questions. Several chunks are in progress, so that batches are full.
-    ``check`` is called often, and with ``True`` if a photo is missing (a network share may be unmounted). It stops the
-    work by raising an error.
+    ``check`` is called often, and with ``True`` if a photo is missing (a network share may be unmounted). To stop the
+    work, ``check`` raises an error.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Labeller:
     def __exit__(self, *exc: object) -> None:
         chunks, self._open = self._open, {}
         for chunk in chunks.values():
-            chunk.give_up()  # first: later lines may raise, and an open chunk would blame a photo
+            chunk.give_up()  # before lines that may raise: an open chunk would blame a photo
         self._committer.shutdown()
         for commit in self._commits:
             if not commit.exception():

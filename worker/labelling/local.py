@@ -41,7 +41,7 @@ def run_pool(
 
 
 class _Strikes:
-    """Counts process deaths by chunk. A death at another photo starts the chunk's count again."""
+    """Counts process deaths by chunk. A death at another photo resets the chunk's count."""
 
     def __init__(self, job: Job) -> None:
         self._job = job

@@ -2,8 +2,8 @@
 
 The protocol: a process prints ``{"ready": true}``, answers each line of its stdin with a JSON line, and ends when its
 stdin closes. The pool may send a greeting before "ready". ``{"refused": message}`` ends the pool. ``{"more": true}``
-requests another line before the answer; then each answer names its line under ``line``, and a process gets no new line
-for an answer while it has lines left.
+requests another line before the answer. Then each answer names its line under ``line``, and the process gets a new line
+when it has answered all its lines.
 """
 
 import gc
@@ -38,7 +38,7 @@ _PIECE: Final = 65_536
 
 
 class Death(NamedTuple):
-    """A process that died with unanswered ``lines``. ``status``: exit status, or minus the signal. ``log``: its end."""
+    """A process that died with unanswered ``lines``. ``status``: exit status or -signal. ``log``: last lines."""
 
     lines: tuple[str, ...]
     status: int

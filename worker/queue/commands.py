@@ -55,12 +55,12 @@ def submit_command(
     source: SourceArgument,
     job: Annotated[
         str | None,
-        typer.Option(help="Name of the job. Default: the name of the source, with the time.", show_default=False),
+        typer.Option(help="Name of the job. Default: the source's name and the time.", show_default=False),
     ] = None,
     priority: Annotated[Priority, typer.Option(help="Workers take chunks of urgent jobs first.")] = Priority.NORMAL,
     previous: Annotated[
         str | None,
-        typer.Option(metavar="JOB", help="An earlier job. Its photos keep their answers."),
+        typer.Option(metavar="JOB", help="An earlier job. Its photos keep their labels."),
     ] = None,
     as_json: JsonOption = False,
     *,
@@ -151,7 +151,7 @@ def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
 
 @JOBS.command("cancel")
 def cancel_command(job: JobArgument, jobs: JobsOption = None) -> None:
-    """Stop a job within seconds. What is done is kept for hangtag jobs resume.
+    """Stop a job within seconds. Finished rows are kept for hangtag jobs resume.
 
     Examples:
       hangtag jobs cancel spring-2026
@@ -207,9 +207,9 @@ def worker_command(
 ) -> None:
     """Label submitted jobs, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
 
-    SIGTERM: chunks in hand are finished within HANGTAG_GRACE_S (10) seconds, or handed back. Ctrl-C: chunks in
-    hand are finished. With --queue train, a worker only runs retraining cycles of its CONFIGs, one at a time; the next
-    worker continues a cycle that was stopped.
+    After SIGTERM, the worker finishes its chunks within HANGTAG_GRACE_S (10) seconds, or returns them to the queue.
+    After Ctrl-C, the worker finishes its chunks. With --queue train, a worker only runs retraining cycles of its
+    CONFIGs, one at a time; the next worker continues a cycle that was stopped.
 
     Examples:
 

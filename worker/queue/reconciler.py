@@ -25,7 +25,7 @@ AT_ONCE: Final = 16
 """Parallel requests to the storage: at 15 ms each, sequential requests would allow 66 chunks a second."""
 
 TICK_S: Final = 2.0
-"""Most seconds of a tick for reading jobs, and then for queueing chunks. The next tick continues."""
+"""Maximum seconds for reading jobs, and again for queueing chunks. The next tick continues."""
 
 REST_S: Final = 5.0
 EFFORT: Final = 0.05

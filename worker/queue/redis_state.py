@@ -88,7 +88,7 @@ def redis_expected(name: str, error: object) -> str:
     """The error message for an unreachable Redis. ``name``: its URL without the password."""
     text = str(error).rstrip(".")
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        what = "Does its certificate have that name, and is ssl_ca_certs in the URL the file of its CA?"
+        what = "Is the certificate for this host name, and is ssl_ca_certs in the URL its CA's file?"
     else:
         what = "Is Redis running, and are its URL and password right?"
     return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."

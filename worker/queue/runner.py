@@ -40,7 +40,7 @@ MOST_MERGES: Final = 5
 _LASTING: Final = frozenset(
     {None, errno.EACCES, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM}
 )
-"""Numbers of system errors that remain after a pause. None: Arrow's errors about damaged files."""
+"""``errno`` of errors that a retry does not mend. None: Arrow's errors about damaged files."""
 _LONGEST_REASON: Final = 2000
 BEGIN_S: Final = 10.0
 """Seconds in which a task may begin further chunks; then it is another job's turn."""
@@ -82,7 +82,7 @@ def extra_chunks(
 class Runner:
     """The queue's two tasks: label chunks, and finish a job. The first task connects and loads models.
 
-    After a failure, a task waits by ``pause``, a function of seconds: other machines take the work.
+    After a failure, a task calls ``pause`` with a number of seconds. Meanwhile, other machines do the work.
     """
 
     def __init__(self, app: HangtagCelery, finishing: Finishing, pause: Callable[[float], None] = time.sleep) -> None:

@@ -83,7 +83,7 @@ def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
         msg = f"Expected to write the heartbeat file {file}, but the system answered {error}; choose another."
         raise InputError(msg) from error
     warnings.simplefilter("ignore", SecurityWarning)  # warns about root and pickle, but the queue carries only JSON
-    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # warns about a setting that is on purpose
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # warns about an intended setting
     start_logging(as_json=as_json)
     _silence(1)  # hides Celery's text at exit; Hangtag writes log lines
     worker_process_init.connect(_prepare_process, weak=False)

@@ -30,10 +30,10 @@ _TRIES: Final = 2
 _START_S: Final = 1.0
 """Cost of a photo whose decoding hangs: number of tries, and seconds to start each process."""
 _LONGEST_STEM: Final = 32
-"""Longest name before the time in a default job name; a table of jobs fits 80 columns."""
+"""Maximum characters of the source's name in a default job name. So a table of jobs fits 80 columns."""
 NOT_CHECKED: Final = "The photos were not checked"
 _HELD_BYTES: Final = 256 * 1024 * 1024
-"""Most bytes of rows that are searched for the first photo."""
+"""Maximum bytes of rows to search for the first photo."""
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def submit(
             raise JobError(msg)
         job, words = earlier, [rows.column_words]
         if (options.headers or []) != (earlier.spec.options.headers or []):
-            words += ["The job keeps its first --header; pass another --job to send this one."]
+            words += ["The job keeps its first --header; pass another --job to send the new header."]
     sentences = tuple(filter(None, (*(one.source.words for one in models), *words, *rows.remarks)))
     return Submitted(name, job, earlier is None, tuple(models), sentences)
 
@@ -177,7 +177,7 @@ def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, questions: It
 def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1) -> int:
     """Rows per chunk, so that a chunk meets its task's time limit even if every photo times out.
 
-    ``decodings``: models with the same preprocessing share one decoding of a photo.
+    ``decodings``: number of decodings of each photo (models with the same preprocessing share one).
     """
     limits = DownloadLimits()
     decode_s = decodings * (_TRIES * timeout_s + _START_S)

@@ -20,7 +20,7 @@ VersionArgument = Annotated[
 
 
 MODELS: Final = typer.Typer(
-    help="Models by name and version, and which is the champion. Without a command: a table.\n\nExamples:\n\n"
+    help="Publish, promote, list and delete models. Without a command: a table.\n\nExamples:\n\n"
     "  hangtag models\n\n  hangtag models publish bundles/shop --name shop --promote\n\n"
     "  hangtag models rollback shop --why 'boots are wrong'",
     invoke_without_command=True,
@@ -59,16 +59,16 @@ def _say(text: str) -> None:
 @MODELS.command("publish")
 def publish_command(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="A bundle that hangtag export made.")],
-    name: Annotated[str, typer.Option(help="The model's name; a new one begins with version 1.")],
+    name: Annotated[str, typer.Option(help="The model's name; a new name begins with version 1.")],
     run: Annotated[
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="The bundle's run; the files that a retraining needs are kept.",
+            help="The bundle's training run. Copies the files that a retraining needs.",
         ),
     ] = None,
     why: WhyOption = "published by hand",
-    promote: Annotated[bool, typer.Option("--promote", help="Make it the champion, too.")] = False,
+    promote: Annotated[bool, typer.Option("--promote", help="Also make the version the champion.")] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:

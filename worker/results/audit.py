@@ -1,7 +1,7 @@
 """An audit: people check labeled rows drawn at random, to measure the precision on the shop's own catalogue.
 
-The sample has the rows whose numbers have the smallest hashes, salted with the job's id. A larger sample contains every
-smaller sample. Source: "bottom-k" samples, Cohen and Kaplan, "Summarizing data using bottom-k sketches" (PODC 2007).
+The sample has the rows with the smallest hashes of row number and job id. A larger sample contains every smaller
+sample. Source: "bottom-k" samples, Cohen and Kaplan, "Summarizing data using bottom-k sketches" (PODC 2007).
 """
 
 import hashlib

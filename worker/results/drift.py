@@ -1,7 +1,7 @@
 """Drift: compares a model's answers on a job's photos with its answers on its proof photos.
 
-The population stability index (PSI) compares labels and confidences, of distinct photos and of all rows. Failed rows do
-not count. Proof photos are the labelled photos that set the model's thresholds.
+The population stability index (PSI) compares labels and confidences, once for distinct photos and once for all rows.
+Failed rows do not count. Proof photos are the labelled photos that set the model's thresholds.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -26,8 +26,8 @@ def measure_drift(
 ) -> Drift | None:
     """Compare a job's answers with the answers on the proof photos; None if one side has no photos.
 
-    ``actual``: answers on distinct photos. ``rows``: answers on all rows, which are scaled to the number of photos,
-    since rows of one photo are not independent.
+    ``actual``: answers on distinct photos. ``rows``: answers on all rows. These counts are scaled to the number of
+    photos, since rows of one photo are not independent.
     """
     if not actual.photos or not reference.photos:
         return None
@@ -90,12 +90,12 @@ def _confidence_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> 
         sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (actual, reference)
     )
     if f"{here:.2f}" != f"{there:.2f}":
-        return f"its confidence is {here:.2f} on average, and was {there:.2f}"
+        return f"the mean confidence is {here:.2f}, and was {there:.2f}"
     shares = [[count / answers.photos for count in answers.confidence_histogram] for answers in (actual, reference)]
     number, (share, before) = max(enumerate(zip(*shares, strict=True)), key=lambda one: abs(one[1][0] - one[1][1]))
     edges = f"{number / BINS:.2f} and {(number + 1) / BINS:.2f}"
     return (
-        f"its confidence is still {here:.2f} on average, but {share:.0%} of confidences are between {edges} "
+        f"the mean confidence is still {here:.2f}, but {share:.0%} of confidences are between {edges} "
         f"(before: {before:.0%})"
     )
 
@@ -106,7 +106,7 @@ def _label_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
 
     names = sorted(actual.by_label.keys() | reference.by_label.keys())
     name = max(names, key=lambda name: abs(share(actual, name) - share(reference, name)))
-    return f"{share(actual, name):.0%} of them are {name}, and {share(reference, name):.0%} were"
+    return f"the share of {name} is {share(actual, name):.0%}, and was {share(reference, name):.0%}"
 
 
 def drifted_jobs(

@@ -38,7 +38,7 @@ _ABOVE_USUAL: Final = 2
 _MORE_THAN_SIZES: Final = 50
 _ABOVE_MEDIAN: Final = 10
 _QUARTER: Final = 4
-"""No product has 50 sizes. So 50 rows are enough if they are ten times the median, or a quarter of all rows."""
+"""No product has 50 sizes. So 50 rows repeat a picture if they are ten times the median, or a quarter of all rows."""
 _KNOWN: Final = 2
 """A training photo may be twice as frequent in a job as in training."""
 _NO_PRODUCT: Final = frozenset({"-", "0", "n/a", "na", "nan", "none", "null", "unknown"})

@@ -37,7 +37,7 @@ from worker.results.products import ProductStore, disagreement_to_review, produc
 from worker.results.tally import Tally
 
 _IMPORT_COLUMNS: Final = ("was", "reviewer", "at")
-"""Columns of reviewers in an import of corrections."""
+"""Columns of an imported file of corrections."""
 _LONGEST_CELL: Final = 2000
 _T = TypeVar("_T")
 
@@ -82,7 +82,7 @@ class ReviewList:
         sync_file(file)
 
     def _kept(self, first: Sequence[_T]) -> Sequence[_T]:
-        """Drop the photo's place if the image column has the same name."""
+        """Drop the column of photos' paths if the image column has the same name."""
         clash = self._job.spec.options.prefix + THUMBNAIL == self._job.spec.image_column
         return first[:-1] if clash else first
 

@@ -64,7 +64,7 @@ NO_PARENTS: Final[Parents] = MappingProxyType({})
 
 
 class ClassShare(NamedTuple):
-    """A product's votes for a label: sum of probabilities, photos with the label, and labeled photos with it."""
+    """A product's votes for a label: sum of probabilities, photos with the label, and how many are labeled."""
 
     label: str
     probability: float

@@ -140,7 +140,7 @@ def small_photos(
     """Fetch and shrink a job's photos: cell → thumbnail. Leaves out late photos."""
     cell_of: dict[Path, str] = {}
     with scratch_folder(job.storage) as folder:
-        with suppress(OSError):  # a full disk costs thumbnails, not the receipt
+        with suppress(OSError):  # without space for thumbnails, write the receipt without them
             for number, (cell, data) in enumerate(_photo_bytes(job, cells, within_s)):
                 file = folder / str(number)
                 file.write_bytes(data)
@@ -166,8 +166,8 @@ def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iter
 def draw_in_processes(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None) -> dict[Path, PagePhoto]:
     """Draw thumbnails in other processes: file → thumbnail.
 
-    Leaves out photos that cannot be read, crash their process or take too long. After a minute, leaves out all other
-    photos.
+    Leaves out photos that cannot be read, crash their process or take too long. After a minute, leaves out the
+    remaining photos.
     """
     drawn: dict[Path, PagePhoto] = {}
     until = time.monotonic() + _ALL_S

@@ -47,7 +47,7 @@ def test_a_result_that_is_carried_over_is_that_of_a_full_run(yesterday: LabelReq
     nightly = replace(full, output=tmp_path / "nightly.parquet", previous=yesterday.output)
     assert run(full)[1] == []
     (carried,) = run(nightly)[1]
-    assert carried == f"Photos that are already in {job_folder(yesterday.output)} keep their answers (39 photos)."
+    assert carried == f"Photos that are already in {job_folder(yesterday.output)} keep their labels (39 photos)."
     assert pq.read_table(nightly.output).equals(pq.read_table(full.output))
     jobs = [open_job(FolderStorage(job_folder(each.output))) for each in (full, nightly)]
     assert len({job.spec.rows_digest for job in jobs}) == 1

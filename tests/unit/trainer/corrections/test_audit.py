@@ -71,7 +71,7 @@ def test_the_promise_is_measured_on_the_answered_rows(tmp_path: Path, store: Cor
     audit = apply_to_job(labels, store).audit
     assert audit is not None
     assert (audit.asked, audit.answered, audit.right, audit.disputed, audit.promised) == (20, 16, 14, 1, 0.95)
-    assert audit.words == "0.95 promised, 0.875 found (0.617 to 0.984) in 16 of 20 rows; reviewers disagree on 1"
+    assert audit.words == "0.95 promised, 0.875 measured (0.617 to 0.984) in 16 of 20 rows; reviewers disagree on 1"
     receipt = finished_receipt(job)
     assert receipt is not None
     assert receipt.audit == audit

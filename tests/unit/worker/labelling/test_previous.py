@@ -67,7 +67,7 @@ def terms(job: Job) -> dict[str, object]:
 def test_what_an_earlier_job_labelled_is_carried_over(new_job: DoneJob) -> None:
     rows = [labelled(number) for number in range(4)] + [failed(4, ImageFault.UNREADABLE)]
     earlier, job = finish(new_job("earlier"), rows), new_job("job")
-    words = f"Photos that are already in {earlier.storage.place} keep their answers (5 photos)."
+    words = f"Photos that are already in {earlier.storage.place} keep their labels (5 photos)."
     assert carry_over(earlier, job.storage, terms(job)) == words
     assert found(job, *range(6)) == [known_of(row.result, carried=True) for row in rows] + [None]
 

@@ -72,7 +72,7 @@ def test_photos_of_one_class_are_warned_of() -> None:
     random = np.random.default_rng(3)
     drift = measure_drift(drawn(random, 400, (0.9, 0.1, 0, 0, 0)), drawn(random, 300))
     assert drift.warning is not None
-    assert "% of them are boots, and " in drift.warning
+    assert "the share of boots is " in drift.warning
     assert f"PSI {drift.label_psi:.2f}" in drift.warning
     assert "confidence" not in drift.warning
     assert (drift.rows, drift.reference.photos) == (400, 300)
@@ -82,8 +82,8 @@ def test_photos_that_the_model_is_unsure_of_are_warned_of() -> None:
     random = np.random.default_rng(4)
     drift = measure_drift(drawn(random, 400, sure=2.0), drawn(random, 300))
     assert drift.warning is not None
-    assert "its confidence is 0.6" in drift.warning
-    assert "are boots" not in drift.warning
+    assert "the mean confidence is 0.6" in drift.warning
+    assert "boots" not in drift.warning
 
 
 def test_rows_of_one_photo_are_warned_of() -> None:
@@ -97,7 +97,7 @@ def test_rows_of_one_photo_are_warned_of() -> None:
     )
     assert measure_drift(photos, known).warning is None
     drift = measure_drift(photos, known, rows)
-    assert "by rows, 8" in drift.warning
+    assert "by rows, the share of boots is 8" in drift.warning
     assert "boots" in drift.warning
     assert drift.rows == 200
 
@@ -111,7 +111,7 @@ def test_rows_are_compared_though_their_mean_is_that_of_the_photos() -> None:
     bins[10:20] = [0, 0, 0, 0, 1000, 1000, 0, 0, 0, 0]
     rows = ReferenceAnswers(confidence_histogram=tuple(bins), by_label={"boots": 2000})
     assert measure_drift(photos, known).warning is None
-    assert "by rows, its confidence" in measure_drift(photos, known, rows).warning
+    assert "by rows, the mean confidence" in measure_drift(photos, known, rows).warning
 
 
 def test_confidences_of_one_mean_are_told_apart_by_the_bin_that_differs_most() -> None:
@@ -121,7 +121,7 @@ def test_confidences_of_one_mean_are_told_apart_by_the_bin_that_differs_most() -
     known, found = (
         ReferenceAnswers(confidence_histogram=tuple(bins), by_label={"boots": 200}) for bins in (alike, apart)
     )
-    words = "its confidence is still 0.57 on average, but 50% of confidences are between 0.20 and 0.25 (before: 0%)"
+    words = "the mean confidence is still 0.57, but 50% of confidences are between 0.20 and 0.25 (before: 0%)"
     assert f"{words} (PSI" in measure_drift(found, known).warning
 
 

@@ -57,7 +57,7 @@ def test_one_picture_under_many_rows_goes_to_review_as_one_question(answered_job
     assert statuses(job) == [*[labeled] * 6, *[review] * 8, *[labeled] * 6, ("failed", None)]
     assert receipt.review_reasons == {ReviewReason.REPEATED: 8}
     assert receipt.repeated[0].words == (
-        "One picture is under 8 rows (first: row 7, 6.jpg). The review asks for the picture's label only once."
+        "8 rows show one picture (first: row 7, 6.jpg). The review asks for the picture's label only once."
     )
     assert job.storage.read(REVIEW_FILE).decode().count("repeated") == 8
     assert PICTURE not in {row.sha256 for row in audit_sample(job, 20)}
