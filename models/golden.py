@@ -129,7 +129,7 @@ def _agrees(got: Probabilities, expected: Probabilities, variant: str) -> bool:
 
 
 def _differs(bundle: Bundle, sample: GoldenSample, variant: str, file: str, what: str, by: str) -> BundleError:
-    instead = "label with --variant float32, or " if variant == INT8 else ""
+    instead = "pass --variant float32 to hangtag label or submit, or " if variant == INT8 else ""
     return BundleError(
         f"{bundle.path / file} ({variant}), {sample.file} ({sample.kind}): this machine's {what} differ by {by} from "
         f"those in the bundle; {instead}install the pinned versions of Pillow and onnxruntime, or export the bundle "
