@@ -25,7 +25,7 @@ This page compares Hangtag with other programs for the same work. `make bench` m
 _COLUMNS = """\
 - **After the start**: Hangtag's time begins when the job is written. Other programs' time excludes imports; the bare
   loop's time also excludes loading.
-- **Memory**: the highest sum over all processes. Shared pages count once. For `submit`: of worker and Redis.
+- **Memory**: the highest sum over all processes. Shared pages count once. For `submit`: worker plus Redis.
 - **Same labels**: the share of photos with the same label as from `hangtag label`, with int8 or float32.
 - **Bare loop**: decodes like Hangtag, runs the same ONNX file and writes no result. A program can hardly run this file
   faster in ONNX Runtime.
