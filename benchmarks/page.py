@@ -23,13 +23,13 @@ This page compares Hangtag with other programs for the same work. `make bench` m
   runs in its own environment. PyTorch decodes with Pillow, because torchvision on PyPI needs NVIDIA's GPUs.
 """
 _COLUMNS = """\
-- **After the start**: Hangtag's time begins when the job is written. Other programs are timed without imports, the bare
-  loop without imports and loading.
-- **Memory**: the highest sum over all processes. Shared pages count once. For `submit`: worker and Redis.
+- **After the start**: Hangtag's time begins when the job is written. Other programs' time excludes imports; the bare
+  loop's time also excludes loading.
+- **Memory**: the highest sum over all processes. Shared pages count once. For `submit`: worker plus Redis.
 - **Same labels**: the share of photos with the same label as from `hangtag label`, with int8 or float32.
 - **Bare loop**: decodes like Hangtag, runs the same ONNX file and writes no result. A program can hardly run this file
   faster in ONNX Runtime.
-- **Computes in**: on this processor, OpenVINO computes float32 layers in another precision. The row names it.
+- **Computes in**: on this processor, OpenVINO computes float32 layers in another precision, which the row names.
 """
 _LABEL, _QUEUE = "hangtag label", "hangtag submit, workers waiting"
 _GOALS = {
@@ -122,7 +122,7 @@ def _compared(part: Mapping[str, Any], name: str = "") -> list[str]:
                 "": "{name}",
                 "images/s, whole command": _range("images_per_s"),
                 "after the start": _range("images_per_s_after_start"),
-                "processor ms a photo": _range("processor_ms_per_photo", 2),
+                "processor time per photo, ms": _range("processor_ms_per_photo", 2),
                 "memory, MB": _range("memory_mb"),
                 "same labels": "{same}",
             },
@@ -324,8 +324,8 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
             on_disk,
             {
                 "rows": "{rows:,}",
-                "µs a row, submitting to receipt": "{microseconds_per_row:,.1f}",
-                "processor µs, all processes and Redis": "{processor_microseconds_per_row:,.1f}",
+                "µs a row, from submission to receipt": "{microseconds_per_row:,.1f}",
+                "processor µs a row, all processes and Redis": "{processor_microseconds_per_row:,.1f}",
                 **memory,
                 "Redis: peak bytes above idle": "{redis_bytes:,}",
                 "commands a chunk": "{redis_commands_per_chunk:,.1f}",
@@ -352,8 +352,8 @@ def _guard(part: Mapping[str, Any]) -> list[str]:
         _measured(part),
         "`make bench-quick` measures these six ratios again, and fails if a ratio fell by 15% and all of its turns are "
         "below the median here. The second ratio compares Hangtag with a bare loop, and the last ratio with bare "
-        "imports. The other ratios compare it with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag is "
-        "better.\n",
+        "imports. The other ratios compare Hangtag with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag "
+        "is better.\n",
         _table(
             [{"name": name, "ratio": ratio} for name, ratio in part["ratios"].items()],
             {"ratio": "{name}", "median": _range("ratio", 3)},
