@@ -134,7 +134,7 @@ def assemble(
 ) -> tuple[dict[str, bytes], Manifest]:
     """Return a bundle's files (name → contents, without the manifest) and its manifest.
 
-    ``variants`` begin with float32.
+    The first of ``variants`` is float32.
     """
     reference = Reference(variants={variant.name: reference_of(variant, run) for variant in variants})
     files = {
@@ -165,7 +165,7 @@ def assemble(
 
 
 def reference_of(variant: MadeVariant, run: TrainingRun) -> VariantReference:
-    """The reference for drift: a variant's predictions of the run's distinct validation photos.
+    """The reference for drift: a variant's predictions for the run's distinct validation photos.
 
     Includes out-of-fold predictions if each fold was a full training.
     """

@@ -292,7 +292,7 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
     """
     training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:
-        return Refusal(f"quantizing takes {_FEWEST_PHOTOS} training photos, and the run has {len(training)}")
+        return Refusal(f"quantizing needs {_FEWEST_PHOTOS} training photos, and the run has {len(training)}")
     attempts: list[Attempt] = []
     failures: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:

@@ -24,7 +24,7 @@ from models.statistics.thresholds import HeldOutLogits, fit_confidence
 
 _CROSSED: Final = 0.03
 """The allowed share of photos, beyond chance, that only float32 or only int8 calls unknown. Each model calls 5%
-unknown, so unrelated scores would give about 10%."""
+unknown, so unrelated models would disagree on about 10%."""
 _SAME_LABELS: Final = 0.95
 """float32's out-of-fold predictions also count for a variant if it gives this share of photos the same label."""
 

@@ -15,7 +15,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""The smallest number of rows of a placeholder picture, with several labels and with one label."""
+"""The smallest number of rows of a placeholder picture: first with several labels, then with one label."""
 
 
 class LeakKind(StrEnum):

@@ -64,7 +64,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class PhotoVotes:
-    """The votes that count for one photo, latest first: each reviewer's last vote, or all votes of the same time."""
+    """The votes that count for one photo, latest first: each reviewer's last vote, or votes if several are last."""
 
     votes: tuple[Vote, ...]
 

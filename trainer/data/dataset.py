@@ -448,8 +448,8 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 def fetch_photos(dataset: Dataset, options: TableOptions, cache: Path, advance: Callable[[int, int], None]) -> Dataset:
     """Download the remote photos. A photo that cannot be downloaded gets an ``error``.
 
-    Each URL is downloaded once, with a worker's rules, into ``photos/`` in the cache. ``options`` have the allowed
-    hosts and the headers. ``advance`` gets (finished, all).
+    Each URL is downloaded once, by the same rules as in a job, into ``photos/`` in the cache. ``options`` have the
+    allowed hosts and the headers. ``advance`` gets (finished, all).
     """
     cells = [photo.cell for photo in dataset.photos if photo.cell is not None]
     if not cells:

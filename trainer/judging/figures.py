@@ -138,8 +138,8 @@ def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArr
     """Design effect: the number of photos that are worth one independent photo.
 
     The effect is 1 if every photo shows a different picture and product. ``groups`` has the group of each photo
-    ``(n,)``: photos of one picture or product share a group. The result assumes an additional, wrong group of usual
-    size, because few wrong groups could look independent by chance.
+    ``(n,)``: photos of one picture or product share a group. The result assumes one more wrong group, of usual size:
+    with few wrong groups, photos could look independent by chance.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))

@@ -33,7 +33,7 @@ Indices = npt.NDArray[np.intp]
 _MOST_LEARNED: Final = 20_000
 """The largest number of photos on which the out-of-distribution score is fitted."""
 _WATCHED: Final = 256
-"""The largest number of photos that validate a fold's network after each epoch, without choosing an epoch."""
+"""The largest number of photos that validate a fold's network after each epoch."""
 
 
 class Progress(Protocol):

@@ -248,7 +248,7 @@ def apply_head(head: Sequence[npt.NDArray[np.float32]], features: npt.NDArray[np
 def best_strength(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> float:
-    """The inverse penalty with the lowest cross-entropy on held-out photos. Without such photos, the smallest."""
+    """The inverse penalty with the lowest cross-entropy on held-out photos. Without such photos, the smallest value."""
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + _LEAST_SPREAD)
     features, labels, names = scaled[chosen], labels[chosen], np.array(groups)[chosen]

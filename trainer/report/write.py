@@ -215,7 +215,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     write_predictions(
         run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
     )
-    # Written last. An export needs this file, so that all other files match best.keras.
+    # Written last. An export requires this file, so it never mixes files of two networks.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
 

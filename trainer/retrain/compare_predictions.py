@@ -93,9 +93,9 @@ def compare_predictions(
 ) -> Comparison:
     """Compare both models on photos of the champion's classes. Photos of new classes only measure the challenger.
 
-    A photo of a common class is wrong if the challenger gives a new class, or the champion a dropped class. ``unread``
-    is the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that were used to choose
-    the champion, or None if unknown.
+    A challenger's new class, or a champion's dropped class, is wrong for a photo of a shared class. ``unread`` is the
+    number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that were used to choose the
+    champion, or None if unknown.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -257,7 +257,7 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) ->
     gaps = [_gaps(one, groups) for one in (champion, challenger)]
 
     def errors(drawn: npt.NDArray[np.int64]) -> Floats:
-        """Both models' calibration errors, with each group drawn ``times`` often."""
+        """Both models' calibration errors. ``drawn`` is how often each group counts."""
         return np.array([np.abs(drawn @ gap).sum() / (drawn @ sizes) for gap in gaps])
 
     rng, count = np.random.default_rng(_SEED), len(sizes)

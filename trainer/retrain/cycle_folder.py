@@ -274,7 +274,7 @@ class Check(CycleRecord):
 
     Attributes:
         figure: the measured value, or None if not measurable.
-        doubtful: whether a person should look at a passed check, for the reason in the sentence.
+        doubtful: whether a person should look at a passed check. The sentence says why.
         unsure: whether there were too few photos for the check.
     """
 

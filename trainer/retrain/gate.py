@@ -95,7 +95,7 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
         f"The challenger's probabilities {quality}: Brier score {comparison.brier.champion:.3f} → "
         f"{comparison.brier.challenger:.3f}."
     )
-    odds = f"A challenger that is no better scores as well in {percent(chance)} of such tests"
+    odds = f"A challenger that is no better would score as well in {percent(chance)} of such tests"
     lead = (
         f"The gain may be chance. {odds}; less than {percent(MISTRUST)} is required." if gained and not better else ""
     )
@@ -122,9 +122,9 @@ def _bounds(interval: Interval, mistrust: float) -> Interval:
 
 
 def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Fails if a class loses more recall than allowed, beyond chance. Doubtful if a champion's class has no test photo.
+    """Fails if a class clearly loses more recall than allowed. Doubtful if a champion's class has no test photo.
 
-    At most one in twenty challengers that equal the champion on every class fails (Bonferroni's bound).
+    Of challengers that equal the champion on every class, at most one in twenty fails (Bonferroni's bound).
     """
     compared = [(name, one) for name, one in comparison.classes.items() if one.points_95 is not None]
     if not compared:
@@ -207,9 +207,9 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Fails if clearly more photos go to review than before, and the challenger has the same promise or none.
 
-    With the same promise, a failing challenger must also make more mistakes than the champion, on as many of its surest
-    photos as the champion labels: thresholds from few photos vary by chance. A first model may send any share to
-    review.
+    With the same promise, a challenger fails only if it also makes more mistakes than the champion on its surest
+    photos, as many as the champion labels. Thresholds from few photos vary by chance. A first model may send any share
+    to review.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -228,7 +228,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
         quality = (
             "the challenger is less sure" if refused else "the challenger is as good, but its thresholds are too high"
         )
-        wrong = f"{automation.surest.wrong:,} are wrong, {champion.wrong:,} of the champion's"
+        wrong = f"{automation.surest.wrong:,} are wrong, and {champion.wrong:,} of the champion's"
         surest = f"Of the challenger's {champion.photos:,} surest photos, as many as the champion labels"
         more = f"{surest}, {wrong}: {quality}."
     if automation.own_precision != promised:

@@ -160,7 +160,7 @@ def _catalogue_done(work: RunningCycle) -> bool:
 
 
 def _catalogue(work: RunningCycle, view: "TrainingView") -> None:
-    assert work.config.catalogue is not None  # noqa: S101 - the step is done where there is none
+    assert work.config.catalogue is not None  # noqa: S101 - without a catalogue, this step is skipped
     diff = work.tools.catalogue_diff(
         work.config.catalogue,
         work.registry.path(work.start.name, work.compared_with),

@@ -205,8 +205,8 @@ def share_out(
 ) -> list[Split]:
     """Assign the groups of a class, in the order of ``sizes``, each to the split that needs most photos of the class.
 
-    A group goes to validation or test only if the class's share of the split comes closer to a tenth. If a class has
-    two groups, one group is held out. If a class has three groups, each split gets one group. ``placed``: the class's
+    A group goes to validation or test only if that brings the split closer to a tenth of the class. If a class has two
+    groups, one group is held out. If a class has three groups, each split gets one group. ``placed``: the class's
     photos in each split so far.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})

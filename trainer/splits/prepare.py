@@ -31,7 +31,7 @@ from trainer.splits.set_aside import count_leaks, find_unlearnable
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
 _FEW_OUTLIERS: Final = 10
-"""Fewer photos improve the unknown score little: 2 photos brought a seventh of the gain of 120, 6 nearly half
+"""Fewer photos improve the unknown score little: 2 photos brought a seventh of the gain of 120 photos, 6 nearly half
 (docs/measurements.md)."""
 
 

@@ -19,9 +19,9 @@ LISTED: Final = 3
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
     """Photos to exclude from training, by position, and the number of validation and test photos with two labels.
 
-    The photos of a picture with two labels: if no photo has a split, all are excluded. If the photos with a split
-    agree, photos without a split and with another label are excluded. If the photos with a split disagree, training
-    photos and photos without a split are excluded.
+    If no photo of a picture with two labels has a split, all its photos are excluded. If the photos with a split agree,
+    photos without a split and with another label are excluded. If the photos with a split disagree, training photos and
+    photos without a split are excluded.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0
