@@ -196,7 +196,7 @@ _EIGHT_BITS: Final = {"quant_type": QuantType.QInt8, "axis": 0, "symmetric": Tru
 
 
 def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
-    """Connect ``image`` to the first layer. Scaling and rounding pixels to ``value`` gives the same integers."""
+    """Connect ``image`` to the first layer, because scaling and rounding ``image`` to ``value`` changes no integer."""
     producers = model.output_name_to_node()
     rounding = next(node for node in model.nodes() if node.op_type == "QuantizeLinear" and node.input[0] == value)
     scaling = _ancestors(rounding.output[0], producers)

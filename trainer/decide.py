@@ -77,8 +77,8 @@ def choose_balance(counts: Sequence[int], wished: Balance | None) -> tuple[Balan
     if wished is not None or ratio <= _MOST_EVEN:
         return wished or Balance.NONE, None
     return Balance.WEIGHTS, (
-        f"Largest class has {ratio:.1f} times the photos of the smallest: photos of rare classes get larger "
-        "weights; --balance none turns this off"
+        f"Photos of rare classes get larger weights, because the largest class has {ratio:.1f} times the photos of "
+        "the smallest; --balance none: equal weights"
     )
 
 

@@ -44,7 +44,7 @@ class TrainingBudget:
 
 @dataclass(frozen=True)
 class ValidationPhotos:
-    """Validation photos that measure the network after each epoch, and their class indices ``(n,)``.
+    """Photos that validate the network after each epoch, and their class indices ``(n,)``.
 
     ``pixels(start, end)`` returns a slice of the photos, ``uint8 (end - start, S, S, 3)``.
     """

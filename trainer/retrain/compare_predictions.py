@@ -55,7 +55,7 @@ class ModelPredictions:
     footprint: Footprint
 
     def answers(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> "ModelAnswers":
-        """The label of each photo, under current names.
+        """The label of each photo, by current class names.
 
         The likeliest class gets its current name. The confidence is the sum of all columns with this name, so that a
         merge changes no decision. ``today``: label → current name. ``truths`` are the true labels, ``(n,)``.
@@ -69,7 +69,7 @@ class ModelPredictions:
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """A model's label of each photo, under current names; ``(n,)`` each.
+    """A model's label of each photo, by current class names; ``(n,)`` each.
 
     Attributes:
         confidence: the probability of that label.

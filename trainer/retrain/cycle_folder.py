@@ -34,8 +34,7 @@ def now_text() -> str:
 class CycleStatus(StrEnum):
     """How a cycle ended.
 
-    ``failed``: abandoned by ``--restart``, or after a permanent error. After other errors a cycle has no outcome, and
-    continues.
+    ``failed``: abandoned by ``--restart``, or after a permanent error. After other errors a cycle has no outcome.
     """
 
     PROMOTED = "promoted"
@@ -121,7 +120,7 @@ class Collected(CycleRecord):
         new, gone, relabeled: number of photos that differ from the previous cycle.
         dropped: class → number of photos, for dropped classes.
         notes: sentences on the reading of a table, and on photos that could not be downloaded.
-        parents: label → parent, under current names, from a table's labels like ``shoes > boots``.
+        parents: label → parent, with current class names, from a table's labels like ``shoes > boots``.
     """
 
     fingerprint: str

@@ -101,7 +101,7 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     )
     if lead and z > 0:
         enough = float(f"{comparison.photos * (norm.isf(MISTRUST) / z) ** 2:.1e}")  # noise falls as 1/√n
-        more += f" Too few test photos: a gain like this would pass with about {enough:,.0f}."
+        more += f" Too few test photos: with about {enough:,.0f}, such a gain would pass."
     return Finding(comparison.points, limits.min_gain_points, gained and better, details, lead=lead, more=more)
 
 

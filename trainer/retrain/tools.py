@@ -1,4 +1,4 @@
-"""The running cycle, the functions that do its work, and the log in MLflow. TensorFlow is imported late."""
+"""The running cycle, the functions that do its work, and the log in MLflow."""
 
 import csv
 import json
@@ -166,7 +166,7 @@ class CycleTools:
         renamed: Mapping[str, str],
         advance: _Advance,
     ) -> CatalogueDiff:
-        """Compare two bundles on a folder's rows, under current names. Continues after a crash."""
+        """Compare two bundles on a folder's rows, by current class names. Continues after a crash."""
         figures = diff_catalogue(
             champion,
             challenger,
