@@ -71,7 +71,7 @@ _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
 _PARITY_FILE: Final = "parity.json"
 _QUANTILES: Final = 100
-"""Number of confidence bins in the stored proof, of about equal size."""
+"""Number of confidence bins in the stored proof. The bins have about equal sizes."""
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
 _TURNED_LEFT: Final = 6

@@ -205,14 +205,14 @@ class TrainOptions(BaseModel):
     image_size: Annotated[
         int | None,
         typer.Option(
-            min=16, max=1024, help="Side of the network's input, in pixels. Default: the preset's, 96 to 260."
+            min=16, max=1024, help="Side of the network's input, in pixels. Default: the preset's side, 96 to 260."
         ),
     ] = None
     fit: Annotated[
         Fit | None,
         typer.Option(
             help="How a photo fills the square; pad adds white. Default: stretch if nearly all photos have the "
-            "same shape and it is not a square, otherwise pad."
+            "same non-square shape, otherwise pad."
         ),
     ] = None
     decode: Annotated[Decode, typer.Option(help="dct: scale JPEGs during decoding, which is much faster.")] = Decode.DCT

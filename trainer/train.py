@@ -241,7 +241,7 @@ class _Work:
         if result.interrupted or result.evaluation is None:
             return self._keep_head(head, RunState.INTERRUPTED)
         if not is_better(result.evaluation, head):
-            self.view.note("Fine-tuning was no better out of fold: the head on pretrained features is used")
+            self.view.note("Fine-tuning was no better on out-of-fold photos: the head on pretrained features is used")
             return self._keep_head(head)
         self.run.take_over(self.run.finetuning)
         return TrainResult(self.run, result.args, result.evaluation)

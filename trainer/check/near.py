@@ -175,9 +175,9 @@ def _chunks(count: int, size: int) -> list[Places]:
 def _described(copies: Pixels, boxes: Floats) -> Floats:
     """Descriptors of the boxes ``(b, 4)`` in small copies ``uint8 (n, 64, 64, 3)``.
 
-    A descriptor is a cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``, of
-    length 1, or shorter if there is little contrast. Without colours, a shirt in twelve colours would have eleven false
-    twins for each true twin.
+    A descriptor is a cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``. Its
+    length is 1, or less with little contrast. Without colours, a shirt in twelve colours would have eleven false twins
+    for each true twin.
     """
     colours = copies.astype(np.float32)
     light = colours @ _GREY

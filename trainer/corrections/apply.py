@@ -137,7 +137,7 @@ def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> Corr
 
 
 def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: Job) -> CorrectedResult:
-    """Write a corrected copy of a job's result: all rows in their order, with all columns.
+    """Write a corrected copy of a job's result: all rows in the same order, with all columns.
 
     docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and
     store, and ``status`` becomes the worst status. The copy of a CSV with a byte order mark has this mark, too. The

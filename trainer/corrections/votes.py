@@ -92,7 +92,7 @@ class PhotoVotes:
 def resolve(votes: Iterable[Vote]) -> dict[str, PhotoVotes]:
     """Group votes by photo (see :attr:`Vote.photo`). Each reviewer's last label or remark counts. Notes do not count.
 
-    The order of votes and repeated votes make no difference.
+    Neither the order of votes nor repeated votes matter.
     """
     by_photo: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in sorted(set(votes), reverse=True):

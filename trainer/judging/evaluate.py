@@ -129,7 +129,7 @@ class Evaluation(PerSplit[Figures]):
 
     @property
     def folds_may_prove(self) -> bool:
-        """Whether validation has enough photos to confirm the folds, at least for the lowest target."""
+        """Whether validation has enough photos to confirm the folds' figures, at least for the lowest target."""
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:

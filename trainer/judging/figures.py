@@ -207,7 +207,7 @@ def realised(
     tree: Taxonomy | None,
     effect: float = 1.0,
 ) -> AchievedPrecision:
-    """The figures of a target precision on at least one photo, from calibrated probabilities.
+    """The figures of a target precision, from calibrated probabilities of at least one photo.
 
     ``labels`` are class indices ``(n,)``. ``effect``: the design effect for the intervals.
     """

@@ -288,7 +288,7 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 def keep_for_export(training: Training) -> None:
     """Copy the files that an export needs, so that the export works without the data.
 
-    These files have pixels of validation photos and of some training photos, and files of some validation photos.
+    The copies are pixels of validation photos and of some training photos, and some validation photos as files.
     """
     run = training.run
     held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]

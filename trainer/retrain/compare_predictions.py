@@ -93,9 +93,9 @@ def compare_predictions(
 ) -> Comparison:
     """Compare both models on photos of the champion's classes. Photos of new classes only measure the challenger.
 
-    A challenger's new class, or a champion's dropped class, is wrong for a photo of a shared class. ``unread`` is the
-    number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that were used to choose the
-    champion, or None if unknown.
+    For a photo of a shared class, a new class from the challenger or a dropped class from the champion is wrong.
+    ``unread`` is the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that were
+    used to choose the champion, or None if unknown.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -168,7 +168,7 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 
 
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
-    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test, or None with fewer than two photos.
+    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test. Returns None for fewer than two photos.
 
     The test is more sensitive than a test of accuracy, because a better model is surer on all photos.
     """

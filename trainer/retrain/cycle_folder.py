@@ -171,7 +171,7 @@ class Calibration(CycleRecord):
 
 
 class AutomaticLabels(CycleRecord):
-    """A model's labels without review: their number, the number of wrong labels, and the right share's interval."""
+    """A model's labels without review: number, number of wrong labels, and interval of the share of right labels."""
 
     photos: int
     wrong: int

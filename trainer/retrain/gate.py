@@ -241,7 +241,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
-    """Passes if labels without review are right as often as promised, within chance, or as often as the champion's."""
+    """Passes if labels without review keep the promise within chance, or are right as often as the champion's."""
     automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
         return None

@@ -36,7 +36,7 @@ _FILES: Final = {  # without cycle.json, whose settings may contain a password
     None: ("report.html", "collected.json", "comparison.json", "catalogue.json", "verdict.json"),
     "run": ("args.json", "results.csv", "evaluation.json", "classes.csv", "report.html"),
 }
-_MOST_NUMBERS: Final = 500  # MLflow takes 1,000 per request
+_MOST_NUMBERS: Final = 500  # MLflow accepts 1,000 numbers per request
 _LONGEST_TAG: Final = 4000
 _UNLESS_SET: Final = {  # by default, MLflow retries an absent server for minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",

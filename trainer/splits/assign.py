@@ -80,7 +80,7 @@ def _join_hosts(
 
 
 def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[int, npt.NDArray[np.intp]]:
-    """All links. Photos of a picture are linked directly, photos of a product or an earlier group by an extra node."""
+    """All links: direct between photos of a picture; through an extra node for a product or an earlier group."""
     edges = [
         *links,
         *links_of((a.sha256, a.split is None) for a in candidates),

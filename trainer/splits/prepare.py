@@ -135,7 +135,7 @@ def _without(
     """The remaining candidates, and links between photos of the same picture.
 
     An excluded photo keeps an existing split, and is marked as not present. ``pictures[i]`` is the picture number of
-    candidate i. Later candidates have none.
+    candidate i. Later candidates have no number.
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]
