@@ -48,7 +48,6 @@ class Issue(StrEnum):
     """Issues of photos, most serious first. The names are also columns of ``check.csv``."""
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """Create an issue with a name and a meaning."""
         issue = str.__new__(cls, value)
         issue._value_, issue.meaning = value, meaning
         return issue
@@ -279,7 +278,7 @@ class Checkup:
         for pair in self.relations.near:
             for place in (pair.first, pair.second):
                 scores[place] = min(scores[place], max(0.0, 1 - pair.likeness), 0.9999)
-        for group in self.relations.exact:  # compare only one of several photos with equal pixels
+        for group in self.relations.exact:
             scores[list(group)] = scores[list(group)].min()
         return scores
 

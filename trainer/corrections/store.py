@@ -1,4 +1,4 @@
-"""``corrections.csv``: all votes of all reviewers. A killed writer leaves at most one incomplete row."""
+"""``corrections.csv``: all votes of all reviewers."""
 
 import csv
 import errno

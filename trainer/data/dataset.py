@@ -278,8 +278,7 @@ def _inner_notes(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
     for top, name in inner:
         tops[name.casefold()].append(f"{top}/{name}")
     if len(tops) > 1 and (same := next((places for places in tops.values() if len(places) > 1), None)):
-        meant = "if the inner folders are the classes, merge inner folders of the same name, and pass the folder above
-        them"
+        meant = "if the inner folders are the classes, merge folders of equal name, and pass the folder above them"
         return (f"{same[0]} and {same[1]} are two classes; {meant}",)
     return tuple(f"folders inside {top}, such as {top}/{name}, are not separate classes" for top, name in inner)[:1]
 

@@ -168,7 +168,7 @@ class SplitPredictions:
 
     @property
     def effect(self) -> float:
-        """Design effect: the number of photos that are worth one independent photo."""
+        """Design effect; see :func:`trainer.judging.figures.group_effect`."""
         return group_effect(self.probabilities, self.labels, group_numbers(self.photos))
 
 

@@ -219,8 +219,8 @@ class _Loop:
                 save_network(self.learner.network, self.run.best)
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
-        write_arrays(self.run.state, **state)  # written last: a resumed training continues after this epoch self.rest_s
-        += self.clock() - begin
+        write_arrays(self.run.state, **state)  # written last: a resumed training continues after this epoch
+        self.rest_s += self.clock() - begin
 
 
 @dataclass
