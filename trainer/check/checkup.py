@@ -48,6 +48,7 @@ class Issue(StrEnum):
     """Issues of photos, most serious first. The names are also columns of ``check.csv``."""
 
     def __new__(cls, value: str, meaning: str) -> Self:
+        """Create an issue with its meaning."""
         issue = str.__new__(cls, value)
         issue._value_, issue.meaning = value, meaning
         return issue
