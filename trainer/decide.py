@@ -210,7 +210,7 @@ def plan_finetuning(
 ) -> tuple[RunArgs, str | None]:
     """Like :func:`plan`, for a network with a fitted head. Chooses 0 epochs if less than half of the usual epochs fit.
 
-    The number of folds does not change, because the head has folds too, and a promise from fewer photos is no gain.
+    Keeps the head's number of folds, because a promise from fewer photos is no gain.
     """
     usual = args.epochs
     steps = math.ceil(len(prepared.of(Split.TRAIN)) / args.batch) * usual

@@ -102,7 +102,7 @@ def _choose_network(request: TrainRequest, view: TrainingView) -> NetworkChoice:
     if request.epochs == 0 and not choice.has_pretrained_body:
         msg = (
             "--epochs 0 fits a head on pretrained features, not on random weights or a run's weights "
-            "(best.keras); pass --epochs 1 or more, or a pretrained --arch without such --weights."
+            "(best.keras); pass --epochs 1 or more, or leave out --weights and choose a pretrained --arch."
         )
         raise InputError(msg)
     if request.fold_weights:

@@ -248,8 +248,8 @@ class FeatureStore:
 class _Pass:
     """One pass over new photos, which writes a record for each photo. After an empty record, the next pass tries again.
 
-    A record is empty if the file cannot be read or has changed, if decoding took too long, or if SIGKILL ended the
-    process, because the kernel may have been short of memory.
+    A record is empty if the file cannot be read or has changed, if decoding took too long, or after SIGKILL, because
+    memory may have been short.
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:

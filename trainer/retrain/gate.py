@@ -150,7 +150,7 @@ def _loss(name: str, one: PairedAccuracy) -> str:
 
 
 def _is_blind(accuracy: PairedAccuracy, most: float, mistrust: float) -> bool:
-    """Whether the test is too small to detect a loss of ``most`` points (any loss if 0), even if no photo was won."""
+    """Whether the test could not detect a loss of ``most`` points (0: any loss), even without won photos."""
     right = round((accuracy.champion or 0.0) * accuracy.photos)
     lost = min(right, accuracy.photos * most / 100) if most else right
     seen = difference_interval(0, lost, accuracy.photos) if accuracy.photos else (0.0, 0.0)
@@ -207,9 +207,9 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Fails if clearly more photos go to review than before, and the challenger has the same promise or none.
 
-    With the same promise, a challenger fails only if it also makes more mistakes than the champion on its surest
-    photos, as many as the champion labels. Thresholds from few photos vary by chance. A first model may send any share
-    to review.
+    With the same promise, a challenger fails only if it also makes more mistakes than the champion. Mistakes are
+    counted on the challenger's surest photos, as many as the champion labels, because thresholds from few photos vary
+    by chance. A first model may send any share to review.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
