@@ -34,7 +34,7 @@ class Int8Facts:
     """The lost accuracy and gained speed of int8 against float32.
 
     Attributes:
-        gain: speed of its network on one thread of this machine, as a multiple of float32's speed.
+        gain: speed of the int8 network on one thread of this machine, as a multiple of float32's speed.
         whole_gain: like ``gain``, but with decoding of the photos, or None if no photo could be decoded.
         unknown_agreement: share of the compared photos on which both models agree whether the photo is unknown. None
             without an out-of-distribution score.

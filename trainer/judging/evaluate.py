@@ -154,7 +154,7 @@ class SplitPredictions:
 
     Attributes:
         labels: class indices ``(n,)``.
-        logits: before the temperature, ``float32 (n, classes)``. ``probabilities`` are calibrated.
+        logits: not yet divided by the temperature, ``float32 (n, classes)``. ``probabilities`` are calibrated.
         unknown: the out-of-distribution score ``float32 (n,)``, or None if each fold has its own score.
         known: whether the score is within the limit of its fold, ``(n,)``, or None if the model's own limit applies.
     """

@@ -75,7 +75,7 @@ class AchievedPrecision(EvaluationRecord):
     """The figures of a target precision on a split.
 
     Attributes:
-        coverage: share of the photos that are labelled without review. ``automatic`` is their number.
+        coverage: share of the photos that are labelled without review. ``automatic`` is the number of their labels.
         precision: the share of these labels that are right, or None without such labels.
         levels: in a tree, the same figures for each level, classes first. A label is right if it is the true class or a
         node above it.

@@ -57,10 +57,11 @@ class Recipe:
     """The settings of a training.
 
     Attributes:
-        epochs: the smallest number of epochs. With few photos, there are more, for at least ``steps`` steps, but at
-        most ``most_epochs``.
+        epochs: the smallest number of epochs. Few photos get more epochs: at least ``steps`` steps, at most
+        ``most_epochs``.
         weight_decay: see AdamW (Loshchilov & Hutter 2019).
-        cosine: whether the learning rate rises over the first tenth and falls to 0 along a cosine, or else is constant.
+        cosine: whether the learning rate rises over the first tenth and falls to 0 along a cosine. Otherwise, it is
+        constant.
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
         average: time constant of the running average of the weights, as a share of the training, or 0 for no average.
         stages: stages with smaller photos, in order. After the last stage, photos have full size.

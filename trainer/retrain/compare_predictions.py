@@ -36,7 +36,7 @@ Groups = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class ModelPredictions:
-    """A model's predictions on the test photos, in their order.
+    """A model's predictions, in the order of the test photos.
 
     Attributes:
         labels: the model's labels, in the order of the columns.
