@@ -32,7 +32,7 @@ class Remark(StrEnum):
 class Vote:
     """A reviewer's answer on a photo: a label, a remark, or only a note.
 
-    Unknown fields are empty. ``at`` is in UTC. ``sha256`` is of the photo's bytes. ``image`` is an absolute path or a
+    Unknown fields are empty. ``at`` is in UTC. ``sha256`` hashes the photo's bytes. ``image`` is an absolute path or a
     URL. ``was`` is the label from ``model``. Notes are only for people.
     """
 

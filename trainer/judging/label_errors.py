@@ -129,8 +129,8 @@ def out_of_fold(
     2017). If the network was trained on these photos, the predictions can find label errors, but cannot prove a
     precision.
 
-    ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``
-    are probabilities ``(n, classes)`` of networks trained without the photo, as a fourth classifier.
+    ``features``: ``(n, D)``. ``labels``: class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``,
+    probabilities ``(n, classes)`` of networks trained without the photo, count as a fourth classifier.
 
     Returns:
         ``float32 (n, classes)``. A class is exactly 0 if the other folds had no photo of it, and above 0 otherwise.

@@ -109,8 +109,8 @@ def assign_splits(
     A given split, or a split from an earlier training, stays. A new photo goes into the split of its group, and is
     excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If only some
     splits are given, a missing validation or test split is cut from the training split, unless an earlier run already
-    cut this split. Photos marked as open are then for training, or for the split that was cut. A photo that a model
-    chose for review is for training, with its whole group, or excluded if the group is in another split.
+    cut this split. Photos marked as open are then for training, or for the split that was cut. Photos that a model
+    chose for review go to training with their whole group, or are excluded if the group is in another split.
 
     ``links`` are pairs of candidates (by position) with the same picture. Photos with the same product, content or
     earlier group always belong together. ``fix_leaks`` drops the training twins of validation and test photos.
