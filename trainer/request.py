@@ -176,7 +176,7 @@ class TrainOptions(BaseModel):
         typer.Option(
             parser=_parse_name,
             metavar="TEXT",
-            help="Name of the run. Default: the name of the data, and of the architecture if you choose it.",
+            help="Name of the run. Default: the name of the data, and the architecture if you choose it.",
         ),
     ] = None
     arch: Annotated[

@@ -238,7 +238,7 @@ def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None
             if body <= shapes:
                 return one, alpha
     msg = (
-        f"Expected weights of {', '.join(archs)} in {file}, but the file fits none of these at a published width; "
+        f"Expected weights of {', '.join(archs)} in {file}, but the file fits no published width; "
         "pass the matching --arch."
     )
     raise InputError(msg)
