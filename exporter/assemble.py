@@ -71,7 +71,7 @@ _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
 _PARITY_FILE: Final = "parity.json"
 _QUANTILES: Final = 100
-"""Number of confidence bins in the stored proof, of about equal size."""
+"""Number of confidence bins in the stored proof. The bins have about equal sizes."""
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
 _TURNED_LEFT: Final = 6
@@ -134,7 +134,7 @@ def assemble(
 ) -> tuple[dict[str, bytes], Manifest]:
     """Return a bundle's files (name → contents, without the manifest) and its manifest.
 
-    ``variants`` begin with float32.
+    The first of ``variants`` is float32.
     """
     reference = Reference(variants={variant.name: reference_of(variant, run) for variant in variants})
     files = {
@@ -165,7 +165,7 @@ def assemble(
 
 
 def reference_of(variant: MadeVariant, run: TrainingRun) -> VariantReference:
-    """The reference for drift: a variant's predictions of the run's distinct validation photos.
+    """The reference for drift: a variant's predictions for the run's distinct validation photos.
 
     Includes out-of-fold predictions if each fold was a full training.
     """

@@ -1,4 +1,4 @@
-"""Shows an export on a terminal: progress, then the proof as tables. TensorFlow is loaded only when it is needed."""
+"""Shows an export on a terminal: progress, then the proof as tables."""
 
 import json
 import shlex

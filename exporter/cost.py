@@ -23,8 +23,8 @@ _ROUNDS: Final = 9
 _WHOLE_ROUNDS: Final = 3
 """Few rounds, because decoding large photos takes seconds."""
 _WORTH: Final = 500
-"""The expected loss has the weight of this many validation photos, to outweigh losses that are measured on 30 photos,
-but not on thousands (benchmarks/int8_judging.py)."""
+"""The expected loss has the weight of this many validation photos: it outweighs a loss measured on 30 photos, but not a
+loss measured on thousands (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
 """The smallest cost of a changed label. The confidences of a barely trained network are almost equal."""
 _TELLING: Final = 20.0

@@ -47,9 +47,9 @@ def export_run(
 ) -> ExportResult:
     """Convert a run's best network to a bundle in the new folder ``place``, and compare it with Keras.
 
-    Raises InputError if the run or an option is unusable, and ParityError if ONNX Runtime disagrees with Keras or an
-    edge graph with its model (:class:`exporter.proof.DisprovedError` if there are figures). After an error, no bundle
-    is published.
+    Raises InputError if the run or an option is unusable. Raises ParityError if ONNX Runtime disagrees with Keras, or
+    an edge graph with its model. An error with figures is a :class:`exporter.proof.DisprovedError`. After an error, no
+    bundle is published.
     """
     options = options or ExportOptions()
     check_free(place)

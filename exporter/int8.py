@@ -196,7 +196,7 @@ _EIGHT_BITS: Final = {"quant_type": QuantType.QInt8, "axis": 0, "symmetric": Tru
 
 
 def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
-    """Connect ``image`` to the first layer. Scaling and rounding pixels to ``value`` gives the same integers."""
+    """Connect ``image`` to the first layer, because scaling and rounding ``image`` to ``value`` changes no integer."""
     producers = model.output_name_to_node()
     rounding = next(node for node in model.nodes() if node.op_type == "QuantizeLinear" and node.input[0] == value)
     scaling = _ancestors(rounding.output[0], producers)
@@ -292,7 +292,7 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
     """
     training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:
-        return Refusal(f"quantizing takes {_FEWEST_PHOTOS} training photos, and the run has {len(training)}")
+        return Refusal(f"quantizing needs {_FEWEST_PHOTOS} training photos, and the run has {len(training)}")
     attempts: list[Attempt] = []
     failures: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:

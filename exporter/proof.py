@@ -38,7 +38,7 @@ def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: Expo
     ``cpu``: processor of the measurements.
 
     int8 must be at least 1.12 times as fast as float32, both in the network and from file to label. The measured loss
-    of accuracy must be within chance, or with 95% confidence within ``max_drop``. int8 must not promise a lower
+    of accuracy must be within chance, or with 95% confidence at most ``max_drop``. int8 must not promise a lower
     precision, and must send at most 2% more of the rows to review. Raises InputError if the options name int8 but int8
     was refused.
     """

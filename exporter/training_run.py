@@ -68,7 +68,7 @@ class TrainingRun:
         outliers: number of photos without a product on which the unknown score was measured.
         measured: the main figure of the run's report.
         unknown_head: the arrays of the out-of-distribution score, or None if the score could not be learned.
-        folds: for each fold, the predictions of the network that was trained without it. May be empty.
+        folds: for each fold, the predictions of the network that was trained without this fold. May be empty.
         pools_folds: whether the predictions of the folds count as the network's own, because each fold was a full
             training.
         repeated: SHA-256 of a photo with five or more rows in the labelled photos → its share of the rows.

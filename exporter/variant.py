@@ -24,17 +24,17 @@ from models.statistics.thresholds import HeldOutLogits, fit_confidence
 
 _CROSSED: Final = 0.03
 """The allowed share of photos, beyond chance, that only float32 or only int8 calls unknown. Each model calls 5%
-unknown, so unrelated scores would give about 10%."""
+unknown, so unrelated models would disagree on about 10%."""
 _SAME_LABELS: Final = 0.95
-"""float32's out-of-fold predictions also count for a variant if it gives this share of photos the same label."""
+"""float32's out-of-fold predictions also count for a variant that gives this share of photos the same label."""
 
 
 @dataclass(frozen=True)
 class Int8Facts:
-    """The loss and gain of int8 against float32.
+    """The lost accuracy and gained speed of int8 against float32.
 
     Attributes:
-        gain: speed of its network on one thread of this machine, as a multiple of float32's speed.
+        gain: speed of the int8 network on one thread of this machine, as a multiple of float32's speed.
         whole_gain: like ``gain``, but with decoding of the photos, or None if no photo could be decoded.
         unknown_agreement: share of the compared photos on which both models agree whether the photo is unknown. None
             without an out-of-distribution score.

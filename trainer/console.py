@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 _MOST_CLASSES: Final = 12
 _MOST_NAMED: Final = 3
 _LONG_S: Final = 10.0
-"""Without a progress bar, a step that lasts more seconds prints a line."""
+"""Without a progress bar, a step prints a line if it lasts longer than this many seconds."""
 _PAIR: Final = f"{'loss':>5} {'right':>5}"
 _HEADINGS: Final = (
     f"{'':16}{'training':>11}  {'validation':>11}\n"
@@ -286,7 +286,7 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console)
 
 
 def figures_table(figures: "Figures", title: str) -> Table:
-    """A table with one row per class (if there are many, those with the lowest F1) and a row for all classes."""
+    """A table with a row for all classes and a row per class. Many classes are cut to the lowest F1 values."""
     table = Table("class", title=title, title_justify="left")
     for heading in ("precision", "recall", "F1", "photos"):
         table.add_column(heading, justify="right")

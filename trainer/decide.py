@@ -30,10 +30,10 @@ _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos, folds are worth their time. A network with an accuracy of 0.86 proved a precision of
-0.98 for at most a fifth of 340 photos, but for half of 3,400 photos."""
+"""With fewer validation photos than this, folds are worth their time. A network with an accuracy of 0.86 proved a
+precision of 0.98 for at most a fifth of 340 photos, but for half of 3,400 photos."""
 _FEWEST_EPOCHS: Final = 12
-"""With fewer epochs, folds from random weights learn too little to prove a precision."""
+"""With fewer epochs than this, folds from random weights learn too little to prove a precision."""
 _ONE_SHAPE: Final = 0.1
 """Photos have the same shape if width / height differs from the median by at most this share."""
 _NEARLY_ALL: Final = 0.9
@@ -44,7 +44,7 @@ _MOST_EVEN: Final = 3.0
 _MORE_EPOCHS: Final = 3
 """With a time limit, a fast machine trains for at most this many times the usual epochs."""
 _WORTH_FORETELLING: Final = 100
-"""The training speed is not measured if fine-tuning takes fewer steps."""
+"""The training speed is not measured if fine-tuning takes fewer steps than this."""
 _JUDGING: Final = 0.4
 """The time to predict a photo, as a share of the time to train on it."""
 _SAVING_S: Final = 0.5
@@ -77,8 +77,8 @@ def choose_balance(counts: Sequence[int], wished: Balance | None) -> tuple[Balan
     if wished is not None or ratio <= _MOST_EVEN:
         return wished or Balance.NONE, None
     return Balance.WEIGHTS, (
-        f"Largest class has {ratio:.1f} times the photos of the smallest: photos of rare classes get larger "
-        "weights; --balance none turns this off"
+        f"Photos of rare classes get larger weights, because the largest class has {ratio:.1f} times the photos of "
+        "the smallest; --balance none: equal weights"
     )
 
 
@@ -100,7 +100,7 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # From random weights, folds need many epochs. Architectures for pretraining need more epochs than planned.
+    # From random weights, folds need many epochs, and pretrained architectures need more epochs than planned.
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     balance, balanced = choose_balance(counts, request.balance)
@@ -187,8 +187,8 @@ def plan(
 ) -> tuple[RunArgs, str | None]:
     """Choose the epochs and folds that fit into the time. Also returns a sentence if epochs or folds were cut.
 
-    ``args`` are the choices without a time limit. ``seconds`` are for all networks; None means no limit. ``measure``
-    times training steps, and is called only if their time may change the plan.
+    ``args`` are the choices without a time limit. ``seconds`` are the limit for all networks together, or None.
+    ``measure`` times training steps, and is called only if their time may change the plan.
     """
     if seconds is None:
         return args, None
@@ -210,7 +210,7 @@ def plan_finetuning(
 ) -> tuple[RunArgs, str | None]:
     """Like :func:`plan`, for a network with a fitted head. Chooses 0 epochs if less than half of the usual epochs fit.
 
-    The number of folds does not change, because the head has folds too, and a promise from fewer photos is no gain.
+    Keeps the head's number of folds, because a promise from fewer photos is no gain.
     """
     usual = args.epochs
     steps = math.ceil(len(prepared.of(Split.TRAIN)) / args.batch) * usual
@@ -222,7 +222,7 @@ def plan_finetuning(
         fitting = min(usual, _epochs_in(seconds, args, prepared, pace))
     if 2 * fitting < usual:
         quick = PRESETS[Preset.QUICK].size_of(args.arch, pretrained=True)
-        more = f"; --preset quick gives it larger photos, of {quick} px" if args.image_size < quick else ""
+        more = f"; --preset quick gives the head larger photos ({quick} px)" if args.image_size < quick else ""
         return _fitted(args, 0, f"no time to fine-tune the network: the head on pretrained features is used{more}")
     few = f"time for {fitting} of the usual {number_of(usual, 'epoch')}" if fitting < usual else None
     return _fitted(args, fitting, few)

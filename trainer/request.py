@@ -176,7 +176,7 @@ class TrainOptions(BaseModel):
         typer.Option(
             parser=_parse_name,
             metavar="TEXT",
-            help="Name of the run. Default: the name of the data, and of the architecture if you choose it.",
+            help="Name of the run. Default: the name of the data, and the architecture if you choose it.",
         ),
     ] = None
     arch: Annotated[
@@ -198,21 +198,21 @@ class TrainOptions(BaseModel):
         str | None,
         typer.Option(
             metavar="imagenet|none|FILE",
-            help="Initial weights. A file also chooses the architecture, and so does HANGTAG_WEIGHTS without --arch. "
+            help="Initial weights. A file (without --arch, also a file in HANGTAG_WEIGHTS) sets the architecture. "
             "Default: imagenet if the architecture has such weights, otherwise none (random).",
         ),
     ] = None
     image_size: Annotated[
         int | None,
         typer.Option(
-            min=16, max=1024, help="Side of the network's input, in pixels. Default: the preset's, 96 to 260."
+            min=16, max=1024, help="Side of the network's input, in pixels. Default: the preset's side, 96 to 260."
         ),
     ] = None
     fit: Annotated[
         Fit | None,
         typer.Option(
             help="How a photo fills the square; pad adds white. Default: stretch if nearly all photos have the "
-            "same shape and it is not a square, otherwise pad."
+            "same non-square shape, otherwise pad."
         ),
     ] = None
     decode: Annotated[Decode, typer.Option(help="dct: scale JPEGs during decoding, which is much faster.")] = Decode.DCT
@@ -251,7 +251,7 @@ class TrainOptions(BaseModel):
             help="Number of additional networks, each trained without a part of the photos, to prove "
             "thresholds. Below 1,500 photos these networks are trained in full (cross-validation), otherwise for a "
             "third of the epochs. Default: 0 for fewer than 12 epochs from random weights. Otherwise 5 below 1,500 "
-            "photos or for a head, 2 below 1,500 validation photos, 0 above.",
+            "photos or for a head, 2 below 1,500 validation photos, else 0.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0
@@ -267,7 +267,7 @@ class TrainOptions(BaseModel):
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A CSV with label,parent: a tree above the classes. Photos get the lowest label that is sure "
+            help="A CSV with label,parent: a tree above the classes. A photo gets its lowest label that is sure "
             "enough. Default: the tree in a table's labels like 'shoes > boots'.",
         ),
     ] = None

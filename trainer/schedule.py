@@ -32,8 +32,7 @@ from worker.queue.start_worker import HeartStep, prepare_worker, run_worker
 QUEUE: Final = "hangtag.train"
 TASK: Final = "hangtag.retrain"
 _STATE: Final = ".schedule"
-"""Beat's file, next to the model's versions: the last time of each cycle, so that messages for missed cycles are sent
-late."""
+"""Beat's file, next to the model's versions: the last time of each cycle, so that no missed cycle is forgotten."""
 
 _RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _EXPECTED: Final = {ExitCode.OK, ExitCode.GATE_REFUSED, ExitCode.NOTHING_NEW, ExitCode.BUSY}

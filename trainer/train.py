@@ -102,7 +102,7 @@ def _choose_network(request: TrainRequest, view: TrainingView) -> NetworkChoice:
     if request.epochs == 0 and not choice.has_pretrained_body:
         msg = (
             "--epochs 0 fits a head on pretrained features, not on random weights or a run's weights "
-            "(best.keras); pass --epochs 1 or more, or a pretrained --arch without such --weights."
+            "(best.keras); pass --epochs 1 or more, or leave out --weights and choose a pretrained --arch."
         )
         raise InputError(msg)
     if request.fold_weights:
@@ -241,7 +241,7 @@ class _Work:
         if result.interrupted or result.evaluation is None:
             return self._keep_head(head, RunState.INTERRUPTED)
         if not is_better(result.evaluation, head):
-            self.view.note("Fine-tuning was no better out of fold: the head on pretrained features is used")
+            self.view.note("Fine-tuning was no better on out-of-fold photos: the head on pretrained features is used")
             return self._keep_head(head)
         self.run.take_over(self.run.finetuning)
         return TrainResult(self.run, result.args, result.evaluation)

@@ -17,7 +17,7 @@ from models.preprocess import preprocess, whole_pixels
 _NEAR_TIE: Final = 0.02
 """Two classes may change places if their probabilities differ by at most this value."""
 _FEW: Final = 500
-"""With fewer photos, one near-tie may change its label, because one photo is then more than 0.2%."""
+"""With fewer photos than this, one photo is more than 0.2%, so one near-tie may change its label."""
 _MEAN: Final = 0.005
 """The largest mean change of a probability. A wrong fit changes probabilities by 0.02 on average. The different order
 of steps in ``whole_pixels`` (colour profile, CMYK and transparency after the resize) changes probabilities by

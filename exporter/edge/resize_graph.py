@@ -126,7 +126,7 @@ class _Scale:
         scale: input pixels per output pixel, ``float64 [1]``.
         support: half the width of the triangle, ``float64 [1]``.
         band: the largest number of pixels under the triangles of ``_STEP`` outputs, ``int64 [1]``.
-        places: 0, 1 … of a band, ``int64 [band]``.
+        places: the positions 0, 1 … in a band, ``int64 [band]``.
     """
 
     scale: str

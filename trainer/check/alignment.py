@@ -1,6 +1,6 @@
 """Image registration: finds the part of one picture that, when stretched, differs least from another picture.
 
-The method is from Lucas and Kanade (1981). The four unknowns are the sides of the second picture within the first.
+The method is from Lucas and Kanade (1981).
 """
 
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ def _registered(first: Floats, second: Floats, boxes: Floats) -> Floats:
 
 
 def _effects(down: Floats, right: Floats) -> Floats:
-    """The derivative of each pixel by each side of the box, ``(n, 4, S * S)``."""
+    """The derivative of each pixel with respect to each side of the box, ``(n, 4, S * S)``."""
     count, side, _ = down.shape
     along = _middles(side)
     effects = [right * (1 - along), down * (1 - along)[:, None], right * along, down * along[:, None]]

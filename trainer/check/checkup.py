@@ -34,8 +34,8 @@ BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
 BLURRED_STEP: Final = 20
 """Grey-level steps between neighbouring pixels. A photo with a step above the first value is sharp, even with few
-edges. A photo without a step above the second value is blurred; at 500 pixels or more, the blur is about three
-pixels."""
+edges. A photo without a step above the second value is blurred. In photos of 500 pixels or more, such a blur is about
+three pixels wide."""
 
 _SAME_FORMAT: Final = {"MPO": "JPEG", "DIB": "BMP"}
 _BLUR_SCALE: Final = 0.01
@@ -48,7 +48,7 @@ class Issue(StrEnum):
     """Issues of photos, most serious first. The names are also columns of ``check.csv``."""
 
     def __new__(cls, value: str, meaning: str) -> Self:
-        """Create an issue with a name and a meaning."""
+        """Create an issue with its meaning."""
         issue = str.__new__(cls, value)
         issue._value_, issue.meaning = value, meaning
         return issue
@@ -60,7 +60,7 @@ class Issue(StrEnum):
     TRUNCATED = "truncated", "the file ends too early"
     UNSUPPORTED = "unsupported", "the file has a format that Hangtag does not read"
     WRONG_EXTENSION = "wrong_extension", "the file's extension does not match its content"
-    LEAK = "leak", "the same picture or product is in an earlier split, which the model trains on"
+    LEAK = "leak", "the same picture or product is in an earlier split (train, val, test)"
     LABEL_CONFLICT = "label_conflict", "the same picture has two labels"
     PLACEHOLDER = "placeholder", "one picture has many rows, like an 'image not available' picture"
     EXACT_DUPLICATE = "exact_duplicate", "the same pixels as another photo"
@@ -147,7 +147,7 @@ def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
 
 
 def _usualness(sizes: Scores) -> Scores:
-    """Score each size: 1 is the middle of the quartiles, 0.5 is three interquartile ranges beyond a quartile."""
+    """Score each size: 1 midway between the quartiles, 0.5 at three interquartile ranges beyond a quartile."""
     if not len(sizes):
         return sizes
     low, high = np.percentile(sizes, [25, 75])
@@ -186,7 +186,7 @@ class Faulty:
 
     @property
     def issue(self) -> Issue:
-        """The issue for the fault. All faults in reading a file are ``unreadable``."""
+        """The issue for the fault. Faults without their own issue are ``unreadable``."""
         named = {FaultKind.MISSING, FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.WRONG_EXTENSION}
         return Issue[self.fault.kind.name] if self.fault.kind in named else Issue.UNREADABLE
 
@@ -279,7 +279,7 @@ class Checkup:
         for pair in self.relations.near:
             for place in (pair.first, pair.second):
                 scores[place] = min(scores[place], max(0.0, 1 - pair.likeness), 0.9999)
-        for group in self.relations.exact:  # compare only one of several photos with equal pixels
+        for group in self.relations.exact:
             scores[list(group)] = scores[list(group)].min()
         return scores
 

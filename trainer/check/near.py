@@ -1,8 +1,8 @@
 """Near duplicates: the same picture saved again, resized, or slightly cropped.
 
-Each photo and its crops are compared only with the whole photos that have the most similar descriptors, so the work
-grows in proportion to the photos. For a comparison, one picture is shifted and stretched to the best fit with the
-other, and colours are compared: first at icon size, which leaves few candidates, then at full size.
+Each photo and its crops are compared only with the whole photos that have the most similar descriptors, so the work is
+proportional to the number of photos. To compare two pictures, one is shifted and stretched to fit the other. Colours
+are compared first at icon size, then, for the few remaining candidates, at full size.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -56,8 +56,8 @@ _LARGEST_DIFFERENCE: Final = 8.0
 _WORST_IN_PLACE: Final = 14.0
 _WORST_OF_SHIFT: Final = 220.0
 _LARGEST_WORST: Final = 32.0
-"""Limits of the difference in a single cell. Cells differ little between copies of a picture, except where another text
-is printed. Cells of a cropped picture differ more."""
+"""Limits of the difference in a single cell. Cells differ little between copies of a picture, unless a copy has other
+text. Cells of a cropped picture differ more."""
 
 _LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0
@@ -95,7 +95,7 @@ def find_near(
     the number of finished photos. The pairs connect all photos of a cluster, but not every pair of a cluster is listed.
     """
     pairs = new = _found_among(np.arange(count), take, on_photo, chunk)
-    while new:  # all candidates of a photo may be in its own large group
+    while new:  # all candidates of a photo may be its known duplicates
         groups = joined(count, [(pair.first, pair.second) for pair in pairs])
         _, firsts, sizes = np.unique(groups, return_index=True, return_counts=True)
         new = _found_among(firsts[sizes >= _NEIGHBOURS], take, lambda _: None, chunk)
@@ -175,9 +175,9 @@ def _chunks(count: int, size: int) -> list[Places]:
 def _described(copies: Pixels, boxes: Floats) -> Floats:
     """Descriptors of the boxes ``(b, 4)`` in small copies ``uint8 (n, 64, 64, 3)``.
 
-    A descriptor is a cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``, of
-    length 1, or less if there is little contrast. Without colours, a shirt in twelve colours would have eleven false
-    twins for each true twin.
+    A descriptor is a cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``. Its
+    length is 1, or less with little contrast. Without colours, a shirt in twelve colours would have eleven false twins
+    for each true twin.
     """
     colours = copies.astype(np.float32)
     light = colours @ _GREY

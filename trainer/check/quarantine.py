@@ -25,7 +25,7 @@ _COLUMNS: Final = ("from", "to", "reason")
 
 
 def make_outside(data: Path, folder: Path, option: str) -> None:
-    """Create the folder of an option. Raises InputError if the folder is inside the data, which would be read again."""
+    """Create the folder of an option. Raises InputError if it is inside the data: later checks would read its files."""
     within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
     if within or (folder.exists() and not folder.is_dir()):
         msg = f"Expected a folder outside {data} for {option}, got {folder}; choose another folder."
@@ -36,8 +36,8 @@ def make_outside(data: Path, folder: Path, option: str) -> None:
 def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that would harm a training, with the reasons.
 
-    Of photos with one picture and two labels, only photos in the earliest split are moved (no split, train, val, test).
-    Files that changed after their SHA-256 was recorded stay, as do photos whose host failed.
+    Of photos with one picture and two labels, only photos in the earliest split are moved (order: no split, train, val,
+    test). Files that changed after their SHA-256 was recorded stay, as do photos whose host failed.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {

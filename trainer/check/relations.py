@@ -15,7 +15,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""The smallest number of rows of a placeholder picture, with several labels and with one label."""
+"""The smallest number of rows of a placeholder picture: first with several labels, then with one label."""
 
 
 class LeakKind(StrEnum):
@@ -111,7 +111,7 @@ def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
 
 
 def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apart: set[int]) -> list[Leak]:
-    """Find each photo's closest twin (equal key) in an earlier split. ``keys`` has a key per kind and photo."""
+    """Find each photo's closest twin (equal key) in an earlier split."""
     firsts: dict[tuple[LeakKind, Split, object], int] = {}
     for kind, values in zip(LeakKind, keys, strict=True):
         for place, (split, value) in enumerate(zip(splits, values, strict=True)):

@@ -83,7 +83,7 @@ def bring_back_and_show(folder: Path, *, as_json: bool) -> ExitCode:
     for path in back.renamed:
         console.say(f"Two files had the same name; one is now {path}.", "yellow")
     for path in back.lost:
-        console.say(f"Missing in both its old and its new place: {path}", "red")
+        console.say(f"Neither in the data nor in the quarantine: {path}", "red")
     return ExitCode.FAILURE if back.lost else ExitCode.OK
 
 

@@ -29,14 +29,14 @@ LEAST_PHOTOS: Final = 50
 LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
-"""A shortcut must beat always guessing the most frequent class by this gain in accuracy, and must avoid this share of
-the errors (``LEAST_SHARE_OF_PAIR`` for a pair of classes). The gain must exceed chance.
+"""The baseline always guesses the most frequent class. A shortcut must gain this much accuracy, and avoid this share of
+the baseline's errors (``LEAST_SHARE_OF_PAIR`` for a pair of classes). The gain must exceed chance.
 """
 
 _ERRORS: Final = 3.0
-"""A gain of more standard errors is not chance."""
+"""A gain of more than this many standard errors is not chance."""
 _CHANCE_OF_PAIR: Final = 0.001
-"""A pair of classes is named only if its p-value (Bonferroni) is smaller."""
+"""A pair of classes is named only if its p-value (Bonferroni) is below this limit."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
 """Features for which pairs of classes are named. Border colours, shape and bytes may come from the product itself:
 among many classes they always distinguish some pair."""

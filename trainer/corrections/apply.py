@@ -44,7 +44,7 @@ _JOINED: Final = "; "
 
 @dataclass(frozen=True)
 class Labels:
-    """A job, and its result file, or None for a queued job, which stores its own result."""
+    """A job, and the path of its result (None for a queued job, which stores its own result)."""
 
     job: Job
     result: Path | None
@@ -103,7 +103,7 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
 
     Records the figures of an audit. The copy of ``labels.csv`` is ``labels.corrected.csv``. The copy for a queued job
     is ``labels.corrected.parquet`` in the job's folder. In that folder, ``by_group.corrected.csv`` (or ``.parquet``)
-    has new votes of the products. Originals do not change. Earlier copies are replaced.
+    has the products' new labels. Originals do not change. Earlier copies are replaced.
     """
     job, result = labels.job, labels.result
     if job_receipt(job) is None:
@@ -137,7 +137,7 @@ def _in_its_place(job: Job, store: CorrectionStore, output: Path | None) -> Corr
 
 
 def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: Job) -> CorrectedResult:
-    """Write a corrected copy of a job's result: all rows in their order, with all columns.
+    """Write a corrected copy of a job's result: all rows in the same order, with all columns.
 
     docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and
     store, and ``status`` becomes the worst status. The copy of a CSV with a byte order mark has this mark, too. The

@@ -107,7 +107,7 @@ def import_corrections(
     new = _new_labels(file, review, store.votes(), options.new_labels)
     added = store.add(list(map(_hashed, review.timed)), list(map(_hashed, review.untimed)))
     places = dict.fromkeys(vote.image for vote in review.votes if vote.path is not None)
-    lost = tuple(place for place in places if not os.path.isfile(place))  # noqa: PTH113 - a path's own raises errors
+    lost = tuple(place for place in places if not os.path.isfile(place))  # noqa: PTH113 - Path.is_file may raise errors
     root = None if options.image_root else completed.image_root
     return Imported(review, added, resolve(added.all), lost, root, new)
 
@@ -254,7 +254,7 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
         lacks = f"a column label or {CORRECT_LABEL}" if lacks_label else "a column sha256, or a column with the photos"
         prefixed = next((name for name in names if name.endswith(f"_{CORRECT_LABEL}")), None) if lacks_label else None
         advice = (
-            f"import the file from its job's folder, which knows the prefix of {prefixed}"
+            f"import the file from its job's folder, where Hangtag finds the prefix of {prefixed}"
             if prefixed
             else "rename a column, or pass --image-column"
         )

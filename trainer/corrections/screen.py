@@ -85,7 +85,7 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
     if done.new_labels:
         labels = ", ".join(done.new_labels)
         console.say(
-            f"New labels, in no label of the model in this file and in no earlier correction: {labels}", "yellow"
+            f"New labels, used neither by the model in this file nor in earlier corrections: {labels}", "yellow"
         )
     if done.without_sha256:
         console.say(f"{done.without_sha256:,} for missing photos, identified only by their paths", "yellow")

@@ -1,4 +1,4 @@
-"""``corrections.csv``: all votes of all reviewers. A killed writer leaves at most one incomplete row."""
+"""``corrections.csv``: all votes of all reviewers."""
 
 import csv
 import errno
@@ -111,7 +111,7 @@ class CorrectionStore:
         """Add votes, and replace the file.
 
         An ``untimed`` vote gets the time of its file. A vote that repeats the reviewer's last vote on the photo is
-        added only for a new path of the photo.
+        added only if its path is new.
         """
         with self._alone():
             before = set(self._rows())

@@ -32,7 +32,7 @@ class Remark(StrEnum):
 class Vote:
     """A reviewer's answer on a photo: a label, a remark, or only a note.
 
-    Unknown fields are empty. ``at`` is in UTC. ``sha256`` is of the photo's bytes. ``image`` is an absolute path or a
+    Unknown fields are empty. ``at`` is in UTC. ``sha256`` hashes the photo's bytes. ``image`` is an absolute path or a
     URL. ``was`` is the label from ``model``. Notes are only for people.
     """
 
@@ -64,7 +64,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class PhotoVotes:
-    """The votes that count for one photo, latest first: each reviewer's last vote, or all votes of the same time."""
+    """The votes that count for one photo, latest first: each reviewer's last vote, or votes if several are last."""
 
     votes: tuple[Vote, ...]
 
@@ -92,7 +92,7 @@ class PhotoVotes:
 def resolve(votes: Iterable[Vote]) -> dict[str, PhotoVotes]:
     """Group votes by photo (see :attr:`Vote.photo`). Each reviewer's last label or remark counts. Notes do not count.
 
-    The order of votes and repeated votes make no difference.
+    Neither the order of votes nor repeated votes matter.
     """
     by_photo: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in sorted(set(votes), reverse=True):

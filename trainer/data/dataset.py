@@ -278,7 +278,7 @@ def _inner_notes(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
     for top, name in inner:
         tops[name.casefold()].append(f"{top}/{name}")
     if len(tops) > 1 and (same := next((places for places in tops.values() if len(places) > 1), None)):
-        meant = "if the inner folders are the classes, merge folders of the same name, and pass their folder"
+        meant = "if the inner folders are the classes, merge folders of equal name, and pass the folder above them"
         return (f"{same[0]} and {same[1]} are two classes; {meant}",)
     return tuple(f"folders inside {top}, such as {top}/{name}, are not separate classes" for top, name in inner)[:1]
 
@@ -448,8 +448,8 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 def fetch_photos(dataset: Dataset, options: TableOptions, cache: Path, advance: Callable[[int, int], None]) -> Dataset:
     """Download the remote photos. A photo that cannot be downloaded gets an ``error``.
 
-    Each URL is downloaded once, with a worker's rules, into ``photos/`` in the cache. ``options`` have the allowed
-    hosts and the headers. ``advance`` gets (finished, all).
+    Each URL is downloaded once, by the same rules as in a job, into ``photos/`` in the cache. ``options`` have the
+    allowed hosts and the headers. ``advance`` gets (finished, all).
     """
     cells = [photo.cell for photo in dataset.photos if photo.cell is not None]
     if not cells:

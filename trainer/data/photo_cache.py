@@ -34,7 +34,7 @@ FEATURES_VERSION: Final = "1"
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
-"""The largest number of photos in a shard, in memory until the shard is written. ``kill -9`` loses these photos."""
+"""The largest number of photos in a shard. ``kill -9`` loses the photos of an unwritten shard."""
 _MODULE: Final = "trainer.data.photo_process"
 _ARRAYS: Final = ".arrays"
 _INDEX: Final = ".parquet"
@@ -248,8 +248,8 @@ class FeatureStore:
 class _Pass:
     """One pass over new photos, which writes a record for each photo. After an empty record, the next pass tries again.
 
-    Records are empty for files that cannot be read or have changed, for time limits, and for deaths by SIGKILL, because
-    the kernel may have been short of memory.
+    A record is empty if the file cannot be read or has changed, if decoding took too long, or after SIGKILL, because
+    memory may have been short.
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:

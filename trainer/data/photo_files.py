@@ -1,6 +1,6 @@
 """Photo files: SHA-256, faults of unusable files, and statistics of pixels.
 
-The scores follow cleanvision, with the same words and nearly the same numbers: https://github.com/cleanlab/cleanvision.
+The scores follow cleanvision, with the same names and nearly the same values: https://github.com/cleanlab/cleanvision.
 Brightness uses at most ``SAMPLED`` evenly spread pixels.
 """
 

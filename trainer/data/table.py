@@ -89,8 +89,8 @@ def read_table(
 ) -> tuple[list[TableRow], TableRead]:
     """Read the rows that have a label and meet all conditions.
 
-    Columns named ``split``, ``group`` and ``sha256``, in any case, have these roles unless an option gives them another
-    role. ``names_split`` returns the split that a cell means, or None.
+    Columns named ``split``, ``group`` and ``sha256``, in capitals or not, have these roles unless an option gives them
+    another role. ``names_split`` returns the split that a cell means, or None.
     """
     catalogue = open_catalogue(
         path,

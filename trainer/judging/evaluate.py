@@ -129,7 +129,7 @@ class Evaluation(PerSplit[Figures]):
 
     @property
     def folds_may_prove(self) -> bool:
-        """Whether validation has enough photos to confirm the folds, at least for the lowest target."""
+        """Whether validation has enough photos to confirm the folds' figures, at least for the lowest target."""
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
@@ -154,7 +154,7 @@ class SplitPredictions:
 
     Attributes:
         labels: class indices ``(n,)``.
-        logits: before the temperature, ``float32 (n, classes)``. ``probabilities`` are calibrated.
+        logits: not yet divided by the temperature, ``float32 (n, classes)``. ``probabilities`` are calibrated.
         unknown: the out-of-distribution score ``float32 (n,)``, or None if each fold has its own score.
         known: whether the score is within the limit of its fold, ``(n,)``, or None if the model's own limit applies.
     """
@@ -168,7 +168,7 @@ class SplitPredictions:
 
     @property
     def effect(self) -> float:
-        """Design effect: the number of photos that are worth one independent photo."""
+        """Design effect; see :func:`trainer.judging.figures.group_effect`."""
         return group_effect(self.probabilities, self.labels, group_numbers(self.photos))
 
 

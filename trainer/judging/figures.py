@@ -75,7 +75,7 @@ class AchievedPrecision(EvaluationRecord):
     """The figures of a target precision on a split.
 
     Attributes:
-        coverage: share of the photos that are labelled without review. ``automatic`` is their number.
+        coverage: share of the photos that are labelled without review. ``automatic`` is the number of their labels.
         precision: the share of these labels that are right, or None without such labels.
         levels: in a tree, the same figures for each level, classes first. A label is right if it is the true class or a
         node above it.
@@ -138,8 +138,8 @@ def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArr
     """Design effect: the number of photos that are worth one independent photo.
 
     The effect is 1 if every photo shows a different picture and product. ``groups`` has the group of each photo
-    ``(n,)``: photos of one picture or product share a group. The result assumes an additional, wrong group of usual
-    size, because few wrong groups could look independent by chance.
+    ``(n,)``: photos of one picture or product share a group. The result assumes one more wrong group, of usual size:
+    with few wrong groups, photos could look independent by chance.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -207,7 +207,7 @@ def realised(
     tree: Taxonomy | None,
     effect: float = 1.0,
 ) -> AchievedPrecision:
-    """The figures of a target precision on at least one photo, from calibrated probabilities.
+    """The figures of a target precision, from calibrated probabilities of at least one photo.
 
     ``labels`` are class indices ``(n,)``. ``effect``: the design effect for the intervals.
     """

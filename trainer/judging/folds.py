@@ -33,7 +33,7 @@ Indices = npt.NDArray[np.intp]
 _MOST_LEARNED: Final = 20_000
 """The largest number of photos on which the out-of-distribution score is fitted."""
 _WATCHED: Final = 256
-"""The largest number of photos that validate a fold's network after each epoch, without choosing an epoch."""
+"""The largest number of photos that validate a fold's network after each epoch."""
 
 
 class Progress(Protocol):
@@ -133,7 +133,7 @@ def held_photos(training: Training) -> list[AssignedPhoto]:
 
 
 def _args_of_a_fold(training: Training) -> RunArgs:
-    """The args of a fold's run. With a time limit, its epochs are a share of the epochs that the network completed."""
+    """With a time limit, a fold's epochs are a share of the epochs that the network completed."""
     args = training.args
     epochs, weights = args.epochs, args.fold_weights or args.weights
     if args.time_limit_s is not None:

@@ -20,7 +20,7 @@ from trainer.learning.training import Predictor, Training, labels_of
 from trainer.splits.assigned import AssignedPhoto
 
 LEAST_ODDS: Final = 9.0
-"""A label is suspect if another class is this many times as likely."""
+"""A label may be wrong if another class is this many times as likely."""
 FOLDS: Final = 5
 _TOGETHER: Final = 20_000
 """The largest number of photos that are compared at once, because their features are in memory."""
@@ -63,15 +63,16 @@ class LabelErrors:
 
 
 def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
-    """Find label errors, likeliest first, with small classifiers on the network's features, trained without the photo.
+    """Find label errors, likeliest first. Small classifiers predict photos that they were not trained on.
 
-    The network was trained on these labels, but with augmentation and early stopping it memorises few wrong labels.
-    ``unseen``, predictions of networks that were trained without these photos, count as one more classifier.
+    The classifiers use the network's features. The network was trained on these labels, but with augmentation and early
+    stopping it memorises few wrong labels. ``unseen``, predictions of networks that were trained without these photos,
+    count as one more classifier.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
     if counts[counts > 0].max(initial=0) < FOLDS:
-        return LabelErrors([], f"no class has {FOLDS} photos, and the label classifiers need this many")
+        return LabelErrors([], f"no class has the {FOLDS} photos that the label classifiers need")
     by_folds = dict(zip(unseen.photos, unseen.probabilities, strict=True)) if unseen else {}
     order = np.random.default_rng(seed).permutation(len(photos))
     issues: list[LabelIssue] = []
@@ -128,8 +129,8 @@ def out_of_fold(
     2017). If the network was trained on these photos, the predictions can find label errors, but cannot prove a
     precision.
 
-    ``features`` are ``(n, D)``, ``labels`` class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``
-    are probabilities ``(n, classes)`` of networks trained without the photo, as a fourth classifier.
+    ``features``: ``(n, D)``. ``labels``: class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``,
+    probabilities ``(n, classes)`` of networks trained without the photo, count as a fourth classifier.
 
     Returns:
         ``float32 (n, classes)``. A class is exactly 0 if the other folds had no photo of it, and above 0 otherwise.

@@ -15,7 +15,7 @@ from trainer.data.photo_cache import PixelStore
 from trainer.learning.recipe import Augmentation
 
 _SEEDS: Final = 1_000_003
-"""Factor of the seed in an epoch's random seed, so that no two (seed, epoch) share random numbers."""
+"""Factor of the run's seed in an epoch's random seed, so that no two (seed, epoch) share random numbers."""
 _AHEAD: Final = 2
 _SIDES: Final = (0.15, 0.5)
 _GREY: Final = 127.5

@@ -44,7 +44,7 @@ class TrainingBudget:
 
 @dataclass(frozen=True)
 class ValidationPhotos:
-    """Validation photos that measure the network after each epoch, and their class indices ``(n,)``.
+    """Photos that validate the network after each epoch, and their class indices ``(n,)``.
 
     ``pixels(start, end)`` returns a slice of the photos, ``uint8 (end - start, S, S, 3)``.
     """
@@ -87,8 +87,8 @@ def fit(
     """Train until the epochs or the time are over, or until Ctrl-C.
 
     A stopped training continues from its files, which are saved after each epoch, so a crash costs at most one epoch.
-    At the end the network gets the average of its weights. If the learning rate has fallen to 0, the last epoch is
-    used, because a choice by validation would make the figures too good.
+    At the end the network gets its averaged weights. If the learning rate has fallen to 0, the last epoch is used,
+    because a choice by validation would make the figures too good.
     """
     loop = _Loop(learner, recipe, batches, held, run, limits, view)
     with _ctrl_c(loop.interrupt):
@@ -219,7 +219,7 @@ class _Loop:
                 save_network(self.learner.network, self.run.best)
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
-        write_arrays(self.run.state, **state)  # written last, so that a resumed training repeats later epochs
+        write_arrays(self.run.state, **state)  # written last: a resumed training continues after this epoch
         self.rest_s += self.clock() - begin
 
 

@@ -16,8 +16,8 @@ _WHATEVER_SIZE: Final = 0.2
 """Share of an epoch's time that does not grow with the photos' area."""
 
 MANY_PHOTOS: Final = 1_500
-"""With fewer photos, a training needs more epochs, and every fold's network is trained in full, because a tenth of the
-photos is too few for validation."""
+"""With fewer photos than this, a training needs more epochs, and every fold's network is trained in full, because a
+tenth of the photos is too few for validation."""
 
 MOST_WEIGHT: Final = 20.0
 """The most that a photo may weigh, if a photo of the largest class weighs 1. No photo should dominate a batch."""
@@ -31,7 +31,7 @@ class Augmentation:
         shift: share of the side, in each direction.
         zoom: smallest and largest visible part of the photo, as a share of its side.
         stretch: change of width against height, as an exponent of e.
-        colour: change of brightness and contrast, as a share, and twice the change of white balance.
+        colour: change of brightness and contrast, as a share. White balance changes half as much.
         erase: share of the photos that get a grey rectangle.
     """
 
@@ -57,10 +57,11 @@ class Recipe:
     """The settings of a training.
 
     Attributes:
-        epochs: the smallest number of epochs. With few photos, there are more, for at least ``steps`` steps, but at
-        most ``most_epochs``.
+        epochs: the smallest number of epochs. Few photos get more epochs: at least ``steps`` steps, at most
+        ``most_epochs``.
         weight_decay: see AdamW (Loshchilov & Hutter 2019).
-        cosine: whether the learning rate rises over the first tenth and falls to 0 along a cosine, or else is constant.
+        cosine: whether the learning rate rises over the first tenth and falls to 0 along a cosine. Otherwise, it is
+        constant.
         smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
         average: time constant of the running average of the weights, as a share of the training, or 0 for no average.
         stages: stages with smaller photos, in order. After the last stage, photos have full size.
@@ -110,7 +111,7 @@ _CNN: Final = Recipe(
     steps=640,
 )
 _CNN_AGAIN: Final = replace(_CNN, epochs=30, steps=320)
-"""The recipe for training from a network's own weights: the recipe for random weights, in half the time."""
+"""The recipe for random weights, in half the time: for training from a network's own weights."""
 _SIMPLE: Final = Recipe(epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0)
 _FROM_NOTHING: Final = replace(_CNN, epochs=40, weight_decay=0.05, augmentation=Augmentation(), stages=(), steps=0)
 _PRETRAINED: Final = replace(

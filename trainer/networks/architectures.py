@@ -167,7 +167,7 @@ def models_folder() -> Path:
 
 
 def imagenet_file(choice: NetworkChoice) -> ImageNetFile:
-    """The weights file of an architecture in ``keras.applications``, at the published size nearest to the network's."""
+    """The weights file of a network in ``keras.applications``, at the published size nearest to the network's size."""
     alpha, sizes = choice.width, [128, 160, 192, 224]
     match choice.arch:
         case Arch.MOBILENET:
@@ -232,7 +232,7 @@ def _download(url: str, progress: Downloaded, timeout_s: float) -> bytes:
 
 
 def _answer(url: str, timeout_s: float) -> HTTPResponse:
-    """Get the response's headers. The time limit includes the name look-up and the tries of all addresses."""
+    """The time limit includes the name look-up and attempts at all addresses."""
     answer: Future[HTTPResponse] = Future()
 
     def ask() -> None:

@@ -105,7 +105,7 @@ def features_model(network: keras.Model) -> keras.Model:
 
 def _whole_model(path: Path) -> keras.Model:
     try:
-        with ZipFile(path):  # Keras reports other files as missing
+        with ZipFile(path):  # for a file that is no ZIP, Keras would report a missing file
             return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         msg = f"Expected a Keras model in {path}, but it is damaged or needs custom code ({error}); pass another file."
@@ -238,7 +238,7 @@ def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None
             if body <= shapes:
                 return one, alpha
     msg = (
-        f"Expected weights of {', '.join(archs)} in {file}, but the file fits none of these at a published width; "
+        f"Expected weights of {', '.join(archs)} in {file}, but the file fits no published width; "
         "pass the matching --arch."
     )
     raise InputError(msg)

@@ -1,6 +1,6 @@
 """EfficientNet-Lite (Liu 2020): MobileNetV2's inverted residuals at EfficientNet's widths and depths (Tan & Le 2019).
 
-Because of ReLU6, and without squeeze-and-excite, int8 loses little accuracy, and every edge device can run the network.
+With ReLU6 and without squeeze-and-excite, int8 loses little accuracy, and every edge device can run the network.
 ImageNet weights come as packages (Apache-2.0), with PyTorch's names. When the weights are read, the batch norms are
 folded into the convolutions, for speed.
 """

@@ -168,7 +168,7 @@ class ReportMaterial:
         if not sum(target.level_coverage[1:]):
             return " All these photos get a class: labels above the classes were not proved, or would not add photos."
         share = rounded(target.level_coverage[0])
-        return f" About {share} of your photos get a class, the other labelled photos get a label above classes."
+        return f" About {share} of your photos get a class. The other labelled photos get a label above classes."
 
     @property
     def outcome(self) -> str:
@@ -178,7 +178,7 @@ class ReportMaterial:
         if target is None or achieved is None:
             return ""
         if not achieved.automatic or achieved.precision is None:
-            return "On the test photos Hangtag would label none without review."
+            return "Hangtag would label no test photo without review."
         less = ", below the target" if achieved.precision < target.precision else ""
         if less and achieved.precision_95 and achieved.precision_95[1] >= target.precision:
             less = f"{less}, but within chance"
@@ -191,7 +191,7 @@ class ReportMaterial:
 
     @property
     def within_limit(self) -> float:
-        """Expected share of new photos of the classes within the limit of the unknown score, or 1.0 without a limit."""
+        """Expected share of new photos of the classes whose unknown score is within the limit; 1.0 without a limit."""
         held = self.confidence.rows - self.confidence.out_of_fold
         return expected_within(held) if self.confidence.unknown else 1.0
 

@@ -95,7 +95,7 @@ def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, 
 
 
 def _mistakes(material: ReportMaterial) -> _Values:
-    """The surest mistakes first, with heat maps unless the mistakes are out-of-fold, from deleted networks."""
+    """The surest mistakes first. Out-of-fold mistakes have no heat maps, because their networks were deleted."""
     judged, names = material.shown, material.args.classes
     predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != judged.labels)
@@ -174,7 +174,7 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
 
 
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
-    """Cells: texts, and colour depths by square root, so that few mistakes are visible beside many hits."""
+    """Cells: texts and colour depths. Depths are square roots, so that few mistakes are visible beside many hits."""
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 

@@ -215,7 +215,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     write_predictions(
         run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
     )
-    # Written last. An export needs this file, so that all other files match best.keras.
+    # Written last. An export requires this file, so it never mixes files of two networks.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
 
@@ -288,7 +288,7 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 def keep_for_export(training: Training) -> None:
     """Copy the files that an export needs, so that the export works without the data.
 
-    These files have pixels of validation photos and of some training photos, and files of some validation photos.
+    The copies are pixels of validation photos and of some training photos, and some validation photos as files.
     """
     run = training.run
     held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]

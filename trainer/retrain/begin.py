@@ -103,8 +103,8 @@ class NewCycle:
         """The earlier splits to extend, or None for a first model without splits.
 
         The splits are from the latest finished cycle in this folder. If another machine has run a cycle since, the
-        champion's splits contain all these splits and more, and are used. Without a finished cycle, the splits are from
-        the champion, or else from the settings.
+        champion's splits are used, which contain these splits. Without a finished cycle, the splits are from the
+        champion, or else from the settings.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None

@@ -36,7 +36,7 @@ Groups = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class ModelPredictions:
-    """A model's predictions on the test photos, in their order.
+    """A model's predictions, in the order of the test photos.
 
     Attributes:
         labels: the model's labels, in the order of the columns.
@@ -55,7 +55,7 @@ class ModelPredictions:
     footprint: Footprint
 
     def answers(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> "ModelAnswers":
-        """The label of each photo, under current names.
+        """The label of each photo, by current class names.
 
         The likeliest class gets its current name. The confidence is the sum of all columns with this name, so that a
         merge changes no decision. ``today``: label → current name. ``truths`` are the true labels, ``(n,)``.
@@ -69,7 +69,7 @@ class ModelPredictions:
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """A model's label of each photo, under current names; ``(n,)`` each.
+    """A model's label of each photo, by current class names; ``(n,)`` each.
 
     Attributes:
         confidence: the probability of that label.
@@ -93,9 +93,9 @@ def compare_predictions(
 ) -> Comparison:
     """Compare both models on photos of the champion's classes. Photos of new classes only measure the challenger.
 
-    A photo of a common class is wrong if the challenger gives a new class, or the champion a dropped class. ``unread``
-    is the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that were used to choose
-    the champion, or None if unknown.
+    For a photo of a shared class, a new class from the challenger or a dropped class from the champion is wrong.
+    ``unread`` is the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that were
+    used to choose the champion, or None if unknown.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -168,7 +168,7 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 
 
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
-    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test, or None with fewer than two photos.
+    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test. Returns None for fewer than two photos.
 
     The test is more sensitive than a test of accuracy, because a better model is surer on all photos.
     """
@@ -257,7 +257,7 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) ->
     gaps = [_gaps(one, groups) for one in (champion, challenger)]
 
     def errors(drawn: npt.NDArray[np.int64]) -> Floats:
-        """Both models' calibration errors, with each group drawn ``times`` often."""
+        """Both models' calibration errors. ``drawn`` is how often each group counts."""
         return np.array([np.abs(drawn @ gap).sum() / (drawn @ sizes) for gap in gaps])
 
     rng, count = np.random.default_rng(_SEED), len(sizes)

@@ -1,7 +1,6 @@
 """The cycle: collects photos, trains a challenger, compares it with the champion, and promotes or refuses it.
 
-A killed cycle continues at the next call. A step is done when its file exists. The registry's history has the decision.
-Only one cycle of a model runs at a time.
+A killed cycle continues at the next call. Only one cycle of a model runs at a time.
 """
 
 import fcntl

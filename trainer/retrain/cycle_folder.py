@@ -34,8 +34,7 @@ def now_text() -> str:
 class CycleStatus(StrEnum):
     """How a cycle ended.
 
-    ``failed``: abandoned by ``--restart``, or after a permanent error. After other errors a cycle has no outcome, and
-    continues.
+    ``failed``: abandoned by ``--restart``, or after a permanent error. After other errors a cycle has no outcome.
     """
 
     PROMOTED = "promoted"
@@ -121,7 +120,7 @@ class Collected(CycleRecord):
         new, gone, relabeled: number of photos that differ from the previous cycle.
         dropped: class → number of photos, for dropped classes.
         notes: sentences on the reading of a table, and on photos that could not be downloaded.
-        parents: label → parent, under current names, from a table's labels like ``shoes > boots``.
+        parents: label → parent, with current class names, from a table's labels like ``shoes > boots``.
     """
 
     fingerprint: str
@@ -172,7 +171,7 @@ class Calibration(CycleRecord):
 
 
 class AutomaticLabels(CycleRecord):
-    """A model's labels without review: their number, the number of wrong labels, and the right share's interval."""
+    """A model's labels without review: number, number of wrong labels, and interval of the share of right labels."""
 
     photos: int
     wrong: int
@@ -274,7 +273,7 @@ class Check(CycleRecord):
 
     Attributes:
         figure: the measured value, or None if not measurable.
-        doubtful: whether a person should look at a passed check, for the reason in the sentence.
+        doubtful: whether a person should look at a passed check. The sentence says why.
         unsure: whether there were too few photos for the check.
     """
 

@@ -95,13 +95,13 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
         f"The challenger's probabilities {quality}: Brier score {comparison.brier.champion:.3f} → "
         f"{comparison.brier.challenger:.3f}."
     )
-    odds = f"A challenger that is no better scores as well in {percent(chance)} of such tests"
+    odds = f"A challenger that is no better would score as well in {percent(chance)} of such tests"
     lead = (
         f"The gain may be chance. {odds}; less than {percent(MISTRUST)} is required." if gained and not better else ""
     )
     if lead and z > 0:
         enough = float(f"{comparison.photos * (norm.isf(MISTRUST) / z) ** 2:.1e}")  # noise falls as 1/√n
-        more += f" Too few test photos: a gain like this would pass with about {enough:,.0f}."
+        more += f" Too few test photos: with about {enough:,.0f}, such a gain would pass."
     return Finding(comparison.points, limits.min_gain_points, gained and better, details, lead=lead, more=more)
 
 
@@ -122,9 +122,9 @@ def _bounds(interval: Interval, mistrust: float) -> Interval:
 
 
 def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Fails if a class loses more recall than allowed, beyond chance. Doubtful if a champion's class has no test photo.
+    """Fails if a class clearly loses more recall than allowed. Doubtful if a champion's class has no test photo.
 
-    At most one in twenty challengers that equal the champion on every class fails (Bonferroni's bound).
+    Of challengers that equal the champion on every class, at most one in twenty fails (Bonferroni's bound).
     """
     compared = [(name, one) for name, one in comparison.classes.items() if one.points_95 is not None]
     if not compared:
@@ -150,7 +150,7 @@ def _loss(name: str, one: PairedAccuracy) -> str:
 
 
 def _is_blind(accuracy: PairedAccuracy, most: float, mistrust: float) -> bool:
-    """Whether the test is too small to detect a loss of ``most`` points (any loss if 0), even if no photo was won."""
+    """Whether the test could not detect a loss of ``most`` points (0: any loss), even if no photo was gained."""
     right = round((accuracy.champion or 0.0) * accuracy.photos)
     lost = min(right, accuracy.photos * most / 100) if most else right
     seen = difference_interval(0, lost, accuracy.photos) if accuracy.photos else (0.0, 0.0)
@@ -207,9 +207,9 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Fails if clearly more photos go to review than before, and the challenger has the same promise or none.
 
-    With the same promise, a failing challenger must also make more mistakes than the champion, on as many of its surest
-    photos as the champion labels: thresholds from few photos vary by chance. A first model may send any share to
-    review.
+    With the same promise, a challenger fails only if it also makes more mistakes than the champion. Mistakes are
+    counted on the challenger's surest photos, as many as the champion labels, because thresholds from few photos vary
+    by chance. A first model may send any share to review.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -228,7 +228,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
         quality = (
             "the challenger is less sure" if refused else "the challenger is as good, but its thresholds are too high"
         )
-        wrong = f"{automation.surest.wrong:,} are wrong, {champion.wrong:,} of the champion's"
+        wrong = f"{automation.surest.wrong:,} are wrong, and {champion.wrong:,} of the champion's"
         surest = f"Of the challenger's {champion.photos:,} surest photos, as many as the champion labels"
         more = f"{surest}, {wrong}: {quality}."
     if automation.own_precision != promised:
@@ -241,7 +241,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
-    """Passes if labels without review are right as often as promised, within chance, or as often as the champion's."""
+    """Passes if labels without review keep the promise within chance, or are right as often as the champion's."""
     automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
         return None

@@ -49,7 +49,7 @@ class Step:
 
 
 def _train(work: RunningCycle, view: "TrainingView") -> None:
-    """Train the challenger, or continue its training. The splits are copied, because they outlast the run."""
+    """Train the challenger, and copy its splits, because they outlast the run."""
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
         shutil.rmtree(run.path, ignore_errors=True)  # left by a process that was killed before the run began
@@ -112,7 +112,7 @@ def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
 
 
 def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
-    """The tree in the data's labels, or the champion's tree under current names. New classes are at the top."""
+    """The tree in the data's labels, or the champion's tree with current class names. New classes are at the top."""
     parents = work.folder.read(work.folder.collected, Collected).parents
     before = champion.tree if champion else None
     if not parents and before is None:
@@ -160,7 +160,7 @@ def _catalogue_done(work: RunningCycle) -> bool:
 
 
 def _catalogue(work: RunningCycle, view: "TrainingView") -> None:
-    assert work.config.catalogue is not None  # noqa: S101 - the step is done where there is none
+    assert work.config.catalogue is not None  # noqa: S101 - without a catalogue, this step is skipped
     diff = work.tools.catalogue_diff(
         work.config.catalogue,
         work.registry.path(work.start.name, work.compared_with),
@@ -236,7 +236,7 @@ def _report(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _end(work: RunningCycle, view: "TrainingView") -> None:
-    """Log the cycle to MLflow, if the settings say so, and write its outcome. If the log fails, a note says why."""
+    """Log the cycle to MLflow, if the settings say so, and write its outcome."""
     mlflow, outcome = work.config.mlflow, _outcome(work)
     if mlflow is not None:
         try:

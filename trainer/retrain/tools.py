@@ -1,4 +1,4 @@
-"""The running cycle, the functions that do its work, and the log in MLflow. TensorFlow is imported late."""
+"""The running cycle, the functions that do its work, and the log in MLflow."""
 
 import csv
 import json
@@ -36,7 +36,7 @@ _FILES: Final = {  # without cycle.json, whose settings may contain a password
     None: ("report.html", "collected.json", "comparison.json", "catalogue.json", "verdict.json"),
     "run": ("args.json", "results.csv", "evaluation.json", "classes.csv", "report.html"),
 }
-_MOST_NUMBERS: Final = 500  # MLflow takes 1,000 per request
+_MOST_NUMBERS: Final = 500  # MLflow accepts 1,000 numbers per request
 _LONGEST_TAG: Final = 4000
 _UNLESS_SET: Final = {  # by default, MLflow retries an absent server for minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
@@ -154,7 +154,7 @@ class CycleTools:
 
     @staticmethod
     def draw_rows(settings: CatalogueSettings, folder: Path) -> None:
-        """Draw a catalogue's rows for the comparison into a folder."""
+        """Sample a catalogue's rows into a folder, for the comparison."""
         draw_sample(settings.source, folder, settings.rows, _job_options(settings))
 
     @staticmethod
@@ -166,7 +166,7 @@ class CycleTools:
         renamed: Mapping[str, str],
         advance: _Advance,
     ) -> CatalogueDiff:
-        """Compare two bundles on a folder's rows, under current names. Continues after a crash."""
+        """Compare two bundles on a folder's rows, by current class names. Continues after a crash."""
         figures = diff_catalogue(
             champion,
             challenger,

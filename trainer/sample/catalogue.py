@@ -35,7 +35,7 @@ _STORED_AS = (
 
 
 class _Stream(IntEnum):
-    """Uses of random generators. Streams of the same seed never overlap."""
+    """Random number streams of a seed, which never overlap."""
 
     PHOTO = 0
     CLASSES = 1
@@ -76,7 +76,7 @@ def draw_catalogue(
 ) -> None:
     """Draw ``count`` sound photos into an empty folder, and seven faulty files with the next numbers.
 
-    The faulty files are four copies of photos of a class and, all named ``.jpg``, half a JPEG, a web page and a PNG.
+    The faulty files are four copies of a class's photos, and three ``.jpg`` files: half a JPEG, a web page and a PNG.
     Photo ``i`` depends only on the seed and ``i``. ``table`` is a CSV to write, with a row per file: relative path,
     product and colour. The colour is empty for files without a picture.
     """

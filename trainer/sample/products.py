@@ -27,7 +27,7 @@ class Ink(Enum):
 
 @dataclass(frozen=True)
 class Part:
-    """A filled outline. Later parts of a product cover earlier ones."""
+    """A filled outline. Later parts of a product cover earlier parts."""
 
     outline: Outline
     ink: Ink = Ink.BODY

@@ -80,7 +80,7 @@ def _join_hosts(
 
 
 def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[int, npt.NDArray[np.intp]]:
-    """All links. Photos of a picture are linked directly, photos of a product or an earlier group by an extra node."""
+    """All links: direct between photos of a picture; through an extra node for a product or an earlier group."""
     edges = [
         *links,
         *links_of((a.sha256, a.split is None) for a in candidates),
@@ -108,9 +108,9 @@ def assign_splits(
 
     A given split, or a split from an earlier training, stays. A new photo goes into the split of its group, and is
     excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If only some
-    splits are given, a missing validation or test split is cut from the training split, unless an earlier run has
-    already cut it. Photos marked as open are then for training, or for the split that was cut. A photo that a model
-    chose for review is for training, with its whole group, or excluded if the group is in another split.
+    splits are given, a missing validation or test split is cut from the training split, unless an earlier run already
+    cut this split. Photos marked as open are then for training, or for the split that was cut. Photos that a model
+    chose for review go to training with their whole group, or are excluded if the group is in another split.
 
     ``links`` are pairs of candidates (by position) with the same picture. Photos with the same product, content or
     earlier group always belong together. ``fix_leaks`` drops the training twins of validation and test photos.
@@ -205,8 +205,8 @@ def share_out(
 ) -> list[Split]:
     """Assign the groups of a class, in the order of ``sizes``, each to the split that needs most photos of the class.
 
-    A group goes to validation or test only if the class's share of the split comes closer to a tenth. If a class has
-    two groups, one group is held out. If a class has three groups, each split gets one group. ``placed``: the class's
+    A group goes to validation or test only if that brings the split closer to a tenth of the class. If a class has two
+    groups, one group is held out. If a class has three groups, each split gets one group. ``placed``: the class's
     photos in each split so far.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})

@@ -59,9 +59,9 @@ class Candidate:
 class AssignedPhoto:
     """A photo with its split, for this training and all later trainings.
 
-    Photos of one ``group`` show the same picture, or belong to one product. The name of a group does not change. A
-    photo of an earlier training that this training does not use is not ``present``, and keeps its split in case it
-    returns. A ``chosen`` photo is only for training, and never held out.
+    Photos of one ``group`` show the same picture, or belong to one product. The name of a group does not change. An
+    earlier photo that this training does not use is not ``present``, but keeps its split. A ``chosen`` photo is only
+    for training, and never held out.
     """
 
     path: Path
@@ -141,10 +141,10 @@ def match_earlier(
     """Find each photo in an earlier training, by its content or by its path.
 
     A photo with the content of an earlier photo is the same photo, maybe renamed. If no photo has the earlier content
-    any more, a photo at the earlier path is the same photo, saved again. A matched photo keeps its split and group, and
-    has its current label. If several earlier photos at other paths have this content, the photo in the last split
-    (train, val, test) counts. A copy next to an earlier photo is a new photo, linked only by content. Earlier photos
-    that are missing now come last.
+    any more, a photo at the earlier path is the same photo, saved again. A matched photo keeps its split and group, but
+    not its label. If several earlier photos at other paths have this content, the photo in the last split (train, val,
+    test) counts. A copy next to an earlier photo is a new photo, linked only by content. Missing earlier photos come
+    last.
     """
     today = [
         Candidate(p.path, p.label, s, p.product, p.split, open=p.open, chosen=p.chosen)

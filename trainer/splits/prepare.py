@@ -31,7 +31,7 @@ from trainer.splits.set_aside import count_leaks, find_unlearnable
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
 _FEW_OUTLIERS: Final = 10
-"""Fewer photos improve the unknown score little: 2 photos brought a seventh of the gain of 120, 6 nearly half
+"""Fewer photos improve the unknown score little: 2 photos brought a seventh of the gain of 120 photos, 6 nearly half
 (docs/measurements.md)."""
 
 
@@ -135,7 +135,7 @@ def _without(
     """The remaining candidates, and links between photos of the same picture.
 
     An excluded photo keeps an existing split, and is marked as not present. ``pictures[i]`` is the picture number of
-    candidate i. Later candidates have none.
+    candidate i. Later candidates have no number.
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]

@@ -19,9 +19,9 @@ LISTED: Final = 3
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
     """Photos to exclude from training, by position, and the number of validation and test photos with two labels.
 
-    The photos of a picture with two labels: if no photo has a split, all are excluded. If the photos with a split
-    agree, photos without a split and with another label are excluded. If the photos with a split disagree, training
-    photos and photos without a split are excluded.
+    If no photo of a picture with two labels has a split, all its photos are excluded. If the photos with a split agree,
+    photos without a split and with another label are excluded. If the photos with a split disagree, training photos and
+    photos without a split are excluded.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0
@@ -128,9 +128,9 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
         raise DataError(msg)
     if not any(photo.split is Split.VAL and photo.label in trained for photo in products):
         msg = (
-            "Expected validation photos, found none, and no training photos can be moved there: each of "
-            f"{', '.join(map(brief, sorted(trained)))} has only one picture or product in training, or all of "
-            "them are also in another split; add photos."
+            "Expected validation photos, found none. No training photos can be moved there, because each of "
+            f"{', '.join(map(brief, sorted(trained)))} has only one picture or product in training, or only "
+            "pictures and products of another split; add photos."
         )
         raise DataError(msg)
     notes = [
