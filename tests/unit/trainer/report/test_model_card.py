@@ -98,6 +98,6 @@ def test_names_mean_nothing_but_themselves() -> None:
 
 def test_a_card_of_a_tree_names_every_path_and_each_levels_precision() -> None:
     card = model_card(in_tree(made()))
-    assert "The classes are leaves of a tree: worn \\> dress; worn \\> hat; shoes.\n\nIf the class" in card
+    assert "The classes are leaves of a tree: worn \\> dress; worn \\> hat; shoes.\n\nIf the model" in card
     assert "| 98% | level 1 | 20% |" in card
     assert "leaves of a tree" not in model_card(made())
