@@ -262,8 +262,8 @@ def _tools() -> Iterator[None]:
 
 _FEWEST_PHOTOS: Final = 16
 _FLOAT_LAYERS: Final = (0, 1, 2)
-"""Numbers of first layers that are tried in floating point. Integer convolutions on three colours are hardly faster,
-and depthwise convolutions after them are slower."""
+"""How many of the first layers stay in floating point; each number is tried. Integer convolutions on three
+colours are hardly faster, and depthwise convolutions after them are slower."""
 
 
 @dataclass(frozen=True)

@@ -110,7 +110,10 @@ def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
 
 
 class EncodedPhoto:
-    """A photo's bytes, for models with different specs. Specs with the same decoding share one decoded photo."""
+    """A photo's bytes, from which models with different specs get their pixels.
+
+    Specs with the same decoding share one decoded photo.
+    """
 
     def __init__(self, data: bytes) -> None:
         self._data = data

@@ -135,7 +135,8 @@ class ClassifierPool:
         Args:
             photos: the bytes of the photos' files.
             top_k: number of classes in the answer, best first.
-            precision: the share of labels without review that must be right. Default: the model's default precision.
+            precision: the least share of right labels among the labels without review; by default the
+                model's default precision.
             threshold: the lowest confidence at which photos need no review, in place of a precision.
 
         Returns:

@@ -58,8 +58,8 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``say`` prints a sentence (and may get a style). ``processes``: pool for labelling; some processes are forks of this
-    process, with loaded models. ``drawing``: pool for the page's pictures. The receipt is also written to
+    ``say`` prints a sentence; its second argument is a Rich style. ``processes``: pool for labelling; some are
+    forks of this process, with loaded models. ``drawing``: pool for the page's pictures. The receipt is also written to
     ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
@@ -232,7 +232,7 @@ def run_job(
     *,
     verified: bool = False,
 ) -> JobReceipt:
-    """Label a job's missing chunks, and write its result. The caller must hold :func:`only_run`.
+    """Label a job's missing chunks, and write its result. Call this only inside ``with only_run(folder)``.
 
     ``models``: path of each question's model. ``verified``: whether the models' golden samples were checked.
     """

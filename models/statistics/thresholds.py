@@ -139,9 +139,9 @@ def precision_targets(
     Coverages are of the network's own rows. ``within`` is the expected share of new product photos within the
     out-of-distribution limit. By default, the share is measured on the network's own rows; too high if these rows set
     the limit. All classes share a threshold. A class is refused if its rows above the threshold show a precision below
-    the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class go to review. No
-    promise is made for a single class. A target covers at least as many rows as a stricter target. The nodes of each
-    level of a ``tree`` follow the same rules.
+    the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class go to review. The
+    promise holds for all classes together, not for each class. A target covers at least as many rows as a stricter
+    target. The nodes of each level of a ``tree`` follow the same rules.
 
     ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. With
     ``others``, the proof uses all rows together, and assumes that rows of equal confidence are right equally often for

@@ -181,7 +181,7 @@ class ReviewQueue:
             self._leases = {place: lease for place, lease in self._leases.items() if lease[0] != tab}
 
     def hold(self, question: int, tab: str) -> None:
-        """Renew the lease of a photo that a tab shows, unless another tab has a lease."""
+        """Renew a tab's lease of the photo that it shows, unless another tab has the lease by now."""
         with self._lock:
             now = self._clock()
             if self._leases.get(question, ("", 0.0))[1] <= now:

@@ -35,7 +35,10 @@ def finishing() -> Iterator[Callable[[Job], bool]]:
 
 
 def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
-    """Merge a queued job in its folder, and write its receipt last. Several processes may do so at the same time."""
+    """Merge a queued job's part files into one result in the job's folder, and write the receipt last.
+
+    Several processes may do so at the same time.
+    """
     retry = job.retry()
     missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)
     if missing:

@@ -80,7 +80,7 @@ def receipt_page(
     doubtful: Mapping[str, Sequence[LabelledPhoto]] = MappingProxyType({}),
     links: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """The page of a merged job's receipt, with photos and doubtful rows."""
+    """The receipt page of a merged job. It shows photos, and doubtful rows by label."""
     return render(
         TEMPLATE,
         receipt=receipt,
