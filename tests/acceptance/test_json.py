@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -122,21 +123,26 @@ def test_what_each_prints_can_be_read() -> None:
     assert outcome["status"] == "nothing_new"
 
 
+@pytest.fixture
+def own_queue(redis_installed: None, tmp_path: Path) -> Iterator[Cluster]:
+    """A queue with a Redis of its own: the worker of other tests would take the reconciler's turn, for its own jobs."""
+    with PrivateRedis(tmp_path / "redis") as server:
+        cluster = Cluster(tmp_path, server)
+        yield cluster
+        cluster.close()
+
+
 def test_what_each_prints_of_a_queue_can_be_read(
-    server: PrivateRedis, tmp_path: Path, catalogue: Path, bundle: Path
+    own_queue: Cluster, tmp_path: Path, catalogue: Path, bundle: Path
 ) -> None:
-    cluster = Cluster(tmp_path, server)
     (tmp_path / "few.txt").write_text("".join(f"{photo}\n" for photo in sorted(catalogue.rglob("*.jpg"))[:4]))
-    where, settings, said = ["--image-root", str(catalogue)], {"env": cluster.environment}, {}
+    where, settings, said = ["--image-root", str(catalogue)], {"env": own_queue.environment}, {}
     words = ["submit", str(tmp_path / "few.txt"), "--model", str(bundle), "--job", "few", *where]
     (submitted,) = _run(words, **settings)
     assert (submitted["job"], submitted["rows"]) == ("few", 4)
-    try:
-        for line in ON_A_QUEUE.strip().splitlines():
-            if line.startswith("jobs watch"):
-                cluster.worker()
-            (said[line],) = _run(line.split(), **settings)
-    finally:
-        cluster.close()
+    for line in ON_A_QUEUE.strip().splitlines():
+        if line.startswith("jobs watch"):
+            own_queue.worker()
+        (said[line],) = _run(line.split(), **settings)
     assert (said["jobs show few"]["state"], said["jobs show few"]["receipt"]) == ("waiting", None)
     assert said["jobs watch few"]["rows"] == 4

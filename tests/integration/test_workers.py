@@ -218,7 +218,7 @@ def moved_photos(job: QueuedJob, photos: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("what", "said"), [(moved_bundle, "_bundles, but it is gone"), (moved_photos, "nothing there")]
+    ("what", "said"), [(moved_bundle, "_bundles, but it is gone"), (moved_photos, "has no files there")]
 )
 def test_what_is_gone_is_named_and_waited_for(
     cluster: Cluster, bundle: Path, photos: Path, expected, what: Callable[[QueuedJob, Path], Path], said: str
@@ -256,7 +256,7 @@ def test_another_version_of_preprocessing_is_refused(cluster: Cluster, job: Queu
     cluster.worker()
     said = trouble_of(cluster, job)
     assert "version another" in said
-    assert f"is {VERSION}" in said
+    assert f"has version {VERSION}" in said
     assert not job.parts()
 
 
