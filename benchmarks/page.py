@@ -27,8 +27,7 @@ _COLUMNS = """\
   loop's time also excludes loading.
 - **Memory**: the highest sum over all processes. Shared pages count once. For `submit`: worker plus Redis.
 - **Same labels**: the share of photos with the same label as from `hangtag label`, with int8 or float32.
-- **Bare loop**: decodes like Hangtag, runs the same ONNX file and writes no result. A program can hardly run this file
-  faster in ONNX Runtime.
+- **Bare loop**: decodes like Hangtag, runs the same ONNX file and writes no result.
 - **Computes in**: on this processor, OpenVINO computes float32 layers in another precision, which the row names.
 """
 _LABEL, _QUEUE = "hangtag label", "hangtag submit, workers waiting"
