@@ -44,8 +44,9 @@ def few(catalogue: Path) -> list[str]:
 def test_a_killed_childs_chunk_is_started_again_soon(
     cluster: Cluster, catalogue: Path, bundle: Path, few, expected
 ) -> None:
-    job = cluster.submit(few, bundle, root=catalogue)
     worker = cluster.worker()
+    with worker.stopped():
+        job = cluster.submit(few, bundle, root=catalogue)
     held = job.freeze_one()
     os.kill(held.pid, signal.SIGKILL)
     wait_for_another_try(job, held)
@@ -60,7 +61,8 @@ def test_a_killed_workers_chunks_go_to_another_soon(
     cluster: Cluster, catalogue: Path, bundle: Path, few, expected
 ) -> None:
     workers = [cluster.worker(slots=1), cluster.worker(slots=1)]
-    job = cluster.submit(few, bundle, root=catalogue)
+    with workers[0].stopped(), workers[1].stopped():
+        job = cluster.submit(few, bundle, root=catalogue)
     held = job.freeze_one()
     next(worker for worker in workers if held.pid in worker.pids()).kill_all()
     wait_for_another_try(job, held)

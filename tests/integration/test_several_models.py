@@ -56,7 +56,8 @@ def test_a_killed_workers_chunks_are_answered_whole_by_another(
 ) -> None:
     names = photo_names(catalogue, 512)
     workers = [cluster.worker(slots=1), cluster.worker(slots=1)]
-    job = cluster.submit(names, models, root=catalogue)
+    with workers[0].stopped(), workers[1].stopped():
+        job = cluster.submit(names, models, root=catalogue)
     held = job.freeze_one()
     next(worker for worker in workers if held.pid in worker.pids()).kill_all()
     receipt = job.wait_for_all_answers()
