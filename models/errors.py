@@ -61,6 +61,10 @@ class BundleError(HangtagError):
     exit_code = ExitCode.BUNDLE_REFUSED
 
 
+class DisagreementError(BundleError):
+    """An intact bundle whose model gives other answers on this machine than in its golden samples."""
+
+
 class RegistryError(HangtagError):
     """A registry that lacks a model or a version, or refuses a change."""
 

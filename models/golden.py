@@ -10,7 +10,7 @@ from pydantic import Field
 from models.bundle import Bundle
 from models.classifier import Classifier, EdgeModel
 from models.decision import Probabilities, Scores
-from models.errors import BundleError, ImageError
+from models.errors import BundleError, DisagreementError, ImageError
 from models.manifest import INT8, parse_file
 from models.preprocess import preprocess, whole_pixels
 from models.process import usable_cores
@@ -77,7 +77,7 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
     Returns:
         The number of samples, if the model agreed on all samples.
 
-    Raises BundleError.
+    Raises BundleError, DisagreementError.
     """
     samples, variant = _read_samples(bundle), model.metadata.variant
     listed = bundle.manifest.variants[variant]
@@ -128,9 +128,9 @@ def _agrees(got: Probabilities, expected: Probabilities, variant: str) -> bool:
     return difference <= _INT8_TOLERANCE and (same_top or first - second <= _INT8_MARGIN)
 
 
-def _differs(bundle: Bundle, sample: GoldenSample, variant: str, file: str, what: str, by: str) -> BundleError:
+def _differs(bundle: Bundle, sample: GoldenSample, variant: str, file: str, what: str, by: str) -> DisagreementError:
     instead = "pass --variant float32 to hangtag label or submit, or " if variant == INT8 else ""
-    return BundleError(
+    return DisagreementError(
         f"{bundle.path / file} ({variant}), {sample.file} ({sample.kind}): this machine's {what} differ by {by} from "
         f"those in the bundle; {instead}install the pinned versions of Pillow and onnxruntime, or export the bundle "
         "again."

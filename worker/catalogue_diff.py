@@ -21,7 +21,7 @@ from catalogue.photo import PhotoRequest, decode_data_uri
 from catalogue.photos import Photos, open_photos
 from catalogue.urls import is_url, is_url_or_data, photo_cells, readable
 from models.bundle import read_manifest
-from models.errors import BundleError, ImageError, JobError
+from models.errors import DisagreementError, ImageError, JobError
 from models.manifest import FLOAT32
 from models.text import label_text
 from models.whole_file import replace_file, write_beside
@@ -269,7 +269,7 @@ def diff_catalogue(
     step = "Labelling with both models"
     try:
         label(request, partial(advance, step))
-    except BundleError:  # an int8 model may disagree with its golden samples on this machine
+    except DisagreementError:  # such as int8 on another processor
         output = request.output.with_stem(f"{request.output.stem}-{FLOAT32}")
         request = replace(request, output=output, options=replace(request.options, variant=FLOAT32))
         label(request, partial(advance, f"{step} ({FLOAT32})"))

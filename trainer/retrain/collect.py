@@ -120,7 +120,7 @@ def _parents(dataset: Dataset, today: Sequence[str], classes: ClassMap) -> dict[
 def _missing_answers(file: Path | None) -> tuple[str, ...]:
     if file is None or file.is_file():
         return ()
-    others = ", ".join(sorted(other.name for other in file.parent.glob(f"{file.stem}-*{file.suffix}")))
+    others = ", ".join(other.name for other in CorrectionStore(file).question_files())
     hint = f" This folder has {others}: name the file of this model's question in corrections." if others else ""
     return (f"No corrections: {file} is not there yet.{hint}",)
 

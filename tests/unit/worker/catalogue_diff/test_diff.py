@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from models.classifier import load
-from models.errors import ImageError, JobError
+from models.errors import BundleError, ImageError, JobError
 from tests.row_results import RowResult, results_table
 from tests.unit.catalogue.scripted_server import Answer, open_scripted_server
 from tests.variants import falsify
@@ -154,6 +154,17 @@ def test_where_int8_disagrees_on_this_machine_both_float32_models_are_compared(
     asked = (str(source), tmp_path / "diff", 300, JobOptions(), {}, lambda step, *_: steps.add(step))
     assert diff_catalogue(false_int8, bundle, *asked).rows == 1
     assert "Labelling with both models (float32)" in steps
+
+
+def test_a_damaged_int8_file_is_an_error_and_not_replaced_by_float32(
+    tmp_path: Path, bundle: Path, int8_bundle: Path
+) -> None:
+    damaged = shutil.copytree(int8_bundle, tmp_path / "damaged")
+    (damaged / "model.int8.onnx").write_bytes(b"no model")
+    source = tmp_path / "names.txt"
+    source.write_text(f"{next((bundle / 'golden').glob('*.png')).absolute()}\n")
+    with pytest.raises(BundleError, match=r"model\.int8\.onnx"):
+        diff_catalogue(damaged, bundle, str(source), tmp_path / "diff", 300, JobOptions(), {}, silent)
 
 
 @pytest.mark.rest
