@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from catalogue.downloads import Download, Downloads
 
 _BACKLOG: Final = 512
-"""Number of waiting photos on disk above which no further URLs are requested."""
+"""With this many unread photos on disk, no more URLs are requested."""
 _WAIT_S: Final = 1.0
 
 

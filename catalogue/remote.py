@@ -220,7 +220,7 @@ def _redirect(answer: ClientResponse, url: URL, download: _Download) -> URL:
     except ValueError:
         target = URL()
     if target.scheme not in {"http", "https"} or not target.host or (url.scheme == "https" and target.scheme == "http"):
-        place = safe_url(str(target)) if target.host else "a place without a name"
+        place = safe_url(str(target)) if target.host else "a URL without a host"
         msg = f"{download.expected}, but the host redirected to {place}, which is not allowed; check the URL."
         raise InputError(msg)
     return target

@@ -36,7 +36,7 @@ _SEVERAL: Final = rf"{_NEXT_URL.pattern}|{_NEXT_PATH.pattern}|^\s*[\[{{\"]"
 """The beginning of a second photo in the same cell, or of JSON."""
 _BETWEEN: Final = " \t\r\n,;|"
 _PHOTO_FIELDS: Final = ("bytes", "url", "src", "path")
-"""Fields of a record that may contain the photo, likelier first."""
+"""Fields of a record that may contain the photo, likeliest first."""
 _LONGEST_PATH: Final = 4096
 _LONGEST_LIST: Final = 100_000
 
@@ -346,7 +346,7 @@ def _path(url: str) -> PurePosixPath:
 def scheme_of(cell: str) -> str | None:
     """A cell's scheme in lower case; None for a path.
 
-    The scheme of ``//host/`` is ``https``; of plain base64, ``data``.
+    The scheme of ``//host/`` is ``https``. The scheme of plain base64 is ``data``.
     """
     if bare := _BARE.match(cell):
         return "https" if bare[1] else "data"

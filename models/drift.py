@@ -3,7 +3,7 @@
 Proof photos are the labelled photos that set the model's thresholds. If only the shares of the classes differ (label
 shift), the precision on a catalogue can be estimated. Expectation maximization finds the shares with the maximum
 likelihood: Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities",
-Neural Computation 14 (2002). The probability of each answer, given the true class, is counted on the proof photos,
+Neural Computation 14 (2002). The probability of each answer, given the true class, is estimated on the proof photos,
 because the model's own probabilities may be miscalibrated. The interval is a bootstrap of both the proof photos and the
 catalogue. ``benchmarks/label_shift.py`` measures how often promises are broken with and without this estimate.
 """
@@ -153,7 +153,7 @@ class VariantReference(ReferenceAnswers):
 
     Attributes:
         proof: the photos that set the thresholds; None without such photos.
-        repeated: SHA-256 of a photo with five or more labelled rows → its share of all labelled rows.
+        repeated: SHA-256 of a photo with five or more labelled rows → the fraction of labelled rows that show this photo.
     """
 
     proof: ProofRows | None = None
@@ -224,8 +224,8 @@ class ExpectedPrecision:
     Attributes:
         shares: class → estimated share of the catalogue's rows within the out-of-distribution limit.
         proof_shares: class → share of the proof rows within the out-of-distribution limit.
-        raised: if the thresholds may break the promise, the lowest confidence that keeps the promise. Above 1 without
-            such a confidence.
+        raised: if the thresholds may break the promise, the lowest confidence that keeps the promise. Above 1 if no
+            confidence keeps the promise.
     """
 
     precision: float
@@ -311,7 +311,7 @@ class LabelShift:
     def _weights(
         self, rows: npt.NDArray[np.intp], answers: npt.NDArray[np.intp], start: npt.NDArray[np.float64] | None = None
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """The weight of a proof row of each class, and each class's share of the catalogue: ``(draws, classes)``.
+        """Each class's weight per proof row, and its share of the catalogue, both ``(draws, classes)``.
 
         ``rows``: ``(draws, proof rows)``; ``answers``: ``(draws, cells)``. Pseudo-counts in the proportions of the
         proof photos keep the shares of a small catalogue stable.

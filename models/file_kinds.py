@@ -191,7 +191,7 @@ def without_end(data: bytes) -> bytes | None:
 
 
 def png_without_extras(data: bytes) -> tuple[bytes, bytes | None]:
-    """A PNG with only its colour profile and the chunks that the picture needs."""
+    """A PNG with only the chunks that the picture needs, and the PNG's colour profile, unpacked."""
     place, kept, profile = _PNG_START, [data[:_PNG_START]], b""
     while place + _PNG_START <= len(data):
         size, kind = struct.unpack_from(">I4s", data, place)

@@ -164,7 +164,7 @@ class Owner:
     """A process, described for other processes and machines.
 
     Attributes:
-        host: the machine's name, for people.
+        host: the machine's name, shown to people.
         machine: identifies a machine, boot and container.
         started: the process's start in clock ticks since the machine's boot (on macOS: seconds since 1970). Needed
             because process numbers are reused.

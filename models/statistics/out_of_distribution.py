@@ -29,7 +29,7 @@ _DIRECTIONS: Final = 512
 _SHRINKAGE: Final = 0.2
 _CELLS_AT_ONCE: Final = 4_000_000
 SHORTEST: Final = 1e-12
-"""The smallest length of a feature vector that is not treated as zero."""
+"""Shorter feature vectors are treated as zero."""
 _SMALLEST_SHARE: Final = 0.01
 _SMALLEST: Final = 1e-6
 """The smallest variance along a direction, for features of length 1. Smaller values are float32 rounding errors."""
@@ -48,7 +48,7 @@ class DistanceHead:
     """The distance of features to the nearest class.
 
     With ``u = f / max(|f|, 1e-12)`` and ``g = u - mean``, the score is the minimum of ``|g within - centres[c]|²`` over
-    the classes c, less ``|g overall|²``.
+    the classes c, minus ``|g overall|²``.
 
     Attributes:
         mean: mean of all features, outliers included, ``float32 (D,)``.

@@ -74,7 +74,7 @@ class Storage(Protocol):
         """Whether ``key`` exists."""
 
     def entries(self, folder: str) -> list[Entry]:
-        """The keys directly under ``folder``, in no order. Empty if the folder does not exist."""
+        """The keys directly under ``folder``, in any order. Empty if the folder does not exist."""
 
     def names(self, folder: str) -> list[str]:
         """The names of :meth:`entries`, without the times. Faster on a disk."""
