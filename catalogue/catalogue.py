@@ -245,7 +245,7 @@ def _open_path(path: Path, encoding: str | None) -> _Opened:
 
 
 def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str], within_s: float | None) -> _Opened:
-    from catalogue.remote import bucket_images, fetch_catalogue  # aiohttp is slow to import
+    from catalogue.remote import bucket_images, fetch_catalogue
 
     url = checked_url(place)
     name, suffix = safe_url(url), suffix_of(url)

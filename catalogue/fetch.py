@@ -122,7 +122,7 @@ class MemoryBudget:
         self._held += size
 
     def end(self, fetch: "Fetch", *, ready: bool) -> None:
-        """Record the end of a try. The bytes of a ``ready`` photo count until :meth:`release`."""
+        """Record the end of a try. The bytes of a ``ready`` photo stay in the budget until :meth:`release`."""
         if ready:
             self._ready += fetch.size
         else:

@@ -125,7 +125,7 @@ def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
     except _NOT_PHOTO_ERRORS:
         raise
     except BaseException as error:
-        from asyncio import CancelledError  # rarely needed, and slow to import
+        from asyncio import CancelledError
 
         if isinstance(error, CancelledError):
             raise

@@ -78,7 +78,7 @@ class Prediction:
 
     Attributes:
         label: the likeliest class. In a tree of labels, if this class is below its threshold, its nearest ancestor
-            that reaches the ancestor's threshold.
+            whose probability is at least the ancestor's threshold.
         confidence: the probability of the label; for a node, the sum over the node's classes.
         reason: why a person should check the label; None if the photo needs no review.
         top_k: the likeliest classes with their probabilities, best first.

@@ -35,18 +35,18 @@ _SMOOTHING: Final = 0.5
 
 
 def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index is large, and exceeds its :func:`chance_limit`. False with fewer than 30 rows."""
+    """Whether the population stability index is large and above :func:`chance_limit`. False with fewer than 30 rows."""
     return psi(counts, reference) > _LARGE and differs(counts, reference)
 
 
 def differs(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index exceeds its :func:`chance_limit`. False with fewer than 30 rows."""
+    """Whether the population stability index is above :func:`chance_limit`. False with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) >= _LEAST_PHOTOS and psi(counts, reference) > chance_limit(len(counts), n, m)
 
 
 def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether chance alone may cause a large index. True with fewer than 30 rows."""
+    """Whether chance alone may cause a large population stability index. True with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) < _LEAST_PHOTOS or _LARGE < chance_limit(len(counts), n, m) < math.inf
 
@@ -102,13 +102,13 @@ BINS: Final = 20
 
 
 class ProofRows(StrictModel):
-    """Numbers of proof photos within the out-of-distribution limit, by true class, predicted class and confidence.
+    """Counts of proof photos within the out-of-distribution limit, by true class, predicted class and confidence.
 
     Attributes:
         labels: class names. ``rows`` contains indices of this list.
         edges: lower edges of the bins of confidence, in rising order. The first edge is 0. All thresholds are edges.
         rows: true class, likeliest class, bin, and number of rows.
-        effective_rows: the effective number of independent rows; copies of one picture count about once.
+        effective_rows: the effective number of independent rows; copies of one picture are worth about one.
     """
 
     labels: Annotated[tuple[str, ...], Field(strict=False)]
@@ -135,7 +135,8 @@ class ReferenceAnswers(StrictModel):
     Attributes:
         confidence_histogram: number of photos in each of 20 bins of equal width, by confidence from 0 to 1.
         by_label: likeliest class → number of photos.
-        outliers: number of photos without a product that tested the out-of-distribution score. None for a catalogue.
+        outliers: number of photos without a product with which the out-of-distribution score was tested. None for a
+            catalogue.
     """
 
     confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS, strict=False)]
@@ -153,7 +154,7 @@ class VariantReference(ReferenceAnswers):
 
     Attributes:
         proof: the photos that set the thresholds; None without such photos.
-        repeated: SHA-256 of a photo with five or more labelled rows → the fraction of labelled rows that show this photo.
+        repeated: SHA-256 of a photo with five or more labelled rows → fraction of labelled rows with this photo.
     """
 
     proof: ProofRows | None = None

@@ -1,9 +1,9 @@
 """Turns bytes of a photo into pixels for the network.
 
 Training, export, labelling and the web page all call :func:`preprocess`, so a model always gets the same pixels. The
-steps: decode the photo (a JPEG may be scaled in the DCT domain), apply the EXIF orientation, scale 16-bit samples to 8
-bits, resize bilinearly with antialiasing, lay transparency over white, convert an embedded colour profile to sRGB, and
-fit the photo into the square.
+first steps: decode the photo (a JPEG may be scaled in the DCT domain), apply the EXIF orientation, scale 16-bit samples
+to 8 bits, and resize bilinearly with antialiasing. The last steps: lay transparency over white, convert an embedded
+colour profile to sRGB, and fit the photo into the square.
 """
 
 import hashlib
@@ -137,7 +137,7 @@ class EncodedPhoto:
 
 def _way_of_decoding(image: Image.Image) -> Hashable:
     """Equal bytes with equal keys give equal pixels. None if the spec does not change the decoding."""
-    from PIL.JpegImagePlugin import JpegImageFile  # Pillow loads this module with the first image
+    from PIL.JpegImagePlugin import JpegImageFile
 
     if type(image).draft is Image.Image.draft:
         return None

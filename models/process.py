@@ -56,7 +56,7 @@ def reuse_memory() -> None:
     By default glibc returns the memory after each photo. The resulting page faults take a quarter of the time to decode
     a WebP. At most 64 MiB are kept. Blocks of more than 32 MiB are always returned.
     """
-    import ctypes  # most commands do not need ctypes
+    import ctypes
 
     with suppress(OSError, AttributeError):  # not glibc
         for parameter, size in ((_MAP, _REUSED_BYTES), (_TRIM, 2 * _REUSED_BYTES)):

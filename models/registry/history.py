@@ -270,7 +270,7 @@ class History:
         """Append an event. Other processes may write at the same time. Returns None if nothing changes.
 
         ``change`` returns the new state, or raises; it is called again if another writer was faster. ``forced``
-        overrules a gate's refusal. ``by`` is the name of the person who requests the change.
+        overrules a gate's refusal. ``by``: the person who requests the change.
         """
         account = f"{_user()}@{socket.gethostname()}"
         while True:

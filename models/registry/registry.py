@@ -236,8 +236,8 @@ class Registry:
         """Make a version the champion. Returns None if the version is already champion.
 
         ``why``, ``numbers`` and ``cycle`` go into the history. ``instead_of`` is the champion with which the version
-        was compared, or 0. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name of the person
-        who requests the change. Raises RegistryError.
+        was compared, or 0. ``force`` overrules a gate's refusal, and needs a reason. ``by``: the person who
+        requests the change. Raises RegistryError.
         """
         if force:
             _check_reason(why, f"promote {name}@{version} by force")
@@ -258,8 +258,7 @@ class Registry:
         """Restore the most recent former champion that still exists.
 
         ``instead_of`` is the champion that the person saw, by default the current champion. If two people roll back the
-        same champion, only one rollback succeeds. ``by`` is the name of the person who requests the change. Raises
-        RegistryError.
+        same champion, only one rollback succeeds. ``by``: the person who requests the change. Raises RegistryError.
         """
         champion = self.state(name).aliases.get(CHAMPION)
         change = partial(self._rules(name).rolled_back, instead_of=instead_of or champion)

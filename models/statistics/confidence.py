@@ -27,7 +27,7 @@ class StrictModel(BaseModel):
 class PrecisionTarget(StrictModel):
     """Thresholds, and the precision that they promise.
 
-    A row is labelled without review if its confidence reaches the threshold of its likeliest class and its
+    A row is labelled without review if its confidence is at least the threshold of its likeliest class and its
     out-of-distribution score is within the limit. Every other row goes to review.
 
     Attributes:
@@ -37,7 +37,7 @@ class PrecisionTarget(StrictModel):
         rows: number of independent rows behind each class's threshold. Photos of one picture or product count as about
             one.
         nodes: node above the classes in a tree of labels → threshold for the sum of its classes' probabilities. A node
-            without a threshold is never a label. A row's label is the lowest node whose threshold the row reaches.
+            without a threshold is never a label. A row's label is the lowest node whose sum is at least its threshold.
         level_coverage: expected fraction of all rows that are labelled at each level, classes first.
     """
 

@@ -38,7 +38,7 @@ _STEPS: Final = 20
 _WRONG_LABELS: Final = 0.25
 """Added to the expected errors when a walk's first set is chosen, as a fraction of the allowed errors."""
 _REFUSALS: Final = 0.001
-"""Probability that a walk refuses a class whose precision reaches the target."""
+"""Probability that a walk refuses a class whose precision is at least the target."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]

@@ -76,12 +76,13 @@ def _solved(is_below: Callable[[float], bool]) -> float:
 def difference_interval(more: float, less: float, rows: float) -> Interval:
     """The 95% interval of the difference between two proportions of the same rows, within -1 and 1.
 
-    Half a row is added to each of the four cells, so the interval's width is above 0 even without any difference. Source:
-    Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine
-    24, 2005.
+    Half a row is added to each of the four cells, so the interval's width is above 0 even without any difference.
+    Source: Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in
+    Medicine 24, 2005.
 
-    ``more``: number of rows that count only for the first proportion; ``less``: only for the second. ``rows``: number
-    of all rows, at least one. ``more``, ``less`` and ``rows`` may be fractions, because dependent rows count less than 1 each.
+    ``more``: number of rows that count only for the first proportion. ``less``: number of rows that count only for the
+    second. ``rows``: number of all rows, at least one. All three may be fractions, because dependent rows count less
+    than 1 each.
     """
     total = rows + 2
     middle = (more - less) / total
@@ -116,7 +117,7 @@ class Paired:
 
 
 def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.intp]) -> Paired | None:
-    """Compare two models by their right answers, ``bool (n,)``. None without photos. ``groups``: group numbers, from 0."""
+    """Compare two models by their right answers, ``bool (n,)``. None without photos. ``groups``: indices, from 0."""
     photos = len(champion)
     if not photos:
         return None
@@ -153,11 +154,11 @@ def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.i
 def smallest_difference(photos: float, discordant: float) -> float:
     """The smallest difference of two accuracies that McNemar's test (two-sided, 5%) detects with a power of 80%.
 
-    Connor's formula for the sample size is solved for the difference, at the observed share of photos on which only one
-    model is right ("Sample size for testing differences in proportions for the paired-sample design", Biometrics 43,
-    1987). Half a photo is added to each cell, as in :func:`difference_interval`, so the result is above 0 even if both
-    models agree on every photo. ``photos``: number of independent photos. ``discordant``: number of photos that exactly
-    one model labels right. The result is a fraction; 1 means too few photos to detect any difference.
+    Connor's formula for the sample size is solved for the difference ("Sample size for testing differences in
+    proportions for the paired-sample design", Biometrics 43, 1987). Half a photo is added to each cell, as in
+    :func:`difference_interval`, so the result is above 0 even if both models agree on every photo. ``photos``: number
+    of independent photos. ``discordant``: number of photos that exactly one model labels right. The result is a
+    fraction; 1 means too few photos to detect any difference.
     """
     from scipy.optimize import brentq
 

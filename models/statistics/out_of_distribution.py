@@ -162,15 +162,14 @@ def fit_out_of_distribution(
     """Fit the score and its limit, on features ``float32 (n, D)``.
 
     The network was trained on the photos of ``learned``, whose class indices are ``labels``. ``outliers`` show no
-    product. The limit is set on ``held``, product photos that the network was not trained on, because training photos
-    have lower scores.
+    product. The limit is set on ``held``, product photos that the network was not trained on.
     """
     head = fit_distance(learned, labels, outliers)
     return OutOfDistribution(head, unknown_limit(head.score(held)))
 
 
 def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float:
-    """The limit that the score of a new product photo does not exceed with probability ``kept`` or more.
+    """The score of a new product photo is within this limit with a probability of at least ``kept``.
 
     The limit is the ``ceil((n + 1) kept)``-th smallest of n scores, the quantile of conformal prediction (Vovk et al.,
     2005). With too few scores (for 0.95: fewer than 19), the limit is the largest score, without this guarantee. At

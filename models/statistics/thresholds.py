@@ -5,8 +5,8 @@ most 5% of data sets (MISTRUST). Rows above the out-of-distribution limit go to 
 confidence. The threshold is the lowest confidence at which the rows above it pass an exact binomial test; see
 :mod:`models.statistics.fixed_sequence` for the proof.
 
-Classes may be leaves of a tree. If a row's class is below its threshold, the row's label is the nearest ancestor of
-the class that reaches the ancestor's threshold. Levels are proved in order, from the classes up. A level is tested on
+Classes may be leaves of a tree. If a row's class is below its threshold, the row's label is the nearest ancestor whose
+probability is at least the ancestor's threshold. Levels are proved in order, from the classes up. A level is tested on
 the rows without a label from a lower level (within the out-of-distribution limit), sorted by the probability of the
 node above their likeliest class. A row is right if that node is above its true class. Half of the error probability of
 5% is spent on the classes. The levels above the classes share the other half equally. By Bonferroni's inequality, a
@@ -41,7 +41,7 @@ from models.whole_file import read_arrays
 
 _DEFAULT: Final = 0.95
 _OF_CLASSES: Final = 0.5
-"""Share of the error probability for the classes of a tree. The levels above the classes share the rest."""
+"""Fraction of the error probability for the classes of a tree. The levels above the classes share the rest."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -55,7 +55,7 @@ class HeldOutLogits:
         logits: class logits, ``float32 (n, classes)``.
         labels: class indices ``(n,)``.
         known: whether the out-of-distribution score is within the limit, ``bool (n,)``.
-        groups: a number below n for each row, ``(n,)``. Photos of one picture or product have the same number.
+        groups: an index below n for each row, ``(n,)``. Photos of one picture or product have the same index.
     """
 
     logits: npt.NDArray[np.float32]
@@ -81,10 +81,9 @@ class HeldOutRows:
 
     Attributes:
         probabilities: calibrated, ``float32 (n, classes)``.
-        labels: class indices ``(n,)``.
+        labels, groups: as in :class:`HeldOutLogits`.
         known: whether the out-of-distribution score is within the limit, ``bool (n,)``. Rows above the limit always go
             to review, and count only for coverage.
-        groups: a number below n for each row, ``(n,)``. Photos of one picture or product have the same number.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -139,10 +138,10 @@ def precision_targets(
 
     Coverages are of the network's own rows. ``within`` is the expected share of new product photos within the
     out-of-distribution limit. By default, this share is measured on the network's own rows, and is too high if these
-    rows set the limit. All classes share a threshold. A class is refused if its rows above the threshold show a precision below
-    the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class go to review. The
-    promise holds for all classes together, not for each class. A target covers at least as many rows as a stricter
-    target. The nodes of each level of a ``tree`` follow the same rules.
+    rows set the limit. All classes share a threshold. A class is refused if its rows above the threshold show a
+    precision below the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class go
+    to review. The promise holds for all classes together, not for each class. A target covers at least as many rows as
+    a stricter target. The nodes of each level of a ``tree`` follow the same rules.
 
     ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. With
     ``others``, the proof uses all rows together, and assumes that rows of equal confidence are right equally often for
@@ -168,7 +167,7 @@ def precision_targets(
 
 
 def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
-    """The groups of all ``parts``, renumbered so that no two parts share a number."""
+    """The groups of all ``parts``, renumbered so that no two parts share an index."""
     first = np.cumsum([0, *(len(part.groups) for part in parts)])
     return np.concatenate([part.groups + start for part, start in zip(parts, first[:-1], strict=True)])
 
@@ -203,9 +202,7 @@ class _Level:
 
     Attributes:
         kinds: the index of each row's class or node at this level, ``(n,)``.
-        right: whether this class or node is true.
-        confidence: the probability of this class or node.
-        groups: the group of each row's photo; see :class:`HeldOutRows`.
+        right, confidence: whether this class or node is true, and its probability.
         own: whether the network itself predicted the row. None if the network predicted all rows.
     """
 
