@@ -351,7 +351,7 @@ def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFil
 
 
 def _filterable(field: pa.Field, classes: dict[str, str]) -> pa.Field:
-    """The field with a type that Arrow can filter. The metadata of class numbers contain the names of the classes."""
+    """The field with a type that Arrow can filter. The metadata of a field of class numbers contain the class names."""
     kind = field.type
     top = pa.types.is_dictionary(kind) and not pa.types.is_nested(kind.value_type)
     field = field.with_type(kind if top else _without_views(kind))
@@ -443,7 +443,7 @@ def _pages(file: BinaryIO, chunks: Iterable[pq.ColumnChunkMetaData], name: str) 
 
 
 def _page_header(file: BinaryIO) -> tuple[dict[int, Any], int]:
-    """A page's header (parquet.thrift: 1 type, 2 bytes unpacked, 3 bytes packed) as field → value, and its length."""
+    """Field → value of a page header (parquet.thrift: 1 type, 2 unpacked bytes, 3 packed bytes), and its length."""
     head = file.read(_USUAL_HEADER)
     try:
         page, length = _thrift_struct(head, 0)

@@ -194,7 +194,7 @@ async def _try_once(session: ClientSession, download: _Download) -> None:
         raise InputError(msg) from error
     for _ in range(MAX_REDIRECTS + 1):
         try:
-            download.addresses.check_ip_host(parse_url(safe_url(str(url))))  # the resolver checks names
+            download.addresses.check_ip_host(parse_url(safe_url(str(url))))  # the resolver checks host names
             async with asyncio.timeout(download.limits.answer_s):  # a host may send its headers byte by byte
                 response = await session.get(url, allow_redirects=False)
             async with response as answer:

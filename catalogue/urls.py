@@ -176,7 +176,7 @@ def _bytes_cell(data: bytes) -> str:
 
 
 def can_name_photos(kind: pa.DataType) -> bool:
-    """Whether cells of a type may be photos."""
+    """Whether cells of this Arrow type may be photos."""
     if _is_list(kind):
         return can_name_photos(kind.value_type)
     if pa.types.is_struct(kind):
@@ -185,7 +185,7 @@ def can_name_photos(kind: pa.DataType) -> bool:
 
 
 def is_bytes(kind: pa.DataType) -> bool:
-    """Whether cells of a type are bytes."""
+    """Whether cells of this Arrow type are bytes."""
     types = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
     return any(is_type(kind) for is_type in types)
 
@@ -266,7 +266,7 @@ def _with_suffix(cell: str, suffix: str) -> str:
 
 
 def other_spellings(path: str) -> Iterator[str]:
-    """Other spellings, if no file exists at a path: without blanks, backslashes or the first slash; in NFC or NFD.
+    """Other spellings of a path without a file: without blanks, backslashes or the first slash; in NFC or NFD.
 
     If the cell may contain several paths, the first path is tried, too.
     """
@@ -400,7 +400,7 @@ def _on_host(text: str, scheme: Scheme, authority: str, tail: str) -> Target:
 
 
 def join_url(base: str, cell: str) -> str:
-    """A path under a URL. For HTTP, backslashes become slashes, and unquoted characters are percent-encoded."""
+    """Join a path to a base URL. For HTTP, backslashes become slashes, and unquoted characters are percent-encoded."""
     if base.startswith(S3_SCHEME):
         return f"{base}/{cell.lstrip('/')}"
     path = cell.strip().replace("\\", "/").lstrip("/")

@@ -154,7 +154,7 @@ def _jsonl_writer(file: TextIO, schema: pa.Schema) -> Write:
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Whether cells of a type contain bytes, which text files cannot hold."""
+    """Whether cells of this Arrow type contain bytes, which text files cannot hold."""
     return any(map(is_bytes, _leaves(kind)))
 
 

@@ -178,7 +178,7 @@ class Reference(StrictModel):
 
 
 def confidence_histogram(confidences: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Number of confidences, each from 0 to 1, in each of 20 bins of equal width."""
+    """The histogram of confidences from 0 to 1, with 20 bins of equal width."""
     counts: npt.NDArray[np.int64] = np.histogram(confidences, bins=BINS, range=(0.0, 1.0))[0]
     return counts
 

@@ -103,7 +103,7 @@ def is_text(start: bytes) -> bool:
     try:
         text = start.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:  # the last character may be cut
+        if error.start < len(start) - 3:  # the last character may be cut off
             return False
         text = start[: error.start].decode()
     return all(character.isprintable() or character.isspace() for character in text)
@@ -114,7 +114,7 @@ def ends_early(data: bytes) -> bool:
     measure = _MEASURES.get(photo_format(data) or "")
     try:
         return measure is not None and measure(data)
-    except struct.error:  # the header is cut
+    except struct.error:  # the header is cut off
         return True
 
 

@@ -134,7 +134,7 @@ def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
 def budgets(share: float) -> Iterator[tuple[float, float]]:
     """Target → error probability of its walk, strictest target first.
 
-    The error probabilities add up to ``share`` of MISTRUST.
+    ``share`` is the part of MISTRUST that all targets spend together.
     """
     mistrusts: dict[float, float] = {}
     for precision in reversed(TARGETS):

@@ -83,7 +83,7 @@ class Storage(Protocol):
         """Names of the folders directly under the root, in order."""
 
     def child(self, folder: str) -> "Storage":
-        """The storage whose root is a folder of this storage."""
+        """A folder of this storage, as a storage of its own."""
 
 
 @dataclass(frozen=True)
