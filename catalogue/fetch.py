@@ -221,8 +221,7 @@ class Fetch:
     def note_silence(self, began: float, ended: float, answered_at: float | None) -> None:
         """Record a try without an answer.
 
-        The photo counts as the cause after two such tries, or after one long try during which the host answered other
-        requests.
+        The photo is to blame after two such tries, or after one long try during which the host answered other requests.
         """
         long = ended - began >= self.limits.slow_s
         self.silences += long

@@ -120,7 +120,6 @@ class WebLimits:
         least_bytes: the fewest bytes that must arrive in each minute.
         total_s: seconds for one try.
         all_s: seconds for all tries and the pauses between them.
-        clock: returns a monotonic time in seconds.
     """
 
     max_bytes: int = 32 * 10**9

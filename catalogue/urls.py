@@ -434,7 +434,7 @@ def canonical_host(match: re.Match[str]) -> str | None:
 
 
 def allowed_place(text: str) -> str:
-    """The ``HOST:PORT`` of an ``--allow-host``, with its canonical host. Raises InputError."""
+    """The ``HOST:PORT`` of an ``--allow-host``, with the host in canonical form. Raises InputError."""
     match = AUTHORITY.fullmatch(text)
     host = match and canonical_host(match)
     if not match or not host or not match[3] or not 0 < int(match[3]) <= _LAST_PORT:

@@ -30,7 +30,7 @@ OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
 """The longest file name in bytes. File systems allow 255, but temporary names are longer."""
 UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
-"""Errors of Arrow, Python's times or JSON at cells that they cannot express."""
+"""Errors that Arrow, ``datetime`` or JSON raise for a cell that they cannot express."""
 Write = Callable[[pa.Table], None]
 _Try = Callable[[pa.Array], None]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")

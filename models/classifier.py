@@ -148,7 +148,6 @@ class Classifier:
     out-of-distribution limit.
 
     Attributes:
-        rules: the rules that turn scores into labels and reviews.
         digest: SHA-256 of the bundle's manifest, or of the single ONNX file.
         precision: the promised precision, by default the model's own; or None.
         threshold: the caller's threshold instead of a precision, or None.

@@ -71,8 +71,8 @@ def _shares(counts: Sequence[int]) -> list[float]:
 def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
     """The population stability index that chance alone exceeds with a probability of 0.001.
 
-    Without a change the index is distributed like (1/n + 1/m) · χ², with one degree of freedom less than bins (Yurdakul
-    and Naranjo, as above). The quantile of χ² is from Wilson and Hilferty, "The distribution of chi-square" (1931).
+    Without a change the index is distributed like (1/n + 1/m) · χ², with ``bins - 1`` degrees of freedom (Yurdakul and
+    Naranjo, as above). The quantile of χ² is from Wilson and Hilferty, "The distribution of chi-square" (1931).
 
     n and m are ``rows`` and ``reference_rows``. Each bin should have at least about five photos.
     """

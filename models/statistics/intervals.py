@@ -74,7 +74,7 @@ def _solved(is_below: Callable[[float], bool]) -> float:
 
 
 def difference_interval(more: float, less: float, rows: float) -> Interval:
-    """The 95% interval of the difference between two proportions of the same rows, within -1 and 1.
+    """The 95% interval of the difference between two proportions of the same rows, clipped to [-1, 1].
 
     Half a row is added to each of the four cells, so the interval's width is above 0 even without any difference.
     Source: Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in

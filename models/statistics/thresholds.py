@@ -8,17 +8,17 @@ confidence. The threshold is the lowest confidence at which the rows above it pa
 Classes may be leaves of a tree. If a row's class is below its threshold, the row's label is the nearest ancestor whose
 probability is at least the ancestor's threshold. Levels are proved in order, from the classes up. A level is tested on
 the rows without a label from a lower level (within the out-of-distribution limit), sorted by the probability of the
-node above their likeliest class. A row is right if that node is above its true class. Half of the error probability of
-5% is spent on the classes. The levels above the classes share the other half equally. By Bonferroni's inequality, a
-level breaks its promise in at most 5% of data sets. If every level keeps its promise, all labels together keep the
-promise.
+node above their likeliest class. A row is right if that node is above the row's true class. Half of the error
+probability of 5% is spent on the classes. The levels above the classes share the other half equally. By Bonferroni's
+inequality, at least one level breaks its promise in at most 5% of data sets. If every level keeps its promise, all
+labels together keep the promise.
 
 The labels of the lower level decide which rows the next level tests. This does not raise the error probability. With
 fixed confidences, a walk on the lower level ends because the labelled rows were right often enough and the next rows
-were not. The first fact is independent of all other rows. The second fact can only lower the next level's probability
-of passing: rows that are wrong on the lower level are right on the next level at most as often as other rows (Harris's
-inequality, 1960). Only rows of a refused class passed the lower level and are tested again on the next level. The
-refusal makes these rows less likely to be right.
+were not. How often the labelled rows were right is independent of all other rows. The errors of the next rows can only
+lower the next level's probability of passing: rows that are wrong on the lower level are right on the next level at
+most as often as other rows (Harris's inequality, 1960). Only rows of a refused class passed the lower level and are
+tested again on the next level. The refusal makes these rows less likely to be right.
 
 ``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure broken promises and coverage.
 """
@@ -144,8 +144,8 @@ def precision_targets(
     a stricter target. The nodes of each level of a ``tree`` follow the same rules.
 
     ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. With
-    ``others``, the proof uses all rows together, and assumes that rows of equal confidence are right equally often for
-    all networks. In addition, the network's own rows must prove each set alone, with an error probability of 30%. In
+    ``others``, the proof uses all rows together, and assumes that rows of equal confidence have equal accuracy for all
+    networks. In addition, the network's own rows must prove each set alone, with an error probability of 30%. In
     simulations, the promise of 0.98 was broken in 14% of the data sets with an overconfident network, and in 2% with a
     slightly overconfident network.
     """

@@ -36,17 +36,17 @@ class Storage(Protocol):
         """A folder on this machine for local files, such as lock files."""
 
     def commit(self, key: str, data: bytes) -> bool:
-        """Write ``data`` under ``key``, all of it or nothing.
+        """Write ``data`` under ``key`` atomically.
 
         Returns:
             Whether this call wrote the data. Existing data under ``key`` is not changed.
         """
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write ``data`` under ``key``, all of it or nothing. Replaces existing data."""
+        """Write ``data`` under ``key`` atomically. Replaces existing data."""
 
     def upload(self, key: str, file: Path) -> None:
-        """Move a local file to ``key``, all of it or nothing. Replaces existing data."""
+        """Move a local file to ``key`` atomically. Replaces existing data."""
 
     def delete(self, key: str) -> None:
         """Remove ``key``, if it exists."""
