@@ -1,6 +1,6 @@
 """Protects against SSRF: photos are downloaded only from public addresses and from hosts in ``--allow-host``.
 
-An address is checked after the name look-up, and again by the socket before it connects.
+An address is checked after the name look-up, and again just before the connection.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ def _networks(*lines: str) -> tuple[IPv4Network | IPv6Network, ...]:
 _NOT_PUBLIC: Final = _networks(
     "0.0.0.0/8 127.0.0.0/8",  # this network, loopback
     "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16",  # private
-    # carriers' NAT, protocols; metadata services of Alibaba, Azure, Oracle
+    # carrier-grade NAT, protocols; metadata services of Alibaba, Azure, Oracle
     "100.64.0.0/10 168.63.129.16/32 192.0.0.0/24",
     "169.254.0.0/16",  # link-local; metadata services of most clouds
     "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 198.18.0.0/15 192.88.99.0/24",  # documentation, benchmarks, 6to4
@@ -55,7 +55,7 @@ _NEVER_BY_NAME: Final = _networks(
 )
 """Metadata services, link-local and multicast addresses.
 
-A host name in ``--allow-host`` does not allow these addresses.
+``--allow-host`` must contain such an address itself, not a host name.
 """
 
 _LAST_32: Final = 0xFFFFFFFF
@@ -63,7 +63,7 @@ _SHORT_PREFIXES: Final = (32, 40, 48, 56, 64)
 
 
 def is_public(address: str) -> bool:
-    """Whether an IP address is public. If an IPv6 address contains an IPv4 address, the IPv4 address decides."""
+    """Whether an IP address is public. In an IPv6 address that contains an IPv4 address, only the latter is checked."""
     ip = _unwrapped(address)
     if any(ip in network for network in _NOT_PUBLIC):
         return False
@@ -147,7 +147,7 @@ def _refused(host: str, port: int, addresses: Sequence[str]) -> ImageError:
 def _refused_name(host: str, port: int, addresses: Sequence[str]) -> ImageError:
     first = place_of(addresses[0], port)
     msg = (
-        f"Expected a host of photos, but {host} leads to {', '.join(addresses[:4])}: a host name may not lead "
+        f"Expected a host with photos, but {host} leads to {', '.join(addresses[:4])}: a host name may not lead "
         "to a metadata service, a link-local or a multicast address; if you trust this host, write the address "
         f"into the URL and pass --allow-host {first}."
     )

@@ -61,7 +61,7 @@ IMAGE_COLUMNS: Final = (
     "images",
     "url",
 )
-"""Usual names of the image column after ``_key``, likelier first."""
+"""Usual names of the image column, as ``_key`` returns them, likeliest first."""
 MAX_COLUMNS: Final = 10_000
 _UNMOUNTED_ADVICE: Final = "; if only the workers have this folder, make an empty folder at this path"
 _LISTED: Final = 12
@@ -92,7 +92,7 @@ class Catalogue:
         left_out: extension → number of skipped files with this extension. Complete after reading.
         image_suffix: suffix for paths without an image extension.
         column_words: a sentence with the name of the image column. Empty if a person chose the column.
-        remarks: remarks on the catalogue, for people. Complete after all batches are read.
+        remarks: remarks on the catalogue, shown to people. Complete after all batches are read.
         delimiter: separator of cells in a ``.csv``, also used for CSV results.
     """
 
@@ -129,14 +129,13 @@ def _key(name: str) -> str:
 
 
 def find_column(names: Sequence[str], name: str) -> str | None:
-    """The column with this name, or else the only column whose name differs just in case, blanks, ``_`` and ``-``."""
+    """The column with this name, or the only column whose name is equal except for case, blanks, ``_`` and ``-``."""
     name = label_text(name)
     alike = [one for one in names if _key(one) == _key(name)]
     return name if name in names else alike[0] if len(alike) == 1 else None
 
 
 def _image_rank(name: str) -> int:
-    """The index of a name in ``IMAGE_COLUMNS``; ``len(IMAGE_COLUMNS)`` for other names."""
     key = _key(name)
     return IMAGE_COLUMNS.index(key) if key in IMAGE_COLUMNS else len(IMAGE_COLUMNS)
 
@@ -246,7 +245,7 @@ def _open_path(path: Path, encoding: str | None) -> _Opened:
 
 
 def _open_url(place: str, encoding: str | None, allow_hosts: Sequence[str], within_s: float | None) -> _Opened:
-    from catalogue.remote import bucket_images, fetch_catalogue  # aiohttp is slow to import
+    from catalogue.remote import bucket_images, fetch_catalogue
 
     url = checked_url(place)
     name, suffix = safe_url(url), suffix_of(url)
@@ -417,7 +416,7 @@ def _check_within(source: str, root: Path, cells: list[str]) -> None:
     ]
     if outside and len(outside) == len(cells):
         msg = (
-            f"Expected photos under {root}, from where workers may read photos, got {outside[0][:SHOWN]!r} in "
+            f"Expected photos under {root}, the folder that workers may read, got {outside[0][:SHOWN]!r} in "
             f"{source}; pass the photos' folder as --image-root."
         )
         raise InputError(msg)

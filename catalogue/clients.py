@@ -96,7 +96,7 @@ def _session(
     connector = aiohttp.TCPConnector(
         resolver=names,
         ttl_dns_cache=limits.names_s,
-        limit=0,  # the caller limits each host
+        limit=0,  # the caller limits downloads per host
         force_close=not keep,
         socket_factory=partial(checked_socket, addresses),
     )
@@ -122,7 +122,7 @@ async def _read(fetch: Fetch, answer: aiohttp.ClientResponse) -> Outcome:
     answered = f"answered {status} {one_line(answer.reason or '', 60)}".rstrip()
     if status in _PASSING or status >= _SERVER_FAULT:
         after_s = _retry_after(answer.headers.get("Retry-After", ""))
-        wish = "" if after_s is None else f", asked to come again in {after_s:,.0f} s"
+        wish = "" if after_s is None else f", requested a pause of {after_s:,.0f} s"
         return FailedTry(answered + wish, after_s=after_s)
     if status in _GONE:
         msg = f"Expected a photo at {fetch.url[:300]}, but its host {answered}; check the URL."
@@ -183,7 +183,7 @@ def _failed_try(fetch: Fetch, error: Exception, *, silent: bool) -> FailedTry:
     match error:
         case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientSSLError():
             raise download_error(
-                fetch.url, f"its host's certificate is not valid for it: {error}; correct the certificate"
+                fetch.url, f"its host's certificate is not valid: {error}; correct the certificate"
             ) from error
         case aiohttp.InvalidURL():
             msg = f"Expected a URL, got {fetch.url[:300]}; correct it."

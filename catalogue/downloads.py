@@ -33,7 +33,7 @@ _SMOOTHING: Final = 0.02
 _LEAST_FREE_SHARE: Final = 0.05
 _PROBE_S: Final = 2.0
 _READY: Final = 256
-"""Number of finished, unread photos above which no more photos are requested."""
+"""With this many finished, unread photos, no more photos are requested."""
 _JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]
@@ -103,7 +103,7 @@ class Downloads:
         """Whether the process should take another chunk of the job, because more downloads could run in parallel.
 
         False while nearly all of the latest photos wait for busy hosts, because another process could label the chunk
-        sooner. Still true every few seconds, because the next chunk may have other hosts.
+        sooner. Even then, true every few seconds, because the next chunk may have other hosts.
         """
         if self._wants_begun < self._wants or self._arrivals.qsize() >= _READY:
             return False
@@ -267,7 +267,7 @@ class Downloads:
             raise download_error(fetch.url, f"its host {failure.why}{tries}; check that the host is up, and try again")
         if failure.after_s is not None:
             fetch.put_off_s += failure.after_s
-            return True  # no photo of the host is tried before that time
+            return True  # the host gets no request before that time
         fetch.left_s -= pause_s
         await asyncio.sleep(pause_s)
         return not fetch.is_to_blame  # other photos show sooner whether the host is back

@@ -22,11 +22,11 @@ _TO_BLAME: Final = 2
 _HTTP_TO_HTTPS: Final = (80, 443)
 _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
-"""Fewer consecutive tries without an answer do not open the circuit breaker."""
+"""The fewest consecutive tries without an answer that open the circuit breaker."""
 _FIRST_TRIAL_SHARE: Final = 0.1
-"""A host that has sent photos is first tried again after this share of its rest."""
+"""The first pause of a host that has sent photos, as a fraction of ``rest_s``."""
 _LONGEST: Final = 30
-"""The longest rest of a host, as a multiple of the first rest."""
+"""The longest pause of requests to a host, as a multiple of the first pause."""
 
 
 @dataclass(frozen=True)
@@ -122,10 +122,7 @@ class MemoryBudget:
         self._held += size
 
     def end(self, fetch: "Fetch", *, ready: bool) -> None:
-        """Record the end of a try.
-
-        The bytes of a ``ready`` photo count until the photo is taken.
-        """
+        """Record the end of a try. The bytes of a ``ready`` photo stay in the budget until :meth:`release`."""
         if ready:
             self._ready += fetch.size
         else:
@@ -135,7 +132,7 @@ class MemoryBudget:
         self._wake_waiting()
 
     def release(self, size: int) -> None:
-        """Record that a photo was taken."""
+        """Free the bytes of a photo that :meth:`Photos.take` returned."""
         self._held -= size
         self._ready -= size
         self._wake_waiting()
@@ -224,8 +221,7 @@ class Fetch:
     def note_silence(self, began: float, ended: float, answered_at: float | None) -> None:
         """Record a try without an answer.
 
-        The photo counts as the cause after two such tries, or after one long try during which the host answered other
-        requests.
+        The photo is to blame after two such tries, or after one long try during which the host answered other requests.
         """
         long = ended - began >= self.limits.slow_s
         self.silences += long
@@ -238,9 +234,9 @@ class Fetch:
 class Host:
     """Limits the downloads from a host, with a circuit breaker. Times are of the event loop's clock, in seconds.
 
-    After a while without a successful try, a host gets a rest without requests. After the rest, a single photo is
-    tried. Until this try succeeds, other photos of the host fail at once, or wait up to ``patience_s`` if the host has
-    sent photos before.
+    After a while without a successful try, requests to the host are paused. After the pause, a single photo is tried.
+    Until this try succeeds, other photos of the host fail at once, or wait up to ``patience_s`` if the host has sent
+    photos before.
     """
 
     def __init__(self, place: str, limits: DownloadLimits, per_host: int) -> None:
@@ -296,7 +292,7 @@ class Host:
         return self._running < (1 if self._rests else self.per_host) and now >= self._not_before
 
     def may_ask(self, now: float) -> bool:
-        """Whether a slot is still valid, because its host is not resting."""
+        """Whether a slot is still valid: requests to its host are not paused."""
         return now >= self._not_before and (not self._rests or self._running == 1)
 
     @property
@@ -333,7 +329,6 @@ class Host:
     def note_failure(self, failure: FailedTry, began: float, now: float) -> None:
         """Record a failed try that began at ``began``."""
         if failure.after_s is not None:
-            # a photo without an answer fails after this time
             pause_s = min(failure.after_s, self._limits.longest_after_s)
             self._put_off_until = max(self._put_off_until, now + pause_s)
         if not self._troubles:
@@ -341,14 +336,14 @@ class Host:
         self._troubles += 1
         self._silent = self._silent and failure.silent
         if began < self._rested_at:
-            return  # this try began before the rest
+            return  # this try began before the pause
         if failure.lasting or self._rests or self._must_rest(now):
             self._rest(failure.why, now)
 
     def _must_rest(self, now: float) -> bool:
-        """Whether the host must rest: after silence for ``silent_s``, or after errors for ``total_s``.
+        """Whether to pause requests to the host: after silence for ``silent_s``, or after errors for ``total_s``.
 
-        A host that has sent photos rests at its first silence.
+        If the host has sent photos, ``_SILENCES`` tries without an answer are enough.
         """
         if self._troubles < _SILENCES:
             return False

@@ -74,7 +74,7 @@ class Photo:
         outcome: the bytes or an error. None if the host answers 304 (not modified) to ``etag``.
         url: the photo's URL. None if the photo was not downloaded.
         etag: the host's strong ETag of these bytes, or None.
-        seconds: time of the download, without waiting. 0 if another row has the same photo and counts the time.
+        seconds: time of the download, without waiting. 0 if the time is recorded in another row with this photo.
         downloaded: number of bytes downloaded for this row.
     """
 
@@ -102,7 +102,7 @@ class DownloadLimits:
     pause_s: float = 0.5  # seconds before the second try; doubles with each try, with jitter
     slow_s: float = 1.0  # seconds after which ``at_once`` ignores a very slow download
     silent_s: float = 4.0  # seconds of silence that open a host's circuit breaker
-    rest_s: float = 10.0  # seconds of a host's first rest; doubles with each failed trial
+    rest_s: float = 10.0  # seconds of the first pause of requests to a host; doubles with each failed try
     patience_s: float = 180.0  # seconds of silence after which a host that has sent photos counts as dead
     longest_after_s: float = 120.0  # seconds that ``Retry-After`` may delay a host, or one photo in total
     names_s: int = 30  # seconds that addresses are cached
@@ -125,7 +125,7 @@ def as_image_error(fault: ImageFault, place: str) -> Iterator[None]:
     except _NOT_PHOTO_ERRORS:
         raise
     except BaseException as error:
-        from asyncio import CancelledError  # rarely needed, and slow to import
+        from asyncio import CancelledError
 
         if isinstance(error, CancelledError):
             raise

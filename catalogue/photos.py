@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from catalogue.downloads import Download, Downloads
 
 _BACKLOG: Final = 512
-"""Number of waiting photos on disk above which no further URLs are requested."""
+"""With this many unread photos on disk, no more URLs are requested."""
 _WAIT_S: Final = 1.0
 
 
@@ -113,7 +113,7 @@ class Photos:
             arrival = self._downloads.take(deadline - time.monotonic()) if self._downloads and self._rows else None
             if arrival is None:
                 return None
-            took = (arrival.seconds, arrival.downloaded)  # counted for the first row of the photo
+            took = (arrival.seconds, arrival.downloaded)  # recorded in the first row with the photo
             for row in self._rows.pop(arrival.download, ()):
                 self._arrived.append(Photo(row, arrival.outcome, arrival.download[0].text, arrival.etag, *took))
                 took = (0.0, 0)

@@ -34,8 +34,9 @@ PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
 """The largest batch of Parquet rows in bytes, after repeated values are expanded."""
 MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
+"""The largest expanded page of Parquet, in bytes."""
 UNPACKED_A_BYTE: Final = 4
-"""The largest page of Parquet, in bytes. A larger page is accepted if its bytes expand by at most this factor."""
+"""A larger page is accepted if it expands by at most this factor."""
 CLASS_NAMES: Final = b"class_names"
 """Key of a field's metadata: the names of numbered classes, in JSON."""
 _OF_VIEWS: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
@@ -49,7 +50,10 @@ FREE_VALUES: Final = 10_000_000
 VALUES_A_BYTE: Final = 100
 FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
-"""The largest expanded size of a Parquet file. A larger file is accepted if it expands by at most these factors."""
+"""Limits of an expanded Parquet file: ``FREE_VALUES`` and ``FREE_BYTES``.
+
+For large files, ``VALUES_A_BYTE`` and ``BYTES_A_BYTE`` times the file's size.
+"""
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
 _DELIMITERS: Final = (",", ";", "\t")
@@ -65,7 +69,7 @@ class Reader:
     Attributes:
         left_out: extension → number of skipped files with this extension. Complete after reading.
         holds: a plural noun for the rows, for messages.
-        remarks: remarks on the file, for people.
+        remarks: remarks on the file, shown to people.
         delimiter: separator of a CSV.
     """
 
@@ -316,7 +320,7 @@ def _cell(column: pa.Field, name: str, row: dict[str, Any]) -> object:
 
 
 def read_parquet(path: Path, name: str | None = None) -> Reader:
-    """A Parquet file. Columns keep their types, except that ``string_view`` becomes text and ``binary_view`` bytes.
+    """A Parquet file. Columns keep their types, but ``string_view`` becomes text, and ``binary_view`` becomes bytes.
 
     Row groups of any size are read through a small buffer. A file that expands too much is refused, or read a few rows
     at a time. Raises InputError.
@@ -347,7 +351,7 @@ def _parquet(path: Path, dictionaries: list[str] | None = None) -> pq.ParquetFil
 
 
 def _filterable(field: pa.Field, classes: dict[str, str]) -> pa.Field:
-    """The field with a type that Arrow can filter. The metadata of class numbers contain the names of the classes."""
+    """The field with a type that Arrow can filter. The metadata of a field of class numbers contain the class names."""
     kind = field.type
     top = pa.types.is_dictionary(kind) and not pa.types.is_nested(kind.value_type)
     field = field.with_type(kind if top else _without_views(kind))
@@ -439,7 +443,7 @@ def _pages(file: BinaryIO, chunks: Iterable[pq.ColumnChunkMetaData], name: str) 
 
 
 def _page_header(file: BinaryIO) -> tuple[dict[int, Any], int]:
-    """A page's header (parquet.thrift: 1 type, 2 bytes unpacked, 3 bytes packed) as field → value, and its length."""
+    """Field → value of a page header (parquet.thrift: 1 type, 2 unpacked bytes, 3 packed bytes), and its length."""
     head = file.read(_USUAL_HEADER)
     try:
         page, length = _thrift_struct(head, 0)

@@ -120,7 +120,6 @@ class WebLimits:
         least_bytes: the fewest bytes that must arrive in each minute.
         total_s: seconds for one try.
         all_s: seconds for all tries and the pauses between them.
-        clock: returns a monotonic time in seconds.
     """
 
     max_bytes: int = 32 * 10**9
@@ -194,7 +193,7 @@ async def _try_once(session: ClientSession, download: _Download) -> None:
         raise InputError(msg) from error
     for _ in range(MAX_REDIRECTS + 1):
         try:
-            download.addresses.check_ip_host(parse_url(safe_url(str(url))))  # the resolver checks names
+            download.addresses.check_ip_host(parse_url(safe_url(str(url))))  # the resolver checks host names
             async with asyncio.timeout(download.limits.answer_s):  # a host may send its headers byte by byte
                 response = await session.get(url, allow_redirects=False)
             async with response as answer:
@@ -220,7 +219,7 @@ def _redirect(answer: ClientResponse, url: URL, download: _Download) -> URL:
     except ValueError:
         target = URL()
     if target.scheme not in {"http", "https"} or not target.host or (url.scheme == "https" and target.scheme == "http"):
-        place = safe_url(str(target)) if target.host else "a place without a name"
+        place = safe_url(str(target)) if target.host else "a URL without a host"
         msg = f"{download.expected}, but the host redirected to {place}, which is not allowed; check the URL."
         raise InputError(msg)
     return target

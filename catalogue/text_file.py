@@ -25,7 +25,7 @@ LIKELY_ENCODINGS: Final = (
     "cp1252", "gb18030", "big5", "cp932", "euc_jp", "cp949", "cp1250", "cp1253", "cp1251", "koi8_r", "cp1254",
     "cp1255", "cp1256", "iso8859_2", "mac_roman", "cp850",
 )  # fmt: skip
-"""Encodings of spreadsheets and shops, likelier first."""
+"""Encodings of spreadsheets and shops, likeliest first."""
 _WESTERN: Final = frozenset("äöüßÄÖÜéèêëàâçîïôûùÉÈÀÇñáíóúåøæÅØÆ°®™©€£½¼¾²×«»–—‘’“”…•·")
 """Frequent characters of Western European texts. Other encodings, read as cp1252, seldom contain them."""
 _WESTERN_SHARE: Final = 0.95

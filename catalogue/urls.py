@@ -36,7 +36,7 @@ _SEVERAL: Final = rf"{_NEXT_URL.pattern}|{_NEXT_PATH.pattern}|^\s*[\[{{\"]"
 """The beginning of a second photo in the same cell, or of JSON."""
 _BETWEEN: Final = " \t\r\n,;|"
 _PHOTO_FIELDS: Final = ("bytes", "url", "src", "path")
-"""Fields of a record that may contain the photo, likelier first."""
+"""Fields of a record that may contain the photo, likeliest first."""
 _LONGEST_PATH: Final = 4096
 _LONGEST_LIST: Final = 100_000
 
@@ -176,7 +176,7 @@ def _bytes_cell(data: bytes) -> str:
 
 
 def can_name_photos(kind: pa.DataType) -> bool:
-    """Whether cells of a type may be photos."""
+    """Whether cells of this Arrow type may be photos."""
     if _is_list(kind):
         return can_name_photos(kind.value_type)
     if pa.types.is_struct(kind):
@@ -185,7 +185,7 @@ def can_name_photos(kind: pa.DataType) -> bool:
 
 
 def is_bytes(kind: pa.DataType) -> bool:
-    """Whether cells of a type are bytes."""
+    """Whether cells of this Arrow type are bytes."""
     types = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_fixed_size_binary, pa.types.is_binary_view)
     return any(is_type(kind) for is_type in types)
 
@@ -266,7 +266,7 @@ def _with_suffix(cell: str, suffix: str) -> str:
 
 
 def other_spellings(path: str) -> Iterator[str]:
-    """Other spellings, if no file exists at a path: without blanks, backslashes or the first slash; in NFC or NFD.
+    """Other spellings of a path without a file: without blanks, backslashes or the first slash; in NFC or NFD.
 
     If the cell may contain several paths, the first path is tried, too.
     """
@@ -346,7 +346,7 @@ def _path(url: str) -> PurePosixPath:
 def scheme_of(cell: str) -> str | None:
     """A cell's scheme in lower case; None for a path.
 
-    The scheme of ``//host/`` is ``https``; of plain base64, ``data``.
+    The scheme of ``//host/`` is ``https``. The scheme of plain base64 is ``data``.
     """
     if bare := _BARE.match(cell):
         return "https" if bare[1] else "data"
@@ -400,7 +400,7 @@ def _on_host(text: str, scheme: Scheme, authority: str, tail: str) -> Target:
 
 
 def join_url(base: str, cell: str) -> str:
-    """A path under a URL. For HTTP, backslashes become slashes, and unquoted characters are percent-encoded."""
+    """Join a path to a base URL. For HTTP, backslashes become slashes, and unquoted characters are percent-encoded."""
     if base.startswith(S3_SCHEME):
         return f"{base}/{cell.lstrip('/')}"
     path = cell.strip().replace("\\", "/").lstrip("/")
@@ -434,7 +434,7 @@ def canonical_host(match: re.Match[str]) -> str | None:
 
 
 def allowed_place(text: str) -> str:
-    """The ``HOST:PORT`` of an ``--allow-host``, with its canonical host. Raises InputError."""
+    """The ``HOST:PORT`` of an ``--allow-host``, with the host in canonical form. Raises InputError."""
     match = AUTHORITY.fullmatch(text)
     host = match and canonical_host(match)
     if not match or not host or not match[3] or not 0 < int(match[3]) <= _LAST_PORT:

@@ -30,7 +30,7 @@ OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
 """The longest file name in bytes. File systems allow 255, but temporary names are longer."""
 UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
-"""Errors at cells that Arrow, Python's times or JSON cannot express."""
+"""Errors that Arrow, ``datetime`` or JSON raise for a cell that they cannot express."""
 Write = Callable[[pa.Table], None]
 _Try = Callable[[pa.Array], None]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
@@ -55,8 +55,8 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
         raise InputError(msg)
     if excel_safe and output.suffix.lower() != ".csv":
         msg = (
-            f"Expected an output that ends in .csv with --excel-safe, got {output}: spreadsheets run formulas "
-            "only from CSV files; leave --excel-safe out."
+            f"With --excel-safe, the output must end in .csv, got {output}: spreadsheets run formulas only from CSV "
+            "files; leave --excel-safe out."
         )
         raise InputError(msg)
     if not output.parent.is_dir():
@@ -154,7 +154,7 @@ def _jsonl_writer(file: TextIO, schema: pa.Schema) -> Write:
 
 
 def holds_bytes(kind: pa.DataType) -> bool:
-    """Whether cells of a type contain bytes, which text files cannot hold."""
+    """Whether cells of this Arrow type contain bytes, which text files cannot hold."""
     return any(map(is_bytes, _leaves(kind)))
 
 

@@ -30,8 +30,6 @@ class Bundle:
     """A bundle with a parsed manifest.
 
     Attributes:
-        path: the folder.
-        manifest: its parsed ``manifest.json``.
         digest: SHA-256 of ``manifest.json``, which contains the SHA-256 of every other file.
     """
 

@@ -148,10 +148,9 @@ class Classifier:
     out-of-distribution limit.
 
     Attributes:
-        rules: the rules that turn scores into labels and reviews.
         digest: SHA-256 of the bundle's manifest, or of the single ONNX file.
-        precision: the promised precision, by default the model's own. None if no precision is promised.
-        threshold: the caller's threshold, used instead of a precision, or None.
+        precision: the promised precision, by default the model's own; or None.
+        threshold: the caller's threshold instead of a precision, or None.
 
     Raises InputError.
     """
@@ -310,7 +309,7 @@ def load(
         path: a bundle folder or an ONNX file.
         variant: the model of the bundle to use. ``auto`` and None mean the bundle's default.
         threads: number of threads per call. For many photos, one single-threaded process per core is faster.
-        precision: the share of labels without review that must be right, 0.98 for example. Must be one of the model's
+        precision: the precision to promise for labels without review, such as 0.98. Must be one of the model's
             precisions. Default: the model's default precision.
         threshold: the lowest confidence, above 0 and at most 1, at which photos of any class need no review. Promises
             no precision. Cannot be combined with ``precision``.

@@ -37,8 +37,7 @@ def classify_command(
     precision: Annotated[
         float | None,
         typer.Option(
-            help="The share of labels without review that must be right, such as 0.98. Default: the model's own "
-            "precision."
+            help="The precision to promise for labels without review, such as 0.98. Default: the model's own precision."
         ),
     ] = None,
     threshold: ThresholdOption = None,

@@ -49,7 +49,7 @@ class ReviewReason(StrEnum):
             "threshold": "not sure enough",
             "unknown": "unlike the model's products",
             "disagreement": "photos of one product disagree",
-            "repeated": "one picture under many rows",
+            "repeated": "many rows show one picture",
             "mix": "not sure enough for this mix of classes",
         }[self]
 
@@ -77,8 +77,8 @@ class Prediction:
     """What the model predicts for one photo.
 
     Attributes:
-        label: the likeliest class. With a tree of labels and a class below its threshold, the nearest ancestor
-            that reaches its own threshold.
+        label: the likeliest class. In a tree of labels, if this class is below its threshold, its nearest ancestor
+            whose probability is at least the ancestor's threshold.
         confidence: the probability of the label; for a node, the sum over the node's classes.
         reason: why a person should check the label; None if the photo needs no review.
         top_k: the likeliest classes with their probabilities, best first.
@@ -169,10 +169,7 @@ class Rules:
 
     @cached_property
     def _limits(self) -> Probabilities:
-        """The thresholds of the classes, then of the nodes.
-
-        NaN stands for a missing threshold: no confidence reaches NaN.
-        """
+        """The thresholds of the classes, then of the nodes. NaN without a threshold."""
         above = map(self.nodes.get, self.tree.nodes) if self.tree else ()
         return np.array([*self.thresholds, *above], np.float32)
 

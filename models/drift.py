@@ -3,7 +3,7 @@
 Proof photos are the labelled photos that set the model's thresholds. If only the shares of the classes differ (label
 shift), the precision on a catalogue can be estimated. Expectation maximization finds the shares with the maximum
 likelihood: Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities",
-Neural Computation 14 (2002). The probability of each answer, given the true class, is counted on the proof photos,
+Neural Computation 14 (2002). The probability of each answer, given the true class, is estimated on the proof photos,
 because the model's own probabilities may be miscalibrated. The interval is a bootstrap of both the proof photos and the
 catalogue. ``benchmarks/label_shift.py`` measures how often promises are broken with and without this estimate.
 """
@@ -35,18 +35,18 @@ _SMOOTHING: Final = 0.5
 
 
 def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index is large, and exceeds its :func:`chance_limit`. False with fewer than 30 rows."""
+    """Whether the population stability index is large and above :func:`chance_limit`. False with fewer than 30 rows."""
     return psi(counts, reference) > _LARGE and differs(counts, reference)
 
 
 def differs(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether an index exceeds its :func:`chance_limit`. False with fewer than 30 rows."""
+    """Whether the population stability index is above :func:`chance_limit`. False with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) >= _LEAST_PHOTOS and psi(counts, reference) > chance_limit(len(counts), n, m)
 
 
 def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether chance alone may cause a large index. True with fewer than 30 rows."""
+    """Whether chance alone may cause a large population stability index. True with fewer than 30 rows."""
     n, m = sum(counts), sum(reference)
     return min(n, m) < _LEAST_PHOTOS or _LARGE < chance_limit(len(counts), n, m) < math.inf
 
@@ -71,8 +71,8 @@ def _shares(counts: Sequence[int]) -> list[float]:
 def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
     """The population stability index that chance alone exceeds with a probability of 0.001.
 
-    Without a change the index is distributed like (1/n + 1/m) · χ², with one degree of freedom less than bins (Yurdakul
-    and Naranjo, as above). The quantile of χ² is from Wilson and Hilferty, "The distribution of chi-square" (1931).
+    Without a change the index is distributed like (1/n + 1/m) · χ², with ``bins - 1`` degrees of freedom (Yurdakul and
+    Naranjo, as above). The quantile of χ² is from Wilson and Hilferty, "The distribution of chi-square" (1931).
 
     n and m are ``rows`` and ``reference_rows``. Each bin should have at least about five photos.
     """
@@ -102,13 +102,13 @@ BINS: Final = 20
 
 
 class ProofRows(StrictModel):
-    """Numbers of proof photos within the out-of-distribution limit, by true class, predicted class and confidence.
+    """Counts of proof photos within the out-of-distribution limit, by true class, predicted class and confidence.
 
     Attributes:
         labels: class names. ``rows`` contains indices of this list.
         edges: lower edges of the bins of confidence, in rising order. The first edge is 0. All thresholds are edges.
         rows: true class, likeliest class, bin, and number of rows.
-        effective_rows: the effective number of independent rows; copies of one picture count about once.
+        effective_rows: the effective number of independent rows; copies of one picture are worth about one.
     """
 
     labels: Annotated[tuple[str, ...], Field(strict=False)]
@@ -135,7 +135,8 @@ class ReferenceAnswers(StrictModel):
     Attributes:
         confidence_histogram: number of photos in each of 20 bins of equal width, by confidence from 0 to 1.
         by_label: likeliest class → number of photos.
-        outliers: number of photos without a product that tested the out-of-distribution score. None for a catalogue.
+        outliers: number of photos without a product with which the out-of-distribution score was tested. None for a
+            catalogue.
     """
 
     confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS, strict=False)]
@@ -153,7 +154,7 @@ class VariantReference(ReferenceAnswers):
 
     Attributes:
         proof: the photos that set the thresholds; None without such photos.
-        repeated: SHA-256 of a photo with five or more labelled rows → its share of all labelled rows.
+        repeated: SHA-256 of a photo with five or more labelled rows → fraction of labelled rows with this photo.
     """
 
     proof: ProofRows | None = None
@@ -177,7 +178,7 @@ class Reference(StrictModel):
 
 
 def confidence_histogram(confidences: npt.ArrayLike) -> npt.NDArray[np.int64]:
-    """Number of confidences, each from 0 to 1, in each of 20 bins of equal width."""
+    """The histogram of confidences from 0 to 1, with 20 bins of equal width."""
     counts: npt.NDArray[np.int64] = np.histogram(confidences, bins=BINS, range=(0.0, 1.0))[0]
     return counts
 
@@ -224,8 +225,8 @@ class ExpectedPrecision:
     Attributes:
         shares: class → estimated share of the catalogue's rows within the out-of-distribution limit.
         proof_shares: class → share of the proof rows within the out-of-distribution limit.
-        raised: if the thresholds may break the promise, the lowest confidence that keeps the promise. Above 1 without
-            such a confidence.
+        raised: if the thresholds may break the promise, the lowest confidence that keeps the promise. Above 1 if no
+            confidence keeps the promise.
     """
 
     precision: float
@@ -311,7 +312,7 @@ class LabelShift:
     def _weights(
         self, rows: npt.NDArray[np.intp], answers: npt.NDArray[np.intp], start: npt.NDArray[np.float64] | None = None
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """The weight of a proof row of each class, and each class's share of the catalogue: ``(draws, classes)``.
+        """Each class's weight per proof row, and its share of the catalogue, both ``(draws, classes)``.
 
         ``rows``: ``(draws, proof rows)``; ``answers``: ``(draws, cells)``. Pseudo-counts in the proportions of the
         proof photos keep the shares of a small catalogue stable.

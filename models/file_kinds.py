@@ -103,7 +103,7 @@ def is_text(start: bytes) -> bool:
     try:
         text = start.decode()
     except UnicodeDecodeError as error:
-        if error.start < len(start) - 3:  # the last character may be cut
+        if error.start < len(start) - 3:  # the last character may be cut off
             return False
         text = start[: error.start].decode()
     return all(character.isprintable() or character.isspace() for character in text)
@@ -114,7 +114,7 @@ def ends_early(data: bytes) -> bool:
     measure = _MEASURES.get(photo_format(data) or "")
     try:
         return measure is not None and measure(data)
-    except struct.error:  # the header is cut
+    except struct.error:  # the header is cut off
         return True
 
 
@@ -191,7 +191,7 @@ def without_end(data: bytes) -> bytes | None:
 
 
 def png_without_extras(data: bytes) -> tuple[bytes, bytes | None]:
-    """A PNG with only its colour profile and the chunks that the picture needs."""
+    """A PNG with only the chunks that the picture needs, and the PNG's colour profile, unpacked."""
     place, kept, profile = _PNG_START, [data[:_PNG_START]], b""
     while place + _PNG_START <= len(data):
         size, kind = struct.unpack_from(">I4s", data, place)

@@ -15,7 +15,7 @@ from models.taxonomy import Taxonomy
 AUTO: Final = "auto"
 """Selects the default variant."""
 FLOAT32: Final = "float32"
-"""The variant that every bundle has. Agrees with Keras."""
+"""The variant in every bundle. Its outputs agree with the Keras model's."""
 INT8: Final = "int8"
 METADATA_KEY: Final = "hangtag"
 """The key in ONNX ``metadata_props`` for a :class:`ModelMetadata` as JSON."""
@@ -64,7 +64,7 @@ class Quantization(StrictModel):
     """The settings of the int8 variant.
 
     Attributes:
-        float_layers: the first nodes with weights, if these nodes compute in floating point.
+        float_layers: the first nodes with weights, which stay in floating point. May be empty.
         photos: number of training photos that set the ranges of the activations.
     """
 

@@ -24,7 +24,7 @@ ThresholdOption = Annotated[
     float | None,
     typer.Option(
         metavar="T",
-        help="Label photos whose confidence reaches this value, without a promised precision: above 0, at most 1.",
+        help="Label photos with at least this confidence (above 0, at most 1). Promises no precision.",
         show_default=False,
     ),
 ]
@@ -44,7 +44,7 @@ RegistryOption = Annotated[
 def takes(**records: type) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
     """Make the fields of dataclasses the options of a command. The command gets each record under its name.
 
-    The help lists a keyword-only record's options at the record's position, and other records' options last.
+    In the help, options of a keyword-only record appear at the record's position. Options of other records come last.
     """
 
     def decorate(command: Callable[..., Answer]) -> Callable[..., Answer]:

@@ -1,9 +1,9 @@
 """Turns bytes of a photo into pixels for the network.
 
 Training, export, labelling and the web page all call :func:`preprocess`, so a model always gets the same pixels. The
-steps: decode the photo (a JPEG may be scaled in the DCT domain), apply the EXIF orientation, scale 16-bit samples to 8
-bits, resize bilinearly with antialiasing, lay transparency over white, convert an embedded colour profile to sRGB, and
-fit the photo into the square.
+first steps: decode the photo (a JPEG may be scaled in the DCT domain), apply the EXIF orientation, scale 16-bit samples
+to 8 bits, and resize bilinearly with antialiasing. The last steps: lay transparency over white, convert an embedded
+colour profile to sRGB, and fit the photo into the square.
 """
 
 import hashlib
@@ -62,7 +62,7 @@ _COEFFICIENT_BYTES: Final = 2
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _COMPARED_PIXELS: Final = 12_500_000
-"""The largest JPEG, in pixels, that is decoded with all ``_TAILS`` if its end marker is missing."""
+"""The largest JPEG without an end marker, in pixels, that is decoded with all ``_TAILS``."""
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
@@ -81,7 +81,7 @@ _TURNS: Final = {
 }
 _OWN_FORMATS: Final = frozenset({"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF"})
 _LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
-"""Formats that Pillow's ``preinit`` does not load. Imported if no other format fits."""
+"""Plugins that Pillow's ``preinit`` does not load. Imported if no other format fits."""
 _PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _WHITE: Final = (255, 255, 255)
 
@@ -136,11 +136,8 @@ class EncodedPhoto:
 
 
 def _way_of_decoding(image: Image.Image) -> Hashable:
-    """A key of the decoding: equal bytes with equal keys give equal pixels.
-
-    None if the spec does not change the decoding.
-    """
-    from PIL.JpegImagePlugin import JpegImageFile  # Pillow loads this module with the first image
+    """Equal bytes with equal keys give equal pixels. None if the spec does not change the decoding."""
+    from PIL.JpegImagePlugin import JpegImageFile
 
     if type(image).draft is Image.Image.draft:
         return None
@@ -438,7 +435,6 @@ def _srgb(image: Image.Image, profile: bytes | None) -> Image.Image:
 
 
 def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
-    """:func:`_transform`, with a cache for recent profiles of usual size."""
     if len(profile) > MOST_PROFILE_BYTES:
         return _transform(profile, mode)
     kept = _kept_transform(hashlib.sha256(profile).digest(), mode)

@@ -56,7 +56,7 @@ def reuse_memory() -> None:
     By default glibc returns the memory after each photo. The resulting page faults take a quarter of the time to decode
     a WebP. At most 64 MiB are kept. Blocks of more than 32 MiB are always returned.
     """
-    import ctypes  # most commands do not need ctypes
+    import ctypes
 
     with suppress(OSError, AttributeError):  # not glibc
         for parameter, size in ((_MAP, _REUSED_BYTES), (_TRIM, 2 * _REUSED_BYTES)):
@@ -164,7 +164,7 @@ class Owner:
     """A process, described for other processes and machines.
 
     Attributes:
-        host: the machine's name, for people.
+        host: the machine's name, shown to people.
         machine: identifies a machine, boot and container.
         started: the process's start in clock ticks since the machine's boot (on macOS: seconds since 1970). Needed
             because process numbers are reused.

@@ -15,7 +15,7 @@ _MOST_DIGITS: Final = 18
 _FILE_LINK: Final = re.compile(rb'(<a class="file") href="[^"]*"')
 _URL: Final = re.compile(r"(?<![^\s:'\"(,;|])//([^/?#\s]*)((?:(?!://|[,;|]//)[^?#\s])*)([?#]\S*)?")
 _QUERY: Final = re.compile(r"\?[^?\s]*=\S*")
-"""Characters of a relative path that are quoted in a URL."""
+"""A query, also without a URL before it."""
 _MARKS: Final = "'\",;:.?!)]…"
 """Characters that end a sentence, not the URL before them."""
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")

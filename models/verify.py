@@ -59,7 +59,6 @@ class Verification:
     """The result of all checks.
 
     Attributes:
-        path: the bundle, or the single file.
         model: ``name/version``; None if the model could not be read.
         digest: SHA-256 of the bundle's manifest, or of the single file. Compare this digest with the digest that the
             export printed, because a forger can also change the manifest.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Write a file next to its place and rename it. Readers see the old file or the new file, always complete."""
+    """Replace a file by renaming a temporary file. Readers see the whole old file or the whole new file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     write_beside(path, data).replace(path)
     sync_folder(path.parent)
@@ -127,7 +127,7 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk."""
+    """Wait until the file names in a folder are on the disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

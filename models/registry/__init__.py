@@ -1,1 +1,1 @@
-"""The model registry: versions, aliases such as ``champion``, and their history."""
+"""The model registry."""

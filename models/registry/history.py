@@ -28,7 +28,7 @@ class VersionState(StrictModel):
         refused: why a gate refused this version; empty without a refusal.
         bytes: size of the default variant's ONNX file.
         measured: the main accuracy of its training report.
-        promise: the default precision, ``0.95``, or ``none``.
+        promise: the default precision, such as ``0.95``, or ``none``.
     """
 
     digest: str
@@ -46,7 +46,7 @@ class State(StrictModel):
         aliases: name → an existing version.
         versions: number → state, without deleted versions.
         champions: all champions in order; the last is the current champion.
-        last_version: the highest number in use so far.
+        last_version: the highest number used so far.
         deleted: numbers of deleted versions, in order. A number is never reused.
     """
 
@@ -206,7 +206,7 @@ class Event(StrictModel):
         number: position in the history, from 1.
         by: ``user@host``. For a change on the web page: ``name (user@host)``.
         why: the reason, from a person or a retraining cycle.
-        numbers: the figures behind the event, for people and scripts.
+        numbers: figures that explain the event.
         cycle: the retraining cycle that caused the event. None for a person's change.
         forced: whether the event overruled a refusal.
     """
@@ -270,7 +270,7 @@ class History:
         """Append an event. Other processes may write at the same time. Returns None if nothing changes.
 
         ``change`` returns the new state, or raises; it is called again if another writer was faster. ``forced``
-        overrules a gate's refusal. ``by`` is the name of the person who requests the change.
+        overrules a gate's refusal. ``by``: the person who requests the change.
         """
         account = f"{_user()}@{socket.gethostname()}"
         while True:

@@ -60,10 +60,7 @@ def _key(number: int) -> str:
 
 
 def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mapping[str, Path]) -> None:
-    """Write a version's files.
-
-    Damaged files of the bundle are replaced. Raises BundleError.
-    """
+    """Write a version's files. Damaged files of the bundle are replaced. Raises BundleError."""
     keep_bundle(storage.child(str(version)), bundle)
     for file, path in training.items():
         data = path.read_bytes()
@@ -165,7 +162,7 @@ class Registry:
             try:
                 return version, self.path(name, version)
             except HangtagError:
-                if self.resolve(name, which) == version:  # the alias moved, and then the version was deleted
+                if self.resolve(name, which) == version:  # otherwise the alias moved, and its old version was deleted
                     raise
 
     def training(self, name: str, version: int, file: str) -> Path | None:
@@ -212,13 +209,13 @@ class Registry:
             try:
                 copy_version(storage, version, bundle, training or {})
             except FileNotFoundError:
-                if version not in history.state().deleted:  # blocks a deletion of the folder
+                if version not in history.state().deleted:  # otherwise another process deleted the folder
                     raise
             change = partial(self._rules(name).published, version=version, what=what, alias=alias)
             event = history.append(What.PUBLISHED, change, why, numbers, cycle=cycle)
             state = history.state()
             remove_deleted(storage, state)
-            if version not in state.deleted:  # another process deleted it during the copy
+            if version not in state.deleted:  # if deleted meanwhile, publish again
                 return Published(version, new=event is not None)
 
     def promote(
@@ -236,8 +233,8 @@ class Registry:
         """Make a version the champion. Returns None if the version is already champion.
 
         ``why``, ``numbers`` and ``cycle`` go into the history. ``instead_of`` is the champion with which the version
-        was compared, or 0. ``force`` overrules a gate's refusal, and needs a reason. ``by`` is the name of the person
-        who requests the change. Raises RegistryError.
+        was compared, or 0. ``force`` overrules a gate's refusal, and needs a reason. ``by``: the person who
+        requests the change. Raises RegistryError.
         """
         if force:
             _check_reason(why, f"promote {name}@{version} by force")
@@ -258,8 +255,7 @@ class Registry:
         """Restore the most recent former champion that still exists.
 
         ``instead_of`` is the champion that the person saw, by default the current champion. If two people roll back the
-        same champion, only one rollback succeeds. ``by`` is the name of the person who requests the change. Raises
-        RegistryError.
+        same champion, only one rollback succeeds. ``by``: the person who requests the change. Raises RegistryError.
         """
         champion = self.state(name).aliases.get(CHAMPION)
         change = partial(self._rules(name).rolled_back, instead_of=instead_of or champion)

@@ -23,13 +23,13 @@ def class_logits(raw: npt.NDArray[np.floating]) -> npt.NDArray[np.floating]:
 
 
 def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.integer]) -> float:
-    """The temperature with the maximum likelihood of the labels, between COLDEST and HOTTEST.
+    """The temperature that maximizes the likelihood of the labels, between COLDEST and HOTTEST.
 
     Without rows, the result is 1. The negative log-likelihood has no minimum if all rows are right or all rows are
     wrong. So half the square of the temperature's logarithm is added to the sum over the rows. With a handful of rows,
     this prior keeps the temperature near 1. A hundred rows outweigh the prior.
 
-    ``logits (n, classes)`` are of rows outside the network's training; ``labels (n,)`` are class indices.
+    ``logits (n, classes)`` are of held-out rows; ``labels (n,)`` are class indices.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
@@ -63,7 +63,7 @@ def _in_double(logits: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
 
 @dataclass(frozen=True)
 class ReliabilityBin:
-    """Rows of similar confidence: the mean confidence, and the share of right rows."""
+    """Rows of similar confidence: their mean confidence and their accuracy."""
 
     confidence: float
     accuracy: float

@@ -1,4 +1,4 @@
-"""A model's confidence: temperature, thresholds and limits, found on photos outside its training.
+"""A model's confidence: temperature, thresholds and limits, set on held-out photos.
 
 Stored in runs and bundles.
 """
@@ -27,18 +27,18 @@ class StrictModel(BaseModel):
 class PrecisionTarget(StrictModel):
     """Thresholds, and the precision that they promise.
 
-    A row is labelled without review if its confidence reaches the threshold of its likeliest class and its
+    A row is labelled without review if its confidence is at least the threshold of its likeliest class and its
     out-of-distribution score is within the limit. Every other row goes to review.
 
     Attributes:
-        coverage: expected share of all rows that are labelled without review.
-        class_coverage: for each likeliest class, the share of its rows that are labelled without review. None without
-        rows.
+        coverage: expected fraction of all rows that are labelled without review.
+        class_coverage: for each likeliest class, the fraction of its rows that are labelled without review. None
+            without rows.
         rows: number of independent rows behind each class's threshold. Photos of one picture or product count as about
             one.
         nodes: node above the classes in a tree of labels → threshold for the sum of its classes' probabilities. A node
-            without a threshold is never a label. A row's label is the lowest node whose threshold the row reaches.
-        level_coverage: expected share of all rows that are labelled at each level, classes first.
+            without a threshold is never a label. A row's label is the lowest node whose sum is at least its threshold.
+        level_coverage: expected fraction of all rows that are labelled at each level, classes first.
     """
 
     precision: Probability
@@ -75,7 +75,7 @@ class Calibration(StrictModel):
         temperature: the divisor of the logits.
         precision: the default target. None if no target can be promised.
         targets: the possible precisions, in rising order.
-        unknown: None if the limit could not be learned.
+        unknown: the out-of-distribution limit, or None.
     """
 
     temperature: float = Field(gt=0.0)

@@ -1,24 +1,24 @@
-"""Proves a precision for as many of the surest rows as possible, by fixed sequence testing.
+"""Proves a precision for as many rows as possible, by fixed sequence testing.
 
-Sets of the surest rows are tested in a fixed order, from a small set to all rows, each with an exact binomial test.
-This sequence of tests is called a walk. The walk stops at the first set that fails. The largest set that passed is
-proved, for any number of tests (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). A
-search for the largest set that passes (multiple testing) broke the promise in up to 28 of 100 data sets.
+Rows are sorted by falling confidence. The first k rows are a set. Sets are tested from small to large, each with an
+exact binomial test, until a set fails. These tests are called a walk. The largest set that passed is proved, for any
+number of tests (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). Testing all sets and
+using the largest that passes (multiple testing) broke the promise in up to 28 of 100 data sets.
 
-Photos of one picture or product form a group. The test assumes that all rows of a group are right, or all are wrong. In
-this worst case, a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` rows (Kish, "Survey Sampling",
-1965), and the same share of these rows is right. Without groups, a set is worth all of its rows.
+Photos of one picture or product form a group. The test assumes the worst case: all rows of a group are right, or all
+are wrong. Then a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` independent rows (Kish, "Survey
+Sampling", 1965), and the same fraction of these rows is right. Without groups, all rows are independent.
 
-A walk begins at the set that would most likely pass if each row were right as often as its confidence says. The choice
-of this set uses only confidences, never labels, and so does not weaken the proof. (Only the temperature, one number,
-was fitted to labels.) Wrong confidences lower the coverage, but never break the promise.
+A walk begins at the set that would most likely pass if each row were right with its confidence as probability. This
+choice uses only confidences, never labels, and so does not weaken the proof. (Only the temperature, one number, was
+fitted to labels.) Wrong confidences lower the coverage, but never break the promise.
 
 A target may use the set that a stricter target has proved. This breaks the target's promise only if the stricter walk
-has passed a set whose precision is below the target. Larger sets with a precision below the target pass less often than
-smaller sets. The smallest set that can pass has the fewest rows that prove the stricter target, and all of its rows are
-right. So the probability of a broken promise is at most ``target ** fewest(stricter)``. These probabilities are
-subtracted from the error probability of the target's own walk (Bonferroni's inequality). The probability that refused
-classes break the promise is also subtracted (:func:`budgets`).
+has passed a set whose precision is below the target. Of such sets, larger sets pass less often than smaller sets. The
+smallest set that can pass has the fewest rows that prove the stricter target, and all of its rows are right. So the
+probability of a broken promise is at most ``target ** fewest(stricter)``. These probabilities are subtracted from the
+error probability of the target's own walk (Bonferroni's inequality). The probability that refused classes break the
+promise is also subtracted (:func:`budgets`).
 """
 
 import math
@@ -36,10 +36,9 @@ OWN_MISTRUST: Final = 0.3
 _STEPS: Final = 20
 """Each tested set is larger than the previous set by about 1/20 of all rows."""
 _WRONG_LABELS: Final = 0.25
-"""For the choice of a walk's first set: a margin above the expected errors, as a share of the allowed errors.
-"""
+"""Added to the expected errors when a walk's first set is chosen, as a fraction of the allowed errors."""
 _REFUSALS: Final = 0.001
-"""Probability that a walk refuses a class whose precision reaches the target."""
+"""Probability that a walk refuses a class whose precision is at least the target."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -56,7 +55,7 @@ def proved_rows(
     groups: Counts | None = None,
     begin_by_own: bool = False,
 ) -> int:
-    """Number of the surest rows that prove a precision; 0 without a proof.
+    """The largest number of rows, from the highest confidence down, that prove a precision; 0 without a proof.
 
     Args:
         falling: the confidence of each row, ``(n,)``, in falling order.
@@ -70,7 +69,7 @@ def proved_rows(
             By default, only the test of all rows counts.
 
     Returns:
-        The size of the largest proved set. Rows of equal confidence stay together.
+        The size of the largest proved set. All rows of equal confidence are in the set, or none.
     """
     groups = np.arange(len(falling)) if groups is None else groups
     of_all = effective_rows(groups, np.ones(len(falling), np.bool_))
@@ -87,7 +86,7 @@ def proved_rows(
 
 
 def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
-    """Number of independent rows that the ``chosen`` rows among the first k are worth, for each k from 0 to n."""
+    """For each k from 0 to n: the effective number of independent rows among the ``chosen`` of the first k rows."""
     among = groups[chosen]
     order = np.argsort(among, kind="stable")
     _, first, place = np.unique(among[order], return_index=True, return_inverse=True)
@@ -101,7 +100,6 @@ def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
 def _sizes(
     falling: npt.NDArray[np.floating], precision: float, mistrust: float, of_all: Rows, of_own: Rows | None
 ) -> Counts:
-    """The sizes of the tested sets, in rising order."""
     total = len(falling)
     sizes = np.flatnonzero(of_all >= fewest(precision, mistrust)) + 1
     if not len(sizes):
@@ -136,7 +134,7 @@ def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
 def budgets(share: float) -> Iterator[tuple[float, float]]:
     """Target → error probability of its walk, strictest target first.
 
-    The error probabilities add up to ``share`` of MISTRUST.
+    ``share`` is the part of MISTRUST that all targets spend together.
     """
     mistrusts: dict[float, float] = {}
     for precision in reversed(TARGETS):

@@ -1,7 +1,7 @@
 """95% intervals of measured figures.
 
 Proportions get Clopper and Pearson's interval (Biometrika 26, 1934), which agrees with the one-sided bound of the
-thresholds. Figures that are not proportions get a bootstrap over rows (Efron, 1979).
+thresholds. Other figures get a bootstrap over rows (Efron, 1979).
 """
 
 import math
@@ -74,14 +74,15 @@ def _solved(is_below: Callable[[float], bool]) -> float:
 
 
 def difference_interval(more: float, less: float, rows: float) -> Interval:
-    """The 95% interval of the difference between two proportions of the same rows, within -1 and 1.
+    """The 95% interval of the difference between two proportions of the same rows, clipped to [-1, 1].
 
-    Half a row is added to each of the four cells, so the interval has a width even without any difference. Source:
-    Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine
-    24, 2005.
+    Half a row is added to each of the four cells, so the interval's width is above 0 even without any difference.
+    Source: Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in
+    Medicine 24, 2005.
 
-    ``more`` rows count only for the first proportion, ``less`` rows only for the second. ``rows``, at least one, is the
-    number of all rows. ``more``, ``less`` and ``rows`` may be fractions, because dependent rows count less than 1 each.
+    ``more``: number of rows that count only for the first proportion. ``less``: number of rows that count only for the
+    second. ``rows``: number of all rows, at least one. All three may be fractions, because dependent rows count less
+    than 1 each.
     """
     total = rows + 2
     middle = (more - less) / total
@@ -97,12 +98,12 @@ Right = npt.NDArray[np.bool_]
 
 @dataclass(frozen=True)
 class Paired:
-    """The accuracy of challenger and champion on the same photos. Points are hundredths.
+    """The accuracy of challenger and champion on the same photos. Points are percentage points.
 
     Attributes:
         won, lost: numbers of photos that only the challenger, or only the champion, labels right.
         points: accuracy of the challenger minus accuracy of the champion.
-        smallest_points: the smallest difference that the test detects in four of five cases.
+        smallest_points: the smallest difference that the test detects with a power of 80%.
     """
 
     photos: int
@@ -116,7 +117,7 @@ class Paired:
 
 
 def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.intp]) -> Paired | None:
-    """Compare two models by their right answers, ``bool (n,)``. None without photos. ``groups`` are numbers from 0."""
+    """Compare two models by their right answers, ``bool (n,)``. None without photos. ``groups``: indices, from 0."""
     photos = len(champion)
     if not photos:
         return None
@@ -151,13 +152,13 @@ def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.i
 
 
 def smallest_difference(photos: float, discordant: float) -> float:
-    """The smallest difference of two accuracies that McNemar's test (two-sided, 5%) detects in four of five cases.
+    """The smallest difference of two accuracies that McNemar's test (two-sided, 5%) detects with a power of 80%.
 
-    Connor's formula for the sample size is solved for the difference, at the observed share of photos on which only one
-    model is right ("Sample size for testing differences in proportions for the paired-sample design", Biometrics 43,
-    1987). Half a photo is added to each cell, as in :func:`difference_interval`, so the result is above 0 even if both
-    models agree on every photo. ``photos``: number of independent photos. ``discordant``: number of photos that exactly
-    one model labels right. The result is a share; 1 means too few photos to detect any difference.
+    Connor's formula for the sample size is solved for the difference ("Sample size for testing differences in
+    proportions for the paired-sample design", Biometrics 43, 1987). Half a photo is added to each cell, as in
+    :func:`difference_interval`, so the result is above 0 even if both models agree on every photo. ``photos``: number
+    of independent photos. ``discordant``: number of photos that exactly one model labels right. The result is a
+    fraction; 1 means too few photos to detect any difference.
     """
     from scipy.optimize import brentq
 

@@ -29,7 +29,7 @@ _DIRECTIONS: Final = 512
 _SHRINKAGE: Final = 0.2
 _CELLS_AT_ONCE: Final = 4_000_000
 SHORTEST: Final = 1e-12
-"""The smallest length of a feature vector that is not treated as zero."""
+"""Shorter feature vectors are treated as zero."""
 _SMALLEST_SHARE: Final = 0.01
 _SMALLEST: Final = 1e-6
 """The smallest variance along a direction, for features of length 1. Smaller values are float32 rounding errors."""
@@ -48,7 +48,7 @@ class DistanceHead:
     """The distance of features to the nearest class.
 
     With ``u = f / max(|f|, 1e-12)`` and ``g = u - mean``, the score is the minimum of ``|g within - centres[c]|²`` over
-    the classes c, less ``|g overall|²``.
+    the classes c, minus ``|g overall|²``.
 
     Attributes:
         mean: mean of all features, outliers included, ``float32 (D,)``.
@@ -162,15 +162,14 @@ def fit_out_of_distribution(
     """Fit the score and its limit, on features ``float32 (n, D)``.
 
     The network was trained on the photos of ``learned``, whose class indices are ``labels``. ``outliers`` show no
-    product. The limit is set on ``held``, product photos that the network was not trained on, because training photos
-    have lower scores.
+    product. The limit is set on ``held``, product photos that the network was not trained on.
     """
     head = fit_distance(learned, labels, outliers)
     return OutOfDistribution(head, unknown_limit(head.score(held)))
 
 
 def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float:
-    """The limit that the score of a new product photo does not exceed with probability ``kept`` or more.
+    """The score of a new product photo is within this limit with a probability of at least ``kept``.
 
     The limit is the ``ceil((n + 1) kept)``-th smallest of n scores, the quantile of conformal prediction (Vovk et al.,
     2005). With too few scores (for 0.95: fewer than 19), the limit is the largest score, without this guarantee. At

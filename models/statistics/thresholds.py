@@ -1,23 +1,24 @@
-"""Finds, for each class, the threshold that keeps a target precision, on photos outside the training.
+"""Finds, for each class, the threshold that keeps a target precision, on held-out photos.
 
-The promise: the labels that reach a target's thresholds are right at least as often as the target says. The promise is
-broken in at most 5% of data sets (MISTRUST). Rows above the out-of-distribution limit go to review. The other rows are
-sorted by confidence. The largest set of the surest rows that passes an exact test gives the threshold; see
+The promise: the precision of the labels above a target's thresholds is at least the target. The promise is broken in at
+most 5% of data sets (MISTRUST). Rows above the out-of-distribution limit go to review. The other rows are sorted by
+confidence. The threshold is the lowest confidence at which the rows above it pass an exact binomial test; see
 :mod:`models.statistics.fixed_sequence` for the proof.
 
-Classes may be leaves of a tree. If a row's class is below its threshold, the row's label is the nearest ancestor of
-the class that reaches the ancestor's threshold. Levels are proved in order, from the classes up. A level is tested on
-the rows that no lower level labels (within the out-of-distribution limit), sorted by the probability of the node above
-their likeliest class. A row is right if that node is above its true class. Half of the error probability of 5% is spent
-on the classes. The levels above the classes share the other half equally. By Bonferroni's inequality, a level breaks
-its promise in at most 5% of data sets. If every level keeps its promise, all labels together keep the promise.
+Classes may be leaves of a tree. If a row's class is below its threshold, the row's label is the nearest ancestor whose
+probability is at least the ancestor's threshold. Levels are proved in order, from the classes up. A level is tested on
+the rows without a label from a lower level (within the out-of-distribution limit), sorted by the probability of the
+node above their likeliest class. A row is right if that node is above the row's true class. Half of the error
+probability of 5% is spent on the classes. The levels above the classes share the other half equally. By Bonferroni's
+inequality, at least one level breaks its promise in at most 5% of data sets. If every level keeps its promise, all
+labels together keep the promise.
 
-The labels of the lower level decide which rows the next level tests. This dependence does not raise the error
-probability, for the following reason. With fixed confidences, a walk on the lower level ends because the labelled rows
-were right often enough and the next rows were not. The first fact is independent of all other rows. The second fact can
-only lower the next level's probability of passing, because rows that are wrong on the lower level are not more often
-right on the next level (Harris's inequality, 1960). Rows of a refused class are the exception: such rows passed the
-lower level, and are tested again on the next level. The refusal makes these rows less likely to be right.
+The labels of the lower level decide which rows the next level tests. This does not raise the error probability. With
+fixed confidences, a walk on the lower level ends because the labelled rows were right often enough and the next rows
+were not. How often the labelled rows were right is independent of all other rows. The errors of the next rows can only
+lower the next level's probability of passing: rows that are wrong on the lower level are right on the next level at
+most as often as other rows (Harris's inequality, 1960). Only rows of a refused class passed the lower level and are
+tested again on the next level. The refusal makes these rows less likely to be right.
 
 ``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure broken promises and coverage.
 """
@@ -40,7 +41,7 @@ from models.whole_file import read_arrays
 
 _DEFAULT: Final = 0.95
 _OF_CLASSES: Final = 0.5
-"""Share of the error probability for the classes of a tree. The levels above the classes share the rest."""
+"""Fraction of the error probability for the classes of a tree. The levels above the classes share the rest."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -48,13 +49,13 @@ Counts = npt.NDArray[np.intp]
 
 @dataclass(frozen=True)
 class HeldOutLogits:
-    """A network's logits of photos outside its training.
+    """A network's logits of held-out photos.
 
     Attributes:
         logits: class logits, ``float32 (n, classes)``.
         labels: class indices ``(n,)``.
         known: whether the out-of-distribution score is within the limit, ``bool (n,)``.
-        groups: a number below n for each row, ``(n,)``. Photos of one picture or product have the same number.
+        groups: an index below n for each row, ``(n,)``. Photos of one picture or product have the same index.
     """
 
     logits: npt.NDArray[np.float32]
@@ -76,14 +77,13 @@ class HeldOutLogits:
 
 @dataclass(frozen=True)
 class HeldOutRows:
-    """A network's calibrated predictions of photos outside its training.
+    """A network's calibrated predictions of held-out photos.
 
     Attributes:
         probabilities: calibrated, ``float32 (n, classes)``.
-        labels: class indices ``(n,)``.
+        labels, groups: as in :class:`HeldOutLogits`.
         known: whether the out-of-distribution score is within the limit, ``bool (n,)``. Rows above the limit always go
             to review, and count only for coverage.
-        groups: a number below n for each row, ``(n,)``. Photos of one picture or product have the same number.
     """
 
     probabilities: npt.NDArray[np.float32]
@@ -137,17 +137,17 @@ def precision_targets(
     """Find the thresholds of every target in TARGETS, in that order.
 
     Coverages are of the network's own rows. ``within`` is the expected share of new product photos within the
-    out-of-distribution limit. By default, the share is measured on the network's own rows; too high if these rows set
-    the limit. All classes share a threshold. A class is refused if its rows above the threshold show a precision below
-    the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class go to review. The
-    promise holds for all classes together, not for each class. A target covers at least as many rows as a stricter
-    target. The nodes of each level of a ``tree`` follow the same rules.
+    out-of-distribution limit. By default, this share is measured on the network's own rows, and is too high if these
+    rows set the limit. All classes share a threshold. A class is refused if its rows above the threshold show a
+    precision below the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class go
+    to review. The promise holds for all classes together, not for each class. A target covers at least as many rows as
+    a stricter target. The nodes of each level of a ``tree`` follow the same rules.
 
     ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. With
-    ``others``, the proof uses all rows together, and assumes that rows of equal confidence are right equally often for
-    all networks. In addition, the network's own rows must prove each set alone, with an error probability of 30%. In
-    simulations with an overconfident network, the promise of 0.98 was broken in 14% of the data sets; with a slightly
-    overconfident network, in 2%.
+    ``others``, the proof uses all rows together, and assumes that rows of equal confidence have equal accuracy for all
+    networks. In addition, the network's own rows must prove each set alone, with an error probability of 30%. In
+    simulations, the promise of 0.98 was broken in 14% of the data sets with an overconfident network, and in 2% with a
+    slightly overconfident network.
     """
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
@@ -167,7 +167,7 @@ def precision_targets(
 
 
 def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
-    """The groups of all ``parts``, renumbered so that no two parts share a number."""
+    """The groups of all ``parts``, renumbered so that no two parts share an index."""
     first = np.cumsum([0, *(len(part.groups) for part in parts)])
     return np.concatenate([part.groups + start for part, start in zip(parts, first[:-1], strict=True)])
 
@@ -198,13 +198,11 @@ def _pooled(own: HeldOutRows, others: Sequence[HeldOutRows]) -> _Pool:
 
 @dataclass(frozen=True)
 class _Level:
-    """The rows that one level may label, surest first.
+    """The rows that one level may label, by falling confidence.
 
     Attributes:
         kinds: the index of each row's class or node at this level, ``(n,)``.
-        right: whether this class or node is true.
-        confidence: the probability of this class or node.
-        groups: the group of each row's photo; see :class:`HeldOutRows`.
+        right, confidence: whether this class or node is true, and its probability.
         own: whether the network itself predicted the row. None if the network predicted all rows.
     """
 
@@ -310,7 +308,7 @@ def fewest_rows(precision: float, *, tree: bool = False) -> int:
 
 
 def fewest_own_rows(precision: float) -> int:
-    """The fewest rows of the network itself that confirm a proof by other networks' rows, if all are right."""
+    """The fewest rows of the network itself, all of them right, that confirm a proof by other networks' rows."""
     return fewest(precision, OWN_MISTRUST)
 
 

@@ -36,17 +36,17 @@ class Storage(Protocol):
         """A folder on this machine for local files, such as lock files."""
 
     def commit(self, key: str, data: bytes) -> bool:
-        """Write ``data`` under ``key``, all of it or nothing.
+        """Write ``data`` under ``key`` atomically.
 
         Returns:
             Whether this call wrote the data. Existing data under ``key`` is not changed.
         """
 
     def replace(self, key: str, data: bytes) -> None:
-        """Write ``data`` under ``key``, all of it or nothing. Replaces existing data."""
+        """Write ``data`` under ``key`` atomically. Replaces existing data."""
 
     def upload(self, key: str, file: Path) -> None:
-        """Move a local file to ``key``, all of it or nothing. Replaces existing data."""
+        """Move a local file to ``key`` atomically. Replaces existing data."""
 
     def delete(self, key: str) -> None:
         """Remove ``key``, if it exists."""
@@ -74,7 +74,7 @@ class Storage(Protocol):
         """Whether ``key`` exists."""
 
     def entries(self, folder: str) -> list[Entry]:
-        """The keys directly under ``folder``, in no order. Empty if the folder does not exist."""
+        """The keys directly under ``folder``, in any order. Empty if the folder does not exist."""
 
     def names(self, folder: str) -> list[str]:
         """The names of :meth:`entries`, without the times. Faster on a disk."""
@@ -83,7 +83,7 @@ class Storage(Protocol):
         """Names of the folders directly under the root, in order."""
 
     def child(self, folder: str) -> "Storage":
-        """The storage whose root is a folder of this storage."""
+        """A folder of this storage, as a storage of its own."""
 
 
 @dataclass(frozen=True)

@@ -193,7 +193,7 @@ def test_paths_below_the_root_may_begin_with_a_slash(tmp_path: Path) -> None:
     (tmp_path / "h" / "a.jpg").touch()
     file = write(tmp_path / "a.csv", "sku,image\n1,/h/a.jpg\n")
     open_catalogue(file, confined=True)
-    with pytest.raises(InputError, match="from where workers may read photos"):
+    with pytest.raises(InputError, match="the folder that workers may read"):
         open_catalogue(write(file, "sku,image\n1,/etc/passwd\n"), confined=True)
 
 
