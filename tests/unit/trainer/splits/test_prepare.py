@@ -211,7 +211,7 @@ def test_an_accident_that_gives_classes_away_is_said(tmp_path, cache):
         folder.mkdir(parents=True, exist_ok=True)
         draw(folder / f"{seed}.{('bmp', 'png')[seed % 2]}", seed)
     notes = prepared(tmp_path / "photos", cache).notes
-    said = "Shortcut: file format alone distinguishes hat from vase in 100%, by chance 50%"
+    said = "Shortcut: file format alone distinguishes hat from vase in 100% (by chance: 50%)"
     assert any(note.startswith(said) for note in notes)
     assert not any("together" in note for note in notes)
 
