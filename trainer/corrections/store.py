@@ -110,8 +110,8 @@ class CorrectionStore:
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes, and replace the file.
 
-        An ``untimed`` vote gets the latest time of its file. A vote that repeats the reviewer's last vote on the photo
-        is added only if its path is new.
+        An ``untimed`` vote has the modification time of its file. It is added only if it differs from the reviewer's
+        last vote on the photo, or has a new path.
         """
         with self._alone():
             before = set(self._rows())

@@ -19,9 +19,9 @@ LISTED: Final = 3
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
     """Photos to exclude from training, by position, and the number of validation and test photos with two labels.
 
-    If no photo of a picture with two labels has a split, all its photos are excluded. If the photos with a split agree,
-    photos without a split and with another label are excluded. If the photos with a split disagree, training photos and
-    photos without a split are excluded.
+    Of a picture with two labels, all photos are excluded if none has a split. If the photos that have a split agree on
+    a label, photos without a split and with another label are excluded. If they disagree, training photos and photos
+    without a split are excluded.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0
@@ -77,7 +77,7 @@ def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
 def drop_training_twins(
     photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()
 ) -> tuple[list[AssignedPhoto], list[Exclusion]]:
-    """Keep photos of a group in only one split: test if the group has test photos, otherwise validation.
+    """Leave each group in only one split: test if it has test photos, otherwise validation.
 
     Dropped photos of ``earlier_groups`` keep a row, marked as not present.
     """
@@ -88,10 +88,10 @@ def drop_training_twins(
     dropped = {}
     for place, photo in enumerate(photos):
         twins = held_out.get(photo.group, {})
-        twin = twins.get(Split.TEST) or twins.get(Split.VAL)  # the photo to keep
+        twin = twins.get(Split.TEST) or twins.get(Split.VAL)  # a photo that is kept
         if twin is not None and photo.present and photo.split not in {Split.TEST, twin.split}:
             dropped[place] = Exclusion(
-                photo.path, "leak", f"This photo is in the same group as {twin.path} in {twin.split}, which stays"
+                photo.path, "leak", f"A photo of the same group is kept: {twin.path} in {twin.split}"
             )
     return _take_out(photos, dropped, earlier_groups), list(dropped.values())
 
