@@ -80,7 +80,7 @@ _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
 
 
 class Preset(StrEnum):
-    """The cost of a training, which decides architecture, input size and number of epochs."""
+    """The cost of a training. It decides the architecture, input size and number of epochs."""
 
     QUICK = "quick"
     GOOD = "good"
@@ -90,7 +90,7 @@ class Preset(StrEnum):
 class Balance(StrEnum):
     """How to balance classes of different sizes.
 
-    ``none``: every photo counts the same. ``weights``: photos of rare classes have a larger weight in the loss.
+    ``none``: all photos have equal weights. ``weights``: photos of rare classes have larger weights in the loss.
     """
 
     NONE = "none"
@@ -149,12 +149,12 @@ class TableOptions:
 
 
 USUAL_COLUMNS: Final = TableOptions()
-"""Table options that name no column, so that Hangtag chooses all columns."""
+"""Options without columns: Hangtag chooses all columns."""
 
 
 def _parse_name(text: str) -> str:
     if Path(text).name != text:
-        msg = f"expected a name, got the path {text}; choose the folder of runs with --out"
+        msg = f"expected a name, got the path {text}; use --out to choose the folder of the runs"
         raise typer.BadParameter(msg)
     return text
 
@@ -239,7 +239,7 @@ class TrainOptions(BaseModel):
     balance: Annotated[
         Balance | None,
         typer.Option(
-            help="weights: photos of rare classes count more. Default: weights if the largest class has more "
+            help="weights: photos of rare classes get larger weights. Default: weights if the largest class has more "
             "than 3 times the photos of the smallest, otherwise none."
         ),
     ] = None
@@ -249,9 +249,9 @@ class TrainOptions(BaseModel):
             parser=_parse_folds,
             metavar="0|2-10",
             help="Number of additional networks, each trained without a part of the photos, to prove "
-            "thresholds. Below 1,500 photos these networks are trained in full (cross-validation), otherwise for a "
-            "third of the epochs. Default: 0 for fewer than 12 epochs from random weights. Otherwise 5 below 1,500 "
-            "photos or for a head, 2 below 1,500 validation photos, else 0.",
+            "thresholds. With fewer than 1,500 photos, these networks are trained in full (cross-validation), otherwise "
+            "for a third of the epochs. Default: 0 with random weights and fewer than 12 epochs; otherwise 5 for a head "
+            "or fewer than 1,500 photos, 2 for fewer than 1,500 validation photos, else 0.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0
@@ -267,8 +267,8 @@ class TrainOptions(BaseModel):
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A CSV with label,parent: a tree above the classes. A photo gets its lowest label that is sure "
-            "enough. Default: the tree in a table's labels like 'shoes > boots'.",
+            help="A CSV with label,parent: a tree above the classes. A photo gets the most specific label with "
+            "enough confidence. Default: the tree in a table's labels like 'shoes > boots'.",
         ),
     ] = None
 
@@ -280,8 +280,8 @@ class TrainRequest(TrainOptions):
         table: columns and conditions, if ``data`` is a table.
         parents: the tree of labels, label → parent, empty at the top.
         alpha: width of the network, or None for the width of the weights file.
-        fold_weights: initial weights of the folds' networks (``imagenet``, ``none`` or a file) if the network starts
-            with weights that may have been trained on these photos.
+        fold_weights: initial weights of the folds' networks (``imagenet``, ``none`` or a file), if the network's own
+            initial weights may come from a training on these photos.
     """
 
     data: Path
@@ -339,7 +339,7 @@ def default_weights(arch: Arch) -> NamedWeights:
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """A network that can be built. Raises InputError. ``alpha`` is the width, 1 by default."""
+    """A network that can be built; otherwise raises InputError. ``alpha`` is the width, 1 by default."""
 
     arch: Arch
     size: int
@@ -356,7 +356,7 @@ class NetworkChoice:
             raise InputError(msg)
         if self.weights is NamedWeights.NONE and self.arch.is_lite:
             msg = (
-                f"{self.arch} has no batch norms, so it cannot learn from random weights; leave out --weights "
+                f"{self.arch} has no batch norms, so it cannot start from random weights; leave out --weights "
                 "none, or pass --arch cnn."
             )
             raise InputError(msg)

@@ -298,7 +298,8 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
     else:
         why = "several photos of one product count as about one"
     return (
-        f"requires that the {fewest:,} most confident independent photos are right, or nearly all of a larger set; {why}"
+        f"requires that the {fewest:,} most confident independent photos are right, or nearly all of a larger set; "
+        f"{why}"
     )
 
 
