@@ -125,7 +125,7 @@ class TrainingScreen:
         self._console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
 
     def step(self, done: int, total: int) -> None:
-        """Update the bar of the current epoch."""
+        """Update the progress bar."""
         self._show(f"Epoch {self._epochs_done + 1}", done, total)
 
     def epoch(self, figures: "EpochFigures", epochs: int) -> None:

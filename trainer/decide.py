@@ -100,7 +100,7 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # from random weights, folds need many epochs, and those of pretrained architectures more than are planned
+    # from random weights, folds need many epochs; with a pretrained architecture, more than are planned
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     balance, balanced = choose_balance(counts, request.balance)

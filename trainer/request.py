@@ -19,7 +19,6 @@ from models.fit import Decode, Fit
 from worker.request import AllowHostOption, HeadersOption, ImageSuffixOption
 
 TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
-"""Suffixes of tables of labelled photos."""
 MAX_SEED: Final = 2**31 - 1
 _MOST_FOLDS: Final = 10
 DATA_HELP: Final = (
@@ -137,7 +136,7 @@ class TableOptions:
     ] = None
     image_root: Annotated[
         str | None,
-        typer.Option(help="In a table: folder or URL where relative paths start. Default: the table's own folder."),
+        typer.Option(help="In a table: folder or URL to which paths are relative. Default: the table's own folder."),
     ] = None
     image_suffix: ImageSuffixOption = None
     encoding: Annotated[
@@ -249,9 +248,9 @@ class TrainOptions(BaseModel):
             parser=_parse_folds,
             metavar="0|2-10",
             help="Number of additional networks, each trained without a part of the photos, to prove "
-            "thresholds. With fewer than 1,500 photos, these networks are trained in full (cross-validation), otherwise "
-            "for a third of the epochs. Default: 0 with random weights and fewer than 12 epochs; otherwise 5 for a head "
-            "or fewer than 1,500 photos, 2 for fewer than 1,500 validation photos, else 0.",
+            "thresholds. With fewer than 1,500 photos, they are trained in full (cross-validation), otherwise for a "
+            "third of the epochs. Default: 0 with random weights and fewer than 12 epochs; otherwise 5 for a head or "
+            "fewer than 1,500 photos, 2 for fewer than 1,500 validation photos, else 0.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0
@@ -294,7 +293,6 @@ class TrainRequest(TrainOptions):
 _SIGNATURES: Final = (b"PK", b"\x89HDF", b"\x80\x02\x8a")
 """First bytes of a ``.keras`` or ``.pth`` file, of an HDF5 file, and of an old ``.pth`` file."""
 TORCH_SUFFIXES: Final = frozenset({".pth", ".pt"})
-"""Suffixes of PyTorch's files."""
 
 
 class NamedWeights(StrEnum):
@@ -305,7 +303,6 @@ class NamedWeights(StrEnum):
 
 
 Weights: TypeAlias = NamedWeights | Path
-"""ImageNet weights, random weights, or a file."""
 
 
 def parse_weights(text: str) -> Weights:

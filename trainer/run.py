@@ -139,15 +139,15 @@ class Run:
     best = Inside("weights/best.keras")  # network of the best epoch, or of the last epoch if the rate has fallen to 0
     last = Inside("weights/last.keras")  # network of the last complete epoch
     state = Inside("weights/state.npz")  # training state after the last complete epoch, for ``--resume``
-    splits = Inside("splits.csv")  # the split of each photo
-    excluded = Inside("excluded.csv")  # excluded files, with the reasons
+    splits = Inside("splits.csv")
+    excluded = Inside("excluded.csv")
     history = Inside("results.csv")  # one row per epoch
-    evaluation = Inside("evaluation.json")  # figures on validation and test
-    class_figures = Inside("classes.csv")  # the figures of each class
+    evaluation = Inside("evaluation.json")
+    class_figures = Inside("classes.csv")
     confidence = Inside("confidence.json")  # temperature, thresholds and limits: a Confidence
     unknown = Inside("export/unknown.npz")  # the arrays that compute the out-of-distribution score
     predictions = Inside("predictions.csv")  # a row for each validation and test photo
-    label_issues = Inside("label_issues.csv")  # photos whose label is likely wrong
+    label_issues = Inside("label_issues.csv")
     report = Inside("report.html")
     model_card = Inside("README.md")
     answers = Inside("answers.npz")  # a fold's predictions for its held-out photos
@@ -257,9 +257,9 @@ class EpochFigures:
     Attributes:
         lr: learning rate at the end of the epoch.
         size: side of the training photos in pixels.
-        waiting: time in which the network waited for photos, divided by the time of the epoch.
+        waiting: fraction of the training time in which the network waited for photos.
         images_per_s: training photos per second, without validation.
-        compile_s: seconds that the first step took longer than the others.
+        compile_s: seconds that the first step took longer.
         best: whether the network of this epoch became ``best.keras``.
     """
 

@@ -1,7 +1,7 @@
 """Scheduled retraining: Celery's beat sends a message when a cycle is due, and a train worker runs the cycle.
 
-A second message for a cycle is harmless: a cycle takes a lock, continues a killed cycle, and ends in seconds if there
-is no new data. No cycle is forgotten if Redis loses its data: beat stores past due times in a file.
+A second message for a cycle is harmless: a cycle takes a lock, continues a killed cycle, and ends in seconds without
+new data. Redis may lose messages: beat stores past due times in a file.
 """
 
 import ctypes

@@ -30,7 +30,7 @@ from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_exclude
 
 _AFTERWARDS: Final = 0.06
 _AFTERWARDS_S: Final = 8.0
-"""The part of a time limit that is reserved to evaluate the network and write the report: a fraction, or seconds."""
+"""Of a time limit, a fraction or these seconds are reserved to evaluate the network and write the report."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     work = _Work(Run(path), store, cache, prepared, began, view)
     if args.begins_frozen:
-        network = new_network(args)  # before the run exists: refuses weights that do not fit
+        network = new_network(args)  # first, because it refuses weights that do not fit
         work.begin(frozen_args(request, args), finetuning=args)
         with work.run.alone():
             return work.fit_head_first(network)

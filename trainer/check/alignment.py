@@ -22,7 +22,7 @@ _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 class PairFit:
     """The results of aligning pairs of pictures. Every array has one row per pair."""
 
-    # left, top, right and bottom side of the second picture within the first, as shares of the first's width and height
+    # left, top, right and bottom side of the second picture in the first, as fractions of the first's width and height
     boxes: Floats
     likeness: Floats  # correlation of the colour details, without coarse brightness
     difference: Floats  # mean absolute difference in the most different colour channel, 0 to 255

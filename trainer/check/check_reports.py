@@ -55,7 +55,7 @@ _FACTS: Final = {
 """Columns of :class:`trainer.data.photo_files.ImageStatistics` that a tile shows next to the score."""
 
 _Couple = tuple[int, int, str]
-"""The positions of two photos, and a text on their relation."""
+"""The positions of two photos, and their relation."""
 _Tile = tuple[int, str, list[Any]]
 """The content of a tile: position of a photo, title (by default the photo's class), and lines of text."""
 

@@ -33,9 +33,8 @@ LEAST_OF_A_CLASS: Final = 8
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
 BLURRED_STEP: Final = 20
-"""Differences in grey level between neighbouring pixels. A photo with a difference above the first value is sharp, even
-with few edges. A photo without a difference above the second value is blurred: if its side is 500 pixels or more, the
-blur is about three pixels wide."""
+"""Differences in grey level between neighbouring pixels. A photo with a difference above the first value is sharp. A
+photo without a difference above the second value is blurred: by about three pixels, if its side is 500 or more."""
 
 _SAME_FORMAT: Final = {"MPO": "JPEG", "DIB": "BMP"}
 _BLUR_SCALE: Final = 0.01
@@ -104,7 +103,7 @@ class PhotoIssues:
     """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
 
     ``properties``: class → issue → share of the class that has the issue. If more than half of a class has an issue,
-    the issue is a property of the class, and no photo gets a flag.
+    it is a property of the class, and no photo gets a flag.
     """
 
     scores: Mapping[Issue, Scores]

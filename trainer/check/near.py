@@ -39,7 +39,6 @@ _COLOUR_WEIGHT: Final = np.float32(2)
 _LEAST_CONTRAST: Final = 8.0
 _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 _SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
-"""Length of a descriptor."""
 _WAVES: Final[Floats] = dct(np.eye(_GRID, dtype=np.float32), axis=0, norm="ortho")[:_LIGHT_FREQUENCIES]
 _CANDIDATE: Final = np.dtype([("first", np.intp), ("second", np.intp), ("box", np.float32, 4), ("merit", np.float32)])
 """Candidate pairs: the positions of two photos, the box of the first photo that resembles the second (fractions of

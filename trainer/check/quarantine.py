@@ -37,7 +37,7 @@ def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that would harm a training, with the reasons.
 
     If a picture has two labels, only its photos in the earliest split are moved (order: no split, train, val, test).
-    Files that changed after their SHA-256 was recorded are not moved, nor are photos whose host failed.
+    Files that changed after their SHA-256 was recorded stay. Photos whose host failed stay, too.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {
@@ -83,7 +83,7 @@ def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
     rest = None if data.is_dir() else _write_rest(checkup, folder, going)
     moved = 0
     for path, issue in files.items():
-        if not os.path.lexists(path):  # the file no longer exists
+        if not os.path.lexists(path):
             continue
         within = path.relative_to(root) if path.is_relative_to(root) else Path(*path.parts[1:])
         place = _free(folder.absolute() / within)

@@ -42,7 +42,7 @@ class Relations:
     Attributes:
         exact: groups of photos with the same pixels.
         pictures: for each photo, the index of its picture.
-        families: for each photo, the index of its family. Photos of a family share a picture or a product.
+        families: for each photo, the index of its family: photos that share a picture or a product.
         placeholders: groups of photos with a picture that stands for missing photos. Placeholders are not duplicates.
             Placeholders with several labels are neither conflicts nor leaks, because no training uses them.
         conflicts: groups of photos that are copies of one picture, but have several labels.
@@ -106,6 +106,7 @@ def is_placeholder(rows: int, labels: int) -> bool:
 
 
 def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
+    """Number of different labels in a group."""
     return len({photos[place].label for place in group})
 
 

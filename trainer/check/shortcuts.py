@@ -92,8 +92,8 @@ def guess_from_accidents(
 ) -> list[Guess]:
     """Guess the classes from each accidental feature, and from all features together.
 
-    The photos of a group are copies of one image. The order of the photos does not affect the result. The best guess
-    comes first. The result is empty if there are too few photos or groups, or only one class.
+    The photos of a group are copies of one image. The order of the photos does not affect the result. Returns the best
+    guess first, and no guess if there are too few photos or groups, or only one class.
     """
     if not paths:
         return []

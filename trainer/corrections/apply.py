@@ -52,15 +52,15 @@ class Labels:
 
 @dataclass(frozen=True)
 class CorrectedResult:
-    """The changes in a corrected result.
+    """The changes in a corrected result, as numbers of rows.
 
     Attributes:
         output: the path or URL of the corrected copy.
-        changed: number of rows with a new label. confirmed: number of rows whose label reviewers confirmed.
-        remarked: number of rows with a remark instead of a label.
-        in_conflict: number of unchanged rows on which reviewers disagree. In a job with several models, these four
-            numbers count each row once per question.
-        left: number of rows that still wait for review, without a vote.
+        changed: rows with a new label. confirmed: rows whose label reviewers confirmed.
+        remarked: rows with a remark instead of a label.
+        in_conflict: unchanged rows on which reviewers disagree. In a job with several models, these four numbers count
+            each row once per question.
+        left: rows that still wait for review, without a vote.
         products: the path or URL of each corrected table of products, and its counts.
     """
 
@@ -309,7 +309,7 @@ class Correcting:
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def answered(self, part: pa.Table, rows: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
-        """Apply reviewers' answers to a part file, before products are voted on. Rows with a remark do not vote.
+        """Apply reviewers' answers to a part file, for the votes on products. Rows with a remark do not vote.
 
         Also returns the rows on which reviewers disagree.
         """

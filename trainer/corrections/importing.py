@@ -45,8 +45,8 @@ class ImportOptions:
     """Options of an import. Image options that are None come from the job or run next to the file.
 
     ``reviewer``: the name for rows without a reviewer. ``new_labels``: labels to accept, even if they look like
-    misspelt known labels. The job sets ``prefix``, with which the columns that Hangtag added begin, and
-    ``above_classes``, the labels to refuse.
+    misspelt known labels. From the job: ``prefix``, which begins the names of Hangtag's columns, and
+    ``above_classes``, labels to refuse.
     """
 
     reviewer: str | None = None
@@ -101,7 +101,7 @@ class Imported:
 def import_corrections(
     file: Path, store: CorrectionStore, options: ImportOptions, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Imported:
-    """Add a file's votes to the store. If one vote is invalid, none is added."""
+    """Add a file's votes to the store, unless a vote is invalid."""
     completed = _completed(file.absolute(), options)
     review = read_review(file, completed, now())
     new = _new_labels(file, review, store.votes(), options.new_labels)
@@ -139,10 +139,7 @@ def _near_labels(new: set[str], known: set[str]) -> dict[str, str]:
 
 
 def _completed(file: Path, options: ImportOptions) -> ImportOptions:
-    """Complete the options from the job or run in the file's folder.
-
-    A photo folder must exist on this machine, and an image column must be in the file.
-    """
+    """Take open options from the job or run in the file's folder, if its photo folder and image column exist."""
     run = Run(file.parent)
     if (run.path / "args.json").is_file():
         return replace(options, image_root=options.image_root or _there(data_folder(Path(run.args().data))))

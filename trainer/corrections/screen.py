@@ -73,7 +73,7 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
     console, added = Console(), done.added
     silent, repeated = done.file.rows - len(done.file.votes), len(done.file.votes) - len(added.votes) - added.known
     if done.root:
-        console.say(f"Relative paths start at {done.root}, the setting of the job or run next to {file.name}")
+        console.say(f"Paths are relative to {done.root}, as in the job or run next to {file.name}")
     counts = f"{len(added.votes):,} new, {added.known:,} known already"
     counts += f", {repeated:,} with the photo of another row" if repeated else ""
     console.say(

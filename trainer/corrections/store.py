@@ -29,7 +29,7 @@ _TAIL_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Added:
-    """The new votes, the number of votes that the file had already, and all votes that it has now."""
+    """The new votes, the number of votes that were known already, and all votes that are now in the file."""
 
     votes: tuple[Vote, ...]
     known: int

@@ -21,7 +21,7 @@ _ELSEWHERE: Final = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Remark(StrEnum):
-    """The reason why a reviewer gives a photo no label."""
+    """Why a reviewer gives no label to a photo."""
 
     NONE = ""
     NOT_A_PRODUCT = "not_a_product"
@@ -92,7 +92,7 @@ class PhotoVotes:
 def resolve(votes: Iterable[Vote]) -> dict[str, PhotoVotes]:
     """Group votes by photo (see :attr:`Vote.photo`). Each reviewer's last label or remark counts; notes do not.
 
-    The order of the votes does not matter, nor do repeated votes.
+    The order of the votes does not matter. Repeated votes count once.
     """
     by_photo: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in sorted(set(votes), reverse=True):

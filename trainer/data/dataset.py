@@ -106,7 +106,7 @@ class LabeledPhoto:
 
     @property
     def is_away(self) -> bool:
-        """Whether the download failed at the host, so that the photo itself may be fine."""
+        """Whether the photo's host failed: the photo itself may be fine."""
         return self.error is not None and self.error.fault in _AWAY
 
 
@@ -198,7 +198,7 @@ def _read_place(root: Path) -> Dataset:
 
 
 def _once(folder: Path) -> Path:
-    """A split's folder, or its only inner folder if that is named for the same split (``train/train``)."""
+    """The inner folder, as in ``train/train``, if it is the only one."""
     inner = _folders(folder)
     return inner[0] if len(inner) == 1 and split_named(inner[0].name) is split_named(folder.name) else folder
 
@@ -242,7 +242,7 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
 
 
 def _check_names(root: Path, names: Iterable[str]) -> None:
-    """Refuse classes that are named like splits: they are nearly always splits, and would ruin a training."""
+    """Refuse classes that are named like splits: nearly always, they are splits."""
     if named := [name for name in names if split_named(name)] or _paired(names):
         msg = (
             f"Expected class folders in {root}, found {', '.join(named)}, which look like splits. Name splits "

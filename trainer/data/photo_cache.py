@@ -115,7 +115,7 @@ class _PhotoCache:
                 os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
             try:
                 one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
-            finally:  # after an error, the decoded photos are stored, too
+            finally:  # also after an error
                 if done := max((row for row, record in enumerate(one_pass.records, start=1) if record), default=0):
                     with _writing(self._folder):
                         pq.write_table(pa.Table.from_pylist(one_pass.records[:done], self._schema), index)
@@ -248,8 +248,8 @@ class FeatureStore:
 class _Pass:
     """One pass over new photos, which writes a record for each photo. The next pass decodes photos with empty records.
 
-    A record is empty if the file cannot be read or has changed, if decoding took too long, or after SIGKILL, which may
-    mean too little memory.
+    A record is empty if the file cannot be read or has changed, if decoding took too long, or after SIGKILL (memory may
+    have been short).
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:

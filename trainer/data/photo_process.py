@@ -1,6 +1,4 @@
-"""A process that decodes photos.
-
-The process reads paths from stdin, writes arrays into a shared file, and prints a JSON line per photo.
+"""A process that decodes photos: it reads paths from stdin, fills a shared file, and prints a JSON line per photo.
 
 Run as ``python -P -m trainer.data.photo_process ARRAYS_FILE TIMEOUT_S [SPEC_JSON]``. Each input line is ``[ROW,
 "PATH"]``. With SPEC_JSON, row ROW of ARRAYS_FILE gets the preprocessed pixels. Without SPEC_JSON, it gets the small

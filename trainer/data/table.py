@@ -52,7 +52,7 @@ class TableRow:
 class TableRead:
     """The columns and conditions of a table, and counts.
 
-    The first fields are those of ``TableOptions``, with the columns that Hangtag chose. ``rows_chosen``: number of rows
+    The first fields are as in ``TableOptions``, with the columns that Hangtag chose. ``rows_chosen``: number of rows
     that meet all conditions. ``rows_without_label``: number of chosen rows without a label.
     """
 
@@ -252,8 +252,7 @@ def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -
 def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
     """Shorten labels like ``shoes > boots`` to the last name. Also returns label → parent, and notes for the user.
 
-    If a name has two parents, the labels form no tree and stay whole. A root above all classes is left out. In both
-    cases a note says so.
+    If a name has two parents, the labels form no tree and stay whole. A root above all classes is left out.
     """
     rows = list(rows)
     parents: dict[str, str] = {}

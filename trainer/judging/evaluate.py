@@ -58,6 +58,7 @@ class PerSplit(EvaluationRecord, Generic[T]):
     cv: T | None = None
 
     def of(self, judged: Judged) -> T | None:
+        """The value for one group."""
         value: T | None = getattr(self, judged)
         return value
 
@@ -82,7 +83,7 @@ class CrossValidated(Figures):
 
 
 class LevelRow(NamedTuple):
-    """A target precision at one level of a tree. ``expected``: share of rows labelled at this level."""
+    """A target precision at one level of a tree: the expected share of labelled rows, and measured figures."""
 
     precision: float
     level: str

@@ -135,11 +135,10 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 
 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
-    """Design effect: the number of photos divided by the number of independent photos that would tell as much.
+    """Design effect: the number of photos, divided by the number of independent photos with the same information.
 
-    The effect is 1 if every photo shows a different picture and product. ``groups`` ``(n,)``: photos of one picture or
-    product have the same value. One wrong group of average size is added, because photos could look independent by
-    chance if few groups are wrong.
+    It is 1 if all photos show different pictures and products. ``groups`` ``(n,)``: photos of one picture or product
+    have the same value. A wrong group of average size is added: without it, chance could make photos look independent.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -186,7 +185,7 @@ def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
 def outlier_figures(
     scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
 ) -> OutlierFigures | None:
-    """Compare unknown scores ``(n,)`` of photos without a product with those of products. None if n is 0."""
+    """Compare unknown scores ``(n,)`` of photos without a product with scores of products. None if n is 0."""
     if not len(scores):
         return None
     count, caught = len(scores), len(scores) - int((scores <= limit).sum())
@@ -313,10 +312,9 @@ def unpromised_sentences(
     sentences = [f"No precision can be promised. The lowest, {lowest.precision:.2f}, {why_unproved(lowest, own)}."]
     if surest:
         sentences.append(
-            f"Of {number_of(surest.of, f'{word} photo')}, {surest.photos:,} have a confidence of "
-            f"{surest.threshold:.2f} or more, and {surest.right:,} of these are right: "
-            f"{surest.right / surest.photos:.0%}. This proves no precision. To label such photos without a promise: "
-            f"--threshold {surest.threshold:.2f}."
+            f"Without a promise, --threshold {surest.threshold:.2f} labels {surest.photos:,} of "
+            f"{number_of(surest.of, f'{word} photo')}, and {surest.right:,} of these labels are right "
+            f"({surest.right / surest.photos:.0%})."
         )
     if own and (weak := weakest(own)):
         recalls = ", ".join(f"{one} ({own.classes[one].recall:.0%})" for one in weak)

@@ -132,7 +132,6 @@ def held_photos(training: Training) -> list[AssignedPhoto]:
 
 
 def _args_of_a_fold(training: Training) -> RunArgs:
-    """With a time limit, a fold's epochs depend on how many epochs the network completed."""
     args = training.args
     epochs, weights = args.epochs, args.fold_weights or args.weights
     if args.time_limit_s is not None:

@@ -193,7 +193,7 @@ def _clock(rng: np.random.Generator) -> Parts:
 
 
 def _hand(turn: float, start: float, stop: float, width: float) -> Outline:
-    """A bar between the distances ``start`` and ``stop`` from the middle. ``turn``: its angle, clockwise from the top."""
+    """A bar from ``start`` to ``stop``, distances from the middle. ``turn``: its angle, clockwise from the top."""
     return _box(-width / 2, -stop, width / 2, -start) @ rotation(turn)
 
 

@@ -28,9 +28,9 @@ def group_name(sha256: str) -> str:
 def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[dict[int, int], Bridges]:
     """Group photos of one picture or product.
 
-    Linked photos that have a split are always in one group, even if their splits differ. Photos without a split that
-    show one picture form a set. The sets are processed in the order of their smallest SHA-256. A set joins the group of
-    all photos linked to it, or is excluded if these photos have more than one split.
+    Linked photos that have a split are always in one group, even if their splits differ. Photos of one picture without
+    a split form a set. In the order of their smallest SHA-256, sets join the group of all photos linked to them, or are
+    excluded if these photos have more than one split.
 
     Returns:
         Position → index of its group. Excluded position → the positions of two linked photos in different splits.
@@ -127,7 +127,7 @@ def assign_splits(
     bridging = []
     for place, bridged in bridges.items():
         ends = " and with ".join(f"{candidates[end].path} in {candidates[end].split}" for end in bridged)
-        bridging.append(Exclusion(candidates[place].path, "bridges_splits", f"This photo belongs with {ends}"))
+        bridging.append(Exclusion(candidates[place].path, "bridges_splits", f"This photo is linked with {ends}"))
     measured = [place for place, photo in photos.items() if photo.chosen and photo.split is not Split.TRAIN]
     chosen = [_not_measured(photos.pop(place)) for place in measured]
     earlier_groups = {photos[place].group for place in photos if candidates[place].fixed}
@@ -170,7 +170,7 @@ def _splits(
     cuts = bool(known_splits) and not any(candidate.fixed for candidate in candidates)
     open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in known_splits)]
     splits: dict[int, Split] = {}
-    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # class → split → number of photos
+    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)
     placed_groups: Counter[str] = Counter()
     free = []
     for group, places in members.items():

@@ -31,8 +31,8 @@ from trainer.splits.set_aside import count_leaks, find_unlearnable
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
 _FEW_OUTLIERS: Final = 10
-"""Fewer photos improve the unknown score little: the gain from 2 photos was a seventh of the gain from 120 photos, from
-6 photos nearly half (docs/measurements.md)."""
+"""Fewer photos improve the unknown score little: of the gain from 120 photos, 2 photos brought a seventh, and 6 photos
+nearly half (docs/measurements.md)."""
 
 
 @dataclass(frozen=True)
@@ -270,7 +270,7 @@ def _notes_on_earlier(candidates: Sequence[Candidate]) -> Iterator[str]:
         yield f"{kept} of the earlier training, {number_of(new, 'is', 'are')} new"
     if absent:
         tested = sum(candidate.split is Split.TEST for candidate in absent)
-        yield f"{len(absent):,} of {len(earlier):,} earlier photos are not in the data ({tested:,} of them in test)"
+        yield f"{len(absent):,} of {len(earlier):,} photos of the earlier training are missing ({tested:,} in test)"
 
 
 def _notes_on_cuts(candidates: Sequence[Candidate], used: Sequence[AssignedPhoto]) -> Iterator[str]:

@@ -19,9 +19,9 @@ LISTED: Final = 3
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
     """Photos to exclude from training, by position, and the number of validation and test photos with two labels.
 
-    Of a picture with two labels, all photos are excluded if none has a split. If the photos that have a split agree on
-    a label, photos without a split and with another label are excluded. If they disagree, training photos and photos
-    without a split are excluded.
+    If a picture has two labels, but no photo of it has a split, all its photos are excluded. If its photos with a split
+    agree on a label, photos without a split and with another label are excluded. If they disagree, training photos and
+    photos without a split are excluded.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0
@@ -30,7 +30,7 @@ def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> t
         present = [place for place in group if candidates[place].present]
         labels = len({candidates[place].label for place in present})
         if labels > 1 and is_placeholder(len(present), labels):
-            message = f"One picture has {len(present)} rows with several labels: it shows no product."
+            message = f"{len(present)} rows with several labels show this picture: it is a placeholder."
             excluded.update({place: Exclusion(candidates[place].path, "placeholder", message) for place in present})
         else:
             disputed.append(group)
@@ -43,7 +43,8 @@ def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> t
             photo = candidates[place]
             other = next(candidates[p] for p in present if candidates[p].label != photo.label)
             message = (
-                f"The same picture is {photo.label} here and {other.label} at {other.path}; remove the wrong file."
+                f"The same picture has the label {photo.label} here and {other.label} at {other.path}; remove the "
+                "wrong file."
             )
             excluded[place] = Exclusion(photo.path, "label_conflict", message)
     return excluded, kept
@@ -88,7 +89,7 @@ def drop_training_twins(
     dropped = {}
     for place, photo in enumerate(photos):
         twins = held_out.get(photo.group, {})
-        twin = twins.get(Split.TEST) or twins.get(Split.VAL)  # a photo that is kept
+        twin = twins.get(Split.TEST) or twins.get(Split.VAL)
         if twin is not None and photo.present and photo.split not in {Split.TEST, twin.split}:
             dropped[place] = Exclusion(
                 photo.path, "leak", f"A photo of the same group is kept: {twin.path} in {twin.split}"

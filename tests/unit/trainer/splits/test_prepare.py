@@ -161,7 +161,7 @@ def test_a_new_photo_of_an_old_picture_joins_its_split_though_the_old_one_is_gon
     Image.open(tested.path).save(tested.path.with_name("again.jpg"), quality=80)
     tested.path.unlink()
     data = prepared(photos, cache, earlier=first.photos)
-    assert "1 of 12 earlier photos are not in the data (1 of them in test)" in data.notes
+    assert "1 of 12 photos of the earlier training are missing (1 in test)" in data.notes
     second = {p.path.name: p for p in data.photos}
     assert second["again.jpg"].split is Split.TEST
     assert second["again.jpg"].present
