@@ -313,8 +313,8 @@ def unpromised_sentences(
     if surest:
         sentences.append(
             f"Without a promise, --threshold {surest.threshold:.2f} labels {surest.photos:,} of "
-            f"{number_of(surest.of, f'{word} photo')}, and {surest.right:,} of these labels are right "
-            f"({surest.right / surest.photos:.0%})."
+            f"{number_of(surest.of, f'{word} photo')} (confidence {surest.threshold:.2f} or more), and "
+            f"{surest.right:,} of these labels are right ({surest.right / surest.photos:.0%})."
         )
     if own and (weak := weakest(own)):
         recalls = ", ".join(f"{one} ({own.classes[one].recall:.0%})" for one in weak)
