@@ -16,7 +16,7 @@ from worker.queue.options import RedisOption, logs_json, queue_settings
 
 
 class When(StrEnum):
-    """The condition for a new retraining cycle."""
+    """The condition for starting a retraining cycle."""
 
     DATA = "data"
     DRIFT = "drift"
@@ -202,7 +202,7 @@ def retrain_command(
     when: Annotated[
         When,
         typer.Option(
-            help="data: run if photos or labels are new. drift: run only if a job of the champion has also drifted."
+            help="data: run if photos or labels are new. drift: also require that a job of the champion has drifted."
         ),
     ] = When.DATA,
     restart: Annotated[
@@ -247,10 +247,10 @@ def schedule_command(
     ],
     redis: RedisOption = None,
 ) -> None:
-    """Start retrainings on schedule (Celery's beat). A hangtag worker --queue train runs them.
+    """Start retrainings on schedule (Celery's beat). They run in hangtag worker --queue train.
 
-    Run this command once, with all config files, and restart it after a change of the files. After a pause, each missed
-    cycle runs once.
+    Run only one such process, with all config files, and restart it after a change of the files. After a pause, each
+    missed cycle runs once.
 
     Examples:
 

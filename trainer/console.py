@@ -48,7 +48,7 @@ _HEADINGS: Final = (
 
 
 class TrainingScreen:
-    """A progress bar for decoding and for the running epoch, and a line for each finished epoch."""
+    """A progress bar for decoding and for the current epoch, and a line for each finished epoch."""
 
     def __init__(self, console: Console, clock: Callable[[], float] = time.monotonic) -> None:
         self._console, self._clock = console, clock
@@ -125,7 +125,7 @@ class TrainingScreen:
         self._console.print(escape(text), style="yellow", highlight=False, soft_wrap=True)
 
     def step(self, done: int, total: int) -> None:
-        """Show the step of the running epoch."""
+        """Update the progress bar."""
         self._show(f"Epoch {self._epochs_done + 1}", done, total)
 
     def epoch(self, figures: "EpochFigures", epochs: int) -> None:
@@ -166,7 +166,7 @@ def _loss(loss: float) -> str:
 
 
 def train_and_show(request: TrainRequest, run: Path, *, as_json: bool = False) -> ExitCode:
-    """Train a network, and show figures and the next command. ``as_json``: JSON on stdout, all else on stderr."""
+    """Train a network, and show the figures and the next command. ``as_json``: only JSON goes to stdout."""
     check_free(run)
     console = Console(stderr=as_json)
     _load(console)
@@ -286,7 +286,7 @@ def show_evaluation(evaluation: "Evaluation", args: "RunArgs", console: Console)
 
 
 def figures_table(figures: "Figures", title: str) -> Table:
-    """A table with a row for all classes and a row per class. Many classes are cut to the lowest F1 values."""
+    """A table with a row per class and a row of means. Of many classes, only those with the lowest F1 are shown."""
     table = Table("class", title=title, title_justify="left")
     for heading in ("precision", "recall", "F1", "photos"):
         table.add_column(heading, justify="right")

@@ -1,4 +1,4 @@
-"""Chooses options that the user did not set (fit, epochs, folds). Reduces epochs and folds for a time limit."""
+"""Chooses the options that the user left open (fit, epochs, folds), and cuts epochs and folds to a time limit."""
 
 import hashlib
 import math
@@ -30,23 +30,23 @@ _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos than this, folds are worth their time. A network with an accuracy of 0.86 proved a
+"""With fewer validation photos than this, folds are worth their time: a network with an accuracy of 0.86 proved a
 precision of 0.98 for at most a fifth of 340 photos, but for half of 3,400 photos."""
 _FEWEST_EPOCHS: Final = 12
-"""With fewer epochs than this, folds from random weights learn too little to prove a precision."""
+"""From random weights, folds with fewer epochs than this learn too little to prove a precision."""
 _ONE_SHAPE: Final = 0.1
-"""Photos have the same shape if width / height differs from the median by at most this share."""
+"""Photos have the same shape if their width / height is at most this fraction above or below the median."""
 _NEARLY_ALL: Final = 0.9
 _LITTLE_WHITE: Final = 0.1
-"""Photos are stretched only if padding would leave at least this share of the square white."""
+"""Photos are stretched only if padding would leave at least this fraction of the square white."""
 _MOST_EVEN: Final = 3.0
 """Photos are weighted by class if the largest class has more than this many times the photos of the smallest."""
 _MORE_EPOCHS: Final = 3
 """With a time limit, a fast machine trains for at most this many times the usual epochs."""
 _WORTH_FORETELLING: Final = 100
-"""The training speed is not measured if fine-tuning takes fewer steps than this."""
+"""If fine-tuning takes fewer steps than this, its speed is not measured in advance."""
 _JUDGING: Final = 0.4
-"""The time to predict a photo, as a share of the time to train on it."""
+"""The time to predict a photo, divided by the time to train on it."""
 _SAVING_S: Final = 0.5
 """Seconds to save a network after each epoch."""
 
@@ -78,7 +78,7 @@ def choose_balance(counts: Sequence[int], wished: Balance | None) -> tuple[Balan
         return wished or Balance.NONE, None
     return Balance.WEIGHTS, (
         f"Photos of rare classes get larger weights, because the largest class has {ratio:.1f} times the photos of "
-        "the smallest; --balance none: equal weights"
+        "the smallest; for equal weights: --balance none"
     )
 
 
@@ -100,7 +100,7 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # From random weights, folds need many epochs, and pretrained architectures need more epochs than planned.
+    # from random weights, folds need many epochs; with a pretrained architecture, more than are planned
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     balance, balanced = choose_balance(counts, request.balance)
@@ -148,7 +148,7 @@ def _sha256(choice: NetworkChoice) -> str | None:
 
 
 def _fold_weights(request: TrainRequest, arch: Arch, weights: str) -> str | None:
-    """Initial weights of the folds' networks, which must not have seen the folds' photos."""
+    """Initial weights of the folds' networks. They must not come from a training on these photos."""
     if Path(weights).suffix != ".keras":
         return None
     return request.fold_weights or (NamedWeights.IMAGENET if arch.is_lite else NamedWeights.NONE).value
@@ -166,7 +166,7 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
 def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
     """Choose the number of folds, and whether they are a cross-validation.
 
-    5 folds for few photos, 2 if validation is small and the folds add more photos than validation has, otherwise 0.
+    5 folds if photos are few; 2 if validation is small, and has fewer photos than training; otherwise 0.
     """
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
     few, folds = held + learned < MANY_PHOTOS, request.folds
@@ -177,7 +177,7 @@ def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple
 
 
 def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
-    """The args of a run before fine-tuning: only a head, with folds of heads."""
+    """The args of a run before fine-tuning: only a head is trained, also in the folds."""
     folds = _CV_FOLDS if request.folds is None else request.folds
     return args.model_copy(update={"epochs": 0, "best_epoch": 0, "folds": folds, "cv": folds > 0})
 
@@ -187,8 +187,8 @@ def plan(
 ) -> tuple[RunArgs, str | None]:
     """Choose the epochs and folds that fit into the time. Also returns a sentence if epochs or folds were cut.
 
-    ``args`` are the choices without a time limit. ``seconds`` are the limit for all networks together, or None.
-    ``measure`` times training steps, and is called only if their time may change the plan.
+    ``args``: the choices without a time limit. ``seconds``: the limit for all networks together, or None. ``measure``
+    returns the duration of training steps, and is called only if this may change the plan.
     """
     if seconds is None:
         return args, None
@@ -210,7 +210,7 @@ def plan_finetuning(
 ) -> tuple[RunArgs, str | None]:
     """Like :func:`plan`, for a network with a fitted head. Chooses 0 epochs if less than half of the usual epochs fit.
 
-    Keeps the head's number of folds, because a promise from fewer photos is no gain.
+    The number of folds is the head's: with fewer folds, a promise would be based on fewer photos.
     """
     usual = args.epochs
     steps = math.ceil(len(prepared.of(Split.TRAIN)) / args.batch) * usual
@@ -239,7 +239,7 @@ def _fitted(args: RunArgs, epochs: int, left: str | None) -> tuple[RunArgs, str 
 
 
 def foretold_s(args: RunArgs, prepared: Prepared) -> float | None:
-    """Expected training time in seconds for a network and its folds, from the measured pace, or None without a pace."""
+    """Expected training time of a network and its folds in seconds, or None if the pace was not measured."""
     if not args.photos_per_s:
         return None
     return _photos_of_epoch(args, prepared) / args.photos_per_s * args.epochs * (1 + args.cost_of_folds)

@@ -19,7 +19,6 @@ from models.fit import Decode, Fit
 from worker.request import AllowHostOption, HeadersOption, ImageSuffixOption
 
 TABLE_SUFFIXES: Final = frozenset({".csv", ".tsv", ".jsonl", ".ndjson", ".parquet"})
-"""Suffixes of tables of labelled photos."""
 MAX_SEED: Final = 2**31 - 1
 _MOST_FOLDS: Final = 10
 DATA_HELP: Final = (
@@ -80,7 +79,7 @@ _ALPHAS: Final[Mapping[Arch, tuple[float, ...]]] = MappingProxyType(
 
 
 class Preset(StrEnum):
-    """The cost of a training, which decides architecture, input size and number of epochs."""
+    """The cost of a training. It decides the architecture, input size and number of epochs."""
 
     QUICK = "quick"
     GOOD = "good"
@@ -90,7 +89,7 @@ class Preset(StrEnum):
 class Balance(StrEnum):
     """How to balance classes of different sizes.
 
-    ``none``: every photo counts the same. ``weights``: photos of rare classes have a larger weight in the loss.
+    ``none``: all photos have equal weights. ``weights``: photos of rare classes have larger weights in the loss.
     """
 
     NONE = "none"
@@ -137,7 +136,7 @@ class TableOptions:
     ] = None
     image_root: Annotated[
         str | None,
-        typer.Option(help="In a table: folder or URL where relative paths start. Default: the table's own folder."),
+        typer.Option(help="In a table: folder or URL to which paths are relative. Default: the table's own folder."),
     ] = None
     image_suffix: ImageSuffixOption = None
     encoding: Annotated[
@@ -149,12 +148,12 @@ class TableOptions:
 
 
 USUAL_COLUMNS: Final = TableOptions()
-"""Table options that name no column, so that Hangtag chooses all columns."""
+"""Options without columns: Hangtag chooses all columns."""
 
 
 def _parse_name(text: str) -> str:
     if Path(text).name != text:
-        msg = f"expected a name, got the path {text}; choose the folder of runs with --out"
+        msg = f"expected a name, got the path {text}; use --out to choose the folder of the runs"
         raise typer.BadParameter(msg)
     return text
 
@@ -239,7 +238,7 @@ class TrainOptions(BaseModel):
     balance: Annotated[
         Balance | None,
         typer.Option(
-            help="weights: photos of rare classes count more. Default: weights if the largest class has more "
+            help="weights: photos of rare classes get larger weights. Default: weights if the largest class has more "
             "than 3 times the photos of the smallest, otherwise none."
         ),
     ] = None
@@ -249,9 +248,9 @@ class TrainOptions(BaseModel):
             parser=_parse_folds,
             metavar="0|2-10",
             help="Number of additional networks, each trained without a part of the photos, to prove "
-            "thresholds. Below 1,500 photos these networks are trained in full (cross-validation), otherwise for a "
-            "third of the epochs. Default: 0 for fewer than 12 epochs from random weights. Otherwise 5 below 1,500 "
-            "photos or for a head, 2 below 1,500 validation photos, else 0.",
+            "thresholds. With fewer than 1,500 photos, they are trained in full (cross-validation), otherwise for a "
+            "third of the epochs. Default: 0 with random weights and fewer than 12 epochs; otherwise 5 for a head or "
+            "fewer than 1,500 photos, 2 for fewer than 1,500 validation photos, else 0.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0
@@ -267,8 +266,8 @@ class TrainOptions(BaseModel):
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="A CSV with label,parent: a tree above the classes. A photo gets its lowest label that is sure "
-            "enough. Default: the tree in a table's labels like 'shoes > boots'.",
+            help="A CSV with label,parent: a tree above the classes. A photo gets the most specific label with "
+            "enough confidence. Default: the tree in a table's labels like 'shoes > boots'.",
         ),
     ] = None
 
@@ -280,8 +279,8 @@ class TrainRequest(TrainOptions):
         table: columns and conditions, if ``data`` is a table.
         parents: the tree of labels, label → parent, empty at the top.
         alpha: width of the network, or None for the width of the weights file.
-        fold_weights: initial weights of the folds' networks (``imagenet``, ``none`` or a file) if the network starts
-            with weights that may have been trained on these photos.
+        fold_weights: initial weights of the folds' networks (``imagenet``, ``none`` or a file), if the network's own
+            initial weights may come from a training on these photos.
     """
 
     data: Path
@@ -294,7 +293,6 @@ class TrainRequest(TrainOptions):
 _SIGNATURES: Final = (b"PK", b"\x89HDF", b"\x80\x02\x8a")
 """First bytes of a ``.keras`` or ``.pth`` file, of an HDF5 file, and of an old ``.pth`` file."""
 TORCH_SUFFIXES: Final = frozenset({".pth", ".pt"})
-"""Suffixes of PyTorch's files."""
 
 
 class NamedWeights(StrEnum):
@@ -305,7 +303,6 @@ class NamedWeights(StrEnum):
 
 
 Weights: TypeAlias = NamedWeights | Path
-"""ImageNet weights, random weights, or a file."""
 
 
 def parse_weights(text: str) -> Weights:
@@ -339,7 +336,7 @@ def default_weights(arch: Arch) -> NamedWeights:
 
 @dataclass(frozen=True)
 class NetworkChoice:
-    """A network that can be built. Raises InputError. ``alpha`` is the width, 1 by default."""
+    """A network that can be built; otherwise raises InputError. ``alpha`` is the width, 1 by default."""
 
     arch: Arch
     size: int
@@ -356,7 +353,7 @@ class NetworkChoice:
             raise InputError(msg)
         if self.weights is NamedWeights.NONE and self.arch.is_lite:
             msg = (
-                f"{self.arch} has no batch norms, so it cannot learn from random weights; leave out --weights "
+                f"{self.arch} has no batch norms, so it cannot start from random weights; leave out --weights "
                 "none, or pass --arch cnn."
             )
             raise InputError(msg)

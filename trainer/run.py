@@ -42,7 +42,7 @@ class RunArgs(TrainRequest):
     Attributes:
         parents: the tree above the classes, label → parent, or None without a tree.
         classes: class names, in the order of their indices.
-        cv: whether each fold's network gets the full training, so that the figures include the folds.
+        cv: whether each fold's network is trained in full, so that the folds' figures count, too.
         short_of_time: whether the time limit allows fewer epochs or folds than the network should have.
         photos_per_s: training photos per second, if measured.
         best_epoch: the epoch of ``weights/best.keras``, from 1 (0 for a head on frozen features), or None before the
@@ -92,12 +92,12 @@ class RunArgs(TrainRequest):
 
     @property
     def pools_folds(self) -> bool:
-        """Whether out-of-fold rows count as the network's own, because each fold is trained like the network."""
+        """Whether out-of-fold predictions count as the network's own: each fold is trained like the network."""
         return self.cv and self.fold_weights is None
 
     @property
     def share_of_epochs(self) -> float:
-        """The epochs of a fold's network, as a share of the network's epochs.
+        """The epochs of a fold's network, divided by the network's epochs.
 
         With a third of the epochs, a fold's network is less accurate, but equally well calibrated.
         """
@@ -105,7 +105,7 @@ class RunArgs(TrainRequest):
 
     @property
     def cost_of_folds(self) -> float:
-        """The time of all folds, as a multiple of the network's training. Each fold trains without its part."""
+        """The training time of all folds, divided by the network's. Each fold trains without its part of the photos."""
         return max(0, self.folds - 1) * self.share_of_epochs
 
     @property
@@ -120,12 +120,12 @@ class RunArgs(TrainRequest):
 
 
 class Inside:
-    """Descriptor of a path under the object's ``path``."""
+    """Descriptor for a path inside the owner's ``path``."""
 
     def __init__(self, path: str) -> None:
         self._path = path
 
-    def __get__(self, folder: Any, owner: type) -> Path:  # noqa: ANN401 - of a run or of a cycle
+    def __get__(self, folder: Any, owner: type) -> Path:  # noqa: ANN401 - a run or a cycle
         place: Path = folder.path / self._path
         return place
 
@@ -139,15 +139,15 @@ class Run:
     best = Inside("weights/best.keras")  # network of the best epoch, or of the last epoch if the rate has fallen to 0
     last = Inside("weights/last.keras")  # network of the last complete epoch
     state = Inside("weights/state.npz")  # training state after the last complete epoch, for ``--resume``
-    splits = Inside("splits.csv")  # the split of each photo
-    excluded = Inside("excluded.csv")  # excluded files, with the reasons
+    splits = Inside("splits.csv")
+    excluded = Inside("excluded.csv")
     history = Inside("results.csv")  # one row per epoch
-    evaluation = Inside("evaluation.json")  # figures on validation and test
-    class_figures = Inside("classes.csv")  # the figures of each class
+    evaluation = Inside("evaluation.json")
+    class_figures = Inside("classes.csv")
     confidence = Inside("confidence.json")  # temperature, thresholds and limits: a Confidence
     unknown = Inside("export/unknown.npz")  # the arrays that compute the out-of-distribution score
     predictions = Inside("predictions.csv")  # a row for each validation and test photo
-    label_issues = Inside("label_issues.csv")  # photos whose label is likely wrong
+    label_issues = Inside("label_issues.csv")
     report = Inside("report.html")
     model_card = Inside("README.md")
     answers = Inside("answers.npz")  # a fold's predictions for its held-out photos
@@ -155,7 +155,7 @@ class Run:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Raise an InputError if another process trains this run. The kernel frees the lock when a process ends."""
+        """Lock this run. Raises InputError if another process trains it. If a process is killed, the kernel unlocks."""
         folder = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -169,7 +169,7 @@ class Run:
     def take_over(self, other: "Run") -> None:
         """Move network, figures and args of an inner run to this run, and remove the inner run.
 
-        The network moves first, so that a crash never leaves figures of another network. A second call moves the rest.
+        The network moves first: after a crash, no figures are of another network. A second call moves the rest.
         """
         if other.best.is_file():
             self.forget_judgement()
@@ -257,9 +257,9 @@ class EpochFigures:
     Attributes:
         lr: learning rate at the end of the epoch.
         size: side of the training photos in pixels.
-        waiting: share of the time in which the network waited for photos.
+        waiting: fraction of the training time in which the network waited for photos.
         images_per_s: training photos per second, without validation.
-        compile_s: extra seconds of the first step.
+        compile_s: seconds that the first step took longer.
         best: whether the network of this epoch became ``best.keras``.
     """
 
@@ -284,7 +284,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
         if field.name not in {"compile_s", "best"}
     }
 )
-"""Heading, such as ``train/loss`` → field and its type."""
+"""Column of ``results.csv``, such as ``train/loss`` → field and its type."""
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:

@@ -1,7 +1,7 @@
 """Scheduled retraining: Celery's beat sends a message when a cycle is due, and a train worker runs the cycle.
 
-An extra message is harmless, because a cycle holds a lock, continues a killed cycle, and ends in seconds without new
-data. Redis may lose any message, because only beat's own file stores past due times.
+A second message for a cycle is harmless: a cycle takes a lock, continues a killed cycle, and ends in seconds without
+new data. Redis may lose messages: beat stores past due times in a file.
 """
 
 import ctypes
@@ -32,13 +32,13 @@ from worker.queue.start_worker import HeartStep, prepare_worker, run_worker
 QUEUE: Final = "hangtag.train"
 TASK: Final = "hangtag.retrain"
 _STATE: Final = ".schedule"
-"""Beat's file, next to the model's versions: the last time of each cycle, so that no missed cycle is forgotten."""
+"""Beat's file, next to the model's versions: the time of each cycle's last message, so that no cycle is forgotten."""
 
 _RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _EXPECTED: Final = {ExitCode.OK, ExitCode.GATE_REFUSED, ExitCode.NOTHING_NEW, ExitCode.BUSY}
 _UNTIL_REDIS_IS_THERE: Final = {"max_retries": None, "interval_start": 0, "interval_step": 1, "interval_max": 5}
 _SET_DEATH_SIGNAL: Final = 1
-"""``PR_SET_PDEATHSIG`` of prctl(2), which stays set after execve(2)."""
+"""``PR_SET_PDEATHSIG`` of prctl(2). It stays set after execve(2)."""
 
 
 def run_beat(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool) -> None:
@@ -50,7 +50,7 @@ def run_beat(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool)
     first = next(iter(read.values()))
     state = open_registry(first.registry).model_storage(first.name).scratch / _STATE
     state.parent.mkdir(parents=True, exist_ok=True)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # beat saves its file at its end
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # beat saves its file when it exits
     for path, entry in app.conf.beat_schedule.items():
         due = entry["schedule"]
         log_event("schedule_starts", config=path, schedule=str(due), next=next_time(due), redis=settings.redis_name)
@@ -64,7 +64,7 @@ def _make_app(settings: QueueSettings) -> HangtagCelery:
         task_queues=[Queue(QUEUE, exchange="", routing_key=QUEUE)],
         task_default_queue=QUEUE,
         task_time_limit=None,
-        result_expires=None,  # otherwise beat adds its own daily task
+        result_expires=None,  # otherwise beat adds a daily task that deletes results
         worker_concurrency=1,
     )
     return app
@@ -107,7 +107,7 @@ def start_train_worker(
     """Run the cycles of some configs, one at a time, until stopped. Returns the exit status.
 
     SIGTERM ends the worker and its cycle at once. The message goes back to the queue, and the next worker continues the
-    cycle. ``command`` is the command line before the config and options.
+    cycle. ``command``: the command line up to the config and options.
     """
     if find_spec("tensorflow") is None:
         msg = "A worker of the queue train needs TensorFlow; pip install 'hangtag[train,worker]'."
@@ -147,7 +147,7 @@ def run_cycle(command: Sequence[str], configs: Collection[str], config: str, whe
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        preexec_fn=_die_with_parent,  # noqa: PLW1509 - a process of Celery's pool has one thread
+        preexec_fn=_die_with_parent,  # noqa: PLW1509 - Celery's pool process has only one thread
     ) as process:
         try:
             for line in process.stdout or ():

@@ -30,12 +30,12 @@ from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_exclude
 
 _AFTERWARDS: Final = 0.06
 _AFTERWARDS_S: Final = 8.0
-"""Time reserved from a time limit, as a share or in seconds, to evaluate the network and to write the report."""
+"""Of a time limit, a fraction or these seconds are reserved to evaluate the network and write the report."""
 
 
 @dataclass(frozen=True)
 class TrainResult:
-    """The result of a training, without an evaluation if no epoch was completed."""
+    """The result of a training. If no epoch was completed, it has no evaluation."""
 
     run: Run
     args: RunArgs
@@ -79,7 +79,7 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     work = _Work(Run(path), store, cache, prepared, began, view)
     if args.begins_frozen:
-        network = new_network(args)  # refuse weights that do not fit before the run exists
+        network = new_network(args)  # first, because it refuses weights that do not fit
         work.begin(frozen_args(request, args), finetuning=args)
         with work.run.alone():
             return work.fit_head_first(network)
@@ -117,7 +117,7 @@ def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
     with run.alone():
         tuned = run.finetuning.read_args()
         if tuned and tuned.state is RunState.COMPLETE and not run.finetuning.best.is_file():
-            run.take_over(run.finetuning)  # complete a step of a killed process
+            run.take_over(run.finetuning)  # in case this was interrupted
         args = run.args()
         if args.is_frozen:
             check_weights(args)
@@ -136,7 +136,7 @@ def _seconds_of(run: Run) -> float:
 
 
 def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
-    """Deadline for the network itself, on :func:`time.monotonic`, so that its folds end by ``end``."""
+    """Deadline for the network itself (:func:`time.monotonic`). Afterwards, the folds need the time until ``end``."""
     now = time.monotonic()
     return None if end is None else now + (end - now) / (1 + args.cost_of_folds)
 
@@ -165,7 +165,7 @@ class _Work:
         self.run.write_args(args)
 
     def end(self, args: RunArgs) -> float | None:
-        """Deadline for training all networks, on :func:`time.monotonic`. Leaves time for the report."""
+        """Deadline for training all networks (:func:`time.monotonic`). Leaves time for the report."""
         limit = args.time_limit_s
         return None if limit is None else self.began + max(limit / 2, limit * (1 - _AFTERWARDS) - _AFTERWARDS_S)
 

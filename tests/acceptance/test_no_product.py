@@ -36,7 +36,7 @@ def test_what_shows_no_product_is_learned_of_measured_and_sent_to_a_person(shop:
         assert done.returncode == 0, done.stderr
         return one_line(done.stdout)
 
-    assert f", {LEARNED} of no product (_none);" in hangtag("check", shop / "photos", "--out", shop / "check")
+    assert f", {LEARNED} without a product (_none);" in hangtag("check", shop / "photos", "--out", shop / "check")
     run, bundle = shop / "runs" / "shop", shop / "bundle"
     said = hangtag("train", shop / "photos", "--out", run.parent, "--name", run.name, *QUICKLY)
     assert f"{LEARNED} photos show no product (_none): the unknown score is fitted on 24 and measured on 6" in said

@@ -1,7 +1,4 @@
-"""Image registration: finds the part of one picture that, when stretched, differs least from another picture.
-
-The method is from Lucas and Kanade (1981).
-"""
+"""Image registration (Lucas and Kanade, 1981): finds the part of one picture that matches another picture."""
 
 from dataclasses import dataclass
 from functools import reduce
@@ -25,7 +22,7 @@ _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 class PairFit:
     """The results of aligning pairs of pictures. Every array has one row per pair."""
 
-    # left, top, right and bottom side of the second picture within the first, as shares of the first's width and height
+    # left, top, right and bottom side of the second picture in the first, as fractions of the first's width and height
     boxes: Floats
     likeness: Floats  # correlation of the colour details, without coarse brightness
     difference: Floats  # mean absolute difference in the most different colour channel, 0 to 255
@@ -34,7 +31,7 @@ class PairFit:
 
 
 def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> PairFit:
-    """Align second pictures with first pictures, ``float32 (n, S, S, 3)``, 0 to 255.
+    """Align pairs of pictures ``float32 (n, S, S, 3)``, 0 to 255.
 
     ``boxes`` ``(n, 4)`` are initial guesses.
     """
@@ -61,7 +58,7 @@ def _grey(planes: Floats) -> Floats:
 
 
 def _softened(planes: Floats) -> Floats:
-    """Blur with a mean over 3 by 3 pixels, because programs resize pictures differently."""
+    """Blur with a 3 by 3 mean, because programs resize pictures differently."""
     padded = np.pad(planes, ((0, 0), (0, 0), (1, 1), (1, 1)), mode="edge")
     rows = padded[:, :, :-2] + padded[:, :, 1:-1] + padded[:, :, 2:]
     squares: Floats = rows[..., :-2] + rows[..., 1:-1] + rows[..., 2:]
@@ -69,7 +66,7 @@ def _softened(planes: Floats) -> Floats:
 
 
 def _registered(first: Floats, second: Floats, boxes: Floats) -> Floats:
-    """Gauss-Newton steps: move the boxes so that grey pictures ``(n, 1, S, S)`` differ less."""
+    """Move the boxes by Gauss-Newton steps, until grey pictures ``(n, 1, S, S)`` match."""
     side = first.shape[2]
     slopes = np.concatenate([first, np.gradient(first, axis=2) * side, np.gradient(first, axis=3) * side], 1)
     damping = _DAMPING * side**2 * np.eye(4, dtype=np.float32)
@@ -105,7 +102,7 @@ def _cut(planes: Floats, boxes: Floats) -> Floats:
 
 
 def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
-    """Matrices ``(n, S, S)`` that sample a stretched side at ``S`` points, each interpolated between two pixels."""
+    """Matrices ``(n, S, S)`` for linear interpolation: they resample a side of each box at ``S`` points."""
     places = (starts[:, None] + (stops - starts)[:, None] * _middles(side)) * side - np.float32(0.5)
     distances = np.abs(places.clip(0, side - 1)[:, :, None] - np.arange(side, dtype=np.float32))
     mixes: Floats = np.maximum(np.float32(1) - distances, np.float32(0))
@@ -114,7 +111,7 @@ def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
 
 def _detail_likeness(laid: Floats, second: Floats) -> Floats:
     one, other = _details(laid), _details(second)
-    noise = one.shape[1]  # a variance of one grey level, so that noise does not make plain pictures alike
+    noise = one.shape[1]  # a variance of one grey level: otherwise plain pictures with noise could match
     product, ones, others = (np.einsum("ni,ni->n", *pair) for pair in ((one, other), (one, one), (other, other)))
     likeness: Floats = product / np.sqrt((ones + noise) * (others + noise))
     return likeness

@@ -55,7 +55,7 @@ _FACTS: Final = {
 """Columns of :class:`trainer.data.photo_files.ImageStatistics` that a tile shows next to the score."""
 
 _Couple = tuple[int, int, str]
-"""The positions of two photos, and their relation in words."""
+"""The positions of two photos, and their relation."""
 _Tile = tuple[int, str, list[Any]]
 """The content of a tile: position of a photo, title (by default the photo's class), and lines of text."""
 
@@ -103,7 +103,7 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
         )
     labels: defaultdict[str, set[str]] = defaultdict(set)
     for photo in photos:
-        if photo.product is not None and photo.label != NONE:  # a product's size chart may have the label _none
+        if photo.product is not None and photo.label != NONE:  # a size chart has a product, but the label _none
             labels[photo.product].add(photo.label)
     disputed = [product for product, names in labels.items() if len(names) > 1]
     if disputed:
@@ -119,7 +119,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def property_sentences(checkup: Checkup) -> list[str]:
-    """Sentences on issues that most photos of a class have, such as ``shirt: light (97%), grey (61%)``."""
+    """The issues of most photos of a class, such as ``shirt: light (97%), grey (61%)``."""
     return [
         f"{brief(label)}: {', '.join(f'{issue} ({part:.0%})' for issue, part in issues.items())}"
         for label, issues in checkup.photo_issues.properties.items()
@@ -186,7 +186,7 @@ def strict_faults(checkup: Checkup) -> dict[Issue, int]:
 
 
 def write_check_csv(path: Path, checkup: Checkup) -> None:
-    """Write a row for each usable photo, in the data's order, then for each unusable file.
+    """Write a row for each usable photo, in the order of the data, then a row for each unusable file.
 
     Paths are relative to the data.
     """

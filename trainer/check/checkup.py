@@ -28,14 +28,13 @@ SMALLEST_SIDE: Final = 64
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""In a class of at least this many photos, an issue of more than half of the photos is a property of the class."""
+"""In a class of at least this many photos, an issue that most photos have is a property of the class."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
 BLURRED_STEP: Final = 20
-"""Grey-level steps between neighbouring pixels. A photo with a step above the first value is sharp, even with few
-edges. A photo without a step above the second value is blurred. In photos of 500 pixels or more, such a blur is about
-three pixels wide."""
+"""Differences in grey level between neighbouring pixels. A photo with a difference above the first value is sharp. A
+photo without a difference above the second value is blurred: by about three pixels, if its side is 500 or more."""
 
 _SAME_FORMAT: Final = {"MPO": "JPEG", "DIB": "BMP"}
 _BLUR_SCALE: Final = 0.01
@@ -62,7 +61,7 @@ class Issue(StrEnum):
     WRONG_EXTENSION = "wrong_extension", "the file's extension does not match its content"
     LEAK = "leak", "the same picture or product is in an earlier split (train, val, test)"
     LABEL_CONFLICT = "label_conflict", "the same picture has two labels"
-    PLACEHOLDER = "placeholder", "one picture has many rows, like an 'image not available' picture"
+    PLACEHOLDER = "placeholder", "many rows show this picture, such as 'image not available'"
     EXACT_DUPLICATE = "exact_duplicate", "the same pixels as another photo"
     NEAR_DUPLICATE = "near_duplicate", "another photo, saved again, resized or slightly cropped"
     TOO_SMALL = "too_small", "less than 64 pixels on its longer side"
@@ -104,7 +103,7 @@ class PhotoIssues:
     """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
 
     ``properties``: class → issue → share of the class that has the issue. If more than half of a class has an issue,
-    the issue is a property of the class, and no photo gets a flag.
+    it is a property of the class, and no photo gets a flag.
     """
 
     scores: Mapping[Issue, Scores]
@@ -152,7 +151,7 @@ def _usualness(sizes: Scores) -> Scores:
         return sizes
     low, high = np.percentile(sizes, [25, 75])
     middle = (low + high) / 2
-    # at least the middle size, because quartiles may be equal
+    # at least the middle size: with equal quartiles, breadth would be 0
     breadth = max((high - low) * (1 + 2 * _IQR_FACTOR), middle)
     usualness: Scores = 1 - np.minimum(1.0, np.abs(sizes - middle) / breadth)
     return usualness
@@ -202,7 +201,7 @@ class ScannedPhotos:
 
 @dataclass(frozen=True)
 class Checkup:
-    """The results of a check. Places are positions in ``scanned.photos``. Every array has one value per position."""
+    """The results of a check. Every array has one value per photo in ``scanned.photos``; positions are its indices."""
 
     dataset: Dataset
     scanned: ScannedPhotos

@@ -1,8 +1,8 @@
 """Near duplicates: the same picture saved again, resized, or slightly cropped.
 
-Each photo and its crops are compared only with the whole photos that have the most similar descriptors, so the work is
-proportional to the number of photos. To compare two pictures, one is shifted and stretched to fit the other. Colours
-are compared first at icon size, then, for the few remaining candidates, at full size.
+Each photo and its crops are compared only with the photos whose descriptors are most similar, so the work is
+proportional to the number of photos. To compare two pictures, one is shifted and stretched to fit the other. All
+candidates are compared as icons, and the few that still match at full size.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -25,13 +25,13 @@ Take = Callable[[Places], Pixels]
 _NEIGHBOURS: Final = 5
 _CANDIDATE_LIKENESS: Final = 0.85
 _MOST_CANDIDATES: Final = 16
-"""The largest number of candidates for one photo. Hundreds of small pictures of products on white look alike."""
+"""The largest number of candidates for one photo: hundreds of small photos of products on white may look alike."""
 _EXACT_SEARCH: Final = 4096
 _VISITED_CELLS: Final = 12
 _TRAINED_ON: Final = 64
 _ROUNDS: Final = 10
 _LARGEST_CUT: Final = 0.1
-"""The largest share of a side that a crop cuts off."""
+"""The largest part of a side that a crop removes, as a fraction."""
 _GRID: Final = 16
 _LIGHT_FREQUENCIES: Final = 8
 _COLOUR_FREQUENCIES: Final = 4
@@ -39,11 +39,10 @@ _COLOUR_WEIGHT: Final = np.float32(2)
 _LEAST_CONTRAST: Final = 8.0
 _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 _SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
-"""Length of a descriptor."""
 _WAVES: Final[Floats] = dct(np.eye(_GRID, dtype=np.float32), axis=0, norm="ortho")[:_LIGHT_FREQUENCIES]
 _CANDIDATE: Final = np.dtype([("first", np.intp), ("second", np.intp), ("box", np.float32, 4), ("merit", np.float32)])
-"""Candidate pairs: the positions of two photos, the box of the first photo that resembles the second (in shares of
-width and height), and a score, larger for likelier pairs."""
+"""Candidate pairs: the positions of two photos, the box of the first photo that resembles the second (fractions of
+width and height), and a score that is higher for likelier pairs."""
 Candidates = npt.NDArray[np.void]
 _SIDES: Final = ((0.0, 1 - _LARGEST_CUT), (_LARGEST_CUT, 1.0), (_LARGEST_CUT / 2, 1 - _LARGEST_CUT / 2))
 _BOXES: Final = np.array(
@@ -56,8 +55,8 @@ _LARGEST_DIFFERENCE: Final = 8.0
 _WORST_IN_PLACE: Final = 14.0
 _WORST_OF_SHIFT: Final = 220.0
 _LARGEST_WORST: Final = 32.0
-"""Limits of the difference in a single cell. Cells differ little between copies of a picture, unless a copy has other
-text. Cells of a cropped picture differ more."""
+"""Limits of the difference in a single cell. Between copies of a picture, no cell differs much, unless their text
+differs. After a crop, cells differ more."""
 
 _LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0
@@ -66,9 +65,9 @@ _ICON_SHRINKING, _ICONS_AT_A_TIME = 4, 1024
 _HALF_SHRINKING, _HALVES_AT_A_TIME = 2, 256
 _HOPEFUL_DIFFERENCE: Final = 20.0
 _HOPEFUL_WORST: Final = 45.0
-"""Pairs of aligned small pictures with a larger difference are not compared at full size."""
+"""Pairs whose aligned small pictures differ more are not compared at full size."""
 _MOST_PROOFS: Final = 6
-"""The largest number of candidates of one photo that are tested."""
+"""Only this many candidates of a photo are tested."""
 
 _CHUNK: Final = 1024
 _COPIES_AT_A_TIME: Final = 64
@@ -92,10 +91,10 @@ def find_near(
     """Find near duplicates among ``count`` photos. At most ``chunk`` photos are in memory at a time.
 
     ``take`` returns the small copies ``uint8 (n, 64, 64, 3)`` of the photos at the given positions. ``on_photo`` gets
-    the number of finished photos. The pairs connect all photos of a cluster, but not every pair of a cluster is listed.
+    the number of finished photos. The pairs connect all photos of a cluster, but need not contain every pair of it.
     """
     pairs = new = _found_among(np.arange(count), take, on_photo, chunk)
-    while new:  # all candidates of a photo may be its known duplicates
+    while new:  # known duplicates may fill all candidates of a photo
         groups = joined(count, [(pair.first, pair.second) for pair in pairs])
         _, firsts, sizes = np.unique(groups, return_index=True, return_counts=True)
         new = _found_among(firsts[sizes >= _NEIGHBOURS], take, lambda _: None, chunk)
@@ -175,9 +174,8 @@ def _chunks(count: int, size: int) -> list[Places]:
 def _described(copies: Pixels, boxes: Floats) -> Floats:
     """Descriptors of the boxes ``(b, 4)`` in small copies ``uint8 (n, 64, 64, 3)``.
 
-    A descriptor is a cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``. Its
-    length is 1, or less with little contrast. Without colours, a shirt in twelve colours would have eleven false twins
-    for each true twin.
+    A descriptor is a cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``. Its norm
+    is 1, or less if the contrast is low. Without colours, a shirt in twelve colours would have eleven false twins.
     """
     colours = copies.astype(np.float32)
     light = colours @ _GREY
@@ -259,7 +257,7 @@ def _same_picture(fitted: PairFit) -> npt.NDArray[np.bool_]:
 
 
 def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Group ``count`` items that are connected by links. Returns each item's group, numbered in order of appearance."""
+    """Group ``count`` items by their links. Returns the index of each item's group; the first item is in group 0."""
     ends = np.array(links, np.intp).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
     _, groups = connected_components(graph, directed=False)

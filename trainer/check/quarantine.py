@@ -36,8 +36,8 @@ def make_outside(data: Path, folder: Path, option: str) -> None:
 def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
     """The photos that would harm a training, with the reasons.
 
-    Of photos with one picture and two labels, only photos in the earliest split are moved (order: no split, train, val,
-    test). Files that changed after their SHA-256 was recorded stay, as do photos whose host failed.
+    If a picture has two labels, only its photos in the earliest split are moved (order: no split, train, val, test).
+    Files that changed after their SHA-256 was recorded stay. Photos whose host failed stay, too.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {
@@ -69,14 +69,13 @@ def _rank(photo: LabeledPhoto) -> int:
 def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
     """Move files into a folder, at the same relative paths as in the data. Each move is logged before it happens.
 
-    A file is moved if all rows with this file are removed. Downloaded files stay; only their rows are removed.
+    A file is moved only if all of its rows are removed. Downloaded files are not moved: only their rows are removed.
 
     Returns:
         Number of moved files and, for data in a table, a CSV with the remaining rows.
     """
     data, going = checkup.dataset.source, photos_to_move(checkup)
     staying = {_normal(photo.path) for photo in checkup.scanned.photos if photo not in going}
-    # downloaded files stay in the cache
     staying |= {_normal(photo.path) for photo in going if photo.cell is not None}
     files = {_normal(photo.path): issue for photo, issue in going.items() if _normal(photo.path) not in staying}
     root = data if data.is_dir() else data.parent
@@ -84,7 +83,7 @@ def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
     rest = None if data.is_dir() else _write_rest(checkup, folder, going)
     moved = 0
     for path, issue in files.items():
-        if not os.path.lexists(path):  # the file no longer exists
+        if not os.path.lexists(path):
             continue
         within = path.relative_to(root) if path.is_relative_to(root) else Path(*path.parts[1:])
         place = _free(folder.absolute() / within)
@@ -94,8 +93,8 @@ def quarantine(checkup: Checkup, folder: Path) -> tuple[int, Path | None]:
         except OSError as error:
             msg = (
                 f"Expected to move {path} to {place}, but the system answered {error.strerror}. "
-                f"{number_of(moved, 'file was', 'files were')} moved before: hangtag check --undo "
-                f"{shlex.quote(str(folder))} moves them back."
+                f"{number_of(moved, 'file was', 'files were')} already moved; to move them back: hangtag check --undo "
+                f"{shlex.quote(str(folder))}."
             )
             raise InputError(msg) from error
         moved += 1
@@ -147,7 +146,7 @@ def _image(photo: LabeledPhoto, root: str) -> str:
 
 @dataclass(frozen=True)
 class BroughtBack:
-    """Number of files that moved back, new names of files whose name was taken, and missing files."""
+    """How many files moved back, the new names of files whose old name was taken, and the missing files."""
 
     moved: int
     renamed: tuple[Path, ...]
@@ -155,7 +154,7 @@ class BroughtBack:
 
 
 def bring_back(folder: Path) -> BroughtBack:
-    """Move all files of a quarantine back. If a place is taken, raises InputError and moves no file."""
+    """Move all files of a quarantine back. If an original path has a new file, raises InputError and moves nothing."""
     log = _read_log(folder)
     moves = {there: back for there, back in log.items() if os.path.lexists(there)}
     taken = next((back for back in moves.values() if os.path.lexists(back)), None)

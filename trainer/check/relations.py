@@ -15,7 +15,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""The smallest number of rows of a placeholder picture: first with several labels, then with one label."""
+"""A picture with at least this many rows is a placeholder: first value with several labels, second with one label."""
 
 
 class LeakKind(StrEnum):
@@ -41,11 +41,11 @@ class Relations:
 
     Attributes:
         exact: groups of photos with the same pixels.
-        pictures: the picture number of each photo.
-        families: the family number of each photo. Photos of a family share a picture or a product.
+        pictures: for each photo, the index of its picture.
+        families: for each photo, the index of its family: photos that share a picture or a product.
         placeholders: groups of photos with a picture that stands for missing photos. Placeholders are not duplicates.
             Placeholders with several labels are neither conflicts nor leaks, because no training uses them.
-        conflicts: groups of photos of one picture with several labels.
+        conflicts: groups of photos that are copies of one picture, but have several labels.
     """
 
     exact: tuple[tuple[int, ...], ...]
@@ -106,12 +106,12 @@ def is_placeholder(rows: int, labels: int) -> bool:
 
 
 def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
-    """Number of labels of the photos at some positions."""
+    """Number of different labels in a group."""
     return len({photos[place].label for place in group})
 
 
 def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apart: set[int]) -> list[Leak]:
-    """Find each photo's closest twin (equal key) in an earlier split."""
+    """Find each photo's twin in an earlier split. Twins have an equal key; earlier ``keys`` are closer."""
     firsts: dict[tuple[LeakKind, Split, object], int] = {}
     for kind, values in zip(LeakKind, keys, strict=True):
         for place, (split, value) in enumerate(zip(splits, values, strict=True)):

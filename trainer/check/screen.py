@@ -83,7 +83,7 @@ def bring_back_and_show(folder: Path, *, as_json: bool) -> ExitCode:
     for path in back.renamed:
         console.say(f"Two files had the same name; one is now {path}.", "yellow")
     for path in back.lost:
-        console.say(f"Neither in the data nor in the quarantine: {path}", "red")
+        console.say(f"Missing from both the data and the quarantine: {path}", "red")
     return ExitCode.FAILURE if back.lost else ExitCode.OK
 
 
@@ -116,7 +116,7 @@ def _write_reports(checkup: Checkup, summary: Mapping[str, Any], out: Path) -> N
 def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> None:
     splits = "".join(f", {count:,} {split}" for split, count in summary["splits"].items())
     images, classes = number_of(summary["images"], "image"), number_of(len(summary["classes"]), "class", "classes")
-    outliers = f", {checkup.outliers:,} of no product ({NONE})" if checkup.outliers else ""
+    outliers = f", {checkup.outliers:,} without a product ({NONE})" if checkup.outliers else ""
     console.print(f"[bold]{images}[/bold] of {classes}{outliers}{splits}; {summary['seconds']:.0f} s", highlight=False)
     for line in checkup.dataset.notes:
         console.say(f"  {line}", "yellow")
@@ -142,7 +142,7 @@ def _show(console: Console, checkup: Checkup, summary: Mapping[str, Any]) -> Non
 
 
 def _short(path: Path) -> str:
-    return os.path.join(*path.parts[-2:])  # noqa: PTH118 - of names, not of a place
+    return os.path.join(*path.parts[-2:])  # noqa: PTH118 - only for display
 
 
 def _first(lines: list[str]) -> list[str]:

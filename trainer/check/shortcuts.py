@@ -1,7 +1,7 @@
 """Shortcuts: accidental features, such as size or background, that predict the class.
 
-A network would learn these features instead of the product. A small model is cross-validated on each accidental
-feature, and then on all accidental features.
+A network would learn these features instead of the product. A small model is cross-validated on each of these features
+alone, then on all of them.
 """
 
 import warnings
@@ -29,16 +29,17 @@ LEAST_PHOTOS: Final = 50
 LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
-"""The baseline always guesses the most frequent class. A shortcut must gain this much accuracy, and avoid this share of
-the baseline's errors (``LEAST_SHARE_OF_PAIR`` for a pair of classes). The gain must exceed chance.
+"""A feature is a shortcut if it beats the baseline, which always guesses the most frequent class: it must gain
+``LEAST_GAIN`` in accuracy, and avoid ``LEAST_SHARE`` of the baseline's errors (for a pair of classes,
+``LEAST_SHARE_OF_PAIR``). Chance must not explain the gain.
 """
 
 _ERRORS: Final = 3.0
-"""A gain of more than this many standard errors is not chance."""
+"""Chance does not explain a gain of more than this many standard errors."""
 _CHANCE_OF_PAIR: Final = 0.001
 """A pair of classes is named only if its p-value (Bonferroni) is below this limit."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
-"""Features for which pairs of classes are named. Border colours, shape and bytes may come from the product itself:
+"""Only for these features are pairs of classes named. Border colours, shape and bytes may come from the product itself:
 among many classes they always distinguish some pair."""
 
 _SEED: Final = 0
@@ -55,8 +56,8 @@ class Guess:
     """The cross-validated accuracy of guessing the class from one accidental feature.
 
     ``majority`` is the accuracy of always guessing the most frequent class. ``pair`` are the two classes that the
-    feature distinguishes best. The pair stands out if the feature cannot come from the product, and the pair's result
-    exceeds chance.
+    feature distinguishes best. The pair stands out if the feature cannot come from the product, and chance does not
+    explain the result.
     """
 
     feature: str
@@ -72,8 +73,8 @@ class Guess:
     def sentence(self) -> str:
         """The result in words: all classes first, then the pair that stands out."""
         one, other = map(brief, self.pair)
-        pair = f"distinguishes {one} from {other} in {self.pair_accuracy:.0%}, by chance {self.pair_majority:.0%}"
-        every = f"guesses the class of {self.accuracy:.0%} of the photos, by chance {self.majority:.0%}"
+        pair = f"distinguishes {one} from {other} in {self.pair_accuracy:.0%} (by chance: {self.pair_majority:.0%})"
+        every = f"guesses the class of {self.accuracy:.0%} of the photos (by chance: {self.majority:.0%})"
         if self.classes == len(self.pair):
             every = pair
         elif self.pair_stands_out:
@@ -91,8 +92,8 @@ def guess_from_accidents(
 ) -> list[Guess]:
     """Guess the classes from each accidental feature, and from all features together.
 
-    Photos of one group show the same picture. The order of the photos does not affect the result. The best guess comes
-    first. The result is empty if there are too few photos or groups, or only one class.
+    The photos of a group are copies of one image. The order of the photos does not affect the result. Returns the best
+    guess first, and no guess if there are too few photos or groups, or only one class.
     """
     if not paths:
         return []

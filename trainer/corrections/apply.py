@@ -52,15 +52,15 @@ class Labels:
 
 @dataclass(frozen=True)
 class CorrectedResult:
-    """The changes in a corrected result.
+    """The changes in a corrected result, as numbers of rows.
 
     Attributes:
         output: the path or URL of the corrected copy.
-        changed: number of rows with a new label. confirmed: number of rows whose label reviewers confirmed.
-        remarked: number of rows with a remark instead of a label.
-        in_conflict: number of unchanged rows on which reviewers disagree. In a job with several models, these four
-            numbers count each row once per question.
-        left: number of rows for review without a vote.
+        changed: rows with a new label. confirmed: rows whose label reviewers confirmed.
+        remarked: rows with a remark instead of a label.
+        in_conflict: unchanged rows on which reviewers disagree. In a job with several models, these four numbers count
+            each row once per question.
+        left: rows that still wait for review, without a vote.
         products: the path or URL of each corrected table of products, and its counts.
     """
 
@@ -140,8 +140,8 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
     """Write a corrected copy of a job's result: all rows in the same order, with all columns.
 
     docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and
-    store, and ``status`` becomes the worst status. The copy of a CSV with a byte order mark has this mark, too. The
-    file extension chooses the format. The copy is written completely or not at all.
+    store, and ``status`` becomes the worst status. A byte order mark of a CSV is kept. The file extension of ``output``
+    chooses the format. The copy is written completely or not at all.
     """
     _check_copy(output, result)
     reader = _reader(result)
@@ -161,7 +161,7 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
                 write(corrected)
             except UNWRITABLE as error:
                 msg = (
-                    f"Expected cells that {output.suffix} can hold, got {str(error)[:200]}; use --out with a "
+                    f"A cell cannot be written to a {output.suffix} file: {str(error)[:200]}; use --out with a "
                     ".parquet file."
                 )
                 raise InputError(msg) from error
@@ -210,7 +210,7 @@ def _write_products(job: Job, steps: "Sequence[Correcting]", name: str) -> dict[
 def _check_copy(output: Path, result: Path) -> None:
     check_output(output)
     if output.exists() and output.samefile(result):
-        msg = f"Expected another --out than the result {result}, which never changes; choose another file."
+        msg = f"Expected --out to differ from the result {result}, which is never overwritten; choose another file."
         raise InputError(msg)
 
 
@@ -261,8 +261,8 @@ def _has_mark(result: Path) -> bool:
 class Correcting:
     """Corrects the rows of a result, table by table, and counts the changes.
 
-    ``harmless`` columns contain no formulas in a CSV. ``waits`` marks the rows that still need review.
-    ``image`` is the column with photos' paths, or None if no answer needs this column.
+    In a CSV, the ``harmless`` columns contain no formulas. ``waits`` marks the rows that still need review.
+    ``image`` is the column with the photos' paths, or None if no answer needs it.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
@@ -309,9 +309,9 @@ class Correcting:
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def answered(self, part: pa.Table, rows: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
-        """Apply reviewers' answers to a part file, for products' votes.
+        """Apply reviewers' answers to a part file, for the votes on products. Rows with a remark do not vote.
 
-        Also returns the rows on which reviewers disagree. Rows with a remark do not vote.
+        Also returns the rows on which reviewers disagree.
         """
         votes = self._votes_on(part.column("sha256"), rows)
         is_remark = pc.is_valid(votes["remark"])
@@ -350,7 +350,7 @@ class Correcting:
 
 
 def correct_worst(table: pa.Table, job: Job) -> pa.Table:
-    """Compute each row's worst status from the corrected statuses of all questions."""
+    """Set each row's status to the worst of its corrected statuses, one for each question."""
     names = [f"{question.spec.options.prefix}status" for question in job.questions]
     statuses = worst_status([table.column(name).cast(pa.string()) for name in names])
     place = table.schema.get_field_index(job.spec.options.prefix + WORST)

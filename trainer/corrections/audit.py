@@ -29,11 +29,11 @@ def record_audit(job: Job, store: CorrectionStore, rows: int = 0) -> Audit | Non
 
 
 def audit_figures(job: Job, sample: Sequence[AuditRow], resolved: Mapping[str, PhotoVotes], rows: int = 0) -> Audit:
-    """Count right labels among the answered rows of a sample.
+    """Count the right labels among the answered rows of a sample.
 
-    A row is right if all reviewers of the photo give the row's label, or a class under this label. A remark, such as
-    "not a product", counts as wrong. Rows on which reviewers disagree are counted separately. The 95% interval is
-    Clopper and Pearson's.
+    A row is right if all reviewers of the photo give the row's label, or a class under it. A remark, such as "not a
+    product", makes the row wrong. Rows on which reviewers disagree are counted separately. The 95% interval is Clopper
+    and Pearson's.
     """
     answered = [(row, resolved[row.sha256]) for row in sample if row.sha256 in resolved]
     settled = [(row, votes) for row, votes in answered if not votes.in_conflict]

@@ -36,17 +36,17 @@ _CONFIDENCE: Final = re.compile(r" [0-9]\.[0-9]{2}(?:; |$)")
 _REMARKS: Final = {NONE: Remark.NOT_A_PRODUCT, **{remark.value: remark for remark in Remark if remark}}
 """Answers in ``correct_label`` that are not classes."""
 _ALIKE: Final = 0.8
-"""Similarity of misspelt labels, a ratio of difflib: ``hatt`` and ``hat`` have 0.86, ``boots`` and ``boats`` 0.8,
-``hats`` and ``cats`` 0.75."""
+"""A new label may be misspelt if its difflib ratio to a known label is at least this: ``hatt`` and ``hat`` have 0.86,
+``boots`` and ``boats`` 0.8, ``hats`` and ``cats`` 0.75."""
 
 
 @dataclass(frozen=True)
 class ImportOptions:
     """Options of an import. Image options that are None come from the job or run next to the file.
 
-    ``reviewer``: the name for rows without a reviewer. ``new_labels``: labels that are accepted even if they look like
-    misspelt known labels. The job also sets ``prefix``, the prefix of the columns that Hangtag added, and
-    ``above_classes``, refused labels.
+    ``reviewer``: the name for rows without a reviewer. ``new_labels``: labels to accept, even if they look like
+    misspelt known labels. From the job: ``prefix``, which begins the names of Hangtag's columns, and
+    ``above_classes``, labels to refuse.
     """
 
     reviewer: str | None = None
@@ -76,8 +76,8 @@ class ReviewFile:
 class Imported:
     """The result of an import, with all votes on each photo.
 
-    ``lost`` are paths without a file. ``root`` is the folder of relative paths, if the job or run next to the file sets
-    it. ``new_labels`` occur neither as a model's label in the file nor in an earlier vote.
+    ``lost``: paths without a file. ``root``: the folder of relative paths, if the job or run next to the file sets it.
+    ``new_labels``: labels that neither the model (in this file) nor an earlier vote gave.
     """
 
     file: ReviewFile
@@ -101,7 +101,7 @@ class Imported:
 def import_corrections(
     file: Path, store: CorrectionStore, options: ImportOptions, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Imported:
-    """Add a file's votes to the store, all or none."""
+    """Add a file's votes to the store, unless a vote is invalid."""
     completed = _completed(file.absolute(), options)
     review = read_review(file, completed, now())
     new = _new_labels(file, review, store.votes(), options.new_labels)
@@ -139,10 +139,7 @@ def _near_labels(new: set[str], known: set[str]) -> dict[str, str]:
 
 
 def _completed(file: Path, options: ImportOptions) -> ImportOptions:
-    """Complete the options from the job or run in the file's folder.
-
-    A photo folder must exist on this machine, and an image column must be in the file.
-    """
+    """Take open options from the job or run in the file's folder, if its photo folder and image column exist."""
     run = Run(file.parent)
     if (run.path / "args.json").is_file():
         return replace(options, image_root=options.image_root or _there(data_folder(Path(run.args().data))))
@@ -169,7 +166,7 @@ def _job_of(folder: Path) -> Job | None:
 
 
 def question_of(file: Path) -> str:
-    """The question to whose folder the file belongs, or an empty text."""
+    """The question whose folder contains the file, or an empty text."""
     job = _job_of(file.absolute().parent)
     return job.name if job else ""
 
@@ -233,8 +230,8 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
 def _faults(vote: Vote, options: ImportOptions, now: datetime) -> Iterator[str]:
     if vote.label in options.above_classes:
         yield f"expected a class, but {vote.label!r} is a label above classes"
-    if vote.at > now + _FAST_CLOCK:  # otherwise this vote would stay the reviewer's last vote
-        yield f"expected a time in the past, got {vote.at.isoformat()} in at"
+    if vote.at > now + _FAST_CLOCK:  # otherwise this vote would long override later votes
+        yield f"expected a past time in the column at, got {vote.at.isoformat()}"
 
 
 def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[str, str]:

@@ -73,7 +73,7 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
     console, added = Console(), done.added
     silent, repeated = done.file.rows - len(done.file.votes), len(done.file.votes) - len(added.votes) - added.known
     if done.root:
-        console.say(f"Relative paths start at {done.root}, the setting of the job or run next to {file.name}")
+        console.say(f"Paths are relative to {done.root}, as in the job or run next to {file.name}")
     counts = f"{len(added.votes):,} new, {added.known:,} known already"
     counts += f", {repeated:,} with the photo of another row" if repeated else ""
     console.say(
@@ -91,7 +91,7 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
         console.say(f"{done.without_sha256:,} for missing photos, identified only by their paths", "yellow")
     _print_conflicts(console, done.resolved)
     photos = number_of(len(done.resolved), "photo")
-    console.say(f"Kept in {store.path}: {number_of(len(added.all), 'vote')} on {photos}")
+    console.say(f"{store.path} now has {number_of(len(added.all), 'vote')} on {photos}")
 
 
 def _import_json(file: Path, store: CorrectionStore, done: Imported) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _print_conflicts(console: Console, resolved: Mapping[str, PhotoVotes]) -> No
     conflicts = [votes for votes in resolved.values() if votes.in_conflict]
     if not conflicts:
         return
-    title = f"{number_of(len(conflicts), 'photo')} on which reviewers disagree: their labels stay until they agree"
+    title = f"{number_of(len(conflicts), 'photo')} on which reviewers disagree: no label changes before they agree"
     table = Table("photo", "label", "reviewer, at", title=title, title_justify="left")
     for conflict in conflicts[:_MOST_ROWS]:
         for place, vote in enumerate(conflict.votes):

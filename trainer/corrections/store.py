@@ -29,7 +29,7 @@ _TAIL_BYTES: Final = 4096
 
 @dataclass(frozen=True)
 class Added:
-    """The number of new votes, the number of known votes, and all votes that are now in the file."""
+    """The new votes, the number of votes that were known already, and all votes that are now in the file."""
 
     votes: tuple[Vote, ...]
     known: int
@@ -39,8 +39,8 @@ class Added:
 class CorrectionStore:
     """The file of reviewers' votes. Votes are appended; a reviewer may also withdraw a vote.
 
-    Readers skip an incomplete last row from a killed writer, and the next row replaces this row. If people save the
-    file with other columns or separators, the next vote rewrites the file in our format.
+    A killed writer may leave an incomplete last row: readers skip it, and the next vote replaces it. If people save the
+    file with other columns or separators, the next vote rewrites it in our format.
 
     If the file cannot be read, every method raises an InputError before it writes. The error lists the invalid rows. A
     missing file has no votes.
@@ -52,8 +52,8 @@ class CorrectionStore:
     def of_question(self, name: str) -> "CorrectionStore":
         """The store of one question in a job with several models: ``corrections-colour.csv`` for ``colour``.
 
-        In a single file, answers to several questions about one photo would be conflicts. For an empty name, returns
-        this store.
+        In a single file, a photo's answers to two questions would look like a conflict. For an empty name, returns this
+        store.
         """
         place = self.path.with_name(f"{self.path.stem}-{name}{self.path.suffix}")
         return CorrectionStore(place) if name else self
@@ -79,7 +79,7 @@ class CorrectionStore:
     def stamp(self) -> object:
         """A value that changes with every write to the file."""
         try:
-            status = os.stat(self.path)  # noqa: PTH116 - may be called twice a photo
+            status = os.stat(self.path)  # noqa: PTH116 - called up to twice per photo
         except OSError:
             return ()
         return (status.st_ino, status.st_size, status.st_mtime_ns)
@@ -110,8 +110,8 @@ class CorrectionStore:
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes, and replace the file.
 
-        An ``untimed`` vote gets the time of its file. A vote that repeats the reviewer's last vote on the photo is
-        added only if its path is new.
+        An ``untimed`` vote has the modification time of its file. It is added only if it differs from the reviewer's
+        last vote on the photo, or has a new path.
         """
         with self._alone():
             before = set(self._rows())
@@ -211,7 +211,7 @@ class CorrectionStore:
         write_rows(self.path, COLUMNS, map(vote_cells, votes))
 
     def _is_torn(self, last: bytes) -> bool:
-        """Whether a last line without a line end is incomplete. Editors may leave out the last line end."""
+        """Whether a last line without a line end is incomplete: some editors end a file without one."""
         try:
             cells = next(csv.reader([last.decode()], strict=True), [])
             if cells:

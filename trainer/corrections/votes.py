@@ -21,7 +21,7 @@ _ELSEWHERE: Final = re.compile(r"(?!file:)[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 class Remark(StrEnum):
-    """Why a reviewer gives a photo no label."""
+    """Why a reviewer gives no label to a photo."""
 
     NONE = ""
     NOT_A_PRODUCT = "not_a_product"
@@ -33,7 +33,7 @@ class Vote:
     """A reviewer's answer on a photo: a label, a remark, or only a note.
 
     Unknown fields are empty. ``at`` is in UTC. ``sha256`` hashes the photo's bytes. ``image`` is an absolute path or a
-    URL. ``was`` is the label from ``model``. Notes are only for people.
+    URL. ``was`` is the label from ``model``. Hangtag ignores notes.
     """
 
     at: datetime
@@ -64,7 +64,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class PhotoVotes:
-    """The votes that count for one photo, latest first: each reviewer's last vote, or votes if several are last."""
+    """Each reviewer's last vote on one photo, or last votes if they have the same time. The latest vote comes first."""
 
     votes: tuple[Vote, ...]
 
@@ -90,9 +90,9 @@ class PhotoVotes:
 
 
 def resolve(votes: Iterable[Vote]) -> dict[str, PhotoVotes]:
-    """Group votes by photo (see :attr:`Vote.photo`). Each reviewer's last label or remark counts. Notes do not count.
+    """Group votes by photo (see :attr:`Vote.photo`). Each reviewer's last label or remark counts; notes do not.
 
-    Neither the order of votes nor repeated votes matter.
+    The order of the votes does not matter. Repeated votes count once.
     """
     by_photo: defaultdict[str, list[Vote]] = defaultdict(list)
     for vote in sorted(set(votes), reverse=True):

@@ -15,7 +15,7 @@ _QUOTED: Final = "file:///"
 
 
 def write_rows(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a header and rows. Cells that would start a formula are escaped; ``unescape_formula`` is the inverse."""
+    """Write a header and rows. Cells that would start a formula are escaped; ``unescape_formula`` reverses this."""
     text = "".join(csv_lines(chain([header], map(guarded_cells, rows))))
     replace_file(path, text.encode(errors="surrogateescape"))
 
@@ -41,7 +41,7 @@ def cell_path(cell: str) -> Path:
 
 
 def data_folder(data: Path) -> Path:
-    """The folder at which relative paths start: the folder of the photos or of their table."""
+    """The folder to which paths are relative: the folder of the photos or of their table."""
     return data.parent if data.suffix.lower() in TABLE_SUFFIXES and not data.is_dir() else data
 
 

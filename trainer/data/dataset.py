@@ -58,19 +58,18 @@ _SPLIT_WORD: Final = re.compile(
     r"(?:(?![^\W\d_])|(?<=[a-z])(?=[A-Z]))"
 )
 _UNHEARD: Final = re.compile(r"[\s_\u00ad\u200b-\u200d\ufeff-]+|(?<=\w{3})s$")
-"""Characters that are ignored in comparisons of names."""
+"""Parts of a name that do not distinguish two classes."""
 _SEVERAL: Final = ("|", ";", ",", "/")
 _MOST_REMARKS: Final = 5
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _UNWRITABLE: Final = re.compile("[\n\r\ud800-\udfff]")
 _AWAY: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED})
 OPEN: Final = "open"
-"""Cell of a table's split column. Hangtag chooses the split of this row, even if other rows have a split."""
+"""In a split column: Hangtag chooses the split of this row, even if other rows have a split."""
 LEARN: Final = "learn"
-"""Cell of a table's split column. The photo is only for training, never for measurements."""
+"""In a split column: the photo is only for training, never for measurements."""
 _CYCLE: Final = ("dataset.csv", "collected.json")
-"""Files of a retraining cycle. In a folder with both files, a label with ``>`` is a plain name, not a path in a
-tree."""
+"""If a folder has both of these files of a retraining cycle, ``>`` in a label does not separate levels of a tree."""
 
 
 @lru_cache(maxsize=1024)
@@ -88,10 +87,10 @@ class LabeledPhoto:
         split: the given split, or None if Hangtag chooses a split.
         product: a SKU or similar. All photos of a product are in one split.
         open: whether Hangtag chooses the split, even if other photos have a given split.
-        chosen: whether the photo was reviewed because a model was unsure. Reviewed photos are harder than most, so no
+        chosen: whether the photo was reviewed because a model was unsure. Such photos are harder than most, so no
             measurement uses them.
         sha256: SHA-256 of the labelled bytes, or None if the label is valid for any bytes.
-        error: the reason if the photo is already known to be missing.
+        error: why the photo is missing, if this is known already.
         cell: the URL, or the path relative to a URL, of a photo that :func:`fetch_photos` downloads.
     """
 
@@ -107,7 +106,7 @@ class LabeledPhoto:
 
     @property
     def is_away(self) -> bool:
-        """Whether the photo's host failed. The photo may be fine."""
+        """Whether the photo's host failed: the photo itself may be fine."""
         return self.error is not None and self.error.fault in _AWAY
 
 
@@ -126,8 +125,8 @@ class Exclusion:
 class Dataset:
     """Labelled photos of a folder or a table, in a fixed order, and files that were excluded without reading them.
 
-    ``classes`` are sorted names, without ``NONE``. A class's index is its position. ``parents`` is the tree of a
-    table's labels, label → parent: ``shoes > boots`` is the class ``boots`` under ``shoes``.
+    ``classes`` are sorted names, without ``NONE``. A class's index is its position. ``parents``: label → parent, from
+    a table's labels, such as ``shoes > boots`` for the class ``boots`` under ``shoes``.
     """
 
     source: Path
@@ -199,7 +198,7 @@ def _read_place(root: Path) -> Dataset:
 
 
 def _once(folder: Path) -> Path:
-    """A split's folder, or its only inner folder if this has the name of the same split (``train/train``)."""
+    """The inner folder, as in ``train/train``, if it is the only one."""
     inner = _folders(folder)
     return inner[0] if len(inner) == 1 and split_named(inner[0].name) is split_named(folder.name) else folder
 
@@ -243,7 +242,7 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
 
 
 def _check_names(root: Path, names: Iterable[str]) -> None:
-    """Refuse classes with the name of a split, which are hardly ever intended and would ruin a training."""
+    """Refuse classes that are named like splits: nearly always, they are splits."""
     if named := [name for name in names if split_named(name)] or _paired(names):
         msg = (
             f"Expected class folders in {root}, found {', '.join(named)}, which look like splits. Name splits "
@@ -327,7 +326,7 @@ def _merged(names: Iterable[str]) -> tuple[str, ...]:
     for name in names:
         spellings[label_text(name)].add(name)
     return tuple(
-        f"{len(forms)} spellings of {brief(label)!r} are one class: they differ only in blanks at the ends or "
+        f"{len(forms)} spellings of {brief(label)!r} count as one class: they differ only in blanks at the ends or "
         "in Unicode normalization"
         for label, forms in sorted(spellings.items())
         if len(forms) > 1
@@ -438,9 +437,9 @@ def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy 
 
 
 _LONGEST: Final = 2000
-"""Number of characters of a URL in messages."""
+"""Messages show at most this many characters of a URL."""
 _NAME: Final = 100
-"""Number of characters of a URL's path in the name of its downloaded file."""
+"""The name of a downloaded file has at most this many characters of the URL's path."""
 _DIGITS: Final = 16
 _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 
@@ -492,7 +491,7 @@ def _place(folder: Path, url: str) -> Path:
 
 
 def _is_here(place: Path) -> bool:
-    """Whether the cache has a photo, and not a server's error page."""
+    """Whether the cached file is a photo, and not an error page."""
     try:
         with place.open("rb") as file:
             return not is_text(file.read(FIRST_BYTES))

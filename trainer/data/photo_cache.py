@@ -28,13 +28,13 @@ from trainer.data.photo_files import COPY_SIDE, FaultKind, ImageStatistics, Phot
 from worker.labelling.process_pool import Death, ProcessPool
 
 STATISTICS_VERSION: Final = "1"
-"""The version of the statistics. Increase the version when the statistics of the same bytes change."""
+"""Increase this when the statistics of the same bytes change."""
 FEATURES_VERSION: Final = "1"
-"""The version of the features. Increase the version when the features of the same pixels change."""
+"""Increase this when the features of the same pixels change."""
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
-"""The largest number of photos in a shard. ``kill -9`` loses the photos of an unwritten shard."""
+"""The largest number of photos in a shard. After ``kill -9``, the photos of an unwritten shard are lost."""
 _MODULE: Final = "trainer.data.photo_process"
 _ARRAYS: Final = ".arrays"
 _INDEX: Final = ".parquet"
@@ -90,7 +90,7 @@ class _PhotoCache:
         return PhotoFault(FaultKind(kind), self._tables[shard]["message"][row].as_py()) if kind else None
 
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
-        """Decode the files (SHA-256 → path) that the cache lacks. After an error the decoded photos stay.
+        """Decode the files (SHA-256 → path) that the cache lacks. An error loses no decoded photo.
 
         A file that changed after it was hashed gets a fault, and its decoded photo is stored under the new SHA-256.
         """
@@ -115,7 +115,7 @@ class _PhotoCache:
                 os.posix_fallocate(file.fileno(), 0, len(files) * self._array_bytes)
             try:
                 one_pass.run(workers, (str(arrays), str(self._timeout_s), self._spec_json))
-            finally:  # keep decoded photos, and truncate the file
+            finally:  # also after an error
                 if done := max((row for row, record in enumerate(one_pass.records, start=1) if record), default=0):
                     with _writing(self._folder):
                         pq.write_table(pa.Table.from_pylist(one_pass.records[:done], self._schema), index)
@@ -246,10 +246,10 @@ class FeatureStore:
 
 
 class _Pass:
-    """One pass over new photos, which writes a record for each photo. After an empty record, the next pass tries again.
+    """One pass over new photos, which writes a record for each photo. The next pass decodes photos with empty records.
 
-    A record is empty if the file cannot be read or has changed, if decoding took too long, or after SIGKILL, because
-    memory may have been short.
+    A record is empty if the file cannot be read or has changed, if decoding took too long, or after SIGKILL (memory may
+    have been short).
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:
@@ -278,7 +278,7 @@ class _Pass:
         self._on_photo()
 
     def _died(self, death: Death) -> bool:
-        """Record that decoding a photo killed its process. One death may be chance; two deaths are a fault."""
+        """Record that decoding a photo killed its process. The second death counts as the photo's fault."""
         self._deaths[death.lines[0]] += 1
         if self._deaths[death.lines[0]] == 1:
             return True

@@ -20,18 +20,18 @@ from models.file_kinds import ENDS_EARLY, FIRST_BYTES, other_kind, photo_format,
 from models.photo import read_photo
 from models.preprocess import Pixels, opened, orientation_of, shrink_large_jpeg, whole_rgb
 
-if TYPE_CHECKING:  # loads PyArrow, which takes too much memory in the decoding processes
+if TYPE_CHECKING:  # PyArrow takes too much memory in the decoding processes
     from trainer.data.dataset import LabeledPhoto
 
 COPY_SIDE: Final = 64
-"""Side of the small copy. A photo of any shape is stretched to a square."""
+"""Side of the small copy in pixels. The copy is square: photos of other shapes are stretched."""
 SAMPLED: Final = 1 << 19
 _BLUR_SIDE: Final = 64
 _STEPS_SIDE: Final = 512
 _STEEP_SHARE: Final = 0.001
 _GREY_SPREAD: Final = 4
 _CAMERA_TAGS: Final = frozenset({0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8769, 0x8825})
-"""EXIF tags that TIFF itself does not need: maker, model, software, date, artist, and pointers to more EXIF and GPS."""
+"""Tags that only cameras and editors write: maker, model, software, date, artist, pointers to more EXIF and to GPS."""
 _BRIGHTNESS: Final = np.array([0.241, 0.691, 0.068], np.float32)
 _THREADS: Final = 8
 _AT_A_TIME: Final = 1024
@@ -41,7 +41,7 @@ _MEANT_FOR_PHOTOS: Final = frozenset(
 
 
 class FaultKind(StrEnum):
-    """Faults of files. Faults that are also in :class:`models.errors.ImageFault` have equal values."""
+    """Faults of files. A fault that is also in :class:`models.errors.ImageFault` has the same value there."""
 
     TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"
@@ -77,7 +77,7 @@ def hash_photos(
     hashed: list[tuple[LabeledPhoto, str]] = []
     unread: list[tuple[LabeledPhoto, PhotoFault]] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(photos), _AT_A_TIME):  # few tasks at a time, because a pool records every task
+        for start in range(0, len(photos), _AT_A_TIME):  # in parts, because a pool keeps every task in memory
             some = photos[start : start + _AT_A_TIME]
             for done, (photo, answer) in enumerate(zip(some, pool.map(_read, some), strict=True), start=start + 1):
                 if isinstance(answer, str):
@@ -141,7 +141,7 @@ class ImageStatistics:
         format, mode: Pillow's names of the file format and of the pixel format.
         width, height: pixels of the upright photo.
         orientation: the EXIF tag; 1 if there is none.
-        exif: whether there are EXIF tags. In a TIFF, which consists of tags, only tags of cameras and editors count.
+        exif: whether there are EXIF tags. Every TIFF has tags, so there only tags of cameras and editors count.
         grey: whether all pixels of the small copy are grey.
         brightness_5, brightness_99: percentiles of the perceived brightness, 0 to 1.
         entropy: entropy of the histograms, in bits.
@@ -201,7 +201,7 @@ def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
 
 def _stored(image: Image.Image) -> dict[str, Any]:
     if image.format != "TIFF":  # when Pillow loads a TIFF, it turns the photo upright and deletes the tag
-        image.load()  # otherwise the search for EXIF would decode part of a damaged PNG
+        image.load()  # otherwise getexif would decode part of a damaged PNG
     try:
         tags = set(image.getexif())
     except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds on a damaged block; the photo may be fine
@@ -215,7 +215,7 @@ def _stored(image: Image.Image) -> dict[str, Any]:
 
 
 def _is_animated(image: Image.Image) -> bool:
-    """Whether a second picture can be read. Called last, because seeking spoils a damaged file."""
+    """Whether a second picture can be read. Called last: after a seek, a damaged file may be unreadable."""
     try:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
     except Exception:  # noqa: BLE001 - the first picture is whole, and Pillow raises a dozen kinds on damaged bytes

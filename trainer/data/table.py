@@ -1,4 +1,4 @@
-"""Reads a table of products as labelled photos. Chooses columns and rows."""
+"""Reads labelled photos from a table of products: chooses the columns and rows."""
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ _IMAGE: Final = "image"
 _GROUP: Final = "group"
 _SPLIT: Final = "split"
 _MOST_CLASSES: Final = 1000
-"""The largest number of labels in a label column. A column with more values has prices, names or product numbers."""
+"""The largest number of labels in a label column. A column with more values may have prices, names or SKUs."""
 _LONGEST: Final = 1000
 _SHORT: Final = 100
 _NAMED: Final = 5
@@ -35,9 +35,9 @@ _MOST_WORDS: Final = 20
 
 @dataclass(frozen=True)
 class TableRow:
-    """The cells of a row with a label, and the row's number, from 1. Cells of missing columns are empty.
+    """The cells of a row with a label. Cells of missing columns are empty. The first row has the ``number`` 1.
 
-    Blanks at the ends are removed. Labels are as in :func:`models.text.label_text`.
+    Blanks at the ends of cells are removed. Labels are as in :func:`models.text.label_text`.
     """
 
     number: int
@@ -52,8 +52,8 @@ class TableRow:
 class TableRead:
     """The columns and conditions of a table, and counts.
 
-    The first fields repeat ``TableOptions``, with the columns that Hangtag chose. ``rows_chosen``: number of rows that
-    meet all conditions. ``rows_without_label``: number of chosen rows without a label.
+    The first fields are as in ``TableOptions``, with the columns that Hangtag chose. ``rows_chosen``: number of rows
+    that meet all conditions. ``rows_without_label``: number of chosen rows without a label.
     """
 
     image_column: str
@@ -71,7 +71,7 @@ class TableRead:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks for the user, one per line, without folders."""
+        """Remarks for the user, one per line. Paths are only file names."""
         notes = []
         if (self.image_column, self.label_column, self.group_column or _GROUP) != (_IMAGE, LABEL, _GROUP):
             products = f", products in {self.group_column!r}" if self.group_column else ""
@@ -89,8 +89,8 @@ def read_table(
 ) -> tuple[list[TableRow], TableRead]:
     """Read the rows that have a label and meet all conditions.
 
-    Columns named ``split``, ``group`` and ``sha256``, in capitals or not, have these roles unless an option gives them
-    another role. ``names_split`` returns the split that a cell means, or None.
+    Columns named ``split``, ``group`` or ``sha256`` (also in capitals) are used as such, unless an option gives them
+    another use. ``names_split`` returns the split that a cell means, or None.
     """
     catalogue = open_catalogue(
         path,
@@ -135,7 +135,7 @@ def read_table(
 
 def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
     by_name = {name.lower(): name for name in reversed(catalogue.schema.names)}
-    by_name |= {name: name for name in catalogue.schema.names}  # a column split is preferred to a column Split
+    by_name |= {name: name for name in catalogue.schema.names}  # a column "split" is preferred to "Split"
     label, group = (
         name if name is None else catalogue.find_column(name, option)
         for name, option in ((options.label_column, "--label-column"), (options.group_column, "--group-column"))
@@ -232,7 +232,7 @@ def _rows(catalogue: Catalogue, names: set[str]) -> Iterator[tuple[str, dict[str
 def _texts(column: pa.Array, field: pa.Field) -> list[str]:
     if names := (field.metadata or {}).get(CLASS_NAMES):
         by_number = {str(number): name for number, name in enumerate(json.loads(names))}
-        return [by_number.get(text or "", "") for text in cell_texts(column)]  # column -1 does not exist
+        return [by_number.get(text or "", "") for text in cell_texts(column)]  # number -1: no class
     empty = {"nan"} if pa.types.is_floating(column.type) else frozenset[str]()
     return ["" if text is None or text in empty else text for text in cell_texts(column)]
 
@@ -250,10 +250,9 @@ def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -
 
 
 def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
-    """Shorten labels like ``shoes > boots`` to the last name. Also returns the labels' tree, label → parent.
+    """Shorten labels like ``shoes > boots`` to the last name. Also returns label → parent, and notes for the user.
 
-    If a name has two parents, the labels are no tree and stay whole. A root above all classes is left out. A note in
-    the result explains a lost tree or root.
+    If a name has two parents, the labels form no tree and stay whole. A root above all classes is left out.
     """
     rows = list(rows)
     parents: dict[str, str] = {}

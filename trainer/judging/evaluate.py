@@ -38,7 +38,7 @@ T = TypeVar("T")
 
 
 class Judged(StrEnum):
-    """Groups of photos with figures. The values are fields of ``evaluation.json``."""
+    """The groups of photos for which figures are computed, as fields of ``evaluation.json``."""
 
     VAL = "val"
     CV = "cv"
@@ -51,22 +51,22 @@ class Judged(StrEnum):
 
 
 class PerSplit(EvaluationRecord, Generic[T]):
-    """A value for validation photos, for test photos and for out-of-fold photos, or None without such photos."""
+    """A value for each group of photos: validation, test and out-of-fold. None for a group without photos."""
 
     val: T | None
     test: T | None
     cv: T | None = None
 
     def of(self, judged: Judged) -> T | None:
-        """The value for one group of photos, or None without such photos."""
+        """The value for one group."""
         value: T | None = getattr(self, judged)
         return value
 
 
 class UnknownFigures(EvaluationRecord):
-    """The limit of the unknown score, and the share of each split's photos beyond the limit.
+    """The limit of the unknown score, and for each split the share of photos with a higher score.
 
-    ``outliers`` is None without photos under ``_none``.
+    ``outliers`` is None if no photo is labelled ``_none``.
     """
 
     score: str
@@ -77,13 +77,13 @@ class UnknownFigures(EvaluationRecord):
 
 
 class CrossValidated(Figures):
-    """Out-of-fold figures of ``folds`` networks. Each network predicts only photos outside its training."""
+    """Out-of-fold figures. Each of the ``folds`` networks predicts only photos that it was not trained on."""
 
     folds: int
 
 
 class LevelRow(NamedTuple):
-    """A target precision at one level of a tree of labels, with the expected share of rows and measured figures."""
+    """A target precision at one level of a tree: the expected share of labelled rows, and measured figures."""
 
     precision: float
     level: str
@@ -99,8 +99,8 @@ class Evaluation(PerSplit[Figures]):
         cv: out-of-fold figures on all photos except test photos.
         ece_before: the calibration error without ``temperature``.
         coverage_at_precision: target (``"0.98"``) → its figures.
-        surest: figures of the surest photos if no precision is promised.
-        label_issues: number of rows in ``label_issues.csv``. ``unlisted`` is the reason if there is no list.
+        surest: figures of the most confident photos, if no precision is promised.
+        label_issues: number of rows in ``label_issues.csv``. unlisted: why there is no list.
         distances: see :func:`trainer.judging.figures.distances`.
     """
 
@@ -122,7 +122,7 @@ class Evaluation(PerSplit[Figures]):
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
 
     def unpromised(self, *, pooled: bool) -> list[str]:
-        """Sentences for the user if no precision can be promised: the reason, the surest photos, weak classes."""
+        """If no precision can be promised, sentences on the reason, the most confident photos and weak classes."""
         word = (Judged.CV if self.cv else Judged.VAL).word
         own, own_word = (self.cv, word) if pooled and self.cv else (self.val, Judged.VAL.word)
         return unpromised_sentences(self.thresholds[0], own, self.surest, word, own_word)
@@ -133,12 +133,12 @@ class Evaluation(PerSplit[Figures]):
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
-        """Why target precisions label no photos. ``pooled``: out-of-fold rows count as the network's own rows."""
+        """Target precision that labels no photos → the reason. ``pooled``: out-of-fold predictions count, too."""
         own = self.cv if pooled else self.val
         return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
     def by_level(self, judged: Judged) -> list[LevelRow]:
-        """Figures of each target precision that labels photos, at each level of a tree, empty without a tree."""
+        """A row for each target precision that labels photos and each level of a tree. Empty without a tree."""
         rows = []
         for target in self.thresholds:
             figures = self.coverage_at_precision[f"{target.precision:.2f}"].of(judged)
@@ -156,7 +156,7 @@ class SplitPredictions:
         labels: class indices ``(n,)``.
         logits: not yet divided by the temperature, ``float32 (n, classes)``. ``probabilities`` are calibrated.
         unknown: the out-of-distribution score ``float32 (n,)``, or None if each fold has its own score.
-        known: whether the score is within the limit of its fold, ``(n,)``, or None if the model's own limit applies.
+        known: whether the score is within its fold's limit, ``(n,)``, or None if the limit of the model applies.
     """
 
     photos: Sequence[AssignedPhoto]
@@ -174,7 +174,7 @@ class SplitPredictions:
 
 @dataclass(frozen=True)
 class CalibratedPredictions:
-    """The predictions of a network for validation, and for test if there are test photos.
+    """A network's predictions for validation photos, and for test photos if there are any.
 
     ``out_of_fold`` has out-of-fold predictions for all photos except test photos.
     """
@@ -187,7 +187,7 @@ class CalibratedPredictions:
 
 
 def is_better(one: Evaluation, other: Evaluation) -> bool:
-    """Whether a network is at least as good as another, on photos outside both trainings.
+    """Whether ``one`` network is at least as good as the ``other``, on photos that trained neither.
 
     Compares out-of-fold losses if both networks have folds, otherwise losses on validation photos.
     """

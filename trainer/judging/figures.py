@@ -75,8 +75,8 @@ class AchievedPrecision(EvaluationRecord):
     """The figures of a target precision on a split.
 
     Attributes:
-        coverage: share of the photos that are labelled without review. ``automatic`` is the number of their labels.
-        precision: the share of these labels that are right, or None without such labels.
+        coverage: share of the photos that are labelled without review. automatic: number of these photos.
+        precision: share of these photos whose label is right, or None if there are none.
         levels: in a tree, the same figures for each level, classes first. A label is right if it is the true class or a
         node above it.
     """
@@ -90,10 +90,10 @@ class AchievedPrecision(EvaluationRecord):
 
 
 class OutlierFigures(EvaluationRecord):
-    """Figures of the unknown score on ``n`` photos without a product, outside the training.
+    """How well the unknown score detects photos without a product. ``n``: number of these photos, none from training.
 
-    ``caught`` is the share beyond the limit. ``auroc`` is the probability that such a photo has a higher score than a
-    product.
+    ``caught``: share of these photos with a score above the limit. ``auroc``: probability that one of them has a higher
+    score than a photo of a product.
     """
 
     n: int
@@ -103,7 +103,7 @@ class OutlierFigures(EvaluationRecord):
 
 
 class SurestPhotos(EvaluationRecord):
-    """Figures of the photos with at least the confidence ``threshold``, among ``of`` photos."""
+    """Of ``of`` photos, those with a confidence of at least ``threshold``, and how many of them are right."""
 
     threshold: float
     photos: int
@@ -135,11 +135,10 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 
 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
-    """Design effect: the number of photos that are worth one independent photo.
+    """Design effect: the number of photos, divided by the number of independent photos with the same information.
 
-    The effect is 1 if every photo shows a different picture and product. ``groups`` has the group of each photo
-    ``(n,)``: photos of one picture or product share a group. The result assumes one more wrong group, of usual size:
-    with few wrong groups, photos could look independent by chance.
+    It is 1 if all photos show different pictures and products. ``groups`` ``(n,)``: photos of one picture or product
+    have the same value. A wrong group of average size is added: without it, chance could make photos look independent.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -162,7 +161,7 @@ def _per_class(guesses: Labels, labels: Labels, classes: Sequence[str], effect: 
 
 
 def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> ClassFigures:
-    """F1 is 2J / (1 + J). J is the number of hits divided by the number of rows with this true or predicted class."""
+    """F1 is 2J / (1 + J), with the Jaccard index J: hits divided by the rows with this true or predicted class."""
     either = guessed + support - hits
     low, high = (2 * j / (1 + j) for j in proportion_interval(hits / effect, either / effect))
     return ClassFigures(
@@ -179,14 +178,14 @@ def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> C
 def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
     if probabilities.shape[1] <= _TOP:
         return None
-    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :_TOP]  # the first of equally likely classes
+    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :_TOP]  # stable: the first of equal classes wins
     return float((likeliest == labels[:, None]).any(axis=1).mean())
 
 
 def outlier_figures(
     scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
 ) -> OutlierFigures | None:
-    """Compare unknown scores ``(n,)`` of photos without a product with scores of products, or None if n is 0."""
+    """Compare unknown scores ``(n,)`` of photos without a product with scores of products. None if n is 0."""
     if not len(scores):
         return None
     count, caught = len(scores), len(scores) - int((scores <= limit).sum())
@@ -233,15 +232,15 @@ def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_], effec
 
 
 def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], tree: Taxonomy) -> dict[int, int]:
-    """Edges from the true class up to the first node above the predicted class (0 if right) → number of photos."""
+    """Edges from the true class up to the first node above both classes (0 if right) → number of photos."""
     return dict(sorted(Counter(tree.distances(probabilities.argmax(axis=1), labels).tolist()).items()))
 
 
 def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:
     """The lowest threshold, in two decimals, above which 95% of the photos are right, or else 90% or 80%.
 
-    At least 10 photos within the unknown limit (``known``) must be above the threshold. If no threshold qualifies,
-    returns None.
+    At least 10 photos within the unknown limit (``known``) must be above the threshold. None if there is no such
+    threshold.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     choices = []
@@ -287,7 +286,7 @@ def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
 
 
 def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
-    """Why a target precision labels no photos. ``own`` has the figures of the network's own rows."""
+    """The reason why a target precision labels no photos. ``own``: figures of the network's own predictions."""
     fewest, rows = fewest_rows(target.precision, tree=bool(target.nodes)), target.rows[0]
     counts = [(fewest, rows), (fewest_own_rows(target.precision), own.n)] if own else [(fewest, rows)]
     for needed, there in counts:
@@ -297,22 +296,25 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
         why = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,} are wrong"
     else:
         why = "several photos of one product count as about one"
-    return f"requires the surest {fewest:,} independent photos to be right, or nearly all photos of a larger set; {why}"
+    return (
+        f"requires that the {fewest:,} most confident independent photos are right, or nearly all of a larger set; "
+        f"{why}"
+    )
 
 
 def unpromised_sentences(
     lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None, word: str, own_word: str
 ) -> list[str]:
-    """Sentences on the failure of the ``lowest`` precision, on the surest photos, and on weak classes.
+    """Sentences on the reason (for the ``lowest`` precision), on the most confident photos, and on weak classes.
 
     ``word`` and ``own_word`` name the photos of ``surest`` and of ``own``.
     """
-    sentences = [f"No precision can be promised: {lowest.precision:.2f}, the lowest, {why_unproved(lowest, own)}."]
+    sentences = [f"No precision can be promised. The lowest, {lowest.precision:.2f}, {why_unproved(lowest, own)}."]
     if surest:
         sentences.append(
-            f"{surest.right:,} of the surest {surest.photos:,} of {number_of(surest.of, f'{word} photo')} "
-            f"(confidence {surest.threshold:.2f} or more) were right: {surest.right / surest.photos:.0%}. This proves "
-            f"no precision. To label such photos without a promise: --threshold {surest.threshold:.2f}."
+            f"Without a promise, --threshold {surest.threshold:.2f} labels {surest.photos:,} of "
+            f"{number_of(surest.of, f'{word} photo')} (confidence {surest.threshold:.2f} or more), and "
+            f"{surest.right:,} of these labels are right ({surest.right / surest.photos:.0%})."
         )
     if own and (weak := weakest(own)):
         recalls = ", ".join(f"{one} ({own.classes[one].recall:.0%})" for one in weak)
@@ -321,7 +323,7 @@ def unpromised_sentences(
 
 
 def advice_for_promise(args: RunArgs, *, folds_may_prove: bool) -> str:
-    """A sentence on ways to reach a promise."""
+    """A sentence on ways to a model that can promise a precision."""
     ways = ["label more photos"]
     if args.state is RunState.INTERRUPTED:
         ways.insert(0, "continue the training")
@@ -332,7 +334,7 @@ def advice_for_promise(args: RunArgs, *, folds_may_prove: bool) -> str:
     elif args.ended_by_time:
         ways.insert(0, f"allow more time ({number_of(args.epochs_done, 'epoch')} fitted into --time-limit)")
     if args.state is not RunState.INTERRUPTED and not args.folds and folds_may_prove:
-        ways.append("train with --folds 2, for a proof on more photos")
+        ways.append("train with --folds 2, to prove a precision on more photos")
     *others, last = ways
     return f"For a promise, {', '.join(others)}{', or ' if others else ''}{last}."
 

@@ -33,7 +33,7 @@ Indices = npt.NDArray[np.intp]
 _MOST_LEARNED: Final = 20_000
 """The largest number of photos on which the out-of-distribution score is fitted."""
 _WATCHED: Final = 256
-"""The largest number of photos that validate a fold's network after each epoch."""
+"""After each epoch, a fold's network is validated on at most this many photos."""
 
 
 class Progress(Protocol):
@@ -64,10 +64,10 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
             network = new_network(args, begun=part.run.state.is_file())
             if replace(part, held=held[:_WATCHED]).train(network, until, view).interrupted:
                 return None
-            # The last epoch predicts: the epoch that is best on these photos would make the figures too good.
+            # The last epoch, not the best: an epoch chosen on these photos would make the figures too good.
             predictor = Predictor(network, part.store)
             predictions = _keep(part, predictor, predictor.predict([photo.sha256 for photo in part.held]))
-        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only the network's predictions are needed
+        shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only the predictions are needed
         folds.append(predictions)
     return folds
 
@@ -98,7 +98,7 @@ def held_out(
     )
     features = predictor.features([training.photos[i].sha256 for i in chosen])
     outliers = predictor.features([training.outliers[i].sha256 for i in others])
-    with threadpool_limits(1):  # faster than two threads that wait for each other
+    with threadpool_limits(1):  # one thread is faster: two would wait for each other
         score = fit_out_of_distribution(features, training.labels[chosen], predictions.features, outliers)
         known = score.head.score(predictions.features) <= score.limit
     labels = labels_of(photos, training.args.classes)
@@ -108,8 +108,7 @@ def held_out(
 def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) -> Indices:
     """Assign each group to the fold with the fewest photos of its class, large groups first.
 
-    A group's class is its most frequent class. The seed orders equally large groups. Returns each photo's fold
-    ``(n,)``.
+    A group's class is its most frequent class. The seed orders groups of equal size. Returns the folds ``(n,)``.
     """
     members: defaultdict[str, list[int]] = defaultdict(list)
     for group, label in zip(groups, labels.tolist(), strict=True):
@@ -128,12 +127,11 @@ def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) 
 
 
 def held_photos(training: Training) -> list[AssignedPhoto]:
-    """Training photos, in the order of the folds' predictions."""
+    """The photos that the folds predict, in the order of the predictions."""
     return [photo for _, held in _divide(training) for photo in held]
 
 
 def _args_of_a_fold(training: Training) -> RunArgs:
-    """With a time limit, a fold's epochs are a share of the epochs that the network completed."""
     args = training.args
     epochs, weights = args.epochs, args.fold_weights or args.weights
     if args.time_limit_s is not None:

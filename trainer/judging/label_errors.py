@@ -23,7 +23,7 @@ LEAST_ODDS: Final = 9.0
 """A label may be wrong if another class is this many times as likely."""
 FOLDS: Final = 5
 _TOGETHER: Final = 20_000
-"""The largest number of photos that are compared at once, because their features are in memory."""
+"""This many photos are compared at once, because their features are in memory."""
 _AGREED: Final = 0.5
 """Predictions that agree with a smaller share of the labels are too poor to find label errors."""
 _SHRINKAGE: Final = 0.3
@@ -50,7 +50,7 @@ class LabelIssue:
 
     @property
     def score(self) -> float:
-        """Probability of the suggested class, as a share of the sum of both probabilities, from 0.9 to 1."""
+        """Probability of the suggested class, divided by the sum of both probabilities: from 0.9 to 1."""
         return self.suggested_probability / (self.given_probability + self.suggested_probability)
 
 
@@ -65,9 +65,9 @@ class LabelErrors:
 def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
     """Find label errors, likeliest first. Small classifiers predict photos that they were not trained on.
 
-    The classifiers use the network's features. The network was trained on these labels, but with augmentation and early
-    stopping it memorises few wrong labels. ``unseen``, predictions of networks that were trained without these photos,
-    count as one more classifier.
+    They use the features of the network, which was trained on these labels. With augmentation and early stopping, it
+    memorises few wrong labels. ``unseen``, predictions of networks trained without these photos, count as one more
+    classifier.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
@@ -99,8 +99,8 @@ def find_label_issues(
 ) -> list[LabelIssue]:
     """Compare labels with predictions that did not use the labels. The likeliest errors come first.
 
-    The thresholds of confident learning (Northcutt, Jiang & Chuang 2021) found fewer errors. Photos whose label has a
-    probability of exactly 0 are skipped, because the classifier did not learn the class.
+    The thresholds of confident learning (Northcutt, Jiang & Chuang 2021) found fewer errors. A photo is skipped if its
+    label has the probability 0: the classifier did not learn this class.
     """
     likeliest, best = probabilities.argmax(axis=1), probabilities.max(axis=1, initial=0)
     own = probabilities[np.arange(len(photos)), labels_of(photos, classes)]
@@ -133,12 +133,12 @@ def out_of_fold(
     probabilities ``(n, classes)`` of networks trained without the photo, count as a fourth classifier.
 
     Returns:
-        ``float32 (n, classes)``. A class is exactly 0 if the other folds had no photo of it, and above 0 otherwise.
+        ``float32 (n, classes)``. The probability of a class is 0 only if the other folds had no photo of it.
     """
     folds, standard = assign_folds(labels, groups, seed, FOLDS), _standardised(features)
     voices = np.zeros((3, len(labels), classes), np.float32)
     learned = np.zeros((len(labels), classes), np.bool_)
-    with threadpool_limits(1):  # with small matrix products, threads wait longer than they work
+    with threadpool_limits(1):  # one thread is faster: the matrices are small
         for fold in range(FOLDS):
             held = folds == fold
             present, own = np.unique(labels[~held], return_inverse=True)
@@ -170,7 +170,7 @@ def _voices(features: Floats, labels: Indices, unseen: Floats) -> Sequence[npt.N
         return [np.ones((len(unseen), 1))] * 3
     near = min(_NEIGHBOURS, len(labels))
     neighbours = KNeighborsClassifier(near).fit(normalize(features), labels).predict_proba(normalize(unseen))
-    # the gradient shrinks with the number of classes
+    # the more classes, the smaller the gradient
     regression = LogisticRegression(C=_STRENGTH, max_iter=1_000, tol=0.1 / len(counts)).fit(features, labels)
     return [
         _discriminant(features, labels, counts, unseen),

@@ -1,1 +1,1 @@
-"""A catalogue of drawn product photos, for a training without real photos. The same seed draws the same photos."""
+"""A synthetic catalogue of product photos, for a training without real photos. A seed always gives the same photos."""

@@ -1,4 +1,4 @@
-"""Draws a complete catalogue into a folder: ``<class>/<number>.<extension>``, and a table of products and colours.
+"""Renders a catalogue into a folder: ``<class>/<number>.<extension>``, and a table of products and colours.
 
 Photos have mixed formats, pixel modes and orientations. A few files have faults: copies, incomplete downloads, and
 wrong extensions.
@@ -31,11 +31,11 @@ _STORED_AS = (
     Image.Transpose.TRANSVERSE,
     Image.Transpose.ROTATE_270,
 )
-"""How a file's pixels are turned, for the EXIF orientations from 2 on."""
+"""How a file's pixels are transposed, for the EXIF orientations 2 to 8."""
 
 
 class _Stream(IntEnum):
-    """Random number streams of a seed, which never overlap."""
+    """Independent streams of random numbers from one seed."""
 
     PHOTO = 0
     CLASSES = 1
@@ -45,7 +45,7 @@ class _Stream(IntEnum):
 
 @dataclass(frozen=True)
 class Storage:
-    """The storage of one photo: Pillow's names of format and pixel mode, and the EXIF tag, 1 to 8."""
+    """How a photo is stored: Pillow's names of format and pixel mode, and the EXIF orientation, 1 to 8."""
 
     format: Literal["JPEG", "PNG", "WEBP", "BMP", "GIF"]
     mode: Literal["RGB", "RGBA", "L", "CMYK", "P"] = "RGB"
@@ -74,11 +74,11 @@ def draw_catalogue(
     on_photo: Callable[[], None] = lambda: None,
     table: Path | None = None,
 ) -> None:
-    """Draw ``count`` sound photos into an empty folder, and seven faulty files with the next numbers.
+    """Render ``count`` sound photos into an empty folder, and seven faulty files with the next numbers.
 
     The faulty files are four copies of a class's photos, and three ``.jpg`` files: half a JPEG, a web page and a PNG.
     Photo ``i`` depends only on the seed and ``i``. ``table`` is a CSV to write, with a row per file: relative path,
-    product and colour. The colour is empty for files without a picture.
+    product and colour, which is empty for a file without a picture.
     """
     for product in PRODUCTS:
         (out / product).mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""Draws one photo: a product in some colours, posed and lit, in front of a backdrop."""
+"""Renders one photo: a product in some colours, posed and lit, in front of a backdrop."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _WOODS: tuple[Colour, ...] = ((196, 150, 104), (226, 192, 150), (120, 82, 56), (
 _WALLS: tuple[Colour, ...] = ((226, 220, 208), (196, 206, 210), (214, 190, 176), (150, 164, 156), (92, 104, 116))
 _BACKDROPS = ("paper", "even", "wood", "plaster")
 _BACKDROP_GAP, _TRIM_GAP = 0.34, 0.18
-"""The smallest differences in lightness: between body and backdrop, and from the trim to each of them."""
+"""The smallest differences in lightness: between body and backdrop, and between the trim and either."""
 _LONG_SIDE_PX = (190, 421)
 _SHORT_SIDE_PX = 160
 _ASPECTS = (1.0, 1.0, 6 / 5, 5 / 4, 4 / 3)
@@ -51,7 +51,7 @@ def colour_name(colour: Colour) -> str:
 
 
 def draw_photo(rng: np.random.Generator, product: str, *, cut_out: bool = False) -> Photo:
-    """Draw one photo of a product, a key of ``PRODUCTS``. A cut-out is on plain white, without a shadow."""
+    """Render one photo of a product, a key of ``PRODUCTS``. A cut-out is on plain white, without a shadow."""
     long = int(rng.integers(*_LONG_SIDE_PX))
     short = max(_SHORT_SIDE_PX, round(long / pick(rng, _ASPECTS)))
     size = pick(rng, ((long, short), (short, long)))
@@ -100,7 +100,7 @@ def _inks(parts: Parts, matrix: Outline, offset: Outline, size: Size) -> tuple[I
 def choose_colours(rng: np.random.Generator, backdrop: Colour) -> tuple[Colour, Colour, Colour]:
     """The colours of body, pattern and trim, all different from the backdrop."""
     body = _contrasting(rng, [(backdrop, _BACKDROP_GAP)])
-    # a mix of a lighter and a darker colour than the backdrop could match the backdrop
+    # a mix of two colours, one lighter and one darker than the backdrop, could match the backdrop
     side = 1 if lightness(body) > lightness(backdrop) else -1
     seconds = [one for one in PALETTE if (lightness(one) - lightness(backdrop)) * side >= _BACKDROP_GAP]
     share, other = rng.uniform(0.25, 0.55), pick(rng, seconds)

@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class Ink(Enum):
-    """The ink of a part, as a channel of an RGB picture. The ink's colour is chosen later."""
+    """The ink of a part: a channel of an RGB picture. Its colour is chosen later."""
 
     BODY = (255, 0, 0)
     TRIM = (0, 255, 0)
@@ -42,7 +42,7 @@ def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
 
 
 def rotation(turn: float) -> Outline:
-    """The matrix ``m`` for ``outline @ m``, which turns an outline clockwise by a fraction of a turn."""
+    """The matrix ``m`` with which ``outline @ m`` is turned clockwise, by a fraction of a full turn."""
     angle = 2 * np.pi * turn
     return _line((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle)))
 
@@ -56,7 +56,7 @@ def _box(left: float, top: float, right: float, bottom: float) -> Outline:
 
 
 def _ellipse(centre: Point, radii: Point, start: float = 0.0, stop: float = 1.0) -> Outline:
-    """An ellipse, or its arc between two fractions of a turn (0 is right, 0.25 is down)."""
+    """An ellipse, or an arc of it, between two fractions of a turn (0 is right, 0.25 is down)."""
     angles = 2 * np.pi * np.linspace(start, stop, 40)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1) * _line(radii) + _line(centre)
 
@@ -193,7 +193,7 @@ def _clock(rng: np.random.Generator) -> Parts:
 
 
 def _hand(turn: float, start: float, stop: float, width: float) -> Outline:
-    """A bar from ``start`` to ``stop`` away from the middle. ``turn``: the angle, clockwise from twelve o'clock."""
+    """A bar from ``start`` to ``stop``, distances from the middle. ``turn``: its angle, clockwise from the top."""
     return _box(-width / 2, -stop, width / 2, -start) @ rotation(turn)
 
 

@@ -21,20 +21,19 @@ Bridges = dict[int, tuple[int, int]]
 
 
 def group_name(sha256: str) -> str:
-    """The name of a new group, from its smallest SHA-256."""
+    """The name of a new group. ``sha256``: the smallest of its photos."""
     return sha256[:_NAME_DIGITS]
 
 
 def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[dict[int, int], Bridges]:
     """Group photos of one picture or product.
 
-    Linked photos with a split are always in one group, even across splits. Photos of one picture without a split form a
-    set. The sets are processed in the order of their smallest SHA-256. A set joins all photos linked to it, or is
-    excluded if the linked photos have more than one split.
+    Linked photos that have a split are always in one group, even if their splits differ. Photos of one picture without
+    a split form a set. In the order of their smallest SHA-256, sets join the group of all photos linked to them, or are
+    excluded if these photos have more than one split.
 
     Returns:
-        The group number of each position, and for each excluded position, the positions of linked photos in two
-        different splits.
+        Position → index of its group. Excluded position → the positions of two linked photos in different splits.
     """
     count, edges = _edges(candidates, links)
     asks = np.zeros(count, bool)
@@ -80,7 +79,7 @@ def _join_hosts(
 
 
 def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[int, npt.NDArray[np.intp]]:
-    """All links: direct between photos of a picture; through an extra node for a product or an earlier group."""
+    """All links: directly between photos of a picture, through an extra node for a product or an earlier group."""
     edges = [
         *links,
         *links_of((a.sha256, a.split is None) for a in candidates),
@@ -98,7 +97,7 @@ def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) ->
 
 
 HELD_OUT: Final = 10
-"""One in this many photos of a class goes to validation, and one to test."""
+"""Of this many photos of a class, one goes to validation and one to test."""
 
 
 def assign_splits(
@@ -108,12 +107,12 @@ def assign_splits(
 
     A given split, or a split from an earlier training, stays. A new photo goes into the split of its group, and is
     excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If only some
-    splits are given, a missing validation or test split is cut from the training split, unless an earlier run already
-    cut this split. Photos marked as open are then for training, or for the split that was cut. Photos that a model
+    splits are given, a missing validation or test split is taken from the training split, unless an earlier run already
+    did this. Photos marked as open then go to training, or to the split that was taken from it. Photos that a model
     chose for review go to training with their whole group, or are excluded if the group is in another split.
 
     ``links`` are pairs of candidates (by position) with the same picture. Photos with the same product, content or
-    earlier group always belong together. ``fix_leaks`` drops the training twins of validation and test photos.
+    earlier group always belong together. ``fix_leaks`` drops training photos whose twins are in validation or test.
     """
     without = [one.path for one in candidates if one.split is None and not one.open and not one.chosen]
     is_extended = any(candidate.fixed for candidate in candidates)
@@ -128,7 +127,7 @@ def assign_splits(
     bridging = []
     for place, bridged in bridges.items():
         ends = " and with ".join(f"{candidates[end].path} in {candidates[end].split}" for end in bridged)
-        bridging.append(Exclusion(candidates[place].path, "bridges_splits", f"This photo belongs with {ends}"))
+        bridging.append(Exclusion(candidates[place].path, "bridges_splits", f"This photo is linked with {ends}"))
     measured = [place for place, photo in photos.items() if photo.chosen and photo.split is not Split.TRAIN]
     chosen = [_not_measured(photos.pop(place)) for place in measured]
     earlier_groups = {photos[place].group for place in photos if candidates[place].fixed}
@@ -141,7 +140,7 @@ def assign_splits(
 
 def _not_measured(photo: AssignedPhoto) -> Exclusion:
     return Exclusion(
-        photo.path, "chosen", f"A model chose this photo for review, and photos of its group are in {photo.split}"
+        photo.path, "chosen", f"A model chose this photo for review, but photos of its group are in {photo.split}"
     )
 
 
@@ -171,7 +170,7 @@ def _splits(
     cuts = bool(known_splits) and not any(candidate.fixed for candidate in candidates)
     open_splits = [split for split in Split if split is Split.TRAIN or not (cuts and split in known_splits)]
     splits: dict[int, Split] = {}
-    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)  # class → split → number of photos
+    placed: defaultdict[str, Counter[Split]] = defaultdict(Counter)
     placed_groups: Counter[str] = Counter()
     free = []
     for group, places in members.items():
@@ -203,10 +202,10 @@ def _splits(
 def share_out(
     sizes: Sequence[int], placed: Mapping[Split, int], placed_groups: int, open_splits: Sequence[Split]
 ) -> list[Split]:
-    """Assign the groups of a class, in the order of ``sizes``, each to the split that needs most photos of the class.
+    """Assign each group of a class, in the order of ``sizes``, to the split that lacks most photos of the class.
 
     A group goes to validation or test only if that brings the split closer to a tenth of the class. If a class has two
-    groups, one group is held out. If a class has three groups, each split gets one group. ``placed``: the class's
+    groups, one is held out. If a class has three groups, each split gets one. ``placed``: the number of the class's
     photos in each split so far.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})

@@ -26,11 +26,11 @@ class Candidate:
 
     Attributes:
         split: from the user or from an earlier training, or None if undecided.
-        group: the name of the photo's group in an earlier training, which decided the split, or None for a new photo.
-        present: false for a photo of an earlier training that the data lacks.
+        group: the name of the photo's group in the earlier training that decided the split. None for a new photo.
+        present: false for a photo of an earlier training that is missing from the data.
         earlier_label: the photo's class in that training, or None for a new photo.
         open: whether Hangtag chooses the split, although other photos have a given split.
-        chosen: whether a model chose the photo for review. A chosen photo never measures a model.
+        chosen: whether a model chose the photo for review. No model is measured on such photos.
     """
 
     path: Path
@@ -59,9 +59,9 @@ class Candidate:
 class AssignedPhoto:
     """A photo with its split, for this training and all later trainings.
 
-    Photos of one ``group`` show the same picture, or belong to one product. The name of a group does not change. An
-    earlier photo that this training does not use is not ``present``, but keeps its split. A ``chosen`` photo is only
-    for training, and never held out.
+    The photos of a ``group`` show one picture or one product. The name of a group does not change. An earlier photo
+    that this training does not use is not ``present``, but keeps its split. A ``chosen`` photo is only for training,
+    and never held out.
     """
 
     path: Path
@@ -84,7 +84,7 @@ class Assignment:
 
 
 def group_numbers(photos: Sequence[AssignedPhoto]) -> npt.NDArray[np.intp]:
-    """The group number of each photo, from 0, ``(n,)``."""
+    """The index of each photo's group, ``(n,)``."""
     return np.unique([photo.group for photo in photos], return_inverse=True)[1].reshape(-1)
 
 
@@ -142,9 +142,9 @@ def match_earlier(
 
     A photo with the content of an earlier photo is the same photo, maybe renamed. If no photo has the earlier content
     any more, a photo at the earlier path is the same photo, saved again. A matched photo keeps its split and group, but
-    not its label. If several earlier photos at other paths have this content, the photo in the last split (train, val,
-    test) counts. A copy next to an earlier photo is a new photo, linked only by content. Missing earlier photos come
-    last.
+    not its label. If several earlier photos at other paths have the content, the one in the last split (train, val,
+    test) is matched. A copy next to an earlier photo is a new photo, linked only by content. Missing earlier photos
+    come last.
     """
     today = [
         Candidate(p.path, p.label, s, p.product, p.split, open=p.open, chosen=p.chosen)
@@ -162,7 +162,7 @@ def match_earlier(
             kept = earlier[row]
             decided = replace(one, split=kept.split, group=kept.group, earlier_label=kept.label, chosen=kept.chosen)
             candidates.append(replace(decided, product=one.product or kept.product))
-        elif one.split is None and len(known.get(one.sha256, ())) > 1:  # a copy of photos in several splits
+        elif one.split is None and len(known.get(one.sha256, ())) > 1:  # the same content was in several splits
             copied = least[one.sha256]
             candidates.append(replace(one, split=copied.split, group=copied.group))
         else:
@@ -212,7 +212,7 @@ def _check_unmoved(pairs: Sequence[tuple[Candidate, AssignedPhoto | None]]) -> N
     moved = []
     for photo, row in pairs:
         if row is not None and photo.split not in {None, row.split}:
-            is_cut = photo.split is Split.TRAIN and row.split not in splits  # this split was cut from training
+            is_cut = photo.split is Split.TRAIN and row.split not in splits  # taken from training
             if not is_cut:
                 moved.append((photo, row))
     if moved:

@@ -31,8 +31,8 @@ from trainer.splits.set_aside import count_leaks, find_unlearnable
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
 _FEW_OUTLIERS: Final = 10
-"""Fewer photos improve the unknown score little: 2 photos brought a seventh of the gain of 120 photos, 6 nearly half
-(docs/measurements.md)."""
+"""Fewer photos improve the unknown score little: of the gain from 120 photos, 2 photos brought a seventh, and 6 photos
+nearly half (docs/measurements.md)."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Prepared:
         return [photo for photo in self._used(split) if photo.label != NONE]
 
     def outliers(self, split: Split) -> list[AssignedPhoto]:
-        """The photos without a product in one split, in order."""
+        """The photos of one split that show no product, in order of ``photos``."""
         return [photo for photo in self._used(split) if photo.label == NONE]
 
     def _used(self, split: Split) -> list[AssignedPhoto]:
@@ -134,12 +134,11 @@ def _without(
 ) -> tuple[list[Candidate], list[tuple[int, int]]]:
     """The remaining candidates, and links between photos of the same picture.
 
-    An excluded photo keeps an existing split, and is marked as not present. ``pictures[i]`` is the picture number of
-    candidate i. Later candidates have no number.
+    An excluded photo keeps an existing split, and is marked as not present. ``pictures[i]`` is the index of the picture
+    of candidate i. Later candidates have none.
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
     remaining = [replace(candidates[p], present=candidates[p].present and p not in excluded) for p in left]
-    # in the order of ``candidates``
     shown = [pictures[place] for place in left if place < len(pictures)]
     return remaining, links_of(shown)
 
@@ -158,7 +157,7 @@ def _shortcuts(used: Sequence[AssignedPhoto], statistics: StatisticsStore, advan
 def decode_all(
     photos: Sequence[LabeledPhoto], store: PixelStore, advance: Advance = lambda what, done, total: None
 ) -> tuple[list[tuple[LabeledPhoto, str]], list[Exclusion]]:
-    """Decode photos that the store lacks. Returns readable photos with their files' SHA-256, and faults."""
+    """Decode photos that are not in the store. Returns readable photos with SHA-256, and unreadable photos."""
     hashed, unread = hash_photos(photos, partial(advance, "Reading"))
     readable, faulty = decode(hashed, store, advance)
     return readable, [*(Exclusion(photo.path, fault.kind, fault.message) for photo, fault in unread), *faulty]
@@ -242,7 +241,7 @@ def _notes(
             "product of a training photo, so the figures are too high; --fix-leaks drops the copies from training"
         )
     untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
-    noted = {candidate.label for candidate in candidates if candidate.path in untrained}  # labels in an earlier note
+    noted = {candidate.label for candidate in candidates if candidate.path in untrained}  # in other notes
     if missing := sorted(set(dataset.classes) - noted - {photo.label for photo in used}):
         yield f"no usable photo of {listed(missing)}: the model cannot learn it"
     alone = [guess for guess in shortcuts if guess.feature != TOGETHER]
@@ -271,7 +270,7 @@ def _notes_on_earlier(candidates: Sequence[Candidate]) -> Iterator[str]:
         yield f"{kept} of the earlier training, {number_of(new, 'is', 'are')} new"
     if absent:
         tested = sum(candidate.split is Split.TEST for candidate in absent)
-        yield f"{len(absent):,} of {len(earlier):,} earlier photos are not in the data ({tested:,} of them in test)"
+        yield f"{len(absent):,} of {len(earlier):,} photos of the earlier training are missing ({tested:,} in test)"
 
 
 def _notes_on_cuts(candidates: Sequence[Candidate], used: Sequence[AssignedPhoto]) -> Iterator[str]:

@@ -19,8 +19,8 @@ LISTED: Final = 3
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
     """Photos to exclude from training, by position, and the number of validation and test photos with two labels.
 
-    If no photo of a picture with two labels has a split, all its photos are excluded. If the photos with a split agree,
-    photos without a split and with another label are excluded. If the photos with a split disagree, training photos and
+    If a picture has two labels, but no photo of it has a split, all its photos are excluded. If its photos with a split
+    agree on a label, photos without a split and with another label are excluded. If they disagree, training photos and
     photos without a split are excluded.
     """
     excluded: dict[int, Exclusion] = {}
@@ -30,7 +30,7 @@ def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> t
         present = [place for place in group if candidates[place].present]
         labels = len({candidates[place].label for place in present})
         if labels > 1 and is_placeholder(len(present), labels):
-            message = f"One picture has {len(present)} rows with several labels: it shows no product."
+            message = f"{len(present)} rows with several labels show this picture: it is a placeholder."
             excluded.update({place: Exclusion(candidates[place].path, "placeholder", message) for place in present})
         else:
             disputed.append(group)
@@ -43,7 +43,8 @@ def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> t
             photo = candidates[place]
             other = next(candidates[p] for p in present if candidates[p].label != photo.label)
             message = (
-                f"The same picture is {photo.label} here and {other.label} at {other.path}; remove the wrong file."
+                f"The same picture has the label {photo.label} here and {other.label} at {other.path}; remove the "
+                "wrong file."
             )
             excluded[place] = Exclusion(photo.path, "label_conflict", message)
     return excluded, kept
@@ -77,7 +78,7 @@ def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
 def drop_training_twins(
     photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()
 ) -> tuple[list[AssignedPhoto], list[Exclusion]]:
-    """Keep photos of a group in only one split: test if the group has test photos, otherwise validation.
+    """Leave each group in only one split: test if it has test photos, otherwise validation.
 
     Dropped photos of ``earlier_groups`` keep a row, marked as not present.
     """
@@ -88,10 +89,10 @@ def drop_training_twins(
     dropped = {}
     for place, photo in enumerate(photos):
         twins = held_out.get(photo.group, {})
-        twin = twins.get(Split.TEST) or twins.get(Split.VAL)  # the photo to keep
+        twin = twins.get(Split.TEST) or twins.get(Split.VAL)
         if twin is not None and photo.present and photo.split not in {Split.TEST, twin.split}:
             dropped[place] = Exclusion(
-                photo.path, "leak", f"This photo is in the same group as {twin.path} in {twin.split}, which stays"
+                photo.path, "leak", f"A photo of the same group is kept: {twin.path} in {twin.split}"
             )
     return _take_out(photos, dropped, earlier_groups), list(dropped.values())
 

@@ -61,7 +61,7 @@ def test_a_shortcut_is_found_alone_and_in_combination(feature, columns):
     found = guesses(looks(**columns), labels_of("hat", "vase"))
     assert found[feature].is_shortcut
     assert found[feature].accuracy == 1
-    told = "distinguishes hat from vase in 100%, by chance 50%: the network may learn this instead of the product"
+    told = "distinguishes hat from vase in 100% (by chance: 50%): the network may learn this instead of the product"
     assert found[feature].sentence() == f"{feature} alone {told}"
     assert found[TOGETHER].is_shortcut
     assert found[TOGETHER].sentence().startswith(f"{TOGETHER} distinguishes hat from vase")
@@ -114,7 +114,7 @@ def test_the_one_class_of_eighty_one_with_a_shortcut_is_named():
     assert found.is_shortcut
     assert found.sentence().startswith("file format alone distinguishes ")
     assert "c17" in found.pair
-    assert " in 100%, by chance 50%: " in found.sentence()
+    assert " in 100% (by chance: 50%): " in found.sentence()
 
 
 def test_neither_the_order_of_photos_nor_the_names_of_groups_change_a_verdict():

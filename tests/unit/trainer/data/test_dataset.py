@@ -142,7 +142,7 @@ COMPOSED, DECOMPOSED = "H\u00fcte", "Hu\u0308te"
 @pytest.mark.parametrize("other", [DECOMPOSED, f"{COMPOSED} "])
 def test_labels_that_differ_in_blanks_or_normal_form_are_one_class(lay, csv_file, other):
     one_class = (
-        f"2 spellings of {COMPOSED!r} are one class: they differ only in blanks at the ends or in Unicode "
+        f"2 spellings of {COMPOSED!r} count as one class: they differ only in blanks at the ends or in Unicode "
         "normalization",
     )
     folder = read_dataset(lay(f"train/{COMPOSED}/1.jpg", f"test/{other}/1.jpg", "train/vase/1.jpg"))

@@ -142,7 +142,7 @@ def test_what_is_absent_reads_well() -> None:
     for words in (
         "The training was interrupted.",
         "validation accuracy",
-        "No precision can be promised: 0.90, the lowest, requires",
+        "No precision can be promised. The lowest, 0.90, requires",
         "There are no test photos.",
         "No unknown score could be learned",
         "Likely label errors No label error was found.",
@@ -210,7 +210,7 @@ def test_a_report_without_a_promise_advises_how_to_get_one(each, out_of_fold, ad
     args = material.args.model_copy(update={"folds": 2 if out_of_fold else 0})
     html = report_page(replace(material, confidence=confidence, args=args))
     assert "label more photos" in said(html, "thresholds")
-    assert (", or train with --folds 2, for a proof on more photos." in said(html, "thresholds")) is advised
+    assert (", or train with --folds 2, to prove a precision on more photos." in said(html, "thresholds")) is advised
     assert "none precision promised every photo goes to review" in Page(html).text
 
 

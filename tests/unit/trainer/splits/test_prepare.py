@@ -161,7 +161,7 @@ def test_a_new_photo_of_an_old_picture_joins_its_split_though_the_old_one_is_gon
     Image.open(tested.path).save(tested.path.with_name("again.jpg"), quality=80)
     tested.path.unlink()
     data = prepared(photos, cache, earlier=first.photos)
-    assert "1 of 12 earlier photos are not in the data (1 of them in test)" in data.notes
+    assert "1 of 12 photos of the earlier training are missing (1 in test)" in data.notes
     second = {p.path.name: p for p in data.photos}
     assert second["again.jpg"].split is Split.TEST
     assert second["again.jpg"].present
@@ -211,7 +211,7 @@ def test_an_accident_that_gives_classes_away_is_said(tmp_path, cache):
         folder.mkdir(parents=True, exist_ok=True)
         draw(folder / f"{seed}.{('bmp', 'png')[seed % 2]}", seed)
     notes = prepared(tmp_path / "photos", cache).notes
-    said = "Shortcut: file format alone distinguishes hat from vase in 100%, by chance 50%"
+    said = "Shortcut: file format alone distinguishes hat from vase in 100% (by chance: 50%)"
     assert any(note.startswith(said) for note in notes)
     assert not any("together" in note for note in notes)
 
