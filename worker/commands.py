@@ -47,9 +47,9 @@ def label_command(
 ) -> Path:
     """Label a catalogue: one row in, one row out, in the same order.
 
-    A row goes to review if the model is not sure enough for the promised precision, or for --threshold. Without a
-    promise and --threshold, all rows go to review. After a stop or a kill, the same command continues. Exit status 1 if
-    no photo could be labelled.
+    A row goes to review if the model's confidence is too low for the promised precision, or for --threshold. With
+    neither a promise nor --threshold, all rows go to review. After a stop or a kill, run the same command to continue.
+    Exit status 1 if no photo could be labelled.
 
     Examples:
 

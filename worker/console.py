@@ -36,7 +36,7 @@ def label_with_progress(
     drawing: "ProcessPool | None" = None,
 ) -> None:
     """Label a catalogue with a progress bar on stderr, then print the receipt on stdout."""
-    from worker.label import job_folder, label  # not needed by queue commands
+    from worker.label import job_folder, label  # queue commands import only the rest of this module
 
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
@@ -109,7 +109,7 @@ def unlabelled_words(receipt: JobReceipt, why: str) -> str:
 
 
 def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
-    """Advice on ``--image-root`` if no photo of a job was found; else empty."""
+    """Advice on ``--image-root`` if every photo of a job is missing; else empty."""
     missing, empty = receipt.errors.get(ImageFault.MISSING), receipt.errors.get(ImageFault.EMPTY_CELL)
     if job is None or missing is None or missing.count + (empty.count if empty else 0) < receipt.rows:
         return ""
@@ -118,7 +118,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     if path is None:
         return ""
     if any("check the path" not in one.message for one in missing.examples):
-        return ""  # the photo's own message has better advice
+        return ""  # the error message of the photo has better advice
     root, others = job.spec.image_root, ", nor at the other paths" if receipt.rows > 1 else ""
     return (
         f"no file at {root}/{path}{others}. Relative paths start at {root} (--image-root; default: the catalogue's "

@@ -84,7 +84,7 @@ class Jobs:
         return ""
 
     def names(self) -> list[str]:
-        """Names of job folders, in order; a job may be incomplete while it is submitted."""
+        """Names of job folders, in order. Includes incomplete jobs, which are being submitted."""
         return [name for name in self._storage.folders() if is_name(name)]
 
     def storage(self, name: str) -> Storage:

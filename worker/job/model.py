@@ -1,4 +1,4 @@
-"""A job's model: found by path or name, fixed by digest, and verified before labelling."""
+"""A job's model: found by path or name, pinned by digest, and verified before labelling."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -37,7 +37,7 @@ def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tu
     if begun is None or begun.name == found.name:
         return found, found.words
     words = (
-        f"{found.requested} is {found.name} by now; this job was begun with {begun.name} and continues with it "
+        f"{found.requested} is {found.name} now, but this job began with {begun.name} and continues with it "
         f"(--restart starts again with {found.name})."
     )
     return begun, words
@@ -49,7 +49,7 @@ def moved_words(job: Job, models: Iterable[JobModel]) -> str:
     for question, model in ((job.question(one.question.name), one.source) for one in models):
         before = version_of(model, question.model.digest) if question else None
         if before and before.name != model.name:
-            now = f"but {model.requested} is {model.name} by now" if model.by_alias else f"not {model.name}"
+            now = f"but {model.requested} is {model.name} now" if model.by_alias else f"not {model.name}"
             words += f" The job's model is {before.name}, {now}."
     return words
 
@@ -97,7 +97,7 @@ def _load(path: Path, options: JobOptions | ModelPin) -> Classifier:
 
 
 class ModelNote(BaseModel, frozen=True):
-    """A model's registry name, its answers on proof photos, and its thresholds (None without a promise)."""
+    """A model's registry name, its answers on proof photos, and its thresholds (None if it promises no precision)."""
 
     named: ModelName | None = None
     reference: VariantReference | None = None
