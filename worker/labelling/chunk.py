@@ -239,7 +239,7 @@ class Earlier(NamedTuple):
 
 
 def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
-    """Read the files of killed tries at a chunk (:func:`attempt_on`)."""
+    """Count other tries at a chunk by their files (:func:`attempt_on`)."""
     deaths, rows = 0, set[int]()
     for marker in _markers(storage, chunk):
         with suppress(FileNotFoundError):  # the try has just ended and deleted this file

@@ -115,7 +115,7 @@ def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
 
 
 class _Child:
-    """A running process. ``lines``: lines without an answer. ``number``: index in the pool."""
+    """A running process. ``lines``: lines without an answer. ``number``: position in the order of starts."""
 
     def __init__(self, start: Callable[[IO[bytes]], "subprocess.Popen[bytes] | _Fork"], number: int) -> None:
         self.lines: list[str] = []

@@ -68,7 +68,7 @@ def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted
             return submit(request, control.jobs, lambda rows: bars.update(task, completed=rows))
         except KeyboardInterrupt as stopped:
             place = control.jobs.storage(request.name).place
-            msg = f"Stopped; nothing was submitted. Rows that were read may be in {place}: delete that folder."
+            msg = f"Stopped; no job was submitted. Some rows may already be in {place}: delete that folder."
             raise StoppedError(msg) from stopped
 
 
@@ -103,7 +103,7 @@ def remarks(status: QueueStatus, jobs_id: str) -> list[str]:
     if not status.workers:
         return ["No worker is running; start one with hangtag worker and the same --redis and --jobs."]
     elsewhere = [
-        f"The worker on {w.owner.host} has another folder of jobs, {w.jobs}; see --jobs."
+        f"The worker on {w.owner.host} has another folder of jobs, {w.jobs}; check --jobs."
         for w in status.workers
         if w.jobs_id != jobs_id
     ]
@@ -208,7 +208,7 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
 
 def _failed_words(name: str, progress: JobProgress, settings: QueueSettings) -> str:
     again = _command("resume", name, settings)
-    return f"{name} cannot be merged: {progress.reason} Remove the cause, and run {again}."
+    return f"The results of {name} cannot be merged: {progress.reason} Fix this, and run {again}."
 
 
 def _facts(job: Job, progress: JobProgress) -> Iterator[tuple[str, str]]:
@@ -315,7 +315,7 @@ def cancel_job(name: str, settings: QueueSettings) -> None:
     job = open_jobs(settings.jobs).find(name)
     cancel(name, job)
     done = job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))
-    kept = f"Cancelled; {done:,} of {number_of(job.spec.rows, 'row')} are done and kept"
+    kept = f"Cancelled; the results of {done:,} of {number_of(job.spec.rows, 'row')} are kept"
     Console().say(f"{kept}. {_command('resume', name, settings)} continues the job.")
 
 
