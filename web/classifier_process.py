@@ -1,7 +1,7 @@
-"""A process that labels or draws photos for the page.
+"""A process for the page that labels photos, or makes small pictures of photos.
 
 If a photo crashes the process, only this photo fails. The process runs ``python -P -m web.classifier_process MODEL
-TIMEOUT_S``. A process with an empty MODEL only draws photos. First the process writes a JSON line: its model
+TIMEOUT_S``. With an empty MODEL, it only makes pictures. First the process writes a JSON line: its model
 (``{"model": {…}}``), or why the model cannot be used (``{"refused": message}``). Then the process reads batches. A
 batch is a JSON line ``{"asks": [{"size": bytes, …}]}`` and the bytes of its photos. The answer is the JSON line
 ``{"answers": [{…}]}``, in the same order. The process ends when stdin closes.
@@ -43,7 +43,7 @@ from worker.labelling.process_pool import take_streams
 
 _START_S: Final = 120.0
 _LATE_S: Final = 30.0
-"""A silent process is killed this many seconds after the time limit of its photos."""
+"""A process without an answer is killed this many seconds after the time limit of its photos."""
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 _RULES_KEPT: Final = 32
 _QUALITY: Final = 85
@@ -54,14 +54,14 @@ class ServedModel:
     """The model of a process.
 
     Attributes:
-        name: the name for people: ``shop@3``, or a path.
+        name: the name shown to people: ``shop@3``, or a path.
         path: the bundle, or a single ``.onnx`` file.
         reference: ``name/version/variant@digest``.
         digest: SHA-256 of the bundle's manifest, or of the single file.
         size: side of the square for photos, in pixels.
         precision: the promised precision, or None.
-        rule: a sentence that explains which photos need no review.
-        unknown_limit: a photo with a higher out-of-distribution score goes to review. None means no limit.
+        rule: a sentence on which photos need no review.
+        unknown_limit: photos with a higher out-of-distribution score go to review. None: no limit.
     """
 
     name: str
@@ -129,11 +129,10 @@ class ProcessDied(Exception):
 
 
 class ClassifierProcess:
-    """The server's handle of a process that labels photos with one model, or draws photos.
+    """The server's handle of a process that labels photos with one model, or makes pictures of photos.
 
     Args:
-        process: the started process.
-        reference: the model to load. None to draw only.
+        reference: the model to load. None: only make pictures.
         decode_s: seconds for decoding one photo.
 
     Attributes:

@@ -34,7 +34,7 @@ SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
-"""Key in the table's schema metadata. Its value: the other fields of a :class:`Sample`, as JSON."""
+"""Schema metadata key of the table. The value: a :class:`Sample`'s other fields, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +125,6 @@ def fetch_local_copy(sample: Sample, options: JobOptions, advance: Callable[[int
 def _fetch(
     photos: Photos, requests: list[PhotoRequest], paths: dict[int, Path], advance: Callable[[int, int], None]
 ) -> list[str]:
-    """Download photos to their paths; returns the error messages."""
     failures: list[str] = []
     for photo in photos.fetch_each(requests, advance):
         if isinstance(photo.outcome, bytes):

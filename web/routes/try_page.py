@@ -117,7 +117,7 @@ def _edge_rules(served: ServedModel) -> dict[str, Any]:
 
 
 def _edge_of(served: ServedModel) -> tuple[Bundle, str]:
-    """The bundle, and a variant with an edge graph for the browser, if possible the current variant."""
+    """The bundle, and a variant with an edge graph for the browser: the current variant, if it has such a graph."""
     if not served.path.is_dir():
         raise Problem(404, f"{served.name} is a single ONNX file: a browser needs a bundle with edge.onnx.")
     bundle = read_manifest(served.path)

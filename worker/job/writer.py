@@ -40,7 +40,7 @@ _DECISIVE: Final = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS} | 
     "allow_hosts": "--allow-host",
     "timeout_s": "--decode-timeout",
 }
-"""Options that change a job's results."""
+"""These options change a job's results."""
 _BEGINNING: Final = 400
 """Number of a cell's first characters that are read to recognize a path."""
 FILE_BYTES: Final = 64 * 1024 * 1024

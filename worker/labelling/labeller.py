@@ -249,7 +249,6 @@ class Labeller:
             self._commits.add(self._committer.submit(chunk.commit))
 
     def _report(self, timeout_s: float) -> None:
-        """Report finished chunks; wait up to ``timeout_s`` for the first."""
         if timeout_s:
             wait(self._commits, timeout_s, FIRST_COMPLETED)
         for commit in [commit for commit in self._commits if commit.done()]:

@@ -66,13 +66,12 @@ class _Fork:
         self._status: int | None = None
 
     def kill(self) -> None:
-        """Kill the process, if it still runs."""
         with suppress(ProcessLookupError):
             if self._status is None:
                 os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Wait for the process to end; returns its exit status, or minus the number of the signal that killed it."""
+        """Wait for the process to end; returns its exit status, or minus the number of a signal that killed it."""
         if self._status is None:
             self._status = 0
             with suppress(ChildProcessError):  # if SIGCHLD is ignored, the system stores no status
@@ -81,7 +80,7 @@ class _Fork:
 
 
 def _may_fork() -> bool:
-    """Whether a fork is safe: on Linux, without other threads."""
+    """Whether a fork is safe: on Linux, with no other threads."""
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         return False
@@ -131,7 +130,6 @@ class _Child:
         self.replies = cast("IO[bytes]", self.process.stdout)
 
     def give(self, line: str) -> None:
-        """Send a line that the process must answer."""
         self.lines.append(line)
         self.tell(line)
 
@@ -147,7 +145,6 @@ class _Child:
         return [json.loads(line) for line in lines] if piece else None
 
     def answered(self, message: dict[str, Any]) -> str:
-        """Remove and return the line that a message answers."""
         line = str(message.get("line", self.lines[0]))
         self.lines.remove(line)
         return line

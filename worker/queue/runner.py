@@ -160,7 +160,6 @@ class Runner:
             log_event("job_finished", job=name)
 
     def _count_failed_merge(self, name: str, job: Job, error: Exception) -> None:
-        """Mark a job as failed after ``MOST_MERGES`` failed merges."""
         with suppress(RedisError):
             if self._redis.count_failed_merge(name) >= MOST_MERGES:
                 reason = one_line(_words(error), _LONGEST_REASON)
@@ -169,7 +168,6 @@ class Runner:
 
     @contextmanager
     def _task(self, job: str, chunk: int) -> Iterator[HeldLeases]:
-        """Count this process as busy, report errors, and release leases at the end."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # SIGALRM ends a process whose decoding hangs
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # Celery sends SIGQUIT after the grace time
         with self._app.busy.taken(), HeldLeases(self._redis, job) as leases:
@@ -184,7 +182,6 @@ class Runner:
                 self._report_trouble(job, sorted({chunk, *leases.chunks}), _words(error))
 
     def _report_trouble(self, job: str, chunks: list[int], error: str) -> None:
-        """Log and record why chunks failed."""
         log_event("chunk_failed", logging.ERROR, job=job, chunk=",".join(map(str, chunks)), error=error)
         with suppress(RedisError):
             self._redis.hold_back(job, chunks)

@@ -283,5 +283,4 @@ class LoggedRequest(Request):
 
 
 def _throw(error: Exception) -> None:
-    """Raise a connection error in the event loop; then Celery reconnects."""
     raise error

@@ -128,7 +128,6 @@ def drifted_jobs(
 
 
 def _opened(place: str) -> Storage:
-    """Open a folder of jobs. Raises InputError if the folder is missing."""
     storage = open_storage(place)
     folder = storage.on_disk("")
     if folder is not None and not folder.is_dir():

@@ -37,7 +37,6 @@ from worker.results.products import ProductStore, disagreement_to_review, produc
 from worker.results.tally import Tally
 
 _IMPORT_COLUMNS: Final = ("was", "reviewer", "at")
-"""Columns of an imported file of corrections."""
 _LONGEST_CELL: Final = 2000
 _T = TypeVar("_T")
 
@@ -218,7 +217,6 @@ def _images(question: Job, batch: Batch, rows: pa.Array) -> list[str | None]:
 def _gather_votes(
     job: Job, folder: Path, reviews: Sequence[EndReview], files: ExitStack
 ) -> Sequence[ProductStore | None]:
-    """For each question, the votes of all rows; None without a group column."""
     column = job.spec.options.group_column
     if column is None:
         return [None] * len(reviews)

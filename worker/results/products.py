@@ -100,12 +100,12 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
     """Vote on a product's label. A photo is sure if its row is labeled.
 
     The label is the class with the highest mean probability over the readable photos. Ties go to the class with more
-    photos, then to the first in alphabetical order. The confidence is this mean. It is a lower bound, since a class
-    outside ``top_k`` counts as 0.
+    photos, then to the first in alphabetical order. The confidence is this mean: a lower bound, since classes outside
+    ``top_k`` count as 0.
 
     With a tree of labels (``parents``), labels of sure photos agree if they are on one branch; the product gets the
-    lowest of these labels. A label's confidence includes the classes under it. If all photos are sure but the vote has
-    another label, the product gets the highest label of its photos.
+    lowest of them. A label's confidence includes the classes under it. If all photos are sure but the vote has
+    another label, the product gets the photos' highest label.
 
     A product goes to review if its sure photos disagree. It is labeled if a photo is sure and agrees with the vote, or
     if all photos are sure. Otherwise it goes to review, for the most frequent reason of its rows.

@@ -113,7 +113,6 @@ class ProgressReader:
         return _Part(work.failed, work.deaths, work.seconds)
 
     def _rate(self, written: dict[int, float], begun: float | None) -> float:
-        """Rows per second in the last minute, or since the first chunk began."""
         now = time.time()
         recent = [chunk for chunk, modified in written.items() if modified > now - _RECENT_S]
         since = max(now - _RECENT_S, begun or 0.0)  # max(): the machines' clocks may differ
