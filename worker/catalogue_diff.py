@@ -101,7 +101,7 @@ def _write(file: Path, table: pa.Table) -> None:
 
 
 def fetch_local_copy(sample: Sample, options: JobOptions, advance: Callable[[int, int], None]) -> Path:
-    """Download remote photos, and write a catalogue of local paths. Leaves out rows whose download failed."""
+    """Download remote photos, and write a catalogue of local paths, without rows whose download failed."""
     file = sample.folder / _HERE_FILE
     if file.exists():
         return file
@@ -144,7 +144,7 @@ _MOST_BYTES: Final = 5_500
 
 
 class CatalogueChange(BaseModel, frozen=True):
-    """The number of rows whose label would change from ``before`` to ``after``."""
+    """How many rows would change from label ``before`` to ``after``."""
 
     before: str
     after: str
@@ -178,7 +178,7 @@ class CatalogueFigures(BaseModel, frozen=True):
 
     @property
     def changed_share(self) -> float:
-        """The share of rows whose label would change; 0 if there are no rows."""
+        """The fraction of rows whose label would change; 0 without rows."""
         return self.changed / self.rows if self.rows else 0.0
 
 
@@ -230,7 +230,7 @@ def count_changes(
 
 def _example(pair: Pair, root: Path) -> ChangedRow:
     photo, thumbnail = pair.photo, None
-    with suppress(ImageError):  # labelling has decoded this photo, so it cannot crash this process
+    with suppress(ImageError):  # labelling has decoded this photo without a crash
         thumbnail = photo_uri(decode_data_uri(photo) if is_url_or_data(photo) else root / photo, _SIDE, _MOST_BYTES)
     return ChangedRow(
         row=pair.row,

@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def label_command(
     source: SourceArgument,
     model: ModelsOption,
-    output: Annotated[Path, typer.Option("--out", help="The result: ends in .parquet, .csv or .jsonl.")],
+    output: Annotated[Path, typer.Option("--out", help="The result: a .parquet, .csv or .jsonl file.")],
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes, one thread each. Default: one per core.")
     ] = None,
@@ -36,7 +36,7 @@ def label_command(
         Path | None,
         typer.Option(help="An earlier result of hangtag label. Its photos keep their labels."),
     ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Discard an earlier run's work, and start again.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard an earlier run, and start again.")] = False,
     retry: Annotated[
         bool,
         typer.Option("--retry-failed", help="Try failed rows again if they may succeed now (download, missing …)."),

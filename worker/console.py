@@ -35,7 +35,7 @@ def label_with_progress(
     processes: "ProcessPool | None" = None,
     drawing: "ProcessPool | None" = None,
 ) -> None:
-    """Label a catalogue with a progress bar on stderr, then print the receipt on stdout."""
+    """Label a catalogue. Prints a progress bar on stderr, then the receipt on stdout."""
     from worker.label import job_folder, label  # queue commands import only the rest of this module
 
     errors = Console(stderr=True)
@@ -94,7 +94,7 @@ def print_review(receipt: JobReceipt, folder: str, job: str, console: Console) -
 
 
 def retry_words(receipt: JobReceipt) -> str:
-    """Advice to use ``--retry-failed``; empty if no failed row is worth another try."""
+    """Advice to use ``--retry-failed``, if a failed row is worth another try."""
     passing = sum(errors.count for fault, errors in receipt.errors.items() if fault in RETRYABLE)
     rows = number_of(passing, "failed row")
     return f"{rows} may succeed another time; the same command with --retry-failed tries again." if passing else ""
@@ -127,7 +127,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
 
 
 def lead(question: str) -> str:
-    """The question's name as the start of a line; empty for a job with one model."""
+    """The start of a line: the question's name; empty for a job with one model."""
     return f"{question}: " if question else ""
 
 

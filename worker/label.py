@@ -41,12 +41,12 @@ from worker.results.merge import merge_job, upload_lists
 from worker.results.receipt_page import TEMPLATE
 
 Progress = Callable[[int, int], None]
-"""Called with the number of finished rows, and of all rows. The first call counts the rows of earlier runs."""
+"""Called with the numbers of finished rows and of all rows. The first call has the rows of earlier runs."""
 LOCK_FILE: Final = "lock"
 _LATER: Final = ("numpy.ma", "numpy.random")
-"""NumPy modules that merging needs. They are imported while photos are labelled."""
+"""NumPy modules for merging, imported while photos are labelled."""
 _EARLY: Final = 4
-"""Number of labelling processes that start before the catalogue is read; enough for a small catalogue."""
+"""Number of labelling processes that start before the catalogue is read."""
 
 
 def label(
@@ -71,7 +71,7 @@ def label(
     models = [one for one, _ in verified]
     if processes:
         processes.fork(partial(main, [classifier for _, classifier in verified]), _EARLY)
-    del verified  # free memory: the forks have their own copies
+    del verified  # the forks have copies
     trees = [one.question.name for one in models if one.question.model.taxonomy]
     catalogue, options = requested_catalogue(request, request.output.suffix.lower(), trees)
     request = replace(request, options=options)
@@ -175,13 +175,13 @@ def _empty(folder: Path) -> None:
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
-    """Lock a job's folder, so that only one run uses it. Raises JobError if another run has the lock."""
+    """Lock a job's folder. Raises JobError if another run has the lock."""
     folder.mkdir(exist_ok=True)
     with open_lock(folder / LOCK_FILE) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            msg = f"Another hangtag label is at work in {folder}; wait for it, or name another --out."
+            msg = f"Another hangtag label uses {folder}; wait for it, or name another --out."
             raise JobError(msg) from error
         yield
 

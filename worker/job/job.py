@@ -1,4 +1,4 @@
-"""A job: a folder with a catalogue's rows and their results. A part file has the results of one chunk of rows.
+"""A job: a folder with a catalogue's rows and their results. A part file has one chunk's results.
 
 A job with several models has a question for each model. Each question is a :class:`Job` with one model; all questions
 read the job's files of rows and results.
@@ -75,7 +75,7 @@ class ModelPin(_Record):
 
     @property
     def rule(self) -> str:
-        """When a row is labeled, as a sentence for people."""
+        """A sentence on when a row is labeled."""
         return rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
 
 
@@ -123,7 +123,6 @@ class JobSpec(_Record):
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
 """Errors that may not occur on a later try. All other errors are faults of the file."""
 _WIDTH: Final = 5
-"""Number of digits in a retry's file name."""
 JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
 """Workers skip a job that has this file. It is empty after a cancellation, else it has the reason of a failed merge."""
@@ -198,7 +197,7 @@ class Job:
 
     @property
     def home(self) -> Storage:
-        """The storage of rows, part files and retries; for a question, the whole job's storage."""
+        """The storage of rows, part files and retries: the whole job's storage, also for a question."""
         return self.whole.storage if self.whole else self.storage
 
     @property
@@ -291,7 +290,7 @@ class Job:
         return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.lowest_retry(chunk)]
 
     def rows_left(self, chunk: int, retry: Retry) -> int:
-        """Number of rows to label in a missing chunk; a retry labels only failed rows."""
+        """Number of rows to label in a missing chunk; in a retry, only failed rows."""
         earlier = self.earlier_part(chunk, retry.lowest_retry(chunk))
         return len(_passing(self, chunk, earlier)) if earlier else self.rows_in_chunk(chunk)
 
@@ -307,7 +306,7 @@ class Job:
 
     @property
     def failure(self) -> str:
-        """The reason why the results cannot be merged; else empty."""
+        """Why the results cannot be merged, or empty."""
         with suppress(FileNotFoundError):
             return self.home.read(CANCELLED).decode()
         return ""

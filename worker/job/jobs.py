@@ -78,7 +78,7 @@ class Jobs:
         return self._storage.read(_IDENTITY).decode()
 
     def known_identity(self) -> str:
-        """The id of this folder of jobs; empty before the first call of :meth:`identity`."""
+        """The id from :meth:`identity`; empty before the first call of this method."""
         with suppress(FileNotFoundError):
             return self._storage.read(_IDENTITY).decode()
         return ""
@@ -113,7 +113,7 @@ class Jobs:
 
 
 def open_jobs(place: str) -> Jobs:
-    """Open the folder of jobs at a path or an ``s3://`` URL. The first write creates a missing folder."""
+    """Open the folder of jobs at a path or an ``s3://`` URL. The first write creates the folder."""
     jobs = Jobs(open_storage(place))
     parent = None if is_url(place) else Path(place).resolve().parent
     if parent and not parent.is_dir():

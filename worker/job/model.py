@@ -23,7 +23,7 @@ from worker.request import USUAL_OPTIONS, JobOptions
 
 @dataclass(frozen=True)
 class JobModel:
-    """A question of a job, and its model. ``rule``: when a row is labeled, as a sentence for people."""
+    """A question of a job, and its model. ``rule``: a sentence on when a row is labeled."""
 
     question: Question
     source: ModelReference
@@ -31,7 +31,7 @@ class JobModel:
 
 
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
-    """Find a model, and explain the choice. An ``unfinished`` job keeps its version when an alias moves."""
+    """Find a model, and explain the choice. If an alias moves, an ``unfinished`` job keeps its version."""
     found = resolve_model(model, registry)
     begun = version_of(found, unfinished.model.digest) if unfinished and found.by_alias else None
     if begun is None or begun.name == found.name:

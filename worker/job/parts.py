@@ -203,7 +203,7 @@ def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Tab
 
 
 class PhotoWork(BaseModel, frozen=True, extra="forbid"):
-    """Counts, seconds and bytes of the work on photos; downloads overlap in time.
+    """Counts, seconds and bytes of the work on photos. Seconds of downloads are a sum: downloads overlap.
 
     ``unchanged``: rows whose host returned the same ETag as before. ``repeated``: rows whose photo was labelled before
     in this job. ``carried``: rows with a result of the ``--previous`` job.
@@ -259,7 +259,7 @@ def latest_parts(names: Iterable[str]) -> dict[int, int]:
 
 
 def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
-    """Each row's worst status and first error among several questions' results."""
+    """Each row's worst status and first error over all questions' results."""
     first = parts[0]
     known = {
         "status": worst_status([part.column("status") for part in parts]),
@@ -271,7 +271,7 @@ def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
 
 
 def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
-    """Each row's worst status among several questions."""
+    """Each row's worst status over all questions."""
     names = pa.array(sorted(SEVERITY, key=SEVERITY.__getitem__), pa.string())
     ranks = [pc.index_in(column, value_set=names) for column in columns]
     return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
@@ -343,7 +343,7 @@ def _damaged(storage: Storage, key: str, how: str) -> JobError:
 
 
 def question_tables(part: pa.Table, questions: Sequence[str], columns: list[str] | None = None) -> list[pa.Table]:
-    """Each question's results from a table of part files: all columns, or some."""
+    """Each question's results, all or some columns, from a table of part files."""
     names = columns or PART_SCHEMA.names
     schema = pa.schema([PART_SCHEMA.field(name) for name in names], part.schema.metadata)
     return [
@@ -358,7 +358,7 @@ def part_work(schema: pa.Schema) -> PartWork:
 
 
 def read_work(storage: Storage, key: str) -> PartWork:
-    """Read the :class:`PartWork` of a part file. Raises JobError if the file is damaged."""
+    """Read a part file's :class:`PartWork`. Raises JobError if the file is damaged."""
     data = storage.read(key)
     try:
         return part_work(open_stream(data).schema)

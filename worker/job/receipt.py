@@ -37,7 +37,7 @@ class ErrorExample(_Record):
 
 
 class ErrorCount(_Record):
-    """The number of rows with an error, and the first few of these rows."""
+    """How many rows have an error, and a few of these rows."""
 
     count: int
     examples: tuple[ErrorExample, ...]
@@ -97,7 +97,7 @@ class ModelName(_Record):
 
     @property
     def words(self) -> str:
-        """The model's name for people."""
+        """The model's name, shown to people."""
         return self.asked if self.asked == self.version else f"{self.asked}, which was {self.version}"
 
 
@@ -116,7 +116,7 @@ class Drift(_Record):
 
 
 class RepeatedPicture(_Record):
-    """A picture that many rows share. These rows went to review. ``row``, ``image``: of the first of these rows."""
+    """A picture that many rows share. These rows went to review. ``row``, ``image``: of the first row."""
 
     rows: int
     row: int
@@ -187,7 +187,7 @@ class Audit(_Record):
 
     @property
     def precision(self) -> float | None:
-        """The share of right labels among the answered rows; None before the first answer."""
+        """The fraction of right labels; None before the first answer."""
         return self.right / self.answered if self.answered else None
 
     @property
@@ -277,7 +277,7 @@ class QuestionsReceipt(_WholeReceipt):
 
     @property
     def by_label(self) -> dict[str, int]:
-        """Label → number of rows, summed over all questions; empty if every row failed."""
+        """Label → number of rows, summed over questions."""
         counts: Counter[str] = Counter()
         for receipt in self.questions.values():
             counts.update(receipt.by_label)
@@ -306,7 +306,7 @@ def groups_file(result: str | Path) -> str:
 
 
 def died_words(deaths: int) -> str:
-    """A sentence on the number of chunks whose process died."""
+    """A sentence on chunks whose process died."""
     return number_of(
         deaths,
         "chunk lost its process; another process did its rows again",

@@ -40,7 +40,7 @@ _DECISIVE: Final = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS} | 
     "allow_hosts": "--allow-host",
     "timeout_s": "--decode-timeout",
 }
-"""These options change a job's results."""
+"""Options that change a job's results."""
 _BEGINNING: Final = 400
 """Number of a cell's first characters that are read to recognize a path."""
 FILE_BYTES: Final = 64 * 1024 * 1024
@@ -130,7 +130,7 @@ def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple
     rows = max(1, min(most_rows, CHUNK_BYTES // max(1, row_bytes)))
     while processes and sum(batch.nbytes for batch in held) < CHUNK_BYTES:
         batch = next(catalogue.batches, None)
-        if batch is None:  # all rows are read: divide them evenly
+        if batch is None:  # all rows are read
             counted = sum(batch.num_rows for batch in held)
             each = ceil(counted / (rows * processes))
             rows = min(rows, max(_FEWEST_ROWS, ceil(counted / (each * processes))))
@@ -190,7 +190,7 @@ def _models(questions: Iterable[Question]) -> str:
 
 
 def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
-    """The catalogue's rows in tables of ``chunk_rows`` rows; the last table may be shorter."""
+    """The catalogue's rows in tables of ``chunk_rows`` rows, or fewer in the last table."""
     held: list[pa.RecordBatch] = []
     count = size = 0
     for batch in catalogue.batches:
@@ -215,13 +215,13 @@ def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
 
 
 def _groups(tables: Iterator[pa.Table], size: int) -> Iterator[Iterator[pa.Table]]:
-    """Groups of ``size`` tables. Read each group to its end before you request the next group."""
+    """Groups of ``size`` tables. Read each group to its end before the next group."""
     for first in tables:
         yield chain([first], islice(tables, size - 1))
 
 
 class _RowsHasher:
-    """SHA-256 of the rows as an Arrow stream; this works for nested and dictionary columns, too."""
+    """SHA-256 of the rows as an Arrow stream, even with nested and dictionary columns."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._sha256 = hashlib.sha256()

@@ -1,4 +1,4 @@
-"""A chunk in progress: decodes photos, collects results, finds photos that crash processes, writes the part file."""
+"""A chunk in progress: decodes photos, finds photos that crash processes, and writes results into the part file."""
 
 import json
 import os
@@ -176,7 +176,7 @@ class OpenChunk:
             self._note(None)
 
     def settle(self, row: int, result: Scored | PartRow, question: int, sha256: str | None, etag: str | None) -> None:
-        """Store a row's result. ``question``: index in the job's questions."""
+        """Store a row's result. ``question``: its index in the job."""
         self._columns[question].put(row, result, sha256, etag)
 
     @property
@@ -232,7 +232,7 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """How many other tries at a chunk were killed or still run, and which rows they were decoding."""
+    """The number of other tries at a chunk, killed or running, and the rows that they were decoding."""
 
     deaths: int
     rows: frozenset[int]
@@ -242,7 +242,7 @@ def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
     """Count other tries at a chunk by their files (:func:`attempt_on`)."""
     deaths, rows = 0, set[int]()
     for marker in _markers(storage, chunk):
-        with suppress(FileNotFoundError):  # the try has just ended and deleted this file
+        with suppress(FileNotFoundError):  # the try has just ended
             rows.update(int(row) for row in marker.read_text().split() if row.isdecimal())
             deaths += 1
     return Earlier(deaths, frozenset(rows))
@@ -262,7 +262,7 @@ def main(spec_json: str, timeout_s: str, memory_bytes: str) -> int:
     """Decode one photo from stdin, within a time and a memory limit.
 
     Exit status 0: stdout holds the pixels. ``REFUSED``: stdout holds a JSON object with ``fault`` and ``message``. Any
-    other status: the photo killed the process.
+    other: the photo killed the process.
     """
     spec = PreprocessSpec.model_validate_json(spec_json)
     data = sys.stdin.buffer.read()

@@ -37,7 +37,7 @@ _AHEAD_S: Final = 15.0
 
 
 Feed = Callable[[bool], int | None]
-"""Returns the next chunk's number, or None if no chunk is ready. With ``True``, waits; then None means the end."""
+"""Returns the next chunk's number; None if no chunk is ready. With ``True``, waits; then None means the end."""
 
 
 class QuestionModel:
@@ -69,7 +69,7 @@ class Labeller:
     """Labels chunks of one job. The end of its ``with`` block abandons unfinished chunks.
 
     Each photo is fetched and decoded once for all questions. Several chunks are in progress, so that batches are full.
-    ``check`` is called often. Its argument is ``True`` if a photo is missing (a network share may be unmounted). To
+    ``check`` is called often, with ``True`` if a photo is missing (a network share may be unmounted). To
     stop the work, ``check`` raises an error.
     """
 
@@ -102,7 +102,7 @@ class Labeller:
     def __exit__(self, *exc: object) -> None:
         chunks, self._open = self._open, {}
         for chunk in chunks.values():
-            chunk.give_up()  # first, since later lines may raise: an open chunk would blame a photo
+            chunk.give_up()  # first: if a later line raises, an open chunk would blame a photo
         self._committer.shutdown()
         for commit in self._commits:
             if not commit.exception():
@@ -151,7 +151,7 @@ class Labeller:
         return {url: etag for url, etag in first.items() if all(other.get(url) == etag for other in others)}
 
     def step(self) -> None:
-        """Process the next photo, or label an incomplete batch if no photo arrives in time."""
+        """Process the next photo. If it does not arrive in time, label an incomplete batch."""
         self._check(False)
         waits = any(question.batch for question in self._questions)
         if self._commits and not waits:

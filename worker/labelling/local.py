@@ -33,7 +33,7 @@ _PIECE: Final = 65_536
 def run_pool(
     job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
 ) -> None:
-    """Label every missing chunk; calls ``on_done`` with the number of each finished chunk."""
+    """Label missing chunks; calls ``on_done`` with each finished chunk's number."""
     strikes = _Strikes(job)
     greeting = json.dumps({"job": job.storage.place, "models": list(map(str, models)), "verified": verified})
     chunks, logs = map(str, job.missing_chunks()), job.storage.scratch / "logs"
@@ -41,7 +41,7 @@ def run_pool(
 
 
 class _Strikes:
-    """Counts process deaths by chunk. If another photo causes the next death, the chunk's count starts again."""
+    """Counts process deaths by chunk, from 0 again if another photo is the cause."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -49,7 +49,7 @@ class _Strikes:
         self._suspects: Counter[int] = Counter()
 
     def count(self, death: Death) -> bool:
-        """Count a death; returns True, to try again. Raises JobError after too many deaths."""
+        """Count a death. Returns True (try again), or raises JobError after too many deaths."""
         chunks = [int(line) for line in death.lines]
         suspects = {chunk: len(earlier_attempts(self._job.storage, chunk).rows) for chunk in chunks}
         if any(suspects[chunk] > self._suspects[chunk] for chunk in chunks):
@@ -74,7 +74,7 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
     replies = take_streams()
     greeting = sys.stdin.readline()  # the parent sends its next line after "ready"
     if not greeting:
-        return 0  # the parent closed stdin: there is no work
+        return 0  # there is no work
     try:
         request = json.loads(greeting)
         job = open_job(FolderStorage(Path(request["job"])))

@@ -38,7 +38,7 @@ _PIECE: Final = 65_536
 
 
 class Death(NamedTuple):
-    """A process that died before it answered ``lines``. ``status``: exit status or -signal. ``log``: its last lines."""
+    """A process that died before it answered ``lines``. ``status``: exit status or -signal. ``log``: last lines."""
 
     lines: tuple[str, ...]
     status: int
@@ -71,7 +71,7 @@ class _Fork:
                 os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Wait for the process to end; returns its exit status, or minus the number of a signal that killed it."""
+        """Wait for the process to end; returns its exit status, or -signal."""
         if self._status is None:
             self._status = 0
             with suppress(ChildProcessError):  # if SIGCHLD is ignored, the system stores no status
@@ -150,7 +150,7 @@ class _Child:
         return line
 
     def end(self, logs: Path | None) -> str:
-        """Kill the process, and write its log into a folder; returns the log's last lines."""
+        """Kill the process, and store its log; returns the log's last lines."""
         self.process.kill()
         self.process.wait()
         self.replies.close()
@@ -281,7 +281,7 @@ class ProcessPool:
         return child.end(self._logs)
 
     def _replace(self, child: _Child) -> None:
-        status = child.process.wait()  # soon over: the process has closed its stdout
+        status = child.process.wait()  # the process has closed its stdout
         log = self._dismiss(child)
         if child.lines:
             if self._on_death(Death(tuple(child.lines), status, log)):
@@ -296,7 +296,7 @@ class ProcessPool:
 
 
 def take_streams() -> TextIO:
-    """Return stdout for replies. Python can still write to stderr; output of C libraries is discarded."""
+    """Return stdout for replies. stderr still works for Python; output of C libraries is discarded."""
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     with Path(os.devnull).open("wb") as nowhere:

@@ -29,7 +29,7 @@ _MOST_SLOTS: Final = 4096
 
 
 class BusyProcesses:
-    """Which processes run a task, and whether the worker is stopping. The memory is shared with forks.
+    """Which processes run a task, and whether the worker is stopping; in memory shared with forks.
 
     There is no lock, since a process may be killed at any moment. A killed process counts as busy until its successor
     has ended a task.

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
 
 _TRAIN_WORKER: Final = "train_worker"
-"""Key in the Click context. Its value, set by :mod:`hangtag.cli`, is the module of the training worker."""
+"""Key in the Click context. :mod:`hangtag.cli` stores the training worker's module there."""
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, as hangtag jobs shows it.")]
 ReceiptJsonOption = Annotated[
@@ -106,7 +106,7 @@ def jobs_command(context: typer.Context, jobs: JobsOption = None, as_json: JsonO
 @JOBS.command("show")
 @takes(queue=QueueOptions)
 def show_command(job: JobArgument, as_json: JsonOption = False, *, queue: QueueOptions) -> None:
-    """Show everything about a job, who works on it, and its receipt if it is finished.
+    """Show a job's state, models and workers, and its receipt if it is finished.
 
     Examples:
       hangtag jobs show spring-2026
@@ -122,7 +122,7 @@ def show_command(job: JobArgument, as_json: JsonOption = False, *, queue: QueueO
 @JOBS.command("watch")
 @takes(queue=QueueOptions)
 def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue: QueueOptions) -> None:
-    """Follow a job to its end, and print its receipt. Ctrl-C stops the watching, not the job.
+    """Follow a job to its end, and print its receipt. Ctrl-C does not stop the job.
 
     Exit status 1 if no photo could be labelled, or the job is cancelled.
 
@@ -138,7 +138,7 @@ def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue
 @JOBS.command("resume")
 @takes(queue=QueueOptions)
 def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
-    """Continue a job that was cancelled or has failed, or queue missing chunks of a running job at once.
+    """Continue a cancelled or failed job, or queue missing chunks of a running job at once.
 
     Examples:
       hangtag jobs resume spring-2026
@@ -240,7 +240,7 @@ def worker_command(
 def _train(
     context: typer.Context, settings: "QueueSettings", configs: Sequence[Path], labelling: Mapping[str, object]
 ) -> int:
-    """Run retraining cycles until stopped. ``labelling``: passed options that only labelling workers accept."""
+    """Run retraining cycles until stopped. ``labelling``: options that only labelling workers accept."""
     if wrong := [option for option, value in labelling.items() if value is not None]:
         msg = f"{wrong[0]} is not for --queue train, which runs one cycle at a time"
         raise typer.BadParameter(msg)

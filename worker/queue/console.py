@@ -179,7 +179,7 @@ def job_record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
 
 
 def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
-    """Print one job's state, models and workers, and its receipt if it is finished."""
+    """Print a job's state, models and workers, and its receipt if it is finished."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
         progress, status = ProgressReader(job).read(), look_around(name, control.state)

@@ -67,7 +67,7 @@ class QueueStatus:
 
 
 def look_around(name: str, state: RedisState, first: Callable[[], object] = lambda: None) -> QueueStatus:
-    """Call ``first``, then find the running workers. The result has Redis's error, if there is one."""
+    """Call ``first``, then find the running workers, or Redis's error."""
     try:
         first()
         return QueueStatus(None, tuple(state.workers()), state.trouble(name))

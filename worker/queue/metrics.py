@@ -50,7 +50,7 @@ CHUNK_SECONDS: Final = Histogram(
 _PHOTO_WORK: Final = ("downloaded", "unchanged", "decoded", "repeated", "carried")
 _REDIS_S: Final = 2.0
 _LOOK_S: Final = 1.0
-"""Seconds for reading jobs in one scrape; the next scrape continues with the remaining jobs."""
+"""Seconds for reading jobs in one scrape; the next scrape continues."""
 _REST_S: Final = 30.0
 
 JobFigures = tuple[Job, int]
@@ -112,7 +112,7 @@ class StateCollector(Collector):
 
     def __init__(self, settings: QueueSettings, slots: int) -> None:
         self._slots = slots
-        self._version = version("hangtag")  # read once: an upgrade on the disk does not change this process
+        self._version = version("hangtag")  # read once: an upgrade on disk does not change this process
         self._jobs = Jobs(open_storage(settings.jobs))
         client = connect(settings, _REDIS_S)
         client.set_retry(Retry(NoBackoff(), 0))  # a scrape must take at most a few seconds
@@ -130,7 +130,7 @@ class StateCollector(Collector):
         yield _gauge("hangtag_redis_up", "Whether Redis answers this worker.", [], [((), bool(lengths))])
         waiting = [((queue,), length) for queue, length in lengths.items()]
         yield _gauge("hangtag_queue_messages", "Messages that wait in a queue.", ["queue"], waiting)
-        with suppress(OSError), self._lock:  # if the folder of jobs is unreachable, the jobs' metrics are left out
+        with suppress(OSError), self._lock:  # leave out jobs if their folder is unreachable
             yield from _of_jobs(self._poller.poll(self._jobs.names(), _LOOK_S))
 
     def _figures(self, name: str) -> JobFigures | None:

@@ -132,7 +132,7 @@ class PrivateRedis:
             self._process = None
 
     def _becomes_ready(self) -> bool:
-        """Wait until the log shows that the server is ready. To ask the server, a password might be needed."""
+        """Wait until the log shows that the server is ready. A client might need a password."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.is_file() else ""

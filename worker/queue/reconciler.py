@@ -22,7 +22,7 @@ WINDOW_PER_SLOT: Final = 2
 
 BLOCK: Final = 64
 AT_ONCE: Final = 16
-"""Number of parallel requests to the storage. Sequential requests, at 15 ms each, would allow 66 chunks a second."""
+"""Parallel requests to the storage. Sequential requests, at 15 ms each, would allow 66 chunks a second."""
 
 TICK_S: Final = 2.0
 """Maximum seconds in each tick for reading jobs, and for queueing chunks. The next tick continues."""
@@ -130,7 +130,7 @@ class Reconciler:
     def _candidates(
         self, name: str, job: Job, missing: list[int], waiting: set[int], most: int, until: float
     ) -> Iterator[int]:
-        """Yield chunks without part file, lease or waiting message, in order, until the time is up."""
+        """Yield chunks without part file, lease or waiting message, until the time is up."""
         if most < 1 or job.cancelled:
             return
         retry = job.retry()

@@ -37,7 +37,7 @@ QUEUES: Final = {
 """Priority → queue. Workers empty queues in alphabetical order."""
 
 FINISH: Final = -1
-"""This number, instead of a chunk's, means the merging of the job."""
+"""Stands in place of a chunk's number for the job's merging."""
 
 LEASE_S: Final = 10
 SENT_S: Final = 5
@@ -88,7 +88,7 @@ def redis_expected(name: str, error: object) -> str:
     """The error message for an unreachable Redis. ``name``: its URL without the password."""
     text = str(error).rstrip(".")
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        what = "Is the certificate for this host name, and does ssl_ca_certs in the URL name the file of its CA?"
+        what = "Is the certificate for this host name, and does ssl_ca_certs in the URL name its CA's file?"
     else:
         what = "Is Redis running, and are its URL and password right?"
     return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."
@@ -138,7 +138,7 @@ class RedisState:
         return any(self._redis.llen(queue) for queue in QUEUES.values() if queue < QUEUES[priority])
 
     def win_tick(self) -> bool:
-        """Whether this caller may reconcile now: once a second, for one of all callers."""
+        """Whether this caller may reconcile now. Of all callers, one per second may."""
         return self._win("hangtag:tick", TICK_S)
 
     def mark_sent(self, job: str, chunk: int) -> bool:
@@ -172,7 +172,7 @@ class RedisState:
         return True
 
     def renew_leases(self, job: str, chunks: Sequence[int], owner: Owner) -> None:
-        """Renew leases in one request; sets leases again that Redis has lost."""
+        """Renew leases in one request, also leases that Redis has lost."""
         with self._redis.pipeline(transaction=False) as together:
             for chunk in chunks:
                 together.set(_key("lease", job, chunk), owner.to_json(), ex=LEASE_S)

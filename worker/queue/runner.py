@@ -40,7 +40,7 @@ MOST_MERGES: Final = 5
 _LASTING: Final = frozenset(
     {None, errno.EACCES, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM}
 )
-"""``errno`` of errors that a retry does not fix. None: Arrow's errors for damaged files have no ``errno``."""
+"""``errno`` of errors that a retry does not fix. None: Arrow's errors for damaged files."""
 _LONGEST_REASON: Final = 2000
 BEGIN_S: Final = 10.0
 """A task begins chunks for this many seconds. Then, other jobs get the process."""
@@ -56,7 +56,7 @@ def extra_chunks(
     """The chunks of a queued task: the message's chunk, then free chunks of the job.
 
     After an error, the task ends, and so do all of its chunks. So a chunk that killed a process gets a separate task,
-    and so does each chunk of a failing job. The search for free chunks begins at a random chunk, so that processes do
+    and so does each chunk of a failing job. Free chunks are tried from a random chunk on, so that processes do
     not compete for the same chunks.
     """
     until, alone = time.monotonic() + BEGIN_S, earlier_attempts(job.storage, first).deaths > 0
@@ -264,14 +264,14 @@ def _check_usable(job: Job) -> None:
 
 
 def _is_mounted(folder: Path) -> bool:
-    """Whether a folder has entries. If a share is not mounted, its folder is empty."""
+    """Whether a folder has entries. The folder of an unmounted share is empty."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         return next(entries, None) is not None
     return False
 
 
 class LoadedModels:
-    """A cache of verified models. It has ``kept`` models, or all models of the last job if it has more."""
+    """A cache of verified models: ``kept`` models, or the last job's models if they are more."""
 
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
@@ -311,7 +311,7 @@ class JobResources:
 
     @contextmanager
     def of(self, job: Job) -> Iterator[tuple[Photos, list[EarlierResults]]]:
-        """Open a job's photos and each question's reusable results; closes those of the job before."""
+        """Open a job's photos and each question's reusable results; closes the previous job's."""
         if self._open is None or job.spec.id != self._job:
             self.close()
             self._job = job.spec.id

@@ -12,7 +12,7 @@ from redis.connection import parse_url
 from models.errors import InputError
 
 TIME_LIMIT_S: Final = 7200
-"""Seconds after which Celery ends a task. ``hangtag submit`` makes chunks that are small enough to finish in time."""
+"""Seconds after which Celery ends a task. ``hangtag submit`` makes chunks small enough for this limit."""
 
 _TLS_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS_CHOICES: Final = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}

@@ -74,7 +74,7 @@ def make_app(settings: QueueSettings) -> HangtagCelery:
 
 
 def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
-    """Prepare this process, for a worker of any queue: heartbeat file, warnings and logs."""
+    """Set up the heartbeat file, warnings and logs of a worker of any queue."""
     try:
         if settings.heartbeat:
             settings.heartbeat.open("a").close()
@@ -108,7 +108,7 @@ def run_worker(app: HangtagCelery, slots: int) -> int:
 
 
 def _prepare_process(**_: object) -> None:
-    """Close the parent's connections in a labelling process, hide all output except logs, and allow no core files."""
+    """Close the parent's connections in a labelling process; allow no output except logs, and no core files."""
     _let_go_of_connections()
     _silence(1)
     _silence(2)
@@ -130,7 +130,7 @@ def _let_go_of_connections() -> None:
     """
     with Path(os.devnull).open("rb") as nowhere:
         for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-            with suppress(OSError):  # the descriptor of the listing itself is closed by now
+            with suppress(OSError):  # the listing's own descriptor is closed
                 if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and _is_network(descriptor):
                     os.dup2(nowhere.fileno(), descriptor)
 

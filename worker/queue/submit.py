@@ -28,7 +28,7 @@ CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
 _TRIES: Final = 2
 _START_S: Final = 1.0
-"""Cost of a photo whose decoding hangs: number of tries, and seconds to start each process."""
+"""If a photo's decoding hangs: number of tries, and seconds to start each process."""
 _LONGEST_STEM: Final = 32
 """Maximum characters of the source's name in a default job name, so that a table of jobs fits 80 columns."""
 NOT_CHECKED: Final = "The photos were not checked"
@@ -38,7 +38,7 @@ _HELD_BYTES: Final = 256 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Submitted:
-    """A submitted job. ``new``: whether this call wrote the job. ``words``: sentences for people."""
+    """A submitted job. ``new``: whether this call wrote it. ``words``: sentences for people."""
 
     name: str
     job: Job
