@@ -1,4 +1,4 @@
-"""Catalogues for new jobs: uploads, places on the server, and previews of the first rows."""
+"""Catalogues for new jobs: uploads, paths on the server, and previews of the first rows."""
 
 import asyncio
 import re
@@ -75,7 +75,7 @@ class SlowCalls:
         self._left = BoundedSemaphore(_AT_ONCE)
 
     async def call(self, function: Callable[_Given, _Result], /, *args: _Given.args, **named: _Given.kwargs) -> _Result:
-        """The function's result. Raises the function's errors, or Problem 429 while too many other calls run."""
+        """The function's result. Raises its errors, or Problem 429 while too many other calls run."""
         if not self._left.acquire(blocking=False):
             raise Problem(429, "Several catalogues are being read; try again in some seconds.", {"retry-after": "5"})
         future: Future[_Result] = Future()
@@ -125,7 +125,7 @@ class Preview:
     """The first rows of a new job.
 
     Attributes:
-        image_column: the column with the photos. Empty if a person must choose the column.
+        image_column: the column with the photos. Empty if a person must choose it.
         image_root: where relative paths start.
         rows: cells as text. Long cells are shortened.
         photos: the photos of these rows, as small ``data:`` URIs after :func:`drawn`. A missing photo has a reason
@@ -215,7 +215,7 @@ def _photos(root: str, cells: list[str | None], allow_hosts: Sequence[str]) -> t
 
 
 async def drawn(shown: Preview, draw: Callable[[bytes, int], Awaitable[bytes]]) -> Preview:
-    """The preview, with thumbnails as its photos. ``draw`` makes the thumbnails."""
+    """The preview, with thumbnails as its photos, made by ``draw``."""
     return replace(shown, photos=tuple(await asyncio.gather(*(_small(photo, draw) for photo in shown.photos))))
 
 

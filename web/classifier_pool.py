@@ -142,9 +142,7 @@ class ClassifierPool:
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]
 
     async def heat_map(self, photo: bytes) -> HeatMap:
-        """The heat map of a photo's likeliest class.
-
-        Computed in small batches, so that other requests can run between the batches.
+        """The heat map of a photo's likeliest class. Between small batches, other requests can run.
 
         Raises:
             Problem: 422 for an unreadable photo, 429 while another map is made or the queue is full, 503 if no model
@@ -259,7 +257,7 @@ class ClassifierPool:
                 self._metrics.photos.labels(answer["status"], answer.get("error", "")).inc()
 
     def _blame(self, batch: Sequence[_WaitingPhoto], status: int, model: str) -> None:
-        """Requeue the photos of a dead process. A photo fails if a second process died with only this photo."""
+        """Requeue the photos of a dead process. A photo fails if a second process died with only it."""
         self._metrics.deaths.inc()
         log_event("process_died", logging.WARNING, status=status, photos=len(batch))
         for one in batch:

@@ -57,7 +57,7 @@ class ServedModel:
         name: the name shown to people: ``shop@3``, or a path.
         path: the bundle, or a single ``.onnx`` file.
         reference: ``name/version/variant@digest``.
-        digest: SHA-256 of the bundle's manifest, or of the single file.
+        digest: SHA-256 of the bundle's manifest, or of the file.
         size: side of the square for photos, in pixels.
         precision: the promised precision, or None.
         rule: a sentence on which photos need no review.
@@ -84,7 +84,7 @@ class Likely(BaseModel):
 
 
 class ClassifiedPhoto(BaseModel, frozen=True):
-    """The answer for one photo. The fields are named like a result's columns; see docs/formats.md."""
+    """The answer for one photo. The fields are named like a result's columns (docs/formats.md)."""
 
     photo: str = Field(default="", description="The file's name, or the URL.")
     sha256: str | None = Field(default=None, description="SHA-256 of the photo's bytes; null for unreadable bytes.")
@@ -129,7 +129,7 @@ class ProcessDied(Exception):
 
 
 class ClassifierProcess:
-    """The server's handle of a process that labels photos with one model, or makes pictures of photos.
+    """The server's handle of a process that labels photos with one model, or makes pictures.
 
     Args:
         reference: the model to load. None: only make pictures.
@@ -197,7 +197,7 @@ class ClassifierProcess:
         return cast("dict[str, Any]", json.loads(line))
 
     async def end(self) -> None:
-        """Kill the process if it still runs, and wait for its end."""
+        """Kill the process, and wait for its end."""
         if self._process.returncode is None:
             self._process.kill()
         self._stdin.close()
@@ -234,12 +234,7 @@ def _ends_after(seconds: float) -> Iterator[None]:
 
 
 class _Labeller:
-    """Answers batches with one model.
-
-    Args:
-        classifier: the verified model.
-        timeout_s: seconds for decoding one photo. After this time, SIGALRM ends the process.
-    """
+    """Answers batches with one model. ``timeout_s``: after this decoding time, SIGALRM ends the process."""
 
     def __init__(self, classifier: Classifier, timeout_s: float) -> None:
         self._classifier = classifier

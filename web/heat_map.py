@@ -27,7 +27,7 @@ class HeatMap:
 
     Attributes:
         confidence: the probability of the label for the uncovered photo.
-        drops: for each patch, row by row from the top left, how much the probability drops if the patch is covered.
+        drops: for each patch, row by row from the top left, how much the probability drops if it is covered.
             Negative if it rises.
     """
 

@@ -65,7 +65,7 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
     """Render a whole page as an answer.
 
     Args:
-        request: the request, which has the proxy's path prefix and the name of the browser's user.
+        request: has the proxy's path prefix and the name of the browser's user.
         template: a file of ``pages/templates/``.
         status: HTTP status.
         values: values for the template. The template also gets ``root`` (the prefix of each path), ``reviewer`` (the

@@ -172,7 +172,7 @@ class JobRunner:
         Args:
             new: the catalogue and its options.
             model: a path or a name in the registry. For several models, each with its name: ``category=shop@champion``.
-            upload: an uploaded catalogue, used instead of ``new.source``. It is no longer needed after this call.
+            upload: an uploaded catalogue, used instead of ``new.source``, and not needed after this call.
 
         Returns:
             The job, and the remarks of ``hangtag submit`` on its catalogue.
@@ -204,7 +204,7 @@ class JobRunner:
         self.local.stop(whole.id)
 
     def resume_job(self, job: WebJob) -> None:
-        """Continue a job that was cancelled, or whose process has ended. Raises JobError."""
+        """Continue a job if it was cancelled or its process has ended. Raises JobError."""
         whole = job.whole
         if job_receipt(whole.job):
             msg = f"{whole.title} is finished and cannot be resumed."

@@ -32,16 +32,16 @@ from web.settings import WebSettings
 SESSION_COOKIE: Final = "hangtag_session"
 SESSION_S: Final = 12 * 3600
 LOGGED_IN: Final = "logged_in"
-"""This key is in the session of a browser that has sent the token."""
+"""Session key of browsers that have sent the token."""
 MAX_BODY: Final = 256 * 1024 * 1024
 MAX_LOGIN_BODY: Final = 16 * 1024
-"""The largest body of clients that have not sent the token yet."""
+"""The largest body of a request without the token."""
 _BODY_S: Final = 1800.0
 _LOGIN_BODY_S: Final = 10.0
-"""Seconds for the body of a request from a client that has not sent the token yet."""
+"""Seconds for the body of a request without the token."""
 _REQUEST_S: Final = 10.0
 _STALL_S: Final = 60.0
-"""Seconds within which the headers of a request must arrive, and within which a client must read more of its answer."""
+"""Seconds until a request's headers must arrive, or the client must read more of its answer."""
 _CONNECTIONS: Final = 1000
 _LOG_S: Final = 60.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -71,7 +71,7 @@ class Connection(H11Protocol):
     """A connection whose client must send and read in time.
 
     At most :data:`_CONNECTIONS` connections are open, or half of the files that this process may open. A further
-    connection closes the oldest connection that waits for its client. If there is none, the further one is closed.
+    connection closes the oldest connection that waits for its client, or if there is none, itself.
     """
 
     _patience: asyncio.TimerHandle | None = None

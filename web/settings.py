@@ -90,7 +90,7 @@ class WebSettings(ReviewSettings):
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="A folder that new jobs may read. Repeat the option for several folders. Default: all folders that "
+            help="A folder that new jobs may read. Repeatable. Default: all folders that "
             "this user may read, or none with --token-file.",
             show_default=False,
         ),

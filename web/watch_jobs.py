@@ -36,7 +36,7 @@ class JobCounts:
     """Counts of the finished rows.
 
     Attributes:
-        rows: counted rows. Some finished rows may not be counted yet.
+        rows: counted rows. Some finished rows may be missing.
         machines: host → number of rows.
     """
 

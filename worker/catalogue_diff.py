@@ -34,7 +34,7 @@ SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
-"""Schema metadata key of the table. The value: a :class:`Sample`'s other fields, as JSON."""
+"""Schema metadata key of a sample's other fields, as JSON."""
 
 
 @dataclass(frozen=True)

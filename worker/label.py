@@ -232,7 +232,7 @@ def run_job(
     *,
     verified: bool = False,
 ) -> JobReceipt:
-    """Label a job's missing chunks, and write its result. Call this only inside ``with only_run(folder)``.
+    """Label a job's missing chunks, and write its result. Call it inside ``with only_run(folder)``.
 
     ``models``: path of each question's model. ``verified``: whether the models' golden samples were checked.
     """

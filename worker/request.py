@@ -14,7 +14,7 @@ from models.options import RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY
 
 MAX_TIMEOUT_S: Final = 1000.0
-"""Longest decode timeout in seconds: short enough for a queued chunk to meet its time limit."""
+"""Longest decode timeout in seconds: a queued chunk must meet its time limit."""
 _QUESTION_NAME: Final = re.compile("[A-Za-z0-9_-]{1,40}")
 
 SourceArgument = Annotated[

@@ -88,7 +88,7 @@ class Questions:
 
     @cached_property
     def confidence(self) -> npt.NDArray[np.float32]:
-        """The model's confidence. Null and NaN count as the lowest confidence."""
+        """The model's confidence. Null and NaN count as the lowest."""
         confidence = self.table.column("confidence").fill_null(-1.0).to_numpy()
         return np.asarray(np.nan_to_num(confidence, nan=-1.0), np.float32)
 
@@ -125,7 +125,7 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
 
     Args:
         job: a finished or a running job.
-        rows: numbers of the rows to review (from 0). Failed rows are left out. Default: all rows with the status
+        rows: indices of rows to review; failed rows are left out. Default: all rows with the status
         review.
     """
     bundle = bundle_of(job)
@@ -201,7 +201,7 @@ def _distinct(table: pa.Table) -> pa.Table:
 
 
 def bundle_of(job: Job) -> Bundle | None:
-    """The bundle of a job's model, at the original path or in the folder of jobs. None if neither exists."""
+    """The bundle of a job's model, at the original path or in the folder of jobs, or None."""
     pin = job.model
     for folder in (Path(pin.path), job.home.scratch.parent / "_bundles" / pin.digest):
         with suppress(HangtagError, OSError):

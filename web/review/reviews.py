@@ -130,7 +130,7 @@ class Review:
         return dict(Counter(self.questions.labels.tolist()))
 
     def answer(self, reviewer: str, tab: str, choice: Choice, answers: Sequence[Answer]) -> Stored:
-        """Store answers in order, and wait until the answers are on the disk. Raises InputError."""
+        """Store answers in order, and wait until they are on the disk. Raises InputError."""
         with self._lock:
             self._read_again()
             stored: list[str] = []
@@ -222,7 +222,7 @@ class Review:
         return parse_vote({**cells, "remark": remark, "note": answer.note}, root)
 
     def _place(self, row: int) -> str:
-        """A row's photo as a path or a URL. Empty if the cell contains the photo."""
+        """A row's photo as a path or a URL; empty if the cell contains the photo."""
         cell = self._rows.image(self.job, row) or ""
         return "" if scheme_of(cell) == "data" else self._cells.url(cell) or self._cells.name(cell)
 

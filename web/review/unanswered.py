@@ -48,7 +48,7 @@ class UnansweredRows:
     """Counts the unanswered rows of one job. The job's part files are read once per receipt.
 
     Args:
-        job: a finished job. With several models, a row is answered when every unsure model's label is answered.
+        job: a finished job. With several models, a row is answered when the label of every unsure model is.
         answered: returns the photos with an answer for a model, in any job.
     """
 

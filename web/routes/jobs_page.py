@@ -205,7 +205,7 @@ def download(found: Found, file: str) -> Response:
         return _file(path, path.name)
     name = f"{found.id}-{key}"
     head = {"content-disposition": f'attachment; filename="{name}"'}
-    if key == PAGE_FILE:  # the page's links would lead to files that are not downloaded with it
+    if key == PAGE_FILE:  # links would lead to files that are not downloaded with the page
         return Response(without_file_links(_receipt_html(found)), headers=head, media_type=_media_type(name))
     storage = found.job.home if file in _OF_ALL else found.job.storage
     folder = storage.on_disk("")

@@ -107,7 +107,7 @@ class QuestionList(BaseModel):
 
 
 class SentAnswers(BaseModel):
-    """Answers in order. An answer that is sent twice (with the same id) is stored once."""
+    """Answers in order. If one is sent twice (with the same id), it is stored once."""
 
     answers: Annotated[list[Answer], Field(max_length=500)]
     reviewer: Annotated[str | None, Field(max_length=64)] = None
@@ -255,7 +255,7 @@ def questions(
     },
 )
 def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentAnswers, audit: Audit = 0) -> Stored:
-    """Store answers. The reply lists the stored answers: they are on the disk, and a crash does not lose them.
+    """Store answers. The reply lists the stored answers. They are on the disk, and survive a crash.
 
     ``kind`` may be label, not_a_product, more_than_one, note, skip or undo. Each answer has its own ``id``.
     """
@@ -263,7 +263,7 @@ def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentA
     review = state.reviews.open(id, audit, begins=True)
     try:
         return review.answer(name, sent.tab or name, choice, sent.answers)
-    except InputError as error:  # only if the file cannot be written; for wrong answers, the reply has a list
+    except InputError as error:  # the file cannot be written; wrong answers do not raise it
         raise Problem(507, str(error)) from error
 
 
@@ -289,7 +289,7 @@ def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
 
 @router.post("/v1/jobs/{id}/corrected")
 def correct(state: State, id: str) -> CorrectedResult:
-    """Write a corrected copy of a job's result next to the result. The result does not change."""
+    """Write a corrected copy of a job's result next to the result."""
     whole = state.reviews.find(id).whole
     return apply_to_job(Labels(whole.job, whole.result), state.reviews.store_of(whole.job))
 

@@ -125,7 +125,7 @@ RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFaul
 _WIDTH: Final = 5
 JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
-"""Workers skip a job that has this file. It is empty after a cancellation, else it has the reason of a failed merge."""
+"""Workers skip a job with this file. It is empty after a cancellation, else it has a failed merge's reason."""
 QUESTIONS: Final = "questions"
 _SCRATCH: Final = ".scratch-"
 _OLD_S: Final = 3600.0
@@ -146,9 +146,9 @@ class Retry(_Record):
 
 
 def begin_retry(job: "Job", number: int) -> Counter[str]:
-    """Begin a retry of a finished job's rows that may succeed now; returns error → number of rows.
+    """Begin a retry of a finished job's rows that may succeed now; returns error → row count.
 
-    A row that failed for one question is retried for all questions, since the photo may have changed.
+    Retries a row for all questions if it failed for one, since the photo may have changed.
     """
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
@@ -362,7 +362,7 @@ def photos_of(job: Job, limits: DownloadLimits | None = None, lookup: "Lookup | 
 
 @contextmanager
 def scratch_folder(storage: Storage) -> Iterator[Path]:
-    """A temporary folder for files to upload. Also deletes old folders of killed processes."""
+    """A temporary folder for files to upload. Deletes old folders of killed processes."""
     storage.scratch.mkdir(parents=True, exist_ok=True)
     for remains in storage.scratch.glob(f"{_SCRATCH}*"):
         with suppress(FileNotFoundError):  # deleted by its own process meanwhile

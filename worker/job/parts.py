@@ -63,7 +63,7 @@ REVIEW_LAST: Final = ("sha256", "model")
 PART_SCHEMA: Final = pa.schema(
     [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *TREE_FIELDS]
 )
-"""Columns of a part file: the photo's ETag, and the result's columns except the computed columns."""
+"""Columns of a part file: the result's columns that are not computed, and the photo's ETag."""
 _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
@@ -131,7 +131,7 @@ class Columns:
         return not self._left
 
     def table(self) -> pa.Table:
-        """Set each row's status. Returns all rows in order, with the columns of :data:`PART_SCHEMA`."""
+        """Set each row's status; returns all rows with the columns of :data:`PART_SCHEMA`."""
         rows = range(len(self._sha256))
         if not self._cells:
             return self._decided(rows)
@@ -186,7 +186,7 @@ def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray
 
 
 def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
-    """Replace labels above the classes by the likeliest class and its confidence, in all or ``chosen`` rows."""
+    """Replace labels above classes by the likeliest class and its confidence, in all or ``chosen`` rows."""
     if "label_level" not in part.column_names:  # the model has no tree of labels
         return part
     above = pc.fill_null(pc.greater(part.column("label_level"), 0), False)

@@ -132,7 +132,7 @@ class RepeatedPicture(_Record):
 class ClassMix(_Record):
     """The expected precision of labels, with a 90% interval, for this catalogue's mix of classes.
 
-    ``raised``: rows with a lower confidence went to review; if above 1, all rows did. ``shares``: the class whose
+    ``raised``: rows with a lower confidence went to review; above 1, all rows. ``shares``: the class whose
     frequency differs most, then its share of the catalogue and of the proof photos.
     """
 

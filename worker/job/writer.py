@@ -60,7 +60,7 @@ def create_job(
 ) -> Job:
     """Write a catalogue's rows into a job folder, and ``job.json`` last: without ``job.json``, there is no job.
 
-    A chunk has at most ``chunk_rows`` rows, and fewer if rows are large. ``processes``: divide a small catalogue evenly
+    A chunk has at most ``chunk_rows`` rows; fewer, if rows are large. ``processes``: divide a small catalogue evenly
     among this number of processes.
     """
     catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
@@ -148,7 +148,7 @@ def _commit_new(storage: Storage, key: str, data: bytes) -> None:
 def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
     """How a request differs from an existing job, such as ``--precision was 0.95, is 0.9``; empty if they agree.
 
-    Ignores ``--header``, since a new token does not change the photos.
+    Ignores ``--header``: a new token does not change the photos.
     """
     hasher = _RowsHasher(catalogue.schema)
     for table in _chunk_tables(catalogue, job.chunk_rows):

@@ -64,7 +64,7 @@ def publish_command(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="Folder of the bundle's training run. Its files that a retraining needs are copied.",
+            help="The bundle's training run. Copies files that a retraining needs.",
         ),
     ] = None,
     why: WhyOption = "published by hand",
@@ -155,7 +155,7 @@ def history_command(
 def alias_command(
     model: VersionArgument,
     alias: Annotated[
-        str, typer.Argument(metavar="ALIAS", help="Any name except champion; for champion, use hangtag models promote.")
+        str, typer.Argument(metavar="ALIAS", help="Any name except champion (use hangtag models promote).")
     ],
     remove: Annotated[bool, typer.Option("--remove", help="Remove the alias from that version.")] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,

@@ -47,7 +47,7 @@ def look_up(model: str, registry: Registry) -> VersionName:
 
 
 def publish_verified(registry: Registry, bundle: Path, name: str, run: Path | None, why: str) -> Published:
-    """Verify a bundle and publish it. ``run``: folder of its training run, whose files a retraining needs."""
+    """Verify a bundle and publish it. ``run``: its training run, whose files a retraining needs."""
     training = _training_files(run, bundle) if run else {}
     verification = verify_with_spinner(bundle)
     if not verification.sound:

@@ -1,4 +1,4 @@
-"""An audit: people check a random sample of labeled rows, to measure the precision on the shop's own catalogue.
+"""An audit: people check a random sample of a job's labeled rows, to measure the precision.
 
 The sample has the rows with the smallest hashes of row number and job id. A larger sample contains every smaller
 sample. Source: "bottom-k" samples, Cohen and Kaplan, "Summarizing data using bottom-k sketches" (PODC 2007).
@@ -78,7 +78,7 @@ def _hashed(numbers: _Numbers, seed: np.uint64) -> _Numbers:
 
 
 def write_audit(job: Job, sample: Sequence[AuditRow], figures: Audit) -> None:
-    """Write ``audit.json`` into the job's folder, and the audit's figures into the receipt's page."""
+    """Write ``audit.json`` into the job's folder, and the figures into the receipt's page."""
     numbers = tuple(row.row for row in sample)
     noted = AuditFile(job=job.spec.id, retry=job.retry().number, sample=numbers, figures=figures)
     job.storage.replace(AUDIT_FILE, noted.model_dump_json(indent=1).encode())

@@ -24,7 +24,7 @@ _Histograms = dict[str, tuple[list[int], list[int]]]
 def measure_drift(
     actual: ReferenceAnswers, reference: ReferenceAnswers, rows: ReferenceAnswers | None = None
 ) -> Drift | None:
-    """Compare a job's answers with the answers on the proof photos; None if one side has no photos.
+    """Compare a job's answers with those on the proof photos; None if either has no photos.
 
     ``actual``: answers on distinct photos. ``rows``: answers on all rows. The counts of ``rows`` are scaled to the
     number of photos, since rows of one photo are not independent.
@@ -34,7 +34,7 @@ def measure_drift(
     by_photo, by_row = _histograms(actual, reference), _histograms(_scaled(rows or actual, actual.photos), reference)
     large, any_size = (", and ".join(_changes(by_photo, by_row, test)) for test in (has_drifted, differs))
     warning = (
-        f"Drift: these photos differ much from the model's proof photos: {large}. "
+        f"Drift: these photos differ from the model's proof photos: {large}. "
         "The precision may be lower than promised: check some labels."
     )
     if large:
@@ -70,7 +70,7 @@ def _changes(
 
 
 def _histograms(actual: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:
-    """For confidences, then for labels: description of the difference → both histograms."""
+    """Description of the difference → both histograms; first for confidences, then for labels."""
     names = sorted(actual.by_label.keys() | reference.by_label.keys())
     labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (actual, reference)))
     confidences = join_rare_bins(actual.confidence_histogram, reference.confidence_histogram)
@@ -84,7 +84,7 @@ def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
 
 
 def _confidence_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    """Describe the mean confidences (of the bins' middles). If they are equal, describe the bin that differs most."""
+    """Describe the mean confidences (of the bins' middles) or, if they are equal, the bin that differs most."""
     middles = [(number + 0.5) / BINS for number in range(BINS)]
     here, there = (
         sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (actual, reference)
@@ -114,7 +114,7 @@ def drifted_jobs(
 ) -> list[str]:
     """Folders of finished jobs with a drift warning, earliest first.
 
-    ``places``: job folders, or folders that contain job folders. ``since``: ignore jobs that finished before this time
+    ``places``: job folders, or folders of job folders. ``since``: ignore jobs that finished before this time
     (ISO 8601). ``note`` is called with a sentence for each damaged receipt.
     """
     after = _moment(since) if since else datetime.min.replace(tzinfo=UTC)

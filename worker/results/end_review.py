@@ -27,7 +27,7 @@ from worker.job.receipt import REVIEW_FILE, ClassMix, RepeatedPicture, finished_
 from worker.results.products import product_names, to_review
 
 _MOST_BUCKETS: Final = 2**22
-"""Rows are first counted by hash bucket (at most 32 MB), then, in buckets with many rows, by picture."""
+"""Rows are counted by hash bucket (at most 32 MB); then, in buckets with many rows, by picture."""
 _BUCKETS_A_ROW: Final = 16
 _FEWEST, _MANY_ROWS = 5, 10
 _SHARE: Final = 100
@@ -53,7 +53,7 @@ Keys = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class PictureRows:
-    """How many rows show a picture, and the index of the first of these rows."""
+    """How many rows show a picture, and the index of the first row."""
 
     rows: int
     first: int
@@ -64,7 +64,7 @@ class EndReview:
     """Sends rows of one question to review at the end of a job.
 
     Attributes:
-        repeated: the first 16 digits of a picture's SHA-256, as a number → count and first row of the picture.
+        repeated: the first 16 digits of a picture's SHA-256, as a number → rows of the picture.
         mix: the expected precision; None if unknown.
     """
 
@@ -110,14 +110,14 @@ def find_end_reviews(job: Job) -> list[EndReview]:
 
 
 def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
-    """Indices of rows that did not fail, and their pictures: first 16 digits of the SHA-256, as a number."""
+    """Rows that did not fail: their indices, and pictures (first 16 digits of the SHA-256, as a number)."""
     column = pc.if_else(part.column("label").is_valid(), part.column("sha256"), None)
     digits = "".join(pc.utf8_slice_codeunits(column.drop_null(), 0, _HEX).to_pylist())
     return np.flatnonzero(column.is_valid().to_numpy()), np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
 
 def _repeated_pictures(job: Job) -> dict[int, PictureRows]:
-    """Pictures that many rows or many products have. One product may have a picture in many rows."""
+    """Pictures of many rows or many products. One product may have a picture in many rows."""
     buckets = min(_MOST_BUCKETS, _BUCKETS_A_ROW * job.spec.rows)
     of_rows, of_products = (np.zeros(buckets, np.uint32) for _ in range(2))
     for numbers, keys, products in _picture_rows(job):
@@ -170,7 +170,7 @@ def _product_key(name: str) -> int | None:
 
 
 def _repeat_limit(counts: npt.NDArray[np.uint32], rows: int) -> int:
-    """The lowest number of rows that makes a picture repeated. ``counts``: number of rows of each picture."""
+    """The number of rows from which a picture is repeated. ``counts``: rows of each picture."""
     others = np.sort(counts)[:-1]
     usual = int(np.quantile(others, _USUAL, method="lower")) if len(others) else 0
     above_usual = max(_ABOVE_USUAL * usual, min(_MANY_ROWS, max(_FEWEST, rows // _SHARE)))
@@ -223,7 +223,7 @@ def shown_pictures(job: Job, review: EndReview) -> tuple[RepeatedPicture, ...]:
 
 @dataclass(frozen=True)
 class EndedRows:
-    """Rows that went to review at a job's end. The reasons are not in part files.
+    """Rows that went to review at a job's end.
 
     Attributes:
         rows: row indices, ascending, ``int64 (n,)``.
@@ -234,7 +234,7 @@ class EndedRows:
     reasons: pa.Array
 
     def reasons_of(self, first: int, count: int) -> pa.Array:
-        """The reasons of ``count`` rows from index ``first`` on; null for rows that are not in ``rows``."""
+        """The reasons of ``count`` rows from index ``first`` on; null for other rows."""
         here = slice(*np.searchsorted(self.rows, [first, first + count]))
         numbers = pa.array(np.arange(first, first + count))
         return self.reasons[here].take(pc.index_in(numbers, value_set=pa.array(self.rows[here])))

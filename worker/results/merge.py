@@ -55,7 +55,7 @@ class ReviewList:
         )
 
     def add(self, part: pa.Table, rows: pa.Table) -> None:
-        """Add those of the next rows that need review."""
+        """Add rows that need review."""
         doubtful = pc.equal(part.column("status"), Status.REVIEW)
         numbers = (pc.indices_nonzero(doubtful).to_numpy() + (self._rows + 1)).tolist()
         self._rows += part.num_rows
@@ -81,7 +81,7 @@ class ReviewList:
         sync_file(file)
 
     def _kept(self, first: Sequence[_T]) -> Sequence[_T]:
-        """Leave out the column of photos' paths if the image column has the same name."""
+        """Leave out the column of paths if the image column has its name."""
         clash = self._job.spec.options.prefix + THUMBNAIL == self._job.spec.image_column
         return first[:-1] if clash else first
 
@@ -134,7 +134,7 @@ def _best_texts(top_k: pa.ListArray) -> list[str]:
 
 
 def _texts(column: pa.ChunkedArray) -> list[object]:
-    """A column's cells for CSV. Long cells are shortened. If CSV cannot express a cell, it is empty."""
+    """A column's cells for CSV: long cells are shortened, and cells that CSV cannot express are empty."""
     try:
         cells = text_cells(column)
         return [

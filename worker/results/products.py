@@ -49,7 +49,7 @@ EXISTS (SELECT 1 FROM share AS one JOIN share AS other ON other.product = one.pr
 WHERE one.product = product.id AND one.sure > 0 AND other.sure > 0 AND NOT EXISTS (SELECT 1 FROM above
 WHERE (label = one.label AND node = other.label) OR (label = other.label AND node = one.label)))
 """
-"""SQL condition: two labeled photos of the product have labels on different branches of the tree of labels."""
+"""SQL condition: two labeled photos of the product have labels on different branches of the tree."""
 _ALL: Final = """
 SELECT id, name, rows, readable, threshold, unknown, repeated, mix, label, total, own, sure
 FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, share.label
@@ -64,7 +64,7 @@ NO_PARENTS: Final[Parents] = MappingProxyType({})
 
 
 class ClassShare(NamedTuple):
-    """A product's votes for a label: sum of probabilities, number of photos with the label, and of labeled ones."""
+    """A product's votes for a label: sum of probabilities, photos with the label, and labeled photos among them."""
 
     label: str
     probability: float
@@ -217,7 +217,7 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
 def write_by_group(job: Job, store: ProductStore, file: Path, disputed: Collection[str] = ()) -> GroupCounts:
     """Write a file with a row for each product, in order of first appearance.
 
-    ``disputed``: products on whose photos reviewers disagree. They go to review.
+    ``disputed``: products that go to review since reviewers disagree on a photo.
     """
     options, column = job.spec.options, store.column
     kind = without_dictionary(job.chunk_table(0, [column]).schema.field(column).type)

@@ -137,7 +137,7 @@ def _meanings(model: ModelPin) -> dict[Status, str]:
 def small_photos(
     job: Job, cells: Iterable[str | None], drawing: ProcessPool | None = None, within_s: float = _WITHIN_S
 ) -> Mapping[str, PagePhoto]:
-    """Fetch and shrink a job's photos: cell → thumbnail. Leaves out photos that do not arrive in time."""
+    """Fetch and shrink a job's photos: cell → thumbnail. Leaves out photos that arrive too late."""
     cell_of: dict[Path, str] = {}
     with scratch_folder(job.storage) as folder:
         with suppress(OSError):  # without space for thumbnails, write the receipt without them
