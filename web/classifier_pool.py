@@ -199,7 +199,6 @@ class ClassifierPool:
         self._changed.set()
 
     async def _serve(self, process: ClassifierProcess, reference: ModelReference) -> None:
-        """Give batches to a process until the model is replaced. Starts another process if it dies."""
         batch: list[_WaitingPhoto] = []
         try:
             while batch := await self._next_batch(reference):

@@ -128,8 +128,6 @@ class JobView:
 
 
 class _JobReader:
-    """Reads one job repeatedly, but each part file once."""
-
     def __init__(self, found: WebJob, answered: Callable[[Job], AnsweredPhotos]) -> None:
         self.found = found
         self._questions = [_JobReader(one, answered) for one in found.questions]
@@ -159,7 +157,6 @@ class _JobReader:
             return JobView(self.found, progress, deepcopy(self._counts), remarks=why, questions=questions)
 
     def _count(self) -> None:
-        """Count new part files for at most a second. The next call counts the remaining files."""
         until, retry = time.monotonic() + _BUDGET_S, self.found.job.retry()
         if retry.number != self._retry.number:
             self._retry, self._counted, self._counts = retry, set(), JobCounts()

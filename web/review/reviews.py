@@ -222,7 +222,6 @@ class Review:
         return parse_vote({**cells, "remark": remark, "note": answer.note}, root)
 
     def _place(self, row: int) -> str:
-        """A row's photo as a path or a URL; empty if the cell contains the photo."""
         cell = self._rows.image(self.job, row) or ""
         return "" if scheme_of(cell) == "data" else self._cells.url(cell) or self._cells.name(cell)
 

@@ -305,7 +305,6 @@ def card_html(text: str) -> Markup:
 
 
 def _tame(token: Token) -> None:
-    """Lower the headings. Replace inline styles by classes, because pages forbid inline styles."""
     style = str(token.attrs.pop("style", ""))
     token.attrs = {"class": "n"} if _NUMBER.search(style) else {}
     if token.type.startswith("heading_"):

@@ -190,7 +190,6 @@ def _models(questions: Iterable[Question]) -> str:
 
 
 def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
-    """The catalogue's rows in tables of ``chunk_rows`` rows, or fewer in the last table."""
     held: list[pa.RecordBatch] = []
     count = size = 0
     for batch in catalogue.batches:

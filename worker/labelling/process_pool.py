@@ -80,7 +80,6 @@ class _Fork:
 
 
 def _may_fork() -> bool:
-    """Whether a fork is safe: on Linux, with no other threads."""
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         return False

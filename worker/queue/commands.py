@@ -240,7 +240,6 @@ def worker_command(
 def _train(
     context: typer.Context, settings: "QueueSettings", configs: Sequence[Path], labelling: Mapping[str, object]
 ) -> int:
-    """Run retraining cycles until stopped. ``labelling``: options that only labelling workers accept."""
     if wrong := [option for option, value in labelling.items() if value is not None]:
         msg = f"{wrong[0]} is not for --queue train, which runs one cycle at a time"
         raise typer.BadParameter(msg)

@@ -85,7 +85,6 @@ def _supply(control: Control, name: str) -> None:
 
 
 def _command(verb: str, name: str, settings: QueueSettings) -> str:
-    """A ``hangtag jobs`` command, without options that the environment sets."""
     usual = read_settings()
     hidden = "…" if "@" in settings.redis_url else settings.redis_url
     needs_redis = verb != "cancel" and settings.redis_url != usual.redis_url

@@ -100,7 +100,6 @@ class ReviewList:
         return csv_lines(records, self._job.spec.delimiter)
 
     def _place(self, image: str | None) -> str | None:
-        """The photo's URL or path; None if the cell holds the photo."""
         url, root = self._cells.url(image), self._job.spec.image_root
         if url or not image or scheme_of(image) or is_url(root):
             return url

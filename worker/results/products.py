@@ -180,7 +180,6 @@ class ProductStore:
 
 
 def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
-    """Rows of the table ``share``, one for each pair of product and label."""
     best = results.column("top_k").combine_chunks()
     rows = np.repeat(np.arange(len(best)), pc.fill_null(pc.list_value_length(best), 0).to_numpy())
     named = pc.struct_field(best.flatten(), "label").dictionary_encode()

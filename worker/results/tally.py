@@ -264,7 +264,6 @@ class Tally:
 
 
 def _count(counter: Counter[Any], column: pa.ChunkedArray) -> None:
-    """Count a column's values, without nulls, in order of first appearance."""
     counts = column.drop_null().value_counts()
     for value, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
         counter[value] += count
