@@ -15,7 +15,7 @@ from worker.job.jobs import Jobs
 from worker.label import job_folder
 
 _OF: Final = "~"
-"""In the id of a question, the separator between the job's id and the question's name. Other ids do not contain it."""
+"""In a question's id, it separates the job's id from the question's name. Other ids do not contain it."""
 
 
 @dataclass(frozen=True)

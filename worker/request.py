@@ -114,7 +114,7 @@ class JobOptions:
     allow_hosts: AllowHostOption = None
     headers: HeadersOption = field(default=None, repr=False)  # a header may have a password
     per_host: Annotated[
-        int | None, typer.Option(min=1, help="Most parallel downloads from one host, for each process. Default: 8.")
+        int | None, typer.Option(min=1, help="Limit of parallel downloads from one host, for each process. Default: 8.")
     ] = None
     registry: RegistryOption = DEFAULT_REGISTRY
 

@@ -75,9 +75,7 @@ def _body() -> dict[str, Any]:
     schema = NewJob.model_json_schema()
     priority = {"type": "string", "enum": [*Priority], "default": Priority.NORMAL}
     fields = {**schema["properties"], "priority": priority}
-    upload = {
-        "catalogue": {"type": "string", "format": "binary", "description": "An uploaded file; replaces source."}
-    }
+    upload = {"catalogue": {"type": "string", "format": "binary", "description": "An uploaded file; replaces source."}}
     described = {"type": "object", "properties": fields, "additionalProperties": False}
     return {
         "required": True,

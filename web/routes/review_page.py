@@ -33,7 +33,9 @@ _PICTURES: Final[dict[str, dict[str, str]]] = {"image/jpeg": {}, "image/svg+xml"
 """A photo, or a placeholder that shows why the photo is missing."""
 Audit = Annotated[
     int,
-    Query(ge=0, le=100_000, description="Audit: review this number of random labeled rows instead of the rows for review."),
+    Query(
+        ge=0, le=100_000, description="Audit: review this number of random labeled rows instead of the rows for review."
+    ),
 ]
 Side = Annotated[int, Query(ge=1, le=SIDES[-1], description="The longer side, in pixels.")]
 

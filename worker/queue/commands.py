@@ -190,7 +190,9 @@ def worker_command(
     ] = None,
     queue: Annotated[
         WorkerQueue,
-        typer.Option(help="label: label chunks of jobs. train: run retrainings for hangtag schedule; needs TensorFlow."),
+        typer.Option(
+            help="label: label chunks of jobs. train: run retrainings for hangtag schedule; needs TensorFlow."
+        ),
     ] = WorkerQueue.LABEL,
     workers: Annotated[
         int | None,

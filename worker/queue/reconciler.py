@@ -119,7 +119,9 @@ class Reconciler:
             return 0  # leave the workers' processes to other jobs
         if not missing:
             return 0 if FINISH in waiting else send_finish(self._redis, self._send, name, job)
-        most = 1 if failures else window - len(waiting.intersection(missing))  # waiting messages of finished chunks do not count
+        most = (
+            1 if failures else window - len(waiting.intersection(missing))
+        )  # waiting messages of finished chunks do not count
         sent = 0
         for chunk in self._candidates(name, job, missing, waiting, most, until):
             sent += _send_once(self._redis, self._send, name, chunk, job)

@@ -205,7 +205,9 @@ class GracefulWorker(Worker):
     def on_start(self) -> None:
         """See Celery's method."""
         super().on_start()
-        worker_shutting_down.connect(lambda **_: self.app.busy.stop(), weak=False)  # also for Ctrl-C, which skips the soft shutdown
+        worker_shutting_down.connect(
+            lambda **_: self.app.busy.stop(), weak=False
+        )  # also for Ctrl-C, which skips the soft shutdown
 
     def wait_for_soft_shutdown(self) -> None:
         """Wait only while tasks run. Celery's method would sleep for the whole grace time."""

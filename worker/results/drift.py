@@ -44,7 +44,7 @@ def measure_drift(
         finding = f"These photos differ from the model's proof photos, {extent}: {any_size}."
     elif any(is_blind(*pair) for pair in by_photo.values()):
         few = number_of(min(actual.photos, reference.photos), "photo is", "photos are")
-        like = "the job's are similar" if reference.photos < actual.photos else "they are similar to the proof photos"
+        like = "the job's photos are similar" if reference.photos < actual.photos else "they are like the proof photos"
         finding = f"{few} too few to tell whether {like}."
     else:
         finding = "These photos do not differ from the model's proof photos by more than chance."

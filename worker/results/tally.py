@@ -51,7 +51,7 @@ _EACH: Final = 6
 
 
 class DistinctPhotos:
-    """Counts answers of all rows, and of sampled distinct photos: those with the lowest SHA-256.
+    """Counts answers of all rows, and of sampled distinct photos: the photos with the lowest SHA-256.
 
     The order of rows does not change the sample. Source: Beyer, Haas, Reinwald, Sismanis and Gemulla, "On synopses for
     distinct-value estimation under multiset operations" (SIGMOD 2007).
