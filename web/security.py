@@ -246,7 +246,7 @@ class Gate:
     def _refusal(self, request: Request, path: str, most_bytes: int) -> Response | None:
         """A redirect to the login. None if the request is allowed. Raises a Problem for a refused request."""
         if not self._access.needs_token and _name(request.headers.get("host", "")) not in self._hosts:
-            raise Problem(421, f"Expected Host: {' or '.join(sorted(self._hosts))}; for other hosts, use --token-file.")
+            raise Problem(421, f"Expected Host: {', '.join(sorted(self._hosts))}; other hosts need --token-file.")
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > most_bytes:
             raise Problem(413, _too_large(most_bytes))
