@@ -64,7 +64,7 @@ def create_app(settings: WebSettings) -> FastAPI:
 
 
 def create_server(settings: WebSettings) -> uvicorn.Server:
-    """A server that is not started yet. Raises InputError if corrections could not be stored."""
+    """A server, not started yet. Raises InputError if answers cannot be stored."""
     app = create_app(settings)
     app.state.hangtag.reviews.store.check()
     config = uvicorn.Config(app, http=Connection, log_level="warning", server_header=False, timeout_graceful_shutdown=3)
@@ -79,19 +79,19 @@ def home(request: Request) -> Response:
 
 @_router.get("/static/pages.css")
 def style() -> Response:
-    """The style sheet of the receipt and the reports."""
+    """The style sheet of receipts and reports."""
     return Response(style_sheet(), media_type="text/css", headers=_AN_HOUR)
 
 
 @_router.get("/static/tables.js")
 def script() -> Response:
-    """The script that sorts and filters tables, as in the receipt and the reports."""
+    """The script that sorts and filters tables."""
     return Response(table_script(), media_type="text/javascript", headers=_AN_HOUR)
 
 
 @_router.get("/login")
 def login_page(request: Request, to: str = "/") -> Response:
-    """The form for the token."""
+    """The login page."""
     return page(request, "web/login.html", wrong=False, to=to)
 
 
@@ -107,7 +107,7 @@ async def log_in(
 
 
 class Health(BaseModel):
-    """The answer of a running server."""
+    """The server's state."""
 
     status: str = Field("ok", examples=["ok"])
 
@@ -122,15 +122,15 @@ class Ready(BaseModel):
 
 @_health.get("/healthz", openapi_extra={"x-curl": "curl {base}/healthz"})
 async def healthz() -> Health:
-    """Answer while the process runs."""
+    """Liveness probe: the process answers."""
     return Health(status="ok")
 
 
 @_health.get("/readyz", openapi_extra={"x-curl": "curl {base}/readyz"})
 async def readyz(state: State) -> Ready:
-    """Answer whether the folder of jobs is readable and a model is ready. The first request loads the model.
+    """Readiness probe: the folder of jobs is readable, and a model is ready. The first request loads the model.
 
-    Without --model, a server whose registry has no model, or several models, is also ready.
+    Without --model, the server is also ready if its registry has no model, or several models.
     """
     await asyncio.to_thread(state.jobs.queued.names)
     pool = state.classifier

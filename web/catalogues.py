@@ -1,4 +1,4 @@
-"""Catalogues for new jobs: uploads, places on the server, and previews of the first rows."""
+"""Catalogues for new jobs: uploads, paths on the server, and previews of the first rows."""
 
 import asyncio
 import re
@@ -40,14 +40,10 @@ ENCODINGS: Final = (*LIKELY_ENCODINGS, "utf-16-le", "utf-16-be")
 
 
 class Places:
-    """The places on the server that people may use.
+    """The paths on the server that people may use.
 
-    Without a token and without ``--data``, people may use all places that the server's user may read, because only this
-    machine can connect. Otherwise people may use the folders of ``--data``, after links are followed.
-
-    Attributes:
-        roots: the folders.
-        open: whether people may use every place.
+    Without a token and ``--data``, people may use all paths that the server's user may read, because only this
+    machine can connect (``open``). Otherwise, people may use paths that are, with links resolved, under ``roots``.
     """
 
     def __init__(self, settings: WebSettings) -> None:
@@ -56,14 +52,14 @@ class Places:
         self.open = settings.is_personal and not settings.data
 
     def checked(self, place: str, what: str) -> str:
-        """Return the place if people may use it. Raises InputError."""
+        """Return the path or URL if people may use it. Raises InputError."""
         if self.open or place.lower().startswith(_WEB):
             return place
         with suppress(OSError, ValueError):
             if not is_url(place) and any(Path(place).resolve().is_relative_to(root) for root in self.roots):
                 return str(Path(place).resolve())
         there = ", ".join(map(str, self.roots)) or "none was given"
-        msg = f"Expected {what} under a folder of --data ({there}), got {place[:200]!r}; use a place there."
+        msg = f"Expected {what} under a folder of --data ({there}), got {place[:200]!r}."
         raise InputError(msg)
 
     def checked_model(self, model: str) -> str:
@@ -73,16 +69,13 @@ class Places:
 
 
 class SlowCalls:
-    """Runs functions that wait for other hosts, a few at once.
-
-    Each call has its own thread.
-    """
+    """Runs functions that wait for other hosts, each in its own thread, and only a few at a time."""
 
     def __init__(self) -> None:
         self._left = BoundedSemaphore(_AT_ONCE)
 
     async def call(self, function: Callable[_Given, _Result], /, *args: _Given.args, **named: _Given.kwargs) -> _Result:
-        """The function's result. Raises the function's errors, or Problem 429 while too many other calls run."""
+        """The function's result. Raises its errors, or Problem 429 while too many other calls run."""
         if not self._left.acquire(blocking=False):
             raise Problem(429, "Several catalogues are being read; try again in some seconds.", {"retry-after": "5"})
         future: Future[_Result] = Future()
@@ -132,13 +125,13 @@ class Preview:
     """The first rows of a new job.
 
     Attributes:
-        image_column: the column with the photos. Empty if a person must choose the column.
+        image_column: the column with the photos. Empty if a person must choose it.
         image_root: where relative paths start.
-        rows: cells as text. Long cells are cut.
+        rows: cells as text. Long cells are shortened.
         photos: the photos of these rows, as small ``data:`` URIs after :func:`drawn`. A missing photo has a reason
             instead.
         relative: whether some photos have relative paths.
-        refused: the choice that a person must make before rows can be read. Empty if no choice is needed.
+        refused: the choice that a person must make before rows can be read, or empty.
     """
 
     columns: tuple[str, ...] = ()
@@ -168,13 +161,13 @@ def preview(
     allow_hosts: Sequence[str] = (),
     image_suffix: str | None = None,
 ) -> Preview:
-    """Read the first rows and their photos as for labelling.
+    """Read the first rows and their photos in the same way as labelling.
 
     Hosts in ``allow_hosts`` may have private addresses.
 
     Raises:
         InputError: the source cannot be used.
-        JobError: another host does not send the source.
+        JobError: the source cannot be downloaded.
     """
     try:
         catalogue = open_catalogue(
@@ -216,13 +209,13 @@ def _photos(root: str, cells: list[str | None], allow_hosts: Sequence[str]) -> t
         photos = dict(
             fetch_photos(dict(enumerate(cells)), root, allow_hosts, DownloadLimits(total_s=_WITHIN_S), _WITHIN_S)
         )
-    except HangtagError as error:  # for example credentials that this machine lacks
+    except HangtagError as error:  # for example, without credentials
         return (ImageError(str(error), ImageFault.DOWNLOAD),) * len(cells)
     return tuple(photo for _, photo in sorted(photos.items()))
 
 
 async def drawn(shown: Preview, draw: Callable[[bytes, int], Awaitable[bytes]]) -> Preview:
-    """A preview with small pictures of its photos, made by ``draw``."""
+    """The preview, with thumbnails as its photos, made by ``draw``."""
     return replace(shown, photos=tuple(await asyncio.gather(*(_small(photo, draw) for photo in shown.photos))))
 
 
@@ -233,5 +226,5 @@ async def _small(photo: bytes | str | ImageError, draw: Callable[[bytes, int], A
         return data_uri(await draw(photo, _SIDE), "jpeg")
     except ImageError as error:
         return error
-    except HangtagError as error:  # for example a process that does not start
+    except HangtagError as error:  # for example, if a process does not start
         return ImageError(str(error), ImageFault.DOWNLOAD)

@@ -45,7 +45,7 @@ class Limits:
     """The limits of a pool.
 
     Attributes:
-        photos: the most photos that may wait at once, over all requests.
+        photos: largest number of waiting photos, over all requests.
         decode_s: seconds for decoding one photo.
         wait_s: seconds after which a request fails.
         look_s: seconds between two look-ups of the model's alias.
@@ -70,14 +70,11 @@ class ClassifierPool:
 
     Args:
         model: a path, or a name in the registry. None: the champion of the registry's only model.
-        registry: the registry of models.
-        metrics: the server's metrics.
-        limits: the limits of the pool.
         processes: number of labelling processes. Default: one per core.
 
     Attributes:
-        model: the current model, or None before the first model is loaded.
-        trouble: why the newest model cannot be loaded, while the previous model answers.
+        model: the current model; None before the first is loaded.
+        trouble: why the newest model cannot be loaded. Meanwhile, the previous model answers.
         absent: whether no model is set and the registry has no model or several models.
     """
 
@@ -114,7 +111,7 @@ class ClassifierPool:
         return len(self._photos)
 
     def start(self) -> None:
-        """Begin to load the model. A second call does nothing. Only on the event loop."""
+        """Begin to load the model. A second call does nothing. Call this on the event loop."""
         if self._watching is None and not self._ended:
             self._watching = asyncio.create_task(self._watch())
 
@@ -135,9 +132,8 @@ class ClassifierPool:
         Args:
             photos: the bytes of the photos' files.
             top_k: number of classes in the answer, best first.
-            precision: the least share of right labels among the labels without review; by default the
-                model's default precision.
-            threshold: the lowest confidence at which photos need no review, in place of a precision.
+            precision: fraction of the labels without review that must be right. Default: the model's.
+            threshold: the lowest confidence at which photos need no review; replaces ``precision``.
 
         Returns:
             An answer for each photo, in order.
@@ -146,12 +142,11 @@ class ClassifierPool:
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]
 
     async def heat_map(self, photo: bytes) -> HeatMap:
-        """The heat map of a photo's likeliest class.
-
-        Computed in small batches, so that other requests can run between the batches.
+        """The heat map of a photo's likeliest class. Between small batches, other requests can run.
 
         Raises:
-            Problem: 422 for an unreadable photo, 429 while another map is made or the queue is full, 503 without model.
+            Problem: 422 for an unreadable photo, 429 while another map is made or the queue is full, 503 if no model
+                is loaded.
         """
         if self._map_in_work:
             raise Problem(429, "Another heat map is being made; try again in 1 second.", {"retry-after": "1"})
@@ -204,7 +199,6 @@ class ClassifierPool:
         self._changed.set()
 
     async def _serve(self, process: ClassifierProcess, reference: ModelReference) -> None:
-        """Give batches to a process until the model is replaced. If the process dies, start another process."""
         batch: list[_WaitingPhoto] = []
         try:
             while batch := await self._next_batch(reference):
@@ -233,7 +227,7 @@ class ClassifierPool:
         return []
 
     def _take(self, most: int) -> list[_WaitingPhoto]:
-        """Photos from the front of the queue. A photo from a dead process gets a batch of its own."""
+        """Take a batch of photos from the front of the queue. A photo whose process died gets a separate batch."""
         batch: list[_WaitingPhoto] = []
         while self._photos and len(batch) < min(BATCH, most) and not (batch and self._photos[0].deaths):
             one = self._photos.popleft()
@@ -262,7 +256,7 @@ class ClassifierPool:
                 self._metrics.photos.labels(answer["status"], answer.get("error", "")).inc()
 
     def _blame(self, batch: Sequence[_WaitingPhoto], status: int, model: str) -> None:
-        """Requeue the photos of a dead process. A photo fails if a second process died with only this photo."""
+        """Requeue the photos of a dead process. A photo fails if a second process died with only it."""
         self._metrics.deaths.inc()
         log_event("process_died", logging.WARNING, status=status, photos=len(batch))
         for one in batch:
@@ -278,7 +272,6 @@ class ClassifierPool:
             batch[0].answer.set_result(failed)
 
     async def _restarted(self, dead: ClassifierProcess, reference: ModelReference) -> ClassifierProcess:
-        """Start another process with the same model, unless the model was replaced. Retries until a process starts."""
         while self._current is reference:
             try:
                 return await ClassifierProcess.start(reference, self._limits.decode_s)

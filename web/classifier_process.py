@@ -1,7 +1,7 @@
-"""A process that labels or draws photos for the page.
+"""A process for the page that labels photos, or makes small pictures of photos.
 
 If a photo crashes the process, only this photo fails. The process runs ``python -P -m web.classifier_process MODEL
-TIMEOUT_S``. A process with an empty MODEL only draws photos. First the process writes a JSON line: its model
+TIMEOUT_S``. With an empty MODEL, it only makes pictures. First the process writes a JSON line: its model
 (``{"model": {…}}``), or why the model cannot be used (``{"refused": message}``). Then the process reads batches. A
 batch is a JSON line ``{"asks": [{"size": bytes, …}]}`` and the bytes of its photos. The answer is the JSON line
 ``{"answers": [{…}]}``, in the same order. The process ends when stdin closes.
@@ -43,7 +43,7 @@ from worker.labelling.process_pool import take_streams
 
 _START_S: Final = 120.0
 _LATE_S: Final = 30.0
-"""A silent process is killed this many seconds after the time limit of its photos."""
+"""A process without an answer is killed this many seconds after the time limit of its photos."""
 _LONGEST_LINE: Final = 64 * 1024 * 1024
 _RULES_KEPT: Final = 32
 _QUALITY: Final = 85
@@ -54,14 +54,14 @@ class ServedModel:
     """The model of a process.
 
     Attributes:
-        name: the name for people: ``shop@3``, or a path.
+        name: the name shown to people: ``shop@3``, or a path.
         path: the bundle, or a single ``.onnx`` file.
         reference: ``name/version/variant@digest``.
-        digest: SHA-256 of the bundle's manifest, or of the single file.
+        digest: SHA-256 of the bundle's manifest, or of the file.
         size: side of the square for photos, in pixels.
         precision: the promised precision, or None.
-        rule: a sentence that explains which photos need no review.
-        unknown_limit: a photo with a higher out-of-distribution score goes to review. None means no limit.
+        rule: a sentence on which photos need no review.
+        unknown_limit: photos with a higher out-of-distribution score go to review. None: no limit.
     """
 
     name: str
@@ -84,7 +84,7 @@ class Likely(BaseModel):
 
 
 class ClassifiedPhoto(BaseModel, frozen=True):
-    """The answer for one photo. The fields are named like a result's columns; see docs/formats.md."""
+    """The answer for one photo. The fields are named like a result's columns (docs/formats.md)."""
 
     photo: str = Field(default="", description="The file's name, or the URL.")
     sha256: str | None = Field(default=None, description="SHA-256 of the photo's bytes; null for unreadable bytes.")
@@ -129,11 +129,10 @@ class ProcessDied(Exception):
 
 
 class ClassifierProcess:
-    """The server's handle of a process that labels photos with one model, or draws photos.
+    """The server's handle of a process that labels photos with one model, or makes pictures.
 
     Args:
-        process: the started process.
-        reference: the model to load. None to draw only.
+        reference: the model to load. None: only make pictures.
         decode_s: seconds for decoding one photo.
 
     Attributes:
@@ -198,7 +197,7 @@ class ClassifierProcess:
         return cast("dict[str, Any]", json.loads(line))
 
     async def end(self) -> None:
-        """Kill the process if it still runs, and wait for its end."""
+        """Kill the process, and wait for its end."""
         if self._process.returncode is None:
             self._process.kill()
         self._stdin.close()
@@ -235,12 +234,7 @@ def _ends_after(seconds: float) -> Iterator[None]:
 
 
 class _Labeller:
-    """Answers batches with one model.
-
-    Args:
-        classifier: the verified model.
-        timeout_s: seconds for decoding one photo. After this time, SIGALRM ends the process.
-    """
+    """Answers batches with one model. ``timeout_s``: after this decoding time, SIGALRM ends the process."""
 
     def __init__(self, classifier: Classifier, timeout_s: float) -> None:
         self._classifier = classifier

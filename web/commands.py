@@ -18,7 +18,7 @@ def register(app: typer.Typer) -> None:
 def web_command(*, settings: WebSettings) -> None:
     """Serve the web page: try a model, watch jobs, review rows.
 
-    On this machine no login is needed. Any other address needs a token.
+    Browsers on this machine need no login. To let other machines connect, set --host and --token-file.
 
     Examples:
 
@@ -41,7 +41,7 @@ def review_command(
         typer.Option(
             min=1,
             metavar="N",
-            help="Review N random labeled rows instead, to measure the promised precision.",
+            help="Review N random labeled rows, to measure the precision.",
             show_default=False,
         ),
     ] = None,

@@ -1,6 +1,6 @@
 """Heat maps: the patches of a photo that decide its label.
 
-Each patch in turn is covered with the photo's mean colour, and the fall of the label's probability is measured
+Each patch in turn is covered with the photo's mean colour, and the drop of the label's probability is measured
 (occlusion: Zeiler and Fergus, 2014, https://arxiv.org/abs/1311.2901).
 """
 
@@ -26,10 +26,9 @@ class HeatMap:
     """The effect of covering each patch of a photo.
 
     Attributes:
-        label: the likeliest class.
-        confidence: the label's probability for the uncovered photo.
-        drops: the fall of the probability when each patch is covered, row by row from the top left. Negative for a
-        rise.
+        confidence: the probability of the label for the uncovered photo.
+        drops: for each patch, row by row from the top left, how much the probability drops if it is covered.
+            Negative if it rises.
     """
 
     label: str

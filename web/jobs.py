@@ -15,7 +15,7 @@ from worker.job.jobs import Jobs
 from worker.label import job_folder
 
 _OF: Final = "~"
-"""Separates the id of a job with several models from the name of one model. Other ids do not contain this character."""
+"""In a question's id, it separates the job's id from the question's name. Other ids do not contain it."""
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class WebJob:
     """A job on the page. A job with several models has one question per model.
 
     Attributes:
-        id: used in addresses. The name of a queued job; the name of a result and some digits; or for a question, the
+        id: used in addresses. For a queued job, its name; for a result, its name and some digits; for a question, the
             job's id, ``~`` and the question's name.
-        title: the name for people.
+        title: the name shown to people.
         result: result of ``hangtag label``. None for a queued job, whose result is in its folder.
         of: for a question, the job with all questions.
     """
@@ -60,7 +60,7 @@ class JobIndex:
     """Finds jobs by id. Reads the folders at each call, so that new jobs are found.
 
     Args:
-        jobs: the folder of queued jobs, or an ``s3://`` URL. Also contains the jobs that the page starts without Redis.
+        jobs: the folder of queued jobs, or an ``s3://`` URL. Jobs that the page starts without Redis are also there.
         results: results of ``hangtag label``.
     """
 

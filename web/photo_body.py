@@ -39,7 +39,7 @@ class SentPhoto:
     """A photo of a request.
 
     Attributes:
-        name: name of the file, or the URL.
+        name: file name or URL.
         data: the bytes, or the error. None before the download.
     """
 
@@ -48,7 +48,7 @@ class SentPhoto:
 
 
 class _Held:
-    """Counts the bytes of one request. ``hold`` counts the bytes of all requests. Raises a Problem above the limit."""
+    """Counts the bytes of one request. ``hold`` counts them for all requests; raises a Problem above the limit."""
 
     def __init__(self, hold: Callable[[int], None]) -> None:
         self._hold = hold

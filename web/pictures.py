@@ -38,7 +38,7 @@ _PATIENCE_S: Final = 20.0
 _MOST_JOBS: Final = 4
 _CHUNKS: Final = 32
 _PROCESSES: Final = 4
-"""The smallest number of drawing processes, even on fewer cores, because slow photos may block some processes."""
+"""Minimum number of processes that make pictures, even on fewer cores, because slow photos may block some of them."""
 _SVG: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300" role="img">'
     '<rect width="400" height="300" fill="#8883"/><g font-family="system-ui, sans-serif" text-anchor="middle" '
@@ -92,8 +92,7 @@ class Pictures:
     """Makes pictures of rows' photos, and caches the latest pictures.
 
     Args:
-        rows: reads the catalogues' rows.
-        most_bytes: size of all cached pictures. The cached photos have the same limit.
+        most_bytes: size limit of all cached pictures, and of all cached photos.
         decode_s: seconds for decoding one photo.
     """
 
@@ -177,7 +176,7 @@ class Pictures:
 
 
 def placeholder(fault: ImageFault, message: str, side: int) -> Picture:
-    """A drawing with the reason for a missing photo. A small drawing has a single word."""
+    """A placeholder that shows why the photo is missing. A small placeholder has a single word."""
     words = fault.value.replace("_", " ")
     if side < _ROOM_FOR_WORDS:
         return _drawing(_SVG.format(title=escape(words), y=170, size=60, lines=""), fault)
@@ -196,7 +195,7 @@ def _drawing(svg: str, fault: ImageFault) -> Picture:
 def fetch_photos(
     cells: Mapping[int, str | None], root: str, allow_hosts: Sequence[str], limits: DownloadLimits, within_s: float
 ) -> Iterator[tuple[int, bytes | ImageError]]:
-    """The photos of catalogue cells, read as for labelling. Raises HangtagError.
+    """Read the photos of catalogue cells in the same way as labelling. Raises HangtagError.
 
     Args:
         cells: position → a path, a URL or a data URI.
@@ -242,7 +241,7 @@ class _Kept:
 
 
 _Waiting = dict[int, tuple[str, Future[bytes]]]
-"""Number of a photo that is being read → its cell, and its future."""
+"""Id of a photo that is being read → its cell and its future."""
 
 
 class _Reader:

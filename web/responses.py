@@ -31,7 +31,7 @@ _STATUSES: Final[dict[type[HangtagError] | tuple[type[HangtagError], ...], HTTPS
     InputError: HTTPStatus.BAD_REQUEST,
     HangtagError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-"""Kinds of errors → HTTP status. The first matching kind counts."""
+"""Kinds of errors → HTTP status. The first matching kind is used."""
 _NO_NAME: Final = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 API: Final = "/v1/"
 BEARER: Final = Depends(HTTPBearer(auto_error=False, description="The token in --token-file; not needed on loopback."))
@@ -65,7 +65,7 @@ def page(request: Request, template: str, status: int = 200, **values: object) -
     """Render a whole page as an answer.
 
     Args:
-        request: the request, which has the proxy's path prefix and the name of the browser's user.
+        request: has the proxy's path prefix and the name of the browser's user.
         template: a file of ``pages/templates/``.
         status: HTTP status.
         values: values for the template. The template also gets ``root`` (the prefix of each path), ``reviewer`` (the

@@ -151,7 +151,7 @@ class LocalQueue:
 
 
 class JobRunner:
-    """Starts, cancels, resumes and retries jobs, as the commands do."""
+    """Starts, cancels, resumes and retries jobs in the same way as the commands."""
 
     def __init__(self, settings: WebSettings, jobs: JobIndex) -> None:
         self._settings = settings
@@ -161,7 +161,7 @@ class JobRunner:
 
     @property
     def queued(self) -> bool:
-        """Whether workers label the jobs, not this machine."""
+        """Whether workers label the jobs instead of this machine."""
         return self._settings.redis is not None
 
     def start_job(
@@ -172,7 +172,7 @@ class JobRunner:
         Args:
             new: the catalogue and its options.
             model: a path or a name in the registry. For several models, each with its name: ``category=shop@champion``.
-            upload: an uploaded catalogue, in place of ``new.source``. Read completely before this method returns.
+            upload: an uploaded catalogue, used instead of ``new.source``, and not needed after this call.
 
         Returns:
             The job, and the remarks of ``hangtag submit`` on its catalogue.
@@ -204,7 +204,7 @@ class JobRunner:
         self.local.stop(whole.id)
 
     def resume_job(self, job: WebJob) -> None:
-        """Continue a job that was cancelled, or whose process has ended. Raises JobError."""
+        """Continue a job if it was cancelled or its process has ended. Raises JobError."""
         whole = job.whole
         if job_receipt(whole.job):
             msg = f"{whole.title} is finished and cannot be resumed."
@@ -214,11 +214,7 @@ class JobRunner:
         self._label(whole)
 
     def retry_job(self, job: WebJob) -> Counter[str]:
-        """Try failed rows of a finished job again, if another try may succeed. Raises JobError.
-
-        Returns:
-            Fault → number of rows that are tried again.
-        """
+        """Retry a finished job's failed rows that may succeed now; returns error → row count. Raises JobError."""
         whole = job.whole
         receipt = job_receipt(whole.job)
         if receipt is None:

@@ -32,16 +32,16 @@ from web.settings import WebSettings
 SESSION_COOKIE: Final = "hangtag_session"
 SESSION_S: Final = 12 * 3600
 LOGGED_IN: Final = "logged_in"
-"""The session's key for browsers that have sent the token."""
+"""Session key of browsers that have sent the token."""
 MAX_BODY: Final = 256 * 1024 * 1024
 MAX_LOGIN_BODY: Final = 16 * 1024
-"""The largest body of clients that have not sent the token yet."""
+"""The largest body of a request without the token."""
 _BODY_S: Final = 1800.0
 _LOGIN_BODY_S: Final = 10.0
-"""Seconds for the body of a request from a client that has not sent the token yet."""
+"""Seconds for the body of a request without the token."""
 _REQUEST_S: Final = 10.0
 _STALL_S: Final = 60.0
-"""Seconds within which the headers of a request must arrive, and within which a client must read more of its answer."""
+"""Seconds until a request's headers must arrive, or the client must read more of its answer."""
 _CONNECTIONS: Final = 1000
 _LOG_S: Final = 60.0
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -71,7 +71,7 @@ class Connection(H11Protocol):
     """A connection whose client must send and read in time.
 
     At most :data:`_CONNECTIONS` connections are open, or half of the files that this process may open. A further
-    connection closes the oldest connection that waits for its client, or else is closed.
+    connection closes the oldest connection that waits for its client, or if there is none, itself.
     """
 
     _patience: asyncio.TimerHandle | None = None
@@ -98,7 +98,7 @@ class Connection(H11Protocol):
         self._look()
 
     def pause_writing(self) -> None:
-        """See asyncio. Much of the answer waits for the client."""
+        """See asyncio. Called when much of the answer waits for the client."""
         super().pause_writing()
         self._look()
 
@@ -136,7 +136,7 @@ class Connection(H11Protocol):
 
 
 class OnceAMinute(logging.Filter):
-    """Drops repeated log lines from one place in the code within a minute, because visitors may cause many lines.
+    """Drops log lines that repeat within a minute from one place in the code: visitors may cause many.
 
     Errors with a traceback are never dropped, except an ``OSError``.
     """
@@ -161,8 +161,7 @@ class Access:
 
     Repeats of a wrong token do not count, because a program with an old token is not guessing.
 
-    Args:
-        token: the server's token. None on a loopback address.
+    ``token`` is None on a loopback address.
     """
 
     def __init__(self, token: str | None) -> None:
@@ -227,7 +226,7 @@ class Gate:
             await self._app(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope["path"].removeprefix(self._root)  # some proxies do not remove their prefix
+        path = scope["path"].removeprefix(self._root)  # some proxies send their prefix
         scope["root_path"], scope["path"] = self._root, self._root + path
         request = Request(scope)
         sender = _Sender(send)
@@ -247,7 +246,7 @@ class Gate:
     def _refusal(self, request: Request, path: str, most_bytes: int) -> Response | None:
         """A redirect to the login. None if the request is allowed. Raises a Problem for a refused request."""
         if not self._access.needs_token and _name(request.headers.get("host", "")) not in self._hosts:
-            raise Problem(421, f"Expected a Host of {', '.join(sorted(self._hosts))}; other hosts need --token-file.")
+            raise Problem(421, f"Expected Host: {', '.join(sorted(self._hosts))}; other hosts need --token-file.")
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > most_bytes:
             raise Problem(413, _too_large(most_bytes))
@@ -322,7 +321,7 @@ def _limited(receive: Receive, most: int, most_s: float) -> Receive:
         except TimeoutError:
             raise HTTPException(408, f"Expected the body within {most_s:g} s; send it again.") from None
         if not message.get("more_body", False):
-            until = None  # the route watches for the client's disconnection
+            until = None  # later calls wait for the client's disconnection
         size += len(message.get("body", b""))
         if size > most:
             raise HTTPException(413, _too_large(most))

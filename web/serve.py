@@ -26,7 +26,7 @@ from web.settings import DEFAULT_PORT, ReviewSettings, WebSettings
 
 _ANSWER_S = 1.0
 _FILES = 10_240
-"""The number of files that this process may open. macOS allows no more."""
+"""The number of files that this process may open; macOS allows at most this number."""
 
 
 def serve(settings: WebSettings, path: str | None = None) -> None:
@@ -34,8 +34,8 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
 
     Args:
         settings: the server's settings.
-        path: a page to open in this machine's browser. Without a port in the settings, a server with a path uses a free
-            port if the default port is in use.
+        path: a page to open in this machine's browser. Then, if the settings have no port and the default port is in
+            use, the server uses a free port.
     """
     _check_extra()
     from models.bundle import read_manifest
@@ -48,7 +48,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
         msg = f"Expected one model without a name for trying photos, got --model {settings.model}."
         raise InputError(msg)
     if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
-        read_manifest(Path(settings.model))  # an alias may appear later; a missing path is a mistake
+        read_manifest(Path(settings.model))  # an alias may be created later, but a path must exist
     with closing(_listener(settings, any_port=path is not None and settings.port is None)) as listener:
         raise_limit_of_files()
         server = create_server(settings)
@@ -76,7 +76,7 @@ def raise_limit_of_files() -> None:
 
 def _check_extra() -> None:
     try:
-        import fastapi  # noqa: F401 - checked before anything starts
+        import fastapi  # noqa: F401 - raises the error before a service starts
         import itsdangerous  # noqa: F401
         import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401

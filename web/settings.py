@@ -90,7 +90,7 @@ class WebSettings(ReviewSettings):
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="A folder that new jobs may read. Repeat the option for several folders. Default: all folders that "
+            help="A folder that new jobs may read. Repeatable. Default: all folders that "
             "this user may read, or none with --token-file.",
             show_default=False,
         ),
@@ -99,15 +99,15 @@ class WebSettings(ReviewSettings):
         list[str] | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="A host with a private address that URLs in /v1/classify and in jobs may use. Repeat the option for "
-            "several hosts.",
+            help="Allow photos from this host, even if its address is not public, in /v1/classify and in jobs. "
+            "Repeatable.",
             show_default=False,
         ),
     ] = None
     token: str | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Read the token. Without a token, refuse to listen for other machines."""
+        """Read the token. Raises InputError if there is none and other machines could connect."""
         object.__setattr__(self, "token", _read_token(self.token_file) if self.token_file else None)
         if not self.is_loopback and self.token is None:
             msg = (

@@ -24,10 +24,8 @@ class WebState:
 
     Attributes:
         rows: rows of the jobs' catalogues.
-        pictures: pictures of the rows' photos.
-        bodies: reads photos from requests.
         board: the progress of jobs.
-        previews, submissions: readers of catalogues on other hosts.
+        previews, submissions: threads that read catalogues from other hosts.
     """
 
     settings: WebSettings
@@ -52,7 +50,7 @@ class WebState:
 
 
 def make_state(settings: WebSettings) -> WebState:
-    """The services of a server. Loads and starts nothing."""
+    """The services of a server, not started yet."""
     jobs, rows = JobIndex(settings.jobs, settings.results or ()), CatalogueRows()
     runner, reviews, metrics = JobRunner(settings, jobs), Reviews(jobs, settings.corrections, rows), WebMetrics()
     return WebState(
@@ -72,7 +70,7 @@ def make_state(settings: WebSettings) -> WebState:
     )
 
 
-async def _state(request: Request) -> WebState:  # a plain function would run in a thread
+async def _state(request: Request) -> WebState:  # async: a plain function would run in a thread
     return cast(WebState, request.app.state.hangtag)
 
 

@@ -36,7 +36,7 @@ class JobCounts:
     """Counts of the finished rows.
 
     Attributes:
-        rows: counted rows. Some finished rows may not be counted yet.
+        rows: counted rows. Some finished rows may be missing.
         machines: host → number of rows.
     """
 
@@ -49,7 +49,7 @@ class JobCounts:
 
     @classmethod
     def of(cls, receipt: JobReceipt) -> "JobCounts":
-        """The counts of a finished job. Labels are counted only for a single model."""
+        """The counts of a finished job. Labels are counted only if the job has one model."""
         return cls(
             receipt.rows,
             Counter(receipt.by_status),
@@ -70,12 +70,10 @@ class JobView:
     """A snapshot of a job for the page.
 
     Attributes:
-        counts: a copy that never changes.
-        receipt: the receipt of a finished job with one model, or of a question.
+        receipt: of a finished job with one model, or of a question.
         remarks: why the job does not progress.
         left: number of unanswered rows for review in a finished job. A row counts once, even if several models are
             unsure.
-        questions: the questions of a job with several models.
     """
 
     found: WebJob
@@ -103,7 +101,7 @@ class JobView:
 
     @property
     def model(self) -> str:
-        """The model's name for people."""
+        """The model's name, shown to people."""
         if self.questions:
             return ", ".join(question.model for question in self.questions)
         named = self.receipt.named if self.receipt else None
@@ -130,8 +128,6 @@ class JobView:
 
 
 class _JobReader:
-    """Reads one job repeatedly. Each part file is opened once."""
-
     def __init__(self, found: WebJob, answered: Callable[[Job], AnsweredPhotos]) -> None:
         self.found = found
         self._questions = [_JobReader(one, answered) for one in found.questions]
@@ -154,17 +150,13 @@ class _JobReader:
             if progress.state is JobState.WAITING and runner.local.is_running(self.found.whole.id):
                 progress = replace(progress, state=JobState.RUNNING)
             why = (
-                (f"The job cannot be merged: {progress.reason} Correct this fault, and resume the job.",)
+                (f"The job's results cannot be merged: {progress.reason} Fix this, and resume the job.",)
                 if progress.reason
                 else ()
             )
             return JobView(self.found, progress, deepcopy(self._counts), remarks=why, questions=questions)
 
     def _count(self) -> None:
-        """Count new part files for at most a second.
-
-        The next call counts the remaining files.
-        """
         until, retry = time.monotonic() + _BUDGET_S, self.found.job.retry()
         if retry.number != self._retry.number:
             self._retry, self._counted, self._counts = retry, set(), JobCounts()

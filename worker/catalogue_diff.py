@@ -34,12 +34,12 @@ SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
-"""Schema metadata key: a sample's other fields, as JSON."""
+"""Schema metadata key of a sample's other fields, as JSON."""
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Rows drawn from a catalogue. ``table`` has the columns ``row`` (number, from 1) and ``image`` (path or URL)."""
+    """Rows sampled from a catalogue. Columns of ``table``: ``row`` (row number from 1) and ``image`` (path or URL)."""
 
     folder: Path
     table: pa.Table
@@ -49,7 +49,7 @@ class Sample:
 
 
 def draw_sample(source: str, folder: Path, rows: int, options: JobOptions) -> Sample:
-    """Draw at most ``rows`` random rows of a catalogue, or read the earlier sample in ``folder``."""
+    """Sample at most ``rows`` rows of a catalogue at random, or read the earlier sample in ``folder``."""
     of_source = (source, options.image_column, options.image_root, options.image_suffix, options.encoding)
     place = folder / hashlib.sha256(repr((*of_source, rows)).encode()).hexdigest()[:12]
     file = place / SAMPLE_FILE
@@ -78,7 +78,10 @@ def _drawn(source: str, rows: int, options: JobOptions) -> pa.Table:
 def _reservoir(
     columns: Iterable[pa.Array], size: int, rng: np.random.Generator, suffix: str | None
 ) -> tuple[list[tuple[int, str | None]], int]:
-    """Vitter's algorithm R (ACM TOMS 11, 1985). Returns drawn rows (number from 0, image cell) and the row count."""
+    """Reservoir sampling (Vitter's algorithm R, ACM TOMS 11, 1985).
+
+    Returns the sample, as pairs of a row index from 0 and an image cell, and the catalogue's number of rows.
+    """
     slots: list[tuple[int, str | None]] = []
     seen = 0
     for column in columns:
@@ -98,7 +101,7 @@ def _write(file: Path, table: pa.Table) -> None:
 
 
 def fetch_local_copy(sample: Sample, options: JobOptions, advance: Callable[[int, int], None]) -> Path:
-    """Download remote photos, and write a catalogue of local paths. Leaves out rows whose download failed."""
+    """Download remote photos, and write a catalogue of local paths, without rows whose download failed."""
     file = sample.folder / _HERE_FILE
     if file.exists():
         return file
@@ -122,7 +125,6 @@ def fetch_local_copy(sample: Sample, options: JobOptions, advance: Callable[[int
 def _fetch(
     photos: Photos, requests: list[PhotoRequest], paths: dict[int, Path], advance: Callable[[int, int], None]
 ) -> list[str]:
-    """Download photos to their paths; returns the error messages."""
     failures: list[str] = []
     for photo in photos.fetch_each(requests, advance):
         if isinstance(photo.outcome, bytes):
@@ -142,7 +144,7 @@ _MOST_BYTES: Final = 5_500
 
 
 class CatalogueChange(BaseModel, frozen=True):
-    """The number of rows whose label would change from ``before`` to ``after``."""
+    """How many rows would change from label ``before`` to ``after``."""
 
     before: str
     after: str
@@ -150,7 +152,7 @@ class CatalogueChange(BaseModel, frozen=True):
 
 
 class ChangedRow(BaseModel, frozen=True):
-    """A row whose label would change. ``row``: from 1. ``image``: its path or URL; None for a data URI."""
+    """A row whose label would change. ``row``: its number, from 1. ``image``: path or URL; None for a data URI."""
 
     row: int
     image: str | None
@@ -162,7 +164,7 @@ class ChangedRow(BaseModel, frozen=True):
 
 
 class CatalogueFigures(BaseModel, frozen=True):
-    """How two models' labels differ on ``rows`` rows, without failed rows. ``flows``: most frequent first."""
+    """How the labels of two models differ. ``rows`` excludes failed rows. ``flows``: most frequent first."""
 
     source: str
     rows_in_source: int
@@ -176,7 +178,7 @@ class CatalogueFigures(BaseModel, frozen=True):
 
     @property
     def changed_share(self) -> float:
-        """The share of rows whose label would change; 0 if there are no rows."""
+        """The fraction of rows whose label would change; 0 without rows."""
         return self.changed / self.rows if self.rows else 0.0
 
 
@@ -189,7 +191,7 @@ class RowLabel(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Two models' answers on a row. ``cell``: from the catalogue. ``photo``: a local path, or a data URI."""
+    """Two models' answers on a row. ``cell``: the catalogue's image cell. ``photo``: a local path, or a data URI."""
 
     row: int
     cell: str | None
@@ -228,7 +230,7 @@ def count_changes(
 
 def _example(pair: Pair, root: Path) -> ChangedRow:
     photo, thumbnail = pair.photo, None
-    with suppress(ImageError):  # labelling has decoded this photo, so it cannot crash this process
+    with suppress(ImageError):  # labelling has decoded this photo without a crash
         thumbnail = photo_uri(decode_data_uri(photo) if is_url_or_data(photo) else root / photo, _SIDE, _MOST_BYTES)
     return ChangedRow(
         row=pair.row,
@@ -258,7 +260,7 @@ def diff_catalogue(
     digests = [read_manifest(model).digest[:12] for model in (before, after)]
     sample = draw_sample(source, folder, rows, options)
     here = fetch_local_copy(sample, options, partial(advance, "Fetching photos"))
-    root = sample.folder if is_url(sample.image_root) else Path(sample.image_root)  # downloads have absolute paths
+    root = sample.folder if is_url(sample.image_root) else Path(sample.image_root)  # paths of downloads are absolute
     request = LabelRequest(
         source=here,
         model={"before": before, "after": after},
@@ -269,7 +271,7 @@ def diff_catalogue(
     step = "Labelling with both models"
     try:
         label(request, partial(advance, step))
-    except DisagreementError:  # such as int8 on another processor
+    except DisagreementError:  # int8 results can differ on another processor
         output = request.output.with_stem(f"{request.output.stem}-{FLOAT32}")
         request = replace(request, output=output, options=replace(request.options, variant=FLOAT32))
         label(request, partial(advance, f"{step} ({FLOAT32})"))
@@ -279,7 +281,7 @@ def diff_catalogue(
     if not pairs:
         errors = table.column("before_error_message").drop_null() or table.column("after_error_message").drop_null()
         why = errors[0].as_py()
-        msg = f"Expected rows of {source} that both models can label, found none among {len(cells):,} drawn rows: {why}"
+        msg = f"Expected rows of {source} that both models can label, found none in a sample of {len(cells):,}: {why}"
         raise JobError(msg)
     failed = len(cells) - len(pairs)
     return count_changes(pairs, renamed, root, sample.source, sample.rows_in_source, failed)

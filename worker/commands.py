@@ -28,7 +28,7 @@ def register(app: typer.Typer) -> None:
 def label_command(
     source: SourceArgument,
     model: ModelsOption,
-    output: Annotated[Path, typer.Option("--out", help="The result: ends in .parquet, .csv or .jsonl.")],
+    output: Annotated[Path, typer.Option("--out", help="The result: a .parquet, .csv or .jsonl file.")],
     workers: Annotated[
         int | None, typer.Option(min=1, help="Processes, one thread each. Default: one per core.")
     ] = None,
@@ -36,7 +36,7 @@ def label_command(
         Path | None,
         typer.Option(help="An earlier result of hangtag label. Its photos keep their labels."),
     ] = None,
-    restart: Annotated[bool, typer.Option("--restart", help="Discard an earlier run's work, and start again.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Discard an earlier run, and start again.")] = False,
     retry: Annotated[
         bool,
         typer.Option("--retry-failed", help="Try failed rows again if they may succeed now (download, missing …)."),
@@ -47,9 +47,9 @@ def label_command(
 ) -> Path:
     """Label a catalogue: one row in, one row out, in the same order.
 
-    A row goes to review if the model is not sure enough for the promised precision, or for --threshold. Without a
-    promise and --threshold, all rows go to review. After a stop or a kill, the same command continues. Exit status 1 if
-    no photo could be labelled.
+    A row goes to review if the model's confidence is too low for the promised precision, or for --threshold. With
+    neither a promise nor --threshold, all rows go to review. After a stop or a kill, run the same command to continue.
+    Exit status 1 if no photo could be labelled.
 
     Examples:
 

@@ -35,8 +35,8 @@ def label_with_progress(
     processes: "ProcessPool | None" = None,
     drawing: "ProcessPool | None" = None,
 ) -> None:
-    """Label a catalogue with a progress bar on stderr, then print the receipt on stdout."""
-    from worker.label import job_folder, label  # not needed by queue commands
+    """Label a catalogue. Prints a progress bar on stderr, then the receipt on stdout."""
+    from worker.label import job_folder, label  # queue commands import only the rest of this module
 
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
@@ -94,7 +94,7 @@ def print_review(receipt: JobReceipt, folder: str, job: str, console: Console) -
 
 
 def retry_words(receipt: JobReceipt) -> str:
-    """Advice to use ``--retry-failed``; empty if no failed row is worth another try."""
+    """Advice to use ``--retry-failed``, if a failed row is worth another try."""
     passing = sum(errors.count for fault, errors in receipt.errors.items() if fault in RETRYABLE)
     rows = number_of(passing, "failed row")
     return f"{rows} may succeed another time; the same command with --retry-failed tries again." if passing else ""
@@ -109,7 +109,7 @@ def unlabelled_words(receipt: JobReceipt, why: str) -> str:
 
 
 def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
-    """Advice on ``--image-root`` if no photo of a job was found; else empty."""
+    """Advice on ``--image-root`` if every photo of a job is missing; else empty."""
     missing, empty = receipt.errors.get(ImageFault.MISSING), receipt.errors.get(ImageFault.EMPTY_CELL)
     if job is None or missing is None or missing.count + (empty.count if empty else 0) < receipt.rows:
         return ""
@@ -118,7 +118,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     if path is None:
         return ""
     if any("check the path" not in one.message for one in missing.examples):
-        return ""  # the photo's own message has better advice
+        return ""  # the error message of the photo has better advice
     root, others = job.spec.image_root, ", nor at the other paths" if receipt.rows > 1 else ""
     return (
         f"no file at {root}/{path}{others}. Relative paths start at {root} (--image-root; default: the catalogue's "
@@ -127,7 +127,7 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
 
 
 def lead(question: str) -> str:
-    """The question's name as the start of a line; empty for a job with one model."""
+    """The start of a line: the question's name; empty for a job with one model."""
     return f"{question}: " if question else ""
 
 

@@ -41,12 +41,12 @@ from worker.results.merge import merge_job, upload_lists
 from worker.results.receipt_page import TEMPLATE
 
 Progress = Callable[[int, int], None]
-"""Called with (rows done, rows in all). The first call has the rows of earlier runs."""
+"""Called with the numbers of finished rows and of all rows. The first call has the rows of earlier runs."""
 LOCK_FILE: Final = "lock"
 _LATER: Final = ("numpy.ma", "numpy.random")
-"""NumPy's modules for merging, imported while photos are labelled."""
+"""NumPy modules for merging, imported while photos are labelled."""
 _EARLY: Final = 4
-"""Number of labelling processes that start before the catalogue is read; enough for a small catalogue."""
+"""Number of labelling processes that start before the catalogue is read."""
 
 
 def label(
@@ -58,8 +58,8 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``say`` prints a sentence; its second argument is a Rich style. ``processes``: pool for labelling; some are
-    forks of this process, with loaded models. ``drawing``: pool for the page's pictures. The receipt is also written to
+    ``say`` prints a sentence; its second argument is a Rich style. ``processes``: pool for labelling, partly of forks
+    with loaded models. ``drawing``: pool that makes the page's thumbnails. The receipt is also written to
     ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
@@ -71,7 +71,7 @@ def label(
     models = [one for one, _ in verified]
     if processes:
         processes.fork(partial(main, [classifier for _, classifier in verified]), _EARLY)
-    del verified  # free memory: the forks have the classifiers
+    del verified  # the forks have copies
     trees = [one.question.name for one in models if one.question.model.taxonomy]
     catalogue, options = requested_catalogue(request, request.output.suffix.lower(), trees)
     request = replace(request, options=options)
@@ -87,7 +87,7 @@ def label(
             say(remark)
         if job.spec.delimiter != "," and request.output.suffix.lower() == ".csv":
             between = "tabs" if job.spec.delimiter == "\t" else "semicolons"
-            say(f"{request.output.name} has {between} between its cells, like the catalogue.")
+            say(f"{request.output.name} separates its cells with {between}, like the catalogue.")
         receipt = job_receipt(job) if request.output.exists() and not job.missing_chunks() else None
         if receipt and not (request.retry_failed and begin_retry(job, receipt.retry + 1)):
             return receipt  # do not overwrite the result: a person may have edited it
@@ -117,7 +117,7 @@ def job_folder(output: Path) -> Path:
 def earlier_job(result: Path) -> Job:
     """Find a result's finished job. ``result``: path of the result or of the job's folder."""
     place = result.resolve()
-    folders = [job_folder(place)] if place.name else []  # ``/`` has no name
+    folders = [job_folder(place)] if place.name else []  # the path ``/`` has no name
     if place.is_dir() or place.name == RESULT_FILE:
         folders.append(place if place.is_dir() else place.parent)
     for folder in folders:
@@ -175,13 +175,13 @@ def _empty(folder: Path) -> None:
 
 @contextmanager
 def only_run(folder: Path) -> Iterator[None]:
-    """Allow one run at a time in a job's folder. Raises JobError."""
+    """Lock a job's folder. Raises JobError if another run has the lock."""
     folder.mkdir(exist_ok=True)
     with open_lock(folder / LOCK_FILE) as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            msg = f"Another hangtag label is at work in {folder}; wait for it, or name another --out."
+            msg = f"Another hangtag label uses {folder}; wait for it, or name another --out."
             raise JobError(msg) from error
         yield
 
@@ -197,7 +197,7 @@ def _prepared_job(
     if other := differences(job.spec, catalogue, questions, request.options):
         msg = (
             f"{storage.root} holds another job: {other}.{moved_words(job, models)} Name another --out, or pass "
-            "--restart to throw that job away."
+            "--restart to delete that job."
         )
         raise JobError(msg)
     if job.spec.options.headers == request.options.headers:
@@ -211,7 +211,7 @@ def _prepared_job(
 def _check_preprocessing(job: Job) -> None:
     if job.missing_chunks() and job.spec.preprocess_version != PREPROCESS_VERSION:
         msg = (
-            f"{job.storage.place} was begun with preprocessing version {job.spec.preprocess_version}, but this Hangtag "
+            f"{job.storage.place} began with preprocessing version {job.spec.preprocess_version}, but this Hangtag "
             f"has version {PREPROCESS_VERSION}; use the earlier Hangtag, or pass --restart."
         )
         raise JobError(msg)
@@ -232,7 +232,7 @@ def run_job(
     *,
     verified: bool = False,
 ) -> JobReceipt:
-    """Label a job's missing chunks, and write its result. Call this only inside ``with only_run(folder)``.
+    """Label a job's missing chunks, and write its result. Call it inside ``with only_run(folder)``.
 
     ``models``: path of each question's model. ``verified``: whether the models' golden samples were checked.
     """

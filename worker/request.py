@@ -14,7 +14,7 @@ from models.options import RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY
 
 MAX_TIMEOUT_S: Final = 1000.0
-"""Longest decode timeout in seconds; a queued chunk still meets its time limit."""
+"""Longest decode timeout in seconds: a queued chunk must meet its time limit."""
 _QUESTION_NAME: Final = re.compile("[A-Za-z0-9_-]{1,40}")
 
 SourceArgument = Annotated[
@@ -25,7 +25,7 @@ SourceArgument = Annotated[
     ),
 ]
 ImageColumnOption = Annotated[
-    str | None, typer.Option(help="Column with the photo's path, URL or data URI. Default: the obvious one.")
+    str | None, typer.Option(help="Column with the photo's path, URL or data URI. Default: detected.")
 ]
 EncodingOption = Annotated[
     str | None,
@@ -36,19 +36,19 @@ AllowHostOption = Annotated[
     typer.Option(
         "--allow-host",
         metavar="HOST:PORT",
-        help="Allow photos from this host although its address is not public. Repeatable.",
+        help="Allow photos from this host, even if its address is not public. Repeatable.",
     ),
 ]
 
 ImageSuffixOption = Annotated[
-    str | None, typer.Option(metavar=".jpg", help="Add this to paths without an image's ending, such as ids.")
+    str | None, typer.Option(metavar=".jpg", help="Add this to paths without an image extension, such as ids.")
 ]
 HeadersOption = Annotated[
     list[str] | None,
     typer.Option(
         "--header",
         metavar="NAME: VALUE",
-        help="Send this header to hosts of photos, such as 'User-Agent: shop/1.0', except after a redirect to another "
+        help="Send this header to hosts of photos, such as 'User-Agent: shop/1.0', but not after a redirect to another "
         "host. Repeatable.",
     ),
 ]
@@ -70,7 +70,7 @@ class JobOptions:
     image_root: Annotated[
         str | None,
         typer.Option(
-            help="Start of relative paths on each machine: a folder or a URL. Default: the catalogue's folder."
+            help="Where relative paths start, on each machine: a folder or a URL. Default: the catalogue's folder."
         ),
     ] = None
     image_suffix: ImageSuffixOption = None
@@ -86,7 +86,7 @@ class JobOptions:
     precision: Annotated[
         float | None,
         typer.Option(
-            help="Share of labeled rows that must be right: 0.90, 0.95, 0.97, 0.98 or 0.99. Default: the model's.",
+            help="Fraction of labeled rows that must be right: 0.90, 0.95, 0.97, 0.98 or 0.99. Default: the model's.",
             show_default=False,
         ),
     ] = None
@@ -95,7 +95,7 @@ class JobOptions:
         bool,
         typer.Option(
             "--fixed-thresholds",
-            help="Keep the model's thresholds, even if the catalogue's mix of classes breaks the model's promise.",
+            help="Keep the model's thresholds, even if the catalogue's mix of classes makes the precision too low.",
         ),
     ] = False
     prefix: Annotated[str, typer.Option(help="Put this before the names of added columns.")] = ""
@@ -114,7 +114,7 @@ class JobOptions:
     allow_hosts: AllowHostOption = None
     headers: HeadersOption = field(default=None, repr=False)  # a header may have a password
     per_host: Annotated[
-        int | None, typer.Option(min=1, help="Parallel downloads from a host, for each process. Default: 8.")
+        int | None, typer.Option(min=1, help="Limit of parallel downloads from one host, for each process. Default: 8.")
     ] = None
     registry: RegistryOption = DEFAULT_REGISTRY
 
@@ -143,7 +143,7 @@ class JobRequest:
         valid = all(map(_QUESTION_NAME.fullmatch, names)) and len({name.lower() for name in names}) == len(names)
         if not names or not valid:
             msg = (
-                "Expected a different name before each of several models (letters, digits, '_' and '-', at most 40 "
+                "With several models, expected a different name for each (letters, digits, '_' and '-', at most 40 "
                 f"characters), got {', '.join(map(repr, names)) or 'none'}; such as --model category=shop@champion."
             )
             raise InputError(msg)

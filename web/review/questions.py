@@ -47,15 +47,14 @@ class Questions:
 
     Attributes:
         table: one row per question, with the result's columns, ``row`` (the photo's first row in the catalogue, from
-            0), ``rows`` and ``products`` (the numbers of rows and products with this photo), ``catalogue_class`` (the
+            0), ``rows`` and ``products`` (how many rows and products have this photo), ``catalogue_class`` (the
             catalogue's own class) and ``row_label`` (the label in the result). ``label`` is always a class;
             ``row_label`` may be a node above the classes.
-        classes: the model's classes, in the model's order.
-        examples: class → rows labeled with this class, surest first.
+        examples: class → rows labeled with this class, most confident first.
         catalogue_column: the column of the catalogue with the classes, or ``folder``. None if the catalogue has no
             classes.
         bundle: the model's bundle, if it is on this machine.
-        parents: the model's tree of labels, label → parent. Empty without a tree.
+        parents: the model's tree of labels, label → parent; may be empty.
     """
 
     table: pa.Table
@@ -69,7 +68,7 @@ class Questions:
         return int(self.table.num_rows)
 
     def get(self, question: int) -> dict[str, Any]:
-        """All columns of a question."""
+        """All columns of a question's row."""
         columns: dict[str, Any] = self.table.slice(question, 1).to_pylist()[0]
         return columns
 
@@ -89,7 +88,7 @@ class Questions:
 
     @cached_property
     def confidence(self) -> npt.NDArray[np.float32]:
-        """The model's confidence. Null and NaN count as least sure."""
+        """The model's confidence. Null and NaN count as the lowest."""
         confidence = self.table.column("confidence").fill_null(-1.0).to_numpy()
         return np.asarray(np.nan_to_num(confidence, nan=-1.0), np.float32)
 
@@ -126,7 +125,7 @@ def load_questions(job: Job, rows: Sequence[int] | None = None) -> Questions:
 
     Args:
         job: a finished or a running job.
-        rows: numbers of the rows to review (from 0). Failed rows are left out. Default: all rows with the status
+        rows: indices of rows to review; failed rows are left out. Default: all rows with the status
         review.
     """
     bundle = bundle_of(job)
@@ -202,7 +201,7 @@ def _distinct(table: pa.Table) -> pa.Table:
 
 
 def bundle_of(job: Job) -> Bundle | None:
-    """The bundle of a job's model, at the original path or in the folder of jobs. None if neither exists."""
+    """The bundle of a job's model, at the original path or in the folder of jobs, or None."""
     pin = job.model
     for folder in (Path(pin.path), job.home.scratch.parent / "_bundles" / pin.digest):
         with suppress(HangtagError, OSError):
@@ -222,7 +221,7 @@ def _named_classes(job: Job) -> tuple[str, ...]:
 
 
 class _Examples:
-    """The surest labeled rows of each class. Equal photos count once."""
+    """The labeled rows with the highest confidence, for each class. Equal photos count once."""
 
     def __init__(self) -> None:
         self._best: dict[str, dict[float, int]] = {}

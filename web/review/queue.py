@@ -17,7 +17,7 @@ from web.review.questions import Questions
 
 LEASE_S: Final = 300.0
 _PAUSE_S: Final = 120.0
-"""Seconds. A longer time between two answers is a pause, which does not count for the speed."""
+"""Seconds. A longer time between two answers is a pause, and is excluded from the speed."""
 _RECENT: Final = 200
 
 _Mask = npt.NDArray[np.bool_]
@@ -39,7 +39,7 @@ class Choice:
 
     Attributes:
         label: only photos with this predicted class.
-        second: share of the photos that two people review, from 0 to 1.
+        second: fraction of the photos that two people review.
     """
 
     order: Order = Order.LEAST_SURE
@@ -52,13 +52,12 @@ class Progress:
     """The progress of a review.
 
     Attributes:
-        questions: number of distinct photos. ``rows``: how many rows of the catalogue have these photos.
-        done: number of settled photos. ``rows_done`` is the number of rows with settled photos.
+        questions: number of distinct photos. ``rows``: number of the catalogue's rows with these photos.
+        done: number of settled photos. ``rows_done``: number of rows with these photos.
         left: number of remaining photos for this reviewer.
         mine: number of this reviewer's answers.
-        an_hour: answers per hour at this reviewer's latest speed. None before the third answer.
-        seconds_left: remaining time at the speed of ``an_hour``.
-        right: share of the reviewed photos whose guess was right.
+        an_hour: this reviewer's answers per hour, recently. None before the third answer.
+        right: fraction of the reviewed photos for which the model's class was right.
         twice: number of photos that two people reviewed. ``agreed``: number of these photos with equal first answers.
         disputed: number of photos on which reviewers disagree.
     """
@@ -181,7 +180,7 @@ class ReviewQueue:
             self._leases = {place: lease for place, lease in self._leases.items() if lease[0] != tab}
 
     def hold(self, question: int, tab: str) -> None:
-        """Renew a tab's lease of the photo that it shows, unless another tab has the lease by now."""
+        """Renew a tab's lease of the photo that it shows, unless another tab has the lease."""
         with self._lock:
             now = self._clock()
             if self._leases.get(question, ("", 0.0))[1] <= now:

@@ -54,7 +54,7 @@ class Answer:
 
     Attributes:
         id: chosen by the sender. A repeated answer has the same id.
-        sha256: SHA-256 of the photo.
+        sha256: of the photo.
         new: whether the label may be a new class.
     """
 
@@ -73,7 +73,6 @@ class Stored:
     Attributes:
         stored: ids of answers that are on the disk or need not be stored.
         refused: id → why the answer cannot be used.
-        progress: progress, including these answers.
     """
 
     stored: tuple[str, ...]
@@ -101,7 +100,7 @@ class Review:
         self._latest = datetime.min.replace(tzinfo=UTC)
 
     def take(self, reviewer: str, tab: str, choice: Choice, most: int, *, fresh: bool) -> list[int]:
-        """The next photos for a tab. ``fresh``: whether the tab shows no photo yet."""
+        """The next photos for a tab. ``fresh``: whether the tab has no photo yet."""
         self._read_again()
         if fresh:
             self.queue.release(tab)
@@ -131,7 +130,7 @@ class Review:
         return dict(Counter(self.questions.labels.tolist()))
 
     def answer(self, reviewer: str, tab: str, choice: Choice, answers: Sequence[Answer]) -> Stored:
-        """Store answers in order, and wait until the answers are on the disk. Raises InputError."""
+        """Store answers in order, and wait until they are on the disk. Raises InputError."""
         with self._lock:
             self._read_again()
             stored: list[str] = []
@@ -223,12 +222,11 @@ class Review:
         return parse_vote({**cells, "remark": remark, "note": answer.note}, root)
 
     def _place(self, row: int) -> str:
-        """A row's photo as a path or a URL. Empty if the cell contains the photo."""
         cell = self._rows.image(self.job, row) or ""
         return "" if scheme_of(cell) == "data" else self._cells.url(cell) or self._cells.name(cell)
 
     def _now(self) -> datetime:
-        """The current time, or a moment after the latest answer."""
+        """The current time, but always after the latest answer."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         self._latest = max(now, self._latest + timedelta(microseconds=1))
         return self._latest
@@ -241,7 +239,7 @@ class Review:
         try:
             self._store.append(votes)
         except BaseException:
-            self._stamp = None  # the counts include unwritten answers, so read the file again
+            self._stamp = None  # read the file again: the counts include answers that were not written
             raise
         self._stamp = self._store.stamp()
 
@@ -292,7 +290,7 @@ class Reviews:
 
         Args:
             id: id of the job.
-            audit: number of random labeled rows to review, instead of the rows for review. 0 without an audit.
+            audit: number of random labeled rows to review, instead of the rows for review. 0: no audit.
             again: whether to reload the review if the job has progressed.
             begins: whether to record in the job's folder that an audit has begun.
         """

@@ -34,7 +34,7 @@ class AnsweredPhotos:
         self._photos = _numbers(())
 
     def photos(self) -> Photos:
-        """The photos' numbers, ``uint64``. A new answer replaces the array."""
+        """The photos' hashes, ``uint64 (photos,)``. A new answer replaces the array."""
         with self._lock:
             stamp = self._store.stamp()
             if stamp != self._seen:
@@ -48,7 +48,7 @@ class UnansweredRows:
     """Counts the unanswered rows of one job. The job's part files are read once per receipt.
 
     Args:
-        job: a finished job. With several models, a row is answered when every unsure model's label is answered.
+        job: a finished job. With several models, a row is answered when the label of every unsure model is.
         answered: returns the photos with an answer for a model, in any job.
     """
 
@@ -72,16 +72,16 @@ class UnansweredRows:
 
 
 def _numbers(photos: Iterable[str | None]) -> Photos:
-    """:func:`_doubtful_photos` as numbers. A photo without SHA-256 gets 1, which never has an answer."""
+    """:func:`_doubtful_photos` as integers. A photo without SHA-256 gets 1, which never has an answer."""
     return np.fromiter(
         (_NOT_IN_DOUBT if photo is None else int(photo[:_DIGITS] or "1", 16) for photo in photos), np.uint64
     )
 
 
 def _doubtful_photos(job: Job) -> Iterator[tuple[str | None, ...]]:
-    """For each row whose worst status is review, a tuple with the photo's SHA-256 for each model.
+    """For each row whose worst status is review, a tuple with an element for each model: the photo's SHA-256.
 
-    Without a review for a model, the element is None. If only the photo's path is known, the element is an empty text.
+    If a model's label needs no review, its element is None. If only the photo's path is known, it is an empty text.
     """
     ended = [read_end_reviews(question) for question in job.questions]
     for chunk, key in sorted(job.part_keys().items()):

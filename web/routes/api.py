@@ -71,16 +71,16 @@ async def classify(
     top_k: Annotated[int, Query(ge=1, le=1000, description="Number of classes in the answer, best first.")] = 3,
     precision: Annotated[
         float | None,
-        Query(gt=0, lt=1, description="The share of labeled photos that must be right: one of the model's precisions."),
+        Query(gt=0, lt=1, description="Fraction of labeled photos that must be right: one of the model's precisions."),
     ] = None,
     threshold: Annotated[
         float | None,
-        Query(gt=0, le=1, description="The lowest confidence of labeled photos, instead of a precision."),
+        Query(gt=0, le=1, description="The lowest confidence without review; replaces precision."),
     ] = None,
 ) -> Response:
     """Label photos.
 
-    Each photo has an answer or an error in its place. URLs are downloaded as in a catalogue: private addresses are
+    Each photo gets an answer or an error, in order. URLs are downloaded as in a catalogue: private addresses are
     refused, also behind DNS names and redirects. While too many photos wait, the answer is 429 with Retry-After.
     """
     async with state.bodies.photos(request) as sent:

@@ -75,9 +75,7 @@ def _body() -> dict[str, Any]:
     schema = NewJob.model_json_schema()
     priority = {"type": "string", "enum": [*Priority], "default": Priority.NORMAL}
     fields = {**schema["properties"], "priority": priority}
-    upload = {
-        "catalogue": {"type": "string", "format": "binary", "description": "An uploaded file, in place of source."}
-    }
+    upload = {"catalogue": {"type": "string", "format": "binary", "description": "An uploaded file; replaces source."}}
     described = {"type": "object", "properties": fields, "additionalProperties": False}
     return {
         "required": True,
@@ -102,8 +100,8 @@ def _body() -> dict[str, Any]:
 async def submit(request: Request, state: State) -> JSONResponse:
     """Label a catalogue: a file or a folder on the server, a URL, or an uploaded file.
 
-    Workers label the catalogue; without Redis, this machine labels it. --data lists the folders that the server may
-    read.
+    Workers label the catalogue; without Redis, the server's machine labels it. The server may read the folders of
+    --data.
     """
     kind, _ = parse_options_header(request.headers.get("content-type"))
     if kind == b"application/json":
@@ -134,7 +132,7 @@ async def _start_form(state: WebState, form: FormData) -> JobState:
         fields["model"] = models
     if not isinstance(file, UploadFile | None) or any(isinstance(value, UploadFile) for value in fields.values()):
         raise Problem(422, "Expected one file named catalogue, and options as fields; got something else.")
-    new = _checked(fields)  # before any file is stored
+    new = _checked(fields)  # raises an error before any file is stored
     if file is None:
         return await _start_source(state, new)
     return await run_in_threadpool(_start_upload, state, new, file)
@@ -186,14 +184,14 @@ def cancel(state: State, id: str) -> JobState:
 
 @router.post("/{id}/resume", openapi_extra={"x-curl": "curl -X POST {base}/v1/jobs/spring/resume"})
 def resume(state: State, id: str) -> JobState:
-    """Continue a job that was cancelled, or whose process has ended."""
+    """Continue a job if it was cancelled or its process has ended."""
     state.runner.resume_job(state.jobs.find(id))
     return job(state, id)
 
 
 @router.post("/{id}/retry-failed", openapi_extra={"x-curl": "curl -X POST {base}/v1/jobs/spring/retry-failed"})
 def retry(state: State, id: str) -> JobState:
-    """Try failed rows of a finished job again, if another try may succeed."""
+    """Retry a finished job's failed rows that may succeed now."""
     state.runner.retry_job(state.jobs.find(id))
     return job(state, id)
 

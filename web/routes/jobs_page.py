@@ -179,7 +179,7 @@ def apply(found: Found, state: State) -> JSONResponse:
 def receipt_page(found: Found) -> Response:
     """The stored page of the receipt; see :func:`stored_page`."""
     html = _receipt_html(found)
-    for question in found.questions:  # links in the page lead to files in the job's folder
+    for question in found.questions:  # in the page, links lead to files in the job's folder
         file, shown = f"{QUESTIONS}/{question.job.name}/{PAGE_FILE}", f"../{quote(question.id)}/receipt"
         html = html.replace(f'class="file" href="{file}"'.encode(), f'href="{shown}"'.encode())
     return stored_page(html)
@@ -205,7 +205,7 @@ def download(found: Found, file: str) -> Response:
         return _file(path, path.name)
     name = f"{found.id}-{key}"
     head = {"content-disposition": f'attachment; filename="{name}"'}
-    if key == PAGE_FILE:  # the links would lead to files that a download lacks
+    if key == PAGE_FILE:  # links would lead to files that are not downloaded with the page
         return Response(without_file_links(_receipt_html(found)), headers=head, media_type=_media_type(name))
     storage = found.job.home if file in _OF_ALL else found.job.storage
     folder = storage.on_disk("")

@@ -232,7 +232,7 @@ class VariantRow(NamedTuple):
 
 
 class ClassRule(NamedTuple):
-    """A class under the default precision: its threshold, and the share of its rows that reach the threshold."""
+    """A class at the default precision: its threshold, and the fraction of its rows that reach this threshold."""
 
     label: str
     threshold: float | None
@@ -245,10 +245,9 @@ class ModelCard:
     """The card of a bundle.
 
     Attributes:
-        default: the bundle's default variant.
-        classes: sorted by the share without review, lowest first. Empty without a default precision.
+        classes: sorted by the fraction of rows without review, lowest first. Empty without a default precision.
         reference: the model's answers on the photos that set its thresholds.
-        readme: the bundle's README as HTML, or None.
+        readme: HTML, or None.
     """
 
     bundle: Bundle
@@ -293,7 +292,7 @@ def _readme(bundle: Bundle) -> Markup | None:
 
 
 def card_html(text: str) -> Markup:
-    """Markdown as safe HTML. Tags are shown as text. Links and pictures do not work.
+    """Markdown as safe HTML: tags appear as text, and links and pictures are disabled.
 
     Headings are two levels lower than in the text.
     """
@@ -306,7 +305,6 @@ def card_html(text: str) -> Markup:
 
 
 def _tame(token: Token) -> None:
-    """Lower the headings. Replace inline styles by classes, because pages forbid inline styles."""
     style = str(token.attrs.pop("style", ""))
     token.attrs = {"class": "n"} if _NUMBER.search(style) else {}
     if token.type.startswith("heading_"):

@@ -30,10 +30,12 @@ _ANSWERS: Final = {
     "answers": [{"id": "anna-1", "sha256": "SHA-256 of a question", "kind": "label", "label": "hats"}],
 }
 _PICTURES: Final[dict[str, dict[str, str]]] = {"image/jpeg": {}, "image/svg+xml": {}}
-"""A photo, or a drawing with the reason for a missing photo."""
+"""A photo, or a placeholder that shows why the photo is missing."""
 Audit = Annotated[
     int,
-    Query(ge=0, le=100_000, description="Number of random labeled rows for an audit, in place of the rows for review."),
+    Query(
+        ge=0, le=100_000, description="Audit: review this number of random labeled rows instead of the rows for review."
+    ),
 ]
 Side = Annotated[int, Query(ge=1, le=SIDES[-1], description="The longer side, in pixels.")]
 
@@ -41,7 +43,7 @@ Side = Annotated[int, Query(ge=1, le=SIDES[-1], description="The longer side, in
 def _choice(
     order: Order = Order.LEAST_SURE,
     label: Annotated[str | None, Query(max_length=200, description="Only photos with this predicted class.")] = None,
-    second: Annotated[float, Query(ge=0, le=1, description="Share of photos that two people review.")] = 0.0,
+    second: Annotated[float, Query(ge=0, le=1, description="Fraction of photos that two people review.")] = 0.0,
 ) -> Choice:
     return Choice(order, label, second)
 
@@ -69,11 +71,10 @@ class Question(BaseModel):
     Attributes:
         row: the first row with this photo, from 1.
         rows, products: number of rows and of products with this photo.
-        reason: reason for the review.
         guesses: the likeliest classes, best first, then the catalogue's own class.
         catalogue_class: the class in the catalogue's ``catalogue_column``, or null.
         cells: the row's columns in the catalogue.
-        again: all answers on this photo, if reviewers disagree. Empty otherwise.
+        again: all answers on this photo, if reviewers disagree; else empty.
     """
 
     sha256: str
@@ -108,7 +109,7 @@ class QuestionList(BaseModel):
 
 
 class SentAnswers(BaseModel):
-    """Answers in order. An answer that is sent twice (with the same id) is stored once."""
+    """Answers in order. If one is sent twice (with the same id), it is stored once."""
 
     answers: Annotated[list[Answer], Field(max_length=500)]
     reviewer: Annotated[str | None, Field(max_length=64)] = None
@@ -124,7 +125,7 @@ class ReviewClass(BaseModel):
 
 
 class ReviewClasses(BaseModel):
-    """The classes of a review. ``catalogue_column`` is the catalogue's column with classes, if any."""
+    """The classes of a review. ``catalogue_column``: the catalogue's column with classes, or null."""
 
     classes: list[ReviewClass]
     catalogue_column: str | None
@@ -188,7 +189,7 @@ async def photo(
         ),
     ] = "",
 ) -> Response:
-    """The photo of a row (from 1) as a JPEG, or a drawing with the reason for a missing photo."""
+    """The photo of a row (from 1) as a JPEG, or a placeholder that shows why the photo is missing."""
     job = (await run_in_threadpool(state.reviews.find, id)).job
     if not 1 <= row <= job.spec.rows:
         raise Problem(404, f"Expected a row from 1 to {job.spec.rows:,}, got {row}.")
@@ -224,7 +225,7 @@ def questions(
     id: str,
     choice: Chosen,
     n: Annotated[int, Query(ge=0, le=64)] = 12,
-    tab: Annotated[str, Query(max_length=64, description="The browser tab; the reviewer's name by default.")] = "",
+    tab: Annotated[str, Query(max_length=64, description="Id of the browser tab. Default: the reviewer's name.")] = "",
     fresh: Annotated[bool, Query(description="Release the photos of this tab.")] = False,
     reviewer: Annotated[str | None, Query(max_length=64)] = None,
     audit: Audit = 0,
@@ -256,7 +257,7 @@ def questions(
     },
 )
 def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentAnswers, audit: Audit = 0) -> Stored:
-    """Store answers. Answers that the reply lists as stored are on the disk, also after a crash.
+    """Store answers. The reply lists the stored answers. They are on the disk, and survive a crash.
 
     ``kind`` may be label, not_a_product, more_than_one, note, skip or undo. Each answer has its own ``id``.
     """
@@ -264,7 +265,7 @@ def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentA
     review = state.reviews.open(id, audit, begins=True)
     try:
         return review.answer(name, sent.tab or name, choice, sent.answers)
-    except InputError as error:  # the file cannot be written; the reply names unusable answers
+    except InputError as error:  # the file cannot be written; wrong answers do not raise it
         raise Problem(507, str(error)) from error
 
 
@@ -272,7 +273,7 @@ def answers(request: Request, state: State, id: str, choice: Chosen, sent: SentA
 def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
     """Return the model's classes, then classes that reviewers added, each with example photos.
 
-    Examples are rows labeled with the class, or else photos of the model's bundle.
+    Examples are rows labeled with the class; if there are none, photos of the model's bundle.
     """
     review = state.reviews.open(id, audit)
     place, of_rows = f"/jobs/{quote(id)}", review.questions.examples
@@ -290,7 +291,7 @@ def classes(state: State, id: str, audit: Audit = 0) -> ReviewClasses:
 
 @router.post("/v1/jobs/{id}/corrected")
 def correct(state: State, id: str) -> CorrectedResult:
-    """Write a corrected copy of a job's result next to the result, which does not change."""
+    """Write a corrected copy of a job's result next to the result."""
     whole = state.reviews.find(id).whole
     return apply_to_job(Labels(whole.job, whole.result), state.reviews.store_of(whole.job))
 

@@ -71,7 +71,7 @@ def edge_worker() -> FileResponse:
 
 @router.post("/photo")
 async def photo(request: Request, state: State) -> Response:
-    """Download the photo at a URL, as a worker does. The page treats the download like any other photo."""
+    """Download the photo at a URL, in the same way as a worker."""
     return Response(await _only_photo(request, state), media_type="application/octet-stream")
 
 
@@ -117,7 +117,7 @@ def _edge_rules(served: ServedModel) -> dict[str, Any]:
 
 
 def _edge_of(served: ServedModel) -> tuple[Bundle, str]:
-    """The bundle, and a variant with an edge graph for the browser, if possible the current variant."""
+    """The bundle, and a variant with an edge graph for the browser: the current variant, if it has one."""
     if not served.path.is_dir():
         raise Problem(404, f"{served.name} is a single ONNX file: a browser needs a bundle with edge.onnx.")
     bundle = read_manifest(served.path)

@@ -1,4 +1,4 @@
-"""A job: a folder with a catalogue's rows and their results. A part file has the results of one chunk of rows.
+"""A job: a folder with a catalogue's rows and their results. A part file has one chunk's results.
 
 A job with several models has a question for each model. Each question is a :class:`Job` with one model; all questions
 read the job's files of rows and results.
@@ -40,7 +40,7 @@ BATCH_ROWS: Final = 16_384
 
 
 class Batch(NamedTuple):
-    """Consecutive rows. ``first``: number of the first row, from 0. ``answers``: each question's results."""
+    """Consecutive rows. ``first``: index of the first row, from 0. ``answers``: each question's results."""
 
     first: int
     answers: list[pa.Table]
@@ -55,8 +55,8 @@ class _Record(BaseModel):
 class ModelPin(_Record):
     """The job's model, fixed when the job was created.
 
-    ``precision``: the promised precision, or None. ``all_to_review``: the promise holds for no class. ``threshold``:
-    replaces the promise. ``taxonomy``: label → its parent.
+    ``precision``: the promised precision, or None. ``all_to_review``: whether no class reaches this precision.
+    ``threshold``: a confidence threshold that replaces the promise. ``taxonomy``: label → its parent.
     """
 
     path: str
@@ -75,7 +75,7 @@ class ModelPin(_Record):
 
     @property
     def rule(self) -> str:
-        """When a row is labeled, as a sentence for people."""
+        """A sentence on when a row is labeled."""
         return rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
 
 
@@ -89,9 +89,9 @@ class Question(_Record):
 class JobSpec(_Record):
     """The contents of ``job.json``.
 
-    Workers with another ``preprocess_version`` refuse the job. ``confined``: photos on disk must be under
-    ``image_root`` (queued jobs). ``needs_root``: workers must have the folder ``image_root``. ``left_out``: extension →
-    number of skipped files. ``delimiter``: separator in the job's CSV files.
+    Workers with another ``preprocess_version`` refuse the job. ``confined``: whether photos on disk must be under
+    ``image_root`` (queued jobs). ``needs_root``: whether workers must have the folder ``image_root``. ``left_out``:
+    extension → number of skipped files. ``delimiter``: separator in the job's CSV files.
     """
 
     schema_version: Literal[1] = 1
@@ -121,12 +121,11 @@ class JobSpec(_Record):
 
 
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
-"""Errors that a later try may not have. All other errors are faults of the file."""
+"""Errors that may not occur on a later try. All other errors are faults of the file."""
 _WIDTH: Final = 5
-"""Digits in a retry's file name."""
 JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
-"""A file that makes workers skip the job. Empty after a cancellation, else the reason of a failed merge."""
+"""Workers skip a job with this file. It is empty after a cancellation, else it has a failed merge's reason."""
 QUESTIONS: Final = "questions"
 _SCRATCH: Final = ".scratch-"
 _OLD_S: Final = 3600.0
@@ -134,7 +133,7 @@ _LONGEST_URI: Final = 64
 
 
 class Retry(_Record):
-    """A retry of failed rows. ``number``: from 1, as in names of its part files (``.r1.arrow``); 0: no retry."""
+    """A retry of failed rows. ``number``: from 1, as in names of its part files (``.r1.arrow``); 0 means no retry."""
 
     number: int = 0
     chunks: frozenset[int] = frozenset()
@@ -142,14 +141,14 @@ class Retry(_Record):
     begun_at: str = ""
 
     def lowest_retry(self, chunk: int) -> int:
-        """The chunk is finished if its part file has at least this retry number."""
+        """The lowest retry number that the part file of a finished chunk can have."""
         return self.number if chunk in self.chunks else 0
 
 
 def begin_retry(job: "Job", number: int) -> Counter[str]:
-    """Begin a retry of a finished job's rows that may succeed now; returns error → number of rows.
+    """Begin a retry of a finished job's rows that may succeed now; returns error → row count.
 
-    A row that failed for one question is retried for all questions, since the photo may have changed.
+    Retries a row for all questions if it failed for one, since the photo may have changed.
     """
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
@@ -189,7 +188,7 @@ def _retry_key(number: int) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A job, or one question of the job ``whole``. ``storage``: folder of this job's or question's receipt."""
+    """A job, or one question of the job ``whole``. ``storage``: the folder with the receipt."""
 
     spec: JobSpec
     storage: Storage
@@ -198,7 +197,7 @@ class Job:
 
     @property
     def home(self) -> Storage:
-        """The storage of rows, part files and retries; for a question, the whole job's storage."""
+        """The storage of rows, part files and retries: the whole job's storage, also for a question."""
         return self.whole.storage if self.whole else self.storage
 
     @property
@@ -211,7 +210,7 @@ class Job:
         return tuple(map(self._question, self.spec.questions)) if self.spec.named else (self,)
 
     def question(self, name: str) -> "Job | None":
-        """The question with this name, or None. The name is empty in a job with one model."""
+        """The question with this name, or None. In a job with one model, the name is empty."""
         return next((one for one in self.questions if one.name == name), None)
 
     def _question(self, question: Question) -> "Job":
@@ -255,7 +254,7 @@ class Job:
         return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk))
 
     def batches(self, results: list[str] | None = None, columns: Sequence[str] | None = None) -> Iterator[Batch]:
-        """Read all rows and results in order, thousands at a time: all columns, or some. Raises JobError."""
+        """Yield all rows in order with their results, thousands at a time: all columns, or some. Raises JobError."""
         keys, names, each = self.part_keys(), [question.name for question in self.questions], self.spec.chunks_per_file
         if missing := [chunk for chunk in range(self.spec.chunks) if chunk not in keys]:
             msg = f"Chunk {missing[0]} has no results; run the same command again."
@@ -273,7 +272,7 @@ class Job:
         return max(1, BATCH_ROWS // self.spec.chunk_rows)
 
     def part_keys(self) -> dict[int, str]:
-        """Number of each labelled chunk → key of its latest part file."""
+        """Labelled chunk → key of its latest part file."""
         names = self.home.names("parts")
         return {chunk: part_key(chunk, retry) for chunk, retry in latest_parts(names).items()}
 
@@ -291,7 +290,7 @@ class Job:
         return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.lowest_retry(chunk)]
 
     def rows_left(self, chunk: int, retry: Retry) -> int:
-        """Number of rows to label in a missing chunk; a retry labels only failed rows."""
+        """Number of rows to label in a missing chunk; in a retry, only failed rows."""
         earlier = self.earlier_part(chunk, retry.lowest_retry(chunk))
         return len(_passing(self, chunk, earlier)) if earlier else self.rows_in_chunk(chunk)
 
@@ -307,7 +306,7 @@ class Job:
 
     @property
     def failure(self) -> str:
-        """The reason why the results cannot be merged; else empty."""
+        """Why the results cannot be merged, or empty."""
         with suppress(FileNotFoundError):
             return self.home.read(CANCELLED).decode()
         return ""
@@ -323,7 +322,7 @@ def images_of(job: Job, table: pa.Table) -> list[str | None]:
 
 
 def images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
-    """Row number, from 0 → its image cell."""
+    """Row index, from 0 → image cell."""
     chunks: defaultdict[int, list[int]] = defaultdict(list)
     for number in numbers:
         chunks[number // job.spec.chunk_rows].append(number)
@@ -335,7 +334,7 @@ def images_at(job: Job, numbers: list[int]) -> dict[int, str | None]:
 
 
 def shown_cell(cell: str | None) -> str | None:
-    """An image cell for display; a data URI is cut short."""
+    """An image cell for display; data URIs are shortened."""
     if cell and len(cell) > _LONGEST_URI and scheme_of(cell) == "data":
         return f"{cell[:_LONGEST_URI]}…"
     return cell
@@ -363,7 +362,7 @@ def photos_of(job: Job, limits: DownloadLimits | None = None, lookup: "Lookup | 
 
 @contextmanager
 def scratch_folder(storage: Storage) -> Iterator[Path]:
-    """A temporary folder for files to upload. Also deletes old folders of killed processes."""
+    """A temporary folder for files to upload. Deletes old folders of killed processes."""
     storage.scratch.mkdir(parents=True, exist_ok=True)
     for remains in storage.scratch.glob(f"{_SCRATCH}*"):
         with suppress(FileNotFoundError):  # deleted by its own process meanwhile

@@ -78,13 +78,13 @@ class Jobs:
         return self._storage.read(_IDENTITY).decode()
 
     def known_identity(self) -> str:
-        """The id of this folder of jobs; empty before the first call of :meth:`identity`."""
+        """The id from :meth:`identity`; empty before the first call of this method."""
         with suppress(FileNotFoundError):
             return self._storage.read(_IDENTITY).decode()
         return ""
 
     def names(self) -> list[str]:
-        """Names of job folders, in order; a job may be incomplete while it is submitted."""
+        """Names of job folders, in order. Includes incomplete jobs, which are being submitted."""
         return [name for name in self._storage.folders() if is_name(name)]
 
     def storage(self, name: str) -> Storage:
@@ -113,7 +113,7 @@ class Jobs:
 
 
 def open_jobs(place: str) -> Jobs:
-    """Open the folder of jobs at a path or an ``s3://`` URL. The first write creates a missing folder."""
+    """Open the folder of jobs at a path or an ``s3://`` URL. The first write creates the folder."""
     jobs = Jobs(open_storage(place))
     parent = None if is_url(place) else Path(place).resolve().parent
     if parent and not parent.is_dir():

@@ -1,4 +1,4 @@
-"""A job's model: found by path or name, fixed by digest, and verified before labelling."""
+"""A job's model: found by path or name, pinned by digest, and verified before labelling."""
 
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
@@ -23,7 +23,7 @@ from worker.request import USUAL_OPTIONS, JobOptions
 
 @dataclass(frozen=True)
 class JobModel:
-    """A question of a job, and its model. ``rule``: when a row is labeled, as a sentence for people."""
+    """A question of a job, and its model. ``rule``: a sentence on when a row is labeled."""
 
     question: Question
     source: ModelReference
@@ -31,13 +31,13 @@ class JobModel:
 
 
 def choose_model(model: str | Path, registry: str, unfinished: Job | None) -> tuple[ModelReference, str | None]:
-    """Find a model, and explain the choice. An ``unfinished`` job keeps its version when an alias moves."""
+    """Find a model, and explain the choice. If an alias moves, an ``unfinished`` job keeps its version."""
     found = resolve_model(model, registry)
     begun = version_of(found, unfinished.model.digest) if unfinished and found.by_alias else None
     if begun is None or begun.name == found.name:
         return found, found.words
     words = (
-        f"{found.requested} is {found.name} by now; this job was begun with {begun.name} and continues with it "
+        f"{found.requested} is {found.name} now, but this job began with {begun.name} and continues with it "
         f"(--restart starts again with {found.name})."
     )
     return begun, words
@@ -49,7 +49,7 @@ def moved_words(job: Job, models: Iterable[JobModel]) -> str:
     for question, model in ((job.question(one.question.name), one.source) for one in models):
         before = version_of(model, question.model.digest) if question else None
         if before and before.name != model.name:
-            now = f"but {model.requested} is {model.name} by now" if model.by_alias else f"not {model.name}"
+            now = f"but {model.requested} is {model.name} now" if model.by_alias else f"not {model.name}"
             words += f" The job's model is {before.name}, {now}."
     return words
 
@@ -97,7 +97,7 @@ def _load(path: Path, options: JobOptions | ModelPin) -> Classifier:
 
 
 class ModelNote(BaseModel, frozen=True):
-    """A model's registry name, its answers on proof photos, and its thresholds (None without a promise)."""
+    """A model's registry name, its answers on proof photos, and its thresholds (None if it promises no precision)."""
 
     named: ModelName | None = None
     reference: VariantReference | None = None

@@ -38,7 +38,7 @@ _DERIVED: Final = ("accepted_label", "label_2", "confidence_2")
 """Result columns that are computed from other columns."""
 TREE_FIELDS: Final = (pa.field("label_level", pa.int8()), pa.field("leaf_guess", pa.string()))
 WORST: Final = "status"
-"""With named models: the column with each row's worst status."""
+"""The column with each row's worst status, in jobs with named models."""
 PRODUCT_SCHEMA: Final = pa.schema(
     [
         ("label", pa.string()),
@@ -63,7 +63,7 @@ REVIEW_LAST: Final = ("sha256", "model")
 PART_SCHEMA: Final = pa.schema(
     [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *TREE_FIELDS]
 )
-"""Columns of a part file: the result's columns except computed ones, and the photo's ETag."""
+"""Columns of a part file: the result's columns that are not computed, and the photo's ETag."""
 _LONGEST_MESSAGE: Final = 2000
 JOB_KEY: Final = b"hangtag.job"
 WORK_KEY: Final = b"hangtag.work"
@@ -131,7 +131,7 @@ class Columns:
         return not self._left
 
     def table(self) -> pa.Table:
-        """Decide each row's status; returns all rows in order, with the columns of :data:`PART_SCHEMA`."""
+        """Set each row's status; returns all rows with the columns of :data:`PART_SCHEMA`."""
         rows = range(len(self._sha256))
         if not self._cells:
             return self._decided(rows)
@@ -174,7 +174,7 @@ def failed_cells(error: ImageError) -> PartRow:
 
 
 def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray]:
-    """The named columns of the result, computed from a part file's columns."""
+    """Columns of the result, computed from a part file's columns."""
     second = pc.list_element(pc.list_slice(part.column("top_k"), 1, 2, return_fixed_size_list=True), 0)
     labeled = pc.equal(part.column("status"), Status.LABELED)
     derived = {
@@ -186,7 +186,7 @@ def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray
 
 
 def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
-    """Replace labels of higher tree levels by the likeliest class and its confidence, in all or ``chosen`` rows."""
+    """Replace labels above classes by the likeliest class and its confidence, in all or ``chosen`` rows."""
     if "label_level" not in part.column_names:  # the model has no tree of labels
         return part
     above = pc.fill_null(pc.greater(part.column("label_level"), 0), False)
@@ -203,7 +203,7 @@ def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Tab
 
 
 class PhotoWork(BaseModel, frozen=True, extra="forbid"):
-    """Counts, seconds and bytes of the work on photos; downloads overlap in time.
+    """Counts, seconds and bytes of the work on photos. Seconds of downloads are a sum: downloads overlap.
 
     ``unchanged``: rows whose host returned the same ETag as before. ``repeated``: rows whose photo was labelled before
     in this job. ``carried``: rows with a result of the ``--previous`` job.
@@ -253,13 +253,13 @@ def latest_parts(names: Iterable[str]) -> dict[int, int]:
         if match:
             chunk, retry = int(match[1]), int(match[2])
             if f"parts/{name}" != part_key(chunk, retry):
-                continue  # too many leading zeros
+                continue  # the name has too many leading zeros
             latest[chunk] = max(latest.get(chunk, 0), retry)
     return latest
 
 
 def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
-    """Each row's worst status and first error among several questions' results."""
+    """Each row's worst status and first error over all questions' results."""
     first = parts[0]
     known = {
         "status": worst_status([part.column("status") for part in parts]),
@@ -271,7 +271,7 @@ def worst_results(parts: Sequence[pa.Table]) -> pa.Table:
 
 
 def worst_status(columns: Sequence[pa.ChunkedArray]) -> pa.ChunkedArray:
-    """Each row's worst status among several questions."""
+    """Each row's worst status over all questions."""
     names = pa.array(sorted(SEVERITY, key=SEVERITY.__getitem__), pa.string())
     ranks = [pc.index_in(column, value_set=names) for column in columns]
     return names.take(pc.max_element_wise(*ranks, skip_nulls=False))
@@ -323,7 +323,7 @@ def _in_part(question: str, column: str) -> str:
 
 
 def read_part(storage: Storage, key: str, job: str, rows: int) -> pa.Table:
-    """Read a part file. Raises JobError for a damaged file, and for another job's file, which is deleted."""
+    """Read a part file. Raises JobError for a damaged file, and for another job's file, which it also deletes."""
     data = storage.read(key)
     try:
         table = open_stream(data).read_all()
@@ -343,7 +343,7 @@ def _damaged(storage: Storage, key: str, how: str) -> JobError:
 
 
 def question_tables(part: pa.Table, questions: Sequence[str], columns: list[str] | None = None) -> list[pa.Table]:
-    """Each question's results from a table of part files: all columns, or some."""
+    """Each question's results, all or some columns, from a table of part files."""
     names = columns or PART_SCHEMA.names
     schema = pa.schema([PART_SCHEMA.field(name) for name in names], part.schema.metadata)
     return [
@@ -358,7 +358,7 @@ def part_work(schema: pa.Schema) -> PartWork:
 
 
 def read_work(storage: Storage, key: str) -> PartWork:
-    """Read the :class:`PartWork` of a part file. Raises JobError if the file is damaged."""
+    """Read a part file's :class:`PartWork`. Raises JobError if the file is damaged."""
     data = storage.read(key)
     try:
         return part_work(open_stream(data).schema)

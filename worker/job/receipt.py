@@ -29,7 +29,7 @@ class _Record(BaseModel):
 
 
 class ErrorExample(_Record):
-    """A failed row. ``row``: from 1. ``image``: its path or URL; a data URI is cut short."""
+    """A failed row. ``row``: its number, from 1. ``image``: path, URL or shortened data URI."""
 
     row: int
     image: str | None
@@ -37,7 +37,7 @@ class ErrorExample(_Record):
 
 
 class ErrorCount(_Record):
-    """The number of rows with an error, and the first few rows."""
+    """How many rows have an error, and a few of these rows."""
 
     count: int
     examples: tuple[ErrorExample, ...]
@@ -90,21 +90,21 @@ class GroupCounts(_Record):
 
 
 class ModelName(_Record):
-    """A model's registry name in the request (``asked``: ``shop@champion``) and its ``version`` (``shop@3``)."""
+    """A model's name in the request (``asked``: ``shop@champion``) and its ``version`` (``shop@3``)."""
 
     asked: str
     version: str
 
     @property
     def words(self) -> str:
-        """The model's name for people."""
+        """The model's name, shown to people."""
         return self.asked if self.asked == self.version else f"{self.asked}, which was {self.version}"
 
 
 class Drift(_Record):
     """Population stability indices (PSI) between a job's distinct photos and the model's proof photos.
 
-    ``warning`` is None if the difference is small or may be chance. ``finding`` is always a sentence.
+    ``warning`` is None if the difference is small or may be due to chance. ``finding`` is always a sentence.
     """
 
     confidence_psi: float
@@ -116,7 +116,7 @@ class Drift(_Record):
 
 
 class RepeatedPicture(_Record):
-    """A picture that many rows share. These rows went to review. ``row``, ``image``: the first row."""
+    """A picture that many rows share. These rows went to review. ``row``, ``image``: of the first row."""
 
     rows: int
     row: int
@@ -132,8 +132,8 @@ class RepeatedPicture(_Record):
 class ClassMix(_Record):
     """The expected precision of labels, with a 90% interval, for this catalogue's mix of classes.
 
-    ``raised``: rows with less confidence went to review; above 1: all rows. ``shares``: the class whose share differs
-    most, its share in the catalogue, and its share in the proof photos.
+    ``raised``: rows with a lower confidence went to review; above 1, all rows. ``shares``: the class whose
+    frequency differs most, then its share of the catalogue and of the proof photos.
     """
 
     promised: float
@@ -145,12 +145,12 @@ class ClassMix(_Record):
 
     @property
     def holds(self) -> bool:
-        """Whether the whole interval reaches the promised precision."""
+        """Whether the lower end of the interval is at least the promised precision."""
         return self.low >= self.promised
 
     @property
     def words(self) -> str:
-        """The expected precision and its consequence, for people."""
+        """A sentence on the expected precision and its consequence."""
         name, share, before = self.shares
         if self.holds:
             interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%})"
@@ -158,9 +158,9 @@ class ClassMix(_Record):
                 f"For this mix of classes, {interval} of the labels should be right; {self.promised:.0%} is promised."
             )
         cause = (
-            f"The training photos had another mix of classes: {name} is about {share:.0%} of the rows, not "
-            f"{before:.0%}. With the model's thresholds, only {self.low:.1%} to {self.high:.1%} of the labels may be "
-            f"right; {self.promised:.0%} is promised."
+            f"The training photos had another mix of classes: {name} is about {share:.0%} of the rows, but was "
+            f"{before:.0%} of the training photos. With the model's thresholds, {self.low:.1%} to {self.high:.1%} of "
+            f"the labels may be right; {self.promised:.0%} is promised."
         )
         if self.raised is None:
             return f"{cause} Check some labels before you use them."
@@ -172,8 +172,8 @@ class ClassMix(_Record):
 class Audit(_Record):
     """The precision that reviewers measured on ``drawn`` labeled rows. ``asked``: the requested number of rows.
 
-    ``disputed``: rows on which reviewers disagree; they do not count. ``low``, ``high``: 95% interval of the measured
-    precision. ``promised``: the job's promised precision.
+    ``disputed``: rows on which reviewers disagree, excluded from the precision. ``low``, ``high``: 95% interval of the
+    measured precision. ``promised``: the job's promised precision.
     """
 
     asked: int
@@ -187,7 +187,7 @@ class Audit(_Record):
 
     @property
     def precision(self) -> float | None:
-        """The share of right labels; None before the first answer."""
+        """The fraction of right labels; None before the first answer."""
         return self.right / self.answered if self.answered else None
 
     @property
@@ -195,7 +195,7 @@ class Audit(_Record):
         """Text such as ``0.98 promised, 0.985 measured (0.96 to 0.996) in 300 rows``."""
         promised = "no precision promised" if self.promised is None else f"{precision_text(self.promised)} promised"
         if self.precision is None:
-            return f"{promised}; {number_of(self.drawn, 'row')} drawn to check it, none answered yet"
+            return f"{promised}; {number_of(self.drawn, 'row')} sampled for the audit, no answers yet"
         low, high, found = (round(value, 3) for value in (self.low, self.high, self.precision))
         rows = (
             number_of(self.answered, "row")
@@ -237,8 +237,8 @@ class _WholeReceipt(_Record):
 class Receipt(_WholeReceipt):
     """The receipt of a question, or of a job with one model.
 
-    ``by_level``: level in the tree of labels → labeled rows. ``drift``: None if the bundle has no reference. ``mix``:
-    None without a promise or with too few rows. ``repeated``: the five most frequent repeated pictures.
+    ``by_level``: level in the tree of labels → number of labeled rows. ``drift``: None if the bundle has no reference
+    answers. ``mix``: None without a promise or with too few rows. ``repeated``: the five most frequent pictures.
     """
 
     model: ModelPin
@@ -269,7 +269,7 @@ class Receipt(_WholeReceipt):
 class QuestionsReceipt(_WholeReceipt):
     """The receipt of a job with named models.
 
-    ``by_status``: rows by their worst status. ``errors``: rows by their first error.
+    ``by_status``: row counts by worst status. ``errors``: row counts by first error.
     """
 
     promise: ClassVar = "Each question has its own promise. There is no promise for all labels of a row together."
@@ -277,7 +277,7 @@ class QuestionsReceipt(_WholeReceipt):
 
     @property
     def by_label(self) -> dict[str, int]:
-        """Label → number of rows, summed over all questions; empty if every row failed."""
+        """Label → number of rows, summed over questions."""
         counts: Counter[str] = Counter()
         for receipt in self.questions.values():
             counts.update(receipt.by_label)
@@ -306,7 +306,7 @@ def groups_file(result: str | Path) -> str:
 
 
 def died_words(deaths: int) -> str:
-    """Words for the number of chunks whose process died."""
+    """A sentence on chunks whose process died."""
     return number_of(
         deaths,
         "chunk lost its process; another process did its rows again",
@@ -351,7 +351,7 @@ def read_audit(job: Job, *, of_any_retry: bool = False) -> AuditFile | None:
     """The job's ``audit.json``, or None. Ignores audits before the last retry unless ``of_any_retry``."""
     try:
         noted = AuditFile.model_validate_json(job.storage.read(AUDIT_FILE))
-    except (FileNotFoundError, ValidationError):  # a new audit draws the same rows
+    except (FileNotFoundError, ValidationError):  # a new audit samples the same rows
         return None
     current = of_any_retry or noted.retry == job.retry().number
     return noted if noted.job == job.spec.id and current else None

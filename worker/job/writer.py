@@ -27,7 +27,7 @@ from worker.request import USUAL_OPTIONS, JobOptions, JobRequest, Priority
 
 CHUNK_ROWS: Final = 128
 CHUNK_BYTES: Final = 32 * 1024 * 1024
-"""Maximum bytes of a chunk's rows, estimated from the first rows. A labelling process holds a chunk in memory."""
+"""Maximum bytes of a chunk, estimated from the first rows. A labelling process holds a chunk in memory."""
 MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
 """Hard limit for a chunk whose rows are larger than the catalogue's first rows."""
 _FEWEST_ROWS: Final = 16
@@ -42,7 +42,7 @@ _DECISIVE: Final = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS} | 
 }
 """Options that change a job's results."""
 _BEGINNING: Final = 400
-"""The first characters of a cell are enough to recognize a path."""
+"""Number of a cell's first characters that are read to recognize a path."""
 FILE_BYTES: Final = 64 * 1024 * 1024
 """Target size of a file of rows, in bytes. Files are built in memory."""
 
@@ -60,7 +60,7 @@ def create_job(
 ) -> Job:
     """Write a catalogue's rows into a job folder, and ``job.json`` last: without ``job.json``, there is no job.
 
-    A chunk has at most ``chunk_rows`` rows, and fewer if rows are large. ``processes``: divide a small catalogue evenly
+    A chunk has at most ``chunk_rows`` rows; fewer, if rows are large. ``processes``: divide a small catalogue evenly
     among this number of processes.
     """
     catalogue, chunk_rows = _sized(catalogue, chunk_rows, processes)
@@ -130,7 +130,7 @@ def _sized(catalogue: Catalogue, most_rows: int, processes: int | None) -> tuple
     rows = max(1, min(most_rows, CHUNK_BYTES // max(1, row_bytes)))
     while processes and sum(batch.nbytes for batch in held) < CHUNK_BYTES:
         batch = next(catalogue.batches, None)
-        if batch is None:  # all rows are read: divide them evenly
+        if batch is None:  # all rows are read
             counted = sum(batch.num_rows for batch in held)
             each = ceil(counted / (rows * processes))
             rows = min(rows, max(_FEWEST_ROWS, ceil(counted / (each * processes))))
@@ -146,9 +146,9 @@ def _commit_new(storage: Storage, key: str, data: bytes) -> None:
 
 
 def differences(job: JobSpec, catalogue: Catalogue, questions: Sequence[Question], options: JobOptions) -> str:
-    """How a request differs from an existing job, such as ``--precision was 0.95, is 0.9``; else empty.
+    """How a request differs from an existing job, such as ``--precision was 0.95, is 0.9``; empty if they agree.
 
-    Ignores ``--header``: a new token changes no photo.
+    Ignores ``--header``: a new token does not change the photos.
     """
     hasher = _RowsHasher(catalogue.schema)
     for table in _chunk_tables(catalogue, job.chunk_rows):
@@ -190,7 +190,6 @@ def _models(questions: Iterable[Question]) -> str:
 
 
 def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
-    """The catalogue's rows in tables of ``chunk_rows`` rows; the last table may be shorter."""
     held: list[pa.RecordBatch] = []
     count = size = 0
     for batch in catalogue.batches:
@@ -215,13 +214,13 @@ def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
 
 
 def _groups(tables: Iterator[pa.Table], size: int) -> Iterator[Iterator[pa.Table]]:
-    """Groups of ``size`` tables; read each group to its end before the next."""
+    """Groups of ``size`` tables. Read each group to its end before the next group."""
     for first in tables:
         yield chain([first], islice(tables, size - 1))
 
 
 class _RowsHasher:
-    """SHA-256 of rows as an Arrow stream, which covers nested and dictionary columns."""
+    """SHA-256 of the rows as an Arrow stream, even with nested and dictionary columns."""
 
     def __init__(self, schema: pa.Schema) -> None:
         self._sha256 = hashlib.sha256()
@@ -251,7 +250,7 @@ def requested_catalogue(
     *,
     confined: bool = False,
 ) -> tuple[Catalogue, JobOptions]:
-    """The request's catalogue (or ``rows``), and its options with the catalogue's spelling of the group column.
+    """The request's catalogue (or ``rows``), and its options with the group column as the catalogue spells it.
 
     Raises InputError if the catalogue's columns do not fit a result with the ending ``suffix``. ``trees``: names of
     questions whose models have a tree of labels, which adds columns.

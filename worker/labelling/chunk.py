@@ -1,4 +1,4 @@
-"""A chunk in progress: decodes photos, collects results, finds photos that crash processes, writes the part file."""
+"""A chunk in progress: decodes photos, finds photos that crash processes, and writes results into the part file."""
 
 import json
 import os
@@ -42,7 +42,7 @@ REFUSED = 3
 _FOLDER: Final = "in_progress"
 _WIDTH: Final = 12
 MAX_STRIKES: Final = 4
-"""A job stops if this many processes died in one chunk without a photo as the cause."""
+"""A job stops if this many processes died in one chunk, and no photo was the cause."""
 _WARY: Final = 3
 """After crashes on this many photos of a chunk, each photo of the chunk is decoded in its own process."""
 MEMORY_BYTES: Final = 2 * 1024**3
@@ -111,7 +111,7 @@ class Finished:
 class OpenChunk:
     """A chunk in progress. ``effort``: counts and seconds for its :class:`PhotoWork`.
 
-    A retry labels only failed rows that may succeed now. ``requests``: photos to fetch; the caller empties this list to
+    A retry labels only failed rows that may succeed now. ``requests``: photos to fetch. The caller clears this list to
     free memory.
     """
 
@@ -131,7 +131,7 @@ class OpenChunk:
         self.effort: defaultdict[str, float] = defaultdict(float)
 
     def _keep(self, job: Job, earlier: str | None) -> set[int]:
-        """Copy results that a retry does not repeat; returns their row numbers."""
+        """Copy the results that a retry keeps; returns their row indices."""
         answers = job.answers(self.number, earlier) if earlier else []
         self._before = part_work(answers[0].schema).photos if answers else NO_PHOTO_WORK
         rows = enumerate(zip(*(part.to_pylist() for part in answers), strict=True))
@@ -176,7 +176,7 @@ class OpenChunk:
             self._note(None)
 
     def settle(self, row: int, result: Scored | PartRow, question: int, sha256: str | None, etag: str | None) -> None:
-        """Store a row's result. ``question``: index in the job's questions."""
+        """Store a row's result. ``question``: its index in the job."""
         self._columns[question].put(row, result, sha256, etag)
 
     @property
@@ -190,7 +190,7 @@ class OpenChunk:
         photos = PhotoWork.model_validate({name: round(value, 4) for name, value in self.effort.items()})
         seconds = time.monotonic() - self._start
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        with self._open:  # deletes the file of :func:`attempt_on`, even after an error
+        with self._open:  # at its end, deletes the file of :func:`attempt_on`
             answers = dict(zip(names, (columns.table() for columns in self._columns), strict=True))
             work = self._before.plus(photos)
             data = part_bytes(answers, self._job.spec.id, worker, seconds, self._earlier.deaths, work)
@@ -206,15 +206,15 @@ class OpenChunk:
 
 
 def is_done(job: Job, chunk: int) -> bool:
-    """Whether a chunk is finished. The latest retry of a chunk must be finished, too."""
+    """Whether a chunk and its latest retry are finished."""
     return job.storage.exists(part_key(chunk, job.retry().lowest_retry(chunk)))
 
 
 @contextmanager
 def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], None]]:
-    """Create a file for one try at a chunk; a killed process leaves the file behind.
+    """Create a file that exists during one try at a chunk, and after it if its process is killed.
 
-    Yields a function. It writes a row's number into the file before decoding, or clears the file (None).
+    Yields a function. Before decoding, it writes a row's index into the file. For None, it clears the file.
     """
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -232,17 +232,17 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """Other tries at a chunk, killed or still running: their number, and the rows that they were decoding."""
+    """The number of other tries at a chunk, killed or running, and the rows that they were decoding."""
 
     deaths: int
     rows: frozenset[int]
 
 
 def earlier_attempts(storage: Storage, chunk: int) -> Earlier:
-    """Read the files that killed tries at a chunk left behind (:func:`attempt_on`)."""
+    """Count other tries at a chunk by their files (:func:`attempt_on`)."""
     deaths, rows = 0, set[int]()
     for marker in _markers(storage, chunk):
-        with suppress(FileNotFoundError):  # the try has just ended and deleted this file
+        with suppress(FileNotFoundError):  # the try has just ended
             rows.update(int(row) for row in marker.read_text().split() if row.isdecimal())
             deaths += 1
     return Earlier(deaths, frozenset(rows))
@@ -261,8 +261,8 @@ def _markers(storage: Storage, chunk: int) -> list[Path]:
 def main(spec_json: str, timeout_s: str, memory_bytes: str) -> int:
     """Decode one photo from stdin, within a time and a memory limit.
 
-    Exit status 0: stdout holds the pixels. ``REFUSED``: stdout holds a JSON object with ``fault`` and ``message``.
-    Other status: the photo killed the process.
+    Exit status 0: stdout holds the pixels. ``REFUSED``: stdout holds a JSON object with ``fault`` and ``message``. Any
+    other: the photo killed the process.
     """
     spec = PreprocessSpec.model_validate_json(spec_json)
     data = sys.stdin.buffer.read()

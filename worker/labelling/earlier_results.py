@@ -1,4 +1,4 @@
-"""Reuses results of equal photos: from the same labelling process, and from the ``--previous`` job.
+"""Reuses results of equal photos: results of the same labelling process, and of the ``--previous`` job.
 
 The key is a photo's SHA-256, or its URL and ETag. An SQLite file has the previous job's results. If the file is lost or
 damaged, photos are labelled again.
@@ -33,12 +33,12 @@ CREATE TABLE place (url BLOB, etag TEXT NOT NULL, sha256 BLOB NOT NULL);
 CREATE TABLE about (terms TEXT NOT NULL);
 """
 _KEYS: Final = "CREATE INDEX photo_key ON photo (sha256); CREATE INDEX place_key ON place (url);"
-"""Indexes are created last: SQLite then sorts on disk, with little memory."""
+"""Created last: SQLite then sorts on disk, with little memory."""
 _COLUMNS: Final = tuple(name for name in PART_SCHEMA.names if name not in {"sha256", "model", "etag"})
 _URLS_AT_ONCE: Final = 500
 _MOST_BYTES: Final = 1 << 25
 _ENTRY_BYTES: Final = 512
-"""A process clears its stored results after 65,000 photos (fewer with many classes)."""
+"""A process clears its results after 65,000 photos (fewer with many classes)."""
 _TERM_WORDS: Final = {
     "digest": "the model",
     "variant": "--variant",
@@ -68,7 +68,7 @@ def _key(url: str) -> bytes:
 
 
 class PreviousResults:
-    """Results of the ``--previous`` job; empty after an error in their file."""
+    """Results of the ``--previous`` job; none after an error in their file."""
 
     def __init__(self, connection: sqlite3.Connection, place: str) -> None:
         self._connection: sqlite3.Connection | None = connection
@@ -78,7 +78,7 @@ class PreviousResults:
         """The result of the photo with this SHA-256, or None."""
         digest = bytes.fromhex(sha256)
         for text, checksum in self._rows("SELECT result, checksum FROM photo WHERE sha256 = ? LIMIT 1", digest):
-            if _checksum(digest, str(text)) == checksum:  # a damaged cell may have another type
+            if _checksum(digest, str(text)) == checksum:  # str(): a damaged cell may have another type
                 return Known(sha256, dict(zip(_COLUMNS, json.loads(text), strict=True)), carried=True)
             self._lose("a result's checksum differs")
         return None
@@ -104,7 +104,7 @@ class PreviousResults:
         self.close()
 
     def close(self) -> None:
-        """Close the file; later searches return no result."""
+        """Close the file. Later searches find no results."""
         if self._connection is not None:
             self._connection.close()
             self._connection = None
@@ -115,7 +115,7 @@ def _log_lost(place: str, error: object) -> None:
 
 
 class EarlierResults:
-    """One question's reusable results: the previous job's, and this process's own. Use in one thread."""
+    """One question's reusable results, from the previous job and this process. Not thread-safe."""
 
     def __init__(self, previous: PreviousResults | None = None) -> None:
         self._previous = previous
@@ -161,7 +161,7 @@ class EarlierResults:
 
 
 def open_earlier_results(job: Job) -> EarlierResults:
-    """Open the reusable results of a question's previous job. Logs errors instead of raising them."""
+    """Open the reusable results of a question's previous job. Logs errors, and raises none."""
     try:
         if not job.storage.exists(PREVIOUS_FILE):
             return EarlierResults()
@@ -175,7 +175,7 @@ def open_earlier_results(job: Job) -> EarlierResults:
         return EarlierResults()
     if terms == (json.dumps(terms_of(job.model, job.spec.options)),):
         return EarlierResults(PreviousResults(connection, str(place)))
-    connection.close()  # a killed submit with another model left this file
+    connection.close()  # the file is from a killed submit with another model
     return EarlierResults()
 
 
@@ -203,7 +203,7 @@ def check_done(job: Job, name: str) -> None:
 
 
 def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") -> str:
-    """Copy a finished job's results into a new job's folder, from the question with the same ``terms``."""
+    """Copy results into a new job's folder, from the question of a finished job that has the same ``terms``."""
     place = previous.storage.place
     questions = [
         (question, terms_of(question.model, question.spec.options, question.spec.preprocess_version))

@@ -29,7 +29,7 @@ _MOST_CHUNKS: Final = 3
 
 _MOST_ROWS: Final = 8192
 _MOST_BYTES: Final = 64 * 1024**2
-"""Limits of all chunks in progress while hosts are slow: rows, and bytes of probabilities."""
+"""Limits while hosts are slow: rows of all chunks in progress, and bytes of their probabilities."""
 
 _AHEAD: Final = 1024
 _AHEAD_S: Final = 15.0
@@ -37,7 +37,7 @@ _AHEAD_S: Final = 15.0
 
 
 Feed = Callable[[bool], int | None]
-"""Returns the next chunk's number, or None if no chunk is ready. ``True``: wait; None then means that none remains."""
+"""Returns the next chunk's number; None if no chunk is ready. With ``True``, waits; then None means the end."""
 
 
 class QuestionModel:
@@ -69,8 +69,8 @@ class Labeller:
     """Labels chunks of one job. The end of its ``with`` block abandons unfinished chunks.
 
     Each photo is fetched and decoded once for all questions. Several chunks are in progress, so that batches are full.
-    ``check`` is called often, and with ``True`` if a photo is missing (a network share may be unmounted). To stop the
-    work, ``check`` raises an error.
+    ``check`` is called often, with ``True`` if a photo is missing (a network share may be unmounted). To
+    stop the work, ``check`` raises an error.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Labeller:
     def __exit__(self, *exc: object) -> None:
         chunks, self._open = self._open, {}
         for chunk in chunks.values():
-            chunk.give_up()  # before lines that may raise: an open chunk would blame a photo
+            chunk.give_up()  # first: if a later line raises, an open chunk would blame a photo
         self._committer.shutdown()
         for commit in self._commits:
             if not commit.exception():
@@ -146,12 +146,12 @@ class Labeller:
         self._finish_if_whole(chunk)
 
     def _known_etags(self, urls: Sequence[str]) -> Mapping[str, str]:
-        """URL → the photo's last ETag, if all questions have a result of the photo."""
+        """URL → the photo's last ETag, for photos with a result for every question."""
         first, *others = (question.known.etags(urls) for question in self._questions)
         return {url: etag for url, etag in first.items() if all(other.get(url) == etag for other in others)}
 
     def step(self) -> None:
-        """Process the next photo, or label an incomplete batch if no photo arrives in time."""
+        """Process the next photo. If it does not arrive in time, label an incomplete batch."""
         self._check(False)
         waits = any(question.batch for question in self._questions)
         if self._commits and not waits:
@@ -185,7 +185,7 @@ class Labeller:
         results = [question.known.at(photo.url or "", photo.etag or "") for question in self._questions]
         known = [one for one in results if one is not None]
         if len(known) < len(results) or len({one.sha256 for one in known}) > 1:
-            self._photos.request([photo.request], {})  # the stored result was deleted meanwhile: fetch the photo
+            self._photos.request([photo.request], {})  # the stored result has been deleted: fetch the photo
             self._awaited += 1
             return
         chunk.effort["unchanged"] += 1
@@ -205,7 +205,7 @@ class Labeller:
         if unknown:
             decoded = chunk.decode(photo.request, data, [question.spec for question in unknown])
         elif len(taken) < len(self._questions):
-            chunk.effort["repeated"] += 1  # an equal photo waits in a batch
+            chunk.effort["repeated"] += 1  # an equal photo is already in the batch
         self._take_over(photo, chunk, taken)
         for question in unknown:
             outcome = decoded[question.spec]
@@ -249,7 +249,6 @@ class Labeller:
             self._commits.add(self._committer.submit(chunk.commit))
 
     def _report(self, timeout_s: float) -> None:
-        """Report finished chunks; wait up to ``timeout_s`` for the first."""
         if timeout_s:
             wait(self._commits, timeout_s, FIRST_COMPLETED)
         for commit in [commit for commit in self._commits if commit.done()]:

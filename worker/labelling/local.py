@@ -1,8 +1,8 @@
 """Labels on this machine in one process per core.
 
-Each process runs ``python -P -m worker.labelling.local``. Its first line on stdin names the job and the models; each
-later line is a chunk's number. It prints ``{"ready": true}`` when the models are loaded, then a JSON line for each
-finished chunk. After stdin closes, the process finishes its chunks and ends.
+Each process runs ``python -P -m worker.labelling.local``. The first line on its stdin names the job and the models;
+each later line is a chunk's number. The process prints ``{"ready": true}`` when the models are loaded, then a JSON line
+for each finished chunk. After stdin closes, it finishes its chunks and ends.
 """
 
 import json
@@ -33,7 +33,7 @@ _PIECE: Final = 65_536
 def run_pool(
     job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
 ) -> None:
-    """Label every missing chunk, and call ``on_done`` with each chunk's number."""
+    """Label missing chunks; calls ``on_done`` with each finished chunk's number."""
     strikes = _Strikes(job)
     greeting = json.dumps({"job": job.storage.place, "models": list(map(str, models)), "verified": verified})
     chunks, logs = map(str, job.missing_chunks()), job.storage.scratch / "logs"
@@ -41,7 +41,7 @@ def run_pool(
 
 
 class _Strikes:
-    """Counts process deaths by chunk. A death at another photo resets the chunk's count."""
+    """Counts process deaths by chunk, from 0 again if another photo is the cause."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -49,7 +49,7 @@ class _Strikes:
         self._suspects: Counter[int] = Counter()
 
     def count(self, death: Death) -> bool:
-        """Count a death; returns True, to try again. Raises JobError after too many deaths."""
+        """Count a death. Returns True (try again), or raises JobError after too many deaths."""
         chunks = [int(line) for line in death.lines]
         suspects = {chunk: len(earlier_attempts(self._job.storage, chunk).rows) for chunk in chunks}
         if any(suspects[chunk] > self._suspects[chunk] for chunk in chunks):
@@ -67,14 +67,14 @@ class _Strikes:
 
 
 def main(loaded: Sequence[Classifier] = ()) -> int:
-    """Label chunks until stdin closes. ``loaded``: models that a fork has from its parent."""
+    """Label chunks until stdin closes. ``loaded``: models that a fork inherits from its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C, the command ends this process
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     reuse_memory()
     replies = take_streams()
-    greeting = sys.stdin.readline()  # the parent sends no other line before "ready"
+    greeting = sys.stdin.readline()  # the parent sends its next line after "ready"
     if not greeting:
-        return 0  # the parent has no work
+        return 0  # there is no work
     try:
         request = json.loads(greeting)
         job = open_job(FolderStorage(Path(request["job"])))
@@ -130,7 +130,7 @@ class LineFeed:
     def __init__(self, descriptor: int, request: Callable[[], None]) -> None:
         self._descriptor = descriptor
         self._request = request
-        self._is_requested = True  # the first chunk comes without a request
+        self._is_requested = True  # the parent sends the first chunk without a request
         self._text = b""
         self._lines: list[bytes] = []
         self._ended = False

@@ -1,9 +1,9 @@
 """A process pool that sends each process one line at a time, and replaces dead processes.
 
-The protocol: a process prints ``{"ready": true}``, answers each line of its stdin with a JSON line, and ends when its
-stdin closes. The pool may send a greeting before "ready". ``{"refused": message}`` ends the pool. ``{"more": true}``
-requests another line before the answer. Then each answer names its line under ``line``, and the process gets a new line
-when it has answered all its lines.
+A process prints ``{"ready": true}``, answers each line of its stdin with a JSON line, and ends when its stdin closes.
+The pool may send a first line (the greeting) before "ready". If a process prints ``{"refused": message}``, the pool
+ends. With ``{"more": true}``, a process requests another line before its answer. Then each answer has its line under
+``line``, and the process gets a new line when it has answered all its lines.
 """
 
 import gc
@@ -33,12 +33,12 @@ LABELLING: Final = ("worker.labelling.local",)
 _MAX_FALSE_STARTS: Final = 3
 _LOG_TAIL: Final = 2000
 _FORKS_WITH_US: Final = "jemalloc_bg_thd"
-"""A thread of pyarrow's memory allocator; forks are safe in spite of this thread."""
+"""Name of a thread in pyarrow's memory allocator. Forks are safe in spite of this thread."""
 _PIECE: Final = 65_536
 
 
 class Death(NamedTuple):
-    """A process that died with unanswered ``lines``. ``status``: exit status or -signal. ``log``: last lines."""
+    """A process that died before it answered ``lines``. ``status``: exit status or -signal. ``log``: last lines."""
 
     lines: tuple[str, ...]
     status: int
@@ -66,13 +66,12 @@ class _Fork:
         self._status: int | None = None
 
     def kill(self) -> None:
-        """Kill the process, if it still runs."""
         with suppress(ProcessLookupError):
             if self._status is None:
                 os.kill(self.pid, signal.SIGKILL)
 
     def wait(self) -> int:
-        """Wait for the exit status, or minus the number of the signal that killed the process."""
+        """Wait for the process to end; returns its exit status, or -signal."""
         if self._status is None:
             self._status = 0
             with suppress(ChildProcessError):  # if SIGCHLD is ignored, the system stores no status
@@ -81,11 +80,10 @@ class _Fork:
 
 
 def _may_fork() -> bool:
-    """Whether a fork is safe: on Linux, without other threads."""
     tasks = Path("/proc/self/task")
     if not tasks.is_dir():
         return False
-    with suppress(OSError):  # a thread may end meanwhile
+    with suppress(OSError):  # a listed thread may have ended
         others = [task for task in tasks.iterdir() if task.name != str(os.getpid())]
         return all((task / "comm").read_text().strip() == _FORKS_WITH_US for task in others)
     return False
@@ -104,18 +102,18 @@ def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         for place, stream in enumerate(streams):
             os.dup2(stream, place)
-        # a pipe that this fork held open would never end for its reader
+        # a pipe that stays open here would never end for its reader
         os.closerange(len(streams), os.sysconf("SC_OPEN_MAX"))
         sys.stdin = os.fdopen(0, closefd=False)
         status = main()
-    except BaseException:  # noqa: BLE001 - the parent's handlers must not run here
+    except BaseException:  # noqa: BLE001 - the parent's exception handlers must not run here
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(status)
 
 
 class _Child:
-    """A running process. ``lines``: lines without an answer. ``number``: its number in the pool."""
+    """A running process. ``lines``: lines without an answer. ``number``: position in the order of starts."""
 
     def __init__(self, start: Callable[[IO[bytes]], "subprocess.Popen[bytes] | _Fork"], number: int) -> None:
         self.lines: list[str] = []
@@ -131,7 +129,6 @@ class _Child:
         self.replies = cast("IO[bytes]", self.process.stdout)
 
     def give(self, line: str) -> None:
-        """Send a line that the process must answer."""
         self.lines.append(line)
         self.tell(line)
 
@@ -147,13 +144,12 @@ class _Child:
         return [json.loads(line) for line in lines] if piece else None
 
     def answered(self, message: dict[str, Any]) -> str:
-        """Remove and return the line that a message answers."""
         line = str(message.get("line", self.lines[0]))
         self.lines.remove(line)
         return line
 
     def end(self, logs: Path | None) -> str:
-        """Kill the process, and write its log into a folder; returns the log's last lines."""
+        """Kill the process, and store its log; returns the log's last lines."""
         self.process.kill()
         self.process.wait()
         self.replies.close()
@@ -200,13 +196,13 @@ class ProcessPool:
         self._selector.close()
 
     def fork(self, main: Callable[[], int], most: int) -> None:
-        """Fork at most ``most`` processes that run ``main``, so that they need no imports.
+        """Fork at most ``most`` processes that run ``main``. Forks have the parent's imports.
 
         If a fork is unsafe or fails, :meth:`run` starts new processes instead.
         """
         if not _may_fork():
             return
-        gc.freeze()  # garbage collection would write to memory that forks share
+        gc.freeze()  # garbage collection would write to shared memory, and so copy it
         held = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # block Ctrl-C until a fork ignores it
         try:
             with suppress(OSError):
@@ -226,8 +222,8 @@ class ProcessPool:
     ) -> None:
         """Send all lines, and wait for their answers. Call it once for each pool.
 
-        ``on_death`` returns whether another process gets a dead process's lines; it stops the run by raising.
-        ``greeting``: first line for each process. ``logs``: folder for the processes' stderr.
+        ``on_death`` returns whether to send a dead process's lines to another process, or raises an error to stop the
+        run. ``greeting``: first line for each process. ``logs``: folder for the processes' stderr.
         """
         self._waiting.extend(lines)
         self._on_reply, self._on_death = on_reply, on_death
@@ -299,7 +295,7 @@ class ProcessPool:
 
 
 def take_streams() -> TextIO:
-    """Return stdout for replies. Python's stderr stays; output of C libraries is dropped."""
+    """Return stdout for replies. stderr still works for Python; output of C libraries is discarded."""
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     with Path(os.devnull).open("wb") as nowhere:

@@ -24,12 +24,12 @@ SOCKET_TIMEOUT_S: Final = 10
 LEAVE_S: Final = 3.0
 """Seconds of the grace time reserved to return messages and end processes."""
 _ONCE_MORE: Final = {"max_retries": 1, "interval_start": 0.0, "interval_step": 0.0, "interval_max": 0.0}
-"""Reconnect once, without a pause; a second failure is an error."""
+"""Reconnect once, without a pause. A second failure raises an error."""
 _MOST_SLOTS: Final = 4096
 
 
 class BusyProcesses:
-    """Which processes run a task, and whether the worker stops; in memory shared with forks.
+    """Which processes run a task, and whether the worker is stopping; in memory shared with forks.
 
     There is no lock, since a process may be killed at any moment. A killed process counts as busy until its successor
     has ended a task.
@@ -44,11 +44,11 @@ class BusyProcesses:
 
     @property
     def stops(self) -> bool:
-        """Whether the worker stops; then tasks begin no further chunks."""
+        """Whether the worker is stopping. Then, tasks begin no further chunks."""
         return bool(self._stops[0])
 
     def stop(self) -> None:
-        """Tell all processes that the worker stops."""
+        """Tell all processes that the worker is stopping."""
         self._stops[0] = 1
 
     @contextmanager
@@ -83,7 +83,7 @@ class HangtagCelery(Celery):
         return self.subclass_with_self("worker.queue.start_worker:GracefulWorker", name="Worker")
 
     def send(self, job: str, chunk: int, priority: Priority) -> None:
-        """Queue a chunk; :data:`FINISH` queues the job's merging. Raises :data:`RedisError`."""
+        """Queue a chunk, or with :data:`FINISH` the job's merging. Raises :data:`RedisError`."""
         task, arguments = (FINISH_TASK, [job]) if chunk == FINISH else (CHUNK_TASK, [job, chunk])
         try:
             self.send_task(task, arguments, queue=QUEUES[priority], retry=True, retry_policy=_ONCE_MORE)
@@ -105,7 +105,7 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "queue_order_strategy": "sorted",
-            "max_retries": 0,  # for senders; workers wait for Redis
+            "max_retries": 0,  # only for sending; to receive, workers wait for Redis
         },
         "broker_use_ssl": tls,
         "broker_connection_retry_on_startup": True,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
 
 _TRAIN_WORKER: Final = "train_worker"
-"""Key in the Click context, where :mod:`hangtag.cli` stores the name of the training worker's module."""
+"""Key in the Click context. :mod:`hangtag.cli` stores the training worker's module there."""
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, as hangtag jobs shows it.")]
 ReceiptJsonOption = Annotated[
@@ -106,7 +106,7 @@ def jobs_command(context: typer.Context, jobs: JobsOption = None, as_json: JsonO
 @JOBS.command("show")
 @takes(queue=QueueOptions)
 def show_command(job: JobArgument, as_json: JsonOption = False, *, queue: QueueOptions) -> None:
-    """Show everything about a job, who works on it, and its receipt if it is finished.
+    """Show a job's state, models and workers, and its receipt if it is finished.
 
     Examples:
       hangtag jobs show spring-2026
@@ -122,7 +122,7 @@ def show_command(job: JobArgument, as_json: JsonOption = False, *, queue: QueueO
 @JOBS.command("watch")
 @takes(queue=QueueOptions)
 def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue: QueueOptions) -> None:
-    """Follow a job to its end, and print its receipt. Ctrl-C stops the watching, not the job.
+    """Follow a job to its end, and print its receipt. Ctrl-C does not stop the job.
 
     Exit status 1 if no photo could be labelled, or the job is cancelled.
 
@@ -138,7 +138,7 @@ def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue
 @JOBS.command("resume")
 @takes(queue=QueueOptions)
 def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
-    """Continue a job that was cancelled or has failed, or queue missing chunks of a running job at once.
+    """Continue a cancelled or failed job, or queue missing chunks of a running job at once.
 
     Examples:
       hangtag jobs resume spring-2026
@@ -184,13 +184,15 @@ def worker_command(
         list[Path] | None,
         typer.Argument(
             metavar="[CONFIG]...",
-            help="With --queue train: settings files of retraining cycles.",
+            help="Settings files of retraining cycles; only with --queue train.",
             show_default=False,
         ),
     ] = None,
     queue: Annotated[
         WorkerQueue,
-        typer.Option(help="label: take chunks of jobs. train: run retrainings for hangtag schedule; needs TensorFlow."),
+        typer.Option(
+            help="label: label chunks of jobs. train: run retrainings for hangtag schedule; needs TensorFlow."
+        ),
     ] = WorkerQueue.LABEL,
     workers: Annotated[
         int | None,
@@ -205,11 +207,11 @@ def worker_command(
         ),
     ] = None,
 ) -> None:
-    """Label submitted jobs, until told to stop. Run it under a supervisor that starts it again (systemd, Docker).
+    """Label submitted jobs until stopped. Run it under a supervisor that starts it again (systemd, Docker).
 
     After SIGTERM, the worker finishes its chunks within HANGTAG_GRACE_S (10) seconds, or returns them to the queue.
-    After Ctrl-C, the worker finishes its chunks. With --queue train, a worker only runs retraining cycles of its
-    CONFIGs, one at a time; the next worker continues a cycle that was stopped.
+    After Ctrl-C, the worker finishes its chunks. With --queue train, a worker runs the retraining cycles of its
+    CONFIGs, one at a time, and labels no jobs. The next worker continues a stopped cycle.
 
     Examples:
 
@@ -240,7 +242,6 @@ def worker_command(
 def _train(
     context: typer.Context, settings: "QueueSettings", configs: Sequence[Path], labelling: Mapping[str, object]
 ) -> int:
-    """Run retraining cycles until stopped. ``labelling``: options that only labelling workers accept."""
     if wrong := [option for option, value in labelling.items() if value is not None]:
         msg = f"{wrong[0]} is not for --queue train, which runs one cycle at a time"
         raise typer.BadParameter(msg)

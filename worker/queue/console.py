@@ -68,7 +68,7 @@ def _submit_with_progress(request: SubmitRequest, control: Control) -> Submitted
             return submit(request, control.jobs, lambda rows: bars.update(task, completed=rows))
         except KeyboardInterrupt as stopped:
             place = control.jobs.storage(request.name).place
-            msg = f"Stopped; nothing was submitted. Rows that were read may be in {place}: delete that folder."
+            msg = f"Stopped; no job was submitted. Some rows may already be in {place}: delete that folder."
             raise StoppedError(msg) from stopped
 
 
@@ -85,7 +85,6 @@ def _supply(control: Control, name: str) -> None:
 
 
 def _command(verb: str, name: str, settings: QueueSettings) -> str:
-    """A ``hangtag jobs`` command, without options that the environment sets."""
     usual = read_settings()
     hidden = "…" if "@" in settings.redis_url else settings.redis_url
     needs_redis = verb != "cancel" and settings.redis_url != usual.redis_url
@@ -103,7 +102,7 @@ def remarks(status: QueueStatus, jobs_id: str) -> list[str]:
     if not status.workers:
         return ["No worker is running; start one with hangtag worker and the same --redis and --jobs."]
     elsewhere = [
-        f"The worker on {w.owner.host} has another folder of jobs, {w.jobs}; see --jobs."
+        f"The worker on {w.owner.host} has another folder of jobs, {w.jobs}; check --jobs."
         for w in status.workers
         if w.jobs_id != jobs_id
     ]
@@ -179,7 +178,7 @@ def job_record(name: str, job: Job, progress: JobProgress) -> dict[str, object]:
 
 
 def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
-    """Print one job's state, models and workers, and its receipt if it is finished."""
+    """Print a job's state, models and workers, and its receipt if it is finished."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
         progress, status = ProgressReader(job).read(), look_around(name, control.state)
@@ -208,7 +207,7 @@ def show_job(name: str, settings: QueueSettings, *, as_json: bool) -> None:
 
 def _failed_words(name: str, progress: JobProgress, settings: QueueSettings) -> str:
     again = _command("resume", name, settings)
-    return f"{name} cannot be merged: {progress.reason} Remove the cause, and run {again}."
+    return f"The results of {name} cannot be merged: {progress.reason} Fix this, and run {again}."
 
 
 def _facts(job: Job, progress: JobProgress) -> Iterator[tuple[str, str]]:
@@ -315,7 +314,7 @@ def cancel_job(name: str, settings: QueueSettings) -> None:
     job = open_jobs(settings.jobs).find(name)
     cancel(name, job)
     done = job.spec.rows - sum(map(job.rows_in_chunk, job.missing_chunks()))
-    kept = f"Cancelled; {done:,} of {number_of(job.spec.rows, 'row')} are done and kept"
+    kept = f"Cancelled; the results of {done:,} of {number_of(job.spec.rows, 'row')} are kept"
     Console().say(f"{kept}. {_command('resume', name, settings)} continues the job.")
 
 

@@ -47,7 +47,7 @@ def open_control(settings: QueueSettings) -> Iterator[Control]:
 
         @cache
         def app() -> "HangtagCelery":
-            from worker.queue.app import HangtagCelery  # the import takes 0.1 s, and most commands queue nothing
+            from worker.queue.app import HangtagCelery  # imports Celery in 0.1 s; most commands do not need it
 
             opened: HangtagCelery = stack.enter_context(HangtagCelery(settings))
             return opened
@@ -67,7 +67,7 @@ class QueueStatus:
 
 
 def look_around(name: str, state: RedisState, first: Callable[[], object] = lambda: None) -> QueueStatus:
-    """Call ``first``, then find the running workers. An error of Redis becomes part of the result."""
+    """Call ``first``, then find the running workers, or Redis's error."""
     try:
         first()
         return QueueStatus(None, tuple(state.workers()), state.trouble(name))
@@ -93,7 +93,7 @@ def cancel(name: str, job: Job) -> None:
         msg = f"{name} is finished; there is nothing to cancel."
         raise JobError(msg)
     job.storage.commit(CANCELLED, b"")
-    if job_receipt(job):  # merging has just finished
+    if job_receipt(job):  # the job has just been finished
         job.storage.delete(CANCELLED)
 
 

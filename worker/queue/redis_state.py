@@ -4,11 +4,11 @@ Every key expires:
 
     hangtag:lease:JOB:CHUNK           a process labels the chunk
     hangtag:sent:JOB:CHUNK            the chunk was queued a moment ago
-    hangtag:alone:JOB:CHUNK           the chunk failed, and needs a task of its own
+    hangtag:alone:JOB:CHUNK           the chunk failed, and needs a separate task
     hangtag:worker:HOST:PID:STARTED   a running worker
     hangtag:trouble:JOB:HOST          why the job's chunks fail on the host
     hangtag:setbacks:JOB              number of failed chunks since the last finished chunk
-    hangtag:trial:JOB                 the failing job was tried a moment ago
+    hangtag:trial:JOB                 a chunk of the failing job was queued a moment ago
     hangtag:unmerged:JOB              number of failed merges
     hangtag:tick                      a reconciler has just run
 """
@@ -34,21 +34,21 @@ QUEUES: Final = {
     Priority.NORMAL: "hangtag.2.normal",
     Priority.LOW: "hangtag.3.low",
 }
-"""Workers empty the queues in the order of the queues' names."""
+"""Priority → queue. Workers empty queues in alphabetical order."""
 
 FINISH: Final = -1
-"""The chunk number that means the job's merging."""
+"""Stands in place of a chunk's number for the job's merging."""
 
 LEASE_S: Final = 10
 SENT_S: Final = 5
 ALONE_S: Final = 600
-"""Seconds in which each chunk of a failed task gets a task of its own."""
+"""For this many seconds, each chunk of a failed task gets a separate task."""
 TICK_S: Final = 0.9
 PRESENCE_S: Final = 10
 TROUBLE_S: Final = 60
 UNMERGED_S: Final = 86_400
 LONGEST_BACKOFF: Final = 4
-"""The longest pause between tries of a failing job is two to this power, in seconds."""
+"""The longest pause between tries of a failing job is 2 ** this number, in seconds."""
 
 _DELETE_IF_MINE: Final = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del', KEYS[1]) end return 0"
 
@@ -88,7 +88,7 @@ def redis_expected(name: str, error: object) -> str:
     """The error message for an unreachable Redis. ``name``: its URL without the password."""
     text = str(error).rstrip(".")
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        what = "Is the certificate for this host name, and is ssl_ca_certs in the URL its CA's file?"
+        what = "Is the certificate for this host name, and does ssl_ca_certs in the URL name its CA's file?"
     else:
         what = "Is Redis running, and are its URL and password right?"
     return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."
@@ -118,7 +118,7 @@ class RedisState:
         self._redis.close()
 
     def waiting(self) -> dict[str, set[int]]:
-        """Job → chunks with a message in a queue, perhaps :data:`FINISH`.
+        """Job → chunks (or :data:`FINISH`) with a waiting message.
 
         Messages that a worker has received do not count: a dead worker's message stays for hours.
         """
@@ -138,7 +138,7 @@ class RedisState:
         return any(self._redis.llen(queue) for queue in QUEUES.values() if queue < QUEUES[priority])
 
     def win_tick(self) -> bool:
-        """Whether this caller may reconcile now; only one caller a second may."""
+        """Whether this caller may reconcile now. Of all callers, one per second may."""
         return self._win("hangtag:tick", TICK_S)
 
     def mark_sent(self, job: str, chunk: int) -> bool:
@@ -146,13 +146,13 @@ class RedisState:
         return self._win(_key("sent", job, chunk), SENT_S)
 
     def hold_back(self, job: str, chunks: Iterable[int]) -> None:
-        """Delay the chunks of a failed task; then each chunk gets a task of its own."""
+        """Delay the chunks of a failed task. Later, each chunk gets a separate task."""
         for chunk in chunks:
             self._redis.set(_key("sent", job, chunk), "", ex=SENT_S)
             self._redis.set(_key("alone", job, chunk), "", ex=ALONE_S)
 
     def is_alone(self, job: str, chunk: int) -> bool:
-        """Whether a chunk needs a task of its own, since a task with this chunk failed."""
+        """Whether a chunk needs a separate task, since a task with this chunk failed."""
         return self._redis.get(_key("alone", job, chunk)) is not None
 
     def leased(self, job: str, chunks: Sequence[int]) -> set[int]:
@@ -172,7 +172,7 @@ class RedisState:
         return True
 
     def renew_leases(self, job: str, chunks: Sequence[int], owner: Owner) -> None:
-        """Renew leases in one request, and restore lost leases."""
+        """Renew leases in one request, also leases that Redis has lost."""
         with self._redis.pipeline(transaction=False) as together:
             for chunk in chunks:
                 together.set(_key("lease", job, chunk), owner.to_json(), ex=LEASE_S)
@@ -202,7 +202,7 @@ class RedisState:
             both.execute()
 
     def trouble(self, job: str) -> dict[str, str]:
-        """Host → why a chunk failed there within the last minute."""
+        """Host → why a chunk of the job failed there within the last minute."""
         start = f"hangtag:trouble:{job}:"
         return {key.removeprefix(start): text for key, text in self._values(f"{start}*").items()}
 
@@ -226,7 +226,7 @@ class RedisState:
             return int(both.execute()[0])
 
     def _win(self, key: str, seconds: float) -> bool:
-        """Set a key for ``seconds``; ``False`` if the key exists."""
+        """Set a key that expires after ``seconds``; ``False`` if the key exists."""
         return bool(self._redis.set(key, "", nx=True, px=int(1000 * seconds)))
 
     def _values(self, pattern: str) -> dict[str, str]:
@@ -249,7 +249,7 @@ RENEW_S: Final = 3.0
 class HeldLeases:
     """This process's leases of a job's chunks, renewed during a ``with`` block.
 
-    The work continues while Redis is unreachable. If two processes label a chunk, the first part file stays.
+    The work continues while Redis is unreachable. If two processes label a chunk, the first part file is kept.
     """
 
     def __init__(self, state: RedisState, job: str) -> None:
@@ -268,7 +268,7 @@ class HeldLeases:
         if self._renewal.is_alive():
             self._renewal.join()
         held, self._held = self.chunks, {}
-        with suppress(RedisError):  # outside the loop: wait only once for a silent Redis
+        with suppress(RedisError):  # outside the loop: one timeout if Redis does not answer
             for chunk in held:
                 self._redis.end_lease(self._job, chunk, self._owner)
 

@@ -40,14 +40,14 @@ MOST_MERGES: Final = 5
 _LASTING: Final = frozenset(
     {None, errno.EACCES, errno.EISDIR, errno.EINVAL, errno.ELOOP, errno.ENAMETOOLONG, errno.ENOTDIR, errno.EPERM}
 )
-"""``errno`` of errors that a retry does not mend. None: Arrow's errors about damaged files."""
+"""``errno`` of errors that a retry does not fix. None: Arrow's errors for damaged files."""
 _LONGEST_REASON: Final = 2000
 BEGIN_S: Final = 10.0
-"""Seconds in which a task may begin further chunks; then it is another job's turn."""
+"""A task begins chunks for this many seconds. Then, other jobs get the process."""
 _LOOKED_AT_ONCE: Final = 16
 
 Finishing = Callable[[], AbstractContextManager[Callable[[Job], bool]]]
-""":func:`worker.results.finish.finishing`, passed in by the worker."""
+"""The type of :func:`worker.results.finish.finishing`, which the worker passes in."""
 
 
 def extra_chunks(
@@ -55,8 +55,9 @@ def extra_chunks(
 ) -> Iterator[int]:
     """The chunks of a queued task: the message's chunk, then free chunks of the job.
 
-    An error ends a task with all its chunks. So a chunk that killed a process gets a task of its own, and so does each
-    chunk of a failing job. Further chunks begin at a random place, so that processes do not compete.
+    After an error, the task ends, and so do all of its chunks. So a chunk that killed a process gets a separate task,
+    and so does each chunk of a failing job. Free chunks are tried from a random chunk on, so that processes do
+    not compete for the same chunks.
     """
     until, alone = time.monotonic() + BEGIN_S, earlier_attempts(job.storage, first).deaths > 0
     yield first
@@ -80,9 +81,9 @@ def extra_chunks(
 
 
 class Runner:
-    """The queue's two tasks: label chunks, and finish a job. The first task connects and loads models.
+    """The queue's two tasks: label chunks, and finish a job. The first task connects to Redis and loads models.
 
-    After a failure, a task calls ``pause`` with a number of seconds. Meanwhile, other machines do the work.
+    After a failure, a task calls ``pause`` with a number of seconds, so that other machines take the work.
     """
 
     def __init__(self, app: HangtagCelery, finishing: Finishing, pause: Callable[[float], None] = time.sleep) -> None:
@@ -104,7 +105,7 @@ class Runner:
         return LoadedModels(self._jobs.bundles, _MODELS_KEPT)
 
     def label_chunk(self, job: str, chunk: int) -> None:
-        """Label a chunk, then further chunks of the job for some seconds."""
+        """Label a chunk; then, for some seconds, further chunks of the job."""
         with self._task(job, chunk) as leases:
             if leases.take(chunk):
                 self._label(job, chunk, leases)
@@ -135,7 +136,7 @@ class Runner:
             questions = list(map(QuestionModel, models, known))
             with Labeller(job, questions, photos, finished, _JobCheck(job)) as labeller:
                 labeller.run(next_chunk)
-        with suppress(HangtagError, OSError, RedisError):  # after an error, the reconciler queues the merging
+        with suppress(HangtagError, OSError, RedisError):  # if this fails, the reconciler queues the merging
             send_finish(self._redis, self._app.send, name, job)
 
     def finish_job(self, job: str) -> None:
@@ -159,7 +160,6 @@ class Runner:
             log_event("job_finished", job=name)
 
     def _count_failed_merge(self, name: str, job: Job, error: Exception) -> None:
-        """Mark a job as failed after ``MOST_MERGES`` failed merges."""
         with suppress(RedisError):
             if self._redis.count_failed_merge(name) >= MOST_MERGES:
                 reason = one_line(_words(error), _LONGEST_REASON)
@@ -168,7 +168,6 @@ class Runner:
 
     @contextmanager
     def _task(self, job: str, chunk: int) -> Iterator[HeldLeases]:
-        """Count this process as busy, report errors, and release leases at the end."""
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # SIGALRM ends a process whose decoding hangs
         signal.signal(signal.SIGQUIT, signal.SIG_DFL)  # Celery sends SIGQUIT after the grace time
         with self._app.busy.taken(), HeldLeases(self._redis, job) as leases:
@@ -183,7 +182,6 @@ class Runner:
                 self._report_trouble(job, sorted({chunk, *leases.chunks}), _words(error))
 
     def _report_trouble(self, job: str, chunks: list[int], error: str) -> None:
-        """Log and record why chunks failed."""
         log_event("chunk_failed", logging.ERROR, job=job, chunk=",".join(map(str, chunks)), error=error)
         with suppress(RedisError):
             self._redis.hold_back(job, chunks)
@@ -198,7 +196,7 @@ def _words(error: Exception) -> str:
 
 
 def _check_deaths(job: Job, chunk: int) -> None:
-    """Raise JobError if a chunk or a merging often killed its process, without a photo as the cause."""
+    """Raise JobError if a chunk or a merging often killed its process, and no photo was the cause."""
     earlier = earlier_attempts(job.storage, chunk)
     if earlier.deaths - len(earlier.rows) >= MAX_STRIKES:
         forget_attempts(job.storage, chunk)
@@ -234,7 +232,7 @@ class _CancelledError(HangtagError):
 
 
 class _JobCheck:
-    """Calls :func:`_check_usable` once a second, or ``at_once``."""
+    """Calls :func:`_check_usable`: at most once a second, or ``at_once``."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -247,7 +245,7 @@ class _JobCheck:
 
 
 def _check_usable(job: Job) -> None:
-    """Raise an error if the job is cancelled, or if this machine would label it differently."""
+    """Raise an error if the job is cancelled, or if its labels would differ on this machine."""
     spec, host = job.spec, socket.gethostname()
     if job.cancelled:
         raise _CancelledError
@@ -266,14 +264,14 @@ def _check_usable(job: Job) -> None:
 
 
 def _is_mounted(folder: Path) -> bool:
-    """Whether a folder has entries; the folder of an unmounted share is empty."""
+    """Whether a folder has entries. The folder of an unmounted share is empty."""
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(folder) as entries:
         return next(entries, None) is not None
     return False
 
 
 class LoadedModels:
-    """A cache of verified models: ``kept`` models, or all models of the last job if these are more."""
+    """A cache of verified models: ``kept`` models, or the last job's models if they are more."""
 
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
@@ -313,7 +311,7 @@ class JobResources:
 
     @contextmanager
     def of(self, job: Job) -> Iterator[tuple[Photos, list[EarlierResults]]]:
-        """A job's photos and each question's reusable results; closes the last job's."""
+        """Open a job's photos and each question's reusable results; closes the previous job's."""
         if self._open is None or job.spec.id != self._job:
             self.close()
             self._job = job.spec.id

@@ -12,7 +12,7 @@ from redis.connection import parse_url
 from models.errors import InputError
 
 TIME_LIMIT_S: Final = 7200
-"""Seconds after which Celery ends a task. ``hangtag submit`` sizes chunks to finish in time."""
+"""Seconds after which Celery ends a task. ``hangtag submit`` makes chunks small enough for this limit."""
 
 _TLS_FILES: Final = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 _TLS_CHOICES: Final = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
@@ -93,7 +93,7 @@ def _with_password(settings: QueueSettings, file: Path) -> QueueSettings:
     try:
         password = file.read_text(encoding="utf-8").removesuffix("\n").removesuffix("\r")
     except (OSError, UnicodeDecodeError) as error:
-        password, why = "", f" ({error.strerror if isinstance(error, OSError) else 'it is not UTF-8 text'})"
+        password, why = "", f" ({error.strerror if isinstance(error, OSError) else 'the file is not UTF-8 text'})"
     if parts.password is not None or not password or "\n" in password:
         msg = (
             f"Expected Redis's password as the only line of {file} (HANGTAG_REDIS_PASSWORD_FILE), and no password in "

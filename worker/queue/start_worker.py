@@ -74,7 +74,7 @@ def make_app(settings: QueueSettings) -> HangtagCelery:
 
 
 def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
-    """Prepare this process as a worker of any queue: heartbeat file, warnings and logs."""
+    """Set up the heartbeat file, warnings and logs of a worker of any queue."""
     try:
         if settings.heartbeat:
             settings.heartbeat.open("a").close()
@@ -82,15 +82,15 @@ def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
         file = settings.heartbeat
         msg = f"Expected to write the heartbeat file {file}, but the system answered {error}; choose another."
         raise InputError(msg) from error
-    warnings.simplefilter("ignore", SecurityWarning)  # warns about root and pickle, but the queue carries only JSON
-    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # warns about an intended setting
+    warnings.simplefilter("ignore", SecurityWarning)  # on root and pickle, but the queue has only JSON messages
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # about a setting that is intended
     start_logging(as_json=as_json)
     _silence(1)  # hides Celery's text at exit; Hangtag writes log lines
     worker_process_init.connect(_prepare_process, weak=False)
 
 
 def run_worker(app: HangtagCelery, slots: int) -> int:
-    """Run an app's tasks until stopped; returns the exit status."""
+    """Run a Celery app's tasks until stopped; returns the exit status."""
     worker = app.Worker(
         concurrency=slots,
         loglevel="INFO",
@@ -108,7 +108,7 @@ def run_worker(app: HangtagCelery, slots: int) -> int:
 
 
 def _prepare_process(**_: object) -> None:
-    """Prepare a labelling process: no connections of the parent, no output except logs, no core files."""
+    """Close the parent's connections in a labelling process; allow no output except logs, and no core files."""
     _let_go_of_connections()
     _silence(1)
     _silence(2)
@@ -130,7 +130,7 @@ def _let_go_of_connections() -> None:
     """
     with Path(os.devnull).open("rb") as nowhere:
         for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-            with suppress(OSError):  # the descriptor of this listing is closed
+            with suppress(OSError):  # the listing's own descriptor is closed
                 if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and _is_network(descriptor):
                     os.dup2(nowhere.fileno(), descriptor)
 
@@ -141,7 +141,7 @@ def _is_network(descriptor: int) -> bool:
 
 
 class HeartStep(StartStopStep):
-    """Touches the heartbeat file each second in Celery's event loop: an old file means that the loop hangs."""
+    """Touches the heartbeat file each second in Celery's event loop. An old file means that the loop hangs."""
 
     requires = ("celery.worker.components:Pool",)
 
@@ -153,7 +153,7 @@ class HeartStep(StartStopStep):
 
 def _beat(app: HangtagCelery) -> None:
     if app.settings.heartbeat:
-        with suppress(OSError):  # on a full disk, the file gets old, and the supervisor restarts the worker
+        with suppress(OSError):  # the file then looks old, and the supervisor restarts the worker
             app.settings.heartbeat.touch()
 
 
@@ -205,10 +205,12 @@ class GracefulWorker(Worker):
     def on_start(self) -> None:
         """See Celery's method."""
         super().on_start()
-        worker_shutting_down.connect(lambda **_: self.app.busy.stop(), weak=False)  # Ctrl-C skips the soft shutdown
+        worker_shutting_down.connect(
+            lambda **_: self.app.busy.stop(), weak=False
+        )  # also for Ctrl-C, which skips the soft shutdown
 
     def wait_for_soft_shutdown(self) -> None:
-        """Wait only while tasks run; Celery's method would sleep for the whole grace time."""
+        """Wait only while tasks run. Celery's method would sleep for the whole grace time."""
         seconds = self.app.conf.worker_soft_shutdown_timeout
         log_event("worker_stops", within_s=seconds)
         self.app.busy.stop()
@@ -219,7 +221,7 @@ class GracefulWorker(Worker):
 
 
 class HangtagConsumer(Consumer):
-    """Celery's consumer; while Redis is unreachable, it retries sooner, touches the heartbeat and logs rarely."""
+    """Celery's consumer. While Redis is unreachable, it retries sooner, touches the heartbeat file and logs rarely."""
 
     app: HangtagCelery
 
@@ -247,8 +249,7 @@ class HangtagConsumer(Consumer):
 class LoggedRequest(Request):
     """Logs the chunk of a dead process, and reconnects after a failed acknowledgement.
 
-    Celery only logs a failed acknowledgement. A worker with one slot then takes no more work until a restart (Celery
-    5.7).
+    Celery 5.7 only logs a failed acknowledgement. Then a worker with one slot receives no more tasks until a restart.
     """
 
     def on_failure(self, exc_info: Any, *arguments: Any, **options: Any) -> None:  # noqa: ANN401 - Celery has no types
@@ -272,7 +273,7 @@ class LoggedRequest(Request):
 
     def _until_connection_fails(self, give_up: Any, *arguments: object) -> None:  # noqa: ANN401 - a bound method
         errors: Any = self._connection_errors
-        self._connection_errors: Any = ()  # Celery only logs errors of these types
+        self._connection_errors: Any = ()  # Celery would only log errors of these types
         try:
             give_up(*arguments)
         except errors as error:
@@ -284,5 +285,4 @@ class LoggedRequest(Request):
 
 
 def _throw(error: Exception) -> None:
-    """Raise a connection error in the event loop; then Celery reconnects."""
     raise error

@@ -28,9 +28,9 @@ CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
 _TRIES: Final = 2
 _START_S: Final = 1.0
-"""Cost of a photo whose decoding hangs: number of tries, and seconds to start each process."""
+"""If a photo's decoding hangs: number of tries, and seconds to start each process."""
 _LONGEST_STEM: Final = 32
-"""Maximum characters of the source's name in a default job name. So a table of jobs fits 80 columns."""
+"""Maximum characters of the source's name in a default job name, so that a table of jobs fits 80 columns."""
 NOT_CHECKED: Final = "The photos were not checked"
 _HELD_BYTES: Final = 256 * 1024 * 1024
 """Maximum bytes of rows to search for the first photo."""
@@ -38,7 +38,7 @@ _HELD_BYTES: Final = 256 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Submitted:
-    """A submitted job. ``new``: whether this call wrote the job. ``words``: sentences for people."""
+    """A submitted job. ``new``: whether this call wrote it. ``words``: sentences for people."""
 
     name: str
     job: Job
@@ -115,7 +115,7 @@ def _with_photos(catalogue: Catalogue) -> Catalogue:
         return catalogue
     root, column = Path(catalogue.image_root), catalogue.image_column
     if _is_empty(root):
-        words = f"{NOT_CHECKED}: {root} is empty here. Workers must have the photos in this folder."
+        words = f"{NOT_CHECKED}: {root} is empty on this machine. Workers must have the photos in this folder."
         catalogue.remarks.append(words)
         return catalogue
     places, held = PhotoLocator(catalogue.image_root, confined=True), list[pa.RecordBatch]()
@@ -130,9 +130,9 @@ def _with_photos(catalogue: Catalogue) -> Catalogue:
     hint = f" ({words})" if (words := places.hint(missing)) else ""
     msg = (
         f"No photo can be read: missing ({FAULTS[ImageFault.MISSING]}), {example} in the column {column!r} "
-        f"of {catalogue.source}{hint}. Relative paths start at {root}; pass another --image-root if the "
-        "photos lie elsewhere, or another --image-column. If only the workers have the photos' folder, make an empty "
-        "folder at the same path here."
+        f"of {catalogue.source}{hint}. Relative paths start at {root}. If the photos are elsewhere, pass another "
+        "--image-root or --image-column. If only the workers have the photos' folder, make an empty folder at the "
+        "same path on this machine."
     )
     raise InputError(msg)
 
@@ -145,7 +145,7 @@ def _is_empty(folder: Path) -> bool:
 
 
 def _cells(catalogue: Catalogue, batch: pa.RecordBatch) -> Iterator[str | None]:
-    for start in range(0, batch.num_rows, CHUNK_ROWS):  # cells may contain whole photos
+    for start in range(0, batch.num_rows, CHUNK_ROWS):  # few at a time: cells may contain whole photos
         yield from catalogue.photo_cells(batch.slice(start, CHUNK_ROWS), "surrogateescape")
 
 

@@ -64,7 +64,7 @@ def publish_command(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="The bundle's training run. Copies the files that a retraining needs.",
+            help="The bundle's training run. Copies files that a retraining needs.",
         ),
     ] = None,
     why: WhyOption = "published by hand",
@@ -72,9 +72,9 @@ def publish_command(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Verify a bundle, and publish it as a new version of a model. No version is ever overwritten.
+    """Verify a bundle, and publish it as a new version of a model. A version never changes.
 
-    If you publish a bundle again, it keeps its version.
+    Publishing the same bundle again adds no version.
 
     Examples:
 
@@ -102,7 +102,7 @@ def promote_command(
     force: Annotated[bool, typer.Option("--force", help="Promote a version that a gate refused; needs --why.")] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
-    """Make a version the champion. Running jobs keep their version; later jobs take this one.
+    """Make a version the champion. Running jobs keep their version; later jobs use the new champion.
 
     Examples:
 
@@ -138,7 +138,7 @@ def rollback_command(name: NameArgument, why: WhyOption = "", registry: Registry
 def history_command(
     name: NameArgument, registry: RegistryOption = DEFAULT_REGISTRY, as_json: JsonOption = False
 ) -> None:
-    """Print the events of a model. The newest is last.
+    """Print the events of a model, oldest first.
 
     Examples:
 
@@ -155,7 +155,7 @@ def history_command(
 def alias_command(
     model: VersionArgument,
     alias: Annotated[
-        str, typer.Argument(metavar="ALIAS", help="Any name except champion (for that: hangtag models promote).")
+        str, typer.Argument(metavar="ALIAS", help="Any name except champion (use hangtag models promote).")
     ],
     remove: Annotated[bool, typer.Option("--remove", help="Remove the alias from that version.")] = False,
     registry: RegistryOption = DEFAULT_REGISTRY,
@@ -186,7 +186,7 @@ def delete_command(
     why: WhyOption,
     registry: RegistryOption = DEFAULT_REGISTRY,
 ) -> None:
-    """Delete a version that has no alias, with its files; its number is never used again. The history stays.
+    """Delete a version without an alias, and its files. Its number is never used again. The model's history is kept.
 
     Examples:
 
@@ -196,7 +196,7 @@ def delete_command(
 
     name, _, number = model.rpartition("@")
     if not name or not number.isdecimal():
-        msg = f"expected a version by its number, such as shop@2, got {model}: an alias may move"
+        msg = f"expected a version by its number, such as shop@2, not by an alias, got {model}"
         raise typer.BadParameter(msg)
     version = VersionName(name, int(number))
     event = _opened(registry).delete(*version, why)

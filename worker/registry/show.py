@@ -38,7 +38,7 @@ class VersionName(NamedTuple):
 
 
 def look_up(model: str, registry: Registry) -> VersionName:
-    """Find a version by its number or an alias, such as ``shop@champion``."""
+    """Find a version by its number or an alias (``shop@champion``)."""
     name, _, which = model.rpartition("@")
     if not name or not which:
         msg = f"Expected a model's name and a version or an alias, such as shop@4 or shop@champion, got {model!r}."
@@ -47,13 +47,13 @@ def look_up(model: str, registry: Registry) -> VersionName:
 
 
 def publish_verified(registry: Registry, bundle: Path, name: str, run: Path | None, why: str) -> Published:
-    """Verify a bundle and publish it. ``run``: folder of its training, copied for a retraining."""
+    """Verify a bundle and publish it. ``run``: its training run, whose files a retraining needs."""
     training = _training_files(run, bundle) if run else {}
     verification = verify_with_spinner(bundle)
     if not verification.sound:
         fault = verification.faults[0]
         verify = f"hangtag verify {quote(str(bundle))}"
-        msg = f"{bundle} is refused, {fault.subject}: {fault.detail}; {verify} shows all faults."
+        msg = f"{bundle} was not published. {fault.subject}: {fault.detail}; {verify} shows all faults."
         raise BundleError(msg)
     manifest = read_manifest(bundle).manifest
     variant = manifest.variants[manifest.default_variant]
@@ -75,7 +75,7 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
         msg = f"Expected a run's args.json at {files['args.json']}, but it could not be read ({error!r})."
         raise InputError(msg) from error
     if trained != (manifest.arch, list(manifest.labels), manifest.preprocess.size):
-        msg = f"Expected the run of {bundle}, but {run} has another architecture, other classes or another size."
+        msg = f"Expected the run of {bundle}, but architecture, classes or image size of {run} differ."
         raise InputError(msg)
     return files | report_files(run)
 
@@ -87,7 +87,7 @@ def published_words(registry: Registry, version: VersionName, *, new: bool) -> s
     place = f"{version}{listed}, in {registry.place}"
     advice = "" if CHAMPION in names else f"\nMake it the champion with: hangtag models promote {version}"
     if registry.training(version.model, version.version, "splits.csv") is None:
-        advice += "\nIt was published without its run, which hangtag retrain needs: publish it again with --run RUN."
+        advice += "\nIt was published without its training run. For hangtag retrain, publish it again with --run RUN."
     return f"{'Published' if new else 'Was published before'}: {place}\n{promise_of(registry, version)}{advice}"
 
 

@@ -1,4 +1,4 @@
-"""An audit: people check labeled rows drawn at random, to measure the precision on the shop's own catalogue.
+"""An audit: people check a random sample of a job's labeled rows, to measure the precision.
 
 The sample has the rows with the smallest hashes of row number and job id. A larger sample contains every smaller
 sample. Source: "bottom-k" samples, Cohen and Kaplan, "Summarizing data using bottom-k sketches" (PODC 2007).
@@ -26,7 +26,7 @@ _ON_PAGE: Final = re.compile(r"(<!--audit-->).*?(<!--/audit-->)", re.DOTALL)
 
 @dataclass(frozen=True)
 class AuditRow:
-    """A labeled row to check. ``row``: from 1. ``image``: its path, URL or data URI."""
+    """A labeled row to check. ``row``: its number, from 1. ``image``: path, URL or data URI of the photo."""
 
     row: int
     image: str | None
@@ -37,7 +37,7 @@ class AuditRow:
 
 
 def audit_sample(job: Job, rows: int) -> list[AuditRow]:
-    """Draw at most ``rows`` labeled rows of a finished job, in random order."""
+    """Sample at most ``rows`` labeled rows of a finished job, in random order."""
     noted = read_audit(job)
     numbers = list(noted.sample[:rows]) if noted and len(noted.sample) >= rows else _drawn(job, rows)
     by_chunk: dict[int, list[int]] = {}

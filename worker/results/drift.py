@@ -1,7 +1,7 @@
 """Drift: compares a model's answers on a job's photos with its answers on its proof photos.
 
 The population stability index (PSI) compares labels and confidences, once for distinct photos and once for all rows.
-Failed rows do not count. Proof photos are the labelled photos that set the model's thresholds.
+Failed rows do not count. Proof photos are the photos with known labels from which the model's thresholds were computed.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -24,30 +24,30 @@ _Histograms = dict[str, tuple[list[int], list[int]]]
 def measure_drift(
     actual: ReferenceAnswers, reference: ReferenceAnswers, rows: ReferenceAnswers | None = None
 ) -> Drift | None:
-    """Compare a job's answers with the answers on the proof photos; None if one side has no photos.
+    """Compare a job's answers with those on the proof photos; None if either has no photos.
 
-    ``actual``: answers on distinct photos. ``rows``: answers on all rows. These counts are scaled to the number of
-    photos, since rows of one photo are not independent.
+    ``actual``: answers on distinct photos. ``rows``: answers on all rows. The counts of ``rows`` are scaled to the
+    number of photos, since rows of one photo are not independent.
     """
     if not actual.photos or not reference.photos:
         return None
     by_photo, by_row = _histograms(actual, reference), _histograms(_scaled(rows or actual, actual.photos), reference)
     large, any_size = (", and ".join(_changes(by_photo, by_row, test)) for test in (has_drifted, differs))
     warning = (
-        f"Drift: these photos are unlike the photos of the model's proof: {large}. "
-        "The promised precision may not hold: check some photos."
+        f"Drift: these photos differ from the model's proof photos: {large}. "
+        "The precision may be lower than promised: check some labels."
     )
     if large:
         finding = warning
     elif any_size:
         extent = "by more than chance, though not enough for a warning"
-        finding = f"These photos differ from the photos of the model's proof, {extent}: {any_size}."
+        finding = f"These photos differ from the model's proof photos, {extent}: {any_size}."
     elif any(is_blind(*pair) for pair in by_photo.values()):
         few = number_of(min(actual.photos, reference.photos), "photo is", "photos are")
-        like = "yours are similar" if reference.photos < actual.photos else "they are similar to the proof's photos"
+        like = "the job's photos are similar" if reference.photos < actual.photos else "they are like the proof photos"
         finding = f"{few} too few to tell whether {like}."
     else:
-        finding = "These photos do not differ from the photos of the model's proof by more than chance."
+        finding = "These photos do not differ from the model's proof photos by more than chance."
     confidences, labels = by_photo.values()
     return Drift(
         confidence_psi=round(psi(*confidences), 4),
@@ -70,7 +70,7 @@ def _changes(
 
 
 def _histograms(actual: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:
-    """Description of a difference → both histograms, first for confidences, then for labels."""
+    """Description of the difference → both histograms; first for confidences, then for labels."""
     names = sorted(actual.by_label.keys() | reference.by_label.keys())
     labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (actual, reference)))
     confidences = join_rare_bins(actual.confidence_histogram, reference.confidence_histogram)
@@ -84,13 +84,13 @@ def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
 
 
 def _confidence_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    """Describe the mean confidences (from the bins' middles), or if they are equal, the bin that differs most."""
+    """Describe the mean confidences (of the bins' middles) or, if they are equal, the bin that differs most."""
     middles = [(number + 0.5) / BINS for number in range(BINS)]
     here, there = (
         sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (actual, reference)
     )
     if f"{here:.2f}" != f"{there:.2f}":
-        return f"the mean confidence is {here:.2f}, and was {there:.2f}"
+        return f"the mean confidence is {here:.2f}, but was {there:.2f}"
     shares = [[count / answers.photos for count in answers.confidence_histogram] for answers in (actual, reference)]
     number, (share, before) = max(enumerate(zip(*shares, strict=True)), key=lambda one: abs(one[1][0] - one[1][1]))
     edges = f"{number / BINS:.2f} and {(number + 1) / BINS:.2f}"
@@ -106,7 +106,7 @@ def _label_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
 
     names = sorted(actual.by_label.keys() | reference.by_label.keys())
     name = max(names, key=lambda name: abs(share(actual, name) - share(reference, name)))
-    return f"the share of {name} is {share(actual, name):.0%}, and was {share(reference, name):.0%}"
+    return f"{name} is {share(actual, name):.0%} of the labels, but was {share(reference, name):.0%}"
 
 
 def drifted_jobs(
@@ -114,8 +114,8 @@ def drifted_jobs(
 ) -> list[str]:
     """Folders of finished jobs with a drift warning, earliest first.
 
-    ``places``: job folders, or folders of jobs. ``since``: ignore jobs that finished before this time (ISO 8601).
-    ``note`` is called with a sentence for each damaged receipt.
+    ``places``: job folders, or folders of job folders. ``since``: ignore jobs that finished before this time
+    (ISO 8601). ``note`` is called with a sentence for each damaged receipt.
     """
     after = _moment(since) if since else datetime.min.replace(tzinfo=UTC)
     drifted: dict[str, datetime] = {}
@@ -128,7 +128,6 @@ def drifted_jobs(
 
 
 def _opened(place: str) -> Storage:
-    """Open a folder of jobs. Raises InputError if the folder is missing."""
     storage = open_storage(place)
     folder = storage.on_disk("")
     if folder is not None and not folder.is_dir():

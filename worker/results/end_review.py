@@ -1,8 +1,8 @@
 """Sends rows to review at a job's end, for reasons that need all rows: repeated pictures and the mix of classes.
 
-One picture under many rows is probably a host's answer for missing photos, not a product. If the mix of classes differs
-from the proof photos, the promised precision may not hold (:class:`models.drift.LabelShift`): then the rows with the
-lowest confidence go to review.
+If many rows have one picture, it is probably a host's placeholder for missing photos. If the mix of classes differs
+from the proof photos, the precision may be lower than promised (:class:`models.drift.LabelShift`): then the rows with
+the lowest confidence go to review.
 """
 
 import zlib
@@ -27,20 +27,20 @@ from worker.job.receipt import REVIEW_FILE, ClassMix, RepeatedPicture, finished_
 from worker.results.products import product_names, to_review
 
 _MOST_BUCKETS: Final = 2**22
-"""Pictures are first counted in hash buckets (at most 32 MB), then exactly in full buckets."""
+"""Rows are counted by hash bucket (at most 32 MB); then, in buckets with many rows, by picture."""
 _BUCKETS_A_ROW: Final = 16
 _FEWEST, _MANY_ROWS = 5, 10
 _SHARE: Final = 100
-"""Minimum rows of a repeated picture: 1% of all rows, but at least 5 and at most 10."""
+"""A picture is repeated if it has at least this many rows: 1% of all rows, but at least 5 and at most 10."""
 _USUAL: Final = 0.95
 _ABOVE_USUAL: Final = 2
-"""All sizes of a shoe share a picture. So the minimum is at least twice the 95% quantile of other pictures' rows."""
+"""All sizes of a shoe share a picture. So the minimum is at least twice the 95% quantile of rows per picture."""
 _MORE_THAN_SIZES: Final = 50
 _ABOVE_MEDIAN: Final = 10
 _QUARTER: Final = 4
-"""No product has 50 sizes. So 50 rows repeat a picture if they are ten times the median, or a quarter of all rows."""
+"""No product has 50 sizes: a picture in 50 rows or more is repeated at 10 times the median, or 1/4 of all rows."""
 _KNOWN: Final = 2
-"""A training photo may be twice as frequent in a job as in training."""
+"""A training photo may be at most twice as frequent in a job as in training."""
 _NO_PRODUCT: Final = frozenset({"-", "0", "n/a", "na", "nan", "none", "null", "unknown"})
 _HEX: Final = 16
 _SHOWN: Final = 5
@@ -53,7 +53,7 @@ Keys = npt.NDArray[np.uint64]
 
 @dataclass(frozen=True)
 class PictureRows:
-    """A picture's number of rows, and the number of its first row, from 0."""
+    """How many rows show a picture, and the index of the first row."""
 
     rows: int
     first: int
@@ -64,7 +64,7 @@ class EndReview:
     """Sends rows of one question to review at the end of a job.
 
     Attributes:
-        repeated: the first 16 digits of a picture's SHA-256, as a number → its rows.
+        repeated: the first 16 digits of a picture's SHA-256, as a number → rows of the picture.
         mix: the expected precision; None if unknown.
     """
 
@@ -110,14 +110,14 @@ def find_end_reviews(job: Job) -> list[EndReview]:
 
 
 def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
-    """Indices of rows that did not fail, and their pictures: first 16 digits of the SHA-256, as a number."""
+    """Rows that did not fail: their indices, and pictures (first 16 digits of the SHA-256, as a number)."""
     column = pc.if_else(part.column("label").is_valid(), part.column("sha256"), None)
     digits = "".join(pc.utf8_slice_codeunits(column.drop_null(), 0, _HEX).to_pylist())
     return np.flatnonzero(column.is_valid().to_numpy()), np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
 
 
 def _repeated_pictures(job: Job) -> dict[int, PictureRows]:
-    """Pictures under many rows or many products. A single product may repeat its picture."""
+    """Pictures of many rows or many products. One product may have a picture in many rows."""
     buckets = min(_MOST_BUCKETS, _BUCKETS_A_ROW * job.spec.rows)
     of_rows, of_products = (np.zeros(buckets, np.uint32) for _ in range(2))
     for numbers, keys, products in _picture_rows(job):
@@ -148,7 +148,7 @@ def _bucket(keys: Keys, buckets: int) -> Rows:
 
 
 def _picture_rows(job: Job) -> Iterator[tuple[Rows, Keys, Keys]]:
-    """For each batch, without failed rows: row numbers from 0, pictures, and products.
+    """For each batch: row indices, pictures and products of the rows that did not fail.
 
     A row without a product counts as a product.
     """
@@ -170,7 +170,7 @@ def _product_key(name: str) -> int | None:
 
 
 def _repeat_limit(counts: npt.NDArray[np.uint32], rows: int) -> int:
-    """Minimum rows of a repeated picture. ``counts``: number of rows of each picture."""
+    """The number of rows from which a picture is repeated. ``counts``: rows of each picture."""
     others = np.sort(counts)[:-1]
     usual = int(np.quantile(others, _USUAL, method="lower")) if len(others) else 0
     above_usual = max(_ABOVE_USUAL * usual, min(_MANY_ROWS, max(_FEWEST, rows // _SHARE)))
@@ -223,10 +223,10 @@ def shown_pictures(job: Job, review: EndReview) -> tuple[RepeatedPicture, ...]:
 
 @dataclass(frozen=True)
 class EndedRows:
-    """Rows that went to review at a job's end. Part files lack these reasons.
+    """Rows that went to review at a job's end.
 
     Attributes:
-        rows: numbers from 0, ascending, ``int64 (n,)``.
+        rows: row indices, ascending, ``int64 (n,)``.
         reasons: one per row.
     """
 
@@ -234,7 +234,7 @@ class EndedRows:
     reasons: pa.Array
 
     def reasons_of(self, first: int, count: int) -> pa.Array:
-        """The reasons of ``count`` rows from ``first`` on; null for other rows."""
+        """The reasons of ``count`` rows from index ``first`` on; null for other rows."""
         here = slice(*np.searchsorted(self.rows, [first, first + count]))
         numbers = pa.array(np.arange(first, first + count))
         return self.reasons[here].take(pc.index_in(numbers, value_set=pa.array(self.rows[here])))

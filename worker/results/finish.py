@@ -15,14 +15,14 @@ from worker.results.tally import Tally
 
 RESULT_FILE: Final = "labels.parquet"
 _DRAWING: Final = 2
-"""Number of processes that draw the page's pictures."""
+"""Number of processes that make the page's thumbnails."""
 
 
 @contextmanager
 def finishing() -> Iterator[Callable[[Job], bool]]:
     """Yield a function that finishes a job if all its chunks are done, and returns whether it finished the job.
 
-    Enter the block before the process has threads: only then can the process fork to draw pictures.
+    Enter the block before the process has threads: only then can it fork processes that make thumbnails.
     """
     with ProcessPool(DRAWING, _DRAWING) as drawing:
         drawing.fork(draw, _DRAWING)
@@ -35,9 +35,9 @@ def finishing() -> Iterator[Callable[[Job], bool]]:
 
 
 def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
-    """Merge a queued job's part files into one result in the job's folder, and write the receipt last.
+    """Merge a queued job's part files into one result in the job's folder. Writes the receipt last.
 
-    Several processes may do so at the same time.
+    Several processes may do this at the same time.
     """
     retry = job.retry()
     missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)
@@ -82,7 +82,7 @@ def end_job(
 
 
 def run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
-    """Figures of the latest retry; without a retry, of the whole job."""
+    """Figures of the latest retry. If there was no retry: of the whole job."""
     written = {f"parts/{entry.name}": entry.modified for entry in job.storage.entries("parts")}
     keys = [part_key(chunk, retry.number) for chunk in retry.chunks]
     workers = {read_work(job.storage, key).worker for key in keys} or tally.processes

@@ -1,4 +1,4 @@
-"""Merges a job's part files into its result, ``review.csv`` and file of products."""
+"""Merges a job's part files into the result, ``review.csv`` and the file of products."""
 
 import errno
 import os
@@ -37,7 +37,6 @@ from worker.results.products import ProductStore, disagreement_to_review, produc
 from worker.results.tally import Tally
 
 _IMPORT_COLUMNS: Final = ("was", "reviewer", "at")
-"""Columns of an imported file of corrections."""
 _LONGEST_CELL: Final = 2000
 _T = TypeVar("_T")
 
@@ -56,13 +55,13 @@ class ReviewList:
         )
 
     def add(self, part: pa.Table, rows: pa.Table) -> None:
-        """Add the rows to review among the next rows."""
+        """Add rows that need review."""
         doubtful = pc.equal(part.column("status"), Status.REVIEW)
         numbers = (pc.indices_nonzero(doubtful).to_numpy() + (self._rows + 1)).tolist()
         self._rows += part.num_rows
         if numbers:
             results = part.filter(doubtful)
-            confidence = results.column("confidence")  # NaN sorts first, as the least sure
+            confidence = results.column("confidence")  # NaN sorts first, like the lowest confidence
             unsure = pc.if_else(pc.is_null(confidence, nan_is_null=True), -1.0, confidence)
             order = pc.if_else(pc.equal(results.column("reason"), ReviewReason.REPEATED), -2.0, unsure).to_pylist()
             doubts = zip(order, numbers, self._lines(numbers, results, rows.filter(doubtful)), strict=True)
@@ -82,7 +81,7 @@ class ReviewList:
         sync_file(file)
 
     def _kept(self, first: Sequence[_T]) -> Sequence[_T]:
-        """Drop the column of photos' paths if the image column has the same name."""
+        """Leave out the column of paths if the image column has its name."""
         clash = self._job.spec.options.prefix + THUMBNAIL == self._job.spec.image_column
         return first[:-1] if clash else first
 
@@ -101,7 +100,6 @@ class ReviewList:
         return csv_lines(records, self._job.spec.delimiter)
 
     def _place(self, image: str | None) -> str | None:
-        """The photo's URL or path; None if the cell holds the photo."""
         url, root = self._cells.url(image), self._job.spec.image_root
         if url or not image or scheme_of(image) or is_url(root):
             return url
@@ -135,7 +133,7 @@ def _best_texts(top_k: pa.ListArray) -> list[str]:
 
 
 def _texts(column: pa.ChunkedArray) -> list[object]:
-    """A column's cells for CSV: long cells are cut, and cells that CSV cannot express are empty."""
+    """A column's cells for CSV: long cells are shortened, and cells that CSV cannot express are empty."""
     try:
         cells = text_cells(column)
         return [
@@ -218,7 +216,6 @@ def _images(question: Job, batch: Batch, rows: pa.Array) -> list[str | None]:
 def _gather_votes(
     job: Job, folder: Path, reviews: Sequence[EndReview], files: ExitStack
 ) -> Sequence[ProductStore | None]:
-    """Each question's votes of all rows; None without a group column."""
     column = job.spec.options.group_column
     if column is None:
         return [None] * len(reviews)
@@ -243,7 +240,7 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
     """An empty SQLite database with a cache of 16 MiB.
 
     Its file is unlinked at once, so that a killed process leaves no file. Do not sort all rows in a query: SQLite would
-    write temporary files elsewhere.
+    write temporary files to another folder.
     """
     file = folder / "scratch.sqlite"
     address = f"{file.resolve().as_uri()}?nolock=1"  # only this process opens the file, and shared disks may lack locks
@@ -262,7 +259,7 @@ def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
 
 
 def upload_lists(job: Job, folder: Path) -> None:
-    """Move the lists of :func:`merge_job` from a folder into the job."""
+    """Move the lists that :func:`merge_job` wrote into the job's folder."""
     for question in job.questions:
         place = folder / question.name
         for name in (REVIEW_FILE, *GROUPS_FILES):
@@ -298,12 +295,12 @@ def _write_result(job: Job, output: Path, merges: Sequence[QuestionMerge], whole
                 write(table)
                 rows += table.num_rows
         if rows != job.spec.rows:
-            msg = f"The job has {job.spec.rows} rows, but its parts have {rows}; nothing was written. Report this."
+            msg = f"The job has {job.spec.rows} rows, but its part files have {rows}; report this. No file was written."
             raise JobError(msg)
 
 
 def join_tables(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Join tables to ``ROW_GROUP`` rows, or fewer large rows: many small row groups make a Parquet file slow."""
+    """Join tables to ``ROW_GROUP`` rows, or fewer if rows are large: many small row groups make Parquet files slow."""
     held: list[pa.Table] = []
     count = size = 0
     for table in tables:

@@ -1,4 +1,4 @@
-"""Votes of a product's photos on its label. If the photos disagree, their rows go to review.
+"""The photos of a product vote on its label. If the photos disagree, their rows go to review.
 
 Memory does not grow with the number of products.
 """
@@ -27,7 +27,7 @@ from worker.job.writer import without_dictionary
 
 ROW_GROUP: Final = 65_536
 _UNIT: Final = 2**32
-"""Probabilities are summed as integers, in units of 2**-32: so the order of rows does not change a sum."""
+"""Probabilities are summed as integers, in units of 2**-32, so that the order of rows does not change a sum."""
 _TABLES: Final = """
 CREATE TABLE product (id INTEGER PRIMARY KEY, name TEXT UNIQUE, rows INT, readable INT, threshold INT, unknown INT,
 repeated INT, mix INT);
@@ -49,7 +49,7 @@ EXISTS (SELECT 1 FROM share AS one JOIN share AS other ON other.product = one.pr
 WHERE one.product = product.id AND one.sure > 0 AND other.sure > 0 AND NOT EXISTS (SELECT 1 FROM above
 WHERE (label = one.label AND node = other.label) OR (label = other.label AND node = one.label)))
 """
-"""SQL condition: labeled photos of the product have labels on different branches of the tree."""
+"""SQL condition: two labeled photos of the product have labels on different branches of the tree."""
 _ALL: Final = """
 SELECT id, name, rows, readable, threshold, unknown, repeated, mix, label, total, own, sure
 FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, share.label
@@ -64,7 +64,7 @@ NO_PARENTS: Final[Parents] = MappingProxyType({})
 
 
 class ClassShare(NamedTuple):
-    """A product's votes for a label: sum of probabilities, photos with the label, and how many are labeled."""
+    """A product's votes for a label: sum of probabilities, photos with the label, and labeled photos among them."""
 
     label: str
     probability: float
@@ -100,15 +100,15 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
     """Vote on a product's label. A photo is sure if its row is labeled.
 
     The label is the class with the highest mean probability over the readable photos. Ties go to the class with more
-    photos, then to the first in the alphabet. The mean is the confidence: a lower bound, since classes outside
-    ``top_k`` count 0.
+    photos, then to the first in alphabetical order. The confidence is this mean: a lower bound, since classes outside
+    ``top_k`` count as 0.
 
-    With a tree (``parents``), labels of sure photos agree if they are on one branch, and the lowest label counts. A
-    label's confidence includes the classes under it. If all photos are sure but the vote differs, their
-    highest label counts.
+    With a tree of labels (``parents``), labels of sure photos agree if they are on one branch; the product gets the
+    lowest of them. A label's confidence includes the classes under it. If all photos are sure but the vote has
+    another label, the product gets the photos' highest label.
 
-    A product goes to review if its sure photos disagree. It is labeled if a photo is sure and the vote agrees, or if
-    all photos are sure. Otherwise it goes to review, for the most frequent reason of its rows.
+    A product goes to review if its sure photos disagree. It is labeled if a photo is sure and agrees with the vote, or
+    if all photos are sure. Otherwise it goes to review, for the most frequent reason of its rows.
     """
     if not product.readable:
         return ProductVote(None, None, Status.FAILED, None, None)
@@ -144,7 +144,7 @@ class ProductStore:
         database.executemany("INSERT INTO above VALUES (?, ?)", above)
 
     def add(self, results: pa.Table, names: pa.ChunkedArray) -> None:
-        """Count results of a part file. ``names``: each row's product; null if it has none."""
+        """Count results of a part file. ``names``: each row's product, or null."""
         self.ungrouped += names.null_count
         results, encoded = results.filter(names.is_valid()), names.drop_null().combine_chunks().dictionary_encode()
         if not results.num_rows:
@@ -180,7 +180,6 @@ class ProductStore:
 
 
 def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
-    """Rows of the table ``share``, one for each pair of product and label."""
     best = results.column("top_k").combine_chunks()
     rows = np.repeat(np.arange(len(best)), pc.fill_null(pc.list_value_length(best), 0).to_numpy())
     named = pc.struct_field(best.flatten(), "label").dictionary_encode()
@@ -217,7 +216,7 @@ def product_names(rows: pa.Table, column: str) -> pa.ChunkedArray:
 def write_by_group(job: Job, store: ProductStore, file: Path, disputed: Collection[str] = ()) -> GroupCounts:
     """Write a file with a row for each product, in order of first appearance.
 
-    ``disputed``: products that go to review, since reviewers disagree on a photo.
+    ``disputed``: products that go to review since reviewers disagree on a photo.
     """
     options, column = job.spec.options, store.column
     kind = without_dictionary(job.chunk_table(0, [column]).schema.field(column).type)
@@ -249,7 +248,7 @@ def _rows(job: Job, store: ProductStore, counts: Counter[str], disputed: Collect
 
 
 def disagreement_to_review(store: ProductStore, part: pa.Table, rows: pa.Table) -> pa.Table:
-    """Send the labeled rows of disagreeing products to review."""
+    """Send labeled rows to review if the photos of their product disagree."""
     names = product_names(rows, store.column)
     labeled = pc.equal(part.column("status"), Status.LABELED)
     disagreeing = store.disagreeing(set(names.filter(labeled).drop_null().to_pylist()))

@@ -32,7 +32,7 @@ class JobState(StrEnum):
 class JobProgress:
     """A job's progress. ``done``: finished rows, including failed rows.
 
-    ``rate``: rows per second in the last minute. ``reason``: why a failed job cannot be merged.
+    ``rate``: rows per second in the last minute. ``reason``: why the results of a failed job cannot be merged.
     """
 
     state: JobState
@@ -107,14 +107,13 @@ class ProgressReader:
         try:
             work = read_work(self._job.home, key)
         except (JobError, OSError, pa.ArrowException):
-            if not self._job.failure:  # the failure names the damaged part file
+            if not self._job.failure:  # the job's failure already names the damaged part file
                 raise
             return _Part(0, 0, 0.0)
         return _Part(work.failed, work.deaths, work.seconds)
 
     def _rate(self, written: dict[int, float], begun: float | None) -> float:
-        """Rows per second in the last minute, or since the first chunk began."""
         now = time.time()
         recent = [chunk for chunk, modified in written.items() if modified > now - _RECENT_S]
-        since = max(now - _RECENT_S, begun or 0.0)  # the machines' clocks may differ
+        since = max(now - _RECENT_S, begun or 0.0)  # max(): the machines' clocks may differ
         return sum(map(self._job.rows_in_chunk, recent)) / max(1.0, now - since)

@@ -1,6 +1,6 @@
 """A job's receipt as an HTML page with thumbnails.
 
-Separate processes draw the thumbnails, since a photo may hang or crash its decoder. ``python -P -m
+Separate processes make the thumbnails, since a photo may hang or crash its decoder. ``python -P -m
 worker.results.receipt_page`` reads lines of ``[PATH, TIMEOUT_S]`` in JSON, and answers each line with a JSON line.
 """
 
@@ -39,22 +39,22 @@ from worker.labelling.process_pool import Death, ProcessPool, take_streams
 from worker.results.merge import QuestionMerge
 
 DRAWING: Final = ("worker.results.receipt_page",)
-"""The module of drawing processes."""
+"""The module of processes that make thumbnails."""
 TEMPLATE: Final = "receipt.html"
 _WITHIN_S: Final = 15.0
 _ALL_S: Final = 60.0
 _ONE_S: Final = 10.0
-"""Most seconds to draw one photo."""
+"""Maximum seconds to make a thumbnail."""
 
 
 def question_pages(
     job: Job, receipts: Sequence[Receipt], merges: Sequence[QuestionMerge], drawing: ProcessPool | None
 ) -> list[str]:
-    """The page of each question. Photos are fetched and drawn once for all questions."""
+    """The page of each question. Thumbnails are made once for all questions."""
     doubtful = [row for merge in merges for rows in merge.doubtful.values() for row in rows]
     rows = [*(row for merge in merges for row in (*merge.tally.sample, *merge.tally.failed_sample)), *doubtful]
     with ThreadPoolExecutor(1) as meanwhile:
-        meanwhile.submit(prepare, TEMPLATE)  # parses the template while photos are drawn
+        meanwhile.submit(prepare, TEMPLATE)  # parses the template meanwhile
         photos = small_photos(job, (row.image for row in rows if row.status is not Status.FAILED), drawing)
     pages = []
     for receipt, merge, question in zip(receipts, merges, job.questions, strict=True):
@@ -97,7 +97,7 @@ def receipt_page(
 
 
 def questions_page(job: Job, receipt: QuestionsReceipt, pages: Mapping[str, str]) -> str:
-    """The page of a job with named models; ``pages``: question → the path of its page."""
+    """The page of a job with named models. ``pages``: question → path of its page."""
     return render(
         "questions.html",
         receipt=receipt,
@@ -130,14 +130,14 @@ def _meanings(model: ModelPin) -> dict[Status, str]:
     if model.threshold is not None:
         labeled = f"confidence at least {model.threshold}, set by --threshold; no precision is promised"
     elif model.precision is not None:
-        labeled = f"sure enough for precision {precision_text(model.precision)}"
+        labeled = f"confidence high enough for precision {precision_text(model.precision)}"
     return {Status.LABELED: labeled, Status.REVIEW: "a person should look", Status.FAILED: "no label; see the errors"}
 
 
 def small_photos(
     job: Job, cells: Iterable[str | None], drawing: ProcessPool | None = None, within_s: float = _WITHIN_S
 ) -> Mapping[str, PagePhoto]:
-    """Fetch and shrink a job's photos: cell → thumbnail. Leaves out late photos."""
+    """Fetch and shrink a job's photos: cell → thumbnail. Leaves out photos that arrive too late."""
     cell_of: dict[Path, str] = {}
     with scratch_folder(job.storage) as folder:
         with suppress(OSError):  # without space for thumbnails, write the receipt without them
@@ -164,7 +164,7 @@ def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iter
 
 
 def draw_in_processes(files: Iterable[Path], timeout_s: float, processes: ProcessPool | None) -> dict[Path, PagePhoto]:
-    """Draw thumbnails in other processes: file → thumbnail.
+    """Make thumbnails in other processes: file → thumbnail.
 
     Leaves out photos that cannot be read, crash their process or take too long. After a minute, leaves out the
     remaining photos.
@@ -174,7 +174,7 @@ def draw_in_processes(files: Iterable[Path], timeout_s: float, processes: Proces
 
     def go_on(_: Death | None = None) -> bool:
         if time.monotonic() > until:
-            msg = "There is no time left for more pictures."
+            msg = "There is no time left for more thumbnails."
             raise JobError(msg)
         return False  # no second try
 
@@ -189,7 +189,7 @@ def draw_in_processes(files: Iterable[Path], timeout_s: float, processes: Proces
 
 
 def draw() -> int:
-    """Draw thumbnails until stdin closes."""
+    """Make thumbnails until stdin closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # on Ctrl-C, the command ends this process
     signal.signal(signal.SIGALRM, signal.SIG_DFL)  # ends the process even if a decoder holds the GIL
     with take_streams() as replies:

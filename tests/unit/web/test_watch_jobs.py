@@ -64,4 +64,4 @@ def test_a_failed_job_says_why(board_of: MakeBoard, tmp_path: Path) -> None:
     job.storage.commit(CANCELLED, b"A part is damaged.")
     (view,), _ = board_of(result).look()
     assert (view.state, view.is_over) == ("failed", True)
-    assert view.remarks == ("The job cannot be merged: A part is damaged. Correct this fault, and resume the job.",)
+    assert view.remarks == ("The job's results cannot be merged: A part is damaged. Fix this, and resume the job.",)

@@ -232,7 +232,7 @@ def test_an_alias_that_moves_leaves_a_job_that_is_not_done_with_its_version(
     sorted((job_folder(named.output) / "parts").iterdir())[1].unlink()
     registry.promote("shop", 2, "better")
     again, (sentence,) = run(named)
-    assert sentence.startswith("shop@champion is shop@2 by now; this job was begun with shop@1")
+    assert sentence.startswith("shop@champion is shop@2 now, but this job began with shop@1")
     assert again.run.images == 70, "only what was missing"
     assert references_of(named) == {load(registry.path("shop", 1)).reference}
     with pytest.raises(JobError, match="shop@1, but shop@champion is shop@2"):

@@ -61,7 +61,7 @@ def test_the_promise_is_measured_on_the_answered_rows(tmp_path: Path, store: Cor
     sample = audit_sample(job, 20)
     asked = record_audit(job, store, 20)
     assert asked is not None
-    assert asked.words == "0.95 promised; 20 rows drawn to check it, none answered yet"
+    assert asked.words == "0.95 promised; 20 rows sampled for the audit, no answers yet"
     for row in sample[:14]:
         say(store, row.row - 1, "boots")
     remark(store, sample[14].row - 1, "more_than_one")

@@ -41,7 +41,7 @@ def test_a_failed_job_says_why_and_what_to_do_wherever_it_is_looked_at(
     with pytest.raises(JobError) as watched:
         watch_job("job", settings)
     words = (
-        "job cannot be merged: A part is damaged. Remove the cause, and run hangtag jobs resume job "
+        "The results of job cannot be merged: A part is damaged. Fix this, and run hangtag jobs resume job "
         f"--jobs {jobs.place}"
     )
     printed = capsys.readouterr()
