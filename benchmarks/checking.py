@@ -64,7 +64,6 @@ def _drawn(folder: Path) -> Path:
 
 
 def _edited(photos: Path, folder: Path, count: int) -> Path:
-    """Write ``count`` edited photos into class folders; the file ``.whole`` marks a complete folder."""
     if (folder / ".whole").exists():
         return folder
     sources = sorted(path for path in photos.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -119,7 +118,6 @@ def measure(material: Material, show: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _found(ran: Ran, pairs: Iterable[tuple[str, str]], originals: int) -> dict[str, Any]:
-    """Figures for results.json. The indices of a photo's copies are equal modulo ``originals``."""
     twins: set[int] = set()
     wrong = 0
     for pair in pairs:

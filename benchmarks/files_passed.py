@@ -144,7 +144,6 @@ def _imported(file: Path, modules: dict[str, Path]) -> set[str]:
 
 
 def _names(tree: ast.Module) -> Iterator[str]:
-    """Names that may be modules: ``from a import b`` gives ``a`` and ``a.b``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

@@ -201,7 +201,6 @@ def _recall(skill: float) -> float:
 
 
 def _unlucky_thresholds(rng: np.random.Generator, trials: int) -> Table:
-    """Refusals for coverage if the models differ only in held-out photos and a part of the noise."""
     table = Table("challenger", "held-out photos", "refused for coverage, 372 test photos: before → after")
     for truth in (Truth("equal"), Truth("3 points worse", -3)):
         for held in (340, 1000, 3000):
@@ -270,7 +269,7 @@ def _frozen(rng: np.random.Generator, cycles: int, rule: Callable[[Comparison], 
 
 
 def _calibrations(rng: np.random.Generator, trials: int) -> Table:
-    title = "refused for calibration; the champion has no error"
+    title = "refused for calibration; the champion is calibrated"
     table = Table("photos", "challenger too sure by", "refused", title=title)
     for photos in (372, 2000):
         for extra in (0.0, 0.02, 0.05, 0.10):

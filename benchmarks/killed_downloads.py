@@ -113,7 +113,6 @@ def _slow_server(photos: Path, delay_s: float) -> Iterator[str]:
 
 
 def _write_catalogue(folder: Path, photos: Path, host: str, names: list[str], rows: int) -> tuple[Path, dict[str, str]]:
-    """Write a CSV of ``id,image`` with distinct URLs; return its path, and the photo of each id."""
     asked = {f"{row:08}": names[row % len(names)] for row in range(rows)}
     catalogue = folder / "catalogue.csv"
     with catalogue.open("w", newline="") as file:

@@ -7,8 +7,8 @@ This program makes a share (``--share``) of training and validation labels wrong
 list of label errors is compared with the wrong labels: for each small classifier, for the mean of the classifiers, and
 for the mean together with the fold networks. A wrong label is mixed up (another class at random, common classes more
 often) or alike (sampled from the probabilities of a classifier on frozen ImageNet features). Labels that were
-wrong before count as right labels. Finished runs are not trained again; other options go to ``hangtag train``. The test
-split is not used. ``--speed`` measures the time on random features.
+wrong before count as right labels. Finished runs are not trained again; other options go to ``hangtag train``.
+``--speed`` measures the time on random features.
 """
 
 import argparse

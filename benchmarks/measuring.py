@@ -205,7 +205,7 @@ def lost(committed: Mapping[str, Spread], found: Mapping[str, Spread]) -> list[s
 
 
 def content_of(*places: Path) -> str:
-    """A digest of photos or code, part of the names of the results made from them."""
+    """A digest of photos or code, for the names of their results."""
     files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
     kept = [file for file in files if file.is_file() and file.suffix != ".pyc"]
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in kept)).hexdigest()
