@@ -38,7 +38,7 @@ LONGER = 4
 FEW = 64
 """Number of photos of the part ``start``."""
 FLOAT32_TURNS = 3
-"""Three programs of this part take half a minute a turn."""
+"""Three programs of the part ``float32`` take half a minute a turn."""
 PARTS = ("bulk", "long", "default", "float32", "start", "one_photo", "guard", "growth", "checking")
 
 

@@ -172,7 +172,7 @@ def queue(material: Material, variant: str, folder: Path) -> Labelled:
 def waiting_worker(
     folder: Path, further: Mapping[str, str] | None = None, storage: str = ""
 ) -> Iterator[tuple[dict[str, str], list[int], Path]]:
-    """Start a private Redis and a worker with one slot for each core: environment, process IDs, folder of jobs.
+    """Start Redis and a worker with one slot for each core; yield environment, process IDs, folder of jobs.
 
     The folder of jobs is new, or ``storage``: an ``s3://`` URL, for which ``further`` has environment variables.
     """

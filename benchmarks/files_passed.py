@@ -2,7 +2,7 @@
 
     python benchmarks/files_passed.py BUNDLE PHOTO [--tree DIR] [--json]
 
-``photo`` counts modules in which at least one function runs while ``hangtag label`` labels one photo of this disk, in
+``photo`` counts modules in which at least one function runs while ``hangtag label`` labels one photo on this disk, in
 all processes and threads. Code that runs on import (class bodies, decorators, tables) does not count. A
 ``sitecustomize`` in a temporary folder switches on ``sys.setprofile`` in each process; Hangtag is unchanged.
 

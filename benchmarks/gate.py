@@ -83,7 +83,7 @@ TRUTHS = (
     Truth("equal, one class of ten −30", 0, -30),
     Truth("+3 points, one class of ten −15", 3, -15),
     Truth("+3 points, one class of ten −30", 3, -30),
-    Truth("−1 point; the champion is too sure", -1, champion_heat=0.7),
+    Truth("−1 point; the champion is overconfident", -1, champion_heat=0.7),
 )
 
 
@@ -108,7 +108,7 @@ def main() -> None:
 
 def _promotions(rng: np.random.Generator, trials: int) -> Table:
     """Promotions of each challenger. Tests of 1,500 photos get fewer trials: their results vary less."""
-    title = "promoted by the default gate, before → after (failed after: accuracy, interval, recall, coverage)"
+    title = "promoted by the default gate, before → after (after: refused for accuracy, interval, recall, coverage)"
     table = Table("challenger", *(f"{photos:,} test photos" for photos in COUNTS), title=title)
     for truth in TRUTHS:
         turns = {photos: trials if photos < 1000 else max(1, trials // 4) for photos in COUNTS}
@@ -270,7 +270,7 @@ def _frozen(rng: np.random.Generator, cycles: int, rule: Callable[[Comparison], 
 
 def _calibrations(rng: np.random.Generator, trials: int) -> Table:
     title = "refused for calibration; the champion is calibrated"
-    table = Table("photos", "challenger too sure by", "refused", title=title)
+    table = Table("photos", "challenger overconfident by", "refused", title=title)
     for photos in (372, 2000):
         for extra in (0.0, 0.02, 0.05, 0.10):
             refused = [_too_sure(rng, photos, extra) for _ in range(trials)]

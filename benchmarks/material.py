@@ -80,7 +80,7 @@ def readable_photos(photos: Path) -> list[bytes]:
 
 
 def write_distinct(folder: Path, originals: Sequence[bytes], numbers: Sequence[int]) -> None:
-    """Write a photo for each number, with distinct bytes: equal files are labelled once. See :func:`distinct_name`."""
+    """Write a photo for each index, with distinct bytes: equal files are labelled once. See :func:`distinct_name`."""
     size = sum(map(len, originals)) / len(originals)
     if size * len(numbers) > MAX_DISK_BYTES:
         sys.exit(f"{len(numbers):,} photos of {size / 1e3:.0f} kB need more than {MAX_DISK_BYTES / 1e9:.0f} GB")

@@ -40,7 +40,7 @@ SIZES = ((150, 0), (150, 1200), (340, 0), (340, 2700), (1500, 0), (3000, 0), (0,
 SPREAD = {3: 5.0, 10: 7.0, 80: 6.0}
 """Spread of the true logits by number of classes; accuracies are near 0.88, 0.84 and 0.70."""
 FIXED = 0.001
-"""In the hardest case, every row is right with the probability of the target minus this number."""
+"""In the hardest case, each row is right with a probability of the target minus this number."""
 
 
 @dataclass(frozen=True)
