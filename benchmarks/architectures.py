@@ -2,9 +2,10 @@
 
     python benchmarks/architectures.py [--arch cnn mobilenet ...] [--size 64] [--once]
 
-``hangtag train --weights none`` trains each architecture for an epoch on drawn photos; an EfficientNet-Lite starts from
-ImageNet's weights. A second run fine-tunes this network (``--weights best.keras``: first the head, then all layers,
-batch norms frozen), and is exported and checked. ``--once`` skips the fine-tuning. Exit status 1 if any step fails.
+``hangtag train --weights none`` trains each architecture for an epoch on synthetic photos; an EfficientNet-Lite starts
+from ImageNet's weights. A second run fine-tunes this network (``--weights best.keras``: first the head, then all
+layers, with frozen batch norms). The second network is exported and checked. ``--once`` skips the fine-tuning. Exit
+status 1 if any step fails.
 """
 
 import argparse
@@ -24,7 +25,7 @@ from trainer.request import Arch
 from trainer.sample.catalogue import draw_catalogue
 
 PHOTOS = 240
-ARCHS = [arch for arch in Arch if arch is not Arch.EFFICIENTNET_LITE1]  # no extra installs its package
+ARCHS = [arch for arch in Arch if arch is not Arch.EFFICIENTNET_LITE1]  # no extra installs this package
 
 
 def main() -> None:
@@ -32,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--arch", nargs="+", type=Arch, default=ARCHS, metavar="ARCH")
     parser.add_argument("--size", type=int, default=64)
-    parser.add_argument("--once", action="store_true", help="skip the fine-tuning, and export the first network")
+    parser.add_argument("--once", action="store_true", help="export the first network, without fine-tuning")
     asked = parser.parse_args()
     steps = ("from nothing", *(() if asked.once else ("fine-tuned",)), "export")
     headings = ("architecture", "classes", *steps, "photos", "largest difference", "flips", "")
@@ -64,8 +65,7 @@ class Tried:
 
     Attributes:
         seconds: duration of each successful command.
-        parity: largest difference, flips (changed labels) and photos of the export check, in batches; None after a
-            failure.
+        parity: the export check in batches: largest difference, flips (changed labels), photos; None after a failure.
     """
 
     seconds: tuple[float, ...]

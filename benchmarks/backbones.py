@@ -2,9 +2,9 @@
 
     python benchmarks/backbones.py [--network mobilenet:0.25 efficientnet_v2_b0 ...] [--size 128 160 224]
 
-Random weights do not change the speed. int8 quantizes all layers between the first layer and the features, and noise
-replaces photos. int8's agreement with float32 is only a hint, because the network is random. ONNX Runtime uses one
-thread, and training uses all cores; batches have 32 photos. Compare only networks of one run of this program.
+Random weights do not change the speed. int8 quantizes all layers between the first layer and the features. The input is
+noise. int8's agreement with float32 is only a hint, because the network is random. ONNX Runtime uses one thread, and
+training uses all cores; batches have 32 photos. Compare only figures of one run of this program.
 """
 
 import argparse
@@ -62,7 +62,7 @@ def _measured(name: str, size: int) -> tuple[str, ...]:
     pixels = np.random.default_rng(0).integers(0, 256, (BATCH, size, size, 3), np.uint8)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.momentum = 0.0  # fit to these pixels; otherwise values fade to a constant, which int8 cannot hold
+            layer.momentum = 0.0  # statistics of these pixels alone; otherwise activations shrink too far for int8
     network(pixels, training=True)
     return (*_exported(to_logits(network, size), pixels), f"{_trained(network, pixels):.0f}")
 
@@ -85,7 +85,6 @@ def _exported(model: "onnx.ModelProto", pixels: "Pixels") -> tuple[str, ...]:
 
 
 def _timed(files: list[bytes], pixels: "Pixels") -> tuple[list["np.ndarray[Any, Any]"], list[float]]:
-    """The logits of both files, and the seconds of each file's quickest turn."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -102,7 +101,6 @@ def _timed(files: list[bytes], pixels: "Pixels") -> tuple[list["np.ndarray[Any, 
 
 
 def _trained(network: "keras.Model", pixels: "Pixels") -> float:
-    """Photos a second of the quickest step of fine-tuning."""
     import tensorflow as tf
 
     from trainer.learning.recipe import recipe_for

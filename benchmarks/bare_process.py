@@ -1,10 +1,10 @@
-"""Memory of labelling one photo in a bare Python process: ONNX Runtime, NumPy and Pillow, one thread, read-only disk.
+"""Memory for labelling one photo with only ONNX Runtime, NumPy and Pillow: one thread, a read-only bundle.
 
     python benchmarks/bare_process.py BUNDLE PHOTO [--no-arena]
 
-Each model file of the bundle runs in its own process. The process has its own mount namespace with a read-only bundle
-(needs root and ``unshare`` of util-linux). Prints the peak of resident memory in megabytes after the imports, after
-loading, after the first photo and after ten photos; then the milliseconds of loading and of the tenth photo.
+Each model file of the bundle runs in its own process. In its mount namespace, the bundle is read-only (this needs root
+and ``unshare`` of util-linux). Prints the peak of resident memory in megabytes after the imports, after loading, after
+the first photo and after ten photos; then the milliseconds of loading and of the tenth photo.
 """
 
 import argparse

@@ -1,14 +1,14 @@
-"""Compare Hangtag with other programs, measure its growth, and write results.json and docs/benchmarks.md.
+"""Compare Hangtag with other programs, measure large catalogues, and write results.json and docs/benchmarks.md.
 
     python benchmarks/bench.py [--only bulk,growth] [--photos FOLDER] [--count 5000] [--turns 5] [--weights FILE]
                                [--note TEXT]
     python benchmarks/bench.py --quick
 
-``--photos`` has class folders of JPEGs. Without ``--photos``, a catalogue is drawn. ``--count`` copies of the photos
-are labelled. ``--only`` measures these parts again; results.json keeps the other parts, and each part names its
-machine. The part training runs only if ``--only`` names it: it takes 16 minutes and needs ``--weights``, the file of a
-MobileNet 0.25 without its top. ``--quick`` measures six ratios, writes no file, and exits with status 1 if a ratio fell
-by 15% compared with results.json. ``.bench/`` keeps photos, networks and the environments of other programs.
+``--photos`` has class folders of JPEGs. Without ``--photos``, photos are rendered. ``--count`` copies of the photos are
+labelled. ``--only`` measures these parts again; the other parts stay in results.json. The part training runs only if
+``--only`` names it: it takes 16 minutes and needs ``--weights``, the file of a MobileNet 0.25 without its top.
+``--quick`` measures six ratios, writes no file, and exits with status 1 if a ratio fell by 15% compared with
+results.json. Photos, networks and the environments of other programs stay in ``.bench/``.
 """
 
 import argparse
@@ -34,11 +34,11 @@ from plots import draw
 PHOTOS = 5000
 TURNS = 5
 LONGER = 4
-"""Factor: the part ``long`` labels this many times the photos of the part ``bulk``."""
+"""The part ``long`` has this many times the photos of the part ``bulk``."""
 FEW = 64
 """Number of photos of the part ``start``."""
 FLOAT32_TURNS = 3
-"""Fewer turns, because three programs of the part float32 take half a minute a turn."""
+"""Three programs of the part ``float32`` take half a minute a turn."""
 PARTS = ("bulk", "long", "default", "float32", "start", "one_photo", "guard", "growth", "checking")
 
 
@@ -66,8 +66,8 @@ def main() -> None:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"of {', '.join(PARTS)} (default), training")
-    parser.add_argument("--photos", type=Path, help="class folders of JPEGs. Default: drawn photos")
+    parser.add_argument("--only", type=_parts, default=list(PARTS), help=f"{', '.join(PARTS)} (default), training")
+    parser.add_argument("--photos", type=Path, help="class folders of JPEGs. Default: rendered photos")
     parser.add_argument("--count", type=int, default=PHOTOS, help="number of photos to label")
     parser.add_argument("--turns", type=int, default=TURNS)
     parser.add_argument("--weights", type=Path, help="MobileNet 0.25 for the part training")
@@ -83,7 +83,7 @@ def _parts(text: str) -> list[str]:
     asked = text.split(",")
     unknown = sorted(set(asked) - {*PARTS, "training"})
     if unknown:
-        msg = f"expected parts of {', '.join(PARTS)}, training; got {', '.join(unknown)}"
+        msg = f"expected some of {', '.join(PARTS)}, training; got {', '.join(unknown)}"
         raise argparse.ArgumentTypeError(msg)
     return asked
 
@@ -122,8 +122,8 @@ def _quick(show: Callable[[str], None]) -> int:
         print(f"lost: {loss}", file=sys.stderr)
     if losses and committed["machine"]["processor"] != machine("any")["processor"]:
         print(
-            "This processor differs from the committed one, which may change a ratio. Measure the previous commit on "
-            "this machine with make bench-quick, and compare.",
+            "The committed ratios are from another processor, which may change them. Measure the previous commit on "
+            "this machine with make bench-quick, too.",
             file=sys.stderr,
         )
     return 1 if losses else 0

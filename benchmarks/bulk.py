@@ -1,7 +1,7 @@
 """Bulk labelling: Hangtag on this machine and on a queue, a bare loop, and other programs.
 
-All programs label the same photos with the same network, as whole commands, in turns. ``python benchmarks/bench.py
---only bulk`` runs this module.
+The programs are whole commands. They label the same photos with the same network, in turns.
+``python benchmarks/bench.py --only bulk`` runs this module.
 """
 
 import csv
@@ -64,8 +64,8 @@ for start in range(0, len(names), BATCH):
     classifier.predict(np.stack(pixels))
 print(time.monotonic() - began)
 """
-"""The upper limit of the speed: only Hangtag's decoding and its ONNX file. Stops at a photo that cannot be decoded.
-Prints its seconds without imports and loading."""
+"""The upper limit of the speed: only Hangtag's decoding and its ONNX file. Fails if a photo cannot be decoded. Prints
+the seconds without imports and loading."""
 BARE_LOOPS = """
 import subprocess, sys
 loops = [subprocess.Popen([sys.executable, "-c", *sys.argv[1:4], share]) for share in sys.argv[4:]]
@@ -87,7 +87,7 @@ class Labelled:
 
 
 def measure(part: str, material: Material, count: int, show: Callable[[str], None]) -> dict[str, Any]:
-    """Measure the programs of a part in ``count`` turns; before, a turn with at most a thousand photos warms up."""
+    """Measure the programs of a part in ``count`` turns, after a turn with few photos to warm up."""
     with tempfile.TemporaryDirectory() as scratch:
         ways = {LABEL: label, QUEUE: queue, BARE: bare_loop}
         for name, (environment, script) in PEER_SCRIPTS.items():
@@ -172,7 +172,7 @@ def queue(material: Material, variant: str, folder: Path) -> Labelled:
 def waiting_worker(
     folder: Path, further: Mapping[str, str] | None = None, storage: str = ""
 ) -> Iterator[tuple[dict[str, str], list[int], Path]]:
-    """Start a private Redis and a worker with one slot for each core: environment, process IDs, folder of jobs.
+    """Start Redis and a worker with one slot for each core; yield environment, process IDs, folder of jobs.
 
     The folder of jobs is new, or ``storage``: an ``s3://`` URL, for which ``further`` has environment variables.
     """
@@ -192,7 +192,7 @@ def _await_receipt(job: Path) -> Path:
 
 
 def bare_loop(material: Material, variant: str, folder: Path) -> Labelled:
-    """Run the bare loop in one process for each core, each with its share of the photos."""
+    """Run the bare loop in one process for each core, each with an equal part of the photos."""
     shares = []
     for number in range(cores()):
         shares.append(folder / f"share-{number}.txt")

@@ -1,11 +1,11 @@
-"""Kill processes and Redis again and again during a job, and check that each row has one right result.
+"""Kill processes and Redis again and again during a job, and check that each row has exactly one correct result.
 
     python benchmarks/chaos.py --seed 1 [--rows 60000] [--photos PHOTOS --model BUNDLE] [--no-calm] [--limit 1800]
 
 Two workers label a catalogue. Two of its photos crash their process, and a third photo hangs. Random faults: kill a
 process of a worker, kill a whole worker, kill and restart Redis (with or without its data), wipe Redis, cut all
-connections. Each row is compared with the result of ``hangtag label`` for the same photos. Prints a line of JSON. Exit
-status 1 if a row is missing, doubled or wrong, or if a good photo's row failed.
+connections. Each row is compared with the result of ``hangtag label`` for the same photos. Exit status 1 if a row is
+missing, doubled or wrong, or if a good photo's row failed.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from worker.queue.submit import CHUNK_ROWS
 
 PLUGINS = Path(__file__).parents[1] / "tests" / "plugins"
 DISTINCT = 20_000
-"""Number of distinct photos. Later rows repeat these photos, whose labels the worker then knows."""
+"""Number of distinct photos. Later rows repeat these photos."""
 MEAN_PAUSE_S = 1.2
 FAULTS = {"child killed": 40, "worker killed": 20, "redis killed": 14, "redis wiped": 12, "connections cut": 14}
 RESULTS = ("id", "label", "confidence", "status", "error", "sha256")
@@ -59,7 +59,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument(
-        "--material", type=Path, help="folder that keeps drawn photos and the trained model for the next run"
+        "--material", type=Path, help="folder of rendered photos and the trained model, reused by the next run"
     )
     parser.add_argument("--limit", type=float, default=1800, help="time limit of a job, in seconds")
     parser.add_argument("--calm", action=argparse.BooleanOptionalAction, default=True)
@@ -88,7 +88,6 @@ def _write_catalogue(folder: Path, rows: int, chance: random.Random) -> tuple[Pa
 
 
 def _expected(folder: Path, photos: Path, model: Path) -> dict[str, tuple[Any, ...]]:
-    """Return ``hangtag label``'s answer for each cell: label, confidence, status, error and SHA-256."""
     output = folder / "expected.parquet"
     hangtag("label", photos, "--model", model, "--out", output)
     rows = pq.read_table(output).to_pylist()
@@ -115,7 +114,6 @@ def _run(
 def _wait(
     receipt: Path, server: PrivateRedis, workers: Workers, chance: random.Random | None, deadline: float
 ) -> Counter[str]:
-    """Wait until the job is finished. ``chance`` causes faults at random times."""
     faults: Counter[str] = Counter()
     fault_at = time.monotonic() + (chance.expovariate(1 / MEAN_PAUSE_S) if chance else 0.0)
     while not receipt.exists():

@@ -2,7 +2,7 @@
 
     python benchmarks/checking.py [--photos PHOTOS] [--counts 1000 10000 50000] [--keep FOLDER]
 
-The photos are repeated with small edits: saved again, resized, cropped, lightened. Each copy has other bytes. Each
+The photos are repeated with small edits: saved again, resized, cropped, lightened. All files have distinct bytes. Each
 check starts with an empty cache. ``python benchmarks/bench.py --only checking`` compares one check with cleanvision and
 imagededup.
 """
@@ -39,9 +39,9 @@ OTHERS = ("cleanvision", "imagededup")
 def main() -> None:
     """Make sets of photos, check them, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--photos", type=Path, help="class folders. Default: drawn photos")
+    parser.add_argument("--photos", type=Path, help="class folders. Default: rendered photos")
     parser.add_argument("--counts", type=int, nargs="+", default=[1000, 10_000, 50_000])
-    parser.add_argument("--keep", type=Path, help="folder that keeps the edited photos")
+    parser.add_argument("--keep", type=Path, help="folder for the edited photos, reused by the next run")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         folder = arguments.keep or Path(scratch)
@@ -64,7 +64,6 @@ def _drawn(folder: Path) -> Path:
 
 
 def _edited(photos: Path, folder: Path, count: int) -> Path:
-    """Write ``count`` edited photos into class folders; the file ``.whole`` marks a complete folder."""
     if (folder / ".whole").exists():
         return folder
     sources = sorted(path for path in photos.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
@@ -119,7 +118,6 @@ def measure(material: Material, show: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _found(ran: Ran, pairs: Iterable[tuple[str, str]], originals: int) -> dict[str, Any]:
-    """Figures for results.json. Copies of one photo have the same number modulo ``originals``."""
     twins: set[int] = set()
     wrong = 0
     for pair in pairs:

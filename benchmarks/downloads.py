@@ -1,19 +1,19 @@
-"""Compare photos at URLs with photos on this machine's disk, and test misbehaving hosts.
+"""Compare the speed with photos at URLs and on this machine's disk, and test misbehaving hosts.
 
     python benchmarks/downloads.py rate [--photos PHOTOS --model BUNDLE] [--rows 8000] [--runs 5] [--ill deaf slow …]
     python benchmarks/downloads.py everything [--photos PHOTOS --model BUNDLE]
 
 ``rate`` uses photos on 20 hosts. One host (5% of the rows) is deaf (accepts no connection), silent (accepts, never
 answers), slow (2 s an answer), flaky (first a 500, then the photo), or healthy. One process labels on one core. The
-hosts run in a process on another core, which is mostly idle. Each run measures local files with the same bytes and each
-kind of host in turns. No photo repeats, and the first run is not counted.
+process of the hosts runs on another core, and is mostly idle. Each run measures, in turns, local files with the same
+bytes and each kind of host. Every row has another photo. The first run is not counted.
 
 ``rate`` prints images a second, and their ratios to the local files of the same run. ``phase`` divides the rows on
-healthy hosts (or local files) by the receipt's seconds of labelling, which include the last wait for the ill host.
+healthy hosts (or local files) by the receipt's seconds of labelling, including the last wait for the ill host.
 ``fetching`` divides the same rows by the seconds from the first request to the last photo of a healthy host. Each row
 is checked: rows of deaf and silent hosts must have failed, other rows must have the local file's SHA-256 and no error.
 
-``everything`` labels a row for each fault of a host, and checks the result. Takes a minute; any model will do.
+``everything`` labels a row for each fault of a host, and checks the result.
 """
 
 import argparse
@@ -50,7 +50,7 @@ class Measure:
         fetching: images a second until the last healthy photo was sent; equals ``phase`` for local files.
         seconds: duration of the labelling phase.
         busy: share of a core that the hosts' process used while it served requests.
-        errors: kind → rows.
+        errors: rows by kind of error.
     """
 
     phase: float
@@ -192,7 +192,6 @@ def _label(source: Path, model: Path, output: Path, hosts: list[str]) -> dict[st
 
 
 def _everything(photo: bytes, model: Path, folder: Path) -> int:
-    """Return the number of cases with a wrong result."""
     with nasty_hosts(photo) as (places, cases):
         source = _write(folder / "cases.csv", [case.url for case in cases])
         output = folder / "cases.parquet"

@@ -1,9 +1,9 @@
-"""Compare the examples with Hangtag on the same photos, each decoded in full.
+"""Compare the labels of the examples and of Hangtag, with photos decoded at full size.
 
     python benchmarks/examples.py PHOTOS BUNDLE [--count 50] [--page PICTURE.png]
 
-The first ``--count`` photos of the folder are compared, in the order of their SHA-256. Prints for each example how many
-labels agree with Hangtag's and the largest difference of a confidence; then each photo with a different label. Exit
+The first ``--count`` photos of the folder are compared, in the order of their SHA-256. Prints for each example the
+number of labels equal to Hangtag's, the largest difference of a confidence, and each photo with a different label. Exit
 status 1 if a label differs.
 """
 

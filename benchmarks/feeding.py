@@ -1,16 +1,14 @@
-"""Seconds of an epoch with photos from Hangtag's store, and from Keras's ``image_dataset_from_directory``.
+"""Seconds of an epoch, with photos from Hangtag's store or Keras's ``image_dataset_from_directory``.
 
     python benchmarks/feeding.py photos/train --epochs 4
 
-Both feeds give the same photos to the same network, in the same number of steps. Epochs of the two feeds take turns, so
-that other load slows both feeds. The first epoch of each feed, which decodes and traces, is not counted. ``--augment
-same`` uses Hangtag's augmentation in both feeds. ``layers`` uses Keras's own layers for the same changes in Keras's
-dataset, as in Keras's guides. ``none`` uses no augmentation. ``--size`` is the photos' size in both feeds. Hangtag's
-schedule also has epochs of smaller photos, which are measured separately.
+Both feeds give the same photos to the same network, in the same number of steps. The feeds alternate, so that other
+load slows both feeds. The first epoch of each feed, which decodes and traces, is not counted. ``--augment same`` uses
+Hangtag's augmentation in both feeds. ``layers`` uses Keras's own layers for the same changes in Keras's dataset, as in
+Keras's guides. Hangtag's schedule also has epochs of smaller photos, which are measured separately.
 
-TensorFlow's thread that tunes a dataset delays the end of an epoch until the thread wakes, up to 20 s after the start
-of the epoch. Hangtag has no such thread. Keras's dataset is measured twice: with a new iterator each epoch, like
-``fit``, and with one endless iterator.
+With Keras, an epoch ends only when TensorFlow's thread for tuning a dataset wakes, up to 20 s after the start of the
+epoch. Keras's dataset is measured twice: with a new iterator each epoch, like ``fit``, and with one endless iterator.
 """
 
 import argparse
@@ -31,13 +29,13 @@ if TYPE_CHECKING:
 
 
 Change = Callable[[Any, Any, Any], Any]
-"""A function of pixels, targets and the batch's number; returns pixels and targets."""
+"""A function of pixels, targets and the batch's index; returns pixels and targets."""
 
 
 def main() -> None:
     """Measure and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("photos", type=Path, nargs="?", help="class folders. Default: drawn photos")
+    parser.add_argument("photos", type=Path, nargs="?", help="class folders. Default: rendered photos")
     parser.add_argument("--arch", default="cnn")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--epochs", type=int, default=4, help="epochs of each feed, including the first")
@@ -144,7 +142,7 @@ def _by_hangtag(size: int, wish: "Augmentation | None") -> Change:
 
 
 def _by_layers(size: int, wish: "Augmentation | None") -> Change:
-    """Hangtag's changes with Keras's layers, except white balance, stretching and erasing."""
+    """Hangtag's augmentation in Keras's layers, without white balance, stretching and erasing."""
     import keras
 
     if wish is None:

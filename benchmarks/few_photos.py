@@ -1,13 +1,13 @@
-"""Accuracy and precision after training on few photos: random draws of a labelled set, measured on its test split.
+"""Accuracy and precision after training on few photos: random samples of a labelled set, measured on its test split.
 
     python benchmarks/few_photos.py PHOTOS --per-class 25 50 100 --draws 5 --checkout EARLIER . -- --arch mobilenet ...
 
-``PHOTOS`` has the folders train, validation and test with class folders. Draws come from train and validation only;
-checkouts take turns on the same draws. Options after ``--`` go to ``hangtag train``. Prints for each checkout and
-number of photos the mean test accuracy, its standard deviation over draws, and the seconds of a training. If the
-training estimated its accuracy by folds, prints the estimate's error, and how many intervals contained the test
-accuracy. Prints for each target how many draws promised it, the precision on test photos, and how many draws broke the
-promise beyond chance. ``--keep`` is a folder for the trainings' evaluations, which a later run reuses.
+``PHOTOS`` has the folders train, validation and test with class folders. Samples come only from train and validation.
+Each ``--checkout`` of Hangtag trains on each sample. Options after ``--`` go to ``hangtag train``. Prints for each
+checkout and number of photos the mean test accuracy, its standard deviation over samples, and the seconds of a
+training. If the training estimated its accuracy by folds, prints the estimate's error, and how many intervals contained
+the test accuracy. Prints for each target how many trainings promised it, the precision on test photos, and how many
+trainings broke the promise by more than chance explains.
 """
 
 import argparse
@@ -38,10 +38,10 @@ def main() -> None:
     parser.add_argument("photos", type=Path)
     parser.add_argument("--per-class", type=int, nargs="+", default=[25, 50, 100])
     parser.add_argument("--draws", type=int, default=5)
-    parser.add_argument("--first", type=int, default=0, help="number of the first draw, also used as its seed")
+    parser.add_argument("--first", type=int, default=0, help="seed of the first sample")
     parser.add_argument("--classes", nargs="+")
     parser.add_argument("--checkout", type=Path, nargs="+", default=[Path()])
-    parser.add_argument("--keep", type=Path, help="folder for the trainings' evaluations")
+    parser.add_argument("--keep", type=Path, help="folder for evaluations, reused by later runs")
     own, _, options = " ".join(sys.argv[1:]).partition(" -- ")
     arguments = parser.parse_args(own.split())
     classes = arguments.classes or sorted(folder.name for folder in (arguments.photos / "test").iterdir())

@@ -2,7 +2,7 @@
 
     python benchmarks/files_passed.py BUNDLE PHOTO [--tree DIR] [--json]
 
-``photo`` counts modules in which at least one function runs while ``hangtag label`` labels one photo of this disk, in
+``photo`` counts modules in which at least one function runs while ``hangtag label`` labels one photo on this disk, in
 all processes and threads. Code that runs on import (class bodies, decorators, tables) does not count. A
 ``sitecustomize`` in a temporary folder switches on ``sys.setprofile`` in each process; Hangtag is unchanged.
 
@@ -144,7 +144,6 @@ def _imported(file: Path, modules: dict[str, Path]) -> set[str]:
 
 
 def _names(tree: ast.Module) -> Iterator[str]:
-    """Names that may be modules: ``from a import b`` gives ``a`` and ``a.b``."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)

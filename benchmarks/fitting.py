@@ -4,9 +4,9 @@
     python benchmarks/fitting.py photos/ --train --epochs 20
 
 ``--frozen`` fits a small classifier on a frozen network's features, in five folds, on all photos outside the test
-folder. This mode is quick and uses every photo, so small differences show. ``--one-shape`` leaves out photos whose
-ratio of width to height differs from the median by more than 10%. ``--train`` runs ``hangtag train`` for each way, and
-measures on validation photos; other options go to ``hangtag train``. No mode uses the test split.
+folder. This mode is quick and uses many photos, so that small differences are significant. ``--one-shape`` leaves out
+photos whose aspect ratio differs from the median by more than 10%. ``--train`` runs ``hangtag train`` for each way, and
+measures on validation photos; other options go to ``hangtag train``. Test photos are not used.
 """
 
 import argparse
@@ -30,7 +30,7 @@ WAYS = [(fit, decode) for decode, fit in itertools.product(Decode, Fit)]
 
 
 def main() -> None:
-    """Measure each way and print a line with its difference from the first."""
+    """Measure each way and print a line with its difference from the first way."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, help="folders train, validation and test, with class folders")
     how = parser.add_mutually_exclusive_group(required=True)

@@ -2,15 +2,14 @@
 
     python benchmarks/gate.py [--trials 240] [--seed 0] [--photos FOLDER --weights FILE]
 
-Each trial draws test photos of ten classes of different sizes, and the probabilities of champion and challenger. Each
-model has thresholds from its own held-out photos. The models share a part of each photo's noise, so they err on the
-same photos, like two trainings of one network. One photo in two hundred has a wrong label. The figures pass the whole
-comparison and the whole gate with its default limits.
+Each trial samples test photos of ten classes, and the probabilities of champion and challenger. Each model has
+thresholds from its own held-out photos. The models share a part of each photo's noise, so they make errors on the same
+photos, like two trainings of one network. One photo in two hundred has a wrong label. The gate has its default limits.
 
 With --photos (class folders at any depth) and --weights (Keras's MobileNet 0.25 without its top), a second table has
-real networks: heads on frozen features, fitted on different photos and different numbers of photos. No head learns from
-60% of the folder. The heads are compared on 372 photos of this part; their true difference is measured on the whole
-part.
+real networks: heads on frozen features, fitted on different photos and different numbers of photos. 60% of the photos
+are held out from all heads. The heads are compared on 372 held-out photos; their true difference is measured on all
+held-out photos.
 
 "Before" is the gate up to commit b81bef8: accuracy above 0 with a 95% interval above −1 point, a 95% interval for each
 of up to ten classes, and coverage with each model's own thresholds alone.
@@ -40,17 +39,17 @@ CLASSES = 10
 SIZES = np.array([0.2, 0.17, 0.14, 0.12, 0.1, 0.08, 0.07, 0.05, 0.04, 0.03])
 """Share of each class in the photos."""
 HURT = 4
-"""Number of the class on which some challengers are worse; it has a tenth of the photos."""
+"""Index of the class on which some challengers are worse; it has a tenth of the photos."""
 ACCURACY = 0.85
 SHARED = 0.8
-"""Share of the variance of a photo's noise that both models have; some 10% of the photos are then discordant."""
+"""Share of the noise's variance that both models have in common. One model alone errs on about 10% of the photos."""
 WRONG_LABELS = 0.005
 PRECISION = 0.95
 FOOTPRINT = Footprint(compared_bytes=1_000_000, default_bytes=1_000_000, images_per_s=400.0)
 COUNTS = (150, 372, 1500)
 HELD = 1000
 REVIEWED = (0, 20, 40, 80)
-"""Numbers of reviewed photos in the test. The present gate allows none."""
+"""Numbers of reviewed photos in the test; the present gate allows 0."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Truth:
 
     Attributes:
         name: row of the table.
-        points: recall of the challenger minus the champion's, in hundredths.
+        points: recall of the challenger minus recall of the champion, in hundredths.
         hurt: this difference for the class HURT.
         heat: flattens (above 1) or sharpens (below 1) the challenger's probabilities after calibration.
         champion_heat: the champion's ``heat``.
@@ -84,12 +83,12 @@ TRUTHS = (
     Truth("equal, one class of ten −30", 0, -30),
     Truth("+3 points, one class of ten −15", 3, -15),
     Truth("+3 points, one class of ten −30", 3, -30),
-    Truth("−1 point; the champion is too sure", -1, champion_heat=0.7),
+    Truth("−1 point; the champion is overconfident", -1, champion_heat=0.7),
 )
 
 
 def main() -> None:
-    """Draw the trials and show the tables."""
+    """Run the trials and show the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--trials", type=int, default=240)
     parser.add_argument("--seed", type=int, default=0)
@@ -108,8 +107,8 @@ def main() -> None:
 
 
 def _promotions(rng: np.random.Generator, trials: int) -> Table:
-    """Promotions of each challenger; tests of 1,500 photos get fewer trials, because their results vary less."""
-    title = "promoted by the default gate, before → after (failed after: accuracy, interval, recall, coverage)"
+    """Promotions of each challenger. Tests of 1,500 photos get fewer trials: their results vary less."""
+    title = "promoted by the default gate, before → after (after: refused for accuracy, interval, recall, coverage)"
     table = Table("challenger", *(f"{photos:,} test photos" for photos in COUNTS), title=title)
     for truth in TRUTHS:
         turns = {photos: trials if photos < 1000 else max(1, trials // 4) for photos in COUNTS}
@@ -168,7 +167,6 @@ def _photos(count: int) -> tuple[list[AssignedPhoto], np.ndarray]:
 def _model(
     rng: np.random.Generator, name: str, truth: Truth, shared: np.ndarray, shown: np.ndarray, held: int
 ) -> ModelPredictions:
-    """A model's predictions. Its thresholds are proved on its own held-out photos."""
     labels = rng.choice(CLASSES, held, p=SIZES)
     seen = np.where(rng.random(held) < WRONG_LABELS, rng.integers(0, CLASSES, held), labels)
     said = _probabilities(rng.normal(size=(held, CLASSES)), seen, truth)
@@ -203,7 +201,6 @@ def _recall(skill: float) -> float:
 
 
 def _unlucky_thresholds(rng: np.random.Generator, trials: int) -> Table:
-    """Refusals for coverage if the models differ only in held-out photos and a part of the noise."""
     table = Table("challenger", "held-out photos", "refused for coverage, 372 test photos: before → after")
     for truth in (Truth("equal"), Truth("3 points worse", -3)):
         for held in (340, 1000, 3000):
@@ -227,7 +224,7 @@ def _reviewed(rng: np.random.Generator, trials: int) -> Table:
 
 
 def _with_reviewed(rng: np.random.Generator, truth: Truth, extra: int) -> Comparison:
-    """Add reviewed photos: the champion is least sure of one catalogue photo in twelve."""
+    """Add reviewed photos: the twelfth of a catalogue with the champion's lowest confidences."""
     count = 372 + 12 * extra
     truths = rng.choice(CLASSES, count, p=SIZES)
     shared = rng.normal(size=(count, CLASSES))
@@ -272,8 +269,8 @@ def _frozen(rng: np.random.Generator, cycles: int, rule: Callable[[Comparison], 
 
 
 def _calibrations(rng: np.random.Generator, trials: int) -> Table:
-    title = "refused for calibration; the champion has no error"
-    table = Table("photos", "challenger too sure by", "refused", title=title)
+    title = "refused for calibration; the champion is calibrated"
+    table = Table("photos", "challenger overconfident by", "refused", title=title)
     for photos in (372, 2000):
         for extra in (0.0, 0.02, 0.05, 0.10):
             refused = [_too_sure(rng, photos, extra) for _ in range(trials)]

@@ -1,8 +1,8 @@
 """Cost of a row as catalogues grow: time, memory of each process, bytes in Redis, files and requests.
 
-The rows of a catalogue repeat a few photos, and a worker decodes each photo once. So the figures show Hangtag's work
-for a row without decoding and the network. The folder of jobs is on disk, or in S3: a moto server on this machine. Moto
-is slow, so only requests are counted in S3, not time. ``python benchmarks/bench.py --only growth`` runs this module.
+The rows of a catalogue repeat a few photos, and a worker decodes each photo once. So the figures show the cost of a row
+without decoding and the network. The folder of jobs is on disk, or in S3: a moto server on this machine. Moto is slow,
+so only requests are measured in S3. ``python benchmarks/bench.py --only growth`` runs this module.
 ``python benchmarks/growth.py`` starts the moto server.
 """
 
@@ -134,7 +134,7 @@ def _warm(material: Material, folder: Path, environment: dict[str, str], jobs: P
 
 @contextmanager
 def counting_s3(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Counter[str]]]]:
-    """Start an S3 on this machine: its environment, and a function that counts requests by method, and receipts."""
+    """Start an S3 on this machine; yield environment variables, and a function that counts receipts and requests."""
     process = Popen([sys.executable, __file__], stdin=PIPE, stdout=PIPE, text=True)
     try:
         said: Any = process.stdout
@@ -160,7 +160,6 @@ def counting_s3(folder: Path) -> Iterator[tuple[dict[str, str], Callable[[], Cou
 
 
 def _serve() -> None:
-    """Serve moto's S3 at a free port until stdin ends; print the port."""
     from moto.moto_server.werkzeug_app import DomainDispatcherApplication, MotoRequestHandler, create_backend_app
     from werkzeug.serving import make_server
 

@@ -1,9 +1,8 @@
-"""Six ratios that a change may not make worse: ``make bench-quick`` compares them with the committed results.
+"""Six ratios that a change must not make worse: ``make bench-quick`` compares them with the committed results.
 
 Each ratio compares Hangtag with a program that hardly changes: a plain script with Pillow and ONNX Runtime, bare
-imports, or a bare loop. The bare loop uses Hangtag's code for decoding and network, so its ratio misses a slowdown of
-this code. Photos are drawn and the network is small, so that Hangtag's own work is a large share. Above 1, Hangtag is
-better.
+imports, or a bare loop. The bare loop uses Hangtag's code for decoding and network, so its ratio does not show a
+slowdown of this code. The network is small, so Hangtag's other code takes much of the time. Above 1, Hangtag is better.
 """
 
 import os
@@ -26,7 +25,7 @@ KNOWN, ROWS = 500, 20_000
 
 
 def measure(show: Callable[[str], None], count: int = TURNS) -> dict[str, Any]:
-    """Measure the six ratios in three minutes; the first call needs a minute more for photos and network."""
+    """Measure the six ratios, in three minutes (four at the first call)."""
     material = guard_material(show)
     bare, classify = command_lines(material.bundle, material.names[0])
     with tempfile.TemporaryDirectory() as scratch:
@@ -66,7 +65,7 @@ def measure(show: Callable[[str], None], count: int = TURNS) -> dict[str, Any]:
 
 
 def guard_material(show: Callable[[str], None]) -> Material:
-    """Draw photos and train a small network."""
+    """Render photos and train a small network."""
     return shop_material(None, PHOTOS, cnn(64, 1, "--no-int8"), show)
 
 

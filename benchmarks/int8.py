@@ -5,7 +5,7 @@
 
 Trains each network for 12 epochs from random weights (``mobilenet`` 0.25 from ``--mobilenet-weights``), or uses the
 finished runs of ``--run``. ``hangtag export`` makes int8 with 7-bit weights and checks it as usual. Then int8 is
-measured on the class folders of ``--judge``, whose photos training and export must not have seen.
+measured on the class folders of ``--judge``, which must be new to training and export.
 """
 
 import argparse

@@ -3,11 +3,11 @@
     python benchmarks/int8_judging.py --run runs/train/shop [runs/train/other ...] --judge clothing/train
         [--allowed 0.5] [--draws 300]
 
-Each run's network becomes int8 with its first layer in floating point, and with all layers quantized. The worse
-variants have weights of 6, 5 and 4 bits, with one scale for each tensor. A variant's true loss is measured on the
-photos in the class folders of ``--judge`` that the run has not seen. Each draw takes validation photos from these
-photos, and training photos from the run. Three rules are compared: the points lost, the lower end of their 95%
-interval, and the estimate of ``hangtag export``.
+Each run's network is quantized twice: with its first layer in floating point, and completely. The worse variants have
+weights of 6, 5 and 4 bits, with one scale for each tensor. A variant's true loss is measured on the photos in the class
+folders of ``--judge`` that the run has not seen. Each sample takes validation photos from these photos, and training
+photos from the run. Three rules are compared: the points lost, the lower end of their 95% interval, and the estimate of
+``hangtag export``.
 """
 
 import argparse
@@ -38,7 +38,7 @@ _MOST = 1300
 
 
 def main() -> None:
-    """Draw and print a table."""
+    """Sample, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, nargs="+", required=True)
     parser.add_argument("--judge", type=Path, required=True)

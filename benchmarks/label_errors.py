@@ -3,12 +3,12 @@
     python benchmarks/label_errors.py photos/ --weights mobilenet.weights.h5 --alpha 0.25 --epochs 12 --runs runs/
     python benchmarks/label_errors.py --speed
 
-``--share`` is the share of training and validation labels to make wrong. ``hangtag train`` learns from them as usual.
-Its list of label errors is compared with the wrong labels: for each small classifier, for the mean of the classifiers,
-and for the mean together with the fold networks. A wrong label is mixed up (another class at random, common classes
-more often) or alike (drawn from the prediction of a classifier on frozen ImageNet features). Labels that were already
-wrong count as right labels. Finished runs are not trained again; other options go to ``hangtag train``. The test split
-is not used. ``--speed`` measures the time on random features.
+This program makes a share (``--share``) of training and validation labels wrong. ``hangtag train`` trains as usual. Its
+list of label errors is compared with the wrong labels: for each small classifier, for the mean of the classifiers, and
+for the mean together with the fold networks. A wrong label is mixed up (another class at random, common classes more
+often) or alike (sampled from the probabilities of a classifier on frozen ImageNet features). Labels that were
+wrong before count as right labels. Finished runs are not trained again; other options go to ``hangtag train``.
+``--speed`` measures the time on random features.
 """
 
 import argparse
@@ -62,7 +62,6 @@ def main() -> None:
 
 
 def _spoil(asked: argparse.Namespace, path: Path, share: float, kind: str) -> None:
-    """Write a CSV of all photos; a share of the labels outside test is wrong."""
     from trainer.data.dataset import Split, read_dataset
 
     photos = read_dataset(asked.photos).photos

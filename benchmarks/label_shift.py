@@ -1,8 +1,8 @@
-"""How often a promise of 0.95 is broken if a catalogue's mix of classes differs from the training photos'.
+"""How often a promise of 0.95 is broken if a catalogue has another mix of classes than the training photos.
 
 Simulated networks with hard and easy classes are proved on 1,500 photos. Then each network labels jobs with other
-shares of classes: hard classes 1.6 to 2.2 times as common, one class at 40%, or shares drawn at random. A promise is
-broken if fewer than 95% of the labels are right, measured on 40,000 more photos of the job's mix.
+shares of classes: hard classes 1.6 to 2.2 times as common, one class at 40%, or random shares. A promise is broken if
+fewer than 95% of the labels are right, measured on 40,000 more photos of the job's mix.
 
 ``python benchmarks/label_shift.py [TRIALS]`` runs 100 trials by default, in half an hour.
 """
@@ -47,7 +47,7 @@ class World:
     def draw(
         self, random: np.random.Generator, rows: int, shares: npt.NDArray[np.float64]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp]]:
-        """Draw logits and labels of ``rows`` photos."""
+        """Sample logits and labels of ``rows`` photos."""
         labels = random.choice(self.classes, rows, p=shares)
         logits = random.normal(size=(rows, self.classes))
         logits[np.arange(rows), labels] += np.where(labels < self.hard, 2.2, 5.0) + 0.1 * np.log(self.classes / 8)
@@ -55,7 +55,7 @@ class World:
 
 
 def trial(world: World, mix: str, job: int, random: np.random.Generator) -> tuple[float, ...] | None:
-    """Precision before and after, coverage before and after, and whether drift warns. None without a proved promise."""
+    """Precision and coverage, each before and after; whether drift warns. None without a proved promise."""
     usual, shares = np.full(world.classes, 1 / world.classes), world.shares(mix, random)
     logits, labels = world.draw(random, PROOF, usual)
     temperature = fit_temperature(logits, labels)

@@ -26,7 +26,7 @@ ORIGINALS = 4000
 MAX_DISK_BYTES = 4_000_000_000
 A_FOLDER = 1000
 KEPT = Path(__file__).parents[1] / ".bench"
-"""Drawn photos, trained networks and installed programs, reused by later runs; git ignores this folder."""
+"""Rendered photos, trained networks and installed programs, reused by later runs; git ignores this folder."""
 _ROOMS = Path(__file__).parents[1]
 _DRAWN_BY = (_ROOMS / "trainer" / "sample", Path(__file__))
 _TRAINED_BY = tuple(_ROOMS / room for room in ("models", "exporter", "trainer"))
@@ -51,7 +51,7 @@ def hangtag(*words: object, environment: Mapping[str, str] | None = None) -> str
 
 
 def make_material(photos: Path | None, model: Path | None, scratch: Path, drawn: int = 1000) -> tuple[Path, Path]:
-    """Return the folder of photos and the bundle; if one is missing, draw ``drawn`` photos and train in ``scratch``."""
+    """Return the folder of photos and the bundle; if one is missing, render ``drawn`` photos and train."""
     if photos and model:
         return photos, model
     demo = scratch / "demo"
@@ -80,7 +80,7 @@ def readable_photos(photos: Path) -> list[bytes]:
 
 
 def write_distinct(folder: Path, originals: Sequence[bytes], numbers: Sequence[int]) -> None:
-    """Write a photo for each number, with distinct bytes: equal files are labelled once. See :func:`distinct_name`."""
+    """Write a photo for each index, with distinct bytes: equal files are labelled once. See :func:`distinct_name`."""
     size = sum(map(len, originals)) / len(originals)
     if size * len(numbers) > MAX_DISK_BYTES:
         sys.exit(f"{len(numbers):,} photos of {size / 1e3:.0f} kB need more than {MAX_DISK_BYTES / 1e9:.0f} GB")
@@ -125,7 +125,7 @@ class Material:
     """Photos, and a Hangtag network that was trained on them.
 
     Attributes:
-        source: describes the photos for people, without paths of this machine.
+        source: description of the photos, without paths of this machine.
         photos: folders of readable ``.jpg`` files.
         originals: class folders of the copied photos.
         model: a folder with the training run and its bundle.
@@ -179,14 +179,14 @@ class Material:
 def shop_material(photos: Path | None, count: int, network: Network, show: Callable[[str], None]) -> Material:
     """Return ``count`` photos with distinct bytes, and a network. Later calls reuse both.
 
-    The photos are copies of the readable photos of a folder, or of drawn photos like a shop's. The network was trained
-    on the originals. It stretches photos into its square like ``image_dataset_from_directory``, so that the other
-    programs need no preprocessing from Hangtag.
+    The photos are copies of the readable photos of a folder, or of rendered photos like a shop's. The network was
+    trained on the originals. It stretches photos into its square like ``image_dataset_from_directory``, so that the
+    other programs need no preprocessing from Hangtag.
     """
     if photos is None:
-        source = f"drawn by trainer/sample, {SHOP_SIZE[0]}×{SHOP_SIZE[1]} JPEG"
+        source = f"rendered by trainer/sample, {SHOP_SIZE[0]}×{SHOP_SIZE[1]} JPEG"
         originals = KEPT / f"drawn-{_key(content_of(*_DRAWN_BY), DRAWN)}"
-        _once(originals, _draw_shop, show, f"drawing {DRAWN:,} photos")
+        _once(originals, _draw_shop, show, f"rendering {DRAWN:,} photos")
     else:
         source, originals = f"copies of a folder called {photos.parent.name}/{photos.name}", photos.resolve()
     learned = content_of(originals)
@@ -227,7 +227,7 @@ def _draw_shop(folder: Path) -> None:
 
 
 def _draw_one(folder: Path, products: Sequence[str], number: int) -> None:
-    """Draw a photo with the size and grain of a shop's photo, so that its file is as large."""
+    """Render a photo with the size and noise of a shop's photo, so that its file is as large."""
     from trainer.sample.photo import draw_photo
 
     rng = np.random.default_rng([7, number])

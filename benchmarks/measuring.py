@@ -160,7 +160,7 @@ def turns(
 ) -> dict[str, list[T]]:
     """Call each contestant in turn, ``count`` times; each turn begins with the next contestant.
 
-    Before the turns, these contestants, or the contestants in ``warm``, warm the caches.
+    To warm the caches, each contestant (or, if given, each of ``warm``) is called once before the turns.
     """
     found: dict[str, list[T]] = {name: [] for name in contestants}
     names = list(contestants)
@@ -189,7 +189,7 @@ def _short(value: float) -> float:
 
 
 def lost(committed: Mapping[str, Spread], found: Mapping[str, Spread]) -> list[str]:
-    """A sentence for each ratio whose median fell by 15%, if all of its turns are below the old median.
+    """A sentence for each ratio that is lost: its median fell by 15%, and all of its turns are below the old median.
 
     If a turn reaches the old median, the loss is noise: one slow turn, or other load on the machine.
 
@@ -205,7 +205,7 @@ def lost(committed: Mapping[str, Spread], found: Mapping[str, Spread]) -> list[s
 
 
 def content_of(*places: Path) -> str:
-    """A digest of photos or code, part of the names of the results made from them."""
+    """A digest of photos or code, for the names of their results."""
     files = [file for place in places for file in ([place] if place.is_file() else sorted(place.rglob("*")))]
     kept = [file for file in files if file.is_file() and file.suffix != ".pyc"]
     return hashlib.sha256(b"".join(hashlib.sha256(file.read_bytes()).digest() for file in kept)).hexdigest()

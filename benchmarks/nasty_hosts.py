@@ -97,7 +97,7 @@ def _answers(photo: bytes) -> dict[str, tuple[Answer, frozenset[str | None]]]:
         "429 with Retry-After, then a photo": (_says(busy, _whole(photo)), LABELLED),
         "429 for ever": (_says(busy), LATE),
         "429 for an hour": (_says(_whole(b"", "429 Too Many Requests", "Retry-After: 3600")), LATE),
-        "503 with no sense in Retry-After": (
+        "503 with an invalid Retry-After": (
             _says(_whole(b"", "503 Away", "Retry-After: soon"), _whole(photo)),
             LABELLED,
         ),
@@ -105,33 +105,33 @@ def _answers(photo: bytes) -> dict[str, tuple[Answer, frozenset[str | None]]]:
         "403": (_says(_whole(page, "403 Forbidden")), DOWNLOAD),
         "cut short, then whole": (_says(_whole(photo[:2000], length=len(photo)), _whole(photo)), LABELLED),
         "cut short for ever": (_says(_whole(photo[:2000], length=len(photo))), LATE),
-        "half a photo, said to be whole": (_says(_whole(photo[: len(photo) // 2])), frozenset({"unreadable"})),
-        "a photo that says it is text": (_says(_whole(photo, "200 OK", "Content-Type: text/html")), LABELLED),
-        "a page that says it is a photo": (
+        "half a photo, complete by its length": (_says(_whole(photo[: len(photo) // 2])), frozenset({"unreadable"})),
+        "a photo with Content-Type text/html": (_says(_whole(photo, "200 OK", "Content-Type: text/html")), LABELLED),
+        "a page with Content-Type image/jpeg": (
             _says(_whole(page, "200 OK", "Content-Type: image/jpeg")),
             frozenset({"unreadable"}),
         ),
-        "nothing": (_says(_whole(b"")), frozenset({"unreadable"})),
-        "what is no HTTP": (_says(b"220 mail.example ESMTP\r\n"), LATE),
-        "hangs up at once": (_hang_up, LATE),
+        "an empty body": (_says(_whole(b"")), frozenset({"unreadable"})),
+        "SMTP instead of HTTP": (_says(b"220 mail.example ESMTP\r\n"), LATE),
+        "closes the connection at once": (_hang_up, LATE),
         "never answers": (_stay_silent, LATE),
         "a byte a second": (_drip, LATE),
         "2 s late": (lambda writer, asked: _late(writer, asked, photo), LABELLED),
         "a body without end": (_never_end, frozenset({"too_large"})),
-        "a length of 10 GB": (_says(_whole(photo, length=10_000_000_000)), frozenset({"too_large"})),
-        "a bomb that only unpacking would make large": (
+        "a Content-Length of 10 GB": (_says(_whole(photo, length=10_000_000_000)), frozenset({"too_large"})),
+        "a gzip bomb": (
             _says(_whole(bomb, "200 OK", "Content-Encoding: gzip")),
             frozenset({"download", "too_large", "unreadable"}),
         ),
-        "leads to a photo": (_leads_on(photo), LABELLED),
-        "leads to itself": (_redirects("/a.jpg"), DOWNLOAD | REFUSED),
-        "leads to loopback": (_redirects("http://127.0.0.1:1/a.jpg"), REFUSED),
-        "leads to loopback by another name": (_redirects("http://localhost:1/a.jpg"), REFUSED),
-        "leads to the cloud's metadata": (_redirects("http://169.254.169.254/latest/meta-data/"), REFUSED),
-        "leads to a private address": (_redirects("http://10.0.0.1/a.jpg"), REFUSED),
-        "leads to a mapped address": (_redirects("http://[::ffff:127.0.0.1]:1/a.jpg"), REFUSED),
-        "leads to a file": (_redirects("file:///etc/passwd"), REFUSED),
-        "leads to nowhere": (_says(_whole(b"", "302 Found")), DOWNLOAD),
+        "redirects to a photo": (_leads_on(photo), LABELLED),
+        "redirects to itself": (_redirects("/a.jpg"), DOWNLOAD | REFUSED),
+        "redirects to loopback": (_redirects("http://127.0.0.1:1/a.jpg"), REFUSED),
+        "redirects to localhost": (_redirects("http://localhost:1/a.jpg"), REFUSED),
+        "redirects to the cloud's metadata": (_redirects("http://169.254.169.254/latest/meta-data/"), REFUSED),
+        "redirects to a private address": (_redirects("http://10.0.0.1/a.jpg"), REFUSED),
+        "redirects to an IPv4-mapped address": (_redirects("http://[::ffff:127.0.0.1]:1/a.jpg"), REFUSED),
+        "redirects to a file": (_redirects("file:///etc/passwd"), REFUSED),
+        "redirects without Location": (_says(_whole(b"", "302 Found")), DOWNLOAD),
     }
 
 
@@ -139,12 +139,12 @@ ELSEWHERE: Final = {
     "loopback": "http://127.0.0.1:1/a.jpg",
     "loopback as a number": "http://2130706433:1/a.jpg",
     "loopback in octal": "http://0177.0.0.1:1/a.jpg",
-    "loopback in short": "http://127.1:1/a.jpg",
+    "loopback in short form": "http://127.1:1/a.jpg",
     "loopback in IPv6": "http://[::1]:1/a.jpg",
     "the cloud's metadata": "http://169.254.169.254/latest/meta-data/",
     "the cloud's metadata in IPv6": "http://[fd00:ec2::254]/latest/meta-data/",
     "a private address": "http://192.168.0.1/a.jpg",
-    "no address": "http://0.0.0.0:1/a.jpg",
+    "the address 0.0.0.0": "http://0.0.0.0:1/a.jpg",
     "a file": "file:///etc/passwd",
     "FTP": "ftp://127.0.0.1/a.jpg",
 }
@@ -152,7 +152,7 @@ ELSEWHERE: Final = {
 
 @contextmanager
 def nasty_hosts(photo: bytes) -> Iterator[tuple[list[str], list[Case]]]:
-    """Serve during the block; yield ``HOST:PORT`` of a host for each fault, and the rows."""
+    """Serve a host for each fault during the block; yield the hosts (``HOST:PORT``) and the rows."""
     answers = _answers(photo)
     loop, ready = asyncio.new_event_loop(), threading.Event()
     places: list[str] = []
@@ -187,8 +187,6 @@ def _run(
 
 
 class _Host:
-    """Sends one answer on each connection, and counts connections."""
-
     def __init__(self, answer: Answer) -> None:
         self._answer = answer
         self._asked = 0

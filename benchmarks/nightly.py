@@ -4,9 +4,8 @@
 
 Every row has its own photo: one of PHOTOS with extra bytes after its end, which no decoder reads. Tonight, half of the
 changed rows have another photo, the other half are new, and as many of yesterday's rows are gone. Both of tonight's
-runs must give the same rows; the run with ``--previous`` must decode only changed photos. Prints photos decoded and
-carried over, seconds of each command, and the speedup of the nightly run. Without ``--photos`` and ``--model``, a
-catalogue is drawn and a small model is trained.
+runs must give the same rows; the run with ``--previous`` must decode only changed photos. Without ``--photos`` and
+``--model``, photos are rendered and a small model is trained.
 """
 
 import argparse
@@ -106,7 +105,7 @@ def _label(source: Path, model: Path, previous: Path | None = None) -> Run:
 
 
 def _compare(nightly: Run, full: Run) -> None:
-    """Compare each row. Last digits of probabilities may differ, because batches differ."""
+    """Compare each row. Probabilities may differ in the last digits, because batches differ."""
     rows, expected = (pq.read_table(run.output).to_pylist() for run in (nightly, full))
     if len(rows) != len(expected):
         sys.exit(f"the full run has {len(expected):,} rows, the nightly run {len(rows):,}")

@@ -20,12 +20,12 @@ This page compares Hangtag with other programs for the same work. `make bench` m
 - **Figures**: a cell has the median of the turns, then the lowest and the highest. A ratio is computed for each turn.
   Compare ratios, because seconds depend on the [machine](#machines).
 - **Other programs**: `benchmarks/peers/` has each program, its versions and the maker's page that it follows. Each
-  runs in its own environment. PyTorch decodes with Pillow, because torchvision on PyPI needs NVIDIA's GPUs.
+  program runs in its own environment. PyTorch decodes with Pillow, because torchvision on PyPI needs NVIDIA's GPUs.
 """
 _COLUMNS = """\
 - **After the start**: Hangtag's time begins when the job is written. Other programs' time excludes imports; the bare
   loop's time also excludes loading.
-- **Memory**: the highest sum over all processes. Shared pages count once. For `submit`: worker plus Redis.
+- **Memory**: the highest sum over all processes. Shared pages count once. For `hangtag submit`: worker plus Redis.
 - **Same labels**: the share of photos with the same label as from `hangtag label`, with int8 or float32.
 - **Bare loop**: decodes like Hangtag, runs the same ONNX file and writes no result.
 - **Computes in**: on this processor, OpenVINO computes float32 layers in another precision, which the row names.
@@ -35,7 +35,7 @@ _GOALS = {
     "bulk": {_LABEL: 0.90, _QUEUE: 0.82},
     "long": {_LABEL: 0.95, _QUEUE: 0.88},
 }
-"""Goals for images a second, divided by the bare loop's, by part."""
+"""By part: goals for images a second, divided by the bare loop's images a second."""
 _START_GOAL_S = 0.65
 _PRECISIONS = {"bf16": "bfloat16", "f16": "float16", "f32": "float32", "i8": "int8", "u8": "int8"}
 _BETTER = {
@@ -151,7 +151,7 @@ def _long(part: Mapping[str, Any]) -> list[str]:
         "## A longer job\n",
         _measured(part),
         "The programs and the file are the same as above. The start of a job takes the same time for any number of "
-        "photos, so it counts less here.\n",
+        "photos, so it matters less in a longer job.\n",
         *_compared(part, "long"),
     ]
 
@@ -317,7 +317,7 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
         "had one slot for each core and a loaded model.\n",
         f"- **Processor time a row, compared with {first:,} rows**: {flat or 'not measured'} (goal: within 5%). These "
         "figures include the start.\n"
-        f"- **Processor time of a further row**: {further or 'not measured'}.\n",
+        f"- **Processor time of each additional row**: {further or 'not measured'}.\n",
         "![Microseconds a row and memory by rows](images/benchmark-growth.svg)\n",
         _table(
             on_disk,
@@ -332,7 +332,7 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
                 "bytes a row": "{bytes_per_row:,.0f}",
             },
         ),
-        "With the folder of jobs in S3, each size needed these requests:\n",
+        "With the folder of jobs in S3, jobs sent these requests:\n",
         _table(
             part["in_s3"],
             {

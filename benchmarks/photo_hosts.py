@@ -19,7 +19,7 @@ class PhotoHosts:
     process: "subprocess.Popen[str]"
 
     def url(self, row: int, ill: Health) -> str:
-        """Return the URL of a row's photo. The hosts take turns; the host ``ill`` replaces the last host."""
+        """Return the URL of a row's photo. Rows go to the hosts in turn; the host ``ill`` replaces the last host."""
         healthy = self.places[Health.HEALTHY]
         turn = row % len(healthy)
         place = self.places[ill][0] if turn == len(healthy) - 1 else healthy[turn]

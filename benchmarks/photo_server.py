@@ -32,7 +32,7 @@ _FILL: Final = 8
 
 
 class Health(StrEnum):
-    """How a host is."""
+    """The state of a host."""
 
     HEALTHY = "healthy"
     DEAF = "deaf"  # the queue of connections is full, so no client can connect

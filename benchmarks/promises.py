@@ -1,11 +1,11 @@
-"""How often a promised precision is broken, and its share of the best possible coverage. Nothing is trained.
+"""How often a promised precision is broken, and how near the coverage is to the best possible. Nothing is trained.
 
     python benchmarks/promises.py [--draws 60] [--seed 0] [--before REVISION]
 
-Each world is a population of rows with known chances of each class, a network, and two weaker networks as its folds.
-Each draw samples rows and labels, and finds thresholds as a training does. The known chances give the share of right
-labels above the thresholds. A promise is broken if this share is below the target; 5% of the draws may break it. The
-best possible coverage is the coverage at the lowest threshold at which the network keeps the target.
+Each world is a population of rows with known probabilities of each class, a network, and two weaker networks as its
+folds. Each draw samples rows and labels, and finds thresholds as a training does. The known probabilities give the
+share of right labels above the thresholds. A promise is broken if this share is below the target; 5% of the draws may
+break it. The best possible coverage is the coverage at the lowest threshold at which the network keeps the target.
 
 ``--before`` compares with an earlier revision's ``models/statistics/thresholds.py`` on the same draws.
 """
@@ -40,7 +40,7 @@ SIZES = ((150, 0), (150, 1200), (340, 0), (340, 2700), (1500, 0), (3000, 0), (0,
 SPREAD = {3: 5.0, 10: 7.0, 80: 6.0}
 """Spread of the true logits by number of classes; accuracies are near 0.88, 0.84 and 0.70."""
 FIXED = 0.001
-"""In the hardest case, every row's chance to be right is the target minus this number."""
+"""In the hardest case, each row is right with a probability of the target minus this number."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +52,10 @@ class Networks:
         heat, fold_heat: factor of the logits; a temperature corrects it.
         uneven, fold_uneven: how much the factor's logarithm varies between rows; no temperature corrects it.
         noise, fold_noise: standard deviation of the noise on the logits.
-        wrong_labels: share of labels that are drawn at random.
-        bad_class: logits added to the largest class, so that each network is too sure of it.
-        fixed: every row, at any confidence, is right slightly less often than the target (FIXED).
-        unlike: the folds' figures do not hold for the network. The second table omits the network.
+        wrong_labels: share of random labels.
+        bad_class: added to the logit of the largest class, which makes each network overconfident on this class.
+        fixed: at every confidence, rows are right slightly less often than the target (FIXED).
+        unlike: the folds' precision does not hold for the network. The second table leaves out this case.
         repeats: copies of each picture, under the same label.
     """
 
@@ -75,16 +75,16 @@ class Networks:
 
 NETWORKS = (
     Networks("calibrated"),
-    Networks("all too sure", heat=3.0, fold_heat=3.0, noise=0.5),
-    Networks("all not sure enough", heat=0.4, fold_heat=0.4, noise=0.5),
-    Networks("sure of wrong rows", uneven=0.5, fold_uneven=0.5, noise=1.0, fold_noise=1.5),
+    Networks("all overconfident", heat=3.0, fold_heat=3.0, noise=0.5),
+    Networks("all underconfident", heat=0.4, fold_heat=0.4, noise=0.5),
+    Networks("overconfident on wrong rows", uneven=0.5, fold_uneven=0.5, noise=1.0, fold_noise=1.5),
     Networks("1% wrong labels", noise=0.5, wrong_labels=0.01),
     Networks("2% wrong labels", noise=0.5, wrong_labels=0.02),
-    Networks("too sure of one class", noise=0.5, bad_class=3.0),
-    Networks("folds surer of wrong rows", fold_uneven=0.7),
-    Networks("network surer of wrong rows", uneven=0.35, unlike=True),
-    Networks("network far surer of wrong rows", uneven=0.7, unlike=True),
-    Networks("right just too rarely", fixed=True, unlike=True),
+    Networks("overconfident on one class", noise=0.5, bad_class=3.0),
+    Networks("folds more confident on wrong rows", fold_uneven=0.7),
+    Networks("network more confident on wrong rows", uneven=0.35, unlike=True),
+    Networks("network far more confident on wrong rows", uneven=0.7, unlike=True),
+    Networks("precision just below the target", fixed=True, unlike=True),
     Networks("each picture twice", noise=0.5, unlike=True, repeats=2),
     Networks("each picture four times", noise=0.5, unlike=True, repeats=4),
 )
@@ -92,9 +92,9 @@ NETWORKS = (
 
 @dataclass(frozen=True)
 class World:
-    """A population: chances of the labels, and the logits of the network and its folds, each ``(n, classes)``.
+    """A population: probabilities of the labels, and logits of the network and its folds, each ``(n, classes)``.
 
-    Each drawn row is repeated ``repeats`` times.
+    Each sampled row is repeated ``repeats`` times.
     """
 
     chances: np.ndarray
@@ -117,7 +117,7 @@ Tallies = dict[tuple[str, str, float], Tally]
 
 
 def main() -> None:
-    """Draw, and show the tables."""
+    """Simulate, and show the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "--draws", type=int, default=60, help="draws for each network, number of classes and number of rows"
@@ -131,7 +131,7 @@ def main() -> None:
     for kind, title in (("network", "networks"), ("rows", "rows of the network + of its folds")):
         console.print(_table(kind, title, tallies))
     if arguments.before:
-        console.print(f"Each cell has {arguments.before} above the present code.")
+        console.print(f"In each cell: {arguments.before}; below, the present code.")
 
 
 def _earlier(revision: str) -> Any:  # noqa: ANN401 - a module
@@ -156,7 +156,7 @@ def draw_world(rng: np.random.Generator, networks: Networks, classes: int) -> Wo
 
 
 def world_of(rng: np.random.Generator, truth: np.ndarray, networks: Networks) -> World:
-    """A population with these true logits ``(n, classes)``, as the networks see it."""
+    """A population with these true logits ``(n, classes)``, and the logits of the networks."""
     chances = calibrated(truth, 1.0).astype(np.float64)
     chances = (1 - networks.wrong_labels) * chances + networks.wrong_labels / truth.shape[1]
     own = _seen(rng, truth, networks, networks.heat, networks.uneven, networks.noise)
@@ -221,7 +221,7 @@ def _draw(
 def draw_held(
     world: World, size: tuple[int, int], draw: Callable[[np.ndarray, int], HeldOutLogits]
 ) -> tuple[HeldOutLogits, list[HeldOutLogits]]:
-    """Draw rows of the network, and of each fold that has rows; ``draw(logits, n)`` draws ``n`` rows."""
+    """Sample rows of the network, and of each fold that has rows; ``draw(logits, n)`` samples ``n`` rows."""
     own, others = size
     validation = draw(world.logits, own)
     return validation, [draw(logits, others // len(world.folds)) for logits in world.folds] if others else []
@@ -230,7 +230,7 @@ def draw_held(
 def draw_rows(
     rng: np.random.Generator, world: World, logits: np.ndarray, count: int, fixed: float | None
 ) -> HeldOutLogits:
-    """Draw rows of a network from its logits of the population. ``fixed`` is the chance of each row to be right."""
+    """Sample rows of a network from its logits of the population. ``fixed``: the probability that a row is right."""
     pictures = rng.integers(0, len(logits), -(-count // world.repeats))
     labels = (rng.random((len(pictures), 1)) > world.chances[pictures].cumsum(axis=1)).sum(axis=1)
     places = np.repeat(pictures, world.repeats)[:count]

@@ -1,17 +1,17 @@
-"""How often promises on real score distributions are kept on new photos.
+"""How often promises are kept on new photos, with scores of real networks.
 
     python benchmarks/promises_kept.py PHOTOS --weights FILE [--draws 30]
     python benchmarks/promises_kept.py --drawn 5000 [-- train options]
 
 Each draw takes some classes and some of their photos from ``PHOTOS`` (folders of class folders). It fits a head on
 frozen features of a MobileNet 0.25 as a training does, and five more heads, each without a fifth of the photos. It
-finds thresholds on each head's held-out photos, and measures them on all other photos of these classes. Only heads are
-trained, so that thirty draws take minutes. ``--drawn`` instead draws this many photos of products in ten colours, 80
-classes, and runs ``hangtag train`` once, on half of the photos.
+finds thresholds on each head's held-out photos, and measures them on all other photos of these classes. ``--drawn``
+instead renders this many photos of products in ten colours, 80 classes, and runs ``hangtag train`` once, on half of the
+photos.
 
 Prints for each target the number of draws that promised the target, the coverage, and the possible coverage (at the
 lowest threshold that keeps the target on these photos). Also prints how many labels were right, and how many draws
-broke the promise by more than chance explains once in twenty.
+broke the promise by more than chance explains (5% level).
 """
 
 import argparse
@@ -67,12 +67,12 @@ class Kept:
 
 
 def main() -> None:
-    """Draw, and print a table."""
+    """Measure, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("photos", type=Path, nargs="?")
     parser.add_argument("--weights", type=Path, help="weights of keras.applications.MobileNet, alpha 0.25")
     parser.add_argument("--draws", type=int, default=30)
-    parser.add_argument("--drawn", type=int, metavar="PHOTOS", help="draw products in ten colours instead")
+    parser.add_argument("--drawn", type=int, metavar="PHOTOS", help="render products in ten colours instead")
     place = sys.argv.index("--") if "--" in sys.argv else len(sys.argv)
     asked = parser.parse_args(sys.argv[1:place])
     if (asked.photos is None or asked.weights is None) == (asked.drawn is None):
@@ -96,7 +96,7 @@ def main() -> None:
 
 
 def _train_on_drawn(count: int, options: list[str]) -> None:
-    """Draw products; a class is a product and a colour. Every second photo is a test photo."""
+    """Render products; a class is a product in a colour. Every second photo is a test photo."""
     from trainer.sample.photo import PALETTE, draw_photo
     from trainer.sample.products import PRODUCTS
 
@@ -218,7 +218,7 @@ class _Head:
     classes: int
 
     def __call__(self, features: Features) -> Features:
-        """Return logits ``(n, classes)``; classes without training photos are nearly impossible."""
+        """Return logits ``(n, classes)``; classes without training photos have probabilities near 0."""
         said = self.fitted.predict_log_proba((features - self.mean) / self.spread)
         logits = np.full((len(features), self.classes), said.min() - 10.0, np.float32)
         logits[:, self.fitted.classes_] = said

@@ -3,12 +3,12 @@
     python benchmarks/several_models.py [--photos FOLDER] [--count 2000] [--turns 5] [--size 128] [--variant int8]
                                         [--model BUNDLE --model BUNDLE]
 
-Without --model, two ``cnn`` networks are trained and kept. Their photos are drawn, of 600×800 pixels, or copies of a
-folder's photos with distinct bytes. With --model, the first photos of the folder --photos are used. Four questions use
-two models twice each; questions share only the photo. Whole commands run in turns, each with one process: their start
-counts, and other load slows every command. "Of the labelling" leaves out start, verification and merging, like the time
-in receipts. Each question's columns must equal its model's separate run. With --served, a server on this machine serves
-the photos and counts the requests, without timing.
+Without --model, two ``cnn`` networks are trained and kept. The photos are rendered with 600×800 pixels, or are copies
+of a folder's photos with distinct bytes. With --model, the first photos of the folder --photos are used. Four questions
+use each of two models twice. Whole commands, including their start, run in turns, each with one process, so that other
+load slows every command. Figures "of the labelling" leave out start, verification and merging, like the time in
+receipts. Each question's columns must equal the columns of a separate run of its model. With --served, a server on this
+machine serves the photos and counts the requests, without timing.
 """
 
 import argparse
@@ -122,7 +122,7 @@ def _check_equal(together: Path, apart: Mapping[str, Path]) -> None:
     for name, place in apart.items():
         columns = [f"{name}_{column}" for column in RESULT_SCHEMA.names]
         if not whole.select(columns).equals(pq.read_table(place.with_suffix(".parquet"), columns=columns)):
-            sys.exit(f"The columns of {name} differ from its model's own run.")
+            sys.exit(f"The columns of {name} differ from a separate run of its model.")
 
 
 def _list(folder: Path, cells: Sequence[str]) -> Path:

@@ -61,7 +61,7 @@ def _tested(run_folder: Path) -> dict[str, int]:
 
 
 def _split(originals: Path, data: Path) -> Path:
-    """The folder of the originals' splits. Without splits, a tenth of the photos is validation, and a tenth test."""
+    """The folder of the originals' splits. Without splits, validation and test each get a tenth of the photos."""
     if all((originals.parent / split).is_dir() for split in SPLITS):
         return originals.parent
     for number, name in enumerate(photo_list(originals)):

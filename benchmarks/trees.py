@@ -3,14 +3,13 @@
     python benchmarks/trees.py [--draws 40] [--seed 0]
     python benchmarks/trees.py --run runs/train/clothing [--run runs/train/clothing-1]
 
-Without ``--run``, worlds are drawn as in ``promises.py``. Their classes have one or two levels of parents, and classes
-under one node are confused more often. Each draw samples rows and finds thresholds as a training does. The known
-chances give the share of right labels at each level. A promise is broken if this share is below the target: at any
-level, or for all rows that are labelled without a person. 5% of the draws may break each promise.
+Without ``--run``, populations are simulated as in ``promises.py``. Their classes have one or two levels of parents, and
+classes under one node are confused more often. Each draw samples rows and finds thresholds as a training does. The
+known probabilities give the share of right labels at each level. A promise is broken if this share is below the target:
+at any level, or for all rows that are labelled without a person. 5% of the draws may break each promise.
 
-With ``--run``, finished trainings on the ten classes of the clothing photos get the tree CLOTHING, without training
-again. Thresholds come from the held-out photos of network and folds, and are measured on the test photos, with and
-without the tree.
+With ``--run``, the tree CLOTHING is added to finished trainings on the ten classes of the clothing photos. Thresholds
+come from the held-out photos of network and folds, and are measured on the test photos, with and without the tree.
 """
 
 import argparse
@@ -60,7 +59,7 @@ def tree_of(classes: int) -> Taxonomy:
 
 
 def draw_world(rng: np.random.Generator, networks: Networks, tree: Taxonomy) -> World:
-    """A population with a long tail of classes; classes under one node are alike."""
+    """A population with a long tail of classes; classes under one node have similar logits."""
     count = len(tree.classes)
     tail = -np.log(np.arange(1, count + 1))
     far, near = APART[count]
@@ -86,7 +85,7 @@ class Tally:
 
 
 def simulate(draws: int, seed: int) -> dict[tuple[str, float], Tally]:
-    """Draw rows of all worlds, find thresholds with and without the tree, and count."""
+    """Sample rows of all worlds, find thresholds with and without the tree, and count."""
     found: dict[tuple[str, float], Tally] = defaultdict(Tally)
     for number, networks in enumerate(NETWORKS):
         for classes in APART:
@@ -133,7 +132,7 @@ def _draw(
 def _drawn(
     rng: np.random.Generator, world: World, tree: Taxonomy, logits: np.ndarray, count: int, fixed: float | None
 ) -> HeldOutLogits:
-    """Draw rows as in ``promises.py``; with fixed chances, a wrong row is wrong at every level."""
+    """Sample rows as in ``promises.py``; with ``fixed``, a wrong row is wrong at every level."""
     held = draw_rows(rng, world, logits, count, fixed)
     if fixed is None:
         return held

@@ -6,8 +6,7 @@
 both. Clients and server share this machine's cores, so there are three ratios. The first ratio compares the plain
 rates. The second compares the rates per core, without the clients' share of the cores (idle cores still count against
 the server). The third compares CPU milliseconds a photo of the server's processes and of ``hangtag label`` without its
-start. Also prints p50 and p99, errors, and resident memory before and after. Without ``--photos`` and ``--model``,
-photos are drawn and a model is trained first.
+start. Without ``--photos`` and ``--model``, photos are rendered and a model is trained first.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Whether a worker's memory stays constant during one long job: resident memory of each of its processes.
+"""Resident memory of each process of a worker, during one long job.
 
 python benchmarks/worker_memory.py --out memory.png [--photos PHOTOS --model BUNDLE] [--rows 200000]
 """
@@ -23,7 +23,7 @@ DISTINCT = 20_000
 
 
 def main() -> None:
-    """Label one long job, print and draw."""
+    """Label one long job, print and plot."""
     arguments = _arguments()
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
@@ -71,7 +71,7 @@ def _memory(catalogue: Path, model: Path, folder: Path, workers: Workers, out: P
     axes.set(xlabel="seconds", ylabel="resident memory, MB", title="A worker's processes over one job", ylim=(0, None))
     axes.legend()
     figure.savefig(out, dpi=110)
-    print(f"drawn in {out}")
+    print(f"plot: {out}")
 
 
 def _processes(workers: Workers) -> list[tuple[str, psutil.Process]]:

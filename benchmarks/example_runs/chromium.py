@@ -15,7 +15,7 @@ from typing import Any
 FLAGS = (
     "--headless",
     "--remote-debugging-pipe",  # commands come on descriptor 3, answers go to 4
-    "--no-sandbox",  # root in a container cannot use the sandbox
+    "--no-sandbox",  # the sandbox does not work for root in a container
     "--disable-dev-shm-usage",
     "--disable-gpu",
     "--no-first-run",
@@ -46,7 +46,7 @@ class Chromium:
     """A browser and its events.
 
     Attributes:
-        events: of the DevTools protocol, in order.
+        events: DevTools events, in order.
     """
 
     def __init__(self, profile: Path) -> None:
@@ -142,7 +142,7 @@ class Tab:
         self.tell("DOM.setFileInputFiles", nodeId=node, files=[str(file) for file in files])
 
     def drop(self, selector: str, files: list[Path]) -> None:
-        """Drag files over an element and let them go."""
+        """Drag files to an element and drop them."""
         box = json.loads(self.run(f"JSON.stringify(document.querySelector({selector!r}).getBoundingClientRect())"))
         middle = {"x": box["x"] + box["width"] / 2, "y": box["y"] + box["height"] / 2}
         data = {"items": [], "files": [str(file) for file in files], "dragOperationsMask": 1}

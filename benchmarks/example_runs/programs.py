@@ -23,7 +23,7 @@ class Said:
 
 
 def hangtag_says(classifier: Classifier, photos: list[Path]) -> list[Said]:
-    """Label photos with Hangtag, decoded in full as in the examples."""
+    """Label photos with Hangtag, decoded at full size as in the examples."""
     said = []
     for photo in photos:
         with opened(photo.read_bytes()) as image:

@@ -2,8 +2,8 @@
 
 Follows Keras's page "Image data loading" and TensorFlow's guide "Better performance with the tf.data API", with batches
 of 64 and prefetching. TensorFlow uses all cores for decoding and for the network. XLA, which Keras does not use here by
-default, took a third more processor time. Photos are decoded in full: ``image_dataset_from_directory`` cannot decode to
-a smaller size.
+default, took a third more processor time. Photos are decoded at full size: ``image_dataset_from_directory`` cannot
+decode to a smaller size.
 """
 
 import csv

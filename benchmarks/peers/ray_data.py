@@ -2,7 +2,7 @@
 
 Follows Ray's pages "End-to-end: Offline Batch Inference" and "ray.data.ActorPoolStrategy": a fixed pool with one actor
 for each core, each with the model and one thread, and batches of 64. Ray's pages read photos with ``read_images``,
-which decodes in full. Here the actors decode in draft mode, so that pixels do not pass through the object store.
+which decodes at full size. Here the actors decode in draft mode, so that pixels do not pass through the object store.
 Reading reserves a tenth of a core, which leaves the cores to the actors.
 """
 
