@@ -153,10 +153,9 @@ class ClassMix(_Record):
         """The expected precision and its consequence, for people."""
         name, share, before = self.shares
         if self.holds:
-            interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%})"
-            return (
-                f"For this mix of classes, {interval} of the labels should be right; {self.promised:.0%} is promised."
-            )
+            interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%}) of the labels should be right"
+            finding = "the model's proof has no wrong label" if self.low == 1 else interval
+            return f"For this mix of classes, {finding}; {self.promised:.0%} is promised."
         cause = (
             f"The training photos had another mix of classes: {name} is about {share:.0%} of the rows, not "
             f"{before:.0%}. With the model's thresholds, only {self.low:.1%} to {self.high:.1%} of the labels may be "

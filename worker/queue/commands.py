@@ -183,7 +183,7 @@ def worker_command(
     configs: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[CONFIG]...",
+            metavar="CONFIG",
             help="With --queue train: settings files of retraining cycles.",
             show_default=False,
         ),
