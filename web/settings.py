@@ -50,7 +50,7 @@ class WebSettings(ReviewSettings):
     results: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[RESULT]...", help="Results of hangtag label. Their jobs are also shown.", show_default=False
+            metavar="RESULT", help="Results of hangtag label. Their jobs are also shown.", show_default=False
         ),
     ] = None
     model: Annotated[

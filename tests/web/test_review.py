@@ -80,6 +80,9 @@ def test_rows_by_keyboard_and_one_undone_are_in_the_corrections_and_in_the_resul
         label = reviewer.guesses()[place]
         expected[reviewer.answer("2" if place else "Enter")] = label
     undone = list(expected)[-1]
+    reviewer.is_saved()
+    reviewer.page.reload()
+    expect(reviewer.page.locator("#last")).to_contain_text("Your last answer")
     reviewer.page.keyboard.press("u")
     expect(reviewer.page.locator(f"#photo img[src*='sha256={undone}']")).to_be_visible()
     expected[undone] = reviewer.guesses()[2]

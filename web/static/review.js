@@ -7,8 +7,11 @@ const { root, send, toast } = window.hangtag;
 const $ = (id) => document.getElementById(id);
 const review = $("review").dataset;
 const job = encodeURIComponent(review.job);
+const doneKey = `hangtag.done.${review.audit}.${review.job}`;
 const AHEAD = 12;
 const GRID = 40;
+const DONE = 200;
+const KEPT = 20; // of these, in the tab's storage
 const LARGE = 3; // guesses with example photos, if all classes are shown
 const PLACES = 9; // keys 1 to 9
 const RENEW_MS = 60_000;
@@ -17,7 +20,7 @@ const REMARKS = { not_a_product: "not a product", more_than_one: "more than one"
 
 let reviewer = review.reviewer;
 let ahead = []; // loaded questions; the first is on the screen
-let done = []; // lists of [question, answer], newest last; a grid adds one list
+let done = JSON.parse(sessionStorage[doneKey] ?? "[]"); // lists of [question, answer], newest last; a grid adds one list
 let classes = [];
 let tiles = []; // questions in the grid
 let fetching = false;
@@ -42,6 +45,9 @@ function inTurn(ask) {
 
 /** Release a tab's questions to other reviewers. */
 const letGo = (tab) => fetch(root + path("questions", { n: 0, tab, fresh: true }), { method: "POST", keepalive: true });
+
+/** Keep the last answers for undo after a reload. */
+const keepDone = () => (sessionStorage[doneKey] = JSON.stringify(done.slice(-KEPT), (key, value) => (key === "picture" ? undefined : value)));
 
 const tab = new BrowserTab(`hangtag.tab.${review.audit}.${review.job}.`, letGo);
 const outbox = new Outbox(`hangtag.answers.${review.audit}.${review.job}`, deliver, showSaved);
@@ -302,6 +308,7 @@ function comeBack(id, why) {
   if (!step) return;
   const [[question]] = step.splice(step.findIndex(([, answer]) => answer.id === id), 1);
   done = done.filter((pairs) => pairs.length);
+  keepDone();
   ahead.splice(1, 0, question.picture ? question : withPicture(question));
 }
 
@@ -323,7 +330,8 @@ function afterPaint(act) {
 function say(questions, kind, more = {}) {
   const step = questions.map((question) => [question, { id: randomId(), sha256: question.sha256, kind, by: reviewer, ...more }]);
   done.push(step);
-  if (done.length > 200) done.shift();
+  if (done.length > DONE) done.shift();
+  keepDone();
   for (const [, answer] of step) outbox.keepOne(answer);
   afterPaint(() => outbox.flush());
 }
@@ -331,6 +339,7 @@ function say(questions, kind, more = {}) {
 function undo() {
   const last = done.pop();
   if (!last) return toast("There is nothing to undo.");
+  keepDone();
   for (const [{ sha256 }, { id }] of last) if (!outbox.takeBack(id)) outbox.push({ id: randomId(), sha256, kind: "undo", by: reviewer });
   const questions = last.map(([question]) => question);
   if (last.inGrid) return backToGrid(questions, last[0][1].label);

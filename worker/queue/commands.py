@@ -183,7 +183,7 @@ def worker_command(
     configs: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="[CONFIG]...",
+            metavar="CONFIG",
             help="Settings files of retraining cycles; only with --queue train.",
             show_default=False,
         ),
