@@ -47,7 +47,7 @@ def _checked_by(check: Callable[[str], object]) -> AfterValidator:
 
 
 def _place(text: str, info: ValidationInfo) -> str:
-    """A relative path starts at the folder of the config file, because cron starts in another folder."""
+    """Relative paths start at the folder of the config file, because cron starts in another folder."""
     return text if "://" in text or info.context is None else str(info.context / text)
 
 
@@ -160,8 +160,8 @@ class ClassMap(_Section):
     def check(self, champion: Sequence[str]) -> None:
         """Check this map against the champion's labels, to find typos before hours of training.
 
-        The map stays after the model with the new names is promoted, because folders may still have the old name. The
-        champion may thus already have the new name, or lack a dropped class.
+        The map stays in the settings after a model with the new names is promoted, because folders may still have the
+        old names. So the champion may already have the new names, or lack a dropped class.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():
@@ -257,7 +257,7 @@ class RetrainConfig(_Section):
 
 
 def read_config(path: Path) -> RetrainConfig:
-    """Read the file, with absolute paths. An InputError names the wrong key."""
+    """Read the settings, and make paths absolute. Raises an InputError that names the wrong key."""
     path = path.absolute()
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -49,7 +49,7 @@ class Step:
 
 
 def _train(work: RunningCycle, view: "TrainingView") -> None:
-    """Train the challenger, and copy its splits, because they outlast the run."""
+    """Train the challenger, and copy its splits, which are kept longer than the run."""
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
         shutil.rmtree(run.path, ignore_errors=True)  # left by a process that was killed before the run began
@@ -93,8 +93,8 @@ def _train_request(work: RunningCycle) -> TrainRequest:
 def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
     """The challenger's initial weights: from the settings, or from a ``champion`` of the same architecture.
 
-    If the champion was pretrained, its challenger starts with the same pretrained weights, which have not seen our
-    photos. Without pretrained weights, a challenger starts with the champion's own weights.
+    If the champion was pretrained, its challenger starts with the same pretrained weights, which were not trained on
+    our photos. Without pretrained weights, a challenger starts with the champion's own weights.
     """
     settings, best = work.config.train, _of_champion(work, "best.keras")
     if settings.weights is not None:
@@ -112,7 +112,7 @@ def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
 
 
 def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
-    """The tree in the data's labels, or the champion's tree with current class names. New classes are at the top."""
+    """The tree in the data's labels, or the champion's tree with current class names. New classes have no parent."""
     parents = work.folder.read(work.folder.collected, Collected).parents
     before = champion.tree if champion else None
     if not parents and before is None:
@@ -125,7 +125,7 @@ def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] 
 
 
 def _weights_of_nobody(champion: RunArgs) -> str | None:
-    """Initial weights of the folds' networks. The champion's own weights have seen the held-out photos."""
+    """Initial weights of the folds' networks. The champion's own weights were trained on the held-out photos."""
     weights = champion.fold_weights or champion.weights
     there = weights in set(NamedWeights) or (Path(weights).suffix != ".keras" and Path(weights).is_file())
     return weights if there else None
@@ -236,7 +236,7 @@ def _report(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _end(work: RunningCycle, view: "TrainingView") -> None:
-    """Log the cycle to MLflow, if the settings say so, and write its outcome."""
+    """Log the cycle to MLflow, if set, and write its outcome."""
     mlflow, outcome = work.config.mlflow, _outcome(work)
     if mlflow is not None:
         try:
