@@ -24,7 +24,6 @@ UNKNOWN_TOLERANCE: Final = 1e-2
 """The largest allowed relative difference of out-of-distribution scores, the same as for golden samples. Trained
 networks agree to 1e-4. Barely trained networks agree to 9e-3, because their features are nearly equal."""
 _BATCH: Final = 32
-"""Batch size."""
 _SINGLES: Final = 64
 """Number of evenly spread photos that are also compared one at a time."""
 _KERAS_BATCH: Final = 64
@@ -70,7 +69,7 @@ class UnknownParity:
 
     Attributes:
         largest: largest difference, relative to the score (:func:`relative_difference`).
-        crossed: number of photos whose two scores are on different sides of the limit, not counting ``near_limit``.
+        crossed: number of photos whose two scores are on different sides of the limit, except ``near_limit`` photos.
         near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance. The two
             scores of such a photo may be on different sides of the limit.
     """

@@ -1,4 +1,4 @@
-"""``hangtag demo``: from photos to labels on a drawn catalogue, through the public Python functions."""
+"""``hangtag demo``: from synthetic photos to labels, through the public Python functions."""
 
 import shlex
 import shutil
@@ -40,14 +40,14 @@ def run_demo(
     new_photos: int = NEW_PHOTOS,
     epochs: int = EPOCHS,
 ) -> None:
-    """Draw photos, train two models, export the models, label new photos with both, and write pages.
+    """Render synthetic photos, train and export two models, label new photos with both, and write pages.
 
     The first model predicts the product, the second its colour. Only the first model is exported in int8. The true
     labels are in ``products.csv`` and ``new-products.csv``.
     """
     console = Console()
     _make_room(out, restart=restart)
-    show_heading(console, "1. Draw a catalogue")
+    show_heading(console, "1. Make a catalogue of synthetic photos")
     _draw(console, out / "photos", out / "products.csv", photos, _SEED)
     _draw(console, out / "new-photos", out / "new-products.csv", new_photos, _SEED + 1)
     show_heading(console, "2. Check the photos before training")
@@ -93,7 +93,7 @@ def _make_room(out: Path, *, restart: bool) -> None:
 
 
 def show_heading(console: Console, title: str) -> None:
-    """Print a heading in a line as wide as the terminal, at most 80 characters."""
+    """Print a heading in a line as wide as the terminal, but at most 80 characters."""
     console.print(Rule(title), width=min(console.width, 80))
 
 

@@ -18,7 +18,7 @@ _IR_VERSION: Final = 10
 _PREFIX: Final = "fit/"
 """Prefix of every name inside the graph, except its input and its output."""
 _MODEL: Final = "model/"
-"""Prefix of every name in the model, against equal names in the preceding graph."""
+"""Prefix of every name in the model, so that it differs from the names in the preceding graph."""
 PIXELS: Final = "pixels"
 _WHITE: Final = 255
 _CHANNELS: Final = 3

@@ -90,9 +90,9 @@ def test_mistakes_are_shown_surest_first_with_the_predictions_heat_map(shop) -> 
     assert asked == [guesses[place] for place in wrong]
     tiles = re.findall(r"<figure.*?</figure>", part(html, "mistakes"), re.DOTALL)
     for tile, place in zip(tiles, wrong, strict=True):
-        expected = f"said {shop.args.classes[guesses[place]]} , {sure[place]:.2f} sure is {judged.photos[place].label}"
-        assert Page(tile).text.startswith(expected)
-        assert "no single part mattered" in Page(tile).text, "its heat is flat"
+        predicted, label = shop.args.classes[guesses[place]], judged.photos[place].label
+        assert Page(tile).text.startswith(f"predicted {predicted} , {sure[place]:.2f} sure true class: {label}")
+        assert "no part of the photo stands out" in Page(tile).text, "its heat is flat"
         assert pictures(tile) == 2
 
 
