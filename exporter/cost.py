@@ -45,7 +45,7 @@ class Drop:
         points: lost accuracy on these photos, in percentage points. Negative for a gain.
         points_95: the 95% interval of ``points``.
         compared: number of photos, including photos without a known label.
-        agreement: share of these photos to which both models give the same label, right or wrong.
+        agreement: share of these photos to which both models give the same label.
         estimate: expected loss in points. See :func:`drop`.
     """
 
@@ -146,10 +146,10 @@ def expected_loss(
 ) -> float:
     """Estimate a variant's loss of accuracy on unseen photos, as a share, without labels.
 
-    A photo's margin is its highest logit minus its second highest. If a variant changes the margin by more than the
-    margin, the label changes. Training photos have larger margins than new photos, so fewer of their labels change. But
-    margins change by about the same amount on all photos with a small margin, so each measured change is applied to
-    each unseen photo. A changed label costs the difference of the two calibrated confidences, at least 0.05.
+    A photo's margin is its highest logit minus its second highest. If a variant makes the margin negative, the label
+    changes. Training photos have larger margins than new photos, so fewer of their labels change. But margins change by
+    about the same amount on all photos with a small margin, so each measured change is applied to each unseen photo. A
+    changed label costs the difference of the two calibrated confidences, at least 0.05.
 
     ``reference`` has float32's logits of n photos, ``got`` the variant's logits of the same photos, both ``(n,
     classes)`` and divided by the temperature. ``unseen`` has float32's logits of photos outside the training, ``(m,

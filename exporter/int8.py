@@ -178,7 +178,6 @@ class Quantizer:
             onnx.save(_without_scaling(ONNXModel(onnx.load(place)), self._first), place)
 
     def _check_float(self, model: Path, left: Iterable[str]) -> None:
-        """Raise if ONNX Runtime's optimizer quantizes a layer that should stay in floating point."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _SILENT
         # the optimizer keeps node names

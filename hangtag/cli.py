@@ -158,7 +158,7 @@ def main() -> None:
 
 
 def _prepare(rooms: Sequence[str]) -> None:
-    """Speed up the start (see ``benchmarks/cold_start.py``). Check that no other package hides a package of Hangtag."""
+    """Speed up the start (see ``benchmarks/cold_start.py``), and check the layout."""
     # Pydantic looks for plugins in the metadata of every installed package. Hangtag uses no plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if _NO_LINEAR_ALGEBRA.issuperset(rooms):  # numpy would start an idle thread for each core

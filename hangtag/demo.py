@@ -23,7 +23,6 @@ NEW_PHOTOS: Final = 300
 _SEED: Final = 7
 EPOCHS: Final = 16
 _MODELS: Final = ("category", "colour")
-"""The two models of the demo, by the property that each predicts."""
 _SHOWN: Final = 48
 _SHOWN_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"

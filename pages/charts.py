@@ -99,7 +99,7 @@ def matrix_png(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
     names = [" ".join(name[:_NAME].split()) for name in classes] if cell >= _NAMED_CELL else []
     edge = 2 * _MARGIN + max((int(font.getlength(name)) for name in names), default=0)
     sheet = Image.new("RGB", (edge + len(pixels) + _MARGIN,) * 2, (255, 255, 255))
-    columns = Image.new("RGB", (edge, len(pixels)), (255, 255, 255))  # the names of the columns, still upright
+    columns = Image.new("RGB", (edge, len(pixels)), (255, 255, 255))
     for place, name in enumerate(names):
         middle = place * cell + cell // 2
         ImageDraw.Draw(sheet).text((edge - _MARGIN, edge + middle), name, fill=_INK, font=font, anchor="rm")

@@ -6,9 +6,6 @@ between. Weights are never negative, so each weight is three unsigned bytes, who
 ``MatMulInteger`` thus computes the same sums as Pillow. ONNX's own ``Resize`` differs in one or two pixels of a
 hundred.
 
-The order of the axes affects the rounding. Since version 13, Pillow begins with the height if it shrinks much more than
-the width.
-
 A weight matrix for a whole axis would be nearly all zeros. So a loop computes a few output pixels at a time, from the
 part of the photo under their triangles.
 """

@@ -128,7 +128,7 @@ class _Draw:
 
 
 def _moved(pixels: tf.Tensor, size: int, how: Augmentation, draw: _Draw) -> tf.Tensor:
-    """Flip, shift, zoom, stretch and rotate in one bilinear step. Outside the photo, its border pixels are repeated."""
+    """Flip, shift, zoom, stretch and rotate in one bilinear step. Border pixels fill the outside."""
     side = float(pixels.shape[1])
     mirrored = 1.0 - 2.0 * draw.chosen(0.5 if how.flip else 0.0)
     zoom = draw.each(*how.zoom) * (side / size)
@@ -137,7 +137,7 @@ def _moved(pixels: tf.Tensor, size: int, how: Augmentation, draw: _Draw) -> tf.T
     right, below = zoom * stretch, zoom / stretch
     a, b = mirrored * tf.cos(angle) * right, -tf.sin(angle) * below
     c, d = mirrored * tf.sin(angle) * right, tf.cos(angle) * below
-    middle, goal = (side - 1.0) / 2.0, (size - 1.0) / 2.0  # the first pixel is at 0
+    middle, goal = (side - 1.0) / 2.0, (size - 1.0) / 2.0
     x = middle + side * draw.each(-how.shift, how.shift) - (a + b) * goal
     y = middle + side * draw.each(-how.shift, how.shift) - (c + d) * goal
     nothing = tf.zeros_like(zoom)
@@ -161,7 +161,7 @@ def _recoloured(pixels: tf.Tensor, how: Augmentation, draw: _Draw) -> tf.Tensor:
 
 
 def _erased(pixels: tf.Tensor, share: float, draw: _Draw) -> tf.Tensor:
-    """Random erasing (Zhong et al. 2020): cover a part of some photos with a grey rectangle."""
+    """Random erasing (Zhong et al. 2020)."""
     if not share:
         return pixels
     chosen = draw.chosen(share)[:, None]

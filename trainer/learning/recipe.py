@@ -46,7 +46,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """Epochs with smaller, faster photos of ``scale`` times the full side, until this share of the training."""
+    """Photos of ``scale`` times the full side, for faster epochs, until the share ``until`` of the training."""
 
     until: float
     scale: float

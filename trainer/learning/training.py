@@ -98,7 +98,7 @@ class Predictor:
 def new_network(args: RunArgs, *, begun: bool = False) -> keras.Model:
     """A run's initial network. The same seed gives the same network.
 
-    ``begun``: load no initial weights, because saved weights will replace them, and their file may be gone.
+    ``begun``: load no initial weights, because saved weights replace them and the initial file may be gone.
     """
     keras.utils.set_random_seed(args.seed)
     weights = NamedWeights.NONE if begun else parse_weights(args.weights)
@@ -177,7 +177,7 @@ class Training:
         return replace(outcome, best_epoch=outcome.history[-1].epoch)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
-        """Features, class indices and groups of the photos for fitting a head: a random sample of many photos."""
+        """Features, class indices and groups of photos for fitting a head: of a sample if there are many photos."""
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         features = predictor.features([self.photos[i].sha256 for i in chosen])
         return features, self.labels[chosen], [self.photos[i].group for i in chosen]
@@ -218,7 +218,7 @@ def fit_head(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Kernel ``(D, units)`` and bias ``(units,)`` of a logistic regression on features ``float32 (n, D)``.
 
-    ``strength`` is the inverse penalty. Classes without photos get low probabilities. Two classes share one unit.
+    ``strength`` is the inverse penalty. Classes without photos stay unlikely. Two classes share one output unit.
     """
     present = np.unique(labels)
     kernel, bias = np.zeros((features.shape[1], units), np.float32), np.full(units, -np.log(len(labels)), np.float32)
@@ -286,7 +286,7 @@ def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Vari
 def depth_groups(network: keras.Model, parts: int = 3) -> list[list[keras.Variable]]:
     """The trainable variables in ``parts`` groups from early to late layers, for different learning rates.
 
-    The groups' numbers of layers differ by at most one. Groups may be empty. The head is in the last group.
+    Group sizes differ by at most one layer. Groups may be empty. The head is in the last group.
     """
     head = network.get_layer("logits")
     learning = [layer for layer in network.layers if layer.trainable_variables and layer is not head]

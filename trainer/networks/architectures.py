@@ -232,7 +232,7 @@ def _download(url: str, progress: Downloaded, timeout_s: float) -> bytes:
 
 
 def _answer(url: str, timeout_s: float) -> HTTPResponse:
-    """Open ``url``. The time limit includes the DNS look-up and attempts at all addresses."""
+    """The time limit includes the DNS look-up and attempts at all addresses."""
     answer: Future[HTTPResponse] = Future()
 
     def ask() -> None:

@@ -37,8 +37,6 @@ from trainer.request import (
 )
 
 _HEAD_ARRAYS: Final = 4
-"""The largest number of arrays in a head."""
-
 _MOMENTUM: Final = 0.9
 """The largest momentum of a batch norm in a network with random weights."""
 
@@ -76,10 +74,9 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
 
 
 def _forget_soon(network: keras.Model) -> None:
-    """Make the statistics of batch norms change faster.
+    """Lower the momentum of batch norms, which in Keras's MobileNetV2 and V3 is 0.999.
 
-    The momentum in Keras's MobileNetV2 and V3 is 0.999: after 500 steps, the initial value still has over half of the
-    weight.
+    After 500 steps, the initial value would still have over half of the weight.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):

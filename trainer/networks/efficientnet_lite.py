@@ -113,7 +113,6 @@ _NORMS: Final[Mapping[str, str]] = MappingProxyType(
         "_conv_head": "_bn1",
     }
 )
-"""End of a convolution's name → end of the name of the batch norm after it."""
 
 
 def read_folded(file: Path) -> Folded:

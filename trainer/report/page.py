@@ -37,7 +37,6 @@ _COLOURS: Final = np.array([(13, 8, 135), (126, 3, 168), (204, 71, 120), (248, 1
 """The heat map's colours in even steps, also for colour-blind people (matplotlib's plasma: blue, red, yellow)."""
 
 _Values = dict[str, object]
-"""The template's values for one section."""
 
 
 def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProxyType({})) -> str:

@@ -286,7 +286,7 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 
 
 def keep_for_export(training: Training) -> None:
-    """Copy the photos that an export needs, so that it works without the data.
+    """Copy the photos that an export needs, because the data may be gone by then.
 
     Copies pixels of validation photos and of some training photos, and the files of some validation photos.
     """
@@ -309,7 +309,7 @@ def keep_for_export(training: Training) -> None:
 
 
 def _bytes_of(photo: AssignedPhoto) -> bytes | None:
-    """The bytes of a photo, or None if its file is gone or has changed, so that the label may be wrong."""
+    """The bytes of a photo, or None if its file is gone or has changed."""
     try:
         data = read_photo(photo.path)
     except ImageError:

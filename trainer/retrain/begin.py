@@ -1,4 +1,4 @@
-"""Begins a cycle: checks for drift if requested, collects the photos, and makes a folder if photos changed."""
+"""Begins a cycle: checks for drift if requested, collects the photos, and makes the cycle's folder if they changed."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -61,7 +61,7 @@ class NewCycle:
         """Collect the photos and make a cycle's folder. Returns None if nothing changed.
 
         The folder gets its final name when it is complete. Settings that would fail only after hours of training are
-        checked first, because a cycle keeps the settings with which it started.
+        checked first.
         """
         config, finished = self.config, self.cycles.finished()
         last, champion = finished[-1] if finished else None, champion_of(self.registry, config.name)
@@ -102,9 +102,8 @@ class NewCycle:
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
         """The earlier splits to extend, or None for a first model without splits.
 
-        The splits are from the latest finished cycle in this folder, or from the champion if its splits contain those:
-        another machine has then run a cycle. Without a finished cycle, the splits are from the champion, or else from
-        the settings.
+        They are the splits of the latest finished cycle in this folder, or the champion's splits if these contain
+        them. Without a finished cycle, they are from the champion, or else from the settings.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None
@@ -124,7 +123,7 @@ class NewCycle:
         return splits
 
     def _labels_of(self, champion: int) -> tuple[str, ...]:
-        """The champion's labels. Reads the complete bundle, to find damage before hours of training."""
+        """Read the champion's complete bundle, to find damage before hours of training. Returns its labels."""
         name = self.config.name
         bundle = open_bundle(self.registry.path(name, champion))
         for file in bundle.manifest.files:
@@ -168,9 +167,9 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
     if seen:
         msg = (
             f"Expected test photos that are new to {name}@{champion}, but it was trained on {len(seen):,} of "
-            f"{len(test):,}, such as {seen[0].path}, because its training had other splits. Promote a version "
-            "that was trained with these splits, train the champion again with hangtag train --splits, or use its own "
-            "splits: set another folder in the settings, and pass --restart if a cycle is unfinished."
+            f"{len(test):,}, such as {seen[0].path}. Promote a version that was trained with these splits, train the "
+            "champion again with hangtag train --splits, or use its own splits: set another folder in the settings, "
+            "and pass --restart if a cycle is unfinished."
         )
         raise InputError(msg)
 

@@ -156,7 +156,6 @@ def _resolved_by_bytes(
 
 
 def _label_of(vote: Vote) -> str:
-    """A vote's label in the data: ``NONE`` for no product, the remark for several products."""
     return NONE if vote.remark is Remark.NOT_A_PRODUCT else vote.label or vote.remark
 
 
@@ -192,7 +191,7 @@ def _corrected(
 def _chosen(photos: Sequence[LabeledPhoto], voted: set[str], known: set[str]) -> list[LabeledPhoto]:
     """Mark new photos that reviewers labelled, because the champion chose them for review.
 
-    Without earlier splits, no photo is marked: there was no champion, so a person chose the photos.
+    Without earlier splits, there was no champion.
     """
     new = voted - known if known else set()
     return [replace(one, chosen=one.chosen or (one.split is None and one.sha256 in new)) for one in photos]
@@ -258,7 +257,6 @@ def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
 
 
 def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
-    """The rows of ``dataset.csv``. For photos without a split, the split cell is ``learn``, ``open`` or empty."""
     for photo in photos:
         split = photo.split or (LEARN if photo.chosen else OPEN if photo.open else "")
         yield (path_cell(photo.path), photo.label, str(split), photo.product or "", photo.sha256 or "")

@@ -55,11 +55,10 @@ class ModelPredictions:
     footprint: Footprint
 
     def answers(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> "ModelAnswers":
-        """The label of each photo, with current class names.
+        """The current name of each photo's most likely class.
 
-        The label is the current name of the most likely class. The confidence is the sum over all classes with this
-        name, so that merging classes changes no decision. ``today``: label → current name. ``truths`` are the true
-        labels, ``(n,)``.
+        The confidence is the sum over all classes with this name, so that merging classes changes no decision.
+        ``today``: label → current name. ``truths`` are the true labels, ``(n,)``.
         """
         names, places = np.unique([today[label] for label in self.labels], return_inverse=True)
         merged = self.probabilities.astype(np.float64) @ np.eye(len(names))[places]
@@ -258,7 +257,7 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) ->
     gaps = [_gaps(one, groups) for one in (champion, challenger)]
 
     def errors(drawn: npt.NDArray[np.int64]) -> Floats:
-        """Both models' calibration errors. ``drawn`` is the weight of each group."""
+        """``drawn`` is the weight of each group."""
         return np.array([np.abs(drawn @ gap).sum() / (drawn @ sizes) for gap in gaps])
 
     rng, count = np.random.default_rng(_SEED), len(sizes)

@@ -150,7 +150,6 @@ class ClassMap(_Section):
     rename: Mapping[Label, Label] = Field(default_factory=dict)
     """Old name → new name. Classes with the same new name are merged."""
     drop: tuple[Label, ...] = ()
-    """Names of dropped classes."""
 
     def name_of(self, label: str) -> str:
         """A class's current name. A dropped class keeps its old name."""

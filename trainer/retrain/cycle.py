@@ -78,7 +78,7 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
 
 @contextmanager
 def only_cycle(model: Storage) -> Iterator[None]:
-    """Hold the lock of a model, or raise BusyError. The kernel releases the lock when this process ends.
+    """Hold a model's lock, or raise BusyError. The kernel releases the lock of a killed process.
 
     The lock is a POSIX record lock, because child processes would inherit a ``flock``. The lock's file is next to the
     model's versions, so machines that share the disk by NFS also exclude each other.

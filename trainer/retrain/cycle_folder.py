@@ -138,8 +138,8 @@ class Collected(CycleRecord):
 class PairedAccuracy(CycleRecord):
     """The accuracy of both models on the same test photos: photos of one class (as recall), or newer photos.
 
-    For a new class, or without photos, there is only the challenger's accuracy. ``won``: number of photos that only the
-    challenger labels right. ``lost``: number of photos that only the champion labels right.
+    For a new class, or without photos, there is only the challenger's accuracy. ``won``: how many photos only the
+    challenger labels right. ``lost``: how many only the champion labels right.
     """
 
     photos: int

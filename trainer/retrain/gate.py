@@ -79,7 +79,6 @@ def _test_photos(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 
 
 def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Passes if the accuracy gain exceeds the limit, and the probabilities are significantly better."""
     if comparison.points is None or comparison.champion_accuracy is None:
         return None
     gained, photos = comparison.points > limits.min_gain_points, number_of(comparison.photos, "photo")
@@ -180,7 +179,7 @@ def _vanished_classes(_: GateSettings, comparison: Comparison, __: CatalogueDiff
 
 
 def _min_accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """The accuracy on all test photos. Doubtful if always guessing the most frequent class may be as accurate."""
+    """Doubtful if always guessing the most frequent class may be as accurate."""
     photos, accuracy, limit = comparison.all_photos, comparison.challenger_all, limits.min_accuracy
     if comparison.champion is not None and not limit:
         return None
@@ -207,9 +206,8 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Fails if clearly more photos go to review than before, and the challenger has the same promise or none.
 
-    With the same promise, a challenger fails only if it also makes more mistakes than the champion. Mistakes are
-    counted among the challenger's most confident labels, as many as the champion gives, because thresholds from few
-    photos vary by chance. A first model may send any share to review.
+    With the same promise, a challenger fails only if it also makes more mistakes than the champion among its most
+    confident labels, as many as the champion gives, because thresholds from few photos vary by chance.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -280,7 +278,6 @@ def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDif
 
 
 def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff | None) -> Finding | None:
-    """Fails if there is a limit, but too few rows could be compared."""
     limit = limits.max_changed_share
     if comparison.champion is None or (diff is None and limit is None):
         return None

@@ -49,7 +49,6 @@ class Step:
 
 
 def _train(work: RunningCycle, view: "TrainingView") -> None:
-    """Train the challenger, and copy its splits, which are kept longer than the run."""
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
         shutil.rmtree(run.path, ignore_errors=True)  # left by a process that was killed before the run began
@@ -59,7 +58,7 @@ def _train(work: RunningCycle, view: "TrainingView") -> None:
     if run.args().state is not RunState.COMPLETE:
         msg = f"Stopped during the challenger's training; the run in {run.path} is kept."
         raise StoppedError(msg)
-    replace_file(work.folder.splits, run.splits.read_bytes())
+    replace_file(work.folder.splits, run.splits.read_bytes())  # kept longer than the run
 
 
 def _train_request(work: RunningCycle) -> TrainRequest:
@@ -112,7 +111,7 @@ def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
 
 
 def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
-    """The tree in the data's labels, or the champion's tree with current class names. New classes have no parent."""
+    """The tree in the data's labels, or the champion's tree with current class names."""
     parents = work.folder.read(work.folder.collected, Collected).parents
     before = champion.tree if champion else None
     if not parents and before is None:
@@ -179,7 +178,6 @@ def _gate(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _publish(work: RunningCycle, view: "TrainingView") -> None:
-    """Publish the challenger under the alias ``challenger`` only, so that no job uses it."""
     run = Run(work.folder.run)
     published = work.registry.publish(
         work.start.name,
@@ -193,7 +191,7 @@ def _publish(work: RunningCycle, view: "TrainingView") -> None:
             **report_files(run.path),
         },
         cycle=work.cycle_id,
-        alias=CHALLENGER,
+        alias=CHALLENGER,  # so that no job uses it
     )
     replace_file(work.folder.published, json.dumps({"version": published.version}).encode())
 
@@ -208,7 +206,7 @@ def _decide(work: RunningCycle, view: "TrainingView") -> None:
     if _settle(work):
         return
     work.note(f"Another version of {work.start.name} is champion now; the challenger is compared with that version.")
-    # Delete the last file first, so that the remaining files always agree. The catalogue's rows and labels stay.
+    # Delete the last file first, so that the remaining files always agree.
     for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
         file.unlink(missing_ok=True)
 
@@ -236,7 +234,6 @@ def _report(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _end(work: RunningCycle, view: "TrainingView") -> None:
-    """Log the cycle to MLflow, if set, and write its outcome."""
     mlflow, outcome = work.config.mlflow, _outcome(work)
     if mlflow is not None:
         try:
