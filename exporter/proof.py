@@ -16,9 +16,9 @@ from models.errors import InputError, ParityError
 from models.manifest import AUTO, FLOAT32, INT8
 
 _QUICKER: Final = 1.12
-"""int8 can be the default only if it is at least this many times as fast as float32 on one thread. With more processes,
-it gains less: an int8 ``mobilenet`` was 1.08 times as fast on one thread, and 0.99 times with two processes, which share
-caches and memory (docs/measurements.md)."""
+"""int8 can be the default only if it is at least this many times as fast as float32 on one thread. Processes that share
+caches and memory gain less: an int8 ``mobilenet`` was 1.08 times as fast on one thread, and 0.99 times with two
+processes (docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
 """int8 can be the default only if its share of rows for review exceeds float32's by at most this. A smaller difference
 is noise. A larger difference costs more of people's time than faster labelling saves."""
@@ -79,7 +79,7 @@ def _praise(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, cpu: str)
     cost, (low, high) = facts.cost, facts.cost.points_95
     measured = f"({cost.seen}, 95% interval of the loss: {low:.2f} to {high:.2f})"
     if not cost.is_telling:
-        measured = f"estimated from int8's logits; {cost.photos} validation photos are too few to measure this"
+        measured = f"estimated from int8's logits; {cost.photos} validation photos are too few to measure it"
     praise = f"int8 is {facts.speed:.2f} times as fast as float32 {way} on {cpu}, and {cost.words} {measured}"
     if promise := int8.metadata.precision:
         praise += (

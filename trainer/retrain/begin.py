@@ -90,7 +90,9 @@ class NewCycle:
     def _first_words(self) -> str:
         name, train = self.config.name, self.config.train
         arch = train.arch or "the default network"
-        start = train.weights or ("random weights" if train.arch in {Arch.CNN, Arch.SIMPLE} else "its published weights")
+        start = train.weights or (
+            "random weights" if train.arch in {Arch.CNN, Arch.SIMPLE} else "its published weights"
+        )
         own = (
             f"hangtag models publish BUNDLE --name {name} --run RUN --promote --registry {quote(self.config.registry)}"
         )
