@@ -121,10 +121,7 @@ def check_plain(model: onnx.ModelProto) -> None:
         *(f"input {value.name}" for value in model.graph.input if value.name != "image"),
     ]
     if lacking:
-        msg = (
-            f"The converted graph has operators that ONNX Runtime does not have: {', '.join(lacking)}; nothing "
-            "was published."
-        )
+        msg = f"The converted graph has operators that ONNX Runtime lacks: {', '.join(lacking)}; nothing was published."
         raise ParityError(msg)
 
 

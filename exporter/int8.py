@@ -284,7 +284,7 @@ class Refusal:
 
 
 def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Attempt | Refusal:
-    """Quantize a model with zero, one or two first layers in floating point. Returns the fastest accurate result.
+    """Quantize a model, with up to two of its first layers in floating point. Returns the fastest accurate result.
 
     Half of the training photos set the ranges. The other half and the validation photos test the model. The model must
     be more than ``min_gain`` times as fast as float32 on this machine. Raises InputError.

@@ -55,7 +55,7 @@ def run_demo(
     show_heading(console, "3. Train on folders: which product does a photo show?")
     train(out / "photos", name="category", preset="quick", image_size=96, **options)
     show_heading(console, "4. Train on a column of a table: which colour is the product?")
-    # ImageNet's features recognise shapes. A small network learns colours as quickly.
+    # ImageNet's features recognise shapes; a small network suffices for colours.
     small: dict[str, Any] = {"arch": "cnn", "image_size": 32, "epochs": epochs, "folds": 0}
     train(out / "products.csv", name="colour", label_column="colour", **small, **options)
     show_heading(console, "5. Export and prove")
@@ -133,7 +133,7 @@ def _write_index(out: Path, result: Path, receipt: Path, review: str) -> None:
         },
         "Check": {"Faults of the labelled photos": out / "check" / "check.html"},
         "Train": {f"How good the model of {name} is": out / "runs" / name / "report.html" for name in _MODELS},
-        "Export": {f"The card of the bundle of {name}": out / "bundles" / name / "README.md" for name in _MODELS},
+        "Export": {f"The model card of {name}": out / "bundles" / name / "README.md" for name in _MODELS},
         "Label": {
             "The receipt: what was labelled, and with which promised precision": receipt,
             **{f"of {name}": _own_receipt(receipt, name) for name in _MODELS},

@@ -104,8 +104,8 @@ class NewCycle:
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
         """The earlier splits to extend, or None for a first model without splits.
 
-        They are the splits of the latest finished cycle in this folder, or the champion's splits if these contain
-        them. Without a finished cycle, they are from the champion, or else from the settings.
+        Returns the splits of the latest finished cycle in this folder, or the champion's splits if they contain those.
+        Without a finished cycle, returns the champion's splits, or else the splits in the settings.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None

@@ -173,7 +173,9 @@ class ClassMap(_Section):
                 raise InputError(msg)
             for name in (old, new):
                 if name in self.drop:
-                    msg = f"Expected {name} renamed or dropped in [classes], got both ({old} → {new}); remove one."
+                    msg = (
+                        f"Expected {name} either renamed or dropped in [classes], got both ({old} → {new}); remove one."
+                    )
                     raise InputError(msg)
         labels = {*map(label_text, champion)}
         known = {renamed.get(label, label) for label in labels} | labels
@@ -198,7 +200,7 @@ class CatalogueSettings(_Section):
 
 
 class DriftSettings(_Section):
-    """``[drift]``: folders of jobs, job folders or ``s3://`` URLs with receipts for ``--when drift``."""
+    """``[drift]``: folders of jobs, job folders or ``s3://`` URLs, whose receipts ``--when drift`` reads."""
 
     jobs: tuple[Place, ...] = ()
 

@@ -111,9 +111,9 @@ def _unfinished(config: RetrainConfig, cycles: Cycles, options: CycleOptions, vi
     began, now = (start.name, start.config.get("registry")), (config.name, config.registry)
     if began != now:  # the lock is for one model in one registry
         msg = (
-            f"Expected cycles of {now[0]} in {now[1]} in the folder {cycles.path}, found an unfinished cycle of "
-            f"{began[0]} in {began[1]}; use a separate folder for each model and registry, or abandon that "
-            "cycle with --restart."
+            f"Expected cycles of {now[0]} (registry {now[1]}) in the folder {cycles.path}, found an unfinished cycle "
+            f"of {began[0]} (registry {began[1]}); use a separate folder for each model and registry, or abandon the "
+            "unfinished cycle with --restart."
         )
         raise InputError(msg)
     view.note(f"Continues cycle {folder.path.name}, started at {start.started}.")
