@@ -71,7 +71,7 @@ _CARD: Final = Path(__file__).with_name("bundle_card.md")
 _CARD_FILE: Final = "README.md"
 _PARITY_FILE: Final = "parity.json"
 _QUANTILES: Final = 100
-"""Number of confidence bins in the stored proof. The bins have about equal sizes."""
+"""Number of confidence bins in ``reference.json``, with about equal numbers of photos."""
 _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime", "numpy", "pillow")
 _LONG_SIDE: Final = 480
 _TURNED_LEFT: Final = 6
@@ -193,7 +193,7 @@ def reference_of(variant: MadeVariant, run: TrainingRun) -> VariantReference:
 
 
 def proof_rows(parts: Sequence[HeldOutRows], labels: Sequence[str], targets: Iterable[Thresholds]) -> ProofRows | None:
-    """Count the rows from which the thresholds of ``targets`` were computed. Returns None if there are no rows."""
+    """Count the rows from which the thresholds of ``targets`` were computed. Returns None without rows."""
     known = np.concatenate([part.known for part in parts])
     probabilities = np.concatenate([part.probabilities for part in parts])[known]
     if not len(probabilities):

@@ -129,9 +129,17 @@ def _int8(facts: "Int8Facts") -> Table:
 
 def _edges(variants: Sequence["MadeVariant"]) -> Table:
     decode = variants[0].metadata.preprocess.decode
-    headings = ("labels\nas full", f"as\n{decode}", f"sure,\nas {decode}", "correct", f"points lost\nto {decode}")
+    headings = (
+        "labels as\nin full",
+        f"as in\n{decode}",
+        f"sure, as\nin {decode}",
+        "correct",
+        f"points lost\nto {decode}",
+    )
     photos = max(edge.photos for variant in variants if (edge := variant.edge_parity))
-    title = f"Edge graphs against their models on {photos:,} photos,\nwhich Hangtag decodes in full or by the manifest"
+    title = (
+        f"Edge graphs against their models on {photos:,} photos,\nwhich Hangtag decodes in full or as the manifest says"
+    )
     caption = "Sure: photos that need no review.\nA loss is refused if it exceeds --max-drop with 95% confidence."
     table = _table(title, caption, *headings)
     for variant in variants:

@@ -31,8 +31,8 @@ _TELLING: Final = 20.0
 """A loss counts as measured if its 95% interval is at most this many points wide."""
 _NEAREST: Final = 0.25
 _FEWEST: Final = 20
-"""Changes of leads (see :func:`expected_loss`) are measured on the quarter of the photos with the smallest leads, and
-on at least 20 photos."""
+"""Changes of margins (see :func:`expected_loss`) are measured on the quarter of the photos with the smallest margins,
+and on at least 20 photos."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Drop:
         points: lost accuracy on these photos, in percentage points. Negative for a gain.
         points_95: the 95% interval of ``points``.
         compared: number of photos, including photos without a known label.
-        agreement: share of all photos to which both models give the same label, right or wrong.
+        agreement: share of these photos to which both models give the same label.
         estimate: expected loss in points. See :func:`drop`.
     """
 
@@ -75,13 +75,13 @@ class Drop:
         return f"{abs(self.points):.2f} {'gained' if self.points < 0 else 'lost'} on {self.photos} validation photos"
 
     def too_much(self, allowed: float) -> str | None:
-        """The loss and the limit, in words, or None if the loss is at most ``allowed`` points."""
+        """A text with the loss and the limit, or None if the expected loss is at most ``allowed`` points."""
         if self.estimate <= allowed:
             return None
         low, high = self.points_95
         return (
-            f"it {self.words}, and {allowed:g} are allowed ({1 - self.agreement:.1%} of {self.compared} photos "
-            f"change their label; {self.seen}, 95% interval of the loss: {low:.2f} to {high:.2f})"
+            f"it {self.words}, but only {allowed:g} are allowed ({1 - self.agreement:.1%} of {self.compared} photos "
+            f"get another label; {self.seen}, 95% interval of the loss: {low:.2f} to {high:.2f})"
         )
 
 
@@ -119,7 +119,7 @@ def drop(
 
     On 30 photos, one photo is 3.3 points, so the measured loss is mostly chance. The estimate therefore adds 500 photos
     with the loss ``expected`` (:func:`expected_loss`), or no photos if ``expected`` is None. ``labels``, ``(n,)``, are
-    class indices of the first n photos. ``groups``, ``(n,)``, are the product numbers of these n photos.
+    class indices of the first n photos. ``groups``, ``(n,)``, are the group indices of these n photos.
     """
     before, after = reference.argmax(axis=1), got.argmax(axis=1)
     known = len(labels)
@@ -146,10 +146,10 @@ def expected_loss(
 ) -> float:
     """Estimate a variant's loss of accuracy on unseen photos, as a share, without labels.
 
-    A photo's lead is its highest logit minus its second highest. A variant changes the lead. If the change is larger
-    than the lead, the label changes. Training photos have larger leads than new photos, so fewer of their labels
-    change. But leads change by about the same amount on all photos with a small lead, so each measured change is
-    applied to each unseen photo. A changed label costs the difference of the two calibrated confidences, at least 0.05.
+    A photo's margin is its highest logit minus its second highest. If a variant makes the margin negative, the label
+    changes. Training photos have larger margins than new photos, so fewer of their labels change. But margins change by
+    about the same amount on all photos with a small margin, so each measured change is applied to each unseen photo. A
+    changed label costs the difference of the two calibrated confidences, at least 0.05.
 
     ``reference`` has float32's logits of n photos, ``got`` the variant's logits of the same photos, both ``(n,
     classes)`` and divided by the temperature. ``unseen`` has float32's logits of photos outside the training, ``(m,
@@ -167,7 +167,7 @@ def expected_loss(
 
 
 def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _ROUNDS) -> float:
-    """Run two ONNX files in turns on one thread each, ``rounds`` times after a warm-up, and time them.
+    """Time two ONNX files in turns on one thread each, ``rounds`` times after a warm-up.
 
     ``pixels`` are ``uint8 (n, S, S, 3)``, at least one photo, repeated to a batch of 32.
 

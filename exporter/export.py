@@ -48,8 +48,8 @@ def export_run(
     """Convert a run's best network to a bundle in the new folder ``place``, and compare it with Keras.
 
     Raises InputError if the run or an option is unusable. Raises ParityError if ONNX Runtime disagrees with Keras, or
-    an edge graph with its model. An error with figures is a :class:`exporter.proof.DisprovedError`. After an error, no
-    bundle is published.
+    an edge graph with its model; with figures, the error is a :class:`exporter.proof.DisprovedError`. After an error,
+    no bundle is published.
     """
     options = options or ExportOptions()
     check_free(place)

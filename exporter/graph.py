@@ -76,8 +76,8 @@ def _distance(features: tf.Tensor, head: DistanceHead) -> tf.Tensor:
     """:meth:`models.statistics.out_of_distribution.DistanceHead.score` of features ``float32 (batch, D)``.
 
     Expanding the square finds the nearest centre without a ``(batch, C, K)`` tensor. The expansion loses digits if
-    coordinates are much larger than distances, so coordinates are relative to the middle of the centres. The distance
-    to the nearest centre is then computed by subtraction, which loses no digits.
+    coordinates are much larger than distances, so coordinates are relative to the mean of the centres. The distance to
+    the nearest centre is then computed by subtraction, which loses no digits.
     """
     length = tf.sqrt(tf.reduce_sum(features * features, axis=1, keepdims=True))
     offsets = features / tf.maximum(length, SHORTEST) - head.mean
@@ -107,7 +107,7 @@ def _rename(model: onnx.ModelProto) -> None:
 
 
 def check_plain(model: onnx.ModelProto) -> None:
-    """Raise ParityError if a graph is invalid, or has an operator that ONNX Runtime lacks."""
+    """Raise ParityError if a graph is invalid ONNX, or has an operator that ONNX Runtime lacks."""
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
@@ -121,10 +121,7 @@ def check_plain(model: onnx.ModelProto) -> None:
         *(f"input {value.name}" for value in model.graph.input if value.name != "image"),
     ]
     if lacking:
-        msg = (
-            f"The converted graph has operators that ONNX Runtime does not have: {', '.join(lacking)}; nothing "
-            "was published."
-        )
+        msg = f"The converted graph has operators that ONNX Runtime lacks: {', '.join(lacking)}; nothing was published."
         raise ParityError(msg)
 
 
@@ -157,7 +154,7 @@ def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     """Copy a model, with large arrays stored as float16. The model still computes in float32.
 
     ONNX Runtime converts the arrays to float32 when it loads the model, so the speed does not change, and every
-    processor gives the same answers. Arrays with numbers too large for float16 stay float32.
+    processor gives the same answers. Arrays whose values are too large for float16 stay float32.
     """
     smaller = onnx.ModelProto()
     smaller.CopyFrom(model)

@@ -109,7 +109,7 @@ class Quantizer:
     Attributes:
         body: names of the nodes that can be quantized, in the order of the graph.
         layers: names of the nodes in ``body`` that have weights.
-        photos: number of photos that set the ranges: the largest multiple of eight within ``uint8 (n, S, S, 3)``.
+        photos: number of photos that set the ranges: the largest multiple of eight that is at most n.
     """
 
     def __init__(self, model: onnx.ModelProto, pixels: Pixels, scratch: Path) -> None:
@@ -178,7 +178,6 @@ class Quantizer:
             onnx.save(_without_scaling(ONNXModel(onnx.load(place)), self._first), place)
 
     def _check_float(self, model: Path, left: Iterable[str]) -> None:
-        """Raise if ONNX Runtime's optimizer quantizes a layer that should stay in floating point."""
         options = onnxruntime.SessionOptions()
         options.log_severity_level = _SILENT
         # the optimizer keeps node names
@@ -196,7 +195,7 @@ _EIGHT_BITS: Final = {"quant_type": QuantType.QInt8, "axis": 0, "symmetric": Tru
 
 
 def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
-    """Connect ``image`` to the first layer, because scaling and rounding ``image`` to ``value`` changes no integer."""
+    """Connect ``image`` to the first layer, because quantizing the scaled ``value`` gives the pixels of ``image``."""
     producers = model.output_name_to_node()
     rounding = next(node for node in model.nodes() if node.op_type == "QuantizeLinear" and node.input[0] == value)
     scaling = _ancestors(rounding.output[0], producers)
@@ -254,7 +253,7 @@ def _tools() -> Iterator[None]:
     except QuantizeError:
         raise
     except Exception as error:
-        msg = f"ONNX Runtime's tools cannot quantize it ({type(error).__name__}: {error})"
+        msg = f"ONNX Runtime's tools cannot quantize the model ({type(error).__name__}: {error})"
         raise QuantizeError(msg) from error
     finally:
         logging.disable(disabled)
@@ -262,8 +261,8 @@ def _tools() -> Iterator[None]:
 
 _FEWEST_PHOTOS: Final = 16
 _FLOAT_LAYERS: Final = (0, 1, 2)
-"""How many of the first layers stay in floating point; each number is tried. Integer convolutions on three
-colours are hardly faster, and depthwise convolutions after them are slower."""
+"""How many of the first layers stay in floating point; all are tried. Integer convolutions on three colours are
+hardly faster, and depthwise convolutions after them are slower."""
 
 
 @dataclass(frozen=True)
@@ -285,14 +284,14 @@ class Refusal:
 
 
 def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Attempt | Refusal:
-    """Quantize a model with zero, one or two first layers in floating point. Returns the fastest accurate result.
+    """Quantize a model, with up to two of its first layers in floating point. Returns the fastest accurate result.
 
     Half of the training photos set the ranges. The other half and the validation photos test the model. The model must
     be more than ``min_gain`` times as fast as float32 on this machine. Raises InputError.
     """
     training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:
-        return Refusal(f"quantizing needs {_FEWEST_PHOTOS} training photos, and the run has {len(training)}")
+        return Refusal(f"quantizing needs {_FEWEST_PHOTOS} training photos, but the run has {len(training)}")
     attempts: list[Attempt] = []
     failures: list[str] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -305,7 +304,7 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
             advance("Quantizing", number, len(counts))
             try:
                 attempts.append(_attempt(float32, quantizer, count))
-            except QuantizeError as error:  # if a block is split, ONNX Runtime also quantizes its beginning
+            except QuantizeError as error:  # ONNX Runtime quantizes a block whole, also if its first layer is excluded
                 failures.append(str(error))
     if failures and not attempts:
         return Refusal(failures[0])
@@ -323,7 +322,7 @@ def _attempt(float32: Float32, quantizer: Quantizer, float_layers: int) -> Attem
 
 
 def why_refused(attempts: Sequence[Attempt], allowed: float) -> str:
-    """Why no int8 model was good enough, in words. ``allowed``: points of accuracy that the model may lose."""
+    """Why no int8 model was good enough. ``allowed``: points of accuracy that the model may lose."""
     if not attempts:
         return "it has no layers that are faster with integers"
     best = min(attempts, key=lambda attempt: (max(attempt.drop.estimate, allowed), -attempt.gain))

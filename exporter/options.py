@@ -53,12 +53,12 @@ def check_place(place: Path) -> None:
         there = next(folder for folder in place.absolute().parents if os.path.lexists(folder))
         tempfile.TemporaryDirectory(prefix=".bundle.", dir=there).cleanup()
     except OSError as error:
-        msg = f"Expected to write into {place.parent}, the system answered {error.strerror}; pass another --out."
+        msg = f"{place.parent} is not writable: the system answered {error.strerror}; pass another --out."
         raise InputError(msg) from error
 
 
 def load_tensorflow() -> None:
-    """Import TensorFlow, tf2onnx and onnx without log messages. TensorFlow uses any GPU. Raises MissingExtraError."""
+    """Import TensorFlow, tf2onnx and onnx without log messages. Raises MissingExtraError."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with silent_stderr():
         try:
@@ -66,7 +66,7 @@ def load_tensorflow() -> None:
             import tensorflow as tf
             import tf2onnx  # noqa: F401
         except ImportError as error:
-            msg = f"Training, exporting and evaluating runs need TensorFlow ({error}); pip install 'hangtag[train]'."
+            msg = f"To train, export or evaluate a run, install TensorFlow ({error}): pip install 'hangtag[train]'."
             raise MissingExtraError(msg) from error
         tf.constant(0)
         tf.get_logger().setLevel("ERROR")

@@ -24,7 +24,6 @@ UNKNOWN_TOLERANCE: Final = 1e-2
 """The largest allowed relative difference of out-of-distribution scores, the same as for golden samples. Trained
 networks agree to 1e-4. Barely trained networks agree to 9e-3, because their features are nearly equal."""
 _BATCH: Final = 32
-"""Batch size."""
 _SINGLES: Final = 64
 """Number of evenly spread photos that are also compared one at a time."""
 _KERAS_BATCH: Final = 64
@@ -70,9 +69,8 @@ class UnknownParity:
 
     Attributes:
         largest: largest difference, relative to the score (:func:`relative_difference`).
-        crossed: number of photos whose two scores are on different sides of the limit, not counting ``near_limit``.
-        near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance. The two
-            scores of such a photo may be on different sides of the limit.
+        crossed: number of photos whose two scores are on different sides of the limit, except ``near_limit`` photos.
+        near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance.
     """
 
     largest: float
@@ -94,7 +92,6 @@ class Parity:
         largest, mean: absolute difference of a probability.
         flips: (class index in Keras, class index in ONNX Runtime) of each photo with another label, except near-ties.
         near_ties: number of photos whose two highest probabilities in Keras differ by at most twice the tolerance.
-            Either class may be the label.
         unknown: the differences between the out-of-distribution scores, or None without scores.
     """
 
@@ -139,14 +136,14 @@ def prove(
 
 
 def _check_last_layer(outputs: KerasOutputs) -> None:
-    """The last layer must be the softmax or sigmoid of the logits, because the ONNX graph is built from the logits."""
+    """The ONNX graph is built from the logits, so the last layer must be their softmax or sigmoid."""
     units = outputs.probabilities.shape[1]  # a sigmoid has one output, for the second class
     difference = np.abs(outputs.probabilities - calibrated(outputs.logits, 1.0)[:, -units:]).max()
     if not difference <= TOLERANCE and np.isfinite(outputs.logits).all():
         msg = (
-            "The output of the network's layer 'probabilities' is not the softmax (for two classes: sigmoid) of the "
-            f"output of its layer 'logits': they differ by up to {difference:.2g}. Nothing was published; end the "
-            "network in a softmax, and train again."
+            "The output of the layer 'probabilities' is not the softmax (for two classes: sigmoid) of the output of "
+            f"the layer 'logits': they differ by up to {difference:.2g}. Nothing was published; end the network in a "
+            "softmax, and train again."
         )
         raise ParityError(msg)
 

@@ -16,12 +16,12 @@ from models.errors import InputError, ParityError
 from models.manifest import AUTO, FLOAT32, INT8
 
 _QUICKER: Final = 1.12
-"""A default variant must be at least this many times as fast as float32. Speed is measured on one thread.
-Processes on all cores share caches and memory: an int8 ``mobilenet`` was 1.08 times as fast on one thread, and 0.99
-times with two processes (docs/measurements.md)."""
+"""int8 can be the default only if it is at least this many times as fast as float32 on one thread. Processes that share
+caches and memory gain less: an int8 ``mobilenet`` was 1.08 times as fast on one thread, and 0.99 times with two
+processes (docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
-"""int8 can be the default only if it sends at most this share of rows more to review than float32. A smaller difference
-is noise. A larger difference costs more in people's time than faster labelling saves."""
+"""int8 can be the default only if its share of rows for review exceeds float32's by at most this. A smaller difference
+is noise. A larger difference costs more of people's time than faster labelling saves."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +65,12 @@ def _no_default(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, max_d
     if low > 0.0 and high > max_drop:
         return (
             f"loses {facts.cost.points:.2f} points of accuracy on {facts.cost.photos} validation photos, more "
-            f"than chance (95%: {low:.2f} to {high:.2f}), and {max_drop:g} are allowed"
+            f"than chance explains (95%: {low:.2f} to {high:.2f}); {max_drop:g} are allowed"
         )
     if (own or 0.0) < (other or 0.0):
-        return f"promises a precision of {promise_text(own)}, and float32 {promise_text(other)}"
+        return f"promises a precision of {promise_text(own)}; float32 promises {promise_text(other)}"
     if int8.coverage < float32.coverage - _MORE_REVIEW:
-        return f"labels {int8.coverage:.1%} of the rows without review, and float32 {float32.coverage:.1%}"
+        return f"labels {int8.coverage:.1%} of the rows without review; float32 labels {float32.coverage:.1%}"
     return None
 
 
@@ -79,12 +79,12 @@ def _praise(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, cpu: str)
     cost, (low, high) = facts.cost, facts.cost.points_95
     measured = f"({cost.seen}, 95% interval of the loss: {low:.2f} to {high:.2f})"
     if not cost.is_telling:
-        measured = f"estimated from its logits; {cost.photos} validation photos are too few to measure it"
+        measured = f"estimated from int8's logits; {cost.photos} validation photos are too few to measure it"
     praise = f"int8 is {facts.speed:.2f} times as fast as float32 {way} on {cpu}, and {cost.words} {measured}"
     if promise := int8.metadata.precision:
         praise += (
             f"; at the promised precision of {precision_text(promise)} it labels {int8.coverage:.1%} of the "
-            f"rows without review, and float32 {float32.coverage:.1%}"
+            f"rows without review, and float32 labels {float32.coverage:.1%}"
         )
     return praise
 
@@ -180,8 +180,8 @@ def _of_keras(parity: Parity, batches: str) -> str:
     else:
         what = (
             f"unknown scores differ by up to {parity.unknown.largest:.2g} (relative; at most "
-            f"{parity.unknown.tolerance:.0e} is allowed), and {parity.unknown.crossed} of {parity.photos} "
-            "photos cross the limit."
+            f"{parity.unknown.tolerance:.0e} is allowed), and for {parity.unknown.crossed} of {parity.photos} "
+            "photos, only one score exceeds the limit."
         )
     return (
         f"ONNX Runtime and Keras disagree {batches}: {what} Nothing was published; please report this, with the "

@@ -1,4 +1,4 @@
-"""Reads a run folder that the trainer wrote. The trainer and the exporter do not import each other."""
+"""Reads a run folder that the trainer wrote, without importing the trainer."""
 
 import csv
 import json
@@ -62,7 +62,7 @@ class TrainingRun:
         network: the Keras model of the best epoch.
         pixels: validation pixels, ``uint8 (n, S, S, 3)``.
         labels: class indices of these pixels, ``(n,)``.
-        groups: group numbers of these pixels, ``(n,)``. Photos of one picture or product have the same number.
+        groups: group indices of these pixels, ``(n,)``. Copies of a photo and photos of a product share a group.
         sample: file with pixels of some training photos.
         originals: files of validation photos.
         outliers: number of photos without a product on which the unknown score was measured.
@@ -94,7 +94,7 @@ class TrainingRun:
     repeated: dict[str, float]
 
     def original_labels(self) -> list[int]:
-        """The class index of each file in ``originals``. The file's name is the number of its validation photo."""
+        """The class index of each file in ``originals``. A file's name is its index in the evenly spread photos."""
         places = evenly(len(self.pixels), ORIGINALS)
         return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
 
@@ -112,11 +112,11 @@ class TrainingRun:
         return dict(self.tree.parents) if self.tree else None
 
     def training_pixels(self) -> Pixels:
-        """Read pixels of some training photos, ``uint8 (n, S, S, 3)``. Raises InputError if that is impossible."""
+        """Read pixels of some training photos, ``uint8 (n, S, S, 3)``. Raises InputError if the file is unreadable."""
         return read_arrays(self.sample, "pixels of training photos", "pixels")["pixels"]
 
     def compared_pixels(self) -> Pixels:
-        """All validation photos, and the half of the training photos that does not set int8's ranges."""
+        """All validation photos, and the half of the training sample that does not set int8's ranges."""
         return np.concatenate([self.pixels, self.training_pixels()[1::2]])
 
 
@@ -164,7 +164,7 @@ def read_training_run(path: Path) -> TrainingRun:
 
 
 def _repeated(splits: Path) -> dict[str, float]:
-    """Empty if the file of splits is missing, so that labelling sends every picture with many rows to review."""
+    """Empty without the file, so that labelling sends every picture with many rows to review."""
     with suppress(FileNotFoundError), splits.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         counts = Counter(row["sha256"] for row in csv.DictReader(file) if row["present"] == "true")
         return {sha256: count / counts.total() for sha256, count in counts.items() if count >= _REPEATED}

@@ -26,7 +26,7 @@ _CROSSED: Final = 0.03
 """The allowed share of photos, beyond chance, that only float32 or only int8 calls unknown. Each model calls 5%
 unknown, so unrelated models would disagree on about 10%."""
 _SAME_LABELS: Final = 0.95
-"""float32's out-of-fold predictions also count for a variant that gives this share of photos the same label."""
+"""float32's out-of-fold predictions are also used for a variant that gives this share of photos the same label."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class Int8Facts:
 
     @property
     def has_folds(self) -> bool:
-        """Whether float32's out-of-fold predictions also count for int8."""
+        """Whether float32's out-of-fold predictions are also used for int8."""
         return self.cost.agreement >= _SAME_LABELS
 
 
@@ -130,7 +130,7 @@ def variant_of(float32: Float32, attempt: Attempt, options: ExportOptions) -> Ma
     crossed = _crossed(float32, scores, confidence)
     if crossed is not None and (at_least := lower_bound(int(crossed.sum()), len(crossed))) > _CROSSED:
         return Refusal(
-            f"it and float32 disagree on whether a photo is unknown, for {crossed.mean():.1%} of {len(crossed)} "
+            f"int8 and float32 disagree on whether a photo is unknown, for {crossed.mean():.1%} of {len(crossed)} "
             f"validation and training photos (at least {at_least:.1%} with 95% confidence); {_CROSSED:.0%} are allowed"
         )
     facts = Int8Facts(

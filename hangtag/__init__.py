@@ -1,4 +1,4 @@
-"""Hangtag: train, prove, and label product photos in bulk on plain CPUs.
+"""Hangtag: train a classifier, verify its export, and label product photos in bulk on plain CPUs.
 
 import hangtag
 

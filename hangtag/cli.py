@@ -53,14 +53,14 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Command → its package. A command loads the commands of no other package."""
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
-"""Name → module for a command, through Typer's context. The command's package may not import the module."""
+"""Name → module that a command gets through Typer's context, because its package may not import the module."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
 """Packages whose libraries leave temporary files behind if the process is killed."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})
 _END_AT_ONCE: Final = (["label"], ["classify"])
 """Commands that may end without Python's clean-up."""
 _FIRST_COLLECTION: Final = 200_000
-"""Number of new objects that trigger a garbage collection. Imports create many objects and free few."""
+"""Number of new objects that triggers a garbage collection. Imports create many objects and free few."""
 
 
 def rooms_for(arguments: Sequence[str]) -> Sequence[str]:
@@ -158,7 +158,7 @@ def main() -> None:
 
 
 def _prepare(rooms: Sequence[str]) -> None:
-    """Speed up the start (see ``benchmarks/cold_start.py``). Check that no other package hides a package of Hangtag."""
+    """Speed up the start (see ``benchmarks/cold_start.py``), and check the layout."""
     # Pydantic looks for plugins in the metadata of every installed package. Hangtag uses no plugins.
     os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if _NO_LINEAR_ALGEBRA.issuperset(rooms):  # numpy would start an idle thread for each core

@@ -13,14 +13,14 @@ def register(app: typer.Typer) -> None:
 
 def demo_command(
     out: Annotated[Path, typer.Option(help="Folder for all files of the demo.")] = Path("demo"),
-    photos: Annotated[int, typer.Option(min=200, help="Number of training photos to draw.")] = 1000,
+    photos: Annotated[int, typer.Option(min=200, help="Number of synthetic training photos.")] = 1000,
     queued: Annotated[
         bool,
         typer.Option("--queued", help="Label with two Celery workers and a Redis server, both started by the demo."),
     ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Replace a finished demo.")] = False,
 ) -> None:
-    """Run all steps on a drawn catalogue: photos, training, export, labels, and HTML pages.
+    """Run all steps on synthetic photos: training, export, labels, and HTML pages.
 
     Examples:
 

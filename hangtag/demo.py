@@ -1,4 +1,4 @@
-"""``hangtag demo``: from photos to labels on a drawn catalogue, through the public Python functions."""
+"""``hangtag demo``: from synthetic photos to labels, through the public Python functions."""
 
 import shlex
 import shutil
@@ -23,7 +23,6 @@ NEW_PHOTOS: Final = 300
 _SEED: Final = 7
 EPOCHS: Final = 16
 _MODELS: Final = ("category", "colour")
-"""The two models of the demo, by the property that each predicts."""
 _SHOWN: Final = 48
 _SHOWN_FAILED: Final = 8
 _MARKER: Final = ".hangtag-demo"
@@ -40,14 +39,14 @@ def run_demo(
     new_photos: int = NEW_PHOTOS,
     epochs: int = EPOCHS,
 ) -> None:
-    """Draw photos, train two models, export the models, label new photos with both, and write pages.
+    """Render synthetic photos, train and export two models, label new photos with both, and write pages.
 
     The first model predicts the product, the second its colour. Only the first model is exported in int8. The true
     labels are in ``products.csv`` and ``new-products.csv``.
     """
     console = Console()
     _make_room(out, restart=restart)
-    show_heading(console, "1. Draw a catalogue")
+    show_heading(console, "1. Make a catalogue of synthetic photos")
     _draw(console, out / "photos", out / "products.csv", photos, _SEED)
     _draw(console, out / "new-photos", out / "new-products.csv", new_photos, _SEED + 1)
     show_heading(console, "2. Check the photos before training")
@@ -56,7 +55,7 @@ def run_demo(
     show_heading(console, "3. Train on folders: which product does a photo show?")
     train(out / "photos", name="category", preset="quick", image_size=96, **options)
     show_heading(console, "4. Train on a column of a table: which colour is the product?")
-    # ImageNet's features recognise shapes. A small network learns colours as quickly.
+    # ImageNet's features recognise shapes; a small network suffices for colours.
     small: dict[str, Any] = {"arch": "cnn", "image_size": 32, "epochs": epochs, "folds": 0}
     train(out / "products.csv", name="colour", label_column="colour", **small, **options)
     show_heading(console, "5. Export and prove")
@@ -93,7 +92,7 @@ def _make_room(out: Path, *, restart: bool) -> None:
 
 
 def show_heading(console: Console, title: str) -> None:
-    """Print a heading in a line as wide as the terminal, at most 80 characters."""
+    """Print a heading in a line as wide as the terminal, but at most 80 characters."""
     console.print(Rule(title), width=min(console.width, 80))
 
 
@@ -134,7 +133,7 @@ def _write_index(out: Path, result: Path, receipt: Path, review: str) -> None:
         },
         "Check": {"Faults of the labelled photos": out / "check" / "check.html"},
         "Train": {f"How good the model of {name} is": out / "runs" / name / "report.html" for name in _MODELS},
-        "Export": {f"The card of the bundle of {name}": out / "bundles" / name / "README.md" for name in _MODELS},
+        "Export": {f"The model card of {name}": out / "bundles" / name / "README.md" for name in _MODELS},
         "Label": {
             "The receipt: what was labelled, and with which promised precision": receipt,
             **{f"of {name}": _own_receipt(receipt, name) for name in _MODELS},

@@ -167,7 +167,7 @@ def check(data: PathLike, **options: object) -> CheckReport:
 
 
 def train(data: PathLike | None = None, **options: object) -> TrainedRun:
-    """Train a network on labelled photos, and measure its confidence.
+    """Train a network on labelled photos, and compute its thresholds.
 
     Args:
         data: class folders, or a table of photos. None with ``resume``.

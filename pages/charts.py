@@ -32,7 +32,7 @@ _INK: Final = (33, 37, 41)
 
 
 def confidence_histogram(counts: Sequence[int], usual: Sequence[int] = ()) -> Markup:
-    """A histogram of confidence from 0 to 1. ``usual`` is scaled to the same total and drawn as a line."""
+    """A histogram of confidence from 0 to 1. ``usual`` is scaled to the total of ``counts`` and drawn as a line."""
     scale = sum(counts) / (sum(usual) or 1)
     expected = [count * scale for count in usual]
     chart = Chart(
@@ -89,7 +89,7 @@ def matrix_png(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
     """A confusion matrix as a PNG.
 
     Rows are the true classes. Right answers are blue, wrong answers orange. A darker cell has a larger share of its
-    row. With few classes, names and counts are drawn. Pillow's font draws unknown letters as boxes.
+    row. With few classes, the cells have names and counts. Pillow's font shows unknown letters as boxes.
     """
     cell = max(1, min(_LARGEST_CELL, _MATRIX_SIDE // len(classes)))
     depths = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))  # a few mistakes stay visible
@@ -99,7 +99,7 @@ def matrix_png(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
     names = [" ".join(name[:_NAME].split()) for name in classes] if cell >= _NAMED_CELL else []
     edge = 2 * _MARGIN + max((int(font.getlength(name)) for name in names), default=0)
     sheet = Image.new("RGB", (edge + len(pixels) + _MARGIN,) * 2, (255, 255, 255))
-    columns = Image.new("RGB", (edge, len(pixels)), (255, 255, 255))  # the names of the columns, still upright
+    columns = Image.new("RGB", (edge, len(pixels)), (255, 255, 255))
     for place, name in enumerate(names):
         middle = place * cell + cell // 2
         ImageDraw.Draw(sheet).text((edge - _MARGIN, edge + middle), name, fill=_INK, font=font, anchor="rm")

@@ -25,9 +25,7 @@ _SHARED: Final = ("style.css", "base.html", "macros.html")
 
 
 def render(template: str, **values: object) -> str:
-    """Render a whole page from a file of ``templates/``.
-
-    The page needs no other file.
+    """Render a whole page, which needs no other file, from a file of ``templates/``.
 
     All text is escaped by :func:`pages.text.visible`, also without a filter.
     """
@@ -97,8 +95,7 @@ _LATER: Final = re.compile(r"(<!--links-->).*?(<!--/links-->)", re.DOTALL)
 def near(page: Path, targets: Mapping[str, Path]) -> dict[str, str]:
     """The existing files near a page: link text → address relative to the page.
 
-    A near file is in the page's folder, or in one of the three folders above the page's folder, except the root of the
-    disk.
+    A near file is below the page's folder, or below one of the three folders above it, except the root of the disk.
     """
     start, found = page.parent.absolute(), {}
     for words, target in targets.items():

@@ -18,7 +18,7 @@ _VISIBLE: Final = _PICTURES_OF_CONTROLS | _REPLACED
 
 
 def visible(text: str, longest: int | None = _LONGEST) -> Markup:
-    """Any text as escaped HTML, with symbols for control characters. A very long text loses its middle."""
+    """Any text as escaped HTML, with symbols for control characters. A very long text is cut in the middle."""
     if longest is not None and len(text) > longest:
         half = longest // 2
         text = f"{text[:half]} […{len(text) - 2 * half:,} characters…] {text[-half:]}"

@@ -1,4 +1,4 @@
-"""Small pictures of photos, as ``data:`` URIs in a page."""
+"""Thumbnails of photos, as ``data:`` URIs in a page."""
 
 import base64
 import io

@@ -15,9 +15,9 @@ from models.fit import Decode
 from models.preprocess import preprocess, whole_pixels
 
 _NEAR_TIE: Final = 0.02
-"""Two classes may change places if their probabilities differ by at most this value."""
+"""The order of two classes may change if their probabilities differ by at most this value."""
 _FEW: Final = 500
-"""With fewer photos than this, one photo is more than 0.2%, so one near-tie may change its label."""
+"""With fewer photos, one photo is more than 0.2%, so one label may change if it is a near-tie."""
 _MEAN: Final = 0.005
 """The largest mean change of a probability. A wrong fit changes probabilities by 0.02 on average. The different order
 of steps in ``whole_pixels`` (colour profile, CMYK and transparency after the resize) changes probabilities by
@@ -97,7 +97,7 @@ class EdgeParity:
         few_crossed = max(1.0, (1.0 - _LABELS) * self.photos)
         faults = {
             "no photo could be decoded": not self.photos,
-            "a probability is not a number": self.photos > 0 and not np.isfinite(self.largest),
+            "a probability is NaN or infinite": self.photos > 0 and not np.isfinite(self.largest),
             f"probabilities differ by {self.mean:.2g} on average": self.photos > 0 and self.mean > _MEAN,
             f"{len(self.flips)} of {self.photos} labels differ from decode=full": self.agreement < _LABELS
             and not one_tie,

@@ -6,9 +6,6 @@ between. Weights are never negative, so each weight is three unsigned bytes, who
 ``MatMulInteger`` thus computes the same sums as Pillow. ONNX's own ``Resize`` differs in one or two pixels of a
 hundred.
 
-The order of the axes affects the rounding. Since version 13, Pillow begins with the height if it shrinks much more than
-the width.
-
 A weight matrix for a whole axis would be nearly all zeros. So a loop computes a few output pixels at a time, from the
 part of the photo under their triangles.
 """
@@ -95,7 +92,7 @@ class Nodes:
 
 _CHANNELS: Final = 3
 _STEP: Final = 8
-"""Outputs per turn of the loop. 8 was the fastest of 4, 8 and 16, from 400×533 to 4000×3000 pixels."""
+"""Output pixels per iteration of the loop. 8 was the fastest of 4, 8 and 16, from 400×533 to 4000×3000 pixels."""
 _PRECISION_BITS: Final = 22
 _BYTE: Final = 256
 _TINY: Final = 1e-9
@@ -120,7 +117,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Values for all turns of the loop.
+    """Values for all iterations of the loop.
 
     Attributes:
         scale: input pixels per output pixel, ``float64 [1]``.
@@ -222,7 +219,7 @@ def _weights(nodes: Nodes, centres: str, start: str, scale: _Scale) -> str:
     slope = nodes.add("Mul", apart, nodes.add("Div", one, scale.support))
     heights = nodes.add("Max", nodes.add("Sub", one, slope), nodes.constant([0.0], np.float64))
     total = nodes.add("ReduceSum", heights, nodes.ints(1), keepdims=1)
-    beyond = nodes.add("Max", total, nodes.constant([_TINY], np.float64))  # the outputs after the last are padding
+    beyond = nodes.add("Max", total, nodes.constant([_TINY], np.float64))  # the last iteration may have surplus outputs
     parts = nodes.add("Mul", nodes.add("Div", heights, beyond), nodes.constant([2.0**_PRECISION_BITS], np.float64))
     return _bytes(nodes, nodes.cast(nodes.add("Add", parts, _half(nodes)), TensorProto.INT32))
 

@@ -1,6 +1,6 @@
-"""Training batches: pixels from the store, shuffled and augmented in parallel with the training.
+"""Training batches: photos from the pixel store, shuffled and augmented while the network trains.
 
-Augmentation changes photos a little each time, and is not part of the saved model.
+Augmentation is not part of the saved model.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from trainer.data.photo_cache import PixelStore
 from trainer.learning.recipe import Augmentation
 
 _SEEDS: Final = 1_000_003
-"""Factor of the run's seed in an epoch's random seed, so that no two (seed, epoch) share random numbers."""
+"""An epoch's random seed is the run's seed times this number, plus the epoch, so that seeds do not repeat."""
 _AHEAD: Final = 2
 _SIDES: Final = (0.15, 0.5)
 _GREY: Final = 127.5
@@ -24,8 +24,8 @@ _GREY: Final = 127.5
 class Batches:
     """Training batches. The same seed and epoch give the same batches, also in a resumed training.
 
-    ``labels`` are class indices ``(n,)``. Without ``augmentation`` photos do not change. ``size``: side of the stored
-    photos.
+    ``labels`` are class indices ``(n,)``. Without ``augmentation``, photos are only resized. ``size`` is the side of
+    the stored photos, in pixels.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class Batches:
         self.steps = len(sha256s) // self.batch
 
     def epoch(self, number: int, size: int) -> Any:  # noqa: ANN401 - tf.data has no types
-        """The batches of an epoch (from 0): float32 pixels ``(batch, size, size, 3)`` in 0..255, and targets."""
+        """The batches of epoch ``number`` (from 0): float32 ``(batch, size, size, 3)`` in 0..255, and targets."""
         self._epoch = number
         if size not in self._by_size:
             self._by_size[size] = self._dataset(size)
@@ -66,8 +66,8 @@ class Batches:
             tf.TensorSpec((2,), tf.int64),
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
-        # TensorFlow's autotuner sleeps for 10 ms, then 20, 40 and so on, and the end of an iterator waits for the
-        # autotuner: epochs would last 10.2 s or 20.5 s.
+        # TensorFlow's autotuner sleeps for 10 ms, then 20 ms, 40 ms and so on. An epoch would end only when the
+        # autotuner wakes: after 10.2 s or 20.5 s.
         options = tf.data.Options()
         options.autotune.enabled = False
 
@@ -108,7 +108,7 @@ def augmented(pixels: tf.Tensor, seed: tf.Tensor, size: int, augmentation: Augme
 
 
 def resized(pixels: tf.Tensor, size: int) -> tf.Tensor:
-    """Photos ``float32 (batch, S, S, 3)`` as ``(batch, size, size, 3)``, antialiased."""
+    """Resize photos ``float32 (batch, S, S, 3)`` to ``(batch, size, size, 3)``, with antialiasing."""
     return tf.image.resize(pixels, (size, size), antialias=True) if pixels.shape[1] != size else pixels
 
 
@@ -128,7 +128,7 @@ class _Draw:
 
 
 def _moved(pixels: tf.Tensor, size: int, how: Augmentation, draw: _Draw) -> tf.Tensor:
-    """Flip, shift, zoom, stretch and rotate in one bilinear step. Pixels from outside repeat the border."""
+    """Flip, shift, zoom, stretch and rotate in one bilinear step. Border pixels fill the outside."""
     side = float(pixels.shape[1])
     mirrored = 1.0 - 2.0 * draw.chosen(0.5 if how.flip else 0.0)
     zoom = draw.each(*how.zoom) * (side / size)
@@ -137,7 +137,7 @@ def _moved(pixels: tf.Tensor, size: int, how: Augmentation, draw: _Draw) -> tf.T
     right, below = zoom * stretch, zoom / stretch
     a, b = mirrored * tf.cos(angle) * right, -tf.sin(angle) * below
     c, d = mirrored * tf.sin(angle) * right, tf.cos(angle) * below
-    middle, goal = (side - 1.0) / 2.0, (size - 1.0) / 2.0  # centres of pixels, from 0
+    middle, goal = (side - 1.0) / 2.0, (size - 1.0) / 2.0
     x = middle + side * draw.each(-how.shift, how.shift) - (a + b) * goal
     y = middle + side * draw.each(-how.shift, how.shift) - (c + d) * goal
     nothing = tf.zeros_like(zoom)
@@ -161,7 +161,7 @@ def _recoloured(pixels: tf.Tensor, how: Augmentation, draw: _Draw) -> tf.Tensor:
 
 
 def _erased(pixels: tf.Tensor, share: float, draw: _Draw) -> tf.Tensor:
-    """Draw a grey rectangle over some of the photos (Zhong et al. 2020)."""
+    """Random erasing (Zhong et al. 2020)."""
     if not share:
         return pixels
     chosen = draw.chosen(share)[:, None]

@@ -1,4 +1,4 @@
-"""The training loop. Ends after the planned epochs, or when the time is over."""
+"""The training loop. It ends after the planned epochs, or at the time limit."""
 
 import math
 import signal
@@ -21,20 +21,19 @@ from trainer.learning.recipe import Recipe, cost_at, mean_cost, rate_at, scale_a
 from trainer.learning.training_step import Learner, save_network
 from trainer.run import EpochFigures, Run, best_of, epoch_rank, read_history, write_history
 
-_STOPPING: Final = "Stopping; the running epoch is discarded. Ctrl-C again quits at once, without a new report."
+_STOPPING: Final = "Stopping. The current epoch is discarded. Press Ctrl-C again to quit at once, without a new report."
 _CHUNK: Final = 128
 _MULTIPLE: Final = 16
-"""Sides of smaller photos are multiples of this number, so that the network's strides divide the sides."""
+"""A reduced photo side is a multiple of this number, so that the network's strides divide the side."""
 _SMALLEST: Final = 32
-"""The smallest side. Networks that began with 16 px hardly learned in 10 epochs."""
+"""The smallest side, in pixels. Networks trained at 16 px hardly learned in 10 epochs."""
 
 
 @dataclass(frozen=True)
 class TrainingBudget:
-    """The end of a training: after ``epochs``, or before a deadline (clock time in seconds).
+    """A training ends after ``epochs`` epochs, or before ``deadline``, a time of ``clock`` in seconds.
 
-    If epochs are slower than planned, the schedule is shortened after an epoch, so that the learning rate still falls
-    to 0.
+    If epochs are slower than planned, fewer epochs are run, and the learning rate still falls to 0.
     """
 
     epochs: int
@@ -44,7 +43,7 @@ class TrainingBudget:
 
 @dataclass(frozen=True)
 class ValidationPhotos:
-    """Photos that validate the network after each epoch, and their class indices ``(n,)``.
+    """Photos for the validation after each epoch, and their class indices ``(n,)``.
 
     ``pixels(start, end)`` returns a slice of the photos, ``uint8 (end - start, S, S, 3)``.
     """
@@ -66,10 +65,10 @@ class FitView(Protocol):
     """Shows the progress of a training."""
 
     def step(self, done: int, total: int) -> None:
-        """Show the steps of the running epoch."""
+        """Show how many steps of the current epoch are done."""
 
     def epoch(self, figures: EpochFigures, epochs: int) -> None:
-        """Show a finished epoch. ``epochs`` is the expected number of epochs."""
+        """Show a finished epoch. ``epochs`` is the expected total number of epochs."""
 
     def note(self, text: str) -> None:
         """Show a remark."""
@@ -84,11 +83,11 @@ def fit(
     limits: TrainingBudget,
     view: FitView,
 ) -> FitOutcome:
-    """Train until the epochs or the time are over, or until Ctrl-C.
+    """Train until the last epoch, the time limit or Ctrl-C.
 
-    A stopped training continues from its files, which are saved after each epoch, so a crash costs at most one epoch.
-    At the end the network gets its averaged weights. If the learning rate has fallen to 0, the last epoch is used,
-    because a choice by validation would make the figures too good.
+    The state is saved after each epoch, so a crash costs at most one epoch. At the end, the network gets its averaged
+    weights. If the learning rate has fallen to 0, the last epoch is used: choosing an epoch by its validation accuracy
+    would make the reported accuracy too high.
     """
     loop = _Loop(learner, recipe, batches, held, run, limits, view)
     with _ctrl_c(loop.interrupt):
@@ -115,9 +114,9 @@ class _Loop:
     progress: float = 0.0
     """Progress of the whole training, from 0 to 1."""
     full_epoch_s: float | None = None
-    """Seconds for the steps of an epoch with photos of full size, or None before an epoch was timed."""
+    """Seconds for the training steps of an epoch with full-size photos. None until an epoch has been timed."""
     rest_s: float = 0.0
-    """Seconds to validate and to save after the steps of an epoch."""
+    """Seconds for validation and saving in an epoch."""
 
     def __post_init__(self) -> None:
         self.clock = self.limits.clock
@@ -219,7 +218,7 @@ class _Loop:
                 save_network(self.learner.network, self.run.best)
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
-        write_arrays(self.run.state, **state)  # written last: a resumed training continues after this epoch
+        write_arrays(self.run.state, **state)  # last, because a resumed training continues after this epoch
         self.rest_s += self.clock() - begin
 
 
@@ -232,7 +231,7 @@ class _Steps:
 
     @property
     def steady_s(self) -> float:
-        """The time without the first step, which may compile the network for a new size."""
+        """Seconds for all steps, without the compilation that may happen in the first step."""
         others = self.seconds[1:] or self.seconds
         return sum(others) / len(others) * len(self.seconds)
 
@@ -247,8 +246,8 @@ def loss_and_accuracy(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.i
 def _diverged(epoch: int, run: Run) -> str:
     kept = f"the weights of earlier epochs are in {run.path}" if epoch > 1 else "there is no earlier epoch"
     return (
-        f"Expected a finite loss, got none in epoch {epoch}; {kept}. Train again with another --seed, a larger "
-        "--batch-size, or other --weights."
+        f"Expected a finite loss, got infinity or NaN in epoch {epoch}; {kept}. Train again with another --seed, a "
+        "larger --batch-size, or other --weights."
     )
 
 

@@ -1,4 +1,4 @@
-"""The training recipe of each architecture: schedules of rates and photo sizes, and weights of classes."""
+"""The training recipe of each architecture: learning rates, photo sizes and class weights."""
 
 import math
 from collections.abc import Sequence
@@ -13,14 +13,14 @@ from trainer.request import Arch
 _WARM_UP: Final = 0.1
 """Share of the training in which the learning rate rises."""
 _WHATEVER_SIZE: Final = 0.2
-"""Share of an epoch's time that does not grow with the photos' area."""
+"""Share of an epoch's time that does not depend on the photos' size."""
 
 MANY_PHOTOS: Final = 1_500
-"""With fewer photos than this, a training needs more epochs, and every fold's network is trained in full, because a
-tenth of the photos is too few for validation."""
+"""With fewer photos, a training needs more epochs. Its folds are then full trainings, because a tenth of the photos is
+too few for validation."""
 
 MOST_WEIGHT: Final = 20.0
-"""The most that a photo may weigh, if a photo of the largest class weighs 1. No photo should dominate a batch."""
+"""The largest weight of a photo, relative to the largest class. It keeps one photo from dominating a batch."""
 
 
 @dataclass(frozen=True)
@@ -28,10 +28,10 @@ class Augmentation:
     """Limits of random changes to training photos; 0 for none.
 
     Attributes:
-        shift: share of the side, in each direction.
+        shift: as a share of the photo's side, in each direction.
         zoom: smallest and largest visible part of the photo, as a share of its side.
-        stretch: change of width against height, as an exponent of e.
-        colour: change of brightness and contrast, as a share. White balance changes half as much.
+        stretch: factor of the width, and divisor of the height, as an exponent of e.
+        colour: relative change of brightness and contrast. White balance changes half as much.
         erase: share of the photos that get a grey rectangle.
     """
 
@@ -46,7 +46,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """Until the share ``until`` of the training, photos have only ``scale`` of the full side, for faster epochs."""
+    """Photos of ``scale`` times the full side, for faster epochs, until the share ``until`` of the training."""
 
     until: float
     scale: float
@@ -57,19 +57,19 @@ class Recipe:
     """The settings of a training.
 
     Attributes:
-        epochs: the smallest number of epochs. Few photos get more epochs: at least ``steps`` steps, at most
-        ``most_epochs``.
+        epochs: the smallest number of epochs. With few photos, there are more epochs, until there are ``steps`` steps
+            or ``most_epochs`` epochs.
         weight_decay: see AdamW (Loshchilov & Hutter 2019).
-        cosine: whether the learning rate rises over the first tenth and falls to 0 along a cosine. Otherwise, it is
-        constant.
-        smoothing: share of each target that is spread over all classes (Szegedy et al. 2016).
+        cosine: whether the learning rate rises over the first tenth and then falls to 0 along a cosine. Otherwise, the
+            learning rate is constant.
+        smoothing: label smoothing (Szegedy et al. 2016), the share of each target that is spread over all classes.
         average: time constant of the running average of the weights, as a share of the training, or 0 for no average.
         stages: stages with smaller photos, in order. After the last stage, photos have full size.
         large_batch: replaces ``batch`` if there are at least ``MANY_PHOTOS`` photos.
-        head_first: whether the head is first trained on features of the frozen body, and the body is then fine-tuned.
-            The body's batch norms never change.
-        depth_rates: factors of the rate for early, middle and late layers.
-        late_only: whether only the later half of the layers is trained.
+        head_first: whether to train the head first, on features of the frozen body, and then to fine-tune the body
+            without its batch norms.
+        depth_rates: factors of the learning rate for early, middle and late layers.
+        late_only: whether to train only the later half of the layers.
     """
 
     epochs: int
@@ -111,7 +111,7 @@ _CNN: Final = Recipe(
     steps=640,
 )
 _CNN_AGAIN: Final = replace(_CNN, epochs=30, steps=320)
-"""The recipe for random weights, in half the time: for training from a network's own weights."""
+"""For a network that starts with the weights of an earlier training."""
 _SIMPLE: Final = Recipe(epochs=15, batch=64, rate=1e-3, weight_decay=0.0, cosine=False, smoothing=0.0)
 _FROM_NOTHING: Final = replace(_CNN, epochs=40, weight_decay=0.05, augmentation=Augmentation(), stages=(), steps=0)
 _PRETRAINED: Final = replace(
@@ -135,7 +135,7 @@ _LITE: Final = replace(
     average=0.05,
     late_only=True,
 )
-"""Fine-tuning from a fitted head (Kumar et al. 2022): a random head would damage the good features."""
+"""The head is fitted before fine-tuning: a random head would damage pretrained features (Kumar et al. 2022)."""
 
 
 def recipe_for(arch: Arch, *, pretrained: bool) -> Recipe:
@@ -180,9 +180,10 @@ def mean_cost(progress: float, stages: Sequence[Stage]) -> float:
 
 
 def class_weights(counts: Sequence[int]) -> npt.NDArray[np.float32]:
-    """Weights in inverse proportion to class size, so that all classes count the same. At most ``MOST_WEIGHT``.
+    """Class weights ``float32 (classes,)``, in inverse proportion to class size.
 
-    The mean weight over photos (not over classes) is 1, so that the loss keeps its scale. ``float32 (classes,)``.
+    The largest weight is at most ``MOST_WEIGHT`` times the smallest. The mean weight over photos (not over classes) is
+    1, so that the loss keeps its scale.
     """
     sizes = np.asarray(counts, np.float64)
     if not sizes.any():

@@ -1,4 +1,4 @@
-"""Trains one network, and predicts photos. A pretrained network's head is trained first."""
+"""Trains one network, and predicts the classes of photos. In a pretrained network, the head is trained first."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -31,9 +31,9 @@ from trainer.splits.assigned import AssignedPhoto
 _CHUNK: Final = 128
 _TIMED: Final = 3
 _HEAD_PHOTOS: Final = 20_000
-"""The largest number of photos on which a head alone is trained, because their features are in memory."""
+"""A head alone is trained on at most this many photos, because their features are in memory."""
 _CROSS_VALIDATED: Final = 2_000
-"""The largest number of photos on which the head's penalty is chosen."""
+"""The head's penalty is chosen on at most this many photos."""
 _HEAD_FOLDS: Final = 5
 _STRENGTHS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 _LEAST_SPREAD: Final = 1e-6
@@ -72,7 +72,7 @@ class Predictor:
         return np.array([self._rows[sha256] for sha256 in sha256s], np.float32).reshape(-1, width)
 
     def compute(self, sha256s: Sequence[str], advance: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Run the network on new photos. ``advance`` gets (finished, all)."""
+        """Run the network on photos without a stored result. ``advance`` gets (finished photos, all photos)."""
         new = [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in self._rows]
         if self._saved and new:
             self._rows |= self._saved.take(new)
@@ -124,10 +124,10 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 
 @dataclass(frozen=True)
 class Training:
-    """The training of one network, with its training photos and its validation photos.
+    """The training of one network on ``photos``, with the validation photos ``held``.
 
-    ``outliers`` are photos without a product, only for the unknown score. ``features`` caches features of the network's
-    initial body.
+    ``outliers`` are photos without a product; only the unknown score uses them. ``features`` caches features of the
+    network's initial body.
     """
 
     args: RunArgs
@@ -171,13 +171,13 @@ class Training:
         outcome = fit(learner, recipe, self.batches(), held, self.run, TrainingBudget(args.epochs, deadline), view)
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
-        # With few validation photos the choice of an epoch is chance: an early epoch may be best on thirty photos.
-        self.run.forget_judgement()  # delete figures from before the stop
+        # With few validation photos, an early epoch may be best by chance.
+        self.run.forget_judgement()  # figures from before the stop
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, best_epoch=outcome.history[-1].epoch)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
-        """Features, labels and groups of the photos that fit a head: a sample if there are many photos."""
+        """Features, class indices and groups of photos for fitting a head: of a sample if there are many photos."""
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         features = predictor.features([self.photos[i].sha256 for i in chosen])
         return features, self.labels[chosen], [self.photos[i].group for i in chosen]
@@ -192,7 +192,7 @@ class Training:
 
     @cached_property
     def class_weights(self) -> npt.NDArray[np.float32] | None:
-        """The weight of a photo of each class ``(classes,)``, or None if all photos count the same."""
+        """Class weights ``(classes,)``, or None if all photos have the same weight."""
         if self.args.balance is not Balance.WEIGHTS:
             return None
         return class_weights(np.bincount(self.labels, minlength=len(self.args.classes)).tolist())
@@ -227,10 +227,10 @@ def fit_head(
         return kernel, bias
     mean, spread = features.mean(axis=0), features.std(axis=0) + _LEAST_SPREAD
     weights = None if class_weights is None else class_weights[labels]
-    with threadpool_limits(1):  # in small matrix products, threads wait for each other
+    with threadpool_limits(1):  # threads would slow down such small matrix products
         fitted = _logistic(strength).fit((features - mean) / spread, labels, weights)
     coefficients, intercept = fitted.coef_, fitted.intercept_
-    if units > 1 and len(present) == 2:  # noqa: PLR2004 - two classes have one row, the second's
+    if units > 1 and len(present) == 2:  # noqa: PLR2004 - coef_ then has only the second class
         coefficients, intercept = np.stack([-coefficients[0], coefficients[0]]) / 2, np.array([-1, 1]) * intercept / 2
     rows = present if units > 1 else slice(None)
     bias += intercept.min()
@@ -248,7 +248,7 @@ def apply_head(head: Sequence[npt.NDArray[np.float32]], features: npt.NDArray[np
 def best_strength(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> float:
-    """The inverse penalty with the lowest cross-entropy on held-out photos. Without such photos, the smallest value."""
+    """The inverse penalty with the lowest cross-entropy on held-out photos; the smallest if none can be held out."""
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + _LEAST_SPREAD)
     features, labels, names = scaled[chosen], labels[chosen], np.array(groups)[chosen]
@@ -284,9 +284,9 @@ def prepare_layers(network: keras.Model, recipe: Recipe) -> list[list[keras.Vari
 
 
 def depth_groups(network: keras.Model, parts: int = 3) -> list[list[keras.Variable]]:
-    """The trainable variables in ``parts`` groups from early to late, for rates that rise with depth.
+    """The trainable variables in ``parts`` groups from early to late layers, for different learning rates.
 
-    Groups differ by at most one layer, and may be empty. The head is in the last group.
+    Group sizes differ by at most one layer. Groups may be empty. The head is in the last group.
     """
     head = network.get_layer("logits")
     learning = [layer for layer in network.layers if layer.trainable_variables and layer is not head]

@@ -71,7 +71,7 @@ class Learner:
 
     @contextmanager
     def averaged(self) -> Iterator[None]:
-        """Replace the network's weights by their average inside the block."""
+        """Replace the network's weights by their running average inside the ``with`` block."""
         own = [v.numpy() for v in self._averaged]
         self._give(self._average)
         try:
@@ -80,7 +80,7 @@ class Learner:
             self._give(own)
 
     def use_average(self) -> None:
-        """Replace the network's weights by their average."""
+        """Replace the network's weights by their running average."""
         self._give(self._average)
 
     def state(self) -> dict[str, npt.NDArray[Any]]:
@@ -136,14 +136,14 @@ def _optimizer(recipe: Recipe, variables: Sequence[keras.Variable]) -> keras.Opt
 
 @dataclass(frozen=True)
 class Pace:
-    """Full-size training photos per second, and the seconds to compile for another size."""
+    """The training speed with full-size photos, and the seconds to compile the network for another photo size."""
 
     photos_per_s: float
     compile_s: float
 
 
 def measure_pace(learner: Learner, size: int, batch: int, clock: Callable[[], float] = time.perf_counter) -> Pace:
-    """Measure the time of the fastest of four training steps, after a first step that compiles.
+    """Time the fastest of four training steps, after a first step that compiles the network.
 
     The steps train on noise ``(batch, size, size, 3)``, so do not use the network afterwards.
     """

@@ -1,6 +1,6 @@
 """The architectures, with random weights: two of our own, EfficientNet-Lite, and families of ``keras.applications``.
 
-The ImageNet weights of these families are downloaded once.
+The ImageNet weights of ``keras.applications`` are downloaded once.
 """
 
 import hashlib
@@ -35,10 +35,10 @@ _CHUNK: Final = 1 << 16
 
 @dataclass(frozen=True)
 class Plan:
-    """The choices of a preset.
+    """The settings of a preset.
 
-    The network is the first backbone whose package is installed, at that backbone's size in pixels. All other
-    pretrained networks get the size of the last backbone. Networks with random weights get ``size``. ``length``
+    ``backbones``: architecture → input size in pixels. The first architecture with an installed package is used. Other
+    pretrained networks get the size of the last architecture, networks with random weights ``size``. ``length``
     multiplies the recipe's epochs.
     """
 
@@ -47,7 +47,7 @@ class Plan:
     length: float
 
     def size_of(self, arch: Arch, *, pretrained: bool) -> int:
-        """Side of a network's input, in pixels."""
+        """The side of the network's input, in pixels."""
         return self.backbones.get(arch, [*self.backbones.values()][-1]) if pretrained else self.size
 
 
@@ -65,7 +65,7 @@ def cnn(classes: int) -> keras.Model:
     """Our own network: small enough for a CPU, deep enough for product photos. Takes photos of any size.
 
     Two strided convolutions, then wider stages at 1/4, 1/8 and 1/16 of the size, two with a residual block. Batch norm
-    and ReLU follow every convolution (He et al. 2016). An int8 model can use the 8-bit pixels directly.
+    and ReLU follow every convolution (He et al. 2016). The scaling lets an int8 model use the 8-bit pixels directly.
     """
     image = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(image)
@@ -99,7 +99,7 @@ def _residual(x: keras.KerasTensor) -> keras.KerasTensor:
 def simple(size: int, classes: int) -> keras.Model:
     """The classic textbook network: three blocks of convolution and pooling, then dense layers.
 
-    A loaded ``keras.Sequential`` would not connect the outputs of its layers.
+    It is no ``keras.Sequential``, which after loading lacks the outputs of its layers.
     """
     image = keras.Input((size, size, 3), name="image")
     x = layers.Rescaling(1 / 255)(image)
@@ -110,7 +110,7 @@ def simple(size: int, classes: int) -> keras.Model:
 
 
 def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
-    """A network of ``keras.applications`` or EfficientNet-Lite, for 32 px or more. ``alpha`` is the width, if any."""
+    """A network of ``keras.applications`` or EfficientNet-Lite, for 32 px or more. ``alpha``: width multiplier."""
     body = published_body(arch, size, alpha)
     features = layers.GlobalAveragePooling2D(name="features")(body.output)
     x = layers.Dropout(_DROPOUT, name="dropout")(features)
@@ -118,7 +118,7 @@ def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
 
 
 def published_body(arch: Arch, size: int, alpha: float) -> keras.Model:
-    """Pixels in 0..255 → maps ``(batch, h, w, c)``: scaling, then the layers with published weights."""
+    """From pixels in 0..255 to feature maps ``(batch, h, w, c)``: scaling, then the layers with published weights."""
     image = keras.Input((size, size, 3), name="image")
     if arch.is_lite:
         return lite_body(arch, image)
@@ -140,7 +140,7 @@ _FAMILIES: Final[Mapping[Arch, tuple[Any, bool]]] = MappingProxyType(
         Arch.RESNET50_V2: (applications.ResNet50V2, False),
     }
 )
-"""Architecture → Keras's function, and whether the function's network scales pixels."""
+"""Architecture → Keras's function, and whether its network scales the pixels itself."""
 
 
 def _with_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
@@ -173,7 +173,7 @@ def imagenet_file(choice: NetworkChoice) -> ImageNetFile:
         case Arch.MOBILENET:
             model = f"{ {0.25: '2_5', 0.5: '5_0', 0.75: '7_5', 1.0: '1_0'}[alpha] }_{_nearest(choice.size, sizes)}"
             return ImageNetFile(f"{mobilenet.BASE_WEIGHT_PATH}mobilenet_{model}_tf_no_top.h5")
-        # wide networks are published only at 224 px, but Keras downloads any size (issue 16452)
+        # wide networks are published only at 224 px, but Keras requests any size (issue 16452)
         case Arch.MOBILENET_V2:
             model = f"{_KERNELS}_{alpha}_{_nearest(choice.size, [96, *sizes]) if alpha <= 1 else 224}"
             return ImageNetFile(f"{mobilenet_v2.BASE_WEIGHT_PATH}mobilenet_v2_{model}_no_top.h5")
@@ -195,7 +195,7 @@ def _nearest(size: int, published: Sequence[int]) -> int:
 def fetch(
     file: ImageNetFile, folder: Path, wanted_by: str, progress: Downloaded | None = None, timeout_s: float = _TIMEOUT_S
 ) -> Path:
-    """The path of a weights file. Downloads the file if it is missing. ``wanted_by`` is the network, for messages.
+    """The path of a weights file. Downloads the file if it is missing. Messages name the network, ``wanted_by``.
 
     An incomplete download leaves no file. Raises InputError if the download is incomplete, the server does not answer
     within ``timeout_s``, or the file is not the published file.
@@ -232,7 +232,7 @@ def _download(url: str, progress: Downloaded, timeout_s: float) -> bytes:
 
 
 def _answer(url: str, timeout_s: float) -> HTTPResponse:
-    """The time limit includes the name look-up and attempts at all addresses."""
+    """The time limit includes the DNS look-up and attempts at all addresses."""
     answer: Future[HTTPResponse] = Future()
 
     def ask() -> None:

@@ -37,10 +37,8 @@ from trainer.request import (
 )
 
 _HEAD_ARRAYS: Final = 4
-"""The largest number of arrays in a head."""
-
 _MOMENTUM: Final = 0.9
-"""In a network with random weights, batch norms keep at most this share of their statistics at each step."""
+"""The largest momentum of a batch norm in a network with random weights."""
 
 Get: TypeAlias = Callable[[NetworkChoice], Path | None]
 Shapes = Counter[tuple[int, ...]]
@@ -76,9 +74,9 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
 
 
 def _forget_soon(network: keras.Model) -> None:
-    """Make the statistics of batch norms change faster.
+    """Lower the momentum of batch norms, which in Keras's MobileNetV2 and V3 is 0.999.
 
-    Keras's MobileNetV2 and V3 keep a share of 0.999 at each step: after 500 steps, over half is the initial value.
+    After 500 steps, the initial value would still have over half of the weight.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -105,7 +103,7 @@ def features_model(network: keras.Model) -> keras.Model:
 
 def _whole_model(path: Path) -> keras.Model:
     try:
-        with ZipFile(path):  # for a file that is no ZIP, Keras would report a missing file
+        with ZipFile(path):  # Keras would report a file that is no ZIP as missing
             return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         msg = f"Expected a Keras model in {path}, but it is damaged or needs custom code ({error}); pass another file."
@@ -178,8 +176,8 @@ def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
 def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[NetworkChoice, str | None]:
     """Choose the network of a training. Also returns a line for the user if Hangtag chose the architecture.
 
-    Without ``arch``, the weights decide. Without weights, the preset decides, and its weights come from a package.
-    ``get`` works like :func:`weights_file`.
+    Without ``arch``, the architecture is read from the weights. Without both, the preset decides, and the weights come
+    from a package. ``get`` works like :func:`weights_file`.
     """
     plan = PRESETS[request.preset or Preset.GOOD]
     weights = parse_weights(request.weights) if request.weights else None

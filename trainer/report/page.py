@@ -37,11 +37,10 @@ _COLOURS: Final = np.array([(13, 8, 135), (126, 3, 168), (204, 71, 120), (248, 1
 """The heat map's colours in even steps, also for colour-blind people (matplotlib's plasma: blue, red, yellow)."""
 
 _Values = dict[str, object]
-"""The template's values for one section."""
 
 
 def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The page of a training, at most about two megabytes. ``links``: words → address relative to the page."""
+    """The page of a training, at most about two megabytes. ``links``: text → address relative to the page."""
     judged, classes = material.shown, material.args.classes
     ece_before = material.evaluation.ece_before.of(material.split)
     return render(
@@ -95,7 +94,7 @@ def _tested(material: ReportMaterial, target: PrecisionTarget) -> tuple[object, 
 
 
 def _mistakes(material: ReportMaterial) -> _Values:
-    """The surest mistakes first. Out-of-fold mistakes have no heat maps, because their networks were deleted."""
+    """Mistakes with the highest confidence. Out-of-fold mistakes have no heat maps: their networks were deleted."""
     judged, names = material.shown, material.args.classes
     predicted, sure = judged.probabilities.argmax(axis=1), judged.probabilities.max(axis=1)
     wrong = np.flatnonzero(predicted != judged.labels)
@@ -168,13 +167,13 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
     texts = [[f"{count:,}" if count else "" for count in row] for row in matrix]
     tables = {
         "Photos": _cells(texts, matrix / max(1, matrix.max())),
-        "Share of the true class, in percent": _cells(percents, shares),
+        "Percent of the true class's photos": _cells(percents, shares),
     }
     return values | {"tables": list(tables.items())}
 
 
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
-    """Cells: texts and colour depths. Depths are square roots, so that few mistakes are visible beside many hits."""
+    """Pair texts with colour depths, which are square roots, so that rare mistakes stay visible."""
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 
@@ -223,7 +222,7 @@ def _set_aside(excluded: Sequence[Exclusion]) -> _Values:
 _MOST: Final = 36
 _BATCH: Final = 16
 _IMAGES: Final = 4
-"""Dimensions of a batch of maps: photo, row, column, channel."""
+"""Number of dimensions of a batch of feature maps: photo, row, column, channel."""
 
 
 def first_photos(training: Training) -> list[tuple[Pixels, str]]:
@@ -253,7 +252,7 @@ def heat_maps(network: keras.Model, pixels: Pixels, classes: Sequence[int]) -> N
 
 
 def last_spatial_layer(network: keras.Model) -> str:
-    """The name of the last layer with spatial output ``(batch, rows, columns, channels)``. Raises ValueError."""
+    """The name of the last layer with output ``(batch, rows, columns, channels)``, or raise ValueError."""
     for layer in reversed(network.layers):
         shape: tuple[int | None, ...] = getattr(getattr(layer, "output", None), "shape", ())
         if len(shape) == _IMAGES and shape[1] != 1:

@@ -1,4 +1,4 @@
-"""Writes the files of a training: figures, confidence, page, model card, files for an export."""
+"""Writes the files of a training: figures, thresholds, page, model card, files for an export."""
 
 import hashlib
 import shlex
@@ -155,7 +155,7 @@ def write_report(
     """Evaluate the best network on validation and test, compute its thresholds, and write the reports.
 
     ``folds`` has other networks' predictions for held-out training photos. ``seconds`` is the training time.
-    ``advance`` is called with (step, finished, all). ``predictor`` is the best network, if already in memory.
+    ``advance`` is called with (step, finished units, all units). ``predictor`` is the best network, if in memory.
     """
     run, args, history = training.run, training.args, read_history(training.run.history)
     predictor = predictor or Predictor(keras.saving.load_model(run.best, compile=False), training.store)
@@ -215,7 +215,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     write_predictions(
         run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
     )
-    # Written last. An export requires this file, so it never mixes files of two networks.
+    # Last: an export requires this file, and so never mixes files of two networks.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
 
@@ -237,7 +237,7 @@ def write_predictions(
 ) -> None:
     """Write ``predictions.csv``: a row for each validation and test photo. Paths are relative to the data.
 
-    ``status`` and, with a tree, ``answer`` and its level are as in a job with the default precision.
+    ``status`` and, with a tree, ``answer`` and its level have the values of a job with the default precision.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     nodes = confidence.ruling.nodes if confidence.ruling else {}
@@ -286,9 +286,9 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 
 
 def keep_for_export(training: Training) -> None:
-    """Copy the files that an export needs, so that the export works without the data.
+    """Copy the photos that an export needs, because the data may be gone by then.
 
-    The copies are pixels of validation photos and of some training photos, and some validation photos as files.
+    Copies pixels of validation photos and of some training photos, and the files of some validation photos.
     """
     run = training.run
     held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]
@@ -309,7 +309,7 @@ def keep_for_export(training: Training) -> None:
 
 
 def _bytes_of(photo: AssignedPhoto) -> bytes | None:
-    """The bytes of a photo, or None if the photo is gone or was replaced: the label may be wrong now."""
+    """The bytes of a photo, or None if its file is gone or has changed."""
     try:
         data = read_photo(photo.path)
     except ImageError:

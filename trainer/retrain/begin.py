@@ -1,4 +1,4 @@
-"""Begins a cycle: checks for drift if requested, collects the photos, and makes a folder if any are new."""
+"""Begins a cycle: checks for drift if requested, collects the photos, and makes the cycle's folder if they changed."""
 
 import shutil
 from collections.abc import Callable, Sequence
@@ -34,7 +34,7 @@ def champion_of(registry: Registry, name: str) -> int:
 
 @dataclass(frozen=True)
 class NewCycle:
-    """A cycle that may begin. ``note`` is called with each remark for the user."""
+    """Begins a cycle if there is a reason. Methods call ``note`` with each remark for the user."""
 
     config: RetrainConfig
     registry: Registry
@@ -60,8 +60,8 @@ class NewCycle:
     def begin(self, why: str, note: Callable[[str], None], view: "TrainingView") -> CycleFolder | None:
         """Collect the photos and make a cycle's folder. Returns None if nothing changed.
 
-        The folder gets its final name when it is complete. Its settings do not change, so settings that would fail only
-        after hours of training are checked first.
+        The folder gets its final name when it is complete. Settings that would fail only after hours of training are
+        checked first.
         """
         config, finished = self.config, self.cycles.finished()
         last, champion = finished[-1] if finished else None, champion_of(self.registry, config.name)
@@ -90,7 +90,9 @@ class NewCycle:
     def _first_words(self) -> str:
         name, train = self.config.name, self.config.train
         arch = train.arch or "the default network"
-        start = train.weights or ("nothing" if train.arch in {Arch.CNN, Arch.SIMPLE} else "its published weights")
+        start = train.weights or (
+            "random weights" if train.arch in {Arch.CNN, Arch.SIMPLE} else "its published weights"
+        )
         own = (
             f"hangtag models publish BUNDLE --name {name} --run RUN --promote --registry {quote(self.config.registry)}"
         )
@@ -102,9 +104,8 @@ class NewCycle:
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
         """The earlier splits to extend, or None for a first model without splits.
 
-        The splits are from the latest finished cycle in this folder. If another machine has run a cycle since, the
-        champion's splits are used, which contain these splits. Without a finished cycle, the splits are from the
-        champion, or else from the settings.
+        Returns the splits of the latest finished cycle in this folder, or the champion's splits if they contain those.
+        Without a finished cycle, returns the champion's splits, or else the splits in the settings.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None
@@ -124,7 +125,7 @@ class NewCycle:
         return splits
 
     def _labels_of(self, champion: int) -> tuple[str, ...]:
-        """The champion's labels. Reads the complete bundle, to find damage before hours of training."""
+        """Read the champion's complete bundle, to find damage before hours of training. Returns its labels."""
         name = self.config.name
         bundle = open_bundle(self.registry.path(name, champion))
         for file in bundle.manifest.files:
@@ -158,7 +159,7 @@ def _assignments(splits: Path) -> set[tuple[str, Split]]:
 def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
     """Refuse to test a champion on its own training photos.
 
-    ``own`` are the splits of the champion's training, or None if unknown. ``photos`` have the splits of the test.
+    ``own`` are the splits of the champion's training, or None if unknown. ``photos`` have the splits for the test.
     """
     if own is None:
         return
@@ -167,10 +168,10 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
     seen = [photo for photo in test if photo.sha256 in learned]
     if seen:
         msg = (
-            f"Expected test photos outside the training of {name}@{champion}, but it was trained on {len(seen):,} of "
-            f"{len(test):,}, such as {seen[0].path}, because its training had other splits. Promote a version "
-            "that was trained with these splits, train the champion again with hangtag train --splits, or use its own "
-            "splits: set another folder in the settings, and pass --restart if a cycle is unfinished."
+            f"Expected test photos that are new to {name}@{champion}, but it was trained on {len(seen):,} of "
+            f"{len(test):,}, such as {seen[0].path}. Promote a version that was trained with these splits, train the "
+            "champion again with hangtag train --splits, or use its own splits: set another folder in the settings, "
+            "and pass --restart if a cycle is unfinished."
         )
         raise InputError(msg)
 

@@ -45,7 +45,7 @@ def collect(
     """Merge the labelled photos with the reviewers' corrections. Writes ``dataset.csv``, then ``collected.json``.
 
     A correction applies to every photo with its SHA-256. If the data has no such photo, the photo at the correction's
-    path is added, provided that the file still has that SHA-256.
+    path is added, if its file still has the SHA-256.
 
     Args:
         config: the settings of the retraining.
@@ -121,8 +121,8 @@ def _missing_answers(file: Path | None) -> tuple[str, ...]:
     if file is None or file.is_file():
         return ()
     others = ", ".join(other.name for other in CorrectionStore(file).question_files())
-    hint = f" This folder has {others}: name the file of this model's question in corrections." if others else ""
-    return (f"No corrections: {file} is not there yet.{hint}",)
+    hint = f" Its folder has {others}: set corrections to the file of this model's question." if others else ""
+    return (f"No corrections: {file} does not exist yet.{hint}",)
 
 
 def _table_notes(dataset: Dataset) -> tuple[str, ...]:
@@ -134,9 +134,9 @@ def _table_notes(dataset: Dataset) -> tuple[str, ...]:
 def _resolved_by_bytes(
     votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap
 ) -> tuple[list[PhotoVotes], dict[Path, str]]:
-    """Group votes by the bytes of photos. Also returns the SHA-256 of files outside the data that votes name.
+    """Group votes by the bytes of photos. Also returns the SHA-256 of the votes' files that the data lacks.
 
-    Votes get the current names of classes: ``boots`` and ``shoes`` agree after the two are merged.
+    Votes get the current names of classes: ``boots`` and ``shoes`` agree after these classes are merged.
     """
     of_data = {photo.path: photo.sha256 or "" for photo in photos}
     known = {photo.sha256 for photo in photos if photo.sha256}
@@ -156,7 +156,6 @@ def _resolved_by_bytes(
 
 
 def _label_of(vote: Vote) -> str:
-    """A vote's label in the data: ``NONE`` for no product, the remark for several products."""
     return NONE if vote.remark is Remark.NOT_A_PRODUCT else vote.label or vote.remark
 
 
@@ -192,7 +191,7 @@ def _corrected(
 def _chosen(photos: Sequence[LabeledPhoto], voted: set[str], known: set[str]) -> list[LabeledPhoto]:
     """Mark new photos that reviewers labelled, because the champion chose them for review.
 
-    Without earlier splits there was no champion, and a person chose the photos.
+    Without earlier splits, there was no champion.
     """
     new = voted - known if known else set()
     return [replace(one, chosen=one.chosen or (one.split is None and one.sha256 in new)) for one in photos]
@@ -258,14 +257,13 @@ def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
 
 
 def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
-    """The rows of ``dataset.csv``. For photos without a split, the split cell is ``learn``, ``open`` or empty."""
     for photo in photos:
         split = photo.split or (LEARN if photo.chosen else OPEN if photo.open else "")
         yield (path_cell(photo.path), photo.label, str(split), photo.product or "", photo.sha256 or "")
 
 
 def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
-    """Lines for the console. ``before`` are the classes of the champion and of earlier data; none for a first model."""
+    """Lines for the console. ``before``: classes of the champion and of earlier data, empty for a first model."""
     lines, corrections = list(collected.notes), collected.corrections
     counts = Counter(correction.outcome for correction in corrections)
     if shown := [f"{name.replace('_', ' ')} {counts[name]:,}" for name in _OUTCOMES if counts[name]]:

@@ -26,13 +26,13 @@ from trainer.splits.assigned import AssignedPhoto, read_splits
 _ROUNDS: Final = 60
 _FEWEST: Final = 5
 _SECONDS: Final = 10.0
-"""After this many seconds no further round begins, unless there were too few rounds."""
+"""After this many seconds, no round begins if ``_FEWEST`` rounds are finished."""
 
 Advance = Callable[[str, int, int], None]
 
 
 class Contestant(NamedTuple):
-    """A model's name (``shop@3``), its bundle, and the ``splits.csv`` of its training, or None without splits."""
+    """A model's name (``shop@3``), its bundle, and the ``splits.csv`` of its training, if known."""
 
     name: str
     bundle: Path
@@ -44,7 +44,7 @@ def compare(
 ) -> Comparison:
     """Compare two bundles by their default variants. Each model gets pixels of its own preprocessing.
 
-    ``unread`` is the number of missing and unreadable photos, which are left out for both models.
+    ``unread`` in the result is the number of missing and unreadable photos, which are left out for both models.
 
     Args:
         challenger: a model whose splits contain the frozen test split.
@@ -133,8 +133,8 @@ def read_frozen_photos(
 def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], None]) -> list[Footprint]:
     """Measure the bundles' default models on one thread, batch by batch in turns, each at its own photo size.
 
-    If the defaults are different variants, both float32 models are measured. The fastest batch counts, in CPU time of
-    the thread, so that other programs have little effect.
+    If the defaults are different variants, both float32 models are measured. The speed is that of the fastest batch, in
+    CPU time of the thread, so that other programs have little effect.
     """
     tasks, compared, default = [], [], []
     manifests = [open_bundle(bundle).manifest for bundle in bundles]

@@ -31,7 +31,7 @@ _SEED: Final = 0
 Mask = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float64]
 Groups = npt.NDArray[np.intp]
-"""The number of each photo's group, ``(n,)``."""
+"""The index of each photo's group, ``(n,)``."""
 
 
 @dataclass(frozen=True)
@@ -55,10 +55,10 @@ class ModelPredictions:
     footprint: Footprint
 
     def answers(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> "ModelAnswers":
-        """The label of each photo, by current class names.
+        """The current name of each photo's most likely class.
 
-        The likeliest class gets its current name. The confidence is the sum of all columns with this name, so that a
-        merge changes no decision. ``today``: label → current name. ``truths`` are the true labels, ``(n,)``.
+        The confidence is the sum over all classes with this name, so that merging classes changes no decision.
+        ``today``: label → current name. ``truths`` are the true labels, ``(n,)``.
         """
         names, places = np.unique([today[label] for label in self.labels], return_inverse=True)
         merged = self.probabilities.astype(np.float64) @ np.eye(len(names))[places]
@@ -69,11 +69,11 @@ class ModelPredictions:
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """A model's label of each photo, by current class names; ``(n,)`` each.
+    """A model's label of each photo, with current class names. All arrays are ``(n,)``.
 
     Attributes:
-        confidence: the probability of that label.
-        brier: squared distance of the probabilities from 1 for the true class and 0 for other classes, from 0 to 2.
+        confidence: the probability of the label.
+        brier: squared distance between the probabilities and the one-hot true class, from 0 to 2.
     """
 
     model: ModelPredictions
@@ -93,9 +93,9 @@ def compare_predictions(
 ) -> Comparison:
     """Compare both models on photos of the champion's classes. Photos of new classes only measure the challenger.
 
-    For a photo of a shared class, a new class from the challenger or a dropped class from the champion is wrong.
-    ``unread`` is the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the photos that were
-    used to choose the champion, or None if unknown.
+    On a photo of a shared class, a challenger that predicts a new class is wrong, and so is a champion that predicts a
+    dropped class. ``unread`` is the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the
+    photos that were used to choose the champion, or None if unknown.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -170,10 +170,10 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
     """Compare Brier scores ``(n,)`` of the same photos by a paired z-test. Returns None for fewer than two photos.
 
-    The test is more sensitive than a test of accuracy, because a better model is surer on all photos.
+    The test is more sensitive than a test of accuracy, because it uses the probabilities of all photos.
     """
     photos, gained = len(groups), champion - challenger
-    if photos < 2:  # noqa: PLR2004 - one photo has no spread
+    if photos < 2:  # noqa: PLR2004 - a standard deviation needs two values
         return None
     spread = float(gained.std(ddof=1)) * np.sqrt(design_effect(gained, groups) / photos)
     z = float(gained.mean()) / spread if spread else 0.0
@@ -247,8 +247,8 @@ def _surety(answers: ModelAnswers, common: Mask) -> Surety:
 def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) -> Calibration | None:
     """Expected calibration errors (15 bins of equal size), and their paired difference.
 
-    The interval is a bootstrap over groups of photos (Efron, 1979), with the same draws for both models. Resampling
-    makes both errors larger, so the drawn differences are centred on the measured difference.
+    The interval is a bootstrap over groups of photos (Efron, 1979), with the same samples for both models. Resampling
+    makes both errors larger, so the resampled differences are centred on the measured difference.
     """
     if not len(groups):
         return None
@@ -257,7 +257,7 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) ->
     gaps = [_gaps(one, groups) for one in (champion, challenger)]
 
     def errors(drawn: npt.NDArray[np.int64]) -> Floats:
-        """Both models' calibration errors. ``drawn`` is how often each group counts."""
+        """``drawn`` is the weight of each group."""
         return np.array([np.abs(drawn @ gap).sum() / (drawn @ sizes) for gap in gaps])
 
     rng, count = np.random.default_rng(_SEED), len(sizes)

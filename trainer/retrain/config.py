@@ -47,7 +47,7 @@ def _checked_by(check: Callable[[str], object]) -> AfterValidator:
 
 
 def _place(text: str, info: ValidationInfo) -> str:
-    """A relative path starts at the folder of the config file, because cron starts in another folder."""
+    """Relative paths start at the folder of the config file, because cron starts in another folder."""
     return text if "://" in text or info.context is None else str(info.context / text)
 
 
@@ -150,7 +150,6 @@ class ClassMap(_Section):
     rename: Mapping[Label, Label] = Field(default_factory=dict)
     """Old name → new name. Classes with the same new name are merged."""
     drop: tuple[Label, ...] = ()
-    """Names of dropped classes."""
 
     def name_of(self, label: str) -> str:
         """A class's current name. A dropped class keeps its old name."""
@@ -160,8 +159,8 @@ class ClassMap(_Section):
     def check(self, champion: Sequence[str]) -> None:
         """Check this map against the champion's labels, to find typos before hours of training.
 
-        The map stays after the model with the new names is promoted, because folders may still have the old name. The
-        champion may thus already have the new name, or lack a dropped class.
+        The map stays in the settings after a model with the new names is promoted, because folders may still have the
+        old names. So the champion may already have the new names, or lack a dropped class.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():
@@ -174,7 +173,9 @@ class ClassMap(_Section):
                 raise InputError(msg)
             for name in (old, new):
                 if name in self.drop:
-                    msg = f"Expected {name} renamed or dropped in [classes], got both ({old} → {new}); remove one."
+                    msg = (
+                        f"Expected {name} either renamed or dropped in [classes], got both ({old} → {new}); remove one."
+                    )
                     raise InputError(msg)
         labels = {*map(label_text, champion)}
         known = {renamed.get(label, label) for label in labels} | labels
@@ -199,7 +200,7 @@ class CatalogueSettings(_Section):
 
 
 class DriftSettings(_Section):
-    """``[drift]``: folders of jobs, job folders or ``s3://`` URLs with receipts for ``--when drift``."""
+    """``[drift]``: folders of jobs, job folders or ``s3://`` URLs, whose receipts ``--when drift`` reads."""
 
     jobs: tuple[Place, ...] = ()
 
@@ -257,7 +258,7 @@ class RetrainConfig(_Section):
 
 
 def read_config(path: Path) -> RetrainConfig:
-    """Read the file, with absolute paths. An InputError names the wrong key."""
+    """Read the settings, and make paths absolute. Raises an InputError that names the wrong key."""
     path = path.absolute()
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))

@@ -38,7 +38,7 @@ class CycleView(Protocol):
         """Show a remark."""
 
     def step(self, name: str, title: str) -> "AbstractContextManager[TrainingView]":
-        """Begin a step. Returns the callback that shows its progress."""
+        """Begin a step. The context manager gives the view for its progress."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class CycleOptions:
     """Options of one call of ``hangtag retrain``.
 
     ``when``: ``data``, or ``drift`` to begin only if a job of the champion has also drifted. ``restart``: abandon an
-    unfinished cycle, or finish the cycle if its challenger is published.
+    unfinished cycle, unless its challenger is already published.
     """
 
     when: Literal["data", "drift"] = "data"
@@ -78,7 +78,7 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
 
 @contextmanager
 def only_cycle(model: Storage) -> Iterator[None]:
-    """Hold the lock of a model, or raise BusyError. The kernel releases the lock when this process ends.
+    """Hold a model's lock, or raise BusyError. The kernel releases the lock of a killed process.
 
     The lock is a POSIX record lock, because child processes would inherit a ``flock``. The lock's file is next to the
     model's versions, so machines that share the disk by NFS also exclude each other.
@@ -88,7 +88,10 @@ def only_cycle(model: Storage) -> Iterator[None]:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except (BlockingIOError, PermissionError) as error:
-            msg = f"The model in {model.place} is being retrained by {file.read()}; wait for its end, or stop it there."
+            msg = (
+                f"The model in {model.place} is being retrained by {file.read()}; wait until that process ends, or "
+                "stop it."
+            )
             raise BusyError(msg) from error
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}, since {now_text()}")
@@ -108,16 +111,16 @@ def _unfinished(config: RetrainConfig, cycles: Cycles, options: CycleOptions, vi
     began, now = (start.name, start.config.get("registry")), (config.name, config.registry)
     if began != now:  # the lock is for one model in one registry
         msg = (
-            f"Expected cycles of {now[0]} in {now[1]} in the folder {cycles.path}, found an unfinished cycle of "
-            f"{began[0]} in {began[1]}; use a separate folder for each model and registry, or abandon that "
-            "cycle with --restart."
+            f"Expected cycles of {now[0]} (registry {now[1]}) in the folder {cycles.path}, found an unfinished cycle "
+            f"of {began[0]} (registry {began[1]}); use a separate folder for each model and registry, or abandon the "
+            "unfinished cycle with --restart."
         )
         raise InputError(msg)
     view.note(f"Continues cycle {folder.path.name}, started at {start.started}.")
     if start.config != config.model_dump(mode="json"):
         view.note(
-            "The settings have changed since the start of the cycle; the cycle uses the earlier settings "
-            "(--restart abandons it)."
+            "The settings have changed; the cycle keeps the settings with which it started "
+            "(--restart abandons the cycle)."
         )
     return folder
 

@@ -78,7 +78,7 @@ class Outcome(CycleRecord):
 
     Attributes:
         number: number of the cycle; 0 if no cycle began.
-        champion: the model in the comparison with the challenger, such as ``shop@3``, or else the current champion.
+        champion: the model with which the challenger was compared, such as ``shop@3``, or else the current champion.
         reasons: why the challenger was refused (even if a person promoted it later), or why no cycle began.
         seconds: step → seconds, over all processes that worked on the cycle.
     """
@@ -117,9 +117,9 @@ class Collected(CycleRecord):
     Attributes:
         fingerprint: digest of all photos, labels and products.
         outliers: number of photos without a product.
-        new, gone, relabeled: number of photos that differ from the previous cycle.
+        new, gone, relabeled: how many photos are new, missing, or have another label than in the previous cycle.
         dropped: class → number of photos, for dropped classes.
-        notes: sentences on the reading of a table, and on photos that could not be downloaded.
+        notes: remarks on how a table was read, and on photos that could not be downloaded.
         parents: label → parent, with current class names, from a table's labels like ``shoes > boots``.
     """
 
@@ -138,8 +138,8 @@ class Collected(CycleRecord):
 class PairedAccuracy(CycleRecord):
     """The accuracy of both models on the same test photos: photos of one class (as recall), or newer photos.
 
-    For a new class, or without photos, there is only the challenger's accuracy. ``won``, ``lost``: number of photos
-    that only the challenger labels right, and that only the champion labels right.
+    For a new class, or without photos, there is only the challenger's accuracy. ``won``: how many photos only the
+    challenger labels right. ``lost``: how many only the champion labels right.
     """
 
     photos: int
@@ -163,7 +163,7 @@ class Brier(CycleRecord):
 
 
 class Calibration(CycleRecord):
-    """Expected calibration errors on photos of shared classes, and the interval of challenger - champion."""
+    """Expected calibration errors on photos of shared classes, and the interval of challenger minus champion."""
 
     champion: float
     challenger: float
@@ -171,7 +171,7 @@ class Calibration(CycleRecord):
 
 
 class AutomaticLabels(CycleRecord):
-    """A model's labels without review: number, number of wrong labels, and interval of the share of right labels."""
+    """Photos that a model labels without review, wrong labels among them, and the 95% interval of the precision."""
 
     photos: int
     wrong: int
@@ -186,7 +186,7 @@ class Automation(CycleRecord):
         challenger_precision: the champion's precision, if the challenger can promise it.
         champion, challenger, own: labels on photos of classes that both models have. ``own`` uses ``own_precision``.
         everywhere: labels of the challenger on all test photos, including new classes.
-        surest: the challenger's labels on its surest photos, as many as the champion labels.
+        surest: the challenger's labels with the highest confidence, as many as the champion gives.
         points: share of photos that the challenger labels without review, minus the champion's share.
     """
 
@@ -238,8 +238,8 @@ class Comparison(CycleRecord):
         smallest_points: the smallest difference that a test of this many photos detects with 80% probability.
         challenger_all, all_photos: the challenger's accuracy on all test photos, including new classes.
         newer: accuracy on photos that were not used to choose the champion, or None if unknown.
-        vanished: classes of the champion that the photos lack, and that the settings neither rename nor drop.
-        changes: at most 200 photos whose result changed, most confident errors first.
+        vanished: classes of the champion that the data lacks, and that the settings neither rename nor drop.
+        changes: at most 200 photos that only one model labels right, most confident errors first.
         unread: number of test photos that are gone, changed or unreadable, and left out for both models.
     """
 
@@ -319,7 +319,7 @@ class CycleFolder:
     earlier = Inside("earlier.csv")  # a copy of the extended splits, if any
     start = Inside("cycle.json")
     run = Inside("run")  # the challenger's training
-    splits = Inside("splits.csv")  # splits for the next cycle, which outlast the run
+    splits = Inside("splits.csv")  # splits for the next cycle
     bundle = Inside("bundle")  # the challenger's bundle
     comparison = Inside("comparison.json")  # Comparison
     catalogue = Inside("catalogue.json")  # CatalogueDiff
@@ -328,7 +328,7 @@ class CycleFolder:
     published = Inside("published.json")  # the challenger's version
     seconds = Inside("seconds.json")  # step → seconds
     report = Inside("report.html")
-    outcome = Inside("outcome.json")  # written last: the end of the cycle
+    outcome = Inside("outcome.json")  # Outcome; the cycle's last file
 
     def write(self, path: Path, record: BaseModel) -> None:
         """Write a record as JSON, atomically."""
@@ -351,7 +351,7 @@ class CycleFolder:
         return dict(json.loads(self.seconds.read_bytes())) if self.seconds.is_file() else {}
 
     def abandon(self, why: str) -> None:
-        """End the cycle without a decision. The number is not reused."""
+        """End the cycle without a decision. Its number is not reused."""
         start = self.read(self.start, CycleStart)
         outcome = Outcome(
             status=CycleStatus.FAILED,

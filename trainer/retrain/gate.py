@@ -17,7 +17,7 @@ from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, 
 COARSE_POINTS: Final = 5.0
 """A test is small if it cannot detect a difference of this many points."""
 _NO_WORSE: Final = 0.2
-"""The error probability of the interval check, for challengers whose accuracy fell by exactly the limit.
+"""The probability that the interval check passes a challenger whose accuracy fell by exactly the limit.
 
 A high value is acceptable, because the accuracy check has already shown that the challenger's probabilities are better.
 """
@@ -79,7 +79,6 @@ def _test_photos(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 
 
 def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Passes if the accuracy gain exceeds the limit, and the probabilities are better beyond chance."""
     if comparison.points is None or comparison.champion_accuracy is None:
         return None
     gained, photos = comparison.points > limits.min_gain_points, number_of(comparison.photos, "photo")
@@ -140,7 +139,7 @@ def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | Non
     known = {name: one for name, one in comparison.classes.items() if name not in comparison.new_classes}
     blind = {name: one.photos for name, one in known.items() if _is_blind(one, most, mistrust)}
     size = f"a loss of {most:g} points" if most else "any loss"
-    more = f"Too few photos to detect {size} of {_listed(blind)}." if blind else ""
+    more = f"Too few photos to detect {size} for {_listed(blind)}." if blind else ""
     return Finding(worst, -most, True, details, not all(blind.values()), bool(blind or large), more=more)
 
 
@@ -180,7 +179,7 @@ def _vanished_classes(_: GateSettings, comparison: Comparison, __: CatalogueDiff
 
 
 def _min_accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """The accuracy on all test photos. Doubtful if always guessing the most frequent class may be as accurate."""
+    """Doubtful if always guessing the most frequent class may be as accurate."""
     photos, accuracy, limit = comparison.all_photos, comparison.challenger_all, limits.min_accuracy
     if comparison.champion is not None and not limit:
         return None
@@ -207,9 +206,8 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Fails if clearly more photos go to review than before, and the challenger has the same promise or none.
 
-    With the same promise, a challenger fails only if it also makes more mistakes than the champion. Mistakes are
-    counted on the challenger's surest photos, as many as the champion labels, because thresholds from few photos vary
-    by chance. A first model may send any share to review.
+    With the same promise, a challenger fails only if it also makes more mistakes than the champion among its most
+    confident labels, as many as the champion gives, because thresholds from few photos vary by chance.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -228,8 +226,8 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
         quality = (
             "the challenger is less sure" if refused else "the challenger is as good, but its thresholds are too high"
         )
-        wrong = f"{automation.surest.wrong:,} are wrong, and {champion.wrong:,} of the champion's"
-        surest = f"Of the challenger's {champion.photos:,} surest photos, as many as the champion labels"
+        wrong = f"{automation.surest.wrong:,} are wrong; of the champion's labels, {champion.wrong:,} are wrong"
+        surest = f"Of the challenger's {champion.photos:,} most confident labels, as many as the champion gives"
         more = f"{surest}, {wrong}: {quality}."
     if automation.own_precision != promised:
         doubtful |= 100 * (champion.photos - automation.own.photos) / photos > most
@@ -241,7 +239,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
-    """Passes if labels without review keep the promise within chance, or are right as often as the champion's."""
+    """Passes if labels without review keep the promise within chance, or are as often right as the champion's."""
     automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
         return None
@@ -280,7 +278,6 @@ def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDif
 
 
 def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff | None) -> Finding | None:
-    """Fails if there is a limit, but too few rows could be compared."""
     limit = limits.max_changed_share
     if comparison.champion is None or (diff is None and limit is None):
         return None

@@ -46,7 +46,7 @@ _OUTCOMES: Final = {
     "added": "a new photo",
     "agrees": "already had that label",
 }
-"""Outcomes of corrections. Outcomes that need a person come first."""
+"""Outcomes that need a person come first."""
 _LINKS: Final = {
     "run/report.html": "The challenger's training",
     "bundle/README.md": "The challenger's card: proof and use",
@@ -135,8 +135,6 @@ def _moment(text: str) -> str:
 
 
 def _classes(comparison: Comparison) -> list[tuple[str, PairedAccuracy, float, float]]:
-    """The classes with intervals. Largest losses first, new classes and classes without test photos last."""
-
     def rank(item: tuple[str, PairedAccuracy]) -> tuple[bool, bool, float, str]:
         name, one = item
         return not one.photos, one.points is None, one.points or one.challenger, name

@@ -25,7 +25,7 @@ def retrain_and_show(path: Path, *, when: Literal["data", "drift"], restart: boo
     try:
         outcome = retrain(config, CycleOptions(when=when, restart=restart), CycleScreen(console))
     except KeyboardInterrupt as error:
-        msg = "Stopped; finished steps are kept, and hangtag retrain continues."
+        msg = "Stopped. Finished steps are kept; the next hangtag retrain continues the cycle."
         raise StoppedError(msg) from error
     show_outcome(outcome, config, console)
     if as_json:
@@ -54,7 +54,7 @@ class CycleScreen:
 
 
 def show_outcome(outcome: Outcome, config: RetrainConfig, console: Console) -> None:
-    """Show a cycle's outcome, the reasons, and what to do next."""
+    """Show a cycle's outcome, the reasons, and the next commands."""
     if outcome.status is CycleStatus.NOTHING_NEW:
         console.print(f"Nothing to do: {escape('; '.join(outcome.reasons))}.", highlight=False)
         return

@@ -49,7 +49,6 @@ class Step:
 
 
 def _train(work: RunningCycle, view: "TrainingView") -> None:
-    """Train the challenger, and copy its splits, because they outlast the run."""
     run = Run(work.folder.run)
     if not (run.path / "args.json").is_file():
         shutil.rmtree(run.path, ignore_errors=True)  # left by a process that was killed before the run began
@@ -59,7 +58,7 @@ def _train(work: RunningCycle, view: "TrainingView") -> None:
     if run.args().state is not RunState.COMPLETE:
         msg = f"Stopped during the challenger's training; the run in {run.path} is kept."
         raise StoppedError(msg)
-    replace_file(work.folder.splits, run.splits.read_bytes())
+    replace_file(work.folder.splits, run.splits.read_bytes())  # kept longer than the run
 
 
 def _train_request(work: RunningCycle) -> TrainRequest:
@@ -93,8 +92,8 @@ def _train_request(work: RunningCycle) -> TrainRequest:
 def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
     """The challenger's initial weights: from the settings, or from a ``champion`` of the same architecture.
 
-    If the champion was pretrained, its challenger starts with the same pretrained weights, which have not seen our
-    photos. Without pretrained weights, a challenger starts with the champion's own weights.
+    If the champion was pretrained, its challenger starts with the same pretrained weights, which were not trained on
+    our photos. Without pretrained weights, a challenger starts with the champion's own weights.
     """
     settings, best = work.config.train, _of_champion(work, "best.keras")
     if settings.weights is not None:
@@ -112,7 +111,7 @@ def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
 
 
 def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
-    """The tree in the data's labels, or the champion's tree with current class names. New classes are at the top."""
+    """The tree in the data's labels, or the champion's tree with current class names."""
     parents = work.folder.read(work.folder.collected, Collected).parents
     before = champion.tree if champion else None
     if not parents and before is None:
@@ -125,7 +124,7 @@ def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] 
 
 
 def _weights_of_nobody(champion: RunArgs) -> str | None:
-    """Initial weights of the folds' networks. The champion's own weights have seen the held-out photos."""
+    """Initial weights of the folds' networks. The champion's own weights were trained on the held-out photos."""
     weights = champion.fold_weights or champion.weights
     there = weights in set(NamedWeights) or (Path(weights).suffix != ".keras" and Path(weights).is_file())
     return weights if there else None
@@ -179,7 +178,6 @@ def _gate(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _publish(work: RunningCycle, view: "TrainingView") -> None:
-    """Publish the challenger under the alias ``challenger`` only, so that no job uses it."""
     run = Run(work.folder.run)
     published = work.registry.publish(
         work.start.name,
@@ -193,7 +191,7 @@ def _publish(work: RunningCycle, view: "TrainingView") -> None:
             **report_files(run.path),
         },
         cycle=work.cycle_id,
-        alias=CHALLENGER,
+        alias=CHALLENGER,  # so that no job uses it
     )
     replace_file(work.folder.published, json.dumps({"version": published.version}).encode())
 
@@ -208,7 +206,7 @@ def _decide(work: RunningCycle, view: "TrainingView") -> None:
     if _settle(work):
         return
     work.note(f"Another version of {work.start.name} is champion now; the challenger is compared with that version.")
-    # Delete the last file first, so that the remaining files always agree. The catalogue's rows and labels stay.
+    # Delete the last file first, so that the remaining files always agree.
     for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
         file.unlink(missing_ok=True)
 
@@ -236,7 +234,6 @@ def _report(work: RunningCycle, view: "TrainingView") -> None:
 
 
 def _end(work: RunningCycle, view: "TrainingView") -> None:
-    """Log the cycle to MLflow, if the settings say so, and write its outcome."""
     mlflow, outcome = work.config.mlflow, _outcome(work)
     if mlflow is not None:
         try:

@@ -38,7 +38,7 @@ _FILES: Final = {  # without cycle.json, whose settings may contain a password
 }
 _MOST_NUMBERS: Final = 500  # MLflow accepts 1,000 numbers per request
 _LONGEST_TAG: Final = 4000
-_UNLESS_SET: Final = {  # by default, MLflow retries an absent server for minutes
+_UNLESS_SET: Final = {  # by default, MLflow retries an unreachable server for minutes
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
@@ -46,7 +46,7 @@ _UNLESS_SET: Final = {  # by default, MLflow retries an absent server for minute
 
 
 def log_cycle(uri: str, experiment: str, cycle: CycleFolder, outcome: Outcome) -> str:
-    """Log a cycle once, and return the run's ID. An unfinished run of a killed process is replaced.
+    """Log a cycle once, and return the ID of the MLflow run. An unfinished run of a killed process is replaced.
 
     Raises TrackingError, without a password in the message, if the server is unreachable or refuses.
     """
@@ -146,7 +146,7 @@ class CycleTools:
 
     @staticmethod
     def export(run: Path, place: Path, options: ExportOptions, advance: _Advance) -> None:
-        """Export a run, or raise."""
+        """Export a run to a bundle."""
         load_tensorflow()
         from exporter.export import export_run
 
@@ -194,7 +194,7 @@ def _job_options(settings: CatalogueSettings) -> JobOptions:
 
 @dataclass(frozen=True)
 class RunningCycle:
-    """A running cycle, with its first settings.
+    """A running cycle, with the settings with which it started.
 
     Attributes:
         note: called with each remark for the user.
@@ -214,7 +214,7 @@ class RunningCycle:
 
     @property
     def version(self) -> int:
-        """The challenger's version, or None before publication."""
+        """The challenger's version in the registry."""
         return int(json.loads(self.folder.published.read_bytes())["version"])
 
     @property
@@ -231,7 +231,7 @@ class RunningCycle:
     def decision(self) -> Event | None:
         """The challenger's last event in the history: this cycle's decision, or a person's promotion.
 
-        A promotion that a person rolled back does not count.
+        Ignores a promotion that a person rolled back.
         """
         version, rolled_back = self.version, False
         for event in reversed(self.registry.history(self.start.name).events()):
