@@ -17,7 +17,7 @@ This page compares Hangtag with other programs for the same work. `make bench` m
 
 - **Turns**: the programs take turns in one run, so a slower machine slows all programs. A turn with fewer photos warms
   caches first.
-- **Figures**: a cell has the median of the turns, then the lowest and the highest. A ratio is computed for each turn.
+- **Figures**: a cell has the median of the runs, then the lowest and the highest. A ratio is computed for each turn.
   Compare ratios, because seconds depend on the [machine](#machines).
 - **Other programs**: `benchmarks/peers/` has each program, its versions and the maker's page that it follows. Each
   program runs in its own environment. PyTorch decodes with Pillow, because torchvision on PyPI needs NVIDIA's GPUs.

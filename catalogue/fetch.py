@@ -205,7 +205,7 @@ class Fetch:
             raise ImageError(msg, ImageFault.TOO_LARGE)
 
     def whole(self) -> bytes:
-        """All bytes of this try."""
+        """All bytes received in this try."""
         return self._chunks[0] if len(self._chunks) == 1 else b"".join(self._chunks)
 
     def end_try(self, *, ready: bool = False) -> None:

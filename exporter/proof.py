@@ -17,8 +17,8 @@ from models.manifest import AUTO, FLOAT32, INT8
 
 _QUICKER: Final = 1.12
 """int8 can be the default only if it is at least this many times as fast as float32 on one thread. Processes that share
-caches and memory gain less: an int8 ``mobilenet`` was 1.08 times as fast on one thread, and 0.99 times with two
-processes (docs/measurements.md)."""
+caches and memory gain less: an int8 ``mobilenet`` was 1.08 times as fast as float32 on one thread, and 0.99 times as
+fast with two processes (docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
 """int8 can be the default only if its share of rows for review exceeds float32's by at most this. A smaller difference
 is noise. A larger difference costs more of people's time than faster labelling saves."""

@@ -136,7 +136,7 @@ class EncodedPhoto:
 
 
 def _way_of_decoding(image: Image.Image) -> Hashable:
-    """Equal bytes with equal keys give equal pixels. None if the spec does not change the decoding."""
+    """Files with equal bytes and an equal key have equal pixels. None if the spec changes nothing."""
     from PIL.JpegImagePlugin import JpegImageFile
 
     if type(image).draft is Image.Image.draft:

@@ -222,7 +222,7 @@ def plan_finetuning(
         fitting = min(usual, _epochs_in(seconds, args, prepared, pace))
     if 2 * fitting < usual:
         quick = PRESETS[Preset.QUICK].size_of(args.arch, pretrained=True)
-        more = f"; --preset quick gives the head larger photos ({quick} px)" if args.image_size < quick else ""
+        more = f"; --preset quick trains the head on larger photos ({quick} px)" if args.image_size < quick else ""
         return _fitted(args, 0, f"no time to fine-tune the network: the head on pretrained features is used{more}")
     few = f"time for {fitting} of the usual {number_of(usual, 'epoch')}" if fitting < usual else None
     return _fitted(args, fitting, few)

@@ -204,7 +204,7 @@ class TrainOptions(BaseModel):
     image_size: Annotated[
         int | None,
         typer.Option(
-            min=16, max=1024, help="Side of the network's input, in pixels. Default: the preset's side, 96 to 260."
+            min=16, max=1024, help="Side of the network's input, in pixels. Default: set by the preset, 96 to 260."
         ),
     ] = None
     fit: Annotated[

@@ -147,7 +147,7 @@ def run_cycle(command: Sequence[str], configs: Collection[str], config: str, whe
         stderr=subprocess.STDOUT,
         text=True,
         errors="replace",
-        preexec_fn=_die_with_parent,  # noqa: PLW1509 - Celery's pool process has only one thread
+        preexec_fn=_die_with_parent,  # noqa: PLW1509 - safe here: Celery's pool process has only one thread
     ) as process:
         try:
             for line in process.stdout or ():

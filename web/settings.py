@@ -91,7 +91,7 @@ class WebSettings(ReviewSettings):
         typer.Option(
             metavar="DIR",
             help="A folder that new jobs may read. Repeatable. Default: all folders that "
-            "this user may read, or none with --token-file.",
+            "this user may read; with --token-file, no folder.",
             show_default=False,
         ),
     ] = None

@@ -151,7 +151,7 @@ class VersionRules:
         return version, _with_aliases(state, {name: to for name, to in state.aliases.items() if name != alias})
 
     def deleted(self, state: State, version: int) -> Changed:
-        """Delete a version without aliases."""
+        """Delete a version that has no aliases."""
         if version in state.deleted:
             return None
         self.version(state, version)

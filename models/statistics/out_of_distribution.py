@@ -3,9 +3,9 @@
 The score is the distance of the features from the nearest class mean (Mahalanobis: Lee et al., 2018,
 https://arxiv.org/abs/1807.03888), minus their distance from the mean of all photos (relative: Ren et al., 2021,
 https://arxiv.org/abs/2106.09022). "All photos" include known photos without a product (outliers). So new photos that
-look like outliers are near the mean of all photos, and far from the classes. Learning from outliers is called outlier
-exposure (Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606). In Hangtag, outliers change only the score, not the
-network.
+look like outliers have a high score: they are far from all class means, and nearer to the mean of all photos. Learning
+from outliers is called outlier exposure (Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606). In Hangtag,
+outliers change only the score, not the network.
 
 The score is fitted on the training photos, which are many and varied. The limit is set on product photos that the
 network was not trained on, because such photos have higher scores than training photos.

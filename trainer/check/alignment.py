@@ -31,7 +31,7 @@ class PairFit:
 
 
 def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> PairFit:
-    """Align pairs of pictures ``float32 (n, S, S, 3)``, 0 to 255.
+    """Align pairs of pictures ``float32 (n, S, S, 3)``, with values from 0 to 255.
 
     ``boxes`` ``(n, 4)`` are initial guesses.
     """

@@ -210,7 +210,7 @@ def _write_products(job: Job, steps: "Sequence[Correcting]", name: str) -> dict[
 def _check_copy(output: Path, result: Path) -> None:
     check_output(output)
     if output.exists() and output.samefile(result):
-        msg = f"Expected --out to differ from the result {result}, which is never overwritten; choose another file."
+        msg = f"--out is the result {result} itself, which is never overwritten; choose another file."
         raise InputError(msg)
 
 

@@ -211,7 +211,7 @@ class CorrectionStore:
         write_rows(self.path, COLUMNS, map(vote_cells, votes))
 
     def _is_torn(self, last: bytes) -> bool:
-        """Whether a last line without a line end is incomplete: some editors end a file without one."""
+        """Whether a last line without a line break is incomplete. Some editors write no line break at the end."""
         try:
             cells = next(csv.reader([last.decode()], strict=True), [])
             if cells:

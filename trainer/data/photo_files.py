@@ -174,7 +174,7 @@ class ImageStatistics:
 
 
 def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
-    """The statistics of a photo from the bytes of its file, and its small copy ``uint8 (64, 64, 3)``."""
+    """A photo's statistics, and a small copy ``uint8 (64, 64, 3)`` of it, from the bytes of its file."""
     with opened(data) as image:
         size = image.size
         shrink_large_jpeg(image)

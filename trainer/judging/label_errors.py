@@ -50,7 +50,7 @@ class LabelIssue:
 
     @property
     def score(self) -> float:
-        """Probability of the suggested class, divided by the sum of both probabilities: from 0.9 to 1."""
+        """``suggested_probability`` divided by the sum of both probabilities: from 0.9 to 1."""
         return self.suggested_probability / (self.given_probability + self.suggested_probability)
 
 

@@ -184,7 +184,7 @@ class ReportMaterial:
             less = f"{less}, but within chance"
         right = achieved.automatic - achieved.wrong
         return (
-            f"On the test photos Hangtag labels {rounded(achieved.coverage)} without review, and {right:,} of "
+            f"Of the test photos, Hangtag labels {rounded(achieved.coverage)} without review, and {right:,} of "
             f"{achieved.automatic:,} labels are right: {percent(achieved.precision)} ({between(achieved.precision_95)} "
             f"with 95% confidence){less}."
         )

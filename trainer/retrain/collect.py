@@ -189,7 +189,7 @@ def _corrected(
 
 
 def _chosen(photos: Sequence[LabeledPhoto], voted: set[str], known: set[str]) -> list[LabeledPhoto]:
-    """Mark new photos that reviewers labelled, because the champion chose them for review.
+    """Mark new photos that reviewers labelled. They are no random sample: the champion chose them for review.
 
     Without earlier splits, there was no champion.
     """

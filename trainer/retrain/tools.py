@@ -129,7 +129,7 @@ class CycleTools:
 
     @staticmethod
     def train(request: "TrainRequest", run: Path, cache: Path, view: "TrainingView") -> None:
-        """Train a challenger, from its first epoch."""
+        """Train a challenger from the beginning."""
         load_tensorflow()
         from trainer.train import train
 

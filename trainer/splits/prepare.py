@@ -86,8 +86,8 @@ def prepare(
     candidates = match_earlier([photo for photo, _ in readable], [sha256 for _, sha256 in readable], earlier)
     if earlier and not any(candidate.present and candidate.fixed for candidate in candidates):
         msg = (
-            f"Expected some of the {len(earlier):,} photos of the earlier training in the data, found none, not "
-            f"even {earlier[0].path}; pass the splits of a training on these photos."
+            f"The earlier training used {len(earlier):,} photos, such as {earlier[0].path}. Expected some of them in "
+            "the data, found none; pass the splits of a training on these photos."
         )
         raise DataError(msg)
     candidates, relations = _relate(candidates, statistics, advance)

@@ -118,7 +118,7 @@ class Review:
 
     @cached_property
     def golden(self) -> dict[str, str]:
-        """Golden photo of the bundle → class. Empty without the bundle."""
+        """The class of each golden photo of the bundle. Empty without the bundle."""
         with suppress(HangtagError):
             if self.questions.bundle:
                 return golden_labels(self.questions.bundle, self.job.model.variant)

@@ -119,7 +119,7 @@ def _outcome(registry: Registry, name: str, events: Sequence[Event], number: int
 
 @router.get("/models/{name}/{which}")
 def version_page(request: Request, state: State, name: str, which: str) -> HTMLResponse:
-    """One version: its card, and its promotion."""
+    """One version: its model card, and the form to promote it."""
     registry = open_registry(state.settings.registry)
     version = _version(registry, name, which)
     kept = {file: registry.training(*version, file) is not None for file in REPORT_FILES}

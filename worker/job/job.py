@@ -125,7 +125,7 @@ RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFaul
 _WIDTH: Final = 5
 JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
-"""Workers skip a job with this file. It is empty after a cancellation, else it has a failed merge's reason."""
+"""Workers skip a job with this file. After a failed merge, it has the reason. After a cancellation, it is empty."""
 QUESTIONS: Final = "questions"
 _SCRATCH: Final = ".scratch-"
 _OLD_S: Final = 3600.0

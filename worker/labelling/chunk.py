@@ -44,7 +44,7 @@ _WIDTH: Final = 12
 MAX_STRIKES: Final = 4
 """A job stops if this many processes died in one chunk, and no photo was the cause."""
 _WARY: Final = 3
-"""After crashes on this many photos of a chunk, each photo of the chunk is decoded in its own process."""
+"""If this many photos of a chunk crash their process, each photo of the chunk gets its own process."""
 MEMORY_BYTES: Final = 2 * 1024**3
 MAX_TRIES: Final = 4
 _START_S: Final = 30.0

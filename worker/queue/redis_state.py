@@ -42,7 +42,7 @@ FINISH: Final = -1
 LEASE_S: Final = 10
 SENT_S: Final = 5
 ALONE_S: Final = 600
-"""For this many seconds, each chunk of a failed task gets a separate task."""
+"""After a task has failed, each of its chunks is sent as a separate task for this many seconds."""
 TICK_S: Final = 0.9
 PRESENCE_S: Final = 10
 TROUBLE_S: Final = 60

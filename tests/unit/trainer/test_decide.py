@@ -176,7 +176,9 @@ def test_a_fitted_head_stays_if_fine_tuning_gets_less_than_half_of_its_epochs(se
     args, note, timed = planned(seconds, folds=2, arch=Arch.MOBILENET, weights="imagenet")
     assert (args.epochs, args.short_of_time, len(timed)) == (epochs, epochs < 40, seconds > 0)
     assert (note is None) == (epochs == 40)
-    assert bool(epochs) or "head on pretrained features is used; --preset quick gives the head larger photos" in note
+    assert (
+        bool(epochs) or "head on pretrained features is used; --preset quick trains the head on larger photos" in note
+    )
 
 
 def test_a_long_fine_tuning_is_foretold():

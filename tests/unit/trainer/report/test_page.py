@@ -61,7 +61,7 @@ def test_the_page_begins_with_what_matters_most(shop, html) -> None:
         "1,077 photos 897 for training",
         "14.1 minutes of training, 6 epochs",
         "At 98% precision Hangtag labels",
-        "On the test photos Hangtag labels",
+        "Of the test photos, Hangtag labels",
         f"test 90 {shop.evaluation.test.accuracy:.1%} {between(shop.evaluation.test.accuracy_95)}",
         "0.021 validation 90",
     ):
