@@ -1,8 +1,10 @@
 """Draws the page's pictures in docs/images: ``python docs/screenshots.py demo``, for the folder of ``hangtag demo``.
 
-Starts a server with a copy of the demo's result, and opens the pages in the system's Chromium.
+Labels the demo's new photos with its model of colours, starts a server with this result, and opens the pages in the
+system's Chromium.
 """
 
+import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
@@ -16,7 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from benchmarks.example_runs.chromium import chromium_binary
 from models.registry.registry import open_registry
-from tests.web.server import WebServer, copy_job
+from tests.command import HANGTAG
+from tests.web.server import WebServer
 
 IMAGES = Path(__file__).parent / "images"
 MOST_BYTES = 150_000
@@ -30,8 +33,9 @@ def main(demo: Path) -> None:
     """Start the server and draw all pictures."""
     with tempfile.TemporaryDirectory() as name, sync_playwright() as playwright:
         folder = Path(name)
-        model = next((demo / "bundles").iterdir())
-        server = WebServer(folder / "server", copy_job(demo / "labels.parquet", folder), "--model", "shop@champion")
+        model, result = demo / "bundles" / "colour", folder / "labels.parquet"
+        subprocess.run([*HANGTAG, "label", demo / "new-photos", "--model", model, "--out", result], check=True)
+        server = WebServer(folder / "server", result, "--model", "shop@champion")
         registry = open_registry(str(server.folder / "registry"))
         registry.publish("shop", model, "the demo's")
         registry.promote("shop", 1, "the first version")
@@ -82,7 +86,7 @@ def draw(
     page.goto("about:blank")
     page.wait_for_timeout(500)  # until the page releases its photos
     context.close()
-    for colours in (256, 128, 64):
+    for colours in (256, 128, 64, 32):
         picture.convert("RGB").quantize(colours, dither=Image.Dither.NONE).save(place, optimize=True)
         if place.stat().st_size <= MOST_BYTES:
             return
