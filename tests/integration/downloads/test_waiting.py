@@ -63,7 +63,7 @@ def test_a_photo_fails_after_a_total_wait(after_s, limits, tries, tmp_path, serv
     """With any number of tries: each ``Retry-After`` is obeyed, the waits add up to a limit, and an hour is cut."""
     url = server.on("/a", whole(b"", "429 Slow", f"Retry-After: {after_s}\r\n"))
     photo = fetched(tmp_path, server, url, limits=limits)[0]
-    assert f"come again in {after_s:,} s, in {tries} tries" in str(photo.outcome)
+    assert f"requested a pause of {after_s:,} s, in {tries} tries" in str(photo.outcome)
     assert server.counts()["/a"] == tries
 
 
