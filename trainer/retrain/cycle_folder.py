@@ -100,7 +100,7 @@ class Correction(CycleRecord):
 
     Attributes:
         image: the photo's path in ``dataset.csv``, or the SHA-256 of its bytes if no path is known.
-        was: the photo's earlier label, or None for a new photo.
+        was: the photo's label in the data, or else the model's label, or None if both are unknown.
         outcome: ``applied``, ``added``, ``agrees``, ``conflict``, ``dropped`` or ``not_found``.
     """
 
@@ -109,6 +109,7 @@ class Correction(CycleRecord):
     was: str | None
     reviewer: str
     outcome: str
+    sha256: str = ""
 
 
 class Collected(CycleRecord):

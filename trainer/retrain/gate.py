@@ -284,7 +284,9 @@ def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff
     if diff is None or diff.rows == 0 or diff.failed > diff.rows:
         details = "no row was compared: set a catalogue in [catalogue]"
         if diff is not None:
-            details = f"only {diff.rows:,} of {number_of(diff.rows + diff.failed, 'row')} could be compared"
+            drawn = number_of(diff.rows + diff.failed + diff.answered, "row")
+            details = f"only {diff.rows:,} of {drawn} could be compared"
+            details += f"; {diff.answered:,} have a reviewer's answer" if diff.answered else ""
         return Finding(None, limit, limit is None, details)
     details = f"{diff.changed:,} of {number_of(diff.rows, 'row')}, 95% {between(diff.changed_share_95)}"
     return Finding(diff.changed_share, limit, limit is None or diff.changed_share <= limit, details)
