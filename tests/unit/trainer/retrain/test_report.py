@@ -8,7 +8,7 @@ from PIL import Image
 from models.errors import InputError
 from tests.html_page import NASTY, Page, check_harmless
 from tests.unit.trainer.retrain.reported_cycles import PIXEL, ReportedCycle, first, outcome, promoted, refused
-from trainer.retrain.cycle_folder import CycleStatus
+from trainer.retrain.cycle_folder import CycleStatus, GateVerdict
 from trainer.retrain.report import write_report
 
 
@@ -35,6 +35,20 @@ def test_the_first_lines_say_it_all(tmp_path: Path) -> None:
     )
     failed = ReportedCycle(tmp_path, outcome(CycleStatus.FAILED, challenger=None, reasons=("It was given up.",)))
     assert first_lines(failed) == ("Cycle 4 was stopped", "It was given up.")
+
+
+def test_a_long_reason_is_shown_whole(tmp_path: Path) -> None:
+    long = " ".join(["A class loses more recall than the limit allows."] * 20)
+    shop = refused(tmp_path)
+    one, other = (
+        check.model_copy(update={"sentence": f"{long} {check.name}", "passed": False}) for check in shop.verdict.checks
+    )
+    verdict = GateVerdict(checks=(one, other))
+    page = Page(
+        replace(shop, outcome=outcome(CycleStatus.REFUSED, reasons=verdict.reasons), verdict=verdict).page()
+    ).text
+    assert "characters" not in page
+    assert [page.count(check.sentence) for check in verdict.checks] == [2, 2]
 
 
 def test_every_figure_is_there(tmp_path: Path) -> None:
