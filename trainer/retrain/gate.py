@@ -60,7 +60,7 @@ def _sentence(row: "_Row", finding: Finding) -> str:
     if finding.figure is not None and finding.limit is not None:
         kept = _KEEPS[row.kept](finding.figure, finding.limit)
         limit = f", {row.kept if kept else row.broken} the limit of {row.show(finding.limit)}"
-        limit += ", which may be noise" if finding.passed and finding.unsure and not kept else ""
+        limit += ", but with so few photos, this may be chance" if finding.passed and finding.unsure and not kept else ""
     text = f"{row.title}{figure} ({finding.details}){limit}."
     return " ".join(filter(None, (finding.lead, text, finding.more)))
 
@@ -133,14 +133,14 @@ def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | Non
     large = [(name, one) for name, one in losses if -(one.points or 0.0) > most]
     proved = [(name, one) for name, one in large if _bounds(one.points_95 or (0.0, 0.0), mistrust)[1] < 0]
     details = "; ".join(_loss(name, one) for name, one in proved or losses[:1])
-    worst = losses[0][1].points or 0.0
+    worst = max(0.0, -(losses[0][1].points or 0.0))
     if proved:
-        return Finding(worst, -most, False, details)
+        return Finding(worst, most, False, details)
     known = {name: one for name, one in comparison.classes.items() if name not in comparison.new_classes}
     blind = {name: one.photos for name, one in known.items() if _is_blind(one, most, mistrust)}
     size = f"a loss of {most:g} points" if most else "any loss"
     more = f"Too few photos to detect {size} for {_listed(blind)}." if blind else ""
-    return Finding(worst, -most, True, details, not all(blind.values()), bool(blind or large), more=more)
+    return Finding(worst, most, True, details, not all(blind.values()), bool(blind or large), more=more)
 
 
 def _loss(name: str, one: PairedAccuracy) -> str:
@@ -334,12 +334,12 @@ class _Row(NamedTuple):
 _count, _ratio = "{:,.0f}".format, "{:.2f}".format
 _KEEPS: Final = {"at most": operator.le, "at least": operator.ge, "more than": operator.gt}
 _AT_MOST: Final = ("at most", "more than")
-_AT_LEAST: Final = ("at least", "less than")
+_AT_LEAST: Final = ("at least", "below")
 _TABLE: Final = {
     "test_photos": _Row(_test_photos, "Test photos that are gone, changed or unreadable", _count, *_AT_MOST),
     "accuracy": _Row(_accuracy, "Accuracy", _points, "more than", "not more than"),
     "interval": _Row(_interval, "Lower bound of the accuracy gain on your photos", _points, *_AT_LEAST),
-    "recall": _Row(_recall, "Largest loss of a class", _points, *_AT_LEAST),
+    "recall": _Row(_recall, "Largest loss of a class", "{:.1f} points".format, *_AT_MOST),
     "new_classes": _Row(_new_classes, "Lowest recall of a new class", percent, *_AT_LEAST),
     "vanished_classes": _Row(_vanished_classes, "Classes that the challenger lacks", _count, *_AT_MOST),
     "min_accuracy": _Row(_min_accuracy, "Accuracy on all test photos", percent, *_AT_LEAST),

@@ -29,7 +29,7 @@ def test_a_better_challenger_passes_and_every_check_has_its_figure_and_limit():
         "test_photos": (0, 7),
         "accuracy": (2.15, 0),
         "interval": (pytest.approx(1.14, abs=0.01), -1),
-        "recall": (-3, -5),
+        "recall": (3, 5),
         "vanished_classes": (0, 0),
         "calibration": (pytest.approx(0.01), 0.02),
         "coverage": (-1.6, -10),
@@ -63,12 +63,14 @@ def test_a_class_that_loses_beyond_noise_is_refused_by_name():
     lost = {"hat": a_class(4.0), "dress": a_class(-15.3, 10.7, before=0.921), "vase": a_class(-20, 15)}
     verdict = judged(comparison(classes=lost))
     assert failing(verdict) == ["recall"]
-    assert named(verdict, "recall").figure == -20
+    assert named(verdict, "recall").figure == 20
     assert all(name in named(verdict, "recall").sentence for name in ("vase", "dress"))
     assert "hat" not in named(verdict, "recall").sentence
     assert judged(comparison(classes=lost), max_class_loss_points=20).passed
     within_noise = judged(comparison(classes={"hat": a_class(1.0), "dress": a_class(-15, 16)}))
     assert (within_noise.passed, named(within_noise, "recall").unsure) == (True, True)
+    said = "), more than the limit of 5.0 points, but with so few photos, this may be chance."
+    assert said in named(within_noise, "recall").sentence
 
 
 @pytest.mark.parametrize("most", [0, 3, 30])

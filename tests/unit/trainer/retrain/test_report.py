@@ -37,6 +37,17 @@ def test_the_first_lines_say_it_all(tmp_path: Path) -> None:
     assert first_lines(failed) == ("Cycle 4 was stopped", "It was given up.")
 
 
+def test_a_check_that_the_photos_cannot_decide_does_not_count_as_passed(tmp_path: Path) -> None:
+    shop = promoted(tmp_path)
+    checks = [
+        *shop.verdict.checks,
+        *(shop.verdict.checks[0].model_copy(update={key: True}) for key in ("unsure", "doubtful")),
+    ]
+    some = replace(shop, verdict=GateVerdict(checks=tuple(checks)))
+    assert "Gate · 2 passed, 2 doubtful" in said(some, "gate")
+    assert "Gate · 1 passed, 1 failed" in said(refused(tmp_path), "gate")
+
+
 def test_a_long_reason_is_shown_whole(tmp_path: Path) -> None:
     long = " ".join(["A class loses more recall than the limit allows."] * 20)
     shop = refused(tmp_path)
