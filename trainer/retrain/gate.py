@@ -12,7 +12,15 @@ from models.statistics.intervals import MISTRUST, Interval, difference_interval,
 from models.text import number_of
 from pages.text import between, percent
 from trainer.retrain.config import GateSettings
-from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, Comparison, GateVerdict, PairedAccuracy
+from trainer.retrain.cycle_folder import (
+    AutomaticLabels,
+    CatalogueDiff,
+    Check,
+    Comparison,
+    Footprint,
+    GateVerdict,
+    PairedAccuracy,
+)
 
 COARSE_POINTS: Final = 5.0
 """A test is small if it cannot detect a difference of this many points."""
@@ -60,7 +68,9 @@ def _sentence(row: "_Row", finding: Finding) -> str:
     if finding.figure is not None and finding.limit is not None:
         kept = _KEEPS[row.kept](finding.figure, finding.limit)
         limit = f", {row.kept if kept else row.broken} the limit of {row.show(finding.limit)}"
-        limit += ", but with so few photos, this may be chance" if finding.passed and finding.unsure and not kept else ""
+        limit += (
+            ", but with so few photos, this may be chance" if finding.passed and finding.unsure and not kept else ""
+        )
     text = f"{row.title}{figure} ({finding.details}){limit}."
     return " ".join(filter(None, (finding.lead, text, finding.more)))
 
@@ -260,7 +270,7 @@ def _size(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None)
         return None
     details = f"{before.compared_bytes / _MB:.2f} → {after.compared_bytes / _MB:.2f} MB"
     ratio = after.compared_bytes / before.compared_bytes
-    return Finding(ratio, limit, ratio <= limit, details)
+    return Finding(ratio, limit, ratio <= limit, details, more=_why_float32(before, after))
 
 
 def _speed(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
@@ -269,7 +279,14 @@ def _speed(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None
         return None
     details = f"{before.images_per_s:,.0f} → {after.images_per_s:,.0f} images per second on one thread"
     ratio = after.images_per_s / before.images_per_s
-    return Finding(ratio, limit, ratio >= limit, details)
+    return Finding(ratio, limit, ratio >= limit, details, more=_why_float32(before, after))
+
+
+def _why_float32(champion: Footprint, challenger: Footprint) -> str:
+    for name, other in (("challenger", champion), ("champion", challenger)):
+        if other.compared_bytes != other.default_bytes:
+            return f"Compared in float32, because the {name}'s default is not int8."
+    return ""
 
 
 def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
@@ -279,7 +296,7 @@ def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDif
 
 def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff | None) -> Finding | None:
     limit = limits.max_changed_share
-    if comparison.champion is None or (diff is None and limit is None):
+    if comparison.champion is None or limit is None:
         return None
     if diff is None or diff.rows == 0 or diff.failed > diff.rows:
         details = "no row was compared: set a catalogue in [catalogue]"
@@ -287,9 +304,9 @@ def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff
             drawn = number_of(diff.rows + diff.failed + diff.answered, "row")
             details = f"only {diff.rows:,} of {drawn} could be compared"
             details += f"; {diff.answered:,} have a reviewer's answer" if diff.answered else ""
-        return Finding(None, limit, limit is None, details)
+        return Finding(None, limit, False, details)
     details = f"{diff.changed:,} of {number_of(diff.rows, 'row')}, 95% {between(diff.changed_share_95)}"
-    return Finding(diff.changed_share, limit, limit is None or diff.changed_share <= limit, details)
+    return Finding(diff.changed_share, limit, diff.changed_share <= limit, details)
 
 
 def _right(labels: AutomaticLabels) -> float:

@@ -126,6 +126,15 @@ def test_size_and_speed_stay_within_budget(cost, limits, refused):
     assert failing(judged(comparison(challenger_footprint=footprint), **limits)) == refused
 
 
+@pytest.mark.parametrize(("name", "small"), [("champion", "challenger"), ("challenger", "champion")])
+def test_size_and_speed_in_float32_say_why(name, small):
+    footprint = Footprint(compared_bytes=2_000_000, default_bytes=600_000, images_per_s=400.0)
+    verdict = judged(comparison(**{f"{small}_footprint": footprint}))
+    why = f"Compared in float32, because the {name}'s default is not int8."
+    assert all(named(verdict, check).sentence.endswith(why) for check in ("size", "speed"))
+    assert "float32" not in named(judged(comparison()), "size").sentence
+
+
 @pytest.mark.parametrize(
     ("changed", "limit", "refused"),
     [
@@ -140,7 +149,9 @@ def test_size_and_speed_stay_within_budget(cost, limits, refused):
     ],
 )
 def test_a_catalogue_may_change_up_to_the_limit_and_must_be_there_if_there_is_one(changed, limit, refused):
-    assert failing(judged(comparison(), changed, max_changed_share=limit)) == refused
+    verdict = judged(comparison(), changed, max_changed_share=limit)
+    assert failing(verdict) == refused
+    assert [check.name for check in verdict.checks].count("catalogue") == (limit is not None)
 
 
 def test_without_test_photos_nothing_passes():

@@ -24,7 +24,10 @@ def said(material: ReportedCycle, anchor: str) -> str:
 def test_the_first_lines_say_it_all(tmp_path: Path) -> None:
     shop = promoted(tmp_path)
     better = "It is 2.4 points better on 372 test photos (95% 0.1 to 4.7)."
-    assert first_lines(shop) == ("shop@4 was promoted", better)
+    surer = "Its probabilities are better beyond chance (Brier score 0.191 → 0.172)."
+    assert first_lines(shop) == ("shop@4 was promoted", f"{better} {surer}")
+    overruled = replace(shop, outcome=outcome(reasons=("It is no better.",)))
+    assert first_lines(overruled) == ("shop@4 was promoted", better)
     assert first_lines(refused(tmp_path)) == (
         "shop@4 was refused",
         "shoes loses 12.4 points of recall: more than 5.0 as asked.",
