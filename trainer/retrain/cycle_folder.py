@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -93,6 +94,15 @@ class Outcome(CycleRecord):
     started: str
     finished: str
     seconds: dict[str, float] = Field(default_factory=dict)
+
+    def undo(self, registry: str) -> str:
+        """A sentence with the command that reverses the decision; empty if there is none."""
+        command = ""
+        if self.status is CycleStatus.REFUSED:
+            command = f"To overrule the gate: hangtag models promote {self.challenger} --force --why REASON"
+        elif self.status is CycleStatus.PROMOTED and self.champion:
+            command = f"To go back: hangtag models rollback {self.name}"
+        return f"{command} --registry {quote(registry)}" if command else ""
 
 
 class Correction(CycleRecord):
