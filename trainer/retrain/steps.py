@@ -185,7 +185,6 @@ def _publish(work: RunningCycle, view: "TrainingView") -> None:
         work.start.name,
         work.folder.bundle,
         f"retraining cycle {work.cycle_id}",
-        numbers=_numbers(work.comparison),
         training={
             SPLITS_FILE: run.splits,
             "best.keras": run.best,
