@@ -260,8 +260,8 @@ def diff_catalogue(
 ) -> CatalogueFigures:
     """Label a sample of a catalogue with two models, and count changed labels. Continues after a kill.
 
-    ``renamed``: old label → new name. ``advance`` is called with a step's name, its progress and its total. Photos whose
-    SHA-256 is in ``answered`` do not count: ``after`` has learned a reviewer's answer for them.
+    ``renamed``: old label → new name. ``advance`` is called with a step's name, its progress and its total.
+    ``answered``: SHA-256 of photos that do not count, because ``after`` has learned a reviewer's answer for them.
     """
     digests = [read_manifest(model).digest[:12] for model in (before, after)]
     sample = draw_sample(source, folder, rows, options)

@@ -34,7 +34,7 @@ from trainer.retrain.gate import points_between
 from trainer.splits.assigned import AssignedPhoto, read_splits
 
 _MOST_CLASSES: Final = 40
-_MOST_CORRECTIONS: Final = 60
+_MOST_CORRECTIONS: Final = 20
 _MOST_CHANGES: Final = 18
 _SIDE: Final = 160
 _MOST_BYTES: Final = 5_500

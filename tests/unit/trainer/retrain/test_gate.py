@@ -69,7 +69,7 @@ def test_a_class_that_loses_beyond_noise_is_refused_by_name():
     assert judged(comparison(classes=lost), max_class_loss_points=20).passed
     within_noise = judged(comparison(classes={"hat": a_class(1.0), "dress": a_class(-15, 16)}))
     assert (within_noise.passed, named(within_noise, "recall").unsure) == (True, True)
-    said = "), more than the limit of 5.0 points, but with so few photos, this may be chance."
+    said = "), more than the limit of 5.0 points, but this may be chance."
     assert said in named(within_noise, "recall").sentence
 
 
