@@ -68,9 +68,7 @@ def _sentence(row: "_Row", finding: Finding) -> str:
     if finding.figure is not None and finding.limit is not None:
         kept = _KEEPS[row.kept](finding.figure, finding.limit)
         limit = f", {row.kept if kept else row.broken} the limit of {row.show(finding.limit)}"
-        limit += (
-            ", but this may be chance" if finding.passed and finding.unsure and not kept else ""
-        )
+        limit += ", but this may be chance" if finding.passed and finding.unsure and not kept else ""
     text = f"{row.title}{figure} ({finding.details}){limit}."
     return " ".join(filter(None, (finding.lead, text, finding.more)))
 

@@ -168,7 +168,7 @@ def _catalogue(work: RunningCycle, view: "TrainingView") -> None:
         work.folder.rows,
         work.config.classes.rename,
         view.advance,
-        {correction.sha256 for correction in collected.corrections},
+        {one.sha256 for one in collected.corrections if one.outcome in {"applied", "added", "agrees"}},
     )
     work.folder.write(work.folder.catalogue, diff)
 

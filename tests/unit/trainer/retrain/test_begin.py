@@ -109,7 +109,8 @@ def test_the_rows_that_are_compared_are_drawn_when_the_cycle_begins(shop: PaperS
 
     def corrected(*of):
         answer = Correction(image="a.jpg", label="hats", was=None, reviewer="anna", outcome="added", sha256="1" * 64)
-        collected = shop.tools().collect(*of).model_copy(update={"corrections": (answer,)})
+        lost = answer.model_copy(update={"outcome": "not_found", "sha256": "2" * 64})
+        collected = shop.tools().collect(*of).model_copy(update={"corrections": (answer, lost)})
         (of[1] / "collected.json").write_text(collected.model_dump_json())
         return collected
 
