@@ -210,7 +210,9 @@ class PaperShop:
         self.calls.append("judge")
         return GateVerdict(checks=(Check(name="accuracy", passed=self.passes, sentence="10 points better"),))
 
-    def _catalogue(self, settings: CatalogueSettings, champion, challenger, folder, renamed, advance) -> CatalogueDiff:
+    def _catalogue(
+        self, settings: CatalogueSettings, champion, challenger, folder, renamed, advance, answered
+    ) -> CatalogueDiff:
         self.calls.append("catalogue")
         return CatalogueDiff(
             source=settings.source,

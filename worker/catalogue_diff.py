@@ -4,7 +4,7 @@ import hashlib
 import io
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from functools import partial
@@ -164,12 +164,16 @@ class ChangedRow(BaseModel, frozen=True):
 
 
 class CatalogueFigures(BaseModel, frozen=True):
-    """How the labels of two models differ. ``rows`` excludes failed rows. ``flows``: most frequent first."""
+    """How the labels of two models differ. ``flows``: most frequent first.
+
+    ``rows`` excludes failed rows, and the ``answered`` rows, whose photos have a reviewer's answer.
+    """
 
     source: str
     rows_in_source: int
     rows: Annotated[int, Field(ge=0)]
     failed: int
+    answered: int = 0
     changed: int
     to_review: int
     from_review: int
@@ -252,10 +256,12 @@ def diff_catalogue(
     options: JobOptions,
     renamed: Mapping[str, str],
     advance: Callable[[str, int, int], None],
+    answered: Container[str] = (),
 ) -> CatalogueFigures:
     """Label a sample of a catalogue with two models, and count changed labels. Continues after a kill.
 
     ``renamed``: old label → new name. ``advance`` is called with a step's name, its progress and its total.
+    ``answered``: SHA-256 of photos that do not count, because ``after`` has learned a reviewer's answer for them.
     """
     digests = [read_manifest(model).digest[:12] for model in (before, after)]
     sample = draw_sample(source, folder, rows, options)
@@ -284,7 +290,9 @@ def diff_catalogue(
         msg = f"Expected rows of {source} that both models can label, found none in a sample of {len(cells):,}: {why}"
         raise JobError(msg)
     failed = len(cells) - len(pairs)
-    return count_changes(pairs, renamed, root, sample.source, sample.rows_in_source, failed)
+    new = [pair for pair in pairs if pair.sha256 not in answered]
+    figures = count_changes(new, renamed, root, sample.source, sample.rows_in_source, failed)
+    return figures.model_copy(update={"answered": len(pairs) - len(new)})
 
 
 def _pairs(table: pa.Table, cells: Mapping[int, str | None]) -> list[Pair]:

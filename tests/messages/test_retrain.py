@@ -96,7 +96,6 @@ GATE: dict[str, tuple[str | None, GateVerdict]] = {
     ),
     "too large for a limit": ("absolute_size", judged(comparison(), max_size_mb=2.0)),
     "a catalogue changes": ("catalogue", judged(comparison(), catalogue(), max_changed_share=0.03)),
-    "a catalogue without a limit": ("catalogue", judged(comparison(), catalogue())),
     "no catalogue": ("catalogue", judged(comparison(), None, max_changed_share=0.03)),
     "hardly any rows": ("catalogue", judged(comparison(), catalogue(0, 9, 10), max_changed_share=0.03)),
 }

@@ -220,7 +220,14 @@ def _outcome(agreed: PhotoVotes, photos: Sequence[LabeledPhoto], place: Path | N
 
 def _correction(vote: Vote, reviewer: str, outcome: str, shown: Sequence[LabeledPhoto], was: str | None) -> Correction:
     image = path_cell(shown[0].path) if shown else vote_cells(vote)[0] or vote.sha256
-    return Correction(image=image, label=_label_of(vote), was=was, reviewer=reviewer, outcome=outcome)
+    return Correction(
+        image=image,
+        label=_label_of(vote),
+        was=was or vote.was or None,
+        reviewer=reviewer,
+        outcome=outcome,
+        sha256=vote.sha256,
+    )
 
 
 def _changes(kept: Iterable[LabeledPhoto], before: _Labels, present: set[str]) -> dict[str, int]:

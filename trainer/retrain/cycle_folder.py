@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
+from shlex import quote
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -94,13 +95,22 @@ class Outcome(CycleRecord):
     finished: str
     seconds: dict[str, float] = Field(default_factory=dict)
 
+    def undo(self, registry: str) -> str:
+        """A sentence with the command that reverses the decision; empty if there is none."""
+        command = ""
+        if self.status is CycleStatus.REFUSED:
+            command = f"To overrule the gate: hangtag models promote {self.challenger} --force --why REASON"
+        elif self.status is CycleStatus.PROMOTED and self.champion:
+            command = f"To go back: hangtag models rollback {self.name}"
+        return f"{command} --registry {quote(registry)}" if command else ""
+
 
 class Correction(CycleRecord):
     """The outcome of a reviewer's correction in this cycle.
 
     Attributes:
         image: the photo's path in ``dataset.csv``, or the SHA-256 of its bytes if no path is known.
-        was: the photo's earlier label, or None for a new photo.
+        was: the photo's label in the data, or else the model's label, or None if both are unknown.
         outcome: ``applied``, ``added``, ``agrees``, ``conflict``, ``dropped`` or ``not_found``.
     """
 
@@ -109,6 +119,7 @@ class Correction(CycleRecord):
     was: str | None
     reviewer: str
     outcome: str
+    sha256: str = ""
 
 
 class Collected(CycleRecord):

@@ -12,7 +12,15 @@ from models.statistics.intervals import MISTRUST, Interval, difference_interval,
 from models.text import number_of
 from pages.text import between, percent
 from trainer.retrain.config import GateSettings
-from trainer.retrain.cycle_folder import AutomaticLabels, CatalogueDiff, Check, Comparison, GateVerdict, PairedAccuracy
+from trainer.retrain.cycle_folder import (
+    AutomaticLabels,
+    CatalogueDiff,
+    Check,
+    Comparison,
+    Footprint,
+    GateVerdict,
+    PairedAccuracy,
+)
 
 COARSE_POINTS: Final = 5.0
 """A test is small if it cannot detect a difference of this many points."""
@@ -60,7 +68,7 @@ def _sentence(row: "_Row", finding: Finding) -> str:
     if finding.figure is not None and finding.limit is not None:
         kept = _KEEPS[row.kept](finding.figure, finding.limit)
         limit = f", {row.kept if kept else row.broken} the limit of {row.show(finding.limit)}"
-        limit += ", which may be noise" if finding.passed and finding.unsure and not kept else ""
+        limit += ", but this may be chance" if finding.passed and finding.unsure and not kept else ""
     text = f"{row.title}{figure} ({finding.details}){limit}."
     return " ".join(filter(None, (finding.lead, text, finding.more)))
 
@@ -133,14 +141,14 @@ def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | Non
     large = [(name, one) for name, one in losses if -(one.points or 0.0) > most]
     proved = [(name, one) for name, one in large if _bounds(one.points_95 or (0.0, 0.0), mistrust)[1] < 0]
     details = "; ".join(_loss(name, one) for name, one in proved or losses[:1])
-    worst = losses[0][1].points or 0.0
+    worst = max(0.0, -(losses[0][1].points or 0.0))
     if proved:
-        return Finding(worst, -most, False, details)
+        return Finding(worst, most, False, details)
     known = {name: one for name, one in comparison.classes.items() if name not in comparison.new_classes}
     blind = {name: one.photos for name, one in known.items() if _is_blind(one, most, mistrust)}
     size = f"a loss of {most:g} points" if most else "any loss"
     more = f"Too few photos to detect {size} for {_listed(blind)}." if blind else ""
-    return Finding(worst, -most, True, details, not all(blind.values()), bool(blind or large), more=more)
+    return Finding(worst, most, True, details, not all(blind.values()), bool(blind or large), more=more)
 
 
 def _loss(name: str, one: PairedAccuracy) -> str:
@@ -260,7 +268,7 @@ def _size(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None)
         return None
     details = f"{before.compared_bytes / _MB:.2f} → {after.compared_bytes / _MB:.2f} MB"
     ratio = after.compared_bytes / before.compared_bytes
-    return Finding(ratio, limit, ratio <= limit, details)
+    return Finding(ratio, limit, ratio <= limit, details, more=_why_float32(before, after))
 
 
 def _speed(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
@@ -269,7 +277,14 @@ def _speed(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None
         return None
     details = f"{before.images_per_s:,.0f} → {after.images_per_s:,.0f} images per second on one thread"
     ratio = after.images_per_s / before.images_per_s
-    return Finding(ratio, limit, ratio >= limit, details)
+    return Finding(ratio, limit, ratio >= limit, details, more=_why_float32(before, after))
+
+
+def _why_float32(champion: Footprint, challenger: Footprint) -> str:
+    for name, other in (("challenger", champion), ("champion", challenger)):
+        if other.compared_bytes != other.default_bytes:
+            return f"Compared in float32, because the {name}'s default is not int8."
+    return ""
 
 
 def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
@@ -279,15 +294,17 @@ def _absolute_size(limits: GateSettings, comparison: Comparison, _: CatalogueDif
 
 def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff | None) -> Finding | None:
     limit = limits.max_changed_share
-    if comparison.champion is None or (diff is None and limit is None):
+    if comparison.champion is None or limit is None:
         return None
     if diff is None or diff.rows == 0 or diff.failed > diff.rows:
         details = "no row was compared: set a catalogue in [catalogue]"
         if diff is not None:
-            details = f"only {diff.rows:,} of {number_of(diff.rows + diff.failed, 'row')} could be compared"
-        return Finding(None, limit, limit is None, details)
+            drawn = number_of(diff.rows + diff.failed + diff.answered, "row")
+            details = f"only {diff.rows:,} of {drawn} could be compared"
+            details += f"; {diff.answered:,} have a reviewer's answer" if diff.answered else ""
+        return Finding(None, limit, False, details)
     details = f"{diff.changed:,} of {number_of(diff.rows, 'row')}, 95% {between(diff.changed_share_95)}"
-    return Finding(diff.changed_share, limit, limit is None or diff.changed_share <= limit, details)
+    return Finding(diff.changed_share, limit, diff.changed_share <= limit, details)
 
 
 def _right(labels: AutomaticLabels) -> float:
@@ -332,12 +349,12 @@ class _Row(NamedTuple):
 _count, _ratio = "{:,.0f}".format, "{:.2f}".format
 _KEEPS: Final = {"at most": operator.le, "at least": operator.ge, "more than": operator.gt}
 _AT_MOST: Final = ("at most", "more than")
-_AT_LEAST: Final = ("at least", "less than")
+_AT_LEAST: Final = ("at least", "below")
 _TABLE: Final = {
     "test_photos": _Row(_test_photos, "Test photos that are gone, changed or unreadable", _count, *_AT_MOST),
     "accuracy": _Row(_accuracy, "Accuracy", _points, "more than", "not more than"),
     "interval": _Row(_interval, "Lower bound of the accuracy gain on your photos", _points, *_AT_LEAST),
-    "recall": _Row(_recall, "Largest loss of a class", _points, *_AT_LEAST),
+    "recall": _Row(_recall, "Largest loss of a class", "{:.1f} points".format, *_AT_MOST),
     "new_classes": _Row(_new_classes, "Lowest recall of a new class", percent, *_AT_LEAST),
     "vanished_classes": _Row(_vanished_classes, "Classes that the challenger lacks", _count, *_AT_MOST),
     "min_accuracy": _Row(_min_accuracy, "Accuracy on all test photos", percent, *_AT_LEAST),

@@ -9,6 +9,7 @@ from typing import Final
 from catalogue.urls import readable
 from models.decision import precision_text
 from models.errors import DataError
+from models.photo import NONE
 from models.statistics.intervals import Interval, proportion_interval
 from models.text import number_of
 from models.whole_file import replace_file
@@ -33,7 +34,7 @@ from trainer.retrain.gate import points_between
 from trainer.splits.assigned import AssignedPhoto, read_splits
 
 _MOST_CLASSES: Final = 40
-_MOST_CORRECTIONS: Final = 60
+_MOST_CORRECTIONS: Final = 20
 _MOST_CHANGES: Final = 18
 _SIDE: Final = 160
 _MOST_BYTES: Final = 5_500
@@ -71,7 +72,7 @@ def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
     if comparison and outcome.challenger:  # during the comparison, the challenger has no version number
         comparison = comparison.model_copy(update={"challenger": outcome.challenger})
     collected, verdict = cycle.find(cycle.collected, Collected), cycle.find(cycle.verdict, GateVerdict)
-    photos = _photos(cycle)
+    photos, start = _photos(cycle.splits), cycle.find(cycle.start, CycleStart)
     checks = sorted(verdict.checks, key=lambda check: (check.passed, not check.doubtful)) if verdict else ()
     return render(
         "cycle.html",
@@ -79,7 +80,8 @@ def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
         difference=_difference(comparison) if comparison else "",
         began=_moment(outcome.started),
         ended=_moment(outcome.finished),
-        start=cycle.find(cycle.start, CycleStart),
+        start=start,
+        undo=outcome.undo(start.config["registry"]) if start and "registry" in start.config else "",
         comparison=comparison,
         accuracy_95=_accuracy_95(comparison) if comparison else None,
         newer_95=_newer_95(comparison.newer) if comparison and comparison.newer else (),
@@ -88,6 +90,7 @@ def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
         precision_text=precision_text,
         catalogue=cycle.find(cycle.catalogue, CatalogueDiff),
         collected=collected,
+        new=len(photos) - len(_photos(cycle.earlier)) if photos else collected.new if collected else 0,
         checks=checks,
         classes=_classes(comparison) if comparison else [],
         changes=_changes(comparison) if comparison else [],
@@ -97,9 +100,9 @@ def cycle_page(cycle: CycleFolder, outcome: Outcome) -> str:
     )
 
 
-def _photos(cycle: CycleFolder) -> list[AssignedPhoto]:
+def _photos(splits: Path) -> list[AssignedPhoto]:
     try:
-        return read_splits(cycle.splits)
+        return read_splits(splits)
     except DataError:
         return []
 
@@ -184,6 +187,7 @@ def _learned(collected: Collected, photos: Sequence[AssignedPhoto]) -> dict[str,
     ]
     return {
         "splits": splits,
+        "total": sum(n for (label, _), n in counts.items() if label != NONE) or sum(collected.photos.values()),
         "rows": rows,
         "most": max((sum(size for _, size in row) for _, row in rows), default=0) or 1,
     }

@@ -1,6 +1,5 @@
 """Runs a cycle for a person or a script, and shows it on a terminal."""
 
-import shlex
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -82,12 +81,9 @@ def _checks(verdict: GateVerdict) -> Table:
 
 
 def _next(outcome: Outcome, config: RetrainConfig, folder: CycleFolder) -> list[str]:
-    where, name = f"--registry {shlex.quote(config.registry)}", config.name
     lines = [f"Look at: {escape(str(folder.report))}"]
-    if outcome.status is CycleStatus.REFUSED:
-        again = f"hangtag models promote {outcome.challenger} --force --why REASON {where}"
-        return [*lines, f"[dim]To overrule the gate: {escape(again)}[/dim]"]
-    lines.append(f"[dim]New jobs with --model {escape(name)}@champion use it.[/dim]")
-    if outcome.champion:
-        lines.append(f"[dim]To go back: {escape(f'hangtag models rollback {name} {where}')}[/dim]")
+    if outcome.status is CycleStatus.PROMOTED:
+        lines.append(f"[dim]New jobs with --model {escape(config.name)}@champion use it.[/dim]")
+    if undo := outcome.undo(config.registry):
+        lines.append(f"[dim]{escape(undo)}[/dim]")
     return lines

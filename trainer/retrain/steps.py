@@ -160,6 +160,7 @@ def _catalogue_done(work: RunningCycle) -> bool:
 
 def _catalogue(work: RunningCycle, view: "TrainingView") -> None:
     assert work.config.catalogue is not None  # noqa: S101 - without a catalogue, this step is skipped
+    collected = work.folder.read(work.folder.collected, Collected)
     diff = work.tools.catalogue_diff(
         work.config.catalogue,
         work.registry.path(work.start.name, work.compared_with),
@@ -167,6 +168,7 @@ def _catalogue(work: RunningCycle, view: "TrainingView") -> None:
         work.folder.rows,
         work.config.classes.rename,
         view.advance,
+        {one.sha256 for one in collected.corrections if one.outcome in {"applied", "added", "agrees"}},
     )
     work.folder.write(work.folder.catalogue, diff)
 
@@ -183,7 +185,6 @@ def _publish(work: RunningCycle, view: "TrainingView") -> None:
         work.start.name,
         work.folder.bundle,
         f"retraining cycle {work.cycle_id}",
-        numbers=_numbers(work.comparison),
         training={
             SPLITS_FILE: run.splits,
             "best.keras": run.best,

@@ -4,7 +4,7 @@ import csv
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -165,6 +165,7 @@ class CycleTools:
         folder: Path,
         renamed: Mapping[str, str],
         advance: _Advance,
+        answered: Container[str],
     ) -> CatalogueDiff:
         """Compare two bundles on a folder's rows, by current class names. Continues after a crash."""
         figures = diff_catalogue(
@@ -176,6 +177,7 @@ class CycleTools:
             _job_options(settings),
             renamed,
             advance,
+            answered,
         )
         share = proportion_interval(figures.changed, figures.rows)
         return CatalogueDiff(**dict(figures), changed_share_95=share)

@@ -231,7 +231,7 @@ def _notes(
         yield f"{disputed:,} validation and test photos show a picture with two labels: see hangtag check"
     if outliers := Counter(photo.split for photo in used if photo.label == NONE):
         yield _note_on_outliers(outliers[Split.TRAIN], outliers.total())
-    yield from _notes_on_earlier(candidates)
+    yield from _notes_on_earlier(candidates, used)
     yield from _notes_on_cuts(candidates, used)
     leaks = count_leaks(used)
     for split in sorted(leaks, key=lambda split: -split.rank):
@@ -256,7 +256,7 @@ def _note_on_outliers(learned: int, every: int) -> str:
     return text + (few if learned < _FEW_OUTLIERS else "")
 
 
-def _notes_on_earlier(candidates: Sequence[Candidate]) -> Iterator[str]:
+def _notes_on_earlier(candidates: Sequence[Candidate], used: Sequence[AssignedPhoto]) -> Iterator[str]:
     corrected = [candidate for candidate in candidates if candidate.present and candidate.relabeled]
     if corrected:
         tested = sum(candidate.split is Split.TEST for candidate in corrected)
@@ -265,7 +265,8 @@ def _notes_on_earlier(candidates: Sequence[Candidate]) -> Iterator[str]:
     earlier = [candidate for candidate in candidates if candidate.earlier_label is not None]
     absent = [candidate for candidate in earlier if not candidate.present]
     if earlier:
-        stay, new = len(earlier) - len(absent), len(candidates) - len(earlier)
+        stay = len({candidate.path for candidate in earlier if candidate.present} & {photo.path for photo in used})
+        new = len(used) - stay
         kept = number_of(stay, "photo stays in the split", "photos stay in their splits")
         yield f"{kept} of the earlier training, {number_of(new, 'is', 'are')} new"
     if absent:

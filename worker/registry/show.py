@@ -192,8 +192,13 @@ def done_words(event: Event) -> str:
 
 def numbers_words(event: Event) -> str:
     """The figures of an event."""
-    figures = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in event.numbers.items()}
-    return ", ".join(f"{name} {value}" for name, value in figures.items())
+    return ", ".join(f"{name} {_figure(value)}" for name, value in event.numbers.items())
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, list):  # an interval
+        return " to ".join(map(_figure, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def event_record(event: Event) -> dict[str, Any]:

@@ -54,6 +54,7 @@ class ReportedCycle:
                 cycle.write(file, record)
         if self.photos:
             write_splits(cycle.splits, list(self.photos))
+            write_splits(cycle.earlier, [photo for photo in self.photos if not photo.present])
         return cycle_page(cycle, self.outcome)
 
 

@@ -10,7 +10,7 @@ from tests.paper_cycle import PaperShop, PaperView, extended, photo_rows, train_
 from trainer.data.dataset import Split
 from trainer.retrain.config import CatalogueSettings, ClassMap, DriftSettings, TrainSettings
 from trainer.retrain.cycle import CycleOptions
-from trainer.retrain.cycle_folder import CycleStatus
+from trainer.retrain.cycle_folder import Correction, CycleStatus
 from trainer.splits.assigned import read_splits
 
 
@@ -104,10 +104,19 @@ def test_the_rows_that_are_compared_are_drawn_when_the_cycle_begins(shop: PaperS
 
     def compare(settings, champion, challenger, folder, *of):
         compared.append((folder / "drawn").read_text())
+        compared.append(of[-1])
         return shop.tools().catalogue_diff(settings, champion, challenger, folder, *of)
 
-    shop.run(config=shop.asked(catalogue=CatalogueSettings(source="rows.csv")), draw_rows=draw, catalogue_diff=compare)
-    assert compared == ["rows.csv"]
+    def corrected(*of):
+        answer = Correction(image="a.jpg", label="hats", was=None, reviewer="anna", outcome="added", sha256="1" * 64)
+        lost = answer.model_copy(update={"outcome": "not_found", "sha256": "2" * 64})
+        collected = shop.tools().collect(*of).model_copy(update={"corrections": (answer, lost)})
+        (of[1] / "collected.json").write_text(collected.model_dump_json())
+        return collected
+
+    config = shop.asked(catalogue=CatalogueSettings(source="rows.csv"))
+    shop.run(config=config, draw_rows=draw, catalogue_diff=compare, collect=corrected)
+    assert compared == ["rows.csv", {"1" * 64}]
 
 
 def test_settings_that_no_training_begins_with_bind_no_later_call(shop: PaperShop) -> None:

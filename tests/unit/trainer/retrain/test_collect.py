@@ -143,6 +143,14 @@ def test_splits_and_products_of_the_data_are_kept_and_added_photos_only_learned_
     assert (last.split, last.chosen) == (None, True)
 
 
+def test_a_correction_of_a_new_photo_has_the_models_label_and_the_photos_sha256(shop: Shop) -> None:
+    shop.put("catalogue/8.jpg")
+    shop.correct("catalogue/8.jpg,,hats,boots,anna,,2026-05-01", "photos/hats/3.jpg,,boots,shoes,anna,,2026-05-01")
+    new, known = sorted(shop.collect().corrections, key=lambda one: one.image)
+    assert (new.outcome, new.was, new.sha256) == ("added", "boots", sha256("catalogue/8.jpg"))
+    assert (known.outcome, known.was, known.sha256) == ("applied", "hats", sha256("photos/hats/3.jpg"))
+
+
 def test_a_row_of_the_data_stays_of_the_bytes_that_it_names(tmp_path):
     shop = Shop(tmp_path)
     named, gone = sha256("as labelled"), sha256("gone")

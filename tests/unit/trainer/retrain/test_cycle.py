@@ -16,6 +16,7 @@ from trainer.retrain.config import CatalogueSettings, TrainSettings
 from trainer.retrain.cycle import CycleOptions
 from trainer.retrain.cycle_folder import CycleStatus
 from trainer.run import Run
+from worker.registry.show import numbers_words
 
 
 def test_a_better_challenger_is_promoted(shop: PaperShop) -> None:
@@ -28,7 +29,8 @@ def test_a_better_challenger_is_promoted(shop: PaperShop) -> None:
     *_, published, promoted = shop.registry.history("shop").events()
     assert (published.what, promoted.what) == (What.PUBLISHED, What.PROMOTED)
     assert promoted.cycle == published.cycle == "000001"
-    assert promoted.numbers["points_95"] == [1.0, 19.0]
+    assert (published.numbers, promoted.numbers["points_95"]) == ({}, [1.0, 19.0])
+    assert "points_95 1 to 19," in numbers_words(promoted)
     assert [step for step in view.steps if step] == [
         *("collect", "train", "export", "compare", "gate", "publish", "decide", "report", "end")
     ]

@@ -29,7 +29,7 @@ def test_a_better_challenger_passes_and_every_check_has_its_figure_and_limit():
         "test_photos": (0, 7),
         "accuracy": (2.15, 0),
         "interval": (pytest.approx(1.14, abs=0.01), -1),
-        "recall": (-3, -5),
+        "recall": (3, 5),
         "vanished_classes": (0, 0),
         "calibration": (pytest.approx(0.01), 0.02),
         "coverage": (-1.6, -10),
@@ -63,12 +63,14 @@ def test_a_class_that_loses_beyond_noise_is_refused_by_name():
     lost = {"hat": a_class(4.0), "dress": a_class(-15.3, 10.7, before=0.921), "vase": a_class(-20, 15)}
     verdict = judged(comparison(classes=lost))
     assert failing(verdict) == ["recall"]
-    assert named(verdict, "recall").figure == -20
+    assert named(verdict, "recall").figure == 20
     assert all(name in named(verdict, "recall").sentence for name in ("vase", "dress"))
     assert "hat" not in named(verdict, "recall").sentence
     assert judged(comparison(classes=lost), max_class_loss_points=20).passed
     within_noise = judged(comparison(classes={"hat": a_class(1.0), "dress": a_class(-15, 16)}))
     assert (within_noise.passed, named(within_noise, "recall").unsure) == (True, True)
+    said = "), more than the limit of 5.0 points, but this may be chance."
+    assert said in named(within_noise, "recall").sentence
 
 
 @pytest.mark.parametrize("most", [0, 3, 30])
@@ -124,6 +126,15 @@ def test_size_and_speed_stay_within_budget(cost, limits, refused):
     assert failing(judged(comparison(challenger_footprint=footprint), **limits)) == refused
 
 
+@pytest.mark.parametrize(("name", "small"), [("champion", "challenger"), ("challenger", "champion")])
+def test_size_and_speed_in_float32_say_why(name, small):
+    footprint = Footprint(compared_bytes=2_000_000, default_bytes=600_000, images_per_s=400.0)
+    verdict = judged(comparison(**{f"{small}_footprint": footprint}))
+    why = f"Compared in float32, because the {name}'s default is not int8."
+    assert all(named(verdict, check).sentence.endswith(why) for check in ("size", "speed"))
+    assert "float32" not in named(judged(comparison()), "size").sentence
+
+
 @pytest.mark.parametrize(
     ("changed", "limit", "refused"),
     [
@@ -138,7 +149,9 @@ def test_size_and_speed_stay_within_budget(cost, limits, refused):
     ],
 )
 def test_a_catalogue_may_change_up_to_the_limit_and_must_be_there_if_there_is_one(changed, limit, refused):
-    assert failing(judged(comparison(), changed, max_changed_share=limit)) == refused
+    verdict = judged(comparison(), changed, max_changed_share=limit)
+    assert failing(verdict) == refused
+    assert [check.name for check in verdict.checks].count("catalogue") == (limit is not None)
 
 
 def test_without_test_photos_nothing_passes():

@@ -7,8 +7,8 @@ from PIL import Image
 
 from models.errors import InputError
 from tests.html_page import NASTY, Page, check_harmless
-from tests.unit.trainer.retrain.reported_cycles import PIXEL, ReportedCycle, first, outcome, promoted, refused
-from trainer.retrain.cycle_folder import CycleStatus
+from tests.unit.trainer.retrain.reported_cycles import PIXEL, SIZE, ReportedCycle, first, outcome, promoted, refused
+from trainer.retrain.cycle_folder import CycleStart, CycleStatus, GateVerdict
 from trainer.retrain.report import write_report
 
 
@@ -24,7 +24,10 @@ def said(material: ReportedCycle, anchor: str) -> str:
 def test_the_first_lines_say_it_all(tmp_path: Path) -> None:
     shop = promoted(tmp_path)
     better = "It is 2.4 points better on 372 test photos (95% 0.1 to 4.7)."
-    assert first_lines(shop) == ("shop@4 was promoted", better)
+    surer = "Its probabilities are better beyond chance (Brier score 0.191 → 0.172)."
+    assert first_lines(shop) == ("shop@4 was promoted", f"{better} {surer}")
+    overruled = replace(shop, outcome=outcome(reasons=("It is no better.",)))
+    assert first_lines(overruled) == ("shop@4 was promoted", better)
     assert first_lines(refused(tmp_path)) == (
         "shop@4 was refused",
         "shoes loses 12.4 points of recall: more than 5.0 as asked.",
@@ -35,6 +38,41 @@ def test_the_first_lines_say_it_all(tmp_path: Path) -> None:
     )
     failed = ReportedCycle(tmp_path, outcome(CycleStatus.FAILED, challenger=None, reasons=("It was given up.",)))
     assert first_lines(failed) == ("Cycle 4 was stopped", "It was given up.")
+
+
+def test_a_check_that_the_photos_cannot_decide_does_not_count_as_passed(tmp_path: Path) -> None:
+    shop = promoted(tmp_path)
+    checks = [
+        *shop.verdict.checks,
+        *(shop.verdict.checks[0].model_copy(update={key: True}) for key in ("unsure", "doubtful")),
+    ]
+    some = replace(shop, verdict=GateVerdict(checks=tuple(checks)))
+    assert "Gate · 2 passed, 2 doubtful" in said(some, "gate")
+    assert "Gate · 1 passed, 1 failed" in said(refused(tmp_path), "gate")
+
+
+def test_the_page_says_how_to_reverse_the_decision(tmp_path: Path) -> None:
+    start = CycleStart(number=4, name="shop", started="", config={"registry": "/my models"})
+    for material, command in (
+        (promoted(tmp_path), "To go back: hangtag models rollback shop --registry '/my models'"),
+        (refused(tmp_path), "hangtag models promote shop@4 --force --why REASON --registry '/my models'"),
+    ):
+        assert command in Page(replace(material, start=start).page()).text
+    assert "To go back" not in Page(replace(first(tmp_path), start=start).page()).text
+
+
+def test_a_long_reason_is_shown_whole(tmp_path: Path) -> None:
+    long = " ".join(["A class loses more recall than the limit allows."] * 20)
+    shop = refused(tmp_path)
+    one, other = (
+        check.model_copy(update={"sentence": f"{long} {check.name}", "passed": False}) for check in shop.verdict.checks
+    )
+    verdict = GateVerdict(checks=(one, other))
+    page = Page(
+        replace(shop, outcome=outcome(CycleStatus.REFUSED, reasons=verdict.reasons), verdict=verdict).page()
+    ).text
+    assert "characters" not in page
+    assert [page.count(check.sentence) for check in verdict.checks] == [2, 2]
 
 
 def test_every_figure_is_there(tmp_path: Path) -> None:
@@ -54,7 +92,7 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
             "boots → shoes 41 2.1%",
             "0.50 → 0.90 sure row 17",
         ),
-        "learned": ("1,000 photos", "120 photos are new, 3 gone, 7 with another label", "shoes 1 1"),
+        "learned": ("2 photos", "2 photos are new, 3 gone, 7 with another label", "shoes 1 1"),
         "corrections": (
             "1 conflict, 1 not found, 2 applied, 1 added, 1 agrees",
             "1 correction is of a test photo: 1 true label changed for both models",
@@ -86,7 +124,14 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
     text = Page(shop.page()).text
     assert "Cycle 4 of shop against shop@3 , 2026-02-03 03:00 UTC to 2026-02-03 05:12 UTC" in text
     assert "it began because a job had drifted" in text
-    assert "120 of them new, 3 corrections" in text
+    assert "2 photos 2 new, 3 corrections" in text
+
+
+def test_sizes_of_other_variants_than_the_default_are_named(tmp_path: Path) -> None:
+    shop = promoted(tmp_path)
+    smaller = SIZE.model_copy(update={"default_bytes": 1_000_000})
+    mixed = replace(shop, comparison=shop.comparison.model_copy(update={"challenger_footprint": smaller}))
+    assert "in float32, 1.05 times as large" in said(mixed, "costs")
 
 
 def test_nothing_of_peoples_words_becomes_markup(tmp_path: Path) -> None:

@@ -205,6 +205,15 @@ def test_corrections_new_photos_and_empty_classes_are_said_and_move_nothing(phot
     assert next(p for p in second.photos if p.path.name == "corrected.png").split is Split.TEST
 
 
+def test_excluded_photos_are_neither_new_nor_among_those_that_stay(photos, cache):
+    first = prepared(photos, cache)
+    draw(photos / "hat" / "new.png", 99)
+    for label in ("hat", "vase"):
+        draw(photos / label / "conflict.png", 98)
+    notes = prepared(photos, cache, earlier=first.photos).notes
+    assert "12 photos stay in their splits of the earlier training, 1 is new" in notes
+
+
 def test_an_accident_that_gives_classes_away_is_said(tmp_path, cache):
     for seed in range(60):
         folder = tmp_path / "photos" / ("hat", "vase")[seed % 2]

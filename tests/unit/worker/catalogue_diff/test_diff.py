@@ -1,5 +1,6 @@
 """Two small models on drawn photos."""
 
+import hashlib
 import os
 import shutil
 import signal
@@ -98,6 +99,19 @@ def test_rows_whose_label_changes_are_counted_and_shown(
         assert (example.before, example.after) == (old[example.row], new[example.row])
         assert example.thumbnail
         assert example.image == shop.read_text().splitlines()[example.row].partition(",")[2]
+
+
+def test_rows_with_a_reviewers_answer_are_left_out_because_the_new_model_has_learned_them(
+    tmp_path: Path, catalogue: Path, bundle: Path, other_bundle: Path
+) -> None:
+    photos = sorted(catalogue.rglob("*.*"))[::20][:4]
+    source = tmp_path / "names.txt"
+    source.write_text("".join(f"{photo}\n" for photo in [*photos, photos[0]]))
+    answered = {hashlib.sha256(photos[0].read_bytes()).hexdigest()}
+    asked = (bundle, other_bundle, str(source), tmp_path / "diff", 300, JobOptions(), {}, silent)
+    figures = diff_catalogue(*asked, answered)
+    assert (figures.rows, figures.answered, figures.failed) == (3, 2, 0)
+    assert not {example.row for example in figures.examples} & {1, 5}
 
 
 def test_photos_from_elsewhere_come_once_for_both_models(
