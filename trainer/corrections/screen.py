@@ -82,11 +82,6 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
     if done.by_label:
         labels = ", ".join(f"{label} {count:,}" for label, count in done.by_label.items())
         console.say(f"Labels of the new corrections: {labels}")
-    if done.new_labels:
-        labels = ", ".join(done.new_labels)
-        console.say(
-            f"New labels, used neither by the model in this file nor in earlier corrections: {labels}", "yellow"
-        )
     if done.without_sha256:
         console.say(f"{done.without_sha256:,} for missing photos, identified only by their paths", "yellow")
     _print_conflicts(console, done.resolved)
