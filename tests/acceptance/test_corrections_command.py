@@ -141,7 +141,7 @@ def test_a_review_list_goes_through_a_spreadsheet_back_into_the_result(tmp_path:
     finish_job(job)
     merge_job(job, result, tmp_path)
     sheet = Path(job.storage.place) / "review.csv"
-    with sheet.open(newline="") as file:
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
         lines = list(csv.DictReader(file))
     assert [line["row"] for line in lines] == ["1", "2", "3"]
     assert [Path(line["thumbnail"]).is_file() for line in lines] == [True] * 3

@@ -140,8 +140,11 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
     print_table(table, console)
     if done.audit:
         console.say(f"Audit: {done.audit.words}")
-    for file, counts in done.products.items():
+    for question, (file, counts) in zip(result.job.questions, done.products.items(), strict=False):
         console.say(f"Products: {counts.words}: {file}")
+        if counts.labeled:
+            accepted = f"{question.spec.options.prefix}accepted_label"
+            console.say(f"Publish: {accepted} ({number_of(counts.labeled, 'product')}): {file}")
     console.say(f"Corrected copy: {done.output}")
 
 

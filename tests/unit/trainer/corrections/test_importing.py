@@ -200,7 +200,7 @@ def test_an_unknown_label_is_refused_with_the_whole_file(tmp_path: Path) -> None
 
 
 def test_a_path_in_a_tree_is_no_class_even_in_the_first_file(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="row 1: unknown label 'Coats > Parkas'.*path in a tree"):
+    with pytest.raises(InputError, match=r"row 1: unknown label 'Coats > Parkas'.*path in a tree"):
         imported(tmp_path, "image,label\n1.jpg,Coats > Parkas\n")
     assert imported(tmp_path, "image,label\n1.jpg,Parkas\n").by_label == {"Parkas": 1}
 
