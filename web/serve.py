@@ -117,7 +117,7 @@ def open_review(settings: ReviewSettings, job: str, audit: int | None) -> None:
     """Open a job's review in a running server that has the job, or in a new server. Raises InputError."""
     from catalogue.writers import OUTPUT_SUFFIXES
     from web.jobs import JobIndex, result_id
-    from web.review.questions import bundle_of
+    from worker.job.model import bundle_of
 
     is_result = Path(job).exists()
     if not is_result and Path(job).suffix.lower() in OUTPUT_SUFFIXES:

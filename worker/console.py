@@ -69,8 +69,8 @@ def label_with_progress(
 
 
 def _accepted_words(receipt: Receipt) -> str:
-    if receipt.groups and receipt.groups.labeled:
-        return f"({number_of(receipt.groups.labeled, 'product')}): {receipt.groups_file}"
+    if groups := receipt.groups:
+        return f"({number_of(groups.labeled, 'product')}): {receipt.groups_file}" if groups.labeled else ""
     sure = receipt.by_status[Status.LABELED]
     return f"({number_of(sure, 'row')})" if sure else ""
 
@@ -177,8 +177,8 @@ def _print_work(receipt: JobReceipt, console: Console) -> None:
     if run.images:
         processes = number_of(run.workers, "process", "processes")
         rate = receipt.images_per_s
-        noun, pace = ("image", f": {rate_text(rate)} images/s") if rate else ("row", "")
-        console.print(f"{last}{number_of(run.images, noun)} in {run.seconds:,.1f} s{pace}, {processes}")
+        pace = f": {rate_text(rate)} images/s" if rate else ""
+        console.print(f"{last}{number_of(run.images, 'row')} in {run.seconds:,.1f} s{pace}, {processes}")
     if receipt.work.deaths:
         console.say(f"{whole}{died_words(receipt.work.deaths)}.")
     if photos_text(receipt.photos):

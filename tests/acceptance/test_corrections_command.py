@@ -87,7 +87,7 @@ def test_what_reviewers_disagree_on_is_shown_until_they_agree(tmp_path: Path) ->
     for reviewer, label in (("anna", "boots"), ("bob", "=hats")):
         (tmp_path / f"{reviewer}.csv").write_text(rows(reviewer, 1, label))
     assert run_hangtag("corrections", "import", str(tmp_path / "anna.csv"), *within).returncode == 0
-    done = run_hangtag("corrections", "import", str(tmp_path / "bob.csv"), *within)
+    done = run_hangtag("corrections", "import", str(tmp_path / "bob.csv"), *within, "--new-label", "=hats")
     assert done.returncode == 0
     assert "1 photo on which reviewers disagree" in done.stdout
     assert stored(tmp_path)[1]["label"] == "'=hats"
@@ -127,7 +127,7 @@ def test_a_review_list_without_answers_says_so_and_ends_with_status_4(tmp_path: 
     done = run_hangtag("corrections", "import", str(file), *into)
     assert done.returncode == 4
     assert not (tmp_path / "corrections.csv").exists()
-    file.write_text(f"{head}\n1,hats,{row}\n")
+    file.write_text(f"{head}\n1,hats,{row.replace('0.40', '0.40; hats 0.30')}\n")
     for _ in range(2):
         assert run_hangtag("corrections", "import", str(file), *into).returncode == 0, "known answers are no fault"
     assert [(row["label"], row["was"]) for row in stored(tmp_path)] == [("hats", "boots")]
@@ -141,7 +141,7 @@ def test_a_review_list_goes_through_a_spreadsheet_back_into_the_result(tmp_path:
     finish_job(job)
     merge_job(job, result, tmp_path)
     sheet = Path(job.storage.place) / "review.csv"
-    with sheet.open(newline="") as file:
+    with sheet.open(encoding="utf-8-sig", newline="") as file:
         lines = list(csv.DictReader(file))
     assert [line["row"] for line in lines] == ["1", "2", "3"]
     assert [Path(line["thumbnail"]).is_file() for line in lines] == [True] * 3

@@ -23,7 +23,7 @@ def test_a_job_is_submitted_watched_and_shown(cluster: Cluster, spring: tuple[st
     assert submitted.endswith("Photos are in the column 'image'. Watch it with: hangtag jobs watch spring")
     assert f"Results: {cluster.jobs}/spring/labels.parquet" in watched
     assert f"Page: {cluster.jobs}/spring/receipt.html" in watched
-    assert f"{SPRING_ROWS} images in" in watched
+    assert f"{SPRING_ROWS} rows in" in watched
     assert "missing, row 598, gone.jpg" in watched
 
 

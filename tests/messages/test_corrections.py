@@ -26,10 +26,10 @@ FILES = {
     "a copied review list of a question": f"colour_correct_label,colour_label,colour_sha256\nred,blue,{A}\n",
     "no photo": "name,label\nx,hats\n",
     "a cell without its sha256": 'image,label\n"data:,x",hats\n',
-    "a typing error": f"sha256,label\n{A},boot\n",
+    "a typing error": f"sha256,label\n{A},boot\n{B},?\n{C},Boots\n",
     "a path": f"sha256,label\n{A},Coats > Parkas\n",
     "a picture twice": f"image,sha256,label\n/gone/0.jpg,{'d' * 64},boots\n/gone/0.jpg,{'d' * 64},boots\n",
-    "answers": f"image,sha256,label\n/gone/1.jpg,{B},boots\n/gone/2.jpg,,scarf\n",
+    "answers": f"image,sha256,label\n/gone/1.jpg,{B},boots\n/gone/2.jpg,,hats\n",
 }
 
 

@@ -71,13 +71,17 @@ def import_command(
         list[str] | None,
         typer.Option(
             metavar="LABEL",
-            help="Accept this new label, although it resembles a known label. Repeat the option for several labels.",
+            help="Accept this new label. Repeat the option for several labels.",
             show_default=False,
         ),
     ] = None,
+    encoding: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="FILE's encoding, such as cp1252. Default: UTF-8.", show_default=False),
+    ] = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Import a reviewer's labels. If one row is invalid, no row is imported.
+    """Import a reviewer's labels. If one row is invalid or has an unknown label, no row is imported.
 
     Exit status 4 if no row has an answer. A photo on which reviewers disagree is left out of training until they agree.
 
@@ -92,7 +96,7 @@ def import_command(
     from trainer.corrections.importing import ImportOptions
     from trainer.corrections.screen import import_and_show
 
-    options = ImportOptions(reviewer, image_column, image_root, new_labels=tuple(new_label or ()))
+    options = ImportOptions(reviewer, image_column, image_root, tuple(new_label or ()), encoding)
     import_and_show(file, corrections, context.obj, options, as_json=as_json)
 
 

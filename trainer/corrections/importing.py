@@ -2,8 +2,7 @@
 
 import os
 import re
-import shlex
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -13,7 +12,8 @@ from typing import Final
 
 from catalogue.catalogue import find_column, usual_image_column
 from catalogue.photo import PhotoLocator
-from catalogue.readers import read_delimited
+from catalogue.readers import Reader, read_delimited
+from catalogue.text_file import text_file
 from catalogue.urls import is_url
 from catalogue.writers import unescape_formula
 from models.errors import InputError
@@ -27,6 +27,7 @@ from trainer.data.csv_files import data_folder
 from trainer.data.photo_files import sha256_now
 from trainer.run import Run
 from worker.job.job import QUESTIONS, Job, open_job
+from worker.job.model import bundle_of
 from worker.job.parts import CORRECT_LABEL, THUMBNAIL
 
 _FAST_CLOCK: Final = timedelta(days=1)
@@ -36,16 +37,17 @@ _CONFIDENCE: Final = re.compile(r" [0-9]\.[0-9]{2}(?:; |$)")
 _REMARKS: Final = {NONE: Remark.NOT_A_PRODUCT, **{remark.value: remark for remark in Remark if remark}}
 """Answers in ``correct_label`` that are not classes."""
 _ALIKE: Final = 0.8
-"""A new label may be misspelt if its difflib ratio to a known label is at least this: ``hatt`` and ``hat`` have 0.86,
+"""An unknown label may be a misspelt known label from this difflib ratio on: ``hatt`` and ``hat`` have 0.86,
 ``boots`` and ``boats`` 0.8, ``hats`` and ``cats`` 0.75."""
+_MOST_NAMES: Final = 10
 
 
 @dataclass(frozen=True)
 class ImportOptions:
     """Options of an import. Image options that are None come from the job or run next to the file.
 
-    ``reviewer``: the name for rows without a reviewer. ``new_labels``: labels to accept, even if they look like
-    misspelt known labels. From the job: ``prefix``, which begins the names of Hangtag's columns, and
+    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. From the job:
+    ``prefix``, which begins the names of Hangtag's columns, ``classes`` of its model (or of the run), and
     ``above_classes``, labels to refuse.
     """
 
@@ -53,18 +55,24 @@ class ImportOptions:
     image_column: str | None = None
     image_root: Path | None = None
     new_labels: tuple[str, ...] = ()
+    encoding: str | None = None
     prefix: str = ""
+    classes: frozenset[str] = frozenset()
     above_classes: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)
 class ReviewFile:
-    """The rows of a review file: votes with a time, votes without a time, and the model's labels."""
+    """The rows of a review file: votes with a time, votes without a time, and the model's labels.
+
+    ``rows_of``: label of a vote → row numbers, from 1.
+    """
 
     rows: int
     timed: tuple[Vote, ...]
     untimed: tuple[Vote, ...]
     named: frozenset[str]
+    rows_of: Mapping[str, list[int]]
 
     @property
     def votes(self) -> tuple[Vote, ...]:
@@ -77,7 +85,6 @@ class Imported:
     """The result of an import, with all votes on each photo.
 
     ``lost``: paths without a file. ``root``: the folder of relative paths, if the job or run next to the file sets it.
-    ``new_labels``: labels that neither the model (in this file) nor an earlier vote gave.
     """
 
     file: ReviewFile
@@ -85,7 +92,6 @@ class Imported:
     resolved: dict[str, PhotoVotes]
     lost: tuple[str, ...]
     root: Path | None
-    new_labels: tuple[str, ...] = ()
 
     @property
     def by_label(self) -> dict[str, int]:
@@ -101,59 +107,65 @@ class Imported:
 def import_corrections(
     file: Path, store: CorrectionStore, options: ImportOptions, now: Callable[[], datetime] = lambda: datetime.now(UTC)
 ) -> Imported:
-    """Add a file's votes to the store, unless a vote is invalid."""
+    """Add a file's votes to the store, unless a vote is invalid or has an unknown label."""
     completed = _completed(file.absolute(), options)
     review = read_review(file, completed, now())
-    new = _new_labels(file, review, store.votes(), options.new_labels)
+    _refuse_unknown(file, review, completed, store.votes())
     added = store.add(list(map(_hashed, review.timed)), list(map(_hashed, review.untimed)))
     places = dict.fromkeys(vote.image for vote in review.votes if vote.path is not None)
     lost = tuple(place for place in places if not os.path.isfile(place))  # noqa: PTH113 - Path.is_file may raise errors
     root = None if options.image_root else completed.image_root
-    return Imported(review, added, resolve(added.all), lost, root, new)
+    return Imported(review, added, resolve(added.all), lost, root)
 
 
-def _new_labels(file: Path, review: ReviewFile, before: Sequence[Vote], meant: Sequence[str]) -> tuple[str, ...]:
-    known = {vote.label for vote in before} | {vote.was for vote in (*before, *review.votes)} | review.named
-    new = {vote.label for vote in review.votes} - {*map(label_text, meant), ""} - known
-    if path := next((label for label in sorted(new) if PATH_MARK in label), None):
-        msg = (
-            f"Expected names of classes in {file}, but {path!r} looks like a path in a tree; the file was not "
-            f"imported. Write the class's own name, or pass --new-label {shlex.quote(path)} if this is its name."
-        )
-        raise InputError(msg)
-    if near := _near_labels(new, known - {""}):
-        on_purpose = " ".join(f"--new-label {shlex.quote(label)}" for label in near)
-        questions = " ".join(f"{label}: do you mean {likely}?" for label, likely in near.items())
-        msg = (
-            f"{questions} Expected known labels in {file}; the file was not imported. Correct these labels and import "
-            f"the file again, or pass {on_purpose}."
-        )
-        raise InputError(msg)
-    return tuple(sorted(new)) if known - {""} else ()
-
-
-def _near_labels(new: set[str], known: set[str]) -> dict[str, str]:
+def _refuse_unknown(file: Path, review: ReviewFile, options: ImportOptions, before: Sequence[Vote]) -> None:
+    """Refuse labels that neither the model nor a vote gave before. The first votes may have any label."""
+    known = {vote.label for vote in before} | {vote.was for vote in (*before, *review.votes)}
+    known = (known | review.named | options.classes) - {""}
+    accepted = known | {*map(label_text, options.new_labels), ""}
     by_folded = {label.casefold(): label for label in sorted(known, reverse=True)}
-    matches = {label: get_close_matches(label.casefold(), by_folded, n=1, cutoff=_ALIKE) for label in sorted(new)}
-    return {label: by_folded[closest[0]] for label, closest in matches.items() if closest}
+    faults = [
+        (row, _unknown_words(label, by_folded))
+        for label, rows in review.rows_of.items()
+        if label not in accepted and (known or PATH_MARK in label)
+        for row in rows
+    ]
+    if faults:
+        to_do = (
+            "the file was not imported. Correct these labels and import the file again, or pass --new-label LABEL for "
+            f"each new class. In {CORRECT_LABEL}, 'not a product' and 'more than one' are answers, too"
+        )
+        raise refuse_rows(file, faults, to_do)
+
+
+def _unknown_words(label: str, by_folded: Mapping[str, str]) -> str:
+    words, folded = f"unknown label {label[:80]!r}", label.casefold()
+    if PATH_MARK in label:
+        return f"{words}; it looks like a path in a tree: write the class's own name"
+    near = get_close_matches(folded, by_folded, n=1, cutoff=_ALIKE)
+    capitals = " (other capitals)" if folded in near else ""
+    return f"{words}; do you mean {by_folded[near[0]][:80]!r}{capitals}?" if near else words
 
 
 def _completed(file: Path, options: ImportOptions) -> ImportOptions:
     """Take open options from the job or run in the file's folder, if its photo folder and image column exist."""
     run = Run(file.parent)
     if (run.path / "args.json").is_file():
-        return replace(options, image_root=options.image_root or _there(data_folder(Path(run.args().data))))
+        args = run.args()
+        root = options.image_root or _there(data_folder(Path(args.data)))
+        return replace(options, image_root=root, classes=frozenset(args.classes))
     job = _job_of(file.parent)
     if job is None:
         return options
     root = None if is_url(job.spec.image_root) else _there(Path(job.spec.image_root))
-    names = read_delimited(file).schema.names if file.is_file() else ()
-    column, prefix = job.spec.image_column, job.spec.options.prefix
+    names = _reader(file, options).schema.names if file.is_file() else ()
+    column, prefix, bundle = job.spec.image_column, job.spec.options.prefix, bundle_of(job)
     return replace(
         options,
         image_root=options.image_root or root,
         image_column=options.image_column or (column if column in names else None),
         prefix=prefix if f"{prefix}{CORRECT_LABEL}" in names else "",
+        classes=frozenset(map(label_text, bundle.manifest.labels if bundle else ())),
         above_classes=frozenset(map(label_text, (job.model.taxonomy or {}).values())),
     )
 
@@ -169,6 +181,10 @@ def question_of(file: Path) -> str:
     """The question whose folder contains the file, or an empty text."""
     job = _job_of(file.absolute().parent)
     return job.name if job else ""
+
+
+def _reader(file: Path, options: ImportOptions) -> Reader:
+    return read_delimited(text_file(file, encoding=options.encoding, option=True))
 
 
 def _there(folder: Path) -> Path | None:
@@ -189,7 +205,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
     if not path.is_file():
         msg = f"Expected corrections in a CSV file at {path}, found none; check the path."
         raise InputError(msg)
-    reader = read_delimited(path)
+    reader = _reader(path, options)
     columns = _columns(path, reader.schema.names, options)
     own_time = min(datetime.fromtimestamp(path.stat().st_mtime, UTC), now)
     folder = (options.image_root or path.parent).absolute()
@@ -199,6 +215,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
     untimed: list[Vote] = []
     faults: list[tuple[int, str]] = []
     named: set[str] = set()
+    rows_of = defaultdict[str, list[int]](list)
     number = 0
     rows = (row for batch in reader.batches for row in batch.to_pylist())
     for number, row in enumerate(rows, start=1):
@@ -222,9 +239,10 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
             continue
         faults += ((number, fault) for fault in _faults(vote, options, now))
         (timed if "at" in filled else untimed).append(vote)
+        rows_of[vote.label].append(number)
     if faults:
         raise refuse_rows(path, faults, "the file was not imported; correct the rows and import the file again")
-    return ReviewFile(number, tuple(timed), tuple(untimed), frozenset(named))
+    return ReviewFile(number, tuple(timed), tuple(untimed), frozenset(named), rows_of)
 
 
 def _faults(vote: Vote, options: ImportOptions, now: datetime) -> Iterator[str]:
@@ -241,7 +259,7 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
     named = options.image_column
     image = usual_image_column(names) if named is None else find_column(names, named)
     if image is None and named is not None:
-        msg = f"Expected a column {named!r} in {path}, found {', '.join(names)}."
+        msg = f"Expected a column {named!r} in {path}, found {_names_words(names)}."
         raise InputError(msg)
     if image is not None and image not in columns.values():
         columns["image"] = image
@@ -255,9 +273,14 @@ def _columns(path: Path, names: Sequence[str], options: ImportOptions) -> dict[s
             if prefixed
             else "rename a column, or pass --image-column"
         )
-        msg = f"Expected {lacks} in {path}, found {', '.join(names)}; {advice}."
+        msg = f"Expected {lacks} in {path}: {advice}. Found {_names_words(names)}."
         raise InputError(msg)
     return columns
+
+
+def _names_words(names: Sequence[str]) -> str:
+    more = len(names) - _MOST_NAMES
+    return ", ".join(names[:_MOST_NAMES]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _best(cells: Mapping[str, str]) -> list[str]:

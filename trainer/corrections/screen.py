@@ -82,11 +82,6 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
     if done.by_label:
         labels = ", ".join(f"{label} {count:,}" for label, count in done.by_label.items())
         console.say(f"Labels of the new corrections: {labels}")
-    if done.new_labels:
-        labels = ", ".join(done.new_labels)
-        console.say(
-            f"New labels, used neither by the model in this file nor in earlier corrections: {labels}", "yellow"
-        )
     if done.without_sha256:
         console.say(f"{done.without_sha256:,} for missing photos, identified only by their paths", "yellow")
     _print_conflicts(console, done.resolved)
@@ -145,8 +140,11 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
     print_table(table, console)
     if done.audit:
         console.say(f"Audit: {done.audit.words}")
-    for file, counts in done.products.items():
+    for question, (file, counts) in zip(result.job.questions, done.products.items(), strict=False):
         console.say(f"Products: {counts.words}: {file}")
+        if counts.labeled:
+            accepted = f"{question.spec.options.prefix}accepted_label"
+            console.say(f"Publish: {accepted} ({number_of(counts.labeled, 'product')}): {file}")
     console.say(f"Corrected copy: {done.output}")
 
 

@@ -1,10 +1,9 @@
 """The photos of a job that need review. Each distinct photo is a question."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 from typing import Any, Final
 
 import numpy as np
@@ -12,11 +11,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from models.bundle import Bundle, read_manifest
+from models.bundle import Bundle
 from models.decision import ReviewReason
-from models.errors import HangtagError
 from models.taxonomy import ancestors
 from worker.job.job import Job, images_of
+from worker.job.model import bundle_of
 from worker.job.parts import Status, with_leaves
 from worker.results.end_review import read_end_reviews
 
@@ -198,17 +197,6 @@ def _distinct(table: pa.Table) -> pa.Table:
         .append_column("products", counts.column("product_count_distinct"))
         .combine_chunks()
     )
-
-
-def bundle_of(job: Job) -> Bundle | None:
-    """The bundle of a job's model, at the original path or in the folder of jobs, or None."""
-    pin = job.model
-    for folder in (Path(pin.path), job.home.scratch.parent / "_bundles" / pin.digest):
-        with suppress(HangtagError, OSError):
-            bundle = read_manifest(folder)
-            if bundle.digest == pin.digest:
-                return bundle
-    return None
 
 
 def _named_classes(job: Job) -> tuple[str, ...]:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from pydantic import BaseModel, ValidationError
 
-from models.bundle import open_bundle
+from models.bundle import Bundle, open_bundle, read_manifest
 from models.classifier import Classifier, load
 from models.decision import rules_of
 from models.drift import VariantReference, read_reference
-from models.errors import JobError
+from models.errors import HangtagError, JobError
 from models.golden import check_golden
 from models.reference import ModelReference, resolve_model, version_of
 from models.statistics.confidence import Thresholds
@@ -94,6 +94,17 @@ def load_verified(path: Path, options: JobOptions | ModelPin = USUAL_OPTIONS) ->
 
 def _load(path: Path, options: JobOptions | ModelPin) -> Classifier:
     return load(path, options.variant, precision=options.precision, threshold=options.threshold)
+
+
+def bundle_of(job: Job) -> Bundle | None:
+    """The bundle of a job's model, at the original path or in the folder of jobs, or None."""
+    pin = job.model
+    for folder in (Path(pin.path), job.home.scratch.parent / "_bundles" / pin.digest):
+        with suppress(HangtagError, OSError):
+            bundle = read_manifest(folder)
+            if bundle.digest == pin.digest:
+                return bundle
+    return None
 
 
 class ModelNote(BaseModel, frozen=True):

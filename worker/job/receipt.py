@@ -76,10 +76,11 @@ class GroupCounts(_Record):
 
     @property
     def words(self) -> str:
-        """Text such as ``12, 9 labeled, 2 to review (1 whose photos disagree), 1 failed``."""
+        """Text such as ``12, 9 labeled, 2 to review (1 whose photos disagree), 1 failed (no usable photo)``."""
         disagreeing = f" ({self.disagreeing:,} whose photos disagree)" if self.disagreeing else ""
         review = f"{self.review:,} to review{disagreeing}"
-        return f"{self.products:,}, {self.labeled:,} labeled, {review}, {self.failed:,} failed"
+        failed = f"{self.failed:,} failed" + (" (no usable photo)" if self.failed else "")
+        return f"{self.products:,}, {self.labeled:,} labeled, {review}, {failed}"
 
     @property
     def ungrouped_words(self) -> str:

@@ -71,8 +71,7 @@ class ReviewList:
         """Write ``review.csv``."""
         prefix = self._job.spec.options.prefix
         first, last = ([prefix + name for name in names] for names in (REVIEW_FIRST, REVIEW_LAST))
-        encoding = "utf-8-sig" if self._job.spec.options.excel_safe else "utf-8"
-        with file.open("w", encoding=encoding, newline="") as out:
+        with file.open("w", encoding="utf-8-sig", newline="") as out:  # Excel needs the mark
             header = [*self._kept(first), *self._names.values(), *last]
             out.writelines(csv_lines([list(map(without_formula, header))], self._job.spec.delimiter))
             out.writelines(

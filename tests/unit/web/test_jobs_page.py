@@ -131,7 +131,7 @@ def test_products_are_downloaded_as_a_csv_like_the_result_also_corrected(
     client, address = serve(results=[output], model=str(bundle)), f"/jobs/{result_id(output)}"
     assert "Corrected products" not in page_text(client, address)
     message = client.post(f"{address}/apply").json()["message"]
-    assert re.search(r" Products: \d+, \d+ labeled, \d+ to review, \d+ failed\.$", message)
+    assert re.search(r" Products: \d+, \d+ labeled, \d+ to review, \d+ failed \(no usable photo\)\.$", message)
     assert "Corrected products" in page_text(client, address)
     for file, name in (("by_group", "by_group.csv"), ("corrected_products", "by_group.corrected.csv")):
         answer = client.get(f"{address}/files/{file}")

@@ -14,12 +14,13 @@ from tests.photo_jobs import only_question
 from tests.review_jobs import doubtful, labelled_job
 from tests.row_results import RowResult, failed_row, part_bytes
 from tests.unit.worker.answers import MODEL, failed, sure
-from worker.console import print_receipt, retry_words, unfound_words
+from worker.console import _accepted_words, print_receipt, retry_words, unfound_words
 from worker.job.job import open_job
-from worker.job.parts import PhotoWork, part_key
+from worker.job.parts import PhotoWork, Status, part_key
 from worker.job.receipt import JobReceipt
 from worker.job.writer import create_job
 from worker.label import job_folder
+from worker.request import JobOptions
 from worker.results.finish import finish_job
 
 
@@ -65,7 +66,7 @@ def test_what_a_later_run_did_is_told_apart_from_the_whole_job(answered_job) -> 
     for images, last, whole in ((3, "", ""), (1, "Last run: ", "Whole job: ")):
         run = receipt.run.model_copy(update={"images": images})
         lines = printed(receipt, run=run, photos=PhotoWork(decoded=2, repeated=1))
-        assert any(line.startswith(f"{last}{images} image") for line in lines)
+        assert any(line.startswith(f"{last}{images} row") for line in lines)
         assert f"{whole}1 row with the photo of an earlier row; 2 photos decoded" in lines
 
 
@@ -80,6 +81,13 @@ def test_what_a_later_run_did_is_told_apart_from_the_whole_job(answered_job) -> 
 def test_rows_without_a_product_are_counted(answered_job, products, words) -> None:
     lines = printed(finish_job(answered_job([sure("shoe")] * 3, products)))
     assert [line for line in lines if "belong" in line] == [words] * bool(words)
+
+
+def test_of_rows_in_products_only_the_products_labels_are_for_publishing(answered_job) -> None:
+    disputed = finish_job(answered_job([sure("shoe"), sure("hat")], ["A", "A"], JobOptions(group_column="sku")))
+    assert _accepted_words(disputed) == ""
+    receipt = disputed.model_copy(update={"by_status": {Status.LABELED: 5, Status.REVIEW: 0, Status.FAILED: 0}})
+    assert _accepted_words(receipt) == "", "other rows belong to no product"
 
 
 def on_a_screen(receipt: JobReceipt) -> list[str]:

@@ -109,6 +109,9 @@ def test_the_page_counts_what_was_found_and_links_to_each_issue(shop, html) -> N
     sections = [attributes["id"] for tag, attributes in page.elements if tag == "section" and "id" in attributes]
     assert sections == [issue for issue in Issue if shop.count(issue)]
     assert [link for link in links if link.startswith("#")] == [f"#{issue}" for issue in sections]
+    assert '10.1%</td><td class="line"><span style="width: 10.1%">' in html.replace("\n", ""), (
+        "a bar is a share of all images"
+    )
     absent = re.findall(r"No cases of: ([^.]+)\.", page.text)[0]
     assert len(absent.split(", ")) == len(Issue) - len(sections)
 

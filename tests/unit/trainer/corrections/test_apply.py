@@ -16,6 +16,7 @@ from models.storage.storage import FolderStorage
 from tests.review_jobs import Row, labelled_job
 from tests.unit.trainer.corrections.some_results import ROWS, finished, remark, say
 from trainer.corrections.apply import CorrectedResult, Labels, apply_corrections, apply_to_job, find_labels
+from trainer.corrections.screen import apply_and_show
 from trainer.corrections.store import CorrectionStore
 from worker.job.job import open_job
 from worker.job.parts import Status
@@ -211,8 +212,16 @@ def test_products_vote_again_with_the_answers(tmp_path: Path, store: CorrectionS
     assert file == str(original.with_name("by_group.corrected.parquet"))
     table = pq.read_table(file).drop_columns(["confidence", "model"])
     assert [tuple(row.values()) for row in table.to_pylist()] == VOTES
-    assert counts.words == "9, 3 labeled, 5 to review (4 whose photos disagree), 1 failed"
+    assert counts.words == "9, 3 labeled, 5 to review (4 whose photos disagree), 1 failed (no usable photo)"
     assert (counts.ungrouped, original.read_bytes()) == (1, before)
+
+
+def test_products_with_a_label_are_for_publishing(tmp_path: Path, store: CorrectionStore, capsys) -> None:
+    labels = finished(tmp_path, PRODUCTS, JobOptions(group_column="product", prefix="ht_"))
+    say(store, 0, "gloves")
+    apply_and_show(str(labels.result), "jobs", store, None, as_json=False)
+    where = Path(labels.job.storage.place) / "by_group.corrected.parquet"
+    assert f"Publish: ht_accepted_label (4 products): {where}" in capsys.readouterr().out
 
 
 def test_without_answers_products_vote_as_before(tmp_path: Path, store: CorrectionStore) -> None:

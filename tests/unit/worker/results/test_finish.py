@@ -86,7 +86,7 @@ def test_a_job_of_products_leaves_its_votes_and_its_doubtful_rows(answered_job) 
     assert receipt.groups_file == f"{job.storage.place}/by_group.parquet"
     assert receipt.review_file == f"{job.storage.place}/{REVIEW_FILE}"
     assert pq.read_table(job.storage.source("by_group.parquet")).column("sku").to_pylist() == ["A", "B"]
-    rows = [line.split(",")[0] for line in job.storage.read(REVIEW_FILE).decode().splitlines()]
+    rows = [line.split(",")[0] for line in job.storage.read(REVIEW_FILE).decode("utf-8-sig").splitlines()]
     assert rows == ["row", "3", "1", "2"]
     assert finished_receipt(job) == receipt
     assert not [entry for entry in job.storage.root.iterdir() if entry.name.startswith(".")]

@@ -1,4 +1,5 @@
 import csv
+from codecs import BOM_UTF8
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,7 +32,7 @@ def written(job: Job, folder: Path) -> str:
         for batch in job.batches():
             review.add(batch.answers[0], batch.rows)
         review.write(folder / "review.csv")
-    return (folder / "review.csv").read_text(encoding="utf-8")
+    return (folder / "review.csv").read_text(encoding="utf-8-sig")
 
 
 def test_the_format_on_disk_is_this_one(answered_job, tmp_path: Path) -> None:
@@ -46,6 +47,7 @@ def test_the_format_on_disk_is_this_one(answered_job, tmp_path: Path) -> None:
     ]
     job = answered_job(answers, pa.array(["=A", "A", "B", None, "B", "D", "C"]).dictionary_encode())
     assert written(job, tmp_path).replace(job.spec.image_root, "/photos") == GOLDEN
+    assert (tmp_path / "review.csv").read_bytes().startswith(BOM_UTF8), "Excel needs it"
 
 
 def read(job: Job, folder: Path) -> dict[str, str]:
