@@ -100,6 +100,11 @@ class JobView:
         return self.progress.is_over
 
     @property
+    def answered(self) -> int:
+        """Number of answered rows for review in a finished job."""
+        return max(self.counts.by_status["review"] - self.left, 0) if self.is_finished else 0
+
+    @property
     def model(self) -> str:
         """The model's name, shown to people."""
         if self.questions:

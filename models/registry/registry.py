@@ -1,7 +1,7 @@
 """The model registry: versions, aliases such as ``champion``, and their history.
 
     <registry>/<name>/<version>/          a bundle; never changes
-    <registry>/<name>/training/<version>/ for a later retraining: splits.csv, best.keras, args.json; and the report
+    <registry>/<name>/training/<version>/ for a later retraining: splits.csv, best.keras, args.json; and the reports
     <registry>/<name>/claims/000004.json  the bundle that version 4 is reserved for
     <registry>/<name>/history/000007.json an event; the history decides which versions exist
 
@@ -27,6 +27,8 @@ from models.text import is_name, name_expected, numbered, without_file_links
 TRAINING: Final = "training"
 REPORT_FILES: Final = ("report.html", "confusion_matrix.png", "classes.csv")
 """The reports of a run. Stored next to the version's bundle if the run is known."""
+CYCLE_REPORT: Final = "cycle.html"
+"""The report of the version's retraining cycle, in the same folder."""
 _CLAIMS: Final = "claims"
 
 
@@ -63,8 +65,12 @@ def copy_version(storage: Storage, version: int, bundle: Bundle, training: Mappi
     """Write a version's files. Damaged files of the bundle are replaced. Raises BundleError."""
     keep_bundle(storage.child(str(version)), bundle)
     for file, path in training.items():
-        data = path.read_bytes()
-        storage.commit(f"{TRAINING}/{version}/{file}", without_file_links(data) if file == "report.html" else data)
+        _keep_file(storage, version, file, path)
+
+
+def _keep_file(storage: Storage, version: int, file: str, path: Path) -> None:
+    data = path.read_bytes()
+    storage.commit(f"{TRAINING}/{version}/{file}", without_file_links(data) if file.endswith(".html") else data)
 
 
 def report_files(run: Path) -> dict[str, Path]:
@@ -176,6 +182,10 @@ class Registry:
         here = self._storage.scratch / f"{name}@{version}.{digest[:16]}"
         here.mkdir(exist_ok=True)
         return storage.local(key, here)
+
+    def keep_cycle_report(self, name: str, version: int, report: Path) -> None:
+        """Store the report of a version's retraining cycle. A stored report is never overwritten."""
+        _keep_file(self.model_storage(name), version, CYCLE_REPORT, report)
 
     def _version(self, name: str, version: int) -> VersionState:
         return self._rules(name).version(self.state(name), version)

@@ -96,21 +96,22 @@ def test_rows_by_keyboard_and_one_undone_are_in_the_corrections_and_in_the_resul
 def test_each_key_does_what_the_manual_says(reviewer: ReviewPage, job: DrawnJob) -> None:
     page = reviewer.page
     last = page.locator("#last")
+    reviewer.answer("s")
+    expect(last).to_contain_text("skipped; the photo comes again")
     page.keyboard.press("2")
-    expect(last).to_have_text("Your last answer: hats")
+    expect(last).to_have_text("Your last answer: boots")
     reviewer.answer("n")
     expect(last).to_have_text("Your last answer: not a product")
-    page.get_by_role("button", name="Skip").press("Enter")
-    expect(last).to_contain_text("skipped; the photo comes again")
-    for words in ("Your last answer: not a product", "Your last answer: hats", ""):
+    for words in ("Your last answer: boots", re.compile("skipped"), ""):
         page.keyboard.press("u")
         expect(last).to_have_text(words)
     expect(page.locator("#counts")).to_have_text("0 of 40 photos")
-    assert reviewer.answer("s") == job.photos[0][:16]
+    page.get_by_role("button", name="Skip").press("Enter")
+    expect(page.locator(f"#photo img[src*='sha256={job.photos[1][:16]}']")).to_be_visible()
     reviewer.answer("/", *"shoes", "Enter")
     reviewer.answer("m")
-    page.keyboard.press("b")
-    page.keyboard.type("oats")
+    page.keyboard.press("/")
+    page.keyboard.type("boats")
     page.keyboard.press("Enter")
     dialog = page.get_by_role("dialog", name="Search a class")
     expect(dialog).to_contain_text(re.compile("Press Enter again .*new class “boats”.* Do you mean “boots”"))

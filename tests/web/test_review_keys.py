@@ -38,9 +38,9 @@ MakeJob = Callable[..., DrawnJob]
 def make_job(server: WebServer, tmp_path: Path) -> MakeJob:
     """Makes a job with doubtful photos of boots, the least sure first, and a labeled row of each class."""
 
-    def make(classes: tuple[str, ...] = FIVE, photos: int = PHOTOS) -> DrawnJob:
+    def make(classes: tuple[str, ...] = FIVE, photos: int = PHOTOS, category: str = "") -> DrawnJob:
         first = next(numbers)
-        rows = [Row(first + n, "boots", 0.4 + n / 100) for n in range(photos)]
+        rows = [Row(first + n, "boots", 0.4 + n / 100, category=category) for n in range(photos)]
         sure = [Row(first + photos + n, name, 0.99, Status.LABELED) for n, name in enumerate(classes)]
         return shown(server, labelled_job(tmp_path / f"shop-{first}", [*rows, *sure]), first, photos)
 
@@ -136,5 +136,31 @@ def test_a_tab_that_was_duplicated_shows_other_photos(reviewer: ReviewPage, job:
     tab.add_init_script(f"if (location.protocol === 'http:') sessionStorage.hangtagTab = '{tab_id}'")
     other = ReviewPage(tab).open(job.id)
     assert other.shown() not in {photo[:16] for photo in job.photos[:13]}
-    expect(tab.locator("#toast")).to_contain_text("13 photos are open on another page")
     expect(tab.locator("#speed")).to_contain_text("13 photos open on another page")
+
+
+def test_a_phone_shows_four_guesses_with_all_buttons_what_was_taken_back_and_adds_a_class(
+    make_job: MakeJob, open_page: OpenPage
+) -> None:
+    job = make_job(TEN, category="watches")
+    page = open_page(job.server.url, viewport={"width": 400, "height": 780})
+    review = ReviewPage(page).open(job.id)
+    assert review.guesses() == ["boots", "hats", "shoes", "watches"]
+    note, bar = (page.locator(it).bounding_box() for it in ("[data-do=note]", ".single .thumb-bar"))
+    assert note
+    assert bar
+    assert note["y"] + note["height"] <= bar["y"]
+    page.get_by_role("button", name="shoes").click()
+    is_asked_about(page, job.photos[1])
+    page.locator(".single [data-do=undo]").click()
+    expect(page.locator("#caption")).to_have_text("Row 1 · Taken back: shoes")
+    page.locator("[data-do=search]").click()
+    expect(page.locator("#search-hint")).to_be_empty()
+    page.get_by_role("dialog", name="Search a class").get_by_role("button", name="Cancel").click()
+    page.locator("[data-do=search]").click()
+    page.locator("#query").fill("caps")
+    option = page.get_by_role("option", name="New class “caps”")
+    option.click()
+    expect(page.locator("#search-hint")).to_have_text("Tap it again to add the new class “caps”.")
+    option.click()
+    is_asked_about(page, job.photos[1])

@@ -220,7 +220,8 @@ def _settle(work: RunningCycle) -> bool:
     if not verdict.passed:
         work.registry.refuse(name, work.version, verdict.reasons, numbers, work.cycle_id)
         return True
-    why = "passed the gate"
+    accuracy = (check.sentence for check in verdict.checks if check.name == "accuracy")
+    why = " ".join(("passed the gate.", *accuracy))
     try:
         work.registry.promote(name, work.version, why, numbers=numbers, cycle=work.cycle_id, instead_of=before)
     except RegistryError:
@@ -236,6 +237,7 @@ def _report(work: RunningCycle, view: "TrainingView") -> None:
 
 def _end(work: RunningCycle, view: "TrainingView") -> None:
     mlflow, outcome = work.config.mlflow, _outcome(work)
+    work.registry.keep_cycle_report(work.start.name, work.version, work.folder.report)
     if mlflow is not None:
         try:
             work.tools.log_cycle(mlflow.uri, mlflow.experiment, work.folder, outcome)

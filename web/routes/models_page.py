@@ -19,7 +19,7 @@ from models.drift import ReferenceAnswers, read_reference
 from models.errors import HangtagError, RegistryError
 from models.manifest import Variant
 from models.registry.history import CHAMPION, Event, What
-from models.registry.registry import REPORT_FILES, Registry, open_registry
+from models.registry.registry import CYCLE_REPORT, REPORT_FILES, Registry, open_registry
 from web.responses import Problem, page, reviewer_of, stored_page
 from web.state import State, WebState
 from worker.registry.show import (
@@ -122,7 +122,8 @@ def version_page(request: Request, state: State, name: str, which: str) -> HTMLR
     """One version: its model card, and the form to promote it."""
     registry = open_registry(state.settings.registry)
     version = _version(registry, name, which)
-    kept = {file: registry.training(*version, file) is not None for file in REPORT_FILES}
+    kept = {file: registry.training(*version, file) is not None for file in (*REPORT_FILES, CYCLE_REPORT)}
+    events = registry.history(version.model).events()
     return page(
         request,
         "web/model_card.html",
@@ -131,6 +132,8 @@ def version_page(request: Request, state: State, name: str, which: str) -> HTMLR
         place=registry.place,
         version=next(one for one in _versions(registry, name) if one["version"] == version.version),
         champion=_champion(registry, name),
+        events=_events([event for event in events if event.version == version.version])[::-1],
+        has_cycle=kept[CYCLE_REPORT],
         has_report=kept["report.html"],
         has_confusion=kept["confusion_matrix.png"],
     )
@@ -145,6 +148,12 @@ def _version(registry: Registry, name: str, which: str) -> VersionName:
 def report(state: State, name: str, which: str) -> Response:
     """The stored report of a version's training."""
     return stored_page(_kept(state, name, which, "report.html"))
+
+
+@router.get("/models/{name}/{which}/cycle")
+def cycle_report(state: State, name: str, which: str) -> Response:
+    """The stored report of the cycle that trained a version."""
+    return stored_page(_kept(state, name, which, CYCLE_REPORT))
 
 
 @router.get("/models/{name}/{which}/classes.csv")
@@ -170,9 +179,8 @@ def _kept(state: WebState, name: str, which: str, file: str) -> bytes:
     registry = open_registry(state.settings.registry)
     kept = registry.training(*_version(registry, name, which), file)
     if kept is None:
-        raise Problem(
-            404, f"Expected {file} of {name}@{which}, but the registry has none; publish the version again with --run."
-        )
+        todo = "publish the version again with --run" if file in REPORT_FILES else "the folder of its cycle may have it"
+        raise Problem(404, f"Expected {file} of {name}@{which}, but the registry has none; {todo}.")
     return kept.read_bytes()
 
 

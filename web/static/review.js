@@ -16,6 +16,7 @@ const LARGE = 3; // guesses with example photos, if all classes are shown
 const PLACES = 9; // keys 1 to 9
 const RENEW_MS = 60_000;
 const LOOK_AGAIN_MS = 5000;
+const BY_TOUCH = matchMedia("(max-width: 60rem), (pointer: coarse)").matches; // the page shows no keys
 const REMARKS = { not_a_product: "not a product", more_than_one: "more than one", skip: "skipped; the photo comes again at the end" };
 
 let reviewer = review.reviewer;
@@ -145,6 +146,7 @@ function show() {
   }
   $("photo").replaceChildren(question.picture);
   $("caption").textContent = captionOf(question);
+  if (question.undone) $("caption").append(" · ", element("b", `Taken back: ${question.undone}`));
   $("question").textContent = `Is it ${named(question.label)}?`;
   $("why").textContent = whyOf(question);
   $("confirm").replaceChildren(element("span", `Yes, ${question.label} `), key("Enter"));
@@ -215,12 +217,14 @@ function examplesOf(label) {
   return (known?.pictures ?? []).map((picture) => picture.cloneNode());
 }
 
+const wordsOfAnswer = ({ kind, label }) => REMARKS[kind] ?? label;
+
 /** The last answer, for undo. */
 function showLast() {
   const last = done.at(-1) ?? [];
   const [, answer] = last[0] ?? [];
   const times = last.length > 1 ? `${last.length} times ` : "";
-  $("last").textContent = answer ? `Your last answer: ${times}${REMARKS[answer.kind] ?? answer.label}` : "";
+  $("last").textContent = answer ? `Your last answer: ${times}${wordsOfAnswer(answer)}` : "";
 }
 
 function showNote(question) {
@@ -341,7 +345,7 @@ function undo() {
   if (!last) return toast("There is nothing to undo.");
   keepDone();
   for (const [{ sha256 }, { id }] of last) if (!outbox.takeBack(id)) outbox.push({ id: randomId(), sha256, kind: "undo", by: reviewer });
-  const questions = last.map(([question]) => question);
+  const questions = last.map(([question, answer]) => Object.assign(question, { undone: wordsOfAnswer(answer) }));
   if (last.inGrid) return backToGrid(questions, last[0][1].label);
   ahead.unshift(...questions.map((question) => (question.picture ? question : withPicture(question))));
   if (gridOn) toggleGrid(false);
@@ -452,7 +456,7 @@ function option(match, place) {
   item.id = `option-${place}`;
   item.setAttribute("role", "option");
   item.append(...match.pictures.slice(0, 1).map((picture) => picture.cloneNode()), match.isNew ? `New class ${named(match.label)}` : match.label);
-  item.addEventListener("click", () => (choose(place), takeMatch()));
+  item.addEventListener("click", () => (place === chosen || choose(place), takeMatch()));
   return item;
 }
 
@@ -464,7 +468,7 @@ function choose(place) {
   $("query").setAttribute("aria-activedescendant", `option-${chosen}`);
   $("found").children[chosen].scrollIntoView({ block: "nearest" });
   const { isNew, alike } = matches[chosen];
-  $("search-hint").textContent = isNew ? `No class has this name.${meant(alike)}` : "Enter selects, arrow keys move.";
+  $("search-hint").textContent = isNew ? `No class has this name.${meant(alike)}` : BY_TOUCH ? "" : "Enter selects, arrow keys move.";
 }
 
 const meant = (alike) => (alike ? ` Do you mean ${named(alike.label)}?` : "");
@@ -474,7 +478,7 @@ function takeMatch() {
   if (!match) return;
   if (match.isNew && !sure) {
     sure = true;
-    $("search-hint").textContent = `Press Enter again to add the new class ${named(match.label)}, or Escape to cancel.${meant(match.alike)}`;
+    $("search-hint").textContent = `${BY_TOUCH ? "Tap it" : "Press Enter"} again to add the new class ${named(match.label)}.${meant(match.alike)}`;
     return;
   }
   $("search").close();
@@ -500,6 +504,7 @@ function openNote() {
   if (!ahead[0]) return;
   $("note-text").value = ahead[0].note;
   $("note-dialog").returnValue = "";
+  scrollTo(0, 0); // to the photo
   $("note-dialog").showModal();
 }
 
@@ -770,7 +775,6 @@ async function begin() {
   await tab.begin();
   await loadClasses();
   await refill();
-  if (elsewhere) toast(elsewhereWords());
   setInterval(() => askFor(0).catch(() => {}), RENEW_MS);
   addEventListener("pagehide", () => tab.end());
   addEventListener("beforeunload", (event) => outbox.size && event.preventDefault());

@@ -87,6 +87,13 @@ def test_a_refused_version_says_so_and_asks_twice(client: TestClient) -> None:
     assert "although" not in text_of(client, "/models/shop/1")
 
 
+def test_a_long_reason_is_whole_on_every_page(client: TestClient, registry: Registry) -> None:
+    reason = f"Accuracy: {'lost. ' * 100}The end."
+    registry.refuse("shop", 3, (reason,), {"points": -7.5})
+    places = {"/models": 1, "/models/shop": 2, "/models/shop/3": 3}  # the table, the history, the notice, the dialog
+    assert {path: text_of(client, path).count(reason) for path in places} == places
+
+
 # Its report
 
 
@@ -117,6 +124,20 @@ def test_what_a_training_left_is_shown_as_what_it_is(reported: TestClient, tmp_p
     assert "has no report" in text_of(reported, "/models/shop/2")
     for file in ("report", "classes.csv", "confusion.png"):
         assert reported.get(f"/models/shop/2/{file}").status_code == 404
+
+
+def test_a_version_leads_to_its_history_and_to_the_report_of_its_cycle(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "report.html").write_bytes(REPORT)
+    registry.promote("shop", 1, "passed the gate.", numbers={"won": 7}, cycle="000004")
+    client = visit(registry.place)
+    assert "promoted shop@1 in cycle 000004 passed the gate. won 7" in text_of(client, "/models/shop/1")
+    assert client.get("/models/shop/1/cycle").status_code == 404
+    assert "Open the cycle" not in text_of(client, "/models/shop/1")
+    registry.keep_cycle_report("shop", 1, tmp_path / "report.html")
+    for path in ("/models/shop", "/models/shop/1"):
+        assert 'href="/models/shop/1/cycle"' in client.get(path).text
+    assert "Open the cycle's report" in text_of(client, "/models/shop/1")
+    assert client.get("/models/shop/1/cycle").content == b"<h1>Report</h1>"
 
 
 # Promoting and rolling back

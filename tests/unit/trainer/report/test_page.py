@@ -91,7 +91,7 @@ def test_mistakes_are_shown_surest_first_with_the_predictions_heat_map(shop) -> 
     tiles = re.findall(r"<figure.*?</figure>", part(html, "mistakes"), re.DOTALL)
     for tile, place in zip(tiles, wrong, strict=True):
         predicted, label = shop.args.classes[guesses[place]], judged.photos[place].label
-        assert Page(tile).text.startswith(f"predicted {predicted} , {sure[place]:.2f} sure true class: {label}")
+        assert Page(tile).text.startswith(f"{sure[place]:.2f} sure: {predicted} true class: {label}")
         assert "no part of the photo stands out" in Page(tile).text, "its heat is flat"
         assert pictures(tile) == 2
 

@@ -10,6 +10,7 @@ import pytest
 from models.errors import BusyError, DataError, StoppedError
 from models.fit import Decode, Fit
 from models.registry.history import CHAMPION, What
+from models.registry.registry import CYCLE_REPORT
 from tests.paper_cycle import PAPER_ARGS, PaperShop, PaperView, extended, photo_rows, train_on_paper
 from trainer.request import Arch
 from trainer.retrain.config import CatalogueSettings, TrainSettings
@@ -31,6 +32,9 @@ def test_a_better_challenger_is_promoted(shop: PaperShop) -> None:
     assert promoted.cycle == published.cycle == "000001"
     assert (published.numbers, promoted.numbers["points_95"]) == ({}, [1.0, 19.0])
     assert "points_95 1 to 19," in numbers_words(promoted)
+    report = shop.registry.training("shop", 2, CYCLE_REPORT)
+    assert report
+    assert report.read_text() == "promoted"
     assert [step for step in view.steps if step] == [
         *("collect", "train", "export", "compare", "gate", "publish", "decide", "report", "end")
     ]
