@@ -148,6 +148,8 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
     for file, counts in done.products.items():
         console.say(f"Products: {counts.words}: {file}")
     console.say(f"Corrected copy: {done.output}")
+    if done.reviewed:
+        console.say("Next: hangtag retrain CONFIG.toml", "dim")
 
 
 def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:

@@ -85,7 +85,9 @@ def published_words(registry: Registry, version: VersionName, *, new: bool) -> s
     names = [alias for alias, to in registry.state(version.model).aliases.items() if to == version.version]
     listed = f" ({', '.join(names)})" if names else ""
     place = f"{version}{listed}, in {registry.place}"
-    advice = "" if CHAMPION in names else f"\nMake it the champion with: hangtag models promote {version}"
+    label = f"Next: hangtag label PHOTOS --model {version.model}@{CHAMPION} --out labels.parquet"
+    promote = f"Make it the champion with: hangtag models promote {version}"
+    advice = f"\n{label if CHAMPION in names else promote}"
     if registry.training(version.model, version.version, "splits.csv") is None:
         advice += "\nIt was published without its training run. For hangtag retrain, publish it again with --run RUN."
     return f"{'Published' if new else 'Was published before'}: {place}\n{promise_of(registry, version)}{advice}"
@@ -98,7 +100,8 @@ def promoted_words(registry: Registry, version: VersionName) -> str:
 
 def restored_words(registry: Registry, version: VersionName) -> str:
     """The result of a rollback, for people."""
-    return f"{version} is the champion again; later jobs use it. {promise_of(registry, version)}"
+    stays = "Later jobs use it. It stays until a retraining has new data."
+    return f"{version} is the champion again. {stays} {promise_of(registry, version)}"
 
 
 def promise_of(registry: Registry, version: VersionName) -> str:

@@ -94,9 +94,13 @@ def test_a_model_that_promises_nothing_is_said_to(tmp_path: Path, unsure_bundle:
     registry, words = open_registry(str(tmp_path / "registry")), "It promises no precision"
     assert words in printed(registry, "publish", unsure_bundle, "--name", "shop")
     assert words in printed(registry, "promote", "shop@1", "--why", "the first")
-    assert words not in printed(registry, "publish", bundle, "--name", "shop", "--promote", "--why", "better")
+    better = printed(registry, "publish", bundle, "--name", "shop", "--promote", "--why", "better")
+    assert words not in better
+    assert "Next: hangtag label PHOTOS --model shop@champion" in better
     assert [one["promise"] for one in json.loads(printed(registry, "--json"))] == ["none", "0.90"]
-    assert words in printed(registry, "rollback", "shop", "--why", "worse")
+    restored = printed(registry, "rollback", "shop", "--why", "worse")
+    assert words in restored
+    assert "To undo: hangtag models promote shop@2" in restored
     assert [event.numbers["precision"] for event in registry.history("shop").events() if event.numbers] == [None, 0.9]
 
 
