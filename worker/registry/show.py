@@ -176,8 +176,10 @@ def print_events(events: Sequence[Event], *, as_json: bool) -> None:
             print(json.dumps(event_record(event)))
         return
     table, now = _table("when, who", "what", "version", "why"), datetime.now(UTC)
-    for event in events:
+    for before, event in zip((None, *events), events, strict=False):
         done, numbers = done_words(event), numbers_words(event)
+        if before and before.numbers == event.numbers:  # a cycle records its figures twice
+            numbers = ""
         table.add_row(
             escape(f"{ago(event.at, now)}\n{event.by}"),
             escape(f"{done}\nin cycle {event.cycle}" if event.cycle else done),
@@ -195,8 +197,13 @@ def done_words(event: Event) -> str:
 
 def numbers_words(event: Event) -> str:
     """The figures of an event."""
-    figures = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in event.numbers.items()}
-    return ", ".join(f"{name} {value}" for name, value in figures.items())
+    return ", ".join(f"{name} {_figure(value)}" for name, value in event.numbers.items() if value is not None)
+
+
+def _figure(value: object) -> str:
+    if isinstance(value, list):
+        return " to ".join(map(_figure, value))
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def event_record(event: Event) -> dict[str, Any]:

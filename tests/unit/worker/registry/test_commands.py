@@ -123,6 +123,15 @@ def test_the_history_says_who_what_when_why_and_with_which_numbers(registry: Reg
     assert events[1]["at"].endswith("+00:00")
 
 
+def test_the_figures_of_a_cycle_are_shown_once_and_rounded(registry: Registry, tmp_path: Path) -> None:
+    figures = {"points_95": (-2.463685416910962, 8.346), "precision": None}
+    registry.publish("shop", write_paper_bundle(tmp_path / "4", 4), "a cycle", numbers=figures)
+    registry.refuse("shop", 4, ("too few photos",), figures)
+    shown = printed(registry, "history", "shop")
+    assert shown.count("points_95 -2.464 to 8.346") == 1
+    assert "None" not in shown
+
+
 NOW = datetime(2026, 11, 22, 3, 0, 0, tzinfo=UTC)
 
 
