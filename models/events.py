@@ -72,5 +72,6 @@ def start_logging(*, as_json: bool) -> None:
     logging.getLogger("celery.app.trace").setLevel(logging.ERROR)
     logging.getLogger("celery.worker.request").addFilter(_is_news)
     logging.getLogger("celery.worker.consumer.consumer").addFilter(_Repeats())
+    logging.getLogger("celery.worker.consumer.connection").setLevel(logging.WARNING)  # :**@, even without a password
     logging.getLogger("celery.worker.strategy").setLevel(logging.WARNING)
     sys.stderr.flush()

@@ -74,7 +74,9 @@ def _beat_entry(path: str, config: RetrainConfig) -> dict[str, Any]:
     if config.schedule is None:
         msg = f'Expected [schedule] in {path}, such as cron = "0 3 * * 0"; see docs/retraining.md.'
         raise InputError(msg)
-    options = {"queue": QUEUE, "retry_policy": _UNTIL_REDIS_IS_THERE}
+    options: dict[str, Any] = {"queue": QUEUE, "retry_policy": _UNTIL_REDIS_IS_THERE}
+    if config.schedule.every:  # a message that waits for a long cycle is dropped when the next is due
+        options["expires"] = parse_duration(config.schedule.every)
     arguments = (path, config.schedule.when)
     return {"task": TASK, "schedule": beat_schedule(config.schedule), "args": arguments, "options": options}
 

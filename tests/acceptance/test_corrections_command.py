@@ -158,6 +158,8 @@ def test_a_review_list_goes_through_a_spreadsheet_back_into_the_result(tmp_path:
     assert elsewhere.returncode == 2, "a wrong name is no result without corrections"
     found = json.loads(run_hangtag("corrections", "apply", str(result), "--corrections", into, "--json").stdout)
     assert (found["changed"], found["confirmed"], found["left"], found["rows"]) == (1, 1, 1, 4)
+    shown = run_hangtag("corrections", "apply", str(result), "--corrections", into).stdout
+    assert "Next: hangtag retrain CONFIG.toml" in shown
     corrected = pq.read_table(result.with_name("labels.corrected.parquet")).to_pylist()
     assert [(row["label"], row["status"], row["reviewed_by"]) for row in corrected] == [
         ("shoes", "labeled", "anna"),

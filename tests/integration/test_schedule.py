@@ -68,6 +68,19 @@ def test_the_next_worker_continues_the_cycle_of_a_stopped_worker(server: Private
     until(lambda: model.runs() == {"begin": 2, "end": 1}, "it runs again, without another message")
 
 
+def test_of_messages_that_waited_only_the_last_may_run(server: PrivateRedis, model: ScheduledModel) -> None:
+    beat = model.beat()
+    with redis.Redis.from_url(server.url) as client:
+        until(lambda: client.llen("hangtag.train") >= 4, "messages wait")
+        beat.terminate()
+        beat.process.wait(15)
+        worker = model.worker()
+        until(lambda: client.llen("hangtag.train") == 0, "the worker takes them")
+    worker.terminate()
+    assert worker.process.wait(15) == 0
+    assert len(worker.events("cycle_starts")) <= 1
+
+
 def test_the_real_train_worker_runs_hangtag_retrain_and_takes_no_chunks(
     server: PrivateRedis, model: ScheduledModel
 ) -> None:

@@ -146,6 +146,8 @@ def apply_and_show(labels: str, jobs: str, store: CorrectionStore, output: Path 
             accepted = f"{question.spec.options.prefix}accepted_label"
             console.say(f"Publish: {accepted} ({number_of(counts.labeled, 'product')}): {file}")
     console.say(f"Corrected copy: {done.output}")
+    if done.reviewed:
+        console.say("Next: hangtag retrain CONFIG.toml", "dim")
 
 
 def list_corrections(store: CorrectionStore, *, as_json: bool) -> None:

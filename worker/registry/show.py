@@ -85,7 +85,9 @@ def published_words(registry: Registry, version: VersionName, *, new: bool) -> s
     names = [alias for alias, to in registry.state(version.model).aliases.items() if to == version.version]
     listed = f" ({', '.join(names)})" if names else ""
     place = f"{version}{listed}, in {registry.place}"
-    advice = "" if CHAMPION in names else f"\nMake it the champion with: hangtag models promote {version}"
+    label = f"Next: hangtag label PHOTOS --model {version.model}@{CHAMPION} --out labels.parquet"
+    promote = f"Make it the champion with: hangtag models promote {version}"
+    advice = f"\n{label if CHAMPION in names else promote}"
     if registry.training(version.model, version.version, "splits.csv") is None:
         advice += "\nIt was published without its training run. For hangtag retrain, publish it again with --run RUN."
     return f"{'Published' if new else 'Was published before'}: {place}\n{promise_of(registry, version)}{advice}"
@@ -98,7 +100,8 @@ def promoted_words(registry: Registry, version: VersionName) -> str:
 
 def restored_words(registry: Registry, version: VersionName) -> str:
     """The result of a rollback, for people."""
-    return f"{version} is the champion again; later jobs use it. {promise_of(registry, version)}"
+    stays = "Later jobs use it. It stays until a retraining has new data."
+    return f"{version} is the champion again. {stays} {promise_of(registry, version)}"
 
 
 def promise_of(registry: Registry, version: VersionName) -> str:
@@ -173,8 +176,10 @@ def print_events(events: Sequence[Event], *, as_json: bool) -> None:
             print(json.dumps(event_record(event)))
         return
     table, now = _table("when, who", "what", "version", "why"), datetime.now(UTC)
-    for event in events:
+    for before, event in zip((None, *events), events, strict=False):
         done, numbers = done_words(event), numbers_words(event)
+        if before and before.numbers == event.numbers:  # a cycle records its figures twice
+            numbers = ""
         table.add_row(
             escape(f"{ago(event.at, now)}\n{event.by}"),
             escape(f"{done}\nin cycle {event.cycle}" if event.cycle else done),
@@ -192,11 +197,11 @@ def done_words(event: Event) -> str:
 
 def numbers_words(event: Event) -> str:
     """The figures of an event."""
-    return ", ".join(f"{name} {_figure(value)}" for name, value in event.numbers.items())
+    return ", ".join(f"{name} {_figure(value)}" for name, value in event.numbers.items() if value is not None)
 
 
 def _figure(value: object) -> str:
-    if isinstance(value, list):  # an interval
+    if isinstance(value, list):
         return " to ".join(map(_figure, value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 

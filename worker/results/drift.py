@@ -50,8 +50,8 @@ def measure_drift(
         finding = "These photos do not differ from the model's proof photos by more than chance."
     confidences, labels = by_photo.values()
     return Drift(
-        confidence_psi=round(psi(*confidences), 4),
-        label_psi=round(psi(*labels), 4),
+        confidence_psi=round(psi(*confidences), 3),
+        label_psi=round(psi(*labels), 3),
         rows=actual.photos,
         warning=warning if large else None,
         finding=finding,
@@ -64,9 +64,9 @@ def _changes(
 ) -> Iterator[str]:
     for (words, pair), (row_words, row_pair) in zip(by_photo.items(), by_row.items(), strict=True):
         if test(*pair):
-            yield f"{words} (PSI {psi(*pair):.2f})"
+            yield f"{words} (PSI {psi(*pair):.3f})"
         if test(*row_pair) and not (test(*pair) and words == row_words):
-            yield f"by rows, {row_words} (PSI {psi(*row_pair):.2f})"
+            yield f"by rows, {row_words} (PSI {psi(*row_pair):.3f})"
 
 
 def _histograms(actual: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:

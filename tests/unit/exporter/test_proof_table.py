@@ -1,12 +1,16 @@
 import io
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
 from exporter.markdown import code, plain, render_markdown
+from models.bundle import read_manifest
 from models.decision import Scores
 from models.manifest import Quantization
+from tests.paper_bundle import write_paper_bundle
 
 from .edge.materials import metadata_of
 
@@ -76,6 +80,21 @@ def test_the_default_and_a_refusal_come_with_their_reasons(show, made):
         KERAS, variants=both[:1], default=Default("float32", "the bundle has no other variant")
     )
     assert "it is [slow]." in show(KERAS, refusal=Refusal("it is [slow]"))
+
+
+def test_the_card_calls_a_gain_a_gain(made, tmp_path) -> None:
+    from exporter.assemble import _CARD
+    from exporter.proof import Proof
+
+    float32, int8 = made(-5.0, 1.0)
+    gain = replace(int8.facts.cost, points=-2.0)
+    int8 = replace(int8, facts=replace(int8.facts, cost=gain), edge_parity=replace(int8.edge_parity, cost=gain))
+    manifest = read_manifest(write_paper_bundle(tmp_path, 1)).manifest
+    same = SimpleNamespace(photos=1, largest=0.0, near_ties=0)
+    proof = Proof(manifest.labels, same, same, 1, (float32, int8))
+    card = render_markdown(_CARD, manifest=manifest, tree=None, proof=proof, precision_text=str)
+    assert "int8 gains 2.00 points of accuracy" in card
+    assert "the graph gains 2.0 points of accuracy" in " ".join(card.split())
 
 
 @pytest.mark.parametrize(

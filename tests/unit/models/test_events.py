@@ -68,3 +68,7 @@ def test_what_celery_says_again_and_again_is_logged_once() -> None:
         "    logger.critical('Frequent restarts detected: %r', 5)\n"
     )
     assert [json.loads(line)["message"] for line in logged(code)] == ["Redis is away", "Redis is back", "Redis is away"]
+
+
+def test_celerys_line_with_a_password_that_redis_does_not_have_is_left_out() -> None:
+    assert not logged("logging.getLogger('celery.worker.consumer.connection').info('Connected to redis://:**@host')")

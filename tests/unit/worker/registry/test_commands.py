@@ -94,9 +94,13 @@ def test_a_model_that_promises_nothing_is_said_to(tmp_path: Path, unsure_bundle:
     registry, words = open_registry(str(tmp_path / "registry")), "It promises no precision"
     assert words in printed(registry, "publish", unsure_bundle, "--name", "shop")
     assert words in printed(registry, "promote", "shop@1", "--why", "the first")
-    assert words not in printed(registry, "publish", bundle, "--name", "shop", "--promote", "--why", "better")
+    better = printed(registry, "publish", bundle, "--name", "shop", "--promote", "--why", "better")
+    assert words not in better
+    assert "Next: hangtag label PHOTOS --model shop@champion" in better
     assert [one["promise"] for one in json.loads(printed(registry, "--json"))] == ["none", "0.90"]
-    assert words in printed(registry, "rollback", "shop", "--why", "worse")
+    restored = printed(registry, "rollback", "shop", "--why", "worse")
+    assert words in restored
+    assert "To undo: hangtag models promote shop@2" in restored
     assert [event.numbers["precision"] for event in registry.history("shop").events() if event.numbers] == [None, 0.9]
 
 
@@ -117,6 +121,15 @@ def test_the_history_says_who_what_when_why_and_with_which_numbers(registry: Reg
     assert [event["what"] for event in events] == ["published", "promoted"] * 2 + ["published", "refused"]
     assert (events[1]["numbers"], events[1]["cycle"]) == ({"points": 1.25}, "000002")
     assert events[1]["at"].endswith("+00:00")
+
+
+def test_the_figures_of_a_cycle_are_shown_once_and_rounded(registry: Registry, tmp_path: Path) -> None:
+    figures = {"points_95": (-2.463685416910962, 8.346), "precision": None}
+    registry.publish("shop", write_paper_bundle(tmp_path / "4", 4), "a cycle", numbers=figures)
+    registry.refuse("shop", 4, ("too few photos",), figures)
+    shown = printed(registry, "history", "shop")
+    assert shown.count("points_95 -2.464 to 8.346") == 1
+    assert "None" not in shown
 
 
 NOW = datetime(2026, 11, 22, 3, 0, 0, tzinfo=UTC)

@@ -73,7 +73,7 @@ def test_photos_of_one_class_are_warned_of() -> None:
     drift = measure_drift(drawn(random, 400, (0.9, 0.1, 0, 0, 0)), drawn(random, 300))
     assert drift.warning is not None
     assert "boots is " in drift.warning
-    assert f"PSI {drift.label_psi:.2f}" in drift.warning
+    assert f"PSI {drift.label_psi:.3f}" in drift.warning
     assert "confidence" not in drift.warning
     assert (drift.rows, drift.reference.photos) == (400, 300)
 
