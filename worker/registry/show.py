@@ -176,10 +176,8 @@ def print_events(events: Sequence[Event], *, as_json: bool) -> None:
             print(json.dumps(event_record(event)))
         return
     table, now = _table("when, who", "what", "version", "why"), datetime.now(UTC)
-    for before, event in zip((None, *events), events, strict=False):
+    for event in events:
         done, numbers = done_words(event), numbers_words(event)
-        if before and before.numbers == event.numbers:  # a cycle records its figures twice
-            numbers = ""
         table.add_row(
             escape(f"{ago(event.at, now)}\n{event.by}"),
             escape(f"{done}\nin cycle {event.cycle}" if event.cycle else done),
