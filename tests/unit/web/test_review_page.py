@@ -234,7 +234,7 @@ def test_rows_that_have_an_answer_are_not_counted_any_more(finished: Shop) -> No
     assert button() == "All rows for review are answered"
     page = finished.client.get(f"/jobs/{finished.id}").text
     assert '<rect class="review"' not in page, "the bars have no row for review"
-    assert "<p class=\"faint\">The model's labels." in page
+    assert '<p class="faint">The model\'s labels.' in page
 
 
 # Pictures
