@@ -193,6 +193,7 @@ def test_a_refused_version_needs_force(client: TestClient, registry: Registry) -
 
 def test_the_previous_champion_is_restored(client: TestClient, registry: Registry) -> None:
     assert "Roll back to shop@1" in text_of(client, "/models/shop")
+    assert "To undo, promote shop@2." in text_of(client, "/models/shop")
     answer = change(client, "rollback", instead_of=2, why="coats are wrong", who="Anna")
     assert "shop@1 is the champion again" in text_of(client, answer.json()["to"])
     event = last_event(registry)
@@ -215,6 +216,17 @@ def test_the_card_of_a_real_bundle(tmp_path: Path, int8_bundle: Path) -> None:
     for part in ("90% precision promised", "By class, at 90%", "found on", "int8 default", "Proof"):
         assert part in text
     assert f"int8 is the default: {BECAUSE}." in text
+
+
+def test_the_large_figure_is_the_one_of_the_table(tmp_path: Path) -> None:
+    bundle = write_paper_bundle(tmp_path / "bundle", 5)
+    manifest = bundle / "manifest.json"
+    out_of_fold = '"measured":{"accuracy":0.75,"photos":300,"split":"out-of-fold"}'
+    manifest.write_text(re.sub(r'"measured":{[^}]*}', out_of_fold, manifest.read_text()))
+    open_registry(str(tmp_path)).publish("shop", bundle, "first")
+    assert "75.0% right on 300 out-of-fold photos 50.0% on validation" in text_of(
+        visit(str(tmp_path)), "/models/shop/1"
+    )
 
 
 def test_foreign_markdown_adds_no_html_link_or_picture() -> None:
