@@ -63,7 +63,7 @@ def test_each_question_of_a_job_is_watched_and_reviewed_by_itself(serve: Serve, 
     for what in ("result", "receipt", "page"):
         assert client.get(f"/jobs/spring/files/{what}").status_code == 200
         assert client.get(f"/jobs/spring~colour/files/{what}").status_code == 200
-    assert client.get("/jobs/spring~category/files/review").text.startswith("category_row,")
+    assert client.get("/jobs/spring~category/files/review").text.startswith("\ufeffcategory_row,")
 
     assert 'class="of-question"' in text(client, "/review/spring~category")
     question = client.post("/v1/jobs/spring~category/questions?reviewer=anna").json()["questions"][0]

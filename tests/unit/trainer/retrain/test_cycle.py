@@ -31,7 +31,7 @@ def test_a_better_challenger_is_promoted(shop: PaperShop) -> None:
     assert (published.what, promoted.what) == (What.PUBLISHED, What.PROMOTED)
     assert promoted.cycle == published.cycle == "000001"
     assert (published.numbers, promoted.numbers["points_95"]) == ({}, [1.0, 19.0])
-    assert "points_95 1 to 19," in numbers_words(promoted)
+    assert "points_95 1 to 19" in numbers_words(promoted)
     report = shop.registry.training("shop", 2, CYCLE_REPORT)
     assert report
     assert report.read_text() == "promoted"
