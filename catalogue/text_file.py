@@ -72,7 +72,7 @@ class TextFile:
     option: bool = False
 
     def lines(self, newline: str | None = None) -> Iterator[str]:
-        r"""The file's lines with their line ends, by default ``\n`` (old Macs: ``\r``). Raises InputError."""
+        r"""The file's lines, each with its line end: ``\n``, or ``\r`` for old Macs. Raises InputError."""
         try:
             with self.opened(self._line_end() if newline is None else newline) as file:
                 while line := file.readline(_MAX_LINE):
@@ -142,7 +142,7 @@ def check_encoding(name: str) -> str:
     if not known or known.replace("_", "-") in _NO_FILES:
         names = sorted({alias.replace("_", "-") for alias in [*aliases, *aliases.values()]})
         near = get_close_matches(name.lower(), names, n=3) or ["utf-8", "utf-16", "cp1252", "cp932"]
-        msg = f"Expected an encoding of Python as --encoding, such as {', '.join(near)}, got {name!r}."
+        msg = f"Expected --encoding to be an encoding that Python knows, such as {', '.join(near)}, got {name!r}."
         raise InputError(msg)
     return known
 

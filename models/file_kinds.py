@@ -110,7 +110,7 @@ def is_text(start: bytes) -> bool:
 
 
 def ends_early(data: bytes) -> bool:
-    """Whether an unreadable GIF, WebP, TIFF or AVIF file is too short. Pillow detects other short files."""
+    """Whether an unreadable GIF, WebP, TIFF or AVIF file is too short. For other formats, Pillow's error says so."""
     measure = _MEASURES.get(photo_format(data) or "")
     try:
         return measure is not None and measure(data)

@@ -175,7 +175,7 @@ class Run:
             self.forget_judgement()
             self.history.unlink(missing_ok=True)
             shutil.rmtree(self.path / "folds", ignore_errors=True)
-        # the last two files make the run usable
+        # written last, because other commands use a run that has these two files
         order = {other.best: -1, other.confidence: 1, other.path / "args.json": 2}
         files = [file for file in other.path.rglob("*") if file.is_file()]
         for file in sorted(files, key=lambda file: order.get(file, 0)):

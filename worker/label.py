@@ -41,7 +41,7 @@ from worker.results.merge import merge_job, upload_lists
 from worker.results.receipt_page import TEMPLATE
 
 Progress = Callable[[int, int], None]
-"""Called with the numbers of finished rows and of all rows. The first call has the rows of earlier runs."""
+"""Called with the numbers of finished rows and of all rows. Rows of earlier runs count as finished."""
 LOCK_FILE: Final = "lock"
 _LATER: Final = ("numpy.ma", "numpy.random")
 """NumPy modules for merging, imported while photos are labelled."""
@@ -265,7 +265,7 @@ def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
     """Label a submitted job's missing rows on this machine. Raises StoppedError if the job is cancelled."""
     job = jobs.find(name)
     if job.storage.on_disk("") is None:
-        msg = f"Expected jobs in a folder of this machine, got {jobs.place}; start workers with hangtag worker."
+        msg = f"Expected jobs in a folder of this machine, got {jobs.place}; start workers (hangtag worker) instead."
         raise JobError(msg)
 
     def check(_done: int, _total: int) -> None:

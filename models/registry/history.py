@@ -158,7 +158,7 @@ class VersionRules:
         names = [alias for alias, number in state.aliases.items() if number == version]
         if names:
             way_out = (
-                f"promote another version first, or go back: hangtag models rollback {self.name}."
+                f"first promote another version, or return to the last champion: hangtag models rollback {self.name}."
                 if names[0] == CHAMPION
                 else f"remove it first: hangtag models alias {self.name}@{version} {names[0]} --remove."
             )

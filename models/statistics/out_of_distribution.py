@@ -207,7 +207,7 @@ def _class_means(points: npt.NDArray[np.float64], classes: npt.NDArray[np.intp])
 
 
 def _whitening(points: npt.NDArray[np.float64], freedom: int, spread: float) -> npt.NDArray[np.float64]:
-    """A square root of the inverse covariance of points ``(n, K)`` about 0, ``(K, K)``.
+    """A square root ``(K, K)`` of the inverse covariance of points ``(n, K)``, whose mean is taken as 0.
 
     ``freedom`` is the number of degrees of freedom. ``spread``, above 0, is the variance of a direction without data.
     """

@@ -18,7 +18,7 @@ fixed confidences, a walk on the lower level ends because the labelled rows were
 were not. How often the labelled rows were right is independent of all other rows. The errors of the next rows can only
 lower the next level's probability of passing: rows that are wrong on the lower level are right on the next level at
 most as often as other rows (Harris's inequality, 1960). Only rows of a refused class passed the lower level and are
-tested again on the next level. The refusal makes these rows less likely to be right.
+tested again on the next level. A class is refused for wrong rows, so these rows are less often right.
 
 ``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure broken promises and coverage.
 """

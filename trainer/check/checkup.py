@@ -146,7 +146,7 @@ def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
 
 
 def _usualness(sizes: Scores) -> Scores:
-    """Score each size: 1 midway between the quartiles, 0.5 at three interquartile ranges beyond a quartile."""
+    """Score each size: 1 midway between both quartiles, falling to 0.5 at three interquartile ranges outside them."""
     if not len(sizes):
         return sizes
     low, high = np.percentile(sizes, [25, 75])

@@ -209,7 +209,9 @@ def _mixed(split: Path, strangers: Sequence[str]) -> DataError:
         where = f"; move them into {split.with_name('train')}, or move {split.name} away"
     elif strangers == [NONE]:
         where = f"; move its photos into {split / NONE}"
-    return DataError(f"Expected only split folders next to {split}, found {', '.join(strangers)}{where}.")
+    return DataError(
+        f"Expected only folders of splits (such as test) next to {split}, found {', '.join(strangers)}{where}."
+    )
 
 
 def _classes(labels: Iterable[str]) -> tuple[str, ...]:
@@ -345,7 +347,7 @@ def _alike(classes: Sequence[str]) -> list[str]:
 
 
 def _shared(classes: Sequence[str]) -> list[str]:
-    """Remarks on labels that may combine several labels. Commas and slashes count only if two labels share a part."""
+    """Remarks on labels that may be several in one cell. Commas and slashes count only if two labels share a part."""
     remarks = []
     for mark in _SEVERAL:
         parts = {label: {part.strip() for part in label.split(mark)} for label in classes}

@@ -36,7 +36,7 @@ class EvaluationRecord(BaseModel):
 
 
 class ClassFigures(EvaluationRecord):
-    """The figures of one class, with 95% intervals. ``support`` is the number of photos."""
+    """Precision, recall and F1 of one class, with 95% intervals. ``support`` is the number of photos."""
 
     precision: float
     precision_95: Interval

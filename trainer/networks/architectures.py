@@ -167,7 +167,7 @@ def models_folder() -> Path:
 
 
 def imagenet_file(choice: NetworkChoice) -> ImageNetFile:
-    """The weights file of a network in ``keras.applications``, at the published size nearest to the network's size."""
+    """The file of ImageNet weights in ``keras.applications``, for the published input size nearest to the network's."""
     alpha, sizes = choice.width, [128, 160, 192, 224]
     match choice.arch:
         case Arch.MOBILENET:

@@ -121,7 +121,7 @@ def _missing_answers(file: Path | None) -> tuple[str, ...]:
     if file is None or file.is_file():
         return ()
     others = ", ".join(other.name for other in CorrectionStore(file).question_files())
-    hint = f" Its folder has {others}: set corrections to the file of this model's question." if others else ""
+    hint = f" Its folder has {others}: in the config, set corrections to the file for this model." if others else ""
     return (f"No corrections: {file} does not exist yet.{hint}",)
 
 

@@ -130,8 +130,8 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
     if not any(photo.split is Split.VAL and photo.label in trained for photo in products):
         msg = (
             "Expected validation photos, found none. No training photos can be moved there, because each of "
-            f"{', '.join(map(brief, sorted(trained)))} has only one picture or product in training, or only "
-            "pictures and products of another split; add photos."
+            f"{', '.join(map(brief, sorted(trained)))} has only one picture or product in training, or shares "
+            "all of them with another split; add photos."
         )
         raise DataError(msg)
     notes = [

@@ -74,7 +74,7 @@ def url_name(url: str) -> str:
 def read_settings(
     redis_url: str | None = None, jobs: str | None = None, metrics_port: int | None = None
 ) -> QueueSettings:
-    """Settings from options, or else from the environment; the URL gets Redis's password. Raises InputError."""
+    """Settings from options, or else from the environment. The URL includes Redis's password. Raises InputError."""
     options: dict[str, object] = {"redis_url": redis_url, "jobs": jobs, "metrics_port": metrics_port}
     try:
         settings = QueueSettings(**{name: value for name, value in options.items() if value is not None})  # type: ignore[arg-type]
