@@ -183,16 +183,12 @@ def worker_command(
     configs: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="CONFIG",
-            help="Settings files of retraining cycles; only with --queue train.",
-            show_default=False,
+            metavar="CONFIG", help="Settings files of retraining cycles; only with --queue train.", show_default=False
         ),
     ] = None,
     queue: Annotated[
         WorkerQueue,
-        typer.Option(
-            help="label: label chunks of jobs. train: run retrainings for hangtag schedule; needs TensorFlow."
-        ),
+        typer.Option(help="label: label jobs. train: run retrainings for hangtag schedule; needs TensorFlow."),
     ] = WorkerQueue.LABEL,
     workers: Annotated[
         int | None,
