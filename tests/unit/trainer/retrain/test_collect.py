@@ -219,7 +219,7 @@ def test_a_table_is_collected_with_its_columns_and_missing_photos_are_reported(s
 def test_a_missing_file_of_corrections_is_named_with_the_files_of_questions(shop: Shop) -> None:
     assert shop.collect().notes == (f"No corrections: {shop.folder / 'corrections.csv'} does not exist yet.",)
     (shop.folder / "corrections-colour.csv").touch()
-    assert "has corrections-colour.csv: set corrections" in shop.collect().notes[-1]
+    assert "has corrections-colour.csv: in the config, set corrections" in shop.collect().notes[-1]
     shop.correct()
     assert not shop.collect().notes
 
