@@ -214,8 +214,8 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Fails if clearly more photos go to review than before, and the challenger has the same promise or none.
 
-    With the same promise, a challenger fails only if it also makes more mistakes than the champion among its most
-    confident labels, as many as the champion gives, because thresholds from few photos vary by chance.
+    Thresholds from few photos vary by chance. So with the same promise, as many labels as the champion gives are taken
+    from the challenger, most confident first. It fails only if more of them are wrong than of the champion's.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:

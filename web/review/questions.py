@@ -45,10 +45,10 @@ class Questions:
     """The distinct photos for review, in the order of the catalogue. A question is the index of a row of ``table``.
 
     Attributes:
-        table: one row per question, with the result's columns, ``row`` (the photo's first row in the catalogue, from
-            0), ``rows`` and ``products`` (how many rows and products have this photo), ``catalogue_class`` (the
-            catalogue's own class) and ``row_label`` (the label in the result). ``label`` is always a class;
-            ``row_label`` may be a node above the classes.
+        table: one row per question, with the result's columns and more. ``row``: the photo's first row in the
+            catalogue, from 0. ``rows`` and ``products``: how many rows and products have this photo.
+            ``catalogue_class``: the catalogue's own class. ``row_label``: the label in the result. ``label`` is always
+            a class; ``row_label`` may be a node above the classes.
         examples: class → rows labeled with this class, most confident first.
         catalogue_column: the column of the catalogue with the classes, or ``folder``. None if the catalogue has no
             classes.

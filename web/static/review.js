@@ -47,8 +47,14 @@ function inTurn(ask) {
 /** Release a tab's questions to other reviewers. */
 const letGo = (tab) => fetch(root + path("questions", { n: 0, tab, fresh: true }), { method: "POST", keepalive: true });
 
-/** Keep the last answers for undo after a reload. */
-const keepDone = () => (sessionStorage[doneKey] = JSON.stringify(done.slice(-KEPT), (key, value) => (key === "picture" ? undefined : value)));
+/** Keep the last answers for undo after a reload, if the browser has room. */
+function keepDone() {
+  try {
+    sessionStorage[doneKey] = JSON.stringify(done.slice(-KEPT), (key, value) => (key === "picture" ? undefined : value));
+  } catch {
+    sessionStorage.removeItem(doneKey);
+  }
+}
 
 const tab = new BrowserTab(`hangtag.tab.${review.audit}.${review.job}.`, letGo);
 const outbox = new Outbox(`hangtag.answers.${review.audit}.${review.job}`, deliver, showSaved);
@@ -335,8 +341,8 @@ function say(questions, kind, more = {}) {
   const step = questions.map((question) => [question, { id: randomId(), sha256: question.sha256, kind, by: reviewer, ...more }]);
   done.push(step);
   if (done.length > DONE) done.shift();
-  keepDone();
   for (const [, answer] of step) outbox.keepOne(answer);
+  keepDone();
   afterPaint(() => outbox.flush());
 }
 

@@ -155,8 +155,10 @@ class ClassMix(_Record):
         name, share, before = self.shares
         if self.holds:
             interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%}) of the labels should be right"
-            finding = "the model's proof has no wrong label" if self.low == 1 else interval
-            return f"Judged by the mix of classes alone, {finding}; {self.promised:.0%} is promised."
+            finding = f"Judged by the mix of classes alone, {interval}"
+            if self.low == 1:
+                finding = "For this mix of classes, the model's proof has no wrong label"
+            return f"{finding}; {self.promised:.0%} is promised."
         cause = (
             f"The training photos had another mix of classes: {name} is about {share:.0%} of the rows, but was "
             f"{before:.0%} of the training photos. With the model's thresholds, {self.low:.1%} to {self.high:.1%} of "

@@ -8,7 +8,7 @@ import pytest
 from models.errors import JobError
 from models.storage.storage import FolderStorage
 from tests.photo_jobs import photo_job
-from worker.job.receipt import Receipt, finished_receipt
+from worker.job.receipt import ClassMix, Receipt, finished_receipt
 
 RECEIPT = {
     "schema_version": 1, "job": "0123456789ab", "source": "/srv/products.csv",
@@ -61,3 +61,12 @@ def test_a_receipt_of_another_job_is_none_and_one_of_another_version_is_refused(
     FolderStorage(tmp_path).replace("receipt.json", json.dumps(RECEIPT | {"schema_version": 2}).encode())
     with pytest.raises(JobError, match=r"receipt\.json"):
         finished_receipt(job)
+
+
+@pytest.mark.parametrize(
+    ("low", "words"),
+    [(1.0, "the model's proof has no wrong label; 95%"), (0.96, "99.0% (from 96.0% to 100.0%) of the")],
+)
+def test_a_proof_without_a_wrong_label_has_no_interval(low: float, words: str) -> None:
+    mix = ClassMix(promised=0.95, expected=0.99, low=low, high=1.0, raised=None, shares=("shoe", 0.5, 0.4))
+    assert words in mix.words
