@@ -62,9 +62,15 @@ def _progress() -> Iterator["Advance"]:
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_interactive) as progress:
         task = progress.add_task("", total=None)
-        yield lambda what, done, total: progress.update(
-            task, description=what, completed=done, total=total if total > 1 else None
-        )
+        shown = set()
+
+        def advance(what: str, done: int, total: int) -> None:
+            progress.update(task, description=what, completed=done, total=total if total > 1 else None)
+            if progress.disable and what not in shown:
+                shown.add(what)
+                console.say(f"{what} …", "dim")
+
+        yield advance
 
 
 def _show(result: "ExportResult", place: Path) -> None:

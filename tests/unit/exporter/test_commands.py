@@ -17,6 +17,8 @@ def test_export_shows_its_proof_and_every_option_does_what_it_says(make_network,
     proof, manifest = json.loads(done.stdout), open_bundle(place).manifest
     assert (proof["bundle"], proof["sha256"]) == (str(place), open_bundle(place).digest)
     assert proof["passed"]
+    steps = ["Converting …", "Comparing with Keras …", "Quantizing …", "Comparing edge graphs …"]
+    assert [line for line in done.stderr.splitlines() if line.endswith("…")] == steps
     assert (
         {"model.onnx", "edge.onnx"}
         <= set(proof["bytes"])
