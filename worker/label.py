@@ -58,8 +58,8 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``say`` prints a sentence; its second argument is a Rich style. ``processes``: pool for labelling, partly of forks
-    with loaded models. ``drawing``: pool that makes the page's thumbnails. The receipt is also written to
+    ``say`` prints a sentence in a Rich style. ``processes``: pool for labelling, which may have forks with loaded
+    models. ``drawing``: pool that makes the page's thumbnails. The receipt is also written to
     ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
@@ -126,7 +126,7 @@ def earlier_job(result: Path) -> Job:
             check_done(job, result.name)
             return job
     msg = (
-        f"Expected the job folder {result}.job beside the result --previous, found none; without its job folder, "
+        f"Expected the job folder {result}.job of the --previous result, found none; without its job folder, "
         "a result cannot be reused."
     )
     raise InputError(msg)
@@ -265,7 +265,7 @@ def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
     """Label a submitted job's missing rows on this machine. Raises StoppedError if the job is cancelled."""
     job = jobs.find(name)
     if job.storage.on_disk("") is None:
-        msg = f"Expected jobs in a folder of this machine, got {jobs.place}; start workers (hangtag worker) instead."
+        msg = f"Expected jobs in a folder on this machine, got {jobs.place}; start workers (hangtag worker) instead."
         raise JobError(msg)
 
     def check(_done: int, _total: int) -> None:

@@ -177,7 +177,7 @@ def alias_command(
     version = look_up(model, opened)
     if remove:
         opened.remove_alias(*version, alias, "")
-        _say(f"{version.model} has no alias {alias} any more.")
+        _say(f"{version.model} no longer has the alias {alias}.")
     else:
         event = opened.alias(*version, alias, "")
         _say(f"{alias} means {version} {'now' if event else 'already'}.")

@@ -80,7 +80,7 @@ def receipt_page(
     doubtful: Mapping[str, Sequence[LabelledPhoto]] = MappingProxyType({}),
     links: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """The receipt page of a merged job. It shows photos, and doubtful rows by label."""
+    """The receipt page of a merged job, with photos, and rows to review by label."""
     return render(
         TEMPLATE,
         receipt=receipt,
@@ -151,7 +151,7 @@ def small_photos(
 
 def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iterator[tuple[str, bytes]]:
     requests = [PhotoRequest(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
-    with suppress(HangtagError), closing(photos_of(job)) as photos:  # errors such as missing credentials
+    with suppress(HangtagError), closing(photos_of(job)) as photos:  # for example, missing credentials
         photos.request(requests, {})
         until = time.monotonic() + within_s
         for _ in requests:
