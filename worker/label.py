@@ -1,7 +1,7 @@
 """Labels a catalogue on this machine, or continues an earlier run.
 
 ``python -P -m worker.label JOBS NAME`` labels a submitted job without a queue; ``python -P -m worker.label RESULT``
-labels missing rows of a result.
+labels the rest of a result.
 """
 
 import fcntl
@@ -232,7 +232,7 @@ def run_job(
     *,
     verified: bool = False,
 ) -> JobReceipt:
-    """Label a job's missing chunks, and write its result. Call it inside ``with only_run(folder)``.
+    """Label a job's unfinished chunks, and write the result, inside ``with only_run(folder)``.
 
     ``models``: path of each question's model. ``verified``: whether the models' golden samples were checked.
     """
@@ -262,7 +262,7 @@ def run_job(
 
 
 def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
-    """Label a submitted job's missing rows on this machine. Raises StoppedError if the job is cancelled."""
+    """Label the rest of a submitted job on this machine. Raises StoppedError if the job is cancelled."""
     job = jobs.find(name)
     if job.storage.on_disk("") is None:
         msg = f"Expected jobs in a folder on this machine, got {jobs.place}; start workers (hangtag worker) instead."
@@ -278,7 +278,7 @@ def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
 
 
 def label_rest(output: Path) -> JobReceipt:
-    """Label a result's missing rows with the models of its job, and write the result again."""
+    """Label the rest of a result with its job's models, and write the result again."""
     folder = job_folder(output)
     job = open_job(FolderStorage(folder))
     if job is None:

@@ -177,7 +177,7 @@ def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) ->
 
 @lru_cache(maxsize=8)
 def _read_retry(storage: Storage, number: int, _job: str) -> Retry:
-    """Read a retry's file. ``_job``: a job id for the cache, since a folder may later hold another job."""
+    """Read a retry's file. ``_job`` is only for the cache: a folder may later hold a new job."""
     return Retry.model_validate_json(storage.read(_retry_key(number)))
 
 
@@ -242,18 +242,18 @@ class Job:
             return file.read_row_groups(range(group, group + len(chunks)), columns, use_threads=False)
 
     def part(self, chunk: int, key: str, columns: list[str] | None = None) -> pa.Table:
-        """Read one question's results from a part file: all columns, or some."""
+        """Read one question's results from a part file."""
         return question_tables(self._part_table(chunk, key), [self.name], columns)[0]
 
     def answers(self, chunk: int, key: str, columns: list[str] | None = None) -> list[pa.Table]:
-        """Read each question's results from a part file: all columns, or some."""
+        """Read each question's results from a part file."""
         return question_tables(self._part_table(chunk, key), [question.name for question in self.questions], columns)
 
     def _part_table(self, chunk: int, key: str) -> pa.Table:
         return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk))
 
     def batches(self, results: list[str] | None = None, columns: Sequence[str] | None = None) -> Iterator[Batch]:
-        """Yield all rows in order with their results, thousands at a time: all columns, or some. Raises JobError."""
+        """Yield all rows in order with their results, thousands at a time. Raises JobError."""
         keys, names, each = self.part_keys(), [question.name for question in self.questions], self.spec.chunks_per_file
         if missing := [chunk for chunk in range(self.spec.chunks) if chunk not in keys]:
             msg = f"Chunk {missing[0]} has no results; run the same command again."
@@ -346,7 +346,7 @@ def open_job(storage: Storage) -> Job | None:
     try:
         return Job(JobSpec.model_validate_json(storage.read(JOB_FILE)), storage)
     except ValidationError as error:
-        msg = f"{JOB_FILE} in {storage.place} is damaged, or of another Hangtag version; use another name."
+        msg = f"{JOB_FILE} in {storage.place} is damaged, or from another Hangtag version; use another name."
         raise JobError(msg) from error
 
 

@@ -160,7 +160,7 @@ class ClassMix(_Record):
                 finding = "For this mix of classes, the model's proof has no wrong label"
             return f"{finding}; {self.promised:.0%} is promised."
         cause = (
-            f"The training photos had another mix of classes: {name} is about {share:.0%} of the rows, but was "
+            f"The training photos had a different mix of classes: {name} is about {share:.0%} of the rows, but was "
             f"{before:.0%} of the training photos. With the model's thresholds, {self.low:.1%} to {self.high:.1%} of "
             f"the labels may be right; {self.promised:.0%} is promised."
         )
@@ -342,8 +342,8 @@ def _finished(job: Job, kind: type[_Kind]) -> _Kind | None:
         receipt = kind.model_validate_json(job.storage.read(RECEIPT_FILE))
     except ValidationError as error:
         msg = (
-            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another Hangtag version; delete it, and Hangtag "
-            "writes a new one."
+            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or from another Hangtag version; delete it, and "
+            "Hangtag writes a new one."
         )
         raise JobError(msg) from error
     return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None

@@ -232,7 +232,7 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """``deaths``: number of other tries at a chunk, killed or running. ``rows``: rows being decoded."""
+    """``deaths``: number of other tries at a chunk, killed or running. ``rows``: the rows that these tries decode."""
 
     deaths: int
     rows: frozenset[int]

@@ -33,7 +33,7 @@ _PIECE: Final = 65_536
 def run_pool(
     job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
 ) -> None:
-    """Label missing chunks; calls ``on_done`` with each finished chunk's number."""
+    """Label unfinished chunks; calls ``on_done`` with each finished chunk's number."""
     strikes = _Strikes(job)
     greeting = json.dumps({"job": job.storage.place, "models": list(map(str, models)), "verified": verified})
     chunks, logs = map(str, job.missing_chunks()), job.storage.scratch / "logs"

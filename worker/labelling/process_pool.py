@@ -28,7 +28,7 @@ from models.errors import ExitCode, JobError
 from models.process import python_command, python_environment
 
 LABELLING: Final = ("worker.labelling.local",)
-"""The module of labelling processes."""
+"""The module that labelling processes run."""
 
 _MAX_FALSE_STARTS: Final = 3
 _LOG_TAIL: Final = 2000

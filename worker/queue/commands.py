@@ -42,7 +42,7 @@ class WorkerQueue(StrEnum):
 
 
 JOBS: Final = typer.Typer(
-    help="Watch, cancel, resume and retry queued jobs. Without a command: a table.\n\nExamples:\n\n"
+    help="Watch, cancel, resume and retry queued jobs. Without a command, prints a table.\n\nExamples:\n\n"
     "  hangtag jobs\n\n  hangtag jobs watch spring-2026\n\n  hangtag jobs retry-failed spring-2026",
     invoke_without_command=True,
     rich_markup_mode="rich",
@@ -138,7 +138,7 @@ def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue
 @JOBS.command("resume")
 @takes(queue=QueueOptions)
 def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
-    """Continue a cancelled or failed job, or queue missing chunks of a running job at once.
+    """Continue a cancelled or failed job, or queue unfinished chunks of a running job at once.
 
     Examples:
       hangtag jobs resume spring-2026

@@ -298,7 +298,7 @@ def _unlabelled(name: str, job: Job, receipt: JobReceipt, settings: QueueSetting
 
 
 def resume_job(name: str, settings: QueueSettings) -> None:
-    """Continue a cancelled or failed job: queue its missing chunks."""
+    """Continue a cancelled or failed job: queue unfinished chunks."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
         if job_receipt(job):

@@ -76,7 +76,7 @@ def look_around(name: str, state: RedisState, first: Callable[[], object] = lamb
 
 
 def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, QueueStatus], None]) -> JobProgress:
-    """Follow a job to its end: about once a second, queue missing chunks and call ``show``."""
+    """Follow a job to its end: about once a second, queue unfinished chunks and call ``show``."""
     reader = ProgressReader(job)
     while True:
         status = look_around(name, control.state, control.reconciler.tick)

@@ -78,11 +78,11 @@ class Reconciler:
         """Name of the last job served; the next tick begins with the job after it."""
 
     def tick(self) -> int:
-        """Queue missing chunks of all jobs, unless another reconciler has just done so; returns their number."""
+        """Queue unfinished chunks of all jobs, unless another reconciler has just done so; returns their number."""
         return self._supply(self._jobs.names()) if self._redis.win_tick() else 0
 
     def supply(self, name: str) -> int:
-        """Queue missing chunks of one job at once; returns their number."""
+        """Queue unfinished chunks of one job at once; returns their number."""
         self._poller.forget(name)
         self._redis.reset_backoff(name)
         return self._supply([name])

@@ -43,7 +43,7 @@ _LASTING: Final = frozenset(
 """``errno`` of errors that a retry does not fix. None: Arrow's errors for damaged files."""
 _LONGEST_REASON: Final = 2000
 BEGIN_S: Final = 10.0
-"""After this many seconds, a task begins no chunk: other jobs need the process."""
+"""After this many seconds, a task begins no further chunk: other jobs need the process."""
 _LOOKED_AT_ONCE: Final = 16
 
 Finishing = Callable[[], AbstractContextManager[Callable[[Job], bool]]]

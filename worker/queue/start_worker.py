@@ -74,7 +74,7 @@ def make_app(settings: QueueSettings) -> HangtagCelery:
 
 
 def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
-    """Set up the heartbeat file, warnings and logs of a worker of any queue."""
+    """Set up any worker's heartbeat file, warnings and logs."""
     try:
         if settings.heartbeat:
             settings.heartbeat.open("a").close()
@@ -158,7 +158,7 @@ def _beat(app: HangtagCelery) -> None:
 
 
 class ServiceStep(HeartStep):
-    """A labelling worker's thread: announces the worker and reconciles jobs, once a second."""
+    """A labelling worker's thread that announces the worker and reconciles jobs, once a second."""
 
     def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401 - Celery has no types
         super().__init__(parent)

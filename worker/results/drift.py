@@ -144,7 +144,7 @@ def _receipts(storage: Storage, note: Note) -> Iterator[tuple[str, Receipt]]:
                 receipt = Receipt.model_validate_json(data)
                 _moment(receipt.finished_at)
             except (ValidationError, ValueError):
-                note(f"{RECEIPT_FILE} in {folder.place} is damaged, or of another version of Hangtag; it is skipped.")
+                note(f"{RECEIPT_FILE} in {folder.place} is damaged, or from another Hangtag version; it is skipped.")
             else:
                 yield folder.place, receipt
 

@@ -37,7 +37,7 @@ def finishing() -> Iterator[Callable[[Job], bool]]:
 def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
     """Merge a queued job's part files into one result in the job's folder. Writes the receipt last.
 
-    Several processes may do this at the same time.
+    Several processes may merge at the same time.
     """
     retry = job.retry()
     missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)

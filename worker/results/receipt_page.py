@@ -39,7 +39,7 @@ from worker.labelling.process_pool import Death, ProcessPool, take_streams
 from worker.results.merge import QuestionMerge
 
 DRAWING: Final = ("worker.results.receipt_page",)
-"""The module of processes that make thumbnails."""
+"""The module that thumbnail processes run."""
 TEMPLATE: Final = "receipt.html"
 _WITHIN_S: Final = 15.0
 _ALL_S: Final = 60.0
@@ -54,7 +54,7 @@ def question_pages(
     doubtful = [row for merge in merges for rows in merge.doubtful.values() for row in rows]
     rows = [*(row for merge in merges for row in (*merge.tally.sample, *merge.tally.failed_sample)), *doubtful]
     with ThreadPoolExecutor(1) as meanwhile:
-        meanwhile.submit(prepare, TEMPLATE)  # parses the template meanwhile
+        meanwhile.submit(prepare, TEMPLATE)  # parse the template while thumbnails are made
         photos = small_photos(job, (row.image for row in rows if row.status is not Status.FAILED), drawing)
     pages = []
     for receipt, merge, question in zip(receipts, merges, job.questions, strict=True):
