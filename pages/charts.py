@@ -92,7 +92,7 @@ def matrix_png(matrix: NDArray[np.int64], classes: Sequence[str]) -> bytes:
     row. With few classes, the cells have names and counts. Pillow's font shows unknown letters as boxes.
     """
     cell = max(1, min(_LARGEST_CELL, _MATRIX_SIDE // len(classes)))
-    depths = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))  # a few mistakes stay visible
+    depths = np.sqrt(matrix / np.maximum(matrix.sum(axis=1, keepdims=True), 1))  # keeps rare mistakes visible
     full = np.where(np.eye(len(classes), dtype=bool)[..., None], _RIGHT_COLOUR, _WRONG_COLOUR)
     pixels = (255 - depths[..., None] * (255 - full)).astype(np.uint8).repeat(cell, 0).repeat(cell, 1)
     font = ImageFont.load_default(max(1, cell // 3))
@@ -133,7 +133,7 @@ def axis_over(values: Sequence[float], name: str) -> Axis:
     """An axis over the finite values, with a few round ticks."""
     finite = [value for value in values if math.isfinite(value)] or [0.0]
     low, high = min(finite), max(finite)
-    if math.isclose(low, high, abs_tol=_HAIR):  # otherwise rounding errors would fill the axis
+    if math.isclose(low, high, abs_tol=_HAIR):  # do not magnify rounding errors
         low, high = low - abs(low) / 2, low + (abs(low) / 2 if abs(low) > _HAIR else 1.0)
     step = _step(high - low)
     first, last = math.floor(low / step + _HAIR), math.ceil(high / step - _HAIR)
@@ -164,7 +164,7 @@ def _step(span: float) -> float:
 
 @dataclass(frozen=True)
 class Chart:
-    """A chart with two axes. Marks take the coordinates of the data."""
+    """A chart with two axes. Its methods take data coordinates."""
 
     title: str
     x: Axis

@@ -25,7 +25,7 @@ _SHARED: Final = ("style.css", "base.html", "macros.html")
 
 
 def render(template: str, **values: object) -> str:
-    """Render a whole page, which needs no other file, from a file of ``templates/``.
+    """Render a self-contained page from a template in ``templates/``.
 
     All text is escaped by :func:`pages.text.visible`, also without a filter.
     """
@@ -39,12 +39,12 @@ def prepare(template: str) -> None:
 
 
 def style_sheet() -> str:
-    """The style sheet that each whole page contains."""
+    """The style sheet in each page."""
     return (_TEMPLATES / "style.css").read_text(encoding="utf-8")
 
 
 def table_script() -> str:
-    """The script that each whole page contains, to sort and filter tables."""
+    """The script in each page, which sorts and filters tables."""
     return (_TEMPLATES / "tables.js").read_text(encoding="utf-8")
 
 
@@ -77,7 +77,7 @@ def _environment() -> "Environment":
     environment.globals |= {
         "charts": charts,
         "number_of": number_of,
-        "script": Markup(script),  # noqa: S704 - a file of ours
+        "script": Markup(script),  # noqa: S704 - our own file
         "script_hash": f"sha256-{digest}",
     }
     return environment
@@ -95,7 +95,7 @@ _LATER: Final = re.compile(r"(<!--links-->).*?(<!--/links-->)", re.DOTALL)
 def near(page: Path, targets: Mapping[str, Path]) -> dict[str, str]:
     """The existing files near a page: link text → address relative to the page.
 
-    A near file is below the page's folder, or below one of the three folders above it, except the root of the disk.
+    Leaves out addresses that go up more than three folders, or to the root of the disk.
     """
     start, found = page.parent.absolute(), {}
     for words, target in targets.items():

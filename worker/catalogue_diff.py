@@ -34,7 +34,6 @@ SAMPLE_FILE: Final = "sample.parquet"
 _HERE_FILE: Final = "here.parquet"
 _SCHEMA: Final = pa.schema([("row", pa.int64()), ("image", pa.string())])
 _ABOUT_KEY: Final = b"hangtag.sample"
-"""Schema metadata key of a sample's other fields, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +79,7 @@ def _reservoir(
 ) -> tuple[list[tuple[int, str | None]], int]:
     """Reservoir sampling (Vitter's algorithm R, ACM TOMS 11, 1985).
 
-    Returns the sample, as pairs of a row index from 0 and an image cell, and the catalogue's number of rows.
+    Returns pairs (row index from 0, image cell), and the catalogue's number of rows.
     """
     slots: list[tuple[int, str | None]] = []
     seen = 0
@@ -166,7 +165,7 @@ class ChangedRow(BaseModel, frozen=True):
 class CatalogueFigures(BaseModel, frozen=True):
     """How the labels of two models differ. ``flows``: most frequent first.
 
-    ``rows`` excludes failed rows, and the ``answered`` rows, whose photos have a reviewer's answer.
+    ``answered``: rows whose photos have a reviewer's answer. ``rows`` excludes answered and failed rows.
     """
 
     source: str
@@ -261,7 +260,7 @@ def diff_catalogue(
     """Label a sample of a catalogue with two models, and count changed labels. Continues after a kill.
 
     ``renamed``: old label → new name. ``advance`` is called with a step's name, its progress and its total.
-    ``answered``: SHA-256 of photos that do not count, because ``after`` has learned a reviewer's answer for them.
+    ``answered``: SHA-256 of photos to leave out, because ``after`` was trained with a reviewer's answer for them.
     """
     digests = [read_manifest(model).digest[:12] for model in (before, after)]
     sample = draw_sample(source, folder, rows, options)

@@ -1,4 +1,4 @@
-"""The Celery app for ``celery -A worker worker``. Its settings come from the environment."""
+"""The Celery app for ``celery -A worker worker``, with settings from the environment."""
 
 from worker.queue.settings import read_settings
 from worker.queue.start_worker import make_app

@@ -34,7 +34,7 @@ def label_command(
     ] = None,
     previous: Annotated[
         Path | None,
-        typer.Option(help="An earlier result of hangtag label. Its photos keep their labels."),
+        typer.Option(help="An earlier result of hangtag label, whose photos keep their labels."),
     ] = None,
     restart: Annotated[bool, typer.Option("--restart", help="Discard an earlier run, and start again.")] = False,
     retry: Annotated[

@@ -36,7 +36,7 @@ def label_with_progress(
     drawing: "ProcessPool | None" = None,
 ) -> None:
     """Label a catalogue. Prints a progress bar on stderr, then the receipt on stdout."""
-    from worker.label import job_folder, label  # queue commands import only the rest of this module
+    from worker.label import job_folder, label  # not needed by the queue commands
 
     errors = Console(stderr=True)
     columns = (TextColumn("Labelling"), BarColumn(), MofNCompleteColumn(), RateColumn(), TimeRemainingColumn())
@@ -97,7 +97,7 @@ def retry_words(receipt: JobReceipt) -> str:
     """Advice to use ``--retry-failed``, if a failed row is worth another try."""
     passing = sum(errors.count for fault, errors in receipt.errors.items() if fault in RETRYABLE)
     rows = number_of(passing, "failed row")
-    return f"{rows} may succeed another time; the same command with --retry-failed tries again." if passing else ""
+    return f"{rows} may succeed on a retry: run the same command with --retry-failed." if passing else ""
 
 
 def unlabelled_words(receipt: JobReceipt, why: str) -> str:
@@ -109,7 +109,7 @@ def unlabelled_words(receipt: JobReceipt, why: str) -> str:
 
 
 def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
-    """Advice on ``--image-root`` if every photo of a job is missing; else empty."""
+    """Advice about ``--image-root`` if all photos of a job are missing; else empty."""
     missing, empty = receipt.errors.get(ImageFault.MISSING), receipt.errors.get(ImageFault.EMPTY_CELL)
     if job is None or missing is None or missing.count + (empty.count if empty else 0) < receipt.rows:
         return ""
@@ -118,8 +118,8 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
     if path is None:
         return ""
     if any("check the path" not in one.message for one in missing.examples):
-        return ""  # the error message of the photo has better advice
-    root, others = job.spec.image_root, ", nor at the other paths" if receipt.rows > 1 else ""
+        return ""  # the photo's error message has better advice
+    root, others = job.spec.image_root, " or at the other paths" if receipt.rows > 1 else ""
     return (
         f"no file at {root}/{path}{others}. Relative paths start at {root} (--image-root; default: the catalogue's "
         "folder). If the photos are elsewhere, pass their folder or URL as --image-root"
@@ -127,12 +127,12 @@ def unfound_words(receipt: JobReceipt, job: Job | None) -> str:
 
 
 def lead(question: str) -> str:
-    """The start of a line: the question's name; empty for a job with one model."""
+    """A prefix such as ``colour: ``; empty for a job with one model."""
     return f"{question}: " if question else ""
 
 
 class _Bar:
-    """A progress bar. The first ``show`` starts it. ``earlier``: rows done by an earlier run."""
+    """A progress bar. The first ``show`` starts the bar. ``earlier``: rows done by an earlier run."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -149,7 +149,7 @@ class _Bar:
 
 
 def print_receipt(receipt: JobReceipt, console: Console) -> None:
-    """Print counts by label and status, the rate, the promised precision, and the paths of results."""
+    """Print a receipt as a table and sentences."""
     questions = {"": receipt} if isinstance(receipt, Receipt) else receipt.questions
     table = _counts(receipt) if isinstance(receipt, Receipt) else _question_counts(receipt)
     print_table(table, console, spare=("model",))

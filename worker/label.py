@@ -1,7 +1,7 @@
 """Labels a catalogue on this machine, or continues an earlier run.
 
 ``python -P -m worker.label JOBS NAME`` labels a submitted job without a queue; ``python -P -m worker.label RESULT``
-labels missing rows of a result.
+labels the rest of a result.
 """
 
 import fcntl
@@ -58,8 +58,8 @@ def label(
 ) -> JobReceipt:
     """Label a catalogue: one row in, one row out.
 
-    ``say`` prints a sentence; its second argument is a Rich style. ``processes``: pool for labelling, partly of forks
-    with loaded models. ``drawing``: pool that makes the page's thumbnails. The receipt is also written to
+    ``say`` prints a sentence in a Rich style. ``processes``: pool for labelling, which may have forks with loaded
+    models. ``drawing``: pool that makes the page's thumbnails. The receipt is also written to
     ``<output>.job/receipt.json``.
     """
     check_output(request.output, excel_safe=request.options.excel_safe)
@@ -126,7 +126,7 @@ def earlier_job(result: Path) -> Job:
             check_done(job, result.name)
             return job
     msg = (
-        f"Expected the job folder {result}.job beside the result --previous, found none; without its job folder, "
+        f"Expected the job folder {result}.job of the --previous result, found none; without its job folder, "
         "a result cannot be reused."
     )
     raise InputError(msg)
@@ -232,7 +232,7 @@ def run_job(
     *,
     verified: bool = False,
 ) -> JobReceipt:
-    """Label a job's missing chunks, and write its result. Call it inside ``with only_run(folder)``.
+    """Label a job's unfinished chunks, and write the result, inside ``with only_run(folder)``.
 
     ``models``: path of each question's model. ``verified``: whether the models' golden samples were checked.
     """
@@ -262,10 +262,10 @@ def run_job(
 
 
 def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
-    """Label a submitted job's missing rows on this machine. Raises StoppedError if the job is cancelled."""
+    """Label the rest of a submitted job on this machine. Raises StoppedError if the job is cancelled."""
     job = jobs.find(name)
     if job.storage.on_disk("") is None:
-        msg = f"Expected jobs in a folder of this machine, got {jobs.place}; start workers (hangtag worker) instead."
+        msg = f"Expected jobs in a folder on this machine, got {jobs.place}; start workers (hangtag worker) instead."
         raise JobError(msg)
 
     def check(_done: int, _total: int) -> None:
@@ -278,7 +278,7 @@ def label_submitted(jobs: Jobs, name: str) -> JobReceipt:
 
 
 def label_rest(output: Path) -> JobReceipt:
-    """Label a result's missing rows with the models of its job, and write the result again."""
+    """Label the rest of a result with its job's models, and write the result again."""
     folder = job_folder(output)
     job = open_job(FolderStorage(folder))
     if job is None:

@@ -1,4 +1,4 @@
-"""The requests of ``hangtag label`` and ``hangtag submit``, and their common options."""
+"""Requests for ``hangtag label`` and ``hangtag submit``, and their common options."""
 
 import re
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from models.options import RegistryOption, ThresholdOption
 from models.reference import DEFAULT_REGISTRY
 
 MAX_TIMEOUT_S: Final = 1000.0
-"""Longest decode timeout in seconds: a queued chunk must meet its time limit."""
+"""Longest decode timeout in seconds. Queued chunks have a time limit."""
 _QUESTION_NAME: Final = re.compile("[A-Za-z0-9_-]{1,40}")
 
 SourceArgument = Annotated[
@@ -104,7 +104,7 @@ class JobOptions:
         bool,
         typer.Option(
             "--excel-safe",
-            help="Write .csv files for spreadsheets: no cell starts a formula, and a byte order mark marks UTF-8.",
+            help="Write .csv files for spreadsheets: UTF-8 with a byte order mark, and no cell is a formula.",
         ),
     ] = False
     timeout_s: Annotated[
@@ -119,7 +119,7 @@ class JobOptions:
     registry: RegistryOption = DEFAULT_REGISTRY
 
     def of_question(self, name: str) -> "JobOptions":
-        """A question's options: the question's name is added to the prefix."""
+        """The options of the question ``name``, with its column prefix."""
         return replace(self, prefix=f"{self.prefix}{name}_") if name else self
 
 
@@ -136,7 +136,7 @@ class JobRequest:
 
     @property
     def models(self) -> Mapping[str, Path | str]:
-        """Question's name → model; a single model has an empty name. Raises InputError."""
+        """Name → model; the name of a single model is empty. Raises InputError."""
         if not isinstance(self.model, Mapping):
             return {"": self.model}
         names = list(self.model)
@@ -152,7 +152,7 @@ class JobRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class LabelRequest(JobRequest):
-    """The request of ``hangtag label``. The command's options explain the fields."""
+    """A request for ``hangtag label``. The fields are the command's options."""
 
     output: Path
     previous: Path | None = None
@@ -163,7 +163,7 @@ class LabelRequest(JobRequest):
 
 @dataclass(frozen=True, kw_only=True)
 class SubmitRequest(JobRequest):
-    """The request of ``hangtag submit``. The command's options explain the fields."""
+    """A request for ``hangtag submit``. The fields are the command's options."""
 
     name: str
     previous: str | None = None

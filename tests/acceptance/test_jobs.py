@@ -78,7 +78,7 @@ def test_who_submits_is_told_when_nobody_will_label_it(cluster: Cluster, few, tm
     elsewhere = cluster.hangtag(*few("elsewhere"), "--jobs", tmp_path)
     assert elsewhere.returncode == 0
     told = one_line(elsewhere.stderr)
-    assert f"has another folder of jobs, {cluster.jobs}; check --jobs." in told
+    assert f"uses another folder of jobs, {cluster.jobs}; check --jobs." in told
     nobody = cluster.hangtag(*few("nobody"), "--jobs", tmp_path, "--redis", cluster.server.url.removesuffix("0") + "1")
     assert nobody.returncode == 0
     assert "No worker is running; start one with hangtag worker" in nobody.stderr

@@ -1,7 +1,6 @@
 """A job: a folder with a catalogue's rows and their results. A part file has one chunk's results.
 
-A job with several models has a question for each model. Each question is a :class:`Job` with one model; all questions
-read the job's files of rows and results.
+A job with several models has a :class:`Job` for each, called a question. Questions share the files of rows and results.
 """
 
 import shutil
@@ -56,7 +55,7 @@ class ModelPin(_Record):
     """The job's model, fixed when the job was created.
 
     ``precision``: the promised precision, or None. ``all_to_review``: whether no class reaches this precision.
-    ``threshold``: a confidence threshold that replaces the promise. ``taxonomy``: label → its parent.
+    ``threshold``: a confidence threshold instead of a promised precision. ``taxonomy``: label → its parent.
     """
 
     path: str
@@ -75,7 +74,7 @@ class ModelPin(_Record):
 
     @property
     def rule(self) -> str:
-        """A sentence on when a row is labeled."""
+        """A sentence that says when a row is labeled."""
         return rule_text(self.precision, self.threshold, all_to_review=self.all_to_review)
 
 
@@ -121,11 +120,11 @@ class JobSpec(_Record):
 
 
 RETRYABLE: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.CRASHED, ImageFault.MISSING})
-"""Errors that may not occur on a later try. All other errors are faults of the file."""
+"""Errors that a retry may fix. Other errors are faults of the image file."""
 _WIDTH: Final = 5
 JOB_FILE: Final = "job.json"
 CANCELLED: Final = "cancelled"
-"""Workers skip a job with this file. After a failed merge, it has the reason. After a cancellation, it is empty."""
+"""Workers skip a job with this file. The file has the reason for a failed merge, or is empty after a cancellation."""
 QUESTIONS: Final = "questions"
 _SCRATCH: Final = ".scratch-"
 _OLD_S: Final = 3600.0
@@ -141,14 +140,14 @@ class Retry(_Record):
     begun_at: str = ""
 
     def lowest_retry(self, chunk: int) -> int:
-        """The lowest retry number that the part file of a finished chunk can have."""
+        """A chunk is finished if its part file has at least this retry number."""
         return self.number if chunk in self.chunks else 0
 
 
 def begin_retry(job: "Job", number: int) -> Counter[str]:
     """Begin a retry of a finished job's rows that may succeed now; returns error → row count.
 
-    Retries a row for all questions if it failed for one, since the photo may have changed.
+    A row that failed for one question is retried for all, since the photo may have changed.
     """
     kinds: Counter[str] = Counter()
     chunks: list[int] = []
@@ -178,7 +177,7 @@ def commit_retry(storage: Storage, number: int, chunks: list[int], rows: int) ->
 
 @lru_cache(maxsize=8)
 def _read_retry(storage: Storage, number: int, _job: str) -> Retry:
-    """Read a retry's file. ``_job``: a job id for the cache, since a folder may later hold another job."""
+    """Read a retry's file. ``_job`` is only for the cache: a folder may later hold a new job."""
     return Retry.model_validate_json(storage.read(_retry_key(number)))
 
 
@@ -188,7 +187,7 @@ def _retry_key(number: int) -> str:
 
 @dataclass(frozen=True)
 class Job:
-    """A job, or one question of the job ``whole``. ``storage``: the folder with the receipt."""
+    """A job, or one model's part of the job ``whole``. ``storage``: the folder with the receipt."""
 
     spec: JobSpec
     storage: Storage
@@ -197,7 +196,7 @@ class Job:
 
     @property
     def home(self) -> Storage:
-        """The storage of rows, part files and retries: the whole job's storage, also for a question."""
+        """The whole job's storage, with the rows, part files and retries."""
         return self.whole.storage if self.whole else self.storage
 
     @property
@@ -224,7 +223,7 @@ class Job:
 
     @property
     def model(self) -> ModelPin:
-        """The only model, or the first question's model."""
+        """The first model, often the only one."""
         return self.spec.questions[0].model
 
     def chunk_images(self, chunk: int) -> list[str | None]:
@@ -243,18 +242,18 @@ class Job:
             return file.read_row_groups(range(group, group + len(chunks)), columns, use_threads=False)
 
     def part(self, chunk: int, key: str, columns: list[str] | None = None) -> pa.Table:
-        """Read one question's results from a part file: all columns, or some."""
+        """Read one question's results from a part file."""
         return question_tables(self._part_table(chunk, key), [self.name], columns)[0]
 
     def answers(self, chunk: int, key: str, columns: list[str] | None = None) -> list[pa.Table]:
-        """Read each question's results from a part file: all columns, or some."""
+        """Read each question's results from a part file."""
         return question_tables(self._part_table(chunk, key), [question.name for question in self.questions], columns)
 
     def _part_table(self, chunk: int, key: str) -> pa.Table:
         return read_part(self.home, key, self._whole_id, self.rows_in_chunk(chunk))
 
     def batches(self, results: list[str] | None = None, columns: Sequence[str] | None = None) -> Iterator[Batch]:
-        """Yield all rows in order with their results, thousands at a time: all columns, or some. Raises JobError."""
+        """Yield all rows in order with their results, thousands at a time. Raises JobError."""
         keys, names, each = self.part_keys(), [question.name for question in self.questions], self.spec.chunks_per_file
         if missing := [chunk for chunk in range(self.spec.chunks) if chunk not in keys]:
             msg = f"Chunk {missing[0]} has no results; run the same command again."
@@ -290,7 +289,7 @@ class Job:
         return [chunk for chunk in range(self.spec.chunks) if parts.get(chunk, -1) < retry.lowest_retry(chunk)]
 
     def rows_left(self, chunk: int, retry: Retry) -> int:
-        """Number of rows to label in a missing chunk; in a retry, only failed rows."""
+        """Number of rows to label in an unfinished chunk; in a retry, only failed rows."""
         earlier = self.earlier_part(chunk, retry.lowest_retry(chunk))
         return len(_passing(self, chunk, earlier)) if earlier else self.rows_in_chunk(chunk)
 
@@ -347,7 +346,7 @@ def open_job(storage: Storage) -> Job | None:
     try:
         return Job(JobSpec.model_validate_json(storage.read(JOB_FILE)), storage)
     except ValidationError as error:
-        msg = f"{JOB_FILE} in {storage.place} is damaged, or of another Hangtag version; use another name."
+        msg = f"{JOB_FILE} in {storage.place} is damaged, or from another Hangtag version; use another name."
         raise JobError(msg) from error
 
 
@@ -365,7 +364,7 @@ def scratch_folder(storage: Storage) -> Iterator[Path]:
     """A temporary folder for files to upload. Deletes old folders of killed processes."""
     storage.scratch.mkdir(parents=True, exist_ok=True)
     for remains in storage.scratch.glob(f"{_SCRATCH}*"):
-        with suppress(FileNotFoundError):  # deleted by its own process meanwhile
+        with suppress(FileNotFoundError):  # its process may delete it first
             if remains.stat().st_mtime < time.time() - _OLD_S:
                 shutil.rmtree(remains, ignore_errors=True)
     with (
@@ -376,7 +375,7 @@ def scratch_folder(storage: Storage) -> Iterator[Path]:
 
 
 def question_storage(storage: Storage, name: str) -> Storage:
-    """A question's folder in its job's folder."""
+    """A question's folder inside the job's folder."""
     return storage.child(f"{QUESTIONS}/{name}") if name else storage
 
 
@@ -387,7 +386,7 @@ def rows_key(number: int) -> str:
 
 @lru_cache(maxsize=2)
 def _rows_file(storage: Storage, key: str, job: str) -> tuple[pq.ParquetFile, Lock]:
-    """An open file and its lock. ``job``: a job id for the cache, since a folder may later hold another job."""
+    """An open file and its lock. ``job`` is only for the cache: a folder may later hold a new job."""
     try:
         return pq.ParquetFile(storage.source(key)), Lock()
     except FileNotFoundError as error:

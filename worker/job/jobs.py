@@ -59,7 +59,7 @@ class BundleStore:
 
 
 class Jobs:
-    """Jobs by name, each in its own folder. Their models are in the folder ``_bundles``."""
+    """Jobs by name, each in its own folder. The folder ``_bundles`` has the models."""
 
     def __init__(self, storage: Storage) -> None:
         self._storage = storage
@@ -71,7 +71,7 @@ class Jobs:
         return self._storage.place
 
     def identity(self) -> str:
-        """The id of this folder of jobs, the same at every mount point. The first call creates it."""
+        """The id of this folder of jobs, the same at every mount point. The first call creates the id."""
         if known := self.known_identity():
             return known
         self._storage.commit(_IDENTITY, uuid.uuid4().hex.encode())

@@ -23,7 +23,7 @@ from worker.request import USUAL_OPTIONS, JobOptions
 
 @dataclass(frozen=True)
 class JobModel:
-    """A question of a job, and its model. ``rule``: a sentence on when a row is labeled."""
+    """A question of a job, and its model. ``rule``: a sentence that says when a row is labeled."""
 
     question: Question
     source: ModelReference

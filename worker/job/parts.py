@@ -59,7 +59,7 @@ THUMBNAIL: Final = "thumbnail"
 """The column of ``review.csv`` with the full path or URL of the photo."""
 REVIEW_FIRST: Final = ("row", CORRECT_LABEL, "label", "confidence", "reason", "top_k", THUMBNAIL)
 REVIEW_LAST: Final = ("sha256", "model")
-"""Columns of ``review.csv`` before and after the catalogue's columns."""
+"""In ``review.csv``, the catalogue's columns are between these two groups."""
 PART_SCHEMA: Final = pa.schema(
     [*(field for field in RESULT_SCHEMA if field.name not in _DERIVED), ("etag", pa.string()), *TREE_FIELDS]
 )
@@ -186,7 +186,7 @@ def result_columns(part: pa.Table, names: Sequence[str]) -> list[pa.ChunkedArray
 
 
 def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Table:
-    """Replace labels above classes by the likeliest class and its confidence, in all or ``chosen`` rows."""
+    """In all or ``chosen`` rows, replace inner nodes of the label tree by the likeliest class and its confidence."""
     if "label_level" not in part.column_names:  # the model has no tree of labels
         return part
     above = pc.fill_null(pc.greater(part.column("label_level"), 0), False)
@@ -203,7 +203,7 @@ def with_leaves(part: pa.Table, chosen: pa.ChunkedArray | None = None) -> pa.Tab
 
 
 class PhotoWork(BaseModel, frozen=True, extra="forbid"):
-    """Counts, seconds and bytes of the work on photos. Seconds of downloads are a sum: downloads overlap.
+    """Counts, seconds and bytes of the work on photos. Download seconds are summed, though downloads overlap.
 
     ``unchanged``: rows whose host returned the same ETag as before. ``repeated``: rows whose photo was labelled before
     in this job. ``carried``: rows with a result of the ``--previous`` job.
@@ -343,7 +343,7 @@ def _damaged(storage: Storage, key: str, how: str) -> JobError:
 
 
 def question_tables(part: pa.Table, questions: Sequence[str], columns: list[str] | None = None) -> list[pa.Table]:
-    """Each question's results, all or some columns, from a table of part files."""
+    """Split a table of part files into a table for each question."""
     names = columns or PART_SCHEMA.names
     schema = pa.schema([PART_SCHEMA.field(name) for name in names], part.schema.metadata)
     return [

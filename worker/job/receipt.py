@@ -105,7 +105,7 @@ class ModelName(_Record):
 class Drift(_Record):
     """Population stability indices (PSI) between a job's distinct photos and the model's proof photos.
 
-    ``warning`` is None if the difference is small or may be due to chance. ``finding`` is always a sentence.
+    ``warning`` is None if the difference is small or may be due to chance. ``finding`` is never empty.
     """
 
     confidence_psi: float
@@ -134,7 +134,7 @@ class ClassMix(_Record):
     """The expected precision of labels, with a 90% interval, for this catalogue's mix of classes.
 
     ``raised``: rows with a lower confidence went to review; above 1, all rows. ``shares``: the class whose
-    frequency differs most, then its share of the catalogue and of the proof photos.
+    share differs most, and its shares of the catalogue and of the proof photos.
     """
 
     promised: float
@@ -151,7 +151,7 @@ class ClassMix(_Record):
 
     @property
     def words(self) -> str:
-        """A sentence on the expected precision and its consequence."""
+        """The expected precision and its consequence, as text."""
         name, share, before = self.shares
         if self.holds:
             interval = f"{self.expected:.1%} (from {self.low:.1%} to {self.high:.1%}) of the labels should be right"
@@ -160,7 +160,7 @@ class ClassMix(_Record):
                 finding = "For this mix of classes, the model's proof has no wrong label"
             return f"{finding}; {self.promised:.0%} is promised."
         cause = (
-            f"The training photos had another mix of classes: {name} is about {share:.0%} of the rows, but was "
+            f"The training photos had a different mix of classes: {name} is about {share:.0%} of the rows, but was "
             f"{before:.0%} of the training photos. With the model's thresholds, {self.low:.1%} to {self.high:.1%} of "
             f"the labels may be right; {self.promised:.0%} is promised."
         )
@@ -189,7 +189,7 @@ class Audit(_Record):
 
     @property
     def precision(self) -> float | None:
-        """The fraction of right labels; None before the first answer."""
+        """The fraction of right labels; None until a reviewer answers."""
         return self.right / self.answered if self.answered else None
 
     @property
@@ -265,7 +265,7 @@ class Receipt(_WholeReceipt):
             return ""
         leaves, whole = self.by_level.get(0, 0), sum(self.by_level.values())
         shares = (f"{count / self.rows:.1%}" for count in (leaves, whole))
-        return "{} labeled with a class, {} with a class or a label above it".format(*shares)
+        return "{} labeled with a class, {} with a class or a broader label".format(*shares)
 
 
 class QuestionsReceipt(_WholeReceipt):
@@ -274,7 +274,7 @@ class QuestionsReceipt(_WholeReceipt):
     ``by_status``: row counts by worst status. ``errors``: row counts by first error.
     """
 
-    promise: ClassVar = "Each question has its own promise. There is no promise for all labels of a row together."
+    promise: ClassVar = "A precision is promised for each question, not for all labels of a row together."
     questions: dict[str, Receipt]
 
     @property
@@ -311,8 +311,8 @@ def died_words(deaths: int) -> str:
     """A sentence on chunks whose process died."""
     return number_of(
         deaths,
-        "chunk lost its process; another process did its rows again",
-        "chunks lost their process; another process did their rows again",
+        "chunk lost its process; another process repeated its rows",
+        "chunks lost their process; another process repeated their rows",
     )
 
 
@@ -342,8 +342,8 @@ def _finished(job: Job, kind: type[_Kind]) -> _Kind | None:
         receipt = kind.model_validate_json(job.storage.read(RECEIPT_FILE))
     except ValidationError as error:
         msg = (
-            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or of another Hangtag version; delete it, and Hangtag "
-            "writes a new one."
+            f"{RECEIPT_FILE} in {job.storage.place} is damaged, or from another Hangtag version; delete it, and "
+            "Hangtag writes a new one."
         )
         raise JobError(msg) from error
     return receipt if receipt.job == job.spec.id and receipt.retry == job.retry().number else None

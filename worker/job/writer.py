@@ -29,7 +29,7 @@ CHUNK_ROWS: Final = 128
 CHUNK_BYTES: Final = 32 * 1024 * 1024
 """Maximum bytes of a chunk, estimated from the first rows. A labelling process holds a chunk in memory."""
 MOST_CHUNK_BYTES: Final = 1024 * 1024 * 1024
-"""Hard limit for a chunk whose rows are larger than the catalogue's first rows."""
+"""Maximum bytes of a chunk whose rows are larger than the first rows."""
 _FEWEST_ROWS: Final = 16
 """Minimum rows of a chunk when a small catalogue is divided among many processes."""
 _OPTIONS: Final = (
@@ -42,7 +42,7 @@ _DECISIVE: Final = {name: f"--{name.replace('_', '-')}" for name in _OPTIONS} | 
 }
 """Options that change a job's results."""
 _BEGINNING: Final = 400
-"""Number of a cell's first characters that are read to recognize a path."""
+"""Maximum characters of a cell to check for a path."""
 FILE_BYTES: Final = 64 * 1024 * 1024
 """Target size of a file of rows, in bytes. Files are built in memory."""
 
@@ -91,7 +91,7 @@ def create_job(
 
 @dataclass(frozen=True)
 class _Written:
-    """Facts about the files of rows. ``has_paths``: whether some cells are local paths."""
+    """The written files of rows. ``has_paths``: whether some cells are local paths."""
 
     rows: int
     chunks: int
@@ -214,7 +214,7 @@ def _chunk_tables(catalogue: Catalogue, chunk_rows: int) -> Iterator[pa.Table]:
 
 
 def _groups(tables: Iterator[pa.Table], size: int) -> Iterator[Iterator[pa.Table]]:
-    """Groups of ``size`` tables. Read each group to its end before the next group."""
+    """Groups of ``size`` tables. Consume each group before the next."""
     for first in tables:
         yield chain([first], islice(tables, size - 1))
 
@@ -250,9 +250,9 @@ def requested_catalogue(
     *,
     confined: bool = False,
 ) -> tuple[Catalogue, JobOptions]:
-    """The request's catalogue (or ``rows``), and its options with the group column as the catalogue spells it.
+    """The request's catalogue (or ``rows``) and options. The group column is spelled as in the catalogue.
 
-    Raises InputError if the catalogue's columns do not fit a result with the ending ``suffix``. ``trees``: names of
+    Raises InputError if a result with the ending ``suffix`` cannot have the catalogue's columns. ``trees``: names of
     questions whose models have a tree of labels, which adds columns.
     """
     options = request.options
@@ -274,7 +274,7 @@ def requested_catalogue(
         of_review = [own.prefix + name for name in (*REVIEW_FIRST, *REVIEW_LAST) if name != THUMBNAIL]
         used = filter(None, {catalogue.image_column, options.group_column})
         if taken := _taken(used, of_review):
-            msg = f"The catalogue's column {', '.join(taken)} has the name of a column of review.csv; {_OTHER_PREFIX}"
+            msg = f"The catalogue's column {', '.join(taken)} clashes with a column of review.csv; {_OTHER_PREFIX}"
             raise InputError(msg)
     if "" not in request.models:
         _check_free(catalogue, options.prefix, [WORST])
@@ -301,7 +301,7 @@ def _check_product_column(schema: pa.Schema, options: JobOptions) -> None:
     kind = without_dictionary(field.type)
     usable = (pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view, pa.types.is_integer)
     if field.metadata == JSON_FIELD or not any(fits(kind) for fits in usable):
-        mixed = "but some cells hold a list, or a number among texts"
+        mixed = "but its cells hold lists or mixed types"
         cells = mixed if field.metadata == JSON_FIELD else f"but its cells hold {field.type}"
         msg = (
             f"Expected text, or whole numbers, in every cell of the --group-column {column}, {cells}; write all "
@@ -309,7 +309,7 @@ def _check_product_column(schema: pa.Schema, options: JobOptions) -> None:
         )
         raise InputError(msg)
     if _taken([column], [options.prefix + name for name in PRODUCT_SCHEMA.names]):
-        msg = f"The --group-column {column} has the name of a column of the product file by_group; {_OTHER_PREFIX}"
+        msg = f"The --group-column {column} clashes with a column of the product file by_group; {_OTHER_PREFIX}"
         raise InputError(msg)
 
 

@@ -54,8 +54,8 @@ _CHANNELS: Final = 3
 def decode_in_sandbox(data: bytes, spec: PreprocessSpec, timeout_s: float) -> Pixels:
     """Decode a photo that may crash, in its own process: ``uint8 (S, S, 3)``. Raises :class:`ImageError`.
 
-    The photo is the cause if two processes die with the same status (except SIGKILL, which the kernel may send), or if
-    four processes die.
+    The photo is the cause if four processes die, or two with the same status. Two SIGKILLs do not count, since the
+    kernel may send them.
     """
     deaths: list[int] = []
     for status, output in _tries(data, spec, timeout_s):
@@ -190,7 +190,7 @@ class OpenChunk:
         photos = PhotoWork.model_validate({name: round(value, 4) for name, value in self.effort.items()})
         seconds = time.monotonic() - self._start
         worker = f"{socket.gethostname()}:{os.getpid()}"
-        with self._open:  # at its end, deletes the file of :func:`attempt_on`
+        with self._open:  # deletes the file of :func:`attempt_on` at the end
             answers = dict(zip(names, (columns.table() for columns in self._columns), strict=True))
             work = self._before.plus(photos)
             data = part_bytes(answers, self._job.spec.id, worker, seconds, self._earlier.deaths, work)
@@ -201,7 +201,7 @@ class OpenChunk:
         return Finished(self.number, committed, outcomes, seconds, photos)
 
     def give_up(self) -> None:
-        """Abandon the chunk. Do not call it while a photo is decoded."""
+        """Abandon the chunk, when no photo is being decoded."""
         self._open.close()
 
 
@@ -212,9 +212,9 @@ def is_done(job: Job, chunk: int) -> bool:
 
 @contextmanager
 def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], None]]:
-    """Create a file that exists during one try at a chunk, and after it if its process is killed.
+    """Keep a file during a try at a chunk. The file remains if the process is killed.
 
-    Yields a function. Before decoding, it writes a row's index into the file. For None, it clears the file.
+    Yields a function that writes the index of the row to decode into the file. None clears the file.
     """
     folder = storage.scratch / _FOLDER
     folder.mkdir(parents=True, exist_ok=True)
@@ -232,7 +232,7 @@ def attempt_on(storage: Storage, chunk: int) -> Iterator[Callable[[int | None], 
 
 
 class Earlier(NamedTuple):
-    """The number of other tries at a chunk, killed or running, and the rows that they were decoding."""
+    """``deaths``: number of other tries at a chunk, killed or running. ``rows``: the rows that these tries decode."""
 
     deaths: int
     rows: frozenset[int]

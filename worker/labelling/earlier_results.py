@@ -1,4 +1,4 @@
-"""Reuses results of equal photos: results of the same labelling process, and of the ``--previous`` job.
+"""Reuses the results of identical photos, from the same labelling process and the ``--previous`` job.
 
 The key is a photo's SHA-256, or its URL and ETag. An SQLite file has the previous job's results. If the file is lost or
 damaged, photos are labelled again.
@@ -68,7 +68,7 @@ def _key(url: str) -> bytes:
 
 
 class PreviousResults:
-    """Results of the ``--previous`` job; none after an error in their file."""
+    """Results of the ``--previous`` job. After an error in the SQLite file, finds none."""
 
     def __init__(self, connection: sqlite3.Connection, place: str) -> None:
         self._connection: sqlite3.Connection | None = connection
@@ -143,7 +143,7 @@ class EarlierResults:
         return {url: etag for url, (etag, _) in places.items()}
 
     def add(self, sha256: str, result: Scored | PartRow, places: Iterable[tuple[str | None, str | None]]) -> None:
-        """Store a result for equal photos. ``places``: the photo's URLs and their ETags."""
+        """Store a result for identical photos. ``places``: the photo's URLs and their ETags."""
         if self._bytes > _MOST_BYTES:
             self._own.clear()
             self._places.clear()
@@ -175,7 +175,7 @@ def open_earlier_results(job: Job) -> EarlierResults:
         return EarlierResults()
     if terms == (json.dumps(terms_of(job.model, job.spec.options)),):
         return EarlierResults(PreviousResults(connection, str(place)))
-    connection.close()  # the file is from a killed submit with another model
+    connection.close()  # a killed hangtag submit wrote this file for another model
     return EarlierResults()
 
 
@@ -203,7 +203,7 @@ def check_done(job: Job, name: str) -> None:
 
 
 def carry_over(previous: Job, storage: Storage, terms: Terms, name: str = "") -> str:
-    """Copy results into a new job's folder, from the question of a finished job that has the same ``terms``."""
+    """Copy results with the same ``terms`` from a finished job into a new job's folder."""
     place = previous.storage.place
     questions = [
         (question, terms_of(question.model, question.spec.options, question.spec.preprocess_version))

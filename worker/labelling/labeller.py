@@ -37,11 +37,11 @@ _AHEAD_S: Final = 15.0
 
 
 Feed = Callable[[bool], int | None]
-"""Returns the next chunk's number; None if no chunk is ready. With ``True``, waits; then None means the end."""
+"""Returns the next chunk's number; None if no chunk is ready. With ``True``, waits, and returns None at the end."""
 
 
 class QuestionModel:
-    """A question's model, reusable results, and batch of photos to label (SHA-256 → photos)."""
+    """A question's model and reusable results. ``batch``: SHA-256 → photos to label."""
 
     def __init__(self, classifier: Classifier, known: EarlierResults | None = None) -> None:
         self.known = known or EarlierResults()
@@ -66,11 +66,11 @@ class QuestionModel:
 
 
 class Labeller:
-    """Labels chunks of one job. The end of its ``with`` block abandons unfinished chunks.
+    """Labels chunks of one job. Leaving the ``with`` block abandons unfinished chunks.
 
     Each photo is fetched and decoded once for all questions. Several chunks are in progress, so that batches are full.
-    ``check`` is called often, with ``True`` if a photo is missing (a network share may be unmounted). To
-    stop the work, ``check`` raises an error.
+    ``check`` is called often; with ``True`` after a missing photo, since a network share may be unmounted. To stop the
+    work, ``check`` raises an error.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Labeller:
     def __exit__(self, *exc: object) -> None:
         chunks, self._open = self._open, {}
         for chunk in chunks.values():
-            chunk.give_up()  # first: if a later line raises, an open chunk would blame a photo
+            chunk.give_up()  # first, or an error below would leave a file that blames a photo
         self._committer.shutdown()
         for commit in self._commits:
             if not commit.exception():
@@ -111,7 +111,7 @@ class Labeller:
             self._photos.forget(number)
 
     def run(self, feed: Feed) -> None:
-        """Label all chunks of a feed."""
+        """Label all chunks that ``feed`` returns."""
         while True:
             while self.wants_more and (chunk := feed(not (self._open or self._commits))) is not None:
                 self.begin(chunk)
@@ -151,7 +151,7 @@ class Labeller:
         return {url: etag for url, etag in first.items() if all(other.get(url) == etag for other in others)}
 
     def step(self) -> None:
-        """Process the next photo. If it does not arrive in time, label an incomplete batch."""
+        """Process the next photo, or label an incomplete batch if no photo arrives in time."""
         self._check(False)
         waits = any(question.batch for question in self._questions)
         if self._commits and not waits:
@@ -205,7 +205,7 @@ class Labeller:
         if unknown:
             decoded = chunk.decode(photo.request, data, [question.spec for question in unknown])
         elif len(taken) < len(self._questions):
-            chunk.effort["repeated"] += 1  # an equal photo is already in the batch
+            chunk.effort["repeated"] += 1  # the same photo is already in the batch
         self._take_over(photo, chunk, taken)
         for question in unknown:
             outcome = decoded[question.spec]

@@ -2,7 +2,7 @@
 
 Each process runs ``python -P -m worker.labelling.local``. The first line on its stdin names the job and the models;
 each later line is a chunk's number. The process prints ``{"ready": true}`` when the models are loaded, then a JSON line
-for each finished chunk. After stdin closes, it finishes its chunks and ends.
+for each finished chunk. After stdin closes, the process finishes its chunks and ends.
 """
 
 import json
@@ -33,7 +33,7 @@ _PIECE: Final = 65_536
 def run_pool(
     job: Job, models: Sequence[Path], processes: ProcessPool, on_done: Callable[[int], None], *, verified: bool = False
 ) -> None:
-    """Label missing chunks; calls ``on_done`` with each finished chunk's number."""
+    """Label unfinished chunks; calls ``on_done`` with each finished chunk's number."""
     strikes = _Strikes(job)
     greeting = json.dumps({"job": job.storage.place, "models": list(map(str, models)), "verified": verified})
     chunks, logs = map(str, job.missing_chunks()), job.storage.scratch / "logs"
@@ -41,7 +41,7 @@ def run_pool(
 
 
 class _Strikes:
-    """Counts process deaths by chunk, from 0 again if another photo is the cause."""
+    """Counts process deaths by chunk. Restarts at 0 if another photo is the cause."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -100,7 +100,7 @@ def main(loaded: Sequence[Classifier] = ()) -> int:
 
 
 def load_or_take(loaded: Iterable[Classifier], path: Path, pin: ModelPin, *, verified: bool) -> Classifier:
-    """A job's model: from ``loaded`` if possible, else loaded from ``path``."""
+    """A job's model, from ``loaded`` or else read from ``path``."""
     for one in loaded:
         if (one.digest, one.metadata.variant) == (pin.digest, pin.variant):
             return one.asking(pin.precision, pin.threshold)

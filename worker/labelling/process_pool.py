@@ -2,8 +2,8 @@
 
 A process prints ``{"ready": true}``, answers each line of its stdin with a JSON line, and ends when its stdin closes.
 The pool may send a first line (the greeting) before "ready". If a process prints ``{"refused": message}``, the pool
-ends. With ``{"more": true}``, a process requests another line before its answer. Then each answer has its line under
-``line``, and the process gets a new line when it has answered all its lines.
+ends. With ``{"more": true}``, a process requests another line before its answer. Each answer then repeats its line as
+``line``. After its last answer, the process gets a new line.
 """
 
 import gc
@@ -28,12 +28,12 @@ from models.errors import ExitCode, JobError
 from models.process import python_command, python_environment
 
 LABELLING: Final = ("worker.labelling.local",)
-"""The module of labelling processes."""
+"""The module that labelling processes run."""
 
 _MAX_FALSE_STARTS: Final = 3
 _LOG_TAIL: Final = 2000
 _FORKS_WITH_US: Final = "jemalloc_bg_thd"
-"""Name of a thread in pyarrow's memory allocator. Forks are safe in spite of this thread."""
+"""Name of a thread in pyarrow's memory allocator, which does not make forks unsafe."""
 _PIECE: Final = 65_536
 
 
@@ -46,7 +46,7 @@ class Death(NamedTuple):
 
 
 class _Fork:
-    """A fork of this process that runs ``main``, with the methods of ``Popen`` that the pool needs."""
+    """A fork that runs ``main``, with the ``Popen`` methods that the pool uses."""
 
     def __init__(self, main: Callable[[], int], log: IO[bytes]) -> None:
         requests, self.stdin = _pipe()
@@ -113,7 +113,7 @@ def _become(main: Callable[[], int], streams: tuple[int, int, int]) -> NoReturn:
 
 
 class _Child:
-    """A running process. ``lines``: lines without an answer. ``number``: position in the order of starts."""
+    """A running process. ``lines``: lines without an answer. ``number``: processes started before."""
 
     def __init__(self, start: Callable[[IO[bytes]], "subprocess.Popen[bytes] | _Fork"], number: int) -> None:
         self.lines: list[str] = []
@@ -133,7 +133,7 @@ class _Child:
         self.tell(line)
 
     def tell(self, line: str) -> None:
-        """Send a line. Ignores a dead process, which :meth:`messages` detects."""
+        """Send a line. :meth:`messages` detects a dead process."""
         with suppress(BrokenPipeError):
             self._input.write(f"{line}\n".encode())
 
@@ -172,7 +172,7 @@ def _keep(log: IO[bytes], file: Path) -> None:
 
 
 class ProcessPool:
-    """A pool of processes that run one Python module. The end of its ``with`` block ends them."""
+    """A pool of processes that run one Python module. Leaving the ``with`` block ends the processes."""
 
     def __init__(self, module: tuple[str, ...], workers: int) -> None:
         self._command = python_command(*module)
@@ -295,7 +295,7 @@ class ProcessPool:
 
 
 def take_streams() -> TextIO:
-    """Return stdout for replies. stderr still works for Python; output of C libraries is discarded."""
+    """Return stdout for replies. Python can still write to stderr; output of C libraries is discarded."""
     replies = os.fdopen(os.dup(1), "w", buffering=1)
     sys.stderr = os.fdopen(os.dup(2), "w", buffering=1)
     with Path(os.devnull).open("wb") as nowhere:

@@ -31,8 +31,8 @@ _MOST_SLOTS: Final = 4096
 class BusyProcesses:
     """Which processes run a task, and whether the worker is stopping; in memory shared with forks.
 
-    There is no lock, since a process may be killed at any moment. A killed process counts as busy until its successor
-    has ended a task.
+    There is no lock, since a process may be killed at any moment. A killed process counts as busy until its
+    replacement finishes a task.
     """
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class BusyProcesses:
 
     @property
     def stops(self) -> bool:
-        """Whether the worker is stopping. Then, tasks begin no further chunks."""
+        """Whether the worker is stopping, so that tasks begin no further chunks."""
         return bool(self._stops[0])
 
     def stop(self) -> None:
@@ -83,7 +83,7 @@ class HangtagCelery(Celery):
         return self.subclass_with_self("worker.queue.start_worker:GracefulWorker", name="Worker")
 
     def send(self, job: str, chunk: int, priority: Priority) -> None:
-        """Queue a chunk, or with :data:`FINISH` the job's merging. Raises :data:`RedisError`."""
+        """Queue a chunk; :data:`FINISH` queues the job's merge. Raises :data:`RedisError`."""
         task, arguments = (FINISH_TASK, [job]) if chunk == FINISH else (CHUNK_TASK, [job, chunk])
         try:
             self.send_task(task, arguments, queue=QUEUES[priority], retry=True, retry_policy=_ONCE_MORE)
@@ -105,7 +105,7 @@ def _configuration(settings: QueueSettings) -> dict[str, Any]:
             "unacked_restore_interval": 5,
             "unacked_restore_throttle": 1,
             "queue_order_strategy": "sorted",
-            "max_retries": 0,  # only for sending; to receive, workers wait for Redis
+            "max_retries": 0,  # only for sending; receiving workers wait for Redis
         },
         "broker_use_ssl": tls,
         "broker_connection_retry_on_startup": True,

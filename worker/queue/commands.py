@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.queue.settings import QueueSettings
 
 _TRAIN_WORKER: Final = "train_worker"
-"""Key in the Click context. :mod:`hangtag.cli` stores the training worker's module there."""
+"""Key in the Click context for the training worker's module, set by :mod:`hangtag.cli`."""
 
 JobArgument = Annotated[str, typer.Argument(metavar="JOB", help="Name of the job, as hangtag jobs shows it.")]
 ReceiptJsonOption = Annotated[
@@ -42,7 +42,7 @@ class WorkerQueue(StrEnum):
 
 
 JOBS: Final = typer.Typer(
-    help="Watch, cancel, resume and retry queued jobs. Without a command: a table.\n\nExamples:\n\n"
+    help="Watch, cancel, resume and retry queued jobs. Without a command, prints a table.\n\nExamples:\n\n"
     "  hangtag jobs\n\n  hangtag jobs watch spring-2026\n\n  hangtag jobs retry-failed spring-2026",
     invoke_without_command=True,
     rich_markup_mode="rich",
@@ -60,7 +60,7 @@ def submit_command(
     priority: Annotated[Priority, typer.Option(help="Workers take chunks of urgent jobs first.")] = Priority.NORMAL,
     previous: Annotated[
         str | None,
-        typer.Option(metavar="JOB", help="An earlier job. Its photos keep their labels."),
+        typer.Option(metavar="JOB", help="An earlier job, whose photos keep their labels."),
     ] = None,
     as_json: JsonOption = False,
     *,
@@ -69,7 +69,7 @@ def submit_command(
 ) -> None:
     """Submit a catalogue for workers to label: one row in, one row out, in the same order.
 
-    The catalogue and the model are copied into the folder of jobs, which gets the result, labels.parquet, too.
+    Copies the catalogue and the model into the folder of jobs, where workers also write the result, labels.parquet.
     Photos stay at their URLs, or under a folder that every worker has at the same path.
 
     Examples:
@@ -138,7 +138,7 @@ def watch_command(job: JobArgument, as_json: ReceiptJsonOption = False, *, queue
 @JOBS.command("resume")
 @takes(queue=QueueOptions)
 def resume_command(job: JobArgument, *, queue: QueueOptions) -> None:
-    """Continue a cancelled or failed job, or queue missing chunks of a running job at once.
+    """Continue a cancelled or failed job, or queue unfinished chunks of a running job at once.
 
     Examples:
       hangtag jobs resume spring-2026

@@ -102,7 +102,7 @@ def remarks(status: QueueStatus, jobs_id: str) -> list[str]:
     if not status.workers:
         return ["No worker is running; start one with hangtag worker and the same --redis and --jobs."]
     elsewhere = [
-        f"The worker on {w.owner.host} has another folder of jobs, {w.jobs}; check --jobs."
+        f"The worker on {w.owner.host} uses another folder of jobs, {w.jobs}; check --jobs."
         for w in status.workers
         if w.jobs_id != jobs_id
     ]
@@ -298,7 +298,7 @@ def _unlabelled(name: str, job: Job, receipt: JobReceipt, settings: QueueSetting
 
 
 def resume_job(name: str, settings: QueueSettings) -> None:
-    """Continue a cancelled or failed job: queue its missing chunks."""
+    """Continue a cancelled or failed job: queue unfinished chunks."""
     with open_control(settings) as control:
         job = control.jobs.find(name)
         if job_receipt(job):

@@ -47,7 +47,7 @@ def open_control(settings: QueueSettings) -> Iterator[Control]:
 
         @cache
         def app() -> "HangtagCelery":
-            from worker.queue.app import HangtagCelery  # imports Celery in 0.1 s; most commands do not need it
+            from worker.queue.app import HangtagCelery  # takes 0.1 s; most commands do not need Celery
 
             opened: HangtagCelery = stack.enter_context(HangtagCelery(settings))
             return opened
@@ -59,7 +59,7 @@ def open_control(settings: QueueSettings) -> Iterator[Control]:
 
 @dataclass(frozen=True)
 class QueueStatus:
-    """The running workers, or Redis's error. ``trouble``: host → why chunks fail on this host."""
+    """The running workers, or an error from Redis. ``trouble``: host → why chunks fail on this host."""
 
     redis_error: str | None
     workers: tuple[Presence, ...]
@@ -67,7 +67,7 @@ class QueueStatus:
 
 
 def look_around(name: str, state: RedisState, first: Callable[[], object] = lambda: None) -> QueueStatus:
-    """Call ``first``, then find the running workers, or Redis's error."""
+    """Call ``first``, then find the running workers; an error from Redis is returned."""
     try:
         first()
         return QueueStatus(None, tuple(state.workers()), state.trouble(name))
@@ -76,7 +76,7 @@ def look_around(name: str, state: RedisState, first: Callable[[], object] = lamb
 
 
 def watch(name: str, job: Job, control: Control, show: Callable[[JobProgress, QueueStatus], None]) -> JobProgress:
-    """Follow a job to its end: about once a second, queue missing chunks and call ``show``."""
+    """Follow a job to its end: about once a second, queue unfinished chunks and call ``show``."""
     reader = ProgressReader(job)
     while True:
         status = look_around(name, control.state, control.reconciler.tick)

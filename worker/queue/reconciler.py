@@ -1,6 +1,6 @@
 """Queues each chunk without a part file in its job's folder, unless a worker labels it.
 
-Any number of reconcilers may run. They rely only on the folder of jobs: Redis may lose its data, and messages may be
+Any number of reconcilers may run. Only the folder of jobs is reliable: Redis may lose its data, and messages may be
 lost or arrive twice.
 """
 
@@ -18,7 +18,7 @@ from worker.request import Priority
 
 MIN_WINDOW: Final = 4
 WINDOW_PER_SLOT: Final = 2
-"""Waiting messages per labelling process. Few are enough, since a task labels further chunks without a message."""
+"""Waiting messages per labelling process. A task needs a message only for its first chunk."""
 
 BLOCK: Final = 64
 AT_ONCE: Final = 16
@@ -67,7 +67,7 @@ class JobPoller(Generic[T]):
 
 
 class Reconciler:
-    """Compares part files with leases and waiting messages, and queues missing chunks."""
+    """Queues chunks without a part file, lease or waiting message."""
 
     def __init__(self, jobs: Jobs, state: RedisState, send: Send) -> None:
         self._jobs = jobs
@@ -78,11 +78,11 @@ class Reconciler:
         """Name of the last job served; the next tick begins with the job after it."""
 
     def tick(self) -> int:
-        """Queue missing chunks of all jobs, unless another reconciler has just done so; returns their number."""
+        """Queue unfinished chunks of all jobs, unless another reconciler has just done so; returns their number."""
         return self._supply(self._jobs.names()) if self._redis.win_tick() else 0
 
     def supply(self, name: str) -> int:
-        """Queue missing chunks of one job at once; returns their number."""
+        """Queue unfinished chunks of one job at once; returns their number."""
         self._poller.forget(name)
         self._redis.reset_backoff(name)
         return self._supply([name])
@@ -116,7 +116,7 @@ class Reconciler:
     def _top_up(self, name: str, job: Job, missing: list[int], window: int, waiting: set[int], until: float) -> int:
         failures = self._redis.failures(name)
         if failures and (waiting or not self._redis.may_retry(name, failures)):
-            return 0  # leave the workers' processes to other jobs
+            return 0  # let other jobs use the workers
         if not missing:
             return 0 if FINISH in waiting else send_finish(self._redis, self._send, name, job)
         most = (
@@ -151,7 +151,7 @@ class Reconciler:
 
 
 def send_finish(state: RedisState, send: Send, name: str, job: Job) -> int:
-    """Queue a job's merging if all chunks are finished; returns the number of queued messages, 0 or 1."""
+    """Queue a job's merge if all chunks are finished; returns the number of queued messages, 0 or 1."""
     if job.cancelled or job.missing_chunks() or state.leased(name, [FINISH]):
         return 0
     return _send_once(state, send, name, FINISH, job)

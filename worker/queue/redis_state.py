@@ -1,4 +1,4 @@
-"""The state of jobs and workers in Redis. If it is lost, workers rebuild it from the jobs' folders.
+"""The state of jobs and workers in Redis. Workers can rebuild lost state from the jobs' folders.
 
 Every key expires:
 
@@ -37,7 +37,7 @@ QUEUES: Final = {
 """Priority → queue. Workers empty queues in alphabetical order."""
 
 FINISH: Final = -1
-"""Stands in place of a chunk's number for the job's merging."""
+"""The chunk number that means the job's merge."""
 
 LEASE_S: Final = 10
 SENT_S: Final = 5
@@ -88,7 +88,7 @@ def redis_expected(name: str, error: object) -> str:
     """The error message for an unreachable Redis. ``name``: its URL without the password."""
     text = str(error).rstrip(".")
     if "CERTIFICATE_VERIFY_FAILED" in text:
-        what = "Is the certificate for this host name, and does ssl_ca_certs in the URL name its CA's file?"
+        what = "Does the certificate match the host name? Does ssl_ca_certs in the URL name the CA's file?"
     else:
         what = "Is Redis running, and are its URL and password right?"
     return f"Expected Redis at {name}, got: {text}. {what} Pass --redis, or set HANGTAG_REDIS_URL."
@@ -138,7 +138,7 @@ class RedisState:
         return any(self._redis.llen(queue) for queue in QUEUES.values() if queue < QUEUES[priority])
 
     def win_tick(self) -> bool:
-        """Whether this caller may reconcile now. Of all callers, one per second may."""
+        """Whether this caller may reconcile now: one caller a second."""
         return self._win("hangtag:tick", TICK_S)
 
     def mark_sent(self, job: str, chunk: int) -> bool:
@@ -152,7 +152,7 @@ class RedisState:
             self._redis.set(_key("alone", job, chunk), "", ex=ALONE_S)
 
     def is_alone(self, job: str, chunk: int) -> bool:
-        """Whether a chunk needs a separate task, since a task with this chunk failed."""
+        """Whether a chunk needs a separate task, because its last task failed."""
         return self._redis.get(_key("alone", job, chunk)) is not None
 
     def leased(self, job: str, chunks: Sequence[int]) -> set[int]:
@@ -172,7 +172,7 @@ class RedisState:
         return True
 
     def renew_leases(self, job: str, chunks: Sequence[int], owner: Owner) -> None:
-        """Renew leases in one request, also leases that Redis has lost."""
+        """Renew leases in one request, including leases that Redis has lost."""
         with self._redis.pipeline(transaction=False) as together:
             for chunk in chunks:
                 together.set(_key("lease", job, chunk), owner.to_json(), ex=LEASE_S)
@@ -268,7 +268,7 @@ class HeldLeases:
         if self._renewal.is_alive():
             self._renewal.join()
         held, self._held = self.chunks, {}
-        with suppress(RedisError):  # outside the loop: one timeout if Redis does not answer
+        with suppress(RedisError):  # outside the loop, to wait for one timeout at most
             for chunk in held:
                 self._redis.end_lease(self._job, chunk, self._owner)
 

@@ -1,4 +1,4 @@
-"""The queue's tasks in a worker: take leases, label chunks, release leases."""
+"""Runs the queue's tasks: takes leases, labels chunks, releases leases."""
 
 import errno
 import logging
@@ -43,21 +43,20 @@ _LASTING: Final = frozenset(
 """``errno`` of errors that a retry does not fix. None: Arrow's errors for damaged files."""
 _LONGEST_REASON: Final = 2000
 BEGIN_S: Final = 10.0
-"""A task begins chunks for this many seconds. Then, other jobs get the process."""
+"""After this many seconds, a task begins no further chunk: other jobs need the process."""
 _LOOKED_AT_ONCE: Final = 16
 
 Finishing = Callable[[], AbstractContextManager[Callable[[Job], bool]]]
-"""The type of :func:`worker.results.finish.finishing`, which the worker passes in."""
+"""The type of :func:`worker.results.finish.finishing`."""
 
 
 def extra_chunks(
     name: str, job: Job, first: int, leases: HeldLeases, state: RedisState, busy: BusyProcesses
 ) -> Iterator[int]:
-    """The chunks of a queued task: the message's chunk, then free chunks of the job.
+    """The chunks of a task: first the queued chunk, then free chunks of the job.
 
-    After an error, the task ends, and so do all of its chunks. So a chunk that killed a process gets a separate task,
-    and so does each chunk of a failing job. Free chunks are tried from a random chunk on, so that processes do
-    not compete for the same chunks.
+    An error ends the task and all of its chunks. A chunk that killed a process gets a separate task, and so does each
+    chunk of a failing job. The search for free chunks begins at a random chunk, so that processes do not compete.
     """
     until, alone = time.monotonic() + BEGIN_S, earlier_attempts(job.storage, first).deaths > 0
     yield first
@@ -83,7 +82,7 @@ def extra_chunks(
 class Runner:
     """The queue's two tasks: label chunks, and finish a job. The first task connects to Redis and loads models.
 
-    After a failure, a task calls ``pause`` with a number of seconds, so that other machines take the work.
+    After a failure, a task calls ``pause`` (in seconds), so that other machines take the work.
     """
 
     def __init__(self, app: HangtagCelery, finishing: Finishing, pause: Callable[[float], None] = time.sleep) -> None:
@@ -105,7 +104,7 @@ class Runner:
         return LoadedModels(self._jobs.bundles, _MODELS_KEPT)
 
     def label_chunk(self, job: str, chunk: int) -> None:
-        """Label a chunk; then, for some seconds, further chunks of the job."""
+        """Label a chunk, then further chunks of the job for some seconds."""
         with self._task(job, chunk) as leases:
             if leases.take(chunk):
                 self._label(job, chunk, leases)
@@ -136,7 +135,7 @@ class Runner:
             questions = list(map(QuestionModel, models, known))
             with Labeller(job, questions, photos, finished, _JobCheck(job)) as labeller:
                 labeller.run(next_chunk)
-        with suppress(HangtagError, OSError, RedisError):  # if this fails, the reconciler queues the merging
+        with suppress(HangtagError, OSError, RedisError):  # if this fails, the reconciler queues the merge
             send_finish(self._redis, self._app.send, name, job)
 
     def finish_job(self, job: str) -> None:
@@ -196,7 +195,7 @@ def _words(error: Exception) -> str:
 
 
 def _check_deaths(job: Job, chunk: int) -> None:
-    """Raise JobError if a chunk or a merging often killed its process, and no photo was the cause."""
+    """Raise JobError if a chunk or a merge keeps killing its process, and no photo is the cause."""
     earlier = earlier_attempts(job.storage, chunk)
     if earlier.deaths - len(earlier.rows) >= MAX_STRIKES:
         forget_attempts(job.storage, chunk)
@@ -232,7 +231,7 @@ class _CancelledError(HangtagError):
 
 
 class _JobCheck:
-    """Calls :func:`_check_usable`: at most once a second, or ``at_once``."""
+    """Calls :func:`_check_usable` at most once a second, except with ``at_once``."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -271,7 +270,7 @@ def _is_mounted(folder: Path) -> bool:
 
 
 class LoadedModels:
-    """A cache of verified models: ``kept`` models, or the last job's models if they are more."""
+    """A cache of ``kept`` verified models, or more if the last job has more."""
 
     def __init__(self, store: BundleStore, kept: int) -> None:
         self._store = store
@@ -300,7 +299,7 @@ class LoadedModels:
 
 
 class JobResources:
-    """A process's open photos and reusable results for its present job, kept between tasks.
+    """The open photos and reusable results of a process's current job, kept between tasks.
 
     After an error, all are closed: a broken S3 client, for example, would fail again.
     """
@@ -311,7 +310,7 @@ class JobResources:
 
     @contextmanager
     def of(self, job: Job) -> Iterator[tuple[Photos, list[EarlierResults]]]:
-        """Open a job's photos and each question's reusable results; closes the previous job's."""
+        """Open a job's photos and reusable results; closes the previous job's."""
         if self._open is None or job.spec.id != self._job:
             self.close()
             self._job = job.spec.id

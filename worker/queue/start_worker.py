@@ -55,7 +55,7 @@ def start_worker(settings: QueueSettings, slots: int, *, as_json: bool) -> int:
     try:
         jobs.identity()
     except OSError as error:
-        msg = f"Expected a writable folder of jobs at {jobs.place}, but the system answered {error}."
+        msg = f"Expected a writable folder of jobs at {jobs.place}, got {error}."
         raise JobError(msg) from error
     if settings.metrics_port is not None:
         serve_metrics(settings, slots)
@@ -74,18 +74,18 @@ def make_app(settings: QueueSettings) -> HangtagCelery:
 
 
 def prepare_worker(settings: QueueSettings, *, as_json: bool) -> None:
-    """Set up the heartbeat file, warnings and logs of a worker of any queue."""
+    """Set up any worker's heartbeat file, warnings and logs."""
     try:
         if settings.heartbeat:
             settings.heartbeat.open("a").close()
     except OSError as error:
         file = settings.heartbeat
-        msg = f"Expected to write the heartbeat file {file}, but the system answered {error}; choose another."
+        msg = f"Expected to write the heartbeat file {file}, got {error}; choose another."
         raise InputError(msg) from error
-    warnings.simplefilter("ignore", SecurityWarning)  # on root and pickle, but the queue has only JSON messages
-    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # about a setting that is intended
+    warnings.simplefilter("ignore", SecurityWarning)  # warns about pickle, but messages are JSON
+    warnings.simplefilter("ignore", CPendingDeprecationWarning)  # the setting is intended
     start_logging(as_json=as_json)
-    _silence(1)  # hides Celery's text at exit; Hangtag writes log lines
+    _silence(1)  # hides Celery's exit message; Hangtag writes log lines
     worker_process_init.connect(_prepare_process, weak=False)
 
 
@@ -108,7 +108,7 @@ def run_worker(app: HangtagCelery, slots: int) -> int:
 
 
 def _prepare_process(**_: object) -> None:
-    """Close the parent's connections in a labelling process; allow no output except logs, and no core files."""
+    """Close the parent's connections in a labelling process; allow only logs as output, and no core files."""
     _let_go_of_connections()
     _silence(1)
     _silence(2)
@@ -125,12 +125,12 @@ def _silence(descriptor: int) -> None:
 def _let_go_of_connections() -> None:
     """Close the parent's network connections in a forked process.
 
-    Otherwise an old connection keeps waking the parent's event loop: after a restart of Redis, a worker used half a
+    An old connection would keep waking the parent's event loop: after a restart of Redis, a worker used half a
     core (Celery 5.7). The descriptors then point to ``/dev/null``, so that no new file gets their numbers.
     """
     with Path(os.devnull).open("rb") as nowhere:
         for descriptor in [int(entry.name) for entry in Path("/proc/self/fd").iterdir()]:
-            with suppress(OSError):  # the listing's own descriptor is closed
+            with suppress(OSError):  # iterdir's own descriptor is closed
                 if stat.S_ISSOCK(os.fstat(descriptor).st_mode) and _is_network(descriptor):
                     os.dup2(nowhere.fileno(), descriptor)
 
@@ -158,7 +158,7 @@ def _beat(app: HangtagCelery) -> None:
 
 
 class ServiceStep(HeartStep):
-    """A labelling worker's thread: announces the worker and reconciles jobs, once a second."""
+    """A labelling worker's thread that announces the worker and reconciles jobs, once a second."""
 
     def __init__(self, parent: Any, **_: object) -> None:  # noqa: ANN401 - Celery has no types
         super().__init__(parent)
@@ -221,7 +221,7 @@ class GracefulWorker(Worker):
 
 
 class HangtagConsumer(Consumer):
-    """Celery's consumer. While Redis is unreachable, it retries sooner, touches the heartbeat file and logs rarely."""
+    """Celery's consumer. While Redis is unreachable, it retries sooner, logs less and touches the heartbeat file."""
 
     app: HangtagCelery
 

@@ -28,7 +28,7 @@ CHUNK_ROWS: Final = 256
 _SHARE: Final = 0.9
 _TRIES: Final = 2
 _START_S: Final = 1.0
-"""If a photo's decoding hangs: number of tries, and seconds to start each process."""
+"""Tries to decode a photo that hangs, and seconds to start each try's process."""
 _LONGEST_STEM: Final = 32
 """Maximum characters of the source's name in a default job name, so that a table of jobs fits 80 columns."""
 NOT_CHECKED: Final = "The photos were not checked"
@@ -38,7 +38,7 @@ _HELD_BYTES: Final = 256 * 1024 * 1024
 
 @dataclass(frozen=True)
 class Submitted:
-    """A submitted job. ``new``: whether this call wrote it. ``words``: sentences for people."""
+    """A submitted job. ``new``: whether this call wrote the job. ``words``: sentences to print."""
 
     name: str
     job: Job
@@ -61,7 +61,7 @@ def submit(
     on_rows: Callable[[int], None] = lambda _: None,
     catalogue: Catalogue | None = None,
 ) -> Submitted:
-    """Write a job: its models, rows, and then ``job.json``. ``catalogue`` replaces the request's source."""
+    """Write a job's models and rows, then ``job.json``. ``catalogue`` replaces the request's source."""
     name, options = request.name, request.options
     check_name(name)
     check_allow_hosts(options.allow_hosts or ())
@@ -93,7 +93,7 @@ def submit(
             raise JobError(msg)
         job, words = earlier, [rows.column_words]
         if (options.headers or []) != (earlier.spec.options.headers or []):
-            words += ["The job keeps its first --header; pass another --job to send the new header."]
+            words += ["The job keeps its original --header; pass another --job to send the new header."]
     sentences = tuple(filter(None, (*(one.source.words for one in models), *words, *rows.remarks)))
     return Submitted(name, job, earlier is None, tuple(models), sentences)
 
@@ -177,7 +177,7 @@ def _carry_over(previous: Job, request: SubmitRequest, jobs: Jobs, questions: It
 def chunk_rows(timeout_s: float, per_host: int | None = None, decodings: int = 1) -> int:
     """Rows per chunk, so that a chunk meets its task's time limit even if every photo times out.
 
-    ``decodings``: number of decodings of each photo (models with the same preprocessing share one).
+    ``decodings``: how often each photo is decoded (once for all models with the same preprocessing).
     """
     limits = DownloadLimits()
     decode_s = decodings * (_TRIES * timeout_s + _START_S)

@@ -20,7 +20,7 @@ VersionArgument = Annotated[
 
 
 MODELS: Final = typer.Typer(
-    help="Publish, promote, list and delete models. Without a command: a table.\n\nExamples:\n\n"
+    help="Publish, promote, list and delete models. Without a command, prints a table.\n\nExamples:\n\n"
     "  hangtag models\n\n  hangtag models publish bundles/shop --name shop --promote\n\n"
     "  hangtag models rollback shop --why 'boots are wrong'",
     invoke_without_command=True,
@@ -64,7 +64,7 @@ def publish_command(
         Path | None,
         typer.Option(
             metavar="RUN",
-            help="The bundle's training run. Copies files that a retraining needs.",
+            help="The bundle's training run, with files that a retraining needs.",
         ),
     ] = None,
     why: WhyOption = "published by hand",
@@ -108,14 +108,14 @@ def promote_command(
 
       hangtag models promote shop@4
 
-      hangtag models promote shop@challenger --force --why "boots are sold no more"
+      hangtag models promote shop@challenger --force --why "boots are no longer sold"
     """
     from worker.registry.show import look_up, promoted_words
 
     opened = _opened(registry)
     version = look_up(model, opened)
     event = opened.promote(*version, why, force=force)
-    _say(promoted_words(opened, version) if event else f"{version} is the champion already.")
+    _say(promoted_words(opened, version) if event else f"{version} is already the champion.")
 
 
 @MODELS.command("rollback")
@@ -177,7 +177,7 @@ def alias_command(
     version = look_up(model, opened)
     if remove:
         opened.remove_alias(*version, alias, "")
-        _say(f"{version.model} has no alias {alias} any more.")
+        _say(f"{version.model} no longer has the alias {alias}.")
     else:
         event = opened.alias(*version, alias, "")
         _say(f"{alias} means {version} {'now' if event else 'already'}.")

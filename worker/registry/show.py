@@ -81,7 +81,7 @@ def _training_files(run: Path, bundle: Path) -> dict[str, Path]:
 
 
 def published_words(registry: Registry, version: VersionName, *, new: bool) -> str:
-    """The result of publishing, for people."""
+    """The result of publishing, as text."""
     names = [alias for alias, to in registry.state(version.model).aliases.items() if to == version.version]
     listed = f" ({', '.join(names)})" if names else ""
     place = f"{version}{listed}, in {registry.place}"
@@ -94,13 +94,13 @@ def published_words(registry: Registry, version: VersionName, *, new: bool) -> s
 
 
 def promoted_words(registry: Registry, version: VersionName) -> str:
-    """The result of a promotion, for people."""
+    """The result of a promotion, as text."""
     return f"{version} is the champion now. {promise_of(registry, version)}"
 
 
 def restored_words(registry: Registry, version: VersionName) -> str:
-    """The result of a rollback, for people."""
-    stays = "Later jobs use it. It stays until a retraining has new data."
+    """The result of a rollback, as text."""
+    stays = "Later jobs use it. It stays champion until a retraining has new data."
     return f"{version} is the champion again. {stays} {promise_of(registry, version)}"
 
 
@@ -122,7 +122,7 @@ def ago(then: str, now: datetime) -> str:
 
 
 def print_versions(registry: Registry, *, as_json: bool) -> None:
-    """Print a table or a JSON list of versions, and unreadable models on stderr."""
+    """Print versions as a table or JSON; errors go to stderr."""
     versions: list[dict[str, Any]] = []
     for name in registry.names():
         try:
@@ -189,7 +189,7 @@ def print_events(events: Sequence[Event], *, as_json: bool) -> None:
 
 
 def done_words(event: Event) -> str:
-    """The event's kind, for people."""
+    """The event's kind, as text."""
     return event.what.replace("_", " ") + (" by force" if event.forced else "")
 
 

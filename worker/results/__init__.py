@@ -1,1 +1,1 @@
-"""Merges part files into results: lists for people, votes of products, drift, receipts."""
+"""Merges part files into results: review lists, product votes, drift, receipts."""

@@ -24,7 +24,7 @@ _Histograms = dict[str, tuple[list[int], list[int]]]
 def measure_drift(
     actual: ReferenceAnswers, reference: ReferenceAnswers, rows: ReferenceAnswers | None = None
 ) -> Drift | None:
-    """Compare a job's answers with those on the proof photos; None if either has no photos.
+    """Compare a model's answers on a job's photos and on the proof photos; None if either has no photos.
 
     ``actual``: answers on distinct photos. ``rows``: answers on all rows. The counts of ``rows`` are scaled to the
     number of photos, since rows of one photo are not independent.
@@ -70,7 +70,7 @@ def _changes(
 
 
 def _histograms(actual: ReferenceAnswers, reference: ReferenceAnswers) -> _Histograms:
-    """Description of the difference → both histograms; first for confidences, then for labels."""
+    """Text about the difference → both histograms, for confidences and then for labels."""
     names = sorted(actual.by_label.keys() | reference.by_label.keys())
     labels = join_rare_bins(*([answers.by_label.get(name, 0) for name in names] for answers in (actual, reference)))
     confidences = join_rare_bins(actual.confidence_histogram, reference.confidence_histogram)
@@ -84,7 +84,7 @@ def _scaled(answers: ReferenceAnswers, photos: int) -> ReferenceAnswers:
 
 
 def _confidence_words(actual: ReferenceAnswers, reference: ReferenceAnswers) -> str:
-    """Describe the mean confidences (of the bins' middles) or, if they are equal, the bin that differs most."""
+    """Describe the mean confidences. If both are equal, describe the bin that differs most."""
     middles = [(number + 0.5) / BINS for number in range(BINS)]
     here, there = (
         sum(map(mul, middles, answers.confidence_histogram)) / answers.photos for answers in (actual, reference)
@@ -144,7 +144,7 @@ def _receipts(storage: Storage, note: Note) -> Iterator[tuple[str, Receipt]]:
                 receipt = Receipt.model_validate_json(data)
                 _moment(receipt.finished_at)
             except (ValidationError, ValueError):
-                note(f"{RECEIPT_FILE} in {folder.place} is damaged, or of another version of Hangtag; it is skipped.")
+                note(f"{RECEIPT_FILE} in {folder.place} is damaged, or from another Hangtag version; it is skipped.")
             else:
                 yield folder.place, receipt
 

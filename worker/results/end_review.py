@@ -1,4 +1,4 @@
-"""Sends rows to review at a job's end, for reasons that need all rows: repeated pictures and the mix of classes.
+"""Sends rows to review at a job's end, because of repeated pictures or the mix of classes.
 
 If many rows have one picture, it is probably a host's placeholder for missing photos. If the mix of classes differs
 from the proof photos, the precision may be lower than promised (:class:`models.drift.LabelShift`): then the rows with
@@ -27,20 +27,20 @@ from worker.job.receipt import REVIEW_FILE, ClassMix, RepeatedPicture, finished_
 from worker.results.products import product_names, to_review
 
 _MOST_BUCKETS: Final = 2**22
-"""Rows are counted by hash bucket (at most 32 MB); then, in buckets with many rows, by picture."""
+"""Rows are counted by hash bucket (at most 32 MB), then by picture in buckets with many rows."""
 _BUCKETS_A_ROW: Final = 16
 _FEWEST, _MANY_ROWS = 5, 10
 _SHARE: Final = 100
 """A picture is repeated if it has at least this many rows: 1% of all rows, but at least 5 and at most 10."""
 _USUAL: Final = 0.95
 _ABOVE_USUAL: Final = 2
-"""All sizes of a shoe share a picture. So the minimum is at least twice the 95% quantile of rows per picture."""
+"""All sizes of a shoe share a picture, so the minimum is at least twice the 95% quantile of rows per picture."""
 _MORE_THAN_SIZES: Final = 50
 _ABOVE_MEDIAN: Final = 10
 _QUARTER: Final = 4
-"""No product has 50 sizes: a picture in 50 rows or more is repeated at 10 times the median, or 1/4 of all rows."""
+"""A picture is also repeated if it has 50 rows, and 10 times the median or 1/4 of all rows. No product has 50 sizes."""
 _KNOWN: Final = 2
-"""A training photo may be at most twice as frequent in a job as in training."""
+"""A training photo is repeated if it is more than twice as frequent as in training."""
 _NO_PRODUCT: Final = frozenset({"-", "0", "n/a", "na", "nan", "none", "null", "unknown"})
 _HEX: Final = 16
 _SHOWN: Final = 5
@@ -110,7 +110,7 @@ def find_end_reviews(job: Job) -> list[EndReview]:
 
 
 def _pictures(part: pa.Table) -> tuple[Rows, Keys]:
-    """Rows that did not fail: their indices, and pictures (first 16 digits of the SHA-256, as a number)."""
+    """Indices of rows that did not fail, and their pictures (first 16 digits of the SHA-256, as a number)."""
     column = pc.if_else(part.column("label").is_valid(), part.column("sha256"), None)
     digits = "".join(pc.utf8_slice_codeunits(column.drop_null(), 0, _HEX).to_pylist())
     return np.flatnonzero(column.is_valid().to_numpy()), np.frombuffer(bytes.fromhex(digits), ">u8").astype(np.uint64)
@@ -170,7 +170,7 @@ def _product_key(name: str) -> int | None:
 
 
 def _repeat_limit(counts: npt.NDArray[np.uint32], rows: int) -> int:
-    """The number of rows from which a picture is repeated. ``counts``: rows of each picture."""
+    """The minimum rows of a repeated picture. ``counts``: rows of each picture."""
     others = np.sort(counts)[:-1]
     usual = int(np.quantile(others, _USUAL, method="lower")) if len(others) else 0
     above_usual = max(_ABOVE_USUAL * usual, min(_MANY_ROWS, max(_FEWEST, rows // _SHARE)))
@@ -234,7 +234,7 @@ class EndedRows:
     reasons: pa.Array
 
     def reasons_of(self, first: int, count: int) -> pa.Array:
-        """The reasons of ``count`` rows from index ``first`` on; null for other rows."""
+        """Review reasons for ``count`` rows from index ``first``, or null."""
         here = slice(*np.searchsorted(self.rows, [first, first + count]))
         numbers = pa.array(np.arange(first, first + count))
         return self.reasons[here].take(pc.index_in(numbers, value_set=pa.array(self.rows[here])))

@@ -20,9 +20,9 @@ _DRAWING: Final = 2
 
 @contextmanager
 def finishing() -> Iterator[Callable[[Job], bool]]:
-    """Yield a function that finishes a job if all its chunks are done, and returns whether it finished the job.
+    """Yield a function that finishes a job and returns True, if all chunks are done.
 
-    Enter the block before the process has threads: only then can it fork processes that make thumbnails.
+    Enter the block before the process has threads, since it forks processes that make thumbnails.
     """
     with ProcessPool(DRAWING, _DRAWING) as drawing:
         drawing.fork(draw, _DRAWING)
@@ -37,7 +37,7 @@ def finishing() -> Iterator[Callable[[Job], bool]]:
 def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
     """Merge a queued job's part files into one result in the job's folder. Writes the receipt last.
 
-    Several processes may do this at the same time.
+    Several processes may merge at the same time.
     """
     retry = job.retry()
     missing = job.missing_from(latest_parts(job.storage.names("parts")), retry)
@@ -47,7 +47,7 @@ def finish_job(job: Job, drawing: ProcessPool | None = None) -> JobReceipt:
     with scratch_folder(job.storage) as folder:
         merged = merge_job(job, folder / RESULT_FILE, folder)
         if job.retry() != retry:
-            msg = "A retry began during the merging; the job is merged again after the retry."
+            msg = "A retry began during the merge; the job is merged again after the retry."
             raise JobError(msg)
         job.storage.upload(RESULT_FILE, folder / RESULT_FILE)
         upload_lists(job, folder)
@@ -82,7 +82,7 @@ def end_job(
 
 
 def run_figures(job: Job, retry: Retry, tally: Tally) -> RunFigures:
-    """Figures of the latest retry. If there was no retry: of the whole job."""
+    """Figures of the latest retry, or of the whole job without a retry."""
     written = {f"parts/{entry.name}": entry.modified for entry in job.storage.entries("parts")}
     keys = [part_key(chunk, retry.number) for chunk in retry.chunks]
     workers = {read_work(job.storage, key).worker for key in keys} or tally.processes

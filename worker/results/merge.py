@@ -80,7 +80,7 @@ class ReviewList:
         sync_file(file)
 
     def _kept(self, first: Sequence[_T]) -> Sequence[_T]:
-        """Leave out the column of paths if the image column has its name."""
+        """Leave out the thumbnail column if the image column has the same name."""
         clash = self._job.spec.options.prefix + THUMBNAIL == self._job.spec.image_column
         return first[:-1] if clash else first
 
@@ -106,9 +106,9 @@ class ReviewList:
 
 
 def _catalogue_names(job: Job) -> dict[str, str]:
-    """The catalogue's columns → their names in ``review.csv``, without columns of bytes.
+    """Catalogue column → its name in ``review.csv``, without binary columns.
 
-    A name with another meaning in ``review.csv`` gets the prefix ``catalogue_``.
+    A name that ``review.csv`` itself uses gets the prefix ``catalogue_``.
     """
     image, prefix = job.spec.image_column, job.spec.options.prefix
     taken = {(prefix + name).casefold() for name in (*REVIEW_FIRST, *REVIEW_LAST, *_IMPORT_COLUMNS)} | {"corrected"}
@@ -153,10 +153,10 @@ _CACHE_KIB: Final = 16 * 1024
 
 
 def merge_job(job: Job, output: Path, folder: Path) -> "tuple[Tally, list[QuestionMerge]]":
-    """Write a job's result to ``output``, and its lists into the empty ``folder``; returns the counts.
+    """Write a job's result to ``output``, and review lists into the empty ``folder``; returns the counts.
 
-    The result has the catalogue's columns and each question's columns. With named models, it also has each row's worst
-    status.
+    The result has the catalogue's columns and each question's columns. With named models, the result also has each
+    row's worst status.
     """
     with ExitStack() as files:
         folders = [folder / question.name for question in job.questions]
@@ -238,7 +238,7 @@ def product_stores(job: Job, column: str, folder: Path, files: ExitStack) -> lis
 def scratch_database(folder: Path) -> Iterator[sqlite3.Connection]:
     """An empty SQLite database with a cache of 16 MiB.
 
-    Its file is unlinked at once, so that a killed process leaves no file. Do not sort all rows in a query: SQLite would
+    Its file is unlinked at once, so that a killed process leaves no file. Queries must not sort all rows: SQLite would
     write temporary files to another folder.
     """
     file = folder / "scratch.sqlite"
@@ -299,7 +299,7 @@ def _write_result(job: Job, output: Path, merges: Sequence[QuestionMerge], whole
 
 
 def join_tables(tables: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Join tables to ``ROW_GROUP`` rows, or fewer if rows are large: many small row groups make Parquet files slow."""
+    """Join small tables to ``ROW_GROUP`` rows, or fewer if rows are large. Small row groups make Parquet files slow."""
     held: list[pa.Table] = []
     count = size = 0
     for table in tables:

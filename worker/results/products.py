@@ -56,7 +56,7 @@ FROM product LEFT JOIN share ON share.product = product.id ORDER BY product.id, 
 """
 
 _DOUBTS: Final = (ReviewReason.THRESHOLD, ReviewReason.UNKNOWN, ReviewReason.REPEATED, ReviewReason.MIX)
-"""Reasons to review a single row, in the order of columns in the table ``product``."""
+"""Reasons to review a single row, in column order of the table ``product``."""
 
 _Numbers = npt.NDArray[np.int64]
 Parents = Mapping[str, str]
@@ -103,9 +103,9 @@ def decide(product: Product, shares: Sequence[ClassShare], parents: Parents = NO
     photos, then to the first in alphabetical order. The confidence is this mean: a lower bound, since classes outside
     ``top_k`` count as 0.
 
-    With a tree of labels (``parents``), labels of sure photos agree if they are on one branch; the product gets the
-    lowest of them. A label's confidence includes the classes under it. If all photos are sure but the vote has
-    another label, the product gets the photos' highest label.
+    With a tree of labels (``parents``), sure photos agree if their labels are on one branch; the product gets the
+    lowest label. A label's confidence includes the classes under it. If all photos are sure but the vote has another
+    label, the product gets the photos' label nearest the root.
 
     A product goes to review if its sure photos disagree. It is labeled if a photo is sure and agrees with the vote, or
     if all photos are sure. Otherwise it goes to review, for the most frequent reason of its rows.
@@ -165,7 +165,7 @@ class ProductStore:
         return np.fromiter(ids, np.int64, len(names))
 
     def disagreeing(self, names: Iterable[str]) -> set[str]:
-        """The products among ``names`` whose sure photos disagree."""
+        """The products among ``names`` whose labeled photos disagree."""
         query = f"SELECT 1 FROM product WHERE name = ? AND {_DISAGREES}"  # noqa: S608 - constants
         return {name for name in names if self._database.execute(query, (name,)).fetchone()}
 
@@ -196,7 +196,7 @@ def _shares(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
 
 
 def _above_classes(results: pa.Table, products: _Numbers) -> Iterator[tuple[Any, ...]]:
-    """Rows of the table ``share`` for labels above classes; pairs may repeat."""
+    """Rows of the table ``share`` for inner nodes of the label tree; pairs may repeat."""
     rows = zip(products.tolist(), *(results.column(name).to_pylist() for name in ("label", "label_level")), strict=True)
     return ((product, label, 0, 1, 1) for product, label, level in rows if level)
 

@@ -39,7 +39,7 @@ from worker.labelling.process_pool import Death, ProcessPool, take_streams
 from worker.results.merge import QuestionMerge
 
 DRAWING: Final = ("worker.results.receipt_page",)
-"""The module of processes that make thumbnails."""
+"""The module that thumbnail processes run."""
 TEMPLATE: Final = "receipt.html"
 _WITHIN_S: Final = 15.0
 _ALL_S: Final = 60.0
@@ -54,7 +54,7 @@ def question_pages(
     doubtful = [row for merge in merges for rows in merge.doubtful.values() for row in rows]
     rows = [*(row for merge in merges for row in (*merge.tally.sample, *merge.tally.failed_sample)), *doubtful]
     with ThreadPoolExecutor(1) as meanwhile:
-        meanwhile.submit(prepare, TEMPLATE)  # parses the template meanwhile
+        meanwhile.submit(prepare, TEMPLATE)  # parse the template while thumbnails are made
         photos = small_photos(job, (row.image for row in rows if row.status is not Status.FAILED), drawing)
     pages = []
     for receipt, merge, question in zip(receipts, merges, job.questions, strict=True):
@@ -80,7 +80,7 @@ def receipt_page(
     doubtful: Mapping[str, Sequence[LabelledPhoto]] = MappingProxyType({}),
     links: Mapping[str, str] = MappingProxyType({}),
 ) -> str:
-    """The receipt page of a merged job. It shows photos, and doubtful rows by label."""
+    """The receipt page of a merged job, with photos, and rows to review by label."""
     return render(
         TEMPLATE,
         receipt=receipt,
@@ -151,7 +151,7 @@ def small_photos(
 
 def _photo_bytes(job: Job, cells: Iterable[str | None], within_s: float) -> Iterator[tuple[str, bytes]]:
     requests = [PhotoRequest(0, row, cell) for row, cell in enumerate(dict.fromkeys(filter(None, cells)))]
-    with suppress(HangtagError), closing(photos_of(job)) as photos:  # errors such as missing credentials
+    with suppress(HangtagError), closing(photos_of(job)) as photos:  # for example, missing credentials
         photos.request(requests, {})
         until = time.monotonic() + within_s
         for _ in requests:

@@ -1,4 +1,4 @@
-"""Counts of a job's results for its receipt. Memory does not grow with the rows."""
+"""Counts of a job's results for its receipt. Memory does not grow with the number of rows."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -51,7 +51,7 @@ _EACH: Final = 6
 
 
 class DistinctPhotos:
-    """Counts answers of all rows, and of sampled distinct photos: the photos with the lowest SHA-256.
+    """Counts answers on all rows, and on a sample of distinct photos: the photos with the lowest SHA-256.
 
     The order of rows does not change the sample. Source: Beyer, Haas, Reinwald, Sismanis and Gemulla, "On synopses for
     distinct-value estimation under multiset operations" (SIGMOD 2007).
@@ -92,7 +92,7 @@ class DistinctPhotos:
 
 
 class LeastSure:
-    """Counts the rows to review by label, and stores the rows with the lowest confidence of each label."""
+    """Counts the rows to review by label, and keeps the least confident rows of each label."""
 
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
@@ -108,7 +108,7 @@ class LeastSure:
         rows = pa.table(columns, self._kept.schema).filter(doubtful)
         _count(self.counts, rows.column("label"))
         rows = pa.concat_tables([self._kept, rows]).sort_by([(name, "ascending") for name in rows.column_names[:3]])
-        pictures = rows.group_by(rows.column_names[:2], use_threads=False)  # equal photos have equal confidences
+        pictures = rows.group_by(rows.column_names[:2], use_threads=False)  # identical photos have equal confidences
         rows = pictures.aggregate([("row", "first"), ("reason", "first")]).rename_columns(rows.column_names)
         rank = pc.rank(rows.column("label"), tiebreaker="first").to_numpy()
         lowest = pc.rank(rows.column("label"), tiebreaker="min").to_numpy()

@@ -42,7 +42,7 @@ EMPTY = failed_row(ImageError("Expected a photo, found an empty cell.", ImageFau
 @pytest.mark.parametrize(
     ("answers", "images", "words"),
     [
-        ([missing("a.jpg")] * 2, ["a.jpg", "b.jpg"], "{root}/a.jpg, nor at the other paths"),
+        ([missing("a.jpg")] * 2, ["a.jpg", "b.jpg"], "{root}/a.jpg or at the other paths"),
         ([missing("a.jpg")], ["a.jpg"], "{root}/a.jpg."),
         ([EMPTY, missing("sub/b.jpg")], [None, "sub/b.jpg"], "{root}/sub/b.jpg"),
         ([EMPTY] * 2, ["", " "], ""),

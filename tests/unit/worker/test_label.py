@@ -199,7 +199,7 @@ def test_a_submitted_job_without_missing_rows_keeps_its_figures(
 
 def test_a_job_that_is_not_on_this_machine_is_left_to_workers(done_job: Job, jobs: Jobs, monkeypatch) -> None:
     monkeypatch.setattr(FolderStorage, "on_disk", lambda *_: None)
-    with pytest.raises(JobError, match=r"Expected jobs in a folder of this machine, got .*; start workers"):
+    with pytest.raises(JobError, match=r"Expected jobs in a folder on this machine, got .*; start workers"):
         label_submitted(jobs, "job")
 
 

@@ -82,7 +82,7 @@ def test_every_figure_is_there(tmp_path: Path) -> None:
         "classes": ("shoes 96 shoes: 90.0% to 80.0% 90.0% → 80.0% −10.4 1 11", "scarf new 18", "empty 0 no test photo"),
         "photos": (
             "5 lost, 14 won",
-            "Lost · 1 photo shop@3 labels these photos right, shop@4 labels them wrong.",
+            "Lost · 1 photo shop@3 is right on these photos, shop@4 is wrong.",
             "no picture shoes",
         ),
         "catalogue": (

@@ -49,7 +49,7 @@ def test_a_job_is_written_with_its_model_once(request_of: SubmitRequest, jobs: J
     digest = spec.questions[0].model.digest
     assert load(jobs.bundles.fetch(digest)).digest == load(bundle).digest == digest
     newer = submit(changed(request, headers=["Authorization: NEW"]), jobs)
-    assert (newer.job, "keeps its first --header" in "".join(newer.words)) == (submitted.job, True)
+    assert (newer.job, "keeps its original --header" in "".join(newer.words)) == (submitted.job, True)
 
 
 @pytest.mark.parametrize(
