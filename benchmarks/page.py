@@ -15,20 +15,20 @@ _HEAD = """# Benchmarks
 This page compares Hangtag with other programs for the same work. `make bench` measures it (40 minutes on two cores).
 `make bench ONLY=bulk,guard` measures two parts, and continues a run that was stopped.
 
-- **Turns**: the programs take turns in one run, so a slower machine slows all programs. A turn with fewer photos warms
-  caches first.
+- **Turns**: the programs take turns in one run, so a slower machine slows all programs. First, a short turn
+  warms the caches.
 - **Figures**: a cell has the median of the runs, then the lowest and the highest. A ratio is computed for each turn.
   Compare ratios, because seconds depend on the [machine](#machines).
 - **Other programs**: `benchmarks/peers/` has each program, its versions and the maker's page that it follows. Each
   program runs in its own environment. PyTorch decodes with Pillow, because torchvision on PyPI needs NVIDIA's GPUs.
 """
 _COLUMNS = """\
-- **After the start**: Hangtag's time begins when the job is written. Other programs' time excludes imports; the bare
-  loop's time also excludes loading.
+- **After the start**: Hangtag's time starts after the job is written to disk. Other programs' times exclude imports;
+  the bare loop's time also excludes loading the model.
 - **Memory**: the highest sum over all processes. Shared pages count once. For `hangtag submit`: worker plus Redis.
 - **Same labels**: the share of photos with the same label as from `hangtag label`, with int8 or float32.
-- **Bare loop**: decodes like Hangtag, runs the same ONNX file and writes no result.
-- **Computes in**: on this processor, OpenVINO computes float32 layers in another precision, which the row names.
+- **Bare loop**: a script that decodes like Hangtag, runs the same ONNX file and writes no result.
+- **Computes in**: the precisions that OpenVINO chooses on this processor.
 """
 _LABEL, _QUEUE = "hangtag label", "hangtag submit, workers waiting"
 _GOALS = {
@@ -150,8 +150,7 @@ def _long(part: Mapping[str, Any]) -> list[str]:
     return [
         "## A longer job\n",
         _measured(part),
-        "The programs and the file are the same as above. The start of a job takes the same time for any number of "
-        "photos, so it matters less in a longer job.\n",
+        "The programs and the file are the same as above. The start takes the same time for any number of photos.\n",
         *_compared(part, "long"),
     ]
 
@@ -160,9 +159,9 @@ def _default(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The default network\n",
         _measured(part),
-        "`hangtag train` begins with this network, which is larger and more accurate than `cnn` ([Accuracy against "
+        "`hangtag train` trains this network by default. It is larger and more accurate than `cnn` ([Accuracy against "
         "speed](measurements.md#labelling)). All programs run the same int8 ONNX file. Only the network's head was "
-        "trained, because more training does not change the speed.\n",
+        "trained: training does not change the speed.\n",
         *_compared(part),
         _winners(part, f"{_LABEL}, int8"),
     ]
@@ -172,7 +171,7 @@ def _float32(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Programs with float32\n",
         _measured(part),
-        "Keras, PyTorch and Ray Data run as their makers show. All programs run the same float32 network, except "
+        "Keras, PyTorch and Ray Data run as in their documentation. All programs run the same float32 network, except "
         "`hangtag label, int8`, which shows the gain of int8. The picture also has the programs of the first "
         "table.\n",
         "![Images a second, processor time and memory of each contestant](images/benchmark-bulk.svg)\n",
@@ -187,7 +186,7 @@ def _start(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The start\n",
         _measured(part),
-        f"Whole commands label few photos. The goal for `hangtag label` is {_START_GOAL_S} s: {met}.\n",
+        f"Each command labels a few photos. The goal for `hangtag label` is {_START_GOAL_S} s: {met}.\n",
         _table(
             [{"name": name, **one} for name, one in _fastest_first(part)],
             {"": "{name}", "seconds": _range("seconds", 2), "memory, MB": _range("memory_mb")},
@@ -225,14 +224,14 @@ def _winners(part: Mapping[str, Any], name: str, better: Mapping[str, tuple[str,
         limit = sign * contestants[name][field]["median"]
         names = [other.split(", ") for other, one in others.items() if sign * one[field]["median"] < limit]
         found.append(f"{how}: {' and '.join(f'{words[0]} ({words[-1]})' for words in names) or 'none'}")
-    return f"Other programs, compared with `{name}`. {'. '.join(found)}.\n"
+    return f"Which programs beat `{name}`? {'. '.join(found)}.\n"
 
 
 def _one_photo(part: Mapping[str, Any]) -> list[str]:
     return [
         "## One photo at a time\n",
         _measured(part),
-        "Only the network runs, on one thread, with one decoded photo after the other, as on a till or a phone. A cold "
+        "The network labels one decoded photo after the other, on one thread, as on a phone. A cold "
         "start is a whole process for one photo, with imports and loading. Memory is the process's peak after 300 "
         "photos. Labels are compared with ONNX Runtime's float32 labels.\n",
         _table(
@@ -262,8 +261,8 @@ def _training(part: Mapping[str, Any]) -> list[str]:
         "## Training\n",
         f"{counts['train']:,} photos ({photos['source'].removeprefix('copies of ')}), {counts['validation']:,} "
         f"validation photos; {counts['test']:,} test photos, used once, at the end. {_when(part)} Each program ran "
-        f"once, with seed 0 and empty caches. `hangtag train` had `--time-limit {part['limit']}`, including folds, "
-        "thresholds, label errors and report. Keras follows its own guides, which do not measure confidence. fastai "
+        f"once, with seed 0 and empty caches. `hangtag train` ran with `--time-limit {part['limit']}`. This "
+        "time includes folds, thresholds, label errors and report. Keras's guides do not measure confidence. fastai "
         "and AutoGluon are missing, because they need torchvision, whose build on PyPI is for GPUs.\n",
         _table(
             rows,
@@ -312,8 +311,8 @@ def _growth(part: Mapping[str, Any]) -> list[str]:
     return [
         "## Growth\n",
         _measured(part),
-        f"These catalogues repeat {part['distinct_photos']} photos. Each photo is decoded once, so the figures show "
-        "the cost of a row without decoding and network. `hangtag submit` ran once for each size, with a worker that "
+        f"These catalogues repeat {part['distinct_photos']} photos. Each photo is decoded once, so the figures hardly "
+        "include decoding and the network. `hangtag submit` ran once for each size, with a worker that "
         "had one slot for each core and a loaded model.\n",
         f"- **Processor time a row, compared with {first:,} rows**: {flat or 'not measured'} (goal: within 5%). These "
         "figures include the start.\n"
@@ -349,8 +348,8 @@ def _guard(part: Mapping[str, Any]) -> list[str]:
     return [
         "## The guard\n",
         _measured(part),
-        "`make bench-quick` measures these six ratios again, and fails if a ratio fell by 15% and all of its turns are "
-        "below the median here. The second ratio compares Hangtag with a bare loop, and the last ratio with bare "
+        "`make bench-quick` measures these six ratios again. It fails if a ratio fell by 15%, and none of its turns "
+        "reaches the median here. The second ratio compares Hangtag with a bare loop, and the last ratio with bare "
         "imports. The other ratios compare Hangtag with a plain script of Pillow and ONNX Runtime. Above 1, Hangtag "
         "is better.\n",
         _table(
