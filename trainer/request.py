@@ -248,9 +248,9 @@ class TrainOptions(BaseModel):
             parser=_parse_folds,
             metavar="0|2-10",
             help="Number of additional networks, each trained without a part of the photos, to prove "
-            "thresholds. They train for a third of the epochs, or with fewer than 1,500 photos for all epochs "
-            "(cross-validation). Default: 5 for a head or fewer than 1,500 photos, 2 for fewer than 1,500 validation "
-            "photos, otherwise 0. Random weights with fewer than 12 epochs: 0.",
+            "thresholds. They train for all epochs with fewer than 1,500 photos (cross-validation), otherwise for a "
+            "third. Default: 5 for a head or fewer than 1,500 photos, 2 for fewer than 1,500 validation photos, else "
+            "0. With random weights and fewer than 12 epochs, 0.",
         ),
     ] = None
     seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed of the splits and the training.")] = 0

@@ -45,7 +45,7 @@ class RunArgs(TrainRequest):
         cv: whether the folds train for all epochs, as a cross-validation.
         short_of_time: whether the time limit allows fewer epochs or folds than the network should have.
         photos_per_s: training photos per second, if measured.
-        best_epoch: the epoch of ``weights/best.keras``, from 1. 0 for a head on frozen features, None before the end
+        best_epoch: the epoch of ``weights/best.keras``, from 1, or 0 for a head on frozen features. None before the end
             of the first epoch.
         made_with: the version of each package.
     """
@@ -288,7 +288,7 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
-    """The epoch with the highest validation accuracy. The lowest loss breaks ties."""
+    """The epoch with the highest validation accuracy. Ties go to the lowest loss, then to the first epoch."""
     return max(history, key=epoch_rank)
 
 

@@ -30,7 +30,7 @@ from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_exclude
 
 _AFTERWARDS: Final = 0.06
 _AFTERWARDS_S: Final = 8.0
-"""The time reserved for evaluation and report: a fraction of the time limit plus these seconds, at most half of it."""
+"""Reserved for evaluation and report: a fraction of the time limit plus these seconds, at most half of the limit."""
 
 
 @dataclass(frozen=True)
@@ -165,7 +165,7 @@ class _Work:
         self.run.write_args(args)
 
     def end(self, args: RunArgs) -> float | None:
-        """Deadline for training all networks (:func:`time.monotonic`), before the time for the report."""
+        """Deadline for training all networks (:func:`time.monotonic`). The remaining time is for the report."""
         limit = args.time_limit_s
         return None if limit is None else self.began + max(limit / 2, limit * (1 - _AFTERWARDS) - _AFTERWARDS_S)
 

@@ -83,7 +83,7 @@ class CrossValidated(Figures):
 
 
 class LevelRow(NamedTuple):
-    """Coverage of a tree level at a target precision: ``expected`` for new photos, and ``measured``."""
+    """The share of photos labelled at one level of a tree, expected and measured, at a target precision."""
 
     precision: float
     level: str
@@ -133,7 +133,7 @@ class Evaluation(PerSplit[Figures]):
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
-        """Why a target precision labels no photos, by target. ``pooled``: out-of-fold predictions count, too."""
+        """The reason for each target that labels no photos. ``pooled``: out-of-fold predictions count, too."""
         own = self.cv if pooled else self.val
         return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 

@@ -103,7 +103,7 @@ class OutlierFigures(EvaluationRecord):
 
 
 class SurestPhotos(EvaluationRecord):
-    """Photos with a confidence of at least ``threshold``. ``right`` counts correct labels, ``of`` all photos."""
+    """Photos with a confidence of at least ``threshold``. ``right`` counts correct labels. ``of`` counts all photos."""
 
     threshold: float
     photos: int
@@ -138,7 +138,7 @@ def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArr
     """Design effect: the number of photos, divided by the effective number of independent photos.
 
     The effect is 1 if no two photos share a picture or product. ``groups`` ``(n,)``: photos of one picture or product
-    have the same value. An extra group of wrong predictions keeps a lucky sample from looking independent.
+    have the same value. An extra group of wrong predictions keeps the effect from being low by chance.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -185,7 +185,7 @@ def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
 def outlier_figures(
     scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
 ) -> OutlierFigures | None:
-    """Compare ``scores`` ``(n,)`` of photos without a product with ``known``, of product photos. None if n is 0."""
+    """Compare unknown scores ``(n,)`` of photos without a product with ``known`` scores of products. None if n is 0."""
     if not len(scores):
         return None
     count, caught = len(scores), len(scores) - int((scores <= limit).sum())
@@ -298,8 +298,8 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
     else:
         why = "photos of one product are not independent"
     return (
-        f"requires that the {fewest:,} most confident independent photos are right (of more, a few may be wrong); "
-        f"{why}"
+        f"requires that the {fewest:,} most confident independent photos are right "
+        f"(of more photos, a few may be wrong); {why}"
     )
 
 

@@ -66,7 +66,7 @@ def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPre
     """Find label errors, likeliest first. Small classifiers predict photos that they were not trained on.
 
     The classifiers use features of the network, which was trained on these labels. With augmentation and early
-    stopping, the network memorises few wrong labels. ``unseen``: out-of-fold predictions, averaged in.
+    stopping, the network memorises few wrong labels. ``unseen``: out-of-fold predictions to include in the mean.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
@@ -129,7 +129,7 @@ def out_of_fold(
     precision.
 
     ``features``: ``(n, D)``. ``labels``: class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``:
-    out-of-fold probabilities ``(n, classes)`` of the networks, averaged in.
+    out-of-fold probabilities ``(n, classes)`` of the networks, included in the mean.
 
     Returns:
         ``float32 (n, classes)``. The probability of a class is 0 only if the other folds had no photo of it.
@@ -169,7 +169,7 @@ def _voices(features: Floats, labels: Indices, unseen: Floats) -> Sequence[npt.N
         return [np.ones((len(unseen), 1))] * 3
     near = min(_NEIGHBOURS, len(labels))
     neighbours = KNeighborsClassifier(near).fit(normalize(features), labels).predict_proba(normalize(unseen))
-    # the more classes, the smaller the gradient
+    # gradients shrink with more classes
     regression = LogisticRegression(C=_STRENGTH, max_iter=1_000, tol=0.1 / len(counts)).fit(features, labels)
     return [
         _discriminant(features, labels, counts, unseen),

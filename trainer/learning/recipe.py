@@ -46,7 +46,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """Faster epochs with smaller photos. ``scale``: share of the full side. ``until``: the end, from 0 to 1."""
+    """Faster epochs with smaller photos. ``scale``: share of the full side. ``until``: training progress at the end."""
 
     until: float
     scale: float
@@ -57,8 +57,8 @@ class Recipe:
     """The settings of a training.
 
     Attributes:
-        epochs: the smallest number of epochs. Few photos get more epochs, to reach ``steps`` steps, but at most
-            ``most_epochs``.
+        epochs: the smallest number of epochs. With few photos, epochs are added to reach ``steps`` steps, up to
+            ``most_epochs`` epochs.
         weight_decay: see AdamW (Loshchilov & Hutter 2019).
         cosine: whether the learning rate rises over the first tenth and then falls to 0 along a cosine. Otherwise, the
             learning rate is constant.

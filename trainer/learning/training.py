@@ -72,7 +72,7 @@ class Predictor:
         return np.array([self._rows[sha256] for sha256 in sha256s], np.float32).reshape(-1, width)
 
     def compute(self, sha256s: Sequence[str], advance: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Run the network on photos without a stored result. ``advance`` gets the finished and all photos."""
+        """Run the network on photos without a stored result. ``advance`` gets (done, total)."""
         new = [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in self._rows]
         if self._saved and new:
             self._rows |= self._saved.take(new)
@@ -172,12 +172,12 @@ class Training:
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
         # With few validation photos, an early epoch may be best by chance.
-        self.run.forget_judgement()  # its figures describe another epoch
+        self.run.forget_judgement()  # the figures describe another epoch
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, best_epoch=outcome.history[-1].epoch)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
-        """Features, class indices and groups for fitting a head, of a sample if there are many photos."""
+        """Features, class indices and groups for fitting a head, from a sample if there are many photos."""
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         features = predictor.features([self.photos[i].sha256 for i in chosen])
         return features, self.labels[chosen], [self.photos[i].group for i in chosen]

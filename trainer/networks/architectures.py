@@ -1,4 +1,4 @@
-"""Networks with random weights: our own two, EfficientNet-Lite, and some of ``keras.applications``.
+"""Builds networks with random weights: our own two, EfficientNet-Lite, and some of ``keras.applications``.
 
 The ImageNet weights of ``keras.applications`` are downloaded once.
 """

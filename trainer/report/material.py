@@ -121,7 +121,7 @@ class ReportMaterial:
     def found_on(self) -> str:
         """The photos on which thresholds were set, in words."""
         others = self.confidence.out_of_fold
-        own = f"{number_of(self.confidence.rows - others, 'photo')} that did not train the network"
+        own = f"{number_of(self.confidence.rows - others, 'photo')} not used for training"
         by_folds = f", and on the predictions for {number_of(others, 'photo')} by networks trained without them"
         return own + by_folds if others else own
 

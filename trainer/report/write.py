@@ -154,8 +154,8 @@ def write_report(
 ) -> Evaluation:
     """Evaluate the best network on validation and test, compute its thresholds, and write the reports.
 
-    ``folds`` are the folds' predictions for held-out photos. ``seconds`` is the training time. ``advance`` gets a
-    step's name and its finished and all units. ``predictor`` is the best network, if already loaded.
+    ``folds`` are the folds' predictions for held-out photos. ``seconds`` is the training time. ``advance`` gets
+    (step, done, total). ``predictor`` is the best network, if already loaded.
     """
     run, args, history = training.run, training.args, read_history(training.run.history)
     predictor = predictor or Predictor(keras.saving.load_model(run.best, compile=False), training.store)
@@ -237,7 +237,7 @@ def write_predictions(
 ) -> None:
     """Write ``predictions.csv``: a row for each validation and test photo. Paths are relative to the data.
 
-    A tree adds ``answer`` and ``label_level``. Values are as in a job with the default precision.
+    ``status`` is as in a job with the default precision. So are ``answer`` and ``label_level``, which a tree adds.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     nodes = confidence.ruling.nodes if confidence.ruling else {}
@@ -288,7 +288,7 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 def keep_for_export(training: Training) -> None:
     """Copy the photos that a later export needs, because the data may be gone.
 
-    The copies are pixels of validation and some training photos, and some validation files.
+    Copies pixels of validation photos and a training sample, and the files of some validation photos.
     """
     run = training.run
     held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]

@@ -42,7 +42,7 @@ def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
 
 
 def rotation(turn: float) -> Outline:
-    """The matrix ``m`` for which ``outline @ m`` is turned clockwise by ``turn`` full turns."""
+    """The matrix ``m`` such that ``outline @ m`` turns an outline clockwise by ``turn`` full turns."""
     angle = 2 * np.pi * turn
     return _line((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle)))
 
@@ -193,7 +193,7 @@ def _clock(rng: np.random.Generator) -> Parts:
 
 
 def _hand(turn: float, start: float, stop: float, width: float) -> Outline:
-    """A bar that begins and ends at two distances from the middle. ``turn``: its angle, clockwise from the top."""
+    """A bar between two distances from the middle. ``turn``: its angle, clockwise from the top."""
     return _box(-width / 2, -stop, width / 2, -start) @ rotation(turn)
 
 

@@ -28,9 +28,9 @@ def group_name(sha256: str) -> str:
 def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[dict[int, int], Bridges]:
     """Group photos of one picture or product.
 
-    Linked photos that have a split are always in one group, even if their splits differ. Photos without a
-    split join the groups linked to them, in the order of their smallest SHA-256. They are excluded if the linked photos
-    have different splits.
+    Linked photos that have a split are always in one group, even if their splits differ. Photos without a split
+    join the groups linked to them, in the order of their smallest SHA-256. They are excluded if the linked photos have
+    different splits.
 
     Returns:
         The group's index for each position. For each excluded position, two linked positions in different splits.
@@ -97,7 +97,7 @@ def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) ->
 
 
 HELD_OUT: Final = 10
-"""One photo in this many goes to validation, and one to test."""
+"""One in this many photos of a class goes to validation, and one to test."""
 
 
 def assign_splits(
@@ -108,7 +108,7 @@ def assign_splits(
     Splits from the user or an earlier training do not change. A new photo goes into the split of its group, and is
     excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If the user
     gives splits without validation or test, a first training takes the missing split from the training photos. Photos
-    marked as open go to training or to the split taken from it. Photos that a model chose for review go to training
+    marked as open go to training or to this split. Photos that a model chose for review go to training
     with their whole group. They are excluded if the group is in validation or test.
 
     ``links``: pairs of positions in ``candidates`` with the same picture. Photos with the same product, content or

@@ -280,6 +280,4 @@ def _notes_on_cuts(candidates: Sequence[Candidate], used: Sequence[AssignedPhoto
     moved = Counter(photo.split for photo in used if (photo.path, photo.label) in training)
     for split, count in moved.items():
         if split is not Split.TRAIN and split not in splits:
-            yield (
-                f"{count:,} training photos are used for {split.word}, because the data has no {split.word} photos"
-            )
+            yield f"{count:,} training photos are used for {split.word}, because the data has no {split.word} photos"

@@ -19,9 +19,9 @@ LISTED: Final = 3
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
     """Photos to exclude, by position, and the number of kept photos whose picture has two labels.
 
-    If a picture has two labels, but no photo of it has a split, all its photos are excluded. A new photo
-    is excluded if its label differs from that of the picture's photos with a split. If the photos with a split
-    disagree, all new photos and training photos of the picture are excluded.
+    If a picture has two labels, but no photo of it has a split, all its photos are excluded. A photo
+    without a split is excluded if a photo of the same picture has a split and another label. If photos with splits
+    have two labels, the training photos are excluded, too.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0

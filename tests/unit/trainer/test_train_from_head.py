@@ -142,9 +142,7 @@ def test_epochs_of_nothing_need_pretrained_features(request_of, tmp_path, sessio
     keras.Model(*[keras.Input((32, 32, 3))] * 2).save(of_run)
     for changes in ({"arch": Arch.CNN, "alpha": None, "weights": None}, {"weights": str(of_run)}):
         request = request_of().model_copy(update={"epochs": 0} | changes)
-        with pytest.raises(
-            InputError, match=r"--epochs 0 needs pretrained features, .* or a run's weights \(best"
-        ):
+        with pytest.raises(InputError, match=r"--epochs 0 needs pretrained features, .* or a run's weights \(best"):
             train(request, tmp_path / "run", session_cache, diary)
     assert (diary.notes, diary.advanced) == ([], [])
     assert not (tmp_path / "run").exists()
