@@ -136,7 +136,7 @@ class Run:
 
     path: Path
 
-    best = Inside("weights/best.keras")  # network of the best epoch, or of the last epoch if the rate has fallen to 0
+    best = Inside("weights/best.keras")  # network of the best epoch, or the last if the learning rate fell to 0
     last = Inside("weights/last.keras")  # network of the last complete epoch
     state = Inside("weights/state.npz")  # training state after the last complete epoch, for ``--resume``
     splits = Inside("splits.csv")

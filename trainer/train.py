@@ -58,7 +58,7 @@ class TrainingView(FitView, Progress, Protocol):
 
 
 def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) -> TrainResult:
-    """Train a network. ``path`` is the new run and must not exist. ``cache`` has pixels and statistics."""
+    """Train a network. ``path`` is the new run and must not exist. ``cache`` stores pixels and statistics."""
     began = time.monotonic()
     check_free(path)
     statistics = StatisticsStore(cache)

@@ -85,7 +85,7 @@ def measure(
     """Evaluate a run, a bundle or a single ONNX file.
 
     Uses the test split of the data, or all photos if there is no test split. A run's own training photos are left out.
-    For the intervals, photos of one product form a group, as do files with the same bytes.
+    For the intervals, photos of one product form a group. Files with the same bytes form a group, too.
     """
     advance("Loading", 0, 1)
     model = _open_model(model_path)

@@ -196,7 +196,7 @@ def _nearest(size: int, published: Sequence[int]) -> int:
 def fetch(
     file: ImageNetFile, folder: Path, wanted_by: str, progress: Downloaded | None = None, timeout_s: float = _TIMEOUT_S
 ) -> Path:
-    """The path of a weights file. Downloads the file if it is missing. Messages name the network, ``wanted_by``.
+    """The path of a weights file. Downloads the file if it is missing. ``wanted_by``: the network's name in messages.
 
     An incomplete download leaves no file. Raises InputError if the download is incomplete, the server does not answer
     within ``timeout_s``, or the file is not the published file.

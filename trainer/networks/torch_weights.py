@@ -105,7 +105,7 @@ class _Dict(dict[Any, Any]):
         super().__setitem__(key, value)
 
 
-class _Unpickler(pickle._Unpickler):  # the C version allocates any size that a file claims (CPython issue 115952)
+class _Unpickler(pickle._Unpickler):  # pickle's C code allocates any size that a file claims (CPython issue 115952)
     """Reads a dictionary of tensors, and refuses everything else. ``kinds`` gets the type of each storage."""
 
     dispatch: ClassVar[Any] = {code: pickle._Unpickler.dispatch[code] for code in _OPCODES} | {

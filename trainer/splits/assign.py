@@ -112,7 +112,7 @@ def assign_splits(
     with their whole group. They are excluded if the group is in validation or test.
 
     ``links``: pairs of positions in ``candidates`` with the same picture. Photos with the same product, content or
-    earlier group always belong together. ``fix_leaks`` drops training photos whose twins are in validation or test.
+    earlier group always belong together. ``fix_leaks`` drops training photos whose group is also in validation or test.
     """
     without = [one.path for one in candidates if one.split is None and not one.open and not one.chosen]
     is_extended = any(candidate.fixed for candidate in candidates)

@@ -27,7 +27,7 @@ class Candidate:
     Attributes:
         split: from the user or from an earlier training, or None if undecided.
         group: the name of the photo's group in the earlier training. None for a new photo.
-        present: false for a photo of an earlier training that is missing from the data.
+        present: false if a photo of an earlier training is missing from the data.
         earlier_label: the photo's class in that training, or None for a new photo.
         open: whether the user marked the split as ``open``, so that Hangtag chooses it.
         chosen: whether a model chose the photo for review. Chosen photos are only for training.

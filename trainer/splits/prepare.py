@@ -37,7 +37,7 @@ nearly half (docs/measurements.md)."""
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """The seed, the photos of an earlier training (which keep their splits), and whether to drop leaking twins."""
+    """The seed, the photos of an earlier training (which keep their splits), and whether to drop leaks."""
 
     seed: int = 0
     earlier: Sequence[AssignedPhoto] = ()

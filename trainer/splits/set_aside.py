@@ -1,4 +1,4 @@
-"""Chooses photos to exclude: wrong labels, leaking twins, classes without training photos."""
+"""Chooses photos to exclude: wrong labels, leaks, classes without training photos."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
@@ -67,7 +67,7 @@ def _disagree(candidates: Sequence[Candidate], places: Collection[int]) -> bool:
 
 
 def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
-    """Number of photos in each split that have a twin in an earlier split (train, val, test)."""
+    """Number of photos in each split whose group is also in an earlier split (train, val, test)."""
     ranks: dict[str, int] = {}
     used = [photo for photo in photos if photo.present]
     for photo in used:
