@@ -38,7 +38,7 @@ def check_command(
     table: TableOptions,
     data: Annotated[Path | None, typer.Argument(metavar="DATA", help=DATA_HELP, show_default=False)] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for the reports. Default: runs/check/ and the name of the data.")
+        Path | None, typer.Option(help="Folder for the reports. Default: the name of the data, in runs/check.")
     ] = None,
     strict: Annotated[
         bool,
@@ -202,7 +202,7 @@ def retrain_command(
     when: Annotated[
         When,
         typer.Option(
-            help="data: run if photos or labels are new. drift: also require that a job of the champion has drifted."
+            help="data: run if there are new photos or labels. drift: also require drift in a job of the champion."
         ),
     ] = When.DATA,
     restart: Annotated[
@@ -228,7 +228,7 @@ def retrain_command(
 
         hangtag retrain /srv/shop.toml --json > outcome.json
 
-      Only if the champion's jobs have drifted:
+      Only after drift in a job of the champion:
 
         hangtag retrain shop.toml --when drift
     """

@@ -233,7 +233,7 @@ def _show_result(result: "TrainResult", console: Console, *, as_json: bool) -> E
         name = f"--name {escape(shlex.quote(f'{run.path.name}-good'))}"
         same = f"--preset good --image-size {result.args.image_size} {name}"
         lines.append(f"[dim]To fine-tune the network from these features: the same command with {same}[/dim]")
-    for line in lines:  # unwrapped, because people copy this line
+    for line in lines:  # no wrapping: people copy the command
         console.print(line, highlight=False, soft_wrap=True)
     return ExitCode.INTERRUPTED if result.interrupted else ExitCode.OK
 
@@ -314,7 +314,7 @@ def _show_precisions(evaluation: "Evaluation", args: "RunArgs", split: "Judged",
 
     if not any(target.coverage for target in evaluation.thresholds):
         why, *others = evaluation.unpromised(pooled=args.pools_folds)
-        unless = "Every photo goes to review; --threshold gives labels without a promise."
+        unless = "Every photo goes to review; use --threshold to label photos without a promise."
         advice = advice_for_promise(args, folds_may_prove=evaluation.folds_may_prove)
         for sentence in (why, unless, *others, advice):
             console.print(escape(sentence), highlight=False)
@@ -348,14 +348,14 @@ def _show_accuracy(
     if evaluation.test and figures is not evaluation.test:
         photos = number_of(evaluation.test.n, "photo")
         console.print(f"{_accuracy_text(evaluation.test, 'test')}, {photos}", highlight=False)
-        console.print(f"(use the figure from {figures.n:,} photos: it depends less on chance)", style="dim")
+        console.print(f"(the accuracy on {figures.n:,} photos depends less on chance)", style="dim")
     if args.is_frozen:
         console.print("Result: a head on the pretrained features", highlight=False)
         return
     last = ", the last" if args.best_epoch == args.epochs_done else ""
     console.print(f"Result: epoch {args.best_epoch}{last}, with averaged weights", highlight=False)
     if last and args.epochs_done > 1:
-        console.print("(the learning rate is lowest there; an earlier ★ is better only by chance)", style="dim")
+        console.print("(the last epoch has the lowest learning rate; an earlier ★ is due to chance)", style="dim")
 
 
 def _accuracy_text(figures: "Figures", of: str = "") -> str:

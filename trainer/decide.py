@@ -1,4 +1,4 @@
-"""Chooses the options that the user left open (fit, epochs, folds), and cuts epochs and folds to a time limit."""
+"""Chooses options that the user did not set (fit, epochs, folds). A time limit reduces epochs and folds."""
 
 import hashlib
 import math
@@ -30,12 +30,12 @@ _PACKAGES: Final = ("hangtag", "tensorflow", "keras", "numpy", "pillow")
 _CV_FOLDS: Final = 5
 _FOLDS: Final = 2
 _ENOUGH_HELD: Final = 1_500
-"""With fewer validation photos than this, folds are worth their time: a network with an accuracy of 0.86 proved a
-precision of 0.98 for at most a fifth of 340 photos, but for half of 3,400 photos."""
+"""With fewer validation photos, Hangtag trains folds. A network with an accuracy of 0.86 proved a precision of 0.98
+for at most a fifth of 340 photos, but for half of 3,400 photos."""
 _FEWEST_EPOCHS: Final = 12
 """From random weights, folds with fewer epochs than this learn too little to prove a precision."""
 _ONE_SHAPE: Final = 0.1
-"""Photos have the same shape if their width / height is at most this fraction above or below the median."""
+"""Photos have the same shape if their aspect ratio is within this fraction of the median."""
 _NEARLY_ALL: Final = 0.9
 _LITTLE_WHITE: Final = 0.1
 """Photos are stretched only if padding would leave at least this fraction of the square white."""
@@ -54,7 +54,7 @@ _SAVING_S: Final = 0.5
 def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | None]:
     """Choose how photos fill the square. Also returns a note for the user if Hangtag stretches photos.
 
-    Photos of the same shape are stretched, because they all change in the same way.
+    Photos of the same shape are stretched, because all are distorted equally.
     """
     if requested is not None or not len(statistics):
         return requested or Fit.PAD, None
@@ -71,7 +71,7 @@ def choose_fit(requested: Fit | None, statistics: pa.Table) -> tuple[Fit, str | 
 
 
 def choose_balance(counts: Sequence[int], wished: Balance | None) -> tuple[Balance, str | None]:
-    """Choose the balance of classes. Also returns a note for the user if Hangtag weights photos."""
+    """Choose the balance of classes. Also returns a note for the user if photos get weights."""
     present = [count for count in counts if count]
     ratio = max(present, default=1) / min(present, default=1)
     if wished is not None or ratio <= _MOST_EVEN:
@@ -100,7 +100,7 @@ def decide(
     from_head = recipe.head_first and fold_weights is None
     epochs = _epochs(request, recipe.epochs_of(learned.total(), batch), from_head=from_head)
     begin_with_head = recipe_for(choice.arch, pretrained=(fold_weights or weights) != NamedWeights.NONE).head_first
-    # from random weights, folds need many epochs; with a pretrained architecture, more than are planned
+    # folds from random weights need many epochs, and the plan for a pretrained architecture has few
     in_vain = not begin_with_head and (epochs < _FEWEST_EPOCHS or (choice.arch.is_transfer and bool(fold_weights)))
     folds, cv = _folds(request, prepared, in_vain=in_vain)
     balance, balanced = choose_balance(counts, request.balance)
@@ -148,7 +148,7 @@ def _sha256(choice: NetworkChoice) -> str | None:
 
 
 def _fold_weights(request: TrainRequest, arch: Arch, weights: str) -> str | None:
-    """Initial weights of the folds' networks. They must not come from a training on these photos."""
+    """Initial weights of the folds, which must not come from a training on these photos."""
     if Path(weights).suffix != ".keras":
         return None
     return request.fold_weights or (NamedWeights.IMAGENET if arch.is_lite else NamedWeights.NONE).value
@@ -166,7 +166,7 @@ def _epochs(request: TrainRequest, usual: int, *, from_head: bool) -> int:
 def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple[int, bool]:
     """Choose the number of folds, and whether they are a cross-validation.
 
-    5 folds if photos are few; 2 if validation is small, and has fewer photos than training; otherwise 0.
+    Default: 5 folds with few photos, 2 if validation is small and smaller than training, otherwise 0.
     """
     held, learned = (len(prepared.of(split)) for split in (Split.VAL, Split.TRAIN))
     few, folds = held + learned < MANY_PHOTOS, request.folds
@@ -177,7 +177,7 @@ def _folds(request: TrainRequest, prepared: Prepared, *, in_vain: bool) -> tuple
 
 
 def frozen_args(request: TrainRequest, args: RunArgs) -> RunArgs:
-    """The args of a run before fine-tuning: only a head is trained, also in the folds."""
+    """The args for training only a head, in the run and in its folds."""
     folds = _CV_FOLDS if request.folds is None else request.folds
     return args.model_copy(update={"epochs": 0, "best_epoch": 0, "folds": folds, "cv": folds > 0})
 
@@ -187,8 +187,8 @@ def plan(
 ) -> tuple[RunArgs, str | None]:
     """Choose the epochs and folds that fit into the time. Also returns a sentence if epochs or folds were cut.
 
-    ``args``: the choices without a time limit. ``seconds``: the limit for all networks together, or None. ``measure``
-    returns the duration of training steps, and is called only if this may change the plan.
+    ``args``: the choices without a time limit. ``seconds``: the time for all networks, or None without a limit.
+    ``measure`` returns the training speed.
     """
     if seconds is None:
         return args, None
@@ -210,7 +210,7 @@ def plan_finetuning(
 ) -> tuple[RunArgs, str | None]:
     """Like :func:`plan`, for a network with a fitted head. Chooses 0 epochs if less than half of the usual epochs fit.
 
-    The number of folds is the head's: with fewer folds, a promise would be based on fewer photos.
+    Keeps all folds: with fewer folds, a promise would be based on fewer photos.
     """
     usual = args.epochs
     steps = math.ceil(len(prepared.of(Split.TRAIN)) / args.batch) * usual
@@ -223,7 +223,7 @@ def plan_finetuning(
     if 2 * fitting < usual:
         quick = PRESETS[Preset.QUICK].size_of(args.arch, pretrained=True)
         more = f"; --preset quick trains the head on larger photos ({quick} px)" if args.image_size < quick else ""
-        return _fitted(args, 0, f"no time to fine-tune the network: the head on pretrained features is used{more}")
+        return _fitted(args, 0, f"no time to fine-tune: the run keeps the head on pretrained features{more}")
     few = f"time for {fitting} of the usual {number_of(usual, 'epoch')}" if fitting < usual else None
     return _fitted(args, fitting, few)
 
@@ -239,7 +239,7 @@ def _fitted(args: RunArgs, epochs: int, left: str | None) -> tuple[RunArgs, str 
 
 
 def foretold_s(args: RunArgs, prepared: Prepared) -> float | None:
-    """Expected training time of a network and its folds in seconds, or None if the pace was not measured."""
+    """Expected training time of a network and its folds in seconds, or None if the speed was not measured."""
     if not args.photos_per_s:
         return None
     return _photos_of_epoch(args, prepared) / args.photos_per_s * args.epochs * (1 + args.cost_of_folds)

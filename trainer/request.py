@@ -1,4 +1,4 @@
-"""The options of ``hangtag train``, the resulting request, and its network and weights.
+"""The options of ``hangtag train``, parsed into a training request.
 
 Imports neither NumPy nor TensorFlow.
 """
@@ -123,7 +123,7 @@ class TableOptions:
         str | None,
         typer.Option(
             help="In a table: column that identifies the product, such as sku. All photos of a product are in "
-            "one split. Default: group, if there is such a column."
+            "one split. Default: the column group, if any."
         ),
     ] = None
     where: Annotated[
@@ -197,7 +197,7 @@ class TrainOptions(BaseModel):
         str | None,
         typer.Option(
             metavar="imagenet|none|FILE",
-            help="Initial weights. A file (without --arch, also a file in HANGTAG_WEIGHTS) sets the architecture. "
+            help="Initial weights. A file decides the architecture. Without --arch, HANGTAG_WEIGHTS can name the file. "
             "Default: imagenet if the architecture has such weights, otherwise none (random).",
         ),
     ] = None
@@ -248,12 +248,12 @@ class TrainOptions(BaseModel):
             parser=_parse_folds,
             metavar="0|2-10",
             help="Number of additional networks, each trained without a part of the photos, to prove "
-            "thresholds. With fewer than 1,500 photos, they are trained in full (cross-validation), otherwise for a "
-            "third of the epochs. Default: 0 with random weights and fewer than 12 epochs; otherwise 5 for a head or "
-            "fewer than 1,500 photos, 2 for fewer than 1,500 validation photos, else 0.",
+            "thresholds. They train for all epochs with fewer than 1,500 photos (cross-validation), otherwise for a "
+            "third. Default: 5 for a head or fewer than 1,500 photos, 2 for fewer than 1,500 validation photos, else "
+            "0. With random weights and fewer than 12 epochs, 0.",
         ),
     ] = None
-    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Seed of splits, weights, order and augmentation.")] = 0
+    seed: Annotated[int, typer.Option(min=0, max=MAX_SEED, help="Random seed of the splits and the training.")] = 0
     splits: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="splits.csv of an earlier run, whose photos stay in their splits."),
@@ -277,10 +277,10 @@ class TrainRequest(TrainOptions):
 
     Attributes:
         table: columns and conditions, if ``data`` is a table.
-        parents: the tree of labels, label → parent, empty at the top.
+        parents: the parent of each label in the tree, empty at the top.
         alpha: width of the network, or None for the width of the weights file.
-        fold_weights: initial weights of the folds' networks (``imagenet``, ``none`` or a file), if the network's own
-            initial weights may come from a training on these photos.
+        fold_weights: initial weights of the folds (``imagenet``, ``none`` or a file), if ``weights`` may come from a
+            training on these photos.
     """
 
     data: Path

@@ -37,17 +37,17 @@ class RunState(StrEnum):
 
 
 class RunArgs(TrainRequest):
-    """The contents of ``args.json``: the request, with Hangtag's choices for open options.
+    """The contents of ``args.json``: the request, with every option set.
 
     Attributes:
-        parents: the tree above the classes, label → parent, or None without a tree.
+        parents: the parent of each label in the tree, or None without a tree.
         classes: class names, in the order of their indices.
-        cv: whether each fold's network is trained in full, so that the folds' figures count, too.
+        cv: whether the folds train for all epochs, as a cross-validation.
         short_of_time: whether the time limit allows fewer epochs or folds than the network should have.
         photos_per_s: training photos per second, if measured.
-        best_epoch: the epoch of ``weights/best.keras``, from 1 (0 for a head on frozen features), or None before the
-            end of the first epoch.
-        made_with: package → version.
+        best_epoch: the epoch of ``weights/best.keras``, from 1, or 0 for a head on frozen features. None before the end
+            of the first epoch.
+        made_with: the version of each package.
     """
 
     name: str
@@ -92,12 +92,12 @@ class RunArgs(TrainRequest):
 
     @property
     def pools_folds(self) -> bool:
-        """Whether out-of-fold predictions count as the network's own: each fold is trained like the network."""
+        """Whether thresholds also use out-of-fold predictions, because the folds are trained like the network."""
         return self.cv and self.fold_weights is None
 
     @property
     def share_of_epochs(self) -> float:
-        """The epochs of a fold's network, divided by the network's epochs.
+        """The epochs of a fold, as a share of the main network's epochs.
 
         With a third of the epochs, a fold's network is less accurate, but equally well calibrated.
         """
@@ -120,7 +120,7 @@ class RunArgs(TrainRequest):
 
 
 class Inside:
-    """Descriptor for a path inside the owner's ``path``."""
+    """Descriptor for a path inside the folder of a run or cycle."""
 
     def __init__(self, path: str) -> None:
         self._path = path
@@ -136,7 +136,7 @@ class Run:
 
     path: Path
 
-    best = Inside("weights/best.keras")  # network of the best epoch, or of the last epoch if the rate has fallen to 0
+    best = Inside("weights/best.keras")  # network of the best epoch, or the last if the learning rate fell to 0
     last = Inside("weights/last.keras")  # network of the last complete epoch
     state = Inside("weights/state.npz")  # training state after the last complete epoch, for ``--resume``
     splits = Inside("splits.csv")
@@ -145,7 +145,7 @@ class Run:
     evaluation = Inside("evaluation.json")
     class_figures = Inside("classes.csv")
     confidence = Inside("confidence.json")  # temperature, thresholds and limits: a Confidence
-    unknown = Inside("export/unknown.npz")  # the arrays that compute the out-of-distribution score
+    unknown = Inside("export/unknown.npz")  # arrays of the out-of-distribution score
     predictions = Inside("predictions.csv")  # a row for each validation and test photo
     label_issues = Inside("label_issues.csv")
     report = Inside("report.html")
@@ -155,7 +155,7 @@ class Run:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Lock this run. Raises InputError if another process trains it. If a process is killed, the kernel unlocks."""
+        """Lock this run. Raises InputError if another process trains it. The lock ends with the process."""
         folder = os.open(self.path, os.O_RDONLY)
         try:
             fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,9 +167,9 @@ class Run:
             os.close(folder)
 
     def take_over(self, other: "Run") -> None:
-        """Move network, figures and args of an inner run to this run, and remove the inner run.
+        """Move the files of a fine-tuned run to this run, and remove the fine-tuned run.
 
-        The network moves first: after a crash, no figures are of another network. A second call moves the rest.
+        The network moves first, so that figures never describe another network. After a crash, call this again.
         """
         if other.best.is_file():
             self.forget_judgement()
@@ -259,7 +259,7 @@ class EpochFigures:
         size: side of the training photos in pixels.
         waiting: fraction of the training time in which the network waited for photos.
         images_per_s: training photos per second, without validation.
-        compile_s: seconds that the first step took longer.
+        compile_s: additional seconds of the first step.
         best: whether the network of this epoch became ``best.keras``.
     """
 
@@ -284,16 +284,16 @@ _COLUMNS: Final[Mapping[str, tuple[str, type]]] = MappingProxyType(
         if field.name not in {"compile_s", "best"}
     }
 )
-"""Column of ``results.csv``, such as ``train/loss`` → field and its type."""
+"""The field and its type for each column of ``results.csv``, such as ``train/loss``."""
 
 
 def best_of(history: Sequence[EpochFigures]) -> EpochFigures:
-    """The epoch with the highest validation accuracy, then with the lowest loss, then the first."""
+    """The epoch with the highest validation accuracy. Ties go to the lowest loss, then to the first epoch."""
     return max(history, key=epoch_rank)
 
 
 def epoch_rank(figures: EpochFigures) -> tuple[bool, float, float, int]:
-    """A key that is largest for the best epoch."""
+    """A sort key: the best epoch has the largest key."""
     return (math.isfinite(figures.val_loss), figures.val_accuracy, -figures.val_loss, -figures.epoch)
 
 

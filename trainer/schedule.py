@@ -1,6 +1,6 @@
 """Scheduled retraining: Celery's beat sends a message when a cycle is due, and a train worker runs the cycle.
 
-A second message for a cycle is harmless: a cycle takes a lock, continues a killed cycle, and ends in seconds without
+A duplicate message is harmless: a cycle takes a lock, continues a killed cycle, and ends in seconds without
 new data. Redis may lose messages: beat stores past due times in a file.
 """
 
@@ -32,13 +32,13 @@ from worker.queue.start_worker import HeartStep, prepare_worker, run_worker
 QUEUE: Final = "hangtag.train"
 TASK: Final = "hangtag.retrain"
 _STATE: Final = ".schedule"
-"""Beat's file, next to the model's versions: the time of each cycle's last message, so that no cycle is forgotten."""
+"""Beat's file in the registry. It has the time of each cycle's last message, so that a restart skips no cycle."""
 
 _RETRAIN: Final = (sys.executable, "-P", "-m", "hangtag", "retrain")
 _EXPECTED: Final = {ExitCode.OK, ExitCode.GATE_REFUSED, ExitCode.NOTHING_NEW, ExitCode.BUSY}
 _UNTIL_REDIS_IS_THERE: Final = {"max_retries": None, "interval_start": 0, "interval_step": 1, "interval_max": 5}
 _SET_DEATH_SIGNAL: Final = 1
-"""``PR_SET_PDEATHSIG`` of prctl(2). It stays set after execve(2)."""
+"""``PR_SET_PDEATHSIG`` of prctl(2), which execve(2) preserves."""
 
 
 def run_beat(configs: Sequence[Path], settings: QueueSettings, *, as_json: bool) -> None:
@@ -75,7 +75,7 @@ def _beat_entry(path: str, config: RetrainConfig) -> dict[str, Any]:
         msg = f'Expected [schedule] in {path}, such as cron = "0 3 * * 0"; see docs/retraining.md.'
         raise InputError(msg)
     options: dict[str, Any] = {"queue": QUEUE, "retry_policy": _UNTIL_REDIS_IS_THERE}
-    if config.schedule.every:  # a message that waits for a long cycle is dropped when the next is due
+    if config.schedule.every:  # drop a waiting message when the next cycle is due
         options["expires"] = parse_duration(config.schedule.every)
     arguments = (path, config.schedule.when)
     return {"task": TASK, "schedule": beat_schedule(config.schedule), "args": arguments, "options": options}
@@ -109,7 +109,7 @@ def start_train_worker(
     """Run the cycles of some configs, one at a time, until stopped. Returns the exit status.
 
     SIGTERM ends the worker and its cycle at once. The message goes back to the queue, and the next worker continues the
-    cycle. ``command``: the command line up to the config and options.
+    cycle. ``command`` is called with the config and options.
     """
     if find_spec("tensorflow") is None:
         msg = "A worker of the queue train needs TensorFlow; pip install 'hangtag[train,worker]'."
@@ -164,6 +164,6 @@ def run_cycle(command: Sequence[str], configs: Collection[str], config: str, whe
 
 
 def _die_with_parent() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Celery's pool ignores this signal
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Celery's pool ignores SIGINT
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_SET_DEATH_SIGNAL, signal.SIGKILL)

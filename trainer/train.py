@@ -30,7 +30,7 @@ from trainer.splits.prepare import Prepared, SplitOptions, prepare, read_exclude
 
 _AFTERWARDS: Final = 0.06
 _AFTERWARDS_S: Final = 8.0
-"""Of a time limit, a fraction or these seconds are reserved to evaluate the network and write the report."""
+"""Reserved for evaluation and report: a fraction of the time limit plus these seconds, at most half of the limit."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class TrainingView(FitView, Progress, Protocol):
 
 
 def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) -> TrainResult:
-    """Train a network. ``path`` is the new run and must not exist. ``cache`` has pixels and statistics."""
+    """Train a network. ``path`` is the new run and must not exist. ``cache`` stores pixels and statistics."""
     began = time.monotonic()
     check_free(path)
     statistics = StatisticsStore(cache)
@@ -79,7 +79,7 @@ def train(request: TrainRequest, path: Path, cache: Path, view: TrainingView) ->
     prepared = replace(prepared, notes=(*prepared.notes, *filter(None, (stretched, balanced))))
     work = _Work(Run(path), store, cache, prepared, began, view)
     if args.begins_frozen:
-        network = new_network(args)  # first, because it refuses weights that do not fit
+        network = new_network(args)  # first, to fail early if the weights do not fit
         work.begin(frozen_args(request, args), finetuning=args)
         with work.run.alone():
             return work.fit_head_first(network)
@@ -101,7 +101,7 @@ def _choose_network(request: TrainRequest, view: TrainingView) -> NetworkChoice:
     choice, why = choose_network(request, download)
     if request.epochs == 0 and not choice.has_pretrained_body:
         msg = (
-            "--epochs 0 fits a head on pretrained features, not on random weights or a run's weights "
+            "--epochs 0 needs pretrained features, got random weights or a run's weights "
             "(best.keras); pass --epochs 1 or more, or leave out --weights and choose a pretrained --arch."
         )
         raise InputError(msg)
@@ -113,11 +113,11 @@ def _choose_network(request: TrainRequest, view: TrainingView) -> NetworkChoice:
 
 
 def resume(run: Run, cache: Path, view: TrainingView) -> TrainResult:
-    """Continue a stopped training from its last complete epoch. A complete training is only evaluated again."""
+    """Continue a stopped training from its last complete epoch, or evaluate a complete training again."""
     with run.alone():
         tuned = run.finetuning.read_args()
         if tuned and tuned.state is RunState.COMPLETE and not run.finetuning.best.is_file():
-            run.take_over(run.finetuning)  # in case this was interrupted
+            run.take_over(run.finetuning)  # finish an interrupted move
         args = run.args()
         if args.is_frozen:
             check_weights(args)
@@ -136,7 +136,7 @@ def _seconds_of(run: Run) -> float:
 
 
 def deadline_of_main(args: RunArgs, end: float | None) -> float | None:
-    """Deadline for the network itself (:func:`time.monotonic`). Afterwards, the folds need the time until ``end``."""
+    """Deadline for the main network (:func:`time.monotonic`). The folds need the rest of the time until ``end``."""
     now = time.monotonic()
     return None if end is None else now + (end - now) / (1 + args.cost_of_folds)
 
@@ -151,9 +151,9 @@ class _Work:
     view: TrainingView
 
     def begin(self, args: RunArgs, finetuning: RunArgs | None = None) -> None:
-        """Write the files that a resume needs. ``args.json`` comes last, and makes the folder a run."""
+        """Write the files that a resume needs. ``args.json`` comes last, because it marks the folder as a run."""
         try:
-            self.run.path.mkdir(parents=True)  # fails for the second of two trainings that start together
+            self.run.path.mkdir(parents=True)  # fails if another training has just created the folder
         except FileExistsError:
             check_free(self.run.path)
             raise
@@ -165,7 +165,7 @@ class _Work:
         self.run.write_args(args)
 
     def end(self, args: RunArgs) -> float | None:
-        """Deadline for training all networks (:func:`time.monotonic`). Leaves time for the report."""
+        """Deadline for training all networks (:func:`time.monotonic`). The remaining time is for the report."""
         limit = args.time_limit_s
         return None if limit is None else self.began + max(limit / 2, limit * (1 - _AFTERWARDS) - _AFTERWARDS_S)
 
@@ -224,7 +224,7 @@ class _Work:
         args = self.run.args().model_copy(update={"state": state})
         self.run.write_args(args)
         if state is RunState.COMPLETE:
-            # args.json first, so that a partly deleted run cannot be resumed
+            # delete args.json first, so that a partly deleted run cannot be resumed
             (self.run.finetuning.path / "args.json").unlink(missing_ok=True)
             shutil.rmtree(self.run.finetuning.path, ignore_errors=True)
         return TrainResult(self.run, args, head)
@@ -234,14 +234,14 @@ class _Work:
             result = self.go_on(self.run.finetuning, args)
         except DataError:  # the training diverged
             self.view.note(
-                "Fine-tuning diverged: the head on pretrained features is used. Another --seed or a larger "
+                "Fine-tuning diverged: the run keeps the head on pretrained features. Another --seed or a larger "
                 "--batch-size may help"
             )
             return self._keep_head(head)
         if result.interrupted or result.evaluation is None:
             return self._keep_head(head, RunState.INTERRUPTED)
         if not is_better(result.evaluation, head):
-            self.view.note("Fine-tuning was no better on out-of-fold photos: the head on pretrained features is used")
+            self.view.note("Fine-tuning was no better on out-of-fold photos: the run keeps the head")
             return self._keep_head(head)
         self.run.take_over(self.run.finetuning)
         return TrainResult(self.run, result.args, result.evaluation)
@@ -262,7 +262,7 @@ class _Work:
         ended = {"state": state, "epochs_done": len(outcome.history), "best_epoch": outcome.best_epoch}
         args = args.model_copy(update=ended)
         evaluation = None
-        if outcome.history and (run is self.run or state is RunState.COMPLETE):  # otherwise the head's report remains
+        if outcome.history and (run is self.run or state is RunState.COMPLETE):  # otherwise keep the head's report
             training = replace(training, args=args)
             keep_for_export(training)
             took = time.monotonic() - self.began

@@ -58,7 +58,7 @@ class PerSplit(EvaluationRecord, Generic[T]):
     cv: T | None = None
 
     def of(self, judged: Judged) -> T | None:
-        """The value for one group."""
+        """The value for one group of photos."""
         value: T | None = getattr(self, judged)
         return value
 
@@ -83,7 +83,7 @@ class CrossValidated(Figures):
 
 
 class LevelRow(NamedTuple):
-    """A target precision at one level of a tree: the expected share of labelled rows, and measured figures."""
+    """The share of photos labelled at one level of a tree, expected and measured, at a target precision."""
 
     precision: float
     level: str
@@ -98,9 +98,9 @@ class Evaluation(PerSplit[Figures]):
         val, test: figures from calibrated probabilities.
         cv: out-of-fold figures on all photos except test photos.
         ece_before: the calibration error without ``temperature``.
-        coverage_at_precision: target (``"0.98"``) → its figures.
+        coverage_at_precision: coverage and precision by target, such as ``"0.98"``.
         surest: figures of the most confident photos, if no precision is promised.
-        label_issues: number of rows in ``label_issues.csv``. unlisted: why there is no list.
+        label_issues: number of rows in ``label_issues.csv``. unlisted: why label errors could not be found.
         distances: see :func:`trainer.judging.figures.distances`.
     """
 
@@ -117,28 +117,28 @@ class Evaluation(PerSplit[Figures]):
 
     @property
     def shown(self) -> Judged:
-        """The photos to show first: test photos, or out-of-fold photos if there are more; else validation photos."""
+        """The group that reports show: the larger of test and out-of-fold, or validation if both are missing."""
         counts = {one: figures.n for one in Judged if (figures := self.of(one))}
         return max(counts, key=lambda one: (one is not Judged.VAL, counts[one]), default=Judged.VAL)
 
     def unpromised(self, *, pooled: bool) -> list[str]:
-        """If no precision can be promised, sentences on the reason, the most confident photos and weak classes."""
+        """Explain why no precision can be promised; see :func:`trainer.judging.figures.unpromised_sentences`."""
         word = (Judged.CV if self.cv else Judged.VAL).word
         own, own_word = (self.cv, word) if pooled and self.cv else (self.val, Judged.VAL.word)
         return unpromised_sentences(self.thresholds[0], own, self.surest, word, own_word)
 
     @property
     def folds_may_prove(self) -> bool:
-        """Whether validation has enough photos to confirm the folds' figures, at least for the lowest target."""
+        """Whether validation has enough photos for folds to prove the lowest target."""
         return self.val is not None and self.val.n >= fewest_own_rows(TARGETS[0])
 
     def unproved(self, *, pooled: bool) -> dict[float, str]:
-        """Target precision that labels no photos → the reason. ``pooled``: out-of-fold predictions count, too."""
+        """The reason for each target that labels no photos. ``pooled``: out-of-fold predictions count, too."""
         own = self.cv if pooled else self.val
         return {one.precision: why_unproved(one, own) for one in self.thresholds if not one.coverage}
 
     def by_level(self, judged: Judged) -> list[LevelRow]:
-        """A row for each target precision that labels photos and each level of a tree. Empty without a tree."""
+        """A row per level of the tree, for each target that labels photos. Empty without a tree."""
         rows = []
         for target in self.thresholds:
             figures = self.coverage_at_precision[f"{target.precision:.2f}"].of(judged)
@@ -154,9 +154,9 @@ class SplitPredictions:
 
     Attributes:
         labels: class indices ``(n,)``.
-        logits: not yet divided by the temperature, ``float32 (n, classes)``. ``probabilities`` are calibrated.
+        logits: ``float32 (n, classes)``, before temperature scaling. ``probabilities`` are calibrated.
         unknown: the out-of-distribution score ``float32 (n,)``, or None if each fold has its own score.
-        known: whether the score is within its fold's limit, ``(n,)``, or None if the limit of the model applies.
+        known: ``(n,)``, whether the score is within the fold's limit. None if the model's limit applies.
     """
 
     photos: Sequence[AssignedPhoto]
@@ -187,9 +187,9 @@ class CalibratedPredictions:
 
 
 def is_better(one: Evaluation, other: Evaluation) -> bool:
-    """Whether ``one`` network is at least as good as the ``other``, on photos that trained neither.
+    """Whether the loss of ``one`` is at most that of ``other``.
 
-    Compares out-of-fold losses if both networks have folds, otherwise losses on validation photos.
+    Compares out-of-fold losses if both have them, otherwise validation losses.
     """
     judged = Judged.CV if one.cv and other.cv else Judged.VAL
     ours, theirs = one.of(judged), other.of(judged)

@@ -72,12 +72,12 @@ class Figures(EvaluationRecord):
 
 
 class AchievedPrecision(EvaluationRecord):
-    """The figures of a target precision on a split.
+    """Coverage and precision on one split at the thresholds of a target precision.
 
     Attributes:
         coverage: share of the photos that are labelled without review. automatic: number of these photos.
         precision: share of these photos whose label is right, or None if there are none.
-        levels: in a tree, the same figures for each level, classes first. A label is right if it is the true class or a
+        levels: in a tree, one record per level, from the classes up. A label is right if it is the true class or a
         node above it.
     """
 
@@ -92,8 +92,8 @@ class AchievedPrecision(EvaluationRecord):
 class OutlierFigures(EvaluationRecord):
     """How well the unknown score detects photos without a product. ``n``: number of these photos, none from training.
 
-    ``caught``: share of these photos with a score above the limit. ``auroc``: probability that one of them has a higher
-    score than a photo of a product.
+    ``caught``: share of these photos with a score above the limit. ``auroc``: area under the ROC curve against photos
+    of products.
     """
 
     n: int
@@ -103,7 +103,7 @@ class OutlierFigures(EvaluationRecord):
 
 
 class SurestPhotos(EvaluationRecord):
-    """Of ``of`` photos, those with a confidence of at least ``threshold``, and how many of them are right."""
+    """Photos with a confidence of at least ``threshold``. ``right`` counts correct labels. ``of`` counts all photos."""
 
     threshold: float
     photos: int
@@ -135,10 +135,10 @@ def score(probabilities: Probabilities, labels: Labels, classes: Sequence[str], 
 
 
 def group_effect(probabilities: Probabilities, labels: Labels, groups: npt.NDArray[np.intp]) -> float:
-    """Design effect: the number of photos, divided by the number of independent photos with the same information.
+    """Design effect: the number of photos, divided by the effective number of independent photos.
 
-    It is 1 if all photos show different pictures and products. ``groups`` ``(n,)``: photos of one picture or product
-    have the same value. A wrong group of average size is added: without it, chance could make photos look independent.
+    The effect is 1 if no two photos share a picture or product. ``groups`` ``(n,)``: photos of one picture or product
+    have the same value. An extra group of wrong predictions keeps the effect from being low by chance.
     """
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
     usual = round(len(groups) / len(np.unique(groups)))
@@ -178,14 +178,14 @@ def _class_figures(hits: int, guessed: int, support: int, *, effect: float) -> C
 def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
     if probabilities.shape[1] <= _TOP:
         return None
-    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :_TOP]  # stable: the first of equal classes wins
+    likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :_TOP]  # stable: ties keep the class order
     return float((likeliest == labels[:, None]).any(axis=1).mean())
 
 
 def outlier_figures(
     scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
 ) -> OutlierFigures | None:
-    """Compare unknown scores ``(n,)`` of photos without a product with scores of products. None if n is 0."""
+    """Compare unknown scores ``(n,)`` of photos without a product with ``known`` scores of products. None if n is 0."""
     if not len(scores):
         return None
     count, caught = len(scores), len(scores) - int((scores <= limit).sum())
@@ -206,9 +206,10 @@ def realised(
     tree: Taxonomy | None,
     effect: float = 1.0,
 ) -> AchievedPrecision:
-    """The figures of a target precision, from calibrated probabilities of at least one photo.
+    """Coverage and precision at the thresholds of a target.
 
-    ``labels`` are class indices ``(n,)``. ``effect``: the design effect for the intervals.
+    ``probabilities`` are calibrated, for at least one photo. ``labels`` are class indices ``(n,)``. ``effect``: the
+    design effect for the intervals.
     """
     levels = label_levels(probabilities, known, target.thresholds, target.nodes, tree)
     guesses = probabilities.argmax(axis=1)
@@ -232,15 +233,15 @@ def _achieved(right: npt.NDArray[np.bool_], chosen: npt.NDArray[np.bool_], effec
 
 
 def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], tree: Taxonomy) -> dict[int, int]:
-    """Edges from the true class up to the first node above both classes (0 if right) → number of photos."""
+    """Number of photos by edges from the true class up to the lowest common ancestor (0 if right)."""
     return dict(sorted(Counter(tree.distances(probabilities.argmax(axis=1), labels).tolist()).items()))
 
 
 def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:
-    """The lowest threshold, in two decimals, above which 95% of the photos are right, or else 90% or 80%.
+    """Find the lowest threshold at which 95% of the photos are right; if there is none, try 90%, then 80%.
 
-    At least 10 photos within the unknown limit (``known``) must be above the threshold. None if there is no such
-    threshold.
+    ``known``: whether a photo is within the unknown limit. At least 10 such photos must reach the threshold. Returns
+    None without such a threshold.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     choices = []
@@ -255,7 +256,7 @@ def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArr
 
 
 def levels_text(achieved: AchievedPrecision) -> str:
-    """The figures of each level, such as ``leaf 69.9%, 251 of 260 right; level 1 11.6%, 43 of 43 right``."""
+    """Coverage and precision of each level, such as ``leaf 69.9%, 251 of 260 right; level 1 11.6%, 43 of 43 right``."""
     rows = []
     for level, one in enumerate(achieved.levels):
         low, high = one.precision_95
@@ -265,16 +266,16 @@ def levels_text(achieved: AchievedPrecision) -> str:
 
 
 def distances_text(away: Mapping[int, int]) -> str:
-    """The distances of wrong classes in words, such as ``44 by 1 edge, 5 by 2 edges``."""
+    """The distances of wrong predictions as text, such as ``44 by 1 edge, 5 by 2 edges``."""
     wrong = {edges: count for edges, count in away.items() if edges}
     if not wrong:
-        return "No predicted class is wrong"
+        return "All predicted classes are right"
     counts = (f"{count:,} by {number_of(edges, 'edge')}" for edges, count in sorted(wrong.items()))
-    return f"Wrong predicted classes, by steps from the true class to the first label above both: {', '.join(counts)}"
+    return f"Wrong predictions, by distance from the true class to the lowest common ancestor: {', '.join(counts)}"
 
 
 def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
-    """A promised precision's figures, such as ``At 0.95: 61% of the photos labelled, 98 of 100 right (…)``."""
+    """Coverage and precision at a target, such as ``At 0.95: 61% of the photos labelled, 98 of 100 right (…)``."""
     if achieved.precision is None:
         return f"At {precision:.2f}: no photo is labelled without review"
     low, high = achieved.precision_95
@@ -286,7 +287,7 @@ def achieved_text(precision: float, achieved: AchievedPrecision) -> str:
 
 
 def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
-    """The reason why a target precision labels no photos. ``own``: figures of the network's own predictions."""
+    """The reason why a target precision labels no photos. ``own``: validation or pooled out-of-fold figures."""
     fewest, rows = fewest_rows(target.precision, tree=bool(target.nodes)), target.rows[0]
     counts = [(fewest, rows), (fewest_own_rows(target.precision), own.n)] if own else [(fewest, rows)]
     for needed, there in counts:
@@ -295,19 +296,19 @@ def why_unproved(target: PrecisionTarget, own: Figures | None) -> str:
     if own and own.accuracy < 1.0:
         why = f"{own.n - round(own.n * own.accuracy):,} of {own.n:,} are wrong"
     else:
-        why = "several photos of one product count as about one"
+        why = "photos of one product are not independent"
     return (
-        f"requires that the {fewest:,} most confident independent photos are right, or nearly all of a larger set; "
-        f"{why}"
+        f"requires that the {fewest:,} most confident independent photos are right "
+        f"(of more photos, a few may be wrong); {why}"
     )
 
 
 def unpromised_sentences(
     lowest: PrecisionTarget, own: Figures | None, surest: SurestPhotos | None, word: str, own_word: str
 ) -> list[str]:
-    """Sentences on the reason (for the ``lowest`` precision), on the most confident photos, and on weak classes.
+    """Explain why even the ``lowest`` precision is not promised, and name weak classes.
 
-    ``word`` and ``own_word`` name the photos of ``surest`` and of ``own``.
+    ``word``: the kind of photos in ``surest``, such as validation. ``own_word``: the kind of photos in ``own``.
     """
     sentences = [f"No precision can be promised. The lowest, {lowest.precision:.2f}, {why_unproved(lowest, own)}."]
     if surest:
@@ -323,7 +324,7 @@ def unpromised_sentences(
 
 
 def advice_for_promise(args: RunArgs, *, folds_may_prove: bool) -> str:
-    """A sentence on ways to a model that can promise a precision."""
+    """Advise how to get a model that can promise a precision."""
     ways = ["label more photos"]
     if args.state is RunState.INTERRUPTED:
         ways.insert(0, "continue the training")
@@ -332,7 +333,7 @@ def advice_for_promise(args: RunArgs, *, folds_may_prove: bool) -> str:
     elif args.is_frozen and args.time_limit_s is not None:
         ways.insert(0, "allow more time, to fine-tune the network")
     elif args.ended_by_time:
-        ways.insert(0, f"allow more time ({number_of(args.epochs_done, 'epoch')} fitted into --time-limit)")
+        ways.insert(0, f"allow more time (--time-limit ended training after {number_of(args.epochs_done, 'epoch')})")
     if args.state is not RunState.INTERRUPTED and not args.folds and folds_may_prove:
         ways.append("train with --folds 2, to prove a precision on more photos")
     *others, last = ways

@@ -37,7 +37,7 @@ _WATCHED: Final = 256
 
 
 class Progress(Protocol):
-    """Shows the progress of work between a network's epochs."""
+    """Shows the progress of the folds."""
 
     def advance(self, what: str, done: int, total: int) -> None:
         """Show the progress of a step."""
@@ -64,7 +64,7 @@ def train_folds(training: Training, deadline: float | None, progress: Progress) 
             network = new_network(args, begun=part.run.state.is_file())
             if replace(part, held=held[:_WATCHED]).train(network, until, view).interrupted:
                 return None
-            # The last epoch, not the best: an epoch chosen on these photos would make the figures too good.
+            # Use the last epoch: choosing the best one on these photos would make the figures too optimistic.
             predictor = Predictor(network, part.store)
             predictions = _keep(part, predictor, predictor.predict([photo.sha256 for photo in part.held]))
         shutil.rmtree(part.run.best.parent, ignore_errors=True)  # only the predictions are needed
@@ -98,7 +98,7 @@ def held_out(
     )
     features = predictor.features([training.photos[i].sha256 for i in chosen])
     outliers = predictor.features([training.outliers[i].sha256 for i in others])
-    with threadpool_limits(1):  # one thread is faster: two would wait for each other
+    with threadpool_limits(1):  # one thread is faster
         score = fit_out_of_distribution(features, training.labels[chosen], predictions.features, outliers)
         known = score.head.score(predictions.features) <= score.limit
     labels = labels_of(photos, training.args.classes)
@@ -108,7 +108,7 @@ def held_out(
 def assign_folds(labels: Indices, groups: Sequence[str], seed: int, folds: int) -> Indices:
     """Assign each group to the fold with the fewest photos of its class, large groups first.
 
-    A group's class is its most frequent class. The seed orders groups of equal size. Returns the folds ``(n,)``.
+    A group's class is its most frequent class. The seed shuffles groups of equal size. Returns the folds ``(n,)``.
     """
     members: defaultdict[str, list[int]] = defaultdict(list)
     for group, label in zip(groups, labels.tolist(), strict=True):

@@ -23,11 +23,11 @@ LEAST_ODDS: Final = 9.0
 """A label may be wrong if another class is this many times as likely."""
 FOLDS: Final = 5
 _TOGETHER: Final = 20_000
-"""This many photos are compared at once, because their features are in memory."""
+"""Photos compared at once: their features must fit in memory."""
 _AGREED: Final = 0.5
 """Predictions that agree with a smaller share of the labels are too poor to find label errors."""
 _SHRINKAGE: Final = 0.3
-"""Shrinkage of the covariance towards independent features. 0.1 and 0.6 were worse on clothing photos."""
+"""Shrinkage of the covariance towards independent features. Values of 0.1 and 0.6 were worse on clothing photos."""
 _STRENGTH: Final = 0.01
 """Inverse penalty of the logistic regression."""
 _NEIGHBOURS: Final = 20
@@ -65,9 +65,8 @@ class LabelErrors:
 def find_label_errors(predictor: Predictor, training: Training, unseen: SplitPredictions | None) -> LabelErrors:
     """Find label errors, likeliest first. Small classifiers predict photos that they were not trained on.
 
-    They use the features of the network, which was trained on these labels. With augmentation and early stopping, it
-    memorises few wrong labels. ``unseen``, predictions of networks trained without these photos, count as one more
-    classifier.
+    The classifiers use features of the network, which was trained on these labels. With augmentation and early
+    stopping, the network memorises few wrong labels. ``unseen``: out-of-fold predictions to include in the mean.
     """
     photos, classes, seed = [*training.photos, *training.held], training.args.classes, training.args.seed
     counts = np.bincount(labels_of(photos, classes), minlength=len(classes))
@@ -129,8 +128,8 @@ def out_of_fold(
     2017). If the network was trained on these photos, the predictions can find label errors, but cannot prove a
     precision.
 
-    ``features``: ``(n, D)``. ``labels``: class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``,
-    probabilities ``(n, classes)`` of networks trained without the photo, count as a fourth classifier.
+    ``features``: ``(n, D)``. ``labels``: class indices ``(n,)``. Photos of one group are in the same fold. ``unseen``:
+    out-of-fold probabilities ``(n, classes)`` of the networks, included in the mean.
 
     Returns:
         ``float32 (n, classes)``. The probability of a class is 0 only if the other folds had no photo of it.
@@ -170,7 +169,7 @@ def _voices(features: Floats, labels: Indices, unseen: Floats) -> Sequence[npt.N
         return [np.ones((len(unseen), 1))] * 3
     near = min(_NEIGHBOURS, len(labels))
     neighbours = KNeighborsClassifier(near).fit(normalize(features), labels).predict_proba(normalize(unseen))
-    # the more classes, the smaller the gradient
+    # gradients shrink with more classes
     regression = LogisticRegression(C=_STRENGTH, max_iter=1_000, tol=0.1 / len(counts)).fit(features, labels)
     return [
         _discriminant(features, labels, counts, unseen),

@@ -15,7 +15,7 @@ from trainer.data.photo_cache import PixelStore
 from trainer.learning.recipe import Augmentation
 
 _SEEDS: Final = 1_000_003
-"""An epoch's random seed is the run's seed times this number, plus the epoch, so that seeds do not repeat."""
+"""An epoch's seed is this number times the run's seed, plus the epoch. Seeds do not repeat."""
 _AHEAD: Final = 2
 _SIDES: Final = (0.15, 0.5)
 _GREY: Final = 127.5
@@ -66,8 +66,8 @@ class Batches:
             tf.TensorSpec((2,), tf.int64),
         )
         batches = tf.data.Dataset.from_generator(self._one_epoch, output_signature=signature)
-        # TensorFlow's autotuner sleeps for 10 ms, then 20 ms, 40 ms and so on. An epoch would end only when the
-        # autotuner wakes: after 10.2 s or 20.5 s.
+        # TensorFlow's autotuner doubles its sleep each time. An epoch would end only when the autotuner wakes, after
+        # 10.2 s or 20.5 s.
         options = tf.data.Options()
         options.autotune.enabled = False
 
@@ -128,7 +128,7 @@ class _Draw:
 
 
 def _moved(pixels: tf.Tensor, size: int, how: Augmentation, draw: _Draw) -> tf.Tensor:
-    """Flip, shift, zoom, stretch and rotate in one bilinear step. Border pixels fill the outside."""
+    """Flip, shift, zoom, stretch and rotate in one bilinear step. Border pixels fill the gaps."""
     side = float(pixels.shape[1])
     mirrored = 1.0 - 2.0 * draw.chosen(0.5 if how.flip else 0.0)
     zoom = draw.each(*how.zoom) * (side / size)

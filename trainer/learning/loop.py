@@ -218,7 +218,7 @@ class _Loop:
                 save_network(self.learner.network, self.run.best)
         write_history(self.run.history, self.history)
         state = {**self.learner.state(), "progress": np.array(self.progress), "epoch": np.array(figures.epoch)}
-        write_arrays(self.run.state, **state)  # last, because a resumed training continues after this epoch
+        write_arrays(self.run.state, **state)  # last, because a resumed training starts from this file
         self.rest_s += self.clock() - begin
 
 

@@ -16,11 +16,11 @@ _WHATEVER_SIZE: Final = 0.2
 """Share of an epoch's time that does not depend on the photos' size."""
 
 MANY_PHOTOS: Final = 1_500
-"""With fewer photos, a training needs more epochs. Its folds are then full trainings, because a tenth of the photos is
-too few for validation."""
+"""With fewer photos, a training needs more epochs. A tenth of the photos is then too few for validation, so folds train
+for all epochs."""
 
 MOST_WEIGHT: Final = 20.0
-"""The largest weight of a photo, relative to the largest class. It keeps one photo from dominating a batch."""
+"""The largest weight of a photo, relative to photos of the largest class. No photo should dominate a batch."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Augmentation:
     Attributes:
         shift: as a share of the photo's side, in each direction.
         zoom: smallest and largest visible part of the photo, as a share of its side.
-        stretch: factor of the width, and divisor of the height, as an exponent of e.
-        colour: relative change of brightness and contrast. White balance changes half as much.
+        stretch: natural logarithm of a factor that multiplies the width and divides the height.
+        colour: relative change of brightness and contrast. White balance changes by half of this.
         erase: share of the photos that get a grey rectangle.
     """
 
@@ -46,7 +46,7 @@ class Augmentation:
 
 @dataclass(frozen=True)
 class Stage:
-    """Photos of ``scale`` times the full side, for faster epochs, until the share ``until`` of the training."""
+    """Faster epochs with smaller photos. ``scale``: share of the full side. ``until``: training progress at the end."""
 
     until: float
     scale: float
@@ -57,8 +57,8 @@ class Recipe:
     """The settings of a training.
 
     Attributes:
-        epochs: the smallest number of epochs. With few photos, there are more epochs, until there are ``steps`` steps
-            or ``most_epochs`` epochs.
+        epochs: the smallest number of epochs. With few photos, epochs are added to reach ``steps`` steps, up to
+            ``most_epochs`` epochs.
         weight_decay: see AdamW (Loshchilov & Hutter 2019).
         cosine: whether the learning rate rises over the first tenth and then falls to 0 along a cosine. Otherwise, the
             learning rate is constant.
@@ -160,7 +160,7 @@ def rate_at(progress: float, recipe: Recipe) -> float:
 
 
 def scale_at(progress: float, stages: Sequence[Stage]) -> float:
-    """The side of the photos, as a share of the full side."""
+    """The side of the photos, relative to full size."""
     return next((stage.scale for stage in stages if progress < stage.until), 1.0)
 
 

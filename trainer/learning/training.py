@@ -72,7 +72,7 @@ class Predictor:
         return np.array([self._rows[sha256] for sha256 in sha256s], np.float32).reshape(-1, width)
 
     def compute(self, sha256s: Sequence[str], advance: Callable[[int, int], None] = lambda done, total: None) -> None:
-        """Run the network on photos without a stored result. ``advance`` gets (finished photos, all photos)."""
+        """Run the network on photos without a stored result. ``advance`` gets (done, total)."""
         new = [sha256 for sha256 in dict.fromkeys(sha256s) if sha256 not in self._rows]
         if self._saved and new:
             self._rows |= self._saved.take(new)
@@ -126,8 +126,8 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 class Training:
     """The training of one network on ``photos``, with the validation photos ``held``.
 
-    ``outliers`` are photos without a product; only the unknown score uses them. ``features`` caches features of the
-    network's initial body.
+    ``outliers`` are photos without a product, only for the unknown score. ``features``: a cache of features before
+    fine-tuning.
     """
 
     args: RunArgs
@@ -172,12 +172,12 @@ class Training:
         if not args.cv or outcome.interrupted or not outcome.history:
             return outcome
         # With few validation photos, an early epoch may be best by chance.
-        self.run.forget_judgement()  # figures from before the stop
+        self.run.forget_judgement()  # the figures describe another epoch
         replace_file(self.run.best, self.run.last.read_bytes())
         return replace(outcome, best_epoch=outcome.history[-1].epoch)
 
     def head_rows(self, predictor: Predictor) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.intp], list[str]]:
-        """Features, class indices and groups of photos for fitting a head: of a sample if there are many photos."""
+        """Features, class indices and groups for fitting a head, from a sample if there are many photos."""
         chosen = np.random.default_rng(self.args.seed).permutation(len(self.photos))[:_HEAD_PHOTOS]
         features = predictor.features([self.photos[i].sha256 for i in chosen])
         return features, self.labels[chosen], [self.photos[i].group for i in chosen]
@@ -199,7 +199,7 @@ class Training:
 
 
 def head_figures(training: Training, predictor: Predictor, seconds: float) -> EpochFigures:
-    """The row of a fitted head in ``results.csv``: epoch 0."""
+    """The figures of a fitted head, as epoch 0 of ``results.csv``."""
     figures: dict[str, float] = {}
     for name, photos in (("train", training.photos), ("val", training.held)):
         labels = labels_of(photos, training.args.classes)
@@ -218,7 +218,7 @@ def fit_head(
 ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
     """Kernel ``(D, units)`` and bias ``(units,)`` of a logistic regression on features ``float32 (n, D)``.
 
-    ``strength`` is the inverse penalty. Classes without photos stay unlikely. Two classes share one output unit.
+    ``strength`` is the inverse penalty. Classes without photos get a low probability. Two classes share one unit.
     """
     present = np.unique(labels)
     kernel, bias = np.zeros((features.shape[1], units), np.float32), np.full(units, -np.log(len(labels)), np.float32)
@@ -248,7 +248,7 @@ def apply_head(head: Sequence[npt.NDArray[np.float32]], features: npt.NDArray[np
 def best_strength(
     features: npt.NDArray[np.float32], labels: npt.NDArray[np.intp], groups: Sequence[str], seed: int
 ) -> float:
-    """The inverse penalty with the lowest cross-entropy on held-out photos; the smallest if none can be held out."""
+    """The inverse penalty with the lowest cross-entropy on held-out photos, or the smallest without such photos."""
     chosen = np.random.default_rng(seed).permutation(len(labels))[:_CROSS_VALIDATED]
     scaled = (features - features.mean(axis=0)) / (features.std(axis=0) + _LEAST_SPREAD)
     features, labels, names = scaled[chosen], labels[chosen], np.array(groups)[chosen]

@@ -24,8 +24,8 @@ _TIMED: Final = 4
 class Learner:
     """A network, its optimizers and the running average of its weights (Polyak & Juditsky 1992).
 
-    The network ends in layers named ``logits`` and ``probabilities``. ``groups`` are the trainable variables, one group
-    for each rate in the recipe's ``depth_rates``. ``class_weights`` are ``float32 (classes,)``.
+    The network ends in layers named ``logits`` and ``probabilities``. ``groups`` has the trainable variables
+    for each rate in ``depth_rates``. ``class_weights`` are ``float32 (classes,)``.
     """
 
     def __init__(
@@ -54,8 +54,8 @@ class Learner:
     def step(self, pixels: tf.Tensor, targets: tf.Tensor, rate: float, share: float) -> tuple[tf.Tensor, tf.Tensor]:
         """Train on a batch. Returns the mean loss and accuracy before the step.
 
-        Pixels are ``float32 (batch, s, s, 3)`` in 0..255, targets ``float32 (batch, units)``. ``share`` is the step's
-        share of the whole training.
+        Pixels are ``float32 (batch, s, s, 3)`` in 0..255, targets ``float32 (batch, units)``. ``share``: this step as
+        a fraction of all steps.
         """
         self._steps += 1
         keep = 0.0
@@ -143,7 +143,7 @@ class Pace:
 
 
 def measure_pace(learner: Learner, size: int, batch: int, clock: Callable[[], float] = time.perf_counter) -> Pace:
-    """Time the fastest of four training steps, after a first step that compiles the network.
+    """Measure training speed by the fastest of four steps, after a first step that compiles the network.
 
     The steps train on noise ``(batch, size, size, 3)``, so do not use the network afterwards.
     """

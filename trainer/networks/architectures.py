@@ -1,4 +1,4 @@
-"""The architectures, with random weights: two of our own, EfficientNet-Lite, and families of ``keras.applications``.
+"""Builds networks with random weights: our own two, EfficientNet-Lite, and some of ``keras.applications``.
 
 The ImageNet weights of ``keras.applications`` are downloaded once.
 """
@@ -37,9 +37,9 @@ _CHUNK: Final = 1 << 16
 class Plan:
     """The settings of a preset.
 
-    ``backbones``: architecture → input size in pixels. The first architecture with an installed package is used. Other
-    pretrained networks get the size of the last architecture, networks with random weights ``size``. ``length``
-    multiplies the recipe's epochs.
+    ``backbones``: input size in pixels by architecture. The first architecture with an installed package is used. Other
+    pretrained networks get the last input size. ``size``: input size with random weights. ``length`` multiplies the
+    recipe's epochs.
     """
 
     backbones: Mapping[Arch, int]
@@ -64,8 +64,9 @@ PRESETS: Final[Mapping[Preset, Plan]] = MappingProxyType(
 def cnn(classes: int) -> keras.Model:
     """Our own network: small enough for a CPU, deep enough for product photos. Takes photos of any size.
 
-    Two strided convolutions, then wider stages at 1/4, 1/8 and 1/16 of the size, two with a residual block. Batch norm
-    and ReLU follow every convolution (He et al. 2016). The scaling lets an int8 model use the 8-bit pixels directly.
+    After two strided convolutions, wider stages follow at 1/4, 1/8 and 1/16 of the size, two with a residual block.
+    Batch norm and ReLU follow every convolution (He et al. 2016). The scaling lets an int8 model use the 8-bit pixels
+    directly.
     """
     image = keras.Input((None, None, 3), name="image")
     x = layers.Rescaling(1 / 128, offset=-127 / 128)(image)
@@ -99,7 +100,7 @@ def _residual(x: keras.KerasTensor) -> keras.KerasTensor:
 def simple(size: int, classes: int) -> keras.Model:
     """The classic textbook network: three blocks of convolution and pooling, then dense layers.
 
-    It is no ``keras.Sequential``, which after loading lacks the outputs of its layers.
+    A loaded ``keras.Sequential`` would lack the outputs of its layers.
     """
     image = keras.Input((size, size, 3), name="image")
     x = layers.Rescaling(1 / 255)(image)
@@ -118,7 +119,7 @@ def transfer(arch: Arch, size: int, classes: int, alpha: float) -> keras.Model:
 
 
 def published_body(arch: Arch, size: int, alpha: float) -> keras.Model:
-    """From pixels in 0..255 to feature maps ``(batch, h, w, c)``: scaling, then the layers with published weights."""
+    """A model for published weights, from pixels in 0..255 to feature maps ``(batch, h, w, c)``."""
     image = keras.Input((size, size, 3), name="image")
     if arch.is_lite:
         return lite_body(arch, image)
@@ -140,7 +141,7 @@ _FAMILIES: Final[Mapping[Arch, tuple[Any, bool]]] = MappingProxyType(
         Arch.RESNET50_V2: (applications.ResNet50V2, False),
     }
 )
-"""Architecture → Keras's function, and whether its network scales the pixels itself."""
+"""Keras's function for each architecture, and whether the network scales the pixels itself."""
 
 
 def _with_head(x: keras.KerasTensor, classes: int) -> keras.KerasTensor:
@@ -195,7 +196,7 @@ def _nearest(size: int, published: Sequence[int]) -> int:
 def fetch(
     file: ImageNetFile, folder: Path, wanted_by: str, progress: Downloaded | None = None, timeout_s: float = _TIMEOUT_S
 ) -> Path:
-    """The path of a weights file. Downloads the file if it is missing. Messages name the network, ``wanted_by``.
+    """The path of a weights file. Downloads the file if it is missing. ``wanted_by``: the network's name in messages.
 
     An incomplete download leaves no file. Raises InputError if the download is incomplete, the server does not answer
     within ``timeout_s``, or the file is not the published file.

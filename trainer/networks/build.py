@@ -42,13 +42,13 @@ _MOMENTUM: Final = 0.9
 
 Get: TypeAlias = Callable[[NetworkChoice], Path | None]
 Shapes = Counter[tuple[int, ...]]
-"""Shape → number of arrays."""
+"""The number of arrays of each shape."""
 
 
 def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alpha: float | None) -> keras.Model:
     """Build a network with a random head.
 
-    ``weights`` may be a file for the body: a ``.weights.h5`` or old ``.h5`` of the body alone, a ``.keras`` model of
+    ``weights`` may be a file: a ``.weights.h5`` or old ``.h5`` of the body alone, a ``.keras`` model of
     the same architecture with any head, or a ``.pth`` of an EfficientNet-Lite.
 
     Raises InputError if the weights cannot be read or downloaded, or do not fit.
@@ -60,7 +60,7 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
             network = simple(size, classes)
         case _:
             network = transfer(arch, size, classes, alpha or 1.0)
-    # EfficientNet-Lite without weights is for a resumed training, which loads its saved weights.
+    # A resumed training builds an EfficientNet-Lite without weights, and then loads its saved weights.
     choice = None if weights is NamedWeights.NONE else NetworkChoice(arch, size, weights, alpha)
     if choice and (file := weights_file(choice)):
         source = _whole_model(file) if file.suffix == ".keras" else _published(file, choice)
@@ -76,7 +76,7 @@ def build_network(arch: Arch, size: int, classes: int, *, weights: Weights, alph
 def _forget_soon(network: keras.Model) -> None:
     """Lower the momentum of batch norms, which in Keras's MobileNetV2 and V3 is 0.999.
 
-    After 500 steps, the initial value would still have over half of the weight.
+    With a momentum of 0.999, the initial statistics still count for over half after 500 steps.
     """
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
@@ -103,7 +103,7 @@ def features_model(network: keras.Model) -> keras.Model:
 
 def _whole_model(path: Path) -> keras.Model:
     try:
-        with ZipFile(path):  # Keras would report a file that is no ZIP as missing
+        with ZipFile(path):  # Keras would say that a damaged file is missing
             return keras.saving.load_model(path, compile=False)
     except (OSError, ValueError, TypeError, KeyError, BadZipFile) as error:
         msg = f"Expected a Keras model in {path}, but it is damaged or needs custom code ({error}); pass another file."
@@ -134,7 +134,7 @@ def _misfit(shapes: Shapes, expected: Shapes) -> str:
     if shapes > expected and more <= _HEAD_ARRAYS:
         return f"it has {more} more arrays, probably a classification top; pass the file without the top."
     fitting = (shapes & expected).total()
-    return f"{fitting} of its {shapes.total()} arrays are among the {expected.total()} expected; pass its --arch."
+    return f"{fitting} of its {shapes.total()} arrays match the {expected.total()} expected arrays; pass its --arch."
 
 
 def _shapes_in(path: Path) -> Shapes:
@@ -174,10 +174,10 @@ def _copy_body(source: keras.Model, body: keras.Model) -> str | None:
 
 
 def choose_network(request: TrainRequest, get: Get = weights_file) -> tuple[NetworkChoice, str | None]:
-    """Choose the network of a training. Also returns a line for the user if Hangtag chose the architecture.
+    """Choose the network of a training. Also returns a note for the user if Hangtag chose the architecture.
 
-    Without ``arch``, the architecture is read from the weights. Without both, the preset decides, and the weights come
-    from a package. ``get`` works like :func:`weights_file`.
+    Without ``arch``, the architecture is read from the weights. Without ``arch`` and weights, the preset decides,
+    with weights from a package. ``get`` works like :func:`weights_file`.
     """
     plan = PRESETS[request.preset or Preset.GOOD]
     weights = parse_weights(request.weights) if request.weights else None
@@ -215,7 +215,7 @@ def _of_preset(plan: Plan, request: TrainRequest, get: Get) -> tuple[NetworkChoi
 def network_of(file: Path, arch: Arch | None = None) -> tuple[Arch, float | None]:
     """The architecture and alpha of a weights file, from the model's name and the shapes of its arrays.
 
-    With ``arch``, only the widths of this architecture are tried.
+    ``arch`` limits the search to one architecture.
     """
     of_torch = file.suffix in TORCH_SUFFIXES
     archs = [arch] if arch else [arch for arch in Arch if (arch.is_lite if of_torch else arch.is_transfer)]

@@ -24,7 +24,7 @@ from trainer.networks.torch_weights import Arrays, read_torch_weights
 from trainer.request import Arch
 
 Folded: TypeAlias = dict[str, list[npt.NDArray[np.float32]]]
-"""Layer's name → kernel and bias, in Keras's layout."""
+"""Kernel and bias by layer name, in Keras's layout."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ _STAGES: Final = (  # kernel, strides, expansion, filters, blocks: table 1 of Ta
     (3, 1, 6, 320, 1),
 )
 _LATE: Final = 3
-"""Index of the 80-channel stage, the first whose feature maps are 1/16 as wide and high as the photo."""
+"""Index of the 80-channel stage, the first with feature maps at 1/16 of the photo's size."""
 _EPSILON: Final = 1e-3
 _MIDDLE, _SPREAD = 127.0, 128.0
 

@@ -1,7 +1,7 @@
 """Reads PyTorch's weights files (``.pth``) without PyTorch, and never runs code from them.
 
-A file contains a pickle that names tensors, and the tensors' bytes. The bytes are one storage after the other (until
-PyTorch 1.5), or members of a ZIP archive (``torch/serialization.py``).
+A file contains a pickle that names tensors, and the tensors' bytes. The bytes follow the pickle (until PyTorch 1.5),
+or are members of a ZIP archive (``torch/serialization.py``).
 """
 
 import pickle
@@ -21,7 +21,7 @@ import numpy.typing as npt
 from models.errors import InputError
 
 Arrays: TypeAlias = dict[str, npt.NDArray[Any]]
-"""PyTorch's name → array."""
+"""Arrays by PyTorch's name."""
 
 _OPCODES: Final = b"\x80.(cRbQqrhjNJKM\x88\x89\x8aGX]ae)\x85\x86\x87t}su"
 """The pickle opcodes that a dictionary of tensors needs."""
@@ -29,7 +29,7 @@ _MAGIC: Final = 0x1950A86A20F9469CFC6C
 _UNREADABLE: Final = (
     *(ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError),
     *(BadZipFile, EOFError, struct.error, pickle.UnpicklingError),
-    DeprecationWarning,  # for an escape in a pickle's text, if warnings are raised as errors
+    DeprecationWarning,  # an invalid escape in the pickle, if warnings are errors
 )
 
 
@@ -105,7 +105,7 @@ class _Dict(dict[Any, Any]):
         super().__setitem__(key, value)
 
 
-class _Unpickler(pickle._Unpickler):  # the C version allocates any size that a file claims (CPython issue 115952)
+class _Unpickler(pickle._Unpickler):  # pickle's C code allocates any size that a file claims (CPython issue 115952)
     """Reads a dictionary of tensors, and refuses everything else. ``kinds`` gets the type of each storage."""
 
     dispatch: ClassVar[Any] = {code: pickle._Unpickler.dispatch[code] for code in _OPCODES} | {

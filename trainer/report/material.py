@@ -39,7 +39,7 @@ class Speed:
 
     @property
     def rows(self) -> dict[str, str]:
-        """Rows of a table: name → plain text."""
+        """Rows of a table, as plain text by name."""
         threads = number_of(self.threads, "thread")
         return {
             "Parameters": f"{self.parameters:,}",
@@ -55,10 +55,10 @@ class ReportMaterial:
     """A finished training with at least one complete epoch.
 
     Attributes:
-        prepared_counts: split → class → number of used photos.
+        prepared_counts: number of used photos by split and class.
         train_batch: augmented photos ``uint8 (S, S, 3)``, and their classes.
-        pixels: function from SHA-256s of used photos to ``uint8 (n, S, S, 3)``, the network's input.
-        heat: function from pixels and class indices to heat maps ``float32 (n, S, S)`` in 0..1.
+        pixels: returns the network's input ``uint8 (n, S, S, 3)`` for SHA-256s of used photos.
+        heat: returns heat maps ``float32 (n, S, S)`` in 0..1 for pixels and class indices.
     """
 
     args: RunArgs
@@ -82,17 +82,17 @@ class ReportMaterial:
 
     @property
     def shown(self) -> SplitPredictions:
-        """The shown photos, with their predictions."""
+        """The photos of ``split``, with their predictions."""
         return self.judged[self.split]
 
     @property
     def figures(self) -> Figures | None:
-        """The figures of the shown photos."""
+        """The figures of ``split``."""
         return self.evaluation.of(self.split)
 
     @property
     def matrix(self) -> NDArray[np.int64]:
-        """Counts of the shown photos by true class (row) and predicted class (column)."""
+        """Number of photos by true class (row) and predicted class (column)."""
         return confusion(self.shown.probabilities, self.shown.labels, len(self.args.classes))
 
     @property
@@ -121,7 +121,7 @@ class ReportMaterial:
     def found_on(self) -> str:
         """The photos on which thresholds were set, in words."""
         others = self.confidence.out_of_fold
-        own = f"{number_of(self.confidence.rows - others, 'photo')} outside the network's training"
+        own = f"{number_of(self.confidence.rows - others, 'photo')} not used for training"
         by_folds = f", and on the predictions for {number_of(others, 'photo')} by networks trained without them"
         return own + by_folds if others else own
 
@@ -131,7 +131,7 @@ class ReportMaterial:
         return next((one for one in self.confidence.targets if one.precision == self.confidence.precision), None)
 
     def realised(self, target: PrecisionTarget, split: Judged) -> AchievedPrecision | None:
-        """The figures of a target precision on some photos, or None if not measured."""
+        """Coverage and precision at a target on one group of photos, or None if not measured."""
         by_split = self.evaluation.coverage_at_precision.get(f"{target.precision:.2f}")
         return by_split.of(split) if by_split else None
 
@@ -140,7 +140,7 @@ class ReportMaterial:
         """The promise, as a plain sentence."""
         target = self.ruling
         if target is None:
-            unpromised = "Every photo goes to review; --threshold gives labels without a promise."
+            unpromised = "Every photo goes to review; use --threshold to label photos without a promise."
             return f"{self._unpromised[0]} {unpromised}"
         return (
             f"At {target_name(target.precision)} precision Hangtag labels about {rounded(target.coverage)} of "
@@ -154,7 +154,7 @@ class ReportMaterial:
 
     @property
     def advice(self) -> str:
-        """If no precision is promised: how to reach a promise."""
+        """How to get a model that can promise a precision."""
         return advice_for_promise(self.args, folds_may_prove=self.evaluation.folds_may_prove)
 
     @property
@@ -166,13 +166,13 @@ class ReportMaterial:
         if not target.level_coverage:
             return ""
         if not sum(target.level_coverage[1:]):
-            return " All of them get a class: labels above the classes did not pass the test, or would add no photos."
+            return " All of them get a class, because broader labels were not precise enough or would add no photos."
         share = rounded(target.level_coverage[0])
-        return f" About {share} of your photos get a class. The other labelled photos get a label above the classes."
+        return f" About {share} of your photos get a class. The other labelled photos get a broader label."
 
     @property
     def outcome(self) -> str:
-        """A sentence on whether test photos confirm the default target, empty without test photos."""
+        """Whether test photos reach the default precision, as a sentence. Empty without test photos."""
         target = self.ruling
         achieved = self.realised(target, Judged.TEST) if target else None
         if target is None or achieved is None:
@@ -191,7 +191,7 @@ class ReportMaterial:
 
     @property
     def within_limit(self) -> float:
-        """The expected share of new photos of known classes that are within the unknown score's limit, if any."""
+        """The expected share of new photos of the classes within the limit of the unknown score. 1 without a limit."""
         held = self.confidence.rows - self.confidence.out_of_fold
         return expected_within(held) if self.confidence.unknown else 1.0
 
@@ -214,7 +214,7 @@ class ReportMaterial:
 
     @property
     def made_with(self) -> str:
-        """Package → version."""
+        """The version of each package."""
         return ", ".join(f"{package} {version}" for package, version in self.args.made_with.items())
 
 

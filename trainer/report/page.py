@@ -34,13 +34,13 @@ _LUMA: Final = np.array((0.299, 0.587, 0.114), np.float32)
 _COLOURED: Final = 0.75
 _HEATS: Final = (0.0, 0.25, 0.5, 0.75, 1.0)
 _COLOURS: Final = np.array([(13, 8, 135), (126, 3, 168), (204, 71, 120), (248, 149, 64), (240, 249, 33)])
-"""The heat map's colours in even steps, also for colour-blind people (matplotlib's plasma: blue, red, yellow)."""
+"""Evenly spaced colours of matplotlib's plasma (blue, red, yellow), which colour-blind people can distinguish."""
 
 _Values = dict[str, object]
 
 
 def report_page(material: ReportMaterial, links: Mapping[str, str] = MappingProxyType({})) -> str:
-    """The page of a training, at most about two megabytes. ``links``: text → address relative to the page."""
+    """The page of a training, at most about two megabytes. ``links``: relative addresses by text."""
     judged, classes = material.shown, material.args.classes
     ece_before = material.evaluation.ece_before.of(material.split)
     return render(
@@ -173,7 +173,7 @@ def _confusion(matrix: NDArray[np.int64], classes: Sequence[str]) -> _Values:
 
 
 def _cells(texts: Sequence[Sequence[str]], shades: NDArray[np.float64]) -> list[list[tuple[str, float]]]:
-    """Pair texts with colour depths, which are square roots, so that rare mistakes stay visible."""
+    """Pair each text with a colour depth. The square root keeps rare mistakes visible."""
     return [list(zip(*row, strict=True)) for row in zip(texts, np.sqrt(shades).tolist(), strict=True)]
 
 
@@ -237,8 +237,8 @@ def first_photos(training: Training) -> list[tuple[Pixels, str]]:
 def heat_maps(network: keras.Model, pixels: Pixels, classes: Sequence[int]) -> NDArray[np.float32]:
     """Heat maps of the evidence for a class: Grad-CAM (Selvaraju et al. 2017, arXiv 1610.02391).
 
-    ``pixels`` are ``uint8 (n, S, S, 3)``. ``classes`` has a class index for each photo. Returns ``float32 (n, S, S)``:
-    1 at the maximum of each photo, or all 0 without evidence for the class.
+    ``pixels`` are ``uint8 (n, S, S, 3)``. ``classes`` has a class index for each photo. Returns ``float32 (n, S, S)``.
+    The maximum of each map is 1, or 0 without evidence for the class.
     """
     size = pixels.shape[1:3]
     maps = network.get_layer(last_spatial_layer(network)).output
@@ -263,7 +263,7 @@ def last_spatial_layer(network: keras.Model) -> str:
 
 def _heat(probe: keras.Model, images: Any, classes: NDArray[np.int64], size: tuple[int, ...]) -> NDArray[np.float32]:  # noqa: ANN401 - tensors have no types
     with tf.GradientTape() as tape:
-        tape.watch(images)  # for networks whose weights are all frozen
+        tape.watch(images)  # otherwise a frozen network has no gradient
         maps, logits = probe(images, training=False)
         if logits.shape[1] == 1:
             speaking = logits[:, 0] * tf.cast(np.where(classes == 1, 1.0, -1.0), logits.dtype)

@@ -154,8 +154,8 @@ def write_report(
 ) -> Evaluation:
     """Evaluate the best network on validation and test, compute its thresholds, and write the reports.
 
-    ``folds`` has other networks' predictions for held-out training photos. ``seconds`` is the training time.
-    ``advance`` is called with (step, finished units, all units). ``predictor`` is the best network, if in memory.
+    ``folds`` are the folds' predictions for held-out photos. ``seconds`` is the training time. ``advance`` gets
+    (step, done, total). ``predictor`` is the best network, if already loaded.
     """
     run, args, history = training.run, training.args, read_history(training.run.history)
     predictor = predictor or Predictor(keras.saving.load_model(run.best, compile=False), training.store)
@@ -215,7 +215,7 @@ def _write_figures(training: Training, calibrated: CalibratedPredictions, errors
     write_predictions(
         run.predictions, calibrated.judged, calibrated.confidence, classes, Path(training.args.data), tree
     )
-    # Last: an export requires this file, and so never mixes files of two networks.
+    # Write this file last: an export requires it, and so never mixes two networks.
     replace_file(run.confidence, calibrated.confidence.model_dump_json(indent=1).encode())
     return evaluation
 
@@ -237,7 +237,7 @@ def write_predictions(
 ) -> None:
     """Write ``predictions.csv``: a row for each validation and test photo. Paths are relative to the data.
 
-    ``status`` and, with a tree, ``answer`` and its level have the values of a job with the default precision.
+    ``status`` is as in a job with the default precision. So are ``answer`` and ``label_level``, which a tree adds.
     """
     limit = confidence.unknown.limit if confidence.unknown else None
     nodes = confidence.ruling.nodes if confidence.ruling else {}
@@ -286,9 +286,9 @@ def _speed(predictor: Predictor, training: Training, history: Sequence[EpochFigu
 
 
 def keep_for_export(training: Training) -> None:
-    """Copy the photos that an export needs, because the data may be gone by then.
+    """Copy the photos that a later export needs, because the data may be gone.
 
-    Copies pixels of validation photos and of some training photos, and the files of some validation photos.
+    Copies pixels of validation photos and a training sample, and the files of some validation photos.
     """
     run = training.run
     held = [training.held[i] for i in evenly(len(training.held), _VAL_SAMPLE)]

@@ -77,8 +77,8 @@ def draw_catalogue(
     """Render ``count`` sound photos into an empty folder, and seven faulty files with the next numbers.
 
     The faulty files are four copies of a class's photos, and three ``.jpg`` files: half a JPEG, a web page and a PNG.
-    Photo ``i`` depends only on the seed and ``i``. ``table`` is a CSV to write, with a row per file: relative path,
-    product and colour, which is empty for a file without a picture.
+    Photo ``i`` depends only on the seed and ``i``. ``table``: a CSV to write, with the path, classes and
+    colour of each file. The colour is empty if a file shows none.
     """
     for product in PRODUCTS:
         (out / product).mkdir(parents=True)

@@ -27,7 +27,7 @@ _WOODS: tuple[Colour, ...] = ((196, 150, 104), (226, 192, 150), (120, 82, 56), (
 _WALLS: tuple[Colour, ...] = ((226, 220, 208), (196, 206, 210), (214, 190, 176), (150, 164, 156), (92, 104, 116))
 _BACKDROPS = ("paper", "even", "wood", "plaster")
 _BACKDROP_GAP, _TRIM_GAP = 0.34, 0.18
-"""The smallest differences in lightness: between body and backdrop, and between the trim and either."""
+"""Minimum difference in lightness between body and backdrop, and between the trim and both."""
 _LONG_SIDE_PX = (190, 421)
 _SHORT_SIDE_PX = 160
 _ASPECTS = (1.0, 1.0, 6 / 5, 5 / 4, 4 / 3)
@@ -38,7 +38,7 @@ _ACROSS, _DOWN = np.linspace(-1, 1, 16)[None, :], np.linspace(-1, 1, 16)[:, None
 
 @dataclass(frozen=True)
 class Photo:
-    """An RGB photo, its coverage (255 where the product is, the alpha of a cut-out), and the product's own colour."""
+    """An RGB photo. ``coverage`` is 255 where the product is. ``body`` is the product's main colour."""
 
     image: Image.Image
     coverage: Image.Image
@@ -73,7 +73,7 @@ def draw_photo(rng: np.random.Generator, product: str, *, cut_out: bool = False)
 
 
 def choose_pose(rng: np.random.Generator, parts: Parts, size: Size) -> tuple[Outline, Outline]:
-    """A rotation and a position at which the parts fill most of the frame (width, height) and touch no side.
+    """Turn, scale and place the parts to fill most of the frame (width, height) without touching its sides.
 
     Returns:
         A matrix and an offset: an outline in pixels is ``outline @ matrix + offset``.

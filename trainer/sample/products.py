@@ -37,12 +37,12 @@ Parts = list[Part]
 
 
 def pick(rng: np.random.Generator, options: Sequence[T]) -> T:
-    """One of the options, all equally likely."""
+    """Choose an option at random. All are equally likely."""
     return options[int(rng.integers(len(options)))]
 
 
 def rotation(turn: float) -> Outline:
-    """The matrix ``m`` with which ``outline @ m`` is turned clockwise, by a fraction of a full turn."""
+    """The matrix ``m`` such that ``outline @ m`` turns an outline clockwise by ``turn`` full turns."""
     angle = 2 * np.pi * turn
     return _line((np.cos(angle), np.sin(angle)), (-np.sin(angle), np.cos(angle)))
 
@@ -56,7 +56,7 @@ def _box(left: float, top: float, right: float, bottom: float) -> Outline:
 
 
 def _ellipse(centre: Point, radii: Point, start: float = 0.0, stop: float = 1.0) -> Outline:
-    """An ellipse, or an arc of it, between two fractions of a turn (0 is right, 0.25 is down)."""
+    """An ellipse, or an arc from ``start`` to ``stop``, in full turns (0 is right, 0.25 is down)."""
     angles = 2 * np.pi * np.linspace(start, stop, 40)
     return np.stack([np.cos(angles), np.sin(angles)], axis=1) * _line(radii) + _line(centre)
 
@@ -193,7 +193,7 @@ def _clock(rng: np.random.Generator) -> Parts:
 
 
 def _hand(turn: float, start: float, stop: float, width: float) -> Outline:
-    """A bar from ``start`` to ``stop``, distances from the middle. ``turn``: its angle, clockwise from the top."""
+    """A bar between two distances from the middle. ``turn``: its angle, clockwise from the top."""
     return _box(-width / 2, -stop, width / 2, -start) @ rotation(turn)
 
 
@@ -213,4 +213,4 @@ _CLOTHING = frozenset({"dress", "hat", "t-shirt", "trousers"})
 DEPARTMENTS: Mapping[str, str] = MappingProxyType(
     {product: "clothing" if product in _CLOTHING else "home" for product in PRODUCTS}
 )
-"""Class → parent, in a tree of two levels."""
+"""The parent of each class, in a tree of two levels."""

@@ -21,19 +21,19 @@ Bridges = dict[int, tuple[int, int]]
 
 
 def group_name(sha256: str) -> str:
-    """The name of a new group. ``sha256``: the smallest of its photos."""
+    """The name of a new group, from the smallest SHA-256 of its photos."""
     return sha256[:_NAME_DIGITS]
 
 
 def group_photos(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[dict[int, int], Bridges]:
     """Group photos of one picture or product.
 
-    Linked photos that have a split are always in one group, even if their splits differ. Photos of one picture without
-    a split form a set. In the order of their smallest SHA-256, sets join the group of all photos linked to them, or are
-    excluded if these photos have more than one split.
+    Linked photos that have a split are always in one group, even if their splits differ. Photos without a split
+    join the groups linked to them, in the order of their smallest SHA-256. They are excluded if the linked photos have
+    different splits.
 
     Returns:
-        Position → index of its group. Excluded position → the positions of two linked photos in different splits.
+        The group's index for each position. For each excluded position, two linked positions in different splits.
     """
     count, edges = _edges(candidates, links)
     asks = np.zeros(count, bool)
@@ -79,7 +79,7 @@ def _join_hosts(
 
 
 def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) -> tuple[int, npt.NDArray[np.intp]]:
-    """All links: directly between photos of a picture, through an extra node for a product or an earlier group."""
+    """Photos of one picture are linked directly. Each product and each earlier group is an extra node."""
     edges = [
         *links,
         *links_of((a.sha256, a.split is None) for a in candidates),
@@ -97,7 +97,7 @@ def _edges(candidates: Sequence[Candidate], links: Sequence[tuple[int, int]]) ->
 
 
 HELD_OUT: Final = 10
-"""Of this many photos of a class, one goes to validation and one to test."""
+"""One in this many photos of a class goes to validation, and one to test."""
 
 
 def assign_splits(
@@ -105,21 +105,21 @@ def assign_splits(
 ) -> Assignment:
     """Give every photo a split.
 
-    A given split, or a split from an earlier training, stays. A new photo goes into the split of its group, and is
-    excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If only some
-    splits are given, a missing validation or test split is taken from the training split, unless an earlier run already
-    did this. Photos marked as open then go to training, or to the split that was taken from it. Photos that a model
-    chose for review go to training with their whole group, or are excluded if the group is in another split.
+    Splits from the user or an earlier training do not change. A new photo goes into the split of its group, and is
+    excluded if its group is in two splits. All other groups are divided 80/10/10, stratified by class. If the user
+    gives splits without validation or test, a first training takes the missing split from the training photos. Photos
+    marked as open go to training or to this split. Photos that a model chose for review go to training
+    with their whole group. They are excluded if the group is in validation or test.
 
-    ``links`` are pairs of candidates (by position) with the same picture. Photos with the same product, content or
-    earlier group always belong together. ``fix_leaks`` drops training photos whose twins are in validation or test.
+    ``links``: pairs of positions in ``candidates`` with the same picture. Photos with the same product, content or
+    earlier group always belong together. ``fix_leaks`` drops training photos whose group is also in validation or test.
     """
     without = [one.path for one in candidates if one.split is None and not one.open and not one.chosen]
     is_extended = any(candidate.fixed for candidate in candidates)
     if without and not is_extended and any(candidate.split for candidate in candidates):
         msg = (
-            f"Expected a split for every photo or for none, got none for {without[0]}; write open if Hangtag "
-            "should choose it."
+            f"Expected a split for every photo or for none, got none for {without[0]}; write open as the "
+            "split to let Hangtag choose it."
         )
         raise DataError(msg)
     groups, bridges = group_photos(candidates, links)
@@ -202,11 +202,11 @@ def _splits(
 def share_out(
     sizes: Sequence[int], placed: Mapping[Split, int], placed_groups: int, open_splits: Sequence[Split]
 ) -> list[Split]:
-    """Assign each group of a class, in the order of ``sizes``, to the split that lacks most photos of the class.
+    """Assign each group of a class, in the order of ``sizes``, to the split furthest below its share.
 
-    A group goes to validation or test only if that brings the split closer to a tenth of the class. If a class has two
-    groups, one is held out. If a class has three groups, each split gets one. ``placed``: the number of the class's
-    photos in each split so far.
+    Validation and test each get about a tenth of the class. A group too large for them goes to training. Of two
+    groups, one goes to validation or test. If a class has three groups, each split gets one. ``placed``: the number
+    of the class's photos in each split so far.
     """
     photos = Counter({split: placed.get(split, 0) for split in open_splits})
     total = sum(sizes) + photos.total()

@@ -26,11 +26,11 @@ class Candidate:
 
     Attributes:
         split: from the user or from an earlier training, or None if undecided.
-        group: the name of the photo's group in the earlier training that decided the split. None for a new photo.
-        present: false for a photo of an earlier training that is missing from the data.
+        group: the name of the photo's group in the earlier training. None for a new photo.
+        present: false if a photo of an earlier training is missing from the data.
         earlier_label: the photo's class in that training, or None for a new photo.
-        open: whether Hangtag chooses the split, although other photos have a given split.
-        chosen: whether a model chose the photo for review. No model is measured on such photos.
+        open: whether the user marked the split as ``open``, so that Hangtag chooses it.
+        chosen: whether a model chose the photo for review. Chosen photos are only for training.
     """
 
     path: Path
@@ -59,8 +59,8 @@ class Candidate:
 class AssignedPhoto:
     """A photo with its split, for this training and all later trainings.
 
-    The photos of a ``group`` show one picture or one product. The name of a group does not change. An earlier photo
-    that this training does not use is not ``present``, but keeps its split. A ``chosen`` photo is only for training,
+    The photos of a ``group`` show one picture or one product. The name of a group does not change. ``present`` is
+    false for an earlier photo that this training does not use. A ``chosen`` photo is only for training,
     and never held out.
     """
 
@@ -140,11 +140,10 @@ def match_earlier(
 ) -> list[Candidate]:
     """Find each photo in an earlier training, by its content or by its path.
 
-    A photo with the content of an earlier photo is the same photo, maybe renamed. If no photo has the earlier content
-    any more, a photo at the earlier path is the same photo, saved again. A matched photo keeps its split and group, but
-    not its label. If several earlier photos at other paths have the content, the one in the last split (train, val,
-    test) is matched. A copy next to an earlier photo is a new photo, linked only by content. Missing earlier photos
-    come last.
+    A photo with the content of an earlier photo is the same photo, maybe renamed. If the earlier content is gone, a
+    photo at the earlier path is the same photo, edited. A matched photo keeps its split and group, but not its label.
+    Among earlier copies at other paths, the one in the last split (train, val, test) is matched. An additional copy is
+    a new photo. Earlier photos without a match come last, with ``present`` false.
     """
     today = [
         Candidate(p.path, p.label, s, p.product, p.split, open=p.open, chosen=p.chosen)
@@ -181,7 +180,7 @@ def _matched(
 ) -> list[int | None]:
     """Match each photo with at most one row of the earlier training.
 
-    ``least``: content → row in the content's last split (train, val, test).
+    ``least``: for each SHA-256, its row in the last split (train, val, test).
     """
     rows_of: list[int | None] = [None] * len(today)
     asking = dict(enumerate(today))

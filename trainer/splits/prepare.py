@@ -31,13 +31,13 @@ from trainer.splits.set_aside import count_leaks, find_unlearnable
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
 _FEW_OUTLIERS: Final = 10
-"""Fewer photos improve the unknown score little: of the gain from 120 photos, 2 photos brought a seventh, and 6 photos
+"""Fewer photos improve the unknown score little: 2 photos brought a seventh of the gain from 120 photos, 6 photos
 nearly half (docs/measurements.md)."""
 
 
 @dataclass(frozen=True)
 class SplitOptions:
-    """The seed, the photos of an earlier training (which keep their splits), and whether to drop leaking twins."""
+    """The seed, the photos of an earlier training (which keep their splits), and whether to drop leaks."""
 
     seed: int = 0
     earlier: Sequence[AssignedPhoto] = ()
@@ -86,8 +86,8 @@ def prepare(
     candidates = match_earlier([photo for photo, _ in readable], [sha256 for _, sha256 in readable], earlier)
     if earlier and not any(candidate.present and candidate.fixed for candidate in candidates):
         msg = (
-            f"The earlier training used {len(earlier):,} photos, such as {earlier[0].path}. Expected some of them in "
-            "the data, found none; pass the splits of a training on these photos."
+            f"Expected some of the earlier training's {len(earlier):,} photos in the data, such as {earlier[0].path}, "
+            "found none; pass the splits of a training on these photos."
         )
         raise DataError(msg)
     candidates, relations = _relate(candidates, statistics, advance)
@@ -134,7 +134,7 @@ def _without(
 ) -> tuple[list[Candidate], list[tuple[int, int]]]:
     """The remaining candidates, and links between photos of the same picture.
 
-    An excluded photo keeps an existing split, and is marked as not present. ``pictures[i]`` is the index of the picture
+    An excluded photo of an earlier training stays, with ``present`` false. ``pictures[i]`` is the index of the picture
     of candidate i. Later candidates have none.
     """
     left = [place for place, one in enumerate(candidates) if place not in excluded or one.fixed]
@@ -228,7 +228,7 @@ def _notes(
     if repeats := len(used) - len({photo.group for photo in used}):
         yield f"{number_of(repeats, 'photo repeats', 'photos repeat')} the picture or the product of another photo"
     if disputed:
-        yield f"{disputed:,} validation and test photos show a picture with two labels: see hangtag check"
+        yield f"{disputed:,} validation and test photos have a duplicate with another label: see hangtag check"
     if outliers := Counter(photo.split for photo in used if photo.label == NONE):
         yield _note_on_outliers(outliers[Split.TRAIN], outliers.total())
     yield from _notes_on_earlier(candidates, used)
@@ -237,8 +237,8 @@ def _notes(
     for split in sorted(leaks, key=lambda split: -split.rank):
         whole = sum(photo.split is split for photo in used)
         yield (
-            f"{leaks[split]:,} of {whole:,} {split.word} photos ({leaks[split] / whole:.1%}) show a picture or a "
-            "product of a training photo, so the figures are too high; --fix-leaks drops the copies from training"
+            f"{leaks[split]:,} of {whole:,} {split.word} photos ({leaks[split] / whole:.1%}) share a picture or "
+            "product with a training photo, so the figures are too high; --fix-leaks drops the copies from training"
         )
     untrained = {exclusion.path for exclusion in excluded if exclusion.reason == "class_not_trained"}
     noted = {candidate.label for candidate in candidates if candidate.path in untrained}  # in other notes
@@ -251,8 +251,8 @@ def _notes(
 
 def _note_on_outliers(learned: int, every: int) -> str:
     show, held = number_of(every, "photo shows", "photos show"), every - learned
-    text = f"{show} no product ({NONE}): the unknown score is fitted on {learned:,} and measured on {held:,} of them"
-    few = f"; at least {_FEW_OUTLIERS} photos for fitting would improve the score much more"
+    text = f"{show} no product ({NONE}): {learned:,} to fit the unknown score, {held:,} to measure it"
+    few = f"; with at least {_FEW_OUTLIERS} to fit it, the score would improve much more"
     return text + (few if learned < _FEW_OUTLIERS else "")
 
 
@@ -280,6 +280,4 @@ def _notes_on_cuts(candidates: Sequence[Candidate], used: Sequence[AssignedPhoto
     moved = Counter(photo.split for photo in used if (photo.path, photo.label) in training)
     for split, count in moved.items():
         if split is not Split.TRAIN and split not in splits:
-            yield (
-                f"{count:,} of the training photos are used for {split.word}, because there are no {split.word} photos"
-            )
+            yield f"{count:,} training photos are used for {split.word}, because the data has no {split.word} photos"

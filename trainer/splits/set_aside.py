@@ -1,4 +1,4 @@
-"""Chooses photos to exclude: wrong labels, leaking twins, classes without training photos."""
+"""Chooses photos to exclude: wrong labels, leaks, classes without training photos."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Sequence
@@ -17,11 +17,11 @@ LISTED: Final = 3
 
 
 def find_unlearnable(candidates: Sequence[Candidate], relations: Relations) -> tuple[dict[int, Exclusion], int]:
-    """Photos to exclude from training, by position, and the number of validation and test photos with two labels.
+    """Photos to exclude, by position, and the number of kept photos whose picture has two labels.
 
-    If a picture has two labels, but no photo of it has a split, all its photos are excluded. If its photos with a split
-    agree on a label, photos without a split and with another label are excluded. If they disagree, training photos and
-    photos without a split are excluded.
+    If a picture has two labels, but no photo of it has a split, all its photos are excluded. A photo
+    without a split is excluded if a photo of the same picture has a split and another label. If photos with splits
+    have two labels, the training photos are excluded, too.
     """
     excluded: dict[int, Exclusion] = {}
     kept = 0
@@ -67,7 +67,7 @@ def _disagree(candidates: Sequence[Candidate], places: Collection[int]) -> bool:
 
 
 def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
-    """Number of photos in each split that have a twin in an earlier split (train, val, test)."""
+    """Number of photos in each split whose group is also in an earlier split (train, val, test)."""
     ranks: dict[str, int] = {}
     used = [photo for photo in photos if photo.present]
     for photo in used:
@@ -78,9 +78,9 @@ def count_leaks(photos: Sequence[AssignedPhoto]) -> Counter[Split]:
 def drop_training_twins(
     photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()
 ) -> tuple[list[AssignedPhoto], list[Exclusion]]:
-    """Leave each group in only one split: test if it has test photos, otherwise validation.
+    """Drop photos whose group also has photos in a later split (train, val, test).
 
-    Dropped photos of ``earlier_groups`` keep a row, marked as not present.
+    Dropped photos of ``earlier_groups`` stay, with ``present`` false.
     """
     held_out: defaultdict[str, dict[Split, AssignedPhoto]] = defaultdict(dict)
     for photo in photos:
@@ -110,13 +110,13 @@ def _take_out(
 def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str] = ()) -> Assignment:
     """Exclude photos of classes without training photos. Notes list the classes that validation and test lack.
 
-    At least two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` keep a row, marked as
-    not present.
+    At least two classes and a validation photo must remain. Excluded photos of ``earlier_groups`` stay, with
+    ``present`` false.
     """
     products = [photo for photo in photos if photo.present and photo.label != NONE]
     trained = {photo.label for photo in products if photo.split is Split.TRAIN}
     untrained = {
-        place: Exclusion(photo.path, "class_not_trained", f"No photo of {brief(photo.label)} is for training")
+        place: Exclusion(photo.path, "class_not_trained", f"{brief(photo.label)} has no training photos")
         for place, photo in enumerate(photos)
         if photo.present and photo.label not in {*trained, NONE}
     }
@@ -129,9 +129,9 @@ def keep_trained(photos: Sequence[AssignedPhoto], earlier_groups: Collection[str
         raise DataError(msg)
     if not any(photo.split is Split.VAL and photo.label in trained for photo in products):
         msg = (
-            "Expected validation photos, found none. No training photos can be moved there, because each of "
-            f"{', '.join(map(brief, sorted(trained)))} has only one picture or product in training, or shares "
-            "all of them with another split; add photos."
+            "Expected validation photos, found none. No training photo can be moved to validation, because each of "
+            f"{', '.join(map(brief, sorted(trained)))} has at most one picture or product that is only in "
+            "training; add photos."
         )
         raise DataError(msg)
     notes = [
@@ -150,7 +150,7 @@ def _absences(photos: Sequence[AssignedPhoto]) -> list[str]:
     for split in (Split.VAL, Split.TEST):
         lacking = [label for label in sorted(by_class) if all(photo.split is not split for photo in by_class[label])]
         if len(lacking) == len(by_class):
-            notes.append(f"no {split.word} photos of any class")
+            notes.append(f"no {split.word} photos")
         elif lacking:
             shown = [f"{brief(label)} ({_size(by_class[label])})" for label in lacking[:LISTED]]
             more = f" and {len(lacking) - LISTED} more" if len(lacking) > LISTED else ""

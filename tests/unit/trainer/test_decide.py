@@ -177,7 +177,7 @@ def test_a_fitted_head_stays_if_fine_tuning_gets_less_than_half_of_its_epochs(se
     assert (args.epochs, args.short_of_time, len(timed)) == (epochs, epochs < 40, seconds > 0)
     assert (note is None) == (epochs == 40)
     assert (
-        bool(epochs) or "head on pretrained features is used; --preset quick trains the head on larger photos" in note
+        bool(epochs) or "keeps the head on pretrained features; --preset quick trains the head on larger photos" in note
     )
 
 

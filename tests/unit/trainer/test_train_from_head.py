@@ -142,9 +142,7 @@ def test_epochs_of_nothing_need_pretrained_features(request_of, tmp_path, sessio
     keras.Model(*[keras.Input((32, 32, 3))] * 2).save(of_run)
     for changes in ({"arch": Arch.CNN, "alpha": None, "weights": None}, {"weights": str(of_run)}):
         request = request_of().model_copy(update={"epochs": 0} | changes)
-        with pytest.raises(
-            InputError, match=r"--epochs 0 fits a head on pretrained features, .* or a run's weights \(best"
-        ):
+        with pytest.raises(InputError, match=r"--epochs 0 needs pretrained features, .* or a run's weights \(best"):
             train(request, tmp_path / "run", session_cache, diary)
     assert (diary.notes, diary.advanced) == ([], [])
     assert not (tmp_path / "run").exists()
@@ -238,7 +236,7 @@ def test_fine_tuning_that_is_worse_is_thrown_away(head, request_of, tmp_path, se
     worse = fine_tuned(colour_network(0.0))
     diary = Diary(on_goes_on=lambda *of: (seen.append((of[0], contents(of[1].path))), worse(*of)))
     result = train(request_of(epochs=1, folds=0), tmp_path / "run", session_cache, diary)
-    assert diary.notes == ["Fine-tuning was no better on out-of-fold photos: the head on pretrained features is used"]
+    assert diary.notes == ["Fine-tuning was no better on out-of-fold photos: the run keeps the head"]
     ((evaluation, files),) = seen
     assert contents(result.run.path, "args.json") == {name: files[name] for name in files if name != "args.json"}
     assert files_of(result.run.path) == OF_A_HEAD

@@ -235,10 +235,10 @@ def test_a_trees_levels_and_the_distance_of_errors_are_shown() -> None:
     assert all(one.automatic for one in achieved)
     assert f"{achieved[1].automatic} photos, " in levels
     assert levels.count("level 1") == levels.count("leaf") == 5
-    assert "by steps from the true class to the first label above both: " in levels
-    assert "About 50% of your photos get a class. The other labelled photos get a label above the classes." in section
+    assert "by distance from the true class to the lowest common ancestor: " in levels
+    assert "About 50% of your photos get a class. The other labelled photos get a broader label." in section
     assert "By level of the tree" not in report_page(made())
     nothing = {"level_coverage": (material.ruling.coverage, 0.0)}
     targets = tuple(one.model_copy(update=nothing) for one in material.confidence.targets)
     idle = replace(material, confidence=material.confidence.model_copy(update={"targets": targets}))
-    assert "labels above the classes did not pass the test" in idle.promise
+    assert "broader labels were not precise enough" in idle.promise

@@ -145,9 +145,9 @@ def test_a_given_split_that_leaks_is_said_and_fix_leaks_drops_the_training_twin(
     folder = given(photos, tmp_path / "given")
     shutil.copyfile(photos / "hat" / "0.png", folder / "test" / "hat" / "copy.png")
     leaking = prepared(folder, cache)
-    assert "2 of the training photos are used for validation, because there are no validation photos" in leaking.notes
+    assert "2 training photos are used for validation, because the data has no validation photos" in leaking.notes
     assert [p.path.name for p in leaking.of(Split.TEST)] == ["copy.png"]
-    said = "1 of 1 test photos (100.0%) show a picture or a product of a training photo"
+    said = "1 of 1 test photos (100.0%) share a picture or product with a training photo"
     assert any(note.startswith(said) for note in leaking.notes)
     data = prepared(folder, cache, fix_leaks=True)
     assert [(e.path, e.reason) for e in data.excluded] == [(folder / "train" / "hat" / "0.png", "leak")]
@@ -186,7 +186,7 @@ def test_the_splits_of_other_photos_are_refused(photos, cache, tmp_path):
     for seed in range(40, 50):
         (tmp_path / "others" / ("hat", "vase")[seed % 2]).mkdir(parents=True, exist_ok=True)
         draw(tmp_path / "others" / ("hat", "vase")[seed % 2] / f"{seed}.png", seed)
-    with pytest.raises(DataError, match=r"The earlier training used 12 photos, .* found none"):
+    with pytest.raises(DataError, match=r"some of the earlier training's 12 photos in the data, .* found none"):
         prepared(tmp_path / "others", cache, earlier=first.photos)
 
 

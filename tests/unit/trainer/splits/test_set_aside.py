@@ -32,7 +32,7 @@ def test_a_class_without_training_photos_is_set_aside_and_said():
     covered = keep_trained(photos)
     assert covered.photos == photos[:6]
     assert covered.set_aside == [
-        Exclusion(Path(f"lamp{i}"), "class_not_trained", "No photo of lamp is for training") for i in range(2)
+        Exclusion(Path(f"lamp{i}"), "class_not_trained", "lamp has no training photos") for i in range(2)
     ]
     assert covered.notes == ("lamp is left out: it has no training photo among 2 photos",)
     assert keep_trained(photos[:6]).notes == ()
@@ -53,7 +53,7 @@ def test_photos_that_are_not_present_train_no_class_and_are_no_loss():
         ({}, "at least two classes, found none; add training photos"),
         ({"hat": Split}, "at least two classes, found of hat only; add training photos"),
         ({"hat": Split, "vase": [TEST]}, "found of hat only; add training photos of vase"),
-        ({"hat": [TRAIN], "vase": [TRAIN, TEST]}, "No training photos can be moved there, .*hat, vase"),
+        ({"hat": [TRAIN], "vase": [TRAIN, TEST]}, "No training photo can be moved to validation, .*hat, vase"),
     ],
 )  # fmt: skip
 def test_untrainable_data_is_refused_with_advice(classes, message):
