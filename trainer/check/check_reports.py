@@ -25,8 +25,8 @@ from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import LabeledPhoto, Split
 
 SHORTCUT_ADVICE: Final = (
-    "To avoid a shortcut: add photos of each class from the same sources, or save all photos in the same way "
-    "(size, format, background). Train, and evaluate on photos from another source."
+    "To avoid a shortcut, save all photos with the same size, format and background, or add photos of each class from "
+    "the same sources. Train, and evaluate on photos from another source."
 )
 _ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 _MOST_NAMES: Final = 10
@@ -52,12 +52,12 @@ _FACTS: Final = {
     Issue.EXIF_ROTATED: "orientation {orientation}",
     Issue.CMYK: "{mode}",
 }
-"""Columns of :class:`trainer.data.photo_files.ImageStatistics` that a tile shows next to the score."""
+"""Columns of :class:`trainer.data.photo_files.ImageStatistics` that are shown next to the score."""
 
 _Couple = tuple[int, int, str]
 """The positions of two photos, and their relation."""
 _Tile = tuple[int, str, list[Any]]
-"""The content of a tile: position of a photo, title (by default the photo's class), and lines of text."""
+"""A photo on the page: its position, a title (by default its class), and lines of text."""
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
@@ -85,7 +85,7 @@ def _sources(checkup: Checkup, leaks: Sequence[Leak]) -> str:
 
 
 def doubt_sentences(checkup: Checkup) -> list[str]:
-    """Faults that make a training fail, or limit its results."""
+    """Faults that make training fail, or limit its results."""
     photos = checkup.scanned.photos
     sizes = Counter(photo.label for photo in photos)
     empty = [label for label in checkup.dataset.classes if not sizes[label]]
@@ -103,7 +103,7 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
         )
     labels: defaultdict[str, set[str]] = defaultdict(set)
     for photo in photos:
-        if photo.product is not None and photo.label != NONE:  # a size chart has a product, but the label _none
+        if photo.product is not None and photo.label != NONE:  # a product's size chart has the label _none
             labels[photo.product].add(photo.label)
     disputed = [product for product, names in labels.items() if len(names) > 1]
     if disputed:
@@ -178,7 +178,7 @@ def json_of(summary: Mapping[str, Any]) -> str:
 
 
 def strict_faults(checkup: Checkup) -> dict[Issue, int]:
-    """Issues that ``--strict`` refuses, with their counts."""
+    """Count the issues that make ``--strict`` fail."""
     photos = checkup.scanned.photos
     faults = {issue: checkup.count(issue) for issue in (*UNUSABLE, Issue.LABEL_CONFLICT, Issue.LEAK)}
     faults[Issue.PLACEHOLDER] = sum(len(g) for g in checkup.relations.placeholders if label_count(photos, g) > 1)
@@ -188,7 +188,7 @@ def strict_faults(checkup: Checkup) -> dict[Issue, int]:
 def write_check_csv(path: Path, checkup: Checkup) -> None:
     """Write a row for each usable photo, in the order of the data, then a row for each unusable file.
 
-    Paths are relative to the data.
+    Paths are relative to the data's folder.
     """
     write_rows(path, _COLUMNS, chain(_usable_rows(checkup), _faulty_rows(checkup)))
 
