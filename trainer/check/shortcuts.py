@@ -29,9 +29,9 @@ LEAST_PHOTOS: Final = 50
 LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
-"""The baseline always guesses the most frequent class. The accuracy of a shortcut is higher by ``LEAST_GAIN`` or more. It
-also avoids ``LEAST_SHARE`` of the baseline's errors (for a pair of classes, ``LEAST_SHARE_OF_PAIR``). Chance must not
-explain the gain.
+"""The baseline always guesses the most frequent class. A shortcut gains at least ``LEAST_GAIN`` in accuracy. It also
+avoids ``LEAST_SHARE`` of the baseline's errors (for a pair of classes, ``LEAST_SHARE_OF_PAIR``). Chance must not explain
+the gain.
 """
 
 _ERRORS: Final = 3.0
