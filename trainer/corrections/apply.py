@@ -141,8 +141,8 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
     """Write a corrected copy of a job's result: all rows in the same order, with all columns.
 
     docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and
-    store. ``status`` becomes the worst status of a row's questions. A byte order mark of a CSV is kept. The file extension of ``output``
-    chooses the format. The copy is written completely or not at all.
+    store. ``status`` becomes the worst status of a row's questions. A byte order mark of a CSV is kept. The file
+    extension of ``output`` chooses the format. The copy is written completely or not at all.
     """
     _check_copy(output, result)
     reader = _reader(result)
