@@ -125,8 +125,8 @@ class Exclusion:
 class Dataset:
     """Labelled photos of a folder or a table, in a fixed order, and the excluded files.
 
-    ``classes`` are sorted and do not include ``NONE``. A class's index is its position. ``parents``: label → parent, from
-    a table's labels, such as ``shoes > boots`` for the class ``boots`` under ``shoes``.
+    ``classes`` are sorted, without ``NONE``. A class's index is its position. ``parents``: label → parent, from a
+    table's labels, such as ``shoes > boots`` for the class ``boots`` under ``shoes``.
     """
 
     source: Path
@@ -347,7 +347,7 @@ def _alike(classes: Sequence[str]) -> list[str]:
 
 
 def _shared(classes: Sequence[str]) -> list[str]:
-    """Remarks on class names that may be lists of labels. Only two names with a common part are lists with commas or slashes."""
+    """Remarks on class names that may be lists. A comma or slash counts only if two names share a part."""
     remarks = []
     for mark in _SEVERAL:
         parts = {label: {part.strip() for part in label.split(mark)} for label in classes}
@@ -428,7 +428,7 @@ def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy 
     if absent:
         msg = (
             f"Expected every class in the tree, but {', '.join(map(repr, absent[:10]))} "
-            f"{('is' if len(absent) == 1 else 'are')} missing; add a row for each class. The top of the tree has no parent."
+            f"{('is' if len(absent) == 1 else 'are')} missing; add a row for each class. The top has no parent."
         )
         raise DataError(msg)
     parents = {label: parent for label, parent in listed.items() if parent}

@@ -52,8 +52,8 @@ class TableRow:
 class TableRead:
     """How a table was read. If an option was not set, its field has Hangtag's choice.
 
-    ``rows_chosen``: number of rows
-    that meet all conditions. ``rows_without_label``: number of chosen rows without a label.
+    ``rows_chosen``: number of rows that meet all conditions. ``rows_without_label``: number of chosen rows without a
+    label.
     """
 
     image_column: str
@@ -260,7 +260,8 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
     for row in rows:
         way = [name.strip() for name in row.label.split(PATH_MARK)]
         if len(way) > 1 and not all(way):
-            msg = f"Expected a name on both sides of each {PATH_MARK!r} in row {row.number} of {source}, got {brief(row.label)!r}."
+            where = f"each {PATH_MARK!r} in row {row.number} of {source}"
+            msg = f"Expected a name on both sides of {where}, got {brief(row.label)!r}."
             raise DataError(msg)
         for parent, label in pairwise(way):
             if parents.setdefault(label, parent) != parent:
