@@ -41,7 +41,7 @@ _MOST_LABELS: Final = 3
 _LONGEST_LABEL: Final = 60
 _SIDE: Final = 140
 _MOST_BYTES: Final = 4_400
-"""JPEG quality. With at most 24 tiles for each of 18 issues, a page is at most 2.5 MB of text."""
+"""Size of a photo on the page. With at most 24 photos for each of 18 issues, a page has at most 2.5 MB."""
 _SHARED: Final = {LeakKind.EXACT: "the same pixels", LeakKind.NEAR: "the same picture", LeakKind.PRODUCT: "one product"}
 _PIXELS: Final = "{width:,}×{height:,} px"
 _FACTS: Final = {
@@ -61,7 +61,7 @@ _Tile = tuple[int, str, list[Any]]
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
-    """Sentences on test and validation photos whose picture or product is in an earlier split (train, val, test)."""
+    """Sentences on leaks into test and validation photos."""
     photos, sentences = checkup.scanned.photos, []
     for split in (Split.TEST, Split.VAL):
         leaks = [leak for leak in checkup.relations.leaks if photos[leak.photo].split is split]

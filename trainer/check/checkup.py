@@ -28,13 +28,13 @@ SMALLEST_SIDE: Final = 64
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""An issue that most photos of a class have is a property of the class. Smaller classes have no properties."""
+"""An issue that most photos of a class share is a property of the class, if the class has this many photos."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
 BLURRED_STEP: Final = 20
-"""Differences in grey level between neighbouring pixels. A photo with a steeper edge than
-``SHARP_STEP`` is sharp. A photo whose edges are all below ``BLURRED_STEP`` is blurred."""
+"""Differences in grey level between neighbouring pixels. A photo with a steeper edge than ``SHARP_STEP`` is sharp. A
+photo whose edges are all below ``BLURRED_STEP`` is blurred."""
 
 _SAME_FORMAT: Final = {"MPO": "JPEG", "DIB": "BMP"}
 _BLUR_SCALE: Final = 0.01
@@ -102,8 +102,8 @@ Flags = npt.NDArray[np.bool_]
 class PhotoIssues:
     """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
 
-    ``properties``: class → issue → share of the class. If more than half of a class has an issue, only
-    the class gets the issue, not its photos.
+    ``properties``: class → issue → share of the class. If more than half of a class has an issue, the
+    class gets the issue instead of its photos.
     """
 
     scores: Mapping[Issue, Scores]
@@ -146,7 +146,7 @@ def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
 
 
 def _usualness(sizes: Scores) -> Scores:
-    """Score each size, 1 for a typical size. The score is 0.5 at three interquartile ranges beyond a quartile."""
+    """Score each size from 1, typical, to 0."""
     if not len(sizes):
         return sizes
     low, high = np.percentile(sizes, [25, 75])

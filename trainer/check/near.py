@@ -55,7 +55,7 @@ _LARGEST_DIFFERENCE: Final = 8.0
 _WORST_IN_PLACE: Final = 14.0
 _WORST_OF_SHIFT: Final = 220.0
 _LARGEST_WORST: Final = 32.0
-"""Limits of ``PairFit.worst``: pictures with different text differ much in one cell. Crops may differ more."""
+"""Limits of ``PairFit.worst``, to detect pictures that differ only in a text. Cropped copies may differ more."""
 
 _LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0

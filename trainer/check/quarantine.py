@@ -25,7 +25,7 @@ _COLUMNS: Final = ("from", "to", "reason")
 
 
 def make_outside(data: Path, folder: Path, option: str) -> None:
-    """Create the folder of an option. Raises InputError if it is inside the data: later checks would read its files."""
+    """Create a folder. Raises InputError if it is inside the data: later checks would read its files."""
     within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
     if within or (folder.exists() and not folder.is_dir()):
         msg = f"Expected a folder outside {data} for {option}, got {folder}; choose another folder."

@@ -1,7 +1,7 @@
 """Shortcuts: accidental features, such as size or background, that predict the class.
 
-A network would learn these features instead of the product. A small model is cross-validated on each feature alone, then
-on all features.
+A network would learn these features instead of the product. A small model is cross-validated on each feature alone,
+then on all features.
 """
 
 import warnings
@@ -30,8 +30,8 @@ LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
 """The baseline always guesses the most frequent class. A shortcut gains at least ``LEAST_GAIN`` in accuracy. It also
-avoids ``LEAST_SHARE`` of the baseline's errors (for a pair of classes, ``LEAST_SHARE_OF_PAIR``). Chance must not explain
-the gain.
+avoids ``LEAST_SHARE`` of the baseline's errors (for a pair of classes, ``LEAST_SHARE_OF_PAIR``). Chance must not
+explain the gain.
 """
 
 _ERRORS: Final = 3.0
@@ -39,8 +39,8 @@ _ERRORS: Final = 3.0
 _CHANCE_OF_PAIR: Final = 0.001
 """A pair of classes is named only if its p-value (Bonferroni) is below this limit."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
-"""Features that do not depend on the product. Only they may name a pair of classes: a product's own colour or shape
-distinguishes some pair in any large catalogue."""
+"""Features that do not depend on the product. With many classes, a product's own colour or shape always distinguishes
+some pair."""
 
 _SEED: Final = 0
 _MOST_CLASSES: Final = 100
@@ -91,7 +91,7 @@ def guess_from_accidents(
     """Guess the classes from each feature alone, and from all features together.
 
     The photos of a group are copies of one image. The order of the photos does not affect the result. Returns the best
-    guess first, and no guess if there are too few photos or groups, or only one class.
+    guess first. Returns no guess if there are too few photos, groups or classes.
     """
     if not paths:
         return []

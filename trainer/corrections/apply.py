@@ -1,4 +1,4 @@
-"""Applies corrections to a copy of a result, as Arrow columns."""
+"""Applies corrections to a copy of a result."""
 
 import fcntl
 import os
@@ -103,12 +103,12 @@ def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = N
     """Write the corrected copy of a result to ``output``, by default next to the result.
 
     Records the figures of an audit. The copy of ``labels.csv`` is named ``labels.corrected.csv``. The copy for a
-    queued job is ``labels.corrected.parquet`` in the job's folder. The folder also gets the products' new labels, in
+    queued job is ``labels.corrected.parquet`` in the job's folder. This folder also gets the products' new labels, in
     ``by_group.corrected.csv`` (or ``.parquet``). Originals do not change. Earlier copies are replaced.
     """
     job, result = labels.job, labels.result
     if job_receipt(job) is None:
-        msg = f"{job.storage.place} is not finished yet; apply corrections after its end."
+        msg = f"{job.storage.place} is not finished yet; apply corrections after it ends."
         raise JobError(msg)
     with _one_at_a_time(job):
         if result is None:
@@ -310,7 +310,7 @@ class Correcting:
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def answered(self, part: pa.Table, rows: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
-        """Apply reviewers' answers to a part file, before its rows vote on products. A remark is not a vote.
+        """Apply reviewers' answers to a part file, for the products' labels. Rows with a remark do not count.
 
         Also returns the rows on which reviewers disagree.
         """

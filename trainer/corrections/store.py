@@ -211,7 +211,7 @@ class CorrectionStore:
         write_rows(self.path, COLUMNS, map(vote_cells, votes))
 
     def _is_torn(self, last: bytes) -> bool:
-        """Whether the last line is incomplete. Some editors omit only the line break."""
+        """Whether the last line is incomplete. A complete line may lack its line break."""
         try:
             cells = next(csv.reader([last.decode()], strict=True), [])
             if cells:

@@ -89,7 +89,7 @@ class LabeledPhoto:
         open: whether the split column says ``open``.
         chosen: whether the photo was reviewed because a model was unsure. These photos are harder than most, so they
             are only for training.
-        sha256: SHA-256 of the labelled bytes. If it is None, the file may change.
+        sha256: SHA-256 of the labelled bytes, or None if the file may change.
         error: why the photo is missing, if this is known already.
         cell: the URL, or the path relative to a URL, of a photo that :func:`fetch_photos` downloads.
     """
@@ -384,7 +384,7 @@ def _check_any(path: Path, dataset: Dataset) -> None:
 
 
 def read_parents(path: Path) -> dict[str, str]:
-    """Read a CSV with the columns ``label`` and ``parent``. Returns label → parent, or an empty parent at the top."""
+    """Read a CSV with the columns ``label`` and ``parent``. Returns label → parent (empty at the top)."""
     parents: dict[str, str] = {}
     for label, parent in _rows(path):
         known = parents.setdefault(label, parent)
@@ -428,7 +428,8 @@ def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy 
     if absent:
         msg = (
             f"Expected every class in the tree, but {', '.join(map(repr, absent[:10]))} "
-            f"{('is' if len(absent) == 1 else 'are')} missing; add a row for each class. The top has no parent."
+            f"{('is' if len(absent) == 1 else 'are')} missing; add a row for each, and leave the parent of the top "
+            "level empty."
         )
         raise DataError(msg)
     parents = {label: parent for label, parent in listed.items() if parent}

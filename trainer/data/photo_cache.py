@@ -90,7 +90,7 @@ class _PhotoCache:
         return PhotoFault(FaultKind(kind), self._tables[shard]["message"][row].as_py()) if kind else None
 
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
-        """Decode the files (SHA-256 → path) that the cache lacks. After an error, decoded photos are kept.
+        """Decode the files (SHA-256 → path) that the cache lacks. Photos decoded before an error are kept.
 
         A file that changed after hashing gets a fault. Its photo is stored under the new SHA-256.
         """
@@ -278,7 +278,7 @@ class _Pass:
         self._on_photo()
 
     def _died(self, death: Death) -> bool:
-        """Record that decoding a photo killed its process. After the second time, the photo gets a fault."""
+        """Record that decoding a photo killed its process. The second time, the photo gets a fault."""
         self._deaths[death.lines[0]] += 1
         if self._deaths[death.lines[0]] == 1:
             return True

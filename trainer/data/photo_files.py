@@ -41,7 +41,7 @@ _MEANT_FOR_PHOTOS: Final = frozenset(
 
 
 class FaultKind(StrEnum):
-    """Faults of files. Values shared with :class:`models.errors.ImageFault` are equal."""
+    """Faults of files. Names shared with :class:`models.errors.ImageFault` have the same value."""
 
     TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"

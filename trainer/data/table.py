@@ -37,7 +37,7 @@ _MOST_WORDS: Final = 20
 class TableRow:
     """The cells of a row with a label. Cells of missing columns are empty. The first row has the ``number`` 1.
 
-    Blanks at the ends of cells are removed. Labels are as in :func:`models.text.label_text`.
+    :func:`models.text.label_text` cleans all cells except the label.
     """
 
     number: int
@@ -252,7 +252,7 @@ def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -
 def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
     """Shorten labels like ``shoes > boots`` to the last name. Also returns label → parent, and notes for the user.
 
-    If a name has two parents, the labels stay whole. The tree does not include ancestors of all classes.
+    If a name has two parents, the labels stay whole. Ancestors that all classes share are not in the tree.
     """
     rows = list(rows)
     parents: dict[str, str] = {}

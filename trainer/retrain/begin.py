@@ -102,7 +102,7 @@ class NewCycle:
         )
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
-        """The earlier splits to extend, or None without earlier splits.
+        """The earlier splits to extend, if any.
 
         The splits come from the latest finished cycle, the champion, or the settings, in this order. The champion comes
         first if its splits contain the cycle's.

@@ -134,7 +134,7 @@ def _table_notes(dataset: Dataset) -> tuple[str, ...]:
 def _resolved_by_bytes(
     votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap
 ) -> tuple[list[PhotoVotes], dict[Path, str]]:
-    """Group votes by the SHA-256 of photos. Also returns path → SHA-256 for voted photos that are not in the data.
+    """Group votes by the SHA-256 of photos. Also returns path → SHA-256 of photos that are only in the votes.
 
     Votes get the current class names, so that votes for merged classes agree.
     """

@@ -42,7 +42,7 @@ class Contestant(NamedTuple):
 def compare(
     challenger: Contestant, champion: Contestant | None, classes: ClassMap, cache: Path, advance: Advance
 ) -> Comparison:
-    """Compare two bundles by their default variants. Photos are preprocessed for each model.
+    """Compare two bundles by their default variants. Each model has its own preprocessing.
 
     Both models skip missing and unreadable photos, which ``unread`` counts.
 
@@ -159,7 +159,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
 def quickest(
     tasks: Sequence[Callable[[], object]], rounds: int, on_round: Callable[[int, int], None], clock: Callable[[], float]
 ) -> list[float]:
-    """The shortest time of each task. Tasks run in turns, after a warm-up round."""
+    """The shortest time of each task. Tasks take turns, after a warm-up round."""
     best = [float("inf")] * len(tasks)
     start = clock()
     for number in range(rounds + 1):

@@ -75,7 +75,7 @@ class _Section(BaseModel):
 
 
 class TrainSettings(_Section):
-    """``[train]``. The champion has the default ``arch``, width and ``image_size``.
+    """``[train]``. By default, ``arch``, width and ``image_size`` are the champion's.
 
     ``image_column`` and the fields below it are for data in a table.
     """
@@ -186,7 +186,7 @@ class ClassMap(_Section):
 
 
 class CatalogueSettings(_Section):
-    """``[catalogue]``: rows of a catalogue for a comparison of champion and challenger before a promotion."""
+    """``[catalogue]``: champion and challenger label rows of this catalogue before a promotion."""
 
     source: Place
     rows: Count = 2000

@@ -78,7 +78,7 @@ class Outcome(CycleRecord):
     """How a cycle ended (``outcome.json``).
 
     Attributes:
-        number: number of the cycle, or 0 without a cycle.
+        number: number of the cycle, or 0 if no cycle began.
         champion: the model with which the challenger was compared, such as ``shop@3``, or else the current champion.
         reasons: the gate's reasons against the challenger, or the reason why no cycle began.
         seconds: step → seconds, over all processes that worked on the cycle.
@@ -149,7 +149,7 @@ class Collected(CycleRecord):
 class PairedAccuracy(CycleRecord):
     """The accuracy of both models on the same test photos. For photos of one class, this is the recall.
 
-    ``champion`` is None for a new class, and without photos. ``won``: how many photos only the challenger labels right.
+    ``champion`` is None without photos of its classes. ``won``: how many photos only the challenger labels right.
     ``lost``: how many photos only the champion labels right.
     """
 

@@ -131,7 +131,7 @@ def _bounds(interval: Interval, mistrust: float) -> Interval:
 def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
     """Fails if a class clearly loses more recall than allowed. Doubtful if a champion's class has no test photo.
 
-    At most one in twenty equal challengers fails (Bonferroni's bound).
+    At most 5% of equally good challengers fail (Bonferroni's bound).
     """
     compared = [(name, one) for name, one in comparison.classes.items() if one.points_95 is not None]
     if not compared:
@@ -231,9 +231,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     if refused and promised is not None and automation.surest is not None:
         refused = automation.surest.wrong > champion.wrong
         doubtful = not refused
-        quality = (
-            "the challenger is worse" if refused else "the challenger is as good, but its thresholds are too high"
-        )
+        quality = "the challenger is worse" if refused else "the challenger is as good, but its thresholds are too high"
         wrong = f"{automation.surest.wrong:,} are wrong; of as many champion labels, {champion.wrong:,} are wrong"
         surest = f"Of the challenger's {champion.photos:,} most confident labels"
         more = f"{surest}, {wrong}: {quality}."

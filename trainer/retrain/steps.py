@@ -1,4 +1,4 @@
-"""The steps of a cycle. A step can run twice, and writes its files atomically.
+"""The steps of a cycle. A step may run twice. Its files are written atomically.
 
 The decision to promote or refuse a challenger is in the registry's history.
 """

@@ -154,7 +154,7 @@ class CycleTools:
 
     @staticmethod
     def draw_rows(settings: CatalogueSettings, folder: Path) -> None:
-        """Draw a catalogue's rows for the comparison, and write them into a folder."""
+        """Write a random sample of a catalogue's rows into a folder."""
         draw_sample(settings.source, folder, settings.rows, _job_options(settings))
 
     @staticmethod
