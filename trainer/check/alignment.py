@@ -25,7 +25,7 @@ class PairFit:
     # left, top, right and bottom side of the second picture in the first, as fractions of the first's width and height
     boxes: Floats
     likeness: Floats  # correlation of the fine details
-    difference: Floats  # mean over the pixels of the largest difference in a colour channel, 0 to 255
+    difference: Floats  # mean over the pixels of the largest channel difference, 0 to 255
     worst: Floats  # largest mean difference of a cell (4 by 4 pixels), after subtracting the picture's mean difference
     tint: Floats  # mean chroma difference, relative to the second picture's chroma
 

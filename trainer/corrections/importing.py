@@ -117,7 +117,7 @@ def import_corrections(
 
 
 def _refuse_unknown(file: Path, review: ReviewFile, options: ImportOptions, before: Sequence[Vote]) -> None:
-    """Refuse labels that are new to the model and to earlier votes. If no label is known, accept all."""
+    """Refuse labels that are new to the model and to earlier votes. If no label is known, accept any class name."""
     known = {vote.label for vote in before} | {vote.was for vote in (*before, *review.votes)}
     known = (known | review.named | options.classes) - {""}
     accepted = known | {*map(label_text, options.new_labels), ""}

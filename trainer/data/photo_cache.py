@@ -249,7 +249,7 @@ class _Pass:
     """One pass over new photos, which writes a record for each photo.
 
     A photo with a temporary fault gets an empty record, and the next pass tries again. Temporary faults are an
-    unreadable or changed file, a timeout, and SIGKILL.
+    unreadable file, a timeout, and SIGKILL.
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:
