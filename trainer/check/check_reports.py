@@ -75,7 +75,7 @@ def leak_sentences(checkup: Checkup) -> list[str]:
             sentences.append(f"{kinds} {'leak' if len(pictures) == 1 else 'leaks'}: {seen}")
         if products:
             images = number_of(len(products), f"{split.word} image shows", f"{split.word} images show")
-            sentences.append(f"{images} a product with other photos in {_sources(checkup, products)}")
+            sentences.append(f"{images} a product that is also in {_sources(checkup, products)}")
     return sentences
 
 

@@ -129,7 +129,8 @@ def _bounds(interval: Interval, mistrust: float) -> Interval:
 
 
 def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Fails if a class clearly loses more recall than allowed. Doubtful if a champion's class has no test photo.
+    """Fails if a class clearly loses more recall than allowed. The result is doubtful if a class of
+    the champion has no test photo.
 
     At most 5% of equally good challengers fail (Bonferroni's bound).
     """
@@ -187,7 +188,7 @@ def _vanished_classes(_: GateSettings, comparison: Comparison, __: CatalogueDiff
 
 
 def _min_accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Doubtful if always guessing the most frequent class may be as accurate."""
+    """The result is doubtful if always guessing the most frequent class may be as accurate."""
     photos, accuracy, limit = comparison.all_photos, comparison.challenger_all, limits.min_accuracy
     if comparison.champion is not None and not limit:
         return None
