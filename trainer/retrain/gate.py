@@ -129,10 +129,10 @@ def _bounds(interval: Interval, mistrust: float) -> Interval:
 
 
 def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Fails if a class clearly loses more recall than allowed. The result is doubtful if a class of
-    the champion has no test photo.
+    """Fails if a class clearly loses more recall than allowed.
 
-    At most 5% of equally good challengers fail (Bonferroni's bound).
+    The result is doubtful if a class of the champion has no test photo. At most 5% of equally good challengers fail
+    (Bonferroni's bound).
     """
     compared = [(name, one) for name, one in comparison.classes.items() if one.points_95 is not None]
     if not compared:
