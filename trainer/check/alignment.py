@@ -24,16 +24,16 @@ class PairFit:
 
     # left, top, right and bottom side of the second picture in the first, as fractions of the first's width and height
     boxes: Floats
-    likeness: Floats  # correlation of the colour details, without coarse brightness
-    difference: Floats  # mean absolute difference in the most different colour channel, 0 to 255
-    worst: Floats  # the largest mean difference in a cell of 4 by 4 pixels, minus the pair's mean difference
-    tint: Floats  # mean colour difference without brightness, relative to the second picture's saturation
+    likeness: Floats  # correlation of the fine details
+    difference: Floats  # mean over the pixels of the largest channel difference, 0 to 255
+    worst: Floats  # largest mean difference of a cell (4 by 4 pixels), after subtracting the picture's mean difference
+    tint: Floats  # mean chroma difference, relative to the second picture's chroma
 
 
 def fit_pairs(firsts: Floats, seconds: Floats, boxes: Floats) -> PairFit:
     """Align pairs of pictures ``float32 (n, S, S, 3)``, with values from 0 to 255.
 
-    ``boxes`` ``(n, 4)`` are initial guesses.
+    ``boxes``: initial guesses ``(n, 4)``.
     """
     first, second = _softened(_planes(firsts)), _softened(_planes(seconds))
     boxes = _registered(_grey(first), _grey(second), boxes)
@@ -66,7 +66,7 @@ def _softened(planes: Floats) -> Floats:
 
 
 def _registered(first: Floats, second: Floats, boxes: Floats) -> Floats:
-    """Move the boxes by Gauss-Newton steps, until grey pictures ``(n, 1, S, S)`` match."""
+    """Fit the boxes to grey pictures ``(n, 1, S, S)`` with Gauss-Newton steps."""
     side = first.shape[2]
     slopes = np.concatenate([first, np.gradient(first, axis=2) * side, np.gradient(first, axis=3) * side], 1)
     damping = _DAMPING * side**2 * np.eye(4, dtype=np.float32)
@@ -102,7 +102,7 @@ def _cut(planes: Floats, boxes: Floats) -> Floats:
 
 
 def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
-    """Matrices ``(n, S, S)`` for linear interpolation: they resample a side of each box at ``S`` points."""
+    """Linear interpolation matrices ``(n, S, S)``, with ``S`` samples in each box."""
     places = (starts[:, None] + (stops - starts)[:, None] * _middles(side)) * side - np.float32(0.5)
     distances = np.abs(places.clip(0, side - 1)[:, :, None] - np.arange(side, dtype=np.float32))
     mixes: Floats = np.maximum(np.float32(1) - distances, np.float32(0))
@@ -111,7 +111,7 @@ def _mixes(starts: Floats, stops: Floats, side: int) -> Floats:
 
 def _detail_likeness(laid: Floats, second: Floats) -> Floats:
     one, other = _details(laid), _details(second)
-    noise = one.shape[1]  # a variance of one grey level: otherwise plain pictures with noise could match
+    noise = one.shape[1]  # keeps noise in plain pictures from matching
     product, ones, others = (np.einsum("ni,ni->n", *pair) for pair in ((one, other), (one, one), (other, other)))
     likeness: Floats = product / np.sqrt((ones + noise) * (others + noise))
     return likeness

@@ -25,8 +25,8 @@ from trainer.data.csv_files import path_in, write_rows
 from trainer.data.dataset import LabeledPhoto, Split
 
 SHORTCUT_ADVICE: Final = (
-    "To avoid a shortcut: add photos of each class from the same sources, or save all photos in the same way "
-    "(size, format, background). Train, and evaluate on photos from another source."
+    "To avoid a shortcut, save all photos with the same size, format and background, or add photos of each class from "
+    "the same sources. Train, and evaluate on photos from another source."
 )
 _ESCAPED_BYTE: Final = re.compile("[\udc80-\udcff]")
 _MOST_NAMES: Final = 10
@@ -41,7 +41,7 @@ _MOST_LABELS: Final = 3
 _LONGEST_LABEL: Final = 60
 _SIDE: Final = 140
 _MOST_BYTES: Final = 4_400
-"""JPEG quality. With at most 24 tiles for each of 18 issues, a page is at most 2.5 MB of text."""
+"""Size of a photo on the page. With at most 24 photos for each of 18 issues, a page has at most 2.5 MB."""
 _SHARED: Final = {LeakKind.EXACT: "the same pixels", LeakKind.NEAR: "the same picture", LeakKind.PRODUCT: "one product"}
 _PIXELS: Final = "{width:,}×{height:,} px"
 _FACTS: Final = {
@@ -52,16 +52,16 @@ _FACTS: Final = {
     Issue.EXIF_ROTATED: "orientation {orientation}",
     Issue.CMYK: "{mode}",
 }
-"""Columns of :class:`trainer.data.photo_files.ImageStatistics` that a tile shows next to the score."""
+"""Columns of :class:`trainer.data.photo_files.ImageStatistics` that are shown next to the score."""
 
 _Couple = tuple[int, int, str]
 """The positions of two photos, and their relation."""
 _Tile = tuple[int, str, list[Any]]
-"""The content of a tile: position of a photo, title (by default the photo's class), and lines of text."""
+"""A photo on the page: its position, a title (by default its class), and lines of text."""
 
 
 def leak_sentences(checkup: Checkup) -> list[str]:
-    """Sentences on test and validation photos whose picture or product is in an earlier split (train, val, test)."""
+    """Sentences on leaks into test and validation photos."""
     photos, sentences = checkup.scanned.photos, []
     for split in (Split.TEST, Split.VAL):
         leaks = [leak for leak in checkup.relations.leaks if photos[leak.photo].split is split]
@@ -75,7 +75,7 @@ def leak_sentences(checkup: Checkup) -> list[str]:
             sentences.append(f"{kinds} {'leak' if len(pictures) == 1 else 'leaks'}: {seen}")
         if products:
             images = number_of(len(products), f"{split.word} image shows", f"{split.word} images show")
-            sentences.append(f"{images} a product with other photos in {_sources(checkup, products)}")
+            sentences.append(f"{images} a product that is also in {_sources(checkup, products)}")
     return sentences
 
 
@@ -85,7 +85,7 @@ def _sources(checkup: Checkup, leaks: Sequence[Leak]) -> str:
 
 
 def doubt_sentences(checkup: Checkup) -> list[str]:
-    """Faults that make a training fail, or limit its results."""
+    """Faults that make training fail, or limit its results."""
     photos = checkup.scanned.photos
     sizes = Counter(photo.label for photo in photos)
     empty = [label for label in checkup.dataset.classes if not sizes[label]]
@@ -103,7 +103,7 @@ def doubt_sentences(checkup: Checkup) -> list[str]:
         )
     labels: defaultdict[str, set[str]] = defaultdict(set)
     for photo in photos:
-        if photo.product is not None and photo.label != NONE:  # a size chart has a product, but the label _none
+        if photo.product is not None and photo.label != NONE:  # a product's size chart has the label _none
             labels[photo.product].add(photo.label)
     disputed = [product for product, names in labels.items() if len(names) > 1]
     if disputed:
@@ -178,7 +178,7 @@ def json_of(summary: Mapping[str, Any]) -> str:
 
 
 def strict_faults(checkup: Checkup) -> dict[Issue, int]:
-    """Issues that ``--strict`` refuses, with their counts."""
+    """Count the issues that make ``--strict`` fail."""
     photos = checkup.scanned.photos
     faults = {issue: checkup.count(issue) for issue in (*UNUSABLE, Issue.LABEL_CONFLICT, Issue.LEAK)}
     faults[Issue.PLACEHOLDER] = sum(len(g) for g in checkup.relations.placeholders if label_count(photos, g) > 1)
@@ -188,7 +188,7 @@ def strict_faults(checkup: Checkup) -> dict[Issue, int]:
 def write_check_csv(path: Path, checkup: Checkup) -> None:
     """Write a row for each usable photo, in the order of the data, then a row for each unusable file.
 
-    Paths are relative to the data.
+    Paths are relative to the data's folder.
     """
     write_rows(path, _COLUMNS, chain(_usable_rows(checkup), _faulty_rows(checkup)))
 

@@ -28,13 +28,13 @@ SMALLEST_SIDE: Final = 64
 
 MOST_OF_A_CLASS: Final = 0.5
 LEAST_OF_A_CLASS: Final = 8
-"""In a class of at least this many photos, an issue that most photos have is a property of the class."""
+"""An issue that most photos of a class share is a property of the class, if the class has this many photos."""
 
 BLURRY: Final = 0.29
 SHARP_STEP: Final = 36
 BLURRED_STEP: Final = 20
-"""Differences in grey level between neighbouring pixels. A photo with a difference above the first value is sharp. A
-photo without a difference above the second value is blurred: by about three pixels, if its side is 500 or more."""
+"""Differences in grey level between neighbouring pixels. A photo with a steeper edge than ``SHARP_STEP`` is sharp. A
+photo whose edges are all below ``BLURRED_STEP`` is blurred."""
 
 _SAME_FORMAT: Final = {"MPO": "JPEG", "DIB": "BMP"}
 _BLUR_SCALE: Final = 0.01
@@ -63,7 +63,7 @@ class Issue(StrEnum):
     LABEL_CONFLICT = "label_conflict", "the same picture has two labels"
     PLACEHOLDER = "placeholder", "many rows show this picture, such as 'image not available'"
     EXACT_DUPLICATE = "exact_duplicate", "the same pixels as another photo"
-    NEAR_DUPLICATE = "near_duplicate", "another photo, saved again, resized or slightly cropped"
+    NEAR_DUPLICATE = "near_duplicate", "a re-saved, resized or slightly cropped copy of another photo"
     TOO_SMALL = "too_small", "less than 64 pixels on its longer side"
     ODD_SIZE = "odd_size", "far larger or smaller than most photos"
     ODD_ASPECT_RATIO = "odd_aspect_ratio", "very wide or very tall"
@@ -72,16 +72,16 @@ class Issue(StrEnum):
     BLURRY = "blurry", "hardly any sharp edge"
     LOW_INFORMATION = "low_information", "nearly one colour"
     ANIMATED = "animated", "several pictures in one file; the first picture is used"
-    TRANSPARENT = "transparent", "some pixels are transparent; they get a white background"
+    TRANSPARENT = "transparent", "transparent pixels get a white background"
     EXIF_ROTATED = "exif_rotated", "stored rotated or mirrored; the photo is turned upright"
     CMYK = "cmyk", "printing colours (CMYK); they are converted"
     GREY = "grey", "no colour"
 
 
 UNUSABLE: Final = (Issue.MISSING, Issue.UNREADABLE, Issue.TRUNCATED, Issue.UNSUPPORTED)
-"""Issues of files without a readable picture."""
+"""Issues of files that cannot be used."""
 GRAVE: Final = (*UNUSABLE, Issue.WRONG_EXTENSION, Issue.LEAK, Issue.LABEL_CONFLICT, Issue.PLACEHOLDER)
-"""Issues that harm a training or its measured figures."""
+"""Issues that harm training or its measurements."""
 
 LIMITS: Final[Mapping[Issue, float]] = {
     Issue.ODD_SIZE: 0.5,
@@ -102,8 +102,8 @@ Flags = npt.NDArray[np.bool_]
 class PhotoIssues:
     """The issues of single photos. Every array has one value per photo. Scores go from 0, the worst, to 1.
 
-    ``properties``: class → issue → share of the class that has the issue. If more than half of a class has an issue,
-    it is a property of the class, and no photo gets a flag.
+    ``properties``: class → issue → share of the class. If more than half of a class has an issue, the
+    class gets the issue instead of its photos.
     """
 
     scores: Mapping[Issue, Scores]
@@ -146,12 +146,12 @@ def _graded(seen: Mapping[str, npt.NDArray[Any]]) -> dict[Issue, Scores]:
 
 
 def _usualness(sizes: Scores) -> Scores:
-    """Score each size: 1 midway between both quartiles, falling to 0.5 at three interquartile ranges outside them."""
+    """Score each size from 1, typical, to 0."""
     if not len(sizes):
         return sizes
     low, high = np.percentile(sizes, [25, 75])
     middle = (low + high) / 2
-    # at least the middle size: with equal quartiles, breadth would be 0
+    # with equal quartiles, the first term is 0
     breadth = max((high - low) * (1 + 2 * _IQR_FACTOR), middle)
     usualness: Scores = 1 - np.minimum(1.0, np.abs(sizes - middle) / breadth)
     return usualness
@@ -173,7 +173,7 @@ def _plain(seen: Mapping[str, npt.NDArray[Any]], paths: Sequence[Path]) -> dict[
 
 
 Advance = Callable[[str, int, int], None]
-"""Progress callback: (step, finished units, all units)."""
+"""Progress callback: (step, done, total)."""
 
 
 @dataclass(frozen=True)
@@ -185,7 +185,7 @@ class Faulty:
 
     @property
     def issue(self) -> Issue:
-        """The issue for the fault. Faults without their own issue are ``unreadable``."""
+        """The file's issue, by default ``unreadable``."""
         named = {FaultKind.MISSING, FaultKind.TRUNCATED, FaultKind.UNSUPPORTED, FaultKind.WRONG_EXTENSION}
         return Issue[self.fault.kind.name] if self.fault.kind in named else Issue.UNREADABLE
 

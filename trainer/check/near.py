@@ -1,8 +1,8 @@
 """Near duplicates: the same picture saved again, resized, or slightly cropped.
 
-Each photo and its crops are compared only with the photos whose descriptors are most similar, so the work is
-proportional to the number of photos. To compare two pictures, one is shifted and stretched to fit the other. All
-candidates are compared as icons, and the few that still match at full size.
+A nearest-neighbour search over photos and their crops finds candidate pairs, so the work grows linearly. The first
+picture of a pair is then shifted and stretched to fit the second. Pairs are compared as icons, and at full size only if
+the icons match.
 """
 
 from collections.abc import Callable, Hashable, Iterable, Sequence
@@ -31,7 +31,7 @@ _VISITED_CELLS: Final = 12
 _TRAINED_ON: Final = 64
 _ROUNDS: Final = 10
 _LARGEST_CUT: Final = 0.1
-"""The largest part of a side that a crop removes, as a fraction."""
+"""A crop removes at most this fraction of the width or height."""
 _GRID: Final = 16
 _LIGHT_FREQUENCIES: Final = 8
 _COLOUR_FREQUENCIES: Final = 4
@@ -41,22 +41,21 @@ _GREY: Final = np.array([0.299, 0.587, 0.114], np.float32)
 _SIZE: Final = _LIGHT_FREQUENCIES**2 - 1 + 2 * (_COLOUR_FREQUENCIES**2 - 1)
 _WAVES: Final[Floats] = dct(np.eye(_GRID, dtype=np.float32), axis=0, norm="ortho")[:_LIGHT_FREQUENCIES]
 _CANDIDATE: Final = np.dtype([("first", np.intp), ("second", np.intp), ("box", np.float32, 4), ("merit", np.float32)])
-"""Candidate pairs: the positions of two photos, the box of the first photo that resembles the second (fractions of
-width and height), and a score that is higher for likelier pairs."""
+"""Positions of two photos. ``box`` is the part of the first photo that resembles the second, in fractions of its width
+and height. Likelier pairs have a higher ``merit``."""
 Candidates = npt.NDArray[np.void]
 _SIDES: Final = ((0.0, 1 - _LARGEST_CUT), (_LARGEST_CUT, 1.0), (_LARGEST_CUT / 2, 1 - _LARGEST_CUT / 2))
 _BOXES: Final = np.array(
     [(0, 0, 1, 1), *((left, top, right, bottom) for left, right in _SIDES for top, bottom in _SIDES)], np.float32
 )
-"""``float32 (10, 4)``: left, top, right and bottom of the whole photo and of nine crops."""
+"""``float32 (10, 4)``: the whole photo and nine crops, as left, top, right and bottom."""
 
 _LEAST_LIKENESS: Final = 0.96
 _LARGEST_DIFFERENCE: Final = 8.0
 _WORST_IN_PLACE: Final = 14.0
 _WORST_OF_SHIFT: Final = 220.0
 _LARGEST_WORST: Final = 32.0
-"""Limits of the difference in a single cell. Between copies of a picture, no cell differs much, unless their text
-differs. After a crop, cells differ more."""
+"""Limits of ``PairFit.worst``, to detect pictures that differ only in a text. Cropped copies may differ more."""
 
 _LARGEST_TINT: Final = 0.1
 _SAME_DIFFERENCE: Final = 1.0
@@ -65,7 +64,7 @@ _ICON_SHRINKING, _ICONS_AT_A_TIME = 4, 1024
 _HALF_SHRINKING, _HALVES_AT_A_TIME = 2, 256
 _HOPEFUL_DIFFERENCE: Final = 20.0
 _HOPEFUL_WORST: Final = 45.0
-"""Pairs whose aligned small pictures differ more are not compared at full size."""
+"""Pairs that differ more when small are not compared at full size."""
 _MOST_PROOFS: Final = 6
 """Only this many candidates of a photo are tested."""
 
@@ -77,7 +76,7 @@ _COPIES_AT_A_TIME: Final = 64
 class NearPair:
     """The positions of two photos with the same picture, smaller position first.
 
-    ``likeness`` is the correlation of their details after alignment, up to 1.
+    ``likeness``: correlation of their aligned details, at most 1.
     """
 
     first: int
@@ -91,10 +90,10 @@ def find_near(
     """Find near duplicates among ``count`` photos. At most ``chunk`` photos are in memory at a time.
 
     ``take`` returns the small copies ``uint8 (n, 64, 64, 3)`` of the photos at the given positions. ``on_photo`` gets
-    the number of finished photos. The pairs connect all photos of a cluster, but need not contain every pair of it.
+    the number of finished photos. The result links all photos of a cluster, but does not list every pair.
     """
     pairs = new = _found_among(np.arange(count), take, on_photo, chunk)
-    while new:  # known duplicates may fill all candidates of a photo
+    while new:  # known duplicates may crowd out other candidates
         groups = joined(count, [(pair.first, pair.second) for pair in pairs])
         _, firsts, sizes = np.unique(groups, return_index=True, return_counts=True)
         new = _found_among(firsts[sizes >= _NEIGHBOURS], take, lambda _: None, chunk)
@@ -123,7 +122,7 @@ def _found_among(
 
 
 def _find_candidates(count: int, take: Take, on_photo: Callable[[int], None], chunk: int) -> Candidates:
-    """Candidate pairs, some in both orders, because either photo may be a crop of the other."""
+    """Find candidate pairs, some in both orders, because either photo may be the crop."""
     index = _index(count, take, chunk)
     parts = []
     for places in _chunks(count, chunk):
@@ -174,8 +173,8 @@ def _chunks(count: int, size: int) -> list[Places]:
 def _described(copies: Pixels, boxes: Floats) -> Floats:
     """Descriptors of the boxes ``(b, 4)`` in small copies ``uint8 (n, 64, 64, 3)``.
 
-    A descriptor is a cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``. Its norm
-    is 1, or less if the contrast is low. Without colours, a shirt in twelve colours would have eleven false twins.
+    A descriptor is a cosine transform of brightness and colours, without the means, ``float32 (b, n, _SIZE)``. The norm
+    is below 1 at low contrast, and otherwise 1. Colours distinguish a red shirt from the same shirt in blue.
     """
     colours = copies.astype(np.float32)
     light = colours @ _GREY
@@ -257,7 +256,7 @@ def _same_picture(fitted: PairFit) -> npt.NDArray[np.bool_]:
 
 
 def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) -> npt.NDArray[np.intp]:
-    """Group ``count`` items by their links. Returns the index of each item's group; the first item is in group 0."""
+    """Group ``count`` linked items. Returns the index of each item's group; the first item is in group 0."""
     ends = np.array(links, np.intp).reshape(-1, 2)
     graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
     _, groups = connected_components(graph, directed=False)
@@ -265,7 +264,7 @@ def joined(count: int, links: Sequence[tuple[int, int]] | npt.NDArray[np.intp]) 
 
 
 def links_of(keys: Iterable[Hashable]) -> list[tuple[int, int]]:
-    """Link each position to the first position with an equal key."""
+    """Link equal keys, as pairs (first position, other position)."""
     firsts: dict[Hashable, int] = {}
     places = ((firsts.setdefault(key, place), place) for place, key in enumerate(keys))
     return [(first, place) for first, place in places if first != place]

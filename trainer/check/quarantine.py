@@ -25,7 +25,7 @@ _COLUMNS: Final = ("from", "to", "reason")
 
 
 def make_outside(data: Path, folder: Path, option: str) -> None:
-    """Create the folder of an option. Raises InputError if it is inside the data: later checks would read its files."""
+    """Create a folder. Raises InputError if it is inside the data: later checks would read its files."""
     within = data.is_dir() and folder.resolve().is_relative_to(data.resolve())
     if within or (folder.exists() and not folder.is_dir()):
         msg = f"Expected a folder outside {data} for {option}, got {folder}; choose another folder."
@@ -34,10 +34,10 @@ def make_outside(data: Path, folder: Path, option: str) -> None:
 
 
 def photos_to_move(checkup: Checkup) -> dict[LabeledPhoto, Issue]:
-    """The photos that would harm a training, with the reasons.
+    """The photos that would harm training, with the reasons.
 
-    If a picture has two labels, only its photos in the earliest split are moved (order: no split, train, val, test).
-    Files that changed after their SHA-256 was recorded stay. Photos whose host failed stay, too.
+    If a picture has two labels, only its photos in the earliest split are moved. Photos without a split come before
+    train, val and test. Photos are not moved if their file changed after hashing, or if their host failed.
     """
     photos, relations = checkup.scanned.photos, checkup.relations
     chosen = {
@@ -125,7 +125,7 @@ def _move(source: Path, target: Path) -> None:
 
 
 def _write_rest(checkup: Checkup, folder: Path, going: Iterable[LabeledPhoto]) -> Path:
-    """Write the remaining rows, with full paths or URLs, because this CSV is in another folder."""
+    """Write the rows that stay. Paths are absolute, because the CSV is in another folder."""
     dataset, gone = checkup.dataset, set(going)
     root = dataset.table.image_root if dataset.table else ""
     rest = _free(folder / f"{dataset.source.stem}.csv")
@@ -146,7 +146,7 @@ def _image(photo: LabeledPhoto, root: str) -> str:
 
 @dataclass(frozen=True)
 class BroughtBack:
-    """How many files moved back, the new names of files whose old name was taken, and the missing files."""
+    """The result of moving files back. A file is renamed if its old path is taken."""
 
     moved: int
     renamed: tuple[Path, ...]

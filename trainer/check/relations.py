@@ -15,7 +15,7 @@ from trainer.data.photo_cache import StatisticsStore
 
 PLACEHOLDER_ROWS: Final = 10
 PLACEHOLDER_ROWS_OF_ONE_LABEL: Final = 20
-"""A picture with at least this many rows is a placeholder: first value with several labels, second with one label."""
+"""A picture with this many copies is a placeholder. The first limit is for copies with several labels."""
 
 
 class LeakKind(StrEnum):
@@ -28,7 +28,7 @@ class LeakKind(StrEnum):
 
 @dataclass(frozen=True)
 class Leak:
-    """The positions of a photo and of its twin in an earlier split (train, val, test)."""
+    """Positions of a leak: ``twin`` is in an earlier split (train, val, test) than ``photo``."""
 
     photo: int
     twin: int
@@ -42,9 +42,9 @@ class Relations:
     Attributes:
         exact: groups of photos with the same pixels.
         pictures: for each photo, the index of its picture.
-        families: for each photo, the index of its family: photos that share a picture or a product.
-        placeholders: groups of photos with a picture that stands for missing photos. Placeholders are not duplicates.
-            Placeholders with several labels are neither conflicts nor leaks, because no training uses them.
+        families: for each photo, the index of its group of photos with the same picture or product.
+        placeholders: groups of copies of a placeholder image. They do not count as duplicates. Training excludes
+            placeholders with several labels, so they are not conflicts or leaks.
         conflicts: groups of photos that are copies of one picture, but have several labels.
     """
 
@@ -66,7 +66,7 @@ def relate(
     """Find photos of the same picture. ``on_photo`` gets (searched photos, all photos)."""
     digests = store.statistics(sha256s)["pixels"].to_pylist()
     same = _places(digests)
-    firsts = [places[0] for places in same.values()]  # compare only one of several photos with equal pixels
+    firsts = [places[0] for places in same.values()]  # one of each group with equal pixels
     pairs = find_near(
         len(firsts),
         lambda places: store.copies([sha256s[firsts[place]] for place in places]),
@@ -101,7 +101,7 @@ def _places(keys: Iterable[object]) -> dict[object, list[int]]:
 
 
 def is_placeholder(rows: int, labels: int) -> bool:
-    """Whether a picture with this many rows and labels stands for missing photos."""
+    """Whether a picture with this many copies and labels is a placeholder."""
     return rows >= (PLACEHOLDER_ROWS if labels > 1 else PLACEHOLDER_ROWS_OF_ONE_LABEL)
 
 
@@ -111,7 +111,7 @@ def label_count(photos: Sequence[LabeledPhoto], group: Sequence[int]) -> int:
 
 
 def _leaks(splits: Sequence[Split | None], keys: Sequence[Sequence[object]], apart: set[int]) -> list[Leak]:
-    """Find each photo's twin in an earlier split. Twins have an equal key; earlier ``keys`` are closer."""
+    """Find each photo's closest twin in an earlier split. ``keys`` are in the order of ``LeakKind``."""
     firsts: dict[tuple[LeakKind, Split, object], int] = {}
     for kind, values in zip(LeakKind, keys, strict=True):
         for place, (split, value) in enumerate(zip(splits, values, strict=True)):

@@ -1,7 +1,7 @@
 """Shortcuts: accidental features, such as size or background, that predict the class.
 
-A network would learn these features instead of the product. A small model is cross-validated on each of these features
-alone, then on all of them.
+A network would learn these features instead of the product. A small model is cross-validated on each feature alone,
+then on all features.
 """
 
 import warnings
@@ -29,9 +29,9 @@ LEAST_PHOTOS: Final = 50
 LEAST_GAIN: Final = 0.1
 LEAST_SHARE: Final = 0.25
 LEAST_SHARE_OF_PAIR: Final = 0.5
-"""A feature is a shortcut if it beats the baseline, which always guesses the most frequent class: it must gain
-``LEAST_GAIN`` in accuracy, and avoid ``LEAST_SHARE`` of the baseline's errors (for a pair of classes,
-``LEAST_SHARE_OF_PAIR``). Chance must not explain the gain.
+"""The baseline always guesses the most frequent class. A shortcut gains at least ``LEAST_GAIN`` in accuracy. It also
+avoids ``LEAST_SHARE`` of the baseline's errors (for a pair of classes, ``LEAST_SHARE_OF_PAIR``). Chance must not
+explain the gain.
 """
 
 _ERRORS: Final = 3.0
@@ -39,11 +39,10 @@ _ERRORS: Final = 3.0
 _CHANCE_OF_PAIR: Final = 0.001
 """A pair of classes is named only if its p-value (Bonferroni) is below this limit."""
 _NEVER_THE_PRODUCT: Final = frozenset({"file format", "file extension", "pixel format", "EXIF", "width", "height"})
-"""Only for these features are pairs of classes named. Border colours, shape and bytes may come from the product itself:
-among many classes they always distinguish some pair."""
+"""Features that do not depend on the product. With many classes, a product's own colour or shape always distinguishes
+some pair."""
 
 _SEED: Final = 0
-"""Seed of the folds, and of the sample if there are more photos than ``MOST_PHOTOS``."""
 _MOST_CLASSES: Final = 100
 _TREES: Final = 40
 _LEAVES: Final = 512
@@ -55,9 +54,8 @@ Matrix = npt.NDArray[Any]
 class Guess:
     """The cross-validated accuracy of guessing the class from one accidental feature.
 
-    ``majority`` is the accuracy of always guessing the most frequent class. ``pair`` are the two classes that the
-    feature distinguishes best. The pair stands out if the feature cannot come from the product, and chance does not
-    explain the result.
+    ``majority`` is the accuracy of always guessing the most frequent class. ``pair``: the two classes that the
+    feature distinguishes best. The pair stands out if neither the product nor chance explains the result.
     """
 
     feature: str
@@ -71,7 +69,7 @@ class Guess:
     pair_stands_out: bool = False
 
     def sentence(self) -> str:
-        """The result in words: all classes first, then the pair that stands out."""
+        """The result in words."""
         one, other = map(brief, self.pair)
         pair = f"distinguishes {one} from {other} in {self.pair_accuracy:.0%} (by chance: {self.pair_majority:.0%})"
         every = f"guesses the class of {self.accuracy:.0%} of the photos (by chance: {self.majority:.0%})"
@@ -90,10 +88,10 @@ def guess_from_accidents(
     groups: Matrix,
     on_feature: Callable[[int, int], None] = lambda done, total: None,
 ) -> list[Guess]:
-    """Guess the classes from each accidental feature, and from all features together.
+    """Guess the classes from each feature alone, and from all features together.
 
     The photos of a group are copies of one image. The order of the photos does not affect the result. Returns the best
-    guess first, and no guess if there are too few photos or groups, or only one class.
+    guess first. Returns no guess if there are too few photos, groups or classes.
     """
     if not paths:
         return []

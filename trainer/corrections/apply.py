@@ -1,4 +1,4 @@
-"""Applies corrections to a copy of a result, as Arrow columns."""
+"""Applies corrections to a copy of a result."""
 
 import fcntl
 import os
@@ -44,7 +44,7 @@ _JOINED: Final = "; "
 
 @dataclass(frozen=True)
 class Labels:
-    """A job, and the path of its result (None for a queued job, which stores its own result)."""
+    """A job, and the path of its result. A queued job stores its own result, so the path is None."""
 
     job: Job
     result: Path | None
@@ -54,13 +54,14 @@ class Labels:
 class CorrectedResult:
     """The changes in a corrected result, as numbers of rows.
 
+    In a job with several models, ``changed`` to ``in_conflict`` count a row once per question.
+
     Attributes:
         output: the path or URL of the corrected copy.
         changed: rows with a new label. confirmed: rows whose label reviewers confirmed.
         remarked: rows with a remark instead of a label.
-        in_conflict: unchanged rows on which reviewers disagree. In a job with several models, these four numbers count
-            each row once per question.
-        left: rows that still wait for review, without a vote.
+        in_conflict: unchanged rows on which reviewers disagree.
+        left: rows for review that have no vote yet.
         products: the path or URL of each corrected table of products, and its counts.
     """
 
@@ -101,13 +102,13 @@ def find_labels(name: str, jobs: str) -> Labels:
 def apply_to_job(labels: Labels, store: CorrectionStore, output: Path | None = None) -> CorrectedResult:
     """Write the corrected copy of a result to ``output``, by default next to the result.
 
-    Records the figures of an audit. The copy of ``labels.csv`` is ``labels.corrected.csv``. The copy for a queued job
-    is ``labels.corrected.parquet`` in the job's folder. In that folder, ``by_group.corrected.csv`` (or ``.parquet``)
-    has the products' new labels. Originals do not change. Earlier copies are replaced.
+    Records the figures of an audit. The copy of ``labels.csv`` is named ``labels.corrected.csv``. The copy for a
+    queued job is ``labels.corrected.parquet`` in the job's folder. This folder also gets the products' new labels, in
+    ``by_group.corrected.csv`` (or ``.parquet``). Originals do not change. Earlier copies are replaced.
     """
     job, result = labels.job, labels.result
     if job_receipt(job) is None:
-        msg = f"{job.storage.place} is not finished yet; apply corrections when it is."
+        msg = f"{job.storage.place} is not finished yet; apply corrections after it ends."
         raise JobError(msg)
     with _one_at_a_time(job):
         if result is None:
@@ -140,8 +141,8 @@ def apply_corrections(result: Path, store: CorrectionStore, output: Path, job: J
     """Write a corrected copy of a job's result: all rows in the same order, with all columns.
 
     docs/formats.md lists the cells that change. In a job with several models, each question has its own columns and
-    store, and ``status`` becomes the worst status. A byte order mark of a CSV is kept. The file extension of ``output``
-    chooses the format. The copy is written completely or not at all.
+    store. ``status`` becomes the worst status of a row's questions. A byte order mark of a CSV is kept. The file
+    extension of ``output`` chooses the format. The copy is written completely or not at all.
     """
     _check_copy(output, result)
     reader = _reader(result)
@@ -262,7 +263,7 @@ class Correcting:
     """Corrects the rows of a result, table by table, and counts the changes.
 
     In a CSV, the ``harmless`` columns contain no formulas. ``waits`` marks the rows that still need review.
-    ``image`` is the column with the photos' paths, or None if no answer needs it.
+    ``image`` is the column with the photos' paths, or None if not needed.
     """
 
     def __init__(self, resolved: Mapping[str, PhotoVotes], schema: pa.Schema, result: Path, job: Job) -> None:
@@ -298,7 +299,7 @@ class Correcting:
         label, remark = votes["label"], votes["remark"]
         status = pc.if_else(pc.is_valid(remark), Status.REVIEW.value, Status.LABELED.value)
         changed = {"label": label, "status": status, "accepted_label": label, "reason": nothing}
-        changed["label_level"] = pa.scalar("0")  # reviewers give classes, not nodes above them
+        changed["label_level"] = pa.scalar("0")  # reviewers give classes, which have level 0
         cells = (changed.get(self._own.get(name, "")) for name in table.column_names)
         columns = [
             column if new is None else pc.if_else(agreed, new.cast(column.type), column)
@@ -309,7 +310,7 @@ class Correcting:
         return pa.Table.from_arrays(columns, schema=self.schema)
 
     def answered(self, part: pa.Table, rows: pa.Table) -> tuple[pa.Table, pa.ChunkedArray]:
-        """Apply reviewers' answers to a part file, for the votes on products. Rows with a remark do not vote.
+        """Apply reviewers' answers to a part file, for the products' labels. Rows with a remark do not count.
 
         Also returns the rows on which reviewers disagree.
         """
@@ -350,7 +351,7 @@ class Correcting:
 
 
 def correct_worst(table: pa.Table, job: Job) -> pa.Table:
-    """Set each row's status to the worst of its corrected statuses, one for each question."""
+    """Set each row's status to the worst status of its questions."""
     names = [f"{question.spec.options.prefix}status" for question in job.questions]
     statuses = worst_status([table.column(name).cast(pa.string()) for name in names])
     place = table.schema.get_field_index(job.spec.options.prefix + WORST)

@@ -62,8 +62,8 @@ def import_command(
     image_root: Annotated[
         Path | None,
         typer.Option(
-            help="The folder to which paths are relative. Default: as in the job or run next to FILE, or else "
-            "FILE's folder.",
+            help="The folder to which paths are relative. Default: the folder set by the job or run next to "
+            "FILE, or else FILE's folder.",
             show_default=False,
         ),
     ] = None,

@@ -33,22 +33,20 @@ from worker.job.parts import CORRECT_LABEL, THUMBNAIL
 _FAST_CLOCK: Final = timedelta(days=1)
 _TOP_K: Final = "top_k"
 _CONFIDENCE: Final = re.compile(r" [0-9]\.[0-9]{2}(?:; |$)")
-"""Suffix of the label columns in ``review.csv``."""
+"""The confidence after each label in a ``top_k`` cell."""
 _REMARKS: Final = {NONE: Remark.NOT_A_PRODUCT, **{remark.value: remark for remark in Remark if remark}}
 """Answers in ``correct_label`` that are not classes."""
 _ALIKE: Final = 0.8
-"""An unknown label may be a misspelt known label from this difflib ratio on: ``hatt`` and ``hat`` have 0.86,
-``boots`` and ``boats`` 0.8, ``hats`` and ``cats`` 0.75."""
+"""Least difflib ratio of a misspelling: ``hatt`` and ``hat`` have 0.86, ``hats`` and ``cats`` only 0.75."""
 _MOST_NAMES: Final = 10
 
 
 @dataclass(frozen=True)
 class ImportOptions:
-    """Options of an import. Image options that are None come from the job or run next to the file.
+    """Options of an import. If an image option is None, the job or run next to the file sets it.
 
-    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. From the job:
-    ``prefix``, which begins the names of Hangtag's columns, ``classes`` of its model (or of the run), and
-    ``above_classes``, labels to refuse.
+    ``reviewer``: the name for rows without a reviewer. ``new_labels``: unknown labels to accept. The job or run sets
+    the last three: the prefix of Hangtag's columns, the model's classes, and labels to refuse.
     """
 
     reviewer: str | None = None
@@ -63,9 +61,9 @@ class ImportOptions:
 
 @dataclass(frozen=True)
 class ReviewFile:
-    """The rows of a review file: votes with a time, votes without a time, and the model's labels.
+    """The votes in a review file, with and without a time.
 
-    ``rows_of``: label of a vote → row numbers, from 1.
+    ``named``: labels of the model. ``rows_of``: label → numbers of the rows that vote for it, from 1.
     """
 
     rows: int
@@ -84,7 +82,7 @@ class ReviewFile:
 class Imported:
     """The result of an import, with all votes on each photo.
 
-    ``lost``: paths without a file. ``root``: the folder of relative paths, if the job or run next to the file sets it.
+    ``lost``: paths without a file. ``root``: the photos' folder, if the job or run sets it.
     """
 
     file: ReviewFile
@@ -100,7 +98,7 @@ class Imported:
 
     @property
     def without_sha256(self) -> int:
-        """Count the new votes whose photo is identified only by its path, because the file is missing."""
+        """Count the new votes without a SHA-256, because the photo's file is missing."""
         return sum(not vote.sha256 for vote in self.added.votes)
 
 
@@ -119,7 +117,7 @@ def import_corrections(
 
 
 def _refuse_unknown(file: Path, review: ReviewFile, options: ImportOptions, before: Sequence[Vote]) -> None:
-    """Refuse labels that neither the model nor a vote gave before. The first votes may have any label."""
+    """Refuse labels that are new to the model and to earlier votes. If no label is known, accept any class name."""
     known = {vote.label for vote in before} | {vote.was for vote in (*before, *review.votes)}
     known = (known | review.named | options.classes) - {""}
     accepted = known | {*map(label_text, options.new_labels), ""}
@@ -148,7 +146,7 @@ def _unknown_words(label: str, by_folded: Mapping[str, str]) -> str:
 
 
 def _completed(file: Path, options: ImportOptions) -> ImportOptions:
-    """Take open options from the job or run in the file's folder, if its photo folder and image column exist."""
+    """Fill missing options from the job or run in the file's folder."""
     run = Run(file.parent)
     if (run.path / "args.json").is_file():
         args = run.args()
@@ -178,7 +176,7 @@ def _job_of(folder: Path) -> Job | None:
 
 
 def question_of(file: Path) -> str:
-    """The question whose folder contains the file, or an empty text."""
+    """The name of the question whose folder has the file, or an empty string."""
     job = _job_of(file.absolute().parent)
     return job.name if job else ""
 
@@ -200,7 +198,7 @@ def _hashed(vote: Vote) -> Vote:
 def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile:
     """Read a file row by row. Raises an InputError that lists all invalid rows.
 
-    A row is a vote if ``correct_label`` is filled. Without this column, every row is a vote.
+    A row is a vote if its ``correct_label`` is filled, or if the file lacks this column.
     """
     if not path.is_file():
         msg = f"Expected corrections in a CSV file at {path}, found none; check the path."
@@ -224,7 +222,7 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
         answer = _answer(cells)
         if answer is None:
             continue
-        if options.image_root is None and CORRECT_LABEL in columns:  # a review.csv may have been moved
+        if options.image_root is None and CORRECT_LABEL in columns:  # a moved review.csv has wrong paths
             answer["image"] = unescape_formula(row.get(f"{options.prefix}{THUMBNAIL}", "")).strip() or answer.get(
                 "image", ""
             )
@@ -247,8 +245,8 @@ def read_review(path: Path, options: ImportOptions, now: datetime) -> ReviewFile
 
 def _faults(vote: Vote, options: ImportOptions, now: datetime) -> Iterator[str]:
     if vote.label in options.above_classes:
-        yield f"expected a class, but {vote.label!r} is a label above classes"
-    if vote.at > now + _FAST_CLOCK:  # otherwise this vote would long override later votes
+        yield f"expected a class, but {vote.label!r} is a parent of classes"
+    if vote.at > now + _FAST_CLOCK:  # a future time would override later votes
         yield f"expected a past time in the column at, got {vote.at.isoformat()}"
 
 

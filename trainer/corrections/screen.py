@@ -73,9 +73,9 @@ def _show_import(file: Path, store: CorrectionStore, done: Imported) -> None:
     console, added = Console(), done.added
     silent, repeated = done.file.rows - len(done.file.votes), len(done.file.votes) - len(added.votes) - added.known
     if done.root:
-        console.say(f"Paths are relative to {done.root}, as in the job or run next to {file.name}")
+        console.say(f"Paths are relative to {done.root}, set by the job or run next to {file.name}")
     counts = f"{len(added.votes):,} new, {added.known:,} known already"
-    counts += f", {repeated:,} with the photo of another row" if repeated else ""
+    counts += f", {repeated:,} repeated" if repeated else ""
     console.say(
         f"{number_of(done.file.rows, 'row')}: {counts}{f', {silent:,} without a correction' if silent else ''}",
     )

@@ -39,18 +39,18 @@ class Added:
 class CorrectionStore:
     """The file of reviewers' votes. Votes are appended; a reviewer may also withdraw a vote.
 
-    A killed writer may leave an incomplete last row: readers skip it, and the next vote replaces it. If people save the
-    file with other columns or separators, the next vote rewrites it in our format.
+    A killed writer may leave an incomplete last row. Readers skip this row, and the next vote replaces it. If people
+    save the file with other columns or separators, the next vote restores Hangtag's format.
 
     If the file cannot be read, every method raises an InputError before it writes. The error lists the invalid rows. A
-    missing file has no votes.
+    missing file counts as empty.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path.absolute()
 
     def of_question(self, name: str) -> "CorrectionStore":
-        """The store of one question in a job with several models: ``corrections-colour.csv`` for ``colour``.
+        """The store of a question, such as ``corrections-colour.csv`` for ``colour``.
 
         In a single file, a photo's answers to two questions would look like a conflict. For an empty name, returns this
         store.
@@ -110,8 +110,8 @@ class CorrectionStore:
     def add(self, timed: Sequence[Vote], untimed: Sequence[Vote] = ()) -> Added:
         """Add votes, and replace the file.
 
-        An ``untimed`` vote has the modification time of its file. It is added only if it differs from the reviewer's
-        last vote on the photo, or has a new path.
+        An ``untimed`` vote has the modification time of its file. If it repeats the reviewer's last vote on the photo,
+        it is skipped, unless its path is new.
         """
         with self._alone():
             before = set(self._rows())
@@ -211,7 +211,7 @@ class CorrectionStore:
         write_rows(self.path, COLUMNS, map(vote_cells, votes))
 
     def _is_torn(self, last: bytes) -> bool:
-        """Whether a last line without a line break is incomplete. Some editors write no line break at the end."""
+        """Whether the last line is incomplete. A complete line may lack its line break."""
         try:
             cells = next(csv.reader([last.decode()], strict=True), [])
             if cells:
@@ -232,14 +232,14 @@ class CorrectionStore:
                 msg = "expected text on one line"
                 raise ValueError(msg)
         except ValueError as error:
-            msg = f"Expected a row that {self.path} can hold: {error}."
+            msg = f"Expected a valid row for {self.path}: {error}."
             raise InputError(msg) from error
         return line
 
 
 @dataclass(frozen=True)
 class _Snapshot(TextFile):
-    """A copy of a text file's bytes, because other processes may write to the file."""
+    """A copy of a text file, because other processes may change the file."""
 
     data: bytes = b""
 

@@ -30,10 +30,10 @@ class Remark(StrEnum):
 
 @dataclass(frozen=True, order=True)
 class Vote:
-    """A reviewer's answer on a photo: a label, a remark, or only a note.
+    """A reviewer's answer on a photo, with a label, a remark, or only a note.
 
     Unknown fields are empty. ``at`` is in UTC. ``sha256`` hashes the photo's bytes. ``image`` is an absolute path or a
-    URL. ``was`` is the label from ``model``. Hangtag ignores notes.
+    URL. ``was`` is the label that ``model`` gave. Hangtag ignores notes.
     """
 
     at: datetime
@@ -48,7 +48,7 @@ class Vote:
 
     @property
     def photo(self) -> str:
-        """The photo's identity: its SHA-256, or else its path or URL."""
+        """The photo's SHA-256, or its path or URL if the SHA-256 is unknown."""
         return self.sha256 or self.image
 
     @property
@@ -64,7 +64,7 @@ class Vote:
 
 @dataclass(frozen=True)
 class PhotoVotes:
-    """Each reviewer's last vote on one photo, or last votes if they have the same time. The latest vote comes first."""
+    """Each reviewer's last vote on one photo, latest first. A reviewer's votes with the same time are all kept."""
 
     votes: tuple[Vote, ...]
 
@@ -90,7 +90,7 @@ class PhotoVotes:
 
 
 def resolve(votes: Iterable[Vote]) -> dict[str, PhotoVotes]:
-    """Group votes by photo (see :attr:`Vote.photo`). Each reviewer's last label or remark counts; notes do not.
+    """Group votes by photo (see :attr:`Vote.photo`). Only each reviewer's last label or remark counts.
 
     The order of the votes does not matter. Repeated votes count once.
     """
@@ -131,7 +131,7 @@ def parse_vote(cells: Mapping[str, str], folder: Path) -> Vote:
 def _place(image: str, sha256: str, folder: Path) -> str:
     if scheme_of(image) == "data":
         if not sha256:
-            msg = "expected a sha256 for a photo inside a cell, got none"
+            msg = "expected a sha256 for a data: URL, got none"
             raise ValueError(msg)
         return ""
     if not image and not sha256:

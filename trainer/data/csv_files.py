@@ -1,4 +1,4 @@
-"""Writes the small CSV files of a run atomically. File names that are not UTF-8 keep their bytes."""
+"""Writes the small CSV files of a run atomically. File names need not be UTF-8."""
 
 import os
 from collections.abc import Iterable, Sequence

@@ -30,7 +30,7 @@ from trainer.request import TABLE_SUFFIXES, USUAL_COLUMNS, TableOptions
 
 
 class Split(StrEnum):
-    """The use of a photo: training, validation or test."""
+    """Training, validation or test."""
 
     TRAIN = "train"
     VAL = "val"
@@ -58,23 +58,23 @@ _SPLIT_WORD: Final = re.compile(
     r"(?:(?![^\W\d_])|(?<=[a-z])(?=[A-Z]))"
 )
 _UNHEARD: Final = re.compile(r"[\s_\u00ad\u200b-\u200d\ufeff-]+|(?<=\w{3})s$")
-"""Parts of a name that do not distinguish two classes."""
+"""Characters to ignore when comparing class names."""
 _SEVERAL: Final = ("|", ";", ",", "/")
 _MOST_REMARKS: Final = 5
 _SHA256: Final = re.compile(r"[0-9a-f]{64}")
 _UNWRITABLE: Final = re.compile("[\n\r\ud800-\udfff]")
 _AWAY: Final = frozenset({ImageFault.DOWNLOAD, ImageFault.TIMEOUT, ImageFault.REFUSED})
 OPEN: Final = "open"
-"""In a split column: Hangtag chooses the split of this row, even if other rows have a split."""
+"""In a split column: Hangtag chooses the split of this row."""
 LEARN: Final = "learn"
 """In a split column: the photo is only for training, never for measurements."""
 _CYCLE: Final = ("dataset.csv", "collected.json")
-"""If a folder has both of these files of a retraining cycle, ``>`` in a label does not separate levels of a tree."""
+"""Files of a retraining cycle. Its labels are class names, even if they contain ``>``."""
 
 
 @lru_cache(maxsize=1024)
 def split_named(name: str) -> Split | None:
-    """The split for a folder's name or a cell, such as ``Training``, ``valid``, ``test_set`` or ``dev``."""
+    """Parse a split from a folder's name or a cell, such as ``Training``, ``valid``, ``test_set`` or ``dev``."""
     match = _SPLIT_NAME.fullmatch(_APART.sub("", name).lower())
     return Split(match.lastgroup) if match and match.lastgroup else None
 
@@ -86,10 +86,10 @@ class LabeledPhoto:
     Attributes:
         split: the given split, or None if Hangtag chooses a split.
         product: a SKU or similar. All photos of a product are in one split.
-        open: whether Hangtag chooses the split, even if other photos have a given split.
-        chosen: whether the photo was reviewed because a model was unsure. Such photos are harder than most, so no
-            measurement uses them.
-        sha256: SHA-256 of the labelled bytes, or None if the label is valid for any bytes.
+        open: whether the split column says ``open``.
+        chosen: whether the photo was reviewed because a model was unsure. These photos are harder than most, so they
+            are only for training.
+        sha256: SHA-256 of the labelled bytes, or None if the file may change.
         error: why the photo is missing, if this is known already.
         cell: the URL, or the path relative to a URL, of a photo that :func:`fetch_photos` downloads.
     """
@@ -106,13 +106,13 @@ class LabeledPhoto:
 
     @property
     def is_away(self) -> bool:
-        """Whether the photo's host failed: the photo itself may be fine."""
+        """Whether the photo could not be downloaded because its host failed."""
         return self.error is not None and self.error.fault in _AWAY
 
 
 @dataclass(frozen=True)
 class Exclusion:
-    """An excluded file, and the reason: a word (see docs/formats.md), and a message for people."""
+    """An excluded file. ``reason`` is a word from docs/formats.md, ``message`` a text for the user."""
 
     path: Path
     reason: str
@@ -123,10 +123,10 @@ class Exclusion:
 
 @dataclass(frozen=True)
 class Dataset:
-    """Labelled photos of a folder or a table, in a fixed order, and files that were excluded without reading them.
+    """Labelled photos of a folder or a table, in a fixed order, and the excluded files.
 
-    ``classes`` are sorted names, without ``NONE``. A class's index is its position. ``parents``: label → parent, from
-    a table's labels, such as ``shoes > boots`` for the class ``boots`` under ``shoes``.
+    ``classes`` are sorted, without ``NONE``. A class's index is its position. ``parents``: label → parent, from a
+    table's labels, such as ``shoes > boots`` for the class ``boots`` under ``shoes``.
     """
 
     source: Path
@@ -244,11 +244,11 @@ def _read_classes(root: Path, split: Split | None) -> Dataset:
 
 
 def _check_names(root: Path, names: Iterable[str]) -> None:
-    """Refuse classes that are named like splits: nearly always, they are splits."""
+    """Refuse classes that are named like splits."""
     if named := [name for name in names if split_named(name)] or _paired(names):
         msg = (
             f"Expected class folders in {root}, found {', '.join(named)}, which look like splits. Name splits "
-            "train, val and test. If these are classes, list the photos in a table with image and label."
+            "train, val and test. To use these names as classes, list the photos in a table with image and label."
         )
         raise DataError(msg)
 
@@ -279,8 +279,8 @@ def _inner_notes(root: Path, photos: Sequence[LabeledPhoto]) -> tuple[str, ...]:
     for top, name in inner:
         tops[name.casefold()].append(f"{top}/{name}")
     if len(tops) > 1 and (same := next((places for places in tops.values() if len(places) > 1), None)):
-        meant = "if the inner folders are the classes, merge folders of equal name, and pass the folder above them"
-        return (f"{same[0]} and {same[1]} are two classes; {meant}",)
+        meant = "to use the inner folders as classes, move them into one folder, and merge equal names"
+        return (f"{same[0]} and {same[1]} belong to two classes; {meant}",)
     return tuple(f"folders inside {top}, such as {top}/{name}, are not separate classes" for top, name in inner)[:1]
 
 
@@ -347,7 +347,7 @@ def _alike(classes: Sequence[str]) -> list[str]:
 
 
 def _shared(classes: Sequence[str]) -> list[str]:
-    """Remarks on labels that may be several in one cell. Commas and slashes count only if two labels share a part."""
+    """Remarks on class names that may be lists. A comma or slash counts only if two names share a part."""
     remarks = []
     for mark in _SEVERAL:
         parts = {label: {part.strip() for part in label.split(mark)} for label in classes}
@@ -356,7 +356,7 @@ def _shared(classes: Sequence[str]) -> list[str]:
         if several and (common or mark in "|;"):
             holds = number_of(len(several), "class name holds", "class names hold")
             such = f"such as {brief(several[0])!r}"
-            remarks.append(f"{holds} {mark!r}, {such}; if these are several labels, keep one label per photo")
+            remarks.append(f"{holds} {mark!r}, {such}; if a name lists several labels, keep one label per photo")
     return remarks
 
 
@@ -384,7 +384,7 @@ def _check_any(path: Path, dataset: Dataset) -> None:
 
 
 def read_parents(path: Path) -> dict[str, str]:
-    """Read a CSV with the columns ``label`` and ``parent``. Returns label → parent, which may be empty."""
+    """Read a CSV with the columns ``label`` and ``parent``. Returns label → parent (empty at the top)."""
     parents: dict[str, str] = {}
     for label, parent in _rows(path):
         known = parents.setdefault(label, parent)
@@ -428,7 +428,8 @@ def taxonomy_of(dataset: Dataset, listed: Mapping[str, str] | None) -> Taxonomy 
     if absent:
         msg = (
             f"Expected every class in the tree, but {', '.join(map(repr, absent[:10]))} "
-            f"{('is' if len(absent) == 1 else 'are')} missing; add a row for each, with an empty parent at the top."
+            f"{('is' if len(absent) == 1 else 'are')} missing; add a row for each, and leave the parent of the top "
+            "level empty."
         )
         raise DataError(msg)
     parents = {label: parent for label, parent in listed.items() if parent}
@@ -449,8 +450,8 @@ _UNUSUAL: Final = re.compile(r"[^A-Za-z0-9-]+")
 def fetch_photos(dataset: Dataset, options: TableOptions, cache: Path, advance: Callable[[int, int], None]) -> Dataset:
     """Download the remote photos. A photo that cannot be downloaded gets an ``error``.
 
-    Each URL is downloaded once, by the same rules as in a job, into ``photos/`` in the cache. ``options`` have the
-    allowed hosts and the headers. ``advance`` gets (finished, all).
+    Each URL is downloaded once, by the same rules as in a job, into ``photos/`` in the cache. ``options`` set the
+    allowed hosts and the headers. ``advance`` gets (done, total).
     """
     cells = [photo.cell for photo in dataset.photos if photo.cell is not None]
     if not cells:

@@ -1,8 +1,8 @@
 """The on-disk cache of decoded photos: image statistics with small copies, and pixels for training.
 
-A cache is a folder of shards. Each pass over new photos adds shards: ``<id>.arrays``, ``uint8 (n, S, S, 3)``, and
-``<id>.parquet``, with a row per photo and the SHA-256 of its file. The ``.parquet`` file is renamed last, when the
-shard is complete. Photos of a damaged or deleted shard are decoded again.
+A cache is a folder of shards. Each pass over new photos adds shards. A shard has two files: ``<id>.arrays``,
+``uint8 (n, S, S, 3)``, and ``<id>.parquet``, with a row per photo and the SHA-256 of its file. Without its ``.parquet``
+file, a shard is incomplete. Photos of a damaged or deleted shard are decoded again.
 """
 
 import json
@@ -34,7 +34,7 @@ FEATURES_VERSION: Final = "1"
 PIXELS_TIMEOUT_S: Final = 20.0
 STATISTICS_TIMEOUT_S: Final = 30.0
 SHARD: Final = 8192
-"""The largest number of photos in a shard. After ``kill -9``, the photos of an unwritten shard are lost."""
+"""The largest number of photos in a shard. ``kill -9`` loses the unfinished shard."""
 _MODULE: Final = "trainer.data.photo_process"
 _ARRAYS: Final = ".arrays"
 _INDEX: Final = ".parquet"
@@ -90,9 +90,9 @@ class _PhotoCache:
         return PhotoFault(FaultKind(kind), self._tables[shard]["message"][row].as_py()) if kind else None
 
     def add(self, files: Mapping[str, Path], workers: int, on_photo: Callable[[], None]) -> None:
-        """Decode the files (SHA-256 → path) that the cache lacks. An error loses no decoded photo.
+        """Decode the files (SHA-256 → path) that the cache lacks. Photos decoded before an error are kept.
 
-        A file that changed after it was hashed gets a fault, and its decoded photo is stored under the new SHA-256.
+        A file that changed after hashing gets a fault. Its photo is stored under the new SHA-256.
         """
         new = [(sha256, path) for sha256, path in files.items() if self.lacks(sha256)]
         for start in range(0, len(new), self._shard):
@@ -186,7 +186,7 @@ class StatisticsStore(_PhotoCache):
                 shard, row = self._rows[sha256]
                 if shard not in files:
                     files[shard] = stack.enter_context(self._arrays[shard].open("rb")).fileno()
-                # not memory-mapped, because mapped pages would count as used memory
+                # not memory-mapped, to use less memory
                 os.preadv(files[shard], [place.data], row * self._array_bytes)
         return pixels
 
@@ -213,7 +213,7 @@ class PixelStore(_PhotoCache):
 
 
 class FeatureStore:
-    """Features of photos from a frozen body, in this machine's cache, with one file per pass over new photos.
+    """Cached features of photos from a frozen body. Each pass over new photos adds a file.
 
     ``body`` is the SHA-256 of the body's weights. Damaged files are ignored.
     """
@@ -246,10 +246,10 @@ class FeatureStore:
 
 
 class _Pass:
-    """One pass over new photos, which writes a record for each photo. The next pass decodes photos with empty records.
+    """One pass over new photos, which writes a record for each photo.
 
-    A record is empty if the file cannot be read or has changed, if decoding took too long, or after SIGKILL (memory may
-    have been short).
+    A photo with a temporary fault gets an empty record, and the next pass tries again. Temporary faults are an
+    unreadable file, a timeout, and SIGKILL.
     """
 
     def __init__(self, files: list[tuple[str, Path]], timeout_s: float, on_photo: Callable[[], None]) -> None:
@@ -278,7 +278,7 @@ class _Pass:
         self._on_photo()
 
     def _died(self, death: Death) -> bool:
-        """Record that decoding a photo killed its process. The second death counts as the photo's fault."""
+        """Record that decoding a photo killed its process. The second time, the photo gets a fault."""
         self._deaths[death.lines[0]] += 1
         if self._deaths[death.lines[0]] == 1:
             return True

@@ -24,14 +24,14 @@ if TYPE_CHECKING:  # PyArrow takes too much memory in the decoding processes
     from trainer.data.dataset import LabeledPhoto
 
 COPY_SIDE: Final = 64
-"""Side of the small copy in pixels. The copy is square: photos of other shapes are stretched."""
+"""Side of the small copy in pixels. Photos are stretched into a square."""
 SAMPLED: Final = 1 << 19
 _BLUR_SIDE: Final = 64
 _STEPS_SIDE: Final = 512
 _STEEP_SHARE: Final = 0.001
 _GREY_SPREAD: Final = 4
 _CAMERA_TAGS: Final = frozenset({0x010F, 0x0110, 0x0131, 0x0132, 0x013B, 0x8769, 0x8825})
-"""Tags that only cameras and editors write: maker, model, software, date, artist, pointers to more EXIF and to GPS."""
+"""EXIF tags that only cameras and editors write, such as maker and model."""
 _BRIGHTNESS: Final = np.array([0.241, 0.691, 0.068], np.float32)
 _THREADS: Final = 8
 _AT_A_TIME: Final = 1024
@@ -41,7 +41,7 @@ _MEANT_FOR_PHOTOS: Final = frozenset(
 
 
 class FaultKind(StrEnum):
-    """Faults of files. A fault that is also in :class:`models.errors.ImageFault` has the same value there."""
+    """Faults of files. Names shared with :class:`models.errors.ImageFault` have the same value."""
 
     TRUNCATED = "truncated"
     UNSUPPORTED = "unsupported"
@@ -65,7 +65,7 @@ class PhotoFault:
 
 
 def changed(path: Path) -> PhotoFault:
-    """The fault of a file that was replaced after its SHA-256 was recorded, so that the label may be wrong."""
+    """The fault of a file that changed after its SHA-256 was recorded. Its label may be wrong."""
     msg = f"Expected the bytes of {path} to match the recorded SHA-256, but they differ; check the label and try again."
     return PhotoFault(FaultKind.CHANGED, msg)
 
@@ -77,7 +77,7 @@ def hash_photos(
     hashed: list[tuple[LabeledPhoto, str]] = []
     unread: list[tuple[LabeledPhoto, PhotoFault]] = []
     with ThreadPoolExecutor(_THREADS) as pool:
-        for start in range(0, len(photos), _AT_A_TIME):  # in parts, because a pool keeps every task in memory
+        for start in range(0, len(photos), _AT_A_TIME):  # in batches, because a pool keeps all tasks in memory
             some = photos[start : start + _AT_A_TIME]
             for done, (photo, answer) in enumerate(zip(some, pool.map(_read, some), strict=True), start=start + 1):
                 if isinstance(answer, str):
@@ -140,15 +140,15 @@ class ImageStatistics:
     Attributes:
         format, mode: Pillow's names of the file format and of the pixel format.
         width, height: pixels of the upright photo.
-        orientation: the EXIF tag; 1 if there is none.
-        exif: whether there are EXIF tags. Every TIFF has tags, so there only tags of cameras and editors count.
+        orientation: the EXIF tag, by default 1.
+        exif: whether there are EXIF tags. In a TIFF, only tags of cameras and editors count.
         grey: whether all pixels of the small copy are grey.
         brightness_5, brightness_99: percentiles of the perceived brightness, 0 to 1.
         entropy: entropy of the histograms, in bits.
-        edges, histogram_spread: standard deviations of the edges and of the grey histogram, at 64 px.
-        steepest: 99.9th percentile of steps between neighbouring pixels, 0 to 255, in any colour, at 512 to 1,023 px.
+        edges, histogram_spread: standard deviations of edge strength and grey histogram, at 64 px.
+        steepest: 99.9th percentile of differences between neighbouring pixels, 0 to 255, at 512 to 1,023 px.
         border_red, border_green, border_blue: mean of the outermost pixels, 0 to 255.
-        pixels: digest of all pixels; equal for the same picture in another lossless file.
+        pixels: digest of all pixels, regardless of the file format.
     """
 
     format: str
@@ -201,13 +201,13 @@ def measure_photo(data: bytes) -> tuple[ImageStatistics, Pixels]:
 
 def _stored(image: Image.Image) -> dict[str, Any]:
     if image.format != "TIFF":  # when Pillow loads a TIFF, it turns the photo upright and deletes the tag
-        image.load()  # otherwise getexif would decode part of a damaged PNG
+        image.load()  # without this, getexif would decode part of a damaged PNG
     try:
         tags = set(image.getexif())
-    except Exception:  # noqa: BLE001 - Pillow raises a dozen kinds on a damaged block; the photo may be fine
+    except Exception:  # noqa: BLE001 - Pillow raises many errors on damaged EXIF; the photo may be fine
         tags = set()
     return {
-        "format": "JPEG" if image.format == "MPO" else str(image.format),  # MPO: a phone's JPEG with a preview
+        "format": "JPEG" if image.format == "MPO" else str(image.format),  # MPO is a JPEG with a preview
         "mode": image.mode,
         "orientation": orientation_of(image),
         "exif": bool(tags & _CAMERA_TAGS if image.format == "TIFF" else tags),
@@ -215,10 +215,10 @@ def _stored(image: Image.Image) -> dict[str, Any]:
 
 
 def _is_animated(image: Image.Image) -> bool:
-    """Whether a second picture can be read. Called last: after a seek, a damaged file may be unreadable."""
+    """Whether a second picture can be read. Called last, because seeking may make a damaged file unreadable."""
     try:
         return image.format != "MPO" and bool(getattr(image, "is_animated", False))
-    except Exception:  # noqa: BLE001 - the first picture is whole, and Pillow raises a dozen kinds on damaged bytes
+    except Exception:  # noqa: BLE001 - Pillow raises many errors on a damaged second picture
         return False
 
 
@@ -260,7 +260,7 @@ def _steepest(image: Image.Image) -> int:
 
 
 def fault_of(data: bytes, error: ImageError) -> PhotoFault:
-    """The fault of a photo, from its bytes and its decoding error."""
+    """The fault of a photo that could not be decoded."""
     if error.fault is not ImageFault.UNREADABLE:
         return PhotoFault(FaultKind(error.fault), str(error))
     if str(error) == ENDS_EARLY:

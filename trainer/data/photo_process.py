@@ -1,9 +1,9 @@
 """A process that decodes photos: it reads paths from stdin, fills a shared file, and prints a JSON line per photo.
 
 Run as ``python -P -m trainer.data.photo_process ARRAYS_FILE TIMEOUT_S [SPEC_JSON]``. Each input line is ``[ROW,
-"PATH"]``. With SPEC_JSON, row ROW of ARRAYS_FILE gets the preprocessed pixels. Without SPEC_JSON, it gets the small
-copy, and the printed line has the ``statistics``. The line has the ``sha256`` of the decoded bytes, unless the file
-could not be read. ``kind`` and ``message`` describe a fault.
+"PATH"]``. With SPEC_JSON, row ROW of ARRAYS_FILE gets the preprocessed pixels. Without SPEC_JSON, the row gets the
+small copy, and the printed line has the ``statistics``. The line of a readable file has the ``sha256`` of its bytes.
+``kind`` and ``message`` describe a fault.
 """
 
 import hashlib

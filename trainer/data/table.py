@@ -25,7 +25,7 @@ _IMAGE: Final = "image"
 _GROUP: Final = "group"
 _SPLIT: Final = "split"
 _MOST_CLASSES: Final = 1000
-"""The largest number of labels in a label column. A column with more values may have prices, names or SKUs."""
+"""The largest number of labels in a label column. More values may be prices, names or SKUs."""
 _LONGEST: Final = 1000
 _SHORT: Final = 100
 _NAMED: Final = 5
@@ -37,7 +37,7 @@ _MOST_WORDS: Final = 20
 class TableRow:
     """The cells of a row with a label. Cells of missing columns are empty. The first row has the ``number`` 1.
 
-    Blanks at the ends of cells are removed. Labels are as in :func:`models.text.label_text`.
+    :func:`models.text.label_text` cleans all cells except the label.
     """
 
     number: int
@@ -50,10 +50,10 @@ class TableRow:
 
 @dataclass(frozen=True)
 class TableRead:
-    """The columns and conditions of a table, and counts.
+    """How a table was read. If an option was not set, its field has Hangtag's choice.
 
-    The first fields are as in ``TableOptions``, with the columns that Hangtag chose. ``rows_chosen``: number of rows
-    that meet all conditions. ``rows_without_label``: number of chosen rows without a label.
+    ``rows_chosen``: number of rows that meet all conditions. ``rows_without_label``: number of chosen rows without a
+    label.
     """
 
     image_column: str
@@ -71,7 +71,7 @@ class TableRead:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Remarks for the user, one per line. Paths are only file names."""
+        """Remarks for the user, one per line."""
         notes = []
         if (self.image_column, self.label_column, self.group_column or _GROUP) != (_IMAGE, LABEL, _GROUP):
             products = f", products in {self.group_column!r}" if self.group_column else ""
@@ -89,8 +89,8 @@ def read_table(
 ) -> tuple[list[TableRow], TableRead]:
     """Read the rows that have a label and meet all conditions.
 
-    Columns named ``split``, ``group`` or ``sha256`` (also in capitals) are used as such, unless an option gives them
-    another use. ``names_split`` returns the split that a cell means, or None.
+    Columns named ``split``, ``group`` or ``sha256`` (also in capitals) need no option. ``names_split`` parses a cell as
+    a split, or returns None.
     """
     catalogue = open_catalogue(
         path,
@@ -145,7 +145,7 @@ def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
         names = one_line(", ".join(catalogue.schema.names), _LONGEST)
         msg = f"Which column of {catalogue.source} contains the label? Pass --label-column with one of: {names}."
         raise InputError(msg)
-    # otherwise each class would be one product, in one split
+    # if products were labels, a class would be in one split only
     if label in {catalogue.image_column, group}:
         msg = f"Expected a separate column for the labels, got {label!r}, the column of photos or products."
         raise InputError(msg)
@@ -157,12 +157,12 @@ def _columns(catalogue: Catalogue, options: TableOptions) -> dict[str, str]:
 def _with_splits_noted(
     catalogue: Catalogue, columns: Iterable[str], names_split: Callable[[str], object]
 ) -> Iterator[pa.RecordBatch]:
-    """Yield the batches. At the end, note each column whose cells all name splits (at least two splits)."""
+    """Yield the batches, then note the columns that look like splits."""
     split_words: dict[str, dict[object, str]] = {
         name: {} for name in columns if _is_text(catalogue.schema.field(name).type)
     }
     for batch in catalogue.batches:
-        for name in list(split_words):  # the first batch rules out nearly all columns
+        for name in list(split_words):
             texts = [text for text in pc.unique(batch.column(name)).to_pylist() if text and text.strip()]
             splits = {names_split(text): text for text in texts[:_MOST_WORDS]}
             split_words[name] |= splits
@@ -252,7 +252,7 @@ def _check_labels(catalogue: Catalogue, column: str, rows: Sequence[TableRow]) -
 def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow], dict[str, str], tuple[str, ...]]:
     """Shorten labels like ``shoes > boots`` to the last name. Also returns label → parent, and notes for the user.
 
-    If a name has two parents, the labels form no tree and stay whole. A root above all classes is left out.
+    If a name has two parents, the labels stay whole. Ancestors that all classes share are not in the tree.
     """
     rows = list(rows)
     parents: dict[str, str] = {}
@@ -260,12 +260,13 @@ def with_leaves(rows: Iterable[TableRow], source: Path) -> tuple[list[TableRow],
     for row in rows:
         way = [name.strip() for name in row.label.split(PATH_MARK)]
         if len(way) > 1 and not all(way):
-            msg = f"Expected names around each {PATH_MARK!r} in row {row.number} of {source}, got {brief(row.label)!r}."
+            where = f"each {PATH_MARK!r} in row {row.number} of {source}"
+            msg = f"Expected a name on both sides of {where}, got {brief(row.label)!r}."
             raise DataError(msg)
         for parent, label in pairwise(way):
             if parents.setdefault(label, parent) != parent:
                 both = f"{brief(label)!r} is under {brief(parents[label])!r} and {brief(parent)!r}"
-                return rows, {}, (f"labels are used whole, such as {brief(row.label)!r}, without a tree: {both}",)
+                return rows, {}, (f"labels stay whole, such as {brief(row.label)!r}: {both}",)
         leaves[row.label] = way[-1]
     classes = {*leaves.values()} - {NONE}
     shared = set.intersection(*({*_above(parents, label)} for label in classes)) - classes if classes else set()

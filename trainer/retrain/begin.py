@@ -102,10 +102,10 @@ class NewCycle:
         )
 
     def _splits_to_extend(self, champion: int, finished: Sequence[CycleFolder]) -> Path | None:
-        """The earlier splits to extend, or None for a first model without splits.
+        """The earlier splits to extend, if any.
 
-        Returns the splits of the latest finished cycle in this folder, or the champion's splits if they contain those.
-        Without a finished cycle, returns the champion's splits, or else the splits in the settings.
+        The splits come from the latest finished cycle, the champion, or the settings, in this order. The champion comes
+        first if its splits contain the cycle's.
         """
         name = self.config.name
         own = self.registry.training(name, champion, SPLITS_FILE) if champion else None
@@ -136,7 +136,7 @@ class NewCycle:
     def _make(self, folder: CycleFolder, splits: Path | None, champion: int, why: str) -> CycleFolder:
         name, history = self.config.name, self.registry.history(self.config.name)
         here = (int(cycle.path.name) for cycle in self.cycles.all())
-        # the history also has cycles of other machines
+        # cycles of other machines are only in the history
         elsewhere = (int(event.cycle) for event in history.events() if event.cycle and event.cycle.isdecimal())
         number = max([0, *here, *elsewhere]) + 1
         if splits:  # a copy, because a champion's files are deleted with its version
@@ -159,7 +159,7 @@ def _assignments(splits: Path) -> set[tuple[str, Split]]:
 def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[AssignedPhoto]) -> None:
     """Refuse to test a champion on its own training photos.
 
-    ``own`` are the splits of the champion's training, or None if unknown. ``photos`` have the splits for the test.
+    ``own`` are the splits of the champion's training, or None if unknown. ``photos`` are the photos of the new splits.
     """
     if own is None:
         return
@@ -169,9 +169,9 @@ def check_unseen(name: str, champion: int, own: Path | None, photos: Sequence[As
     if seen:
         msg = (
             f"Expected test photos that are new to {name}@{champion}, but it was trained on {len(seen):,} of "
-            f"{len(test):,}, such as {seen[0].path}. Promote a version that was trained with these splits, train the "
-            "champion again with hangtag train --splits, or use its own splits: set another folder in the settings, "
-            "and pass --restart if a cycle is unfinished."
+            f"{len(test):,}, such as {seen[0].path}. Promote a version that was trained with these splits (hangtag "
+            "train --splits). Or, to use the champion's own splits, set another folder in the settings, and pass "
+            "--restart if a cycle is unfinished."
         )
         raise InputError(msg)
 

@@ -44,16 +44,16 @@ def collect(
 ) -> Collected:
     """Merge the labelled photos with the reviewers' corrections. Writes ``dataset.csv``, then ``collected.json``.
 
-    A correction applies to every photo with its SHA-256. If the data has no such photo, the photo at the correction's
-    path is added, if its file still has the SHA-256.
+    A correction applies to every photo with its SHA-256. If the data has no such photo, it is added from the
+    correction's path, unless its file has changed.
 
     Args:
         config: the settings of the retraining.
         folder: the folder of the cycle.
         earlier: folder of the last finished cycle, for comparison, or None for a first cycle.
-        known: photos of the splits to extend, for comparison if there is no earlier cycle.
+        known: photos of the splits to extend. A first cycle is compared with them.
         cache: folder for downloaded photos.
-        advance: called with (``Fetching`` or ``Reading``, finished, all).
+        advance: called with (``Fetching`` or ``Reading``, done, total).
     """
     classes, table = config.classes, config.train.table
     dataset = fetch_photos(read_dataset(config.data, table), table, cache, partial(advance, "Fetching"))
@@ -101,7 +101,7 @@ def _hash_files(paths: Iterable[Path], on_photo: Callable[[int, int], None]) -> 
 def _check_hosts(config: RetrainConfig, photos: Sequence[LabeledPhoto]) -> None:
     """Stop if many photos are missing: training on the rest would replace a better model."""
     away, most = [photo for photo in photos if photo.is_away], config.gate.max_unread_share
-    if len(away) > max(bool(most), most * len(photos)):  # one missing photo is always allowed, as in the gate
+    if len(away) > max(bool(most), most * len(photos)):  # a share above 0 allows at least one photo
         why = str(away[0].error).rstrip(".")
         msg = (
             f"Expected the photos of {config.data}, but {len(away):,} of {len(photos):,} could not be downloaded "
@@ -134,9 +134,9 @@ def _table_notes(dataset: Dataset) -> tuple[str, ...]:
 def _resolved_by_bytes(
     votes: Sequence[Vote], photos: Sequence[LabeledPhoto], classes: ClassMap
 ) -> tuple[list[PhotoVotes], dict[Path, str]]:
-    """Group votes by the bytes of photos. Also returns the SHA-256 of the votes' files that the data lacks.
+    """Group votes by the SHA-256 of photos. Also returns path → SHA-256 of photos that are only in the votes.
 
-    Votes get the current names of classes: ``boots`` and ``shoes`` agree after these classes are merged.
+    Votes get the current class names, so that votes for merged classes agree.
     """
     of_data = {photo.path: photo.sha256 or "" for photo in photos}
     known = {photo.sha256 for photo in photos if photo.sha256}
@@ -189,9 +189,9 @@ def _corrected(
 
 
 def _chosen(photos: Sequence[LabeledPhoto], voted: set[str], known: set[str]) -> list[LabeledPhoto]:
-    """Mark new photos that reviewers labelled. They are no random sample: the champion chose them for review.
+    """Mark new photos that reviewers labelled: they are not a random sample.
 
-    Without earlier splits, there was no champion.
+    Without earlier splits, no photo is marked.
     """
     new = voted - known if known else set()
     return [replace(one, chosen=one.chosen or (one.split is None and one.sha256 in new)) for one in photos]
@@ -255,7 +255,7 @@ def _labels(photos: Iterable[tuple[str | None, str]]) -> _Labels:
 
 
 def _fingerprint(photos: Iterable[LabeledPhoto]) -> str:
-    """A digest of all photos, labels and products, regardless of order and of copies with the same label."""
+    """A digest of all photos, labels and products. Their order does not matter, nor do copies with the same label."""
     facts = {(photo.sha256, photo.label, photo.product or "") for photo in photos if photo.sha256}
     digest = hashlib.sha256()
     for fact in sorted(facts):
@@ -270,7 +270,7 @@ def _rows(photos: Sequence[LabeledPhoto]) -> Iterable[tuple[str, ...]]:
 
 
 def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
-    """Lines for the console. ``before``: classes of the champion and of earlier data, empty for a first model."""
+    """Lines for the console. ``before``: classes of the champion and of earlier data."""
     lines, corrections = list(collected.notes), collected.corrections
     counts = Counter(correction.outcome for correction in corrections)
     if shown := [f"{name.replace('_', ' ')} {counts[name]:,}" for name in _OUTCOMES if counts[name]]:
@@ -283,7 +283,7 @@ def collected_notes(collected: Collected, before: Collection[str]) -> list[str]:
         more = f" and {len(lost) - _MOST_NAMES:,} more" if len(lost) > _MOST_NAMES else ""
         lines.append(
             f"Not found: {', '.join(map(readable, lost[:_MOST_NAMES]))}{more}. Add the photos to the data, or "
-            "import the corrections again with the right --image-root."
+            "import the corrections again with the photos' folder as --image-root."
         )
     if new := {label: count for label, count in collected.photos.items() if before and label not in before}:
         listed = ", ".join(f"{label} ({number_of(count, 'photo')})" for label, count in new.items())

@@ -26,13 +26,13 @@ from trainer.splits.assigned import AssignedPhoto, read_splits
 _ROUNDS: Final = 60
 _FEWEST: Final = 5
 _SECONDS: Final = 10.0
-"""After this many seconds, no round begins if ``_FEWEST`` rounds are finished."""
+"""Timing stops after this many seconds, but not before ``_FEWEST`` rounds."""
 
 Advance = Callable[[str, int, int], None]
 
 
 class Contestant(NamedTuple):
-    """A model's name (``shop@3``), its bundle, and the ``splits.csv`` of its training, if known."""
+    """A model to compare, such as ``shop@3``. ``splits``: the ``splits.csv`` of its training, if known."""
 
     name: str
     bundle: Path
@@ -42,16 +42,16 @@ class Contestant(NamedTuple):
 def compare(
     challenger: Contestant, champion: Contestant | None, classes: ClassMap, cache: Path, advance: Advance
 ) -> Comparison:
-    """Compare two bundles by their default variants. Each model gets pixels of its own preprocessing.
+    """Compare two bundles by their default variants. Each model has its own preprocessing.
 
-    ``unread`` in the result is the number of missing and unreadable photos, which are left out for both models.
+    Both models skip missing and unreadable photos, which ``unread`` counts.
 
     Args:
-        challenger: a model whose splits contain the frozen test split.
-        champion: a model whose splits list the test photos that were used to choose it, or None.
+        challenger: its splits contain the test photos.
+        champion: its splits list the test photos that were used to choose it. None without a champion.
         classes: renamed and dropped classes of the champion.
         cache: folder for decoded photos.
-        advance: called with (step, finished, all).
+        advance: called with (step, done, total).
     """
     both = [challenger, champion] if champion else [challenger]
     models = [load(one.bundle) for one in both]
@@ -70,7 +70,7 @@ def compare(
     predictions = []
     for one, model, cost in zip(both, models, costs, strict=True):
         known = {target.precision for target in model.metadata.targets}
-        # both use the champion's precision, because more labels at a lower precision would be no gain
+        # both use the champion's precision, so that the numbers of labels are comparable
         same_promise = load(one.bundle, precision=kept) if kept in known else model
         store = stores[model.metadata.preprocess]
         predictions.append(_predictions(one.name, model, same_promise, store, photos, cost, advance))
@@ -122,7 +122,7 @@ def _predictions(
 def read_frozen_photos(
     photos: Sequence[AssignedPhoto], stores: Sequence[PixelStore], on_photo: Callable[[int, int], None]
 ) -> list[AssignedPhoto]:
-    """Decode photos that a store lacks. Drops photos that a store cannot decode, because the test is paired."""
+    """Decode photos that a store lacks. Returns the photos that all stores can decode."""
     lacking = [{photo.sha256: photo.path for photo in photos if store.lacks(photo.sha256)} for store in stores]
     done, total = count(1), sum(map(len, lacking))
     for store, files in zip(stores, lacking, strict=True):
@@ -131,10 +131,10 @@ def read_frozen_photos(
 
 
 def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], None]) -> list[Footprint]:
-    """Measure the bundles' default models on one thread, batch by batch in turns, each at its own photo size.
+    """Measure the size of bundles, and their speed on one thread.
 
-    If the defaults are different variants, both float32 models are measured. The speed is that of the fastest batch, in
-    CPU time of the thread, so that other programs have little effect.
+    If their default variants differ, the float32 models are measured. The speed is measured on the fastest batch, in
+    CPU time, so that other programs have little effect.
     """
     tasks, compared, default = [], [], []
     manifests = [open_bundle(bundle).manifest for bundle in bundles]
@@ -159,7 +159,7 @@ def measure_footprints(bundles: Sequence[Path], on_round: Callable[[int, int], N
 def quickest(
     tasks: Sequence[Callable[[], object]], rounds: int, on_round: Callable[[int, int], None], clock: Callable[[], float]
 ) -> list[float]:
-    """The shortest time of each task. Tasks run in turns, after a warm-up round."""
+    """The shortest time of each task. Tasks take turns, after a warm-up round."""
     best = [float("inf")] * len(tasks)
     start = clock()
     for number in range(rounds + 1):

@@ -1,6 +1,6 @@
 """Compares both models' predictions on the same test photos. Computes the gate's figures except size and speed.
 
-Each photo of a group has a weight below 1; see :mod:`models.statistics.intervals`.
+Photos of a group count less than independent photos; see :mod:`models.statistics.intervals`.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -41,7 +41,7 @@ class ModelPredictions:
     Attributes:
         labels: the model's labels, in the order of the columns.
         probabilities: ``float32 (n, classes)``.
-        sure: whether the model labels a photo without review, ``(n,)``, with the thresholds of ``precision``.
+        sure: whether the model labels a photo without review at ``precision``, ``(n,)``.
         own_sure, own_precision: like ``sure`` and ``precision``, with the model's default precision.
     """
 
@@ -57,8 +57,8 @@ class ModelPredictions:
     def answers(self, today: Mapping[str, str], truths: npt.NDArray[np.str_]) -> "ModelAnswers":
         """The current name of each photo's most likely class.
 
-        The confidence is the sum over all classes with this name, so that merging classes changes no decision.
-        ``today``: label → current name. ``truths`` are the true labels, ``(n,)``.
+        The confidence is the sum over all classes with this name. ``today``: label → current name. ``truths`` are the
+        true labels, ``(n,)``.
         """
         names, places = np.unique([today[label] for label in self.labels], return_inverse=True)
         merged = self.probabilities.astype(np.float64) @ np.eye(len(names))[places]
@@ -69,7 +69,7 @@ class ModelPredictions:
 
 @dataclass(frozen=True)
 class ModelAnswers:
-    """A model's label of each photo, with current class names. All arrays are ``(n,)``.
+    """A model's label for each photo, as a current class name. All arrays are ``(n,)``.
 
     Attributes:
         confidence: the probability of the label.
@@ -91,11 +91,11 @@ def compare_predictions(
     unread: int = 0,
     chosen_on: Collection[str] | None = None,
 ) -> Comparison:
-    """Compare both models on photos of the champion's classes. Photos of new classes only measure the challenger.
+    """Compare both models on photos of the champion's classes. Photos of new classes test only the challenger.
 
-    On a photo of a shared class, a challenger that predicts a new class is wrong, and so is a champion that predicts a
-    dropped class. ``unread`` is the number of test photos that are left out. ``chosen_on`` has the SHA-256 of the
-    photos that were used to choose the champion, or None if unknown.
+    On a photo of a shared class, predicting a new or dropped class is wrong. ``unread`` is the number of test photos
+    that are left out. ``chosen_on`` has the SHA-256 of the photos that were used to choose the champion, or None if
+    unknown.
     """
     truths = np.array([photo.label for photo in photos], dtype=np.str_)
     after = challenger.answers({label: label for label in challenger.labels}, truths)
@@ -168,7 +168,7 @@ def _pairs(chosen: Mask, before: ModelAnswers, after: ModelAnswers, groups: Grou
 
 
 def compare_brier(champion: Floats, challenger: Floats, groups: Groups) -> Brier | None:
-    """Compare Brier scores ``(n,)`` of the same photos by a paired z-test. Returns None for fewer than two photos.
+    """A paired z-test of two models' Brier scores ``(n,)``. Returns None for fewer than two photos.
 
     The test is more sensitive than a test of accuracy, because it uses the probabilities of all photos.
     """
@@ -248,7 +248,7 @@ def compare_calibration(champion: Surety, challenger: Surety, groups: Groups) ->
     """Expected calibration errors (15 bins of equal size), and their paired difference.
 
     The interval is a bootstrap over groups of photos (Efron, 1979), with the same samples for both models. Resampling
-    makes both errors larger, so the resampled differences are centred on the measured difference.
+    increases both errors, so the interval is shifted to the measured difference.
     """
     if not len(groups):
         return None

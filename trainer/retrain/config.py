@@ -75,7 +75,7 @@ class _Section(BaseModel):
 
 
 class TrainSettings(_Section):
-    """``[train]``. Without ``arch``, the champion's architecture, width and ``image_size`` are used.
+    """``[train]``. By default, ``arch``, width and ``image_size`` are the champion's.
 
     ``image_column`` and the fields below it are for data in a table.
     """
@@ -157,17 +157,16 @@ class ClassMap(_Section):
         return label if label in self.drop else self.rename.get(label, label)
 
     def check(self, champion: Sequence[str]) -> None:
-        """Check this map against the champion's labels, to find typos before hours of training.
+        """Compare the map with the champion's labels, to find typos before hours of training.
 
-        The map stays in the settings after a model with the new names is promoted, because folders may still have the
-        old names. So the champion may already have the new names, or lack a dropped class.
+        The map stays in the settings after a promotion, so the champion may already have the new names.
         """
         renamed = {old: new for old, new in self.rename.items() if old != new}
         for old, new in renamed.items():
             if new in renamed:
                 became = renamed[new]
                 msg = (
-                    f"Expected the current name for {old} in [classes], got {new}, which becomes {became}; "
+                    f"Expected the current name for {old} in [classes], got {new}, which is renamed to {became}; "
                     f"use {became}."
                 )
                 raise InputError(msg)
@@ -187,7 +186,7 @@ class ClassMap(_Section):
 
 
 class CatalogueSettings(_Section):
-    """``[catalogue]``: rows of a catalogue for a comparison of champion and challenger before a promotion."""
+    """``[catalogue]``: champion and challenger label rows of this catalogue before a promotion."""
 
     source: Place
     rows: Count = 2000
@@ -200,7 +199,7 @@ class CatalogueSettings(_Section):
 
 
 class DriftSettings(_Section):
-    """``[drift]``: folders of jobs, job folders or ``s3://`` URLs, whose receipts ``--when drift`` reads."""
+    """``[drift]``: the jobs that ``--when drift`` checks: job folders, folders of jobs, or ``s3://`` URLs."""
 
     jobs: tuple[Place, ...] = ()
 

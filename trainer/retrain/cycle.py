@@ -38,15 +38,15 @@ class CycleView(Protocol):
         """Show a remark."""
 
     def step(self, name: str, title: str) -> "AbstractContextManager[TrainingView]":
-        """Begin a step. The context manager gives the view for its progress."""
+        """Begin a step. The context manager yields the view of its progress."""
 
 
 @dataclass(frozen=True)
 class CycleOptions:
     """Options of one call of ``hangtag retrain``.
 
-    ``when``: ``data``, or ``drift`` to begin only if a job of the champion has also drifted. ``restart``: abandon an
-    unfinished cycle, unless its challenger is already published.
+    ``when``: with ``drift``, begin only if a job of the champion has drifted. ``restart``: abandon an unfinished cycle,
+    unless its challenger is already published.
     """
 
     when: Literal["data", "drift"] = "data"
@@ -80,8 +80,8 @@ def retrain(config: RetrainConfig, options: CycleOptions, view: CycleView, tools
 def only_cycle(model: Storage) -> Iterator[None]:
     """Hold a model's lock, or raise BusyError. The kernel releases the lock of a killed process.
 
-    The lock is a POSIX record lock, because child processes would inherit a ``flock``. The lock's file is next to the
-    model's versions, so machines that share the disk by NFS also exclude each other.
+    The lock is a POSIX record lock, because child processes would inherit a ``flock``. It also works between machines
+    that share the disk by NFS.
     """
     model.scratch.mkdir(parents=True, exist_ok=True)
     with open_lock(model.scratch / _LOCK) as file:

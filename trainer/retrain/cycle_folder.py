@@ -22,13 +22,13 @@ from trainer.run import Inside
 from worker.catalogue_diff import CatalogueFigures
 
 COLLECTING: Final = ".collecting"
-"""Folder of the collected photos until they are compared with the previous cycle."""
+"""The new cycle's folder until it is complete."""
 
 R = TypeVar("R", bound=BaseModel)
 
 
 def now_text() -> str:
-    """The current time in UTC, for files."""
+    """The current UTC time in ISO format."""
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
@@ -78,9 +78,9 @@ class Outcome(CycleRecord):
     """How a cycle ended (``outcome.json``).
 
     Attributes:
-        number: number of the cycle; 0 if no cycle began.
+        number: number of the cycle, or 0 if no cycle began.
         champion: the model with which the challenger was compared, such as ``shop@3``, or else the current champion.
-        reasons: why the challenger was refused (even if a person promoted it later), or why no cycle began.
+        reasons: the gate's reasons against the challenger, or the reason why no cycle began.
         seconds: step → seconds, over all processes that worked on the cycle.
     """
 
@@ -96,7 +96,7 @@ class Outcome(CycleRecord):
     seconds: dict[str, float] = Field(default_factory=dict)
 
     def undo(self, registry: str) -> str:
-        """A sentence with the command that reverses the decision; empty if there is none."""
+        """A sentence with the command that reverses the decision, or an empty string."""
         command = ""
         if self.status is CycleStatus.REFUSED:
             command = f"To overrule the gate: hangtag models promote {self.challenger} --force --why REASON"
@@ -147,10 +147,10 @@ class Collected(CycleRecord):
 
 
 class PairedAccuracy(CycleRecord):
-    """The accuracy of both models on the same test photos: photos of one class (as recall), or newer photos.
+    """The accuracy of both models on the same test photos. For photos of one class, this is the recall.
 
-    For a new class, or without photos, there is only the challenger's accuracy. ``won``: how many photos only the
-    challenger labels right. ``lost``: how many only the champion labels right.
+    ``champion`` is None without photos of its classes. ``won``: how many photos only the challenger labels right.
+    ``lost``: how many photos only the champion labels right.
     """
 
     photos: int
@@ -165,7 +165,7 @@ class PairedAccuracy(CycleRecord):
 class Brier(CycleRecord):
     """Mean Brier scores on photos of classes that both models have, from 0 to 2. Lower is better.
 
-    ``z`` is the difference of the scores, in standard errors. The challenger is better if ``z`` is above 0.
+    ``z`` is the z-score of the challenger's gain. The challenger is better if ``z`` is above 0.
     """
 
     champion: float
@@ -174,7 +174,7 @@ class Brier(CycleRecord):
 
 
 class Calibration(CycleRecord):
-    """Expected calibration errors on photos of shared classes, and the interval of challenger minus champion."""
+    """Expected calibration errors on photos of shared classes. The difference is challenger minus champion."""
 
     champion: float
     challenger: float
@@ -182,7 +182,7 @@ class Calibration(CycleRecord):
 
 
 class AutomaticLabels(CycleRecord):
-    """Photos that a model labels without review, wrong labels among them, and the 95% interval of the precision."""
+    """The labels that a model gives without review. ``right_95`` is the interval of their precision."""
 
     photos: int
     wrong: int
@@ -194,10 +194,10 @@ class Automation(CycleRecord):
 
     Attributes:
         champion_precision, own_precision: the default precision of champion and challenger, or None.
-        challenger_precision: the champion's precision, if the challenger can promise it.
-        champion, challenger, own: labels on photos of classes that both models have. ``own`` uses ``own_precision``.
+        challenger_precision: the champion's precision, or ``own_precision`` if the challenger lacks it.
+        champion, challenger, own: labels on photos of shared classes. ``own`` uses ``own_precision``.
         everywhere: labels of the challenger on all test photos, including new classes.
-        surest: the challenger's labels with the highest confidence, as many as the champion gives.
+        surest: the challenger's most confident labels, in the same number as the champion's.
         points: share of photos that the challenger labels without review, minus the champion's share.
     """
 
@@ -218,8 +218,8 @@ class Footprint(CycleRecord):
 
     Attributes:
         default_bytes: size of the default variant.
-        compared_bytes: size of the variant that both models have: the default, or float32 if the defaults differ.
-        images_per_s: speed of this variant on one thread.
+        compared_bytes: size of the compared variant, which is float32 if the models' defaults differ.
+        images_per_s: speed of the compared variant on one thread.
     """
 
     default_bytes: int
@@ -245,13 +245,13 @@ class Comparison(CycleRecord):
     Attributes:
         champion, challenger: names such as ``shop@3``. A first model has no champion.
         photos: number of test photos of classes that both models have.
-        champion_accuracy, challenger_accuracy, won, lost, points: see :class:`PairedAccuracy`, on these photos.
+        champion_accuracy to points: see :class:`PairedAccuracy`.
         smallest_points: the smallest difference that a test of this many photos detects with 80% probability.
         challenger_all, all_photos: the challenger's accuracy on all test photos, including new classes.
-        newer: accuracy on photos that were not used to choose the champion, or None if unknown.
-        vanished: classes of the champion that the data lacks, and that the settings neither rename nor drop.
-        changes: at most 200 photos that only one model labels right, most confident errors first.
-        unread: number of test photos that are gone, changed or unreadable, and left out for both models.
+        newer: accuracy on photos that the champion's test lacked, or None if unknown.
+        vanished: classes of the champion that the challenger lacks, and that the settings do not drop.
+        changes: at most 200 photos that only one model labels right. The most confident errors come first.
+        unread: number of test photos that are gone, changed or unreadable. Both models skip them.
     """
 
     champion: str | None = None
@@ -284,7 +284,7 @@ class Check(CycleRecord):
 
     Attributes:
         figure: the measured value, or None if not measurable.
-        doubtful: whether a person should look at a passed check. The sentence says why.
+        doubtful: whether a person should review the check, although it passed. The sentence says why.
         unsure: whether there were too few photos for the check.
     """
 
@@ -362,7 +362,7 @@ class CycleFolder:
         return dict(json.loads(self.seconds.read_bytes())) if self.seconds.is_file() else {}
 
     def abandon(self, why: str) -> None:
-        """End the cycle without a decision. Its number is not reused."""
+        """End the cycle without a decision."""
         start = self.read(self.start, CycleStart)
         outcome = Outcome(
             status=CycleStatus.FAILED,
@@ -397,9 +397,9 @@ class Cycles:
         return [cycle for cycle in over if cycle.read(cycle.outcome, Outcome).status in decided]
 
     def lighten(self, keep: int) -> None:
-        """Remove the large files of old cycles, except the latest ``keep`` finished cycles and the latest cycle.
+        """Remove the large files of old cycles. Records, report and splits stay.
 
-        Records, report and splits stay.
+        The last ``keep`` finished cycles and the newest cycle are not changed.
         """
         stay = {cycle.path for cycle in [*self.finished()[-keep:], *self.all()[-1:]]}
         for cycle in self.all():

@@ -1,4 +1,4 @@
-"""The gate: a table of checks that a challenger must pass, with the sentence of each check."""
+"""The gate: a table of checks that a challenger must pass."""
 
 import operator
 from collections.abc import Callable, Collection
@@ -27,7 +27,7 @@ COARSE_POINTS: Final = 5.0
 _NO_WORSE: Final = 0.2
 """The probability that the interval check passes a challenger whose accuracy fell by exactly the limit.
 
-A high value is acceptable, because the accuracy check has already shown that the challenger's probabilities are better.
+It may be high, because the accuracy check also requires better probabilities.
 """
 _MOST_NAMES: Final = 5
 _MB: Final = 1e6
@@ -35,7 +35,7 @@ _MB: Final = 1e6
 
 @dataclass(frozen=True)
 class Finding:
-    """A check's result. ``details``: more figures. ``lead``, ``more``: sentences before and after the main sentence."""
+    """A check's result. ``details``: more figures for its sentence. ``lead`` and ``more`` stand before and after it."""
 
     figure: float | None
     limit: float | None
@@ -82,7 +82,7 @@ def _test_photos(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
     elif comparison.unread > limit:
         more = "Restore these photos, or allow more with max_unread_share."
     elif (smallest := comparison.smallest_points or 0.0) > COARSE_POINTS:
-        more = f"On these few photos, accuracy alone would mostly miss a difference below {smallest:.1f} points."
+        more = f"With so few photos, accuracy can hardly show a difference below {smallest:.1f} points."
     return Finding(comparison.unread, limit, comparison.photos > 0 and comparison.unread <= limit, details, more=more)
 
 
@@ -93,7 +93,7 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     shares = f"{percent(comparison.champion_accuracy)} → {percent(comparison.challenger_accuracy)} of {photos}"
     details = f"{shares}, {comparison.won:,} won, {comparison.lost:,} lost"
     if comparison.brier is None:
-        more = "There are no Brier scores, because one test photo is too few. Add test photos, and retrain."
+        more = "One test photo is too few for Brier scores. Add test photos, and retrain."
         return Finding(comparison.points, limits.min_gain_points, False, details, more=more)
     z, chance = comparison.brier.z, float(norm.sf(comparison.brier.z))
     better = chance < MISTRUST
@@ -102,13 +102,13 @@ def _accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
         f"The challenger's probabilities {quality}: Brier score {comparison.brier.champion:.3f} → "
         f"{comparison.brier.challenger:.3f}."
     )
-    odds = f"A challenger that is no better would score as well in {percent(chance)} of such tests"
+    odds = f"An equal model would score this well in {percent(chance)} of tests"
     lead = (
         f"The gain may be chance. {odds}; less than {percent(MISTRUST)} is required." if gained and not better else ""
     )
     if lead and z > 0:
         enough = float(f"{comparison.photos * (norm.isf(MISTRUST) / z) ** 2:.1e}")  # noise falls as 1/√n
-        more += f" Too few test photos: with about {enough:,.0f}, such a gain would pass."
+        more += f" With about {enough:,.0f} test photos, this gain would pass."
     return Finding(comparison.points, limits.min_gain_points, gained and better, details, lead=lead, more=more)
 
 
@@ -122,16 +122,17 @@ def _interval(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _bounds(interval: Interval, mistrust: float) -> Interval:
-    """One-sided bounds from a 95% interval, each wrong with probability ``mistrust``."""
+    """One-sided confidence bounds from a 95% interval. ``mistrust``: error probability of a bound."""
     low, high = interval
     half = (high - low) / 2 * float(norm.isf(mistrust) / norm.isf(MISTRUST / 2))
     return (low + high) / 2 - half, (low + high) / 2 + half
 
 
 def _recall(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Fails if a class clearly loses more recall than allowed. Doubtful if a champion's class has no test photo.
+    """Fails if a class clearly loses more recall than allowed.
 
-    Of challengers that equal the champion on every class, at most one in twenty fails (Bonferroni's bound).
+    The result is doubtful if a class of the champion has no test photo. At most 5% of equally good challengers fail
+    (Bonferroni's bound).
     """
     compared = [(name, one) for name, one in comparison.classes.items() if one.points_95 is not None]
     if not compared:
@@ -157,7 +158,7 @@ def _loss(name: str, one: PairedAccuracy) -> str:
 
 
 def _is_blind(accuracy: PairedAccuracy, most: float, mistrust: float) -> bool:
-    """Whether the test could not detect a loss of ``most`` points (0: any loss), even if no photo was gained."""
+    """Whether there are too few photos to detect a loss of ``most`` points (0 means any loss)."""
     right = round((accuracy.champion or 0.0) * accuracy.photos)
     lost = min(right, accuracy.photos * most / 100) if most else right
     seen = difference_interval(0, lost, accuracy.photos) if accuracy.photos else (0.0, 0.0)
@@ -187,7 +188,7 @@ def _vanished_classes(_: GateSettings, comparison: Comparison, __: CatalogueDiff
 
 
 def _min_accuracy(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Doubtful if always guessing the most frequent class may be as accurate."""
+    """The result is doubtful if always guessing the most frequent class may be as accurate."""
     photos, accuracy, limit = comparison.all_photos, comparison.challenger_all, limits.min_accuracy
     if comparison.champion is not None and not limit:
         return None
@@ -212,10 +213,10 @@ def _calibration(limits: GateSettings, comparison: Comparison, _: CatalogueDiff 
 
 
 def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None) -> Finding | None:
-    """Fails if clearly more photos go to review than before, and the challenger has the same promise or none.
+    """Fails if clearly more photos go to review, at the champion's precision or without a precision.
 
-    Thresholds from few photos vary by chance. So with the same promise, as many labels as the champion gives are taken
-    from the challenger, most confident first. It fails only if more of them are wrong than of the champion's.
+    Thresholds from few photos vary by chance. With the same precision, the challenger's most confident labels are
+    therefore compared with an equal number of the champion's. The check then fails only if more of them are wrong.
     """
     automation, photos, most = comparison.automation, comparison.photos, limits.max_coverage_loss_points
     if automation is None:
@@ -231,11 +232,9 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
     if refused and promised is not None and automation.surest is not None:
         refused = automation.surest.wrong > champion.wrong
         doubtful = not refused
-        quality = (
-            "the challenger is less sure" if refused else "the challenger is as good, but its thresholds are too high"
-        )
-        wrong = f"{automation.surest.wrong:,} are wrong; of the champion's labels, {champion.wrong:,} are wrong"
-        surest = f"Of the challenger's {champion.photos:,} most confident labels, as many as the champion gives"
+        quality = "the challenger is worse" if refused else "the challenger is as good, but its thresholds are too high"
+        wrong = f"{automation.surest.wrong:,} are wrong; of as many champion labels, {champion.wrong:,} are wrong"
+        surest = f"Of the challenger's {champion.photos:,} most confident labels"
         more = f"{surest}, {wrong}: {quality}."
     if automation.own_precision != promised:
         doubtful |= 100 * (champion.photos - automation.own.photos) / photos > most
@@ -247,7 +246,7 @@ def _coverage(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | N
 
 
 def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None) -> Finding | None:
-    """Passes if labels without review keep the promise within chance, or are as often right as the champion's."""
+    """Fails if labels without review clearly miss the precision, and are wrong more often than the champion's."""
     automation = comparison.automation
     if automation is None or automation.challenger_precision is None or not automation.everywhere.photos:
         return None
@@ -256,8 +255,8 @@ def _precision(_: GateSettings, comparison: Comparison, __: CatalogueDiff | None
     worse = before is not None and (not before.photos or _right(own) < _right(before))
     details = f"{own.wrong:,} of {own.photos:,} wrong, 95% {between(own.right_95)}"
     details += f"; before, {before.wrong:,} of {before.photos:,}" if before is not None else ""
-    todo = "and more often than before." if worse else "so check these photos, or use a higher precision."
-    more = f"The promise is broken, {todo}" if broken else ""
+    todo = "and more labels are wrong than before." if worse else "so check these photos, or use a higher precision."
+    more = f"The precision is not reached, {todo}" if broken else ""
     passed, doubtful = not (broken and worse), broken and not worse
     return Finding(_right(own), promised, passed, details, doubtful, unsure=_right(own) < promised, more=more)
 
@@ -283,7 +282,7 @@ def _speed(limits: GateSettings, comparison: Comparison, _: CatalogueDiff | None
 def _why_float32(champion: Footprint, challenger: Footprint) -> str:
     for name, other in (("challenger", champion), ("champion", challenger)):
         if other.compared_bytes != other.default_bytes:
-            return f"Compared in float32, because the {name}'s default is not int8."
+            return f"Compared in float32, because the {name}'s default variant is not int8."
     return ""
 
 
@@ -301,7 +300,7 @@ def _catalogue(limits: GateSettings, comparison: Comparison, diff: CatalogueDiff
         if diff is not None:
             drawn = number_of(diff.rows + diff.failed + diff.answered, "row")
             details = f"only {diff.rows:,} of {drawn} could be compared"
-            details += f"; {diff.answered:,} have a reviewer's answer" if diff.answered else ""
+            details += f"; {diff.answered:,} were already reviewed" if diff.answered else ""
         return Finding(None, limit, False, details)
     details = f"{diff.changed:,} of {number_of(diff.rows, 'row')}, 95% {between(diff.changed_share_95)}"
     return Finding(diff.changed_share, limit, diff.changed_share <= limit, details)

@@ -1,6 +1,6 @@
-"""The steps of a cycle. A step can run twice, and writes its files atomically.
+"""The steps of a cycle. A step may run twice. Its files are written atomically.
 
-The registry's history has the final decision to promote or refuse a challenger.
+The decision to promote or refuse a challenger is in the registry's history.
 """
 
 import json
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """A step of a cycle: its name in ``seconds.json``, its title, a test whether it is done, and its function."""
+    """A step of a cycle. ``name`` is its key in ``seconds.json``. ``done`` tells whether ``do`` is finished."""
 
     name: str
     title: str
@@ -58,7 +58,7 @@ def _train(work: RunningCycle, view: "TrainingView") -> None:
     if run.args().state is not RunState.COMPLETE:
         msg = f"Stopped during the challenger's training; the run in {run.path} is kept."
         raise StoppedError(msg)
-    replace_file(work.folder.splits, run.splits.read_bytes())  # kept longer than the run
+    replace_file(work.folder.splits, run.splits.read_bytes())  # stays after the run is deleted
 
 
 def _train_request(work: RunningCycle) -> TrainRequest:
@@ -90,10 +90,10 @@ def _train_request(work: RunningCycle) -> TrainRequest:
 
 
 def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
-    """The challenger's initial weights: from the settings, or from a ``champion`` of the same architecture.
+    """The challenger's initial weights, from the settings or a ``champion`` of the same architecture.
 
-    If the champion was pretrained, its challenger starts with the same pretrained weights, which were not trained on
-    our photos. Without pretrained weights, a challenger starts with the champion's own weights.
+    If the champion was pretrained, the challenger starts with the same pretrained weights. Otherwise it starts with the
+    champion's own weights.
     """
     settings, best = work.config.train, _of_champion(work, "best.keras")
     if settings.weights is not None:
@@ -111,7 +111,7 @@ def _weights(work: RunningCycle, champion: RunArgs | None) -> str | None:
 
 
 def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] | None:
-    """The tree in the data's labels, or the champion's tree with current class names."""
+    """Label → parent in the data, or else in the champion's tree with current class names."""
     parents = work.folder.read(work.folder.collected, Collected).parents
     before = champion.tree if champion else None
     if not parents and before is None:
@@ -124,7 +124,7 @@ def _parents_of(work: RunningCycle, champion: RunArgs | None) -> dict[str, str] 
 
 
 def _weights_of_nobody(champion: RunArgs) -> str | None:
-    """Initial weights of the folds' networks. The champion's own weights were trained on the held-out photos."""
+    """Initial weights for cross-validation. The champion's own weights were trained on the held-out photos."""
     weights = champion.fold_weights or champion.weights
     there = weights in set(NamedWeights) or (Path(weights).suffix != ".keras" and Path(weights).is_file())
     return weights if there else None
@@ -192,7 +192,7 @@ def _publish(work: RunningCycle, view: "TrainingView") -> None:
             **report_files(run.path),
         },
         cycle=work.cycle_id,
-        alias=CHALLENGER,  # so that no job uses it
+        alias=CHALLENGER,  # jobs do not use it
     )
     replace_file(work.folder.published, json.dumps({"version": published.version}).encode())
 
@@ -207,7 +207,7 @@ def _decide(work: RunningCycle, view: "TrainingView") -> None:
     if _settle(work):
         return
     work.note(f"Another version of {work.start.name} is champion now; the challenger is compared with that version.")
-    # Delete the last file first, so that the remaining files always agree.
+    # In reverse order, so that the remaining files always agree.
     for file in (work.folder.verdict, work.folder.catalogue, work.folder.comparison):
         file.unlink(missing_ok=True)
 
@@ -269,7 +269,7 @@ def _leaves(file: str) -> Callable[[RunningCycle], bool]:
 
 STEPS: Final = (
     Step("train", "Train the challenger", _leaves("splits.csv"), _train),
-    Step("export", "Export the challenger, with its proof", _leaves(f"bundle/{MANIFEST_FILE}"), _export),
+    Step("export", "Export the challenger", _leaves(f"bundle/{MANIFEST_FILE}"), _export),
     Step("compare", "Compare champion and challenger on the same test photos", _leaves("comparison.json"), _compare),
     Step("catalogue", "Compare champion and challenger on a catalogue's rows", _catalogue_done, _catalogue),
     Step("gate", "Check whether the challenger may become the champion", _leaves("verdict.json"), _gate),

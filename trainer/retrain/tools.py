@@ -154,7 +154,7 @@ class CycleTools:
 
     @staticmethod
     def draw_rows(settings: CatalogueSettings, folder: Path) -> None:
-        """Sample a catalogue's rows into a folder, for the comparison."""
+        """Write a random sample of a catalogue's rows into a folder."""
         draw_sample(settings.source, folder, settings.rows, _job_options(settings))
 
     @staticmethod
@@ -231,9 +231,9 @@ class RunningCycle:
         return int(champion.rpartition("@")[2]) if champion else 0
 
     def decision(self) -> Event | None:
-        """The challenger's last event in the history: this cycle's decision, or a person's promotion.
+        """The last decision on the challenger in the history, by this cycle or a person.
 
-        Ignores a promotion that a person rolled back.
+        Ignores a person's promotion that was rolled back.
         """
         version, rolled_back = self.version, False
         for event in reversed(self.registry.history(self.start.name).events()):

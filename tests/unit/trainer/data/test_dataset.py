@@ -106,7 +106,7 @@ def test_folders_inside_classes_are_remarked(lay, files, such):
 def test_inner_folders_that_may_be_the_classes_are_remarked(lay, first):
     root = lay(f"{first}/1.jpg", *(f"fold_2/{name}/1.jpg" for name in ("hat", "vase")))
     (note,) = read_dataset(root).notes
-    assert note.startswith(f"{first} and fold_2/hat are two classes; if the inner folders are")
+    assert note.startswith(f"{first} and fold_2/hat belong to two classes; to use")
 
 
 def test_a_table_may_name_a_class_like_a_split_but_not_all_of_them(csv_file):

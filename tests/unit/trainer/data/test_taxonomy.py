@@ -46,7 +46,7 @@ def test_without_paths_or_a_file_there_is_no_tree(shop):
     ("labels", "said"),
     [
         (("shoes > boots", "shoes"), "photos are labelled 'shoes', which is the parent of 'boots'"),
-        (("shoes >  > boots", "hat"), "Expected names around each ' > ' in row 1"),
+        (("shoes >  > boots", "hat"), "Expected a name on both sides of each ' > ' in row 1"),
         (("a > b > a", "hat"), "cycle of parents: b → a → b"),
     ],
 )
@@ -61,7 +61,7 @@ def test_labels_with_a_name_under_two_parents_are_taken_whole(shop, column):
     dataset = read_dataset(path, TableOptions(label_column=None if column == "label" else column))
     assert dataset.classes == ("men > hats", "men > shoes", "women > shoes")
     assert taxonomy_of(dataset, None) is None
-    said = "labels are used whole, such as 'women > shoes', without a tree: 'shoes' is under 'men' and 'women'"
+    said = "labels stay whole, such as 'women > shoes': 'shoes' is under 'men' and 'women'"
     assert dataset.notes[-1] == said
 
 
