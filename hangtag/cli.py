@@ -15,12 +15,12 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 ROOMS: Final = ("models", "trainer", "exporter", "worker", "web", "hangtag")
-"""Hangtag's packages that define commands ("rooms")."""
+"""Hangtag's packages that define commands."""
 _HOME: Final = Path(__file__).resolve().parents[1]
 
 
 def check_layout() -> None:
-    """Raise an ImportError if another package hides a package of Hangtag."""
+    """Raise an ImportError if another package shadows a package of Hangtag."""
     for room in (*ROOMS, "catalogue", "pages"):
         spec = find_spec(room)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
@@ -53,7 +53,7 @@ COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
 )
 """Command → its package. A command loads the commands of no other package."""
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
-"""Name → module that a command gets through Typer's context, because its package may not import the module."""
+"""Modules that a command gets through Typer's context: name → module. The command's package may not import them."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
 """Packages whose libraries leave temporary files behind if the process is killed."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})
