@@ -143,7 +143,7 @@ def drop(
 def expected_loss(
     reference: npt.NDArray[np.floating], got: npt.NDArray[np.floating], unseen: npt.NDArray[np.floating]
 ) -> float:
-    """Estimate a variant's loss of accuracy on unseen photos, as a share, without labels.
+    """Estimate a variant's loss of accuracy on unseen photos, as a fraction. Needs no labels.
 
     A photo's margin is its highest logit minus its second highest. If the margin becomes negative, the label changes.
     Training photos have larger margins than new photos, so fewer of their labels change. But margins change by similar

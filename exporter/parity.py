@@ -55,7 +55,7 @@ def keras_outputs(network: keras.Model, pixels: Pixels) -> KerasOutputs:
 def onnx_scores(model: bytes, pixels: Pixels, batch: int = _BATCH) -> Scores:
     """Run an ONNX file on all cores, on ``uint8 (n, S, S, 3)``, at least one photo.
 
-    If the model ends in ``logits``, the result has logits in place of the probabilities.
+    If the model ends in ``logits``, ``probabilities`` contains logits.
     """
     session = open_session(model, "the model", _ALL_CORES)
     parts = [session.run(None, {"image": pixels[start : start + batch]}) for start in range(0, len(pixels), batch)]

@@ -20,8 +20,8 @@ _QUICKER: Final = 1.12
 gain less, because they share caches and memory. With ``mobilenet``, a gain of 1.08 on one thread became 0.99 with two
 processes (docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
-"""int8 can be the default only if it adds at most this to the share of rows for review. A smaller difference is
-noise. A larger difference costs more of people's time than faster labelling saves."""
+"""The most that the default int8 may add to the share of rows for review. A smaller difference is noise. A larger
+difference costs more of people's time than faster labelling saves."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: Expo
     ``cpu``: processor of the measurements.
 
     int8 must be at least 1.12 times as fast as float32, both in the network and from file to label. The 95% interval of
-    its lost accuracy must include 0 or end within ``max_drop``. int8 must not promise a lower precision. int8 must send
-    at most 2% more of the rows to review. Raises InputError if the options name int8 but int8 was refused.
+    the lost accuracy must include 0, or end at or below ``max_drop``. int8 must not promise a lower precision. int8
+    must send at most 2% more of the rows to review. Raises InputError if the options name int8 but int8 was refused.
     """
     if options.default_variant == INT8 and int8 is None:
         msg = (

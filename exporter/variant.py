@@ -26,7 +26,7 @@ _CROSSED: Final = 0.03
 """The largest share of photos that one model calls unknown and the other does not, with 95% confidence. Each model
 calls 5% unknown, so unrelated models would disagree on about 10%."""
 _SAME_LABELS: Final = 0.95
-"""A variant with at least this share of equal labels may use float32's out-of-fold predictions."""
+"""A variant that agrees with float32 on this share of labels may use float32's out-of-fold predictions."""
 
 
 @dataclass(frozen=True)

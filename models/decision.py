@@ -1,4 +1,4 @@
-"""Turns a network's scores of a photo into a label, or sends the photo to review by a person."""
+"""Turns a network's scores for a photo into a label, or sends the photo to review by a person."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -31,8 +31,8 @@ UNMEASURED: Final = (
 class ReviewReason(StrEnum):
     """Why a photo goes to review by a person.
 
-    ``unknown``: the out-of-distribution score is above the limit. ``threshold``: only the confidence is too low. The
-    other reasons come from comparing the rows of a job.
+    ``unknown``: the out-of-distribution score is above the limit. ``threshold``: only the confidence is too low.
+    ``disagreement``, ``repeated`` and ``mix`` come from comparing the rows of a job.
     """
 
     THRESHOLD = "threshold"

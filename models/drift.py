@@ -133,7 +133,7 @@ class ReferenceAnswers(StrictModel):
     """A model's answers on some photos. Each distinct photo counts once.
 
     Attributes:
-        confidence_histogram: number of photos in each of 20 bins of equal width, by confidence from 0 to 1.
+        confidence_histogram: number of photos in 20 equal bins of confidence, from 0 to 1.
         by_label: likeliest class → number of photos.
         outliers: number of photos without a product in the test of the out-of-distribution score. None for a catalogue.
     """
@@ -224,8 +224,8 @@ class ExpectedPrecision:
     Attributes:
         shares: class → estimated share of the catalogue's rows within the out-of-distribution limit.
         proof_shares: class → share of the proof rows within the out-of-distribution limit.
-        raised: if the thresholds may break the promise, the lowest threshold that keeps the promise. Above 1 if there
-            is none.
+        raised: if the thresholds may break the promise, the lowest threshold that keeps the promise. Above 1 if no
+            threshold does.
     """
 
     precision: float

@@ -183,7 +183,7 @@ class Owner:
 
     @property
     def same_machine(self) -> bool:
-        """Whether the process was started on this machine, in this container and boot."""
+        """Whether the process started on this machine since its boot, in this container."""
         return self.machine == _machine()
 
     @property

@@ -74,7 +74,7 @@ class Taxonomy:
             raise DataError(msg)
         for node in sorted(set.intersection(*(set(self.ancestors(label)) for label in self.classes))):
             msg = (
-                f"Expected no parent of all classes, but all classes are under {node!r}; "
+                f"Expected classes without a common ancestor, but all classes are under {node!r}; "
                 "remove the rows with this parent."
             )
             raise DataError(msg)
@@ -171,7 +171,7 @@ class Taxonomy:
         return np.array([known[pair] for pair in pairs], np.intp)
 
     def limited_to(self, classes: Sequence[str], renamed: Mapping[str, str] = NOTHING) -> "Taxonomy | None":
-        """The same tree for other classes, after renaming (old name → new name). None if no class has a parent.
+        """The same tree for other classes. ``renamed``: old name → new name. None if no class has a parent.
 
         Classes outside the tree get no parent. Branches without classes, and nodes above all classes, are removed.
         """

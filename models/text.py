@@ -92,7 +92,7 @@ def name_expected(what: str, got: str) -> str:
 
 
 def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
-    """The sorted numbers of names with ``width`` digits and ``suffix``.
+    """The sorted numbers in names such as ``000001.json``, of ``width`` digits and ``suffix``.
 
     Other names, such as ``000001.json~`` or ``000001-backup``, are ignored.
     """

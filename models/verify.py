@@ -231,7 +231,7 @@ def _run(file: str, ask: Callable[[], _Answer]) -> _Answer:
         return ask()
     except BundleError:
         raise
-    except Exception as error:  # ONNX Runtime's errors have no common class
+    except Exception as error:  # ONNX Runtime's errors have no base class
         msg = f"Expected {file} to run, but ONNX Runtime answered {error}; export the model again."
         raise BundleError(msg) from error
 

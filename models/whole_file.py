@@ -38,7 +38,7 @@ def write_beside(final: Path, data: bytes) -> Path:
 
 @contextmanager
 def naming_full_disk(folder: Path) -> Iterator[None]:
-    """Add the folder to the message of a full disk, because Python's message may not name a file."""
+    """Add the folder to a disk-full error, because Python's error may not name a file."""
     try:
         yield
     except OSError as error:

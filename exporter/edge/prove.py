@@ -86,7 +86,7 @@ class EdgeParity:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons not to publish the edge graph. Losses of accuracy within chance are allowed, and shown."""
+        """The reasons not to publish the edge graph. A loss of accuracy is allowed if it is not significant."""
         one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= _NEAR_TIE
         points, low = (0.0, -np.inf) if self.cost is None else (self.cost.points, self.cost.points_95[0])
         too_much = (
@@ -134,7 +134,7 @@ def prove_edge(
     sure = {
         index
         for index, *both in zip(indices, *decided, strict=True)
-        if not all(one.review or one.label_level for one in both)  # the graph gives no labels above the classes
+        if not all(one.review or one.label_level for one in both)  # the graph labels photos only with classes
     }
     right = None if labels is None else np.array([labels[i] for i in indices])
     return EdgeParity(

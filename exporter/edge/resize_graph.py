@@ -33,7 +33,7 @@ class Nodes:
         self.constants: list[onnx.TensorProto] = []
 
     def inside(self) -> "Nodes":
-        """Nodes for the body of a loop. They can read the nodes and constants outside the loop."""
+        """Nodes for the body of a loop. The body can read nodes and constants outside the loop."""
         body = Nodes(self._prefix)
         body._numbers, body._known, body.constants = self._numbers, self._known, self.constants
         return body

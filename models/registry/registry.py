@@ -219,7 +219,7 @@ class Registry:
             try:
                 copy_version(storage, version, bundle, training or {})
             except FileNotFoundError:
-                if version not in history.state().deleted:  # otherwise another process deleted the folder
+                if version not in history.state().deleted:  # another process did not delete the version
                     raise
             change = partial(self._rules(name).published, version=version, what=what, alias=alias)
             event = history.append(What.PUBLISHED, change, why, numbers, cycle=cycle)
@@ -264,8 +264,8 @@ class Registry:
     def rollback(self, name: str, why: str, *, instead_of: int | None = None, by: str | None = None) -> Event:
         """Restore the most recent former champion that still exists.
 
-        ``instead_of`` is the champion that the person saw, by default the current champion. If two people roll back the
-        same champion, only one rollback succeeds. ``by``: the person who requests the change. Raises RegistryError.
+        ``instead_of``: the champion to replace, by default the current champion. If two people roll back the same
+        champion, only one rollback succeeds. ``by``: the person who requests the change. Raises RegistryError.
         """
         champion = self.state(name).aliases.get(CHAMPION)
         change = partial(self._rules(name).rolled_back, instead_of=instead_of or champion)

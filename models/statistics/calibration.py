@@ -26,8 +26,8 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int
     """The temperature that maximizes the likelihood of the labels, between COLDEST and HOTTEST.
 
     Without rows, the result is 1. The negative log-likelihood has no minimum if all rows are right or all rows are
-    wrong. So a prior, ``log(temperature) ** 2 / 2``, is added. With a handful of rows, it keeps the temperature near 1.
-    A hundred rows outweigh the prior.
+    wrong. So a prior, ``log(temperature) ** 2 / 2``, is added. With a handful of rows, this prior keeps the temperature
+    near 1. A hundred rows outweigh the prior.
 
     ``logits``: held-out rows, ``(n, classes)``. ``labels``: class indices, ``(n,)``.
     """

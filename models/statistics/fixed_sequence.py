@@ -9,15 +9,14 @@ Copies of a photo and photos of a product form a group. The test assumes the wor
 or all are wrong. Groups of sizes m then count as ``sum(m) ** 2 / sum(m ** 2)`` independent rows with the same accuracy
 (Kish, "Survey Sampling", 1965). Without groups, all rows are independent.
 
-Confidences choose the first set of a walk: the set that is most likely to pass. Labels do not affect this choice,
-except through the temperature. So the proof stays valid. Wrong confidences lower the coverage, but never break the
-promise.
+Judging by the confidences, the first set of a walk is the most likely to pass. Labels do not affect this choice, except
+through the temperature. So the proof stays valid. Wrong confidences lower the coverage, but never break the promise.
 
 A target may use the set that a stricter target has proved. The promise is then broken only if this set is less precise
 than the target. Such a set passes most easily if it is small. The smallest set that can pass has ``fewest(stricter)``
-rows, all right. So the promise is broken with a probability of at most ``target ** fewest(stricter)``. This probability
-is subtracted from the error probability of the target's own walk (Bonferroni's inequality). :func:`budgets` also
-subtracts a share for refused classes.
+rows, all of them right. So the promise is broken with a probability of at most ``target ** fewest(stricter)``. This
+probability is subtracted from the error probability of the target's own walk (Bonferroni's inequality). :func:`budgets`
+also subtracts a share for refused classes.
 """
 
 import math
@@ -61,8 +60,8 @@ def proved_rows(
         right: whether the row's likeliest class is the true one, ``(n,)``.
         precision: the precision to prove.
         mistrust: the allowed error probability.
-        own: which rows the network itself predicted, ``(n,)``. Their own test must also pass, with an error probability
-            of 30%. None if the network predicted all rows.
+        own: which rows the network itself predicted, ``(n,)``. These rows must also pass a test of their own, with an
+            error probability of 30%. None if the network predicted all rows.
         groups: the group of each row, ``(n,)``. None if all rows are independent.
         begin_by_own: whether the first set of the walk also depends on ``own``.
 

@@ -178,7 +178,7 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
 
 
 def expected_within(rows: int, kept: float = KEPT) -> float:
-    """The expected share of new product photos within the limit that :func:`unknown_limit` sets on ``rows`` scores."""
+    """The expected share of new product photos within :func:`unknown_limit`, if ``rows`` scores set the limit."""
     return _rank(rows, kept) / (rows + 1)
 
 
@@ -225,8 +225,8 @@ def relative_difference(
 ) -> npt.NDArray[np.float64]:
     """Relative differences of out-of-distribution scores ``(n,)``; infinity for NaN.
 
-    A score may be near 0 by chance. So the divisor is at least the absolute limit, the median absolute expected score,
-    and 0.01.
+    A score may be near 0 by chance. So the divisor is never below the absolute limit, the median absolute expected
+    score, or 0.01.
     """
     if not len(expected):
         return np.zeros(0)

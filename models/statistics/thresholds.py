@@ -176,7 +176,7 @@ def _reach(target: PrecisionTarget) -> tuple[float, float]:
 class _Pool:
     """The rows within the out-of-distribution limit, from all networks.
 
-    ``own``: which rows the network itself predicted; None for all rows.
+    ``own``: which rows the network itself predicted. None if all rows are its own.
     """
 
     rows: HeldOutRows

@@ -52,8 +52,8 @@ class _Connection:
     buckets: set[str] = field(default_factory=set)
 
 
-# Process and S3 settings → connection. A child cannot use or close its parent's connection, because the event loop runs
-# only in the parent.
+# Connections by process and S3 settings. A child cannot use or close its parent's connection, because the event loop
+# runs only in the parent.
 _CONNECTIONS: Final[dict[tuple[int, frozenset[tuple[str, str]]], _Connection]] = {}
 
 
@@ -72,7 +72,7 @@ def _filesystem() -> S3FileSystem:
     files = S3FileSystem(
         session=session,
         config_kwargs=config,
-        max_concurrency=1,  # more parallel pieces would fill the memory, and a cache would ask for each file's size
+        max_concurrency=1,  # parallel pieces would fill the memory
         use_listings_cache=False,
         skip_instance_cache=True,
     )

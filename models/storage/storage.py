@@ -25,7 +25,7 @@ class Storage(Protocol):
     """Stores bytes under keys, for jobs and registries. Keys are relative paths with ``/``."""
 
     def __hash__(self) -> int:
-        """Storages of the same place are equal, so a storage can be the key of a cache."""
+        """Two storages of the same place are equal, so a storage can be a cache key."""
 
     @property
     def place(self) -> str:
