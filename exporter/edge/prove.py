@@ -86,7 +86,7 @@ class EdgeParity:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons not to publish the edge graph. A loss of accuracy is allowed if it is not significant."""
+        """The reasons not to publish the edge graph. A loss counts if it exceeds ``max_drop`` with 95% confidence."""
         one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= _NEAR_TIE
         points, low = (0.0, -np.inf) if self.cost is None else (self.cost.points, self.cost.points_95[0])
         too_much = (
