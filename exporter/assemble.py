@@ -44,8 +44,8 @@ def sha256_of(files: Mapping[str, bytes]) -> dict[str, str]:
 def publish(place: Path, files: Mapping[str, bytes], manifest: Manifest, check: Callable[[Path], None]) -> None:
     """Write a bundle to a temporary folder, check it, then rename the folder to ``place``.
 
-    ``files`` are name → contents, without the manifest. If ``check`` raises an error, the bundle is not published.
-    Raises InputError if ``place`` exists.
+    ``files``: name → contents, without the manifest. If ``check`` raises an error, the bundle is not published. Raises
+    InputError if ``place`` exists.
     """
     check_free(place)
     try:

@@ -118,9 +118,7 @@ def _keras(proof: "Proof") -> Table:
 
 def _int8(facts: "Int8Facts") -> Table:
     headings = ("accuracy", "points\nlost", "95%", "same\nlabels", "times as fast\n(with decoding)")
-    caption = (
-        "Speed as a multiple of float32's, on one thread: the network alone, and with decoding of the photo's file."
-    )
+    caption = "Speed on one thread, as a multiple of float32's."
     cost, (low, high) = facts.cost, facts.cost.points_95
     mark = _mark(passed=True)
     if not cost.is_telling:
@@ -143,9 +141,7 @@ def _edges(variants: Sequence["MadeVariant"]) -> Table:
         f"points lost\nto {decode}",
     )
     photos = max(edge.photos for variant in variants if (edge := variant.edge_parity))
-    title = (
-        f"Edge graphs against their models on {photos:,} photos,\nwhich Hangtag decodes in full or as the manifest says"
-    )
+    title = f"Edge graphs against their models on {photos:,} photos,\ndecoded in full and as the manifest says"
     caption = "Sure: photos that need no review.\nA loss is refused if it exceeds --max-drop with 95% confidence."
     table = _table(title, caption, *headings)
     for variant in variants:

@@ -23,16 +23,15 @@ _ROUNDS: Final = 9
 _WHOLE_ROUNDS: Final = 3
 """Few rounds, because decoding large photos takes seconds."""
 _WORTH: Final = 500
-"""The expected loss has the weight of this many validation photos: it outweighs a loss measured on 30 photos, but not a
-loss measured on thousands (benchmarks/int8_judging.py)."""
+"""The weight of the expected loss, as a number of validation photos. The expected loss outweighs a measurement on 30
+photos, but not on thousands (benchmarks/int8_judging.py)."""
 _CHEAPEST: Final = 0.05
 """The smallest cost of a changed label. The confidences of a barely trained network are almost equal."""
 _TELLING: Final = 20.0
 """A loss counts as measured if its 95% interval is at most this many points wide."""
 _NEAREST: Final = 0.25
 _FEWEST: Final = 20
-"""Changes of margins (see :func:`expected_loss`) are measured on the quarter of the photos with the smallest margins,
-and on at least 20 photos."""
+""":func:`expected_loss` measures the 25% of the photos with the smallest margins, but at least 20 photos."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,7 @@ class Float32:
     Attributes:
         model: an ONNX model that ends in ``logits``.
         photos: ``uint8 (n + m, S, S, 3)``; see :meth:`exporter.training_run.TrainingRun.compared_pixels`.
-        scores: the model's scores of these photos, with logits in place of probabilities.
+        scores: the model's scores for ``photos``. ``scores.probabilities`` contains logits.
     """
 
     model: onnx.ModelProto
@@ -102,7 +101,7 @@ class Float32:
     version: str
 
     def drop(self, variant: Scores) -> Drop:
-        """The loss of a variant with these scores of the photos."""
+        """Compare a variant's scores for ``photos`` with float32's."""
         labels, temperature = self.run.labels, self.run.confidence.temperature
         before, after = self.scores.probabilities / temperature, variant.probabilities / temperature
         return drop(before, after, labels, expected_loss(before, after, before[: len(labels)]), self.run.groups)
@@ -117,9 +116,9 @@ def drop(
 ) -> Drop:
     """Compare a variant with float32 by probabilities or logits of the same photos, ``(n + m, classes)``, n above 0.
 
-    On 30 photos, one photo is 3.3 points, so the measured loss is mostly chance. The estimate therefore adds 500 photos
-    with the loss ``expected`` (:func:`expected_loss`), or no photos if ``expected`` is None. ``labels``, ``(n,)``, are
-    class indices of the first n photos. ``groups``, ``(n,)``, are the group indices of these n photos.
+    On 30 photos, one photo is 3.3 points, so the measured loss is mostly chance. So the estimate includes ``expected``
+    (:func:`expected_loss`), with the weight of 500 photos. ``labels``, ``groups``: class and group indices of the first
+    n photos, ``(n,)``.
     """
     before, after = reference.argmax(axis=1), got.argmax(axis=1)
     known = len(labels)
@@ -144,16 +143,15 @@ def drop(
 def expected_loss(
     reference: npt.NDArray[np.floating], got: npt.NDArray[np.floating], unseen: npt.NDArray[np.floating]
 ) -> float:
-    """Estimate a variant's loss of accuracy on unseen photos, as a share, without labels.
+    """Estimate a variant's loss of accuracy on unseen photos, as a fraction. Needs no labels.
 
-    A photo's margin is its highest logit minus its second highest. If a variant makes the margin negative, the label
-    changes. Training photos have larger margins than new photos, so fewer of their labels change. But margins change by
-    about the same amount on all photos with a small margin, so each measured change is applied to each unseen photo. A
-    changed label costs the difference of the two calibrated confidences, at least 0.05.
+    A photo's margin is its highest logit minus its second highest. If the margin becomes negative, the label changes.
+    Training photos have larger margins than new photos, so fewer of their labels change. But margins change by similar
+    amounts on all photos with small margins. So each measured change is applied to each unseen photo. A changed label
+    costs the difference of the two calibrated confidences, at least 0.05.
 
-    ``reference`` has float32's logits of n photos, ``got`` the variant's logits of the same photos, both ``(n,
-    classes)`` and divided by the temperature. ``unseen`` has float32's logits of photos outside the training, ``(m,
-    classes)``.
+    ``reference``, ``got``: logits of float32 and of the variant for the same photos, ``(n, classes)``. ``unseen``:
+    float32's logits for photos that it was not trained on, ``(m, classes)``. All logits are divided by the temperature.
     """
     order = np.argsort(-reference, axis=1)[:, :2]
     (first, second), (now_first, now_second) = (np.take_along_axis(rows, order, 1).T for rows in (reference, got))
@@ -169,7 +167,7 @@ def expected_loss(
 def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _ROUNDS) -> float:
     """Time two ONNX files in turns on one thread each, ``rounds`` times after a warm-up.
 
-    ``pixels`` are ``uint8 (n, S, S, 3)``, at least one photo, repeated to a batch of 32.
+    ``pixels``: at least one photo, ``uint8 (n, S, S, 3)``. The photos are repeated to a batch of 32.
 
     Returns:
         The median ratio of the times, above 1 if the second model is faster.
@@ -181,7 +179,7 @@ def speed_gain(reference: bytes, other: bytes, pixels: Pixels, rounds: int = _RO
 def whole_gain(
     reference: bytes, other: bytes, photos: Iterable[bytes], spec: PreprocessSpec, rounds: int = _WHOLE_ROUNDS
 ) -> float | None:
-    """Like :func:`speed_gain`, but from files to labels. Each round decodes the photos once, for both models.
+    """Like :func:`speed_gain`, but with decoding of the files. Each round decodes the photos once, for both models.
 
     Uses the first 32 decodable photos. Returns None if no photo is decodable.
     """

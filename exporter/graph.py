@@ -75,7 +75,7 @@ def network_ends(network: keras.Model) -> keras.Model:
 def _distance(features: tf.Tensor, head: DistanceHead) -> tf.Tensor:
     """:meth:`models.statistics.out_of_distribution.DistanceHead.score` of features ``float32 (batch, D)``.
 
-    Expanding the square finds the nearest centre without a ``(batch, C, K)`` tensor. The expansion loses digits if
+    The nearest centre minimizes ``|c|² - 2 p·c``, which needs no ``(batch, C, K)`` tensor. This formula loses digits if
     coordinates are much larger than distances, so coordinates are relative to the mean of the centres. The distance to
     the nearest centre is then computed by subtraction, which loses no digits.
     """
@@ -139,7 +139,7 @@ def _only_trains(node: onnx.NodeProto) -> bool:
 
 
 def with_probabilities(model: onnx.ModelProto, temperature: float) -> onnx.ModelProto:
-    """Copy a graph from :func:`to_logits`, with calibrated ``probabilities`` as the output in place of ``logits``."""
+    """Copy a graph of :func:`to_logits`, and replace the output ``logits`` by calibrated ``probabilities``."""
     calibrated = onnx.ModelProto()
     calibrated.CopyFrom(model)
     graph = calibrated.graph
@@ -151,10 +151,10 @@ def with_probabilities(model: onnx.ModelProto, temperature: float) -> onnx.Model
 
 
 def with_half_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Copy a model, with large arrays stored as float16. The model still computes in float32.
+    """Copy a model, with large arrays stored as float16.
 
-    ONNX Runtime converts the arrays to float32 when it loads the model, so the speed does not change, and every
-    processor gives the same answers. Arrays whose values are too large for float16 stay float32.
+    ONNX Runtime converts the arrays to float32 when it loads the model. So the model computes in float32, at the same
+    speed. Arrays whose values are too large for float16 stay float32.
     """
     smaller = onnx.ModelProto()
     smaller.CopyFrom(model)

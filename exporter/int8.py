@@ -34,8 +34,8 @@ _QUANTIZED: Final = (
     *("Conv", "MatMul", "Gemm", "Add", "Mul", "MaxPool", "AveragePool", "GlobalAveragePool", "Concat"),
     *("Relu", "Clip", "Sigmoid"),
 )
-"""Operators with faster integer kernels in ONNX Runtime. ``Relu`` and ``Clip`` merge into the operator before them, so
-that its range excludes the values that they cut off."""
+"""Operators with faster integer kernels in ONNX Runtime. ``Relu`` and ``Clip`` are listed because they narrow the range
+of the operator before them."""
 _PERCENTILE: Final = 99.99
 _BINS: Final = 2048
 _AT_ONCE: Final = 8
@@ -43,9 +43,9 @@ _SILENT: Final = 4
 
 
 def body_nodes(model: onnx.ModelProto) -> list[str]:
-    """The nodes from the first layer with weights to the features (before ``logits``), in the order of the graph.
+    """The nodes from the first layer with weights to the features, in the order of the graph.
 
-    Nodes before them (scaling of pixels) and after them (logits, probabilities, unknown score) stay in floating point.
+    Earlier nodes (scaling of pixels) and later nodes (logits, probabilities, unknown score) stay in floating point.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     before_features = _ancestors(_features(model, producers), producers)
@@ -71,7 +71,7 @@ def _ancestors(value: str, producers: Mapping[str, onnx.NodeProto]) -> set[str]:
 
 
 def as_pixels(model: onnx.ModelProto, value: str) -> dict[str, Any] | None:
-    """The scale and zero point with which ONNX Runtime quantizes a value to the pixels of ``image``.
+    """The scale and zero point that quantize a value to exactly the pixels of ``image``.
 
     Returns None if the value is not ``scale * (image - zero point)`` with a whole zero point.
     """
@@ -103,8 +103,8 @@ class QuantizeError(ParityError):
 class Quantizer:
     """Quantizes a model that ends in ``logits``, with or without its first layers. Raises QuantizeError.
 
-    Batch norms are folded into the convolutions before them, and ranges are measured once. The range of an activation
-    covers 99.99% of its values on the photos. With 100%, EfficientNetV2 differed twice as much from float32.
+    Batch norms are folded into the convolutions before them. Ranges are measured once. The range of an activation
+    covers 99.99% of its values on the photos. A range of 100% doubled EfficientNetV2's difference from float32.
 
     Attributes:
         body: names of the nodes that can be quantized, in the order of the graph.
@@ -131,8 +131,8 @@ class Quantizer:
     def quantize(self, float_layers: int = 0) -> onnx.ModelProto:
         """Quantize the body except its first ``float_layers`` layers and the nodes between them. Raises QuantizeError.
 
-        Only the first layers may stay in floating point, because ONNX Runtime itself quantizes a float convolution
-        between integer convolutions, with a single scale for all channels.
+        Later layers cannot stay in floating point. Between integer layers, ONNX Runtime would quantize them anyway,
+        with one scale for all channels.
         """
         left = self.layers[:float_layers]
         start = self.body.index(self.layers[float_layers]) if float_layers < len(self.layers) else len(self.body)
@@ -166,7 +166,7 @@ class Quantizer:
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(_QUANTIZED),
             per_channel=True,
-            reduce_range=True,  # 7 bits: without VNNI the sum of two 8-bit products is cut off at 16 bits
+            reduce_range=True,  # 7 bits: without VNNI, the sum of two 8-bit products saturates at 16 bits
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=[node.name for node in self.folded.graph.node if node.name not in nodes],
@@ -195,7 +195,7 @@ _EIGHT_BITS: Final = {"quant_type": QuantType.QInt8, "axis": 0, "symmetric": Tru
 
 
 def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
-    """Connect ``image`` to the first layer, because quantizing the scaled ``value`` gives the pixels of ``image``."""
+    """Connect ``image`` to the first layer, because the quantized ``value`` equals the pixels of ``image``."""
     producers = model.output_name_to_node()
     rounding = next(node for node in model.nodes() if node.op_type == "QuantizeLinear" and node.input[0] == value)
     scaling = _ancestors(rounding.output[0], producers)
@@ -210,9 +210,9 @@ def _without_scaling(model: ONNXModel, value: str) -> onnx.ModelProto:
 def _depthwise_weights(model: onnx.ModelProto) -> set[str]:
     """Weights of the depthwise convolutions, which have one input and one output channel per group.
 
-    Depthwise weights gain most from an eighth bit, and can use it, because their kernels add products one by one.
-    Without VNNI, the kernels of other convolutions saturate the sum of two products at 16 bits (MLAS:
-    MlasConvSymDepthwiseKernelAvx2 and ...Avx512Core, MlasConvDepthwiseKernel).
+    Depthwise weights gain most from 8 bits. Their kernels add products one by one, without saturation. Without VNNI,
+    other kernels add two products at once, and the sum saturates at 16 bits (MLAS: MlasConvSymDepthwiseKernelAvx2 and
+    ...Avx512Core, MlasConvDepthwiseKernel).
     """
     shapes = {array.name: tuple(array.dims) for array in model.graph.initializer}
     convolutions = [node for node in model.graph.node if node.op_type == "Conv" and node.input[1] in shapes]
@@ -286,8 +286,8 @@ class Refusal:
 def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_gain: float = 1.0) -> Attempt | Refusal:
     """Quantize a model, with up to two of its first layers in floating point. Returns the fastest accurate result.
 
-    Half of the training photos set the ranges. The other half and the validation photos test the model. The model must
-    be more than ``min_gain`` times as fast as float32 on this machine. Raises InputError.
+    Half of the training photos set the ranges. The remaining training photos and the validation photos test the model.
+    The model must be more than ``min_gain`` times as fast as float32 on this machine. Raises InputError.
     """
     training = float32.run.training_pixels()
     if len(training) < _FEWEST_PHOTOS:
@@ -304,7 +304,7 @@ def find_int8(float32: Float32, options: ExportOptions, advance: Advance, min_ga
             advance("Quantizing", number, len(counts))
             try:
                 attempts.append(_attempt(float32, quantizer, count))
-            except QuantizeError as error:  # ONNX Runtime quantizes a block whole, also if its first layer is excluded
+            except QuantizeError as error:  # ONNX Runtime quantizes whole blocks, even if the first layer is excluded
                 failures.append(str(error))
     if failures and not attempts:
         return Refusal(failures[0])

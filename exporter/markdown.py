@@ -44,12 +44,12 @@ def plain(text: str, longest: int = 200) -> Markup:
 
 
 def _verbatim(text: str) -> Markup:
-    return Markup(_CONTROL.sub("\ufffd", text))  # noqa: S704 - it is one line, and so ends no block
+    return Markup(_CONTROL.sub("\ufffd", text))  # noqa: S704 - one line cannot end a block
 
 
 def code(text: str) -> Markup:
     """Format a name from Hangtag, not from users, as code."""
-    return Markup(f"`{text}`")  # noqa: S704 - it has no backticks
+    return Markup(f"`{text}`")  # noqa: S704 - no backticks in the name
 
 
 def _listed(names: Sequence[str], most: int = 100) -> Markup:

@@ -11,7 +11,7 @@ from models.errors import InputError, MissingExtraError
 from models.manifest import AUTO, FLOAT32, INT8
 
 Advance = Callable[[str, int, int], None]
-"""Progress callback: (step, finished units, all units)."""
+"""Progress callback: (step, done, total)."""
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ TOLERANCE: Final = 1e-4
 """The largest allowed difference of a probability."""
 UNKNOWN_TOLERANCE: Final = 1e-2
 """The largest allowed relative difference of out-of-distribution scores, the same as for golden samples. Trained
-networks agree to 1e-4. Barely trained networks agree to 9e-3, because their features are nearly equal."""
+networks differ by 1e-4. Barely trained networks differ by 9e-3, because their features are nearly equal."""
 _BATCH: Final = 32
 _SINGLES: Final = 64
 """Number of evenly spread photos that are also compared one at a time."""
@@ -55,7 +55,7 @@ def keras_outputs(network: keras.Model, pixels: Pixels) -> KerasOutputs:
 def onnx_scores(model: bytes, pixels: Pixels, batch: int = _BATCH) -> Scores:
     """Run an ONNX file on all cores, on ``uint8 (n, S, S, 3)``, at least one photo.
 
-    If the model ends in ``logits``, the result has logits in place of the probabilities.
+    If the model ends in ``logits``, ``probabilities`` contains logits.
     """
     session = open_session(model, "the model", _ALL_CORES)
     parts = [session.run(None, {"image": pixels[start : start + batch]}) for start in range(0, len(pixels), batch)]
@@ -69,7 +69,7 @@ class UnknownParity:
 
     Attributes:
         largest: largest difference, relative to the score (:func:`relative_difference`).
-        crossed: number of photos whose two scores are on different sides of the limit, except ``near_limit`` photos.
+        crossed: number of photos with only one score above the limit, except ``near_limit`` photos.
         near_limit: number of photos whose score in Keras differs from the limit by at most twice the tolerance.
     """
 
@@ -90,7 +90,7 @@ class Parity:
 
     Attributes:
         largest, mean: absolute difference of a probability.
-        flips: (class index in Keras, class index in ONNX Runtime) of each photo with another label, except near-ties.
+        flips: class indices (Keras, ONNX Runtime) of each photo with different labels, except near-ties.
         near_ties: number of photos whose two highest probabilities in Keras differ by at most twice the tolerance.
         unknown: the differences between the out-of-distribution scores, or None without scores.
     """

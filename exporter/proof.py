@@ -16,12 +16,12 @@ from models.errors import InputError, ParityError
 from models.manifest import AUTO, FLOAT32, INT8
 
 _QUICKER: Final = 1.12
-"""int8 can be the default only if it is at least this many times as fast as float32 on one thread. Processes that share
-caches and memory gain less: an int8 ``mobilenet`` was 1.08 times as fast as float32 on one thread, and 0.99 times as
-fast with two processes (docs/measurements.md)."""
+"""int8 can be the default only if it is at least this many times as fast as float32 on one thread. Several processes
+gain less, because they share caches and memory. With ``mobilenet``, a gain of 1.08 on one thread became 0.99 with two
+processes (docs/measurements.md)."""
 _MORE_REVIEW: Final = 0.02
-"""int8 can be the default only if its share of rows for review exceeds float32's by at most this. A smaller difference
-is noise. A larger difference costs more of people's time than faster labelling saves."""
+"""The most that the default int8 may add to the share of rows for review. A smaller difference is noise. A larger
+difference costs more of people's time than faster labelling saves."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,9 @@ def choose_default(float32: MadeVariant, int8: MadeVariant | None, options: Expo
 
     ``cpu``: processor of the measurements.
 
-    int8 must be at least 1.12 times as fast as float32, both in the network and from file to label. The measured loss
-    of accuracy must be within chance, or with 95% confidence at most ``max_drop``. int8 must not promise a lower
-    precision, and must send at most 2% more of the rows to review. Raises InputError if the options name int8 but int8
-    was refused.
+    int8 must be at least 1.12 times as fast as float32, both in the network and from file to label. The 95% interval of
+    the lost accuracy must include 0, or end at or below ``max_drop``. int8 must not promise a lower precision. int8
+    must send at most 2% more of the rows to review. Raises InputError if the options name int8 but int8 was refused.
     """
     if options.default_variant == INT8 and int8 is None:
         msg = (
@@ -65,7 +64,7 @@ def _no_default(int8: MadeVariant, facts: Int8Facts, float32: MadeVariant, max_d
     if low > 0.0 and high > max_drop:
         return (
             f"loses {facts.cost.points:.2f} points of accuracy on {facts.cost.photos} validation photos, more "
-            f"than chance explains (95%: {low:.2f} to {high:.2f}); {max_drop:g} are allowed"
+            f"than chance (95%: {low:.2f} to {high:.2f}); {max_drop:g} are allowed"
         )
     if (own or 0.0) < (other or 0.0):
         return f"promises a precision of {promise_text(own)}; float32 promises {promise_text(other)}"
@@ -181,7 +180,7 @@ def _of_keras(parity: Parity, batches: str) -> str:
         what = (
             f"unknown scores differ by up to {parity.unknown.largest:.2g} (relative; at most "
             f"{parity.unknown.tolerance:.0e} is allowed), and for {parity.unknown.crossed} of {parity.photos} "
-            "photos, only one score exceeds the limit."
+            "photos, only one model's score exceeds the limit."
         )
     return (
         f"ONNX Runtime and Keras disagree {batches}: {what} Nothing was published; please report this, with the "

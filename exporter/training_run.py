@@ -61,16 +61,15 @@ class TrainingRun:
     Attributes:
         network: the Keras model of the best epoch.
         pixels: validation pixels, ``uint8 (n, S, S, 3)``.
-        labels: class indices of these pixels, ``(n,)``.
-        groups: group indices of these pixels, ``(n,)``. Copies of a photo and photos of a product share a group.
+        labels: class index of each validation photo, ``(n,)``.
+        groups: group index of each validation photo, ``(n,)``. Copies of a photo and photos of a product share a group.
         sample: file with pixels of some training photos.
         originals: files of validation photos.
         outliers: number of photos without a product on which the unknown score was measured.
         measured: the main figure of the run's report.
         unknown_head: the arrays of the out-of-distribution score, or None if the score could not be learned.
         folds: for each fold, the predictions of the network that was trained without this fold. May be empty.
-        pools_folds: whether the predictions of the folds count as the network's own, because each fold was a full
-            training.
+        pools_folds: whether each fold was a full training, so that its predictions count as the network's own.
         repeated: SHA-256 of a photo with five or more rows in the labelled photos → its share of the rows.
     """
 
@@ -94,12 +93,12 @@ class TrainingRun:
     repeated: dict[str, float]
 
     def original_labels(self) -> list[int]:
-        """The class index of each file in ``originals``. A file's name is its index in the evenly spread photos."""
+        """The class index of each file in ``originals``. Files are numbered in the order of :func:`evenly`."""
         places = evenly(len(self.pixels), ORIGINALS)
         return [int(self.labels[places[int(path.stem)]]) for path in self.originals]
 
     def original_bytes(self) -> Iterator[bytes]:
-        """The bytes of each file in ``originals``, empty for unreadable files, which are then skipped."""
+        """The bytes of each file in ``originals``. Empty for unreadable files."""
         for path in self.originals:
             try:
                 yield read_photo(path)
@@ -116,7 +115,7 @@ class TrainingRun:
         return read_arrays(self.sample, "pixels of training photos", "pixels")["pixels"]
 
     def compared_pixels(self) -> Pixels:
-        """All validation photos, and the half of the training sample that does not set int8's ranges."""
+        """All validation photos, and half of the training sample. The other half sets int8's ranges."""
         return np.concatenate([self.pixels, self.training_pixels()[1::2]])
 
 
@@ -164,7 +163,7 @@ def read_training_run(path: Path) -> TrainingRun:
 
 
 def _repeated(splits: Path) -> dict[str, float]:
-    """Empty without the file, so that labelling sends every picture with many rows to review."""
+    """Shares of repeated photos. Without the file, labelling sends every repeated photo to review."""
     with suppress(FileNotFoundError), splits.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
         counts = Counter(row["sha256"] for row in csv.DictReader(file) if row["present"] == "true")
         return {sha256: count / counts.total() for sha256, count in counts.items() if count >= _REPEATED}

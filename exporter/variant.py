@@ -23,10 +23,10 @@ from models.statistics.out_of_distribution import unknown_limit
 from models.statistics.thresholds import HeldOutLogits, fit_confidence
 
 _CROSSED: Final = 0.03
-"""The allowed share of photos, beyond chance, that only float32 or only int8 calls unknown. Each model calls 5%
-unknown, so unrelated models would disagree on about 10%."""
+"""The largest share of photos that one model calls unknown and the other does not, with 95% confidence. Each model
+calls 5% unknown, so unrelated models would disagree on about 10%."""
 _SAME_LABELS: Final = 0.95
-"""float32's out-of-fold predictions are also used for a variant that gives this share of photos the same label."""
+"""A variant that agrees with float32 on this share of labels may use float32's out-of-fold predictions."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Int8Facts:
     Attributes:
         gain: speed of the int8 network on one thread of this machine, as a multiple of float32's speed.
         whole_gain: like ``gain``, but with decoding of the photos, or None if no photo could be decoded.
-        unknown_agreement: share of the compared photos on which both models agree whether the photo is unknown. None
-            without an out-of-distribution score.
+        unknown_agreement: share of the compared photos that are unknown to both models or to neither. None without an
+            out-of-distribution score.
     """
 
     cost: Drop
@@ -79,7 +79,7 @@ class MadeVariant:
 
     @property
     def coverage(self) -> float:
-        """Expected share of rows labelled without review at the default precision, or 0.0 without this precision."""
+        """Expected share of rows labelled without review at the default precision. 0.0 without a default precision."""
         return self.metadata.ruling.coverage if self.metadata.ruling else 0.0
 
     @property
@@ -130,7 +130,7 @@ def variant_of(float32: Float32, attempt: Attempt, options: ExportOptions) -> Ma
     crossed = _crossed(float32, scores, confidence)
     if crossed is not None and (at_least := lower_bound(int(crossed.sum()), len(crossed))) > _CROSSED:
         return Refusal(
-            f"int8 and float32 disagree on whether a photo is unknown, for {crossed.mean():.1%} of {len(crossed)} "
+            f"int8 and float32 disagree on which photos are unknown: {crossed.mean():.1%} of {len(crossed)} "
             f"validation and training photos (at least {at_least:.1%} with 95% confidence); {_CROSSED:.0%} are allowed"
         )
     facts = Int8Facts(

@@ -15,12 +15,12 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 ROOMS: Final = ("models", "trainer", "exporter", "worker", "web", "hangtag")
-"""Hangtag's packages that define commands ("rooms")."""
+"""Hangtag's packages that define commands."""
 _HOME: Final = Path(__file__).resolve().parents[1]
 
 
 def check_layout() -> None:
-    """Raise an ImportError if another package hides a package of Hangtag."""
+    """Raise an ImportError if another package shadows a package of Hangtag."""
     for room in (*ROOMS, "catalogue", "pages"):
         spec = find_spec(room)
         origin = Path(spec.origin).resolve() if spec and spec.origin else None
@@ -51,9 +51,9 @@ _TASKS: Final = {
 COMMANDS: Final[Mapping[str, str]] = MappingProxyType(
     {command: room for commands in _TASKS.values() for command, room in commands.items()}
 )
-"""Command → its package. A command loads the commands of no other package."""
+"""Command → its package. A command loads no other package's commands."""
 MODULES_OF_OTHER_ROOMS: Final[Mapping[str, str]] = MappingProxyType({"train_worker": "trainer.schedule"})
-"""Name → module that a command gets through Typer's context, because its package may not import the module."""
+"""Modules that a command gets through Typer's context: name → module. The command's package must not import them."""
 _LEAVE_FILES: Final = frozenset({"trainer", "exporter", "hangtag"})
 """Packages whose libraries leave temporary files behind if the process is killed."""
 _NO_LINEAR_ALGEBRA: Final = frozenset({"models", "worker"})
@@ -188,7 +188,7 @@ def _collect_late() -> None:
 
 
 def run(arguments: Sequence[str]) -> NoReturn:
-    """Run a command. Print an error of Hangtag's as one line, and exit with its status."""
+    """Run a command. Print a Hangtag error as one line, and exit with its status."""
     from models.errors import HangtagError, system_words
     from models.text import printable, without_secrets
 

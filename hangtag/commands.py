@@ -20,7 +20,7 @@ def demo_command(
     ] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Replace a finished demo.")] = False,
 ) -> None:
-    """Run all steps on synthetic photos: training, export, labels, and HTML pages.
+    """Run all steps on synthetic photos: training, export and labelling.
 
     Examples:
 

@@ -135,7 +135,7 @@ def _write_index(out: Path, result: Path, receipt: Path, review: str) -> None:
         "Train": {f"How good the model of {name} is": out / "runs" / name / "report.html" for name in _MODELS},
         "Export": {f"The model card of {name}": out / "bundles" / name / "README.md" for name in _MODELS},
         "Label": {
-            "The receipt: what was labelled, and with which promised precision": receipt,
+            "The receipt: counts, and the promised precision": receipt,
             **{f"of {name}": _own_receipt(receipt, name) for name in _MODELS},
             "the result": result,
         },

@@ -1,8 +1,8 @@
 """Hangtag from Python. Each function runs a command, takes the command's options by name, and returns the result.
 
 ``--image-size 128`` is ``image_size=128``, ``--where A=1 --where B=2`` is ``where=["A=1", "B=2"]``, ``--no-int8`` is
-``int8=False``. Functions accept the same values as the commands, and raise the errors of ``models.errors``. Progress is
-shown as on a terminal. A notebook shows the page of a cell's last result.
+``int8=False``. Functions accept the same values as the commands, show the same progress, and raise the errors of
+``models.errors``. A notebook shows a result as its HTML page.
 """
 
 import json
@@ -115,8 +115,8 @@ class LabeledCatalogue(_Result):
     def receipt(self) -> "JobReceipt":
         """Counts by label, status and reason; errors with examples; speed; the rule for review.
 
-        With several models, ``receipt.questions["colour"]`` has these values for one model. The totals count each row
-        once, by its worst status.
+        With several models, ``receipt.questions["colour"]`` has the values of the model ``colour``. The totals count
+        each row once, with its worst status.
         """
         from models.storage.storage import FolderStorage
         from worker.job.job import open_job
@@ -211,8 +211,8 @@ def label(source: PathLike, model: object, out: PathLike, **options: object) -> 
 
     Args:
         source: a folder of photos, or a file or URL that lists photos.
-        model: the result of :func:`export`, a path, or a name in the registry. For several models, a mapping from the
-            prefix of a model's columns to the model: ``{"category": "shop@champion", "colour": "colours@champion"}``.
+        model: the result of :func:`export`, a path, or a name in the registry. For several models, a mapping of column
+            prefixes to models: ``{"category": "shop@champion", "colour": "colours@champion"}``.
         out: the file to write; ends in ``.parquet``, ``.csv`` or ``.jsonl``.
         options: see ``hangtag label --help``; for example ``precision``, ``image_column``, ``workers``.
     """
@@ -247,7 +247,7 @@ def _run(name: str, kind: type[Answer], arguments: list[PathLike], options: Mapp
 
 
 def _words(options: Mapping[str, object], flags: Mapping[str, list[str]]) -> Iterator[str]:
-    """Options as words of a command line. ``flags``: flag → its opposite, such as ``--no-int8``, or an empty list."""
+    """Options as command-line arguments. ``flags``: flag → its opposite, such as ``["--no-int8"]``, or ``[]``."""
     for name, value in options.items():
         word = f"--{name.replace('_', '-')}"
         match value:

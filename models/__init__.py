@@ -1,1 +1,1 @@
-"""The model: errors, manifest, preprocessing, bundle and classifier. Never imports TensorFlow."""
+"""The model, its bundle, and its preprocessing. Never imports TensorFlow."""

@@ -52,7 +52,7 @@ class ModelFigures:
         bytes: the file's size.
         p50_ms, p99_ms: median and 99th percentile of milliseconds per call with one photo.
         photos_per_s: photos per second with 8 photos per call (an edge graph: one photo per call).
-        memory_mb: peak memory (10⁶ bytes) of a fresh process that loads the model and labels photos one by one.
+        memory_mb: peak memory of a fresh process that labels photos one by one, in 10⁶ bytes.
     """
 
     variant: str
@@ -82,8 +82,8 @@ def benchmark(
 ) -> list[ModelFigures]:
     """Measure a bundle's models, or a single ONNX file. Raises BundleError if a file is damaged or cannot run.
 
-    The files are measured in turns, each turn in a fresh process, so a slow moment of the machine affects all files
-    alike. ``on_turn`` is called before each turn with (file, turn, turns).
+    Files take turns, each turn in a fresh process. So a temporary slowdown affects all files alike. ``on_turn`` is
+    called before each turn with (file, turn, turns).
     """
     files = _files(path)
     turns: dict[Path, list[_Turn]] = {file: [] for file in files}

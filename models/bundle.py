@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MANIFEST_FILE: Final = "manifest.json"
 LABELS_FILE: Final = "labels.txt"
 MAX_MANIFEST_BYTES: Final = 64 * 1024 * 1024
-"""The largest allowed manifest, in bytes. A manifest with a hundred thousand classes is smaller."""
+"""The largest allowed manifest, in bytes. Enough for a hundred thousand classes."""
 MAX_FILE_BYTES: Final = 2 * 1024**3
 """The largest allowed ONNX file, in bytes: protobuf's own limit."""
 
@@ -118,7 +118,7 @@ def _check_place(root: Path, name: str, most: int) -> None:
         file = (root / name).resolve()
         exists = file.is_file()
         size = file.stat().st_size if exists else 0
-    except (OSError, RuntimeError, ValueError) as error:  # for example a loop of links, or an invalid name
+    except (OSError, RuntimeError, ValueError) as error:  # for example a symlink loop or an invalid name
         msg = f"Expected {name!r} in the bundle {root}, but the system answered {error}; copy the bundle again."
         raise BundleError(msg) from error
     if not file.is_relative_to(root):

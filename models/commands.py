@@ -168,7 +168,7 @@ def benchmark_command(
     registry: RegistryOption = DEFAULT_REGISTRY,
     as_json: JsonOption = False,
 ) -> None:
-    """Measure each model of a bundle on one thread of this machine: size, milliseconds, photos per second, memory.
+    """Measure each model of a bundle on one thread of this machine: size, speed and memory.
 
     The models take turns, each turn in a fresh process.
 

@@ -1,4 +1,4 @@
-"""Turns a network's scores of a photo into a label, or sends the photo to review by a person."""
+"""Turns a network's scores for a photo into a label, or sends the photo to review by a person."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -31,9 +31,8 @@ UNMEASURED: Final = (
 class ReviewReason(StrEnum):
     """Why a photo goes to review by a person.
 
-    The model gives two reasons. ``threshold``: the confidence is under the class's threshold. ``unknown``: the
-    out-of-distribution score is above the limit. If both hold, the reason is ``unknown``. The other reasons result from
-    comparing the rows of a whole job.
+    ``unknown``: the out-of-distribution score is above the limit. ``threshold``: only the confidence is too low.
+    ``disagreement``, ``repeated`` and ``mix`` come from comparing the rows of a job.
     """
 
     THRESHOLD = "threshold"
@@ -61,7 +60,7 @@ _SURE, _UNSURE, _UNKNOWN = range(3)
 
 @dataclass(frozen=True)
 class Scores:
-    """A network's scores of some photos.
+    """A network's scores for a batch of photos.
 
     Attributes:
         probabilities: ``float32 (n, classes)``; rows sum to 1.
@@ -77,8 +76,8 @@ class Prediction:
     """What the model predicts for one photo.
 
     Attributes:
-        label: the likeliest class. In a tree of labels, if this class is below its threshold, its nearest ancestor
-            whose probability is at least the ancestor's threshold.
+        label: the likeliest class. If this class is below its threshold in a tree of labels, the nearest ancestor that
+            reaches its own threshold.
         confidence: the probability of the label; for a node, the sum over the node's classes.
         reason: why a person should check the label; None if the photo needs no review.
         top_k: the likeliest classes with their probabilities, best first.
@@ -243,7 +242,7 @@ def _target(metadata: "ModelMetadata", precision: float) -> PrecisionTarget:
 
 
 def precision_text(precision: float) -> str:
-    """A precision with at least two digits: ``0.90``, ``0.995``."""
+    """A precision with at least two decimals: ``0.90``, ``0.995``."""
     return max(f"{precision:.2f}", str(precision), key=len)
 
 
@@ -272,5 +271,5 @@ def rule_text(precision: float | None, threshold: float | None, *, all_to_review
     if precision is None:
         return _NO_PROMISE
     if all_to_review:
-        return f"Precision {precision_text(precision)} can be promised for no class: every photo goes to review."
+        return f"This model cannot promise precision {precision_text(precision)}: every photo goes to review."
     return f"At least {100 * precision:g}% of the labels that the model gives without a person should be right."

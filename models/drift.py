@@ -4,8 +4,8 @@ Proof photos are the labelled photos that set the model's thresholds. If only th
 shift), the precision on a catalogue can be estimated. Expectation maximization finds the shares with the maximum
 likelihood: Saerens, Latinne and Decaestecker, "Adjusting the outputs of a classifier to new a priori probabilities",
 Neural Computation 14 (2002). The probability of each answer, given the true class, is estimated on the proof photos,
-because the model's own probabilities may be miscalibrated. The interval is a bootstrap of both the proof photos and the
-catalogue. ``benchmarks/label_shift.py`` measures how often promises are broken with and without this estimate.
+because the model's own probabilities may be miscalibrated. The interval comes from a bootstrap of the proof photos and
+the catalogue. ``benchmarks/label_shift.py`` measures how often promises are broken with and without this estimate.
 """
 
 import math
@@ -25,17 +25,17 @@ from models.manifest import parse_file
 from models.statistics.confidence import Probability, StrictModel, Thresholds
 
 _LARGE: Final = 0.2
-"""A population stability index from this value on is large: Siddiqi, Credit Risk Scorecards (2006)."""
+"""A population stability index above this value is large: Siddiqi, Credit Risk Scorecards (2006)."""
 _LEAST_PHOTOS: Final = 30
 _LEAST_EXPECTED: Final = 5.0
 """The smallest expected count of a bin: Cochran, "Some methods for strengthening the common χ² tests" (1954)."""
 _Z: Final = 3.0902
-"""The normal quantile of 0.999. Without drift, an index exceeds its limit in about one of a thousand jobs."""
+"""The normal quantile of 0.999. Without drift, about one job in a thousand exceeds the limit."""
 _SMOOTHING: Final = 0.5
 
 
 def has_drifted(counts: Sequence[int], reference: Sequence[int]) -> bool:
-    """Whether the population stability index is large and above :func:`chance_limit`. False with fewer than 30 rows."""
+    """Whether the population stability index is above 0.2 and :func:`chance_limit`. False with fewer than 30 rows."""
     return psi(counts, reference) > _LARGE and differs(counts, reference)
 
 
@@ -54,8 +54,8 @@ def is_blind(counts: Sequence[int], reference: Sequence[int]) -> bool:
 def psi(counts: Sequence[int], reference: Sequence[int]) -> float:
     """The population stability index of two histograms over the same bins; 0 for histograms of equal shape.
 
-    Half a photo is added to each bin, to keep the index finite. Source: Yurdakul and Naranjo, "Statistical properties
-    of the population stability index", Journal of Risk Model Validation 14 (2020).
+    Each count is increased by 0.5, to keep the index finite. Source: Yurdakul and Naranjo, "Statistical properties of
+    the population stability index", Journal of Risk Model Validation 14 (2020).
     """
     index = 0.0
     for share, other in zip(_shares(counts), _shares(reference), strict=True):
@@ -71,8 +71,8 @@ def _shares(counts: Sequence[int]) -> list[float]:
 def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
     """The population stability index that chance alone exceeds with a probability of 0.001.
 
-    Without a change the index is distributed like (1/n + 1/m) · χ², with ``bins - 1`` degrees of freedom (Yurdakul and
-    Naranjo, as above). The quantile of χ² is from Wilson and Hilferty, "The distribution of chi-square" (1931).
+    Without drift, the index is distributed like (1/n + 1/m) · χ², with ``bins - 1`` degrees of freedom (Yurdakul and
+    Naranjo, 2020). The quantile of χ² is from Wilson and Hilferty, "The distribution of chi-square" (1931).
 
     n and m are ``rows`` and ``reference_rows``. Each bin should have at least about five photos.
     """
@@ -85,7 +85,7 @@ def chance_limit(bins: int, rows: int, reference_rows: int) -> float:
 
 
 def join_rare_bins(counts: Sequence[int], reference: Sequence[int]) -> tuple[list[int], list[int]]:
-    """The two histograms after their rarest bins are joined, so that each bin has at least five expected photos."""
+    """Join the rarest bins of two histograms until each bin has at least five expected photos."""
     both = sorted(zip(counts, reference, strict=True), key=lambda pair: (sum(pair), pair))
     smaller, whole = min(sum(counts), sum(reference)), sum(counts) + sum(reference)
     least = _LEAST_EXPECTED * whole / smaller
@@ -106,9 +106,9 @@ class ProofRows(StrictModel):
 
     Attributes:
         labels: class names. ``rows`` contains indices of this list.
-        edges: lower edges of the bins of confidence, in rising order. The first edge is 0. All thresholds are edges.
+        edges: ascending lower edges of the confidence bins, from 0. All thresholds are edges.
         rows: true class, likeliest class, bin, and number of rows.
-        effective_rows: the effective number of independent rows; copies of one picture are worth about one.
+        effective_rows: the effective sample size; copies of a photo count as about one row.
     """
 
     labels: Annotated[tuple[str, ...], Field(strict=False)]
@@ -120,7 +120,7 @@ class ProofRows(StrictModel):
     def _inside(self) -> Self:
         classes, bins = len(self.labels), len(self.edges) + 1
         if not all(low < high for low, high in pairwise(self.edges)):
-            msg = "edges: expected rising confidences"
+            msg = "edges: expected ascending confidences"
             raise ValueError(msg)
         limits = (classes, classes, bins, math.inf)
         if any(len(row) != len(limits) or not all(map(lt, row, limits)) for row in self.rows):
@@ -133,10 +133,9 @@ class ReferenceAnswers(StrictModel):
     """A model's answers on some photos. Each distinct photo counts once.
 
     Attributes:
-        confidence_histogram: number of photos in each of 20 bins of equal width, by confidence from 0 to 1.
+        confidence_histogram: number of photos in 20 equal bins of confidence, from 0 to 1.
         by_label: likeliest class → number of photos.
-        outliers: number of photos without a product with which the out-of-distribution score was tested. None for a
-            catalogue.
+        outliers: number of photos without a product in the test of the out-of-distribution score. None for a catalogue.
     """
 
     confidence_histogram: Annotated[tuple[NonNegativeInt, ...], Field(min_length=BINS, max_length=BINS, strict=False)]
@@ -215,7 +214,7 @@ _CLOSE: Final = 1e-5
 _NEVER: Final = 2.0
 _LOW: Final = 0.05
 _LOW_RAISED: Final = 0.025
-"""The quantile for raised thresholds. Stricter than ``_LOW``, because many thresholds are tried."""
+"""The lower quantile for a raised threshold. Stricter than ``_LOW``, because many thresholds are tried."""
 
 
 @dataclass(frozen=True)
@@ -225,8 +224,8 @@ class ExpectedPrecision:
     Attributes:
         shares: class → estimated share of the catalogue's rows within the out-of-distribution limit.
         proof_shares: class → share of the proof rows within the out-of-distribution limit.
-        raised: if the thresholds may break the promise, the lowest confidence that keeps the promise. Above 1 if no
-            confidence keeps the promise.
+        raised: if the thresholds may break the promise, the lowest threshold that keeps the promise. Above 1 if no
+            threshold does.
     """
 
     precision: float
@@ -312,10 +311,10 @@ class LabelShift:
     def _weights(
         self, rows: npt.NDArray[np.intp], answers: npt.NDArray[np.intp], start: npt.NDArray[np.float64] | None = None
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-        """Each class's weight per proof row, and its share of the catalogue, both ``(draws, classes)``.
+        """The weight of each class's proof rows, and the class's share of the catalogue, both ``(draws, classes)``.
 
-        ``rows``: ``(draws, proof rows)``; ``answers``: ``(draws, cells)``. Pseudo-counts in the proportions of the
-        proof photos keep the shares of a small catalogue stable.
+        ``rows``: ``(draws, proof rows)``; ``answers``: ``(draws, cells)``. Pseudo-counts, distributed like the proof
+        photos, stabilize the shares of a small catalogue.
         """
         before = self._class_shares(rows)
         true, cell = np.divmod(self._pairs, self._cells)

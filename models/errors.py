@@ -62,7 +62,7 @@ class BundleError(HangtagError):
 
 
 class DisagreementError(BundleError):
-    """An intact bundle whose model gives other answers on this machine than in its golden samples."""
+    """An intact bundle whose answers on this machine differ from its golden samples."""
 
 
 class RegistryError(HangtagError):

@@ -40,13 +40,13 @@ class _TextFormatter(logging.Formatter):
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Drops Celery's traceback of a lost process, because the queue logs ``process_died``."""
+    """Drops Celery's traceback of a lost process. The queue already logs ``process_died``."""
     kind = record.exc_info[0] if record.exc_info else None
     return kind is None or kind.__name__ != "WorkerLostError"
 
 
 class _Repeats(logging.Filter):
-    """Drops a line that repeats the last line within seconds. Celery retries Redis seven times a second."""
+    """Drops a line that repeats the previous line within 10 s. Celery retries Redis seven times a second."""
 
     def __init__(self) -> None:
         super().__init__()

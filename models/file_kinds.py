@@ -47,7 +47,7 @@ _MOST_SEGMENTS: Final = 4096
 _PNG_START: Final = 8
 _NEEDED_CHUNKS: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"})
 MOST_PROFILE_BYTES: Final = 4 * 1024 * 1024
-"""The largest colour profile, in bytes. Profiles for printers have up to 3 MB."""
+"""The largest allowed colour profile, in bytes. Printer profiles reach 3 MB."""
 _TIFF_SIZES: Final = (0, 1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8)
 
 
@@ -110,7 +110,7 @@ def is_text(start: bytes) -> bool:
 
 
 def ends_early(data: bytes) -> bool:
-    """Whether an unreadable GIF, WebP, TIFF or AVIF file is too short. For other formats, Pillow's error says so."""
+    """Whether an unreadable GIF, WebP, TIFF or AVIF file is too short. For other formats, see Pillow's error."""
     measure = _MEASURES.get(photo_format(data) or "")
     try:
         return measure is not None and measure(data)
@@ -161,7 +161,7 @@ def _jpeg_segments(data: bytes) -> Iterator[tuple[int, int, bytes]]:
 
 
 def is_interleaved(data: bytes) -> bool:
-    """Whether the first scan of a JPEG has all colour components. If not, decoding takes memory for the whole photo."""
+    """Whether the first scan of a JPEG has all colour components. Otherwise Pillow holds the whole photo in memory."""
     colours = b""
     for marker, _, contents in _jpeg_segments(data):
         if marker in _FRAMES:
@@ -191,7 +191,7 @@ def without_end(data: bytes) -> bytes | None:
 
 
 def png_without_extras(data: bytes) -> tuple[bytes, bytes | None]:
-    """A PNG with only the chunks that the picture needs, and the PNG's colour profile, unpacked."""
+    """A PNG with only the chunks that the picture needs, and the PNG's decompressed colour profile."""
     place, kept, profile = _PNG_START, [data[:_PNG_START]], b""
     while place + _PNG_START <= len(data):
         size, kind = struct.unpack_from(">I4s", data, place)

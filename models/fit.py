@@ -12,7 +12,7 @@ class Fit(StrEnum):
 
 
 class Decode(StrEnum):
-    """How a JPEG is decoded: scaled by 1/2, 1/4 or 1/8 in the DCT domain, or in full."""
+    """How a JPEG is decoded. ``DCT`` may scale the JPEG by 1/2, 1/4 or 1/8 in the DCT domain."""
 
     DCT = "dct"
     FULL = "full"

@@ -59,7 +59,7 @@ class GoldenSamples(StrictModel):
 
 
 def golden_labels(bundle: Bundle, variant: str) -> dict[str, str]:
-    """Name of a golden photo in the bundle → class, for photos that need no review. Raises BundleError."""
+    """The golden photos that need no review: file name → class. Raises BundleError."""
     file, thresholds = bundle.manifest.variants[variant].file, bundle.manifest.metadata(variant).thresholds
     labels: dict[str, str] = {}
     for sample in (sample for sample in _read_samples(bundle) if sample.kind == "photo"):
@@ -75,7 +75,7 @@ def check_golden(bundle: Bundle, model: Classifier | EdgeModel) -> int:
     """Run a network or an edge graph on a bundle's golden samples, on this machine.
 
     Returns:
-        The number of samples, if the model agreed on all samples.
+        The number of samples.
 
     Raises BundleError, DisagreementError.
     """

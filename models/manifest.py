@@ -92,7 +92,7 @@ class Variant(Calibration):
 class Measured(StrictModel):
     """The main accuracy of a run's report.
 
-    Measured on the test photos or the out-of-fold photos (the larger set), or else on the validation photos.
+    Measured on the larger of the test set and the out-of-fold set. Without either, measured on the validation set.
     """
 
     accuracy: Probability

@@ -42,9 +42,9 @@ RegistryOption = Annotated[
 
 
 def takes(**records: type) -> Callable[[Callable[..., Answer]], Callable[..., Answer]]:
-    """Make the fields of dataclasses the options of a command. The command gets each record under its name.
+    """Make the fields of dataclasses the options of a command. The command receives each record as an argument.
 
-    In the help, options of a keyword-only record appear at the record's position. Options of other records come last.
+    The help lists options in the order of the parameters, keyword-only options last.
     """
 
     def decorate(command: Callable[..., Answer]) -> Callable[..., Answer]:

@@ -41,8 +41,7 @@ def read_photo(path: Path, within: Path | None = None) -> bytes:
     """Read a photo's bytes, at most ``MAX_BYTES``. Pipes and devices are refused, because reading them could block.
 
     ``within`` is a folder whose path contains no link. A file outside of this folder is refused, even if ``..`` or a
-    link leads to the file. The check uses the opened file, so nobody can exchange the file between check and reading.
-    Raises ImageError.
+    link leads to the file. The opened file is checked, so it cannot be swapped before reading. Raises ImageError.
     """
     if within and (".." in path.parts or not path.is_relative_to(within)):  # checked before the file is opened
         raise _elsewhere(path, within)

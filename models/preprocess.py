@@ -41,9 +41,9 @@ if TYPE_CHECKING:
 Pixels = npt.NDArray[np.uint8]
 
 VERSION: Final = "1"
-"""Increased whenever :func:`preprocess` gives other pixels for the same bytes."""
+"""Increase this number when :func:`preprocess` gives other pixels for the same bytes."""
 _READABLE_VERSION: Final = "2"
-"""Increased whenever the set of readable photos changes, because the trainer caches this set."""
+"""Increase this number when other photos become readable. The trainer caches which photos are readable."""
 
 IMAGE_SUFFIXES: Final = frozenset(
     {".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".avif"}
@@ -62,11 +62,11 @@ _COEFFICIENT_BYTES: Final = 2
 _JPEG: Final = b"\xff\xd8\xff"
 _PNG: Final = b"\x89PNG\r\n\x1a\n"
 _COMPARED_PIXELS: Final = 12_500_000
-"""The largest JPEG without an end marker, in pixels, that is decoded with all ``_TAILS``."""
+"""A JPEG without an end marker is decoded with all ``_TAILS``, scaled to at most this number of pixels."""
 _NOISE: Final = bytes(37 * place % 255 for place in range(4096))
 _RESTARTS: Final = b"".join(bytes([0xFF, restart]) + _NOISE for restart in range(0xD0, 0xD8))
 _TAILS: Final = (b"", b"\xb7" + _NOISE, b"\x55" + _NOISE + _RESTARTS)
-"""Endings for a JPEG without an end marker. If the pixels are equal with every ending, no pixel is missing."""
+"""Bytes to append to a JPEG without an end marker. If the pixels are equal with all tails, no pixel is missing."""
 
 _ORIENTATION_TAG: Final = 0x0112
 _TILE_TAGS: Final = (0x0142, 0x0143)
@@ -81,7 +81,7 @@ _TURNS: Final = {
 }
 _OWN_FORMATS: Final = frozenset({"JPEG", "MPO", "PNG", "BMP", "DIB", "GIF", "PPM", "TIFF", "WEBP", "AVIF"})
 _LATER_PLUGINS: Final = ("PIL.TiffImagePlugin", "PIL.WebPImagePlugin", "PIL.AvifImagePlugin")
-"""Plugins that Pillow's ``preinit`` does not load. Imported if no other format fits."""
+"""Plugins that Pillow's ``preinit`` does not load. Imported only for a photo that no loaded plugin reads."""
 _PROFILE_SPACES: Final = {"RGB": "RGB ", "L": "GRAY", "CMYK": "CMYK"}
 _WHITE: Final = (255, 255, 255)
 
@@ -110,7 +110,7 @@ def preprocess(data: bytes, spec: PreprocessSpec) -> Pixels:
 
 
 class EncodedPhoto:
-    """A photo's bytes, from which models with different specs get their pixels.
+    """A photo's bytes, and their pixels for models with different specs.
 
     Specs with the same decoding share one decoded photo.
     """
@@ -143,7 +143,7 @@ def _way_of_decoding(image: Image.Image) -> Hashable:
         return None
     if type(image).draft is JpegImageFile.draft:
         return image.size  # a JPEG draft is scaled by 1, 2, 4 or 8
-    return object()  # a plugin's draft may do anything
+    return object()  # a plugin's draft is unpredictable
 
 
 @contextmanager
@@ -189,7 +189,7 @@ def _loaded(data: bytes) -> Image.Image:
 
 
 def _is_whole(start: bytes) -> bool:
-    """Whether a JPEG without an end marker has all its pixels: different added endings give equal pixels."""
+    """Whether a JPEG without an end marker has all its pixels. Then all ``_TAILS`` give equal pixels."""
     looks = set()
     for tail in _TAILS:
         with _identified(start + tail + JPEG_END) as image:
@@ -230,20 +230,20 @@ def _loaded_formats() -> list[str]:
 
 
 def shrink_large_jpeg(image: Image.Image) -> None:
-    """Set a JPEG of more than ``MAX_PIXELS`` to be decoded at a half or a quarter of its width and height."""
+    """Make Pillow decode a JPEG of more than ``MAX_PIXELS`` at a half or a quarter of its width and height."""
     if image.width * image.height > MAX_PIXELS:
         _draft(image, image.size)
 
 
 def _draft(image: Image.Image, least: tuple[int, int]) -> None:
-    """Set a JPEG to be decoded at a fraction of its size: at least ``least``, at most ``MAX_PIXELS`` pixels."""
+    """Make Pillow decode a JPEG at a fraction of its size: at least ``least``, at most ``MAX_PIXELS`` pixels."""
     width, height = image.size
     part = next((part for part in (1, 2, 4) if ceil(width / part) * ceil(height / part) <= MAX_PIXELS), 8)
     image.draft(image.mode, (min(least[0], width // part), min(least[1], height // part)))
 
 
 def whole_rgb(image: Image.Image) -> Image.Image:
-    """A whole :func:`opened` photo, as RGB: upright, transparency laid over white, in sRGB.
+    """A whole :func:`opened` photo in upright sRGB, with transparency laid over white.
 
     A large JPEG is decoded at a fraction of its width and height.
     """
@@ -268,7 +268,7 @@ def whole_pixels(data: bytes) -> Pixels:
 
 
 def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation tag, 1 (upright) to 8; 1 for a loaded TIFF, because Pillow has turned the photo."""
+    """The EXIF orientation tag, 1 (upright) to 8. It is 1 for a loaded TIFF, because Pillow has rotated the photo."""
     try:
         tag = image.getexif().get(_ORIENTATION_TAG, 1)
         return int(tag) if tag in _TURNS else 1
@@ -380,7 +380,7 @@ def _upright(image: Image.Image) -> Image.Image:
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:
-    """Scale 16-bit grey to 8 bits. Pillow's own conversion clips values to white."""
+    """Scale 16-bit grey to 8 bits. Pillow's own conversion clips values above 255."""
     if image.mode == "F":
         msg = "Expected 8 or 16 bits per sample, got 32-bit floating point; re-save the photo with 8 bits."
         raise ImageError(msg)
@@ -445,7 +445,7 @@ def _profile_transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":
 
 @lru_cache(maxsize=16)
 def _kept_transform(_digest: bytes, _mode: str) -> "list[ImageCmsTransform | None]":
-    return []  # The caller fills this cache. ``lru_cache`` would also keep the profiles.
+    return []  # filled by the caller, so that the cache keeps no profiles
 
 
 def _transform(profile: bytes, mode: str) -> "ImageCmsTransform | None":

@@ -1,4 +1,4 @@
-"""This process, its children and its machine: cache, temporary files, processor features, process identity."""
+"""Folders and properties of this process and its machine."""
 
 import atexit
 import fcntl
@@ -53,8 +53,8 @@ def python_environment() -> dict[str, str]:
 def reuse_memory() -> None:
     """Reuse the memory of one photo for the next, in processes that decode many photos.
 
-    By default glibc returns the memory after each photo. The resulting page faults take a quarter of the time to decode
-    a WebP. At most 64 MiB are kept. Blocks of more than 32 MiB are always returned.
+    By default, glibc returns the memory to the system after each photo. The resulting page faults take 25% of a WebP's
+    decoding time. The process keeps at most 64 MiB, and no block of more than 32 MiB.
     """
     import ctypes
 
@@ -110,7 +110,7 @@ _INSTRUCTIONS: Final = {
     "asimdhp": "fp16",
     "sve": "sve",
 }
-"""Linux's flag → usual name of processor instructions that affect the speed of a network."""
+"""Processor instructions that affect the speed of a network: Linux's flag → usual name."""
 
 
 @dataclass(frozen=True)
@@ -161,13 +161,13 @@ def boot_id() -> str:
 
 @dataclass(frozen=True)
 class Owner:
-    """A process, described for other processes and machines.
+    """The identity of a process, for other processes and machines.
 
     Attributes:
         host: the machine's name, shown to people.
         machine: identifies a machine, boot and container.
-        started: the process's start in clock ticks since the machine's boot (on macOS: seconds since 1970). Needed
-            because process numbers are reused.
+        started: start time, in clock ticks since the machine's boot (on macOS: seconds since 1970). Distinguishes
+            processes that reuse a ``pid``.
     """
 
     host: str
@@ -183,12 +183,12 @@ class Owner:
 
     @property
     def same_machine(self) -> bool:
-        """Whether the process is or was on this machine and in this container."""
+        """Whether the process started on this machine since its boot, in this container."""
         return self.machine == _machine()
 
     @property
     def known_dead(self) -> bool:
-        """Whether the process has surely ended. False for a process on another machine."""
+        """Whether the process has certainly ended. False for a process on another machine."""
         return self.same_machine and _start_of(self.pid) != self.started
 
     def to_json(self) -> str:

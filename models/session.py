@@ -21,8 +21,8 @@ _QUIET: Final = 3
 def refuse_telemetry() -> None:
     """Keep ONNX Runtime from sending usage data, and from writing a device id and usage data to the user's cache.
 
-    Call this before the import of ONNX Runtime, which reads the environment. ONNX Runtime's
-    ``disable_telemetry_events`` acts too late. Variables that the user has set are not changed.
+    Call this before the import of ONNX Runtime, which reads the environment. ``disable_telemetry_events`` can be called
+    only after the import, which is too late. Variables that the user has set are not changed.
     """
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
@@ -41,7 +41,7 @@ def bare_session(data: bytes, threads: int) -> "ort.InferenceSession":
     options.inter_op_num_threads = 1
     options.log_severity_level = _QUIET
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    # Weights in separate files have no SHA-256. This folder cannot exist, so such weights are never found.
+    # Never load weights from separate files, because they have no SHA-256. This folder cannot exist.
     options.add_session_config_entry("session.model_external_initializers_file_folder_path", os.devnull)
     return ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
 
@@ -50,7 +50,7 @@ def open_session(data: bytes, source: str, threads: int) -> "ort.InferenceSessio
     """Load an ONNX file; ``source`` is its path, for messages. Raises BundleError."""
     try:
         return bare_session(data, threads)
-    except Exception as error:  # ONNX Runtime's errors have no common class
+    except Exception as error:  # ONNX Runtime's errors have no base class
         msg = f"Expected an ONNX model in {source}, but ONNX Runtime refused it ({error}); export the model again."
         raise BundleError(msg) from error
 

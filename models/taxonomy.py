@@ -1,7 +1,7 @@
 """A tree of labels, with the classes as leaves. Higher nodes are less specific, and more often right.
 
 The level of a node is the length of the longest path down to a leaf: 0 for a class, 1 for a node whose children are all
-classes, and so on. So levels rise along each path to the top.
+classes, and so on. So a parent's level is above its children's levels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -74,8 +74,8 @@ class Taxonomy:
             raise DataError(msg)
         for node in sorted(set.intersection(*(set(self.ancestors(label)) for label in self.classes))):
             msg = (
-                f"Expected labels that distinguish photos, but all classes are under {node!r}, which is right "
-                "for any photo; remove the rows with this parent."
+                f"Expected classes without a common ancestor, but all classes are under {node!r}; "
+                "remove the rows with this parent."
             )
             raise DataError(msg)
 
@@ -158,7 +158,7 @@ class Taxonomy:
         return np.asarray((node >= 0) & (node == self.above[truths, level - 1]))
 
     def distances(self, guesses: npt.NDArray[np.integer], truths: npt.NDArray[np.integer]) -> Levels:
-        """Number of edges from each true class up to its lowest common ancestor with the guess; 0 for a right guess.
+        """Number of edges from each true class up to its lowest common ancestor with the guess; 0 for a correct guess.
 
         An extra root connects all trees.
         """
@@ -171,9 +171,9 @@ class Taxonomy:
         return np.array([known[pair] for pair in pairs], np.intp)
 
     def limited_to(self, classes: Sequence[str], renamed: Mapping[str, str] = NOTHING) -> "Taxonomy | None":
-        """The same tree for other classes, after renaming (old name → new name). None if no class has a parent.
+        """The same tree for other classes. ``renamed``: old name → new name. None if no class has a parent.
 
-        Classes outside the tree are at the top. Branches without classes, and nodes above all classes, are removed.
+        Classes outside the tree get no parent. Branches without classes, and nodes above all classes, are removed.
         """
         if renamed:
             before = tuple(dict.fromkeys(renamed.get(label, label) for label in self.classes))

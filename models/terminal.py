@@ -15,7 +15,7 @@ from rich.text import Text
 from models.text import printable
 
 FIRST_RATE_S: Final = 3.0
-"""Seconds before a rate is shown. Earlier rates mostly measure the start-up."""
+"""Seconds before a rate is shown. The first seconds mostly measure the start-up."""
 _WHOLE: Final = 10
 _PIPED: Final = 10_000
 """Width of output to a file or a pipe. Lines are not wrapped, so that programs find whole names."""
@@ -24,7 +24,7 @@ _LEAST: Final = 12
 
 
 class Console(rich.console.Console):  # noqa: TID251 - the only console
-    """Rich's console, without the escape characters that file names, cells or hosts may contain."""
+    """Rich's console, with control characters in the output escaped."""
 
     def __init__(self, *, stderr: bool = False, file: IO[str] | None = None, width: int | None = None) -> None:
         super().__init__(stderr=stderr, file=file, width=width, emoji=False)
@@ -40,7 +40,7 @@ class Console(rich.console.Console):  # noqa: TID251 - the only console
         return super().render_str(printable(text), **settings)
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterator[Segment]:
-        """Escape all other output. Rich calls this for objects such as a ``Text`` or a bar."""
+        """Escape all other output, such as a ``Text`` or a progress bar."""
         for segment in super().render(renderable, options):
             safe = segment.control or segment.text.isprintable()
             yield segment if safe else Segment(printable(segment.text), segment.style)
@@ -50,7 +50,7 @@ def print_table(table: Table, console: Console, *, spare: Sequence[str] = (), st
     """Print a table without cropping cells, also on a narrow terminal.
 
     Text is folded, except in right-aligned columns (figures) and ``no_wrap`` columns. A table that is still too wide
-    runs over the terminal's edge. Empty ``spare`` columns are left out, and other ``spare`` columns one by one, from
+    runs over the terminal's edge. Empty ``spare`` columns are left out. Then other ``spare`` columns are left out, from
     the first, until the table fits.
     """
     for column in table.columns:
@@ -83,8 +83,8 @@ def _width(console: Console, *shown: RenderableType) -> int:
 class RateColumn(ProgressColumn):
     """The rate since the start of the work.
 
-    The task's field ``unit``, such as ``images/s``, is the unit of the rate; without a unit, no rate is shown. The
-    field ``earlier`` is the amount of work done before the start.
+    The task's field ``unit`` is the unit of the rate, such as ``images/s``; without a unit, no rate is shown. The
+    task's field ``earlier`` is the work that an earlier run finished.
     """
 
     def render(self, task: Task) -> Text:

@@ -1,4 +1,4 @@
-"""Text for people: safe to print, with the right plurals. Also checks names of models and jobs."""
+"""Makes text safe to print, forms plurals, and checks names of models and jobs."""
 
 import re
 import unicodedata
@@ -8,7 +8,7 @@ from typing import Final
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]"
 )
-"""Control characters (C0 except tab and newline, C1), characters that change the direction of text, lone surrogates."""
+"""Control characters except tab and newline, characters that change the direction of text, and lone surrogates."""
 _ESCAPED_BYTES: Final = range(0xDC80, 0xDD00)
 """Surrogates for bytes of a path that are not UTF-8 (PEP 383)."""
 _MOST_DIGITS: Final = 18
@@ -57,7 +57,7 @@ def one_line(text: str, most: int) -> str:
 
 
 def brief(text: str, most: int = 80) -> str:
-    """A text for use in a sentence, such as a label. A long text is cut at the end."""
+    """The text, cut to ``most`` characters."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 
@@ -92,7 +92,7 @@ def name_expected(what: str, got: str) -> str:
 
 
 def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
-    """The numbers in names that consist of ``width`` digits and ``suffix``, in order.
+    """The sorted numbers in names such as ``000001.json``, of ``width`` digits and ``suffix``.
 
     Other names, such as ``000001.json~`` or ``000001-backup``, are ignored.
     """
@@ -102,5 +102,5 @@ def numbered(names: Iterable[str], suffix: str, width: int = 6) -> list[int]:
 
 
 def without_file_links(page: bytes) -> bytes:
-    """A report whose links to files are plain text, for a place without these files."""
+    """Turn a report's links to files into plain text."""
     return _FILE_LINK.sub(rb"\1", page)

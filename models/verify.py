@@ -98,7 +98,7 @@ def verify(path: Path, progress: Progress = lambda _: None) -> Verification:
     """Run all checks, even if some fail.
 
     In a bundle: the SHA-256 of each file, ``labels.txt``, and the metadata and golden samples of each model. In a
-    single ONNX file: its metadata, and whether the model runs. Raises BundleError.
+    single ONNX file: the metadata, and a test run of the model. Raises BundleError.
     """
     return _verify_file(path, progress) if path.is_file() else _verify_bundle(path, progress)
 
@@ -231,7 +231,7 @@ def _run(file: str, ask: Callable[[], _Answer]) -> _Answer:
         return ask()
     except BundleError:
         raise
-    except Exception as error:  # ONNX Runtime's errors have no common class
+    except Exception as error:  # ONNX Runtime's errors have no base class
         msg = f"Expected {file} to run, but ONNX Runtime answered {error}; export the model again."
         raise BundleError(msg) from error
 

@@ -38,7 +38,7 @@ def write_beside(final: Path, data: bytes) -> Path:
 
 @contextmanager
 def naming_full_disk(folder: Path) -> Iterator[None]:
-    """Add the folder to the message of a full disk, because Python's message may not name a file."""
+    """Add the folder to a disk-full error, because Python's error may not name a file."""
     try:
         yield
     except OSError as error:
@@ -49,10 +49,10 @@ def naming_full_disk(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def replacing(final: Path, ending: str = ".tmp") -> Iterator[Path]:
-    """Give a writer a temporary name next to the final place. The file is renamed when the block ends.
+    """Yield a temporary path next to ``final``. The file is renamed when the block ends.
 
-    The name is random, so that other users cannot put a link there. Files of killed writers are removed first, so a
-    file may have only one writer at a time. ``ending`` is for writers that insist on a file extension.
+    The name is random, so that other users cannot put a link there. Temporary files of killed writers are removed
+    first. Only one process may write ``final`` at a time. ``ending`` is for writers that insist on a file extension.
     """
     for left in final.parent.glob(f".{glob.escape(final.name)}.{'[0-9a-f]' * 32}{ending}"):
         with suppress(OSError):  # belongs to another user
@@ -97,7 +97,7 @@ def link_new(temporary: Path, final: Path, link: Link = os.link) -> bool:
         msg = (
             f"Expected a file system with hard links under {final.parent}, so that only the first of several "
             f"writers wins; the system answered: {error.strerror}. exFAT, FAT and some network mounts have no "
-            "hard links: move that folder to a disk that has them (ext4, XFS, NFS), or to S3."
+            "hard links: move that folder to a disk with hard links (ext4, XFS, NFS), or to S3."
         )
         raise InputError(msg) from error
     return True

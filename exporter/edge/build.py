@@ -18,7 +18,7 @@ _IR_VERSION: Final = 10
 _PREFIX: Final = "fit/"
 """Prefix of every name inside the graph, except its input and its output."""
 _MODEL: Final = "model/"
-"""Prefix of every name in the model, so that it differs from the names in the preceding graph."""
+"""Prefix of every name in the model, to avoid names of the preceding graph."""
 PIXELS: Final = "pixels"
 _WHITE: Final = 255
 _CHANNELS: Final = 3
@@ -65,7 +65,7 @@ def _square(nodes: Nodes, spec: PreprocessSpec) -> str:
 
 
 def _tall(nodes: Nodes, height: tuple[str, str], width: tuple[str, str]) -> str:
-    """Whether Pillow (since 13) resizes the height first: if it shrinks by over twice as many pixels as the width."""
+    """Whether Pillow 13 resizes the height first. The height must lose over twice as many pixels as the width."""
     lower, narrower = (nodes.add("Sub", *before_after) for before_after in (height, width))
     limit = nodes.add("Max", nodes.add("Mul", narrower, nodes.ints(2)), nodes.ints(0))
     return nodes.add("Squeeze", nodes.add("Greater", lower, limit))

@@ -1,4 +1,4 @@
-"""Compares an edge graph with Python preprocessing on photo files: decoded in full, and by the model's own spec."""
+"""Compares an edge graph with Python preprocessing on photo files."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,18 +17,17 @@ from models.preprocess import preprocess, whole_pixels
 _NEAR_TIE: Final = 0.02
 """The order of two classes may change if their probabilities differ by at most this value."""
 _FEW: Final = 500
-"""With fewer photos, one photo is more than 0.2%, so one label may change if it is a near-tie."""
+"""With fewer photos than this, one near-tie may get another label."""
 _MEAN: Final = 0.005
-"""The largest mean change of a probability. A wrong fit changes probabilities by 0.02 on average. The different order
-of steps in ``whole_pixels`` (colour profile, CMYK and transparency after the resize) changes probabilities by
-0.0001."""
+"""The largest mean change of a probability. A graph with the wrong ``fit`` changes probabilities by 0.02 on average.
+``whole_pixels`` converts colours before the resize instead of after it, which changes probabilities by 0.0001."""
 _LABELS: Final = 0.998
 _SURE: Final = 0.995
 
 
 @dataclass(frozen=True)
 class Flip:
-    """A photo with another label in the edge graph. ``margin``: difference of its two highest probabilities."""
+    """A photo that the edge graph labels differently. ``margin``: difference of its two highest probabilities."""
 
     index: int
     expected: str
@@ -42,12 +41,12 @@ class EdgeParity:
 
     Attributes:
         passed_over: number of undecodable photos.
-        largest, mean: absolute difference of the probabilities, against ``decode=full``. Not finite if a value is NaN.
+        largest, mean: absolute difference of the probabilities, with ``decode=full``. Not finite if a value is NaN.
         near_ties: number of photos whose two highest probabilities differ by at most 0.02, with ``decode=full``.
-        flips: changed labels against ``decode=full``.
-        own_flips: changed labels against the model's own spec, which usually scales JPEGs during decoding.
+        flips: changed labels, with ``decode=full``.
+        own_flips: changed labels, with the model's own ``decode`` (usually ``dct``).
         sure: number of photos that need no review, by the model's own spec or by the edge graph.
-        crossed: number of unknown scores that cross the limit, against ``decode=full``.
+        crossed: number of unknown scores that cross the limit, with ``decode=full``.
         cost: loss of accuracy against the model's own spec, or None without labels.
         max_drop: points of accuracy that the edge graph may lose against the model's own spec.
     """
@@ -77,7 +76,7 @@ class EdgeParity:
 
     @property
     def sure_agreement(self) -> float:
-        """Share of the photos without review whose label is the same as with the model's own spec."""
+        """Share of ``sure`` photos whose label is the same as with the model's own spec."""
         return _share(self.sure, self.sure_flips)
 
     @property
@@ -87,12 +86,12 @@ class EdgeParity:
 
     @property
     def reasons(self) -> tuple[str, ...]:
-        """The reasons not to publish the edge graph. Losses of accuracy within chance are allowed, and shown."""
+        """The reasons not to publish the edge graph. A loss counts if it exceeds ``max_drop`` with 95% confidence."""
         one_tie = self.photos < _FEW and len(self.flips) == 1 and self.flips[0].margin <= _NEAR_TIE
         points, low = (0.0, -np.inf) if self.cost is None else (self.cost.points, self.cost.points_95[0])
         too_much = (
-            f"{points:.1f} points of accuracy are lost against the model's own decoding, with 95% confidence "
-            f"at least {low:.1f} (allow more with --max-drop, or train with --decode full)"
+            f"{points:.1f} points of accuracy are lost, at least {low:.1f} with 95% confidence "
+            "(allow more with --max-drop, or train with --decode full)"
         )
         few_crossed = max(1.0, (1.0 - _LABELS) * self.photos)
         faults = {
@@ -135,7 +134,7 @@ def prove_edge(
     sure = {
         index
         for index, *both in zip(indices, *decided, strict=True)
-        if not all(one.review or one.label_level for one in both)  # the graph gives no labels above the classes
+        if not all(one.review or one.label_level for one in both)  # the graph labels photos only with classes
     }
     right = None if labels is None else np.array([labels[i] for i in indices])
     return EdgeParity(

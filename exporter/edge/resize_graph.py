@@ -1,13 +1,12 @@
 """Pillow's antialiased bilinear resize in ONNX operations, equal in every pixel.
 
 The method is that of ``libImaging/Resample.c``: each output pixel is a weighted mean of input pixels. The weights form
-a triangle as wide as the scale, and have 22 bits. The axes are resized one after the other, and rounded to 8 bits in
-between. Weights are never negative, so each weight is three unsigned bytes, whose products never saturate.
-``MatMulInteger`` thus computes the same sums as Pillow. ONNX's own ``Resize`` differs in one or two pixels of a
-hundred.
+a triangle as wide as the scale, and have 22 bits. The first axis is resized and rounded to 8 bits, then the other axis.
+Weights are never negative, so each weight is three unsigned bytes, whose products never saturate. ``MatMulInteger``
+thus computes the same sums as Pillow. ONNX's own ``Resize`` differs in 1 to 2% of the pixels.
 
 A weight matrix for a whole axis would be nearly all zeros. So a loop computes a few output pixels at a time, from the
-part of the photo under their triangles.
+pixels that they need.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,7 +33,7 @@ class Nodes:
         self.constants: list[onnx.TensorProto] = []
 
     def inside(self) -> "Nodes":
-        """Nodes for the body of a loop, which can read outer nodes and constants."""
+        """Nodes for the body of a loop. The body can read nodes and constants outside the loop."""
         body = Nodes(self._prefix)
         body._numbers, body._known, body.constants = self._numbers, self._known, self.constants
         return body
@@ -85,14 +84,14 @@ class Nodes:
         return self.cast(self.add("Floor", value), _INT64)
 
     def range(self, length: str) -> str:
-        """The integers from 0, ``int64 [length]``; ``length`` is a tensor ``int64 [1]``."""
+        """The integers 0 to ``length - 1``, ``int64 [length]``; ``length`` is a tensor ``int64 [1]``."""
         end = self.add("Squeeze", length)
         return self.add("Range", self.constant(0, np.int64), end, self.constant(1, np.int64))
 
 
 _CHANNELS: Final = 3
 _STEP: Final = 8
-"""Output pixels per iteration of the loop. 8 was the fastest of 4, 8 and 16, from 400×533 to 4000×3000 pixels."""
+"""Output pixels per iteration of the loop. 8 was faster than 4 and 16, for photos of 400×533 to 4000×3000 pixels."""
 _PRECISION_BITS: Final = 22
 _BYTE: Final = 256
 _TINY: Final = 1e-9
@@ -105,7 +104,7 @@ class Axis:
     Attributes:
         length: size of the photo in pixels, ``int64``.
         first: first pixel of the resized part, ``int64``.
-        extent: number of resized pixels, ``int64``. As in Pillow, pixels just outside of this part also have weights.
+        extent: number of resized pixels, ``int64``. As in Pillow, pixels just outside also have weights.
         out: size of the result in pixels, ``int64``.
     """
 
@@ -117,12 +116,12 @@ class Axis:
 
 @dataclass(frozen=True)
 class _Scale:
-    """Values for all iterations of the loop.
+    """Values that all iterations of the loop share.
 
     Attributes:
         scale: input pixels per output pixel, ``float64 [1]``.
         support: half the width of the triangle, ``float64 [1]``.
-        band: the largest number of pixels under the triangles of ``_STEP`` outputs, ``int64 [1]``.
+        band: the largest number of input pixels for ``_STEP`` output pixels, ``int64 [1]``.
         places: the positions 0, 1 … in a band, ``int64 [band]``.
     """
 

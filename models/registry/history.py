@@ -58,7 +58,7 @@ class State(StrictModel):
 
 
 Changed = tuple[int, State] | None
-"""The version that changes and the new state. None if nothing changes."""
+"""The changed version, and the new state. None if nothing changes."""
 Change = Callable[[State], Changed]
 
 
@@ -269,8 +269,8 @@ class History:
     ) -> Event | None:
         """Append an event. Other processes may write at the same time. Returns None if nothing changes.
 
-        ``change`` returns the new state, or raises; it is called again if another writer was faster. ``forced``
-        overrules a gate's refusal. ``by``: the person who requests the change.
+        ``change`` returns the new state, or raises. If another process writes first, ``change`` is called again.
+        ``forced`` overrules a gate's refusal. ``by``: the person who requests the change.
         """
         account = f"{_user()}@{socket.gethostname()}"
         while True:

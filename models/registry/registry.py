@@ -3,7 +3,7 @@
     <registry>/<name>/<version>/          a bundle; never changes
     <registry>/<name>/training/<version>/ for a later retraining: splits.csv, best.keras, args.json; and the reports
     <registry>/<name>/claims/000004.json  the bundle that version 4 is reserved for
-    <registry>/<name>/history/000007.json an event; the history decides which versions exist
+    <registry>/<name>/history/000007.json an event
 
 A version exists once its bundle is complete and the history lists the version. Any number of processes may write.
 """
@@ -28,7 +28,7 @@ TRAINING: Final = "training"
 REPORT_FILES: Final = ("report.html", "confusion_matrix.png", "classes.csv")
 """The reports of a run. Stored next to the version's bundle if the run is known."""
 CYCLE_REPORT: Final = "cycle.html"
-"""The report of the version's retraining cycle, in the same folder."""
+"""The report of the version's retraining cycle, next to REPORT_FILES."""
 _CLAIMS: Final = "claims"
 
 
@@ -101,7 +101,7 @@ class Registry:
 
     @property
     def place(self) -> str:
-        """The folder or ``s3://`` URL, as a person would write it."""
+        """The folder's path or the ``s3://`` URL."""
         return self._storage.place
 
     def names(self) -> list[str]:
@@ -168,7 +168,7 @@ class Registry:
             try:
                 return version, self.path(name, version)
             except HangtagError:
-                if self.resolve(name, which) == version:  # otherwise the alias moved, and its old version was deleted
+                if self.resolve(name, which) == version:  # the alias has not moved
                     raise
 
     def training(self, name: str, version: int, file: str) -> Path | None:
@@ -207,8 +207,8 @@ class Registry:
         """Publish a bundle as a new version. A bundle that is already published keeps its number and aliases.
 
         ``why``, ``numbers`` and ``cycle`` (the retraining cycle of the bundle) go into the history. ``training``: file
-        name → file for a later retraining; an existing version gets its missing files. ``alias``: an alias for a new
-        version. Raises RegistryError, BundleError.
+        name → path of a file for a later retraining. A published version gets its missing files. ``alias``: an alias
+        for a new version. Raises RegistryError, BundleError.
         """
         storage, bundle = self.model_storage(name), open_bundle(bundle_path)
         if alias is not None:
@@ -219,7 +219,7 @@ class Registry:
             try:
                 copy_version(storage, version, bundle, training or {})
             except FileNotFoundError:
-                if version not in history.state().deleted:  # otherwise another process deleted the folder
+                if version not in history.state().deleted:  # another process did not delete the version
                     raise
             change = partial(self._rules(name).published, version=version, what=what, alias=alias)
             event = history.append(What.PUBLISHED, change, why, numbers, cycle=cycle)
@@ -264,8 +264,8 @@ class Registry:
     def rollback(self, name: str, why: str, *, instead_of: int | None = None, by: str | None = None) -> Event:
         """Restore the most recent former champion that still exists.
 
-        ``instead_of`` is the champion that the person saw, by default the current champion. If two people roll back the
-        same champion, only one rollback succeeds. ``by``: the person who requests the change. Raises RegistryError.
+        ``instead_of``: the champion to replace, by default the current champion. If two people roll back the same
+        champion, only one rollback succeeds. ``by``: the person who requests the change. Raises RegistryError.
         """
         champion = self.state(name).aliases.get(CHAMPION)
         change = partial(self._rules(name).rolled_back, instead_of=instead_of or champion)
@@ -299,7 +299,7 @@ class Registry:
         return self.history(name).append(What.ALIASED, change, why)
 
     def delete(self, name: str, version: int, why: str) -> Event | None:
-        """Delete a version without aliases: first from the history, then its files.
+        """Delete a version without aliases from the history, then its files.
 
         Returns None if the version is already deleted. Also removes files that a killed process has left.
 

@@ -26,10 +26,10 @@ def fit_temperature(logits: npt.NDArray[np.floating], labels: npt.NDArray[np.int
     """The temperature that maximizes the likelihood of the labels, between COLDEST and HOTTEST.
 
     Without rows, the result is 1. The negative log-likelihood has no minimum if all rows are right or all rows are
-    wrong. So half the square of the temperature's logarithm is added to the sum over the rows. With a handful of rows,
-    this prior keeps the temperature near 1. A hundred rows outweigh the prior.
+    wrong. So a prior, ``log(temperature) ** 2 / 2``, is added. With a handful of rows, this prior keeps the temperature
+    near 1. A hundred rows outweigh the prior.
 
-    ``logits (n, classes)`` are of held-out rows; ``labels (n,)`` are class indices.
+    ``logits``: held-out rows, ``(n, classes)``. ``labels``: class indices, ``(n,)``.
     """
     from scipy.optimize import minimize_scalar
     from scipy.special import logsumexp
@@ -73,7 +73,7 @@ class ReliabilityBin:
 def reliability(
     probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.integer], bins: int = BINS
 ) -> tuple[ReliabilityBin, ...]:
-    """The reliability diagram of the likeliest class. Bins have equal numbers of rows, in rising order of confidence.
+    """The reliability diagram of the likeliest class. Bins have equal numbers of rows, by ascending confidence.
 
     Rows of equal confidence share a bin, so there may be fewer than ``bins`` bins. No bin is empty.
     """
@@ -96,7 +96,7 @@ def expected_calibration_error(
 
 
 def mass_bins(confidence: npt.NDArray[np.float64], bins: int = BINS) -> npt.NDArray[np.intp]:
-    """The bin of each row, ``(n,)``, from 0 in rising order of confidence.
+    """The bin of each row, ``(n,)``. Bin 0 has the lowest confidences.
 
     Rows of equal confidence share a bin, because the order of the rows in the file must not change the result.
     """

@@ -27,18 +27,18 @@ class StrictModel(BaseModel):
 class PrecisionTarget(StrictModel):
     """Thresholds, and the precision that they promise.
 
-    A row is labelled without review if its confidence is at least the threshold of its likeliest class and its
-    out-of-distribution score is within the limit. Every other row goes to review.
+    A row goes to review if its confidence is below the threshold of its likeliest class. A row above the
+    out-of-distribution limit also goes to review.
 
     Attributes:
         coverage: expected fraction of all rows that are labelled without review.
         class_coverage: for each likeliest class, the fraction of its rows that are labelled without review. None
             without rows.
-        rows: number of independent rows behind each class's threshold. Photos of one picture or product count as about
-            one.
+        rows: number of independent rows behind each class's threshold. Copies of a photo and photos of a product count
+            as about one row.
         nodes: node above the classes in a tree of labels → threshold for the sum of its classes' probabilities. A node
-            without a threshold is never a label. A row's label is the lowest node whose sum is at least its threshold.
-        level_coverage: expected fraction of all rows that are labelled at each level, classes first.
+            without a threshold is never a label. A row's label is the lowest node that reaches its threshold.
+        level_coverage: expected fraction of all rows that are labelled at each level, from the classes up.
     """
 
     precision: Probability
@@ -74,7 +74,7 @@ class Calibration(StrictModel):
     Attributes:
         temperature: the divisor of the logits.
         precision: the default target. None if no target can be promised.
-        targets: the possible precisions, in rising order.
+        targets: the possible precisions, ascending.
         unknown: the out-of-distribution limit, or None.
     """
 
@@ -119,8 +119,8 @@ class Confidence(Calibration):
     """The contents of a run's ``confidence.json``.
 
     Attributes:
-        rows: number of photos behind these values.
-        out_of_fold: number of training photos among these photos, each predicted by a network that was not trained on
+        rows: number of held-out photos that set these values.
+        out_of_fold: how many of ``rows`` are training photos. Each was predicted by a network that was not trained on
             it.
     """
 

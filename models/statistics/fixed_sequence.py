@@ -1,24 +1,22 @@
 """Proves a precision for as many rows as possible, by fixed sequence testing.
 
-Rows are sorted by falling confidence. The first k rows are a set. Sets are tested from small to large, each with an
-exact binomial test, until a set fails. These tests are called a walk. The largest set that passed is proved, for any
-number of tests (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). Testing all sets and
-using the largest that passes (multiple testing) broke the promise in up to 28 of 100 data sets.
+Rows are sorted by descending confidence. The first k rows form a set. Sets are tested from small to large, each with an
+exact binomial test, until a set fails. This sequence of tests is called a walk. The largest set that passed is proved,
+for any number of tests (Angelopoulos et al., "Learn then Test", 2021, https://arxiv.org/abs/2110.01052). Without the
+stop at the first failure, the promise was broken in up to 28 of 100 data sets.
 
-Photos of one picture or product form a group. The test assumes the worst case: all rows of a group are right, or all
-are wrong. Then a set with groups of sizes m is worth ``sum(m) ** 2 / sum(m ** 2)`` independent rows (Kish, "Survey
-Sampling", 1965), and the same fraction of these rows is right. Without groups, all rows are independent.
+Copies of a photo and photos of a product form a group. The test assumes the worst case: all rows of a group are right,
+or all are wrong. Groups of sizes m then count as ``sum(m) ** 2 / sum(m ** 2)`` independent rows with the same accuracy
+(Kish, "Survey Sampling", 1965). Without groups, all rows are independent.
 
-A walk begins at the set that would most likely pass if each row were right with its confidence as probability. This
-choice uses only confidences, never labels, and so does not weaken the proof. (Only the temperature, one number, was
-fitted to labels.) Wrong confidences lower the coverage, but never break the promise.
+Judging by the confidences, the first set of a walk is the most likely to pass. Labels do not affect this choice, except
+through the temperature. So the proof stays valid. Wrong confidences lower the coverage, but never break the promise.
 
-A target may use the set that a stricter target has proved. This breaks the target's promise only if the stricter walk
-has passed a set whose precision is below the target. Of such sets, larger sets pass less often than smaller sets. The
-smallest set that can pass has the fewest rows that prove the stricter target, and all of its rows are right. So the
-probability of a broken promise is at most ``target ** fewest(stricter)``. These probabilities are subtracted from the
-error probability of the target's own walk (Bonferroni's inequality). The probability that refused classes break the
-promise is also subtracted (:func:`budgets`).
+A target may use the set that a stricter target has proved. The promise is then broken only if this set is less precise
+than the target. Such a set passes most easily if it is small. The smallest set that can pass has ``fewest(stricter)``
+rows, all of them right. So the promise is broken with a probability of at most ``target ** fewest(stricter)``. This
+probability is subtracted from the error probability of the target's own walk (Bonferroni's inequality). :func:`budgets`
+also subtracts a share for refused classes.
 """
 
 import math
@@ -32,11 +30,11 @@ from models.statistics.confidence import TARGETS
 from models.statistics.intervals import MISTRUST
 
 OWN_MISTRUST: Final = 0.3
-"""Error probability of the additional test on the network's own rows, if rows of other networks prove a set."""
+"""If rows of other networks prove a set, the network's own rows must pass a test with this error probability."""
 _STEPS: Final = 20
 """Each tested set is larger than the previous set by about 1/20 of all rows."""
 _WRONG_LABELS: Final = 0.25
-"""Added to the expected errors when a walk's first set is chosen, as a fraction of the allowed errors."""
+"""Expected share of wrong labels, as a fraction of the allowed errors. Only affects the first set of a walk."""
 _REFUSALS: Final = 0.001
 """Probability that a walk refuses a class whose precision is at least the target."""
 
@@ -58,18 +56,17 @@ def proved_rows(
     """The largest number of rows, from the highest confidence down, that prove a precision; 0 without a proof.
 
     Args:
-        falling: the confidence of each row, ``(n,)``, in falling order.
+        falling: the confidence of each row, ``(n,)``, descending.
         right: whether the row's likeliest class is the true one, ``(n,)``.
         precision: the precision to prove.
-        mistrust: the error probability of the promise.
-        own: which rows the network itself predicted, ``(n,)``. These rows must also prove the precision alone, with an
+        mistrust: the allowed error probability.
+        own: which rows the network itself predicted, ``(n,)``. These rows must also pass a test of their own, with an
             error probability of 30%. None if the network predicted all rows.
-        groups: the group of each row, ``(n,)``. None if every row shows a different picture and product.
-        begin_by_own: begin the walk where both the test of all rows and the test of own rows are most likely to pass.
-            By default, only the test of all rows counts.
+        groups: the group of each row, ``(n,)``. None if all rows are independent.
+        begin_by_own: whether the first set of the walk also depends on ``own``.
 
     Returns:
-        The size of the largest proved set. All rows of equal confidence are in the set, or none.
+        The size of the largest proved set. Rows of equal confidence stay together.
     """
     groups = np.arange(len(falling)) if groups is None else groups
     of_all = effective_rows(groups, np.ones(len(falling), np.bool_))
@@ -86,7 +83,7 @@ def proved_rows(
 
 
 def effective_rows(groups: Counts, chosen: Chosen) -> Rows:
-    """For each k from 0 to n: the effective number of independent rows among the ``chosen`` of the first k rows."""
+    """For each k from 0 to n: the effective sample size of the ``chosen`` rows among the first k."""
     among = groups[chosen]
     order = np.argsort(among, kind="stable")
     _, first, place = np.unique(among[order], return_index=True, return_inverse=True)
@@ -132,9 +129,9 @@ def _chance(share: Rows, rows: Rows, precision: float) -> Rows:
 
 
 def budgets(share: float) -> Iterator[tuple[float, float]]:
-    """Target → error probability of its walk, strictest target first.
+    """The error probability of each target's walk, strictest target first.
 
-    ``share`` is the part of MISTRUST that all targets spend together.
+    ``share``: the fraction of MISTRUST for all targets together.
     """
     mistrusts: dict[float, float] = {}
     for precision in reversed(TARGETS):
@@ -149,10 +146,10 @@ def fewest(precision: float, mistrust: float) -> int:
 
 
 def refused(guesses: Counts, right: Chosen, groups: Counts, precision: float, classes: int, share: float) -> Chosen:
-    """Whether each class or node of a proved set is less precise than the target, ``bool (classes,)``.
+    """Which classes or nodes of a proved set are less precise than the target, ``bool (classes,)``.
 
-    Without the refused classes, the set is at least as precise as before, unless a class was refused by mistake. Such a
-    mistake happens in at most ``share`` times 0.1% of the data sets.
+    A class that is precise enough is refused in at most ``share * 0.1%`` of data sets. Every other refusal makes the
+    rest of the set more precise.
     """
     wrong, counts = (np.bincount(labels, minlength=classes) for labels in (guesses[~right], guesses))
     (kinds, _), sizes = np.unique(np.stack([guesses, groups]), axis=1, return_counts=True)

@@ -1,7 +1,7 @@
 """95% intervals of measured figures.
 
-Proportions get Clopper and Pearson's interval (Biometrika 26, 1934), which agrees with the one-sided bound of the
-thresholds. Other figures get a bootstrap over rows (Efron, 1979).
+For proportions: Clopper and Pearson (Biometrika 26, 1934), like the thresholds. For other figures: a bootstrap over
+rows (Efron, 1979).
 """
 
 import math
@@ -23,7 +23,7 @@ _Z: Final = NormalDist().inv_cdf(1 - MISTRUST / 2)
 
 
 def proportion_interval(hits: float, rows: float) -> Interval:
-    """The two-sided 95% interval of a proportion; 0 to 1 without rows.
+    """The two-sided 95% interval of a proportion; (0, 1) without rows.
 
     ``hits`` and ``rows`` may be fractions, because dependent rows count less than 1 each.
     """
@@ -31,14 +31,14 @@ def proportion_interval(hits: float, rows: float) -> Interval:
 
 
 def lower_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
-    """One-sided lower Clopper-Pearson bound of a proportion, wrong with probability ``mistrust``; 0 for 0 hits."""
+    """One-sided lower Clopper-Pearson bound of a proportion, with error probability ``mistrust``; 0 for 0 hits."""
     from scipy.stats import beta
 
     return float(beta.ppf(mistrust, hits, rows - hits + 1)) if hits else 0.0
 
 
 def upper_bound(hits: float, rows: float, mistrust: float = MISTRUST) -> float:
-    """One-sided upper Clopper-Pearson bound of a proportion, wrong with probability ``mistrust``; 1 for all hits."""
+    """One-sided upper Clopper-Pearson bound of a proportion, with error probability ``mistrust``; 1 for all hits."""
     from scipy.stats import beta
 
     return float(beta.ppf(1 - mistrust, hits + 1, rows - hits)) if hits < rows else 1.0
@@ -76,12 +76,11 @@ def _solved(is_below: Callable[[float], bool]) -> float:
 def difference_interval(more: float, less: float, rows: float) -> Interval:
     """The 95% interval of the difference between two proportions of the same rows, clipped to [-1, 1].
 
-    Half a row is added to each of the four cells, so the interval's width is above 0 even without any difference.
-    Source: Agresti and Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in
-    Medicine 24, 2005.
+    0.5 is added to each cell of the 2×2 table, so the width is above 0 even without any difference. Source: Agresti and
+    Min, "Simple improved confidence intervals for comparing matched proportions", Statistics in Medicine 24, 2005.
 
-    ``more``: number of rows that count only for the first proportion. ``less``: number of rows that count only for the
-    second. ``rows``: number of all rows, at least one. All three may be fractions, because dependent rows count less
+    ``more``: number of rows with a hit only in the first proportion. ``less``: number of rows with a hit only in the
+    second. ``rows``: total number of rows, at least 1. The numbers may be fractions, because dependent rows count less
     than 1 each.
     """
     total = rows + 2
@@ -101,7 +100,7 @@ class Paired:
     """The accuracy of challenger and champion on the same photos. Points are percentage points.
 
     Attributes:
-        won, lost: numbers of photos that only the challenger, or only the champion, labels right.
+        won, lost: number of photos on which only the challenger, or only the champion, is right.
         points: accuracy of the challenger minus accuracy of the champion.
         smallest_points: the smallest difference that the test detects with a power of 80%.
     """
@@ -117,7 +116,7 @@ class Paired:
 
 
 def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.intp]) -> Paired | None:
-    """Compare two models by their right answers, ``bool (n,)``. None without photos. ``groups``: indices, from 0."""
+    """Compare two models' correct answers, ``bool (n,)``. None without photos. ``groups``: indices, from 0."""
     photos = len(champion)
     if not photos:
         return None
@@ -138,7 +137,7 @@ def compare_pairs(champion: Right, challenger: Right, groups: npt.NDArray[np.int
 
 
 def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.intp]) -> float:
-    """The design effect: how many photos are worth one independent photo.
+    """The design effect: the number of photos, divided by the effective sample size.
 
     The design effect is 1 for independent photos, and at most the mean of the photos' group sizes.
     """
@@ -154,11 +153,10 @@ def design_effect(differences: npt.NDArray[np.float64], groups: npt.NDArray[np.i
 def smallest_difference(photos: float, discordant: float) -> float:
     """The smallest difference of two accuracies that McNemar's test (two-sided, 5%) detects with a power of 80%.
 
-    Connor's formula for the sample size is solved for the difference ("Sample size for testing differences in
-    proportions for the paired-sample design", Biometrics 43, 1987). Half a photo is added to each cell, as in
-    :func:`difference_interval`, so the result is above 0 even if both models agree on every photo. ``photos``: number
-    of independent photos. ``discordant``: number of photos that exactly one model labels right. The result is a
-    fraction; 1 means too few photos to detect any difference.
+    Solves Connor's formula for the sample size ("Sample size for testing differences in proportions for the
+    paired-sample design", Biometrics 43, 1987). As in :func:`difference_interval`, 0.5 is added to each cell, so the
+    result is above 0. ``photos``: number of independent photos. ``discordant``: number of photos on which exactly one
+    model is right. The result is a fraction; 1 means too few photos to detect any difference.
     """
     from scipy.optimize import brentq
 

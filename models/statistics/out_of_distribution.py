@@ -2,13 +2,13 @@
 
 The score is the distance of the features from the nearest class mean (Mahalanobis: Lee et al., 2018,
 https://arxiv.org/abs/1807.03888), minus their distance from the mean of all photos (relative: Ren et al., 2021,
-https://arxiv.org/abs/2106.09022). "All photos" include known photos without a product (outliers). So new photos that
-look like outliers have a high score: they are far from all class means, and nearer to the mean of all photos. Learning
-from outliers is called outlier exposure (Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606). In Hangtag,
-outliers change only the score, not the network.
+https://arxiv.org/abs/2106.09022). The mean includes known photos without a product (outliers). So a new photo that
+looks like an outlier has a high score: it is far from all class means, and nearer to the mean of all photos. Learning
+from outliers is called outlier exposure (Hendrycks et al., 2019, https://arxiv.org/abs/1812.04606). Hangtag uses
+outliers only for the score, not to train the network.
 
-The score is fitted on the training photos, which are many and varied. The limit is set on product photos that the
-network was not trained on, because such photos have higher scores than training photos.
+The score is fitted on the training photos. The limit is set on product photos that the network was not trained on,
+because such photos have higher scores than training photos.
 """
 
 import math
@@ -29,15 +29,15 @@ _DIRECTIONS: Final = 512
 _SHRINKAGE: Final = 0.2
 _CELLS_AT_ONCE: Final = 4_000_000
 SHORTEST: Final = 1e-12
-"""Shorter feature vectors are treated as zero."""
+"""Feature vectors are divided by their length, or by this value if they are shorter."""
 _SMALLEST_SHARE: Final = 0.01
 _SMALLEST: Final = 1e-6
-"""The smallest variance along a direction, for features of length 1. Smaller values are float32 rounding errors."""
+"""The smallest variance along a direction, for features of length 1. Smaller variances are float32 rounding errors."""
 _LEAST_SIZE: Final = 0.01
 _OUTLIERS_WEIGH: Final = 0.2
-"""The largest weight of outliers in the mean of all photos. A larger weight detects fewer outliers of unknown kinds."""
+"""The largest total weight of the outliers. With a larger weight, fewer outliers of unknown kinds are detected."""
 _HALF_OF_THAT: Final = 20
-"""The number of outliers that get half of ``_OUTLIERS_WEIGH``."""
+"""With this number of outliers, their total weight is half of ``_OUTLIERS_WEIGH``."""
 _ARRAYS: Final = ("mean", "within", "centres", "overall")
 
 Floats = npt.NDArray[np.floating]
@@ -52,7 +52,7 @@ class DistanceHead:
 
     Attributes:
         mean: mean of all features, outliers included, ``float32 (D,)``.
-        within: whitens features after the mean of their class is subtracted, ``float32 (D, K)``.
+        within: whitens features relative to their class mean, ``float32 (D, K)``.
         centres: the whitened mean of each class that has photos, ``float32 (classes, K)``.
         overall: whitens all features together, ``float32 (D, K)``; ``(D, 0)`` if the distance is not relative.
     """
@@ -109,12 +109,11 @@ def fit_distance(
 ) -> DistanceHead:
     """Fit the distance on the features of product photos and of outliers, if any.
 
-    The covariances are shrunk towards a multiple of the identity, more with fewer rows. So the covariances can be
-    inverted even with fewer rows than features.
+    The covariances are shrunk towards a multiple of the identity. So the covariances can be inverted even with fewer
+    rows than features.
 
-    ``features (n, D)`` are of photos of known classes, at least one; ``labels (n,)`` are class indices.
-    ``outliers (m, D)`` are of photos without a product. ``relative``: whether the distance from the mean of all photos
-    is subtracted.
+    ``features (n, D)``: photos of known classes, at least one. ``labels (n,)``: class indices. ``outliers (m, D)``:
+    photos without a product. ``relative``: whether the distance from the mean of all photos is subtracted.
     """
     unit = _unit(features if outliers is None else np.concatenate([features, outliers]))
     count, strange = len(features), len(unit) - len(features)
@@ -149,7 +148,7 @@ class OutOfDistribution:
 
     @property
     def unknown(self) -> UnknownLimit:
-        """The limit in the form that the model stores."""
+        """The limit, as stored in the model."""
         return UnknownLimit(score="distance", limit=self.limit, kept=KEPT)
 
 
@@ -172,14 +171,14 @@ def unknown_limit(scores: npt.NDArray[np.floating], kept: float = KEPT) -> float
     """The score of a new product photo is within this limit with a probability of at least ``kept``.
 
     The limit is the ``ceil((n + 1) kept)``-th smallest of n scores, the quantile of conformal prediction (Vovk et al.,
-    2005). With too few scores (for 0.95: fewer than 19), the limit is the largest score, without this guarantee. At
-    least one score is needed, of product photos on which neither network nor score was trained.
+    2005). With fewer than 19 scores (for 0.95), the limit is the largest score, without this guarantee. ``scores``: at
+    least one, from product photos that trained neither the network nor the score.
     """
     return float(np.sort(scores)[_rank(len(scores), kept) - 1])
 
 
 def expected_within(rows: int, kept: float = KEPT) -> float:
-    """The expected share of new product photos within the limit that :func:`unknown_limit` sets on ``rows`` scores."""
+    """The expected share of new product photos within :func:`unknown_limit`, if ``rows`` scores set the limit."""
     return _rank(rows, kept) / (rows + 1)
 
 
@@ -209,7 +208,7 @@ def _class_means(points: npt.NDArray[np.float64], classes: npt.NDArray[np.intp])
 def _whitening(points: npt.NDArray[np.float64], freedom: int, spread: float) -> npt.NDArray[np.float64]:
     """A square root ``(K, K)`` of the inverse covariance of points ``(n, K)``, whose mean is taken as 0.
 
-    ``freedom`` is the number of degrees of freedom. ``spread``, above 0, is the variance of a direction without data.
+    ``freedom`` is the number of degrees of freedom. ``spread``, above 0, sets the smallest variance.
     """
     from scipy.linalg import eigh
 
@@ -226,8 +225,8 @@ def relative_difference(
 ) -> npt.NDArray[np.float64]:
     """Relative differences of out-of-distribution scores ``(n,)``; infinity for NaN.
 
-    A score may be near 0 by chance. So each difference is divided by the largest of four numbers: the absolute score,
-    the absolute limit, the median of all absolute expected scores, and 0.01.
+    A score may be near 0 by chance. So the divisor is never below the absolute limit, the median absolute expected
+    score, or 0.01.
     """
     if not len(expected):
         return np.zeros(0)

@@ -1,26 +1,23 @@
 """Finds, for each class, the threshold that keeps a target precision, on held-out photos.
 
-The promise: the precision of the labels above a target's thresholds is at least the target. The promise is broken in at
-most 5% of data sets (MISTRUST). Rows above the out-of-distribution limit go to review. The other rows are sorted by
-confidence. The threshold is the lowest confidence at which the rows above it pass an exact binomial test; see
-:mod:`models.statistics.fixed_sequence` for the proof.
+The promise: labels above a target's thresholds have at least the target precision, in at least 95% of data sets. Rows
+above the out-of-distribution limit go to review. For the remaining rows, :mod:`models.statistics.fixed_sequence` proves
+the precision from the highest confidence down. The threshold is the lowest proved confidence.
 
-Classes may be leaves of a tree. If a row's class is below its threshold, the row's label is the nearest ancestor whose
-probability is at least the ancestor's threshold. Levels are proved in order, from the classes up. A level is tested on
-the rows without a label from a lower level (within the out-of-distribution limit), sorted by the probability of the
-node above their likeliest class. A row is right if that node is above the row's true class. Half of the error
-probability of 5% is spent on the classes. The levels above the classes share the other half equally. By Bonferroni's
-inequality, at least one level breaks its promise in at most 5% of data sets. If every level keeps its promise, all
-labels together keep the promise.
+Classes may be leaves of a tree. If a row's class is below its threshold, the row's label is the nearest ancestor that
+reaches its own threshold. Levels are proved in order, from the classes up. The test of a level uses the rows without a
+label from a lower level. These rows are sorted by the probability of the node above their likeliest class. A row is
+right if its true class is also under this node. The classes get half of the error probability of 5%. The levels above
+the classes share the rest equally. By Bonferroni's inequality, at least one level breaks its promise in at most 5% of
+data sets. If every level keeps its promise, all labels together keep the promise.
 
-The labels of the lower level decide which rows the next level tests. This does not raise the error probability. With
-fixed confidences, a walk on the lower level ends because the labelled rows were right often enough and the next rows
-were not. How often the labelled rows were right is independent of all other rows. The errors of the next rows can only
-lower the next level's probability of passing: rows that are wrong on the lower level are right on the next level at
-most as often as other rows (Harris's inequality, 1960). Only rows of a refused class passed the lower level and are
-tested again on the next level. A class is refused for wrong rows, so these rows are less often right.
+The labels of the lower level decide which rows the next level tests. This does not raise the error probability. Rows
+reach the next level because of errors on the lower level. A row that is wrong on the lower level is right on the next
+level at most as often as other rows (Harris's inequality, 1960). So the errors can only lower the next level's
+probability of passing. The same holds for the rows of a refused class. Labelled rows have no effect, because they are
+independent of the other rows.
 
-``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure broken promises and coverage.
+``benchmarks/promises.py`` and ``benchmarks/trees.py`` measure the coverage, and how often the promise is broken.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,7 +38,7 @@ from models.whole_file import read_arrays
 
 _DEFAULT: Final = 0.95
 _OF_CLASSES: Final = 0.5
-"""Fraction of the error probability for the classes of a tree. The levels above the classes share the rest."""
+"""In a tree, the classes get this fraction of the error probability. The levels above the classes share the rest."""
 
 Chosen = npt.NDArray[np.bool_]
 Counts = npt.NDArray[np.intp]
@@ -55,7 +52,7 @@ class HeldOutLogits:
         logits: class logits, ``float32 (n, classes)``.
         labels: class indices ``(n,)``.
         known: whether the out-of-distribution score is within the limit, ``bool (n,)``.
-        groups: an index below n for each row, ``(n,)``. Photos of one picture or product have the same index.
+        groups: an index below n for each row, ``(n,)``. Copies of a photo and photos of a product share an index.
     """
 
     logits: npt.NDArray[np.float32]
@@ -102,10 +99,10 @@ def fit_confidence(
 ) -> Confidence:
     """Fit the temperature, and find the thresholds of every target.
 
-    ``validation`` is predicted by the network itself. ``folds`` are predicted by other networks, trained without these
-    photos, each with its own temperature. With ``cv`` the folds are full trainings, so all rows count as the network's
-    own, with one temperature. ``unknown`` is the network's limit, set on the ``validation`` rows. Coverages account for
-    new photos above this limit.
+    ``validation`` is predicted by the network itself. Each of ``folds`` is predicted by another network, trained
+    without these photos, and gets its own temperature. ``cv``: each fold was a full training, so its rows count as the
+    network's own, with the same temperature. ``unknown``: the network's limit, set on the ``validation`` rows. New
+    photos above this limit lower the coverage.
     """
     within = expected_within(len(validation.labels)) if unknown else None
     out_of_fold = sum(len(fold.labels) for fold in folds)
@@ -136,18 +133,17 @@ def precision_targets(
 ) -> tuple[PrecisionTarget, ...]:
     """Find the thresholds of every target in TARGETS, in that order.
 
-    Coverages are of the network's own rows. ``within`` is the expected share of new product photos within the
-    out-of-distribution limit. By default, this share is measured on the network's own rows, and is too high if these
-    rows set the limit. All classes share a threshold. A class is refused if its rows above the threshold show a
-    precision below the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class go
-    to review. The promise holds for all classes together, not for each class. A target covers at least as many rows as
-    a stricter target. The nodes of each level of a ``tree`` follow the same rules.
+    Coverage is measured on the network's own rows. ``within``: the expected share of new product photos within the
+    out-of-distribution limit. By default, this share comes from the network's own rows. If these rows also set the
+    limit, pass ``within``. All classes share a threshold. A class is refused if its precision above the threshold is
+    significantly below the target. Otherwise large and easy classes would hide a bad class. All rows of a refused class
+    go to review. The promise holds for all classes together, not for each class. A target covers at least as many rows
+    as a stricter target. The same rules apply to the nodes of each level of a ``tree``.
 
-    ``others`` are rows of other networks, trained in the same way on fewer photos or for a shorter time. With
-    ``others``, the proof uses all rows together, and assumes that rows of equal confidence have equal accuracy for all
-    networks. In addition, the network's own rows must prove each set alone, with an error probability of 30%. In
-    simulations, the promise of 0.98 was broken in 14% of the data sets with an overconfident network, and in 2% with a
-    slightly overconfident network.
+    ``others``: rows from other networks, trained in the same way on fewer photos or for a shorter time. The proof then
+    uses all rows together. It assumes that equal confidence means equal accuracy in all networks. The network's own
+    rows must also pass a test of their own, with an error probability of 30%. In simulations, the promise of 0.98 was
+    broken in 14% of the data sets with an overconfident network, and in 2% with a slightly overconfident network.
     """
     pool, classes = _pooled(own, others), own.probabilities.shape[1]
     leaves, share = _of_classes(pool), _shares(tree)[0]
@@ -167,7 +163,7 @@ def precision_targets(
 
 
 def joined_groups(parts: Sequence[HeldOutLogits | HeldOutRows]) -> Counts:
-    """The groups of all ``parts``, renumbered so that no two parts share an index."""
+    """The groups of all ``parts``, with different indices in each part."""
     first = np.cumsum([0, *(len(part.groups) for part in parts)])
     return np.concatenate([part.groups + start for part, start in zip(parts, first[:-1], strict=True)])
 
@@ -178,9 +174,9 @@ def _reach(target: PrecisionTarget) -> tuple[float, float]:
 
 @dataclass(frozen=True)
 class _Pool:
-    """All networks' rows within the out-of-distribution limits.
+    """The rows within the out-of-distribution limit, from all networks.
 
-    ``own``: whether the network itself predicted a row; None if it predicted all rows.
+    ``own``: which rows the network itself predicted. None if all rows are its own.
     """
 
     rows: HeldOutRows
@@ -198,11 +194,11 @@ def _pooled(own: HeldOutRows, others: Sequence[HeldOutRows]) -> _Pool:
 
 @dataclass(frozen=True)
 class _Level:
-    """The rows that one level may label, by falling confidence.
+    """The rows to test on one level, by descending confidence.
 
     Attributes:
         kinds: the index of each row's class or node at this level, ``(n,)``.
-        right, confidence: whether this class or node is true, and its probability.
+        right, confidence: whether this class or node is correct, and its probability.
         own: whether the network itself predicted the row. None if the network predicted all rows.
     """
 
@@ -222,7 +218,7 @@ class _Level:
         )
 
     def thresholds(self, rows: int, precision: float, kinds: int, share: float) -> Thresholds:
-        """The lowest confidence of the proved set, for each class or node. None for a refused class or node."""
+        """The threshold of each class or node: the lowest proved confidence. None for a refused class or node."""
         limit = min(1.0, float(self.confidence[rows - 1])) if rows else None
         out = refused(self.kinds[:rows], self.right[:rows], self.groups[:rows], precision, kinds, share)
         return tuple(None if no else limit for no in out)
@@ -282,7 +278,7 @@ def label_levels(
 ) -> Counts:
     """The level of each row's label, ``(n,)``: 0 for a class, 1 and more for a node, -1 if the row goes to review.
 
-    ``probabilities`` and ``known`` are as in :func:`automatic`. A level without ``nodes`` labels no row.
+    ``probabilities``, ``known``: see :func:`automatic`. ``nodes``: the threshold of each node.
     """
     levels = np.where(automatic(probabilities, known, thresholds), 0, REVIEW)
     if tree is None or not nodes:
@@ -303,12 +299,12 @@ def default_precision(targets: Sequence[PrecisionTarget]) -> float | None:
 
 
 def fewest_rows(precision: float, *, tree: bool = False) -> int:
-    """The fewest rows that prove a target, if all of these rows are right: 152 for 0.98, or 185 with a ``tree``."""
+    """The fewest rows that can prove a target, all of them right. For 0.98: 152 rows, or 185 with a ``tree``."""
     return fewest(precision, dict(budgets(_OF_CLASSES if tree else 1.0))[precision])
 
 
 def fewest_own_rows(precision: float) -> int:
-    """The fewest rows of the network itself, all of them right, that confirm a proof by other networks' rows."""
+    """The fewest own rows that can confirm a proof by other networks' rows, all of them right."""
     return fewest(precision, OWN_MISTRUST)
 
 

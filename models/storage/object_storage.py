@@ -27,7 +27,7 @@ ATTEMPTS: Final = 5
 
 _SCHEME: Final = "s3://"
 _PAUSES_S: Final = (0.05, 0.1, 0.2, 0.4, 0.8, 1.6)
-_NO_KEY: Final = ("NoSuchKey", "404")  # the answer to a HEAD contains only the status number
+_NO_KEY: Final = ("NoSuchKey", "404")  # the response to a HEAD contains only the status number
 _KEY_TAKEN: Final = ("PreconditionFailed", "412")
 _CONFLICT: Final = ("ConditionalRequestConflict", "OperationAborted", "409")
 _CUT_SHORT: Final = (ClientPayloadError, IncompleteReadError, ResponseStreamingError)
@@ -36,7 +36,7 @@ _Answer = TypeVar("_Answer")
 
 
 class _PassingError(StorageError):
-    """Faults that botocore does not retry by itself: another writer of the same key, an incomplete answer."""
+    """Faults that botocore does not retry: a write conflict or an incomplete response."""
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,8 @@ class _Connection:
     buckets: set[str] = field(default_factory=set)
 
 
-# Keyed by process, because an event loop does not survive a fork, and by the S3 settings of the environment. A child
-# keeps its parent's connection but does not use or close it: closing would call an event loop that only the parent
-# runs.
+# Connections by process and S3 settings. A child cannot use or close its parent's connection, because the event loop
+# runs only in the parent.
 _CONNECTIONS: Final[dict[tuple[int, frozenset[tuple[str, str]]], _Connection]] = {}
 
 
@@ -73,11 +72,11 @@ def _filesystem() -> S3FileSystem:
     files = S3FileSystem(
         session=session,
         config_kwargs=config,
-        max_concurrency=1,  # more parallel pieces would fill the memory, and a cache would ask for each file's size
+        max_concurrency=1,  # parallel pieces would fill the memory
         use_listings_cache=False,
         skip_instance_cache=True,
     )
-    files.retries = 1  # botocore already retries; s3fs would repeat all these tries five times
+    files.retries = 1  # botocore already retries
     return files
 
 
@@ -90,7 +89,7 @@ def _expect_nothing(params: dict[str, Any], **_: object) -> None:
 class ObjectStorage:
     """A folder of an S3 bucket, or a whole bucket. The server must support conditional writes (``If-None-Match``).
 
-    Temporary faults (timeouts, 500, 503, incomplete answers) are retried. A remaining fault raises ``StorageError``.
+    Temporary faults (timeouts, 500, 503, incomplete responses) are retried. A remaining fault raises ``StorageError``.
     Raises InputError for a URL that is not ``s3://bucket/folder``.
     """
 
@@ -110,10 +109,7 @@ class ObjectStorage:
 
     @property
     def scratch(self) -> Path:
-        """``$XDG_CACHE_HOME/hangtag/jobs/<digest of the URL>``, or the same path under ``~/.cache``.
-
-        Created if missing.
-        """
+        """``jobs/<digest of the URL>`` in :func:`models.process.default_cache`. Created if missing."""
         folder = default_cache() / "jobs" / hashlib.sha256(self.url.encode()).hexdigest()[:16]
         try:
             folder.mkdir(parents=True, exist_ok=True)
@@ -125,7 +121,7 @@ class ObjectStorage:
     def commit(self, key: str, data: bytes) -> bool:
         """See :meth:`Storage.commit`. Sends one PUT that fails if the key exists.
 
-        If the answer to a PUT is lost, the next try recognizes its own object by the metadata.
+        If the response to a PUT is lost, the retry recognizes the object by its metadata.
         """
         writer = uuid.uuid4().hex
         try:
@@ -212,7 +208,7 @@ class ObjectStorage:
     def fetch(self, key: str, file: Path) -> None:
         """Write the bytes under ``key`` into a local file, piece by piece.
 
-        Checks the size, because an answer without a length may be incomplete. Raises FileNotFoundError.
+        Checks the size, because a response without ``Content-Length`` may be incomplete. Raises FileNotFoundError.
         """
 
         def get() -> None:

@@ -25,7 +25,7 @@ class Storage(Protocol):
     """Stores bytes under keys, for jobs and registries. Keys are relative paths with ``/``."""
 
     def __hash__(self) -> int:
-        """Storages of the same place are equal, so a storage can be the key of a cache."""
+        """Two storages of the same place are equal, so a storage can be a cache key."""
 
     @property
     def place(self) -> str:
@@ -58,13 +58,13 @@ class Storage(Protocol):
         """The bytes under ``key``. Raises ``FileNotFoundError``."""
 
     def source(self, key: str) -> Path | BinaryIO:
-        """The bytes under ``key``, in a form that pyarrow opens. A later read may raise ``FileNotFoundError``."""
+        """The bytes under ``key``, in a form that pyarrow opens. Reading may raise ``FileNotFoundError``."""
 
     def local(self, key: str, folder: Path) -> Path:
         """A local file with the bytes under ``key``.
 
-        Raises ``FileNotFoundError``, possibly only at the first read. The bytes under this key must never change.
-        Remote bytes are copied into ``folder`` once.
+        Raises ``FileNotFoundError``, now or at the first read. The bytes under this key must never change. Remote bytes
+        are copied into ``folder`` once.
         """
 
     def on_disk(self, folder: str) -> Path | None:
@@ -83,7 +83,7 @@ class Storage(Protocol):
         """Names of the folders directly under the root, in order."""
 
     def child(self, folder: str) -> "Storage":
-        """A folder of this storage, as a storage of its own."""
+        """A folder of this storage, as a storage."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ class FolderStorage:
     """A folder on a local or shared disk.
 
     Attributes:
-        root: the folder. The first write creates it.
+        root: the folder, created by the first write.
         link: a function that makes hard links.
     """
 
