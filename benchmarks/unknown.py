@@ -1,4 +1,4 @@
-"""How well the unknown score separates photos of unseen classes from known classes.
+"""How well the out-of-distribution score separates photos of unseen classes from known classes.
 
     python benchmarks/unknown.py photos/ --leave-out shoes dress hat --time-limit 5m
     python benchmarks/unknown.py photos/ --leave-out hat pants --none shoes dress --each 100 --epochs 8 --folds 0

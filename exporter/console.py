@@ -112,7 +112,7 @@ def _keras(proof: "Proof") -> Table:
         if unknown := parity.unknown:
             figures = (f"{unknown.largest:.1%}", str(unknown.crossed), str(unknown.near_limit))
             mark = _mark(passed=unknown.passed)
-            table.add_row(f"unknown score, {name}", f"{parity.photos:,}", *figures, mark)
+            table.add_row(f"out-of-distribution score, {name}", f"{parity.photos:,}", *figures, mark)
     return table
 
 

@@ -107,8 +107,8 @@ def _load_network(run: TrainingRun) -> keras.Model:
     features = network_ends(network).outputs[0].shape[-1]
     if run.unknown_head is not None and len(run.unknown_head.mean) != features:
         msg = (
-            f"The unknown score of the run has {len(run.unknown_head.mean)} features, but {run.network} has "
-            f"{features}; run hangtag train --resume {quote(str(run.network.parent.parent))}."
+            f"The out-of-distribution score of the run has {len(run.unknown_head.mean)} features, but {run.network} "
+            f"has {features}; run hangtag train --resume {quote(str(run.network.parent.parent))}."
         )
         raise InputError(msg)
     return network

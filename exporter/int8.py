@@ -45,7 +45,7 @@ _SILENT: Final = 4
 def body_nodes(model: onnx.ModelProto) -> list[str]:
     """The nodes from the first layer with weights to the features, in the order of the graph.
 
-    Earlier nodes (scaling of pixels) and later nodes (logits, probabilities, unknown score) stay in floating point.
+    Earlier nodes (scaling of pixels) and later nodes (such as logits and probabilities) stay in floating point.
     """
     producers = {name: node for node in model.graph.node for name in node.output}
     before_features = _ancestors(_features(model, producers), producers)

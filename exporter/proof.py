@@ -178,7 +178,7 @@ def _of_keras(parity: Parity, batches: str) -> str:
         )
     else:
         what = (
-            f"unknown scores differ by up to {parity.unknown.largest:.2g} (relative; at most "
+            f"out-of-distribution scores differ by up to {parity.unknown.largest:.2g} (relative; at most "
             f"{parity.unknown.tolerance:.0e} is allowed), and for {parity.unknown.crossed} of {parity.photos} "
             "photos, only one model's score exceeds the limit."
         )

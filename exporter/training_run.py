@@ -65,7 +65,7 @@ class TrainingRun:
         groups: group index of each validation photo, ``(n,)``. Copies of a photo and photos of a product share a group.
         sample: file with pixels of some training photos.
         originals: files of validation photos.
-        outliers: number of photos without a product on which the unknown score was measured.
+        outliers: number of photos without a product on which the out-of-distribution score was measured.
         measured: the main figure of the run's report.
         unknown_head: the arrays of the out-of-distribution score, or None if the score could not be learned.
         folds: for each fold, the predictions of the network that was trained without this fold. May be empty.
@@ -219,5 +219,5 @@ def _read_head(path: Path) -> DistanceHead:
             return DistanceHead.read(file)
     except OSError as error:
         again = f"hangtag train --resume {quote(str(path.parent.parent))} writes the file"
-        msg = f"Expected the arrays of the unknown score in {path}, found none; {again}."
+        msg = f"Expected the arrays of the out-of-distribution score in {path}, found none; {again}."
         raise InputError(msg) from error

@@ -46,7 +46,7 @@ class EdgeParity:
         flips: changed labels, with ``decode=full``.
         own_flips: changed labels, with the model's own ``decode`` (usually ``dct``).
         sure: number of photos that need no review, by the model's own spec or by the edge graph.
-        crossed: number of unknown scores that cross the limit, with ``decode=full``.
+        crossed: number of out-of-distribution scores that cross the limit, with ``decode=full``.
         cost: loss of accuracy against the model's own spec, or None without labels.
         max_drop: points of accuracy that the edge graph may lose against the model's own spec.
     """
@@ -100,7 +100,7 @@ class EdgeParity:
             f"probabilities differ by {self.mean:.2g} on average": self.photos > 0 and self.mean > _MEAN,
             f"{len(self.flips)} of {self.photos} labels differ from decode=full": self.agreement < _LABELS
             and not one_tie,
-            f"{self.crossed} of {self.photos} unknown scores cross the limit": self.crossed > few_crossed,
+            f"{self.crossed} of {self.photos} out-of-distribution scores cross the limit": self.crossed > few_crossed,
             f"{len(self.sure_flips)} of {self.sure} labels without review differ": self.sure_agreement < _SURE
             and len(self.sure_flips) > 1,
             too_much: low > self.max_drop,

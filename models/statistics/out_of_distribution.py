@@ -86,7 +86,7 @@ class DistanceHead:
             with np.load(file, allow_pickle=False) as arrays:
                 head = cls(*(arrays[name] for name in _ARRAYS))
         except (OSError, EOFError, KeyError, ValueError, TypeError, AttributeError, zipfile.BadZipFile) as error:
-            msg = f"Expected the arrays of an unknown score, but unknown.npz is damaged ({error}); train again."
+            msg = f"Expected an out-of-distribution score, but unknown.npz is damaged ({error}); train again."
             raise InputError(msg) from error
         head._check()
         return head

@@ -39,7 +39,7 @@ def test_what_shows_no_product_is_learned_of_measured_and_sent_to_a_person(shop:
     assert f", {LEARNED} without a product (_none);" in hangtag("check", shop / "photos", "--out", shop / "check")
     run, bundle = shop / "runs" / "shop", shop / "bundle"
     said = hangtag("train", shop / "photos", "--out", run.parent, "--name", run.name, *QUICKLY)
-    assert f"{LEARNED} photos show no product (_none): 24 to fit the unknown score, 6 to measure it" in said
+    assert f"{LEARNED} photos show no product (_none): 24 to fit the out-of-distribution score, 6 to measure it" in said
     args, evaluation = (json.loads((run / name).read_text()) for name in ("args.json", "evaluation.json"))
     assert NONE not in {*args["classes"], *evaluation["test"]["classes"], *evaluation["val"]["classes"]}
     assert evaluation["unknown"]["outliers"]["n"] == 6

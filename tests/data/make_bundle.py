@@ -113,7 +113,7 @@ def write_confidence(run: Path, network: Any, pixels: np.ndarray, labels: np.nda
 
 
 def export(run: Path) -> None:
-    """Export int8 as well, however slow it is, and however far its unknown scores are from float32's."""
+    """Export int8 as well, however slow it is, and however far its out-of-distribution scores are from float32's."""
     from exporter.export import export_run
     from exporter.options import ExportOptions
 

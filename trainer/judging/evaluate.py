@@ -64,7 +64,7 @@ class PerSplit(EvaluationRecord, Generic[T]):
 
 
 class UnknownFigures(EvaluationRecord):
-    """The limit of the unknown score, and for each split the share of photos with a higher score.
+    """The limit of the out-of-distribution score, and for each split the share of photos with a higher score.
 
     ``outliers`` is None if no photo is labelled ``_none``.
     """

@@ -90,9 +90,9 @@ class AchievedPrecision(EvaluationRecord):
 
 
 class OutlierFigures(EvaluationRecord):
-    """How well the unknown score detects photos without a product. ``n``: number of these photos, none from training.
+    """How well the out-of-distribution score detects photos without a product.
 
-    ``caught``: share of these photos with a score above the limit. ``auroc``: area under the ROC curve against photos
+    ``n``: number of these photos, none from training. ``caught``: share of these photos with a score above the limit. ``auroc``: area under the ROC curve against photos
     of products.
     """
 
@@ -185,7 +185,10 @@ def _top5(probabilities: Probabilities, labels: Labels) -> float | None:
 def outlier_figures(
     scores: npt.NDArray[np.floating], known: npt.NDArray[np.floating], limit: float
 ) -> OutlierFigures | None:
-    """Compare unknown scores ``(n,)`` of photos without a product with ``known`` scores of products. None if n is 0."""
+    """Compare out-of-distribution scores ``(n,)`` of photos without a product with ``known``, the scores of products.
+
+    None if n is 0.
+    """
     if not len(scores):
         return None
     count, caught = len(scores), len(scores) - int((scores <= limit).sum())
@@ -240,8 +243,8 @@ def distances(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int
 def surest_photos(probabilities: Probabilities, labels: Labels, known: npt.NDArray[np.bool_]) -> SurestPhotos | None:
     """Find the lowest threshold at which 95% of the photos are right; if there is none, try 90%, then 80%.
 
-    ``known``: whether a photo is within the unknown limit. At least 10 such photos must reach the threshold. Returns
-    None without such a threshold.
+    ``known``: whether a photo is within the out-of-distribution limit. At least 10 such photos must reach the
+    threshold. Returns None without such a threshold.
     """
     confidence, right = probabilities.max(axis=1).astype(np.float64), probabilities.argmax(axis=1) == labels
     choices = []

@@ -126,8 +126,8 @@ def labels_of(photos: Sequence[AssignedPhoto], classes: Sequence[str]) -> npt.ND
 class Training:
     """The training of one network on ``photos``, with the validation photos ``held``.
 
-    ``outliers`` are photos without a product, only for the unknown score. ``features``: a cache of features before
-    fine-tuning.
+    ``outliers``: photos without a product, only for the out-of-distribution score. ``features``: a cache of features
+    before fine-tuning.
     """
 
     args: RunArgs

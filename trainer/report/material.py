@@ -191,13 +191,13 @@ class ReportMaterial:
 
     @property
     def within_limit(self) -> float:
-        """The expected share of new photos of the classes within the limit of the unknown score. 1 without a limit."""
+        """The expected share of new photos of the classes within the out-of-distribution limit. 1 without a limit."""
         held = self.confidence.rows - self.confidence.out_of_fold
         return expected_within(held) if self.confidence.unknown else 1.0
 
     @property
     def outliers(self) -> str:
-        """A sentence on the share of photos without a product that the unknown score detects."""
+        """A sentence on the share of photos without a product that the out-of-distribution score detects."""
         figures = self.evaluation.unknown.outliers if self.evaluation.unknown else None
         if figures is None:
             return UNMEASURED

@@ -31,8 +31,8 @@ from trainer.splits.set_aside import count_leaks, find_unlearnable
 _MOST_NAMED: Final = 3
 _SHORTCUTS_NAMED: Final = 3
 _FEW_OUTLIERS: Final = 10
-"""Fewer photos improve the unknown score little: 2 photos brought a seventh of the gain from 120 photos, 6 photos
-nearly half (docs/measurements.md)."""
+"""Fewer photos improve the out-of-distribution score little: 2 photos brought a seventh of the gain from 120 photos, 6
+photos nearly half (docs/measurements.md)."""
 
 
 @dataclass(frozen=True)
@@ -251,7 +251,7 @@ def _notes(
 
 def _note_on_outliers(learned: int, every: int) -> str:
     show, held = number_of(every, "photo shows", "photos show"), every - learned
-    text = f"{show} no product ({NONE}): {learned:,} to fit the unknown score, {held:,} to measure it"
+    text = f"{show} no product ({NONE}): {learned:,} to fit the out-of-distribution score, {held:,} to measure it"
     few = f"; with at least {_FEW_OUTLIERS} to fit it, the score would improve much more"
     return text + (few if learned < _FEW_OUTLIERS else "")
 

@@ -68,7 +68,7 @@ def test_unknown_scores_may_be_off_by_a_part_of_their_size(copy, file, by, agree
     if agrees:
         assert check(copy, file) == 9
     else:
-        with pytest.raises(BundleError, match=f"{file} .* unknown scores"):
+        with pytest.raises(BundleError, match=f"{file} .* out-of-distribution scores"):
             check(copy, file)
 
 
@@ -80,7 +80,7 @@ def test_unknown_scores_may_be_off_by_a_part_of_their_size(copy, file, by, agree
         lambda answer: answer["probabilities"].pop(),
         lambda answer: answer.clear(),
     ],
-    ids=["no unknown score", "a probability too few", "nothing"],
+    ids=["no out-of-distribution score", "a probability too few", "nothing"],
 )
 def test_an_answer_that_lacks_something_is_refused(copy, file, how):
     change_answers(copy, file, how)

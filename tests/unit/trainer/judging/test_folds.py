@@ -101,7 +101,7 @@ def test_each_training_photo_is_judged_once_by_a_head_that_saw_neither_it_nor_it
 
 
 def test_each_photo_passes_the_body_once(make_training, diary):
-    """Penalty, head, its folds, both splits, unknown score and label errors."""
+    """Penalty, head, its folds, both splits, out-of-distribution score and label errors."""
     training = make_training(labels=(0, 1) * 20, held=(0, 1) * 4, folds=FOLDS, cv=True)
     predictor = Predictor(few_features(2), training.store, training.features)
     folds = fit_folds_of_heads(training, predictor, training.fit_head(predictor), diary)

@@ -69,7 +69,7 @@ def test_what_is_absent_reads_well() -> None:
         "epoch 1 of 1.\nThe training was interrupted.",
         "No precision can be promised",
         "There are no test photos",
-        "no unknown score could be learned",
+        "no out-of-distribution score could be learned",
         "No file was excluded.",
     ):
         assert said in card

@@ -145,7 +145,7 @@ def test_what_is_absent_reads_well() -> None:
         "validation accuracy",
         "No precision can be promised. The lowest, 0.90, requires",
         "There are no test photos.",
-        "No unknown score could be learned",
+        "No out-of-distribution score could be learned",
         "Likely label errors No label error was found.",
         "Lowest recall on the validation photos: ",
         "No file was set aside.",
