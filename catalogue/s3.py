@@ -30,7 +30,7 @@ _PASSING: Final = frozenset({"SlowDown", "RequestTimeout", "RequestTimeTooSkewed
 _BAD_CREDENTIALS: Final = frozenset(
     {"InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken", "TokenRefreshRequired"}
 )
-"""S3's error codes for wrong credentials. A missing permission has other codes."""
+"""S3's error codes for wrong credentials."""
 _SERVER_FAULT: Final = 500
 _PASSING_FAULTS: Final = (
     NoConnection,
@@ -87,7 +87,7 @@ class S3Client:
         return Received(fetch.whole(), strong_etag(answer.get("ETag")))
 
     async def _finds_other_buckets(self) -> bool:
-        """Whether the settings are valid for another bucket name. Sends no request."""
+        """Whether the settings work with a valid bucket name. Sends no request."""
         try:
             await self._client.generate_presigned_url("get_object", Params={"Bucket": "photos", "Key": "photo"})
         except BotoCoreError:

@@ -28,9 +28,9 @@ from models.errors import InputError
 
 OUTPUT_SUFFIXES: Final = (".parquet", ".csv", ".jsonl")
 _LONGEST_NAME: Final = 200
-"""The longest file name in bytes. File systems allow 255, but temporary names are longer."""
+"""Maximum bytes of a file name, so that the longer temporary name fits in 255."""
 UNWRITABLE: Final = (pa.ArrowException, ValueError, TypeError, LookupError, OverflowError, RecursionError)
-"""Errors that Arrow, ``datetime`` or JSON raise for a cell that they cannot express."""
+"""Errors from Arrow, ``datetime`` or JSON for a cell that cannot be written."""
 Write = Callable[[pa.Table], None]
 _Try = Callable[[pa.Array], None]
 _URL: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+:)/+(.*)")
@@ -84,9 +84,9 @@ def _check_writable(folder: Path) -> None:
 
 
 def with_checked_cells(catalogue: Catalogue, suffix: str, group_column: str | None = None) -> Catalogue:
-    """The same catalogue, but reading a cell also checks the cell.
+    """The catalogue, with a check of each cell when it is read.
 
-    The image column is checked only if it also identifies products. Raises InputError.
+    Skips the image column unless it is ``group_column``. Raises InputError.
     """
     for field in catalogue.schema:
         if suffix != ".parquet" and holds_bytes(field.type):
@@ -107,7 +107,7 @@ def _check_filterable(source: str, field: pa.Field) -> None:
         pq.write_table(rows.filter(pa.array([True, False])).take(pa.array([0])), io.BytesIO())
     except UNWRITABLE as error:
         msg = (
-            f"Expected columns that Hangtag can read and write in {source}, but {field.name!r} has the type "
+            f"Expected columns with supported types in {source}, but {field.name!r} has the type "
             f"{field.type} ({str(error)[:200]}); save it as text, or remove the column."
         )
         raise InputError(msg) from error
@@ -283,7 +283,7 @@ def _finite(value: Any) -> Any:  # noqa: ANN401 - any cell
 
 
 def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iterator[str]:
-    """Records as CSV (RFC 4180), but each ends with a line feed, as Unix tools expect.
+    """Records as CSV (RFC 4180), with Unix line ends.
 
     Before Python 3.13, the csv module does not quote a lone carriage return.
     """
@@ -303,8 +303,8 @@ def csv_lines(records: Iterable[Sequence[object]], delimiter: str = ",") -> Iter
 def without_formula(cell: object) -> object:
     """The cell, with an apostrophe in front if it would start a formula.
 
-    A text starts a formula if it begins with ``=``, ``+``, ``-`` or ``@`` (also full-width, also after blanks), or with
-    a tab or a line break. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
+    A formula starts with ``=``, ``+``, ``-`` or ``@``, also full-width or after blanks. A leading tab or line break
+    also counts. Signed numbers such as ``-5`` or ``+3.2`` are not changed.
     """
     if isinstance(cell, str) and _FORMULA_START.match(cell) and not _NUMBER.fullmatch(cell):
         return f"'{cell}"
