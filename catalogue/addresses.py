@@ -125,7 +125,7 @@ def _holds_metadata(address: IPv6Address) -> bool:
 
 def _embedded_ipv4(address: IPv6Address) -> Iterator[IPv4Address]:
     bits = int(address)
-    yield IPv4Address(bits & _LAST_32)  # RFC 6052 with a 96-bit prefix, IPv4-compatible
+    yield IPv4Address(bits & _LAST_32)  # RFC 6052 with a 96-bit prefix, IPv4-compatible, IPv4-translated
     yield IPv4Address(bits >> 80 & _LAST_32)  # 6to4
     yield IPv4Address(~bits & _LAST_32)  # Teredo
     without_octet_8 = bits >> 64 << 56 | bits & (1 << 56) - 1  # RFC 6052 skips this byte

@@ -184,7 +184,7 @@ class Fetch:
         return home.host == now.host and (home.port == now.port or (home.port, now.port) == _HTTP_TO_HTTPS)
 
     async def add(self, chunk: bytes) -> None:
-        """Add bytes. A large photo may wait for memory without using its time limit. Raises ImageError."""
+        """Add bytes. A large photo may wait for memory, which pauses its time limit. Raises ImageError."""
         self._chunks.append(chunk)
         self.size += len(chunk)
         self.downloaded += len(chunk)

@@ -2,7 +2,7 @@
 
     photos = await state.classifier.classify([photo, …], top_k=5)
 
-Only the look-up of a model runs outside the event loop. A photo that kills its process is tried once more, alone in a
+Everything runs in the event loop, except model look-ups. A photo that kills its process is tried once more, alone in a
 batch. If that process also dies, the photo fails.
 """
 
@@ -73,7 +73,7 @@ class ClassifierPool:
         processes: number of labelling processes. Default: one per core.
 
     Attributes:
-        model: the current model; None before the first is loaded.
+        model: the current model. None until a model is loaded.
         trouble: why the newest model cannot be loaded. Meanwhile, the previous model answers.
         absent: whether no model is set and the registry has no model or several models.
     """
@@ -145,8 +145,8 @@ class ClassifierPool:
         """The heat map of a photo's likeliest class. Between small batches, other requests can run.
 
         Raises:
-            Problem: 422 for an unreadable photo, 429 while another map is made or the queue is full, 503 if no model
-                is loaded.
+            Problem: 422 for an unreadable photo. 429 if another map is being made, or the queue is full. 503 if no
+                model is loaded.
         """
         if self._map_in_work:
             raise Problem(429, "Another heat map is being made; try again in 1 second.", {"retry-after": "1"})
@@ -256,7 +256,7 @@ class ClassifierPool:
                 self._metrics.photos.labels(answer["status"], answer.get("error", "")).inc()
 
     def _blame(self, batch: Sequence[_WaitingPhoto], status: int, model: str) -> None:
-        """Requeue the photos of a dead process. A photo fails if a second process died with only it."""
+        """Requeue the photos of a dead process. A photo fails if it kills a second process, alone in its batch."""
         self._metrics.deaths.inc()
         log_event("process_died", logging.WARNING, status=status, photos=len(batch))
         for one in batch:
@@ -357,7 +357,7 @@ def _fail(waiting: _WaitingPhoto, error: Exception) -> None:
 
 
 def _fingerprint(model: Path) -> str:
-    """A text that changes when the model is replaced. Does not read the whole model file."""
+    """Changes if the model is replaced. Does not read the whole model file."""
     if not model.is_file():
         return read_manifest(model).digest
     status = model.stat()

@@ -38,7 +38,7 @@ _PATIENCE_S: Final = 20.0
 _MOST_JOBS: Final = 4
 _CHUNKS: Final = 32
 _PROCESSES: Final = 4
-"""Minimum number of processes that make pictures, even on fewer cores, because slow photos may block some of them."""
+"""Minimum number of processes that make pictures. Slow photos may block some processes."""
 _SVG: Final = (
     '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 400 300" width="400" height="300" role="img">'
     '<rect width="400" height="300" fill="#8883"/><g font-family="system-ui, sans-serif" text-anchor="middle" '
@@ -176,7 +176,7 @@ class Pictures:
 
 
 def placeholder(fault: ImageFault, message: str, side: int) -> Picture:
-    """A placeholder that shows why the photo is missing. A small placeholder has a single word."""
+    """A placeholder that shows why the photo is missing. A small placeholder shows only the fault."""
     words = fault.value.replace("_", " ")
     if side < _ROOM_FOR_WORDS:
         return _drawing(_SVG.format(title=escape(words), y=170, size=60, lines=""), fault)
@@ -198,14 +198,14 @@ def fetch_photos(
     """Read the photos of catalogue cells in the same way as labelling. Raises HangtagError.
 
     Args:
-        cells: position → a path, a URL or a data URI.
+        cells: key → a path, a URL or a data URI.
         root: where relative paths start. Photos on disk must be inside this folder.
-        allow_hosts: ``HOST:PORT`` of allowed hosts with private addresses.
+        allow_hosts: hosts that may have private addresses, each ``HOST:PORT``.
         limits: limits of downloads.
         within_s: seconds for all photos.
 
     Yields:
-        Each position with the photo's bytes, or with the reason for a missing photo.
+        The key of each photo, with the photo's bytes or the error.
     """
     missing = set(cells)
     until = time.monotonic() + within_s
@@ -277,7 +277,7 @@ class _Reader:
                     self._fetch_all(photos, waiting)
                 self._fail(waiting, ImageError("The server ends.", ImageFault.DOWNLOAD))
                 return
-            except HangtagError as error:  # for example credentials that this machine lacks
+            except HangtagError as error:  # such as missing credentials
                 self._fail(waiting, error)
 
     def _fetch_all(self, photos: Photos, waiting: _Waiting) -> None:

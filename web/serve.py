@@ -45,10 +45,10 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
     check_allow_hosts(settings.allow_host or ())
     _check_results(settings.results or ())
     if settings.model and isinstance(models_given([settings.model]), dict):
-        msg = f"Expected one model without a name for trying photos, got --model {settings.model}."
+        msg = f"Expected --model without NAME=, got {settings.model}."
         raise InputError(msg)
     if settings.model and "@" not in settings.model and not Path(settings.model).is_file():
-        read_manifest(Path(settings.model))  # an alias may be created later, but a path must exist
+        read_manifest(Path(settings.model))  # raises an error if the path has no bundle
     with closing(_listener(settings, any_port=path is not None and settings.port is None)) as listener:
         raise_limit_of_files()
         server = create_server(settings)
@@ -76,7 +76,7 @@ def raise_limit_of_files() -> None:
 
 def _check_extra() -> None:
     try:
-        import fastapi  # noqa: F401 - raises the error before a service starts
+        import fastapi  # noqa: F401 - checks that the package is installed
         import itsdangerous  # noqa: F401
         import python_multipart  # noqa: F401
         import uvicorn  # noqa: F401
@@ -90,7 +90,7 @@ def _check_results(results: Iterable[Path]) -> None:
         if result.suffix == ".job" and result.is_dir():
             msg = (
                 f"Expected a result of hangtag label, got its job's folder {result}; pass the file "
-                f"{result.stem} next to the folder."
+                f"{result.stem} instead."
             )
             raise InputError(msg)
         if not result.with_name(f"{result.name}.job").is_dir():
@@ -145,8 +145,8 @@ def _shows_job(settings: WebSettings, id: str) -> bool:
     except urllib.error.HTTPError as error:
         if error.code == HTTPStatus.UNAUTHORIZED:
             Console().say(
-                f"The server at {settings.url} needs a token, so this command starts another server. If the first "
-                "server shows this job, review there: two servers may show one photo to two people."
+                f"The running server at {settings.url} needs a token, so this command starts another server. If the "
+                "running server shows this job, review there. Otherwise, two people may get the same photo."
             )
         return False
     except (OSError, ValueError):

@@ -49,9 +49,7 @@ class WebSettings(ReviewSettings):
 
     results: Annotated[
         list[Path] | None,
-        typer.Argument(
-            metavar="RESULT", help="Results of hangtag label. Their jobs are also shown.", show_default=False
-        ),
+        typer.Argument(metavar="RESULT", help="Results of hangtag label to show.", show_default=False),
     ] = None
     model: Annotated[
         str | None,
@@ -90,8 +88,7 @@ class WebSettings(ReviewSettings):
         list[Path] | None,
         typer.Option(
             metavar="DIR",
-            help="A folder that new jobs may read. Repeatable. Default: all folders that "
-            "this user may read; with --token-file, no folder.",
+            help="A folder that new jobs may read. Repeatable. Default: every folder; with --token-file, no folder.",
             show_default=False,
         ),
     ] = None
@@ -107,7 +104,7 @@ class WebSettings(ReviewSettings):
     token: str | None = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Read the token. Raises InputError if there is none and other machines could connect."""
+        """Read the token. Raises InputError if other machines could connect without a token."""
         object.__setattr__(self, "token", _read_token(self.token_file) if self.token_file else None)
         if not self.is_loopback and self.token is None:
             msg = (
@@ -131,7 +128,7 @@ class WebSettings(ReviewSettings):
 
     @property
     def root(self) -> str:
-        """The prefix of every path: ``/hangtag``, or an empty text."""
+        """The prefix of every path, such as ``/hangtag``. May be empty."""
         return self.root_path.rstrip("/")
 
     @property

@@ -70,7 +70,7 @@ def make_state(settings: WebSettings) -> WebState:
     )
 
 
-async def _state(request: Request) -> WebState:  # async: a plain function would run in a thread
+async def _state(request: Request) -> WebState:  # async, so that FastAPI starts no thread
     return cast(WebState, request.app.state.hangtag)
 
 

@@ -70,7 +70,7 @@ class JobView:
     """A snapshot of a job for the page.
 
     Attributes:
-        receipt: the receipt of a finished job with one model, or of one question of a job.
+        receipt: None if the job is unfinished or has several models.
         remarks: why the job does not progress.
         left: number of unanswered rows for review in a finished job. A row counts once, even if several models are
             unsure.

@@ -71,7 +71,7 @@ async def classify(
     top_k: Annotated[int, Query(ge=1, le=1000, description="Number of classes in the answer, best first.")] = 3,
     precision: Annotated[
         float | None,
-        Query(gt=0, lt=1, description="Fraction of labeled photos that must be right: one of the model's precisions."),
+        Query(gt=0, lt=1, description="Fraction of labeled photos that must be right. The model must support it."),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -111,7 +111,7 @@ class _Operation:
 
 @page_router.get("/api")
 def api_page(request: Request, state: State) -> HTMLResponse:
-    """The routes with an example."""
+    """The page that describes the API, with examples."""
     base = str(request.base_url).rstrip("/")
     header = "-H 'Authorization: Bearer TOKEN' " if state.settings.token else ""
     paths = request.app.openapi()["paths"]
