@@ -141,7 +141,7 @@ def _image_rank(name: str) -> int:
 
 
 def usual_image_column(names: Sequence[str]) -> str | None:
-    """The column with the likeliest name of an image column."""
+    """The likeliest image column, judged by its name."""
     name = min(names, key=_image_rank, default="")
     return name if _is_usual(name) else None
 
@@ -175,7 +175,7 @@ def open_catalogue(
         allow_hosts: hosts that may have private addresses, each ``HOST:PORT``.
         image_suffix: suffix for paths without an image extension.
         confined: whether photos on disk must lie under the root.
-        within_s: seconds for downloading the file.
+        within_s: timeout for downloading the file, in seconds.
 
     Raises InputError, JobError, MissingExtraError.
     """

@@ -33,7 +33,7 @@ _SMOOTHING: Final = 0.02
 _LEAST_FREE_SHARE: Final = 0.05
 _PROBE_S: Final = 2.0
 _READY: Final = 256
-"""With this many finished, unread photos, no more photos are requested."""
+"""No photos are requested while this many finished photos are unread."""
 _JOIN_S: Final = 10.0
 
 Download = tuple[Target, str | None]
@@ -52,7 +52,7 @@ class Arrival:
 
 
 class Downloads:
-    """Downloads in a thread, which starts at once.
+    """Downloads photos in a thread, which starts immediately.
 
     Only one other thread may call the public methods. Private methods run in the event loop.
     """

@@ -26,7 +26,7 @@ _SILENCES: Final = 5
 _FIRST_TRIAL_SHARE: Final = 0.1
 """A host that has sent photos is first paused for this fraction of ``rest_s``."""
 _LONGEST: Final = 30
-"""The longest pause of requests to a host, as a multiple of the first pause."""
+"""The longest pause is this many times ``rest_s``."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Gzip:
         self._member = zlib.decompressobj(_GZIP_ONLY)
 
     def unpack(self, packed: bytes) -> Iterator[bytes]:
-        """Unpack the next bytes of the body in small pieces, because a few bytes may expand to any size."""
+        """Decompress the next bytes in small pieces, because a few bytes may expand to any size."""
         for start in range(0, len(packed), _PACKED):  # zlib copies the unread input at each call
             rest = packed[start : start + _PACKED]
             while rest:
@@ -179,7 +179,7 @@ class Fetch:
 
     @property
     def is_first_host(self) -> bool:
-        """Whether the target is the host of the photo's URL. http and https may differ."""
+        """Whether the target has the host of the photo's URL. A change from http to https is allowed."""
         home, now = self._home, self.target
         return home.host == now.host and (home.port == now.port or (home.port, now.port) == _HTTP_TO_HTTPS)
 
@@ -232,7 +232,7 @@ class Fetch:
 
 
 class Host:
-    """Limits the downloads from a host, with a circuit breaker. Times are of the event loop's clock, in seconds.
+    """Limits the downloads from a host, with a circuit breaker. Uses the event loop's clock, in seconds.
 
     After a while without a successful try, requests to the host are paused. After the pause, a single photo is tried.
     Until this try succeeds, other photos of the host fail at once. If the host has sent photos before, they wait up to

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from catalogue.downloads import Download, Downloads
 
 _BACKLOG: Final = 512
-"""With this many unread photos on disk, no more URLs are requested."""
+"""No URLs are requested while this many photos on disk are unread."""
 _WAIT_S: Final = 1.0
 
 

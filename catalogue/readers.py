@@ -34,7 +34,7 @@ PARQUET_BUFFER: Final = 1024 * 1024
 MAX_BATCH_BYTES: Final = 256 * 1024 * 1024
 """The largest batch of Parquet rows in bytes, after repeated values are expanded."""
 MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
-"""The largest expanded page of Parquet, in bytes."""
+"""Maximum bytes of an uncompressed Parquet page."""
 UNPACKED_A_BYTE: Final = 4
 """A larger page is accepted if it expands by at most this factor."""
 CLASS_NAMES: Final = b"class_names"

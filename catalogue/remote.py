@@ -85,9 +85,9 @@ def _fetch_object(url: str, file: Path) -> None:
 
 
 def bucket_images(url: str, left_out: Counter[str]) -> Iterator[str]:
-    """Keys with an image extension, relative to an ``s3://`` URL, sorted by their UTF-8 bytes.
+    """The images under an ``s3://`` URL: relative keys, sorted by their UTF-8 bytes.
 
-    Hidden files and folders are left out. ``left_out`` counts the extensions of other files. Raises JobError,
+    Hidden files and folders are left out. ``left_out`` counts other files by extension. Raises JobError,
     MissingExtraError.
     """
     for key in _bucket(url).walk():
@@ -117,7 +117,7 @@ class WebLimits:
         max_bytes: size of the file.
         pauses_s: the pauses before further tries after a temporary fault.
         answer_s: seconds for the headers of the answer.
-        least_bytes: the fewest bytes that must arrive in each minute.
+        least_bytes: minimum bytes per minute.
         total_s: seconds for one try.
         all_s: seconds for all tries and the pauses between them.
     """

@@ -313,7 +313,7 @@ def safe_url(url: str) -> str:
 
 
 def readable(cell: str) -> str:
-    """A cell for people. URLs lose user, password, query and fragment, which may contain secrets."""
+    """A cell for people, without the parts of a URL that may contain secrets."""
     text = _slashed(cell.strip())
     if scheme_of(text) == "data":
         return cell

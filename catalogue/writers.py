@@ -38,7 +38,7 @@ _FORMULA_START: Final = re.compile(r"[\s\x00-\x1f\x7f\ufeff\u200b]*[=+\-@＝＋�
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, default=str, allow_nan=False)
 _NUMBER: Final = re.compile(r"[+-][.,]?[0-9][0-9.,]*(?:[eE][+-]?[0-9]+)?")
 _TOP_K: Final = pa.list_(pa.struct([("label", pa.string()), ("confidence", pa.float32())]))
-"""The type of ``top_k``. float32 numbers are written with the fewest digits."""
+"""The type of ``top_k``. float32 keeps the written numbers short."""
 
 
 def check_output(output: Path, *, excel_safe: bool = False) -> None:
@@ -72,7 +72,7 @@ def check_output(output: Path, *, excel_safe: bool = False) -> None:
 
 
 def _check_writable(folder: Path) -> None:
-    """Try to write a nameless file, because a disk may be full although the permissions are right."""
+    """Create a temporary file, because the disk may be full."""
     try:
         tempfile.TemporaryFile(dir=folder).close()
     except OSError as error:

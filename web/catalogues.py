@@ -128,8 +128,7 @@ class Preview:
         image_column: the column with the photos. Empty if it was not detected.
         image_root: where relative paths start.
         rows: cells as text. Long cells are shortened.
-        photos: the photos of these rows, as small ``data:`` URIs after :func:`drawn`. A missing photo has a reason
-            instead.
+        photos: the rows' photos or errors. :func:`drawn` replaces photos by small ``data:`` URIs.
         relative: whether some photos have relative paths.
         refused: why the rows cannot be read, such as an unknown image column. May be empty.
     """
@@ -161,7 +160,7 @@ def preview(
     allow_hosts: Sequence[str] = (),
     image_suffix: str | None = None,
 ) -> Preview:
-    """Read the first rows and their photos in the same way as labelling.
+    """Read the first rows and their photos like a labelling job.
 
     Hosts in ``allow_hosts`` may have private addresses.
 
@@ -215,7 +214,7 @@ def _photos(root: str, cells: list[str | None], allow_hosts: Sequence[str]) -> t
 
 
 async def drawn(shown: Preview, draw: Callable[[bytes, int], Awaitable[bytes]]) -> Preview:
-    """The preview, with thumbnails as its photos, made by ``draw``."""
+    """The preview with thumbnails that ``draw`` makes."""
     return replace(shown, photos=tuple(await asyncio.gather(*(_small(photo, draw) for photo in shown.photos))))
 
 

@@ -1,4 +1,4 @@
-"""Labels photos of requests in processes, one per core. Waiting photos are batched.
+"""Labels the photos of requests in one process per core. Waiting photos are batched.
 
     photos = await state.classifier.classify([photo, …], top_k=5)
 
@@ -46,7 +46,7 @@ class Limits:
 
     Attributes:
         photos: largest number of waiting photos, over all requests.
-        decode_s: seconds for decoding one photo.
+        decode_s: timeout for decoding a photo, in seconds.
         wait_s: seconds after which a request fails.
         look_s: seconds between two look-ups of the model's alias.
     """
@@ -75,7 +75,7 @@ class ClassifierPool:
     Attributes:
         model: the current model. None until a model is loaded.
         trouble: why the newest model cannot be loaded. Meanwhile, the previous model answers.
-        absent: whether no model is set and the registry has no model or several models.
+        absent: whether neither the settings nor the registry choose a model.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class ClassifierPool:
         return [ClassifiedPhoto(**answer) for answer in await self._ask(photos, ask)]
 
     async def heat_map(self, photo: bytes) -> HeatMap:
-        """The heat map of a photo's likeliest class. Between small batches, other requests can run.
+        """The heat map of a photo's likeliest class. Other requests run between its batches.
 
         Raises:
             Problem: 422 for an unreadable photo. 429 if another map is being made, or the queue is full. 503 if no
@@ -231,7 +231,7 @@ class ClassifierPool:
         batch: list[_WaitingPhoto] = []
         while self._photos and len(batch) < min(BATCH, most) and not (batch and self._photos[0].deaths):
             one = self._photos.popleft()
-            if not one.answer.done():  # skipped if its request has ended
+            if not one.answer.done():  # otherwise, its request has ended
                 batch.append(one)
                 if one.deaths:
                     break
@@ -365,7 +365,7 @@ def _fingerprint(model: Path) -> str:
 
 
 def fault_of_death(status: int, decode_s: float) -> tuple[ImageFault, str]:
-    """The fault and the message for a photo whose decoding ended the process with ``status``."""
+    """The fault and the message of a photo whose process died with ``status``."""
     if status == -signal.SIGALRM:
         return ImageFault.TIMEOUT, f"Decoding took longer than {decode_s:g} s; re-save the photo."
     name = signal.Signals(-status).name if status < 0 else f"exit status {status}"

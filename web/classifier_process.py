@@ -135,7 +135,7 @@ class ClassifierProcess:
 
     Args:
         reference: the model to load. None: only make pictures.
-        decode_s: seconds for decoding one photo.
+        decode_s: timeout for decoding a photo, in seconds.
 
     Attributes:
         model: the loaded model, after the start.
@@ -207,7 +207,7 @@ class ClassifierProcess:
 
 
 def drawn_picture(data: bytes, side: int) -> bytes:
-    """A photo's bytes as a JPEG, upright and in sRGB, that fits into a square of ``side`` pixels. Raises ImageError."""
+    """The photo as an upright sRGB JPEG that fits into ``side`` × ``side`` pixels. Raises ImageError."""
     buffer = io.BytesIO()
     with opened(data) as image:
         small_rgb(image, side, Image.Resampling.LANCZOS).save(buffer, "JPEG", quality=_QUALITY)

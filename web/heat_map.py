@@ -27,8 +27,7 @@ class HeatMap:
 
     Attributes:
         confidence: the probability of the label for the uncovered photo.
-        drops: for each patch, row by row from the top left, how much the probability drops if it is covered.
-            Negative if it rises.
+        drops: drop of the probability for each covered patch, row by row. Negative if the probability rises.
     """
 
     label: str
@@ -51,7 +50,7 @@ def _spans(length: int) -> list[tuple[int, int]]:
 def covered_pixels(photo: bytes, cells: Sequence[int], spec: PreprocessSpec) -> Pixels:
     """Copies of a photo for the network, each with a different patch covered: ``uint8 (cells, S, S, 3)``.
 
-    The photo is first reduced to twice the network's size. For cell -1, no patch is covered. Raises ImageError.
+    The photo is first reduced to twice the model's input size. For cell -1, no patch is covered. Raises ImageError.
     """
     with opened(photo) as image:
         whole = small_rgb(image, 2 * spec.size, Image.Resampling.BILINEAR)

@@ -68,7 +68,7 @@ class JobIndex:
         self._results = {result_id(result): result.absolute() for result in results}
 
     def ids(self) -> list[str]:
-        """The ids of folders that may be jobs."""
+        """The ids of possible jobs."""
         return [*self.queued.names(), *self._results]
 
     def find(self, id: str) -> WebJob:

@@ -92,8 +92,8 @@ class Pictures:
     """Makes pictures of rows' photos, and caches the latest pictures.
 
     Args:
-        most_bytes: size limit of all cached pictures, and of all cached photos.
-        decode_s: seconds for decoding one photo.
+        most_bytes: limit of each cache, in bytes.
+        decode_s: timeout for decoding a photo, in seconds.
     """
 
     def __init__(self, rows: CatalogueRows, most_bytes: int = 128 * 1024 * 1024, decode_s: float = 10.0) -> None:
@@ -107,10 +107,9 @@ class Pictures:
         self._lock = threading.Lock()
 
     async def picture(self, job: Job, row: int, side: int, sha256: str = "") -> Picture:
-        """The photo of a row (from 0), in the first of the :data:`SIDES` that is at least ``side`` pixels.
+        """The photo of a row (from 0). ``side`` is rounded up to one of :data:`SIDES`.
 
-        If the photo cannot be shown, or its SHA-256 does not begin with ``sha256``, the result is a placeholder with
-        the reason. Placeholders are not cached.
+        A placeholder if the photo cannot be shown, or does not match ``sha256``. Placeholders are not cached.
         """
         side = next((known for known in SIDES if known >= side), SIDES[-1])
         key = f"{job.spec.id} {row} {side} {sha256}"
@@ -122,7 +121,7 @@ class Pictures:
                 photo = await asyncio.wait_for(asyncio.shield(fetching), _PATIENCE_S)
                 if not hashlib.sha256(photo).hexdigest().startswith(sha256):
                     return placeholder(
-                        ImageFault.MISSING, "The photo was replaced since it was labelled; skip it.", side
+                        ImageFault.MISSING, "The photo has changed since it was labelled; skip it.", side
                     )
                 data = await self.draw(photo, side)
             except ImageError as error:
@@ -133,7 +132,7 @@ class Pictures:
         return Picture(data)
 
     async def draw(self, photo: bytes, side: int) -> bytes:
-        """A photo's bytes as a JPEG, upright and in sRGB, in a square of ``side`` pixels.
+        """The photo as an upright sRGB JPEG that fits into ``side`` × ``side`` pixels.
 
         Raises HangtagError.
         """
@@ -195,7 +194,7 @@ def _drawing(svg: str, fault: ImageFault) -> Picture:
 def fetch_photos(
     cells: Mapping[int, str | None], root: str, allow_hosts: Sequence[str], limits: DownloadLimits, within_s: float
 ) -> Iterator[tuple[int, bytes | ImageError]]:
-    """Read the photos of catalogue cells in the same way as labelling. Raises HangtagError.
+    """Read the photos of catalogue cells like a labelling job. Raises HangtagError.
 
     Args:
         cells: key → a path, a URL or a data URI.

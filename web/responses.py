@@ -1,4 +1,4 @@
-"""Answers to browsers and programs: pages, and errors as a page or a problem document (RFC 9457)."""
+"""HTTP responses: pages, and errors as a page or a problem document (RFC 9457)."""
 
 import errno
 import json

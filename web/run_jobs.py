@@ -153,7 +153,7 @@ class LocalQueue:
 
 
 class JobRunner:
-    """Starts, cancels, resumes and retries jobs in the same way as the commands."""
+    """Starts, cancels, resumes and retries jobs like the commands."""
 
     def __init__(self, settings: WebSettings, jobs: JobIndex) -> None:
         self._settings = settings
@@ -177,7 +177,7 @@ class JobRunner:
             upload: an uploaded catalogue, instead of ``new.source``. May be deleted after this call.
 
         Returns:
-            The job, and the remarks of ``hangtag submit`` on its catalogue.
+            The job, and remarks on its catalogue.
         """
         request = self._request(new, model, upload)
         catalogue = _uploaded_catalogue(request) if upload else None

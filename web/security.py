@@ -137,7 +137,7 @@ class Connection(H11Protocol):
 
 
 class OnceAMinute(logging.Filter):
-    """Drops log lines that repeat within a minute from one place in the code: visitors may cause many.
+    """Drops log lines from one place in the code that repeat within a minute.
 
     Errors with a traceback are never dropped, except an ``OSError``.
     """

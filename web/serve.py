@@ -34,8 +34,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
 
     Args:
         settings: the server's settings.
-        path: a page to open in this machine's browser. Then, if the settings have no port and the default port is in
-            use, the server uses a free port.
+        path: a page to open in this machine's browser. With a path, a free port replaces a busy default port.
     """
     _check_extra()
     from models.bundle import read_manifest
@@ -55,7 +54,7 @@ def serve(settings: WebSettings, path: str | None = None) -> None:
         for logger in ("uvicorn.error", "asyncio"):
             logging.getLogger(logger).addFilter(OnceAMinute())
         settings = replace(settings, port=listener.getsockname()[1])
-        signal.signal(signal.SIGTERM, _end)  # uvicorn restores this handler, and calls it at its own end
+        signal.signal(signal.SIGTERM, _end)  # uvicorn calls this handler when it ends
         Console().say(f"Hangtag is at {settings.url}{path or ''}")
         if other := settings.url_elsewhere:
             Console().say(f"On other devices: {other}, with the token in {settings.token_file}")
@@ -114,7 +113,7 @@ def _end(_number: int, _frame: FrameType | None) -> None:
 
 
 def open_review(settings: ReviewSettings, job: str, audit: int | None) -> None:
-    """Open a job's review in a running server that has the job, or in a new server. Raises InputError."""
+    """Open a job's review. Starts a server if no running server has the job. Raises InputError."""
     from catalogue.writers import OUTPUT_SUFFIXES
     from web.jobs import JobIndex, result_id
     from worker.job.model import bundle_of

@@ -15,7 +15,7 @@ from models.reference import DEFAULT_REGISTRY
 DEFAULT_PORT = 8800
 _SHORTEST_TOKEN = 16
 _EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - a token is needed
-"""Listening addresses that browsers cannot open → the loopback address to open."""
+"""Addresses for all interfaces → the loopback address for a browser."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,8 +96,7 @@ class WebSettings(ReviewSettings):
         list[str] | None,
         typer.Option(
             metavar="HOST:PORT",
-            help="Allow photos from this host, even if its address is not public, in /v1/classify and in jobs. "
-            "Repeatable.",
+            help="Allow photos from this host, even if its address is not public. Repeatable.",
             show_default=False,
         ),
     ] = None
@@ -140,7 +139,7 @@ class WebSettings(ReviewSettings):
 
     @property
     def url_elsewhere(self) -> str | None:
-        """The address for other devices, if the server listens on all addresses and this machine has a network."""
+        """The address for other devices, if the server listens on all addresses."""
         if self.host not in _EVERY_ADDRESS:
             return None
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as route:

@@ -208,7 +208,7 @@ class JobBoard:
         self._views: dict[str, tuple[float, JobView | str]] = {}
 
     def look(self) -> tuple[list[JobView], dict[str, str]]:
-        """The jobs, newest first, and id → the fault of a job that cannot be read."""
+        """The jobs, newest first, and the faults of unreadable jobs by id."""
         with self._looking, ThreadPoolExecutor(_AT_ONCE) as threads:
             ids = self._jobs.ids()
             for gone in self._views.keys() - set(ids):

@@ -103,7 +103,7 @@ class Questions:
 
     @cached_property
     def repeated(self) -> npt.NDArray[np.bool_]:
-        """Whether the photo has many rows."""
+        """Whether the photo repeats in many rows."""
         repeated = pc.equal(self.table.column("reason"), ReviewReason.REPEATED.value)
         return np.asarray(pc.fill_null(repeated, False).to_numpy())
 

@@ -180,7 +180,7 @@ class ReviewQueue:
             self._leases = {place: lease for place, lease in self._leases.items() if lease[0] != tab}
 
     def hold(self, question: int, tab: str) -> None:
-        """Renew a tab's lease of the photo that it shows, unless another tab has the lease."""
+        """Renew a tab's lease of a photo, unless another tab leases the photo."""
         with self._lock:
             now = self._clock()
             if self._leases.get(question, ("", 0.0))[1] <= now:

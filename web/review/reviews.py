@@ -34,7 +34,7 @@ from worker.results.audit import audit_sample
 _MOST_REVIEWS: Final = 6
 _FOUND_S: Final = 5.0
 _ANSWERS: Final = 20_000
-"""Number of remembered answer ids, so that a repeated answer is stored once."""
+"""Number of remembered answer ids. An answer with a remembered id is ignored."""
 
 
 class AnswerKind(StrEnum):
@@ -226,7 +226,7 @@ class Review:
         return "" if scheme_of(cell) == "data" else self._cells.url(cell) or self._cells.name(cell)
 
     def _now(self) -> datetime:
-        """The current time, but always after the latest answer."""
+        """The current time. Always later than the previous result."""
         now = datetime.fromtimestamp(self._clock(), UTC)
         self._latest = max(now, self._latest + timedelta(microseconds=1))
         return self._latest

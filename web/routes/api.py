@@ -75,7 +75,7 @@ async def classify(
     ] = None,
     threshold: Annotated[
         float | None,
-        Query(gt=0, le=1, description="The lowest confidence without review; replaces precision."),
+        Query(gt=0, le=1, description="Labels with this confidence need no review. Replaces precision."),
     ] = None,
 ) -> Response:
     """Label photos.

@@ -109,7 +109,7 @@ class QuestionList(BaseModel):
 
 
 class SentAnswers(BaseModel):
-    """Answers in order. If one is sent twice (with the same id), it is stored once."""
+    """Answers in order. An answer that is sent twice with the same id is stored once."""
 
     answers: Annotated[list[Answer], Field(max_length=500)]
     reviewer: Annotated[str | None, Field(max_length=64)] = None
