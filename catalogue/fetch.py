@@ -22,7 +22,7 @@ _TO_BLAME: Final = 2
 _HTTP_TO_HTTPS: Final = (80, 443)
 _STRONG: Final = re.compile(r'"[!#-~]{0,200}"')
 _SILENCES: Final = 5
-"""The fewest consecutive tries without an answer that open the circuit breaker."""
+"""The circuit breaker opens after at least this many consecutive tries without an answer."""
 _FIRST_TRIAL_SHARE: Final = 0.1
 """A host that has sent photos is first paused for this fraction of ``rest_s``."""
 _LONGEST: Final = 30

@@ -38,7 +38,7 @@ MAX_PAGE_BYTES: Final = 128 * 1024 * 1024
 UNPACKED_A_BYTE: Final = 4
 """A larger page is accepted if it expands by at most this factor."""
 CLASS_NAMES: Final = b"class_names"
-"""Key of a field's metadata: the names of numbered classes, in JSON."""
+"""Metadata key for a column's class names, in JSON."""
 _OF_VIEWS: Final = {pa.string_view(): pa.string(), pa.binary_view(): pa.binary()}
 _DICTIONARY_PAGE: Final = 2
 _PREFIXES: Final = 7
@@ -52,7 +52,7 @@ FREE_BYTES: Final = 1024 * 1024 * 1024
 BYTES_A_BYTE: Final = 1000
 """Limits of an expanded Parquet file.
 
-A large file may have ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes for each of its bytes.
+Large files may have more: ``VALUES_A_BYTE`` values and ``BYTES_A_BYTE`` bytes per byte of the file.
 """
 _INT64: Final = range(-(2**63), 2**63)
 _LIST: Final = pa.schema([("image", pa.string())])
@@ -67,7 +67,7 @@ class Reader:
     """The columns of a catalogue, and its rows as batches. Reading starts with the first batch.
 
     Attributes:
-        left_out: extension → number of skipped files with this extension. Complete after reading.
+        left_out: extension → number of skipped files with this extension. Incomplete until all batches are read.
         holds: what messages call the rows, such as ``image files``.
         remarks: remarks on the file, shown to people.
         delimiter: separator of a CSV.

@@ -1,4 +1,4 @@
-"""Text files of catalogues: encodings, lines, and positions of invalid bytes."""
+"""Reads text files of catalogues in their encodings."""
 
 import codecs
 import re

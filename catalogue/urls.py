@@ -81,7 +81,7 @@ class Target:
 
     Attributes:
         text: the URL to send.
-        host: a name, an IPv4 address, or an IPv6 address without brackets. For S3, the bucket.
+        host: a host name, an IP address without brackets, or an S3 bucket.
         port: 0 for S3.
     """
 
@@ -303,7 +303,7 @@ def checked_root(url: str) -> str:
 
 
 def safe_url(url: str) -> str:
-    """A URL without secrets: without user, password, query (which may contain a signature) and fragment."""
+    """Remove user, password, query and fragment from a URL, because they may contain secrets."""
     if url.startswith(S3_SCHEME):
         bucket, slash, key = url.removeprefix(S3_SCHEME).partition("/")
         return f"{S3_SCHEME}{bucket.rpartition('@')[2]}{slash}{key}"
@@ -411,7 +411,7 @@ def _quoted(path: str) -> str:
 
 
 def canonical_host(match: re.Match[str]) -> str | None:
-    """The host of an :data:`AUTHORITY` in lower case and ASCII, or None for an invalid host.
+    """The matched host in lower case and ASCII. None if it is invalid.
 
     Ambiguous numeric addresses (decimal, octal, hex, short forms) are invalid.
     """

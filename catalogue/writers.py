@@ -119,7 +119,7 @@ def open_writer(
 ) -> Iterator[Write]:
     """Open a new file. Yields a function that writes the next rows.
 
-    In a CSV, no cell of ``escaped`` columns starts a formula. ``mark`` adds a byte order mark, by which spreadsheets
+    In a CSV, no cell of ``escaped`` columns starts a formula. ``mark`` adds a byte order mark, so that spreadsheets
     recognise UTF-8.
     """
     if suffix == ".parquet":

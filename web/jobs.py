@@ -1,4 +1,4 @@
-"""Finds the jobs of the page, in a folder of jobs and next to results of ``hangtag label``."""
+"""Finds jobs in the folder of jobs, and next to results of ``hangtag label``."""
 
 import hashlib
 import re
@@ -59,7 +59,7 @@ class JobIndex:
     """Finds jobs by id. Reads the folders at each call, so that new jobs are found.
 
     Args:
-        jobs: the folder of queued jobs, or an ``s3://`` URL. Jobs that the page starts without Redis are also there.
+        jobs: the folder of queued jobs, or an ``s3://`` URL. Also contains jobs that the page starts without Redis.
         results: results of ``hangtag label``.
     """
 

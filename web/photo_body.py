@@ -1,4 +1,4 @@
-"""The photos of a request: files and URLs in a form, URLs in a JSON object, or one photo as the body."""
+"""Reads the photos of a request from a form, a JSON object or the body."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Pictures of photos for a page: the same photos as in labelling, upright and small.
+"""Makes small, upright pictures of photos for web pages.
 
 The latest pictures are cached.
 """

@@ -26,7 +26,7 @@ from web.settings import DEFAULT_PORT, ReviewSettings, WebSettings
 
 _ANSWER_S = 1.0
 _FILES = 10_240
-"""The number of files that this process may open; macOS allows at most this number."""
+"""Limit of open files for this process. macOS allows no higher limit."""
 
 
 def serve(settings: WebSettings, path: str | None = None) -> None:

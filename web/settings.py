@@ -82,7 +82,7 @@ class WebSettings(ReviewSettings):
     ] = None
     root_path: Annotated[
         str,
-        typer.Option(metavar="PATH", help="A proxy's prefix of every path, such as /hangtag.", show_default=False),
+        typer.Option(metavar="PATH", help="The proxy's path prefix, such as /hangtag.", show_default=False),
     ] = ""
     data: Annotated[
         list[Path] | None,

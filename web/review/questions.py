@@ -45,7 +45,7 @@ class Questions:
     """The distinct photos for review, in the order of the catalogue. Questions are row indices of ``table``.
 
     Attributes:
-        table: one row per question. Adds columns to the result's columns. ``row``: the photo's first row in the
+        table: one row per question, with more columns than the result. ``row``: the photo's first row in the
             catalogue, from 0. ``rows`` and ``products``: how many rows and products have this photo.
             ``catalogue_class``: the catalogue's own class. ``row_label``: the label in the result. ``label`` is always
             a class, but ``row_label`` may be a parent of classes.

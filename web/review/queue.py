@@ -17,7 +17,7 @@ from web.review.questions import Questions
 
 LEASE_S: Final = 300.0
 _PAUSE_S: Final = 120.0
-"""Seconds. A longer time between two answers is a pause, and is excluded from the speed."""
+"""Longer pauses between answers, in seconds, do not count towards the speed."""
 _RECENT: Final = 200
 
 _Mask = npt.NDArray[np.bool_]

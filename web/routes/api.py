@@ -71,7 +71,11 @@ async def classify(
     top_k: Annotated[int, Query(ge=1, le=1000, description="Number of classes in the answer, best first.")] = 3,
     precision: Annotated[
         float | None,
-        Query(gt=0, lt=1, description="Fraction of labeled photos that must be right. The model must support it."),
+        Query(
+            gt=0,
+            lt=1,
+            description="Fraction of labeled photos that must be right. The model must support this precision.",
+        ),
     ] = None,
     threshold: Annotated[
         float | None,
@@ -81,7 +85,7 @@ async def classify(
     """Label photos.
 
     Each photo gets an answer or an error, in order. URLs are downloaded as in a catalogue: private addresses are
-    refused, also behind DNS names and redirects. While too many photos wait, the answer is 429 with Retry-After.
+    refused, even behind DNS names and redirects. While too many photos wait, the answer is 429 with Retry-After.
     """
     async with state.bodies.photos(request) as sent:
         whole = [photo.data for photo in sent if isinstance(photo.data, bytes)]

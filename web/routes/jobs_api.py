@@ -1,4 +1,4 @@
-"""The API for jobs: start a job, show its progress, cancel, resume, retry. The pages use this API, too."""
+"""The API that starts and controls jobs. The pages use this API, too."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The pages of jobs: a table of all jobs, the form for a new job, one job, and its files."""
+"""The pages of all jobs, of a new job, and of one job."""
 
 import mimetypes
 from collections.abc import Iterator

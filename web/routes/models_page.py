@@ -1,4 +1,4 @@
-"""The pages of models: all versions, one model, one version with its card; promotion and rollback."""
+"""The pages of models, with promotion and rollback."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -152,7 +152,7 @@ def report(state: State, name: str, which: str) -> Response:
 
 @router.get("/models/{name}/{which}/cycle")
 def cycle_report(state: State, name: str, which: str) -> Response:
-    """The stored report of the cycle that trained a version."""
+    """The stored report of the training cycle of a version."""
     return stored_page(_kept(state, name, which, CYCLE_REPORT))
 
 

@@ -1,4 +1,4 @@
-"""The review page and its API: leased photos, answers, pictures of rows."""
+"""The review page and its API."""
 
 import getpass
 import json
@@ -117,7 +117,7 @@ class SentAnswers(BaseModel):
 
 
 class ReviewClass(BaseModel):
-    """A class, addresses of example photos, and the number of photos for review with this predicted class."""
+    """A class with URLs of example photos. ``doubtful``: number of photos for review with this predicted class."""
 
     label: str
     examples: list[str]
